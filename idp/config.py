@@ -1,0 +1,241 @@
+"""Settings: read once from the environment (prefix `IDP_`) or from the TOML file that `IDP_CONFIG` names, and frozen.
+
+Nothing else in the code reads the environment. Every fault is reported at once, by setting name, never with a value.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+PREFIX = "IDP_"
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_SMTP_SCHEMES = frozenset({"smtp", "smtps", "smtp+starttls"})
+_FOREIGN = "AUTHLIB_INSECURE_TRANSPORT"
+
+
+class ConfigurationError(Exception):
+    """The settings cannot be used; `faults` holds one sentence for each fault."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class Settings(BaseSettings):
+    """All that an operator can decide. Durations are in seconds unless their name says otherwise."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True
+    )
+
+    env: Literal["production", "development"] = Field("production", description="`development` allows http on loopback")
+    issuer: str = Field(description="the public address of this service, exactly as clients know it; no final slash")
+    secret_key: SecretStr = Field(
+        SecretStr(""), description="32 random bytes or more: signs forms and continuations, encrypts signing keys"
+    )
+    secret_key_fallbacks: tuple[SecretStr, ...] = Field(
+        (), description="former secret keys, newest first, as a JSON list: still read, never used to write"
+    )
+    database_url: str = Field("sqlite:///var/idp.db", description="`sqlite:///…` or `postgresql://…`")
+    database_pool: int = Field(8, ge=1, le=100, description="connections per process; as many as threads")
+
+    smtp_url: SecretStr = Field(
+        SecretStr("smtp://127.0.0.1:25"),
+        description="`smtp://`, `smtps://` or `smtp+starttls://`, with user and password",
+    )
+    mail_from: str = Field("ne-pas-repondre@localhost", description="the sender's address")
+    mail_required: bool = Field(True, description="no code for a client before the mail address is confirmed")
+
+    trusted_proxies: int = Field(0, ge=0, le=5, description="how many proxies in front set X-Forwarded-For and -Proto")
+    theme: Path | None = Field(None, description="a folder whose `tokens.css` and `logo.svg` replace ours")
+    service_name: str = Field("Scolarité Services", max_length=60)
+    academy: str = Field("Académie", max_length=80, description="the academy's name, shown under the service's")
+    support_url: str = Field("", description="a page that helps families")
+    support_phone: str = Field("", max_length=30, description="the families' help line, as it is dialled")
+    support_hours: str = Field("", max_length=80, description="when the help line answers")
+    publisher: str = Field("", max_length=200, description="who publishes the service (legal notice)")
+    publication_director: str = Field("", max_length=200, description="who answers for what is published")
+    host: str = Field("", max_length=200, description="who hosts the service (legal notice)")
+    contact_mail: str = Field("", max_length=200, description="the address of the legal notice")
+    dpo_mail: str = Field("", max_length=200, description="the data protection officer's address")
+    accessibility_mail: str = Field("", max_length=200, description="where accessibility problems are reported")
+
+    code_lifetime: int = Field(60, ge=10, le=600, description="authorization code (RFC 9700: short)")
+    access_token_lifetime: int = Field(600, ge=60, le=3600, description="access token")
+    id_token_lifetime: int = Field(300, ge=60, le=3600, description="ID token")
+    refresh_idle: int = Field(14 * 86400, ge=3600, description="refresh token unused")
+    refresh_absolute: int = Field(30 * 86400, ge=3600, le=90 * 86400, description="refresh tokens of one sign-in")
+    refresh_grace: int = Field(10, ge=0, le=30, description="a lost answer may be asked again this long")
+    session_idle: int = Field(3600, ge=300, le=7200, description="session without a request")
+    session_absolute: int = Field(12 * 3600, ge=3600, le=86400, description="session, whatever happens")
+    interaction_lifetime: int = Field(1800, ge=300, le=7200, description="an authorization request in progress")
+    activation_lifetime: int = Field(1800, ge=300, le=7200, description="from the letter's secret to the new password")
+    email_link_lifetime: int = Field(86400, ge=3600, le=7 * 86400, description="link that confirms a mail address")
+    provisional_days: int = Field(60, ge=1, le=90, description="provisional password, in days from its drawing")
+
+    password_min_length: int = Field(12, ge=8, le=64, description="characters")
+    hash_concurrency: int = Field(0, ge=0, le=64, description="password hashes at once per process; 0: one per core")
+    hash_wait: float = Field(2.0, ge=0.1, le=10, description="how long a sign-in waits for its turn before a 503")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the environment first, then the TOML file; no dot-file and no secrets folder, so that nothing surprises."""
+        toml = os.environ.get(f"{PREFIX}CONFIG")
+        sources = [init_settings, env_settings]
+        if toml:
+            sources.append(TomlConfigSettingsSource(settings_cls, toml_file=toml))
+        return tuple(sources)
+
+    @field_validator("issuer")
+    @classmethod
+    def _issuer_is_an_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"https", "http"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("must be an address such as https://connexion.exemple.fr")
+        if value.endswith("/"):
+            raise ValueError("must not end with a slash: clients compare it letter by letter")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_is_known(cls, value: str) -> str:
+        if not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
+            raise ValueError("must begin with sqlite:/// or postgresql://")
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp_is_an_address(cls, value: SecretStr) -> SecretStr:
+        parts = urlsplit(value.get_secret_value())
+        if parts.scheme not in _SMTP_SCHEMES or not parts.hostname:
+            raise ValueError("must be smtp://host:port, smtps://… or smtp+starttls://…")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _sender_is_an_address(cls, value: str) -> str:
+        if value.count("@") != 1 or any(c.isspace() or c in ",;<>" for c in value):
+            raise ValueError("must be one mail address")
+        return value
+
+    @field_validator("theme")
+    @classmethod
+    def _theme_exists(cls, value: Path | None) -> Path | None:
+        if value is not None and not (value / "tokens.css").is_file():
+            raise ValueError("must be a folder that holds tokens.css")
+        return value
+
+    @model_validator(mode="after")
+    def _production_is_safe(self) -> "Settings":
+        faults = []
+        parts = urlsplit(self.issuer)
+        if parts.scheme == "http" and not (self.env == "development" and parts.hostname in LOOPBACK):
+            faults.append("issuer: must be https; http is for loopback in development only")
+        for name, secret in (
+            ("secret_key", self.secret_key),
+            *(("secret_key_fallbacks", s) for s in self.secret_key_fallbacks),
+        ):
+            length = len(secret.get_secret_value().encode())
+            if length < 32 and not (self.env == "development" and name == "secret_key" and not length):  # noqa: PLR2004
+                faults.append(f"{name}: must be 32 bytes or more")
+            elif length and len(set(secret.get_secret_value())) < 8:  # noqa: PLR2004
+                faults.append(f"{name}: must be random")
+        if faults:
+            raise ValueError("\n".join(faults))
+        return self
+
+    @property
+    def development(self) -> bool:
+        """Whether this is a developer's machine: http on loopback, cookies without `Secure`."""
+        return self.env == "development"
+
+    @property
+    def https(self) -> bool:
+        """Whether browsers reach this service over TLS."""
+        return self.issuer.startswith("https://")
+
+    @cached_property
+    def secrets(self) -> tuple[bytes, ...]:
+        """The secret key, then its fallbacks: the first writes, all are tried to read."""
+        current = self.secret_key.get_secret_value() or "development only: not a secret, and never in production"
+        return (current.encode(), *(s.get_secret_value().encode() for s in self.secret_key_fallbacks))
+
+    def lifetime(self, name: str) -> timedelta:
+        """Return the setting `name` (seconds) as a duration."""
+        return timedelta(seconds=getattr(self, name))
+
+    def rows(self) -> Iterator[tuple[str, str]]:
+        """Yield each setting's name and its value, secrets hidden."""
+        for field in type(self).model_fields:
+            value = getattr(self, field)
+            yield f"{PREFIX}{field.upper()}", _shown(field, value)
+
+
+def _shown(name: str, value: Any) -> str:
+    if isinstance(value, SecretStr):
+        return "(set)" if value.get_secret_value() else "(empty)"
+    if isinstance(value, tuple):
+        return f"({len(value)} set)"
+    if name == "database_url" and "@" in value:
+        scheme, _, rest = value.partition("://")
+        return f"{scheme}://(hidden)@{rest.rpartition('@')[2]}"
+    return str(value)
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the settings; `overrides` (field names) win over environment and file.
+
+    Raises:
+        ConfigurationError: with every fault found: unknown names, missing or wrong values, an unreadable file.
+    """
+    faults = list(_unknown_names(os.environ))
+    if os.environ.get(_FOREIGN):
+        faults.append(f"{_FOREIGN}: must not be set, any value of it switches a check of the protocol library off")
+    toml = os.environ.get(f"{PREFIX}CONFIG")
+    if toml and not Path(toml).is_file():
+        faults.append(f"{PREFIX}CONFIG: no such file")
+    try:
+        settings = Settings(**overrides)
+    except ValidationError as error:
+        faults += [fault for detail in error.errors(include_input=False, include_url=False) for fault in _fault(detail)]
+    except ValueError as error:  # unreadable TOML, or a list that is not JSON
+        faults.append(f"{PREFIX}CONFIG or a list among the settings cannot be read: {type(error).__name__}")
+    if faults:
+        raise ConfigurationError(faults)
+    return settings
+
+
+def _unknown_names(environment: Mapping[str, str]) -> Iterator[str]:
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {f"{PREFIX}CONFIG"}
+    for name in sorted(environment):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            yield f"{name}: unknown setting"
+
+
+def _fault(detail: Mapping[str, Any]) -> Iterator[str]:
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    if detail["loc"]:
+        message = f"{'.'.join(str(part) for part in detail['loc'])}: {message}"
+    for line in message.splitlines():
+        name, _, rest = line.partition(": ")
+        yield f"{PREFIX}{name.upper()}: {rest[:1].lower()}{rest[1:]}"
+

@@ -1,0 +1,106 @@
+"""The database: one typed base for all models, and the rules of each engine.
+
+SQLite is embedded (demonstration, one school); PostgreSQL is production. Both run the same code: every transaction of SQLite
+takes its write lock at the start, since its default lets two read-then-write transactions both succeed and lose one.
+"""
+
+import sqlite3
+import uuid
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import DateTime, Dialect, Engine, MetaData, event, types
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.pool import ConnectionPoolEntry
+
+POSTGRESQL_SETTINGS = (
+    "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=10s -c timezone=UTC"
+)
+
+
+class UtcDateTime(types.TypeDecorator[datetime]):
+    """An instant. Aware and in UTC in Python; `timestamptz` in PostgreSQL, sortable text in SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse a time without zone: it would be read as another instant elsewhere."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without zone cannot be stored")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give back the instant in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """What every table is made from; constraint names are fixed, so that migrations can name them on both engines."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        },
+    )
+    type_annotation_map = {  # noqa: RUF012 - SQLAlchemy's own name and kind of attribute
+        datetime: UtcDateTime(),
+        dict[str, Any]: types.JSON(),
+        list[str]: types.JSON(),
+        bytes: types.LargeBinary(),
+        uuid.UUID: types.Uuid(),
+    }
+
+
+class UuidKey:
+    """A primary key that says nothing about its row's age or number."""
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
+
+
+db = SQLAlchemy(metadata=Base.metadata, session_options={"expire_on_commit": False})
+
+
+def engine_options(url: str, *, pool_size: int) -> dict[str, Any]:
+    """Return SQLAlchemy's engine options for `url`: time limits on PostgreSQL, patience on SQLite."""
+    if url.startswith("sqlite"):
+        return {"connect_args": {"timeout": 5.0}}
+    return {
+        "connect_args": {"options": POSTGRESQL_SETTINGS, "connect_timeout": 5},
+        "pool_size": pool_size,
+        "max_overflow": 2,
+        "pool_timeout": 5,
+        "pool_pre_ping": True,
+    }
+
+
+@event.listens_for(Engine, "connect")
+def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
+    """Set SQLite up for a service: several readers, no transaction lost at a power cut, foreign keys, our own BEGIN."""
+    if not isinstance(connection, sqlite3.Connection):
+        return
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+@event.listens_for(Engine, "begin")
+def _begin_immediate(connection: Connection) -> None:
+    """Take SQLite's write lock at the start: a transaction that reads first and writes later must not be overtaken."""
+    options: Mapping[str, Any] = connection.get_execution_options()
+    if connection.dialect.name == "sqlite" and options.get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
