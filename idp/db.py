@@ -73,6 +73,14 @@ class UuidKey:
 db = SQLAlchemy(metadata=Base.metadata, session_options={"expire_on_commit": False})
 
 
+def end_read() -> None:
+    """End the transaction of what was only read, keeping the objects: on SQLite a reader holds the write lock.
+
+    Called between reading and whatever takes time or writes by another connection (a hash, a slot, the hot statements).
+    """
+    db.session.commit()
+
+
 def engine_options(url: str, *, pool_size: int) -> dict[str, Any]:
     """Return SQLAlchemy's engine options for `url`: time limits on PostgreSQL, patience on SQLite."""
     if url.startswith("sqlite"):

@@ -1,0 +1,179 @@
+"""Settings of the ENT: read once from the environment (prefix `ENT_`) and frozen; every fault is reported at once."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+from urllib.parse import urlsplit
+
+from flask import current_app
+
+PREFIX = "ENT_"
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+ACCENTS = ("aubergine", "sapin", "brique")
+CHARTERS = ("ent", "provider", "none")
+_REQUIRED = ("ISSUER", "CLIENT_ID", "CLIENT_SECRET", "NAME", "PUBLIC_URL", "DATABASE", "SECRET_KEY")
+_OPTIONAL = {
+    "BIND": "127.0.0.1:8001",
+    "CHARTER": "ent",
+    "ACCENT": "aubergine",
+    "TAGLINE": "Devoirs, notes, absences et messages de l’établissement, au même endroit.",
+    "CA_BUNDLE": "",
+}
+_MAX_PORT = 65535
+_SECRET_LENGTH = 32
+
+WhoShowsCharter = Literal["ent", "provider", "none"]
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; `faults` holds one sentence for each fault, never a value that is secret."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All that the operator of an ENT decides.
+
+    Attributes:
+        issuer: the provider's issuer identifier, compared letter by letter.
+        client_id: what `idp client add` printed.
+        client_secret: same, printed once.
+        name: the ENT's name, the title of its home.
+        bind: address and port to listen on; port 0 lets the system choose.
+        public_url: the origin that browsers use, without a final slash; `/callback` under it is the redirect URI.
+        charter: who shows the charter: this ENT, the provider before it answers, or nobody.
+        database: SQLite file of the sessions and of the notification addresses.
+        secret_key: signs the form tokens; 32 characters or more.
+        accent: colours and emblem, so that two ENTs look different.
+        tagline: the sentence under the name.
+        ca_bundle: PEM file of the authorities that vouch for the provider; empty for the system's.
+    """
+
+    issuer: str
+    client_id: str
+    client_secret: str
+    name: str
+    bind: tuple[str, int]
+    public_url: str
+    charter: WhoShowsCharter
+    database: Path
+    secret_key: str
+    accent: str
+    tagline: str
+    ca_bundle: str
+
+    @property
+    def redirect_uri(self) -> str:
+        """Where the provider sends the code; registered with it, letter by letter."""
+        return f"{self.public_url}/callback"
+
+    @property
+    def home_uri(self) -> str:
+        """The home, which is also where the provider sends the browser after the sign-out."""
+        return f"{self.public_url}/"
+
+    @property
+    def account_uri(self) -> str:
+        """The provider's page where parents change their password and address."""
+        return f"{self.issuer.rstrip('/')}/mon-compte"
+
+    @property
+    def scope(self) -> str:
+        """What is asked: the charter's state only where there is a charter."""
+        return "openid profile email ent" + ("" if self.charter == "none" else " charter")
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers reach this ENT by https: its cookie is then `Secure` and `__Host-`."""
+        return self.public_url.startswith("https:")
+
+    @property
+    def cookie_name(self) -> str:
+        """A name of this ENT's own, since cookies ignore ports and two ENTs may share a host."""
+        return ("__Host-" if self.secure else "") + "ent_" + re.sub(r"[^A-Za-z0-9_.~-]", "_", self.client_id)
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Read and check the settings.
+
+    Args:
+        environ: the process's environment, or what stands for it.
+
+    Raises:
+        SettingsError: with one sentence for each setting that is missing, unknown or wrong.
+    """
+    given = {name.removeprefix(PREFIX): value.strip() for name, value in environ.items() if name.startswith(PREFIX)}
+    values = _OPTIONAL | {name: value for name, value in given.items() if value}
+    faults = [
+        f"{PREFIX}{name} is not a setting of the ENT." for name in sorted(given.keys() - {*_REQUIRED, *_OPTIONAL})
+    ]
+    faults += [f"{PREFIX}{name} is missing." for name in _REQUIRED if not values.get(name)]
+    faults += _wrong_values(values)
+    if faults:
+        raise SettingsError(faults)
+    host, _, port = values["BIND"].rpartition(":")
+    return Settings(
+        issuer=values["ISSUER"],
+        client_id=values["CLIENT_ID"],
+        client_secret=values["CLIENT_SECRET"],
+        name=values["NAME"],
+        bind=(host.strip("[]"), int(port)),
+        public_url=values["PUBLIC_URL"].rstrip("/"),
+        charter=cast("WhoShowsCharter", values["CHARTER"]),
+        database=Path(values["DATABASE"]),
+        secret_key=values["SECRET_KEY"],
+        accent=values["ACCENT"],
+        tagline=values["TAGLINE"],
+        ca_bundle=values["CA_BUNDLE"],
+    )
+
+
+def _wrong_values(values: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each value that is present and cannot be used."""
+    rules = {
+        "ISSUER": (is_web_address, "must be the provider's https address (http is accepted on loopback only)"),
+        "PUBLIC_URL": (_is_origin, "must be an https address without a path (http is accepted on loopback only)"),
+        "BIND": (_is_bind, "must be an address and a port, such as 127.0.0.1:8001"),
+        "CHARTER": (CHARTERS.__contains__, f"must be one of {', '.join(CHARTERS)}"),
+        "ACCENT": (ACCENTS.__contains__, f"must be one of {', '.join(ACCENTS)}"),
+        "SECRET_KEY": (lambda value: len(value) >= _SECRET_LENGTH, f"must have {_SECRET_LENGTH} characters or more"),
+        "CA_BUNDLE": (lambda value: Path(value).is_file(), "must name a PEM file that exists"),
+    }
+    return [
+        f"{PREFIX}{name} {sentence}."
+        for name, (holds, sentence) in rules.items()
+        if values.get(name) and not holds(values[name])
+    ]
+
+
+def is_web_address(value: str) -> bool:
+    """Whether the value is an address to talk to: https, or http on this machine (OpenID Connect Core 1.0, 3.1.2.1)."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port  # raises when it is not a number
+    except ValueError:
+        return False
+    if not parts.hostname or parts.username or parts.query or parts.fragment or any(c.isspace() for c in value):
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
+
+
+def _is_origin(value: str) -> bool:
+    """Whether the value is a web address that holds nothing after the host and port."""
+    return is_web_address(value) and urlsplit(value).path in {"", "/"}
+
+
+def _is_bind(value: str) -> bool:
+    """Whether the value is `host:port`."""
+    host, _, port = value.rpartition(":")
+    return bool(host) and port.isascii() and port.isdigit() and int(port) <= _MAX_PORT
+
+
+def current_settings() -> Settings:
+    """Return the settings of the application that serves the request."""
+    return cast("Settings", current_app.extensions["ent_settings"])

@@ -1,0 +1,89 @@
+"""The step from an address that was typed to an address that is confirmed, shared by every flow that asks for one."""
+
+import uuid
+
+from flask_babel import gettext
+from sqlalchemy import update
+
+from idp.accounts import tokens
+from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.tokens import Purpose
+from idp.audit import log
+from idp.audit.events import EmailConfirmed, EmailLinkSent
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.mail.addresses import AddressFault, InvalidAddress, fold_address
+from idp.outbox import queue
+from idp.throttle import guard, limits
+
+CONFIRM_EMAIL = "confirm_email"
+"""The kind of outbox message that carries a link to confirm an address; its payload names the link's row."""
+
+
+def take_slots(account_id: uuid.UUID, address: str, network_address: str) -> int:
+    """Count a mail for the account, the mailbox and the network address; return the seconds to wait, 0 when it may go."""
+    for limit, subject in (
+        (limits.RESEND_LINK_ADDRESS, network_address),
+        (limits.RESEND_LINK_ACCOUNT, str(account_id)),
+        (limits.RESEND_LINK_MAILBOX, fold_address(address)),
+    ):
+        verdict = guard.take(limit, subject)
+        if isinstance(verdict, guard.Wait):
+            return verdict.seconds
+    return 0
+
+
+def send_link(settings: Settings, account: Account, client_id: uuid.UUID | None) -> OneTimeLink:
+    """Issue a link for the account's pending address and put its mail in the outbox, in the caller's transaction."""
+    address = account.pending_email
+    if address is None:
+        raise ValueError("no address waits for confirmation")
+    link = tokens.issue(
+        settings,
+        Purpose.CONFIRM_EMAIL,
+        account,
+        address=address,
+        lifetime=settings.lifetime("email_link_lifetime"),
+        client_id=client_id,
+    )
+    queue.enqueue(CONFIRM_EMAIL, {"link": str(link.id)})
+    log.record(EmailLinkSent(account_id=account.id, client_id=client_id, mail_domain=address.rpartition("@")[2]))
+    return link
+
+
+def confirm(value: str) -> OneTimeLink | None:
+    """Use the link `value` and make its address the account's, in one transaction; None when it is not alive."""
+    link = tokens.redeem(Purpose.CONFIRM_EMAIL, value)
+    if link is None:
+        db.session.rollback()
+        return None
+    moment = now()
+    kept = db.session.execute(
+        update(Account)
+        .where(Account.id == link.account_id, Account.pending_email == link.address)
+        .values(email=link.address, email_confirmed_at=moment, pending_email=None, updated_at=moment)
+    ).rowcount
+    if not kept:
+        db.session.rollback()
+        return None
+    log.record(
+        EmailConfirmed(
+            account_id=link.account_id, client_id=link.client_id, mail_domain=link.address.rpartition("@")[2]
+        )
+    )
+    db.session.commit()
+    return link
+
+
+def explain(fault: InvalidAddress) -> str:
+    """Return the sentence that tells a person what is wrong with the address that they typed."""
+    match fault.reason:
+        case AddressFault.INCOMPLETE:
+            return gettext("Il manque une partie de l’adresse. Elle ressemble à : prenom.nom@exemple.fr")
+        case AddressFault.NOT_ASCII:
+            return gettext("Une adresse mail n’a pas d’accent avant le signe @. Vérifiez chaque lettre.")
+        case AddressFault.TOO_LONG:
+            return gettext("Cette adresse est trop longue : 254 caractères au plus.")
+        case _:
+            return gettext("Cette adresse n’est pas écrite comme une adresse mail. Vérifiez chaque lettre, sans espace.")

@@ -1,0 +1,31 @@
+"""Finds people, and says of them what a page or a rule needs to know."""
+
+import uuid
+
+from sqlalchemy import select
+
+from idp.accounts.models import Account, Child, School
+from idp.db import db
+
+
+def find_by_username(username: str) -> Account | None:
+    """Return the account of a folded identifier."""
+    return db.session.scalar(select(Account).where(Account.username == username))
+
+
+def get_for_change(account_id: uuid.UUID) -> Account | None:
+    """Return the account, its row locked until the caller's transaction ends, as the database has it now."""
+    return db.session.scalar(
+        select(Account).where(Account.id == account_id).with_for_update().execution_options(populate_existing=True)
+    )
+
+
+def child_sentence(child: Child) -> str:
+    """Return a child as a parent recognises it: « Malo, 6e 1, Collège des Tilleuls »."""
+    return ", ".join(part for part in (child.given_name, child.class_name, child.school.name) if part)
+
+
+def schools(account: Account) -> list[School]:
+    """Return the schools of the account's children, each once, in the order of the children."""
+    return list({child.school.id: child.school for child in account.children}.values())
+

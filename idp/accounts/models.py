@@ -1,0 +1,158 @@
+"""Tables of the people and of the schools."""
+
+import enum
+import uuid
+from datetime import datetime
+
+from sqlalchemy import Enum, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from idp.clock import now
+from idp.db import Base, UuidKey
+
+
+class SchoolProfile(enum.Enum):
+    """Who a person is for the school; the values are SDET's `ENTPersonProfils`."""
+
+    STUDENT = "National_1"
+    GUARDIAN = "National_2"
+    TEACHER = "National_3"
+    STAFF = "National_6"
+
+
+class Degree(enum.Enum):
+    """Primary or secondary: the first field of a parent's FrEduVecteur depends on it."""
+
+    PRIMARY = "1D"
+    SECONDARY = "2D"
+
+
+class School(UuidKey, Base):
+    """An établissement, named by its UAI (7 digits and a control letter)."""
+
+    __tablename__ = "school"
+
+    uai: Mapped[str] = mapped_column(String(8), unique=True)
+    name: Mapped[str] = mapped_column(String(200))
+    degree: Mapped[Degree] = mapped_column(Enum(Degree, native_enum=False, length=10))
+    address: Mapped[list[str]] = mapped_column(default=list)
+    phone: Mapped[str] = mapped_column(String(30), default="")
+
+
+class Child(UuidKey, Base):
+    """A pupil in one school. `student_id` is SIECLE's ELEVE_ID, unique in the school, and goes into FrEduVecteur."""
+
+    __tablename__ = "child"
+    __table_args__ = (UniqueConstraint("school_id", "student_id"),)
+
+    school_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("school.id"))
+    student_id: Mapped[str] = mapped_column(String(30))
+    family_name: Mapped[str] = mapped_column(String(200))
+    given_name: Mapped[str] = mapped_column(String(200))
+    class_name: Mapped[str] = mapped_column(String(60), default="")
+
+    school: Mapped[School] = relationship(lazy="joined")
+
+
+class Account(UuidKey, Base):
+    """A person who may sign in.
+
+    States: imported (`activated_at` empty, a provisional password or none) → activated (own password; `pending_email` until
+    the link of the mail is used) → confirmed (`email`). `generation` grows whenever a credential changes: what was issued
+    for an earlier generation is dead. `activated_in` is the digest of the interaction that activated the account: the same
+    form sent twice from there sees the result of the first.
+    """
+
+    __tablename__ = "account"
+    __table_args__ = (Index("ix_account_join_key", "join_key"),)
+
+    username: Mapped[str] = mapped_column(String(64), unique=True)
+    profile: Mapped[SchoolProfile] = mapped_column(
+        Enum(SchoolProfile, native_enum=False, length=20), default=SchoolProfile.GUARDIAN
+    )
+    civility: Mapped[str] = mapped_column(String(10), default="")
+    family_name: Mapped[str] = mapped_column(String(200))
+    given_name: Mapped[str] = mapped_column(String(200))
+    birth_name: Mapped[str] = mapped_column(String(200), default="")
+    join_key: Mapped[str | None] = mapped_column(String(64))
+    address_lines: Mapped[list[str]] = mapped_column(default=list)
+    postcode: Mapped[str] = mapped_column(String(20), default="")
+    city: Mapped[str] = mapped_column(String(80), default="")
+    country: Mapped[str] = mapped_column(String(80), default="")
+    locale: Mapped[str] = mapped_column(String(20), default="fr-FR")
+
+    provisional_hash: Mapped[str | None] = mapped_column(String(200))
+    provisional_expires_at: Mapped[datetime | None]
+    password_hash: Mapped[str | None] = mapped_column(String(200))
+    password_changed_at: Mapped[datetime | None]
+    generation: Mapped[int] = mapped_column(default=0)
+
+    activated_at: Mapped[datetime | None]
+    activated_in: Mapped[bytes | None]
+    pending_email: Mapped[str | None] = mapped_column(String(254))
+    email: Mapped[str | None] = mapped_column(String(254))
+    email_confirmed_at: Mapped[datetime | None]
+    disabled_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
+
+    guardianships: Mapped[list["Guardianship"]] = relationship(back_populates="account", order_by="Guardianship.rank")
+
+    @property
+    def display_name(self) -> str:
+        """The person as a letter or a page calls them: civility, given name, family name."""
+        return " ".join(part for part in (self.civility, self.given_name, self.family_name) if part)
+
+    @property
+    def children(self) -> list[Child]:
+        """The children whose guardian this person is, in the order of the school's file."""
+        return [link.child for link in self.guardianships if link.disputed_at is None]
+
+
+class Guardianship(Base):
+    """That an account is the legal guardian of a child; `disputed_at` is set when the person says they are not."""
+
+    __tablename__ = "guardianship"
+
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), primary_key=True)
+    child_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("child.id"), primary_key=True, index=True)
+    rank: Mapped[int] = mapped_column(default=0)
+    kinship: Mapped[str] = mapped_column(String(10), default="")
+    disputed_at: Mapped[datetime | None]
+
+    account: Mapped[Account] = relationship(back_populates="guardianships")
+    child: Mapped[Child] = relationship(lazy="joined")
+
+
+class OneTimeLink(UuidKey, Base):
+    """A link sent by mail, good for one act of one account at one address, once.
+
+    The table holds the digest of its token. It is alive while `used_at` and `revoked_at` are empty, `expires_at` is ahead and
+    `generation` is still the account's.
+    """
+
+    __tablename__ = "one_time_link"
+    __table_args__ = (Index("ix_one_time_link_account_id_purpose", "account_id", "purpose"),)
+
+    digest: Mapped[bytes] = mapped_column(unique=True)
+    purpose: Mapped[str] = mapped_column(String(30))
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"))
+    client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("client.id"))
+    address: Mapped[str] = mapped_column(String(254))
+    generation: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class SchoolNotice(UuidKey, Base):
+    """What a school's desk must know and act on, such as a letter that reached somebody who is not the guardian."""
+
+    __tablename__ = "school_notice"
+
+    school_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("school.id"), index=True)
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"))
+    kind: Mapped[str] = mapped_column(String(40))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    handled_at: Mapped[datetime | None]

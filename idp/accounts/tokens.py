@@ -1,0 +1,142 @@
+"""One-time links: one state machine for every flow that goes through a mailbox.
+
+States of a link: alive → used (once, by one atomic statement) or revoked (by a younger link of the same purpose, by a change of
+credentials) or expired. It is bound to purpose, account, address and generation, so that a token of one flow is nothing in another.
+The token itself is stored nowhere: it is computed from the row's id under a key drawn from `IDP_SECRET_KEY`, so the worker can
+write the same link into a mail that it has to send again, and a copy of the database opens nothing.
+"""
+
+import enum
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import select, update
+
+from idp import opaque
+from idp.accounts.models import Account, OneTimeLink
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+
+_TOKEN_LENGTH = 43
+
+
+class Purpose(enum.Enum):
+    """What a link is good for; the value is part of what its token is computed from."""
+
+    CONFIRM_EMAIL = "confirm_email"
+
+
+class LinkState(enum.Enum):
+    """What a token turns out to be."""
+
+    ALIVE = "alive"
+    USED = "used"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True)
+class Link:
+    """A link as its row tells it; `row` is None for a token that was never issued for this purpose."""
+
+    state: LinkState
+    row: OneTimeLink | None
+
+
+def issue(
+    settings: Settings,
+    purpose: Purpose,
+    account: Account,
+    *,
+    address: str,
+    lifetime: timedelta,
+    client_id: uuid.UUID | None = None,
+) -> OneTimeLink:
+    """Add a link to the caller's transaction and revoke the older ones of the same purpose: only the last one works."""
+    moment = now()
+    db.session.execute(
+        update(OneTimeLink)
+        .where(
+            OneTimeLink.account_id == account.id,
+            OneTimeLink.purpose == purpose.value,
+            OneTimeLink.used_at.is_(None),
+            OneTimeLink.revoked_at.is_(None),
+        )
+        .values(revoked_at=moment)
+    )
+    key = uuid.uuid4()
+    link = OneTimeLink(
+        id=key,
+        digest=opaque.digest(_token(settings.secrets[0], purpose.value, key)),
+        purpose=purpose.value,
+        account_id=account.id,
+        client_id=client_id,
+        address=address,
+        generation=account.generation,
+        created_at=moment,
+        expires_at=moment + lifetime,
+    )
+    db.session.add(link)
+    return link
+
+
+def token(settings: Settings, link: OneTimeLink) -> str | None:
+    """Compute the token of `link` again; None when no current secret key gives it (all were rotated away)."""
+    for secret in settings.secrets:
+        value = _token(secret, link.purpose, link.id)
+        if opaque.digest(value) == link.digest:
+            return value
+    return None
+
+
+def look_up(purpose: Purpose, value: str) -> Link:
+    """Say what `value` is, without changing anything: opening a link in a mail scanner must not use it."""
+    row = _find(purpose, value)
+    if row is None:
+        return Link(LinkState.DEAD, None)
+    if row.used_at is not None:
+        return Link(LinkState.USED, row)
+    generation = db.session.scalar(
+        select(Account.generation).where(Account.id == row.account_id, Account.disabled_at.is_(None))
+    )
+    alive = row.revoked_at is None and row.expires_at > now() and row.generation == generation
+    return Link(LinkState.ALIVE if alive else LinkState.DEAD, row)
+
+
+def redeem(purpose: Purpose, value: str) -> OneTimeLink | None:
+    """Use the link in the caller's transaction; exactly one caller gets it, all others None."""
+    if len(value) != _TOKEN_LENGTH:
+        return None
+    moment = now()
+    return db.session.scalar(
+        update(OneTimeLink)
+        .where(
+            OneTimeLink.digest == opaque.digest(value),
+            OneTimeLink.purpose == purpose.value,
+            OneTimeLink.used_at.is_(None),
+            OneTimeLink.revoked_at.is_(None),
+            OneTimeLink.expires_at > moment,
+            OneTimeLink.generation
+            == select(Account.generation)
+            .where(Account.id == OneTimeLink.account_id, Account.disabled_at.is_(None))
+            .scalar_subquery(),
+        )
+        .values(used_at=moment)
+        .returning(OneTimeLink)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    )
+
+
+def _find(purpose: Purpose, value: str) -> OneTimeLink | None:
+    if len(value) != _TOKEN_LENGTH:
+        return None
+    return db.session.scalar(
+        select(OneTimeLink)
+        .where(OneTimeLink.digest == opaque.digest(value), OneTimeLink.purpose == purpose.value)
+        .execution_options(populate_existing=True)
+    )
+
+
+def _token(secret: bytes, purpose: str, key: uuid.UUID) -> str:
+    return opaque.keyed_value(opaque.derive_key(secret, "one-time link"), f"{purpose}:{key.hex}")

@@ -1,0 +1,139 @@
+"""`/activation` and `/activation/non-representant`."""
+
+import unicodedata
+
+from flask import Blueprint, Response, current_app, make_response, render_template, request
+from flask_babel import gettext
+
+from idp.accounts import addresses, directory
+from idp.accounts.models import Account
+from idp.accounts.passwords import Busy as HasherBusy
+from idp.accounts.policy import check_password
+from idp.activation import service
+from idp.activation.forms import ActivationForm
+from idp.clients import registry
+from idp.interaction import store
+from idp.mail.addresses import InvalidAddress, parse_address
+from idp.web.errors import Busy, InteractionLost
+from idp.web.redirects import see_other
+from idp.web.request_context import remote_address
+
+blueprint = Blueprint("activation", __name__)
+
+
+@blueprint.route("/activation", methods=["GET", "POST"])
+def activate() -> Response:
+    """Show whose account it is and the form; on a POST activate it and send the link."""
+    interaction, person = _opened()
+    account = service.find_open(person.account_id, person.generation)
+    if account is None:
+        return _second_click(interaction, person)
+    form = ActivationForm()
+    if request.method == "GET":
+        return _page(interaction, account, form)
+    email = _check(form, account)
+    if form.errors:
+        return _page(interaction, account, form)
+    client = _client(interaction)
+    done = service.Activation(_hash(form.password.data), email, interaction.id, client.key if client else None)
+    settings = current_app.extensions["idp.settings"]
+    if not service.complete(settings, person.account_id, person.generation, done):
+        return _second_click(interaction, person)
+    if email:  # the pause before a resend begins with this mail
+        addresses.take_slots(person.account_id, email, remote_address())
+    return see_other(store.page_url("email_confirmation.waiting", interaction))
+
+
+@blueprint.route("/activation/non-representant", methods=["GET", "POST"])
+def not_guardian() -> Response:
+    """« Ce n’est pas votre enfant ? »: say what follows, then burn the letter's secret and tell the school."""
+    interaction, person = _opened()
+    if request.method == "POST":
+        schools = service.dispute(person.account_id, person.generation)
+        if schools is None:
+            raise InteractionLost
+        return make_response(
+            render_template("activation/non_representant_fait.html", dest=_client(interaction), schools=schools)
+        )
+    account = service.find_open(person.account_id, person.generation)
+    if account is None:
+        raise InteractionLost
+    return make_response(
+        render_template(
+            "activation/non_representant.html",
+            dest=_client(interaction),
+            children=[directory.child_sentence(child) for child in account.children],
+            back_url=store.page_url("activation.activate", interaction),
+        )
+    )
+
+
+def _opened() -> tuple[store.Interaction, store.Person]:
+    interaction = store.current()
+    if interaction is None or interaction.person is None:
+        raise InteractionLost
+    return interaction, interaction.person
+
+
+def _second_click(interaction: store.Interaction, person: store.Person) -> Response:
+    """Lead a form that was sent twice to the result of the first; refuse everybody else."""
+    if service.was_completed_in(person.account_id, interaction.id):
+        return see_other(store.page_url("email_confirmation.waiting", interaction))
+    raise InteractionLost
+
+
+def _check(form: ActivationForm, account: Account) -> str | None:
+    """Put the faults beside their fields; return the address as it will be kept."""
+    settings, hasher = current_app.extensions["idp.settings"], current_app.extensions["idp.hasher"]
+    password = form.password.data or ""
+    try:
+        faults = check_password(
+            password, person=service.identity(account, hasher), min_length=settings.password_min_length
+        )
+    except HasherBusy as busy:
+        raise Busy(busy.retry_after) from None
+    form.password.errors = [fault.message for fault in faults]
+    if not faults and not _same(password, form.confirmation.data or ""):
+        form.confirmation.errors = [
+            gettext("Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, avec « Afficher ».")
+        ]
+    typed = form.email.data or ""
+    if not typed and not settings.mail_required:
+        return None
+    try:
+        return parse_address(typed)
+    except InvalidAddress as fault:
+        form.email.errors = [addresses.explain(fault)]
+        return None
+
+
+def _same(one: str, other: str) -> bool:
+    return unicodedata.normalize("NFKC", one) == unicodedata.normalize("NFKC", other[: 4 * len(one) + 1])
+
+
+def _hash(password: str | None) -> str:
+    try:
+        hashed: str = current_app.extensions["idp.hasher"].hash(password or "", "activation")
+    except HasherBusy as busy:
+        raise Busy(busy.retry_after) from None
+    return hashed
+
+
+def _page(interaction: store.Interaction, account: Account, form: ActivationForm) -> Response:
+    names = [account.given_name, account.family_name, account.username.partition(".")[2]]
+    names += [child.given_name for child in account.children]
+    html = render_template(
+        "activation/activation.html",
+        dest=_client(interaction),
+        form=form,
+        person=account.display_name,
+        children=[directory.child_sentence(child) for child in account.children],
+        avoid=" ".join(" ".join(names).replace("-", " ").split()),
+        min_length=current_app.extensions["idp.settings"].password_min_length,
+        not_guardian_url=store.page_url("activation.not_guardian", interaction),
+    )
+    return make_response(html)
+
+
+def _client(interaction: store.Interaction) -> registry.Registration | None:
+    return registry.find(interaction.request.client_id) if interaction.request else None

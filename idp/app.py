@@ -1,0 +1,84 @@
+"""The one page where everything is wired: extensions, blueprints, outbox handlers, in the order in which a request meets them."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from flask import Flask
+from jinja2 import StrictUndefined
+
+from idp import logging as log_lines
+from idp.accounts import addresses
+from idp.accounts.passwords import Hasher
+from idp.activation import views as activation
+from idp.audit import log
+from idp.charter import api as charter_api
+from idp.charter import views as charter
+from idp.config import Settings
+from idp.db import db, engine_options
+from idp.email_confirmation import service as email_confirmation_service
+from idp.email_confirmation import views as email_confirmation
+from idp.login import views as login
+from idp.mail import deliver
+from idp.mail.smtp import Transport
+from idp.myaccount import views as myaccount
+from idp.oidc import bearer, hot, routes
+from idp.oidc.keys import KeyRing
+from idp.oidc.server import Server
+from idp.ops import health
+from idp.outbox import commands as outbox
+from idp.outbox.worker import Handler
+from idp.paths import TEMPLATES
+from idp.profile_choice import views as profile_choice
+from idp.recovery import views as recovery
+from idp.web import browser, errors, i18n, legal, request_context, security, theme
+
+_PAGES = (profile_choice, login, activation, email_confirmation, charter, recovery, myaccount, legal, health)
+
+
+def create_app(settings: Settings) -> Flask:
+    """Return the application for `settings`; it opens no connection and makes no key until it is asked something."""
+    log_lines.configure()
+    app = Flask("idp", template_folder=str(TEMPLATES), static_folder=None)
+    app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
+    app.extensions["idp.settings"] = settings
+    app.extensions["idp.hasher"] = Hasher(settings)
+    _database(app, settings)
+    browser.configure(app, settings)
+    request_context.trust_proxies(app, settings)
+    security.configure(app, settings)
+    i18n.configure(app)
+    errors.configure(app)
+    app.before_request(_remember_origin)
+    for page in _PAGES:
+        app.register_blueprint(page.blueprint)
+    _protocol(app, settings)
+    app.extensions[deliver.EXTENSION] = Transport(settings)
+    app.extensions[outbox.EXTENSION] = outbox_handlers(settings)
+    theme.configure(app, settings)
+    return app
+
+
+def outbox_handlers(settings: Settings) -> Mapping[str, Handler]:
+    """Return who hands over which kind of outbox message."""
+    return {addresses.CONFIRM_EMAIL: partial(email_confirmation_service.hand_over, settings=settings)}
+
+
+def _database(app: Flask, settings: Settings) -> None:
+    app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(settings.database_url, pool_size=settings.database_pool)
+    db.init_app(app)
+
+
+def _protocol(app: Flask, settings: Settings) -> None:
+    ring = KeyRing(settings)
+    app.extensions["idp.server"] = Server(settings, hot.open_store(settings), ring)
+    app.register_blueprint(routes.blueprint)
+    security.csrf.exempt(routes.blueprint)
+    api = charter_api.blueprint(bearer.authenticate_charter)
+    app.register_blueprint(api)
+    security.csrf.exempt(api)
+
+
+def _remember_origin() -> None:
+    log.set_origin(log.Origin(address=request_context.remote_address(), request_id=request_context.request_id()))
+

@@ -1,0 +1,160 @@
+"""The closed vocabulary of the journal: one frozen dataclass for each kind of event, its fields are what is kept of it.
+
+No field may hold a secret. An identifier that belongs to nobody is kept as a keyed digest only: people type passwords there.
+"""
+
+import uuid
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """What every event has: its kind, whether the act succeeded, about whom and for which client."""
+
+    kind: ClassVar[str]
+    result: ClassVar[str] = "ok"
+    account_id: uuid.UUID | None = None
+    client_id: uuid.UUID | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignInSucceeded(Event):
+    """A session was opened."""
+
+    kind = "sign_in"
+    sid: str
+    amr: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignInFailed(Event):
+    """A wrong identifier or password, a disabled account, an expired letter: `reason` says which, to operators alone."""
+
+    kind = "sign_in"
+    result = "refused"
+    reason: str
+    username_digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignInThrottled(Event):
+    """A try that was not even checked, since too many came before it."""
+
+    kind = "sign_in"
+    result = "throttled"
+    username_digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivationOpened(Event):
+    """The letter's secret was right: an activation may go on, nothing else."""
+
+    kind = "activation.opened"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivationCompleted(Event):
+    """The person chose a password; the address is still to be confirmed. Only its domain is kept."""
+
+    kind = "activation.completed"
+    mail_domain: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuardianshipDisputed(Event):
+    """The holder of a letter says that they are not the legal guardian; the secret is burnt and the school must know."""
+
+    kind = "guardianship.disputed"
+    uais: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmailLinkSent(Event):
+    """A link to confirm an address was put in the outbox."""
+
+    kind = "email.link_sent"
+    mail_domain: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmailConfirmed(Event):
+    """An address was confirmed by its link."""
+
+    kind = "email.confirmed"
+    mail_domain: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CharterAccepted(Event):
+    """A version of a charter was accepted; `shown_by` is `ent` or `provider`."""
+
+    kind = "charter.accepted"
+    version: str
+    shown_by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CharterRefused(Event):
+    """A person declined a charter that this service showed."""
+
+    kind = "charter.refused"
+    result = "refused"
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CharterPublished(Event):
+    """An operator published a version of a charter."""
+
+    kind = "charter.published"
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignedOut(Event):
+    """A session was ended by its owner; `by` tells whether an ENT or this service's page asked."""
+
+    kind = "sign_out"
+    sid: str
+    by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodeReused(Event):
+    """A code came a second time: all that it gave is revoked (RFC 9700 4.5)."""
+
+    kind = "code.reused"
+    result = "refused"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RefreshReused(Event):
+    """A rotated refresh token came again: its whole family is revoked (RFC 9700 4.14)."""
+
+    kind = "refresh.reused"
+    result = "refused"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LetterDrawn(Event):
+    """A fresh provisional password was drawn for a letter."""
+
+    kind = "letter.drawn"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientChanged(Event):
+    """An operator registered, changed or disabled a client."""
+
+    kind = "client.changed"
+    change: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyChanged(Event):
+    """An operator rotated or retired a signing key."""
+
+    kind = "key.changed"
+    change: str
+    kid: str

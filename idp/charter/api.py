@@ -1,0 +1,84 @@
+"""`GET /charter` and `POST /charter/acceptance`: for ENTs that show their charter themselves (Bearer token, RFC 6750)."""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, Response, make_response, request
+
+from idp.charter import service
+from idp.charter.service import Current
+from idp.web.request_context import remote_address
+
+
+@dataclass(frozen=True)
+class Bearer:
+    """Whom an access token with scope `charter` stands for, and the client that presents it."""
+
+    account_id: uuid.UUID
+    client_id: uuid.UUID
+
+
+Authenticate = Callable[[], Bearer | Response]
+"""Reads the token of the present request: a `Bearer`, or the answer that refuses it (RFC 6750 3)."""
+
+
+def blueprint(authenticate: Authenticate) -> Blueprint:
+    """Make the two routes; tokens are the protocol's affair, so it hands in how they are read."""
+    routes = Blueprint("charter_api", __name__)
+
+    @routes.get("/charter")
+    def show() -> Response:
+        bearer = authenticate()
+        if isinstance(bearer, Response):
+            return bearer
+        charter = service.current(bearer.client_id, bearer.account_id)
+        if charter is None:
+            return _error(404, "no_charter", "this client has published no charter")
+        return _json(200, charter)
+
+    @routes.post("/charter/acceptance")
+    def accept() -> Response:
+        bearer = authenticate()
+        if isinstance(bearer, Response):
+            return bearer
+        version = _version()
+        if version is None:
+            return _error(400, "invalid_request", 'the body must be JSON: {"version": "…"}')
+        try:
+            accepted = service.accept(
+                bearer.client_id, bearer.account_id, version, address=remote_address(), shown_by="ent"
+            )
+        except service.UnknownVersion:
+            charter = service.current(bearer.client_id, bearer.account_id)
+            if charter is None:
+                return _error(404, "no_charter", "this client has published no charter")
+            return _json(409, charter, error="version_conflict")
+        return _json(200, accepted)
+
+    return routes
+
+
+def _version() -> str | None:
+    body = request.get_json(silent=True) if request.is_json else None
+    version = body.get("version") if isinstance(body, dict) else None
+    return version if isinstance(version, str) and 0 < len(version) <= service.LONGEST_VERSION else None
+
+
+def _json(status: int, charter: Current, **more: str) -> Response:
+    body: dict[str, Any] = {
+        **more,
+        "version": charter.version.version,
+        "published_at": charter.version.published_at.isoformat(),
+        "markdown": charter.version.text,
+        "html": service.render(charter.version.text),
+        "accepted": charter.accepted_at is not None,
+    }
+    if charter.accepted_at:
+        body["accepted_at"] = int(charter.accepted_at.timestamp())
+    return make_response(body, status)
+
+
+def _error(status: int, code: str, description: str) -> Response:
+    return make_response({"error": code, "error_description": description}, status)

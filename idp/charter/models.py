@@ -1,0 +1,34 @@
+"""Tables of the charters."""
+
+import uuid
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from idp.clock import now
+from idp.db import Base, UuidKey
+
+
+class CharterVersion(UuidKey, Base):
+    """One version of an ENT's charter, in Markdown. The client's `charter_version_id` names the current one."""
+
+    __tablename__ = "charter_version"
+    __table_args__ = (UniqueConstraint("client_id", "version"),)
+
+    client_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("client.id"))
+    version: Mapped[str] = mapped_column(String(40))
+    text: Mapped[str] = mapped_column(Text)
+    published_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class CharterAcceptance(Base):
+    """That an account accepted a version: once, and for good."""
+
+    __tablename__ = "charter_acceptance"
+    __table_args__ = (Index("ix_charter_acceptance_charter_version_id", "charter_version_id"),)
+
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), primary_key=True)
+    charter_version_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("charter_version.id"), primary_key=True)
+    accepted_at: Mapped[datetime] = mapped_column(default=now)
+    address: Mapped[str] = mapped_column(String(45), default="")

@@ -1,0 +1,112 @@
+"""The rules of the charters."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+
+from markdown_it import MarkdownIt
+from sqlalchemy import select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from idp.audit import log
+from idp.audit.events import CharterAccepted, CharterPublished, CharterRefused
+from idp.charter.models import CharterAcceptance, CharterVersion
+from idp.clients.models import Client
+from idp.clock import now
+from idp.db import db
+
+LONGEST_TEXT = 100_000
+LONGEST_VERSION = 40
+
+_markdown = MarkdownIt("commonmark", {"html": False}).disable("image")
+
+
+@dataclass(frozen=True)
+class Current:
+    """The charter that a person owes or accepted: the ENT's current version and, if accepted, when."""
+
+    version: CharterVersion
+    accepted_at: datetime | None
+
+
+class UnknownVersion(Exception):  # noqa: N818 - says what it is
+    """The version named is not the current one."""
+
+
+def current(client_id: uuid.UUID, account_id: uuid.UUID) -> Current | None:
+    """Return the client's current charter and this account's acceptance of it; None when the client has no charter."""
+    row = db.session.execute(
+        select(CharterVersion, CharterAcceptance.accepted_at)
+        .join(Client, Client.charter_version_id == CharterVersion.id)
+        .outerjoin(
+            CharterAcceptance,
+            (CharterAcceptance.charter_version_id == CharterVersion.id) & (CharterAcceptance.account_id == account_id),
+        )
+        .where(Client.id == client_id)
+    ).one_or_none()
+    return Current(row[0], row[1]) if row else None
+
+
+def accept(client_id: uuid.UUID, account_id: uuid.UUID, version: str, *, address: str, shown_by: str) -> Current:
+    """Record that the account accepts `version`: once, whatever is clicked twice.
+
+    Raises:
+        UnknownVersion: another version is current; nothing was recorded.
+    """
+    charter = current(client_id, account_id)
+    if charter is None or charter.version.version != version:
+        raise UnknownVersion
+    insert = (postgresql if db.engine.dialect.name == "postgresql" else sqlite).insert(CharterAcceptance)
+    added = db.session.execute(
+        insert.values(
+            account_id=account_id, charter_version_id=charter.version.id, accepted_at=now(), address=address
+        ).on_conflict_do_nothing()
+    ).rowcount
+    if added:
+        log.record(CharterAccepted(account_id=account_id, client_id=client_id, version=version, shown_by=shown_by))
+    db.session.commit()
+    accepted = current(client_id, account_id)
+    if accepted is None:
+        raise UnknownVersion
+    return accepted
+
+
+def refuse(client_id: uuid.UUID, account_id: uuid.UUID, version: str) -> None:
+    """Record that the account declined the charter that this service showed."""
+    log.record(CharterRefused(account_id=account_id, client_id=client_id, version=version))
+    db.session.commit()
+
+
+def publish(client_id: str, version: str, text: str) -> CharterVersion:
+    """Publish a version for an ENT and make it current: everybody owes it again.
+
+    Raises:
+        ValueError: unknown client, a version that exists already, or a text that is empty or too long.
+    """
+    client = db.session.scalar(select(Client).where(Client.client_id == client_id))
+    if client is None:
+        raise ValueError(f"no client {client_id}")
+    if not version or len(version) > LONGEST_VERSION:
+        raise ValueError(f"a version is named by 1 to {LONGEST_VERSION} characters")
+    if not text.strip() or len(text) > LONGEST_TEXT:
+        raise ValueError(f"a charter has 1 to {LONGEST_TEXT} characters")
+    taken = select(CharterVersion.id).where(CharterVersion.client_id == client.id, CharterVersion.version == version)
+    if db.session.scalar(taken):
+        raise ValueError(f"version {version} of {client.name} exists already: a published text is never changed")
+    charter = CharterVersion(id=uuid.uuid4(), client_id=client.id, version=version, text=text, published_at=now())
+    db.session.add(charter)
+    db.session.flush()
+    db.session.execute(
+        update(Client)
+        .where(Client.id == client.id)
+        .values(charter_version_id=charter.id, version=Client.version + 1)
+    )
+    log.record(CharterPublished(client_id=client.id, version=version))
+    db.session.commit()
+    return charter
+
+
+def render(text: str) -> str:
+    """Return the charter's Markdown as HTML. Raw HTML, images and scripting links stay text (security row C-05)."""
+    html: str = _markdown.render(text)
+    return html.replace("<h1>", "<h2>").replace("</h1>", "</h2>")

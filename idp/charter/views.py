@@ -1,0 +1,67 @@
+"""`/charte`: for clients whose charter this service shows, between the sign-in and the code."""
+
+import uuid
+
+from flask import Blueprint, Response, make_response, render_template, request
+from flask_babel import gettext
+from markupsafe import Markup
+
+from idp.charter import service
+from idp.charter.forms import CharterForm
+from idp.clients import registry
+from idp.interaction import store
+from idp.sessions import manager
+from idp.web.errors import InteractionLost
+from idp.web.redirects import see_other
+from idp.web.request_context import remote_address
+
+blueprint = Blueprint("charter", __name__)
+
+
+@blueprint.route("/charte", methods=["GET", "POST"])
+def show() -> Response:
+    """Show the charter that is owed; record the acceptance and go on, or show again what is missing."""
+    interaction, client, account_id = _context()
+    charter = service.current(client.key, account_id)
+    if charter is None or charter.accepted_at is not None:
+        return see_other(store.resume_url(interaction))
+    form = CharterForm()
+    if request.method == "POST":
+        if form.accept.data:
+            try:
+                shown = request.form.get("version", "")[: service.LONGEST_VERSION]
+                service.accept(client.key, account_id, shown, address=remote_address(), shown_by="provider")
+                return see_other(store.resume_url(interaction))
+            except service.UnknownVersion:
+                form.accept.errors = [gettext("La charte a changé entre-temps : lisez la nouvelle version.")]
+        else:
+            form.accept.errors = [gettext("Cochez la case pour accepter, ou touchez « Refuser ».")]
+    html = render_template(
+        "charter/charte.html",
+        dest=client,
+        version=charter.version.version,
+        published_at=charter.version.published_at,
+        body=Markup(service.render(charter.version.text)),  # noqa: S704 - Markdown rendered without raw HTML
+        form=form,
+        refuse_url=store.page_url("charter.refused", interaction),
+    )
+    return make_response(html)
+
+
+@blueprint.get("/charte/refus")
+def refused() -> Response:
+    """« Refuser »: tell the ENT (`access_denied`); no code is issued and the account is kept as it is."""
+    interaction, client, account_id = _context()
+    charter = service.current(client.key, account_id)
+    if charter is None or charter.accepted_at is not None:
+        return see_other(store.resume_url(interaction))
+    service.refuse(client.key, account_id, charter.version.version)
+    return see_other(store.page_url("oidc.deny", interaction))
+
+
+def _context() -> tuple[store.Interaction, registry.Registration, uuid.UUID]:
+    interaction, found = store.current(), manager.current()
+    client = registry.find(interaction.request.client_id) if interaction and interaction.request else None
+    if interaction is None or client is None or found is None:
+        raise InteractionLost
+    return interaction, client, found[1].id

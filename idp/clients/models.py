@@ -1,0 +1,75 @@
+"""Tables of the registered clients (OpenID Connect Registration 1.0, section 2, for the names of the metadata)."""
+
+import enum
+import secrets
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Enum, ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from idp.clock import now
+from idp.db import Base, UuidKey
+
+
+class SubjectType(enum.Enum):
+    """How `sub` is made for a client (OpenID Connect Core 8); `aaf` is the join key that ENT software of one family expects."""
+
+    PAIRWISE = "pairwise"
+    PUBLIC = "public"
+    AAF = "aaf"
+
+
+class CharterMode(enum.Enum):
+    """Who shows the ENT's charter: the ENT itself, this service before the code, or nobody."""
+
+    ENT = "ent"
+    PROVIDER = "provider"
+    NONE = "none"
+
+
+class Client(UuidKey, Base):
+    """A registered relying party. `secret_digest` is SHA-256 of a 256-bit secret that was shown once."""
+
+    __tablename__ = "client"
+
+    client_id: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(String(80))
+    secret_digest: Mapped[bytes | None]
+    auth_method: Mapped[str] = mapped_column(String(40), default="client_secret_basic")
+    redirect_uris: Mapped[list[str]]
+    post_logout_redirect_uris: Mapped[list[str]] = mapped_column(default=list)
+    home_uri: Mapped[str] = mapped_column(String(500), default="")
+    initiate_login_uri: Mapped[str] = mapped_column(String(500), default="")
+    scopes: Mapped[list[str]]
+    always_claims: Mapped[list[str]] = mapped_column(default=list)
+    subject_type: Mapped[SubjectType] = mapped_column(Enum(SubjectType, native_enum=False, length=20))
+    subject_salt: Mapped[bytes] = mapped_column(default=lambda: secrets.token_bytes(32))
+    subject_prefix: Mapped[str] = mapped_column(String(30), default="")
+    pkce_required: Mapped[bool] = mapped_column(default=True)
+    id_token_alg: Mapped[str] = mapped_column(String(10), default="RS256")
+    refresh_id_token: Mapped[bool] = mapped_column(default=False)
+    charter_mode: Mapped[CharterMode] = mapped_column(Enum(CharterMode, native_enum=False, length=20))
+    charter_version_id: Mapped[uuid.UUID | None]
+    default_profile: Mapped[str] = mapped_column(String(20), default="")
+    profile_uris: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    version: Mapped[int] = mapped_column(default=1)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    disabled_at: Mapped[datetime | None]
+
+    schools: Mapped[list["ClientSchool"]] = relationship(lazy="selectin", cascade="all, delete-orphan")
+
+    @property
+    def uais(self) -> list[str]:
+        """The schools that this ENT serves: it learns of no child elsewhere."""
+        return sorted(school.uai for school in self.schools)
+
+
+class ClientSchool(Base):
+    """That a client serves a school."""
+
+    __tablename__ = "client_school"
+
+    client_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("client.id"), primary_key=True)
+    uai: Mapped[str] = mapped_column(String(8), primary_key=True, index=True)

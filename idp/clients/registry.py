@@ -1,0 +1,105 @@
+"""Looks clients up. What a request needs of a registration is kept in the process for a minute.
+
+A cached registration never decides a refusal alone: callers that would refuse read it again first, and the statements of a
+sign-on check `version` in the database, so that a change holds at the next request without any message between nodes.
+"""
+
+import time
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from idp.clients.models import CharterMode, Client, SubjectType
+from idp.db import db
+
+_KEPT_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A client as it was registered when it was read; `key` is the primary key of its row."""
+
+    key: uuid.UUID
+    client_id: str
+    name: str
+    secret_digest: bytes | None
+    auth_method: str
+    redirect_uris: tuple[str, ...]
+    post_logout_redirect_uris: tuple[str, ...]
+    home_uri: str
+    initiate_login_uri: str
+    scopes: frozenset[str]
+    always_claims: frozenset[str]
+    subject_type: SubjectType
+    subject_salt: bytes
+    subject_prefix: str
+    pkce_required: bool
+    id_token_alg: str
+    refresh_id_token: bool
+    charter_mode: CharterMode
+    charter_version_id: uuid.UUID | None
+    default_profile: str
+    profile_uris: tuple[tuple[str, str], ...]
+    version: int
+
+    @property
+    def home(self) -> str:
+        """Where a person starts afresh: the ENT's home, else the address that starts a sign-in there."""
+        return self.home_uri or self.initiate_login_uri
+
+
+_cache: dict[tuple[int, str], tuple[float, Registration]] = {}
+
+
+def find(client_id: str, *, fresh: bool = False) -> Registration | None:
+    """Return the registration of an enabled client, from memory unless `fresh`; None for an unknown or disabled one."""
+    key = (id(db.engine), client_id)
+    kept = _cache.get(key)
+    if kept and not fresh and time.monotonic() - kept[0] < _KEPT_SECONDS:
+        return kept[1]
+    row = db.session.scalar(select(Client).where(Client.client_id == client_id, Client.disabled_at.is_(None)))
+    if row is None:
+        _cache.pop(key, None)
+        return None
+    registration = _registration(row)
+    _cache[key] = (time.monotonic(), registration)
+    return registration
+
+
+def find_by_key(key: uuid.UUID | None) -> Registration | None:
+    """Return the registration of the row `key`, read from the database."""
+    row = db.session.get(Client, key) if key else None
+    return _registration(row) if row and row.disabled_at is None else None
+
+
+def forget() -> None:
+    """Empty the memory of this process."""
+    _cache.clear()
+
+
+def _registration(row: Client) -> Registration:
+    return Registration(
+        key=row.id,
+        client_id=row.client_id,
+        name=row.name,
+        secret_digest=row.secret_digest,
+        auth_method=row.auth_method,
+        redirect_uris=tuple(row.redirect_uris),
+        post_logout_redirect_uris=tuple(row.post_logout_redirect_uris),
+        home_uri=row.home_uri,
+        initiate_login_uri=row.initiate_login_uri,
+        scopes=frozenset(row.scopes),
+        always_claims=frozenset(row.always_claims),
+        subject_type=row.subject_type,
+        subject_salt=row.subject_salt,
+        subject_prefix=row.subject_prefix,
+        pkce_required=row.pkce_required,
+        id_token_alg=row.id_token_alg,
+        refresh_id_token=row.refresh_id_token,
+        charter_mode=row.charter_mode,
+        charter_version_id=row.charter_version_id,
+        default_profile=row.default_profile,
+        profile_uris=tuple((str(k), str(v)) for k, v in row.profile_uris.items()),
+        version=row.version,
+    )

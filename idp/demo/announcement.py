@@ -1,0 +1,64 @@
+"""What a demonstration says of itself once it is up: `demo.json` for scripts, a page of text for a person."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from idp.config import Settings
+from idp.demo.ents import HOST, DemoEnt
+from idp.demo.paper import Paper, SeededLetter
+from idp.demo.processes import WEB_OFFSET, exported
+
+_SHOWN = 6
+"""Letters shown on the terminal: the remarkable ones that nobody used yet."""
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """A demonstration that is up at `port`."""
+
+    settings: Settings
+    ents: Sequence[DemoEnt]
+    paper: Paper
+    letters: Sequence[SeededLetter]
+    port: int
+
+    @property
+    def _mail_page(self) -> str:
+        return f"http://{HOST}:{self.port + WEB_OFFSET}"
+
+    def index(self) -> dict[str, Any]:
+        """Return what `demo.json` holds; the names are a contract."""
+        return {
+            "issuer": self.settings.issuer,
+            "env": exported(self.settings),
+            "ents": [
+                {"name": ent.name, "url": ent.url, "client_id": ent.client_id, "uai": ent.school.uai}
+                for ent in self.ents
+            ],
+            "mailbox": f"{self._mail_page}/mails.json",
+            "letters_pdf": str(self.paper.pdf),
+            "letters": [letter.row() for letter in self.letters],
+        }
+
+    def summary(self) -> str:
+        """Return the addresses, and the letters that are the most worth trying."""
+        waiting = [letter for letter in self.letters if letter.usable]
+        shown = [letter for letter in waiting if letter.guardian.remark][:_SHOWN]
+        lines = [
+            "",
+            "La démonstration est prête. Ouvrez un ENT, le courrier d’un parent à la main.",
+            "",
+            *(f"  {'ENT ' + ent.name:<20} {ent.url}   ({ent.school.name})" for ent in self.ents),
+            f"  {'Mails reçus':<20} {self._mail_page}",
+            f"  {self.settings.service_name:<20} {self.settings.issuer}",
+            "",
+            f"Courriers : {len(waiting)} sur {len(self.letters)} attendent leur parent. Tous : {self.paper.pdf}",
+        ]
+        for letter in shown:
+            ent = next(ent for ent in self.ents if ent.url == letter.ent_url)
+            lines += [
+                f"  {letter.guardian.username:<20} {letter.secret.shown}   {ent.name}",
+                f"  {'':<20} {letter.name} : {letter.guardian.remark}",
+            ]
+        return "\n".join([*lines, "", "Ctrl-C arrête tout.", ""])

@@ -1,0 +1,72 @@
+"""The folder that holds a demonstration: secrets readable by their owner alone, files that are whole or absent."""
+
+import fcntl
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Put `content` at `path`, readable by its owner alone (mode 0600); a reader never sees half of it."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Put `value` at `path` as JSON, privately (`write_private`)."""
+    write_private(path, json.dumps(value, ensure_ascii=False, indent=1).encode())
+
+
+def read_json(path: Path, absent: Any) -> Any:
+    """Return what `path` holds, or `absent` when there is no such file.
+
+    Raises:
+        ClickException: if the file is not JSON: somebody wrote in it, and guessing would lose what it held.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return absent
+    except ValueError as error:
+        raise click.ClickException(
+            f"{path} ne se lit plus. Corrigez-le, ou effacez la démonstration avec « make demo-reset »."
+        ) from error
+
+
+def kept_secret(path: Path) -> str:
+    """Return the secret at `path`, drawn at the first call (256 bits, URL-safe)."""
+    if not path.is_file():
+        write_private(path, secrets.token_urlsafe(32).encode())
+    return path.read_text().strip()
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold `folder` for this process: two demonstrations on one database would undo each other's addresses.
+
+    Raises:
+        ClickException: if another process holds it.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise click.ClickException(f"Une démonstration se sert déjà de {folder}. Arrêtez-la d’abord.") from error
+        yield

@@ -1,0 +1,142 @@
+"""The rules of the confirmation link, and the mail that carries it."""
+
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from idp.accounts import addresses, directory, tokens
+from idp.accounts.models import Account, OneTimeLink, School
+from idp.accounts.tokens import LinkState, Purpose
+from idp.clients import registry
+from idp.clients.models import Client, ClientSchool
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.mail.compose import compose
+from idp.mail.deliver import deliver
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import Outcome
+
+_PAUSE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A link is in the outbox."""
+
+
+@dataclass(frozen=True)
+class TooSoon:
+    """A cap holds for `seconds` more; `capped` tells that it is not the short pause between two sends."""
+
+    seconds: int
+    capped: bool
+
+
+@dataclass(frozen=True)
+class NothingToConfirm:
+    """The account has no address waiting: it was confirmed meanwhile, or disabled."""
+
+
+def resend(
+    settings: Settings, account_id: uuid.UUID, *, network_address: str, client_id: uuid.UUID | None, to: str | None = None
+) -> Sent | TooSoon | NothingToConfirm:
+    """Send a new link to the pending address, or to `to`, which then becomes the pending one; the older link dies.
+
+    Counted for each account, mailbox and network address before anything is written (security row E-10).
+    """
+    account = db.session.get(Account, account_id)
+    target = to or (account.pending_email if account else None)
+    db.session.rollback()
+    if account is None or target is None:
+        return NothingToConfirm()
+    wait = addresses.take_slots(account_id, target, network_address)
+    if wait:
+        return TooSoon(wait, capped=wait > _PAUSE_SECONDS)
+    account = directory.get_for_change(account_id)
+    if account is None or account.pending_email is None or account.disabled_at is not None:
+        db.session.rollback()
+        return NothingToConfirm()
+    account.pending_email = target
+    addresses.send_link(settings, account, client_id)
+    db.session.commit()
+    return Sent()
+
+
+def confirm(value: str) -> LinkState:
+    """Confirm the address of the link `value`; USED also for the second of two clicks, which sees the same page."""
+    if addresses.confirm(value):
+        return LinkState.USED
+    return tokens.look_up(Purpose.CONFIRM_EMAIL, value).state
+
+
+def resend_for_link(settings: Settings, value: str, network_address: str) -> None:
+    """Send a new link in place of a dead one, to the same address, if it is still the one that waits; say nothing."""
+    row = tokens.look_up(Purpose.CONFIRM_EMAIL, value).row
+    if row is None or row.used_at is not None:
+        return
+    account = db.session.get(Account, row.account_id)
+    if account and account.pending_email == row.address:
+        resend(settings, account.id, network_address=network_address, client_id=row.client_id)
+
+
+def ent_of(value: str) -> registry.Registration | None:
+    """Return the ENT that the holder of a link may go to: the one it came from, else one that serves a child's school."""
+    row = tokens.look_up(Purpose.CONFIRM_EMAIL, value).row
+    if row is None:
+        return None
+    return registry.find_by_key(row.client_id) or ent_for(row.account_id)
+
+
+def ent_for(account_id: uuid.UUID) -> registry.Registration | None:
+    """Return the first ENT that serves a school of the account's children."""
+    account = db.session.get(Account, account_id)
+    uais = [school.uai for school in directory.schools(account)] if account else []
+    key = db.session.scalar(
+        select(ClientSchool.client_id)
+        .join(Client, Client.id == ClientSchool.client_id)
+        .join(School, School.uai == ClientSchool.uai)
+        .where(ClientSchool.uai.in_(uais), Client.disabled_at.is_(None))
+        .order_by(Client.created_at)
+        .limit(1)
+    )
+    return registry.find_by_key(key)
+
+
+def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
+    """Send the mail of a link (outbox handler). A link that died on the way is issued anew, or its mail is dropped."""
+    link = db.session.get(OneTimeLink, uuid.UUID(message.payload["link"]), populate_existing=True)
+    account = db.session.get(Account, link.account_id, populate_existing=True) if link else None
+    if link is None or account is None or not _still_wanted(link, account):
+        db.session.rollback()
+        return Outcome.DROPPED
+    value = tokens.token(settings, link)
+    if value is None or link.expires_at <= now():
+        addresses.send_link(settings, account, link.client_id)
+        db.session.commit()
+        return Outcome.DROPPED
+    mail = compose(
+        "confirmation",
+        recipient=link.address,
+        context={
+            "person": " ".join(part for part in (account.civility, account.family_name) if part),
+            "link": f"{settings.issuer}/adresse/lien/{value}",
+            "hours": settings.email_link_lifetime // 3600,
+        },
+        message_id=f"{message.id}",
+        settings=settings,
+    )
+    db.session.rollback()
+    deliver(mail, link.address)
+    return Outcome.DONE
+
+
+def _still_wanted(link: OneTimeLink, account: Account) -> bool:
+    return (
+        link.used_at is None
+        and link.revoked_at is None
+        and account.disabled_at is None
+        and account.pending_email == link.address
+        and account.generation == link.generation
+    )

@@ -1,0 +1,182 @@
+"""`/adresse/confirmation`, `/adresse/modifier` and `/adresse/lien/<token>`."""
+
+from flask import Blueprint, Response, current_app, make_response, render_template, request
+
+from idp import opaque
+from idp.accounts import addresses, tokens
+from idp.accounts.models import Account
+from idp.accounts.tokens import LinkState, Purpose
+from idp.clients import registry
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.email_confirmation import service
+from idp.email_confirmation.forms import AddressForm
+from idp.interaction import store
+from idp.mail.addresses import InvalidAddress, parse_address
+from idp.sessions import manager
+from idp.throttle import guard, limits
+from idp.web.errors import InteractionLost, TooManyTries
+from idp.web.redirects import see_other
+from idp.web.request_context import remote_address
+
+blueprint = Blueprint("email_confirmation", __name__)
+
+
+@blueprint.route("/adresse/confirmation", methods=["GET", "POST"])
+def waiting() -> Response:
+    """« Consultez votre messagerie »: show the address; on a POST send the message again."""
+    interaction, account = _whose()
+    if account.pending_email is None:
+        return _confirmed_elsewhere(interaction, account)
+    if request.method == "GET":
+        return _waiting_page(interaction, account)
+    return _send(interaction, account, None)
+
+
+@blueprint.route("/adresse/modifier", methods=["GET", "POST"])
+def correct() -> Response:
+    """Correct an address that was mistyped, as long as it is not confirmed."""
+    interaction, account = _whose()
+    if account.pending_email is None:
+        return _confirmed_elsewhere(interaction, account)
+    form = AddressForm()
+    if request.method == "POST":
+        try:
+            return _send(interaction, account, parse_address(form.email.data or ""))
+        except InvalidAddress as fault:
+            form.email.errors = [addresses.explain(fault)]
+    html = render_template(
+        "email_confirmation/adresse.html",
+        dest=_client(interaction),
+        form=form,
+        address=account.pending_email,
+        back_url=store.page_url("email_confirmation.waiting", interaction),
+    )
+    return make_response(html)
+
+
+@blueprint.route("/adresse/lien/<token>", methods=["GET", "POST"])
+def link(token: str) -> Response:
+    """GET shows a button and changes nothing; POST confirms the address. The holder is never signed in."""
+    if request.method == "POST":
+        if "renvoyer" in request.form:
+            service.resend_for_link(_settings(), token, remote_address())
+            return _dead_link(sent=True)
+        if service.confirm(token) is LinkState.USED:
+            return _link_page("confirme.html", token)
+        _count_bad_link()
+        return _dead_link(sent=False)
+    state = tokens.look_up(Purpose.CONFIRM_EMAIL, token).state
+    if state is LinkState.USED:
+        return _link_page("confirme_deja.html", token)
+    if state is LinkState.DEAD:
+        _count_bad_link()
+        return _dead_link(sent=False)
+    here = manager.cookie_value() is not None or bool(request.cookies.get(current_app.config["SESSION_COOKIE_NAME"]))
+    return make_response(render_template("email_confirmation/lien.html", dest=None, other_device=not here))
+
+
+def _whose() -> tuple[store.Interaction | None, Account]:
+    """Return whose address it is: of the session, else of the activation that this browser just went through."""
+    interaction = store.current()
+    found = manager.current()
+    if found:
+        return interaction, found[1]
+    person = interaction.person if interaction else None
+    account = db.session.get(Account, person.account_id) if person else None
+    if interaction is None or person is None or account is None or account.disabled_at is not None:
+        raise InteractionLost
+    if account.generation != person.generation + 1 or account.activated_in != opaque.digest(interaction.id):
+        raise InteractionLost
+    return interaction, account
+
+
+def _send(interaction: store.Interaction | None, account: Account, to: str | None) -> Response:
+    client = _client(interaction)
+    outcome = service.resend(
+        _settings(),
+        account.id,
+        network_address=remote_address(),
+        client_id=client.key if client else None,
+        to=to,
+    )
+    db.session.refresh(account)
+    match outcome:
+        case service.Sent():
+            return _waiting_page(interaction, account, sent=True)
+        case service.TooSoon(seconds, capped):
+            response = _waiting_page(interaction, account, wait=seconds, capped=capped, status=429)
+            response.headers["Retry-After"] = str(seconds)
+            return response
+        case service.NothingToConfirm():
+            return _confirmed_elsewhere(interaction, account)
+
+
+def _waiting_page(
+    interaction: store.Interaction | None,
+    account: Account,
+    *,
+    sent: bool = False,
+    wait: int | None = None,
+    capped: bool = False,
+    status: int = 200,
+) -> Response:
+    held = guard.look(limits.RESEND_LINK_ACCOUNT, str(account.id)) if wait is None else wait
+    html = render_template(
+        "email_confirmation/mail_envoye.html",
+        dest=_client(interaction),
+        address=account.pending_email,
+        wait=held,
+        resent_at=now() if sent else None,
+        change_url=store.page_url("email_confirmation.correct", interaction),
+        link_hours=_settings().email_link_lifetime // 3600,
+        capped=capped,
+    )
+    return make_response(html, status)
+
+
+def _confirmed_elsewhere(interaction: store.Interaction | None, account: Account) -> Response:
+    """The link was used on another device meanwhile (or no address is required): say so, and lead on."""
+    if manager.current() and interaction and interaction.request:
+        return see_other(store.resume_url(interaction))
+    ent = _client(interaction) or service.ent_for(account.id)
+    return _confirmed_page("confirme.html", ent)
+
+
+def _link_page(name: str, token: str) -> Response:
+    return _confirmed_page(name, service.ent_of(token))
+
+
+def _confirmed_page(name: str, ent: registry.Registration | None) -> Response:
+    html = render_template(
+        f"email_confirmation/{name}", dest=ent, sign_in_url=store.page_url("login.sign_in", None)
+    )
+    return make_response(html)
+
+
+def _dead_link(*, sent: bool) -> Response:
+    html = render_template(
+        "email_confirmation/lien_expire.html",
+        dest=None,
+        link_hours=_settings().email_link_lifetime // 3600,
+        sent=sent,
+        sign_in_url=store.page_url("login.sign_in", None),
+    )
+    return make_response(html, 200 if sent else 410)
+
+
+def _count_bad_link() -> None:
+    verdict = guard.take(limits.BAD_LINK_ADDRESS, remote_address())
+    if isinstance(verdict, guard.Wait):
+        raise TooManyTries(verdict.seconds)
+
+
+def _client(interaction: store.Interaction | None) -> registry.Registration | None:
+    return registry.find(interaction.request.client_id) if interaction and interaction.request else None
+
+
+def _settings() -> Settings:
+    settings: Settings = current_app.extensions["idp.settings"]
+    return settings
+

@@ -1,0 +1,143 @@
+"""Starts, seals, opens and resumes interactions.
+
+A sealed interaction is signed under `IDP_SECRET_KEY` together with the browser's own cookie: the address, sent to somebody
+else, opens nothing there (security rows A-22, V-03).
+"""
+
+import hashlib
+import uuid
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import current_app, request, url_for
+from itsdangerous import BadData, URLSafeSerializer
+
+from idp import opaque
+from idp.clock import now
+from idp.config import Settings
+from idp.web.browser import binding
+from idp.web.errors import InteractionLost
+
+PARAMETER = "demande"
+_LONGEST = 12_000
+
+
+@dataclass(frozen=True)
+class AuthorizationRequest:
+    """The parameters of OpenID Connect Core 3.1.2.1 that matter after the request was checked."""
+
+    client_id: str
+    redirect_uri: str
+    scope: str
+    state: str | None = None
+    nonce: str | None = None
+    code_challenge: str | None = None
+    acr: str | None = None
+    prompt: str = ""
+    max_age: int | None = None
+    login_hint: str = ""
+    subject: str | None = None
+    """The `sub` that an ID token hint or a claims request insists on; the code is for nobody else."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Whose account a right provisional password opened, for the activation alone, at which generation of its credentials."""
+
+    account_id: uuid.UUID
+    generation: int
+    since: datetime
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """What a browser is in the middle of: for which client, since when, with which profile, activating whom."""
+
+    request: AuthorizationRequest | None = None
+    id: str = field(default_factory=opaque.new_value)
+    started_at: datetime = field(default_factory=now)
+    profile: str = ""
+    person: Person | None = None
+
+    def with_profile(self, profile: str) -> "Interaction":
+        """Return this interaction after the choice of a profile."""
+        return replace(self, profile=profile)
+
+    def with_person(self, account_id: uuid.UUID, generation: int) -> "Interaction":
+        """Return this interaction after a right provisional password."""
+        return replace(self, person=Person(account_id, generation, now()))
+
+
+def seal(interaction: Interaction) -> str:
+    """Return `interaction` as a value for an address, readable by this browser only."""
+    data: dict[str, Any] = {"i": interaction.id, "t": interaction.started_at.timestamp()}
+    if interaction.request:
+        data["r"] = {k: v for k, v in asdict(interaction.request).items() if v not in {None, ""}}
+    if interaction.profile:
+        data["p"] = interaction.profile
+    if interaction.person:
+        who = interaction.person
+        data["a"] = [str(who.account_id), who.generation, who.since.timestamp()]
+    sealed = _serializer().dumps(data)
+    return sealed.decode() if isinstance(sealed, bytes) else sealed
+
+
+def current() -> Interaction | None:
+    """Return the interaction of this request's address; None when the address carries none.
+
+    Raises:
+        InteractionLost: it has expired, was changed, or belongs to another browser.
+    """
+    sealed = request.args.get(PARAMETER)
+    if sealed is None:
+        return None
+    interaction = _open(sealed)
+    if interaction is None:
+        raise InteractionLost
+    return interaction
+
+
+def page_url(endpoint: str, interaction: Interaction | None) -> str:
+    """Return the address of a page of this service, carrying `interaction`."""
+    if interaction is None:
+        return url_for(endpoint)
+    return url_for(endpoint, **{PARAMETER: seal(interaction)})
+
+
+def resume_url(interaction: Interaction | None) -> str:
+    """Return where a finished step leads: back to the dispatcher, or to the account's page when no client asked."""
+    if interaction is None or interaction.request is None:
+        return url_for("myaccount.show")
+    return page_url("oidc.resume", interaction)
+
+
+def _open(sealed: str) -> Interaction | None:
+    if len(sealed) > _LONGEST:
+        return None
+    try:
+        data = _serializer().loads(sealed)
+        started_at = datetime.fromtimestamp(data["t"], UTC)
+        person = data.get("a")
+        interaction = Interaction(
+            request=AuthorizationRequest(**data["r"]) if "r" in data else None,
+            id=data["i"],
+            started_at=started_at,
+            profile=data.get("p", ""),
+            person=Person(uuid.UUID(person[0]), person[1], datetime.fromtimestamp(person[2], UTC)) if person else None,
+        )
+    except (BadData, KeyError, TypeError, ValueError):
+        return None
+    age = now() - interaction.started_at
+    longest = _settings().interaction_lifetime + (_settings().activation_lifetime if person else 0)
+    return interaction if age.total_seconds() <= longest else None
+
+
+def _serializer() -> URLSafeSerializer:
+    keys = [opaque.derive_key(secret, "interaction") for secret in reversed(_settings().secrets)]
+    return URLSafeSerializer(keys, salt=f"interaction:{binding()}", signer_kwargs={"digest_method": hashlib.sha256})
+
+
+def _settings() -> Settings:
+    settings: Settings = current_app.extensions["idp.settings"]
+    return settings

@@ -1,0 +1,84 @@
+"""THE ORDER: what a person owes between the authorization request and the code, each step with its page and its OAuth error.
+
+The dispatcher asks at every return, from stored state alone: no address skips a step. `prompt=none` falls out of the same tuple:
+the first step that is owed names the error (OpenID Connect Core 3.1.2.6).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from idp.accounts.models import Account
+from idp.charter import service as charters
+from idp.clients.models import CharterMode
+from idp.clients.registry import Registration
+from idp.sessions.models import Session
+
+
+@dataclass(frozen=True)
+class State:
+    """All that the order depends on."""
+
+    client: Registration
+    session: Session | None
+    account: Account | None
+    profile: str
+    prompts: frozenset[str]
+    max_age: int | None
+    started_at: datetime
+    now: datetime
+    mail_required: bool
+
+
+@dataclass(frozen=True)
+class Step:
+    """A page that a person may owe, and what a request that forbids pages is told instead."""
+
+    endpoint: str
+    needed: Callable[[State], bool]
+    oidc_error: str
+
+
+def _profile_is_unknown(state: State) -> bool:
+    return _authentication_is_needed(state) and not state.profile
+
+
+def _profile_is_elsewhere(state: State) -> bool:
+    return _authentication_is_needed(state) and state.profile != "parent"
+
+
+def _authentication_is_needed(state: State) -> bool:
+    """No session, or a request that wants a fresher one than the one it found (`prompt`, `max_age`; Core 3.1.2.1)."""
+    if state.session is None:
+        return True
+    if state.session.auth_time >= state.started_at:
+        return False
+    if state.prompts & {"login", "select_account"}:
+        return True
+    age = (state.now - state.session.auth_time).total_seconds()
+    return state.max_age is not None and age > state.max_age
+
+
+def _address_is_unconfirmed(state: State) -> bool:
+    return state.mail_required and state.account is not None and state.account.email is None
+
+
+def _charter_is_owed(state: State) -> bool:
+    if state.client.charter_mode is not CharterMode.PROVIDER or state.account is None:
+        return False
+    charter = charters.current(state.client.key, state.account.id)
+    return charter is not None and charter.accepted_at is None
+
+
+STEPS = (
+    Step("profile_choice.choose", _profile_is_unknown, "login_required"),
+    Step("profile_choice.elsewhere", _profile_is_elsewhere, "login_required"),
+    Step("login.sign_in", _authentication_is_needed, "login_required"),
+    Step("email_confirmation.waiting", _address_is_unconfirmed, "interaction_required"),
+    Step("charter.show", _charter_is_owed, "consent_required"),
+)
+
+
+def next_step(state: State) -> Step | None:
+    """Return the first step that is owed, or None: then the code may be issued."""
+    return next((step for step in STEPS if step.needed(state)), None)

@@ -1,0 +1,12 @@
+"""The sign-in form."""
+
+from flask_babel import lazy_gettext as _l
+
+from idp.web.forms import Form, PlainField, SecretField
+
+
+class SignInForm(Form):
+    """Identifier and password, as they are typed."""
+
+    username = PlainField(_l("Identifiant"), name="identifiant", longest=200)
+    password = SecretField(_l("Mot de passe"), name="mot-de-passe")

@@ -1,0 +1,80 @@
+"""`/connexion`."""
+
+from flask import Blueprint, Response, current_app, make_response, render_template, request
+
+from idp.accounts.passwords import Busy as HasherBusy
+from idp.clients import registry
+from idp.interaction import store
+from idp.login import service
+from idp.login.forms import SignInForm
+from idp.sessions import manager
+from idp.web.browser import renew_form_token
+from idp.web.errors import Busy
+from idp.web.redirects import see_other
+from idp.web.request_context import remote_address, user_agent
+
+blueprint = Blueprint("login", __name__)
+
+
+@blueprint.route("/connexion", methods=["GET", "POST"])
+def sign_in() -> Response:
+    """Show the form; on a POST open a session or an activation, or say the one text that fits every failure."""
+    interaction = store.current()
+    form = SignInForm()
+    if request.method == "GET":
+        return _page(interaction, form, 200)
+    outcome = _try(form)
+    match outcome:
+        case service.SignedIn(cookie):
+            renew_form_token()
+            response = see_other(store.resume_url(interaction))
+            manager.set_cookie(response, cookie)
+            return response
+        case service.MayActivate(account_id, generation):
+            renew_form_token()
+            started = (interaction or store.Interaction()).with_person(account_id, generation)
+            return see_other(store.page_url("activation.activate", started))
+        case service.Throttled(seconds):
+            response = _page(interaction, form, 429, wait=seconds)
+            response.headers["Retry-After"] = str(seconds)
+            return response
+        case service.Refused():
+            return _page(interaction, form, 200, failed=True)
+
+
+def _try(form: SignInForm) -> service.Outcome:
+    extensions = current_app.extensions
+    browser = manager.Browser(remote_address(), user_agent())
+    try:
+        return service.sign_in(
+            extensions["idp.settings"],
+            extensions["idp.hasher"],
+            form.username.data or "",
+            form.password.data or "",
+            browser,
+            manager.cookie_value(),
+        )
+    except HasherBusy as busy:
+        raise Busy(busy.retry_after) from None
+
+
+def _page(
+    interaction: store.Interaction | None, form: SignInForm, status: int, *, failed: bool = False, wait: int = 0
+) -> Response:
+    client = registry.find(interaction.request.client_id) if interaction and interaction.request else None
+    hint = interaction.request.login_hint if interaction and interaction.request else ""
+    if request.method == "GET" and hint and ":" not in hint:
+        form.username.data = hint[:100]
+    html = render_template(
+        "login/connexion.html",
+        dest=client,
+        form=form,
+        failed=failed,
+        wait=wait,
+        profile_title="Parent",
+        change_profile_url=store.page_url("profile_choice.choose", interaction),
+        forgotten_username_url=store.page_url("recovery.username", interaction),
+        forgotten_password_url=store.page_url("recovery.password", interaction),
+        letter_days=current_app.extensions["idp.settings"].provisional_days,
+    )
+    return make_response(html, status)

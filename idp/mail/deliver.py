@@ -1,0 +1,36 @@
+"""What the slices' handlers call last: hands a composed mail to the SMTP server, outside any transaction."""
+
+from email.message import EmailMessage
+from typing import TYPE_CHECKING
+
+from flask import current_app
+
+from idp.db import db
+from idp.mail.addresses import InvalidAddress, check_recipient
+from idp.outbox.worker import PermanentFailure
+
+if TYPE_CHECKING:
+    from idp.mail.smtp import Transport
+
+EXTENSION = "idp.mail.transport"
+"""Where `idp.app` leaves the `Transport`, among the application's extensions."""
+
+
+def deliver(message: EmailMessage, recipient: str) -> None:
+    """Hand `message` over for `recipient`, the one address of its `To`.
+
+    Raises:
+        TemporaryFailure, UncertainFailure, PermanentFailure: as `Transport.send` says; the worker knows what to do.
+        RuntimeError: when the handler left a transaction open: its link would not work yet, and SQLite would be
+            locked for as long as the SMTP server likes.
+    """
+    if db.session().in_transaction():
+        raise RuntimeError("commit before a delivery: no transaction may be open during SMTP")
+    try:
+        check_recipient(recipient)
+    except InvalidAddress as error:
+        raise PermanentFailure(f"not one mail address ({error.reason})") from error
+    if [address.addr_spec for address in message["To"].addresses] != [recipient]:
+        raise PermanentFailure("the mail is written to somebody else than its recipient")
+    transport: Transport = current_app.extensions[EXTENSION]
+    transport.send(message, recipient)

@@ -1,0 +1,1 @@
+"""« Gérer mon compte »: what a signed-in person sees and decides of their own account. Owns `/mon-compte`."""

@@ -1,0 +1,197 @@
+"""The authorization endpoint, and the dispatcher behind it (OpenID Connect Core 3.1.2, RFC 6749 4.1, RFC 9207).
+
+`/authorize` checks the request and asks `idp.journey` which step the person owes next. With a live session that owes nothing it answers
+at once, by one statement and without writing anything but the code. Each step leads back to `/authorize/resume`, which asks again.
+"""
+
+import uuid
+from datetime import timedelta
+
+from authlib.oauth2.rfc6749 import OAuth2Error
+from flask import Blueprint, Response, current_app, request
+
+from idp import journey, opaque
+from idp.clients import registry
+from idp.clients.models import CharterMode
+from idp.clients.registry import Registration
+from idp.clock import now
+from idp.config import Settings
+from idp.db import end_read
+from idp.interaction import store
+from idp.interaction.store import AuthorizationRequest, Interaction
+from idp.oidc import claims, errors
+from idp.oidc.errors import RequestRefused, RequestUntrusted
+from idp.oidc.grants import StepOwed
+from idp.oidc.hot import CodeRequest
+from idp.oidc.parameters import ParsedRequest
+from idp.oidc.request import Checked, check
+from idp.oidc.server import Server
+from idp.profile_choice import profiles
+from idp.sessions import manager
+from idp.sessions.models import Session
+from idp.web.errors import InteractionLost
+from idp.web.redirects import see_other
+from idp.web.request_context import remote_address, request_id
+
+TOUCH_AFTER = timedelta(minutes=5)
+_LONGEST_QUERY = 6000
+
+
+def authorize() -> Response:
+    """`/authorize`: answer at once, or lead to the first step that is owed."""
+    encoded = request.query_string
+    if request.method == "POST":
+        encoded = request.get_data()
+        if len(encoded) <= _LONGEST_QUERY:
+            # a POST from another site comes without cookies; the GET that follows brings them
+            return see_other(f"{request.path}?{encoded.decode('latin-1')}" if encoded else request.path)
+    try:
+        checked = check(_server().settings, _server().ring, encoded)
+        if checked.plain:
+            code = _issue(checked.client, checked.request)
+            if code:
+                return code
+        return _dispatch(_begin(checked), checked.client)
+    except RequestUntrusted as untrusted:
+        return errors.page(untrusted)
+    except RequestRefused as refused:
+        return errors.refuse(refused)
+
+
+def resume() -> Response:
+    """`/authorize/resume`: a step is done; ask again which is owed."""
+    interaction = store.current()
+    client = _client(interaction)
+    if interaction is None or client is None:
+        raise InteractionLost
+    try:
+        return _dispatch(interaction, client)
+    except RequestRefused as refused:
+        return errors.refuse(refused)
+
+
+def deny() -> Response:
+    """`/authorize/refus`: the person declined the charter; tell the client, if that is what is owed."""
+    interaction = store.current()
+    client = _client(interaction)
+    if interaction is None or interaction.request is None or client is None:
+        raise InteractionLost
+    step = journey.next_step(_state(interaction, interaction.request, client))
+    if step is None or step.endpoint != "charter.show":
+        return see_other(store.resume_url(interaction))
+    return errors.refuse(_refusal(interaction.request, "access_denied", "the charter was declined"))
+
+
+def _begin(checked: Checked) -> Interaction:
+    hint = profiles.from_hint(checked.request.login_hint)
+    return Interaction(request=checked.request, profile=hint or checked.client.default_profile or profiles.remembered())
+
+
+def _dispatch(interaction: Interaction, client: Registration) -> Response:
+    """Lead to the first step that is owed; owe nothing, and the code is issued."""
+    wanted = interaction.request
+    if wanted is None or wanted.redirect_uri not in client.redirect_uris:
+        raise InteractionLost
+    state = _state(interaction, wanted, client)
+    step = journey.next_step(state)
+    if step is not None:
+        if "none" in state.prompts:
+            raise _refusal(wanted, step.oidc_error, "")
+        return see_other(store.page_url(step.endpoint, interaction))
+    if wanted.subject is not None and state.account is not None:
+        subject = claims.subject(client, state.account.id, state.account.join_key)
+        if subject != wanted.subject:
+            raise _refusal(wanted, "login_required", "another person is signed in")
+    for registration in (client, registry.find(client.client_id, fresh=True)):
+        response = _issue(registration, wanted) if registration else None
+        if response:
+            return response
+    # the session ended, or a charter was published, between the two questions: the next request finds out
+    raise _refusal(wanted, "temporarily_unavailable", "")
+
+
+def _state(interaction: Interaction, wanted: AuthorizationRequest, client: Registration) -> journey.State:
+    found = manager.current()
+    session: Session | None = found[0] if found else None
+    return journey.State(
+        client=client,
+        session=session,
+        account=found[1] if found else None,
+        profile=interaction.profile,
+        prompts=frozenset(wanted.prompt.split()),
+        max_age=wanted.max_age,
+        started_at=interaction.started_at,
+        now=now(),
+        mail_required=_server().settings.mail_required,
+    )
+
+
+def _issue(client: Registration, wanted: AuthorizationRequest) -> Response | None:
+    """Answer with a code, by the one statement that checks the session too; None when something is owed."""
+    cookie = manager.cookie_value()
+    if cookie is None:
+        return None
+    end_read()
+    server, moment = _server(), now()
+    settings: Settings = server.settings
+
+    def bind(code_digest: bytes) -> CodeRequest:
+        return CodeRequest(
+            cookie_digest=opaque.digest(cookie),
+            code_digest=code_digest,
+            family=uuid.uuid4(),
+            client=client.key,
+            client_version=client.version,
+            redirect_uri=wanted.redirect_uri,
+            scope=wanted.scope,
+            nonce=wanted.nonce,
+            challenge=wanted.code_challenge,
+            acr=wanted.acr,
+            charter=client.charter_mode is CharterMode.PROVIDER and client.charter_version_id is not None,
+            mail_required=settings.mail_required,
+            now=moment,
+            idle_since=moment - settings.lifetime("session_idle"),
+            touch_before=moment - TOUCH_AFTER,
+            expires_at=moment + settings.lifetime("code_lifetime"),
+            address=remote_address(),
+            request_id=request_id(),
+        )
+
+    parameters = {
+        "response_type": "code",
+        "client_id": client.client_id,
+        "redirect_uri": wanted.redirect_uri,
+        "scope": wanted.scope,
+    }
+    parsed = ParsedRequest(request, f"{settings.issuer}/authorize", parameters)
+    try:
+        grant = server.get_authorization_grant(parsed)
+        redirect_uri = grant.validate_authorization_request()
+        code = grant.generate_authorization_code()
+        parsed.user = bind
+        grant.save_authorization_code(code, parsed)
+    except StepOwed:
+        return None
+    except OAuth2Error as error:
+        raise _refusal(wanted, error.error, "") from error
+    return errors.answer(redirect_uri, [("code", code)], wanted.state)
+
+
+def _refusal(wanted: AuthorizationRequest, error: str, description: str) -> RequestRefused:
+    return RequestRefused(error, description, wanted.redirect_uri, wanted.state)
+
+
+def _client(interaction: Interaction | None) -> Registration | None:
+    return registry.find(interaction.request.client_id) if interaction and interaction.request else None
+
+
+def _server() -> Server:
+    server: Server = current_app.extensions["idp.server"]
+    return server
+
+
+def add_routes(blueprint: Blueprint) -> None:
+    """Register the endpoint and the dispatcher."""
+    blueprint.add_url_rule("/authorize", "authorize", authorize, methods=["GET", "POST"])
+    blueprint.add_url_rule("/authorize/resume", "resume", resume, methods=["GET"])
+    blueprint.add_url_rule("/authorize/refus", "deny", deny, methods=["GET"])

@@ -1,0 +1,79 @@
+"""Access tokens as they are presented (RFC 6750): in the header, or in the body of a POST; never in an address."""
+
+from flask import Response, current_app, make_response, request
+
+from idp import opaque
+from idp.charter.api import Bearer
+from idp.clients import registry
+from idp.clock import now
+from idp.oidc.hot import Holder
+from idp.oidc.parameters import ParameterError, parse
+from idp.oidc.server import Server
+
+_TOKEN_LENGTH = 43
+_FORM = "application/x-www-form-urlencoded"
+
+
+class Unauthorized(Exception):  # noqa: N818 - what is answered
+    """The token is missing, doubled or not alive; `status` and `error` are RFC 6750 3.1's."""
+
+    def __init__(self, status: int, error: str, description: str) -> None:
+        super().__init__(error)
+        self.status = status
+        self.error = error
+        self.description = description
+
+    def response(self) -> Response:
+        """Return the answer."""
+        response = make_response({"error": self.error, "error_description": self.description}, self.status)
+        challenge = f'Bearer realm="idp", error="{self.error}"' if self.error else 'Bearer realm="idp"'
+        response.headers["WWW-Authenticate"] = challenge
+        return response
+
+
+def holder() -> Holder:
+    """Return whom the token of this request stands for.
+
+    Raises:
+        Unauthorized: it stands for nobody.
+    """
+    value = _presented()
+    if len(value) != _TOKEN_LENGTH:
+        raise Unauthorized(401, "invalid_token", "the access token is not alive")
+    server: Server = current_app.extensions["idp.server"]
+    found = server.store.holder(opaque.digest(value), now())
+    if found is None:
+        raise Unauthorized(401, "invalid_token", "the access token is not alive")
+    return found
+
+
+def authenticate_charter() -> Bearer | Response:
+    """Return whom a token with scope `charter` stands for, or the answer that refuses it (`idp.charter.api`)."""
+    try:
+        found = holder()
+    except Unauthorized as refused:
+        return refused.response()
+    client = registry.find(found.client_id)
+    if "charter" not in found.scope.split() and not (client and "charter" in client.always_claims):
+        return Unauthorized(403, "insufficient_scope", "the scope charter is needed").response()
+    return Bearer(found.account_id, found.client_key)
+
+
+def _presented() -> str:
+    header = request.headers.get("Authorization", "")
+    in_body = None
+    if request.method == "POST" and request.mimetype == _FORM:
+        try:
+            in_body = parse(request.get_data()).get("access_token")
+        except ParameterError as error:
+            raise Unauthorized(400, "invalid_request", str(error)) from error
+    if "access_token" in request.args:
+        raise Unauthorized(400, "invalid_request", "a token does not belong in an address")
+    if header and in_body is not None:
+        raise Unauthorized(400, "invalid_request", "two tokens at once")
+    if in_body is not None:
+        return in_body
+    scheme, _, value = header.partition(" ")
+    if scheme.lower() != "bearer" or not value:
+        raise Unauthorized(401, "", "an access token is needed")
+    return value.strip()

@@ -1,0 +1,112 @@
+"""A registered client as Authlib sees it (RFC 6749 2), and the proof that a request comes from it."""
+
+import base64
+import binascii
+import hmac
+from typing import Any
+from urllib.parse import unquote_plus
+
+from authlib.oauth2.rfc6749 import ClientMixin, OAuth2Request
+
+from idp import opaque
+from idp.clients import registry
+from idp.clients.registry import Registration
+
+AUTH_METHODS = ("client_secret_basic", "client_secret_post", "none")
+GRANT_TYPES = ("authorization_code", "refresh_token")
+
+_LONGEST_CREDENTIAL = 512
+
+
+class ProtocolClient(ClientMixin):  # type: ignore[misc]
+    """A registration, with the questions that Authlib asks of it."""
+
+    def __init__(self, registration: Registration) -> None:
+        self.registration = registration
+
+    def get_client_id(self) -> str:
+        """Return the public name."""
+        return self.registration.client_id
+
+    def get_default_redirect_uri(self) -> str | None:
+        """Return nothing: OpenID Connect Core 3.1.2.1 wants the redirect URI in every request."""
+        return None
+
+    def get_allowed_scope(self, scope: str) -> str:
+        """Return the scopes that were asked; the request's checks refused those that are not assigned."""
+        return scope
+
+    def check_redirect_uri(self, redirect_uri: str) -> bool:
+        """Compare letter by letter (RFC 9700 4.1)."""
+        return redirect_uri in self.registration.redirect_uris
+
+    def check_client_secret(self, client_secret: str) -> bool:
+        """Compare digests in constant time; a client without a secret matches none."""
+        stored = self.registration.secret_digest
+        return stored is not None and hmac.compare_digest(stored, opaque.digest(client_secret))
+
+    def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:  # noqa: ARG002 - Authlib's signature
+        """Accept the one method that was registered, at every endpoint."""
+        return method == self.registration.auth_method
+
+    def check_response_type(self, response_type: str) -> bool:
+        """Accept the code flow alone."""
+        return response_type == "code"
+
+    def check_grant_type(self, grant_type: str) -> bool:
+        """Accept codes, and refresh tokens for clients that may ask `offline_access`."""
+        if grant_type == "refresh_token":
+            return "offline_access" in self.registration.scopes
+        return grant_type == "authorization_code"
+
+
+def find(client_id: str | None, *, fresh: bool = False) -> ProtocolClient | None:
+    """Return the enabled client of that name."""
+    if not client_id or len(client_id) > _LONGEST_CREDENTIAL:
+        return None
+    registration = registry.find(client_id, fresh=fresh)
+    return ProtocolClient(registration) if registration else None
+
+
+def _matching(client_id: str, secret: str) -> ProtocolClient | None:
+    """Return the client if the secret is its own; a refusal is decided on the registration as the database has it."""
+    for fresh in (False, True):
+        client = find(client_id, fresh=fresh)
+        if client and client.check_client_secret(secret):
+            return client
+    return None
+
+
+def authenticate_basic(_query_client: Any, request: OAuth2Request) -> ProtocolClient | None:
+    """`client_secret_basic`: both parts are form-encoded before they are joined (RFC 6749 2.3.1)."""
+    credentials = basic_credentials(request.headers.get("Authorization", ""))
+    if credentials is None:
+        return None
+    client_id, secret = credentials
+    return _matching(client_id, secret) or _matching(unquote_plus(client_id), unquote_plus(secret))
+
+
+def authenticate_post(_query_client: Any, request: OAuth2Request) -> ProtocolClient | None:
+    """`client_secret_post`: both in the body."""
+    client_id, secret = request.payload.data.get("client_id"), request.payload.data.get("client_secret")
+    return _matching(client_id, secret) if client_id and secret else None
+
+
+def authenticate_none(_query_client: Any, request: OAuth2Request) -> ProtocolClient | None:
+    """`none`: a public client names itself; PKCE proves the rest."""
+    data = request.payload.data
+    if data.get("client_secret") or request.headers.get("Authorization"):
+        return None
+    return find(data.get("client_id"))
+
+
+def basic_credentials(header: str) -> tuple[str, str] | None:
+    """Return the raw halves of a Basic header; None for anything that is not one, however odd its bytes."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic" or not encoded or len(encoded) > 4 * _LONGEST_CREDENTIAL:
+        return None
+    try:
+        client_id, colon, secret = base64.b64decode(encoded.strip(), validate=True).decode("utf-8").partition(":")
+    except (binascii.Error, ValueError):
+        return None
+    return (client_id, secret) if colon else None

@@ -1,0 +1,69 @@
+"""Discovery (OpenID Connect Discovery 1.0, RFC 8414) and the JWKS (RFC 7517): what is announced works, and nothing else does."""
+
+import json
+from functools import lru_cache
+from typing import Any
+
+from flask import Blueprint, Response, current_app
+
+from idp.oidc.claims import ACR_VALUES, CLAIMS_BY_SCOPE, SCOPES
+from idp.oidc.clients import AUTH_METHODS, GRANT_TYPES
+from idp.oidc.server import Server
+from idp.web.i18n import LANGUAGES
+
+_CACHED = {"Cache-Control": "public, max-age=3600", "Access-Control-Allow-Origin": "*"}
+
+
+def metadata(issuer: str, algorithms: list[str]) -> dict[str, Any]:
+    """Return the provider's metadata; every address begins with the configured issuer, whatever a request says."""
+    identity = ("sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "sid", "at_hash")
+    return {
+        "issuer": issuer,
+        "authorization_endpoint": f"{issuer}/authorize",
+        "token_endpoint": f"{issuer}/token",
+        "userinfo_endpoint": f"{issuer}/userinfo",
+        "jwks_uri": f"{issuer}/jwks.json",
+        "end_session_endpoint": f"{issuer}/logout",
+        "scopes_supported": list(SCOPES),
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": list(GRANT_TYPES),
+        "subject_types_supported": ["pairwise", "public"],
+        "id_token_signing_alg_values_supported": algorithms or ["RS256"],
+        "token_endpoint_auth_methods_supported": list(AUTH_METHODS),
+        "code_challenge_methods_supported": ["S256"],
+        "claim_types_supported": ["normal"],
+        "claims_supported": [*identity, *(claim for group in CLAIMS_BY_SCOPE.values() for claim in group)],
+        "acr_values_supported": list(ACR_VALUES),
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        "ui_locales_supported": list(LANGUAGES),
+        "claims_parameter_supported": False,
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,
+        "authorization_response_iss_parameter_supported": True,
+    }
+
+
+@lru_cache(maxsize=16)
+def _document(issuer: str, algorithms: tuple[str, ...]) -> bytes:
+    return json.dumps(metadata(issuer, list(algorithms))).encode()
+
+
+def discovery() -> Response:
+    """Serve the metadata."""
+    server: Server = current_app.extensions["idp.server"]
+    body = _document(server.settings.issuer, tuple(server.ring.algorithms()))
+    return Response(body, headers=_CACHED, content_type="application/json")
+
+
+def jwks() -> Response:
+    """Serve the public keys."""
+    server: Server = current_app.extensions["idp.server"]
+    return Response(server.ring.document(), headers=_CACHED, content_type="application/json")
+
+
+def add_routes(blueprint: Blueprint) -> None:
+    """Register the three documents."""
+    blueprint.add_url_rule("/.well-known/openid-configuration", "discovery", discovery)
+    blueprint.add_url_rule("/.well-known/oauth-authorization-server", "discovery_oauth", discovery)
+    blueprint.add_url_rule("/jwks.json", "jwks", jwks)

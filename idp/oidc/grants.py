@@ -1,0 +1,259 @@
+"""The two grants: authorization code (RFC 6749 4.1, RFC 7636, Core 3.1.3) and refresh token (RFC 6749 6, Core 12)."""
+
+import base64
+import hashlib
+import re
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from authlib.oauth2.rfc6749 import (
+    InvalidGrantError,
+    InvalidRequestError,
+    InvalidScopeError,
+    OAuth2Request,
+)
+from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, RefreshTokenGrant
+from joserfc import jwt
+from sqlalchemy import select, update
+
+from idp import opaque
+from idp.audit import log
+from idp.audit.events import CodeReused, RefreshReused
+from idp.clients.registry import Registration
+from idp.clock import now
+from idp.db import db, end_read
+from idp.oidc import claims, clients
+from idp.oidc.hot import CodeRequest, Granted, Redemption, Rotation
+from idp.oidc.models import AuthorizationCode, Token
+
+_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}", re.ASCII)
+_AUTH_METHODS = list(clients.AUTH_METHODS)
+
+
+class StepOwed(Exception):  # noqa: N818 - what happened
+    """No code was stored: no live session, or it owes a step; the dispatcher finds out which."""
+
+
+class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
+    """Codes: stored together with the check of the session, claimed together with the storing of their tokens."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = _AUTH_METHODS
+
+    def generate_authorization_code(self) -> str:
+        """Return 256 bits in an alphabet that no client needs to encode."""
+        return opaque.new_value()
+
+    def save_authorization_code(self, code: str, request: OAuth2Request) -> None:
+        """Store the code for the session of the browser, if nothing is owed.
+
+        Raises:
+            StepOwed: something is.
+        """
+        wanted: CodeRequest = request.user(opaque.digest(code))
+        if self.server.store.authorize(wanted) is None:
+            raise StepOwed
+
+    def query_authorization_code(self, code: str, client: clients.ProtocolClient) -> Granted:
+        """Claim the code and store its tokens, in one statement.
+
+        A wrong verifier or redirect URI, or another client, does not use the code up: they are in the statement's WHERE.
+        """
+        data, settings = self.request.payload.data, self.server.settings
+        challenge = _challenge(data.get("code_verifier"), public=client.registration.auth_method == "none")
+        moment = now()
+        self.access, self.refresh = opaque.new_value(), None
+        granted = None
+        for registration in _registrations(client):
+            with_refresh = "offline_access" in registration.scopes and self._asked_offline(code)
+            self.refresh = opaque.new_value() if with_refresh else None
+            end_read()
+            granted = self.server.store.redeem(
+                Redemption(
+                    code_digest=opaque.digest(code),
+                    client=registration.key,
+                    client_version=registration.version,
+                    redirect_uri=data.get("redirect_uri", ""),
+                    challenge=challenge,
+                    access_digest=opaque.digest(self.access),
+                    access_expires_at=moment + settings.lifetime("access_token_lifetime"),
+                    refresh_digest=opaque.digest(self.refresh) if self.refresh else None,
+                    refresh_expires_at=moment + settings.lifetime("refresh_idle"),
+                    family_expires_at=moment + settings.lifetime("refresh_absolute"),
+                    now=moment,
+                )
+            )
+            if granted:
+                self.granted_for = registration
+                return granted
+        _revoke_if_reused(opaque.digest(code), client.registration)
+        raise InvalidGrantError("The code is unknown, used, expired, or bound to something else.")
+
+    def validate_token_request(self) -> None:
+        """Authenticate the client, then claim the code (Core 3.1.3.1)."""
+        client = self.authenticate_token_endpoint_client()
+        code = self.request.form.get("code")
+        if not code:
+            raise InvalidRequestError("The code is missing.")
+        self.request.client = client
+        self.request.authorization_code = self.query_authorization_code(code, client)
+
+    def create_token_response(self) -> tuple[int, dict[str, Any], Any]:
+        """Return the tokens (Core 3.1.3.3)."""
+        granted: Granted = self.request.authorization_code
+        body = _token_body(self.server, granted.scope, self.access, self.refresh)
+        body["id_token"] = _id_token(self.server, self.granted_for, granted, self.access)
+        return 200, body, self.TOKEN_RESPONSE_HEADER
+
+    def _asked_offline(self, code: str) -> bool:
+        """Say whether the code's request asked for `offline_access`: only clients that may are looked up at all."""
+        scope = db.session.scalar(
+            select(AuthorizationCode.scope).where(AuthorizationCode.digest == opaque.digest(code))
+        )
+        return scope is not None and "offline_access" in scope.split()
+
+
+class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]
+    """Refresh tokens: rotated at each use; one that comes back late ends its whole family (RFC 9700 4.14)."""
+
+    TOKEN_ENDPOINT_AUTH_METHODS = _AUTH_METHODS
+    INCLUDE_NEW_REFRESH_TOKEN = True
+
+    def validate_token_request(self) -> None:
+        """Authenticate the client and rotate the token."""
+        client = self._validate_request_client()
+        old = self.request.form.get("refresh_token")
+        if not old:
+            raise InvalidRequestError("The refresh token is missing.")
+        self.request.client = client
+        self.granted = self._rotate(opaque.digest(old), client)
+
+    def create_token_response(self) -> tuple[int, dict[str, Any], Any]:
+        """Return the new pair; an ID token only for clients registered to want one (Core 12.2 leaves it open)."""
+        body = _token_body(self.server, self.scope or self.granted.scope, self.access, self.refresh)
+        if self.granted_for.refresh_id_token:
+            body["id_token"] = _id_token(self.server, self.granted_for, self.granted, self.access)
+        return 200, body, self.TOKEN_RESPONSE_HEADER
+
+    def _rotate(self, old: bytes, client: clients.ProtocolClient) -> Granted:
+        settings, moment = self.server.settings, now()
+        self.scope = self._narrowed(old)
+        self.access, self.refresh = opaque.new_value(), opaque.new_value()
+        for registration in _registrations(client):
+            end_read()
+            granted: Granted | None = self.server.store.refresh(
+                Rotation(
+                    old_digest=old,
+                    client=registration.key,
+                    client_version=registration.version,
+                    access_digest=opaque.digest(self.access),
+                    access_expires_at=moment + settings.lifetime("access_token_lifetime"),
+                    access_scope=self.scope,
+                    refresh_digest=opaque.digest(self.refresh),
+                    refresh_expires_at=moment + settings.lifetime("refresh_idle"),
+                    grace_since=moment - timedelta(seconds=settings.refresh_grace),
+                    now=moment,
+                )
+            )
+            if granted:
+                self.granted_for = registration
+                return granted
+        _revoke_if_rotated(old, client.registration)
+        raise InvalidGrantError("The refresh token is unknown, used, expired or revoked.")
+
+    def _narrowed(self, old: bytes) -> str | None:
+        """Return the scope that was asked for, which may be less than was granted and never more (RFC 6749 6)."""
+        asked = self.request.form.get("scope", "").split()
+        if not asked:
+            return None
+        granted = db.session.scalar(select(Token.scope).where(Token.digest == old, Token.kind == "r")) or ""
+        if not set(granted.split()).issuperset(asked):
+            raise InvalidScopeError("The scope is wider than what was granted.")
+        return " ".join(dict.fromkeys(asked))
+
+
+def _registrations(client: clients.ProtocolClient) -> Iterator[Registration]:
+    """Yield the registration that authenticated; then, if the database has a younger one, that."""
+    yield client.registration
+    fresh = clients.find(client.registration.client_id, fresh=True)
+    if fresh and fresh.registration.version != client.registration.version:
+        yield fresh.registration
+
+
+def _challenge(verifier: str | None, *, public: bool) -> str | None:
+    """Return the challenge of a verifier (RFC 7636 4.6), to be compared in the statement."""
+    if verifier is None:
+        if public:
+            raise InvalidRequestError("The code verifier is missing.")
+        return None
+    if not _VERIFIER.fullmatch(verifier):
+        raise InvalidRequestError("The code verifier must be 43 to 128 unreserved characters.")
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
+
+
+def _token_body(server: Any, scope: str, access: str, refresh: str | None) -> dict[str, Any]:
+    body = {
+        "access_token": access,
+        "token_type": "Bearer",
+        "expires_in": server.settings.access_token_lifetime,
+        "scope": scope,
+    }
+    if refresh:
+        body["refresh_token"] = refresh
+    return body
+
+
+def _id_token(server: Any, client: Registration, granted: Granted, access: str) -> str:
+    signer = server.ring.signer(client.id_token_alg)
+    issued_at = int(now().timestamp())
+    half = hashlib.sha256(access.encode()).digest()[:16]
+    body = {
+        **claims.id_token(client, granted),
+        "iss": server.settings.issuer,
+        "aud": client.client_id,
+        "iat": issued_at,
+        "exp": issued_at + server.settings.id_token_lifetime,
+        "at_hash": base64.urlsafe_b64encode(half).rstrip(b"=").decode(),
+    }
+    return jwt.encode({"alg": signer.alg, "kid": signer.kid, "typ": "JWT"}, body, signer.key, algorithms=[signer.alg])
+
+
+def _revoke_if_reused(code_digest: bytes, client: Registration) -> None:
+    """Revoke all that a used code gave, when the client that it was issued to shows it again (RFC 9700 4.5)."""
+    row = db.session.execute(
+        select(AuthorizationCode.family, AuthorizationCode.account_id).where(
+            AuthorizationCode.digest == code_digest,
+            AuthorizationCode.client_id == client.key,
+            AuthorizationCode.used_at.is_not(None),
+        )
+    ).one_or_none()
+    if row is None:
+        db.session.rollback()
+        return
+    _revoke_family(row.family)
+    log.record(CodeReused(account_id=row.account_id, client_id=client.key))
+    db.session.commit()
+
+
+def _revoke_if_rotated(refresh_digest: bytes, client: Registration) -> None:
+    """Revoke the family of a refresh token that was rotated before and comes again too late to be a lost answer."""
+    row = db.session.execute(
+        select(Token.family, Token.account_id).where(
+            Token.digest == refresh_digest,
+            Token.kind == "r",
+            Token.client_id == client.key,
+            Token.used_at.is_not(None),
+            Token.revoked_at.is_(None),
+        )
+    ).one_or_none()
+    if row is None:
+        db.session.rollback()
+        return
+    _revoke_family(row.family)
+    log.record(RefreshReused(account_id=row.account_id, client_id=client.key))
+    db.session.commit()
+
+
+def _revoke_family(family: uuid.UUID) -> None:
+    db.session.execute(update(Token).where(Token.family == family, Token.revoked_at.is_(None)).values(revoked_at=now()))

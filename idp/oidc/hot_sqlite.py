@@ -1,0 +1,200 @@
+"""The store on SQLite: few statements inside one BEGIN IMMEDIATE transaction, since it has no data-modifying CTE."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from idp.oidc.hot import CodeRequest, Connections, Granted, Holder, Redemption, Rotation
+
+_AUTHORIZE = """
+INSERT INTO authorization_code (digest, family, client_id, account_id, session_id, redirect_uri, scope, nonce,
+  code_challenge, acr, expires_at)
+SELECT :code_digest, :family, :client, s.account_id, s.id, :redirect_uri, :scope, :nonce, :challenge, :acr, :expires_at
+FROM session s JOIN account a ON a.id = s.account_id
+WHERE s.digest = :cookie_digest AND s.ended_at IS NULL AND s.expires_at > :now AND s.last_seen_at > :idle_since
+  AND a.disabled_at IS NULL AND a.generation = s.generation AND (a.email IS NOT NULL OR NOT :mail_required)
+  AND EXISTS (SELECT 1 FROM client c
+    WHERE c.id = :client AND c.version = :client_version AND c.disabled_at IS NULL
+      AND (NOT :charter OR EXISTS (SELECT 1 FROM charter_acceptance ca
+        WHERE ca.account_id = a.id AND ca.charter_version_id = c.charter_version_id)))
+RETURNING account_id, (SELECT s.sid FROM session s WHERE s.digest = :cookie_digest),
+  (SELECT s.last_seen_at < :touch_before FROM session s WHERE s.digest = :cookie_digest)
+"""
+
+_JOURNAL = """
+INSERT INTO audit (at, kind, result, account_id, client_id, actor, address, request_id, details)
+VALUES (:now, 'code.issued', 'ok', :account, :client, '', :address, :request_id, :details)
+"""
+
+_TOUCH = "UPDATE session SET last_seen_at = :now WHERE digest = :cookie_digest"
+
+_CLIENT_HOLDS = """
+  AND EXISTS (SELECT 1 FROM client WHERE id = :client AND version = :client_version AND disabled_at IS NULL)
+"""
+
+_CLAIM_CODE = f"""
+UPDATE authorization_code SET used_at = :now
+WHERE digest = :code_digest AND used_at IS NULL AND client_id = :client AND expires_at > :now
+  AND redirect_uri = :redirect_uri AND code_challenge IS :challenge {_CLIENT_HOLDS}
+RETURNING family, account_id, session_id, scope, nonce, acr, NULL
+"""  # noqa: S608 - made of constants
+
+_CLAIM_REFRESH = f"""
+UPDATE token SET used_at = coalesce(used_at, :now)
+WHERE digest = :old_digest AND kind = 'r' AND client_id = :client AND revoked_at IS NULL AND expires_at > :now
+  AND family_expires_at > :now AND (used_at IS NULL OR used_at > :grace_since) {_CLIENT_HOLDS}
+RETURNING family, account_id, session_id, scope, NULL, NULL, family_expires_at
+"""  # noqa: S608 - made of constants
+
+_LIVE = """
+SELECT a.join_key, s.sid, s.amr, s.auth_time, cv.version, ca.accepted_at
+FROM session s JOIN account a ON a.id = s.account_id AND a.generation = s.generation
+JOIN client c ON c.id = :client
+LEFT JOIN charter_version cv ON cv.id = c.charter_version_id
+LEFT JOIN charter_acceptance ca ON ca.charter_version_id = c.charter_version_id AND ca.account_id = a.id
+WHERE s.id = :session AND s.ended_at IS NULL AND a.disabled_at IS NULL
+"""
+
+_TOKENS = """
+INSERT INTO token (digest, kind, family, client_id, account_id, session_id, scope, expires_at, family_expires_at)
+SELECT digest, kind, :family, :client, :account, :session, scope, expires_at, family_expires_at FROM (
+  SELECT :access_digest AS digest, 'a' AS kind, :access_scope AS scope, :access_expires_at AS expires_at,
+    NULL AS family_expires_at
+  UNION ALL SELECT :refresh_digest, 'r', :scope, :refresh_expires_at, :family_expires_at)
+WHERE digest IS NOT NULL
+"""
+
+_HOLDER = """
+SELECT t.scope, c.client_id, c.id, c.version, a.id, a.join_key, a.username, a.profile, a.given_name, a.family_name,
+  a.locale, a.updated_at, a.email, cv.version, ca.accepted_at,
+  (SELECT json_group_array(json_object('given_name', given_name, 'family_name', family_name, 'class', class_name,
+      'uai', uai, 'student_id', student_id, 'degree', degree)) FROM (
+    SELECT ch.given_name, ch.family_name, ch.class_name, sc.uai, ch.student_id, sc.degree
+    FROM guardianship g JOIN child ch ON ch.id = g.child_id JOIN school sc ON sc.id = ch.school_id
+    JOIN client_school cs ON cs.client_id = t.client_id AND cs.uai = sc.uai
+    WHERE g.account_id = a.id AND g.disputed_at IS NULL ORDER BY g.rank))
+FROM token t
+JOIN session s ON s.id = t.session_id AND s.ended_at IS NULL
+JOIN account a ON a.id = t.account_id AND a.disabled_at IS NULL AND a.generation = s.generation
+JOIN client c ON c.id = t.client_id AND c.disabled_at IS NULL
+LEFT JOIN charter_version cv ON cv.id = c.charter_version_id
+LEFT JOIN charter_acceptance ca ON ca.charter_version_id = c.charter_version_id AND ca.account_id = a.id
+WHERE t.digest = :digest AND t.kind = 'a' AND t.revoked_at IS NULL AND t.expires_at > :now
+"""
+
+_FORMAT = "%Y-%m-%d %H:%M:%S.%f"
+
+
+def _stored(value: Any) -> Any:
+    """Return `value` as SQLAlchemy stores it in SQLite, so that both read the same rows."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime(_FORMAT)
+    return value.hex if isinstance(value, uuid.UUID) else value
+
+
+def _values(request: Any, **more: Any) -> dict[str, Any]:
+    named = {name: getattr(request, name) for name in request.__slots__}
+    return {name: _stored(value) for name, value in {**named, **more}.items()}
+
+
+def _instant(value: str | None) -> datetime | None:
+    return datetime.strptime(value, _FORMAT).replace(tzinfo=UTC) if value else None
+
+
+def _certain(value: str) -> datetime:
+    return datetime.strptime(value, _FORMAT).replace(tzinfo=UTC)
+
+
+class SqliteStore:
+    """See `idp.oidc.hot.Store`."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self.close = connections.close
+
+    def authorize(self, request: CodeRequest) -> uuid.UUID | None:
+        """Store a code and return the account's id."""
+        values = _values(request)
+        with self._transaction() as cursor:
+            row = cursor.execute(_AUTHORIZE, values).fetchone()
+            if row is None:
+                return None
+            account, sid, stale = row
+            cursor.execute(_JOURNAL, {**values, "account": account, "details": json.dumps({"sid": sid})})
+            if stale:
+                cursor.execute(_TOUCH, values)
+        return uuid.UUID(account)
+
+    def redeem(self, request: Redemption) -> Granted | None:
+        """Claim a code and store its tokens."""
+        return self._grant(_CLAIM_CODE, _values(request, access_scope=None))
+
+    def refresh(self, request: Rotation) -> Granted | None:
+        """Exchange a refresh token for a new pair."""
+        return self._grant(_CLAIM_REFRESH, _values(request))
+
+    def _grant(self, claim: str, values: dict[str, Any]) -> Granted | None:
+        with self._transaction() as cursor:
+            claimed = cursor.execute(claim, values).fetchone()
+            if claimed is None:
+                return None
+            family, account, session, scope, nonce, acr, family_expires_at = claimed
+            values |= {"family": family, "account": account, "session": session, "scope": scope}
+            if family_expires_at:
+                values["family_expires_at"] = family_expires_at
+                values["refresh_expires_at"] = min(values["refresh_expires_at"], family_expires_at)
+            values["access_scope"] = values["access_scope"] or scope
+            live = cursor.execute(_LIVE, values).fetchone()
+            if live is None:
+                return None
+            cursor.execute(_TOKENS, values)
+        join_key, sid, amr, auth_time, version, accepted_at = live
+        return Granted(
+            account_id=uuid.UUID(account),
+            join_key=join_key,
+            sid=sid,
+            amr=json.loads(amr),
+            auth_time=_certain(auth_time),
+            scope=scope,
+            nonce=nonce,
+            acr=acr,
+            charter_version=version,
+            charter_accepted_at=_instant(accepted_at),
+        )
+
+    def holder(self, access_digest: bytes, moment: datetime) -> Holder | None:
+        """Return whom a live access token stands for."""
+        with self._connections.cursor() as cursor:
+            row = cursor.execute(_HOLDER, {"digest": access_digest, "now": _stored(moment)}).fetchone()
+        if row is None:
+            return None
+        scope, client_id, client, version, account, *rest = row
+        *rest, updated_at, email, charter, accepted_at, children = rest
+        return Holder(
+            scope,
+            client_id,
+            uuid.UUID(client),
+            version,
+            uuid.UUID(account),
+            *rest,
+            _certain(updated_at),
+            email,
+            charter,
+            _instant(accepted_at),
+            json.loads(children),
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Any]:
+        """One BEGIN IMMEDIATE … COMMIT. Leaving without a row rolls nothing back that was written, since nothing was."""
+        with self._connections.cursor() as cursor:
+            cursor.execute("BEGIN IMMEDIATE")
+            try:
+                yield cursor
+            except BaseException:
+                cursor.execute("ROLLBACK")
+                raise
+            cursor.execute("COMMIT")

@@ -1,0 +1,69 @@
+"""Tables of the protocol: codes, tokens, signing keys."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from idp.clock import now
+from idp.db import Base, UuidKey
+
+
+class AuthorizationCode(Base):
+    """A code (RFC 6749 4.1.2): its digest, what it is bound to, and the authentication it stands for.
+
+    No index but the key, so that marking a code used stays cheap (a HOT update in PostgreSQL).
+    """
+
+    __tablename__ = "authorization_code"
+
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    family: Mapped[uuid.UUID]
+    client_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("client.id"))
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"))
+    session_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("session.id"))
+    redirect_uri: Mapped[str] = mapped_column(String(500))
+    scope: Mapped[str] = mapped_column(String(300))
+    nonce: Mapped[str | None] = mapped_column(String(600))
+    code_challenge: Mapped[str | None] = mapped_column(String(43))
+    acr: Mapped[str | None] = mapped_column(String(100))
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+
+
+class Token(Base):
+    """An access or refresh token, by digest. `family` joins all that came from one code, and dies together."""
+
+    __tablename__ = "token"
+    __table_args__ = (Index("ix_token_session_id", "session_id"),)
+
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(1))
+    family: Mapped[uuid.UUID] = mapped_column(index=True)
+    client_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("client.id"))
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"))
+    session_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("session.id"))
+    scope: Mapped[str] = mapped_column(String(300))
+    expires_at: Mapped[datetime]
+    family_expires_at: Mapped[datetime | None]
+    used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class SigningKey(UuidKey, Base):
+    """A key that signs ID tokens. The private part is encrypted under a key derived from `IDP_SECRET_KEY`.
+
+    Published from `created_at`, signing from `active_from`, gone from the JWKS at `retired_at`.
+    """
+
+    __tablename__ = "signing_key"
+
+    kid: Mapped[str] = mapped_column(String(43), unique=True)
+    alg: Mapped[str] = mapped_column(String(10))
+    public_jwk: Mapped[dict[str, Any]]
+    private_sealed: Mapped[bytes]
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    active_from: Mapped[datetime] = mapped_column(default=now)
+    retired_at: Mapped[datetime | None]

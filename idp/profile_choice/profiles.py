@@ -1,0 +1,65 @@
+"""The four profiles, and how a request or a browser says which one it is."""
+
+from dataclasses import dataclass
+
+from flask import request
+from flask_babel import lazy_gettext as _l
+
+COOKIE = "profil"
+_HINT = "profil:"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A choice on the page. `sentence_elsewhere` says where this profile's own door is."""
+
+    key: str
+    icon: str
+    title: str
+    sentence: str
+    sentence_elsewhere: str
+
+
+PROFILES = (
+    Profile(
+        "eleve",
+        "pupil",
+        _l("Élève"),
+        _l("J’ai reçu mon propre identifiant."),
+        _l("Les élèves se connectent par l’ENT, avec l’identifiant que l’établissement leur a remis."),
+    ),
+    Profile("parent", "parent", _l("Parent"), _l("Je suis responsable légal d’un élève."), ""),
+    Profile(
+        "enseignant",
+        "teacher",
+        _l("Enseignant"),
+        _l("J’ai une adresse académique."),
+        _l("Les enseignants utilisent le portail de leur académie, avec leur adresse professionnelle."),
+    ),
+    Profile(
+        "personnel",
+        "staff",
+        _l("Personnel"),
+        _l("Je travaille dans un établissement ou une collectivité."),
+        _l("Les personnels utilisent le portail de leur académie ou de leur collectivité."),
+    ),
+)
+PARENT = "parent"
+_BY_KEY = {profile.key: profile for profile in PROFILES}
+
+
+def find(key: str) -> Profile | None:
+    """Return the profile of that key."""
+    return _BY_KEY.get(key)
+
+
+def from_hint(login_hint: str) -> str:
+    """Return the profile that `login_hint=profil:…` names, or an empty string."""
+    key = login_hint.removeprefix(_HINT) if login_hint.startswith(_HINT) else ""
+    return key if key in _BY_KEY else ""
+
+
+def remembered() -> str:
+    """Return the profile that this browser chose before, or an empty string."""
+    key = request.cookies.get(COOKIE, "")[:20]
+    return key if key in _BY_KEY else ""

@@ -1,0 +1,58 @@
+"""`/profil` and `/profil/ailleurs`."""
+
+from flask import Blueprint, Response, current_app, make_response, render_template, request
+
+from idp.clients import registry
+from idp.interaction import store
+from idp.profile_choice.profiles import COOKIE, PARENT, PROFILES, find
+from idp.web.browser import cookie_options
+from idp.web.errors import not_found
+from idp.web.redirects import see_other
+
+blueprint = Blueprint("profile_choice", __name__)
+
+_REMEMBERED_SECONDS = 180 * 86400
+
+
+@blueprint.route("/profil", methods=["GET", "POST"])
+def choose() -> Response | str:
+    """Ask which profile the person has; remember it on this browser and go on."""
+    interaction = store.current()
+    client = _client(interaction)
+    profile = find(request.form.get("profil", "")[:20]) if request.method == "POST" else None
+    if profile is None:
+        return render_template("profile_choice/profil.html", dest=client, profiles=PROFILES)
+    chosen = (interaction or store.Interaction()).with_profile(profile.key)
+    if profile.key == PARENT:
+        target = store.resume_url(chosen) if chosen.request else store.page_url("login.sign_in", chosen)
+    else:
+        doors = dict(client.profile_uris) if client else {}
+        target = doors.get(profile.key) or store.page_url("profile_choice.elsewhere", chosen)
+    response = see_other(target)
+    options = cookie_options(current_app.extensions["idp.settings"])
+    response.set_cookie(COOKIE, profile.key, max_age=_REMEMBERED_SECONDS, **options)
+    return response
+
+
+@blueprint.get("/profil/ailleurs")
+def elsewhere() -> Response | str:
+    """Say where the door of a profile is that does not sign in here."""
+    interaction = store.current()
+    profile = find(interaction.profile) if interaction else None
+    if profile is None or profile.key == PARENT:
+        not_found()
+    client = _client(interaction)
+    doors = dict(client.profile_uris) if client else {}
+    return make_response(
+        render_template(
+            "profile_choice/ailleurs.html",
+            dest=client,
+            profile=profile,
+            door_url=doors.get(profile.key, ""),
+            choose_url=store.page_url("profile_choice.choose", interaction),
+        )
+    )
+
+
+def _client(interaction: store.Interaction | None) -> registry.Registration | None:
+    return registry.find(interaction.request.client_id) if interaction and interaction.request else None

@@ -1,0 +1,110 @@
+/* Scolarité Services — every page works without this file. Texts come from data-* attributes (translated by the server). */
+(function () {
+  'use strict';
+  var d = document, all = function (s, r) { return [].slice.call((r || d).querySelectorAll(s)); };
+  var fold = function (s) { return s.normalize('NFD').replace(/[\u0300-\u036f]/g, '').toLowerCase(); };
+
+  /* errors: the summary takes the focus, its links take it to the field */
+  var sum = d.querySelector('.sum');
+  if (sum) sum.focus();
+  all('.sum a[href^="#"]').forEach(function (a) {
+    a.addEventListener('click', function (e) {
+      var f = d.getElementById(a.hash.slice(1));
+      if (f) { e.preventDefault(); f.focus(); f.scrollIntoView({ block: 'center' }); }
+    });
+  });
+
+  /* menu of languages: Escape closes it and gives the focus back */
+  all('.langs').forEach(function (menu) {
+    menu.addEventListener('keydown', function (e) {
+      if (e.key === 'Escape' && menu.open) { menu.open = false; menu.querySelector('summary').focus(); }
+    });
+  });
+
+  /* show / hide password */
+  all('.eye').forEach(function (b) {
+    var f = d.getElementById(b.getAttribute('aria-controls'));
+    var hide = function () { f.type = 'password'; b.classList.remove('on'); };
+    b.hidden = false;
+    b.parentNode.classList.add('eyed');
+    b.addEventListener('click', function () {
+      if (f.type === 'text') return hide();
+      f.type = 'text';
+      b.classList.add('on');
+    });
+    if (f.form) f.form.addEventListener('submit', hide);
+  });
+
+  /* live rules; one sentence is spoken when typing pauses */
+  all('.rules[data-for]').forEach(function (ul) {
+    var p = d.getElementById(ul.dataset.for), q = d.getElementById(ul.dataset.again), say = ul.nextElementSibling, t;
+    var avoid = fold(ul.dataset.avoid || '').split(' ').filter(function (w) { return w.length > 3; });
+    var test = {
+      len: function () { return Array.from(p.value).length >= +ul.dataset.min; },
+      own: function () { var v = fold(p.value); return avoid.length ? !!v && !avoid.some(function (w) { return v.indexOf(w) >= 0; }) : null; },
+      same: function () { return !!p.value && p.value === q.value; }
+    };
+    var run = function () {
+      var left = 0;
+      all('li', ul).forEach(function (li) {
+        var ok = test[li.dataset.rule]();           /* null: only the server knows */
+        li.classList.toggle('done', !!ok);
+        if (ok === false) left++;
+      });
+      clearTimeout(t);
+      t = setTimeout(function () { say.textContent = left ? ul.dataset.left.replace('{n}', left) : ul.dataset.ok; }, 900);
+    };
+    [p, q].forEach(function (f) { f.addEventListener('input', run); });
+    if (p.value) run();                             /* filled again by the browser */
+  });
+
+  /* countdown: resend, throttle. The server decides; this only tells, and speaks at the end. */
+  all('[data-wait]').forEach(function (b) {
+    var end = Date.now() + b.dataset.wait * 1000, out = d.getElementById(b.dataset.out), texts = out.dataset;
+    var tick = function () {
+      var n = Math.ceil((end - Date.now()) / 1000), wait = n > 0;
+      b.setAttribute('aria-disabled', wait);
+      if (n < 2) out.setAttribute('role', 'status');
+      out.textContent = !wait ? texts.over : n >= 120 ? texts.minutes.replace('{n}', Math.ceil(n / 60))
+        : n === 1 ? texts.one : texts.text.replace('{n}', n);
+      if (wait) setTimeout(tick, 1000);
+    };
+    b.addEventListener('click', function (e) { if (b.getAttribute('aria-disabled') === 'true') e.preventDefault(); });
+    tick();
+  });
+
+  /* address: a likely slip of the finger is offered, never imposed; hotmail.be is no slip of hotmail.fr */
+  var near = function (a, b) {
+    var m = [], i, j;
+    for (i = 0; i <= a.length; i++) for (m[i] = [i], j = 1; j <= b.length; j++)
+      m[i][j] = i ? Math.min(m[i - 1][j] + 1, m[i][j - 1] + 1, m[i - 1][j - 1] + (a[i - 1] !== b[j - 1]),
+        i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? m[i - 2][j - 2] + 1 : 99) : j;
+    return m[a.length][b.length];
+  };
+  var end = function (s) { return s.slice(s.lastIndexOf('.')); };
+  all('[data-domains]').forEach(function (f) {
+    var box = d.getElementById(f.dataset.tip), b = box.querySelector('button'), known = f.dataset.domains.split(' ');
+    var look = function () {
+      var at = f.value.trim().split('@'), typed = (at[1] || '').toLowerCase(), best = 3, hit = '';
+      if (at.length === 2 && typed.length < 30 && known.indexOf(typed) < 0) known.forEach(function (x) {
+        var n = near(x, typed);
+        if (n < best && (n === 1 || end(x) === end(typed))) { best = n; hit = x; }
+      });
+      box.hidden = !hit;
+      if (hit) b.textContent = at[0] + '@' + hit;
+    };
+    f.addEventListener('change', look);
+    b.addEventListener('click', function () { f.value = b.textContent; box.hidden = true; f.focus(); });
+  });
+
+  /* a second tap on a slow network sends nothing twice; a page found again by the back button sends */
+  all('form').forEach(function (f) {
+    var free = function () { delete f.dataset.sent; };
+    f.addEventListener('submit', function (e) {
+      if (f.dataset.sent) return e.preventDefault();
+      f.dataset.sent = 1;
+      setTimeout(free, 8000);
+    });
+    addEventListener('pageshow', free);
+  });
+}());

@@ -1,0 +1,14 @@
+"""All tables, by import: migrations and their tests compare the database with these."""
+
+from idp.accounts import models as accounts
+from idp.audit import models as audit
+from idp.charter import models as charter
+from idp.clients import models as clients
+from idp.db import Base
+from idp.oidc import models as oidc
+from idp.outbox import models as outbox
+from idp.sessions import models as sessions
+from idp.throttle import models as throttle
+
+MODULES = (accounts, audit, charter, clients, oidc, outbox, sessions, throttle)
+metadata = Base.metadata

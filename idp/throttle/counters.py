@@ -1,0 +1,107 @@
+"""One row of the table of counters, and the statements that move it; the same SQL on both databases."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, and_, case, literal, or_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from idp.clock import now
+from idp.db import UtcDateTime
+from idp.throttle.limits import Backoff, Limit, Window
+from idp.throttle.models import ThrottleCounter as Row
+
+
+@dataclass(frozen=True)
+class Counter:
+    """A window of a budget, or a back-off, for one subject: `name` and `key` are its row's primary key."""
+
+    name: str
+    key: bytes
+    limit: Limit
+    rule: Window | Backoff
+
+
+def in_order(counters: Iterable[Counter]) -> list[Counter]:
+    """Return `counters` in the one order in which everybody locks rows: nobody waits in a circle."""
+    return sorted(counters, key=lambda counter: (counter.name, counter.key))
+
+
+def is_any(counters: Iterable[Counter]) -> ColumnElement[bool]:
+    """Return the condition that selects the rows of `counters`."""
+    return or_(*(_is(counter) for counter in counters))
+
+
+def take_one(connection: Connection, counter: Counter, moment: datetime) -> int | None:
+    """Count a try, and return how many there are; or None, and nothing done, while the row is closed.
+
+    One statement: whoever comes second waits for the row, then finds it as the first left it.
+    """
+    rule = counter.rule
+    first_end = moment + (rule.quiet if isinstance(rule, Backoff) else rule.span)
+    fresh = Row.expires_at <= moment
+    count = case((fresh, 1), else_=Row.count + 1)
+    # A window ends when it was to end; a back-off forgets only after a time without any try.
+    ends: ColumnElement[datetime] = _instant(first_end)
+    if isinstance(rule, Window):
+        ends = case((fresh, ends), else_=Row.expires_at)
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = (
+        insert(Row)
+        .values(
+            limit=counter.name,
+            key=counter.key,
+            count=1,
+            since=moment,
+            open_at=_first_opening(rule, moment),
+            expires_at=first_end,
+        )
+        .on_conflict_do_update(
+            index_elements=[Row.limit, Row.key],
+            set_={
+                "count": count,
+                "since": case((fresh, _instant(moment)), else_=Row.since),
+                "open_at": _opening(rule, count, ends, moment),
+                "expires_at": ends,
+            },
+            where=Row.open_at <= moment,
+        )
+        .returning(Row.count)
+    )
+    return connection.scalar(statement)
+
+
+def give_back_one(connection: Connection, counter: Counter) -> None:
+    """Count one try less, and open: one less than what was granted is below the limit.
+
+    A back-off opens too. Its pauses are longer than the longest wait for a hash, all but the first: at most that one
+    pause, of somebody else's later try, can be lost.
+    """
+    connection.execute(
+        update(Row).where(_is(counter), Row.count > 0).values(count=Row.count - 1, open_at=now()),
+    )
+
+
+def _is(counter: Counter) -> ColumnElement[bool]:
+    return and_(Row.limit == counter.name, Row.key == counter.key)
+
+
+def _instant(moment: datetime) -> ColumnElement[datetime]:
+    return literal(moment, UtcDateTime())
+
+
+def _first_opening(rule: Window | Backoff, moment: datetime) -> datetime:
+    if isinstance(rule, Backoff):
+        return moment if rule.free > 1 else moment + rule.steps[0]
+    return moment if rule.tries > 1 else moment + rule.span
+
+
+def _opening(
+    rule: Window | Backoff, count: ColumnElement[int], ends: ColumnElement[datetime], moment: datetime
+) -> ColumnElement[datetime]:
+    """Return when the next try is granted, once `count` were made."""
+    if isinstance(rule, Window):
+        return case((count >= rule.tries, ends), else_=_instant(moment))
+    pauses = [(count == rule.free + index, _instant(moment + step)) for index, step in enumerate(rule.steps[:-1])]
+    return case((count < rule.free, _instant(moment)), *pauses, else_=_instant(moment + rule.steps[-1]))

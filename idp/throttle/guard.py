@@ -1,0 +1,150 @@
+"""Takes slots of a limit, and gives them back.
+
+A slot is counted before the work that it protects, by one statement that grants only while the counter is open:
+parallel tries never get more than the limit, on one node or on many.
+
+Every function that writes works in a short transaction of its own, committed when it returns: a try stays counted
+whatever becomes of the caller's work, and the row, which many requests may want, is never held while somebody
+computes a hash. So nothing may be open on `db.session` at that time: on SQLite the two transactions would wait for
+each other, on PostgreSQL each request would hold two connections of the pool. Callers take slots first, or after a
+commit.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from flask import current_app
+from sqlalchemy import Connection, delete, func, select, tuple_
+
+from idp import opaque
+from idp.clock import now
+from idp.db import db
+from idp.throttle.counters import Counter, give_back_one, in_order, is_any, take_one
+from idp.throttle.limits import Backoff, Limit, network_of
+from idp.throttle.models import ThrottleCounter as Row
+
+if TYPE_CHECKING:
+    from idp.config import Settings
+
+_PURGED_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Granted:
+    """The try may go on; it is the `count`-th of the (first) limit since that was last forgotten."""
+
+    count: int
+
+
+@dataclass(frozen=True)
+class Wait:
+    """The try is refused, and counted nowhere; `limit` refused it, the next is looked at in `seconds` (1 or more)."""
+
+    seconds: int
+    limit: Limit
+
+
+def take(limit: Limit, subject: str) -> Granted | Wait:
+    """Count one try of `subject`, unless it must wait.
+
+    Args:
+        limit: a line of `limits.py`.
+        subject: a folded identifier, an account's id, a mailbox or a network address. Only its keyed digest is stored.
+
+    Raises:
+        RuntimeError: a transaction is open on `db.session`.
+    """
+    return take_all((limit, subject))
+
+
+def take_all(*demands: tuple[Limit, str]) -> Granted | Wait:
+    """Count one try in each limit, or in none: one commit for all that a sign-in needs.
+
+    Raises:
+        RuntimeError: a transaction is open on `db.session`.
+    """
+    moment = now()
+    wanted = [counter for limit, subject in demands for counter in _counters(limit, subject)]
+    counts: dict[Counter, int] = {}
+    with _connection() as connection:
+        for counter in in_order(wanted):
+            count = take_one(connection, counter, moment)
+            if count is None:
+                connection.rollback()
+                open_at = connection.scalar(select(func.max(Row.open_at)).where(is_any(wanted)))
+                seconds = (open_at - moment).total_seconds() if open_at else 0
+                return Wait(max(1, math.ceil(seconds)), counter.limit)
+            counts[counter] = count
+        connection.commit()
+    return Granted(counts[wanted[0]])
+
+
+def look(limit: Limit, subject: str) -> int:
+    """Return the seconds until `subject` may try again, 0 when it may now. Counts nothing; reads on `db.session`."""
+    open_at = db.session.scalar(select(func.max(Row.open_at)).where(is_any(_counters(limit, subject))))
+    return max(0, math.ceil((open_at - now()).total_seconds())) if open_at else 0
+
+
+def give_back(limit: Limit, subject: str) -> None:
+    """Take back one try that turned out right, or that was not looked at (no turn for its hash)."""
+    with _connection() as connection:
+        for counter in in_order(_counters(limit, subject)):
+            give_back_one(connection, counter)
+        connection.commit()
+
+
+def clear(limit: Limit, subject: str) -> None:
+    """Forget all tries of `subject`."""
+    with _connection() as connection:
+        connection.execute(delete(Row).where(is_any(_counters(limit, subject))))
+        connection.commit()
+
+
+def forgive(*demands: tuple[Limit, str]) -> None:
+    """Settle a try that turned out right, in one commit: back-offs forget their subject, budgets get this try back."""
+    wanted = [counter for limit, subject in demands for counter in _counters(limit, subject)]
+    with _connection() as connection:
+        for counter in in_order(wanted):
+            if isinstance(counter.rule, Backoff):
+                connection.execute(delete(Row).where(is_any([counter])))
+            else:
+                give_back_one(connection, counter)
+        connection.commit()
+
+
+def purge_expired() -> int:
+    """Delete the counters that no longer count, in short batches; return how many there were."""
+    moment = now()
+    batch = select(Row.limit, Row.key).where(Row.expires_at <= moment).limit(_PURGED_AT_ONCE)
+    # The condition stands twice: a counter that lives again while this waits for its row is looked at once more.
+    statement = delete(Row).where(Row.expires_at <= moment, tuple_(Row.limit, Row.key).in_(batch))
+    total = 0
+    while True:
+        with _connection() as connection:
+            deleted = connection.execute(statement).rowcount
+            connection.commit()
+        total += deleted
+        if deleted < _PURGED_AT_ONCE:
+            return total
+
+
+def _counters(limit: Limit, subject: str) -> list[Counter]:
+    """Return the rows of `limit` for `subject`. A new secret key names them anew: all counters start again."""
+    settings: Settings = current_app.extensions["idp.settings"]
+    key = opaque.keyed_digest(_key(settings.secrets[0]), network_of(subject) if limit.by_network else subject)
+    if isinstance(limit, Backoff):
+        return [Counter(limit.name, key, limit, limit)]
+    return [Counter(f"{limit.name}:{int(w.span.total_seconds())}", key, limit, w) for w in limit.windows]
+
+
+@lru_cache(maxsize=4)
+def _key(secret: bytes) -> bytes:
+    return opaque.derive_key(secret, "throttle")
+
+
+def _connection() -> Connection:
+    if db.session().in_transaction():
+        raise RuntimeError("a slot is taken or given back while a transaction is open on db.session: end it first")
+    return db.engine.connect()

@@ -1,0 +1,108 @@
+"""Every limit, in one table.
+
+Failures are what is counted, unless a line says otherwise: a try is counted before its work and given back when it
+turns out right. The same counts hold for what exists and for what does not, so that a limit says nothing about an
+account.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import timedelta
+
+_MINUTE = timedelta(minutes=1)
+_HOUR = timedelta(hours=1)
+_DAY = timedelta(days=1)
+_IPV6_SUBSCRIBER = 64
+
+
+@dataclass(frozen=True)
+class Window:
+    """At most `tries` in `span`, counted from the first of them."""
+
+    tries: int
+    span: timedelta
+
+
+@dataclass(frozen=True)
+class Budget:
+    """So many tries in a span of time; with several windows, each must have room, and a refused try counts in none.
+
+    Attributes:
+        name: the limit's name in the table of counters, 30 characters at most.
+        windows: shortest first.
+        by_network: the subject is a network address; one IPv6 subscriber (a /64) counts as one.
+    """
+
+    name: str
+    windows: tuple[Window, ...]
+    by_network: bool = False
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """Some free tries, then a pause after each that grows up to the last step and never becomes a lock.
+
+    Attributes:
+        name: the limit's name in the table of counters, 30 characters at most.
+        free: tries that need no pause between them.
+        steps: the pause after the last free try, after the next one, and so on.
+        quiet: all is forgotten after this long without a try; longer than every step.
+        by_network: as for `Budget`.
+    """
+
+    name: str
+    free: int
+    steps: tuple[timedelta, ...]
+    quiet: timedelta
+    by_network: bool = False
+
+
+Limit = Budget | Backoff
+
+
+SIGN_IN_ACCOUNT = Backoff("sign_in_account", 5, tuple(timedelta(seconds=s) for s in (5, 15, 60, 300, 600)), quiet=_DAY)
+"""Wrong secrets of one identifier, from anywhere, by whatever door: sign-in, activation, re-authentication, change."""
+SIGN_IN_ADDRESS = Budget("sign_in_address", (Window(100, _HOUR),), by_network=True)
+"""Wrong secrets from one network address, for any account. Right ones are given back: a school's families share one."""
+SIGN_IN_REQUESTS = Budget("sign_in_requests", (Window(30, _MINUTE),), by_network=True)
+"""The same in a short time."""
+NEW_LETTER_AT = 50
+"""Wrong provisional passwords in a row after which the letter is dead and a new one is needed."""
+RESET_AT = 100
+"""Wrong passwords in a row after which only one newly chosen through the mailbox opens (NIST SP 800-63B-4 3.2.2)."""
+
+_A_MAIL = (Window(1, _MINUTE), Window(5, _HOUR), Window(10, _DAY))
+RESEND_LINK_ACCOUNT = Budget("resend_link_account", _A_MAIL)
+"""Requests for the mail of the confirmation link, for each account."""
+RESEND_LINK_MAILBOX = Budget("resend_link_mailbox", _A_MAIL)
+"""The same for each mailbox, whoever asks: nobody's mailbox is filled from here."""
+RESEND_LINK_ADDRESS = Budget("resend_link_address", (Window(30, _HOUR),), by_network=True)
+"""The same for each network address."""
+BAD_LINK_ADDRESS = Budget("bad_link_address", (Window(30, _HOUR),), by_network=True)
+"""Links that are none, for each network address."""
+AUTHORIZE_ADDRESS = Budget("authorize_address", (Window(120, _MINUTE),), by_network=True)
+"""Authorization requests without a session (all, not only failures), for each network address."""
+
+TABLE: tuple[Limit, ...] = (
+    SIGN_IN_ACCOUNT,
+    SIGN_IN_ADDRESS,
+    SIGN_IN_REQUESTS,
+    RESEND_LINK_ACCOUNT,
+    RESEND_LINK_MAILBOX,
+    RESEND_LINK_ADDRESS,
+    BAD_LINK_ADDRESS,
+    AUTHORIZE_ADDRESS,
+)
+
+
+def network_of(address: str) -> str:
+    """Return what stands for one subscriber: an IPv4 address, the /64 of an IPv6 one, or the text if it is neither."""
+    try:
+        parsed = ipaddress.ip_address(address.strip())
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((int(parsed), _IPV6_SUBSCRIBER), strict=False))

@@ -1,0 +1,21 @@
+"""Table of the counters."""
+
+from datetime import datetime
+
+from sqlalchemy import String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from idp.db import Base
+
+
+class ThrottleCounter(Base):
+    """One counter of one limit for one subject; `key` is a keyed digest, so that the table names nobody."""
+
+    __tablename__ = "throttle"
+
+    limit: Mapped[str] = mapped_column(String(40), primary_key=True)
+    key: Mapped[bytes] = mapped_column(primary_key=True)
+    count: Mapped[int]
+    since: Mapped[datetime]
+    open_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)

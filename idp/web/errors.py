@@ -1,0 +1,152 @@
+"""Pages for what goes wrong: a cause, a gesture, a reference number; never a trace, never a dead end."""
+
+from typing import NoReturn
+
+import structlog
+from flask import Flask, Response, abort, make_response, render_template, request
+from flask_babel import gettext
+from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+
+from idp.clock import now
+from idp.web.browser import BACK_CHANNEL
+from idp.web.request_context import reference
+
+log = structlog.get_logger()
+
+_BUSY_SECONDS = 5
+
+
+class Busy(HTTPException):
+    """503: too many families at once. `retry_after` is in seconds."""
+
+    code = 503
+    description = "busy"
+
+    def __init__(self, retry_after: int = _BUSY_SECONDS) -> None:
+        super().__init__()
+        self.retry_after = retry_after
+
+
+class InteractionLost(HTTPException):
+    """400: the authorization request in progress has expired, or belongs to another browser."""
+
+    code = 400
+    description = "interaction expired"
+
+
+class TooManyTries(HTTPException):
+    """429: a brake has closed; it opens again in `wait` seconds."""
+
+    code = 429
+    description = "too many requests"
+
+    def __init__(self, wait: int) -> None:
+        super().__init__()
+        self.wait = wait
+
+
+def not_found() -> NoReturn:
+    """Answer 404."""
+    abort(404)
+
+
+def _page(template: str, status: int, **context: object) -> Response:
+    return make_response(render_template(template, dest=None, **context), status)
+
+
+def _plain(error: HTTPException) -> Response:
+    """What machines get: JSON, in the form of RFC 6749 5.2."""
+    response = make_response({"error": "invalid_request" if (error.code or 500) < 500 else "server_error"}, error.code)  # noqa: PLR2004
+    for name, value in error.get_headers():
+        if name == "Allow":
+            response.headers[name] = value
+    return response
+
+
+def _too_much(code: int) -> Response:
+    titles = {
+        413: (gettext("Ce message est trop long"), gettext("La page a reçu plus de données qu’elle n’en accepte.")),
+        414: (gettext("Cette adresse est trop longue"), gettext("L’adresse reçue dépasse ce que la page accepte.")),
+    }
+    title, sentence = titles.get(code, titles[413])
+    return _page("errors/trop.html", code, title=title, sentence=sentence, wait=0)
+
+
+def _on_http_error(error: HTTPException) -> Response:
+    if error.response is not None:
+        return make_response(error.response)
+    if request.path in BACK_CHANNEL:
+        return _plain(error)
+    code = error.code or 500
+    if code in {404, 410}:
+        return _page("errors/introuvable.html", code)
+    if code == 405:  # noqa: PLR2004
+        response = _page("errors/methode.html", code)
+        response.headers["Allow"] = ", ".join(sorted(getattr(error, "valid_methods", None) or ["GET"]))
+        return response
+    if code in {413, 414, 431}:
+        return _too_much(code)
+    return _page("errors/erreur.html", code, reference=reference(), at=now())
+
+
+def _on_busy(error: Busy) -> Response:
+    if request.path in BACK_CHANNEL:
+        response = make_response({"error": "temporarily_unavailable"}, 503)
+    else:
+        response = _page("errors/affluence.html", 503, wait=error.retry_after, retry_url=_same_page())
+    response.headers["Retry-After"] = str(error.retry_after)
+    return response
+
+
+def _on_too_many(error: TooManyTries) -> Response:
+    if request.path in BACK_CHANNEL:
+        response = make_response({"error": "slow_down"}, 429)
+    else:
+        response = _page(
+            "errors/trop.html",
+            429,
+            title=gettext("Un peu de patience"),
+            sentence=gettext("Il y a eu beaucoup de demandes. Pour protéger les comptes, il faut attendre."),
+            wait=error.wait,
+        )
+    response.headers["Retry-After"] = str(error.wait)
+    return response
+
+
+def _on_lost(_error: InteractionLost) -> Response:
+    return _page("errors/expire.html", 400)
+
+
+def _on_form_token(_error: CSRFError) -> Response:
+    return _page("errors/formulaire.html", 400, retry_url=_same_page())
+
+
+def _on_database(error: Exception) -> Response:
+    log.error("database unavailable", error=type(error).__name__, reference=reference(), path=request.path)
+    return _on_busy(Busy(_BUSY_SECONDS))
+
+
+def _on_fault(error: Exception) -> Response:
+    log.error("fault", reference=reference(), path=request.path, exc_info=error)
+    if request.path in BACK_CHANNEL:
+        return make_response({"error": "server_error", "error_description": f"reference {reference()}"}, 500)
+    return _page("errors/erreur.html", 500, reference=reference(), at=now())
+
+
+def _same_page() -> str:
+    return request.full_path.rstrip("?")
+
+
+def configure(app: Flask) -> None:
+    """Register the pages on `app`."""
+    app.register_error_handler(HTTPException, _on_http_error)
+    app.register_error_handler(Busy, _on_busy)
+    app.register_error_handler(TooManyTries, _on_too_many)
+    app.register_error_handler(InteractionLost, _on_lost)
+    app.register_error_handler(CSRFError, _on_form_token)
+    app.register_error_handler(OperationalError, _on_database)
+    app.register_error_handler(PoolTimeout, _on_database)
+    app.register_error_handler(Exception, _on_fault)

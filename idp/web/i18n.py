@@ -1,0 +1,95 @@
+"""Language: French is the source text. Choice by `ui_locales` (OpenID Connect Core 3.1.2.1), by cookie, then by the browser."""
+
+import re
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date
+from flask import Flask, has_request_context, request, url_for
+from flask_babel import Babel, get_locale, gettext, ngettext
+
+from idp.paths import TRANSLATIONS
+
+LANGUAGES = ("fr",)
+"""Languages whose pages, mails and errors are complete."""
+
+_PARIS = ZoneInfo("Europe/Paris")
+_NO_BREAK = "\u00a0"
+_BEFORE = re.compile(r" ([:;?!»%])(?!\()")
+babel = Babel()
+
+
+@lru_cache(maxsize=4096)
+def french_spacing(text: str) -> str:
+    """Put the no-break spaces that French wants before : ; ? ! » and after « (`%` too, unless a placeholder begins)."""
+    return _BEFORE.sub(_NO_BREAK + r"\1", text.replace("« ", "«" + _NO_BREAK))
+
+
+def _gettext(message: str) -> str:
+    text = gettext(message)
+    return french_spacing(text) if _language() == "fr" else text
+
+
+def _ngettext(singular: str, plural: str, n: int) -> str:
+    text = ngettext(singular, plural, n)
+    return french_spacing(text) if _language() == "fr" else text
+
+
+def _language() -> str:
+    return str(get_locale() or "fr").split("_", maxsplit=1)[0]
+
+
+def choose_locale() -> str:
+    """Return the best language that we have among those wished for; French when none is, and outside a request."""
+    if not has_request_context():
+        return "fr"
+    wished = [*request.args.get("ui_locales", "")[:100].split(), request.cookies.get("lang", "")[:10]]
+    for tag in wished:
+        try:
+            language = Locale.parse(tag, sep="-").language if tag else ""
+        except (ValueError, UnknownLocaleError):
+            continue
+        if language in LANGUAGES:
+            return language
+    return request.accept_languages.best_match(LANGUAGES) or "fr"
+
+
+def _language_url(code: str) -> str:
+    arguments: dict[str, Any] = {**(request.view_args or {}), **request.args.to_dict(), "ui_locales": code}
+    return url_for(request.endpoint or "legal.notice", **arguments)
+
+
+def day(instant: datetime) -> str:
+    """Return the date in Paris, in words: « 24 novembre 2026 »."""
+    local = instant.astimezone(_PARIS)
+    text = format_date(local, "d MMMM y", locale=_language())
+    return text.replace("1 ", "1er ", 1) if local.day == 1 and _language() == "fr" else text
+
+
+def hour(instant: datetime) -> str:
+    """Return the time in Paris: « 20 h 42 »."""
+    local = instant.astimezone(_PARIS)
+    return f"{local.hour}{_NO_BREAK}h{_NO_BREAK}{local.minute:02d}"
+
+
+def configure(app: Flask) -> None:
+    """Set languages up on `app`, and the filters that templates use for dates."""
+    app.config.setdefault("BABEL_TRANSLATION_DIRECTORIES", str(TRANSLATIONS))
+    app.config.setdefault("BABEL_DEFAULT_LOCALE", "fr")
+    babel.init_app(app, locale_selector=choose_locale)
+    app.jinja_env.add_extension("jinja2.ext.i18n")
+    app.jinja_env.install_gettext_callables(_gettext, _ngettext, newstyle=True)  # type: ignore[attr-defined]
+    app.jinja_env.filters.update(day=day, hour=hour, spacing=french_spacing)
+
+    @app.context_processor
+    def languages() -> dict[str, Any]:
+        locale = Locale.parse(_language())
+        return {
+            "locale": locale.language,
+            "direction": locale.text_direction,
+            "languages": [(code, (Locale.parse(code).display_name or code).capitalize()) for code in LANGUAGES],
+            "language_url": _language_url,
+        }

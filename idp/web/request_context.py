@@ -1,0 +1,45 @@
+"""Who is asking, as far as the network tells, and the reference that joins a page, a log line and the journal."""
+
+import secrets
+
+from flask import Flask, g, request
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from idp.config import Settings
+
+_ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
+_ADDRESS_LENGTH = 45
+
+
+def trust_proxies(app: Flask, settings: Settings) -> None:
+    """Believe as many `X-Forwarded-For` and `-Proto` hops as the operator declared, none by default; never a host."""
+    if settings.trusted_proxies:
+        count = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=0)  # type: ignore[method-assign]
+
+
+def remote_address() -> str:
+    """Return the network address of the browser or client, or an empty string."""
+    return (request.remote_addr or "")[:_ADDRESS_LENGTH]
+
+
+def user_agent() -> str:
+    """Return the browser's name for itself, cut to what is kept of it."""
+    return request.user_agent.string[:300]
+
+
+def request_id() -> str:
+    """Return this request's id, the same in its log line and in the journal."""
+    if "request_id" not in g:
+        g.request_id = secrets.token_hex(8)
+    value: str = g.request_id
+    return value
+
+
+def reference() -> str:
+    """Return this request's reference, such as 7F3K-92QD: easy to read out on the phone, made at the first need."""
+    if "reference" not in g:
+        letters = "".join(secrets.choice(_ALPHABET) for _ in range(8))
+        g.reference = f"{letters[:4]}-{letters[4:]}"
+    value: str = g.reference
+    return value

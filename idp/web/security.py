@@ -1,0 +1,71 @@
+"""Headers of every answer, limits of every request, and the token that proves that a form is ours."""
+
+from flask import Flask, Response, request
+from flask_wtf import CSRFProtect
+from werkzeug.exceptions import RequestEntityTooLarge, RequestURITooLarge
+
+from idp.config import Settings
+from idp.web.browser import BACK_CHANNEL
+
+MAX_BODY = 64 * 1024
+MAX_FIELDS = 50
+MAX_COOKIES = 16 * 1024
+MAX_QUERY = 16 * 1024
+
+csrf = CSRFProtect()
+
+_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; script-src 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+_HEADERS = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
+)
+# Chromium applies form-action to the whole redirect chain that follows a form, up to wherever the ENT redirects in turn:
+# pages whose form can end at an ENT leave it out, all others keep it.
+MAY_LEAVE = frozenset({"/profil", "/connexion", "/charte", "/authorize", "/authorize/resume", "/logout", "/adresse/confirmation"})
+_PUBLIC = ("/.well-known/", "/jwks.json", "/static/")
+
+
+def configure(app: Flask, settings: Settings) -> None:
+    """Set limits, headers and form tokens up on `app`."""
+    app.config.update(
+        MAX_CONTENT_LENGTH=MAX_BODY,
+        MAX_FORM_MEMORY_SIZE=MAX_BODY,
+        MAX_FORM_PARTS=MAX_FIELDS,
+        WTF_CSRF_TIME_LIMIT=settings.interaction_lifetime,
+        WTF_CSRF_SSL_STRICT=False,  # it wants a Referer, and our own policy tells browsers to send none
+    )
+    csrf.init_app(app)
+    fixed = list(_HEADERS)
+    if settings.https:
+        fixed.append(("Strict-Transport-Security", "max-age=31536000; includeSubDomains"))
+
+    @app.before_request
+    def limit() -> None:
+        if len(request.query_string) > MAX_QUERY:
+            raise RequestURITooLarge
+        if len(request.headers.get("Cookie", "")) > MAX_COOKIES:
+            raise RequestEntityTooLarge
+        if request.method == "POST" and request.get_data().count(b"&") > MAX_FIELDS:
+            raise RequestEntityTooLarge
+
+    @app.after_request
+    def protect(response: Response) -> Response:
+        headers = response.headers
+        for name, value in fixed:
+            headers[name] = value
+        if response.mimetype == "text/html":
+            policy = _POLICY if request.path in MAY_LEAVE else f"{_POLICY}; form-action 'self'"
+            headers.setdefault("Content-Security-Policy", policy)
+        if request.path.startswith(_PUBLIC):
+            headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        else:
+            headers["Cross-Origin-Resource-Policy"] = "same-origin"
+            headers["Cache-Control"] = "no-store"
+            if request.path not in BACK_CHANNEL:
+                response.vary.add("Cookie")
+        return response

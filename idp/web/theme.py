@@ -1,0 +1,61 @@
+"""Static files under hashed names, kept by browsers for ever; the operator's theme; the names that every page shows."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from whitenoise import WhiteNoise
+
+from idp.config import Settings
+from idp.paths import STATIC
+
+
+@dataclass(frozen=True)
+class Support:
+    """How a family reaches somebody; each part may be empty."""
+
+    phone: str
+    hours: str
+    url: str
+
+    @property
+    def phone_link(self) -> str:
+        """The number as a `tel:` address, in the international form when it is French."""
+        digits = "".join(c for c in self.phone if c.isdigit() or c == "+")
+        return "tel:" + (f"+33{digits[1:]}" if digits.startswith("0") and len(digits) == 10 else digits)  # noqa: PLR2004
+
+
+def configure(app: Flask, settings: Settings) -> None:
+    """Serve `idp/static` and the theme, and give templates their globals."""
+    files = {f"static/{path.relative_to(STATIC)}": path for path in STATIC.rglob("*") if path.is_file()}
+    if settings.theme:
+        files |= {f"static/theme/{p.relative_to(settings.theme)}": p for p in settings.theme.rglob("*") if p.is_file()}
+    versions = {name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for name, path in files.items()}
+
+    def asset(name: str) -> str:
+        return f"/static/{name}?v={versions.get(f'static/{name}', '0')}"
+
+    white = WhiteNoise(app.wsgi_app, max_age=31536000, add_headers_function=_headers)
+    _add(white, STATIC, "static/")
+    if settings.theme:
+        _add(white, settings.theme, "static/theme/")
+    app.wsgi_app = white  # type: ignore[method-assign]
+    app.jinja_env.globals.update(
+        asset=asset,
+        theme_url=asset("theme/tokens.css") if settings.theme else None,
+        service_name=settings.service_name,
+        academy=settings.academy,
+        support=Support(settings.support_phone, settings.support_hours, settings.support_url),
+    )
+
+
+def _add(white: WhiteNoise, root: Path, prefix: str) -> None:
+    white.add_files(str(root), prefix=prefix)
+
+
+def _headers(headers: Any, _path: str, _url: str) -> None:
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    headers["Content-Security-Policy"] = "default-src 'none'; style-src 'self'; img-src 'self'"

@@ -1,0 +1,10 @@
+"""Alembic's entry: the connection comes from `idp db upgrade` or from a test; the models are all that `idp.tables` names."""
+
+from alembic import context
+
+from idp.tables import metadata
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=metadata, render_as_batch=True, compare_type=True)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,304 @@
+"""What is typed, and the hash that guards it. Ids are those of the security checklist."""
+
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import pytest
+from argon2 import PasswordHasher, extract_parameters
+from hypothesis import example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from idp import config, paths
+from idp.accounts import passwords
+from idp.accounts.passwords import Busy, Hasher, Lane, PasswordTooLong, fold_provisional, fold_username, normalise
+
+RIGHT = "tortue velours cascade ancre"
+
+
+def make_hasher(concurrency: int = 2, wait: float = 10) -> Hasher:
+    return Hasher(
+        config.load(env="development", issuer="http://127.0.0.1:8000", hash_concurrency=concurrency, hash_wait=wait)
+    )
+
+
+@pytest.fixture(scope="module")
+def hasher() -> Hasher:
+    return make_hasher()
+
+
+@pytest.fixture(scope="module")
+def stored(hasher: Hasher) -> str:
+    return hasher.hash(RIGHT, "sign_in")
+
+
+@contextmanager
+def occupied(hasher: Hasher, lane: Lane) -> Iterator[None]:
+    """Keep the only thread of `lane` at work."""
+    begun, done = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        assert done.wait(30)
+
+    keeper = threading.Thread(target=hasher._queues[lane].run, args=(work,))
+    keeper.start()
+    assert begun.wait(30)
+    try:
+        yield
+    finally:
+        done.set()
+        keeper.join()
+
+
+def cpu(work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "n.leroy4821",
+        "N.LEROY4821",
+        "  n.leroy4821\t",
+        "n. leroy 4821",
+        "n.leroy-4821",
+        "n.leroy\u20114821",
+        "n.leroy \u2013 4821",
+        "n.leroy\u22124821",
+        "n.leroy\u00ad4821",
+        "\u200bn.leroy4821\ufeff",
+        "n.leroy4821\0",
+        "ｎ．ｌｅｒｏｙ４８２１",
+        "𝐧.𝐥𝐞𝐫𝐨𝐲𝟒𝟖𝟐𝟏",
+        "n.lérôy4821",
+    ],
+)
+def test_i07_spellings_of_an_identifier_are_one(typed: str) -> None:
+    assert fold_username(typed) == "n.leroy4821"
+
+
+def test_i07_a_turkish_keyboard_writes_the_same_identifier() -> None:
+    assert fold_username("İ.YILMAZ1204") == fold_username("ı.yılmaz1204") == "i.yilmaz1204"
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["", "   ", "n.leroy@exemple.fr", "n.leroy＠exemple.fr", "n_leroy", "نور", "n.leroy'--", "a" * 65, "\ufdfa" * 64],
+)
+def test_i08_what_cannot_be_an_identifier_is_none(typed: str) -> None:
+    assert fold_username(typed) is None
+
+
+@hypothesis_settings(deadline=None, database=None)
+@given(st.text(st.characters()))
+def test_i07_folding_is_stable_and_gives_the_alphabet_of_letters_only(typed: str) -> None:
+    folded = fold_username(typed)
+    if folded is not None:
+        assert fold_username(folded) == folded
+        assert set(folded) <= set("abcdefghijklmnopqrstuvwxyz0123456789.")
+        assert 0 < len(folded) <= 64
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "7KQ0-M1XA-90VE",
+        "7kq0-m1xa-90ve",
+        "7KQO MLXA 9OVE",
+        "7kqo–mixa—90ve ",
+        "７ＫＱ０ＭｌＸＡ９０ＶＥ",
+        "7KQ0\u00a0M1XA\u202f90VE\0",
+    ],
+)
+def test_p03_a_letters_secret_is_read_however_it_is_typed(typed: str) -> None:
+    assert fold_provisional(typed) == "7KQ0M1XA90VE"
+    assert passwords.looks_provisional(fold_provisional(typed))
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "7KQ0-M1XA-90V", "7KQ0-M1XA-90VEE", "7KQU-M1XA-90VE", "7KQ0.M1XA.90VE", "é" * 12]
+)
+def test_p03_other_texts_do_not_look_like_one(typed: str) -> None:
+    assert not passwords.looks_provisional(fold_provisional(typed))
+
+
+def test_i15_one_password_on_every_keyboard(hasher: Hasher) -> None:
+    composed, decomposed = "caf\u00e9 cr\u00e8me \u00e0 nous", "cafe\u0301 cre\u0300me a\u0300 nous"
+    assert normalise(composed) == normalise(decomposed)
+    assert hasher.verify(hasher.hash(composed, "sign_in"), decomposed, "sign_in")
+
+
+@pytest.mark.parametrize("other", [RIGHT + " ", " " + RIGHT, RIGHT.upper(), RIGHT + "\0", RIGHT[:-1], ""])
+def test_i15_nothing_is_trimmed_cut_or_ignored(hasher: Hasher, stored: str, other: str) -> None:
+    assert hasher.verify(stored, RIGHT, "sign_in")
+    assert not hasher.verify(stored, other, "sign_in")
+
+
+@pytest.mark.parametrize("password", ["", " " * 12, "avant\0après", "🦊" * 128, "\ud800 seul", "a" * 128])
+def test_i15_unusual_passwords_are_passwords(hasher: Hasher, password: str) -> None:
+    kept = hasher.hash(password, "activation")
+    assert hasher.verify(kept, password, "sign_in")
+    assert not hasher.verify(kept, password[:-1] + "x", "sign_in")
+
+
+@pytest.mark.parametrize("password", ["a" * 129, "a" * 1_000_000, "a" + "\u0300\u0323" * 200_000, "\ufdfa" * 400_000])
+def test_i15_an_over_long_password_is_refused_at_once(hasher: Hasher, stored: str, password: str) -> None:
+    def tries() -> None:
+        for refused in (normalise, lambda text: hasher.hash(text, "activation")):
+            with pytest.raises(PasswordTooLong):
+                refused(password)
+        assert not hasher.verify(stored, password, "sign_in")
+        assert not hasher.verify(None, password, "sign_in")
+        assert fold_provisional(password) == password
+        assert fold_username(password) is None
+
+    assert cpu(tries) < 0.05
+
+
+def test_the_hash_is_argon2id_with_the_parameters_of_owasp(hasher: Hasher, stored: str) -> None:
+    assert stored.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    assert extract_parameters(stored).salt_len == 16
+    assert extract_parameters(stored).hash_len == 32
+    assert len(stored) <= 200, "the column"
+    assert hasher.hash(RIGHT, "sign_in") != stored
+    assert not hasher.needs_rehash(stored)
+
+
+def test_i16_a_hash_of_other_parameters_still_opens_and_asks_to_be_made_anew(hasher: Hasher) -> None:
+    former = PasswordHasher(time_cost=3, memory_cost=12_288, parallelism=1).hash(RIGHT)
+    assert hasher.verify(former, RIGHT, "sign_in")
+    assert hasher.needs_rehash(former)
+
+
+def test_i02_an_unknown_account_costs_the_same_hash(hasher: Hasher, stored: str) -> None:
+    known = [cpu(lambda: hasher.verify(stored, "faux", "sign_in")) for _ in range(25)]
+    unknown = [cpu(lambda: hasher.verify(None, "faux", "sign_in")) for _ in range(25)]
+    assert not hasher.verify(None, "", "sign_in")
+    assert statistics.median(unknown) == pytest.approx(statistics.median(known), rel=0.25)
+
+
+def test_nothing_typed_is_right_for_an_account_without_password() -> None:
+    hasher = make_hasher()
+    hasher._dummy = hasher._argon2.hash(RIGHT)
+    assert not hasher.verify(None, RIGHT, "sign_in")
+    assert not hasher.verify("damaged", RIGHT, "sign_in")
+
+
+@hypothesis_settings(deadline=None, max_examples=60, database=None)
+@example("$argon2id$v=19$m=19456,t=2,p=1$c2VsZWxlbWVudA$")
+@example("$argon2id$v=19$m=19456,t=2,p=1$c2Vs$dGFn")
+@example("$argon2id$v=19$m=4294967295,t=2,p=1$c2VsZWxlbWVudA$dGFndGFndGFndGFn")
+@example("$argon2id$v=19$m=19456,t=4294967295,p=1$c2VsZWxlbWVudA$dGFndGFndGFndGFn")
+@example("$argon2id$v=19$m=19456,t=2,p=16777215$c2VsZWxlbWVudA$dGFndGFndGFndGFn")
+@example("$argon2id$v=19$m=x,t=2,p=1$c2VsZWxlbWVudA$dGFndGFndGFndGFn")
+@example("$argon2id$v=99$m=19456,t=2,p=1$c2VsZWxlbWVudA$dGFndGFndGFndGFn")
+@example("$argon2id$v=19$m=-1,t=2,p=1$c2VsZWxlbWVudA$dGFndGFndGFndGFn")
+@example("$argon2id$v=19$m=19456,t=2,p=1$é$\ud800")
+@example("$2b$12$abcdefghijklmnopqrstuuEYl8FZk0rSx4Jq3TfsyV3Oqzc2l6dIa")
+@example("pbkdf2_sha256$600000$sel$YWJj")
+@given(st.text(st.characters()) | st.text("$argon2id=v19mtp,0123", max_size=60))
+def test_no_stored_value_is_an_error_or_opens(stored: str) -> None:
+    hasher = make_hasher()
+    assert not hasher.verify(stored, RIGHT, "sign_in")
+    assert hasher.needs_rehash(stored) in {True, False}
+
+
+def test_a_damaged_value_costs_a_hash_like_any_other(hasher: Hasher, stored: str) -> None:
+    right = cpu(lambda: hasher.verify(stored, "faux", "sign_in"))
+    assert cpu(lambda: hasher.verify("damaged", "faux", "sign_in")) > right / 3
+
+
+def test_w01_hashes_at_once_are_as_many_as_the_setting_and_the_excess_waits() -> None:
+    hasher = make_hasher(concurrency=2)
+    inside, most, lock = 0, 0, threading.Lock()
+
+    class Watched(PasswordHasher):
+        def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002 - argon2's name
+            nonlocal inside, most
+            with lock:
+                inside += 1
+                most = max(most, inside)
+            try:
+                return super().verify(hash, password)
+            finally:
+                with lock:
+                    inside -= 1
+
+    hasher._argon2 = Watched(time_cost=2, memory_cost=19_456, parallelism=1)
+    crowd = [threading.Thread(target=hasher.verify, args=(None, "faux", "sign_in")) for _ in range(24)]
+    for one in crowd:
+        one.start()
+    for one in crowd:
+        one.join()
+    assert most == 2
+
+
+@pytest.mark.parametrize(("full", "free"), [("sign_in", "activation"), ("activation", "sign_in")])
+def test_w01_who_gets_no_turn_is_told_soon_and_the_other_lane_stays_open(full: Lane, free: Lane, stored: str) -> None:
+    hasher = make_hasher(concurrency=1, wait=0.1)
+    with occupied(hasher, full):
+        for act in (lambda: hasher.verify(stored, RIGHT, full), lambda: hasher.verify(None, "x", full)):
+            start = time.monotonic()
+            with pytest.raises(Busy) as caught:
+                act()
+            assert caught.value.retry_after == 5
+            assert time.monotonic() - start < 2
+        with pytest.raises(Busy):
+            hasher.hash(RIGHT, full)
+        assert hasher.verify(stored, RIGHT, free)
+    assert hasher.verify(stored, RIGHT, full), "a refusal keeps no turn"
+
+
+def test_w01_an_error_inside_a_turn_gives_the_turn_back() -> None:
+    hasher = make_hasher(concurrency=1, wait=0.1)
+    for _ in range(3):
+        assert not hasher.verify("$argon2id$v=19$m=19456,t=2,p=1$c2Vs$dGFn", RIGHT, "sign_in")
+    assert hasher.verify(hasher.hash(RIGHT, "sign_in"), RIGHT, "sign_in")
+
+
+def test_w01_the_memory_of_a_crowd_is_bounded() -> None:
+    program = """
+import resource, threading
+from idp import config
+from idp.accounts.passwords import Hasher
+hasher = Hasher(config.load(env="development", issuer="http://127.0.0.1:8000", hash_concurrency=2, hash_wait=10))
+def work(): hasher.verify(None, "faux", "sign_in")
+work()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+crowd = [threading.Thread(target=work) for _ in range(64)]
+for one in crowd: one.start()
+for one in crowd: one.join()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=paths.CHECKOUT, timeout=60
+    )
+    assert int(done.stdout) < 2 * 19_456 + 16_384, "KiB that 64 threads added; without the bound some 500,000"
+
+
+def test_a_worker_forked_after_a_hash_hashes_too() -> None:
+    program = """
+import os
+from idp import config
+from idp.accounts.passwords import Hasher
+hasher = Hasher(config.load(env="development", issuer="http://127.0.0.1:8000", hash_concurrency=1))
+kept = hasher.hash("tortue velours cascade ancre", "sign_in")
+if os.fork() == 0:
+    os._exit(0 if hasher.verify(kept, "tortue velours cascade ancre", "sign_in") else 1)
+raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=paths.CHECKOUT, timeout=30, check=False)
+    assert done.returncode == 0
+
+
+def test_zero_means_one_hash_for_each_core() -> None:
+    assert make_hasher(concurrency=0).concurrency == passwords._cores() >= 1

@@ -1,0 +1,111 @@
+"""Makes what tests start from, through the product's own functions."""
+
+import itertools
+import uuid
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from idp.accounts.models import Account, Child, Degree, Guardianship, School
+from idp.accounts.passwords import Hasher, fold_provisional
+from idp.charter import service as charters
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.oidc.registration import Wanted, register
+from tests.relying_party import RelyingParty
+
+COLLEGE, LYCEE = "0599001N", "0599002P"
+PASSWORD = "tasse vélo nuage citron"
+PROVISIONAL = "7K4M-QX2P-9RTD"
+_numbers = itertools.count(1000)
+
+
+@dataclass
+class Build:
+    """Builders on the database of `settings`."""
+
+    settings: Settings
+    hashes: dict[str, str] = field(default_factory=dict)
+
+    def hash(self, password: str) -> str:
+        """Hash with the product's parameters, once for each password of a test."""
+        if password not in self.hashes:
+            self.hashes[password] = Hasher(self.settings).hash(password, "sign_in")
+        return self.hashes[password]
+
+    def school(self, uai: str = COLLEGE) -> School:
+        """Return the school of that UAI, made at the first need."""
+        kept = db.session.query(School).filter_by(uai=uai).one_or_none()
+        if kept is None:
+            name = "Collège des Tilleuls" if uai == COLLEGE else "Lycée Louise-Weber"
+            kept = School(uai=uai, name=name, degree=Degree.SECONDARY, address=[], phone="")
+            db.session.add(kept)
+            db.session.commit()
+        return kept
+
+    def child(self, given_name: str = "Malo", family_name: str = "LEROY", uai: str = COLLEGE) -> Child:
+        """Return a new pupil."""
+        child = Child(
+            school_id=self.school(uai).id,
+            student_id=str(700000 + next(_numbers)),
+            given_name=given_name,
+            family_name=family_name,
+            class_name="6e 1",
+        )
+        db.session.add(child)
+        db.session.commit()
+        return child
+
+    def never_activated(self, *, secret: str = PROVISIONAL, children: list[Child] | None = None, **more: object) -> Account:
+        """Return a parent whose letter is on its way."""
+        number = next(_numbers)
+        values: dict[str, object] = {
+            "username": f"n.leroy{number}",
+            "civility": "Mme",
+            "given_name": "Noémie",
+            "family_name": "LEROY-VANDEPUTTE",
+            "join_key": str(9100000 + number),
+            "provisional_hash": self.hash(fold_provisional(secret)),
+            "provisional_expires_at": now() + timedelta(days=60),
+            **more,
+        }
+        account = Account(id=uuid.uuid4(), **values)
+        db.session.add(account)
+        db.session.flush()
+        for rank, child in enumerate([self.child()] if children is None else children):
+            db.session.add(Guardianship(account_id=account.id, child_id=child.id, rank=rank, kinship="10"))
+        db.session.commit()
+        return account
+
+    def active(self, *, password: str = PASSWORD, email: str | None = "noemie.leroy@exemple.fr", **more: object) -> Account:
+        """Return a parent who activated the account and confirmed the address."""
+        return self.never_activated(
+            **{
+                "provisional_hash": None,
+                "provisional_expires_at": None,
+                "password_hash": self.hash(password),
+                "activated_at": now(),
+                "email": email,
+                "email_confirmed_at": now() if email else None,
+                "generation": 1,
+                **more,
+            }  # type: ignore[arg-type]
+        )
+
+    def ent(self, name: str = "Passerelle", host: str = "ent.test", *, charter: str = "none", **more: object) -> RelyingParty:
+        """Return a registered relying party."""
+        wanted: dict[str, object] = {
+            "name": name,
+            "redirect_uris": [f"https://{host}/cb"],
+            "post_logout_redirect_uris": [f"https://{host}/bye"],
+            "home_uri": f"https://{host}/",
+            "uais": [COLLEGE],
+            "charter": charter,
+            **more,
+        }
+        row, secret = register(self.settings, Wanted(**wanted))  # type: ignore[arg-type]
+        return RelyingParty(self.settings.issuer, row.client_id, secret, f"https://{host}/cb", row.scopes)
+
+    def publish(self, ent: RelyingParty, version: str, text: str = "# Charte\n\nSoyons polis.") -> None:
+        """Publish a charter for the ENT."""
+        charters.publish(ent.client_id, version, text)

@@ -1,0 +1,1 @@
+"""The sample ENT against a small provider that can lie."""

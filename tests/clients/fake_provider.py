@@ -1,0 +1,243 @@
+"""A small OpenID provider over HTTP on loopback, with its own signing, that can be told to lie in one precise way."""
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Thread
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Flask, Response, jsonify, redirect, request
+from joserfc import jwt
+from joserfc.jwk import ECKey, RSAKey
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Response as AnyResponse
+
+CLIENT_ID = "ent-de-test"
+CLIENT_SECRET = "un-secret-de-test_~."
+Claims = dict[str, Any]
+RSA = RSAKey.generate_key(2048, {"kid": "rsa-1", "use": "sig", "alg": "RS256"}, private=True)
+OTHER_RSA = RSAKey.generate_key(2048, {"kid": "rsa-1", "use": "sig", "alg": "RS256"}, private=True)
+EC = ECKey.generate_key("P-256", {"kid": "ec-1", "use": "sig", "alg": "ES256"}, private=True)
+
+
+def unsigned(claims: Claims) -> str:
+    """A JWT of algorithm `none` (RFC 7519, 6)."""
+    return f"{_segment({'alg': 'none', 'kid': 'rsa-1'})}.{_segment(claims)}."
+
+
+def signed_with_public_key(claims: Claims) -> str:
+    """A JWT whose HMAC secret is our public key: what a library that trusts `alg` would accept."""
+    signed = f"{_segment({'alg': 'HS256', 'kid': 'rsa-1'})}.{_segment(claims)}"
+    mac = hmac.new(RSA.as_pem(private=False), signed.encode(), hashlib.sha256).digest()
+    return f"{signed}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
+
+
+def _segment(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"=").decode()
+
+
+@dataclass
+class FakeProvider:
+    """What the provider holds, and how it lies: each `*_lie` changes one thing on its way out."""
+
+    issuer: str = ""
+    keys: list[RSAKey | ECKey] = field(default_factory=lambda: [RSA, EC])
+    signing_key: RSAKey | ECKey = field(default_factory=lambda: RSA)
+    algorithm: str = "RS256"
+    header: Claims = field(default_factory=dict)
+    metadata_lie: Claims = field(default_factory=dict)
+    claims_lie: Callable[[Claims], Claims] = lambda claims: claims
+    userinfo_lie: Callable[[Claims], Claims] = lambda claims: claims
+    token_lie: Claims = field(default_factory=dict)
+    sign: Callable[[Claims], str] | None = None
+    answer_lie: dict[str, str | None] = field(default_factory=dict)
+    charter_version: str = "2"
+    charter_text: str = "# Charte\n\n## 1. Respect\n\n<script>alert(1)</script>\n\n![x](https://mouchard.example/x.png)"
+    charter_status: int = 200
+    accepted: list[str] = field(default_factory=list)
+    token_refused: bool = False
+    codes: dict[str, dict[str, str]] = field(default_factory=dict)
+    requests: list[dict[str, str]] = field(default_factory=list)
+    calls: list[str] = field(default_factory=list)
+    sub: str = "7c1f0e9ad2b84c55"
+
+    @property
+    def charter_claims(self) -> Claims:
+        return {"charter_accepted": self.charter_version in self.accepted, "charter_version": self.charter_version}
+
+    def answer(self, code: str) -> dict[str, str]:
+        given = {"code": code, "state": self.requests[-1]["state"], "iss": self.issuer}
+        return {name: value for name, value in {**given, **self.answer_lie}.items() if value is not None}
+
+    def id_token(self, asked: dict[str, str], access_token: str) -> str:
+        half = hashlib.sha256(access_token.encode()).digest()[:16]
+        moment = int(time.time())
+        claims: Claims = {
+            "iss": self.issuer,
+            "sub": self.sub,
+            "aud": CLIENT_ID,
+            "azp": CLIENT_ID,
+            "iat": moment,
+            "exp": moment + 300,
+            "auth_time": moment,
+            "nonce": asked["nonce"],
+            "at_hash": base64.urlsafe_b64encode(half).rstrip(b"=").decode(),
+            "sid": "sid-1",
+            **self.charter_claims,
+        }
+        claims = self.claims_lie(claims)
+        if self.sign is not None:
+            return self.sign(claims)
+        header = {"alg": self.algorithm, "kid": self.signing_key.kid, **self.header}
+        return jwt.encode(header, claims, self.signing_key, algorithms=[self.algorithm])
+
+    def userinfo(self) -> Claims:
+        return self.userinfo_lie(
+            {
+                "sub": self.sub,
+                "name": "Noémie LEROY-VANDEPUTTE",
+                "given_name": "Noémie",
+                "family_name": "LEROY-VANDEPUTTE",
+                "email": "noemie.leroy@exemple.fr",
+                "email_verified": True,
+                "ENTPersonProfils": ["National_2"],
+                "FrEduVecteur": ["2|LEROY-VANDEPUTTE|Noémie|701001|0599001N"],
+                "uai": ["0599001N"],
+                "children": [
+                    {
+                        "given_name": "Malo",
+                        "family_name": "LEROY",
+                        "class": "6e 1",
+                        "uai": "0599001N",
+                        "student_id": "701001",
+                    }
+                ],
+                **self.charter_claims,
+            }
+        )
+
+
+@contextmanager
+def running_provider() -> Iterator[FakeProvider]:
+    """Serve a fake provider on a free port of loopback."""
+    provider = FakeProvider()
+    server = make_server("127.0.0.1", 0, _application(provider), threaded=True)
+    provider.issuer = f"http://127.0.0.1:{server.server_port}"
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield provider
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def _application(provider: FakeProvider) -> Flask:
+    app = Flask("fake_provider")
+
+    @app.before_request
+    def count() -> None:
+        provider.calls.append(request.path)
+
+    @app.get("/.well-known/openid-configuration")
+    def discovery() -> Response:
+        paths = {
+            "authorization_endpoint": "/authorize",
+            "token_endpoint": "/token",
+            "userinfo_endpoint": "/userinfo",
+            "jwks_uri": "/jwks.json",
+            "end_session_endpoint": "/logout",
+        }
+        # `none` and HS256 are offered on purpose: what the provider offers must not be what the ENT believes.
+        metadata: Claims = {
+            "issuer": provider.issuer,
+            "id_token_signing_alg_values_supported": ["RS256", "none", "HS256"],
+        }
+        metadata |= {name: provider.issuer + path for name, path in paths.items()}
+        return jsonify({k: v for k, v in (metadata | provider.metadata_lie).items() if v is not None})
+
+    @app.get("/jwks.json")
+    def jwks() -> Response:
+        return jsonify({"keys": [key.as_dict(private=False) for key in provider.keys]})
+
+    @app.get("/authorize")
+    def authorize() -> AnyResponse:
+        asked = request.args.to_dict()
+        provider.requests.append(asked)
+        code = secrets.token_urlsafe(16)
+        provider.codes[code] = asked
+        return redirect(f"{asked['redirect_uri']}?{urlencode(provider.answer(code))}", 303)
+
+    @app.get("/logout")
+    def logout() -> AnyResponse:
+        return redirect(
+            f"{request.args['post_logout_redirect_uri']}?{urlencode({'state': request.args['state']})}", 303
+        )
+
+    _add_back_channel(app, provider)
+    _add_apis(app, provider)
+    return app
+
+
+def _add_back_channel(app: Flask, provider: FakeProvider) -> None:
+    @app.post("/token")
+    def token() -> tuple[Response, int]:
+        asked = provider.codes.pop(request.form["code"], None)
+        basic = request.authorization
+        if basic is None or (basic.username, basic.password) != (CLIENT_ID, CLIENT_SECRET):
+            return jsonify(error="invalid_client"), 401
+        challenge = hashlib.sha256(request.form.get("code_verifier", "").encode()).digest()
+        if asked is None or asked["code_challenge"] != base64.urlsafe_b64encode(challenge).rstrip(b"=").decode():
+            return jsonify(error="invalid_grant"), 400
+        if request.form["redirect_uri"] != asked["redirect_uri"]:
+            return jsonify(error="invalid_grant"), 400
+        access_token = "at-" + secrets.token_urlsafe(16)
+        answer = {
+            "access_token": access_token,
+            "token_type": "Bearer",
+            "expires_in": 600,
+            "id_token": provider.id_token(asked, access_token),
+        }
+        return jsonify(answer | provider.token_lie), 200
+
+
+def _is_bearer() -> bool:
+    bearer = request.authorization
+    return bearer is not None and bearer.type == "bearer" and str(bearer.token).startswith("at-")
+
+
+def _add_apis(app: Flask, provider: FakeProvider) -> None:
+    @app.get("/userinfo")
+    def userinfo() -> tuple[Response, int]:
+        return (jsonify(provider.userinfo()), 200) if _is_bearer() else (jsonify(error="invalid_token"), 401)
+
+    @app.get("/charter")
+    def charter() -> tuple[Response, int]:
+        if not _is_bearer() or provider.token_refused:
+            return jsonify(error="invalid_token"), 401
+        answer = {
+            "version": provider.charter_version,
+            "published_at": "2026-08-31T22:30:00+00:00",
+            "markdown": provider.charter_text,
+            "html": "<script>alert('html')</script>",
+            "accepted": provider.charter_version in provider.accepted,
+        }
+        return jsonify(answer), provider.charter_status
+
+    @app.post("/charter/acceptance")
+    def acceptance() -> tuple[Response, int]:
+        if not _is_bearer():
+            return jsonify(error="invalid_token"), 401
+        version = request.get_json()["version"]
+        if version != provider.charter_version:
+            return jsonify(error="conflict"), 409
+        provider.accepted.append(version)
+        return jsonify({"version": version}), 200

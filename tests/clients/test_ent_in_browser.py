@@ -1,0 +1,145 @@
+"""The ENT's pages as Chromium shows them: readable by all, on a phone and on a desk, by keyboard alone."""
+
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect, sync_playwright
+from werkzeug.serving import make_server
+
+from clients.ent.app import create_app
+from clients.ent.settings import ACCENTS, read_settings
+from tests.clients.conftest import environment
+from tests.clients.fake_provider import FakeProvider
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
+
+
+@contextmanager
+def running_ent(provider: FakeProvider, folder: Path, accent: str) -> Iterator[str]:
+    """Serve an ENT on a free port; its public address must be known before it is made, so the port is taken first."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        address = f"http://127.0.0.1:{port}"
+        given = environment(provider.issuer, folder) | {"ENT_PUBLIC_URL": address, "ENT_ACCENT": accent}
+        app = create_app(read_settings(given))
+        server = make_server("127.0.0.1", port, app, threaded=True, fd=listener.fileno())
+        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+        thread.start()
+        try:
+            yield address
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page()
+        yield page
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Page) -> Iterator[Page]:
+    chromium.context.clear_cookies()
+    complaints: list[str] = []
+    chromium.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    yield chromium
+    refused = [text for text in complaints if "Content Security Policy" in text]
+    assert refused == []
+
+
+def look(page: Page, name: str) -> None:
+    """Check a page in light and dark, at 1280, 360 and 320 pixels."""
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        for width in (1280, 360):
+            page.set_viewport_size({"width": width, "height": 800})
+            results = Axe().run(page)
+            assert results.violations_count == 0, f"{name}, {scheme}, {width}: {results.generate_report()}"
+    page.set_viewport_size({"width": 320, "height": 800})
+    overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert overflow == 0, f"{name} scrolls sideways by {overflow} px at 320"
+    targets = page.locator("a.pill, button, input:not([type=hidden]):not([type=checkbox]), .menu a, .bottom a, .quiet")
+    for box in [target.bounding_box() for target in targets.all()]:
+        assert box is not None
+        assert box["height"] >= 44, f"{name}: a target of {box['height']} px"
+
+
+@pytest.mark.parametrize("accent", ACCENTS)
+def test_every_page_is_accessible(page: Page, provider: FakeProvider, tmp_path: Path, accent: str) -> None:
+    with running_ent(provider, tmp_path, accent) as address:
+        page.goto(address)
+        look(page, "home")
+        page.get_by_role("link", name="Se connecter").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Charte ENT")
+        look(page, "charter")
+        page.get_by_role("link", name="Refuser").click()
+        look(page, "refusal")
+        page.get_by_role("link", name="Relire la charte").click()
+        page.evaluate("document.querySelector('form').noValidate = true")
+        page.get_by_role("button", name="Accepter").click()
+        expect(page).to_have_title("Erreur : Charte ENT – Passerelle")
+        look(page, "charter, box not ticked")
+        page.get_by_label("J’ai lu et j’accepte la charte").check()
+        page.get_by_role("button", name="Accepter").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Notifications")
+        look(page, "notifications")
+        page.get_by_label("Adresse mail").fill("noemie")
+        page.evaluate("document.querySelector('form').noValidate = true")
+        page.get_by_role("button", name="Enregistrer").click()
+        look(page, "notifications, wrong address")
+        page.get_by_label("Adresse mail").fill("noemie@exemple.fr")
+        page.get_by_role("button", name="Enregistrer").click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("Bienvenue Noémie LEROY-VANDEPUTTE")
+        look(page, "inside")
+        page.goto(f"{address}/callback?state=x&iss={provider.issuer}")
+        look(page, "problem")
+        page.goto(f"{address}/accessibilite")
+        look(page, "accessibility")
+        page.goto(f"{address}/bienvenue")
+        page.get_by_role("button", name="Se déconnecter").click()
+        expect(page.get_by_role("status")).to_contain_text("Vous êtes déconnecté")
+        look(page, "home, signed out")
+
+
+def test_the_whole_way_by_keyboard_alone(page: Page, provider: FakeProvider, tmp_path: Path) -> None:
+    def press_until(name: str, key: str) -> None:
+        for _ in range(12):
+            page.keyboard.press("Tab")
+            focused = page.evaluate("(document.activeElement.labels?.[0] ?? document.activeElement).textContent.trim()")
+            if focused == name:
+                page.keyboard.press(key)
+                return
+        pytest.fail(f"Tab never reaches « {name} »")
+
+    with running_ent(provider, tmp_path, "aubergine") as address:
+        page.goto(address)
+        press_until("Se connecter", "Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Charte ENT")
+        press_until("J’ai lu et j’accepte la charte", "Space")
+        press_until("Accepter", "Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Notifications")
+        press_until("Adresse mail", "Enter")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Bienvenue")
+        press_until("Se déconnecter", "Enter")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Passerelle")

@@ -1,0 +1,84 @@
+"""Fixtures that all tests share: a database of each kind, the application on it, a relying party, a browser's client."""
+
+import contextvars
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.app import create_app
+from idp.clients import registry
+from idp.config import Settings
+from idp.db import db
+from tests.builders import Build
+from tests.databases import ISSUER, postgresql_copy, settings_for, sqlite_copy
+from tests.relying_party import RelyingParty
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all test processes of one run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, shared: Path, tmp_path: Path) -> Iterator[str]:
+    """A fresh, migrated database with a signing key."""
+    if request.param == "sqlite":
+        with sqlite_copy(shared, tmp_path) as url:
+            yield url
+    else:
+        with postgresql_copy(shared) as url:
+            yield url
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    """Production settings on that database."""
+    return settings_for(database_url)
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    """The application, inside its context."""
+    registry.forget()
+    app = create_app(settings)
+    app.test_client_class = Browser
+    with app.app_context():
+        yield app
+        db.session.remove()
+        db.engine.dispose()
+        app.extensions["idp.server"].store.close()
+
+
+class Browser(FlaskClient):
+    """A browser that reaches the service by its public address, over TLS."""
+
+    def open(self, *args: object, **kwargs: object) -> object:  # type: ignore[override]
+        kwargs.setdefault("base_url", ISSUER)
+        db.session.rollback()  # what the test holds open must not wait for what the request writes
+        # a fresh context: the request gets its own application context and database session, as in a server
+        response = contextvars.Context().run(super().open, *args, **kwargs)  # type: ignore[arg-type]
+        db.session.expire_all()
+        return response
+
+
+@pytest.fixture
+def browser(app: Flask) -> FlaskClient:
+    """One browser, with its own cookies."""
+    return app.test_client()
+
+
+@pytest.fixture
+def build(app: Flask) -> Build:
+    """Makes schools, parents, clients."""
+    return Build(app.extensions["idp.settings"])
+
+
+@pytest.fixture
+def ent(build: Build) -> RelyingParty:
+    """A registered ENT that serves the collège and plays the relying party with its own code."""
+    return build.ent()

@@ -1,0 +1,217 @@
+"""The mail catcher as it is run: a process, real SMTP, real HTTP."""
+
+import http.client
+import json
+import signal
+import smtplib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from email import policy
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from idp.demo.processes import answers_http, answers_smtp
+
+LINK = "http://127.0.0.1:8000/adresse/lien/Jx7v2mQ9sT4kW8bN"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Catcher:
+    smtp_port: int
+    web_port: int
+    store: Path
+    process: subprocess.Popen[bytes]
+
+    def get(self, path: str, host: str | None = None) -> tuple[int, dict[str, str], str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.web_port, timeout=10)
+        try:
+            connection.request("GET", path, headers={"Host": host} if host else {})
+            response = connection.getresponse()
+            return response.status, dict(response.getheaders()), response.read().decode(errors="replace")
+        finally:
+            connection.close()
+
+    def mails(self) -> list[dict[str, Any]]:
+        mails: list[dict[str, Any]] = json.loads(self.get("/mails.json")[2])
+        return mails
+
+    def send(self, raw: bytes, to: tuple[str, ...] = ("noemie.leroy@exemple.fr",)) -> None:
+        with smtplib.SMTP("127.0.0.1", self.smtp_port, timeout=10) as client:
+            client.sendmail("ne-pas-repondre@exemple.fr", list(to), raw)
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=10)
+
+
+def start(store: Path) -> Catcher:
+    smtp_port, web_port = free_port(), free_port()
+    command = [sys.executable, "-m", "idp.demo.catcher", "--store", str(store)]
+    process = subprocess.Popen([*command, "--smtp-port", str(smtp_port), "--web-port", str(web_port)])
+    deadline = time.monotonic() + 30
+    while not (answers_http(web_port, "/mails.json") and answers_smtp(smtp_port)):
+        assert process.poll() is None, "the catcher did not start"
+        assert time.monotonic() < deadline, "the catcher does not answer"
+        time.sleep(0.05)
+    return Catcher(smtp_port, web_port, store, process)
+
+
+@pytest.fixture
+def catcher(tmp_path: Path) -> Iterator[Catcher]:
+    running = start(tmp_path / "mails")
+    yield running
+    if running.process.poll() is None:
+        running.stop()
+
+
+def confirmation(subject: str = "Activez votre compte") -> bytes:
+    message = EmailMessage()
+    message["From"] = "Scolarité Services <ne-pas-repondre@exemple.fr>"
+    message["To"] = "noemie.leroy@exemple.fr"
+    message["Subject"] = subject
+    message.set_content(f"Bonjour Mme LEROY-VANDEPUTTE,\n\nConfirmer mon adresse :\n{LINK}\n")
+    message.add_alternative(
+        f'<!doctype html><html><head><title>x</title></head><body style="color:#20262b">'
+        f'<script>alert(1)</script><a href="{LINK}">Confirmer</a></body></html>',
+        subtype="html",
+    )
+    return message.as_bytes(policy=policy.SMTP)
+
+
+def test_a_mail_is_listed_newest_last_under_the_contract_names(catcher: Catcher) -> None:
+    catcher.send(confirmation(), to=("noemie.leroy@exemple.fr", "karim@exemple.fr"))
+    catcher.send(confirmation("Votre identifiant"))
+    first, last = catcher.mails()
+    assert set(first) == {"id", "at", "from", "to", "subject", "text", "html"}
+    assert first["from"] == "Scolarité Services <ne-pas-repondre@exemple.fr>"
+    assert first["to"] == ["noemie.leroy@exemple.fr", "karim@exemple.fr"]
+    assert (first["subject"], last["subject"]) == ("Activez votre compte", "Votre identifiant")
+    assert LINK in first["text"].splitlines()
+    assert LINK in first["html"]
+    assert datetime.fromisoformat(first["at"]).tzinfo is not None
+    assert first["id"] != last["id"]
+
+
+def test_pages_show_the_list_newest_first_and_a_mail_whose_link_can_be_followed(catcher: Catcher) -> None:
+    assert "Aucun message" in catcher.get("/")[2]
+    catcher.send(confirmation("Le premier"))
+    catcher.send(confirmation("Le second"))
+    page = catcher.get("/")[2]
+    assert page.index("Le second") < page.index("Le premier")
+    identifier = catcher.mails()[0]["id"]
+    status, headers, body = catcher.get(f"/messages/{identifier}")
+    assert status == 200
+    assert f'<a href="{LINK}" target="_blank"' in body
+    assert "<h1><bdi>Le premier</bdi></h1>" in body
+    assert "unsafe-inline" not in headers["Content-Security-Policy"]
+    assert 'sandbox="allow-popups allow-popups-to-escape-sandbox"' in body
+    assert catcher.get("/static/tokens.css")[0] == catcher.get("/static/base.css")[0] == 200
+
+
+def test_the_html_frame_has_its_own_policy_and_runs_nothing(catcher: Catcher) -> None:
+    catcher.send(confirmation())
+    status, headers, body = catcher.get(f"/messages/{catcher.mails()[0]['id']}/html")
+    policy = [part.strip() for part in headers["Content-Security-Policy"].split(";")]
+    assert status == 200
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'self'" in policy
+    assert not [part for part in policy if part.startswith("script-src") or "allow-scripts" in part]
+    assert [part for part in policy if part.startswith("sandbox")]
+    assert body.startswith('<!doctype html><html><head><base target="_blank">')
+    assert headers["Referrer-Policy"] == "no-referrer"
+
+
+ODD = {
+    "empty": b"",
+    "no header": b"\r\nSeulement un corps",
+    "not text": bytes(range(1, 10)) + b"\x00\xff\xfe",
+    "unknown charset": b"Subject: a\r\nContent-Type: text/plain; charset=klingon\r\n\r\ncaf\xe9",
+    "wrong charset": b"Content-Type: text/plain; charset=utf-8\r\n\r\ncaf\xe9",
+    "raw header": b'Subject: caf\xc3\xa9 \xff\r\nFrom: <"@>\r\n\r\nx',
+    "bad base64": b"Content-Transfer-Encoding: base64\r\n\r\n!!!!\xff",
+    "surrogate": b"Subject: =?utf-8?b?7aCA?=\r\n\r\nx",
+    "unclosed parts": b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nContent-Type: text/html\r\n\r\n<b>",
+    "markup": b'Subject: <script>alert(1)</script>\r\n\r\n<script>alert(1)</script> http://a/"><b>',
+    "nested": b"Content-Type: message/rfc822\r\n\r\nContent-Type: multipart/alternative\r\n\r\nx",
+}
+
+
+def test_odd_mails_are_kept_and_shown(catcher: Catcher) -> None:
+    for raw in ODD.values():
+        catcher.send(raw)
+    assert len(catcher.mails()) == len(ODD)
+    assert catcher.get("/")[0] == 200
+    for name, mail in zip(ODD, catcher.mails(), strict=True):
+        for path in ("", "/html", "/source"):
+            status, headers, body = catcher.get(f"/messages/{mail['id']}{path}")
+            assert status == 200, (name, path)
+            assert "<script>" not in body or headers["Content-Type"].startswith("text/plain"), (name, path)
+    assert (catcher.store / "000004.eml").read_bytes().strip() == ODD["unknown charset"]
+
+
+def test_what_is_not_smtp_or_too_large_is_refused_and_the_catcher_lives(catcher: Catcher) -> None:
+    with socket.create_connection(("127.0.0.1", catcher.smtp_port)) as connection:
+        connection.sendall(b"\xff\x00" * 3000 + b"\r\nGET / HTTP/1.1\r\n\r\nDATA\r\n.\r\n")
+        assert connection.recv(3) == b"220"
+    with smtplib.SMTP("127.0.0.1", catcher.smtp_port, timeout=10) as client:
+        client.ehlo()
+        assert client.esmtp_features["size"]
+        with pytest.raises(smtplib.SMTPResponseException):
+            client.sendmail("a@exemple.fr", ["b@exemple.fr"], b"x" * int(client.esmtp_features["size"]) * 2)
+    catcher.send(confirmation())
+    assert len(catcher.mails()) == 1
+
+
+def test_mails_survive_a_restart_and_spoilt_files_do_not_stop_it(catcher: Catcher) -> None:
+    catcher.send(confirmation("Avant"))
+    assert catcher.stop() == 0
+    (catcher.store / "000099.json").write_text("{")
+    again = start(catcher.store)
+    try:
+        again.send(confirmation("Après"))
+        assert [mail["subject"] for mail in again.mails()] == ["Avant", "Après"]
+        assert len({mail["id"] for mail in again.mails()}) == 2
+    finally:
+        assert again.stop() == 0
+
+
+def test_other_addresses_and_names_get_a_page_that_says_so(catcher: Catcher) -> None:
+    for path in (
+        "/messages/7",
+        "/messages/../x",
+        "/messages/%00",
+        "/messages/7/html",
+        "/messages/7/source",
+        "/nulle-part",
+    ):
+        status, _, body = catcher.get(path)
+        assert status == 404, path
+        assert "Rien à cette adresse" in body
+    assert catcher.get("/mails.json", host="evil.example")[0] == 400
+
+
+def test_a_busy_port_is_one_sentence(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        command = [sys.executable, "-m", "idp.demo.catcher", "--store", str(tmp_path), "--web-port", str(free_port())]
+        ended = subprocess.run(
+            [*command, "--smtp-port", str(taken.getsockname()[1])], capture_output=True, text=True, check=False
+        )
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert "ne peut pas démarrer" in ended.stderr

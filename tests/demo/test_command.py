@@ -1,0 +1,96 @@
+"""What `idp demo` refuses, each time in one sentence and before anything is written."""
+
+import socket
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from flask import Flask
+
+from idp.config import Settings
+from idp.demo import commands, folder
+from idp.demo.processes import ports_of
+
+
+def never(_settings: Settings) -> Flask:
+    pytest.fail("nothing must be made")
+
+
+def no_upgrade(_settings: Settings) -> None:
+    pytest.fail("no database must be touched")
+
+
+def run(data: Path, *arguments: str, **environment: str) -> Result:
+    command = commands.command(never, no_upgrade, data)
+    clean = {"IDP_ENV": None, "IDP_DATABASE_URL": None, "IDP_CONFIG": None, "DEMO_PORT": None}
+    return CliRunner().invoke(command, arguments, env={**clean, **environment})
+
+
+def refused(result: Result) -> str:
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    return result.stderr
+
+
+@pytest.fixture
+def block() -> int:
+    """Return the first of a block of ports that are free just now."""
+    for port in range(21000, 60000, 100):
+        sockets = [socket.socket() for _ in ports_of(port)]
+        try:
+            for probe, number in zip(sockets, ports_of(port), strict=True):
+                probe.bind(("127.0.0.1", number))
+        except OSError:
+            continue
+        finally:
+            for probe in sockets:
+                probe.close()
+        return port
+    pytest.fail("no free ports")
+
+
+def test_production_settings_are_refused(tmp_path: Path) -> None:
+    data = tmp_path / "demo"
+    assert "IDP_ENV vaut « production »" in refused(run(data, IDP_ENV="production"))
+    assert "IDP_DATABASE_URL" in refused(run(data, IDP_DATABASE_URL="postgresql://idp@db/idp"))
+    assert "IDP_CONFIG" in refused(run(data, IDP_CONFIG="/etc/idp.toml"))
+    assert not data.exists()
+
+
+@pytest.mark.parametrize("offset", [0, 1, 2, 25, 26])
+def test_a_busy_port_is_named_with_the_way_out(tmp_path: Path, block: int, offset: int) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", block + offset))
+        taken.listen()
+        said = refused(run(tmp_path / "demo", DEMO_PORT=str(block)))
+    assert f"Le port {block + offset} est déjà pris" in said
+    assert "DEMO_PORT=" in said
+    assert not (tmp_path / "demo").exists()
+
+
+@pytest.mark.parametrize("port", ["0", "abc", "65510", "-1", ""])
+def test_an_impossible_port_is_a_usage_error(tmp_path: Path, port: str) -> None:
+    assert run(tmp_path / "demo", "--port", port).exit_code == 2
+
+
+def test_two_demonstrations_on_one_folder_are_refused(tmp_path: Path, block: int) -> None:
+    with folder.alone(tmp_path / "demo"):
+        assert "se sert déjà" in refused(run(tmp_path / "demo", "--port", str(block)))
+
+
+def test_without_the_sample_ents_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("idp.paths.CHECKOUT", tmp_path)
+    assert "clients/" in refused(run(tmp_path / "demo"))
+
+
+def test_a_lost_secret_is_explained(tmp_path: Path, block: int) -> None:
+    (tmp_path / "idp.db").touch()
+    assert "make demo-reset" in refused(run(tmp_path, "--port", str(block)))
+
+
+def test_a_spoilt_list_is_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / "letters.json").write_text("{")
+    with pytest.raises(Exception, match="ne se lit plus"):
+        folder.read_json(tmp_path / "letters.json", absent=[])
+    assert (tmp_path / "letters.json").read_text() == "{"

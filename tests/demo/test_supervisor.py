@@ -1,0 +1,175 @@
+"""The supervisor with small real processes: each test runs it in a process of its own, as `idp demo` does."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from idp.demo.supervisor import find_taken
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from idp.demo.supervisor import Child, StopRequest, Supervisor
+
+folder = Path(sys.argv[1])
+children = [
+    Child(name, f"Le processus {name}", [sys.executable, "-c", code], {"PLACE": str(folder)},
+          answers=(folder / f"{name}.up").is_file)
+    for name, code in zip(sys.argv[3::2], sys.argv[4::2])
+]
+with StopRequest() as stop:
+    with Supervisor(stop, logs=folder / "logs", folder=folder, inherited={"PATH": "/usr/bin"}) as watched:
+        watched.start(children)
+        failure = watched.run(lambda: print("READY", flush=True), patience=float(sys.argv[2]))
+if failure:
+    print(failure, file=sys.stderr)
+    sys.exit(1)
+"""
+UP = """
+import os, pathlib, signal, sys, time
+def up(name):
+    place = pathlib.Path(os.environ["PLACE"])
+    (place / f"{name}.pid").write_text(str(os.getpid()))
+    (place / f"{name}.up").touch()
+"""
+STEADY = UP + "up('steady'); time.sleep(120)"
+GENTLE = (
+    UP
+    + """
+def end(*_):
+    (pathlib.Path(os.environ["PLACE"]) / "gentle.ended").touch()
+    sys.exit(0)
+signal.signal(signal.SIGTERM, end)
+up('gentle')
+time.sleep(120)
+"""
+)
+WITH_WORKER = UP + "os.fork() or up('worker'); up('parent'); time.sleep(120)"
+FAILING = UP + "up('failing'); print('la base ne répond pas'); time.sleep(0.5); sys.exit(3)"
+MUTE = UP + "time.sleep(120)"
+
+
+def supervise(folder: Path, *children: str, patience: float = 30) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-c", PROGRAM, str(folder), str(patience), *children]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_ready(process: "subprocess.Popen[str]") -> None:
+    assert process.stdout
+    assert process.stdout.readline() == "READY\n"
+
+
+def pid_of(folder: Path, name: str) -> int:
+    return int((folder / f"{name}.pid").read_text())
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process runs; a zombie, that nobody reaped yet, does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return state.rpartition(")")[2].split()[0] != "Z"
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return condition()
+
+
+def test_one_that_fails_ends_the_rest_and_says_why(tmp_path: Path) -> None:
+    process = supervise(tmp_path, "gentle", GENTLE, "failing", FAILING)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Le processus failing ne tourne plus (code 3)" in errors
+    assert "la base ne répond pas" in errors
+    assert "Traceback" not in errors
+    assert (tmp_path / "gentle.ended").exists()
+    assert not is_running(pid_of(tmp_path, "gentle"))
+
+
+def test_one_killed_is_named_with_its_signal(tmp_path: Path) -> None:
+    process = supervise(tmp_path, "gentle", GENTLE, "steady", STEADY)
+    wait_ready(process)
+    os.kill(pid_of(tmp_path, "steady"), signal.SIGKILL)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "Le processus steady ne tourne plus (signal SIGKILL)" in errors
+    assert not is_running(pid_of(tmp_path, "gentle"))
+
+
+def test_one_that_never_answers_is_a_failure(tmp_path: Path) -> None:
+    process = supervise(tmp_path, "steady", STEADY, "mute", MUTE, patience=2)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "READY" not in output
+    assert "Le processus mute ne répond pas après 2 secondes" in errors
+    assert not is_running(pid_of(tmp_path, "steady"))
+
+
+def test_one_that_cannot_be_run_is_a_failure_too(tmp_path: Path) -> None:
+    program = PROGRAM.replace("[sys.executable, ", '["/nulle/part", ')
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path), "30", "absent", "pass"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "Le processus absent ne tourne plus (code 1)" in ended.stderr
+    assert "/nulle/part: No such file or directory" in ended.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_wish_to_stop_ends_all_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    process = supervise(tmp_path, "gentle", GENTLE, "steady", STEADY)
+    wait_ready(process)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (0, "")
+    assert (tmp_path / "gentle.ended").exists()
+    assert not is_running(pid_of(tmp_path, "steady"))
+
+
+def test_what_a_child_started_ends_with_it(tmp_path: Path) -> None:
+    process = supervise(tmp_path, "parent", WITH_WORKER)
+    wait_ready(process)
+    assert eventually((tmp_path / "worker.pid").is_file)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert eventually(lambda: not is_running(pid_of(tmp_path, "worker")))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")
+def test_a_killed_supervisor_leaves_no_orphan(tmp_path: Path) -> None:
+    process = supervise(tmp_path, "gentle", GENTLE, "steady", STEADY)
+    wait_ready(process)
+    children = [pid_of(tmp_path, "gentle"), pid_of(tmp_path, "steady")]
+    assert all(is_running(pid) for pid in children)
+    process.kill()
+    process.communicate(timeout=30)
+    assert eventually(lambda: not any(is_running(pid) for pid in children))
+    assert (tmp_path / "gentle.ended").exists()
+
+
+def test_a_taken_port_is_found() -> None:
+    with socket.socket() as taken, socket.socket() as left:
+        for one in (taken, left):
+            one.bind(("127.0.0.1", 0))
+        taken.listen()
+        port, free = taken.getsockname()[1], left.getsockname()[1]
+        left.close()
+        assert find_taken([free, port]) == port
+        assert find_taken([free]) is None

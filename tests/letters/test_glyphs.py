@@ -1,0 +1,33 @@
+"""What the fonts hold, and text brought back to it."""
+
+import pytest
+
+from idp.letters import glyphs
+from idp.letters.glyphs import printable
+
+
+@pytest.mark.parametrize(
+    ("text", "printed"),
+    [
+        ("Zoé d’Œuvre-Nuñez", "Zoé d’Œuvre-Nuñez"),
+        ("Zoe\u0301", "Zoé"),
+        (" Malo\r\nBcc:\tx ", "Malo Bcc: x"),
+        ("8 h à 18\u00a0h", "8 h à 18\u00a0h"),
+        (r"\textbf{<b>x</b>} #panic() $y$", r"\textbf{<b>x</b>} #panic() $y$"),
+        ("Ya\u202egnirts\u2066\u0000\ud800\ufeff", "Yagnirts"),
+        ("محمد أمين", "محمد أمين"),
+        ("漢字 😀", "? ?"),
+        ("𝒜𝓁𝒾", "Ali"),
+        ("vraiment ?", "vraiment ?"),
+        ("z" + "\u0335" * 40, "z" + "\u0335" * 3),
+        ("", ""),
+    ],
+)
+def test_text_is_brought_to_what_can_be_drawn(text: str, printed: str) -> None:
+    assert printable(text) == printed
+
+
+def test_the_fonts_hold_the_scripts_of_the_letter() -> None:
+    held = glyphs._covered()
+    assert {ord(char) for char in "ÀÉÈÊËÎÏÔÙÛÜÇŒÆàéèêëîïôùûüçœæ’«»…ğışÄÖÑãõاءéЖΩ?"} <= held
+    assert not {ord(char) for char in "漢😀\u0378"} & held

@@ -1,0 +1,42 @@
+from collections.abc import Callable, Iterator
+
+import pytest
+from flask import Flask
+
+from idp.config import Settings
+from idp.mail.deliver import EXTENSION
+from idp.mail.smtp import Transport
+from tests.mail.handler import TEMPLATES, settings_for
+from tests.outbox.application import running
+
+
+@pytest.fixture
+def mail_settings() -> Callable[[str], Settings]:
+    def make(smtp_url: str) -> Settings:
+        return settings_for(smtp_url)
+
+    return make
+
+
+@pytest.fixture
+def template_app() -> Iterator[Flask]:
+    with running("sqlite://", TEMPLATES) as app:
+        yield app
+
+
+@pytest.fixture
+def mail_app(database_url: str) -> Iterator[Flask]:
+    with running(database_url, TEMPLATES) as app:
+        yield app
+
+
+@pytest.fixture
+def use_server(mail_app: Flask, mail_settings: Callable[[str], Settings]) -> Callable[[str], Settings]:
+    """Point the application's transport at one server."""
+
+    def use(smtp_url: str) -> Settings:
+        settings = mail_settings(smtp_url)
+        mail_app.extensions[EXTENSION] = Transport(settings)
+        return settings
+
+    return use

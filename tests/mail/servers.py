@@ -1,0 +1,146 @@
+"""Real SMTP servers on loopback: a good one, and one for each way in which a server can go wrong."""
+
+import asyncio
+import ipaddress
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from functools import partial
+from pathlib import Path
+
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+
+@dataclass
+class Mailbox:
+    """What the server does at each command, and the mails whose whole text it has read.
+
+    `at_data` is its answer; "drop" closes the connection without one, « 250 » after `delay` seconds keeps it waiting.
+    """
+
+    at_rcpt: str = "250 OK"
+    at_data: str = "250 OK"
+    delay: float = 0
+    envelopes: list[Envelope] = field(default_factory=list)
+    greeted_as: list[str] = field(default_factory=list)
+    logins: list[tuple[bytes, bytes]] = field(default_factory=list)
+    tls: list[bool] = field(default_factory=list)
+    on_mail: Callable[[], None] = lambda: None
+
+    @property
+    def mails(self) -> list[EmailMessage]:
+        """The mails, parsed."""
+        return [parsed(envelope) for envelope in self.envelopes]
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        if self.at_rcpt.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return self.at_rcpt
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - same
+        self.envelopes.append(envelope)
+        self.greeted_as.append(session.host_name)
+        self.tls.append(session.ssl is not None or server.transport.get_extra_info("ssl_object") is not None)
+        self.on_mail()
+        if self.delay:
+            await asyncio.sleep(self.delay)
+        if self.at_data == "drop":
+            server.transport.abort()
+        return self.at_data
+
+    def authenticate(
+        self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: LoginPassword
+    ) -> AuthResult:
+        """Let one user in."""
+        self.logins.append((data.login, data.password))
+        return AuthResult(success=data.password == b"p@ss/word", handled=False)
+
+
+def parsed(envelope: Envelope) -> EmailMessage:
+    """Return the mail of `envelope`."""
+    content = envelope.content
+    assert isinstance(content, bytes)
+    return message_from_bytes(content, policy=policy.default)
+
+
+@contextmanager
+def smtp_server(
+    mailbox: Mailbox,
+    *,
+    starttls: ssl.SSLContext | None = None,
+    tls: ssl.SSLContext | None = None,
+    auth: bool = False,
+) -> Iterator[int]:
+    """Yield the port of a server that runs in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    protocol = partial(
+        SMTP,
+        mailbox,
+        hostname="smtp.test",
+        loop=loop,
+        tls_context=starttls,
+        authenticator=mailbox.authenticate if auth else None,
+        auth_required=auth,
+        auth_require_tls=False,
+    )
+    server = loop.run_until_complete(loop.create_server(protocol, "127.0.0.1", 0, ssl=tls))
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield server.sockets[0].getsockname()[1]
+    asyncio.run_coroutine_threadsafe(_close(server), loop).result(10)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join(10)
+    loop.close()
+
+
+async def _close(server: asyncio.Server) -> None:
+    server.close()
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """A certificate signed by itself, the file that makes a client trust it, and a server's context with it."""
+
+    file: Path
+    context: ssl.SSLContext
+
+
+def certificate(folder: Path, address: str) -> Certificate:
+    """Make a certificate for the IP address `address`, good for an hour."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "smtp.test")])
+    moment = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(moment - timedelta(hours=1))
+        .not_valid_after(moment + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file, key_file = folder / f"{address}.pem", folder / f"{address}.key"
+    file.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    key_file.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(file, key_file)
+    return Certificate(file, context)

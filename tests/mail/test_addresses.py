@@ -1,0 +1,121 @@
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from idp.mail.addresses import MAX_LENGTH, AddressFault, InvalidAddress, check_recipient, fold_address, parse_address
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored"),
+    [
+        ("marie@orange.fr", "marie@orange.fr"),
+        ("  marie@orange.fr ", "marie@orange.fr"),
+        ("\u00a0marie@orange.fr\u200b", "marie@orange.fr"),
+        ("Marie.Leroy@Orange.FR", "Marie.Leroy@orange.fr"),
+        ("marie+ecole@exemple.test", "marie+ecole@exemple.test"),
+        ("o'neill_4@sous.domaine.exemple.fr", "o'neill_4@sous.domaine.exemple.fr"),
+        ("marie@école.fr", "marie@xn--cole-9oa.fr"),
+        ("marie@ÉCOLE.fr", "marie@xn--cole-9oa.fr"),
+        ("marie@xn--cole-9oa.fr", "marie@xn--cole-9oa.fr"),
+        ("marie@оrange.fr", "marie@xn--range-iye.fr"),  # the first letter is Cyrillic
+    ],
+)
+def test_m06_an_address_is_stored_as_typed_with_a_plain_domain(typed: str, stored: str) -> None:
+    assert parse_address(typed) == stored
+    assert parse_address(stored) == stored
+    assert check_recipient(stored) == stored
+
+
+@pytest.mark.parametrize(
+    ("typed", "reason"),
+    [
+        ("", "incomplete"),
+        ("   ", "incomplete"),
+        ("marie", "incomplete"),
+        ("marie@", "incomplete"),
+        ("@orange.fr", "incomplete"),
+        ("marie@orange", "incomplete"),
+        ("marie@localhost", "incomplete"),
+        ("marie@orange.", "incomplete"),
+        ("hélène@orange.fr", "not_ascii"),
+        ("mаrie@orange.fr", "not_ascii"),  # the second letter is Cyrillic
+        ("a@b.fr, c@d.fr", "invalid"),
+        ("a@b.fr;c@d.fr", "invalid"),
+        ("a@b.fr c@d.fr", "invalid"),
+        ("a@b@c.fr", "invalid"),
+        ("marie@orange.fr.", "invalid"),
+        ("marie.@orange.fr", "invalid"),
+        ("ma..rie@orange.fr", "invalid"),
+        ("marie@orange..fr", "invalid"),
+        ("marie@-orange.fr", "invalid"),
+        ("marie@[127.0.0.1]", "invalid"),
+        ("marie@127.0.0.1", "invalid"),
+        ('"x y"@d.fr', "invalid"),
+        ('"x"@d.fr', "invalid"),
+        ("<a@b.fr>", "invalid"),
+        ("Marie <a@b.fr>", "invalid"),
+        ("mailto:a@b.fr", "invalid"),
+        ("a@b.fr\r\nBcc: x@evil.test", "invalid"),
+        ("a@b.fr\n", "invalid"),
+        ("a@b.fr\x00", "invalid"),
+        ("a\x00@b.fr", "invalid"),
+        ("a\u202e@b.fr", "invalid"),
+        ("a@b\u200d.fr", "invalid"),
+        ("a@b.fr\ud800", "invalid"),
+        ("a" * 65 + "@b.fr", "invalid"),
+        ("a@" + "b" * 64 + ".fr", "invalid"),
+        ("a@" + "b." * 125 + "fr.fr", "too_long"),
+        ("é" * 255, "too_long"),
+        ("a@" + "é." * 60 + "fr", "invalid"),  # short as typed, too long as it travels
+    ],
+)
+def test_m06_what_is_not_one_address_is_refused_with_its_reason(typed: str, reason: str) -> None:
+    with pytest.raises(InvalidAddress) as refused:
+        parse_address(typed)
+    assert refused.value.reason == AddressFault(reason)
+    assert "@" not in str(refused.value)
+
+
+def test_m06_the_longest_address_is_accepted_and_one_character_more_is_not() -> None:
+    longest = "a" * 63 + "@" + ".".join(["b" * 62, "b" * 62, "b" * 61]) + ".fr"
+    assert len(longest) == MAX_LENGTH
+    assert parse_address(longest) == longest
+    with pytest.raises(InvalidAddress, match="too_long"):
+        parse_address(longest.replace("@", "a@"))
+
+
+@pytest.mark.parametrize("sign", ["a", "é", " ", "@", "\u0345", "\U0001d504"])
+def test_m06_a_huge_text_costs_nothing(sign: str) -> None:
+    huge = sign * 400_000
+    begun = time.perf_counter()
+    with pytest.raises(InvalidAddress, match="too_long"):
+        parse_address(huge)
+    assert time.perf_counter() - begun < 0.05
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["a@b.test, x@evil.test", "a@b.test\r\nBcc:x", "a@b.test\x00", "<a@b.test>", '"a"@b.test', " a@b.test", "a@B.test"],
+)
+def test_s01_a_recipient_is_exactly_one_stored_address(address: str) -> None:
+    with pytest.raises(InvalidAddress):
+        check_recipient(address)
+
+
+def test_m06_capital_letters_do_not_make_another_address_for_the_caps() -> None:
+    assert fold_address("Marie.LEROY@orange.fr") == fold_address("marie.leroy@orange.fr")
+    assert fold_address("marie@orange.fr") != fold_address("marie@free.fr")
+
+
+@given(st.text(max_size=330) | st.from_regex(r"\A[^@]{0,20}@[^@]{0,40}\Z"))
+def test_m06_whatever_is_typed_there_is_an_address_or_a_reason(typed: str) -> None:
+    try:
+        stored = parse_address(typed)
+    except InvalidAddress as refused:
+        assert refused.reason in AddressFault
+    else:
+        assert stored.isascii()
+        assert stored.isprintable()
+        assert check_recipient(stored) == stored

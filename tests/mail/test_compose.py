@@ -1,0 +1,158 @@
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+import time_machine
+from flask import Flask
+
+from idp.config import Settings
+from idp.mail.addresses import InvalidAddress
+from idp.mail.compose import compose
+from idp.mail.wording import made_safe, plain_words
+from idp.paths import TEMPLATES
+
+LINK = "http://127.0.0.1:8000/adresse/lien/Jx7v2mQ9sT4kW8bN_" + "x" * 60
+SettingsFor = Callable[[str], Settings]
+
+
+def composed(settings: Settings, person: str = "Mme LEROY", recipient: str = "Noemie@exemple.test") -> EmailMessage:
+    return compose(
+        "confirmation",
+        recipient=recipient,
+        context={"person": person, "link": LINK},
+        message_id="7d0f6a3e-4ab2-4b9e-b5a3-0a1f5d4c2b1a",
+        settings=settings,
+    )
+
+
+def sent(mail: EmailMessage) -> EmailMessage:
+    """Return the mail as the other side reads it."""
+    return message_from_bytes(mail.as_bytes(), policy=policy.default)
+
+
+def part(mail: EmailMessage, kind: str) -> str:
+    body = mail.get_body((kind,))
+    assert body is not None
+    return str(body.get_content()).replace("\r\n", "\n")
+
+
+@pytest.fixture
+def settings(mail_settings: SettingsFor) -> Settings:
+    return mail_settings("smtp://127.0.0.1:25")
+
+
+def test_s03_the_headers_of_an_automatic_mail(template_app: Flask, settings: Settings) -> None:
+    with time_machine.travel(datetime(2026, 11, 24, 19, 42, tzinfo=UTC), tick=False):
+        mail = sent(composed(settings))
+    assert {name: str(value) for name, value in mail.items() if not name.startswith(("Content-Type", "MIME"))} == {
+        "From": "Scolarité Services <ne-pas-repondre@academie.test>",
+        "To": "Noemie@exemple.test",
+        "Subject": "Activez votre compte, Mme LEROY",
+        "Date": "Tue, 24 Nov 2026 19:42:00 +0000",
+        "Message-ID": "<7d0f6a3e-4ab2-4b9e-b5a3-0a1f5d4c2b1a@academie.test>",
+        "Auto-Submitted": "auto-generated",
+        "X-Auto-Response-Suppress": "All",
+        "Content-Language": "fr",
+    }
+
+
+def test_s03_text_and_html_say_the_same_and_the_link_is_whole(template_app: Flask, settings: Settings) -> None:
+    mail = composed(settings)
+    raw = mail.as_bytes()
+    assert raw.isascii()
+    assert max(len(line) for line in raw.split(b"\r\n")) <= 998
+    assert b"\n" not in raw.replace(b"\r\n", b"")
+    read = sent(mail)
+    assert read.get_content_type() == "multipart/alternative"
+    assert [each.get_content_type() for each in read.iter_parts()] == ["text/plain", "text/html"]
+    assert {each.get_content_charset() for each in read.iter_parts()} == {"utf-8"}
+    assert LINK in part(read, "plain").splitlines()
+    assert f"href='{LINK}'" in part(read, "html")
+
+
+@pytest.mark.parametrize("recipient", ["a@b.test, x@evil.test", "a@b.test\r\nBcc:x", "a@b.test\x00", "<a@b.test>", '"'])
+def test_s01_no_mail_is_made_for_what_is_not_one_recipient(
+    template_app: Flask, settings: Settings, recipient: str
+) -> None:
+    with pytest.raises(InvalidAddress):
+        composed(settings, recipient=recipient)
+
+
+def test_s01_the_control_python_itself_makes_two_recipients() -> None:
+    mail = EmailMessage()
+    mail["To"] = "a@b.test, x@evil.test"
+    assert len(mail["To"].addresses) == 2, "if this fails, Python has changed and the validator is only a second wall"
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("LEROY\r\nBcc: x@evil.test", "LEROY Bcc: x@evil.test"),
+        ("=?utf-8?q?LEROY=0D=0ABcc:_x?=", "=?utf-8?q?LEROY=0D=0ABcc:_x?="),
+        ("\u202eYOREL\u2066", "YOREL"),
+        ("Go to http://evil now", "Go to evil now"),
+        ("Go to HTTPS:/evil", "Go to evil"),
+        ("voir www.evil.test ici", "voir evil. test ici"),
+        ("voir evil.test", "voir evil. test"),
+        ("Noémie\x00\x1b[31m", "Noémie[31m"),
+        ("J.-P. O’NEILL", "J.-P. O’NEILL"),
+        ("n.leroy4821", "n.leroy4821"),
+        ("ليلى بن علي", "ليلى بن علي"),
+        ("", ""),
+    ],
+)
+def test_s02_a_name_is_words_on_one_line(template_app: Flask, settings: Settings, name: str, shown: str) -> None:
+    assert plain_words(name) == shown
+    mail = sent(composed(settings, person=name))
+    assert f"Bonjour {shown},\n" in part(mail, "plain")
+    assert str(mail["Subject"]) == f"Activez votre compte, {shown}".replace("=?", "= ?").strip()
+    assert "Bcc" not in mail
+    assert len(mail["To"].addresses) == 1
+    assert re.findall(r"https?:\S+", part(mail, "plain")) == [LINK]
+
+
+def test_s02_a_name_has_an_end() -> None:
+    assert len(plain_words("Zoé " * 10_000)) == 200
+
+
+def test_s02_markup_in_a_name_is_text(template_app: Flask, settings: Settings) -> None:
+    mail = sent(composed(settings, person="<script>alert(1)</script> & Cie"))
+    assert "<script>" not in part(mail, "html")
+    assert "&lt;script&gt;" in part(mail, "html")
+    assert "Bonjour <script>alert(1)</script> & Cie," in part(mail, "plain")
+
+
+def test_s02_only_links_of_this_service_stay_links() -> None:
+    own = "https://connexion.exemple.fr/"
+    context = {"link": own + "lien/x", "bad": own + "lien/x http://evil.test", "rows": [("voir http://evil", 3, None)]}
+    assert made_safe(context, own) == {
+        "link": own + "lien/x",
+        "bad": "connexion. exemple. fr/lien/x evil. test",
+        "rows": [["voir evil", 3, None]],
+    }
+    assert made_safe("https://connexion.exemple.fr.evil.test/", own) == "connexion.exemple.fr.evil.test/"
+    assert made_safe({"until": datetime(2026, 11, 24, tzinfo=UTC), "life": timedelta(hours=1)}, own)
+    with pytest.raises(TypeError):
+        made_safe({"account": object()}, own)
+
+
+@pytest.mark.parametrize("message_id", ["", "a b", "<x@y>", "a\r\nBcc:x", "x" * 65])
+def test_a_message_id_stays_one_word(template_app: Flask, settings: Settings, message_id: str) -> None:
+    with pytest.raises(ValueError, match="Message-ID"):
+        compose(
+            "confirmation",
+            recipient="a@b.test",
+            context={"person": "", "link": ""},
+            message_id=message_id,
+            settings=settings,
+        )
+
+
+@pytest.mark.parametrize("template", sorted(TEMPLATES.glob("mail/**/*.html")), ids=lambda path: str(path.parent.name))
+def test_s03_no_template_loads_anything_from_elsewhere(template: Path) -> None:
+    source = template.read_text()
+    assert not re.search(r"<(img|link|script|iframe|object|form)\b|\bsrc=|url\(|@import|https?://", source)

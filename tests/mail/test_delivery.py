@@ -1,0 +1,137 @@
+"""From the outbox to a real SMTP server, on both databases: what each kind of answer makes of a message."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from sqlalchemy.orm import Session
+
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import enqueue
+from idp.outbox.worker import PermanentFailure, Worker
+from tests.mail.handler import NOEMIE, mailing
+from tests.mail.servers import Mailbox, smtp_server
+
+UseServer = Callable[[str], Settings]
+
+
+def queue_one() -> None:
+    enqueue("mail", {"token": "Jx7v2mQ9"})
+    db.session.commit()
+
+
+def only_message() -> OutboxMessage:
+    with Session(db.engine, expire_on_commit=False) as session, session.begin():
+        return session.query(OutboxMessage).one()
+
+
+def test_s03_a_queued_mail_arrives_once_and_whole(mail_app: Flask, use_server: UseServer) -> None:
+    mailbox = Mailbox()
+    with smtp_server(mailbox) as port:
+        worker = Worker({"mail": mailing(use_server(f"smtp://127.0.0.1:{port}"))})
+        queue_one()
+        assert worker.run_once() == 1
+        assert worker.run_once() == 0
+    assert [each.rcpt_tos for each in mailbox.envelopes] == [[NOEMIE]]
+    (mail,) = mailbox.mails
+    assert mail["Message-ID"] == f"<{only_message().id}@academie.test>"
+    body = mail.get_body(("plain",))
+    assert body is not None
+    assert "\n.\n24 heures" in body.get_content().replace("\r\n", "\n"), "a line with a dot alone ends nothing"
+    assert (only_message().outcome, only_message().payload) == ("sent", {})
+
+
+def test_s04_a_refused_recipient_is_dead_and_visible(mail_app: Flask, use_server: UseServer) -> None:
+    mailbox = Mailbox(at_rcpt=f"550 5.1.1 <{NOEMIE}>: no user noemie here, see https://smtp.test/why")
+    with smtp_server(mailbox) as port:
+        worker = Worker({"mail": mailing(use_server(f"smtp://127.0.0.1:{port}"))})
+        queue_one()
+        assert worker.run_once() == 1
+    message = only_message()
+    assert (message.outcome, message.last_error) == ("dead", "550 5.1.1 … no user … here, see …")
+    assert message.payload == {"token": "Jx7v2mQ9"}
+    assert not mailbox.envelopes
+
+
+@pytest.mark.parametrize("when", ["at_rcpt", "at_data"])
+def test_s04_a_greylisted_mail_leaves_later(mail_app: Flask, use_server: UseServer, when: str) -> None:
+    mailbox = Mailbox(**{when: "451 4.7.1 greylisted, come back"})  # type: ignore[arg-type]
+    with smtp_server(mailbox) as port, time_machine.travel(now(), tick=False) as clock:
+        worker = Worker({"mail": mailing(use_server(f"smtp://127.0.0.1:{port}"))})
+        queue_one()
+        assert worker.run_once() == 1
+        message = only_message()
+        assert (message.outcome, message.last_error) == ("waiting", "451 4.7.1 greylisted, come back")
+        mailbox.at_rcpt = mailbox.at_data = "250 OK"
+        mailbox.envelopes.clear()
+        clock.shift(timedelta(seconds=20))
+        assert worker.run_once() == 0
+        clock.shift(timedelta(seconds=20))
+        assert worker.run_once() == 1
+    assert len(mailbox.envelopes) == 1
+    assert only_message().outcome == "sent"
+
+
+def test_s04_a_connection_lost_after_the_mail_makes_one_duplicate_with_the_same_id(
+    mail_app: Flask, use_server: UseServer
+) -> None:
+    mailbox = Mailbox(at_data="drop")
+    with smtp_server(mailbox) as port, time_machine.travel(now(), tick=False) as clock:
+        worker = Worker({"mail": mailing(use_server(f"smtp://127.0.0.1:{port}"))})
+        queue_one()
+        for _ in range(5):
+            worker.run_once()
+            clock.shift(timedelta(hours=2))
+    first, second = mailbox.mails
+    assert first["Message-ID"] == second["Message-ID"]
+    message = only_message()
+    assert (message.outcome, message.attempts) == ("dead", 2)
+    assert "may have taken it" in message.last_error
+
+
+def test_s04_a_server_that_is_down_keeps_every_mail(mail_app: Flask, use_server: UseServer) -> None:
+    mailbox = Mailbox()
+    with smtp_server(mailbox) as port:
+        pass
+    settings = use_server(f"smtp://127.0.0.1:{port}")
+    with time_machine.travel(now(), tick=False) as clock:
+        queue_one()
+        assert Worker({"mail": mailing(settings)}).run_once() == 1
+        assert only_message().outcome == "waiting"
+        assert "refused" in only_message().last_error
+        clock.shift(timedelta(hours=3))
+        with smtp_server(mailbox) as new_port:
+            assert Worker({"mail": mailing(use_server(f"smtp://127.0.0.1:{new_port}"))}).run_once() == 1
+    assert len(mailbox.envelopes) == 1
+
+
+def test_s01_a_mail_to_somebody_else_than_its_recipient_never_leaves(mail_app: Flask, use_server: UseServer) -> None:
+    mailbox = Mailbox()
+    with smtp_server(mailbox) as port:
+        settings = use_server(f"smtp://127.0.0.1:{port}")
+        for wrong in ("x@evil.test", f"{NOEMIE}, x@evil.test", f"{NOEMIE}\r\nRCPT TO:<x@evil.test>", f"{NOEMIE}\x00"):
+            queue_one()
+            assert Worker({"mail": mailing(settings, to=wrong)}).run_once() == 1
+    assert not mailbox.envelopes
+    with Session(db.engine) as session:
+        assert {message.outcome for message in session.query(OutboxMessage)} == {"dead"}
+
+
+def test_s06_a_handler_that_leaves_a_transaction_open_sends_nothing(mail_app: Flask, use_server: UseServer) -> None:
+    mailbox = Mailbox()
+    with smtp_server(mailbox) as port:
+        settings = use_server(f"smtp://127.0.0.1:{port}")
+        message = OutboxMessage(id=enqueue("mail", {}).id, payload={"token": "x"})
+        with pytest.raises(RuntimeError, match="commit before a delivery"):
+            db.session.flush()
+            mailing(settings)(message)
+        db.session.commit()
+        mailing(settings)(message)
+        with pytest.raises(PermanentFailure):
+            mailing(settings, to="x@evil.test")(message)
+    assert len(mailbox.envelopes) == 1

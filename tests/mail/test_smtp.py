@@ -1,0 +1,210 @@
+"""The transport alone, against servers that are slow, strict, or between us and the real one."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+from email.message import EmailMessage
+from email.policy import SMTP
+from pathlib import Path
+
+import pytest
+
+from idp.config import Settings
+from idp.mail import dialogue
+from idp.mail.smtp import Transport
+from idp.outbox import claims
+from idp.outbox.worker import PermanentFailure, TemporaryFailure, UncertainFailure
+from tests.mail.servers import Mailbox, certificate, smtp_server
+
+SettingsFor = Callable[[str], Settings]
+NOEMIE = "noemie@exemple.test"
+
+
+def a_mail() -> EmailMessage:
+    mail = EmailMessage(policy=SMTP)
+    mail["To"] = NOEMIE
+    mail["Subject"] = "Activez votre compte"
+    mail.set_content("Bonjour Mme LEROY-VANDEPUTTE,\n\n.\n..\nÀ bientôt\n", cte="quoted-printable")
+    return mail
+
+
+def test_envelope_and_greeting(mail_settings: SettingsFor) -> None:
+    mailbox = Mailbox()
+    with smtp_server(mailbox) as port:
+        Transport(mail_settings(f"smtp://127.0.0.1:{port}")).send(a_mail(), NOEMIE)
+    (envelope,) = mailbox.envelopes
+    assert (envelope.mail_from, envelope.rcpt_tos) == ("ne-pas-repondre@academie.test", [NOEMIE])
+    assert envelope.content == a_mail().as_bytes()
+    assert mailbox.greeted_as == ["127.0.0.1"], "the issuer's name, not what the DNS says of this machine"
+
+
+def test_the_usual_ports(mail_settings: SettingsFor) -> None:
+    ports = [Transport(mail_settings(f"{scheme}://smtp.test"))._port for scheme in ("smtp", "smtps", "smtp+starttls")]
+    assert ports == [25, 465, 587]
+    with pytest.raises(ValueError, match="[Pp]ort"):
+        Transport(mail_settings("smtp://smtp.test:70000"))
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+def test_user_and_password_are_read_from_the_address(mail_settings: SettingsFor) -> None:
+    mailbox = Mailbox()
+    with smtp_server(mailbox, auth=True) as port:
+        Transport(mail_settings(f"smtp://idp%40exemple.test:p%40ss%2Fword@127.0.0.1:{port}")).send(a_mail(), NOEMIE)
+        assert mailbox.logins == [(b"idp@exemple.test", b"p@ss/word")]
+        for user in ("idp:wrong@", "", "idp:p%C3%A9@"):
+            with pytest.raises(TemporaryFailure) as refused:
+                Transport(mail_settings(f"smtp://{user}127.0.0.1:{port}")).send(a_mail(), NOEMIE)
+            assert "wrong" not in refused.value.reason
+            assert "é" not in refused.value.reason
+    assert len(mailbox.envelopes) == 1
+
+
+@pytest.mark.parametrize("scheme", ["smtps", "smtp+starttls"])
+def test_s04_a_trusted_certificate_carries_the_mail_under_tls(
+    mail_settings: SettingsFor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    good = certificate(tmp_path, "127.0.0.1")
+    monkeypatch.setenv("SSL_CERT_FILE", str(good.file))
+    mailbox = Mailbox()
+    contexts = {"tls": good.context} if scheme == "smtps" else {"starttls": good.context}
+    with smtp_server(mailbox, **contexts) as port:  # type: ignore[arg-type]
+        Transport(mail_settings(f"{scheme}://127.0.0.1:{port}")).send(a_mail(), NOEMIE)
+    assert mailbox.tls == [True]
+
+
+@pytest.mark.parametrize("scheme", ["smtps", "smtp+starttls"])
+@pytest.mark.parametrize("fault", ["unknown", "of another host"])
+def test_s04_a_wrong_certificate_sends_nothing(
+    mail_settings: SettingsFor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, fault: str
+) -> None:
+    wrong = certificate(tmp_path, "127.0.0.1" if fault == "unknown" else "192.0.2.1")
+    if fault == "of another host":
+        monkeypatch.setenv("SSL_CERT_FILE", str(wrong.file))
+    mailbox = Mailbox()
+    contexts = {"tls": wrong.context} if scheme == "smtps" else {"starttls": wrong.context}
+    with (
+        smtp_server(mailbox, **contexts) as port,  # type: ignore[arg-type]
+        pytest.raises(TemporaryFailure, match="TLS refused"),
+    ):
+        Transport(mail_settings(f"{scheme}://127.0.0.1:{port}")).send(a_mail(), NOEMIE)
+    assert not mailbox.envelopes
+    assert not mailbox.greeted_as
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
+def test_s04_a_stripped_starttls_sends_neither_mail_nor_password(mail_settings: SettingsFor) -> None:
+    mailbox = Mailbox()
+    with smtp_server(mailbox, auth=True) as port, pytest.raises(TemporaryFailure, match="STARTTLS"):
+        Transport(mail_settings(f"smtp+starttls://idp:p%40ss%2Fword@127.0.0.1:{port}")).send(a_mail(), NOEMIE)
+    assert not mailbox.envelopes
+    assert not mailbox.logins
+
+
+def test_s04_a_server_that_scans_longer_than_any_other_answer_may_take_is_waited_for(
+    mail_settings: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialogue, "ANSWER_SECONDS", 0.3)
+    mailbox = Mailbox(delay=1.0)
+    with smtp_server(mailbox) as port:
+        Transport(mail_settings(f"smtp://127.0.0.1:{port}")).send(a_mail(), NOEMIE)
+    assert len(mailbox.envelopes) == 1
+    assert dialogue.ACCEPT_SECONDS > 60
+
+
+def test_s04_a_server_that_never_answers_after_the_mail_is_uncertain(
+    mail_settings: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialogue, "ACCEPT_SECONDS", 0.3)
+    mailbox = Mailbox(delay=30)
+    with smtp_server(mailbox) as port, pytest.raises(UncertainFailure):
+        Transport(mail_settings(f"smtp://127.0.0.1:{port}")).send(a_mail(), NOEMIE)
+
+
+@pytest.mark.parametrize(
+    ("when", "answer", "failure"),
+    [
+        ("at_data", "554 5.7.1 looks like spam", PermanentFailure),
+        ("at_data", "421 4.3.2 shutting down", TemporaryFailure),
+        ("at_rcpt", "452 4.2.2 mailbox full", TemporaryFailure),
+        ("at_rcpt", "530 5.7.0 authenticate first", TemporaryFailure),
+        ("at_rcpt", "550 5.1.1 unknown", PermanentFailure),
+    ],
+)
+def test_s04_what_each_answer_means(
+    mail_settings: SettingsFor, when: str, answer: str, failure: type[Exception]
+) -> None:
+    mailbox = Mailbox(**{when: answer})  # type: ignore[arg-type]
+    with smtp_server(mailbox) as port, pytest.raises(failure) as raised:
+        Transport(mail_settings(f"smtp://127.0.0.1:{port}")).send(a_mail(), NOEMIE)
+    assert type(raised.value) is failure
+    assert str(raised.value) == answer
+
+
+def answering(*lines: bytes, pause: float = 0) -> tuple[int, threading.Thread]:
+    """Start a peer that sends `lines` one after the other, whatever it is told, then closes; return its port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        with listener, listener.accept()[0] as peer:
+            try:
+                for line in lines:
+                    peer.sendall(line)
+                    peer.recv(65536)
+                time.sleep(pause)
+            except OSError:
+                pass  # hung up on, as some tests want
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return listener.getsockname()[1], thread
+
+
+HELLO = (b"220 smtp.test\r\n", b"250 smtp.test\r\n")
+
+
+@pytest.mark.parametrize(
+    ("lines", "failure"),
+    [
+        ((), TemporaryFailure),
+        ((b"554 go away\r\n",), TemporaryFailure),
+        ((b"HTTP/1.1 400 Bad Request\r\n\r\n",), TemporaryFailure),
+        ((b"220 " + b"x" * 100_000 + b"\r\n",), TemporaryFailure),
+        ((*HELLO, b"550 5.7.1 sender refused\r\n"), TemporaryFailure),
+        ((*HELLO, b"250 OK\r\n", b"250 OK\r\n", b"451 not now\r\n"), TemporaryFailure),
+        ((*HELLO, b"250 OK\r\n", b"250 OK\r\n", b"554 no mail\r\n"), PermanentFailure),
+        ((*HELLO, b"250 OK\r\n", b"250 OK\r\n", b"354 go\r\n", b"\xff\xfe garbage\r\n"), UncertainFailure),
+        ((*HELLO, b"250 OK\r\n", b"250 OK\r\n", b"354 go\r\n", b"250 " + b"x" * 9000 + b"\r\n"), UncertainFailure),
+    ],
+)
+def test_s04_a_peer_that_speaks_badly_breaks_nothing(
+    mail_settings: SettingsFor, lines: tuple[bytes, ...], failure: type[Exception]
+) -> None:
+    port, thread = answering(*lines)
+    with pytest.raises(failure) as raised:
+        Transport(mail_settings(f"smtp://127.0.0.1:{port}")).send(a_mail(), NOEMIE)
+    thread.join(5)
+    assert type(raised.value) is failure
+
+
+@pytest.mark.parametrize("last", [b"", b"421 bye\r\n", b"500 what?\r\n"])
+def test_s04_what_happens_at_the_goodbye_does_not_undo_the_mail(mail_settings: SettingsFor, last: bytes) -> None:
+    accepted = (*HELLO, b"250 OK\r\n", b"250 OK\r\n", b"354 go\r\n", b"250 taken\r\n")
+    port, thread = answering(*accepted, *([last] if last else []))
+    Transport(mail_settings(f"smtp://127.0.0.1:{port}")).send(a_mail(), NOEMIE)
+    thread.join(5)
+
+
+def test_s04_a_peer_that_answers_drop_by_drop_does_not_outlast_the_lease(
+    mail_settings: SettingsFor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialogue, "DIALOGUE_SECONDS", 0.5)
+    port, thread = answering(*HELLO, pause=2)
+    begun = time.monotonic()
+    with pytest.raises(TemporaryFailure, match="timed out"):
+        Transport(mail_settings(f"smtp://127.0.0.1:{port}")).send(a_mail(), NOEMIE)
+    assert time.monotonic() - begun < 1.9
+    thread.join(10)
+    monkeypatch.undo()
+    longest = dialogue.DIALOGUE_SECONDS + 2 * dialogue.ANSWER_SECONDS + dialogue.ACCEPT_SECONDS
+    assert longest < claims.LEASE.total_seconds(), "a TLS handshake and the mail's own text may each take one more"

@@ -1,0 +1,138 @@
+import json
+import uuid
+
+import pytest
+from click.testing import CliRunner, Result
+from flask import Flask
+from sqlalchemy.orm import Session
+
+from idp.db import db
+from idp.outbox import claims
+from idp.outbox.commands import EXTENSION, outbox, worker
+from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import enqueue
+from idp.outbox.worker import Handler, Outcome, PermanentFailure, TemporaryFailure, Worker
+
+
+def run(*arguments: str) -> Result:
+    command = worker if arguments[0] == "worker" else outbox
+    return CliRunner().invoke(command, arguments[1:])
+
+
+def refuse(message: OutboxMessage) -> Outcome:
+    raise PermanentFailure("550 no such mailbox")
+
+
+def later(message: OutboxMessage) -> Outcome:
+    raise TemporaryFailure("451 later")
+
+
+HANDLERS: dict[str, Handler] = {
+    "dead": refuse,
+    "later": later,
+    "sent": lambda _message: Outcome.DONE,
+    "dropped": lambda _message: Outcome.DROPPED,
+}
+
+
+@pytest.fixture
+def ids(queue_app: Flask) -> dict[str, uuid.UUID]:
+    """One message of each fate, and one that was not tried yet."""
+    queue_app.extensions[EXTENSION] = HANDLERS
+    known = {kind: enqueue(kind, {"secret": "t0k3n"}).id for kind in HANDLERS}
+    db.session.commit()
+    assert run("worker", "--once").exit_code == 0
+    known["new"] = enqueue("sent", {"secret": "t0k3n"}).id
+    db.session.commit()
+    return known
+
+
+def outcome(message_id: uuid.UUID) -> str:
+    with Session(db.engine) as session:
+        return session.get_one(OutboxMessage, message_id).outcome
+
+
+def test_once_hands_over_all_that_is_ready_and_ends(queue_app: Flask) -> None:
+    queue_app.extensions[EXTENSION] = HANDLERS
+    for _ in range(120):
+        enqueue("sent", {})
+    db.session.commit()
+    assert run("worker", "--once").exit_code == 0
+    with Session(db.engine) as session:
+        assert session.query(OutboxMessage).filter_by(outcome="sent").count() == 120
+
+
+def test_once_says_when_the_database_cannot_be_used(queue_app: Flask) -> None:
+    queue_app.extensions[EXTENSION] = HANDLERS
+    OutboxMessage.__table__.drop(db.engine)  # type: ignore[attr-defined]
+    result = run("worker", "--once")
+    assert result.exit_code == 1
+    assert "the database cannot be used" in result.output
+
+
+def test_list_shows_what_waits_and_what_was_given_up(ids: dict[str, uuid.UUID]) -> None:
+    rows = json.loads(run("list", "--json").output)
+    assert {row["id"] for row in rows} == {str(ids[name]) for name in ("dead", "later", "new")}
+    dead = next(row for row in rows if row["id"] == str(ids["dead"]))
+    assert set(dead) == {"id", "kind", "outcome", "attempts", "available_at", "created_at", "last_error"}
+    assert (dead["kind"], dead["outcome"], dead["attempts"]) == ("dead", "dead", 1)
+    assert dead["last_error"] == "550 no such mailbox"
+    assert len(json.loads(run("list", "--json", "--all").output)) == 5
+
+
+@pytest.mark.parametrize("options", [(), ("--all",), ("--json",), ("--json", "--all")])
+def test_list_never_shows_a_payload(ids: dict[str, uuid.UUID], options: tuple[str, ...]) -> None:
+    output = run("list", *options).output
+    assert str(ids["later"]) in output
+    assert "t0k3n" not in output
+
+
+def test_list_of_an_empty_outbox_is_empty(queue_app: Flask) -> None:
+    assert json.loads(run("list", "--json").output) == []
+    assert run("list").output.splitlines() == ["id  kind  outcome  attempts  available_at  created_at  last_error"]
+
+
+def test_list_leaves_the_database_free(ids: dict[str, uuid.UUID]) -> None:
+    run("list")
+    assert not db.session().in_transaction()
+
+
+def test_retry_of_all_dead_messages_makes_them_leave(ids: dict[str, uuid.UUID]) -> None:
+    result = run("retry", "--dead")
+    assert (result.exit_code, result.output) == (0, "1 message ready to leave\n")
+    assert outcome(ids["dead"]) == "waiting"
+    Worker({"dead": lambda _message: Outcome.DONE}).run_once()
+    assert outcome(ids["dead"]) == "sent"
+
+
+def test_retry_by_id_shortens_a_wait_and_counts_from_zero(ids: dict[str, uuid.UUID]) -> None:
+    assert run("retry", str(ids["later"]), str(ids["dead"])).output == "2 messages ready to leave\n"
+    claimed = {message.id: message.attempts for message in (claims.claim(["later"]), claims.claim(["dead"])) if message}
+    assert claimed == {ids["later"]: 1, ids["dead"]: 1}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ("sent", "already sent"),
+        ("dropped", "already dropped"),
+        ("unknown", "no such message"),
+        ("leased", "a worker is handing it over"),
+    ],
+)
+def test_one_wrong_id_and_none_is_touched(ids: dict[str, uuid.UUID], wrong: str, reason: str) -> None:
+    wrong_id = ids.get(wrong, uuid.uuid4())
+    if wrong == "leased":
+        claimed = claims.claim(["sent"])
+        assert claimed is not None
+        wrong_id = claimed.id
+    result = run("retry", str(ids["dead"]), str(wrong_id))
+    assert result.exit_code == 1
+    assert f"{wrong_id}: {reason}" in result.output
+    assert outcome(ids["dead"]) == "dead"
+
+
+@pytest.mark.parametrize("arguments", [(), ("not-an-id",), ("--dead", str(uuid.uuid4()))])
+def test_retry_wants_ids_or_all_dead(ids: dict[str, uuid.UUID], arguments: tuple[str, ...]) -> None:
+    assert run("retry", *arguments).exit_code == 2
+    assert outcome(ids["dead"]) == "dead"

@@ -1,0 +1,127 @@
+"""Workers as they are run: processes, a real SMTP server, and signals."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from idp.clock import now
+from idp.db import db
+from idp.mail.deliver import EXTENSION
+from idp.mail.smtp import Transport
+from idp.outbox import claims
+from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import enqueue
+from idp.outbox.worker import Worker
+from idp.paths import CHECKOUT
+from tests.mail.handler import TEMPLATES, mailing, settings_for
+from tests.mail.servers import Mailbox, smtp_server
+
+StartWorker = Callable[[int], "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def start_worker(database_url: str) -> Iterator[StartWorker]:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(smtp_port: int) -> "subprocess.Popen[bytes]":
+        command = [sys.executable, "-m", "tests.outbox.hands", database_url, f"smtp://127.0.0.1:{smtp_port}"]
+        started.append(subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.DEVNULL))
+        return started[-1]
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.wait(10)
+
+
+def queue_mails(count: int) -> None:
+    for number in range(count):
+        enqueue("mail", {"token": f"t{number}"})
+    db.session.commit()
+
+
+def outcomes() -> Counter[str]:
+    with Session(db.engine) as session:
+        return Counter(session.scalars(select(OutboxMessage.outcome)))
+
+
+@contextmanager
+def soon(seconds: float = 30) -> Iterator[Callable[[], None]]:
+    """Yield a short wait that fails after `seconds`."""
+    end = time.monotonic() + seconds
+
+    def wait() -> None:
+        assert time.monotonic() < end, outcomes()
+        time.sleep(0.05)
+
+    yield wait
+
+
+def test_s05_four_workers_send_three_hundred_mails_once_each(queue_app: Flask, start_worker: StartWorker) -> None:
+    queue_mails(300)
+    mailbox = Mailbox()
+    with smtp_server(mailbox) as port, soon(90) as wait:
+        workers = [start_worker(port) for _ in range(4)]
+        while outcomes() != {"sent": 300}:
+            wait()
+        for process in workers:
+            process.send_signal(signal.SIGTERM)
+        assert [process.wait(10) for process in workers] == [0, 0, 0, 0]
+    sent = Counter(str(mail["Message-ID"]) for mail in mailbox.mails)
+    assert len(sent) == 300
+    assert set(sent.values()) == {1}
+
+
+def test_z11_s06_the_mail_of_a_killed_worker_leaves_again_after_the_lease_with_the_same_id(
+    queue_app: Flask, start_worker: StartWorker
+) -> None:
+    queue_mails(1)
+    mailbox = Mailbox(delay=60)
+    with smtp_server(mailbox) as port, soon() as wait:
+        process = start_worker(port)
+        mailbox.on_mail = process.kill  # the server has read the whole mail; the worker never learns it
+        while process.poll() is None:
+            wait()
+    assert outcomes() == {"waiting": 1}
+    mailbox.delay = 0
+    mailbox.on_mail = lambda: None
+    with smtp_server(mailbox) as port:
+        settings = settings_for(f"smtp://127.0.0.1:{port}")
+        queue_app.jinja_loader = TEMPLATES
+        queue_app.extensions[EXTENSION] = Transport(settings)
+        worker = Worker({"mail": mailing(settings)})
+        assert worker.run_once() == 0, "the dead worker's lease still holds"
+        with time_machine.travel(now() + claims.LEASE + timedelta(seconds=1)):
+            assert worker.run_once() == 1
+            assert worker.run_once() == 0
+    first, second = mailbox.mails
+    assert first["Message-ID"] == second["Message-ID"]
+    assert first.get_body(("plain",)).get_content() == second.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert outcomes() == {"sent": 1}
+
+
+def test_a_worker_that_is_told_to_stop_finishes_the_mail_in_hand(queue_app: Flask, start_worker: StartWorker) -> None:
+    queue_mails(2)
+    mailbox = Mailbox(delay=0.5)
+    with smtp_server(mailbox) as port, soon() as wait:
+        process = start_worker(port)
+        mailbox.on_mail = process.terminate
+        while process.poll() is None:
+            wait()
+    assert process.returncode == 0
+    assert outcomes() == {"sent": 1, "waiting": 1}
+    assert len(mailbox.envelopes) == 1
+    with Session(db.engine) as session:
+        assert session.scalars(select(OutboxMessage.lease)).all() == [None, None]

@@ -1,0 +1,326 @@
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from flask import Flask
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+from structlog.testing import capture_logs
+
+from idp.clock import now
+from idp.db import db
+from idp.outbox import claims
+from idp.outbox.models import OutboxMessage
+from idp.outbox.queue import enqueue
+from idp.outbox.worker import (
+    MAX_ATTEMPTS,
+    Handler,
+    Outcome,
+    PermanentFailure,
+    TemporaryFailure,
+    UncertainFailure,
+    Worker,
+    back_off,
+)
+
+SECRET = "https://connexion.exemple.fr/adresse/lien/Jx7v2mQ9sT4kW8bN"
+
+
+def queued(kind: str = "mail", payload: dict[str, Any] | None = None) -> uuid.UUID:
+    message = enqueue(kind, {"to": "noemie@exemple.test"} if payload is None else payload)
+    db.session.commit()
+    return message.id
+
+
+def stored(message_id: uuid.UUID) -> OutboxMessage:
+    with Session(db.engine, expire_on_commit=False) as session, session.begin():
+        return session.get_one(OutboxMessage, message_id)
+
+
+def failing(error: Exception) -> Handler:
+    def handler(message: OutboxMessage) -> Outcome:
+        raise error
+
+    return handler
+
+
+def done(message: OutboxMessage) -> Outcome:
+    return Outcome.DONE
+
+
+@pytest.mark.parametrize(("outcome", "word"), [(Outcome.DONE, "sent"), (Outcome.DROPPED, "dropped")])
+def test_what_is_handed_over_or_dropped_is_emptied_and_never_taken_again(
+    queue_app: Flask, outcome: Outcome, word: str
+) -> None:
+    message_id = queued()
+    worker = Worker({"mail": lambda _message: outcome})
+    assert worker.run_once() == 1
+    message = stored(message_id)
+    assert (message.outcome, message.payload, message.last_error) == (word, {}, "")
+    assert message.finished_at is not None
+    assert message.lease is None
+    assert worker.run_once() == 0
+
+
+def test_s07_a_handler_that_finds_an_expired_link_drops_the_message(queue_app: Flask) -> None:
+    expired, fresh = queued(payload={"until": 1}), queued(payload={"until": 3})
+    sent: list[uuid.UUID] = []
+
+    def handler(message: OutboxMessage) -> Outcome:
+        if message.payload["until"] < 2:
+            return Outcome.DROPPED
+        sent.append(message.id)
+        return Outcome.DONE
+
+    assert Worker({"mail": handler}).run_once() == 2
+    assert sent == [fresh]
+    assert stored(expired).outcome == "dropped"
+
+
+def test_a_permanent_failure_is_dead_at_once_visible_and_keeps_its_payload(queue_app: Flask) -> None:
+    message_id = queued()
+    with capture_logs() as logs:
+        Worker({"mail": failing(PermanentFailure("550 no such mailbox"))}).run_once()
+    message = stored(message_id)
+    assert (message.outcome, message.last_error) == ("dead", "550 no such mailbox")
+    assert message.payload == {"to": "noemie@exemple.test"}
+    assert [entry["log_level"] for entry in logs] == ["error"]
+
+
+def test_a_temporary_failure_waits_longer_each_time_and_then_leaves(queue_app: Flask) -> None:
+    message_id = queued()
+    worker = Worker({"mail": failing(TemporaryFailure("451 greylisted\r\n"))})
+    pauses = []
+    with time_machine.travel(now(), tick=False) as clock:
+        for attempt in (1, 2, 3):
+            assert worker.run_once() == 1
+            assert worker.run_once() == 0, "not before its time"
+            message = stored(message_id)
+            assert (message.attempts, message.outcome, message.last_error) == (attempt, "waiting", "451 greylisted  ")
+            pauses.append((message.available_at - now()).total_seconds())
+            clock.move_to(message.available_at)
+        assert Worker({"mail": done}).run_once() == 1
+    assert 24 <= pauses[0] <= 36
+    assert 48 <= pauses[1] <= 72
+    assert 96 <= pauses[2] <= 144
+    assert stored(message_id).outcome == "sent"
+
+
+def test_the_other_side_may_ask_for_a_longer_pause_but_not_for_ever() -> None:
+    assert back_off(1, timedelta(minutes=10)) == timedelta(minutes=10)
+    assert back_off(1, timedelta(days=400)) == timedelta(days=1)
+    assert back_off(5, timedelta(seconds=1)) > timedelta(minutes=6)
+    assert back_off(10_000) <= timedelta(hours=1.2)
+
+
+def test_what_failed_together_does_not_come_back_together() -> None:
+    assert len({back_off(3) for _ in range(50)}) > 10
+
+
+def test_after_three_days_of_failures_the_message_is_given_up(queue_app: Flask) -> None:
+    message_id = queued()
+    worker = Worker({"mail": failing(TemporaryFailure("no delivery: connection refused"))})
+    with time_machine.travel(now(), tick=False) as clock:
+        begun = now()
+        while (message := stored(message_id)).finished_at is None:
+            clock.move_to(message.available_at)
+            assert worker.run_once() == 1
+        assert timedelta(days=2.7) < now() - begun < timedelta(days=3.3)
+    assert (message.outcome, message.attempts) == ("dead", MAX_ATTEMPTS)
+
+
+def test_s04_an_answer_lost_twice_ends_the_message_so_that_no_third_copy_leaves(queue_app: Flask) -> None:
+    message_id = queued()
+    lost = Worker({"mail": failing(UncertainFailure("no answer after the whole mail"))})
+    busy = Worker({"mail": failing(TemporaryFailure("451 later"))})
+    with time_machine.travel(now(), tick=False) as clock:
+        for worker, outcome in ((busy, "waiting"), (lost, "uncertain"), (busy, "uncertain"), (lost, "dead")):
+            assert worker.run_once() == 1
+            assert stored(message_id).outcome == outcome
+            clock.shift(timedelta(hours=2))
+
+
+def test_a_fault_in_a_handler_holds_up_no_other_message_and_tells_no_secret(queue_app: Flask) -> None:
+    broken, fine = queued("broken"), queued("mail")
+    with capture_logs() as logs:
+        assert Worker({"broken": failing(KeyError(SECRET)), "mail": done}).run_once() == 2
+    assert stored(fine).outcome == "sent"
+    message = stored(broken)
+    assert message.outcome == "waiting"
+    assert message.last_error.startswith("KeyError at test_worker.py:")
+    assert SECRET not in str(logs)
+
+
+def test_one_line_of_log_for_a_hand_over_without_address_or_payload(queue_app: Flask) -> None:
+    message_id = queued(payload={"to": "noemie@exemple.test", "token": "t0k3n"})
+    with capture_logs() as logs:
+        Worker({"mail": done}).run_once()
+    assert logs == [
+        {
+            "event": "outbox.handed_over",
+            "log_level": "info",
+            "kind": "mail",
+            "id": str(message_id),
+            "outcome": "sent",
+            "attempt": 1,
+            "error": "",
+        }
+    ]
+
+
+def test_a_message_of_an_unknown_kind_is_kept_for_a_newer_worker(queue_app: Flask) -> None:
+    message_id = queued("webhook")
+    older = Worker({"mail": done})
+    with capture_logs() as logs:
+        assert older.run_once() == 0
+        assert older.run_once() == 0
+    assert [entry["event"] for entry in logs] == ["outbox.no_handler"], "told once"
+    message = stored(message_id)
+    assert (message.outcome, message.attempts, message.finished_at) == ("waiting", 0, None)
+    assert message.last_error == claims.NO_HANDLER
+    assert Worker({"mail": done, "webhook": done}).run_once() == 1
+    assert stored(message_id).outcome == "sent"
+
+
+def test_z11_a_lease_that_ran_out_is_taken_again_and_not_before(queue_app: Flask) -> None:
+    message_id = queued()
+    with time_machine.travel(now(), tick=False) as clock:
+        assert claims.claim(["mail"]) is not None
+        clock.shift(claims.LEASE)
+        assert Worker({"mail": done}).run_once() == 0
+        clock.shift(timedelta(seconds=1))
+        assert Worker({"mail": done}).run_once() == 1
+    message = stored(message_id)
+    assert (message.outcome, message.attempts) == ("sent", 2)
+
+
+def test_a_worker_that_comes_back_after_its_lease_changes_nothing(queue_app: Flask) -> None:
+    message_id = queued()
+    with time_machine.travel(now(), tick=False) as clock:
+
+        def slow(message: OutboxMessage) -> Outcome:
+            clock.shift(claims.LEASE + timedelta(seconds=1))
+            assert claims.claim(["mail"]) is not None  # another worker has it now
+            return Outcome.DONE
+
+        with capture_logs() as logs:
+            Worker({"mail": slow}, batch=1).run_once()
+    assert logs[-1]["outcome"] == "lease_lost"
+    message = stored(message_id)
+    assert (message.finished_at, message.attempts) == (None, 2)
+    assert message.lease is not None
+
+
+def test_the_database_is_free_while_a_message_is_handed_over(queue_app: Flask) -> None:
+    queued()
+    errors: list[BaseException] = []
+
+    def write_elsewhere() -> None:
+        try:
+            with queue_app.app_context():
+                queued("other")
+        except Exception as error:  # noqa: BLE001 - told by the assertion below
+            errors.append(error)
+
+    def handler(message: OutboxMessage) -> Outcome:
+        thread = threading.Thread(target=write_elsewhere)
+        begun = time.monotonic()
+        thread.start()
+        thread.join(4)
+        assert time.monotonic() - begun < 2
+        return Outcome.DONE
+
+    with capture_logs() as logs:
+        Worker({"mail": handler}).run_once()
+    assert not errors
+    assert logs[-1]["outcome"] == "sent"
+
+
+def test_what_a_handler_leaves_open_is_rolled_back(queue_app: Flask) -> None:
+    queued()
+
+    def handler(message: OutboxMessage) -> Outcome:
+        enqueue("other", {})
+        db.session.flush()
+        return Outcome.DONE
+
+    assert Worker({"mail": handler}).run_once() == 1
+    assert claims.claim(["other"]) is None
+
+
+def test_a_stop_waits_for_the_message_in_hand_only(queue_app: Flask) -> None:
+    first, second = queued(), queued()
+    stop = threading.Event()
+
+    def handler(message: OutboxMessage) -> Outcome:
+        stop.set()
+        return Outcome.DONE
+
+    Worker({"mail": handler}).run_forever(stop)
+    assert sorted(stored(each).outcome for each in (first, second)) == ["sent", "waiting"]
+    assert {stored(each).lease for each in (first, second)} == {None}
+
+
+def hide_table() -> None:
+    with db.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE outbox RENAME TO away"))
+
+
+def show_table() -> None:
+    with db.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE away RENAME TO outbox"))
+
+
+def in_context(app: Flask, act: Callable[[], None]) -> Callable[[], None]:
+    def run() -> None:
+        with app.app_context():
+            act()
+
+    return run
+
+
+def test_a_database_that_is_away_is_waited_for(queue_app: Flask) -> None:
+    message_id = queued()
+    stop = threading.Event()
+    hide_table()
+
+    def handler(message: OutboxMessage) -> Outcome:
+        stop.set()
+        return Outcome.DONE
+
+    timers = [threading.Timer(0.4, in_context(queue_app, show_table)), threading.Timer(10, stop.set)]
+    for timer in timers:
+        timer.start()
+    with capture_logs() as logs:
+        Worker({"mail": handler}, poll=0.05).run_forever(stop)
+    for timer in timers:
+        timer.cancel()
+        timer.join()
+    pauses = [entry["pause"] for entry in logs if entry["event"] == "outbox.database_unavailable"]
+    assert len(pauses) >= 2
+    assert pauses == sorted(pauses)
+    assert stored(message_id).outcome == "sent"
+
+
+def test_s06_a_mail_that_left_is_marked_even_if_the_database_is_away_for_a_moment(queue_app: Flask) -> None:
+    message_id = queued()
+    back = threading.Timer(0.3, in_context(queue_app, show_table))
+    calls = []
+
+    def handler(message: OutboxMessage) -> Outcome:
+        calls.append(message.id)
+        hide_table()
+        back.start()
+        return Outcome.DONE
+
+    worker = Worker({"mail": handler})
+    assert worker.run_once() == 1
+    back.join()
+    assert worker.run_once() == 0
+    assert calls == [message_id]
+    assert stored(message_id).outcome == "sent"

@@ -1,0 +1,49 @@
+"""Drives pages as a browser without JavaScript does: follows redirects of our own, fills in the form that is there."""
+
+import re
+from html import unescape
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+_TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
+_HEADING = re.compile(r"<h1[^>]*>(.*?)</h1>", re.S)
+
+
+def form_token(page: TestResponse) -> str:
+    """Return the form token of a page."""
+    match = _TOKEN.search(page.get_data(as_text=True))
+    assert match, page.get_data(as_text=True)[:500]
+    return match.group(1)
+
+
+def heading(page: TestResponse) -> str:
+    """Return the page's h1, as it is read."""
+    match = _HEADING.search(page.get_data(as_text=True))
+    assert match, page.get_data(as_text=True)[:500]
+    return " ".join(unescape(re.sub("<[^>]+>", "", match.group(1))).split())
+
+
+def follow(browser: FlaskClient, response: TestResponse) -> TestResponse:
+    """Follow redirects as long as they stay on the service."""
+    for _ in range(10):
+        location = response.headers.get("Location", "")
+        if response.status_code not in {302, 303} or not location.startswith("/"):
+            return response
+        response = browser.get(location)
+    raise AssertionError("too many redirects")
+
+
+def submit(browser: FlaskClient, page: TestResponse, **fields: str) -> TestResponse:
+    """Send the form of `page` back to its own address; follow redirects that stay on the service."""
+    data = {"csrf_token": form_token(page), **{name.replace("_", "-"): value for name, value in fields.items()}}
+    data["csrf_token"] = form_token(page)
+    data.pop("csrf-token", None)
+    return follow(browser, browser.post(page.request.full_path.rstrip("?"), data=data))
+
+
+def sign_in(browser: FlaskClient, url: str, username: str, password: str) -> TestResponse:
+    """Go to `url`, fill in the sign-in page, and return what comes after."""
+    page = follow(browser, browser.get(url))
+    assert heading(page) == "Connexion", heading(page)
+    return submit(browser, page, identifiant=username, mot_de_passe=password)

@@ -1,0 +1,126 @@
+"""A relying party that trusts nothing: its own PKCE, its own reading of answers, its own verification of the ID token."""
+
+import base64
+import hashlib
+import json
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+
+def b64(data: bytes) -> str:
+    """Return base64url without padding."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def unb64(text: str) -> bytes:
+    """Read base64url without padding."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+@dataclass
+class Attempt:
+    """One authorization request, and what must match its answer."""
+
+    state: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    nonce: str = field(default_factory=lambda: secrets.token_urlsafe(16))
+    verifier: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+
+    @property
+    def challenge(self) -> str:
+        """The S256 challenge (RFC 7636 4.2)."""
+        return b64(hashlib.sha256(self.verifier.encode()).digest())
+
+
+@dataclass
+class RelyingParty:
+    """A registered client as its own software sees itself."""
+
+    issuer: str
+    client_id: str
+    secret: str | None
+    redirect_uri: str
+    scopes: list[str]
+
+    def url(self, attempt: Attempt, **changes: str | None) -> str:
+        """Return the authorization request; a change of None leaves the parameter out."""
+        parameters: dict[str, str | None] = {
+            "response_type": "code",
+            "client_id": self.client_id,
+            "redirect_uri": self.redirect_uri,
+            "scope": "openid profile email ent charter",
+            "state": attempt.state,
+            "nonce": attempt.nonce,
+            "code_challenge": attempt.challenge,
+            "code_challenge_method": "S256",
+            "login_hint": "profil:parent",
+            **changes,
+        }
+        return f"/authorize?{urlencode({k: v for k, v in parameters.items() if v is not None})}"
+
+    def answer(self, response: TestResponse) -> dict[str, str]:
+        """Return the parameters of an answer that was sent to the redirect URI."""
+        location = response.headers["Location"]
+        assert location.startswith(f"{self.redirect_uri}?"), location
+        pairs = parse_qsl(urlsplit(location).query, keep_blank_values=True, strict_parsing=True)
+        answer = dict(pairs)
+        assert len(answer) == len(pairs)
+        assert answer["iss"] == self.issuer
+        return answer
+
+    def basic(self) -> dict[str, str]:
+        """Return the header of `client_secret_basic`."""
+        raw = f"{quote(self.client_id, safe='')}:{quote(self.secret or '', safe='')}"
+        return {"Authorization": f"Basic {base64.b64encode(raw.encode()).decode()}"}
+
+    def exchange(self, browser: FlaskClient, code: str, attempt: Attempt, **changes: str | None) -> TestResponse:
+        """Exchange a code."""
+        body: dict[str, str | None] = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": self.redirect_uri,
+            "code_verifier": attempt.verifier,
+            **({} if self.secret else {"client_id": self.client_id}),
+            **changes,
+        }
+        headers = self.basic() if self.secret else {}
+        return browser.post("/token", data={k: v for k, v in body.items() if v is not None}, headers=headers)
+
+    def tokens(self, browser: FlaskClient, code: str, attempt: Attempt) -> dict[str, Any]:
+        """Exchange a code that must be good, and verify the ID token."""
+        response = self.exchange(browser, code, attempt)
+        assert response.status_code == 200, response.get_data(as_text=True)
+        body: dict[str, Any] = response.get_json()
+        body["claims"] = self.verify(browser, body["id_token"], attempt, body["access_token"])
+        return body
+
+    def verify(self, browser: FlaskClient, token: str, attempt: Attempt, access_token: str) -> dict[str, Any]:
+        """Verify an ID token (OpenID Connect Core 3.1.3.7) with the published keys and nothing of the provider's code."""
+        head, body, signature = token.split(".")
+        header, claims = json.loads(unb64(head)), json.loads(unb64(body))
+        assert header["alg"] == "RS256"
+        published = browser.get("/jwks.json").get_json()["keys"]
+        [key] = [key for key in published if key["kid"] == header["kid"]]
+        numbers = rsa.RSAPublicNumbers(
+            int.from_bytes(unb64(key["e"]), "big"), int.from_bytes(unb64(key["n"]), "big")
+        ).public_key()
+        numbers.verify(unb64(signature), f"{head}.{body}".encode(), padding.PKCS1v15(), hashes.SHA256())
+        assert claims["iss"] == self.issuer
+        assert claims["aud"] == self.client_id
+        assert claims["azp"] == self.client_id
+        assert claims["exp"] > time.time() >= claims["iat"] - 5
+        assert claims.get("nonce") == attempt.nonce
+        assert claims["at_hash"] == b64(hashlib.sha256(access_token.encode()).digest()[:16])
+        result: dict[str, Any] = claims
+        return result
+
+    def userinfo(self, browser: FlaskClient, access_token: str) -> TestResponse:
+        """Ask UserInfo with a Bearer header."""
+        return browser.get("/userinfo", headers={"Authorization": f"Bearer {access_token}"})

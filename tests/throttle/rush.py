@@ -1,0 +1,58 @@
+"""Many processes that want slots of one limit at the same instant: `python -m tests.throttle.rush` (see test_guard).
+
+One process loads the code and forks the others, each of which opens its own connection; all begin at one barrier.
+"""
+
+import json
+import multiprocessing
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask
+
+from idp import config
+from idp.db import db, engine_options
+from idp.throttle import guard, limits
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import SimpleQueue
+    from multiprocessing.synchronize import Barrier
+
+
+def run(order: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[int]") -> None:
+    limit = {line.name: line for line in limits.TABLE}[order["limit"]]
+    if isinstance(limit, limits.Backoff):  # the pause after the free tries must outlast the rush on a slow machine
+        limit = replace(limit, steps=(timedelta(hours=1),))
+    app = Flask("rush")
+    app.extensions["idp.settings"] = config.load(
+        env="development", issuer="http://127.0.0.1:8000", secret_key=order["secret"]
+    )
+    app.config["SQLALCHEMY_DATABASE_URI"] = order["database"]
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(order["database"], pool_size=2)
+    db.init_app(app)
+    with app.app_context():
+        db.engine.connect().close()
+        barrier.wait(timeout=60)
+        verdicts = [guard.take(limit, order["subject"]) for _ in range(order["tries"])]
+        db.engine.dispose()
+    answers.put(sum(isinstance(verdict, guard.Granted) for verdict in verdicts))
+
+
+def main() -> None:
+    order = json.loads(sys.argv[1])
+    context = multiprocessing.get_context("fork")
+    barrier, answers = context.Barrier(order["processes"]), context.SimpleQueue()
+    crowd = [context.Process(target=run, args=(order, barrier, answers)) for _ in range(order["processes"])]
+    for one in crowd:
+        one.start()
+    for one in crowd:
+        one.join(timeout=90)
+    if any(one.exitcode for one in crowd):
+        sys.exit("a process of the rush failed")
+    sys.stdout.write(f"{sum(answers.get() for _ in crowd)}\n")
+
+
+if __name__ == "__main__":
+    main()

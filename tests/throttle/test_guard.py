@@ -1,0 +1,308 @@
+"""The brakes, on both databases. Ids are those of the security checklist."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from hypothesis import HealthCheck, example, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from sqlalchemy import func, select
+
+from idp import config, paths
+from idp.accounts.passwords import fold_username
+from idp.config import Settings
+from idp.db import db
+from idp.throttle import guard, limits
+from idp.throttle.guard import Granted, Wait
+from idp.throttle.models import ThrottleCounter
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _context(app: Flask) -> Iterator[None]:
+    with app.app_context():
+        yield
+        db.session.rollback()
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    with time_machine.travel(NOON, tick=False) as traveller:
+        yield traveller
+
+
+def granted(limit: limits.Limit, subject: str) -> bool:
+    return isinstance(guard.take(limit, subject), Granted)
+
+
+def seconds(limit: limits.Limit, subject: str) -> int:
+    verdict = guard.take(limit, subject)
+    assert isinstance(verdict, Wait)
+    assert verdict.limit is limit
+    return verdict.seconds
+
+
+def rows() -> int:
+    number = db.session.scalar(select(func.count()).select_from(ThrottleCounter))
+    db.session.rollback()
+    return number or 0
+
+
+def rush(settings: Settings, database_url: str, limit: limits.Limit, processes: int, tries: int) -> int:
+    """Let `processes` take `tries` slots each, all at once; return how many were granted."""
+    order = {
+        "database": database_url,
+        "secret": settings.secrets[0].decode(),
+        "limit": limit.name,
+        "subject": "n.leroy4821",
+        "processes": processes,
+        "tries": tries,
+    }
+    command = [sys.executable, "-m", "tests.throttle.rush", json.dumps(order)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=paths.CHECKOUT, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+def test_i04_five_tries_are_free_then_the_pause_grows_and_never_becomes_a_lock(clock: time_machine.Traveller) -> None:
+    for count in range(1, 6):
+        assert guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == Granted(count)
+    for count, pause in enumerate((5, 15, 60, 300, 600, 600, 600), start=6):
+        assert seconds(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == pause
+        clock.shift(pause - 0.5)
+        assert seconds(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == 1
+        clock.shift(0.5)
+        assert guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == Granted(count)
+
+
+def test_i04_a_refused_try_is_not_counted_and_prolongs_nothing(clock: time_machine.Traveller) -> None:
+    for _ in range(5):
+        guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
+    for _ in range(40):
+        assert seconds(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == 5
+    clock.shift(5)
+    assert guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == Granted(6)
+
+
+def test_a_day_of_quiet_or_a_success_forgets_the_failures(clock: time_machine.Traveller) -> None:
+    for _ in range(5):
+        guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
+    clock.shift(timedelta(hours=23, minutes=59))
+    assert guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == Granted(6)
+    clock.shift(timedelta(days=1))
+    assert guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == Granted(1)
+    guard.clear(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
+    assert guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == Granted(1)
+
+
+def test_a_clock_that_goes_back_neither_opens_nor_breaks_a_counter(clock: time_machine.Traveller) -> None:
+    for _ in range(5):
+        guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
+    clock.shift(timedelta(hours=-1))
+    assert seconds(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == 3605
+
+
+def test_one_subject_does_not_pay_for_another_nor_one_limit_for_another(clock: time_machine.Traveller) -> None:
+    for _ in range(5):
+        guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
+    assert not granted(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
+    assert granted(limits.SIGN_IN_ACCOUNT, "n.leroy4822")
+    assert granted(limits.RESEND_LINK_ACCOUNT, "n.leroy4821")
+
+
+def test_i06_sixteen_processes_at_once_get_no_more_than_the_limit(settings: Settings, database_url: str) -> None:
+    assert rush(settings, database_url, limits.SIGN_IN_ACCOUNT, processes=16, tries=13) == 5
+
+
+def test_e10_fifty_requests_at_once_send_one_mail(settings: Settings, database_url: str) -> None:
+    assert rush(settings, database_url, limits.RESEND_LINK_ACCOUNT, processes=10, tries=5) == 1
+
+
+def test_i07_all_spellings_of_an_identifier_share_one_counter(clock: time_machine.Traveller) -> None:
+    for typed in ("dupont", "DUPONT", " dupont ", "ｄｕｐｏｎｔ", "dupont\0"):
+        assert granted(limits.SIGN_IN_ACCOUNT, fold_username(typed) or typed)
+    assert not granted(limits.SIGN_IN_ACCOUNT, fold_username("du-pont") or "")
+
+
+def test_i10_a_network_address_is_one_subscriber(clock: time_machine.Traveller) -> None:
+    for number in range(30):
+        assert granted(limits.BAD_LINK_ADDRESS, f"2001:db8:1:2::{number:x}")
+    assert not granted(limits.BAD_LINK_ADDRESS, "2001:DB8:1:2:ffff::1")
+    assert granted(limits.BAD_LINK_ADDRESS, "2001:db8:1:3::1")
+    for spelling in ("192.0.2.7", "::ffff:192.0.2.7", " 192.0.2.7") * 10:
+        assert granted(limits.BAD_LINK_ADDRESS, spelling)
+    assert not granted(limits.BAD_LINK_ADDRESS, "192.0.2.7")
+    assert granted(limits.BAD_LINK_ADDRESS, "192.0.2.8")
+
+
+@hypothesis_settings(
+    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None, database=None
+)
+@example("")
+@example("garbage, 1.2.3.4")
+@example("\ud800\0’")
+@example("fe80::1%eth0")
+@example("x" * 70_000)
+@given(st.text(st.characters()))
+def test_i10_any_subject_is_counted_without_error(subject: str) -> None:
+    for limit in (limits.BAD_LINK_ADDRESS, limits.SIGN_IN_ACCOUNT):
+        guard.clear(limit, subject)
+        assert guard.take(limit, subject) == Granted(1)
+
+
+def test_i11_spraying_from_one_address_stops_at_a_hundred(clock: time_machine.Traveller) -> None:
+    for number in range(100):
+        demands = (limits.SIGN_IN_ACCOUNT, f"parent{number}"), (limits.SIGN_IN_ADDRESS, "192.0.2.7")
+        assert isinstance(guard.take_all(*demands), Granted)
+    verdict = guard.take_all((limits.SIGN_IN_ACCOUNT, "parent100"), (limits.SIGN_IN_ADDRESS, "192.0.2.7"))
+    assert verdict == Wait(3600, limits.SIGN_IN_ADDRESS)
+
+
+def test_i11_right_passwords_from_a_school_are_not_counted(clock: time_machine.Traveller) -> None:
+    for number in range(300):
+        demands = (
+            (limits.SIGN_IN_ACCOUNT, f"parent{number}"),
+            (limits.SIGN_IN_ADDRESS, "192.0.2.7"),
+            (limits.SIGN_IN_REQUESTS, "192.0.2.7"),
+        )
+        assert isinstance(guard.take_all(*demands), Granted)
+        guard.forgive(*demands)
+    assert guard.take(limits.SIGN_IN_ADDRESS, "192.0.2.7") == Granted(1)
+    assert guard.take(limits.SIGN_IN_ACCOUNT, "parent7") == Granted(1)
+
+
+def test_a_success_takes_back_its_own_try_only(clock: time_machine.Traveller) -> None:
+    for _ in range(100):
+        guard.take(limits.SIGN_IN_ADDRESS, "192.0.2.7")
+    guard.give_back(limits.SIGN_IN_ADDRESS, "192.0.2.7")
+    assert guard.take(limits.SIGN_IN_ADDRESS, "192.0.2.7") == Granted(100)
+    assert not granted(limits.SIGN_IN_ADDRESS, "192.0.2.7")
+
+
+def test_a_try_that_got_no_turn_for_its_hash_costs_nothing(clock: time_machine.Traveller) -> None:
+    for _ in range(5):
+        guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
+    clock.shift(5)
+    guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
+    guard.give_back(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
+    assert guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == Granted(6)
+    assert seconds(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == 15
+
+
+def test_giving_back_what_was_never_taken_gains_nothing(clock: time_machine.Traveller) -> None:
+    guard.give_back(limits.BAD_LINK_ADDRESS, "192.0.2.7")
+    guard.take(limits.BAD_LINK_ADDRESS, "192.0.2.7")
+    for _ in range(5):
+        guard.give_back(limits.BAD_LINK_ADDRESS, "192.0.2.7")
+    assert guard.take(limits.BAD_LINK_ADDRESS, "192.0.2.7") == Granted(1)
+
+
+def test_e10_one_mail_a_minute_five_an_hour_ten_a_day(clock: time_machine.Traveller) -> None:
+    assert granted(limits.RESEND_LINK_ACCOUNT, "one")
+    assert seconds(limits.RESEND_LINK_ACCOUNT, "one") == 60
+    for _ in range(4):
+        clock.shift(60)
+        assert granted(limits.RESEND_LINK_ACCOUNT, "one")
+    clock.shift(60)
+    assert seconds(limits.RESEND_LINK_ACCOUNT, "one") == 3600 - 5 * 60
+    for _ in range(20):  # the refused ones open nothing and count nowhere
+        assert not granted(limits.RESEND_LINK_ACCOUNT, "one")
+    clock.shift(3600 - 5 * 60)
+    for _ in range(5):
+        assert granted(limits.RESEND_LINK_ACCOUNT, "one")
+        clock.shift(60)
+    assert seconds(limits.RESEND_LINK_ACCOUNT, "one") == 86400 - 3600 - 5 * 60
+    clock.shift(86400 - 3600 - 5 * 60)
+    assert granted(limits.RESEND_LINK_ACCOUNT, "one")
+
+
+def test_look_tells_the_wait_and_counts_nothing(clock: time_machine.Traveller) -> None:
+    assert guard.look(limits.RESEND_LINK_ACCOUNT, "one") == 0
+    db.session.rollback()
+    guard.take(limits.RESEND_LINK_ACCOUNT, "one")
+    assert guard.look(limits.RESEND_LINK_ACCOUNT, "one") == 60
+    clock.shift(59.2)
+    assert guard.look(limits.RESEND_LINK_ACCOUNT, "one") == 1
+    clock.shift(0.8)
+    assert guard.look(limits.RESEND_LINK_ACCOUNT, "one") == 0
+    db.session.rollback()
+    assert granted(limits.RESEND_LINK_ACCOUNT, "one")
+
+
+def test_several_limits_are_taken_together_or_not_at_all(clock: time_machine.Traveller) -> None:
+    guard.take(limits.RESEND_LINK_MAILBOX, "n@exemple.fr")
+    verdict = guard.take_all(
+        (limits.RESEND_LINK_ACCOUNT, "one"),
+        (limits.RESEND_LINK_ADDRESS, "192.0.2.7"),
+        (limits.RESEND_LINK_MAILBOX, "n@exemple.fr"),
+    )
+    assert verdict == Wait(60, limits.RESEND_LINK_MAILBOX)
+    assert guard.take(limits.RESEND_LINK_ACCOUNT, "one") == Granted(1)
+    assert guard.take(limits.RESEND_LINK_ADDRESS, "192.0.2.7") == Granted(1)
+
+
+def test_a_try_stays_counted_whatever_becomes_of_the_callers_work(clock: time_machine.Traveller) -> None:
+    guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
+    db.session.add(ThrottleCounter(limit="x", key=b"x", count=1, since=NOON, open_at=NOON, expires_at=NOON))
+    db.session.flush()
+    db.session.rollback()
+    assert rows() == 1
+    assert guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == Granted(2)
+
+
+def test_a_transaction_left_open_by_the_caller_is_an_error_of_the_program(clock: time_machine.Traveller) -> None:
+    db.session.scalar(select(func.count()).select_from(ThrottleCounter))
+    with pytest.raises(RuntimeError, match="is open on"):
+        guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
+    with pytest.raises(RuntimeError, match="is open on"):
+        guard.give_back(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
+    db.session.rollback()
+    assert rows() == 0
+
+
+def test_purge_deletes_in_batches_what_no_longer_counts_and_nothing_else(
+    clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "_PURGED_AT_ONCE", 3)
+    for number in range(7):
+        guard.take(limits.BAD_LINK_ADDRESS, f"192.0.2.{number}")
+    guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
+    assert guard.purge_expired() == 0
+    clock.shift(timedelta(hours=1))
+    assert guard.purge_expired() == 7
+    assert rows() == 1
+    assert guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == Granted(2)
+
+
+def test_the_table_names_nobody(app: Flask, settings: Settings, clock: time_machine.Traveller) -> None:
+    guard.take(limits.RESEND_LINK_MAILBOX, "n@exemple.fr")
+    kept = db.session.execute(select(ThrottleCounter.limit, ThrottleCounter.key)).all()
+    db.session.rollback()
+    assert {limit for limit, _key in kept} == {f"resend_link_mailbox:{span}" for span in (60, 3600, 86400)}
+    assert all(len(key) == 32 and b"exemple" not in key for _limit, key in kept)
+    app.extensions["idp.settings"] = config.load(
+        env="development", issuer="http://127.0.0.1:8000", secret_key="another secret key, of 32 bytes or more"
+    )
+    guard.take(limits.RESEND_LINK_MAILBOX, "n@exemple.fr")
+    app.extensions["idp.settings"] = settings
+    assert rows() == 6
+
+
+@pytest.mark.parametrize("limit", limits.TABLE, ids=lambda limit: limit.name)
+def test_the_table_of_limits_keeps_its_own_rules(limit: limits.Limit) -> None:
+    assert len(limit.name) <= 30
+    assert sum(other.name == limit.name for other in limits.TABLE) == 1
+    if isinstance(limit, limits.Backoff):
+        assert limit.quiet > max(limit.steps)
+        assert list(limit.steps) == sorted(limit.steps)
+    else:
+        spans = [window.span for window in limit.windows]
+        assert spans == sorted(spans)
+        assert all(window.tries > 0 for window in limit.windows)
