@@ -21,9 +21,10 @@ from idp.login import views as login
 from idp.mail import deliver
 from idp.mail.smtp import Transport
 from idp.myaccount import views as myaccount
-from idp.oidc import bearer, hot, routes
+from idp.oidc import bearer, routes
 from idp.oidc.keys import KeyRing
 from idp.oidc.server import Server
+from idp.oidc.stores import open_store
 from idp.ops import health
 from idp.outbox import commands as outbox
 from idp.outbox.worker import Handler
@@ -71,7 +72,7 @@ def _database(app: Flask, settings: Settings) -> None:
 
 def _protocol(app: Flask, settings: Settings) -> None:
     ring = KeyRing(settings)
-    app.extensions["idp.server"] = Server(settings, hot.open_store(settings), ring)
+    app.extensions["idp.server"] = Server(settings, open_store(settings), ring)
     app.register_blueprint(routes.blueprint)
     security.csrf.exempt(routes.blueprint)
     api = charter_api.blueprint(bearer.authenticate_charter)

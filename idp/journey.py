@@ -1,7 +1,7 @@
-"""THE ORDER: what a person owes between the authorization request and the code, each step with its page and its OAuth error.
+"""THE ORDER: what a person owes between the authorization request and the code: a page and an OAuth error for each step.
 
-The dispatcher asks at every return, from stored state alone: no address skips a step. `prompt=none` falls out of the same tuple:
-the first step that is owed names the error (OpenID Connect Core 3.1.2.6).
+The dispatcher asks at every return, from stored state alone: no address skips a step. `prompt=none` falls out of the
+same tuple: the first step that is owed names the error (OpenID Connect Core 3.1.2.6).
 """
 
 from collections.abc import Callable

@@ -5,7 +5,7 @@ import sys
 
 import structlog
 
-_TALKATIVE = ("authlib", "werkzeug", "sqlalchemy", "requests", "urllib3", "aiosmtpd")
+_TALKATIVE = ("authlib", "werkzeug", "sqlalchemy", "requests", "urllib3", "aiosmtpd", "alembic")
 
 
 def configure() -> None:

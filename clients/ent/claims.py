@@ -8,6 +8,8 @@ _FIRST = (
     "ENTPersonProfils", "ENTPersonJointure", "FrEduVecteur", "uai", "children",
     "charter_accepted", "charter_version", "charter_accepted_at",
 )  # fmt: skip
+_PROOFS = {"at_hash", "nonce"}
+"""Claims that prove something about the answer and say nothing about the person."""
 
 
 def display_name(claims: dict[str, Any]) -> str:
@@ -44,7 +46,7 @@ def children(claims: dict[str, Any]) -> list[dict[str, str]]:
 
 def table(claims: dict[str, Any]) -> list[tuple[str, list[str]]]:
     """Return each claim's name with its values as lines of text, the ENT's own claims before the protocol's."""
-    names = [name for name in _FIRST if name in claims] + sorted(claims.keys() - set(_FIRST))
+    names = [name for name in _FIRST if name in claims] + sorted(claims.keys() - set(_FIRST) - _PROOFS)
     return [(name, _lines(claims[name])) for name in names]
 
 

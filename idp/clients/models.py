@@ -14,7 +14,7 @@ from idp.db import Base, UuidKey
 
 
 class SubjectType(enum.Enum):
-    """How `sub` is made for a client (OpenID Connect Core 8); `aaf` is the join key that ENT software of one family expects."""
+    """How `sub` is made for a client (OpenID Connect Core 8); `aaf` is the join key that some ENT software expects."""
 
     PAIRWISE = "pairwise"
     PUBLIC = "public"

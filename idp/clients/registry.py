@@ -1,7 +1,8 @@
 """Looks clients up. What a request needs of a registration is kept in the process for a minute.
 
-A cached registration never decides a refusal alone: callers that would refuse read it again first, and the statements of a
-sign-on check `version` in the database, so that a change holds at the next request without any message between nodes.
+A cached registration never decides a refusal alone: callers that would refuse read it again first, and the statements
+of a sign-on check `version` in the database, so that a change holds at the next request without any message between
+nodes.
 """
 
 import time
@@ -14,6 +15,7 @@ from idp.clients.models import CharterMode, Client, SubjectType
 from idp.db import db
 
 _KEPT_SECONDS = 60.0
+_LONGEST_NAME = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,12 @@ _cache: dict[tuple[int, str], tuple[float, Registration]] = {}
 
 
 def find(client_id: str, *, fresh: bool = False) -> Registration | None:
-    """Return the registration of an enabled client, from memory unless `fresh`; None for an unknown or disabled one."""
+    """Return the registration of an enabled client, from memory unless `fresh`; None for an unknown or disabled one.
+
+    Any text may be asked for, whatever a request holds. None is always the database's own answer.
+    """
+    if len(client_id) > _LONGEST_NAME or not client_id.isascii() or not client_id.isprintable():
+        return None
     key = (id(db.engine), client_id)
     kept = _cache.get(key)
     if kept and not fresh and time.monotonic() - kept[0] < _KEPT_SECONDS:

@@ -1,7 +1,7 @@
 """Starts, seals, opens and resumes interactions.
 
-A sealed interaction is signed under `IDP_SECRET_KEY` together with the browser's own cookie: the address, sent to somebody
-else, opens nothing there (security rows A-22, V-03).
+A sealed interaction is signed under `IDP_SECRET_KEY` together with the browser's own cookie: the address, sent to
+somebody else, opens nothing there (security rows A-22, V-03).
 """
 
 import hashlib
@@ -43,7 +43,7 @@ class AuthorizationRequest:
 
 @dataclass(frozen=True)
 class Person:
-    """Whose account a right provisional password opened, for the activation alone, at which generation of its credentials."""
+    """Whose account a right provisional password opened, for the activation alone, at which generation of its secrets."""
 
     account_id: uuid.UUID
     generation: int
@@ -79,8 +79,8 @@ def seal(interaction: Interaction) -> str:
     if interaction.person:
         who = interaction.person
         data["a"] = [str(who.account_id), who.generation, who.since.timestamp()]
-    sealed = _serializer().dumps(data)
-    return sealed.decode() if isinstance(sealed, bytes) else sealed
+    sealed: str | bytes = _serializer().dumps(data)  # itsdangerous calls it either, for all serializers alike
+    return sealed if isinstance(sealed, str) else sealed.decode()
 
 
 def current() -> Interaction | None:
@@ -102,7 +102,8 @@ def page_url(endpoint: str, interaction: Interaction | None) -> str:
     """Return the address of a page of this service, carrying `interaction`."""
     if interaction is None:
         return url_for(endpoint)
-    return url_for(endpoint, **{PARAMETER: seal(interaction)})
+    values: dict[str, Any] = {PARAMETER: seal(interaction)}
+    return url_for(endpoint, **values)
 
 
 def resume_url(interaction: Interaction | None) -> str:

@@ -1,5 +1,5 @@
-"""The protocol: OpenID Connect Core, Discovery and RP-Initiated Logout 1.0 over OAuth 2.0 (RFC 6749, 6750, 7636, 9207, 9700).
+"""The protocol: OpenID Connect Core, Discovery, RP-Initiated Logout over OAuth 2.0 (RFC 6749, 6750, 7636, 9207, 9700).
 
-One file per endpoint, each headed by its section. Only this package imports Authlib. `hot*.py` hold the statements of the three
-requests of a sign-on (authorize with a session, token, userinfo), one statement each on PostgreSQL.
+One file per endpoint, each headed by its section. Only this package imports Authlib. `hot*.py` hold the statements of
+the three requests of a sign-on (authorize with a session, token, userinfo), one statement each on PostgreSQL.
 """

@@ -1,14 +1,15 @@
 """Access tokens as they are presented (RFC 6750): in the header, or in the body of a POST; never in an address."""
 
-from flask import Response, current_app, make_response, request
+from flask import Response, make_response, request
 
 from idp import opaque
 from idp.charter.api import Bearer
 from idp.clients import registry
+from idp.clients.registry import Registration
 from idp.clock import now
 from idp.oidc.hot import Holder
 from idp.oidc.parameters import ParameterError, parse
-from idp.oidc.server import Server
+from idp.oidc.server import of_app
 
 _TOKEN_LENGTH = 43
 _FORM = "application/x-www-form-urlencoded"
@@ -40,21 +41,34 @@ def holder() -> Holder:
     value = _presented()
     if len(value) != _TOKEN_LENGTH:
         raise Unauthorized(401, "invalid_token", "the access token is not alive")
-    server: Server = current_app.extensions["idp.server"]
-    found = server.store.holder(opaque.digest(value), now())
+    found = of_app().store.holder(opaque.digest(value), now())
     if found is None:
         raise Unauthorized(401, "invalid_token", "the access token is not alive")
     return found
+
+
+def registration(found: Holder) -> Registration:
+    """Return the client of a token, as the statement that read the token saw it or younger.
+
+    Raises:
+        Unauthorized: it has been shut out since.
+    """
+    client = registry.find(found.client_id)
+    if client is None or client.version != found.client_version:
+        client = registry.find(found.client_id, fresh=True)
+    if client is None:
+        raise Unauthorized(401, "invalid_token", "the client is not registered")
+    return client
 
 
 def authenticate_charter() -> Bearer | Response:
     """Return whom a token with scope `charter` stands for, or the answer that refuses it (`idp.charter.api`)."""
     try:
         found = holder()
+        client = registration(found)
     except Unauthorized as refused:
         return refused.response()
-    client = registry.find(found.client_id)
-    if "charter" not in found.scope.split() and not (client and "charter" in client.always_claims):
+    if "charter" not in client.always_claims.union(found.scope.split()):
         return Unauthorized(403, "insufficient_scope", "the scope charter is needed").response()
     return Bearer(found.account_id, found.client_key)
 

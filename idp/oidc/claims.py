@@ -1,7 +1,8 @@
 """What clients learn of a person (OpenID Connect Core 5; the school's claims are SDET's).
 
-Every claim is written here by name: no attribute of an account or of an import can become `iss`, `sub` or another reserved one.
-Names stay as the school's file has them, since ENT software compares them letter by letter; empty claims are left out.
+Every claim is written here by name: no attribute of an account or of an import can become `iss`, `sub` or another
+reserved one. Names stay as the school's file has them, since ENT software compares them letter by letter; empty claims
+are left out.
 """
 
 import base64
@@ -30,8 +31,8 @@ _VECTOR_PROFILE = {Degree.PRIMARY.name: "1", Degree.SECONDARY.name: "2"}
 def subject(client: Registration, account_id: uuid.UUID, join_key: str | None) -> str:
     """Return `sub` of an account for a client (Core 8): the same for ever, and by default another for each client.
 
-    A client of type `aaf` gets the join key of the school's file behind its academy's prefix; an account that has none gets the
-    public value, which no ENT can mistake for somebody's key.
+    A client of type `aaf` gets the join key of the school's file behind its academy's prefix; an account that has none
+    gets the public value, which no ENT can mistake for somebody's key.
     """
     if client.subject_type is SubjectType.PAIRWISE:
         return base64.urlsafe_b64encode(opaque.keyed_digest(client.subject_salt, account_id.hex)).rstrip(b"=").decode()

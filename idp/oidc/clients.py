@@ -3,10 +3,11 @@
 import base64
 import binascii
 import hmac
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import unquote_plus
 
-from authlib.oauth2.rfc6749 import ClientMixin, OAuth2Request
+from authlib.oauth2.rfc6749 import ClientMixin, InvalidClientError, OAuth2Request
 
 from idp import opaque
 from idp.clients import registry
@@ -18,7 +19,7 @@ GRANT_TYPES = ("authorization_code", "refresh_token")
 _LONGEST_CREDENTIAL = 512
 
 
-class ProtocolClient(ClientMixin):  # type: ignore[misc]
+class ProtocolClient(ClientMixin):
     """A registration, with the questions that Authlib asks of it."""
 
     def __init__(self, registration: Registration) -> None:
@@ -28,13 +29,12 @@ class ProtocolClient(ClientMixin):  # type: ignore[misc]
         """Return the public name."""
         return self.registration.client_id
 
-    def get_default_redirect_uri(self) -> str | None:
+    def get_default_redirect_uri(self) -> None:  # type: ignore[override] # the stub forgets that there may be none
         """Return nothing: OpenID Connect Core 3.1.2.1 wants the redirect URI in every request."""
-        return None
 
-    def get_allowed_scope(self, scope: str) -> str:
+    def get_allowed_scope(self, scope: Collection[str] | str) -> str:
         """Return the scopes that were asked; the request's checks refused those that are not assigned."""
-        return scope
+        return scope if isinstance(scope, str) else " ".join(scope)
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
         """Compare letter by letter (RFC 9700 4.1)."""
@@ -68,36 +68,49 @@ def find(client_id: str | None, *, fresh: bool = False) -> ProtocolClient | None
     return ProtocolClient(registration) if registration else None
 
 
+def refused() -> InvalidClientError:
+    """Return the one answer to unknown clients, disabled ones and wrong proofs (RFC 6749 5.2)."""
+    return InvalidClientError(description="The client cannot authenticate.", status_code=401)
+
+
 def _matching(client_id: str, secret: str) -> ProtocolClient | None:
-    """Return the client if the secret is its own; a refusal is decided on the registration as the database has it."""
-    for fresh in (False, True):
-        client = find(client_id, fresh=fresh)
-        if client and client.check_client_secret(secret):
-            return client
-    return None
+    """Return the client if the secret is its own; a refusal is decided on the registration as the database has it.
+
+    An unknown client, a disabled one and a wrong secret cost one look into the database each.
+    """
+    client = find(client_id)
+    if client and not client.check_client_secret(secret):
+        client = find(client_id, fresh=True)
+    return client if client and client.check_client_secret(secret) else None
 
 
 def authenticate_basic(_query_client: Any, request: OAuth2Request) -> ProtocolClient | None:
-    """`client_secret_basic`: both parts are form-encoded before they are joined (RFC 6749 2.3.1)."""
-    credentials = basic_credentials(request.headers.get("Authorization", ""))
+    """`client_secret_basic`: both parts are form-encoded before they are joined (RFC 6749 2.3.1).
+
+    Names and secrets that this service makes are the same encoded or not: clients that do not encode are right too.
+    A name in the body may repeat the header's and not contradict it.
+    """
+    credentials = basic_credentials((request.headers or {}).get("Authorization", ""))
     if credentials is None:
         return None
-    client_id, secret = credentials
-    return _matching(client_id, secret) or _matching(unquote_plus(client_id), unquote_plus(secret))
+    client_id, secret = (unquote_plus(part) for part in credentials)
+    if request.form.get("client_id", client_id) != client_id:
+        return None
+    return _matching(client_id, secret)
 
 
 def authenticate_post(_query_client: Any, request: OAuth2Request) -> ProtocolClient | None:
     """`client_secret_post`: both in the body."""
-    client_id, secret = request.payload.data.get("client_id"), request.payload.data.get("client_secret")
+    client_id, secret = request.form.get("client_id"), request.form.get("client_secret")
     return _matching(client_id, secret) if client_id and secret else None
 
 
 def authenticate_none(_query_client: Any, request: OAuth2Request) -> ProtocolClient | None:
-    """`none`: a public client names itself; PKCE proves the rest."""
-    data = request.payload.data
-    if data.get("client_secret") or request.headers.get("Authorization"):
+    """`none`: a public client names itself and shows nothing else; PKCE proves the rest."""
+    shown = request.form.keys() & {"client_secret", "client_assertion", "client_assertion_type"}
+    if shown or (request.headers or {}).get("Authorization"):
         return None
-    return find(data.get("client_id"))
+    return find(request.form.get("client_id"))
 
 
 def basic_credentials(header: str) -> tuple[str, str] | None:

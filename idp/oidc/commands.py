@@ -26,7 +26,7 @@ def client() -> None:
 @client.command()
 @click.argument("name")
 @click.option("--redirect-uri", "redirect_uris", multiple=True, required=True, metavar="URI")
-@click.option("--uai", "uais", multiple=True, metavar="UAI", help="A school that the ENT serves; it learns of no other.")
+@click.option("--uai", "uais", multiple=True, metavar="UAI", help="A school that the ENT serves, it alone.")
 @click.option("--post-logout-redirect-uri", "post_logout_redirect_uris", multiple=True, metavar="URI")
 @click.option("--initiate-login-uri", default="", metavar="URI")
 @click.option("--home-uri", default="", metavar="URI", help="Where a parent starts afresh.")
@@ -118,7 +118,7 @@ def list_keys(*, as_json: bool) -> None:
 @keys_group.command()
 @click.option("--alg", type=click.Choice(keys.ALGORITHMS), default="RS256", show_default=True)
 @click.option("--bits", type=click.Choice([str(b) for b in keys.RSA_BITS]), default="2048", show_default=True)
-@click.option("--now", "at_once", is_flag=True, help="Sign with it at once: for emergencies, clients may not know it yet.")
+@click.option("--now", "at_once", is_flag=True, help="Sign at once: for emergencies, clients may not know it.")
 def rotate(alg: str, bits: str, *, at_once: bool) -> None:
     """Make a key: published now, signing in 24 hours (at once when it is the first)."""
     row = keys.rotate(current_app.extensions["idp.settings"], alg, bits=int(bits), at_once=at_once)

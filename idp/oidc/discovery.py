@@ -1,14 +1,14 @@
-"""Discovery (OpenID Connect Discovery 1.0, RFC 8414) and the JWKS (RFC 7517): what is announced works, and nothing else does."""
+"""Discovery (OpenID Connect Discovery 1.0, RFC 8414) and the JWKS (RFC 7517): what is announced works, nothing else."""
 
 import json
 from functools import lru_cache
 from typing import Any
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response
 
 from idp.oidc.claims import ACR_VALUES, CLAIMS_BY_SCOPE, SCOPES
 from idp.oidc.clients import AUTH_METHODS, GRANT_TYPES
-from idp.oidc.server import Server
+from idp.oidc.server import of_app
 from idp.web.i18n import LANGUAGES
 
 _CACHED = {"Cache-Control": "public, max-age=3600", "Access-Control-Allow-Origin": "*"}
@@ -51,15 +51,14 @@ def _document(issuer: str, algorithms: tuple[str, ...]) -> bytes:
 
 def discovery() -> Response:
     """Serve the metadata."""
-    server: Server = current_app.extensions["idp.server"]
+    server = of_app()
     body = _document(server.settings.issuer, tuple(server.ring.algorithms()))
     return Response(body, headers=_CACHED, content_type="application/json")
 
 
 def jwks() -> Response:
     """Serve the public keys."""
-    server: Server = current_app.extensions["idp.server"]
-    return Response(server.ring.document(), headers=_CACHED, content_type="application/json")
+    return Response(of_app().ring.document(), headers=_CACHED, content_type="application/json")
 
 
 def add_routes(blueprint: Blueprint) -> None:

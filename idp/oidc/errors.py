@@ -1,4 +1,4 @@
-"""Errors of the authorization endpoint: to the client when it is certain who asks (RFC 6749 4.1.2.1), else a page of ours."""
+"""Errors of the authorization endpoint: to the client when it is certain who asks (RFC 6749 4.1.2.1), else our page."""
 
 from urllib.parse import urlencode
 
@@ -29,7 +29,7 @@ class RequestUntrusted(Exception):  # noqa: N818 - same
 
 
 def answer(redirect_uri: str, parameters: list[tuple[str, str]], state: str | None) -> Response:
-    """Send `parameters`, the state byte for byte and `iss` (RFC 9207) to the client, in the query of its redirect URI."""
+    """Send `parameters`, the state byte for byte and `iss` (RFC 9207) to the client, in its redirect URI's query."""
     pairs = list(parameters)
     if state is not None:
         pairs.append(("state", state))
@@ -47,7 +47,5 @@ def refuse(refused: RequestRefused) -> Response:
 
 def page(untrusted: RequestUntrusted) -> Response:
     """Show the error to the person, with a reference; nothing of the request is repeated."""
-    html = render_template(
-        "errors/demande.html", dest=None, reference=reference(), code=untrusted.phrase, at=now()
-    )
+    html = render_template("errors/demande.html", dest=None, reference=reference(), code=untrusted.phrase, at=now())
     return make_response(html, 400)

@@ -3,28 +3,26 @@
 import base64
 import hashlib
 import re
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from authlib.oauth2.rfc6749 import (
     InvalidGrantError,
     InvalidRequestError,
     InvalidScopeError,
     OAuth2Request,
+    UnauthorizedClientError,
 )
 from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, RefreshTokenGrant
 from joserfc import jwt
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from idp import opaque
-from idp.audit import log
-from idp.audit.events import CodeReused, RefreshReused
 from idp.clients.registry import Registration
 from idp.clock import now
 from idp.db import db, end_read
-from idp.oidc import claims, clients
+from idp.oidc import claims, clients, reuse
 from idp.oidc.hot import CodeRequest, Granted, Redemption, Rotation
 from idp.oidc.models import AuthorizationCode, Token
 
@@ -36,7 +34,7 @@ class StepOwed(Exception):  # noqa: N818 - what happened
     """No code was stored: no live session, or it owes a step; the dispatcher finds out which."""
 
 
-class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
+class CodeGrant(AuthorizationCodeGrant):
     """Codes: stored together with the check of the session, claimed together with the storing of their tokens."""
 
     TOKEN_ENDPOINT_AUTH_METHODS = _AUTH_METHODS
@@ -46,27 +44,43 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
         return opaque.new_value()
 
     def save_authorization_code(self, code: str, request: OAuth2Request) -> None:
-        """Store the code for the session of the browser, if nothing is owed.
+        """Store the code for the session of the browser, if nothing is owed; `request.user` binds it to a session.
 
         Raises:
-            StepOwed: something is.
+            StepOwed: something is owed.
         """
-        wanted: CodeRequest = request.user(opaque.digest(code))
-        if self.server.store.authorize(wanted) is None:
+        bind = cast("Callable[[bytes], CodeRequest]", request.user)
+        if self.server.store.authorize(bind(opaque.digest(code))) is None:
             raise StepOwed
 
-    def query_authorization_code(self, code: str, client: clients.ProtocolClient) -> Granted:
+    def validate_token_request(self) -> None:
+        """Authenticate the client, then claim the code (Core 3.1.3.1)."""
+        client = cast("clients.ProtocolClient", self.authenticate_token_endpoint_client())
+        code = self.request.form.get("code")
+        if not code:
+            raise InvalidRequestError("The code is missing.")
+        self.request.client = client
+        self._claim(code, client)
+
+    def create_token_response(self) -> tuple[int, dict[str, Any], Any]:  # type: ignore[override] # the stub is wrong
+        """Return the tokens (Core 3.1.3.3)."""
+        body = _token_body(self.server, self.granted.scope, self.access, self.refresh)
+        body["id_token"] = _id_token(self.server, self.granted_for, self.granted, self.access)
+        return 200, body, self.TOKEN_RESPONSE_HEADER
+
+    def _claim(self, code: str, client: clients.ProtocolClient) -> None:
         """Claim the code and store its tokens, in one statement.
 
-        A wrong verifier or redirect URI, or another client, does not use the code up: they are in the statement's WHERE.
+        A wrong verifier or redirect URI, or another client, does not use the code up: they are in the statement's
+        WHERE. Nor does a missing signing key, which is looked for first.
         """
-        data, settings = self.request.payload.data, self.server.settings
-        challenge = _challenge(data.get("code_verifier"), public=client.registration.auth_method == "none")
+        form, settings = self.request.form, self.server.settings
+        challenge = _challenge(form.get("code_verifier"), public=client.registration.auth_method == "none")
         moment = now()
-        self.access, self.refresh = opaque.new_value(), None
-        granted = None
+        self.access = opaque.new_value()
         for registration in _registrations(client):
-            with_refresh = "offline_access" in registration.scopes and self._asked_offline(code)
+            self.server.ring.signer(registration.id_token_alg)
+            with_refresh = "offline_access" in registration.scopes and _asked_offline(code)
             self.refresh = opaque.new_value() if with_refresh else None
             end_read()
             granted = self.server.store.redeem(
@@ -74,7 +88,7 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
                     code_digest=opaque.digest(code),
                     client=registration.key,
                     client_version=registration.version,
-                    redirect_uri=data.get("redirect_uri", ""),
+                    redirect_uri=form.get("redirect_uri", ""),
                     challenge=challenge,
                     access_digest=opaque.digest(self.access),
                     access_expires_at=moment + settings.lifetime("access_token_lifetime"),
@@ -85,36 +99,13 @@ class CodeGrant(AuthorizationCodeGrant):  # type: ignore[misc]
                 )
             )
             if granted:
-                self.granted_for = registration
-                return granted
-        _revoke_if_reused(opaque.digest(code), client.registration)
+                self.granted, self.granted_for = granted, registration
+                return
+        reuse.revoke_if_reused(opaque.digest(code), client.registration, moment)
         raise InvalidGrantError("The code is unknown, used, expired, or bound to something else.")
 
-    def validate_token_request(self) -> None:
-        """Authenticate the client, then claim the code (Core 3.1.3.1)."""
-        client = self.authenticate_token_endpoint_client()
-        code = self.request.form.get("code")
-        if not code:
-            raise InvalidRequestError("The code is missing.")
-        self.request.client = client
-        self.request.authorization_code = self.query_authorization_code(code, client)
 
-    def create_token_response(self) -> tuple[int, dict[str, Any], Any]:
-        """Return the tokens (Core 3.1.3.3)."""
-        granted: Granted = self.request.authorization_code
-        body = _token_body(self.server, granted.scope, self.access, self.refresh)
-        body["id_token"] = _id_token(self.server, self.granted_for, granted, self.access)
-        return 200, body, self.TOKEN_RESPONSE_HEADER
-
-    def _asked_offline(self, code: str) -> bool:
-        """Say whether the code's request asked for `offline_access`: only clients that may are looked up at all."""
-        scope = db.session.scalar(
-            select(AuthorizationCode.scope).where(AuthorizationCode.digest == opaque.digest(code))
-        )
-        return scope is not None and "offline_access" in scope.split()
-
-
-class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]
+class RefreshGrant(RefreshTokenGrant):
     """Refresh tokens: rotated at each use; one that comes back late ends its whole family (RFC 9700 4.14)."""
 
     TOKEN_ENDPOINT_AUTH_METHODS = _AUTH_METHODS
@@ -122,27 +113,32 @@ class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]
 
     def validate_token_request(self) -> None:
         """Authenticate the client and rotate the token."""
-        client = self._validate_request_client()
+        client = cast("clients.ProtocolClient", self.authenticate_token_endpoint_client())
+        if not client.check_grant_type("refresh_token"):
+            raise UnauthorizedClientError("The client may not ask for offline access.")
         old = self.request.form.get("refresh_token")
         if not old:
             raise InvalidRequestError("The refresh token is missing.")
         self.request.client = client
-        self.granted = self._rotate(opaque.digest(old), client)
+        self._rotate(opaque.digest(old), client)
 
-    def create_token_response(self) -> tuple[int, dict[str, Any], Any]:
+    def create_token_response(self) -> tuple[int, dict[str, Any], Any]:  # type: ignore[override] # the stub is wrong
         """Return the new pair; an ID token only for clients registered to want one (Core 12.2 leaves it open)."""
         body = _token_body(self.server, self.scope or self.granted.scope, self.access, self.refresh)
         if self.granted_for.refresh_id_token:
             body["id_token"] = _id_token(self.server, self.granted_for, self.granted, self.access)
         return 200, body, self.TOKEN_RESPONSE_HEADER
 
-    def _rotate(self, old: bytes, client: clients.ProtocolClient) -> Granted:
+    def _rotate(self, old: bytes, client: clients.ProtocolClient) -> None:
+        """Use the token up and store the pair that follows it, in one statement; see `CodeGrant`."""
         settings, moment = self.server.settings, now()
         self.scope = self._narrowed(old)
         self.access, self.refresh = opaque.new_value(), opaque.new_value()
         for registration in _registrations(client):
+            if registration.refresh_id_token:
+                self.server.ring.signer(registration.id_token_alg)
             end_read()
-            granted: Granted | None = self.server.store.refresh(
+            granted = self.server.store.refresh(
                 Rotation(
                     old_digest=old,
                     client=registration.key,
@@ -157,9 +153,9 @@ class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]
                 )
             )
             if granted:
-                self.granted_for = registration
-                return granted
-        _revoke_if_rotated(old, client.registration)
+                self.granted, self.granted_for = granted, registration
+                return
+        reuse.revoke_if_rotated(old, client.registration, moment)
         raise InvalidGrantError("The refresh token is unknown, used, expired or revoked.")
 
     def _narrowed(self, old: bytes) -> str | None:
@@ -167,18 +163,30 @@ class RefreshGrant(RefreshTokenGrant):  # type: ignore[misc]
         asked = self.request.form.get("scope", "").split()
         if not asked:
             return None
-        granted = db.session.scalar(select(Token.scope).where(Token.digest == old, Token.kind == "r")) or ""
-        if not set(granted.split()).issuperset(asked):
+        granted = db.session.scalar(select(Token.scope).where(Token.digest == old, Token.kind == "r"))
+        if granted is not None and not set(granted.split()).issuperset(asked):
             raise InvalidScopeError("The scope is wider than what was granted.")
         return " ".join(dict.fromkeys(asked))
 
 
 def _registrations(client: clients.ProtocolClient) -> Iterator[Registration]:
-    """Yield the registration that authenticated; then, if the database has a younger one, that."""
+    """Yield the registration that authenticated; then, if the database has a younger one, that.
+
+    Raises:
+        InvalidClientError: the client has been shut out since: the same answer as for one that never was.
+    """
     yield client.registration
     fresh = clients.find(client.registration.client_id, fresh=True)
-    if fresh and fresh.registration.version != client.registration.version:
+    if fresh is None:
+        raise clients.refused()
+    if fresh.registration.version != client.registration.version:
         yield fresh.registration
+
+
+def _asked_offline(code: str) -> bool:
+    """Say whether the code's request asked for `offline_access`: only clients that may are looked up at all."""
+    scope = db.session.scalar(select(AuthorizationCode.scope).where(AuthorizationCode.digest == opaque.digest(code)))
+    return scope is not None and "offline_access" in scope.split()
 
 
 def _challenge(verifier: str | None, *, public: bool) -> str | None:
@@ -217,43 +225,3 @@ def _id_token(server: Any, client: Registration, granted: Granted, access: str) 
         "at_hash": base64.urlsafe_b64encode(half).rstrip(b"=").decode(),
     }
     return jwt.encode({"alg": signer.alg, "kid": signer.kid, "typ": "JWT"}, body, signer.key, algorithms=[signer.alg])
-
-
-def _revoke_if_reused(code_digest: bytes, client: Registration) -> None:
-    """Revoke all that a used code gave, when the client that it was issued to shows it again (RFC 9700 4.5)."""
-    row = db.session.execute(
-        select(AuthorizationCode.family, AuthorizationCode.account_id).where(
-            AuthorizationCode.digest == code_digest,
-            AuthorizationCode.client_id == client.key,
-            AuthorizationCode.used_at.is_not(None),
-        )
-    ).one_or_none()
-    if row is None:
-        db.session.rollback()
-        return
-    _revoke_family(row.family)
-    log.record(CodeReused(account_id=row.account_id, client_id=client.key))
-    db.session.commit()
-
-
-def _revoke_if_rotated(refresh_digest: bytes, client: Registration) -> None:
-    """Revoke the family of a refresh token that was rotated before and comes again too late to be a lost answer."""
-    row = db.session.execute(
-        select(Token.family, Token.account_id).where(
-            Token.digest == refresh_digest,
-            Token.kind == "r",
-            Token.client_id == client.key,
-            Token.used_at.is_not(None),
-            Token.revoked_at.is_(None),
-        )
-    ).one_or_none()
-    if row is None:
-        db.session.rollback()
-        return
-    _revoke_family(row.family)
-    log.record(RefreshReused(account_id=row.account_id, client_id=client.key))
-    db.session.commit()
-
-
-def _revoke_family(family: uuid.UUID) -> None:
-    db.session.execute(update(Token).where(Token.family == family, Token.revoked_at.is_(None)).values(revoked_at=now()))

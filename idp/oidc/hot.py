@@ -1,12 +1,12 @@
 """The requests of a sign-on, as their own small store: authorize with a session, token, refresh, userinfo.
 
-On PostgreSQL each is ONE autocommitted statement whose WHERE is the decision: no row means that something does not hold, and the
-slow path finds out what. Claiming a code and storing its tokens in one statement is what makes a replay harmless: with two commits,
-the revocation that a replay triggers can run before there is a token to revoke. SQLite has no data-modifying CTE: there the same
-work is two or three statements in one BEGIN IMMEDIATE transaction.
+On PostgreSQL each is ONE autocommitted statement whose WHERE is the decision: no row means that something does not
+hold, and the slow path finds out what. Claiming a code and storing its tokens in one statement is what makes a replay
+harmless: with two commits, the revocation that a replay triggers can run before there is a token to revoke. SQLite has
+no data-modifying CTE: there the same work is two or three statements in one BEGIN IMMEDIATE transaction.
 
-Statements are text, run by the driver's cursor on a connection of SQLAlchemy's own pool: `Connection.execute` would double the time
-that they take. Times are this node's clock, passed in, as everywhere.
+Statements are text, run by the driver's cursor on a connection of SQLAlchemy's own pool: `Connection.execute` would
+double the time that they take. Times are this node's clock, passed in, as everywhere.
 """
 
 import uuid
@@ -16,10 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Engine, PoolProxiedConnection, create_engine, make_url
-
-from idp.config import Settings
-from idp.db import POSTGRESQL_SETTINGS
+from sqlalchemy import Engine
+from sqlalchemy.exc import OperationalError
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,57 +137,34 @@ class Store(Protocol):
         """Close the idle connections."""
 
 
-def open_store(settings: Settings) -> Store:
-    """Return the store for the database of `settings`, with its own small pool of autocommitted connections."""
-    if settings.database_url.startswith("sqlite"):
-        from idp.oidc.hot_sqlite import SqliteStore  # noqa: PLC0415 - one dialect is loaded, not both
-
-        return SqliteStore(Connections(create_engine(settings.database_url, connect_args={"timeout": 5.0})))
-    from idp.oidc.hot_postgresql import PostgresqlStore  # noqa: PLC0415 - same
-
-    url = make_url(settings.database_url).set(drivername="postgresql+psycopg")
-    engine = create_engine(
-        url,
-        pool_size=settings.database_pool,
-        max_overflow=0,
-        pool_timeout=5,
-        pool_reset_on_return=None,
-        connect_args={
-            "autocommit": True,
-            "prepare_threshold": 0,
-            "connect_timeout": 5,
-            # nested loops are always right here; with a young table's statistics the planner would walk whole indexes
-            "options": f"{POSTGRESQL_SETTINGS} -c enable_mergejoin=off -c enable_hashjoin=off",
-        },
-    )
-    return PostgresqlStore(Connections(engine))
-
-
 class Connections:
-    """Lends driver connections. One that broke is thrown away with its idle brothers, so that the next request is well again."""
+    """Lends driver connections. One that broke is thrown away with its idle brothers: the next request is well."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        driver: Any = engine.dialect.dbapi
+        self._unavailable: tuple[type[Exception], ...] = (driver.OperationalError, driver.InterfaceError)
 
     @contextmanager
     def cursor(self) -> Iterator[Any]:
-        """Lend a cursor of an autocommitted connection."""
-        connection = self._engine.raw_connection()
+        """Lend a cursor of an autocommitted connection.
+
+        Raises:
+            OperationalError: SQLAlchemy's, for the driver's own: the database is away, or locked for too long.
+        """
+        connection = None
         try:
+            connection = self._engine.raw_connection()
             yield connection.cursor()
-        except Exception as error:
-            self._after(error, connection)
-            raise
+        except self._unavailable as error:
+            if connection is not None and self._engine.dialect.name == "postgresql":
+                connection.invalidate(error)
+                self._engine.dispose()
+            raise OperationalError(None, None, error) from error
         finally:
-            connection.close()
+            if connection is not None:
+                connection.close()
 
     def close(self) -> None:
         """Close the idle connections."""
         self._engine.dispose()
-
-    def _after(self, error: Exception, connection: PoolProxiedConnection) -> None:
-        driver = self._engine.dialect.dbapi
-        broken = driver is not None and isinstance(error, (driver.OperationalError, driver.InterfaceError))
-        if broken and self._engine.dialect.name == "postgresql":
-            connection.invalidate(error)
-            self._engine.dispose()

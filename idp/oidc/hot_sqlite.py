@@ -171,25 +171,28 @@ class SqliteStore:
             row = cursor.execute(_HOLDER, {"digest": access_digest, "now": _stored(moment)}).fetchone()
         if row is None:
             return None
-        scope, client_id, client, version, account, *rest = row
-        *rest, updated_at, email, charter, accepted_at, children = rest
         return Holder(
-            scope,
-            client_id,
-            uuid.UUID(client),
-            version,
-            uuid.UUID(account),
-            *rest,
-            _certain(updated_at),
-            email,
-            charter,
-            _instant(accepted_at),
-            json.loads(children),
+            scope=row[0],
+            client_id=row[1],
+            client_key=uuid.UUID(row[2]),
+            client_version=row[3],
+            account_id=uuid.UUID(row[4]),
+            join_key=row[5],
+            username=row[6],
+            profile=row[7],
+            given_name=row[8],
+            family_name=row[9],
+            locale=row[10],
+            updated_at=_certain(row[11]),
+            email=row[12],
+            charter_version=row[13],
+            charter_accepted_at=_instant(row[14]),
+            children=json.loads(row[15]),
         )
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
-        """One BEGIN IMMEDIATE … COMMIT. Leaving without a row rolls nothing back that was written, since nothing was."""
+        """One BEGIN IMMEDIATE … COMMIT. Leaving early commits: a code whose session has ended is used up."""
         with self._connections.cursor() as cursor:
             cursor.execute("BEGIN IMMEDIATE")
             try:

@@ -1,7 +1,8 @@
-"""Signing keys (OpenID Connect Core 10.1, RFC 7517): made, sealed, published, rotated, and kept as objects in the process.
+"""Signing keys (OpenID Connect Core 10.1, RFC 7517): made, sealed, published, rotated, kept as objects in the process.
 
-A key object is loaded once: importing a key anew for each signature is a hundred times slower. The private part is sealed with
-AES-256-GCM under a key drawn from `IDP_SECRET_KEY`: a copy of the database signs nothing. No key is ever made silently.
+A key object is loaded once: importing a key anew for each signature is a hundred times slower. The private part is
+sealed with AES-256-GCM under a key drawn from `IDP_SECRET_KEY`: a copy of the database signs nothing. No key is ever
+made silently.
 """
 
 import base64
@@ -122,7 +123,7 @@ class KeyRing:
 
 
 def rotate(settings: Settings, alg: str = "RS256", *, bits: int = 2048, at_once: bool = False) -> SigningKey:
-    """Make a key and publish it; it signs after 24 hours, or at once when it is the first of its kind or `at_once` is set."""
+    """Make a key and publish it; it signs after 24 hours, at once when it is the first of its kind or `at_once`."""
     moment = now()
     first = not db.session.scalar(
         select(SigningKey.id).where(SigningKey.alg == alg, SigningKey.retired_at.is_(None)).limit(1)

@@ -1,20 +1,21 @@
 """RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0): at once for a good hint, else after a question.
 
-The browser goes back to an ENT only by a registered address, for a hint that is an ID token of this very session or of none.
+The browser goes back to an ENT only by a registered address, for a hint that is an ID token of this very session, or
+when there is no session.
 """
 
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request
+from flask import Blueprint, Response, make_response, render_template, request
 
 from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.db import db
 from idp.oidc import claims
+from idp.oidc.hints import read_id_token
 from idp.oidc.parameters import ParameterError, parse
-from idp.oidc.request import read_id_token
-from idp.oidc.server import Server
+from idp.oidc.server import of_app
 from idp.sessions import manager
 from idp.web.redirects import see_other
 from idp.web.security import csrf
@@ -47,7 +48,7 @@ def logout() -> Response:
 
 
 def _read() -> _Asked:
-    server: Server = current_app.extensions["idp.server"]
+    server = of_app()
     encoded = request.get_data() if request.method == "POST" and request.form else request.query_string
     try:
         parameters = parse(encoded)
@@ -76,7 +77,7 @@ def _named(client_id: str) -> Registration | None:
 
 
 def _target(client: Registration, uri: str, state: str | None) -> str:
-    """Return the registered address to go back to, with the state that came; empty when none is registered letter by letter."""
+    """Return the registered address to go back to, with the state that came; empty unless it is registered so."""
     if uri not in client.post_logout_redirect_uris:
         return ""
     if state is None:
@@ -91,5 +92,3 @@ def _signed_out(client: Registration | None) -> Response:
 def add_routes(blueprint: Blueprint) -> None:
     """Register the endpoint."""
     blueprint.add_url_rule("/logout", "logout", logout, methods=["GET", "POST"])
-
-

@@ -1,5 +1,9 @@
-"""Reading parameters (RFC 6749 3.1, 3.2): each at most once, of a sane size, from where the endpoint says and nowhere else."""
+"""Reading parameters (RFC 6749 3.1, 3.2): each at most once, of a sane size, from where the endpoint says.
 
+A parameter without a value counts as left out; NUL, which no database keeps in a text, counts as unreadable.
+"""
+
+import re
 from collections.abc import Iterable
 from urllib.parse import parse_qsl
 
@@ -11,7 +15,6 @@ LONGEST = {
     "state": 4096,
     "nonce": 600,
     "redirect_uri": 500,
-    "scope": 1000,
     "client_id": 100,
     "response_type": 100,
     "acr_values": 500,
@@ -22,7 +25,9 @@ LONGEST = {
     "code": 200,
     "refresh_token": 200,
 }
+_LONGEST = 10_000
 _MOST = 50
+_SHOWN = re.compile(r"[a-z_]{1,40}", re.ASCII)
 
 
 class ParameterError(Exception):
@@ -35,42 +40,49 @@ class ParameterError(Exception):
 
 
 def parse(encoded: str | bytes) -> dict[str, str]:
-    """Decode a form or query string into parameters that each stand once.
+    """Decode a form or query string into parameters that each stand once; those without a value are left out.
 
     Raises:
         ParameterError: one stands twice or is too long, or the text is not UTF-8.
     """
-    text = encoded.decode("latin-1") if isinstance(encoded, bytes) else encoded
     try:
+        text = encoded.decode() if isinstance(encoded, bytes) else encoded
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST, errors="strict")
     except ValueError as error:
         raise ParameterError("parameters", "unreadable") from error
-    return _unique(pairs)
+    return {name: value for name, value in _unique(pairs).items() if value}
 
 
 def _unique(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in pairs:
+        shown = name if _SHOWN.fullmatch(name) else "parameter"
         if name in found:
-            raise ParameterError(name if name.isascii() and name.isidentifier() else "parameter", "doubled")
-        if len(value) > LONGEST.get(name, 10_000):
-            raise ParameterError(name, "too long")
+            raise ParameterError(shown, "doubled")
+        if len(value) > LONGEST.get(name, _LONGEST):
+            raise ParameterError(shown, "too long")
+        if "\x00" in value:
+            raise ParameterError(shown, "unreadable")
         found[name] = value
     return found
 
 
 class ParsedRequest(OAuth2Request):
-    """Authlib's request over parameters that were parsed once, under our own address: no header of the request changes it."""
+    """Authlib's request over parameters that were parsed once. Its address is a constant: no header changes it.
 
-    def __init__(self, http: Request, uri: str, parameters: dict[str, str]) -> None:
-        super().__init__(http.method, uri, headers=http.headers)
+    Authlib reads no more of the address than that it is secure, which `idp.config` has settled for the issuer.
+    """
+
+    def __init__(self, http: Request, parameters: dict[str, str]) -> None:
+        shown = http.headers.get("Authorization")
+        super().__init__(http.method, "https://issuer.invalid/", headers={"Authorization": shown} if shown else {})
         self.payload = BasicOAuth2Payload(parameters)
         self._parameters = parameters
 
     @property
-    def args(self) -> dict[str, str]:
+    def args(self) -> dict[str, str | None]:
         """The parameters, for those parts of Authlib that read them by this name."""
-        return self._parameters
+        return dict(self._parameters)
 
     @property
     def form(self) -> dict[str, str]:

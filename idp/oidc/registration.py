@@ -1,4 +1,4 @@
-"""What a client may be registered with, checked before it is written (OpenID Connect Registration 1.0, section 2; RFC 9700 2.1)."""
+"""What a client may be registered with, checked before it is written (Registration 1.0, section 2; RFC 9700 2.1)."""
 
 import uuid
 from collections.abc import Sequence
@@ -147,7 +147,9 @@ def _faults(settings: Settings, wanted: Wanted) -> list[str]:
     }
     for option, uris in named.items():
         faults += [f"{option} {uri!r}: {problem}" for uri in uris if uri and (problem := _uri_fault(settings, uri))]
-    faults += [f"--uai {uai!r}: not a UAI (7 digits and their control letter)" for uai in wanted.uais if not is_uai(uai)]
+    faults += [
+        f"--uai {uai!r}: not a UAI (7 digits and their control letter)" for uai in wanted.uais if not is_uai(uai)
+    ]
     scopes = wanted.scopes.split()
     if "openid" not in scopes or set(scopes) - set(SCOPES):
         faults.append(f"--scopes must contain openid and name only: {' '.join(SCOPES)}")

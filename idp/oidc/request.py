@@ -1,7 +1,8 @@
 """The checks of an authorization request (OpenID Connect Core 3.1.2.1, RFC 6749 4.1.1, RFC 7636, RFC 9700).
 
-One `check_*` for one sentence of a specification. Until client and redirect URI are certain, a fault is shown on a page of ours; after
-that it goes back to the client. Authlib validates client, redirect URI and response type; the rest it leaves open.
+One `check_*` for one sentence of a specification. Until client and redirect URI are certain, a fault is shown on a page
+of ours; after that it goes back to the client. Authlib validates client, redirect URI and response type; the rest it
+leaves open.
 """
 
 import json
@@ -9,16 +10,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from joserfc import jws
-from joserfc.errors import JoseError
-
 from idp.clients.registry import Registration
 from idp.config import Settings
 from idp.interaction.store import AuthorizationRequest
 from idp.oidc import clients
 from idp.oidc.claims import ACR_VALUES, SCOPES
 from idp.oidc.errors import RequestRefused, RequestUntrusted
-from idp.oidc.keys import ALGORITHMS, KeyRing
+from idp.oidc.hints import read_id_token
+from idp.oidc.keys import KeyRing
 from idp.oidc.parameters import ParameterError, parse
 
 PROMPTS = frozenset({"none", "login", "consent", "select_account"})
@@ -42,20 +41,20 @@ class Checked:
         return request.prompt in {"", "none", "consent"} and request.max_age is None and request.subject is None
 
 
-def check(settings: Settings, ring: KeyRing, encoded: bytes) -> Checked:
-    """Check an authorization request.
+def check(settings: Settings, ring: KeyRing, encoded: bytes, *, fresh: bool = False) -> Checked:
+    """Check an authorization request, against the registration in memory unless `fresh`.
 
     Raises:
         RequestUntrusted: client or redirect URI are wrong.
         RequestRefused: something else is.
     """
     parameters, fault = _parse_once(encoded)
-    client = check_client(parameters)
+    client = check_client(parameters, fresh=fresh)
     redirect_uri = check_redirect_uri(client, parameters)
     state = parameters.get("state")
+    if fault:
+        raise RequestRefused("invalid_request", fault, redirect_uri, state)
     try:
-        if fault:
-            raise _Refusal("invalid_request", fault)
         request = _check_rest(settings, ring, client, parameters)
     except _Refusal as refusal:
         raise RequestRefused(refusal.error, refusal.description, redirect_uri, state) from refusal
@@ -76,7 +75,7 @@ def _parse_once(encoded: bytes) -> tuple[dict[str, str], str]:
     except ParameterError as error:
         if error.name in _MUST_BE_CERTAIN or error.name == "state":
             raise RequestUntrusted(f"{error.problem} {error.name}") from error
-        certain = {}
+        certain: dict[str, str] = {}
         for name in ("client_id", "redirect_uri", "state"):
             certain |= _only(encoded, name)
         return certain, str(error)
@@ -91,10 +90,9 @@ def _only(encoded: bytes, name: str) -> dict[str, str]:
         raise RequestUntrusted(f"{error.problem} {name}") from error
 
 
-def check_client(parameters: Mapping[str, str]) -> Registration:
+def check_client(parameters: Mapping[str, str], *, fresh: bool = False) -> Registration:
     """The client must be registered and enabled; a page says the same of an unknown and of a disabled one."""
-    name = parameters.get("client_id")
-    client = clients.find(name) or clients.find(name, fresh=True)
+    client = clients.find(parameters.get("client_id"), fresh=fresh)
     if client is None:
         raise RequestUntrusted("invalid client_id")
     return client.registration
@@ -103,12 +101,9 @@ def check_client(parameters: Mapping[str, str]) -> Registration:
 def check_redirect_uri(client: Registration, parameters: Mapping[str, str]) -> str:
     """The redirect URI must be one that was registered, letter by letter (RFC 9700 2.1); it may not be left out."""
     uri = parameters.get("redirect_uri", "")
-    if uri in client.redirect_uris:
-        return uri
-    again = clients.find(client.client_id, fresh=True)
-    if again and uri in again.registration.redirect_uris:
-        return uri
-    raise RequestUntrusted("invalid redirect_uri")
+    if uri not in client.redirect_uris:
+        raise RequestUntrusted("invalid redirect_uri")
+    return uri
 
 
 def _check_rest(
@@ -163,7 +158,7 @@ def check_response_mode(parameters: Mapping[str, str]) -> None:
 
 
 def check_scope(client: Registration, parameters: Mapping[str, str]) -> str:
-    """`openid` must be there; a scope that is unknown or not assigned to the client is refused, never dropped in silence."""
+    """`openid` must be there; a scope that is unknown or not assigned to the client is refused, never just dropped."""
     asked = list(dict.fromkeys(parameters.get("scope", "").split()))
     if "openid" not in asked:
         raise _Refusal("invalid_scope", "scope must contain openid")
@@ -213,7 +208,7 @@ def check_acr_values(parameters: Mapping[str, str]) -> str | None:
 
 
 def check_claims(parameters: Mapping[str, str]) -> str | None:
-    """The claims parameter is not served, but for the subject that it insists on: the code is for nobody else (Core 5.5.1)."""
+    """The claims parameter is not served, but for the subject that it insists on (Core 5.5.1), and nobody else."""
     text = parameters.get("claims")
     if text is None:
         return None
@@ -238,23 +233,3 @@ def check_id_token_hint(
     if claims is None or claims.get("aud") != client.client_id:
         raise _Refusal("invalid_request", "id_token_hint is not an ID token of this client")
     return str(claims["sub"])
-
-
-def read_id_token(settings: Settings, ring: KeyRing, token: str) -> dict[str, Any] | None:
-    """Return the claims of an ID token that this service signed, expired or not; None for anything else.
-
-    The algorithm is one of ours and the key one that we publish, found by `kid`: whatever a header says beyond that is not followed
-    (RFC 8725 3.1, 3.2).
-    """
-    if len(token) > 6000 or token.count(".") != 2:  # noqa: PLR2004 - three parts, of a sane size
-        return None
-    try:
-        content = jws.deserialize_compact(token.encode(), ring.published(), algorithms=list(ALGORITHMS))
-        if set(content.headers()) - {"alg", "kid", "typ"} or "kid" not in content.headers():
-            return None
-        claims = json.loads(content.payload)
-    except (JoseError, ValueError, TypeError, KeyError, RecursionError):
-        return None
-    if not isinstance(claims, dict) or claims.get("iss") != settings.issuer:
-        return None
-    return claims if isinstance(claims.get("sub"), str) and isinstance(claims.get("sid"), str) else None

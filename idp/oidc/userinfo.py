@@ -2,7 +2,6 @@
 
 from flask import Blueprint, Response, jsonify
 
-from idp.clients import registry
 from idp.oidc import bearer, claims
 
 
@@ -10,13 +9,9 @@ def userinfo() -> Response:
     """Return the claims that the access token, or the client's registration, releases."""
     try:
         holder = bearer.holder()
+        client = bearer.registration(holder)
     except bearer.Unauthorized as refused:
         return refused.response()
-    client = registry.find(holder.client_id)
-    if client is None or client.version != holder.client_version:
-        client = registry.find(holder.client_id, fresh=True)
-    if client is None:
-        return bearer.Unauthorized(401, "invalid_token", "the client is not registered").response()
     return jsonify(claims.user_info(client, holder))
 
 

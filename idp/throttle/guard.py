@@ -146,5 +146,7 @@ def _key(secret: bytes) -> bytes:
 
 def _connection() -> Connection:
     if db.session().in_transaction():
-        raise RuntimeError("a slot is taken or given back while a transaction is open on db.session: end it first")
+        raise RuntimeError(
+            "a transaction is open on db.session: commit it, or call end_read, before a slot is taken or given back"
+        )
     return db.engine.connect()

@@ -12,7 +12,9 @@ from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, Se
 from idp import opaque
 from idp.config import Settings
 
-BACK_CHANNEL = frozenset({"/token", "/userinfo", "/jwks.json", "/healthz", "/readyz", "/charter", "/charter/acceptance"})
+BACK_CHANNEL = frozenset(
+    {"/token", "/userinfo", "/jwks.json", "/healthz", "/readyz", "/charter", "/charter/acceptance"}
+)
 
 
 class _NoSession(SecureCookieSession):

@@ -26,7 +26,9 @@ _HEADERS = (
 )
 # Chromium applies form-action to the whole redirect chain that follows a form, up to wherever the ENT redirects in turn:
 # pages whose form can end at an ENT leave it out, all others keep it.
-MAY_LEAVE = frozenset({"/profil", "/connexion", "/charte", "/authorize", "/authorize/resume", "/logout", "/adresse/confirmation"})
+MAY_LEAVE = frozenset(
+    {"/profil", "/connexion", "/charte", "/authorize", "/authorize/resume", "/logout", "/adresse/confirmation"}
+)
 _PUBLIC = ("/.well-known/", "/jwks.json", "/static/")
 
 

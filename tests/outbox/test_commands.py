@@ -15,8 +15,9 @@ from idp.outbox.worker import Handler, Outcome, PermanentFailure, TemporaryFailu
 
 
 def run(*arguments: str) -> Result:
-    command = worker if arguments[0] == "worker" else outbox
-    return CliRunner().invoke(command, arguments[1:])
+    if arguments[0] == "worker":
+        return CliRunner().invoke(worker, arguments[1:])
+    return CliRunner().invoke(outbox, arguments)
 
 
 def refuse(message: OutboxMessage) -> Outcome:

@@ -25,11 +25,7 @@ from idp.throttle.models import ThrottleCounter
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 
-@pytest.fixture(autouse=True)
-def _context(app: Flask) -> Iterator[None]:
-    with app.app_context():
-        yield
-        db.session.rollback()
+pytestmark = pytest.mark.usefixtures("app")
 
 
 @pytest.fixture
@@ -293,16 +289,3 @@ def test_the_table_names_nobody(app: Flask, settings: Settings, clock: time_mach
     guard.take(limits.RESEND_LINK_MAILBOX, "n@exemple.fr")
     app.extensions["idp.settings"] = settings
     assert rows() == 6
-
-
-@pytest.mark.parametrize("limit", limits.TABLE, ids=lambda limit: limit.name)
-def test_the_table_of_limits_keeps_its_own_rules(limit: limits.Limit) -> None:
-    assert len(limit.name) <= 30
-    assert sum(other.name == limit.name for other in limits.TABLE) == 1
-    if isinstance(limit, limits.Backoff):
-        assert limit.quiet > max(limit.steps)
-        assert list(limit.steps) == sorted(limit.steps)
-    else:
-        spans = [window.span for window in limit.windows]
-        assert spans == sorted(spans)
-        assert all(window.tries > 0 for window in limit.windows)

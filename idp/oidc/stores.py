@@ -1,0 +1,31 @@
+"""Chooses the store of the hot statements for a database, and gives it a pool of its own, autocommitted."""
+
+from sqlalchemy import create_engine, make_url
+
+from idp.config import Settings
+from idp.db import POSTGRESQL_SETTINGS
+from idp.oidc.hot import Connections, Store
+from idp.oidc.hot_postgresql import PostgresqlStore
+from idp.oidc.hot_sqlite import SqliteStore
+
+
+def open_store(settings: Settings) -> Store:
+    """Return the store for the database of `settings`, with its own small pool of autocommitted connections."""
+    if settings.database_url.startswith("sqlite"):
+        return SqliteStore(Connections(create_engine(settings.database_url, connect_args={"timeout": 5.0})))
+    url = make_url(settings.database_url).set(drivername="postgresql+psycopg")
+    engine = create_engine(
+        url,
+        pool_size=settings.database_pool,
+        max_overflow=0,
+        pool_timeout=5,
+        pool_reset_on_return=None,
+        connect_args={
+            "autocommit": True,
+            "prepare_threshold": 0,
+            "connect_timeout": 5,
+            # nested loops are always right here; with a young table's statistics the planner would walk whole indexes
+            "options": f"{POSTGRESQL_SETTINGS} -c enable_mergejoin=off -c enable_hashjoin=off",
+        },
+    )
+    return PostgresqlStore(Connections(engine))

@@ -1,0 +1,68 @@
+"""Chromium, and a page that is looked at like a strict reviewer would each time it has loaded."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+_RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start Chromium, or skip with the reason."""
+    if CHROMIUM is None:
+        pytest.skip("Chromium is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def new_page(browser: Browser, *, width: int = 360, javascript: bool = True) -> Iterator[Page]:
+    """Open a page in a context of its own; a console error or an answer of 5xx fails the test."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 740}, locale="fr-FR", java_script_enabled=javascript
+    )
+    page = context.new_page()
+    faults: list[str] = []
+
+    def on_console(message: ConsoleMessage) -> None:
+        if message.type == "error" and "status of 4" not in message.text:
+            faults.append(message.text)
+
+    def on_response(response: Response) -> None:
+        if response.status >= 500:
+            faults.append(f"{response.status} {response.url}")
+
+    page.on("console", on_console)
+    page.on("response", on_response)
+    page.set_default_timeout(20_000)
+    yield page
+    context.close()
+    assert not faults, faults
+
+
+def look(page: Page) -> None:
+    """Check the page that is shown: accessible, within its width, with a title that says its heading."""
+    result = Axe().run(page, options=_RULES)
+    assert result.violations_count == 0, result.generate_report()
+    overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert overflow <= 0, f"{page.url} scrolls sideways by {overflow} px"
+    assert page.locator("h1").count() == 1
+    assert page.locator("html").get_attribute("lang")

@@ -1,0 +1,135 @@
+"""The whole service as it runs: web server, worker, two ENTs, an SMTP server, each a process; on the database of the test."""
+
+import os
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from idp import schema
+from idp.app import create_app
+from idp.config import Settings
+from idp.db import db
+from idp.demo.ents import HOST, DemoEnt, ents_at
+from idp.demo.paper import Paper, SeededLetter
+from idp.demo.processes import SMTP_OFFSET, WEB_OFFSET, neighbours, service
+from idp.demo.seed import seed
+from idp.demo.supervisor import Child, find_taken
+from tests.databases import SECRET
+
+_PATIENCE = 40.0
+_SPAN = WEB_OFFSET + 1
+
+
+def free_ports(worker: str) -> int:
+    """Return the first of a run of free ports; test processes look in ranges of their own."""
+    number = int(worker.removeprefix("gw")) if worker.startswith("gw") else 0
+    for port in range(21000 + 1000 * number, 21000 + 1000 * (number + 1) - _SPAN, _SPAN):
+        if find_taken(range(port, port + _SPAN)) is None:
+            return port
+    raise AssertionError("no free ports")
+
+
+@dataclass(frozen=True)
+class Letter:
+    """What a parent reads on the paper."""
+
+    username: str
+    provisional_password: str
+
+
+@dataclass
+class Site:
+    """A running service. Its parts can be stopped and started again one by one."""
+
+    settings: Settings
+    port: int
+    folder: Path
+    ents: Sequence[DemoEnt] = ()
+    letters: Sequence[SeededLetter] = ()
+    children: dict[str, Child] = field(default_factory=dict)
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @classmethod
+    def on(cls, database_url: str, folder: Path, worker: str) -> "Site":
+        """Make the service's data on `database_url`; nothing runs yet."""
+        port = free_ports(worker)
+        settings = Settings(
+            env="development",
+            issuer=f"http://{HOST}:{port}",
+            secret_key=SECRET,  # type: ignore[arg-type]
+            database_url=database_url,
+            smtp_url=f"smtp://{HOST}:{port + SMTP_OFFSET}",  # type: ignore[arg-type]
+            mail_from="ne-pas-repondre@exemple.fr",
+            academy="Académie des Deux-Rives",
+            support_phone="03 53 01 12 12",
+            support_hours="du lundi au vendredi, de 8 h à 18 h",
+        )
+        site = cls(settings, port, folder)
+        site.ents = ents_at(port, folder)
+        schema.upgrade(settings)
+        app = create_app(settings)
+        with app.app_context():
+            site.letters = seed(settings, site.ents, Paper(folder))
+            db.session.remove()
+            db.engine.dispose()
+            app.extensions["idp.server"].store.close()
+        site.children = {c.name: c for c in (*neighbours(settings, port, site.ents, folder), *service(settings, port))}
+        return site
+
+    def start(self, *names: str) -> None:
+        """Start the named parts (all without names) and wait until they answer."""
+        wanted = names or tuple(self.children)
+        for name in wanted:
+            child = self.children[name]
+            inherited = {k: v for k, v in os.environ.items() if not k.startswith(("IDP_", "ENT_"))}
+            with (self.folder / f"{name}.log").open("ab") as log:
+                self.running[name] = subprocess.Popen(
+                    list(child.command), env={**inherited, **child.environment}, stdout=log, stderr=log
+                )
+        until = time.monotonic() + _PATIENCE
+        for name in wanted:
+            while not self.children[name].answers():
+                assert self.running[name].poll() is None, self.log(name)
+                assert time.monotonic() < until, f"{name} does not answer: {self.log(name)}"
+                time.sleep(0.05)
+
+    def stop(self, *names: str, kill: bool = False) -> None:
+        """Stop the named parts (all without names), by SIGKILL if `kill`."""
+        for name in names or tuple(self.running):
+            process = self.running.pop(name, None)
+            if process is None:
+                continue
+            process.kill() if kill else process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def log(self, name: str) -> str:
+        """Return what a part printed last."""
+        return (self.folder / f"{name}.log").read_text(errors="replace")[-3000:]
+
+    def letter(self, username: str) -> Letter:
+        """Return the letter of an identifier."""
+        [drawn] = [letter for letter in self.letters if letter.guardian.username == username]
+        return Letter(username, drawn.secret.shown)
+
+    def mails(self, recipient: str = "") -> list[dict[str, Any]]:
+        """Return the mails that arrived, oldest first."""
+        found: list[dict[str, Any]] = requests.get(f"http://{HOST}:{self.port + WEB_OFFSET}/mails.json", timeout=5).json()
+        return [mail for mail in found if not recipient or mail["to"] == [recipient]]
+
+    def wait_for_mail(self, recipient: str, count: int = 1) -> dict[str, Any]:
+        """Return the newest mail to `recipient`, as soon as there are `count`."""
+        until = time.monotonic() + _PATIENCE
+        while len(found := self.mails(recipient)) < count:
+            assert time.monotonic() < until, f"no mail for {recipient}: {self.log('worker')}"
+            time.sleep(0.1)
+        assert len(found) == count
+        return found[-1]

@@ -1,0 +1,193 @@
+"""Histoire : du courrier de l'établissement à l'intérieur de l'ENT, dans un vrai navigateur, sans rien de simulé."""
+
+import re
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.stories.browser import look
+from tests.stories.site import Site
+
+NEW_PASSWORD = "tasse vélo nuage citron"
+ADDRESS = "noemie.leroy@exemple.fr"
+pytestmark = pytest.mark.browser
+
+
+def ouvre_la_connexion(page: Page, site: Site, ent: int = 0) -> None:
+    page.goto(site.ents[ent].url)
+    look(page)
+    page.get_by_role("link", name="Se connecter").click()
+
+
+def choisit_parent(page: Page) -> None:
+    expect(page.get_by_role("heading", level=1)).to_have_text("Sélectionnez votre profil")
+    look(page)
+    page.get_by_role("button", name="Parent", exact=True).click()
+
+
+def se_connecte(page: Page, identifiant: str, mot_de_passe: str) -> None:
+    expect(page.get_by_role("heading", level=1)).to_have_text("Connexion")
+    look(page)
+    page.get_by_label("Identifiant", exact=True).fill(identifiant)
+    page.get_by_label("Mot de passe", exact=True).fill(mot_de_passe)
+    page.get_by_role("button", name="Se connecter").click()
+
+
+def active(page: Page, adresse: str, mot_de_passe: str = NEW_PASSWORD) -> None:
+    expect(page.get_by_role("heading", level=1)).to_have_text("Activez votre compte")
+    look(page)
+    page.get_by_label("Nouveau mot de passe").fill(mot_de_passe)
+    page.get_by_label("Confirmez le mot de passe").fill(mot_de_passe)
+    page.get_by_label("Adresse mail").fill(adresse)
+    page.get_by_role("button", name="Valider").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Consultez votre messagerie")
+
+
+def lien_du_mail(site: Site, adresse: str, nombre: int = 1) -> str:
+    mail = site.wait_for_mail(adresse, nombre)
+    assert mail["subject"] == "Activez votre compte"
+    [lien] = set(re.findall(rf"{re.escape(site.settings.issuer)}/\S+", mail["text"]))
+    assert lien in mail["html"]
+    return str(lien)
+
+
+def confirme(page: Page, lien: str) -> None:
+    page.goto(lien)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Confirmez votre adresse mail")
+    look(page)
+    page.get_by_role("button", name="Confirmer").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Confirmation de votre adresse mail")
+    expect(page.get_by_text("Votre compte a été validé. Vous pouvez maintenant accéder à vos services en ligne.")).to_be_visible()
+    look(page)
+
+
+def accepte_la_charte(page: Page) -> None:
+    expect(page.get_by_role("heading", level=1)).to_have_text("Charte ENT")
+    look(page)
+    page.get_by_label("J’ai lu et j’accepte la charte").check()
+    page.get_by_role("button", name="Accepter").click()
+
+
+def donne_son_adresse(page: Page, attendue: str) -> None:
+    expect(page.get_by_role("heading", level=1)).to_have_text("Notifications")
+    look(page)
+    expect(page.get_by_label("Adresse mail")).to_have_value(attendue)
+    page.get_by_role("button", name="Enregistrer").click()
+
+
+def test_une_mere_va_du_courrier_a_l_interieur_de_l_ent(phone: Page, site: Site) -> None:
+    courrier = site.letter("n.leroy4821")
+    ouvre_la_connexion(phone, site)
+    assert urlsplit(phone.url).netloc == urlsplit(site.settings.issuer).netloc
+    choisit_parent(phone)
+    # minuscules, espaces, sans tirets : le courrier dit que peu importe
+    se_connecte(phone, f"  {courrier.username.upper()} ", courrier.provisional_password.lower().replace("-", " "))
+    expect(phone.get_by_text("Mme Noémie LEROY-VANDEPUTTE")).to_be_visible()
+    expect(phone.get_by_text("Malo")).to_be_visible()
+    active(phone, ADDRESS)
+    look(phone)
+    expect(phone.get_by_text(ADDRESS)).to_be_visible()
+    confirme(phone, lien_du_mail(site, ADDRESS))
+    phone.get_by_role("link", name="Accéder à l’ENT").click()
+    expect(phone).to_have_url(re.compile(re.escape(site.ents[0].url)))
+
+    ouvre_la_connexion(phone, site)
+    se_connecte(phone, courrier.username, NEW_PASSWORD)  # le profil est retenu
+    accepte_la_charte(phone)
+    donne_son_adresse(phone, ADDRESS)
+    expect(phone.get_by_role("heading", level=1)).to_have_text("Bienvenue Noémie LEROY-VANDEPUTTE")
+    look(phone)
+    for claim in ("sub", "charter_accepted", "FrEduVecteur", "email_verified"):
+        expect(phone.get_by_role("rowheader", name=claim, exact=True)).to_be_visible()
+    expect(phone.get_by_text("2|LEROY-VANDEPUTTE|Noémie|")).to_be_visible()
+
+    phone.get_by_role("link", name="Gérer mon compte").click()
+    expect(phone.get_by_role("heading", level=1)).to_have_text("Gérer mon compte")
+    look(phone)
+    phone.go_back()
+    phone.get_by_role("button", name="Se déconnecter").click()
+    expect(phone.get_by_role("heading", level=1)).to_have_text(site.ents[0].name)
+    ouvre_la_connexion(phone, site)
+    expect(phone.get_by_role("heading", level=1)).to_have_text("Connexion")
+
+
+def test_le_lien_est_ouvert_sur_un_autre_appareil(phone: Page, other_device: Page, site: Site) -> None:
+    courrier = site.letter("k.leroy1907")
+    ouvre_la_connexion(phone, site)
+    choisit_parent(phone)
+    se_connecte(phone, courrier.username, courrier.provisional_password)
+    active(phone, "karim.leroy@exemple.fr")
+    confirme(other_device, lien_du_mail(site, "karim.leroy@exemple.fr"))
+    # le lien seul ne connecte personne
+    other_device.goto(f"{site.settings.issuer}/mon-compte")
+    expect(other_device.get_by_role("heading", level=1)).to_have_text("Connexion")
+    # le téléphone, resté sur la page d'attente, apprend que c'est fait
+    phone.reload()
+    expect(phone.get_by_role("heading", level=1)).to_have_text("Confirmation de votre adresse mail")
+
+
+def test_un_second_ent_ne_redemande_pas_le_mot_de_passe_mais_sa_charte(phone: Page, site: Site) -> None:
+    courrier = site.letter("s.haddad3350")
+    ouvre_la_connexion(phone, site)
+    choisit_parent(phone)
+    se_connecte(phone, courrier.username, courrier.provisional_password)
+    active(phone, "samia@exemple.fr")
+    confirme(phone, lien_du_mail(site, "samia@exemple.fr"))
+    ouvre_la_connexion(phone, site)
+    se_connecte(phone, courrier.username, NEW_PASSWORD)
+    accepte_la_charte(phone)
+    donne_son_adresse(phone, "samia@exemple.fr")
+    expect(phone.get_by_text(site.ents[0].school.uai).first).to_be_visible()
+
+    ouvre_la_connexion(phone, site, ent=1)
+    accepte_la_charte(phone)
+    donne_son_adresse(phone, "samia@exemple.fr")
+    expect(phone.get_by_role("heading", level=1)).to_contain_text("Bienvenue")
+    # chaque ENT ne voit que l'enfant de son établissement
+    expect(phone.get_by_text(site.ents[1].school.uai).first).to_be_visible()
+    expect(phone.get_by_text(site.ents[0].school.uai)).to_have_count(0)
+
+
+def test_le_courrier_est_arrive_chez_la_mauvaise_personne(phone: Page, site: Site) -> None:
+    courrier = site.letter("j.marchand2278")
+    ouvre_la_connexion(phone, site)
+    choisit_parent(phone)
+    se_connecte(phone, courrier.username, courrier.provisional_password)
+    phone.get_by_role("link", name="Je ne suis pas le représentant légal de cet élève").click()
+    look(phone)
+    phone.get_by_role("button", name="Confirmer le signalement").click()
+    expect(phone.get_by_role("heading", level=1)).to_have_text("Merci, c’est signalé")
+    look(phone)
+    ouvre_la_connexion(phone, site)
+    se_connecte(phone, courrier.username, courrier.provisional_password)
+    expect(phone.get_by_text("La connexion n’a pas abouti")).to_be_visible()
+    look(phone)
+
+
+def test_le_mail_arrive_une_fois_apres_une_panne_du_facteur_et_du_serveur_de_mail(phone: Page, site: Site) -> None:
+    courrier = site.letter("c.blanc6604")
+    site.stop("worker", "catcher", kill=True)
+    ouvre_la_connexion(phone, site)
+    choisit_parent(phone)
+    se_connecte(phone, courrier.username, courrier.provisional_password)
+    active(phone, "claire@exemple.fr")
+    site.start("worker")  # le serveur de mail est encore arrêté : rien ne part, rien n'est perdu
+    phone.wait_for_timeout(1500)
+    site.stop("worker", kill=True)
+    site.start("catcher", "worker")
+    confirme(phone, lien_du_mail(site, "claire@exemple.fr"))
+    assert len(site.mails("claire@exemple.fr")) == 1
+
+
+def test_l_ent_demande_le_code_avec_pkce_etat_et_nonce(phone: Page, site: Site) -> None:
+    requests: list[str] = []
+    phone.on("request", lambda request: requests.append(request.url))
+    ouvre_la_connexion(phone, site)
+    [asked] = [url for url in requests if urlsplit(url).path == "/authorize"]
+    sent = parse_qs(urlsplit(asked).query)
+    assert sent["response_type"] == ["code"]
+    assert sent["code_challenge_method"] == ["S256"]
+    assert len(sent["code_challenge"][0]) == 43
+    assert sent["state"][0]
+    assert sent["nonce"][0]

@@ -1,0 +1,18 @@
+"""The table of limits, read as a whole."""
+
+import pytest
+
+from idp.throttle import limits
+
+
+@pytest.mark.parametrize("limit", limits.TABLE, ids=lambda limit: limit.name)
+def test_the_table_of_limits_keeps_its_own_rules(limit: limits.Limit) -> None:
+    assert len(limit.name) <= 30
+    assert sum(other.name == limit.name for other in limits.TABLE) == 1
+    if isinstance(limit, limits.Backoff):
+        assert limit.quiet > max(limit.steps)
+        assert list(limit.steps) == sorted(limit.steps)
+    else:
+        spans = [window.span for window in limit.windows]
+        assert spans == sorted(spans)
+        assert all(window.tries > 0 for window in limit.windows)
