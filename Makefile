@@ -21,7 +21,7 @@ $(filter .tools/%,$(UV)):
 setup: .venv/.ready
 
 .venv/.ready: pyproject.toml uv.lock | $(filter .tools/%,$(UV))
-	$(UV) sync --quiet --locked --all-extras --python $(PYTHON)
+	$(UV) sync --quiet --locked --all-extras --compile-bytecode --python $(PYTHON)
 	@touch $@
 
 demo: setup

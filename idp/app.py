@@ -1,4 +1,4 @@
-"""The one page where everything is wired: extensions, blueprints, outbox handlers, in the order in which a request meets them."""
+"""The one page where everything is wired: extensions, blueprints, outbox handlers, as a request meets them."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -82,4 +82,3 @@ def _protocol(app: Flask, settings: Settings) -> None:
 
 def _remember_origin() -> None:
     log.set_origin(log.Origin(address=request_context.remote_address(), request_id=request_context.request_id()))
-

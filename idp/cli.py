@@ -1,4 +1,5 @@
-"""The `idp` command: assembles each slice's commands. Exit 0 is done, 1 refused or failed, 2 wrong usage; one sentence on stderr."""
+"""The `idp` command: assembles each slice's commands. Exit 0 is done, 1 refused or failed, 2 wrong usage; one
+sentence on stderr."""
 
 import getpass
 import os

@@ -98,7 +98,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read the environment first, then the TOML file; no dot-file and no secrets folder, so that nothing surprises."""
+        """Read the environment, then the TOML file; no dot-file and no secrets folder, so that nothing surprises."""
         toml = os.environ.get(f"{PREFIX}CONFIG")
         sources = [init_settings, env_settings]
         if toml:
@@ -238,4 +238,3 @@ def _fault(detail: Mapping[str, Any]) -> Iterator[str]:
     for line in message.splitlines():
         name, _, rest = line.partition(": ")
         yield f"{PREFIX}{name.upper()}: {rest[:1].lower()}{rest[1:]}"
-

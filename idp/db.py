@@ -1,12 +1,11 @@
 """The database: one typed base for all models, and the rules of each engine.
 
-SQLite is embedded (demonstration, one school); PostgreSQL is production. Both run the same code: every transaction of SQLite
-takes its write lock at the start, since its default lets two read-then-write transactions both succeed and lose one.
+SQLite is embedded (demonstration, one school); PostgreSQL is production. Both run the same code. Every transaction of
+SQLite takes its write lock at the start: by default two read-then-write transactions both succeed, and one is lost.
 """
 
 import sqlite3
 import uuid
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -109,6 +108,6 @@ def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
 @event.listens_for(Engine, "begin")
 def _begin_immediate(connection: Connection) -> None:
     """Take SQLite's write lock at the start: a transaction that reads first and writes later must not be overtaken."""
-    options: Mapping[str, Any] = connection.get_execution_options()
+    options = connection.get_execution_options()
     if connection.dialect.name == "sqlite" and options.get("isolation_level") != "AUTOCOMMIT":
         connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""THE ORDER: what a person owes between the authorization request and the code: a page and an OAuth error for each step.
+"""THE ORDER: what a person owes before the code, each step with its page and its OAuth error.
 
 The dispatcher asks at every return, from stored state alone: no address skips a step. `prompt=none` falls out of the
 same tuple: the first step that is owed names the error (OpenID Connect Core 3.1.2.6).

@@ -1,6 +1,7 @@
 """Unguessable values, and the digests that are stored in their place.
 
-A value of 256 bits needs no slow hash: SHA-256 is enough (OWASP ASVS 5, V 6.5.2), and a look-up by digest leaks no timing.
+A value of 256 bits needs no slow hash: SHA-256 is enough (OWASP ASVS 5, V 6.5.2), and a look-up by digest leaks no
+timing.
 The alphabet is URL-safe, since some relying parties put codes in addresses without encoding them.
 """
 

@@ -1,4 +1,5 @@
-"""`idp serve`: gunicorn with threads, the same in development and production (one worker a core, behind a buffering proxy)."""
+"""`idp serve`: gunicorn with threads, the same in development and production (one worker a core, behind a buffering
+proxy)."""
 
 import os
 from collections.abc import Callable

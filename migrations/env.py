@@ -1,4 +1,4 @@
-"""Alembic's entry: the connection comes from `idp db upgrade` or from a test; the models are all that `idp.tables` names."""
+"""Alembic's entry: the connection comes from the caller; the models are all that `idp.tables` names."""
 
 from alembic import context
 

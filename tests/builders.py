@@ -56,7 +56,9 @@ class Build:
         db.session.commit()
         return child
 
-    def never_activated(self, *, secret: str = PROVISIONAL, children: list[Child] | None = None, **more: object) -> Account:
+    def never_activated(
+        self, *, secret: str = PROVISIONAL, children: list[Child] | None = None, **more: object
+    ) -> Account:
         """Return a parent whose letter is on its way."""
         number = next(_numbers)
         values: dict[str, object] = {
@@ -77,7 +79,9 @@ class Build:
         db.session.commit()
         return account
 
-    def active(self, *, password: str = PASSWORD, email: str | None = "noemie.leroy@exemple.fr", **more: object) -> Account:
+    def active(
+        self, *, password: str = PASSWORD, email: str | None = "noemie.leroy@exemple.fr", **more: object
+    ) -> Account:
         """Return a parent who activated the account and confirmed the address."""
         return self.never_activated(
             **{
@@ -92,7 +96,9 @@ class Build:
             }  # type: ignore[arg-type]
         )
 
-    def ent(self, name: str = "Passerelle", host: str = "ent.test", *, charter: str = "none", **more: object) -> RelyingParty:
+    def ent(
+        self, name: str = "Passerelle", host: str = "ent.test", *, charter: str = "none", **more: object
+    ) -> RelyingParty:
         """Return a registered relying party."""
         wanted: dict[str, object] = {
             "name": name,

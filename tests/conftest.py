@@ -1,6 +1,9 @@
-"""Fixtures that all tests share: a database of each kind, the application on it, a relying party, a browser's client."""
+"""Fixtures that all tests share: a database of each kind, the application on it, a relying party, a browser."""
 
 import contextvars
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,11 +20,25 @@ from tests.databases import ISSUER, postgresql_copy, settings_for, sqlite_copy
 from tests.relying_party import RelyingParty
 
 
+_SHARED = "TEST_SHARED_FOLDER"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder that all processes of one run share; not pytest's own, which other runs tidy away."""
+    if not hasattr(config, "workerinput"):
+        os.environ[_SHARED] = tempfile.mkdtemp(prefix="idp-tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove that folder; the database server in it stops with the last process that used it."""
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ[_SHARED], ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+def shared() -> Path:
     """A folder that all test processes of one run share."""
-    base = tmp_path_factory.getbasetemp()
-    return base if worker_id == "master" else base.parent
+    return Path(os.environ[_SHARED])
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

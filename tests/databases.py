@@ -1,4 +1,4 @@
-"""Real databases for tests: a SQLite file, and a PostgreSQL server (`TEST_DATABASE_URL`, or one started from the registry's package).
+"""Real databases for tests: a SQLite file, and a PostgreSQL server (`TEST_DATABASE_URL`, or one started here).
 
 Each test has a database of its own, copied from a migrated template that holds a signing key and nothing else.
 """
@@ -6,6 +6,7 @@ Each test has a database of its own, copied from a migrated template that holds 
 import fcntl
 import os
 import shutil
+import sqlite3
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.oidc import keys
 
-SECRET = "a secret key for tests, of more than 32 bytes: 0123456789"  # the same everywhere: the template's key is sealed under it
+SECRET = "a secret key for tests, of more than 32 bytes: 0123456789"  # the template's signing key is sealed under it
 ISSUER = "https://connexion.exemple.test"
 TEMPLATE = "idp_template"
 
@@ -81,8 +82,6 @@ def sqlite_copy(shared: Path, folder: Path) -> Iterator[str]:
 
 def with_sqlite_closed(path: Path) -> None:
     """Write everything into the one file, so that it can be copied."""
-    import sqlite3
-
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()

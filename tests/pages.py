@@ -7,7 +7,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 _TOKEN = re.compile(r'name="csrf_token"[^>]*value="([^"]+)"')
-_HEADING = re.compile(r"<h1[^>]*>(.*?)</h1>", re.S)
+_HEADING = re.compile(r"<h1[^>]*>(.*?)</h1>", re.DOTALL)
 
 
 def form_token(page: TestResponse) -> str:

@@ -1,4 +1,4 @@
-"""A relying party that trusts nothing: its own PKCE, its own reading of answers, its own verification of the ID token."""
+"""A relying party that trusts nothing: its own PKCE, reading of answers and verification of the ID token."""
 
 import base64
 import hashlib
@@ -102,7 +102,8 @@ class RelyingParty:
         return body
 
     def verify(self, browser: FlaskClient, token: str, attempt: Attempt, access_token: str) -> dict[str, Any]:
-        """Verify an ID token (OpenID Connect Core 3.1.3.7) with the published keys and nothing of the provider's code."""
+        """Verify an ID token (OpenID Connect Core 3.1.3.7) with the published keys and nothing of the provider's
+        code."""
         head, body, signature = token.split(".")
         header, claims = json.loads(unb64(head)), json.loads(unb64(body))
         assert header["alg"] == "RS256"

@@ -158,7 +158,7 @@ class Provider:
             CharterChangedError: another version is current, or this one never was: the form can be tampered with.
         """
         address = f"{self._settings.issuer.rstrip('/')}/charter/acceptance"
-        not_that_one = (_BAD_REQUEST, _CONFLICT, _UNPROCESSABLE)
+        not_that_one = (_BAD_REQUEST, _NOT_FOUND, _CONFLICT, _UNPROCESSABLE)
         response = self._call("POST", address, access_token, fine=not_that_one, json={"version": version})
         if response.status_code in not_that_one:
             raise CharterChangedError

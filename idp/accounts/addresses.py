@@ -2,10 +2,10 @@
 
 import uuid
 
-from flask_babel import gettext
-from sqlalchemy import update
+from flask_babel import lazy_gettext as _
+from flask_babel.speaklater import LazyString
 
-from idp.accounts import tokens
+from idp.accounts import directory, tokens
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.tokens import Purpose
 from idp.audit import log
@@ -22,16 +22,16 @@ CONFIRM_EMAIL = "confirm_email"
 
 
 def take_slots(account_id: uuid.UUID, address: str, network_address: str) -> int:
-    """Count a mail for the account, the mailbox and the network address; return the seconds to wait, 0 when it may go."""
-    for limit, subject in (
-        (limits.RESEND_LINK_ADDRESS, network_address),
+    """Count a mail for the account, the mailbox and the network address, or for none of them.
+
+    Returns the seconds to wait, 0 when the mail may go. No transaction may be open on `db.session`.
+    """
+    verdict = guard.take_all(
         (limits.RESEND_LINK_ACCOUNT, str(account_id)),
         (limits.RESEND_LINK_MAILBOX, fold_address(address)),
-    ):
-        verdict = guard.take(limit, subject)
-        if isinstance(verdict, guard.Wait):
-            return verdict.seconds
-    return 0
+        (limits.RESEND_LINK_ADDRESS, network_address),
+    )
+    return verdict.seconds if isinstance(verdict, guard.Wait) else 0
 
 
 def send_link(settings: Settings, account: Account, client_id: uuid.UUID | None) -> OneTimeLink:
@@ -54,19 +54,14 @@ def send_link(settings: Settings, account: Account, client_id: uuid.UUID | None)
 
 def confirm(value: str) -> OneTimeLink | None:
     """Use the link `value` and make its address the account's, in one transaction; None when it is not alive."""
-    link = tokens.redeem(Purpose.CONFIRM_EMAIL, value)
-    if link is None:
+    row = tokens.look_up(Purpose.CONFIRM_EMAIL, value).row
+    # The account's row is locked before its links, in the same order as where links are issued: no deadlock.
+    account = directory.get_for_change(row.account_id) if row else None
+    link = tokens.redeem(Purpose.CONFIRM_EMAIL, value) if account else None
+    if account is None or link is None or account.pending_email != link.address:
         db.session.rollback()
         return None
-    moment = now()
-    kept = db.session.execute(
-        update(Account)
-        .where(Account.id == link.account_id, Account.pending_email == link.address)
-        .values(email=link.address, email_confirmed_at=moment, pending_email=None, updated_at=moment)
-    ).rowcount
-    if not kept:
-        db.session.rollback()
-        return None
+    account.email, account.email_confirmed_at, account.pending_email = link.address, now(), None
     log.record(
         EmailConfirmed(
             account_id=link.account_id, client_id=link.client_id, mail_domain=link.address.rpartition("@")[2]
@@ -76,14 +71,14 @@ def confirm(value: str) -> OneTimeLink | None:
     return link
 
 
-def explain(fault: InvalidAddress) -> str:
+def explain(fault: InvalidAddress) -> LazyString:
     """Return the sentence that tells a person what is wrong with the address that they typed."""
     match fault.reason:
         case AddressFault.INCOMPLETE:
-            return gettext("Il manque une partie de l’adresse. Elle ressemble à : prenom.nom@exemple.fr")
+            return _("Il manque une partie de l’adresse. Elle ressemble à : prenom.nom@exemple.fr")
         case AddressFault.NOT_ASCII:
-            return gettext("Une adresse mail n’a pas d’accent avant le signe @. Vérifiez chaque lettre.")
+            return _("Une adresse mail n’a pas d’accent avant le signe @. Vérifiez chaque lettre.")
         case AddressFault.TOO_LONG:
-            return gettext("Cette adresse est trop longue : 254 caractères au plus.")
+            return _("Cette adresse est trop longue : 254 caractères au plus.")
         case _:
-            return gettext("Cette adresse n’est pas écrite comme une adresse mail. Vérifiez chaque lettre, sans espace.")
+            return _("Cette adresse n’est pas écrite comme une adresse mail. Vérifiez chaque lettre, sans espace.")

@@ -28,4 +28,3 @@ def child_sentence(child: Child) -> str:
 def schools(account: Account) -> list[School]:
     """Return the schools of the account's children, each once, in the order of the children."""
     return list({child.school.id: child.school for child in account.children}.values())
-

@@ -57,10 +57,10 @@ class Child(UuidKey, Base):
 class Account(UuidKey, Base):
     """A person who may sign in.
 
-    States: imported (`activated_at` empty, a provisional password or none) → activated (own password; `pending_email` until
-    the link of the mail is used) → confirmed (`email`). `generation` grows whenever a credential changes: what was issued
-    for an earlier generation is dead. `activated_in` is the digest of the interaction that activated the account: the same
-    form sent twice from there sees the result of the first.
+    States: imported (`activated_at` empty, a provisional password or none) → activated (own password; `pending_email`
+    until the link of the mail is used) → confirmed (`email`). `generation` grows whenever a credential changes: what
+    was issued for an earlier generation is dead. `activated_in` is the digest of the interaction that activated the
+    account: the same form sent twice from there sees the result of the first.
     """
 
     __tablename__ = "account"
@@ -127,8 +127,8 @@ class Guardianship(Base):
 class OneTimeLink(UuidKey, Base):
     """A link sent by mail, good for one act of one account at one address, once.
 
-    The table holds the digest of its token. It is alive while `used_at` and `revoked_at` are empty, `expires_at` is ahead and
-    `generation` is still the account's.
+    The table holds the digest of its token. It is alive while `used_at` and `revoked_at` are empty, `expires_at` is
+    ahead and `generation` is still the account's.
     """
 
     __tablename__ = "one_time_link"

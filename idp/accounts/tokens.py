@@ -1,9 +1,10 @@
 """One-time links: one state machine for every flow that goes through a mailbox.
 
-States of a link: alive → used (once, by one atomic statement) or revoked (by a younger link of the same purpose, by a change of
-credentials) or expired. It is bound to purpose, account, address and generation, so that a token of one flow is nothing in another.
-The token itself is stored nowhere: it is computed from the row's id under a key drawn from `IDP_SECRET_KEY`, so the worker can
-write the same link into a mail that it has to send again, and a copy of the database opens nothing.
+States of a link: alive → used (once, by one atomic statement) or revoked (by a younger link of the same purpose, by a
+change of credentials) or expired. It is bound to purpose, account, address and generation, so that a token of one flow
+is nothing in another. The token itself is stored nowhere: it is computed from the row's id under a key drawn from
+`IDP_SECRET_KEY`, so the worker can write the same link into a mail that it has to send again, and a copy of the
+database opens nothing.
 """
 
 import enum

@@ -2,12 +2,13 @@
 
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 
 from idp import opaque
 from idp.accounts import addresses, directory
-from idp.accounts.models import Account, Guardianship, SchoolNotice
+from idp.accounts.models import Account, Guardianship, School, SchoolNotice
 from idp.accounts.passwords import Hasher, fold_provisional
 from idp.accounts.policy import Identity
 from idp.audit import log
@@ -15,6 +16,8 @@ from idp.audit.events import ActivationCompleted, GuardianshipDisputed
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
+
+_NOT_GUARDIAN = "not_guardian"
 
 
 @dataclass(frozen=True)
@@ -31,14 +34,20 @@ class Activation:
 
 
 def find_open(account_id: uuid.UUID, generation: int) -> Account | None:
-    """Return the account if its letter still opens an activation: never activated, same credentials, not disabled."""
-    return db.session.scalar(
-        select(Account).where(
-            Account.id == account_id,
-            Account.generation == generation,
-            Account.activated_at.is_(None),
-            Account.disabled_at.is_(None),
-        )
+    """Return the account if its letter still opens an activation: never activated, same credentials, not disabled.
+
+    A letter that expires while its page is open still counts: it was right when it was typed.
+    """
+    return db.session.scalar(select(Account).where(*_is_open(account_id, generation)))
+
+
+def _is_open(account_id: uuid.UUID, generation: int) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Account.id == account_id,
+        Account.generation == generation,
+        Account.activated_at.is_(None),
+        Account.disabled_at.is_(None),
+        Account.provisional_hash.is_not(None),
     )
 
 
@@ -53,8 +62,7 @@ def identity(account: Account, hasher: Hasher) -> Identity:
     stored = account.provisional_hash
 
     def is_provisional(typed: str) -> bool:
-        folded = fold_provisional(typed)
-        return len(folded) == 12 and hasher.verify(stored, folded, "activation")  # noqa: PLR2004 - a letter's secret
+        return hasher.verify(stored, fold_provisional(typed), "activation")
 
     return Identity(
         username=account.username,
@@ -66,21 +74,15 @@ def identity(account: Account, hasher: Hasher) -> Identity:
 
 
 def complete(settings: Settings, account_id: uuid.UUID, generation: int, activation: Activation) -> bool:
-    """Activate the account, in one transaction with the link of its mail; False when somebody else did, or it is no longer open.
+    """Activate the account, in one transaction with the link of its mail.
 
-    One statement decides who wins: of any number of activations at once, exactly one.
+    False, and nothing done, when somebody else did it first or the letter no longer opens an activation. One statement
+    decides who wins: of any number of activations at once, exactly one.
     """
     moment = now()
-    won = db.session.execute(
+    won = db.session.scalar(
         update(Account)
-        .where(
-            Account.id == account_id,
-            Account.generation == generation,
-            Account.activated_at.is_(None),
-            Account.disabled_at.is_(None),
-            Account.provisional_hash.is_not(None),
-            Account.provisional_expires_at.is_not(None),
-        )
+        .where(*_is_open(account_id, generation))
         .values(
             password_hash=activation.password_hash,
             password_changed_at=moment,
@@ -92,8 +94,9 @@ def complete(settings: Settings, account_id: uuid.UUID, generation: int, activat
             generation=generation + 1,
             updated_at=moment,
         )
-    ).rowcount
-    if not won:
+        .returning(Account.id)
+    )
+    if won is None:
         db.session.rollback()
         return False
     account = db.session.get_one(Account, account_id, populate_existing=True)
@@ -105,15 +108,15 @@ def complete(settings: Settings, account_id: uuid.UUID, generation: int, activat
     return True
 
 
-def dispute(account_id: uuid.UUID, generation: int) -> list[str] | None:
+def dispute(account_id: uuid.UUID, generation: int, since: datetime) -> list[str] | None:
     """Record that the letter's holder is not the guardian: the secret is burnt, each school gets a notice.
 
-    Returns the schools' names, or None when the activation was no longer open.
+    Returns the schools' names, also to a second click; None when the activation, opened at `since`, is no longer open.
     """
     account = directory.get_for_change(account_id)
     if account is None or account.generation != generation or account.activated_at is not None:
         db.session.rollback()
-        return None
+        return _disputed(account_id, since) or None
     moment = now()
     schools = directory.schools(account)
     account.provisional_hash = None
@@ -125,8 +128,24 @@ def dispute(account_id: uuid.UUID, generation: int) -> list[str] | None:
         .values(disputed_at=moment)
     )
     db.session.add_all(
-        SchoolNotice(school_id=school.id, account_id=account_id, kind="not_guardian") for school in schools
+        SchoolNotice(school_id=school.id, account_id=account_id, kind=_NOT_GUARDIAN) for school in schools
     )
     log.record(GuardianshipDisputed(account_id=account_id, uais=[school.uai for school in schools]))
     db.session.commit()
     return [school.name for school in schools]
+
+
+def _disputed(account_id: uuid.UUID, since: datetime) -> list[str]:
+    """Return the names of the schools that were told of this account after `since`."""
+    return list(
+        db.session.scalars(
+            select(School.name)
+            .join(SchoolNotice, SchoolNotice.school_id == School.id)
+            .where(
+                SchoolNotice.account_id == account_id,
+                SchoolNotice.kind == _NOT_GUARDIAN,
+                SchoolNotice.created_at >= since,
+            )
+            .order_by(School.name)
+        )
+    )

@@ -12,6 +12,9 @@ from idp.accounts.policy import check_password
 from idp.activation import service
 from idp.activation.forms import ActivationForm
 from idp.clients import registry
+from idp.clock import now
+from idp.config import Settings
+from idp.db import end_read
 from idp.interaction import store
 from idp.mail.addresses import InvalidAddress, parse_address
 from idp.web.errors import Busy, InteractionLost
@@ -31,13 +34,12 @@ def activate() -> Response:
     form = ActivationForm()
     if request.method == "GET":
         return _page(interaction, account, form)
+    client = _client(interaction)
     email = _check(form, account)
     if form.errors:
         return _page(interaction, account, form)
-    client = _client(interaction)
     done = service.Activation(_hash(form.password.data), email, interaction.id, client.key if client else None)
-    settings = current_app.extensions["idp.settings"]
-    if not service.complete(settings, person.account_id, person.generation, done):
+    if not service.complete(_settings(), person.account_id, person.generation, done):
         return _second_click(interaction, person)
     if email:  # the pause before a resend begins with this mail
         addresses.take_slots(person.account_id, email, remote_address())
@@ -49,7 +51,7 @@ def not_guardian() -> Response:
     """« Ce n’est pas votre enfant ? »: say what follows, then burn the letter's secret and tell the school."""
     interaction, person = _opened()
     if request.method == "POST":
-        schools = service.dispute(person.account_id, person.generation)
+        schools = service.dispute(person.account_id, person.generation, person.since)
         if schools is None:
             raise InteractionLost
         return make_response(
@@ -72,6 +74,8 @@ def _opened() -> tuple[store.Interaction, store.Person]:
     interaction = store.current()
     if interaction is None or interaction.person is None:
         raise InteractionLost
+    if now() - interaction.person.since > _settings().lifetime("activation_lifetime"):
+        raise InteractionLost
     return interaction, interaction.person
 
 
@@ -84,12 +88,12 @@ def _second_click(interaction: store.Interaction, person: store.Person) -> Respo
 
 def _check(form: ActivationForm, account: Account) -> str | None:
     """Put the faults beside their fields; return the address as it will be kept."""
-    settings, hasher = current_app.extensions["idp.settings"], current_app.extensions["idp.hasher"]
+    settings = _settings()
     password = form.password.data or ""
+    identity = service.identity(account, current_app.extensions["idp.hasher"])
+    end_read()  # from here on it takes time
     try:
-        faults = check_password(
-            password, person=service.identity(account, hasher), min_length=settings.password_min_length
-        )
+        faults = check_password(password, person=identity, min_length=settings.password_min_length)
     except HasherBusy as busy:
         raise Busy(busy.retry_after) from None
     form.password.errors = [fault.message for fault in faults]
@@ -129,7 +133,7 @@ def _page(interaction: store.Interaction, account: Account, form: ActivationForm
         person=account.display_name,
         children=[directory.child_sentence(child) for child in account.children],
         avoid=" ".join(" ".join(names).replace("-", " ").split()),
-        min_length=current_app.extensions["idp.settings"].password_min_length,
+        min_length=_settings().password_min_length,
         not_guardian_url=store.page_url("activation.not_guardian", interaction),
     )
     return make_response(html)
@@ -137,3 +141,8 @@ def _page(interaction: store.Interaction, account: Account, form: ActivationForm
 
 def _client(interaction: store.Interaction) -> registry.Registration | None:
     return registry.find(interaction.request.client_id) if interaction.request else None
+
+
+def _settings() -> Settings:
+    settings: Settings = current_app.extensions["idp.settings"]
+    return settings

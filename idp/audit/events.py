@@ -1,6 +1,7 @@
 """The closed vocabulary of the journal: one frozen dataclass for each kind of event, its fields are what is kept of it.
 
-No field may hold a secret. An identifier that belongs to nobody is kept as a keyed digest only: people type passwords there.
+No field may hold a secret. An identifier that belongs to nobody is kept as a keyed digest only: people type
+passwords there.
 """
 
 import uuid
@@ -29,7 +30,7 @@ class SignInSucceeded(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SignInFailed(Event):
-    """A wrong identifier or password, a disabled account, an expired letter: `reason` says which, to operators alone."""
+    """Wrong identifier or password, disabled account, expired letter: `reason` says which, to operators alone."""
 
     kind = "sign_in"
     result = "refused"
@@ -63,7 +64,7 @@ class ActivationCompleted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class GuardianshipDisputed(Event):
-    """The holder of a letter says that they are not the legal guardian; the secret is burnt and the school must know."""
+    """The holder of a letter is not the legal guardian; the secret is burnt and the school must know."""
 
     kind = "guardianship.disputed"
     uais: list[str]

@@ -1,4 +1,4 @@
-"""`GET /charter` and `POST /charter/acceptance`: for ENTs that show their charter themselves (Bearer token, RFC 6750)."""
+"""`GET /charter`, `POST /charter/acceptance`: for ENTs that show their charter themselves (Bearer token, RFC 6750)."""
 
 import uuid
 from collections.abc import Callable
@@ -61,7 +61,10 @@ def blueprint(authenticate: Authenticate) -> Blueprint:
 
 
 def _version() -> str | None:
-    body = request.get_json(silent=True) if request.is_json else None
+    try:
+        body = request.get_json(silent=True) if request.is_json else None
+    except RecursionError:  # brackets within brackets: `silent` is for what is no JSON at all
+        return None
     version = body.get("version") if isinstance(body, dict) else None
     return version if isinstance(version, str) and 0 < len(version) <= service.LONGEST_VERSION else None
 

@@ -51,22 +51,22 @@ def accept(client_id: uuid.UUID, account_id: uuid.UUID, version: str, *, address
     """Record that the account accepts `version`: once, whatever is clicked twice.
 
     Raises:
-        UnknownVersion: another version is current; nothing was recorded.
+        UnknownVersion: another version is current; it is owed still.
     """
     charter = current(client_id, account_id)
     if charter is None or charter.version.version != version:
         raise UnknownVersion
     insert = (postgresql if db.engine.dialect.name == "postgresql" else sqlite).insert(CharterAcceptance)
-    added = db.session.execute(
-        insert.values(
-            account_id=account_id, charter_version_id=charter.version.id, accepted_at=now(), address=address
-        ).on_conflict_do_nothing()
-    ).rowcount
+    added = db.session.scalar(
+        insert.values(account_id=account_id, charter_version_id=charter.version.id, accepted_at=now(), address=address)
+        .on_conflict_do_nothing()
+        .returning(CharterAcceptance.account_id)
+    )
     if added:
         log.record(CharterAccepted(account_id=account_id, client_id=client_id, version=version, shown_by=shown_by))
     db.session.commit()
     accepted = current(client_id, account_id)
-    if accepted is None:
+    if accepted is None or accepted.version.id != charter.version.id:  # published meanwhile
         raise UnknownVersion
     return accepted
 
@@ -97,9 +97,7 @@ def publish(client_id: str, version: str, text: str) -> CharterVersion:
     db.session.add(charter)
     db.session.flush()
     db.session.execute(
-        update(Client)
-        .where(Client.id == client.id)
-        .values(charter_version_id=charter.id, version=Client.version + 1)
+        update(Client).where(Client.id == client.id).values(charter_version_id=charter.id, version=Client.version + 1)
     )
     log.record(CharterPublished(client_id=client.id, version=version))
     db.session.commit()

@@ -12,7 +12,7 @@ from idp.clients import registry
 from idp.clients.models import Client, ClientSchool
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, end_read
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
 from idp.outbox.models import OutboxMessage
@@ -39,17 +39,24 @@ class NothingToConfirm:
     """The account has no address waiting: it was confirmed meanwhile, or disabled."""
 
 
+Resent = Sent | TooSoon | NothingToConfirm
+
+
 def resend(
-    settings: Settings, account_id: uuid.UUID, *, network_address: str, client_id: uuid.UUID | None, to: str | None = None
-) -> Sent | TooSoon | NothingToConfirm:
+    settings: Settings,
+    account_id: uuid.UUID,
+    *,
+    network_address: str,
+    client_id: uuid.UUID | None,
+    to: str | None = None,
+) -> Resent:
     """Send a new link to the pending address, or to `to`, which then becomes the pending one; the older link dies.
 
     Counted for each account, mailbox and network address before anything is written (security row E-10).
     """
-    account = db.session.get(Account, account_id)
-    target = to or (account.pending_email if account else None)
-    db.session.rollback()
-    if account is None or target is None:
+    target = to or db.session.scalar(select(Account.pending_email).where(Account.id == account_id))
+    end_read()
+    if target is None:
         return NothingToConfirm()
     wait = addresses.take_slots(account_id, target, network_address)
     if wait:
@@ -58,7 +65,8 @@ def resend(
     if account is None or account.pending_email is None or account.disabled_at is not None:
         db.session.rollback()
         return NothingToConfirm()
-    account.pending_email = target
+    if to:
+        account.pending_email = to
     addresses.send_link(settings, account, client_id)
     db.session.commit()
     return Sent()
@@ -68,21 +76,31 @@ def confirm(value: str) -> LinkState:
     """Confirm the address of the link `value`; USED also for the second of two clicks, which sees the same page."""
     if addresses.confirm(value):
         return LinkState.USED
-    return tokens.look_up(Purpose.CONFIRM_EMAIL, value).state
+    return state_of(value)
 
 
-def resend_for_link(settings: Settings, value: str, network_address: str) -> None:
-    """Send a new link in place of a dead one, to the same address, if it is still the one that waits; say nothing."""
+def state_of(value: str) -> LinkState:
+    """Say what the link `value` is, and change nothing."""
+    state = tokens.look_up(Purpose.CONFIRM_EMAIL, value).state
+    end_read()
+    return state
+
+
+def resend_for_link(settings: Settings, value: str, network_address: str) -> bool:
+    """Send a new link in place of a dead one, to the same address, if it is still the one that waits.
+
+    False for a link that was never ours; nothing else is told.
+    """
     row = tokens.look_up(Purpose.CONFIRM_EMAIL, value).row
-    if row is None or row.used_at is not None:
-        return
-    account = db.session.get(Account, row.account_id)
-    if account and account.pending_email == row.address:
-        resend(settings, account.id, network_address=network_address, client_id=row.client_id)
+    waiting = db.session.scalar(select(Account.pending_email).where(Account.id == row.account_id)) if row else None
+    end_read()
+    if row is not None and row.used_at is None and row.address == waiting:
+        resend(settings, row.account_id, network_address=network_address, client_id=row.client_id)
+    return row is not None
 
 
 def ent_of(value: str) -> registry.Registration | None:
-    """Return the ENT that the holder of a link may go to: the one it came from, else one that serves a child's school."""
+    """Return the ENT that a link leads to: the one that the person came from, else one that serves a child's school."""
     row = tokens.look_up(Purpose.CONFIRM_EMAIL, value).row
     if row is None:
         return None
@@ -107,7 +125,7 @@ def ent_for(account_id: uuid.UUID) -> registry.Registration | None:
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     """Send the mail of a link (outbox handler). A link that died on the way is issued anew, or its mail is dropped."""
     link = db.session.get(OneTimeLink, uuid.UUID(message.payload["link"]), populate_existing=True)
-    account = db.session.get(Account, link.account_id, populate_existing=True) if link else None
+    account = directory.get_for_change(link.account_id) if link else None
     if link is None or account is None or not _still_wanted(link, account):
         db.session.rollback()
         return Outcome.DROPPED
@@ -127,7 +145,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         message_id=f"{message.id}",
         settings=settings,
     )
-    db.session.rollback()
+    end_read()
     deliver(mail, link.address)
     return Outcome.DONE
 

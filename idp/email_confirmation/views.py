@@ -1,11 +1,14 @@
 """`/adresse/confirmation`, `/adresse/modifier` and `/adresse/lien/<token>`."""
 
+import math
+
 from flask import Blueprint, Response, current_app, make_response, render_template, request
+from flask_babel import gettext, ngettext
 
 from idp import opaque
-from idp.accounts import addresses, tokens
+from idp.accounts import addresses
 from idp.accounts.models import Account
-from idp.accounts.tokens import LinkState, Purpose
+from idp.accounts.tokens import LinkState
 from idp.clients import registry
 from idp.clock import now
 from idp.config import Settings
@@ -22,6 +25,8 @@ from idp.web.request_context import remote_address
 
 blueprint = Blueprint("email_confirmation", __name__)
 
+_SECONDS_ARE_TOLD = 120
+
 
 @blueprint.route("/adresse/confirmation", methods=["GET", "POST"])
 def waiting() -> Response:
@@ -31,7 +36,7 @@ def waiting() -> Response:
         return _confirmed_elsewhere(interaction, account)
     if request.method == "GET":
         return _waiting_page(interaction, account)
-    return _send(interaction, account, None)
+    return _after_sending(interaction, account, _resend(interaction, account, None))
 
 
 @blueprint.route("/adresse/modifier", methods=["GET", "POST"])
@@ -43,17 +48,15 @@ def correct() -> Response:
     form = AddressForm()
     if request.method == "POST":
         try:
-            return _send(interaction, account, parse_address(form.email.data or ""))
+            to = parse_address(form.email.data or "")
         except InvalidAddress as fault:
             form.email.errors = [addresses.explain(fault)]
-    html = render_template(
-        "email_confirmation/adresse.html",
-        dest=_client(interaction),
-        form=form,
-        address=account.pending_email,
-        back_url=store.page_url("email_confirmation.waiting", interaction),
-    )
-    return make_response(html)
+        else:
+            outcome = _resend(interaction, account, to)
+            if not isinstance(outcome, service.TooSoon):
+                return _after_sending(interaction, account, outcome)
+            return _too_soon_to_correct(interaction, account, form, outcome.seconds)
+    return _correction_page(interaction, account, form, 200)
 
 
 @blueprint.route("/adresse/lien/<token>", methods=["GET", "POST"])
@@ -61,13 +64,14 @@ def link(token: str) -> Response:
     """GET shows a button and changes nothing; POST confirms the address. The holder is never signed in."""
     if request.method == "POST":
         if "renvoyer" in request.form:
-            service.resend_for_link(_settings(), token, remote_address())
+            if not service.resend_for_link(_settings(), token, remote_address()):
+                _count_bad_link()
             return _dead_link(sent=True)
         if service.confirm(token) is LinkState.USED:
             return _link_page("confirme.html", token)
         _count_bad_link()
         return _dead_link(sent=False)
-    state = tokens.look_up(Purpose.CONFIRM_EMAIL, token).state
+    state = service.state_of(token)
     if state is LinkState.USED:
         return _link_page("confirme_deja.html", token)
     if state is LinkState.DEAD:
@@ -92,7 +96,7 @@ def _whose() -> tuple[store.Interaction | None, Account]:
     return interaction, account
 
 
-def _send(interaction: store.Interaction | None, account: Account, to: str | None) -> Response:
+def _resend(interaction: store.Interaction | None, account: Account, to: str | None) -> service.Resent:
     client = _client(interaction)
     outcome = service.resend(
         _settings(),
@@ -102,6 +106,10 @@ def _send(interaction: store.Interaction | None, account: Account, to: str | Non
         to=to,
     )
     db.session.refresh(account)
+    return outcome
+
+
+def _after_sending(interaction: store.Interaction | None, account: Account, outcome: service.Resent) -> Response:
     match outcome:
         case service.Sent():
             return _waiting_page(interaction, account, sent=True)
@@ -111,6 +119,36 @@ def _send(interaction: store.Interaction | None, account: Account, to: str | Non
             return response
         case service.NothingToConfirm():
             return _confirmed_elsewhere(interaction, account)
+
+
+def _too_soon_to_correct(
+    interaction: store.Interaction | None, account: Account, form: AddressForm, seconds: int
+) -> Response:
+    """Say when the corrected address may be sent: it stays in its field meanwhile."""
+    minutes = math.ceil(seconds / 60)
+    if seconds < _SECONDS_ARE_TOLD:
+        wait = ngettext("une seconde", "%(num)s secondes", seconds)
+    else:
+        wait = ngettext("une minute", "%(num)s minutes", minutes)
+    form.email.errors = [
+        gettext("Un message vient de partir. Vous pourrez valider cette nouvelle adresse dans %(wait)s.", wait=wait)
+    ]
+    response = _correction_page(interaction, account, form, 429)
+    response.headers["Retry-After"] = str(seconds)
+    return response
+
+
+def _correction_page(
+    interaction: store.Interaction | None, account: Account, form: AddressForm, status: int
+) -> Response:
+    html = render_template(
+        "email_confirmation/adresse.html",
+        dest=_client(interaction),
+        form=form,
+        address=account.pending_email,
+        back_url=store.page_url("email_confirmation.waiting", interaction),
+    )
+    return make_response(html, status)
 
 
 def _waiting_page(
@@ -149,9 +187,7 @@ def _link_page(name: str, token: str) -> Response:
 
 
 def _confirmed_page(name: str, ent: registry.Registration | None) -> Response:
-    html = render_template(
-        f"email_confirmation/{name}", dest=ent, sign_in_url=store.page_url("login.sign_in", None)
-    )
+    html = render_template(f"email_confirmation/{name}", dest=ent, sign_in_url=store.page_url("login.sign_in", None))
     return make_response(html)
 
 
@@ -179,4 +215,3 @@ def _client(interaction: store.Interaction | None) -> registry.Registration | No
 def _settings() -> Settings:
     settings: Settings = current_app.extensions["idp.settings"]
     return settings
-

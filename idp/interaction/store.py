@@ -43,7 +43,7 @@ class AuthorizationRequest:
 
 @dataclass(frozen=True)
 class Person:
-    """Whose account a right provisional password opened, for the activation alone, at which generation of its secrets."""
+    """Whose account a right provisional password opened, for the activation alone, and at which generation."""
 
     account_id: uuid.UUID
     generation: int

@@ -127,7 +127,7 @@ def _compare_with(account: Account | None, password: str) -> _Candidate:
 
 
 def _burn(account_id: uuid.UUID) -> None:
-    """Kill a letter's secret that was guessed at too often, in the caller's transaction: the school prints a new one."""
+    """Kill a letter's secret that was guessed at too often, in the caller's transaction: a new letter is needed."""
     db.session.execute(
         update(Account)
         .where(Account.id == account_id, Account.activated_at.is_(None))
@@ -137,9 +137,7 @@ def _burn(account_id: uuid.UUID) -> None:
 
 def _admit(hasher: Hasher, candidate: _Candidate, browser: manager.Browser, former: str | None) -> Outcome:
     """Decide in one transaction, on the account as it is now: it may have changed while the hash was computed."""
-    rehashed = None
-    if not candidate.provisional and candidate.stored and hasher.needs_rehash(candidate.stored):
-        rehashed = hasher.hash(candidate.typed, "sign_in")
+    rehashed = None if candidate.provisional else _rehash(hasher, candidate)
     account = directory.get_for_change(candidate.account_id) if candidate.account_id else None
     if account is None or account.disabled_at is not None:
         db.session.rollback()
@@ -157,3 +155,13 @@ def _admit(hasher: Hasher, candidate: _Candidate, browser: manager.Browser, form
         outcome = SignedIn(manager.open_session(account, ["pwd"], browser, former=former))
     db.session.commit()
     return outcome
+
+
+def _rehash(hasher: Hasher, candidate: _Candidate) -> str | None:
+    """Return a hash with today's parameters in place of an older one; it can wait until the next sign-in."""
+    if not candidate.stored or not hasher.needs_rehash(candidate.stored):
+        return None
+    try:
+        return hasher.hash(candidate.typed, "sign_in")
+    except Busy:
+        return None

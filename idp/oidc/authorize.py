@@ -1,61 +1,80 @@
 """The authorization endpoint, and the dispatcher behind it (OpenID Connect Core 3.1.2, RFC 6749 4.1, RFC 9207).
 
-`/authorize` checks the request and asks `idp.journey` which step the person owes next. With a live session that owes nothing it answers
-at once, by one statement and without writing anything but the code. Each step leads back to `/authorize/resume`, which asks again.
+`/authorize` checks the request and asks `idp.journey` which step the person owes next. With a live session that owes
+nothing it answers at once, by one statement and without writing anything but the code. Each step leads back to
+`/authorize/resume`, which asks again.
 """
 
 import uuid
 from datetime import timedelta
+from typing import cast
+from urllib.parse import quote_from_bytes
 
 from authlib.oauth2.rfc6749 import OAuth2Error
-from flask import Blueprint, Response, current_app, request
+from flask import Blueprint, Response, request
 
 from idp import journey, opaque
 from idp.clients import registry
 from idp.clients.models import CharterMode
 from idp.clients.registry import Registration
 from idp.clock import now
-from idp.config import Settings
 from idp.db import end_read
 from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
 from idp.oidc import claims, errors
 from idp.oidc.errors import RequestRefused, RequestUntrusted
-from idp.oidc.grants import StepOwed
+from idp.oidc.grants import CodeGrant, StepOwed
 from idp.oidc.hot import CodeRequest
 from idp.oidc.parameters import ParsedRequest
-from idp.oidc.request import Checked, check
-from idp.oidc.server import Server
+from idp.oidc.request import check
+from idp.oidc.server import of_app
 from idp.profile_choice import profiles
 from idp.sessions import manager
-from idp.sessions.models import Session
 from idp.web.errors import InteractionLost
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_address, request_id
 
 TOUCH_AFTER = timedelta(minutes=5)
+_FORM = "application/x-www-form-urlencoded"
 _LONGEST_QUERY = 6000
+_QUERY = "!$&'()*+,;=:@/?%~"
+"""What a query may hold besides letters, digits and -._ (RFC 3986 3.4); `%` since the form is encoded already."""
 
 
 def authorize() -> Response:
     """`/authorize`: answer at once, or lead to the first step that is owed."""
     encoded = request.query_string
     if request.method == "POST":
-        encoded = request.get_data()
-        if len(encoded) <= _LONGEST_QUERY:
+        encoded = request.get_data() if request.mimetype == _FORM else b""
+        query = quote_from_bytes(encoded, safe=_QUERY)
+        if len(query) <= _LONGEST_QUERY:
             # a POST from another site comes without cookies; the GET that follows brings them
-            return see_other(f"{request.path}?{encoded.decode('latin-1')}" if encoded else request.path)
+            return see_other(f"{request.path}?{query}")
     try:
-        checked = check(_server().settings, _server().ring, encoded)
-        if checked.plain:
-            code = _issue(checked.client, checked.request)
-            if code:
-                return code
-        return _dispatch(_begin(checked), checked.client)
+        return _at_once(encoded) or _after_steps(encoded)
     except RequestUntrusted as untrusted:
         return errors.page(untrusted)
     except RequestRefused as refused:
         return errors.refuse(refused)
+
+
+def _at_once(encoded: bytes) -> Response | None:
+    """Answer a plain request of a session that owes nothing; a None is followed by the whole story, on fresh data."""
+    server = of_app()
+    try:
+        checked = check(server.settings, server.ring, encoded)
+    except (RequestUntrusted, RequestRefused):
+        return None
+    return _issue(checked.client, checked.request) if checked.plain else None
+
+
+def _after_steps(encoded: bytes) -> Response:
+    """Check the request against the registration as the database has it, and lead to the first step that is owed."""
+    server = of_app()
+    checked = check(server.settings, server.ring, encoded, fresh=True)
+    hint = profiles.from_hint(checked.request.login_hint)
+    profile = hint or checked.client.default_profile or profiles.remembered()
+    return _dispatch(Interaction(request=checked.request, profile=profile), checked.client)
 
 
 def resume() -> Response:
@@ -82,11 +101,6 @@ def deny() -> Response:
     return errors.refuse(_refusal(interaction.request, "access_denied", "the charter was declined"))
 
 
-def _begin(checked: Checked) -> Interaction:
-    hint = profiles.from_hint(checked.request.login_hint)
-    return Interaction(request=checked.request, profile=hint or checked.client.default_profile or profiles.remembered())
-
-
 def _dispatch(interaction: Interaction, client: Registration) -> Response:
     """Lead to the first step that is owed; owe nothing, and the code is issued."""
     wanted = interaction.request
@@ -102,27 +116,25 @@ def _dispatch(interaction: Interaction, client: Registration) -> Response:
         subject = claims.subject(client, state.account.id, state.account.join_key)
         if subject != wanted.subject:
             raise _refusal(wanted, "login_required", "another person is signed in")
-    for registration in (client, registry.find(client.client_id, fresh=True)):
-        response = _issue(registration, wanted) if registration else None
-        if response:
-            return response
-    # the session ended, or a charter was published, between the two questions: the next request finds out
+    response = _issue(client, wanted)
+    if response:
+        return response
+    # the session ended, or the client's registration changed, between the two questions: the next request finds out
     raise _refusal(wanted, "temporarily_unavailable", "")
 
 
 def _state(interaction: Interaction, wanted: AuthorizationRequest, client: Registration) -> journey.State:
     found = manager.current()
-    session: Session | None = found[0] if found else None
     return journey.State(
         client=client,
-        session=session,
+        session=found[0] if found else None,
         account=found[1] if found else None,
         profile=interaction.profile,
         prompts=frozenset(wanted.prompt.split()),
         max_age=wanted.max_age,
         started_at=interaction.started_at,
         now=now(),
-        mail_required=_server().settings.mail_required,
+        mail_required=of_app().settings.mail_required,
     )
 
 
@@ -132,8 +144,8 @@ def _issue(client: Registration, wanted: AuthorizationRequest) -> Response | Non
     if cookie is None:
         return None
     end_read()
-    server, moment = _server(), now()
-    settings: Settings = server.settings
+    server, moment = of_app(), now()
+    settings = server.settings
 
     def bind(code_digest: bytes) -> CodeRequest:
         return CodeRequest(
@@ -163,17 +175,15 @@ def _issue(client: Registration, wanted: AuthorizationRequest) -> Response | Non
         "redirect_uri": wanted.redirect_uri,
         "scope": wanted.scope,
     }
-    parsed = ParsedRequest(request, f"{settings.issuer}/authorize", parameters)
+    parsed = ParsedRequest(request, parameters)
     try:
-        grant = server.get_authorization_grant(parsed)
+        grant = cast("CodeGrant", server.get_authorization_grant(parsed))
         redirect_uri = grant.validate_authorization_request()
         code = grant.generate_authorization_code()
         parsed.user = bind
         grant.save_authorization_code(code, parsed)
-    except StepOwed:
+    except (StepOwed, OAuth2Error):  # the second when the client was shut out since the request was checked
         return None
-    except OAuth2Error as error:
-        raise _refusal(wanted, error.error, "") from error
     return errors.answer(redirect_uri, [("code", code)], wanted.state)
 
 
@@ -182,12 +192,8 @@ def _refusal(wanted: AuthorizationRequest, error: str, description: str) -> Requ
 
 
 def _client(interaction: Interaction | None) -> Registration | None:
-    return registry.find(interaction.request.client_id) if interaction and interaction.request else None
-
-
-def _server() -> Server:
-    server: Server = current_app.extensions["idp.server"]
-    return server
+    """Return the client as the database has it: who comes back from a step may find it shut out."""
+    return registry.find(interaction.request.client_id, fresh=True) if interaction and interaction.request else None
 
 
 def add_routes(blueprint: Blueprint) -> None:

@@ -135,7 +135,7 @@ class PostgresqlStore:
     def holder(self, access_digest: bytes, moment: datetime) -> Holder | None:
         """Return whom a live access token stands for."""
         row = self._one(_HOLDER, {"digest": access_digest, "now": moment})
-        return Holder(*row[:15], children=row[15] or []) if row else None
+        return Holder(*(*row[:15], row[15] or [])) if row else None
 
     def _one(self, statement: str, values: dict[str, Any]) -> tuple[Any, ...] | None:
         with self._connections.cursor() as cursor:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
-from flask import request
+from flask import current_app, request
 from flask_babel import lazy_gettext as _l
 
-COOKIE = "profil"
+from idp.web.browser import cookie_name
+
+_COOKIE = "profil"
 _HINT = "profil:"
 
 
@@ -59,7 +61,12 @@ def from_hint(login_hint: str) -> str:
     return key if key in _BY_KEY else ""
 
 
+def cookie() -> str:
+    """Return the name of the cookie that keeps the choice."""
+    return cookie_name(current_app.extensions["idp.settings"], _COOKIE)
+
+
 def remembered() -> str:
     """Return the profile that this browser chose before, or an empty string."""
-    key = request.cookies.get(COOKIE, "")[:20]
+    key = request.cookies.get(cookie(), "")[:20]
     return key if key in _BY_KEY else ""

@@ -4,7 +4,7 @@ from flask import Blueprint, Response, current_app, make_response, render_templa
 
 from idp.clients import registry
 from idp.interaction import store
-from idp.profile_choice.profiles import COOKIE, PARENT, PROFILES, find
+from idp.profile_choice.profiles import PARENT, PROFILES, cookie, find
 from idp.web.browser import cookie_options
 from idp.web.errors import not_found
 from idp.web.redirects import see_other
@@ -30,7 +30,7 @@ def choose() -> Response | str:
         target = doors.get(profile.key) or store.page_url("profile_choice.elsewhere", chosen)
     response = see_other(target)
     options = cookie_options(current_app.extensions["idp.settings"])
-    response.set_cookie(COOKIE, profile.key, max_age=_REMEMBERED_SECONDS, **options)
+    response.set_cookie(cookie(), profile.key, max_age=_REMEMBERED_SECONDS, **options)
     return response
 
 

@@ -1,7 +1,8 @@
 """Opens, finds and ends sessions. The cookie holds 256 random bits; the table holds their digest.
 
-A session lives while it is not ended, its account is not disabled and has the generation that it was opened with, less than
-`session_idle` passed since the last request and less than `session_absolute` since the sign-in (OWASP ASVS 5, V 7.3).
+A session lives while it is not ended, its account is not disabled and has the generation that it was opened with, less
+than `session_idle` passed since the last request and less than `session_absolute` since the sign-in (OWASP ASVS 5,
+V 7.3).
 """
 
 import uuid
@@ -35,8 +36,8 @@ class Browser:
 def open_session(account: Account, amr: list[str], browser: Browser, *, former: str | None) -> str:
     """Add a session for `account` to the caller's transaction; return the cookie's value.
 
-    `former` is the value of the cookie that the browser came with: its session, whoever's it was, ends here, so that no two
-    people share a browser's session (security rows A-17, I-17).
+    `former` is the value of the cookie that the browser came with: its session, whoever's it was, ends here, so that no
+    two people share a browser's session (security rows A-17, I-17).
     """
     settings = _settings()
     if former:
@@ -105,10 +106,13 @@ def find(value: str) -> tuple[Session, Account] | None:
 
 def end(session: Session, *, by: str) -> None:
     """End `session` in the caller's transaction. `by` names the client or page that asked."""
-    ended = db.session.execute(
-        update(Session).where(Session.id == session.id, Session.ended_at.is_(None)).values(ended_at=now())
+    ended = db.session.scalar(
+        update(Session)
+        .where(Session.id == session.id, Session.ended_at.is_(None))
+        .values(ended_at=now())
+        .returning(Session.id)
     )
-    if ended.rowcount:
+    if ended:
         log.record(SignedOut(account_id=session.account_id, sid=session.sid, by=by))
     g.pop("idp_session", None)
 
@@ -121,7 +125,7 @@ def end_all(account_id: uuid.UUID) -> None:
 
 
 def set_cookie(response: Response, value: str) -> None:
-    """Give the browser its session cookie: without `Max-Age`, so that closing the browser ends it on shared computers."""
+    """Give the browser its session cookie: no `Max-Age`, so that closing the browser ends it on shared computers."""
     settings = _settings()
     response.set_cookie(cookie_name(settings, "ss"), value, **cookie_options(settings))
 

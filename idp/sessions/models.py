@@ -11,7 +11,7 @@ from idp.db import Base, UuidKey
 
 
 class Session(UuidKey, Base):
-    """A browser that an account signed in on. `sid` is what clients see of it (OpenID Connect Back-Channel Logout 2.1)."""
+    """A browser that an account signed in on; `sid` is what clients see of it (Back-Channel Logout 2.1)."""
 
     __tablename__ = "session"
 

@@ -1,7 +1,9 @@
 """The cookie that stands for a browser before anybody signed in: forms and requests in progress are bound to it.
 
-It holds a random value and the form token, signed (Flask's own session machinery), and names nobody. Protocol endpoints do not
-read it. Over plain http, which only development allows, browsers refuse the `__Host-` prefix: the names are shorter there.
+It holds a random value and the form token, signed (Flask's own session machinery), and names nobody. Protocol
+endpoints do not
+read it. Over plain http, which only development allows, browsers refuse the `__Host-` prefix: the names are shorter
+there.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""Language: French is the source text. Choice by `ui_locales` (OpenID Connect Core 3.1.2.1), by cookie, then by the browser."""
+"""Language: French is the source text. Choice by `ui_locales` (OpenID Connect Core 3.1.2.1), cookie, then browser."""
 
 import re
 from datetime import datetime

@@ -24,12 +24,23 @@ _HEADERS = (
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
 )
-# Chromium applies form-action to the whole redirect chain that follows a form, up to wherever the ENT redirects in turn:
+# Chromium applies form-action to the whole redirect chain that follows a form, up to wherever the ENT redirects in
+# turn:
 # pages whose form can end at an ENT leave it out, all others keep it.
 MAY_LEAVE = frozenset(
     {"/profil", "/connexion", "/charte", "/authorize", "/authorize/resume", "/logout", "/adresse/confirmation"}
 )
 _PUBLIC = ("/.well-known/", "/jwks.json", "/static/")
+
+
+def _limit() -> None:
+    """Refuse what no page sends, before anything is parsed: long queries, heaps of cookies or of fields."""
+    if len(request.query_string) > MAX_QUERY:
+        raise RequestURITooLarge
+    if len(request.headers.get("Cookie", "")) > MAX_COOKIES:
+        raise RequestEntityTooLarge
+    if request.method == "POST" and request.get_data().count(b"&") > MAX_FIELDS:
+        raise RequestEntityTooLarge
 
 
 def configure(app: Flask, settings: Settings) -> None:
@@ -46,14 +57,7 @@ def configure(app: Flask, settings: Settings) -> None:
     if settings.https:
         fixed.append(("Strict-Transport-Security", "max-age=31536000; includeSubDomains"))
 
-    @app.before_request
-    def limit() -> None:
-        if len(request.query_string) > MAX_QUERY:
-            raise RequestURITooLarge
-        if len(request.headers.get("Cookie", "")) > MAX_COOKIES:
-            raise RequestEntityTooLarge
-        if request.method == "POST" and request.get_data().count(b"&") > MAX_FIELDS:
-            raise RequestEntityTooLarge
+    app.before_request(_limit)
 
     @app.after_request
     def protect(response: Response) -> Response:

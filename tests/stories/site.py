@@ -1,4 +1,4 @@
-"""The whole service as it runs: web server, worker, two ENTs, an SMTP server, each a process; on the database of the test."""
+"""The whole service as it runs: web server, worker, two ENTs, SMTP server, each a process; on the test's database."""
 
 import os
 import subprocess
@@ -122,7 +122,9 @@ class Site:
 
     def mails(self, recipient: str = "") -> list[dict[str, Any]]:
         """Return the mails that arrived, oldest first."""
-        found: list[dict[str, Any]] = requests.get(f"http://{HOST}:{self.port + WEB_OFFSET}/mails.json", timeout=5).json()
+        found: list[dict[str, Any]] = requests.get(
+            f"http://{HOST}:{self.port + WEB_OFFSET}/mails.json", timeout=5
+        ).json()
         return [mail for mail in found if not recipient or mail["to"] == [recipient]]
 
     def wait_for_mail(self, recipient: str, count: int = 1) -> dict[str, Any]:

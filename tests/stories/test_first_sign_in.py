@@ -11,6 +11,7 @@ from tests.stories.site import Site
 
 NEW_PASSWORD = "tasse vélo nuage citron"
 ADDRESS = "noemie.leroy@exemple.fr"
+VALIDATED = "Votre compte a été validé. Vous pouvez maintenant accéder à vos services en ligne."
 pytestmark = pytest.mark.browser
 
 
@@ -58,7 +59,9 @@ def confirme(page: Page, lien: str) -> None:
     look(page)
     page.get_by_role("button", name="Confirmer").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Confirmation de votre adresse mail")
-    expect(page.get_by_text("Votre compte a été validé. Vous pouvez maintenant accéder à vos services en ligne.")).to_be_visible()
+    expect(
+        page.get_by_text("Votre compte a été validé. Vous pouvez maintenant accéder à vos services en ligne.")
+    ).to_be_visible()
     look(page)
 
 
