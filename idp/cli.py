@@ -1,14 +1,19 @@
-"""The `idp` command: assembles each slice's commands. Exit 0 is done, 1 refused or failed, 2 wrong usage; one
-sentence on stderr."""
+"""The `idp` command: assembles each slice's commands.
 
+Exit 0 is done, 1 refused or failed, 2 wrong usage; what went wrong is one sentence on stderr.
+"""
+
+import copy
 import getpass
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from flask import Flask
+from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from idp import __version__, schema, serving
 from idp import logging as log_lines
@@ -16,60 +21,31 @@ from idp.app import create_app
 from idp.audit import log
 from idp.charter.commands import charter
 from idp.config import ConfigurationError, Settings, load
+from idp.db import db
 from idp.demo import commands as demo
 from idp.oidc.commands import client, keys_group
 from idp.outbox.commands import outbox, worker
 
 
-class _Lazy(click.Group):
-    """`idp`: commands are made when they are asked for, so that `--help` and `config check` need no valid settings."""
-
-    _plain = ("config", "db", "serve", "demo")
-    _in_app: dict[str, click.Command] = {  # noqa: RUF012 - never changed
-        "client": client,
-        "keys": keys_group,
-        "charter": charter,
-        "worker": worker,
-        "outbox": outbox,
-    }
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted((*super().list_commands(ctx), *self._plain, *self._in_app))
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name == "config":
-            return _config
-        if cmd_name == "demo":
-            return demo.command(create_app, lambda settings: schema.upgrade(settings) and None)
-        makers: dict[str, Callable[[Settings], click.Command]] = {
-            "db": schema.commands,
-            "serve": lambda settings: serving.command(settings, create_app),
-        }
-        if cmd_name in makers:
-            return makers[cmd_name](_settings(ctx))
-        return self._in_app.get(cmd_name) or super().get_command(ctx, cmd_name)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        name = ctx._protected_args[0] if ctx._protected_args else ""  # noqa: SLF001 - click has no public name for it
-        wants_help = "--help" in sys.argv[1:]
-        if name not in self._in_app or wants_help:
-            return super().invoke(ctx)
-        app = create_app(_settings(ctx))
-        with app.app_context():
-            log.set_origin(log.Origin(actor=_operator()))
-            return super().invoke(ctx)
+def _settings() -> Settings:
+    try:
+        return load()
+    except ConfigurationError as error:
+        raise click.ClickException("\n".join(("the settings cannot be used:", *error.faults))) from None
 
 
-def _settings(ctx: click.Context) -> Settings:
-    if "--help" in sys.argv[1:]:
-        return Settings.model_construct(database_url="sqlite:///:memory:", issuer="https://localhost")
-    if ctx.obj is None:
+@contextmanager
+def _application() -> Iterator[Flask]:
+    """Open the application for one command, and leave no connection behind."""
+    app = create_app(_settings())
+    with app.app_context():
+        log.set_origin(log.Origin(actor=_operator()))
         try:
-            ctx.obj = load()
-        except ConfigurationError as error:
-            raise click.ClickException("the settings cannot be used:\n" + "\n".join(error.faults)) from None
-    settings: Settings = ctx.obj
-    return settings
+            yield app
+        finally:
+            db.session.remove()
+            db.engine.dispose()
+            app.extensions["idp.server"].store.close()
 
 
 def _operator() -> str:
@@ -80,13 +56,33 @@ def _operator() -> str:
         return str(os.getuid())
 
 
-@click.group(cls=_Lazy)
+def _in_application(command: click.Command) -> click.Command:
+    """Return `command` with every leaf run inside the application, made when it runs: `--help` needs no settings."""
+    made = copy.copy(command)
+    if isinstance(made, click.Group):
+        made.commands = {name: _in_application(part) for name, part in made.commands.items()}
+        return made
+    act: Callable[..., Any] | None = command.callback
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with _application():
+            return act(*args, **kwargs) if act else None
+
+    made.callback = run
+    return made
+
+
+def _upgrade(settings: Settings) -> None:
+    schema.upgrade(settings)
+
+
+@click.group()
 @click.version_option(__version__, prog_name="idp")
 def cli() -> None:
     """Scolarité Services: an OpenID Connect identity provider for French school sites."""
 
 
-@click.group("config")
+@cli.group("config")
 def _config() -> None:
     """The settings."""
 
@@ -94,19 +90,44 @@ def _config() -> None:
 @_config.command("check")
 def _check() -> None:
     """Show every setting, secrets hidden, and all errors at once."""
-    try:
-        settings = load()
-    except ConfigurationError as error:
-        raise click.ClickException("the settings cannot be used:\n" + "\n".join(error.faults)) from None
-    for name, value in settings.rows():
+    for name, value in _settings().rows():
         click.echo(f"{name} = {value}")
+
+
+cli.add_command(schema.commands(_settings))
+cli.add_command(serving.command(_settings, create_app))
+cli.add_command(demo.command(create_app, _upgrade))
+for _part in (client, keys_group, charter, worker, outbox):
+    cli.add_command(_in_application(_part))
 
 
 def main() -> None:
     """Run the command; a database that fails is one sentence, not a trace."""
     log_lines.configure()
+    if not all(_is_text(argument) for argument in sys.argv[1:]):
+        click.echo("Error: an argument is not UTF-8 text.", err=True)
+        raise SystemExit(2)
     try:
         cli.main(prog_name="idp")
-    except (OperationalError, ProgrammingError) as error:
-        click.echo(f"Error: the database cannot be used ({type(error).__name__}): is `idp db upgrade` done?", err=True)
+    except SQLAlchemyError as error:
+        click.echo(f"Error: the database cannot be used ({type(error).__name__}){_advice(error)}", err=True)
         raise SystemExit(1) from None
+
+
+def _is_text(argument: str) -> bool:
+    """Say whether bytes of the command line were text: what is stored and printed must be."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _advice(error: SQLAlchemyError) -> str:
+    """Say what probably mends it. The database's own message stays unsaid: it may hold names and addresses."""
+    said = str(getattr(error, "orig", "")).lower()
+    if isinstance(error, ProgrammingError) or "no such table" in said or "no such column" in said:
+        return ": `idp db upgrade` makes its tables."
+    if "locked" in said or "lock timeout" in said:
+        return ": it is busy, try again."
+    return ": look at IDP_DATABASE_URL and whether the database answers."

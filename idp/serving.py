@@ -1,7 +1,7 @@
-"""`idp serve`: gunicorn with threads, the same in development and production (one worker a core, behind a buffering
-proxy)."""
+"""`idp serve`: gunicorn with threads, the same in development and production (a worker a core, a buffering proxy before)."""
 
 import os
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +12,8 @@ from gunicorn.app.base import BaseApplication
 from idp.config import Settings
 
 _LONGEST_REQUEST_LINE = 8190
+_LAST_PORT = 65535
+_UNIX = "unix:"
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]
@@ -30,15 +32,24 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         return self._load_app()
 
 
-def command(settings: Settings, create_app: Callable[[Settings], Flask]) -> click.Command:
-    """Return `idp serve`."""
+def command(load_settings: Callable[[], Settings], create_app: Callable[[Settings], Flask]) -> click.Command:
+    """Return `idp serve`; the settings are read when it runs."""
 
     @click.command("serve")
-    @click.option("--bind", default="127.0.0.1:8000", show_default=True, metavar="HOST:PORT")
+    @click.option(
+        "--bind",
+        default="127.0.0.1:8000",
+        show_default=True,
+        metavar="HOST:PORT",
+        callback=_check_bind,
+        help="Or unix:PATH for a socket file.",
+    )
     @click.option("--workers", type=click.IntRange(1, 64), default=os.cpu_count() or 1, show_default="cores")
     @click.option("--threads", type=click.IntRange(1, 64), default=8, show_default=True)
     def serve(bind: str, workers: int, threads: int) -> None:
         """Serve pages and protocol; stops cleanly on SIGTERM, the requests in hand answered."""
+        settings = load_settings()
+        _check_free(bind)
         options = {
             "bind": bind,
             "workers": workers,
@@ -55,6 +66,33 @@ def command(settings: Settings, create_app: Callable[[Settings], Flask]) -> clic
             "loglevel": "warning",
             "control_socket_disable": True,
         }
-        _Gunicorn(lambda: create_app(settings), options).run()
+        try:
+            _Gunicorn(lambda: create_app(settings), options).run()
+        except SystemExit as stop:  # gunicorn has codes of its own for workers that cannot start
+            raise click.exceptions.Exit(1 if stop.code else 0) from stop
 
     return serve
+
+
+def _check_bind(_ctx: click.Context, _option: click.Parameter, value: str) -> str:
+    """Refuse what gunicorn would read as something else: it takes a lone word for a host and lets the port be 8000."""
+    if value.startswith(_UNIX):
+        return value
+    host, colon, port = value.rpartition(":")
+    if not (colon and host and port.isascii() and port.isdigit() and int(port) <= _LAST_PORT):
+        raise click.BadParameter(f"{value!r} is not HOST:PORT, such as 127.0.0.1:8000 or [::1]:8000")
+    return value
+
+
+def _check_free(bind: str) -> None:
+    """Say at once, in one sentence, that the address cannot be listened on; gunicorn tries for five seconds."""
+    if bind.startswith(_UNIX):
+        return
+    host, _, port = bind.rpartition(":")
+    try:
+        [(family, kind, _, _, address), *_] = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as fault:
+        raise click.ClickException(f"{bind} cannot be listened on ({fault.strerror})") from fault

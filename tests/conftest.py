@@ -19,7 +19,6 @@ from tests.builders import Build
 from tests.databases import ISSUER, postgresql_copy, settings_for, sqlite_copy
 from tests.relying_party import RelyingParty
 
-
 _SHARED = "TEST_SHARED_FOLDER"
 
 

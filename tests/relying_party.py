@@ -93,6 +93,17 @@ class RelyingParty:
         headers = self.basic() if self.secret else {}
         return browser.post("/token", data={k: v for k, v in body.items() if v is not None}, headers=headers)
 
+    def refresh(self, browser: FlaskClient, refresh_token: str, **changes: str | None) -> TestResponse:
+        """Exchange a refresh token."""
+        body: dict[str, str | None] = {
+            "grant_type": "refresh_token",
+            "refresh_token": refresh_token,
+            **({} if self.secret else {"client_id": self.client_id}),
+            **changes,
+        }
+        headers = self.basic() if self.secret else {}
+        return browser.post("/token", data={k: v for k, v in body.items() if v is not None}, headers=headers)
+
     def tokens(self, browser: FlaskClient, code: str, attempt: Attempt) -> dict[str, Any]:
         """Exchange a code that must be good, and verify the ID token."""
         response = self.exchange(browser, code, attempt)

@@ -21,13 +21,36 @@ def charter() -> None:
 @click.argument("client_id")
 @click.option("--version", required=True, help="The version's name, such as 2 or 2026-09.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def publish(client_id: str, version: str, file: Path) -> None:
-    """Publish FILE (Markdown) as the current charter of CLIENT_ID; everybody owes it again."""
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def publish(client_id: str, version: str, file: Path, *, as_json: bool) -> None:
+    """Publish FILE (Markdown, UTF-8) as the current charter of CLIENT_ID; everybody owes it again."""
     try:
-        published = service.publish(client_id, version, file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as fault:
+        published = service.publish(client_id, version, _read(file))
+    except ValueError as fault:
         raise click.ClickException(str(fault)) from fault
+    if as_json:
+        shown = {"client_id": client_id, "version": version, "published_at": published.published_at.isoformat()}
+        click.echo(json.dumps(shown, ensure_ascii=False))
+        return
     click.echo(f"version {published.version} is current since {published.published_at.isoformat(timespec='seconds')}")
+
+
+def _read(file: Path) -> str:
+    """Return the charter's text, read no further than a charter may be long.
+
+    Raises:
+        ValueError: the file cannot be read, or is not text.
+    """
+    try:
+        with file.open(encoding="utf-8-sig") as opened:
+            text = opened.read(service.LONGEST_TEXT + 1)
+    except UnicodeDecodeError as fault:
+        raise ValueError(f"{file} is not UTF-8 text") from fault
+    except OSError as fault:
+        raise ValueError(f"{file} cannot be read ({fault.strerror})") from fault
+    if "\0" in text:
+        raise ValueError(f"{file} is not text")
+    return text
 
 
 @charter.command("list")

@@ -18,6 +18,17 @@ T = TypeVar("T")
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+def _doors(_ctx: click.Context, _option: click.Parameter, pairs: Sequence[str]) -> dict[str, str]:
+    """Read `PROFILE=URI`, once for a profile."""
+    doors: dict[str, str] = {}
+    for pair in pairs:
+        profile, _, uri = pair.partition("=")
+        if not (profile and uri) or profile in doors:
+            raise click.BadParameter(f"{pair!r} is not PROFILE=URI, given once for a profile")
+        doors[profile] = uri
+    return doors
+
+
 @click.group()
 def client() -> None:
     """ENTs that may ask who signs in."""
@@ -40,12 +51,21 @@ def client() -> None:
 @click.option("--id-token-alg", default="RS256", show_default=True)
 @click.option("--refresh-id-token", is_flag=True, help="Put an ID token into refresh answers too.")
 @click.option("--default-profile", default="", help="Skip the choice of a profile, with parent for instance.")
-@click.option("--profile-uri", "profile_uris", multiple=True, metavar="PROFILE=URI", help="Another profile's own door.")
+@click.option(
+    "--profile-uri",
+    "profile_uris",
+    multiple=True,
+    metavar="PROFILE=URI",
+    callback=_doors,
+    help="Another profile's own door.",
+)
 @_JSON
-def add(*, as_json: bool, always_claims: str, profile_uris: Sequence[str], **options: Any) -> None:
+def add(*, as_json: bool, always_claims: str, **options: Any) -> None:
     """Register an ENT called NAME; its secret is shown this once."""
-    doors = dict(pair.partition("=")[::2] for pair in profile_uris)
-    wanted = Wanted(always_claims=[c for c in always_claims.split(",") if c], profile_uris=doors, **options)
+    wanted = Wanted(
+        always_claims=[scope.strip() for scope in always_claims.split(",") if scope.strip()],
+        **options,
+    )
     row, secret = _or_fail(lambda: registration.register(current_app.extensions["idp.settings"], wanted))
     shown = {"client_id": row.client_id, **({"client_secret": secret} if secret else {}), "name": row.name}
     if as_json:
@@ -119,9 +139,13 @@ def list_keys(*, as_json: bool) -> None:
 @click.option("--alg", type=click.Choice(keys.ALGORITHMS), default="RS256", show_default=True)
 @click.option("--bits", type=click.Choice([str(b) for b in keys.RSA_BITS]), default="2048", show_default=True)
 @click.option("--now", "at_once", is_flag=True, help="Sign at once: for emergencies, clients may not know it.")
-def rotate(alg: str, bits: str, *, at_once: bool) -> None:
+@_JSON
+def rotate(alg: str, bits: str, *, at_once: bool, as_json: bool) -> None:
     """Make a key: published now, signing in 24 hours (at once when it is the first)."""
     row = keys.rotate(current_app.extensions["idp.settings"], alg, bits=int(bits), at_once=at_once)
+    if as_json:
+        click.echo(json.dumps(keys.as_row(row)))
+        return
     click.echo(f"{row.kid} signs {alg} from {row.active_from.isoformat(timespec='seconds')}")
 
 

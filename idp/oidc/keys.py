@@ -48,6 +48,16 @@ class NoSigningKey(Exception):  # noqa: N818 - says what is missing
 
 
 @dataclass(frozen=True)
+class _Kept:
+    """A key as it was read: not a row of a session, which a rollback somewhere would empty."""
+
+    kid: str
+    alg: str
+    active_from: datetime
+    sealed: bytes
+
+
+@dataclass(frozen=True)
 class Signer:
     """The key that signs now: its id, its algorithm and the loaded object."""
 
@@ -63,7 +73,7 @@ class KeyRing:
         self._settings = settings
         self._lock = threading.Lock()
         self._read_at = 0.0
-        self._rows: list[SigningKey] = []
+        self._keys: list[_Kept] = []
         self._loaded: dict[str, RSAKey | ECKey] = {}
         self._document = b""
         self._published = KeySet([])
@@ -76,9 +86,9 @@ class KeyRing:
         """
         self._refresh()
         moment = now()
-        for row in self._rows:
-            if row.alg == alg and row.active_from <= moment:
-                return Signer(row.kid, alg, self._load(row))
+        for kept in self._keys:
+            if kept.alg == alg and kept.active_from <= moment:
+                return Signer(kept.kid, alg, self._load(kept))
         raise NoSigningKey(f"no key signs {alg}: run `idp keys rotate`")
 
     def document(self) -> bytes:
@@ -95,7 +105,7 @@ class KeyRing:
         """Return the algorithms that can sign now."""
         self._refresh()
         moment = now()
-        return [alg for alg in ALGORITHMS if any(r.alg == alg and r.active_from <= moment for r in self._rows)]
+        return [alg for alg in ALGORITHMS if any(k.alg == alg and k.active_from <= moment for k in self._keys)]
 
     def forget(self) -> None:
         """Read the table again at the next use."""
@@ -112,14 +122,14 @@ class KeyRing:
             public = [row.public_jwk for row in rows]
             self._document = json.dumps({"keys": public}, separators=(",", ":")).encode()
             self._published = KeySet.import_key_set({"keys": public}) if public else KeySet([])
-            self._rows = rows
+            self._keys = [_Kept(row.kid, row.alg, row.active_from, row.private_sealed) for row in rows]
             self._read_at = time.monotonic()
 
-    def _load(self, row: SigningKey) -> RSAKey | ECKey:
-        kept = self._loaded.get(row.kid)
-        if kept is None:
-            kept = self._loaded[row.kid] = _import(_open(self._settings, row), row.alg)
-        return kept
+    def _load(self, kept: _Kept) -> RSAKey | ECKey:
+        key = self._loaded.get(kept.kid)
+        if key is None:
+            key = self._loaded[kept.kid] = _import(_open(self._settings, kept), kept.alg)
+        return key
 
 
 def rotate(settings: Settings, alg: str = "RS256", *, bits: int = 2048, at_once: bool = False) -> SigningKey:
@@ -193,14 +203,14 @@ def _seal(settings: Settings, kid: str, pem: bytes) -> bytes:
     return nonce + AESGCM(_sealing_key(settings.secrets[0])).encrypt(nonce, pem, kid.encode())
 
 
-def _open(settings: Settings, row: SigningKey) -> bytes:
-    nonce, sealed = row.private_sealed[:12], row.private_sealed[12:]
+def _open(settings: Settings, kept: _Kept) -> bytes:
+    nonce, sealed = kept.sealed[:12], kept.sealed[12:]
     for secret in settings.secrets:
         try:
-            return AESGCM(_sealing_key(secret)).decrypt(nonce, sealed, row.kid.encode())
+            return AESGCM(_sealing_key(secret)).decrypt(nonce, sealed, kept.kid.encode())
         except InvalidTag:
             continue
-    raise NoSigningKey(f"IDP_SECRET_KEY and its fallbacks do not open the key {row.kid}")
+    raise NoSigningKey(f"IDP_SECRET_KEY and its fallbacks do not open the key {kept.kid}")
 
 
 def _sealing_key(secret: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """What a client may be registered with, checked before it is written (Registration 1.0, section 2; RFC 9700 2.1)."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -23,6 +23,7 @@ DEFAULT_SCOPES = "openid profile email ent charter"
 ALWAYS_CLAIMS = ("profile", "email", "ent", "charter")
 _LONGEST_URI = 500
 _LONGEST_NAME = 80
+_LONGEST_PREFIX = 30
 _UAI_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 _UAI_DIGITS = 7
 
@@ -72,15 +73,15 @@ def register(settings: Settings, wanted: Wanted, *, client_id: str = "", secret:
     client = Client(
         id=uuid.uuid4(),
         client_id=client_id or uuid.uuid4().hex[:20],
-        name=wanted.name,
+        name=wanted.name.strip(),
         secret_digest=opaque.digest(secret) if confidential else None,
         auth_method=wanted.auth_method,
-        redirect_uris=list(wanted.redirect_uris),
-        post_logout_redirect_uris=list(wanted.post_logout_redirect_uris),
+        redirect_uris=_each_once(wanted.redirect_uris),
+        post_logout_redirect_uris=_each_once(wanted.post_logout_redirect_uris),
         home_uri=wanted.home_uri,
         initiate_login_uri=wanted.initiate_login_uri,
-        scopes=wanted.scopes.split(),
-        always_claims=list(wanted.always_claims),
+        scopes=_each_once(wanted.scopes.split()),
+        always_claims=_each_once(wanted.always_claims),
         subject_type=SubjectType(wanted.subject),
         subject_prefix=wanted.subject_prefix,
         pkce_required=wanted.pkce,
@@ -89,7 +90,7 @@ def register(settings: Settings, wanted: Wanted, *, client_id: str = "", secret:
         charter_mode=CharterMode(wanted.charter),
         default_profile=wanted.default_profile,
         profile_uris=dict(wanted.profile_uris),
-        schools=[ClientSchool(uai=uai) for uai in dict.fromkeys(wanted.uais)],
+        schools=[ClientSchool(uai=uai) for uai in _each_once(wanted.uais)],
     )
     db.session.add(client)
     log.record(ClientChanged(client_id=client.id, change="registered"))
@@ -116,7 +117,7 @@ def rotate_secret(client_id: str) -> str:
         raise RegistrationRefused([f"{client.name} is a public client: it has no secret"])
     secret = opaque.new_value()
     client.secret_digest = opaque.digest(secret)
-    client.version += 1
+    client.version = Client.version + 1  # counted by the database: two operators at once are two changes
     log.record(ClientChanged(client_id=client.id, change="secret rotated"))
     db.session.commit()
     return secret
@@ -127,55 +128,79 @@ def disable(client_id: str) -> None:
     client = get(client_id)
     if client.disabled_at is None:
         client.disabled_at = now()
-        client.version += 1
+        client.version = Client.version + 1
         log.record(ClientChanged(client_id=client.id, change="disabled"))
         db.session.commit()
 
 
-def _faults(settings: Settings, wanted: Wanted) -> list[str]:
-    faults = []
-    if not wanted.name.strip() or len(wanted.name) > _LONGEST_NAME or not wanted.name.isprintable():
-        faults.append(f"the name must have 1 to {_LONGEST_NAME} printable characters")
-    if not wanted.redirect_uris:
-        faults.append("at least one --redirect-uri is needed")
-    named = {
-        "--redirect-uri": wanted.redirect_uris,
-        "--post-logout-redirect-uri": wanted.post_logout_redirect_uris,
-        "--initiate-login-uri": (wanted.initiate_login_uri,),
-        "--home-uri": (wanted.home_uri,),
-        "--profile-uri": tuple(wanted.profile_uris.values()),
-    }
-    for option, uris in named.items():
-        faults += [f"{option} {uri!r}: {problem}" for uri in uris if uri and (problem := _uri_fault(settings, uri))]
-    faults += [
+def _each_once(values: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(values))
+
+
+def _faults(settings: Settings, wanted: Wanted) -> Iterator[str]:
+    name = wanted.name.strip()
+    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
+        yield f"the name must have 1 to {_LONGEST_NAME} printable characters"
+    yield from _address_faults(settings, wanted)
+    yield from (
         f"--uai {uai!r}: not a UAI (7 digits and their control letter)" for uai in wanted.uais if not is_uai(uai)
-    ]
+    )
     scopes = wanted.scopes.split()
     if "openid" not in scopes or set(scopes) - set(SCOPES):
-        faults.append(f"--scopes must contain openid and name only: {' '.join(SCOPES)}")
+        yield f"--scopes must contain openid and name only: {' '.join(SCOPES)}"
     if set(wanted.always_claims) - set(ALWAYS_CLAIMS):
-        faults.append(f"--always-claims may name only: {','.join(ALWAYS_CLAIMS)}")
+        yield f"--always-claims may name only: {','.join(ALWAYS_CLAIMS)}"
+    yield from _choice_faults(wanted)
+    prefix = wanted.subject_prefix
+    if len(prefix) > _LONGEST_PREFIX or not (prefix.isascii() and prefix.isprintable()):
+        yield f"--subject-prefix must have {_LONGEST_PREFIX} printable ASCII characters at most"
+    if prefix and wanted.subject != SubjectType.AAF.value:
+        yield "--subject-prefix is for --subject aaf"
+    if wanted.auth_method == "none" and not wanted.pkce:
+        yield "--no-pkce: a public client has no other proof than PKCE"
+
+
+def _choice_faults(wanted: Wanted) -> Iterator[str]:
+    profiles = tuple(profile.key for profile in PROFILES)
     choices = (
         ("--auth-method", wanted.auth_method, AUTH_METHODS),
         ("--subject", wanted.subject, tuple(kind.value for kind in SubjectType)),
         ("--charter", wanted.charter, tuple(mode.value for mode in CharterMode)),
         ("--id-token-alg", wanted.id_token_alg, ALGORITHMS),
+        *((("--default-profile", wanted.default_profile, profiles),) if wanted.default_profile else ()),
+        *(("--profile-uri", profile, profiles) for profile in wanted.profile_uris),
     )
-    faults += [f"{option} must be one of: {', '.join(known)}" for option, value, known in choices if value not in known]
-    if wanted.auth_method == "none" and not wanted.pkce:
-        faults.append("--no-pkce: a public client has no other proof than PKCE")
-    keys = {profile.key for profile in PROFILES}
-    if set(wanted.profile_uris) - keys or (wanted.default_profile and wanted.default_profile not in keys):
-        faults.append(f"a profile is one of: {', '.join(sorted(keys))}")
-    return faults
+    for option, value, known in choices:
+        if value not in known:
+            yield f"{option} {value!r}: must be one of {', '.join(known)}"
+
+
+def _address_faults(settings: Settings, wanted: Wanted) -> Iterator[str]:
+    if not wanted.redirect_uris:
+        yield "at least one --redirect-uri is needed"
+    named = {
+        "--redirect-uri": wanted.redirect_uris,
+        "--post-logout-redirect-uri": wanted.post_logout_redirect_uris,
+        "--initiate-login-uri": filter(None, (wanted.initiate_login_uri,)),
+        "--home-uri": filter(None, (wanted.home_uri,)),
+        "--profile-uri": wanted.profile_uris.values(),
+    }
+    for option, uris in named.items():
+        for uri in uris:
+            if problem := _uri_fault(settings, uri):
+                yield f"{option} {uri!r}: {problem}"
 
 
 def _uri_fault(settings: Settings, uri: str) -> str:
     """Say why an address cannot be registered; an empty string when it can."""
-    if len(uri) > _LONGEST_URI or not uri.isascii() or any(c.isspace() or c in '"<>\\^`{|}' for c in uri):
-        return "not an address (ASCII, no blank, 500 characters at most)"
-    parts = urlsplit(uri)
-    if parts.scheme not in {"https", "http"} or not parts.hostname or "@" in parts.netloc:
+    if len(uri) > _LONGEST_URI or not (uri.isascii() and uri.isprintable()) or set(uri) & set(' "<>\\^`{|}'):
+        return f"not an address (ASCII, no blank, {_LONGEST_URI} characters at most)"
+    try:
+        parts = urlsplit(uri)
+        port_is_right = parts.port is None or parts.port > 0
+    except ValueError:  # a bracket without its other half, a port that is no number
+        return "not an address"
+    if parts.scheme not in {"https", "http"} or not parts.hostname or "@" in parts.netloc or not port_is_right:
         return "must be https://host/…"
     if "#" in uri:
         return "must not have a fragment"

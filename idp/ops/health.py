@@ -1,4 +1,6 @@
-"""`/healthz` (the process answers) and `/readyz` (database, migrations and a signing key are there)."""
+"""`/healthz` (the process answers, touches nothing) and `/readyz` (database, migrations and a signing key are there)."""
+
+from functools import cache
 
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -8,7 +10,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from idp.clock import now
 from idp.db import db
+from idp.oidc.keys import NoSigningKey
 from idp.oidc.models import SigningKey
+from idp.oidc.server import of_app
 from idp.paths import MIGRATIONS
 
 blueprint = Blueprint("ops", __name__)
@@ -28,14 +32,32 @@ def ready() -> Response:
 
 
 def _missing() -> str:
-    head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    """Look; outside a transaction, since on SQLite one that reads would wait for whoever writes."""
     try:
-        with db.engine.connect() as connection:
-            if MigrationContext.configure(connection).get_current_revision() != head:
+        with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            if MigrationContext.configure(connection).get_current_heads() != _needed():
                 return "migrations"
             signs = (SigningKey.retired_at.is_(None)) & (SigningKey.active_from <= now())
-            if connection.execute(select(SigningKey.kid).where(signs).limit(1)).first() is None:
-                return "signing key"
+            algorithm = connection.scalar(select(SigningKey.alg).where(signs).limit(1))
+        return "" if algorithm and _opens(algorithm) else "signing key"
     except SQLAlchemyError:
         return "database"
-    return ""
+
+
+@cache
+def _needed() -> tuple[str, ...]:
+    return tuple(ScriptDirectory(str(MIGRATIONS)).get_heads())
+
+
+def _opens(algorithm: str) -> bool:
+    """Say whether this process can sign: a key that another secret sealed is as good as none."""
+    ring = of_app().ring
+    try:
+        ring.signer(algorithm)
+    except NoSigningKey:
+        ring.forget()  # a key that was made a moment ago must not wait for the next look at the table
+        try:
+            ring.signer(algorithm)
+        except NoSigningKey:
+            return False
+    return True

@@ -35,13 +35,12 @@ class Mailbox:
     tls: list[bool] = field(default_factory=list)
     on_mail: Callable[[], None] = lambda: None
 
-    @property
     def mails(self) -> list[EmailMessage]:
-        """The mails, parsed."""
+        """Return the mails, parsed. Not a property: aiosmtpd reads every attribute of its handler at each connection."""
         return [parsed(envelope) for envelope in self.envelopes]
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
         if self.at_rcpt.startswith("250"):
             envelope.rcpt_tos.append(address)
@@ -49,17 +48,19 @@ class Mailbox:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - same
         self.envelopes.append(envelope)
-        self.greeted_as.append(session.host_name)
-        self.tls.append(session.ssl is not None or server.transport.get_extra_info("ssl_object") is not None)
+        transport = server.transport
+        assert transport is not None
+        self.greeted_as.append(session.host_name or "")
+        self.tls.append(transport.get_extra_info("ssl_object") is not None)
         self.on_mail()
         if self.delay:
             await asyncio.sleep(self.delay)
         if self.at_data == "drop":
-            server.transport.abort()
+            transport.close()
         return self.at_data
 
     def authenticate(
-        self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: LoginPassword
+        self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: LoginPassword
     ) -> AuthResult:
         """Let one user in."""
         self.logins.append((data.login, data.password))

@@ -38,7 +38,7 @@ def test_s03_a_queued_mail_arrives_once_and_whole(mail_app: Flask, use_server: U
         assert worker.run_once() == 1
         assert worker.run_once() == 0
     assert [each.rcpt_tos for each in mailbox.envelopes] == [[NOEMIE]]
-    (mail,) = mailbox.mails
+    (mail,) = mailbox.mails()
     assert mail["Message-ID"] == f"<{only_message().id}@academie.test>"
     body = mail.get_body(("plain",))
     assert body is not None
@@ -87,7 +87,7 @@ def test_s04_a_connection_lost_after_the_mail_makes_one_duplicate_with_the_same_
         for _ in range(5):
             worker.run_once()
             clock.shift(timedelta(hours=2))
-    first, second = mailbox.mails
+    first, second = mailbox.mails()
     assert first["Message-ID"] == second["Message-ID"]
     message = only_message()
     assert (message.outcome, message.attempts) == ("dead", 2)
@@ -127,8 +127,8 @@ def test_s06_a_handler_that_leaves_a_transaction_open_sends_nothing(mail_app: Fl
     with smtp_server(mailbox) as port:
         settings = use_server(f"smtp://127.0.0.1:{port}")
         message = OutboxMessage(id=enqueue("mail", {}).id, payload={"token": "x"})
+        db.session.flush()
         with pytest.raises(RuntimeError, match="commit before a delivery"):
-            db.session.flush()
             mailing(settings)(message)
         db.session.commit()
         mailing(settings)(message)

@@ -42,7 +42,7 @@ def test_envelope_and_greeting(mail_settings: SettingsFor) -> None:
 def test_the_usual_ports(mail_settings: SettingsFor) -> None:
     ports = [Transport(mail_settings(f"{scheme}://smtp.test"))._port for scheme in ("smtp", "smtps", "smtp+starttls")]
     assert ports == [25, 465, 587]
-    with pytest.raises(ValueError, match="[Pp]ort"):
+    with pytest.raises(ValueError, match=r"[Pp]ort"):
         Transport(mail_settings("smtp://smtp.test:70000"))
 
 

@@ -1,4 +1,4 @@
-"""`python -m tests.outbox.hands DATABASE SMTP [--once]`: the worker's own command, in a process that a test may kill."""
+"""`python -m tests.outbox.hands DATABASE SMTP [--once]`: the worker's own command, in a process that tests may kill."""
 
 import sys
 

@@ -79,7 +79,7 @@ def test_s05_four_workers_send_three_hundred_mails_once_each(queue_app: Flask, s
         for process in workers:
             process.send_signal(signal.SIGTERM)
         assert [process.wait(10) for process in workers] == [0, 0, 0, 0]
-    sent = Counter(str(mail["Message-ID"]) for mail in mailbox.mails)
+    sent = Counter(str(mail["Message-ID"]) for mail in mailbox.mails())
     assert len(sent) == 300
     assert set(sent.values()) == {1}
 
@@ -106,7 +106,7 @@ def test_z11_s06_the_mail_of_a_killed_worker_leaves_again_after_the_lease_with_t
         with time_machine.travel(now() + claims.LEASE + timedelta(seconds=1)):
             assert worker.run_once() == 1
             assert worker.run_once() == 0
-    first, second = mailbox.mails
+    first, second = mailbox.mails()
     assert first["Message-ID"] == second["Message-ID"]
     assert first.get_body(("plain",)).get_content() == second.get_body(("plain",)).get_content()  # type: ignore[union-attr]
     assert outcomes() == {"sent": 1}

@@ -1,0 +1,104 @@
+"""What a parent does with a letter, and what the database holds afterwards."""
+
+import uuid
+from dataclasses import dataclass
+
+from flask.testing import FlaskClient
+from sqlalchemy import func, select
+from werkzeug.test import TestResponse
+
+from idp.accounts import tokens
+from idp.accounts.models import Account, OneTimeLink
+from idp.audit.models import AuditEntry
+from idp.config import Settings
+from idp.db import db
+from idp.outbox.models import OutboxMessage
+from idp.sessions.models import Session
+from tests.builders import PROVISIONAL
+from tests.pages import form_token, heading, sign_in, submit
+
+CHOSEN = "orage brique hamster violon"
+ADDRESS = "noemie@exemple.fr"
+ACTIVATION = "Activez votre compte"
+SENT = "Consultez votre messagerie"
+LOST = "Reprenons depuis l’ENT"
+
+
+def without_token(page: TestResponse) -> str:
+    """Return a page's text but for its form token, which is drawn anew for each."""
+    return page.get_data(as_text=True).replace(form_token(page), "")
+
+
+def open_activation(browser: FlaskClient, account: Account, url: str = "/connexion") -> TestResponse:
+    """Type the letter's secret; return the activation's page."""
+    page = sign_in(browser, url, account.username, PROVISIONAL)
+    assert heading(page) == ACTIVATION, heading(page)
+    return page
+
+
+def fill_in(browser: FlaskClient, page: TestResponse, password: str = CHOSEN, mail: str = ADDRESS) -> TestResponse:
+    """Send the activation's form with one password and an address."""
+    return submit(browser, page, nouveau=password, confirmation=password, mail=mail)
+
+
+def activate(browser: FlaskClient, account: Account, url: str = "/connexion", mail: str = ADDRESS) -> TestResponse:
+    """Activate the account; return the page that tells to look for the mail."""
+    page = fill_in(browser, open_activation(browser, account, url), mail=mail)
+    assert heading(page) == SENT, heading(page)
+    return page
+
+
+def newest_link(settings: Settings, account_id: uuid.UUID) -> str:
+    """Return the address of the link that was issued last, as its mail has it."""
+    db.session.rollback()
+    link = db.session.scalars(
+        select(OneTimeLink).where(OneTimeLink.account_id == account_id).order_by(OneTimeLink.created_at.desc())
+    ).first()
+    assert link is not None
+    return f"/adresse/lien/{tokens.token(settings, link)}"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is stored about an account."""
+
+    active: bool
+    letter: bool
+    password: str | None
+    pending: str | None
+    email: str | None
+    links: int
+    mails: int
+    sessions: int
+    completions: int
+
+
+def kept(account_id: uuid.UUID) -> Kept:
+    """Read what is stored about an account."""
+    db.session.rollback()
+    account = db.session.get_one(Account, account_id, populate_existing=True)
+    links = [str(key) for key in db.session.scalars(select(OneTimeLink.id).where(OneTimeLink.account_id == account_id))]
+    payloads = db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.finished_at.is_(None))).all()
+    found = Kept(
+        active=account.activated_at is not None,
+        letter=account.provisional_hash is not None,
+        password=account.password_hash,
+        pending=account.pending_email,
+        email=account.email,
+        links=len(links),
+        mails=sum(payload["link"] in links for payload in payloads),
+        sessions=_count(Session, account_id),
+        completions=db.session.scalar(
+            select(func.count())
+            .select_from(AuditEntry)
+            .where(AuditEntry.account_id == account_id, AuditEntry.kind == "activation.completed")
+        )
+        or 0,
+    )
+    db.session.rollback()
+    return found
+
+
+def _count(model: type[Session], account_id: uuid.UUID) -> int:
+    statement = select(func.count()).select_from(model).where(model.account_id == account_id)
+    return db.session.scalar(statement) or 0

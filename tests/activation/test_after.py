@@ -1,0 +1,189 @@
+"""V-10 to V-16: what an activation changes, and what is true between the password and the confirmed address."""
+
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from idp.accounts.models import Account, Guardianship, School, SchoolNotice
+from idp.db import db
+from tests.activation.steps import (
+    ACTIVATION,
+    ADDRESS,
+    CHOSEN,
+    LOST,
+    SENT,
+    activate,
+    fill_in,
+    kept,
+    newest_link,
+    open_activation,
+)
+from tests.builders import LYCEE, PROVISIONAL, Build
+from tests.pages import follow, form_token, heading, sign_in, submit
+from tests.relying_party import Attempt, RelyingParty
+
+CONFIRMED = "Confirmation de votre adresse mail"
+
+
+def _confirm(browser: FlaskClient, build: Build, account: Account) -> str:
+    page = submit(browser, browser.get(newest_link(build.settings, account.id)))
+    assert heading(page) == CONFIRMED
+    return page.get_data(as_text=True)
+
+
+def test_v10_before_the_address_is_confirmed_no_client_gets_a_code(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    account = build.never_activated()
+    activate(browser, account)
+    assert heading(sign_in(browser, ent.url(Attempt()), account.username, CHOSEN)) == SENT
+    assert heading(follow(browser, browser.get(ent.url(Attempt())))) == SENT
+    assert heading(follow(browser, browser.get("/mon-compte"))) == SENT
+    assert ent.answer(browser.get(ent.url(Attempt(), prompt="none")))["error"] == "interaction_required"
+    _confirm(browser, build, account)
+    attempt = Attempt()
+    code = ent.answer(browser.get(ent.url(attempt)))["code"]
+    tokens = ent.tokens(browser, code, attempt)
+    info = ent.userinfo(browser, tokens["access_token"]).get_json()
+    assert (info["email"], info["email_verified"]) == (ADDRESS, True)
+
+
+def test_v10_a_service_that_does_not_ask_for_an_address_lets_the_parent_in_without(
+    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    relaxed = build.settings.model_copy(update={"mail_required": False})
+    app.extensions["idp.settings"] = relaxed
+    app.extensions["idp.server"].settings = relaxed
+    account = build.never_activated()
+    page = fill_in(browser, open_activation(browser, account), mail="")
+    assert heading(page) == CONFIRMED
+    attempt = Attempt()
+    answer = ent.answer(sign_in(browser, ent.url(attempt), account.username, CHOSEN))
+    info = ent.userinfo(browser, ent.tokens(browser, answer["code"], attempt)["access_token"]).get_json()
+    assert "email" not in info
+    assert "email_verified" not in info
+
+
+def test_v11_the_link_alone_signs_nobody_in_and_tells_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    activate(browser, account)
+    stranger = app.test_client()
+    link = newest_link(build.settings, account.id)
+    question = stranger.get(link)
+    assert heading(question) == "Confirmez votre adresse mail"
+    done = submit(stranger, question, nouveau="marteau nuage girafe wagon", mail="autre@exemple.fr")
+    assert heading(done) == CONFIRMED
+    for page in (question, done, stranger.get(link)):
+        text = page.get_data(as_text=True)
+        secrets = (account.username, ADDRESS, "Noémie", "LEROY", "Malo", "Tilleuls", 'type="password"')
+        assert not any(word in text for word in secrets)
+    assert stranger.get_cookie("__Host-ss", domain="connexion.exemple.test") is None
+    assert heading(follow(stranger, stranger.get("/mon-compte"))) == "Connexion"
+    after = kept(account.id)
+    assert (after.email, after.pending, after.sessions) == (ADDRESS, None, 0)
+
+
+def test_v12_one_parents_letter_leaves_the_other_parent_untouched(browser: FlaskClient, build: Build) -> None:
+    malo = build.child()
+    mother, father = (build.never_activated(children=[malo]) for _ in range(2))
+    before = kept(father.id)
+    activate(browser, mother)
+    assert kept(father.id) == before
+
+
+def test_v13_the_wrong_holder_of_a_letter_stops_it_and_the_schools_know(browser: FlaskClient, build: Build) -> None:
+    malo, lila = build.child(), build.child("Lila", uai=LYCEE)
+    account = build.never_activated(children=[malo, lila])
+    page = open_activation(browser, account)
+    place = page.request.full_path.replace("/activation?", "/activation/non-representant?")
+    question = browser.get(place)
+    assert heading(question) == "Ce n’est pas votre enfant ?"
+    assert kept(account.id).letter, "looking burns nothing"
+    for _ in range(2):  # a double click sees the same page
+        done = submit(browser, question)
+        assert heading(done) == "Merci, c’est signalé"
+        text = done.get_data(as_text=True)
+        assert "Collège des Tilleuls" in text
+        assert "Lycée Louise-Weber" in text
+    assert heading(fill_in(browser, page)) == LOST
+    assert "La connexion n’a pas abouti" in sign_in(browser, "/connexion", account.username, PROVISIONAL).text
+    after = kept(account.id)
+    assert not after.active
+    assert not after.letter
+    notices = db.session.scalars(select(School.name).join(SchoolNotice).where(SchoolNotice.account_id == account.id))
+    assert sorted(notices) == ["Collège des Tilleuls", "Lycée Louise-Weber"]
+    disputed = db.session.scalars(select(Guardianship.disputed_at).where(Guardianship.account_id == account.id)).all()
+    assert len(disputed) == 2
+    assert None not in disputed
+
+
+def test_v13_an_active_account_cannot_be_stopped_that_way(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    page = open_activation(browser, account)
+    question = browser.get(page.request.full_path.replace("/activation?", "/activation/non-representant?"))
+    fill_in(browser, page)
+    before = kept(account.id)
+    assert submit(browser, question).status_code == 400
+    assert kept(account.id) == before
+
+
+def test_v14_the_confirmed_page_leads_to_the_ents_home_and_to_no_old_redirect(
+    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    account = build.never_activated()
+    activate(browser, account, ent.url(Attempt()))
+    text = _confirm(app.test_client(), build, account)
+    assert "Votre compte a été validé. Vous pouvez maintenant accéder à vos services en ligne." in text
+    assert '<a class="btn" href="https://ent.test/">Accéder à l’ENT</a>' in text
+    assert "ent.test/cb" not in text
+    assert "demande=" not in text
+
+
+def test_v14_without_a_request_the_confirmed_page_leads_to_the_ent_of_a_childs_school(
+    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    account = build.never_activated()
+    activate(browser, account)
+    assert '<a class="btn" href="https://ent.test/">Accéder à l’ENT</a>' in _confirm(app.test_client(), build, account)
+
+
+def test_v15_every_step_sent_twice_shows_the_first_result_and_makes_one_mail(
+    browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated()
+    first = browser.get("/connexion")
+    page = submit(browser, first, identifiant=account.username, mot_de_passe=PROVISIONAL)
+    assert heading(page) == ACTIVATION
+    assert heading(browser.get(page.request.full_path)) == ACTIVATION
+    sent = [fill_in(browser, page) for _ in range(2)]
+    assert [heading(one) for one in sent] == [SENT, SENT]
+    assert heading(follow(browser, browser.get(page.request.full_path))) == SENT, "the back button"
+    assert heading(browser.get(sent[0].request.full_path)) == SENT
+    after = kept(account.id)
+    assert (after.links, after.mails, after.completions) == (1, 1, 1)
+    link = browser.get(newest_link(build.settings, account.id))
+    done = [submit(browser, link) for _ in range(2)]
+    assert [heading(one) for one in done] == [CONFIRMED, CONFIRMED]
+    assert heading(follow(browser, browser.get(sent[0].request.full_path))) == CONFIRMED
+
+
+def test_v15_the_sign_in_form_sent_again_after_the_activation_is_dead(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    first = browser.get("/connexion")
+    token = form_token(first)
+    submit(browser, first, identifiant=account.username, mot_de_passe=PROVISIONAL)
+    again = browser.post(
+        "/connexion", data={"csrf_token": token, "identifiant": account.username, "mot-de-passe": PROVISIONAL}
+    )
+    assert again.status_code == 400
+    assert heading(again) == "Cette page est restée ouverte trop longtemps"
+
+
+def test_v16_with_the_mail_server_down_the_activation_is_kept_and_its_mail_waits(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated()
+    activate(browser, account)  # nobody listens at the address of the settings' SMTP server
+    after = kept(account.id)
+    assert after.active
+    assert (after.pending, after.mails) == (ADDRESS, 1)

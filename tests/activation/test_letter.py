@@ -1,0 +1,173 @@
+"""V rows about the letter: what its secret opens, and what opens nothing."""
+
+from datetime import timedelta
+
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.accounts.passwords import fold_provisional
+from idp.clock import now
+from idp.db import db
+from tests.activation.steps import (
+    ACTIVATION,
+    ADDRESS,
+    CHOSEN,
+    LOST,
+    activate,
+    fill_in,
+    kept,
+    open_activation,
+    without_token,
+)
+from tests.builders import PROVISIONAL, Build
+from tests.pages import follow, form_token, heading, sign_in, submit
+from tests.relying_party import Attempt, RelyingParty
+
+_FAILED = "La connexion n’a pas abouti"
+
+
+def test_v01_the_letter_opens_an_activation_and_nothing_else(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    account = build.never_activated()
+    page = open_activation(browser, account, ent.url(Attempt()))
+    assert browser.get_cookie("__Host-ss", domain="connexion.exemple.test") is None
+    assert kept(account.id).sessions == 0
+    assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion"
+    resumed = browser.get("/authorize/resume", query_string=page.request.args)
+    assert "code=" not in resumed.headers["Location"]
+    answer = ent.answer(browser.get(ent.url(Attempt(), prompt="none")))
+    assert answer["error"] == "login_required"
+
+
+def test_v02_an_activation_cannot_be_entered_at_its_second_step(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    token = form_token(browser.get("/connexion"))
+    form = {"csrf_token": token, "nouveau": CHOSEN, "confirmation": CHOSEN, "mail": ADDRESS}
+    for place in ("/activation", "/activation?demande=", "/activation?demande=e30.forged", "/activation/non-representant"):
+        for answer in (browser.get(place), browser.post(place, data={**form, "account_id": str(account.id)})):
+            assert answer.status_code == 400
+            assert heading(answer) == LOST
+    for place in ("/adresse/confirmation", "/adresse/modifier"):
+        assert browser.post(place, data=form).status_code == 400
+    assert not kept(account.id).active
+
+
+def test_v02_an_empty_form_and_a_foreign_account_change_nothing(browser: FlaskClient, build: Build) -> None:
+    account, other = build.never_activated(), build.never_activated()
+    page = open_activation(browser, account)
+    again = submit(browser, page)
+    assert heading(again) == ACTIVATION
+    assert "Deux points à reprendre" in again.get_data(as_text=True)
+    done = submit(
+        browser, page, nouveau=CHOSEN, confirmation=CHOSEN, mail=ADDRESS, account_id=str(other.id), username=other.username
+    )
+    assert done.status_code == 200
+    assert kept(account.id).active
+    assert not kept(other.id).active
+
+
+def test_v02_the_first_step_alone_cannot_be_used_again_after_the_activation(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    page = open_activation(browser, account)
+    former = kept(account.id).password
+    fill_in(browser, page)
+    first = kept(account.id)
+    assert first.password != former
+    fill_in(browser, page, password="marteau nuage girafe wagon", mail="autre@exemple.fr")
+    assert kept(account.id) == first
+
+
+def test_v03_the_address_of_an_activation_opens_nothing_in_another_browser(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated()
+    page = open_activation(browser, account)
+    stranger = app.test_client()
+    token = form_token(stranger.get("/connexion"))
+    place = page.request.full_path
+    assert heading(stranger.get(place)) == LOST
+    answer = stranger.post(place, data={"csrf_token": token, "nouveau": CHOSEN, "confirmation": CHOSEN, "mail": ADDRESS})
+    assert answer.status_code == 400
+    assert "Noémie" not in answer.get_data(as_text=True)
+    assert not kept(account.id).active
+
+
+def test_v03_an_activation_ends_half_an_hour_after_the_letter_was_typed(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    start = now()
+    with time_machine.travel(start, tick=False) as clock:
+        page = open_activation(browser, account)
+        clock.shift(timedelta(minutes=20))
+        page = browser.get(page.request.full_path)
+        assert heading(page) == ACTIVATION
+        clock.shift(timedelta(minutes=10))
+        page = browser.get(page.request.full_path)
+        assert heading(page) == ACTIVATION
+        clock.shift(timedelta(seconds=1))
+        late = fill_in(browser, page)
+        assert heading(late) == LOST
+    assert not kept(account.id).active
+
+
+def test_v04_a_letter_that_expired_a_second_ago_is_refused_with_the_words_of_every_refusal(
+    browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated(provisional_expires_at=now() + timedelta(days=60))
+    with time_machine.travel(account.provisional_expires_at - timedelta(seconds=1), tick=False) as clock:
+        open_activation(browser, account)
+        clock.shift(timedelta(seconds=1))
+        expired = sign_in(browser, "/connexion", account.username, PROVISIONAL)
+        wrong = sign_in(browser, "/connexion", account.username, "7K4M-QX2P-0000")
+    text = expired.get_data(as_text=True)
+    assert _FAILED in text
+    assert "seul le dernier reçu est valable, pendant 60 jours" in text
+    assert without_token(expired) == without_token(wrong)
+
+
+def test_v04_a_letter_that_expires_while_its_page_is_open_still_activates(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated(provisional_expires_at=now() + timedelta(days=60))
+    with time_machine.travel(account.provisional_expires_at - timedelta(seconds=1), tick=False) as clock:
+        page = open_activation(browser, account)
+        clock.shift(timedelta(minutes=5))
+        fill_in(browser, page)
+    assert kept(account.id).active
+
+
+def test_v05_a_letter_that_was_printed_again_replaces_the_old_one(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    page = open_activation(browser, account)
+    account.provisional_hash = build.hash(fold_provisional("ZZZZ-YYYY-2222"))
+    account.generation += 1
+    db.session.commit()
+    assert heading(fill_in(browser, page)) == LOST
+    assert _FAILED in sign_in(browser, "/connexion", account.username, PROVISIONAL).get_data(as_text=True)
+    assert heading(sign_in(browser, "/connexion", account.username, "zzzz yyyy 2222")) == ACTIVATION
+
+
+def test_v07_the_letters_secret_is_dead_once_the_account_is_active(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated()
+    activate(browser, account)
+    stranger = app.test_client()
+    for _ in range(5):
+        page = sign_in(stranger, "/connexion", account.username, PROVISIONAL)
+        assert _FAILED in page.get_data(as_text=True)
+    assert sign_in(stranger, "/connexion", account.username, PROVISIONAL).status_code == 429
+
+
+def test_v09_nothing_about_the_family_is_shown_before_the_right_secret(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    pages = [
+        browser.get("/connexion"),
+        sign_in(browser, "/connexion", account.username, "7K4M-QX2P-0000"),
+        browser.get("/activation"),
+        browser.get("/activation/non-representant"),
+    ]
+    for page in pages:
+        text = page.get_data(as_text=True)
+        assert not any(word in text for word in ("Noémie", "VANDEPUTTE", "Malo", "Tilleuls", "6e 1"))
+    text = open_activation(browser, account).get_data(as_text=True)
+    assert all(word in text for word in ("Mme Noémie LEROY-VANDEPUTTE", "Malo, 6e 1, Collège des Tilleuls"))

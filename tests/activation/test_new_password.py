@@ -1,0 +1,127 @@
+"""V-06 and I-15: which password and address an activation takes, and that a refused form loses nothing."""
+
+import re
+import time
+import unicodedata
+from html import unescape
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from tests.activation.steps import ACTIVATION, ADDRESS, CHOSEN, SENT, fill_in, kept, open_activation
+from tests.builders import PROVISIONAL, Build
+from tests.pages import heading, sign_in, submit
+
+
+def _errors(page: TestResponse) -> list[str]:
+    found = re.findall(r'<p class="err"[^>]*>.*?<span>(.*?)</span></p>', page.get_data(as_text=True), re.DOTALL)
+    return [unescape(text) for text in found]
+
+
+@pytest.mark.parametrize(
+    ("password", "reason"),
+    [
+        (PROVISIONAL, "C’est le mot de passe provisoire du courrier."),
+        (PROVISIONAL.lower().replace("-", " "), "C’est le mot de passe provisoire du courrier."),
+        ("girafe {username} wagon", "Ce mot de passe contient votre identifiant."),
+        ("girafe wagon vandepútte", "Ce mot de passe contient votre nom ou votre prénom."),
+        ("girafe wagon MALO brique", "Ce mot de passe contient le prénom de votre enfant."),
+        ("girafe wagon tilleuls", "Ce mot de passe contient le nom de l’établissement."),
+        ("girafe", "Il faut 12 caractères au moins."),
+        ("motdepasse123", "Ce mot de passe est l’un des plus utilisés."),
+        ("g" * 129, "Ce mot de passe dépasse 128 caractères."),
+    ],
+)
+def test_v06_a_password_that_others_could_guess_is_refused_with_its_reason(
+    browser: FlaskClient, build: Build, password: str, reason: str
+) -> None:
+    account = build.never_activated()
+    page = fill_in(browser, open_activation(browser, account), password.format(username=account.username))
+    assert heading(page) == ACTIVATION
+    [error] = _errors(page)
+    assert error.startswith(reason), error
+    text = page.get_data(as_text=True)
+    assert text.count(reason.replace("’", "’")) == 2, "in the summary and beside the field"
+    assert "<title>Erreur" in text
+    assert not kept(account.id).active
+
+
+def test_v06_a_refused_form_keeps_the_address_and_never_writes_a_password_back(
+    browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated()
+    page = open_activation(browser, account)
+    page = submit(browser, page, nouveau=CHOSEN, confirmation="autre chose", mail=ADDRESS)
+    assert _errors(page) == ["Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, avec « Afficher »."]
+    text = page.get_data(as_text=True)
+    assert f'value="{ADDRESS}"' in text
+    assert CHOSEN not in text
+    assert heading(fill_in(browser, page)) == SENT
+
+
+@pytest.mark.parametrize(
+    ("mail", "reason"),
+    [
+        ("", "Il manque une partie de l’adresse."),
+        ("noemie", "Il manque une partie de l’adresse."),
+        ("noemie@exemple", "Il manque une partie de l’adresse."),
+        ("noémie@exemple.fr", "Une adresse mail n’a pas d’accent avant le signe @."),
+        ("a@exemple.fr, b@exemple.fr", "Cette adresse n’est pas écrite comme une adresse mail."),
+        ("a@exemple.fr\r\nBcc: b@exemple.fr", "Cette adresse n’est pas écrite comme une adresse mail."),
+        ("n" * 300 + "@exemple.fr", "Cette adresse est trop longue"),
+    ],
+)
+def test_v06_an_address_that_is_none_is_refused_with_its_reason(
+    browser: FlaskClient, build: Build, mail: str, reason: str
+) -> None:
+    account = build.never_activated()
+    page = fill_in(browser, open_activation(browser, account), mail=mail)
+    [error] = _errors(page)
+    assert error.startswith(reason), error
+    assert not kept(account.id).active
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "orage brique hamster violon" + " 🦒" * 50,
+        "🦒🎻🧱⛈️🐹🚲🎈🍋🧲🪁🛶🎺",
+        "  orage   brique hamster ",
+        "o" + "r" + "x" * 0 + "age-brique-hamster-violon".ljust(127, "~")[:126],
+        "nul\x00au milieu, girafe",
+    ],
+    ids=["127 with emoji", "emoji", "spaces", "128", "NUL"],
+)
+def test_i15_any_long_text_is_a_password_and_is_kept_as_it_was_typed(
+    browser: FlaskClient, build: Build, password: str
+) -> None:
+    account = build.never_activated()
+    assert heading(fill_in(browser, open_activation(browser, account), password)) == SENT
+    for wrong in (password[:-1], password.strip(" ") if password.startswith(" ") else password + " "):
+        page = sign_in(browser, "/connexion", account.username, wrong)
+        assert "La connexion n’a pas abouti" in page.get_data(as_text=True)
+    assert heading(sign_in(browser, "/connexion", account.username, password)) == SENT
+
+
+def test_i15_an_accent_is_one_password_however_the_keyboard_writes_it(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    chosen = "né à Orléans, élevé au bord"
+    composed, apart = (unicodedata.normalize(form, chosen) for form in ("NFC", "NFD"))
+    assert composed != apart
+    page = submit(
+        browser, open_activation(browser, account), nouveau=composed, confirmation=apart, mail=ADDRESS
+    )
+    assert heading(page) == SENT
+    assert heading(sign_in(browser, "/connexion", account.username, apart)) == SENT
+
+
+def test_i15_four_hundred_thousand_accents_are_refused_at_once(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    page = open_activation(browser, account)
+    for marks in ("a" + "\u0301\u0323" * 200_000, "a" + "\u0301\u0323" * 2_500):
+        start = time.perf_counter()
+        answer = submit(browser, page, nouveau=marks, confirmation=marks, mail=ADDRESS)
+        assert time.perf_counter() - start < 0.5
+        assert answer.status_code == 413 or "Ce mot de passe dépasse 128 caractères." in answer.get_data(as_text=True)
+    assert not kept(account.id).active

@@ -1,0 +1,52 @@
+"""Steps that many protocol tests take, and the marks that they share."""
+
+from html import unescape
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from tests.relying_party import Attempt, RelyingParty
+
+HOST = "connexion.exemple.test"
+OFFLINE = "openid profile email ent charter offline_access"
+
+# Rows that are decided before any statement is run: one database is enough, and half a minute is saved.
+one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def code_for(browser: FlaskClient, ent: RelyingParty, attempt: Attempt, **changes: str | None) -> str:
+    """Return the code that a signed-in browser brings."""
+    return ent.answer(browser.get(ent.url(attempt, **changes)))["code"]
+
+
+def tokens_for(browser: FlaskClient, ent: RelyingParty, **changes: str | None) -> dict[str, Any]:
+    """Return the tokens of one sign-on of a signed-in browser, the ID token verified."""
+    attempt = Attempt()
+    return ent.tokens(browser, code_for(browser, ent, attempt, **changes), attempt)
+
+
+def refused(response: TestResponse, error: str, status: int = 400) -> None:
+    """Check that a back-channel answer is this error, in the form of RFC 6749 5.2."""
+    assert response.status_code == status, response.get_data(as_text=True)
+    assert response.get_json()["error"] == error, response.get_data(as_text=True)
+    assert response.headers["Cache-Control"] == "no-store"
+
+
+def stays_here(response: TestResponse) -> str:
+    """Check that the answer is an error page of the service that leads nowhere; return it as it is read."""
+    text = unescape(response.get_data(as_text=True))
+    assert response.status_code == 400, text
+    assert "Location" not in response.headers
+    assert "La demande de connexion n’est pas complète" in text
+    return text
+
+
+def step_of(response: TestResponse) -> str:
+    """Return the path of the step that a redirect leads to."""
+    assert response.status_code == 303, response.get_data(as_text=True)
+    location = urlsplit(response.headers["Location"])
+    assert not location.netloc, response.headers["Location"]
+    return location.path

@@ -1,0 +1,312 @@
+"""The authorization endpoint's checks of a request (security rows A-01 to A-14, A-19, A-23 to A-26)."""
+
+import json
+import socket
+from dataclasses import replace
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.accounts.models import Account
+from idp.oidc import registration
+from tests.builders import PASSWORD, Build
+from tests.pages import follow, form_token, sign_in
+from tests.protocol.flow import code_for, one_database, stays_here, step_of
+from tests.relying_party import Attempt, RelyingParty
+
+STRANGE_REDIRECTS = [
+    "https://ent.test/cb/",
+    "https://ent.test/cb?x=1",
+    "https://ent.test/cb#f",
+    "https://ent.test/CB",
+    "https://ent.test/%63b",
+    "https://ent.test/cb/../evil",
+    "https://ENT.test/cb",
+    "https://ent.test:443/cb",
+    "http://ent.test/cb",
+    "https://ent.test@evil.test/cb",
+    "https://a@b@evil.test/cb",
+    "https://ent.test.evil.test/cb",
+    "https://ent.test\\@evil.test",
+    "//evil.test/cb",
+    "javascript:alert(1)",
+    "data:text/html,x",
+    "https://ent.test/cb\r\nSet-Cookie: a=b",
+    "https://ent.test/cb\t",
+    " https://ent.test/cb",
+    "https://ent.test/cb\x00",
+]
+
+
+@one_database
+def test_a01_a_redirect_uri_that_is_not_registered_letter_by_letter_gets_a_page(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    for uri in STRANGE_REDIRECTS:
+        response = browser.get(ent.url(Attempt(), redirect_uri=uri))
+        assert uri not in stays_here(response), uri
+
+
+@one_database
+def test_a02_accents_and_quotes_in_addresses_and_types_are_refused_not_a_fault(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    stays_here(browser.get(ent.url(Attempt(), redirect_uri="https://ent.test/é")))
+    stays_here(browser.get(ent.url(Attempt(), redirect_uri='https://ent.test/"')))
+    answer = ent.answer(browser.get(ent.url(Attempt(), response_type='co"dé')))
+    assert answer["error"] == "unsupported_response_type"
+    raw = ent.url(Attempt()).replace("response_type=code", 'response_type=é"').encode().decode("latin-1")
+    assert ent.answer(browser.get("/authorize", query_string=raw.partition("?")[2]))["error"]
+
+
+@one_database
+def test_a03_a_missing_redirect_uri_gets_a_page_even_when_one_alone_is_registered(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    stays_here(browser.get(ent.url(Attempt(), redirect_uri=None)))
+    stays_here(browser.get(ent.url(Attempt(), redirect_uri="")))
+
+
+def test_a04_unknown_and_disabled_clients_get_the_same_page(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    code_for(browser, ent, Attempt())  # the registration is in the process's memory now
+    registration.disable(ent.client_id)
+    disabled = stays_here(browser.get(ent.url(Attempt())))
+    unknown = stays_here(browser.get(ent.url(Attempt(), client_id="nobody")))
+    assert "invalid client_id" in disabled
+    assert "invalid client_id" in unknown
+    assert len(disabled) == len(unknown)
+    for odd in ("", "é", "a\x00b", "x" * 5000, "' OR 1=1 --"):
+        stays_here(browser.get(ent.url(Attempt(), client_id=odd)))
+
+
+def test_a04_a_client_that_is_disabled_during_the_sign_in_gets_no_answer(
+    browser: FlaskClient, ent: RelyingParty, parent: Account
+) -> None:
+    page = follow(browser, browser.get(ent.url(Attempt())))
+    registration.disable(ent.client_id)
+    data = {"csrf_token": form_token(page), "identifiant": parent.username, "mot-de-passe": PASSWORD}
+    response = follow(browser, browser.post(page.request.full_path, data=data))
+    assert response.status_code == 400
+    assert "Location" not in response.headers
+
+
+@one_database
+def test_a05_other_response_types_are_refused_to_the_client_only_when_it_is_certain(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    for kind in ("token", "id_token", "code token", "code id_token", "none", "foo", "CODE", "code "):
+        answer = ent.answer(browser.get(ent.url(Attempt(), response_type=kind)))
+        assert answer["error"] == "unsupported_response_type", kind
+        assert "code" not in answer
+    assert ent.answer(browser.get(ent.url(Attempt(), response_type=None)))["error"] == "invalid_request"
+    stays_here(browser.get(ent.url(Attempt(), response_type="token", redirect_uri="https://evil.test/")))
+    stays_here(browser.get(ent.url(Attempt(), response_type="token", client_id="nobody")))
+
+
+@one_database
+def test_a06_a_request_without_challenge_is_refused(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    response = browser.get(ent.url(Attempt(), code_challenge=None, code_challenge_method=None))
+    answer = ent.answer(response)
+    assert answer["error"] == "invalid_request"
+    assert "code" not in answer
+
+
+@one_database
+@pytest.mark.parametrize("pkce", [True, False])
+def test_a07_a_challenge_by_another_method_than_s256_is_refused(
+    browser: FlaskClient, build: Build, session: Account, pkce: bool
+) -> None:
+    ent = build.ent(pkce=pkce)
+    for method in (None, "plain", "s256", "S512"):
+        answer = ent.answer(browser.get(ent.url(Attempt(), code_challenge_method=method)))
+        assert answer["error"] == "invalid_request", method
+    for challenge in (None, "short", "a" * 42, "a" * 44, "a" * 42 + "+", "é" * 43):
+        answer = ent.answer(browser.get(ent.url(Attempt(), code_challenge=challenge)))
+        assert answer["error"] == "invalid_request", challenge
+
+
+def test_a08_a_challenge_that_need_not_be_sent_is_enforced_when_it_is(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    ent, attempt = build.ent(pkce=False), Attempt()
+    code = code_for(browser, ent, attempt)
+    for wrong in (None, Attempt().verifier):
+        assert ent.exchange(browser, code, attempt, code_verifier=wrong).get_json()["error"] == "invalid_grant"
+    ent.tokens(browser, code, attempt)
+    bare = code_for(browser, ent, attempt, code_challenge=None, code_challenge_method=None)
+    assert ent.exchange(browser, bare, attempt, code_verifier=None).status_code == 200
+
+
+@one_database
+def test_a09_a_parameter_that_stands_twice_is_refused(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    attempt = Attempt()
+    for name in ("nonce", "code_challenge", "prompt", "max_age", "response_mode", "response_type", "scope", "foo"):
+        twice = f"{ent.url(attempt, prompt='none', max_age='900', response_mode='query', foo='1')}&{name}=x"
+        answer = ent.answer(browser.get(twice))
+        assert answer["error"] == "invalid_request", name
+        assert answer["state"] == attempt.state
+    for name in ("client_id", "redirect_uri", "state"):
+        stays_here(browser.get(f"{ent.url(attempt)}&{name}=x"))
+
+
+def test_a10_the_state_comes_back_byte_for_byte(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
+    filler = "".join(chr(33 + (7 * i) % 94) for i in range(1900))
+    state = f"é ü 日本 😀 &=?#%20+\"'<>\\ {filler}"
+    attempt = Attempt(state=state)
+    page = sign_in(browser, ent.url(attempt), parent.username, PASSWORD)
+    assert len(page.request.full_path) < 8000  # what the server's request line holds
+    assert ent.answer(page)["state"] == state
+    assert ent.answer(browser.get(ent.url(attempt)))["state"] == state
+    refusal = ent.answer(browser.get(ent.url(attempt, scope="profile")))
+    assert (refusal["error"], refusal["state"]) == ("invalid_scope", state)
+
+
+@one_database
+def test_a10_a_state_that_was_not_encoded_comes_back_as_it_was(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    query = ent.url(Attempt(), state=None).partition("?")[2] + "&state=é"
+    response = browser.get("/authorize", query_string=query)
+    assert ent.answer(response)["state"] == "é"
+
+
+@one_database
+def test_a11_a_huge_state_or_nonce_is_refused_and_not_sent_on(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    for name, size, status in (("state", 200_000, 414), ("nonce", 200_000, 414), ("state", 5_000, 400)):
+        response = browser.get(ent.url(Attempt(), **{name: "x" * size}))
+        assert response.status_code == status, (name, size)
+        assert "Location" not in response.headers
+    response = browser.get(ent.url(Attempt(), nonce="x" * 5_000))
+    assert ent.answer(response)["error"] == "invalid_request"
+    assert len(response.headers["Location"]) < 500
+
+
+@one_database
+def test_a12_other_response_modes_are_refused_in_the_query(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    attempt = Attempt(state='"><script>alert(1)</script>')
+    for mode in ("form_post", "fragment", "jwt", "web_message"):
+        response = browser.get(ent.url(attempt, response_mode=mode))
+        assert ent.answer(response) | {"error_description": ""} == {
+            "error": "invalid_request",
+            "error_description": "",
+            "state": attempt.state,
+            "iss": ent.issuer,
+        }
+        assert "<script>" not in response.get_data(as_text=True)
+    assert ent.answer(browser.get(ent.url(attempt, response_mode="query")))["code"]
+
+
+@one_database
+def test_a13_request_objects_are_refused_and_nothing_is_fetched(
+    browser: FlaskClient, ent: RelyingParty, session: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(socket.socket, "connect", lambda _self, address: asked.append(address))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **_kwargs: asked.append(args))
+    for name, error in (
+        ("request", "request_not_supported"),
+        ("request_uri", "request_uri_not_supported"),
+        ("registration", "registration_not_supported"),
+    ):
+        for value in ("https://intranet.test/object", "eyJhbGciOiJub25lIn0.e30."):
+            assert ent.answer(browser.get(ent.url(Attempt(), **{name: value})))["error"] == error
+            stays_here(browser.get(ent.url(Attempt(), **{name: value}, redirect_uri="https://evil.test/")))
+    assert asked == []
+
+
+@one_database
+def test_a14_iss_is_in_every_answer_and_is_the_metadata_s(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    issuer = browser.get("/.well-known/openid-configuration").get_json()["issuer"]
+    for changes in ({}, {"scope": "profile"}, {"max_age": "x"}, {"prompt": "none login"}):
+        location = browser.get(ent.url(Attempt(), **changes)).headers["Location"]
+        assert parse_qs(urlsplit(location).query)["iss"] == [issuer]
+
+
+@one_database
+def test_a19_a_scope_that_is_not_the_client_s_is_refused_not_dropped(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    ent = build.ent(scopes="openid email")
+    heap = " ".join(["openid", *(f"s{i}" for i in range(1000))])
+    for scope in ("profile", "email", "openid profile", "openid offline_access", "openid admin", "", "OPENID", heap):
+        assert ent.answer(browser.get(ent.url(Attempt(), scope=scope)))["error"] == "invalid_scope", scope[:40]
+    attempt = Attempt()
+    tokens = ent.tokens(browser, code_for(browser, ent, attempt, scope="email  openid email"), attempt)
+    assert tokens["scope"].split() == ["email", "openid"]
+
+
+@one_database
+def test_a23_no_page_can_be_framed_read_by_others_or_kept(browser: FlaskClient, ent: RelyingParty) -> None:
+    pages = [
+        follow(browser, browser.get(ent.url(Attempt()))),
+        browser.get(ent.url(Attempt(), client_id="nobody")),
+        browser.get("/authorize/resume?demande=x"),
+        browser.get("/logout"),
+    ]
+    for page in pages:
+        assert page.mimetype == "text/html"
+        assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
+        assert page.headers["Referrer-Policy"] == "no-referrer"
+        assert page.headers["Cache-Control"] == "no-store"
+        assert "Access-Control-Allow-Origin" not in page.headers
+
+
+def test_a24_the_answer_to_a_password_is_a_303(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
+    page = follow(browser, browser.get(ent.url(Attempt())))
+    data = {"csrf_token": form_token(page), "identifiant": parent.username, "mot-de-passe": PASSWORD}
+    response = browser.post(page.request.full_path, data=data)
+    while response.headers["Location"].startswith("/"):
+        assert response.status_code == 303
+        response = browser.get(response.headers["Location"])
+    assert response.status_code == 303
+    assert ent.answer(response)["code"]
+
+
+def test_a25_wishes_that_we_do_not_know_are_no_error(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
+    attempt = Attempt()
+    wishes = {
+        "ui_locales": "de fr-CA xx-%",
+        "claims_locales": "fr",
+        "display": "popup",
+        "acr_values": "urn:none other",
+        "foo": "bar",
+        "login_hint": "<script>alert(1)</script>",
+    }
+    first = browser.get(ent.url(attempt, **wishes))
+    assert step_of(first) == "/profil"  # that hint says no profile
+    page = follow(browser, browser.get(ent.url(replace(attempt), **wishes | {"login_hint": '"><script>'})))
+    assert "<script>alert" not in page.get_data(as_text=True)
+    sign_in(browser, "/connexion", parent.username, PASSWORD)
+    assert ent.answer(browser.get(ent.url(attempt, **wishes)))["code"]
+
+
+@one_database
+def test_a26_the_claims_parameter_changes_no_reserved_claim(
+    app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    attempt = Attempt()
+    hostile = {"id_token": {"iss": {"value": "https://evil.test"}, "aud": {"value": "evil"}, "exp": {"value": 9}}}
+    honest = ent.tokens(browser, code_for(browser, ent, attempt, claims=json.dumps(hostile)), attempt)
+    for asked, error in (
+        ({"id_token": {"sub": {"value": "other"}}}, "login_required"),
+        ({"id_token": {"sub": {"value": honest["claims"]["sub"]}}}, None),
+        ([1], None),
+        ({"id_token": 7, "userinfo": None}, None),
+    ):
+        answer = ent.answer(browser.get(ent.url(attempt, claims=json.dumps(asked))))
+        assert answer.get("error") == error, asked
+    for broken in ("{", "[" * 2900, "1" * 2900):
+        answer = ent.answer(browser.get(ent.url(attempt, claims=broken)))
+        assert answer.get("error") in {"invalid_request", None}

@@ -1,0 +1,175 @@
+"""The authorization endpoint and the session it finds (security rows A-15 to A-22)."""
+
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from idp.accounts.models import Account
+from idp.db import db
+from idp.sessions.models import Session
+from tests.builders import PASSWORD, Build
+from tests.pages import follow, heading, sign_in, submit
+from tests.protocol.flow import HOST, code_for, step_of, tokens_for
+from tests.relying_party import Attempt, RelyingParty
+
+
+def test_a15_prompt_none_answers_a_session_at_once(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    attempt = Attempt()
+    assert ent.tokens(browser, code_for(browser, ent, attempt, prompt="none"), attempt)["id_token"]
+
+
+def test_a15_prompt_none_without_a_session_is_login_required(browser: FlaskClient, ent: RelyingParty) -> None:
+    attempt = Attempt()
+    for hint in ("profil:parent", None):
+        answer = ent.answer(browser.get(ent.url(attempt, prompt="none", login_hint=hint)))
+        assert (answer["error"], answer["state"]) == ("login_required", attempt.state)
+
+
+def test_a15_prompt_none_with_a_step_pending_names_it(browser: FlaskClient, build: Build, session: Account) -> None:
+    ent = build.ent(charter="provider")
+    build.publish(ent, "2026")
+    assert ent.answer(browser.get(ent.url(Attempt(), prompt="none")))["error"] == "consent_required"
+    session.email = None
+    db.session.commit()
+    assert ent.answer(browser.get(ent.url(Attempt(), prompt="none")))["error"] == "interaction_required"
+
+
+def test_a16_max_age_asks_the_password_again_and_renews_auth_time(
+    browser: FlaskClient, ent: RelyingParty, parent: Account
+) -> None:
+    long_ago = datetime.now(UTC) - timedelta(minutes=10)
+    with time_machine.travel(long_ago):
+        sign_in(browser, "/connexion", parent.username, PASSWORD)
+    first = tokens_for(browser, ent, max_age="900")["claims"]
+    assert first["auth_time"] == int(long_ago.timestamp())
+    for age in ("0", "1"):
+        attempt = Attempt()
+        assert ent.answer(browser.get(ent.url(attempt, max_age=age, prompt="none")))["error"] == "login_required"
+        response = sign_in(browser, ent.url(attempt, max_age=age), parent.username, PASSWORD)
+        claims = ent.tokens(browser, ent.answer(response)["code"], attempt)["claims"]
+        assert claims["auth_time"] >= first["auth_time"] + 600
+        with db.session.begin():
+            db.session.scalars(select(Session).where(Session.ended_at.is_(None))).one().auth_time = long_ago
+
+
+@pytest.mark.parametrize("age", ["abc", "-1", "1.5", "٣", "1e3", "9" * 20, "+1", " 1"])
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # no statement is run
+def test_a16_a_max_age_that_is_no_number_of_seconds_is_refused(
+    browser: FlaskClient, ent: RelyingParty, age: str
+) -> None:
+    assert ent.answer(browser.get(ent.url(Attempt(), max_age=age)))["error"] == "invalid_request"
+
+
+def test_a17_prompt_login_lets_another_person_in_and_ends_the_first_session(
+    browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
+) -> None:
+    before, attempt, other = tokens_for(browser, ent), Attempt(), build.active()
+    page = sign_in(browser, ent.url(attempt, prompt="login"), other.username, PASSWORD)
+    after = ent.tokens(browser, ent.answer(page)["code"], attempt)
+    assert after["claims"]["sub"] != before["claims"]["sub"]
+    assert after["claims"]["sid"] != before["claims"]["sid"]
+    alive = db.session.scalars(select(Session.account_id).where(Session.ended_at.is_(None))).all()
+    assert alive == [other.id]
+    assert ent.userinfo(browser, before["access_token"]).status_code == 401
+    assert tokens_for(browser, ent)["claims"]["sub"] == after["claims"]["sub"]
+
+
+@pytest.mark.parametrize("prompt", ["login", "select_account"])
+def test_a17_prompt_asks_once_and_not_for_ever(
+    browser: FlaskClient, ent: RelyingParty, session: Account, prompt: str
+) -> None:
+    assert step_of(browser.get(ent.url(Attempt(), prompt=prompt))) == "/connexion"
+    page = sign_in(browser, ent.url(Attempt(), prompt=prompt), session.username, PASSWORD)
+    assert ent.answer(page)["code"]
+
+
+def test_a18_a_hint_of_another_person_is_login_required(
+    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
+) -> None:
+    own, others, other = tokens_for(browser, ent)["id_token"], app.test_client(), build.active()
+    sign_in(others, "/connexion", other.username, PASSWORD)
+    foreign = tokens_for(others, ent)["id_token"]
+    for prompt in ("none", None):
+        answer = ent.answer(browser.get(ent.url(Attempt(), prompt=prompt, id_token_hint=foreign)))
+        assert answer["error"] == "login_required"
+        assert "code" not in answer
+        assert ent.answer(browser.get(ent.url(Attempt(), prompt=prompt, id_token_hint=own)))["code"]
+
+
+def test_a20_a_post_from_another_site_is_resumed_by_get(
+    app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    attempt = Attempt(state="a b&c=é%")
+    query = ent.url(attempt).partition("?")[2]
+    form = {"data": query, "content_type": "application/x-www-form-urlencoded"}
+    response = app.test_client().post("/authorize", **form)  # SameSite=Lax: no cookie comes with it
+    assert response.status_code == 303
+    assert response.headers["Location"] == f"/authorize?{query}"
+    answer = ent.answer(browser.get(response.headers["Location"]))
+    assert answer["state"] == attempt.state
+    assert answer["code"]
+
+
+def test_a20_a_post_that_is_too_long_for_an_address_leads_to_the_sign_in(
+    app: Flask, ent: RelyingParty, session: Account
+) -> None:
+    query = ent.url(Attempt(), claims=f'{{"x":"{"y" * 2900}"}}', state="é" * 700).partition("?")[2]
+    assert len(query) > 6000
+    browser = app.test_client()
+    form: dict[str, Any] = {"data": query, "content_type": "application/x-www-form-urlencoded"}
+    page = follow(browser, browser.post("/authorize", **form))
+    assert heading(page) == "Connexion"
+    answer = ent.answer(submit(browser, page, identifiant=session.username, mot_de_passe=PASSWORD))
+    assert answer["state"] == "é" * 700
+    assert "code" in answer
+
+
+def test_a21_two_requests_in_two_tabs_end_each_at_its_own_client(
+    browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account
+) -> None:
+    second, one, two = build.ent("Horizon", "horizon.test"), Attempt(), Attempt()
+    first_tab = follow(browser, browser.get(ent.url(one)))
+    second_tab = follow(browser, browser.get(second.url(two)))
+    names = {"identifiant": parent.username, "mot_de_passe": PASSWORD}
+    answer = ent.answer(submit(browser, first_tab, **names))
+    assert answer["state"] == one.state
+    ent.tokens(browser, answer["code"], one)
+    # the form of the second tab is of before the sign-in (row I-12): the page says so, and its link opens a new one
+    late = submit(browser, second_tab, **names)
+    assert late.status_code == 400
+    assert second_tab.request.full_path in unescape(late.get_data(as_text=True))
+    late = submit(browser, browser.get(second_tab.request.full_path), **names)
+    answer = second.answer(late)
+    assert answer["state"] == two.state
+    second.tokens(browser, answer["code"], two)
+
+
+def test_a22_a_continuation_opens_in_the_browser_that_started_it_alone(
+    app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    attacker = app.test_client()
+    page = browser.get(ent.url(Attempt(), prompt="login"))
+    sealed = page.headers["Location"].partition("?")[2]
+    started = attacker.get(ent.url(Attempt())).headers["Location"].partition("?")[2]
+    for path in ("/authorize/resume", "/connexion", "/profil", "/charte", "/authorize/refus"):
+        for stranger, value in ((browser, started), (attacker, sealed), (app.test_client(), sealed)):
+            response = stranger.get(f"{path}?{value}")
+            assert response.status_code == 400, path
+            assert "Location" not in response.headers
+    bent = sealed[:-3] + ("AAA" if not sealed.endswith("AAA") else "BBB")
+    assert browser.get(f"/authorize/resume?{bent}").status_code == 400
+    assert browser.get(f"/connexion?{sealed}").status_code == 200
+    browser.delete_cookie("__Host-tx", domain=HOST)
+    assert browser.get(f"/connexion?{sealed}").status_code == 400
+
+
+def test_a22_a_continuation_expires(browser: FlaskClient, ent: RelyingParty) -> None:
+    sealed = browser.get(ent.url(Attempt())).headers["Location"]
+    with time_machine.travel(datetime.now(UTC) + timedelta(minutes=31)):
+        assert browser.get(sealed).status_code == 400

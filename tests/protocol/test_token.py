@@ -1,0 +1,231 @@
+"""The token endpoint and authorization codes (security rows T-01 to T-08, T-12, T-15, T-17, T-24, T-25)."""
+
+import re
+import string
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select, text
+
+from idp import opaque
+from idp.accounts.models import Account
+from idp.audit.models import AuditEntry
+from idp.db import db
+from idp.oidc import registration
+from idp.oidc.models import AuthorizationCode
+from idp.sessions.models import Session
+from tests.builders import Build
+from tests.protocol.flow import OFFLINE, code_for, one_database, refused, tokens_for
+from tests.relying_party import Attempt, RelyingParty
+
+
+def events(kind: str) -> int:
+    return len(db.session.scalars(select(AuditEntry).where(AuditEntry.kind == kind)).all())
+
+
+def test_t01_a_code_older_than_sixty_seconds_is_refused(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    attempt = Attempt()
+    code = code_for(browser, ent, attempt)
+    with time_machine.travel(datetime.now(UTC) + timedelta(seconds=61)):
+        refused(ent.exchange(browser, code, attempt), "invalid_grant")
+    late = code_for(browser, ent, attempt)
+    with time_machine.travel(datetime.now(UTC) + timedelta(seconds=55)):
+        assert ent.exchange(browser, late, attempt).status_code == 200
+
+
+def test_t02_a_code_that_comes_again_kills_all_that_it_gave(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    ent, attempt = build.ent(scopes=OFFLINE), Attempt()
+    code = code_for(browser, ent, attempt, scope=OFFLINE)
+    tokens = ent.tokens(browser, code, attempt)
+    assert ent.userinfo(browser, tokens["access_token"]).status_code == 200
+    refused(ent.exchange(browser, code, attempt), "invalid_grant")
+    assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
+    refused(ent.refresh(browser, tokens["refresh_token"]), "invalid_grant")
+    assert events("code.reused") == 1
+    refused(ent.exchange(browser, code, attempt, code_verifier=Attempt().verifier), "invalid_grant")
+
+
+def test_t02_a_first_use_that_comes_too_late_is_no_reuse(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    attempt = Attempt()
+    code = code_for(browser, ent, attempt)
+    db.session.scalars(select(Session)).one().ended_at = datetime.now(UTC)
+    db.session.commit()
+    refused(ent.exchange(browser, code, attempt), "invalid_grant")
+    assert events("code.reused") == 0
+    refused(ent.exchange(browser, code, attempt), "invalid_grant")
+
+
+def test_t02_a_refusal_harms_nobody_who_comes_after(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    for _ in range(2):
+        refused(ent.exchange(browser, "unknown", Attempt()), "invalid_grant")
+        tokens_for(browser, ent)
+
+
+def test_t03_another_client_cannot_use_a_code_and_does_not_use_it_up(
+    browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
+) -> None:
+    other, attempt = build.ent("Horizon", "horizon.test"), Attempt()
+    code = code_for(browser, ent, attempt)
+    for uri in (ent.redirect_uri, other.redirect_uri):
+        refused(other.exchange(browser, code, attempt, redirect_uri=uri), "invalid_grant")
+    tokens = ent.tokens(browser, code, attempt)
+    refused(other.exchange(browser, code, attempt, redirect_uri=ent.redirect_uri), "invalid_grant")
+    assert ent.userinfo(browser, tokens["access_token"]).status_code == 200
+    assert events("code.reused") == 0
+
+
+def test_t04_the_redirect_uri_must_be_there_and_the_same(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    ent, attempt = build.ent(redirect_uris=["https://ent.test/cb", "https://ent.test/cb2"]), Attempt()
+    code = code_for(browser, ent, attempt)
+    for uri in (None, "", "https://ent.test/cb2", "https://ent.test/cb/", "é"):
+        refused(ent.exchange(browser, code, attempt, redirect_uri=uri), "invalid_grant")
+    ent.tokens(browser, code, attempt)
+
+
+def test_t05_a_verifier_that_is_missing_wrong_or_malformed_is_refused(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    attempt = Attempt()
+    code = code_for(browser, ent, attempt)
+    for verifier in (None, "", Attempt().verifier, attempt.challenge):
+        refused(ent.exchange(browser, code, attempt, code_verifier=verifier), "invalid_grant")
+    for verifier in ("a" * 42, "a" * 129, "a" * 42 + "+", "é" * 43, "a" * 42 + " "):
+        refused(ent.exchange(browser, code, attempt, code_verifier=verifier), "invalid_request")
+    ent.tokens(browser, code, attempt)
+
+
+def test_t06_a_verifier_for_a_code_without_challenge_is_refused(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    ent, attempt = build.ent(pkce=False), Attempt()
+    code = code_for(browser, ent, attempt, code_challenge=None, code_challenge_method=None)
+    refused(ent.exchange(browser, code, attempt), "invalid_grant")
+    assert ent.exchange(browser, code, attempt, code_verifier=None).status_code == 200
+
+
+def test_t07_no_challenge_and_a_false_secret_is_unauthorized(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    for method in ("client_secret_basic", "client_secret_post"):
+        ent, attempt = build.ent(pkce=False, auth_method=method), Attempt()
+        code = code_for(browser, ent, attempt, code_challenge=None, code_challenge_method=None)
+        body = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": ent.redirect_uri,
+            "client_id": ent.client_id,
+        }
+        for secret in ({}, {"client_secret": "false"}, {"client_secret": ""}):
+            refused(browser.post("/token", data=body | secret), "invalid_client", 401)
+
+
+def test_t07_a_public_client_proves_itself_by_its_verifier_alone(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    ent, attempt = build.ent(auth_method="none"), Attempt()
+    assert ent.secret is None
+    code = code_for(browser, ent, attempt)
+    refused(ent.exchange(browser, code, attempt, code_verifier=None), "invalid_request")
+    refused(ent.exchange(browser, code, attempt, client_secret="x"), "invalid_client", 401)
+    refused(ent.exchange(browser, code, attempt, code_verifier=Attempt().verifier), "invalid_grant")
+    assert ent.tokens(browser, code, attempt)["claims"]["aud"] == ent.client_id
+
+
+def test_t17_the_answer_says_what_is_true_and_no_more(
+    browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
+) -> None:
+    attempt = Attempt()
+    response = ent.exchange(browser, code_for(browser, ent, attempt), attempt)
+    assert response.headers["Cache-Control"] == "no-store"
+    assert response.mimetype == "application/json"
+    body = response.get_json()
+    assert set(body) == {"access_token", "token_type", "expires_in", "scope", "id_token"}
+    assert body["token_type"] == "Bearer"
+    with time_machine.travel(datetime.now(UTC) + timedelta(seconds=body["expires_in"] - 5)):
+        assert ent.userinfo(browser, body["access_token"]).status_code == 200
+    with time_machine.travel(datetime.now(UTC) + timedelta(seconds=body["expires_in"] + 1)):
+        assert ent.userinfo(browser, body["access_token"]).status_code == 401
+    offline = build.ent("Horizon", "horizon.test", scopes=OFFLINE)
+    assert "refresh_token" not in tokens_for(browser, offline)
+    assert "refresh_token" in tokens_for(browser, offline, scope=OFFLINE)
+
+
+@one_database
+def test_t24_values_have_256_bits_in_an_alphabet_that_needs_no_encoding(app: Flask) -> None:
+    alphabet = set(string.ascii_letters + string.digits + "-_")
+    seen = {opaque.new_value() for _ in range(100_000)}
+    assert len(seen) == 100_000
+    assert set().union(*map(set, seen)) == alphabet
+    assert {len(value) for value in seen} == {43}
+
+
+def test_t24_no_value_stands_in_clear_in_the_database(browser: FlaskClient, build: Build, session: Account) -> None:
+    ent, attempt = build.ent(scopes=OFFLINE), Attempt()
+    code = code_for(browser, ent, attempt, scope=OFFLINE)
+    tokens = ent.tokens(browser, code, attempt)
+    cookie = browser.get_cookie("__Host-ss", domain="connexion.exemple.test")
+    assert cookie is not None
+    secrets = [code, tokens["access_token"], tokens["refresh_token"], tokens["id_token"], cookie.value, ent.secret]
+    for value in secrets[:3]:
+        assert re.fullmatch(r"[A-Za-z0-9_-]{43}", str(value))
+    everything = "\n".join(
+        str(row)
+        for table in db.metadata.tables
+        for row in db.session.execute(text(f'SELECT * FROM "{table}"'))  # noqa: S608 - our own table names
+    )
+    assert tokens["claims"]["sid"] in everything  # what is no secret is found, so the search works
+    for value in secrets:
+        assert str(value) not in everything
+
+
+def test_t25_a_value_of_one_kind_is_nothing_elsewhere(browser: FlaskClient, build: Build, session: Account) -> None:
+    ent, attempt = build.ent(scopes=OFFLINE), Attempt()
+    tokens = tokens_for(browser, ent, scope=OFFLINE)
+    cookie = browser.get_cookie("__Host-ss", domain="connexion.exemple.test")
+    assert cookie is not None
+    code = code_for(browser, ent, attempt)
+    for value in (tokens["access_token"], tokens["refresh_token"], tokens["id_token"][:200], cookie.value):
+        refused(ent.exchange(browser, value, attempt), "invalid_grant")
+    for value in (tokens["access_token"], tokens["id_token"][:200], code, cookie.value):
+        refused(ent.refresh(browser, value), "invalid_grant")
+    for value in (tokens["refresh_token"], tokens["id_token"], code, cookie.value):
+        assert ent.userinfo(browser, value).status_code == 401
+    for value in (code, tokens["access_token"], cookie.value):
+        page = browser.get(f"/adresse/lien/{value}")
+        assert "Confirmer</button>" not in page.get_data(as_text=True)
+    ent.tokens(browser, code, attempt)
+
+
+def test_t10_a_client_that_is_disabled_after_the_code_gets_nothing(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    attempt = Attempt()
+    code = code_for(browser, ent, attempt)
+    registration.disable(ent.client_id)
+    refused(ent.exchange(browser, code, attempt), "invalid_client", 401)
+    assert db.session.scalars(select(AuthorizationCode)).one().used_at is None
+
+
+@pytest.mark.parametrize("changed", ["disabled", "generation"])
+def test_t02_a_code_dies_with_its_account_s_credentials(
+    browser: FlaskClient, ent: RelyingParty, session: Account, changed: str
+) -> None:
+    attempt = Attempt()
+    code = code_for(browser, ent, attempt)
+    if changed == "disabled":
+        session.disabled_at = datetime.now(UTC)
+    else:
+        session.generation += 1
+    db.session.commit()
+    refused(ent.exchange(browser, code, attempt), "invalid_grant")
