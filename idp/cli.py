@@ -9,10 +9,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
 from flask import Flask
+from sqlalchemy import make_url
 from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from idp import __version__, schema, serving
@@ -29,9 +31,18 @@ from idp.outbox.commands import outbox, worker
 
 def _settings() -> Settings:
     try:
-        return load()
+        settings = load()
     except ConfigurationError as error:
         raise click.ClickException("\n".join(("the settings cannot be used:", *error.faults))) from None
+    return settings.model_copy(update={"database_url": _from_here(settings.database_url)})
+
+
+def _from_here(database_url: str) -> str:
+    """Return the address with a SQLite path made absolute: Flask's extension would look for it in another folder."""
+    url = make_url(database_url)
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        return database_url
+    return url.set(database=str(Path(url.database).absolute())).render_as_string(hide_password=False)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`idp serve`: gunicorn with threads, the same in development and production (a worker a core, a buffering proxy before)."""
+"""`idp serve`: gunicorn with threads, the same in development and production (a worker a core, a proxy before)."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""`/healthz` (the process answers, touches nothing) and `/readyz` (database, migrations and a signing key are there)."""
+"""`/healthz` (the process answers, touches nothing) and `/readyz` (database, migrations and a signing key are)."""
 
 from functools import cache
 

@@ -1,10 +1,14 @@
 """V-10 to V-16: what an activation changes, and what is true between the password and the confirmed address."""
 
+from datetime import timedelta
+
+import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from idp.accounts.models import Account, Guardianship, School, SchoolNotice
+from idp.clock import now
 from idp.db import db
 from tests.activation.steps import (
     ACTIVATION,
@@ -19,6 +23,7 @@ from tests.activation.steps import (
     open_activation,
 )
 from tests.builders import LYCEE, PROVISIONAL, Build
+from tests.email_confirmation.post import post_office
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
 
@@ -179,11 +184,22 @@ def test_v15_the_sign_in_form_sent_again_after_the_activation_is_dead(browser: F
     assert heading(again) == "Cette page est restée ouverte trop longtemps"
 
 
-def test_v16_with_the_mail_server_down_the_activation_is_kept_and_its_mail_waits(
+def test_v16_with_the_mail_server_down_the_activation_is_kept_and_the_mail_follows(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.never_activated()
-    activate(browser, account)  # nobody listens at the address of the settings' SMTP server
-    after = kept(account.id)
-    assert after.active
-    assert (after.pending, after.mails) == (ADDRESS, 1)
+    with time_machine.travel(now(), tick=False) as clock:
+        with post_office(app) as closed:
+            pass
+        page = activate(browser, account)
+        assert closed.deliver() == []
+        after = kept(account.id)
+        assert (after.active, after.pending, after.mails) == (True, ADDRESS, 1)
+        assert "Le message peut mettre quelques minutes." in page.text
+        clock.shift(timedelta(seconds=61))
+        assert "Un nouveau message est parti" in submit(browser, browser.get(page.request.full_path)).text
+        with post_office(app) as office:
+            [mail] = office.deliver()
+            assert mail["To"] == ADDRESS
+            clock.shift(timedelta(hours=2))
+            assert office.deliver() == [mail], "the first one's link was replaced: it is not sent dead"

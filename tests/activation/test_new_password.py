@@ -42,7 +42,7 @@ def test_v06_a_password_that_others_could_guess_is_refused_with_its_reason(
     [error] = _errors(page)
     assert error.startswith(reason), error
     text = page.get_data(as_text=True)
-    assert text.count(reason.replace("’", "’")) == 2, "in the summary and beside the field"
+    assert text.count(reason) == 2, "in the summary and beside the field"
     assert "<title>Erreur" in text
     assert not kept(account.id).active
 
@@ -53,7 +53,8 @@ def test_v06_a_refused_form_keeps_the_address_and_never_writes_a_password_back(
     account = build.never_activated()
     page = open_activation(browser, account)
     page = submit(browser, page, nouveau=CHOSEN, confirmation="autre chose", mail=ADDRESS)
-    assert _errors(page) == ["Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, avec « Afficher »."]
+    [error] = _errors(page)
+    assert error.startswith("Les deux mots de passe ne sont pas les mêmes.")
     text = page.get_data(as_text=True)
     assert f'value="{ADDRESS}"' in text
     assert CHOSEN not in text
@@ -88,7 +89,7 @@ def test_v06_an_address_that_is_none_is_refused_with_its_reason(
         "orage brique hamster violon" + " 🦒" * 50,
         "🦒🎻🧱⛈️🐹🚲🎈🍋🧲🪁🛶🎺",
         "  orage   brique hamster ",
-        "o" + "r" + "x" * 0 + "age-brique-hamster-violon".ljust(127, "~")[:126],
+        "orage-brique-hamster-violon".ljust(128, "~"),
         "nul\x00au milieu, girafe",
     ],
     ids=["127 with emoji", "emoji", "spaces", "128", "NUL"],

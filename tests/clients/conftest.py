@@ -1,7 +1,7 @@
 """An ENT in this process, and the provider that it is registered with, over HTTP."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 
 from clients.ent.app import create_app
 from clients.ent.settings import read_settings
-from tests.clients.fake_provider import CLIENT_ID, CLIENT_SECRET, FakeProvider, running_provider
+from tests.clients.fake_provider import CLIENT_ID, CLIENT_SECRET, Claims, FakeProvider, running_provider
 
 PUBLIC_URL = "http://127.0.0.1:8001"
 
@@ -82,3 +82,8 @@ def browser(app: Flask) -> Browser:
 
 def query(address: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(address).query).items()}
+
+
+def change(**changes: object) -> Callable[[Claims], Claims]:
+    """Return a lie that changes claims; None takes the claim away."""
+    return lambda claims: {k: v for k, v in (claims | changes).items() if v is not None}

@@ -36,7 +36,7 @@ class Mailbox:
     on_mail: Callable[[], None] = lambda: None
 
     def mails(self) -> list[EmailMessage]:
-        """Return the mails, parsed. Not a property: aiosmtpd reads every attribute of its handler at each connection."""
+        """Return the mails, parsed. No property: aiosmtpd reads all attributes of its handler at each connection."""
         return [parsed(envelope) for envelope in self.envelopes]
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name

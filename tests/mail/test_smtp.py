@@ -187,6 +187,15 @@ def test_s04_a_peer_that_speaks_badly_breaks_nothing(
     assert type(raised.value) is failure
 
 
+def test_s04_a_refused_starttls_is_not_gone_past(mail_settings: SettingsFor) -> None:
+    port, thread = answering(
+        b"220 smtp.test\r\n", b"250-smtp.test\r\n250 STARTTLS\r\n", b"454 no TLS today\r\n", b"250 OK\r\n"
+    )
+    with pytest.raises(TemporaryFailure, match="454 no TLS today"):
+        Transport(mail_settings(f"smtp+starttls://127.0.0.1:{port}")).send(a_mail(), NOEMIE)
+    thread.join(5)
+
+
 @pytest.mark.parametrize("last", [b"", b"421 bye\r\n", b"500 what?\r\n"])
 def test_s04_what_happens_at_the_goodbye_does_not_undo_the_mail(mail_settings: SettingsFor, last: bytes) -> None:
     accepted = (*HELLO, b"250 OK\r\n", b"250 OK\r\n", b"354 go\r\n", b"250 taken\r\n")

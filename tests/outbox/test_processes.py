@@ -1,13 +1,14 @@
 """Workers as they are run: processes, a real SMTP server, and signals."""
 
-import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import time_machine
@@ -27,23 +28,34 @@ from idp.paths import CHECKOUT
 from tests.mail.handler import TEMPLATES, mailing, settings_for
 from tests.mail.servers import Mailbox, smtp_server
 
-StartWorker = Callable[[int], "subprocess.Popen[bytes]"]
+
+@dataclass(frozen=True)
+class Started:
+    """A worker's process, and the file of its log lines."""
+
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+
+StartWorker = Callable[[int], Started]
 
 
 @pytest.fixture
-def start_worker(database_url: str) -> Iterator[StartWorker]:
-    started: list[subprocess.Popen[bytes]] = []
+def start_worker(database_url: str, tmp_path: Path) -> Iterator[StartWorker]:
+    started: list[Started] = []
 
-    def start(smtp_port: int) -> "subprocess.Popen[bytes]":
+    def start(smtp_port: int) -> Started:
         command = [sys.executable, "-m", "tests.outbox.hands", database_url, f"smtp://127.0.0.1:{smtp_port}"]
-        started.append(subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.DEVNULL))
+        log = tmp_path / f"worker-{len(started)}.log"
+        with log.open("wb") as output:
+            started.append(Started(subprocess.Popen(command, cwd=CHECKOUT, stdout=output), log))
         return started[-1]
 
     yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.wait(10)
+    for each in started:
+        if each.process.poll() is None:
+            each.process.kill()
+        each.process.wait(10)
 
 
 def queue_mails(count: int) -> None:
@@ -70,18 +82,21 @@ def soon(seconds: float = 30) -> Iterator[Callable[[], None]]:
 
 
 def test_s05_four_workers_send_three_hundred_mails_once_each(queue_app: Flask, start_worker: StartWorker) -> None:
-    queue_mails(300)
-    mailbox = Mailbox()
+    mailbox = Mailbox(delay=0.05)
     with smtp_server(mailbox) as port, soon(300) as wait:
         workers = [start_worker(port) for _ in range(4)]
+        while not all("outbox.worker_started" in each.log.read_text() for each in workers):
+            wait()
+        queue_mails(300)
         while outcomes() != {"sent": 300}:
             wait()
-        for process in workers:
-            process.send_signal(signal.SIGTERM)
-        assert [process.wait(10) for process in workers] == [0, 0, 0, 0]
+        for each in workers:
+            each.process.terminate()
+        assert [each.process.wait(10) for each in workers] == [0, 0, 0, 0]
     sent = Counter(str(mail["Message-ID"]) for mail in mailbox.mails())
     assert len(sent) == 300
     assert set(sent.values()) == {1}
+    assert all(each.log.read_text().count("outbox.handed_over") > 10 for each in workers), "all four took part"
 
 
 def test_z11_s06_the_mail_of_a_killed_worker_leaves_again_after_the_lease_with_the_same_id(
@@ -90,7 +105,7 @@ def test_z11_s06_the_mail_of_a_killed_worker_leaves_again_after_the_lease_with_t
     queue_mails(1)
     mailbox = Mailbox(delay=60)
     with smtp_server(mailbox) as port, soon() as wait:
-        process = start_worker(port)
+        process = start_worker(port).process
         mailbox.on_mail = process.kill  # the server has read the whole mail; the worker never learns it
         while process.poll() is None:
             wait()
@@ -116,7 +131,7 @@ def test_a_worker_that_is_told_to_stop_finishes_the_mail_in_hand(queue_app: Flas
     queue_mails(2)
     mailbox = Mailbox(delay=0.5)
     with smtp_server(mailbox) as port, soon() as wait:
-        process = start_worker(port)
+        process = start_worker(port).process
         mailbox.on_mail = process.terminate
         while process.poll() is None:
             wait()

@@ -1,0 +1,98 @@
+"""`python -m bench`: see `make bench`. Exit 1 when an answer was wrong or a count is above what is promised."""
+
+import asyncio
+import logging
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+
+from bench import databases, load, machine, report, service
+from bench.counting import count
+from bench.population import ACCOUNTS, PASSWORD, populate
+from bench.scenarios import SCENARIOS, Scenario
+from idp.accounts.passwords import Hasher
+from idp.config import Settings
+
+_HASHES = 20
+
+
+@click.command()
+@click.option("--seconds", type=click.FloatRange(0.5, 300), default=5.0, show_default=True, help="for each scenario")
+@click.option(
+    "--scenario", "wanted", type=click.Choice([kind.name for kind in SCENARIOS]), multiple=True, help="one or more; all"
+)
+@click.option("--database", "names", type=click.Choice(databases.NAMES), multiple=True, help="one or both; both")
+def main(seconds: float, wanted: tuple[str, ...], names: tuple[str, ...]) -> None:
+    """Measure the service under load, on throw-away databases; prints one table for each."""
+    logging.disable(logging.INFO)
+    scenarios = [kind for kind in SCENARIOS if not wanted or kind.name in wanted]
+    faults: list[str] = []
+    for name in names or databases.NAMES:
+        try:
+            faults += _measure(name, scenarios, seconds)
+        except databases.Unavailable as reason:
+            if names:
+                raise click.ClickException(str(reason)) from reason
+            click.echo(f"{reason}.\nMeasured on SQLite alone.\n")
+        except service.DidNotStart as failure:
+            raise click.ClickException(str(failure)) from failure
+    for fault in faults:
+        click.echo(fault, err=True)
+    sys.exit(1 if faults else 0)
+
+
+def _measure(name: str, scenarios: list[type[Scenario]], seconds: float) -> list[str]:
+    """Measure on one kind of database; return what was wrong."""
+    server_core, driver_core = machine.split()
+    machine.pin(driver_core)  # the database too, when it is started here
+    opened = {"postgresql": databases.postgresql, "sqlite": databases.sqlite}[name]
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="idp-bench-", ignore_cleanup_errors=True) as folder,
+            opened(Path(folder)) as url,
+        ):
+            return _measure_on(url, Path(folder), scenarios, seconds, server_core)
+    finally:
+        if server_core is not None and driver_core is not None:
+            os.sched_setaffinity(0, {server_core, driver_core})
+
+
+def _measure_on(url: str, folder: Path, scenarios: list[type[Scenario]], seconds: float, core: int | None) -> list[str]:
+    port = service.free_port()
+    settings = service.settings_for(url, port)
+    populated = populate(settings)
+    costs = asyncio.run(count(settings, populated, scenarios))
+    where = "pinned to one core, driver on another" if core is not None else "sharing the cores with the driver"
+    click.echo(f"{databases.version(url)}: {ACCOUNTS:,} accounts; one worker, {service.THREADS} threads, {where};")
+    click.echo(
+        f"{load.CLIENTS} clients at once, {seconds:g} s each; one password hash takes {_hash_ms(settings):.1f} ms"
+    )
+    click.echo(report.head())
+    faults: list[str] = []
+    with service.running(settings, port, core, folder / "serve.log") as running:
+        for scenario in scenarios:
+            figures = asyncio.run(load.run(scenario, populated, running, seconds=seconds, core=core))
+            click.echo(report.row(scenario, figures, costs[scenario.name]))
+            faults += report.broken_promises(scenario, costs[scenario.name])
+            if figures.errors:
+                faults.append(f"{scenario.name}: {figures.errors} wrong answers, the first: {figures.first_error}")
+    click.echo()
+    return faults
+
+
+def _hash_ms(settings: Settings) -> float:
+    """Return what one password hash takes, in milliseconds of processor time: most of what a sign-in costs."""
+    hasher = Hasher(settings)
+    stored = hasher.hash(PASSWORD, "sign_in")
+    began = time.process_time()
+    for _ in range(_HASHES):
+        hasher.verify(stored, PASSWORD, "sign_in")
+    return (time.process_time() - began) / _HASHES * 1000
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,157 @@
+"""Twenty thousand parents with a child each, and the ENT of their schools: what a département's service holds.
+
+The parents who sign in are spread over the whole table. Plans that only look good while everybody asked for is in the
+first pages of an index do not survive that.
+"""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
+
+from sqlalchemy import insert, text
+
+from bench.party import SCOPES, Party
+from idp import schema
+from idp.accounts.models import Account, Child, Degree, Guardianship, School
+from idp.accounts.passwords import Hasher
+from idp.app import create_app
+from idp.clock import now
+from idp.config import Settings
+from idp.db import Base, db
+from idp.oidc import keys
+from idp.oidc.registration import Wanted, register
+from idp.sessions import manager
+from idp.web.browser import cookie_name
+
+ACCOUNTS = 20_000
+PASSWORD = "tasse vélo nuage citron"  # noqa: S105 - everybody's, in a database that is thrown away
+REDIRECT_URI = "http://127.0.0.1:9/callback"
+_WITH_SESSION = 160
+_SCHOOLS = 40
+_AT_ONCE = 2_000
+_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A parent with a session; `cookies` are those of the browser that has it."""
+
+    username: str
+    cookies: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Populated:
+    """The database's client, and those of its parents who sign in."""
+
+    party: Party
+    parents: Sequence[Parent]
+
+    def one_after_the_other(self) -> Iterator[Parent]:
+        """Yield parents, for ever; one comes again when all the others have."""
+        return cycle(self.parents)
+
+
+def populate(settings: Settings) -> Populated:
+    """Migrate the database of `settings`, fill it, register the client and open sessions."""
+    schema.upgrade(settings)
+    app = create_app(settings)
+    with app.app_context():
+        keys.rotate(settings)
+        uais = _schools()
+        accounts = _families(Hasher(settings).hash(PASSWORD, "sign_in"), uais)
+        wanted = Wanted(name="Banc d’essai", redirect_uris=[REDIRECT_URI], uais=list(uais), scopes=SCOPES)
+        client, secret = register(settings, wanted)
+        cookie = cookie_name(settings, "ss")
+        parents = [_with_session(account, cookie) for account in accounts]
+        db.session.commit()
+        if db.engine.dialect.name == "postgresql":  # as autovacuum would within the minute
+            db.session.execute(text("ANALYZE"))
+            db.session.commit()
+        db.session.remove()
+        db.engine.dispose()
+        app.extensions["idp.server"].store.close()
+    return Populated(Party(settings.issuer, client.client_id, secret or "", REDIRECT_URI), parents)
+
+
+def _schools() -> dict[str, uuid.UUID]:
+    """Add schools; return their keys by UAI."""
+    schools = {_uai(9_990_000 + number): uuid.uuid4() for number in range(_SCHOOLS)}
+    _insert(
+        School,
+        (
+            {"id": key, "uai": uai, "name": f"Collège {uai}", "degree": Degree.SECONDARY, "address": [], "phone": ""}
+            for uai, key in schools.items()
+        ),
+    )
+    return schools
+
+
+def _uai(number: int) -> str:
+    """Return the UAI of that number: its control letter is the number modulo 23."""
+    return f"{number:07d}{_LETTERS[number % len(_LETTERS)]}"
+
+
+def _families(password_hash: str, schools: dict[str, uuid.UUID]) -> list[uuid.UUID]:
+    """Add parents and children, all with one password; return the keys of those who will have a session."""
+    keys_of_schools = cycle(schools.values())
+    people = [(number, uuid.uuid4(), uuid.uuid4()) for number in range(ACCOUNTS)]
+    _insert(Account, (_account(number, key, password_hash) for number, key, _ in people))
+    _insert(
+        Child,
+        (
+            {
+                "id": child,
+                "school_id": next(keys_of_schools),
+                "student_id": str(700_000 + number),
+                "family_name": f"LEROY {number}",
+                "given_name": "Malo",
+                "class_name": "6e 1",
+            }
+            for number, _, child in people
+        ),
+    )
+    _insert(
+        Guardianship,
+        ({"account_id": key, "child_id": child, "rank": 0, "kinship": "10"} for _, key, child in people),
+    )
+    db.session.commit()
+    return [key for _, key, _ in people[:: ACCOUNTS // _WITH_SESSION]]
+
+
+def _account(number: int, key: uuid.UUID, password_hash: str) -> dict[str, Any]:
+    moment = now()
+    return {
+        "id": key,
+        "username": _username(number),
+        "civility": "Mme",
+        "given_name": "Noémie",
+        "family_name": f"LEROY {number}",
+        "join_key": str(9_000_000 + number),
+        "password_hash": password_hash,
+        "password_changed_at": moment,
+        "activated_at": moment,
+        "email": f"{_username(number)}@exemple.fr",
+        "email_confirmed_at": moment,
+        "generation": 1,
+        "address_lines": ["12 rue des Tilleuls"],
+    }
+
+
+def _username(number: int) -> str:
+    return f"n.leroy{number:05d}"
+
+
+def _with_session(key: uuid.UUID, cookie: str) -> Parent:
+    account = db.session.get_one(Account, key)
+    browser = manager.Browser("127.0.0.1", "bench")
+    value = manager.open_session(account, ["pwd"], browser, former=None)
+    return Parent(account.username, {cookie: value})
+
+
+def _insert(table: type[Base], rows: Iterator[dict[str, Any]]) -> None:
+    pending = list(rows)
+    for start in range(0, len(pending), _AT_ONCE):
+        db.session.execute(insert(table), pending[start : start + _AT_ONCE])

@@ -1,0 +1,138 @@
+"""The scenarios: one object is one client of the closed loop, and its `flow` is what is counted and timed."""
+
+import json
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar
+
+from bench.party import Attempt, Party, WrongAnswer, expect
+from bench.population import PASSWORD, Parent
+from bench.wire import Answer, Browser, Transport
+
+_FORM_TOKEN = re.compile(rb'name="csrf_token" value="([^"]+)"')
+_SIGN_IN = "/connexion?"
+
+
+class Scenario(ABC):
+    """A client that does the same again and again. `parents` is shared: nobody is in two places at once."""
+
+    name: ClassVar[str]
+    requests: ClassVar[tuple[str, ...]]
+    """What a flow asks for, in order."""
+
+    def __init__(self, party: Party, transport: Transport, parents: Iterator[Parent]) -> None:
+        self._party = party
+        self._transport = transport
+        self._parents = parents
+
+    async def begin(self) -> None:  # noqa: B027 - most have nothing to do
+        """Do what comes before the first flow."""
+
+    @abstractmethod
+    async def flow(self) -> None:
+        """Do one flow.
+
+        Raises:
+            WrongAnswer: the service answered something else than it must.
+        """
+
+    async def _signed_on(self) -> dict[str, str]:
+        """Sign a parent on who has a session; return the tokens."""
+        attempt, parent = Attempt(), next(self._parents)
+        browser = Browser(self._transport, parent.cookies)
+        code = self._party.code(await browser.get(self._party.request(attempt)), attempt)
+        return await self._party.exchange(self._transport, code, attempt)
+
+    async def _sign_in_page(self, browser: Browser, attempt: Attempt) -> tuple[str, Answer]:
+        """Lead a new browser to the sign-in form; return the form's address and the page."""
+        answer = expect(await browser.get(self._party.request(attempt)), 303, "authorize")
+        address = answer.headers["location"]
+        if not address.startswith(_SIGN_IN):
+            raise WrongAnswer(f"authorize: not to the sign-in form: {address[:200]}")
+        return address, expect(await browser.get(address), 200, "sign-in form")
+
+
+class SingleSignOn(Scenario):
+    """A parent with a session opens another ENT."""
+
+    name = "sso"
+    requests = ("authorize", "token", "userinfo")
+
+    async def flow(self) -> None:
+        """Authorize, token, userinfo."""
+        tokens = await self._signed_on()
+        await self._party.userinfo(self._transport, tokens["access_token"])
+
+
+class Refresh(Scenario):
+    """An ENT renews its tokens, following the rotation."""
+
+    name = "refresh"
+    requests = ("token",)
+    _token = ""
+
+    async def begin(self) -> None:
+        """Get the first refresh token."""
+        self._token = (await self._signed_on())["refresh_token"]
+
+    async def flow(self) -> None:
+        """Use the token; a lost chain is begun again."""
+        try:
+            self._token = (await self._party.refresh(self._transport, self._token))["refresh_token"]
+        except WrongAnswer:
+            await self.begin()
+            raise
+
+
+class Login(Scenario):
+    """A parent without any cookie signs in with identifier and password."""
+
+    name = "login"
+    requests = ("authorize", "sign-in form", "password", "authorize", "token")
+
+    async def flow(self) -> None:
+        """Authorize, form, password, authorize again, token."""
+        attempt, parent, browser = Attempt(), next(self._parents), Browser(self._transport)
+        address, page = await self._sign_in_page(browser, attempt)
+        found = _FORM_TOKEN.search(page.body)
+        if found is None:
+            raise WrongAnswer("sign-in form: no form token")
+        form = {"csrf_token": found[1].decode(), "identifiant": parent.username, "mot-de-passe": PASSWORD}
+        answer = expect(await browser.post(address, form), 303, "password")
+        code = self._party.code(await browser.get(answer.headers["location"]), attempt)
+        await self._party.exchange(self._transport, code, attempt)
+
+
+class Discovery(Scenario):
+    """A relying party reads the provider's metadata."""
+
+    name = "discovery"
+    requests = ("discovery",)
+
+    async def flow(self) -> None:
+        """One GET."""
+        answer = await self._transport.send("GET", "/.well-known/openid-configuration", {}, None)
+        if json.loads(expect(answer, 200, "discovery").body)["issuer"] != self._party.issuer:
+            raise WrongAnswer("discovery: another issuer")
+
+
+class LoginPage(Scenario):
+    """A browser with an authorization request in progress shows the sign-in form (again)."""
+
+    name = "login_page"
+    requests = ("sign-in form",)
+
+    async def begin(self) -> None:
+        """Begin the authorization request."""
+        self._browser = Browser(self._transport)
+        self._address, _ = await self._sign_in_page(self._browser, Attempt())
+
+    async def flow(self) -> None:
+        """One GET."""
+        page = expect(await self._browser.get(self._address), 200, "sign-in form")
+        if not _FORM_TOKEN.search(page.body):
+            raise WrongAnswer("sign-in form: no form token")
+
+
+SCENARIOS: tuple[type[Scenario], ...] = (SingleSignOn, Refresh, Login, Discovery, LoginPage)

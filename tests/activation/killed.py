@@ -1,0 +1,85 @@
+"""Activations whose process is killed at one statement: `python -m tests.activation.killed DATABASE USERNAME…`.
+
+The n-th child kills itself at the n-th statement or commit of its POST, so that each name goes one statement further;
+the first that reaches the end is the last. Prints, as JSON, what each was about to do when it died.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from sqlalchemy import event
+
+from idp.app import create_app
+from idp.db import db
+from tests.activation.steps import ADDRESS, CHOSEN, open_activation
+from tests.conftest import Browser
+from tests.databases import settings_for
+from tests.pages import form_token
+
+
+class Account:
+    """All that a letter tells."""
+
+    def __init__(self, username: str) -> None:
+        self.username = username
+
+
+def arm(countdown: int, note: Path) -> None:
+    """Die at the `countdown`-th statement or commit from now on, as at a power cut: nothing is flushed, nothing undone."""
+    left = countdown
+
+    def count(what: str) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            note.write_text(what)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def statement(_connection: Any, _cursor: Any, text: str, *_more: Any) -> None:
+        count(" ".join(text.split())[:60])
+
+    event.listen(db.engine, "before_cursor_execute", statement)
+    event.listen(db.engine, "commit", lambda _connection: count("COMMIT"))
+
+
+def live(database: str, username: str, countdown: int, note: Path) -> None:
+    """Activate an account as its parent does, as far as the countdown lets it."""
+    app: Flask = create_app(settings_for(database, database_pool=2))
+    app.test_client_class = Browser
+    with app.app_context():
+        browser = app.test_client()
+        page = open_activation(browser, Account(username))  # type: ignore[arg-type]
+        form = {"csrf_token": form_token(page), "nouveau": CHOSEN, "confirmation": CHOSEN, "mail": ADDRESS}
+        arm(countdown, note)
+        answer = browser.post(page.request.full_path, data=form)
+        assert answer.status_code == 303, answer.text
+        note.write_text("")
+
+
+def main(database: str, folder: str, *usernames: str) -> None:
+    """Kill one child after the other."""
+    found = []
+    for number, username in enumerate(usernames, start=1):
+        note = Path(folder) / username
+        child = os.fork()
+        if not child:
+            live(database, username, number, note)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            assert os.WTERMSIG(status) == signal.SIGKILL
+        elif os.WEXITSTATUS(status):
+            sys.exit(f"the child failed at statement {number}")
+        found.append({"username": username, "killed_at": note.read_text()})
+        if not os.WIFSIGNALED(status):
+            break
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,57 @@
+"""Sixteen parents' browsers that send the last form of one activation at once: `python -m tests.activation.race`.
+
+One process loads the code and forks the others; each has an application and connections of its own, and all wait at one
+barrier. The order comes as JSON on standard input, the answers leave as JSON on standard output.
+"""
+
+import json
+import multiprocessing
+import sys
+from typing import TYPE_CHECKING, Any
+
+from werkzeug.test import Client
+
+from idp.app import create_app
+from idp.db import db
+from tests.databases import ISSUER, settings_for
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import SimpleQueue
+    from multiprocessing.synchronize import Barrier
+
+HOST = "connexion.exemple.test"
+
+
+def run(database: str, form: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[dict[str, Any]]") -> None:
+    """Send one browser's form when everybody is ready."""
+    app = create_app(settings_for(database, database_pool=2, hash_wait=10))
+    browser = Client(app)
+    for name, value in form["cookies"].items():
+        browser.set_cookie(name, value, domain=HOST, secure=True)
+    with app.app_context():
+        db.engine.connect().close()
+    barrier.wait(timeout=60)
+    answer = browser.post(form["url"], base_url=ISSUER, data=form["data"])
+    answers.put({"status": answer.status_code, "location": answer.headers.get("Location", ""), "text": answer.text})
+
+
+def main() -> None:
+    """Let the crowd run."""
+    order = json.load(sys.stdin)
+    context = multiprocessing.get_context("fork")
+    barrier, answers = context.Barrier(len(order["forms"])), context.SimpleQueue()
+    crowd = [
+        context.Process(target=run, args=(order["database"], form, barrier, answers)) for form in order["forms"]
+    ]
+    for one in crowd:
+        one.start()
+    found = [answers.get() for _ in crowd]
+    for one in crowd:
+        one.join(timeout=60)
+    if any(one.exitcode for one in crowd):
+        sys.exit("a process of the crowd failed")
+    json.dump(found, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

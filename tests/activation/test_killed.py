@@ -1,0 +1,68 @@
+"""Z-09: a power cut at any statement of an activation."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from flask import Flask
+from sqlalchemy import select
+
+from idp.accounts.models import Account
+from idp.db import db
+from tests.activation.steps import ACTIVATION, ADDRESS, SENT, Kept, fill_in, kept, open_activation
+from tests.builders import Build
+from tests.pages import heading
+
+_MOST = 60
+
+
+def _untouched(state: Kept) -> bool:
+    return not state.active and state.letter and (state.links, state.mails, state.completions) == (0, 0, 0)
+
+
+def _whole(state: Kept) -> bool:
+    return (
+        state.active
+        and not state.letter
+        and state.pending == ADDRESS
+        and (state.links, state.mails, state.completions) == (1, 1, 1)
+    )
+
+
+def test_z09_killed_at_any_statement_the_account_is_untouched_or_active_with_its_mail(
+    app: Flask, build: Build, tmp_path: Path
+) -> None:
+    child = build.child()
+    usernames = [build.never_activated(children=[child]).username for _ in range(_MOST)]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.activation.killed", build.settings.database_url, str(tmp_path), *usernames],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    story = json.loads(done.stdout)
+    died_at = [chapter["killed_at"] for chapter in story]
+    assert died_at[-1] == "", "the last one lived"
+    assert all(died_at[:-1])
+    assert any(text.startswith("UPDATE account") for text in died_at), died_at
+    assert any(text.startswith("INSERT INTO outbox") for text in died_at), died_at
+    assert "COMMIT" in died_at
+
+    states = []
+    for n, chapter in enumerate(story):
+        account = db.session.scalars(select(Account).where(Account.username == chapter["username"])).one()
+        state = kept(account.id)
+        assert _untouched(state) or _whole(state), (chapter["killed_at"], state)
+        states.append(state.active)
+        if not state.active:
+            browser = app.test_client()
+            browser.environ_base["REMOTE_ADDR"] = f"203.0.113.{n}"
+            page = open_activation(browser, account)
+            assert heading(page) == ACTIVATION, "the letter is still good"
+            assert heading(fill_in(browser, page, mail=f"p{n}@exemple.fr")) == SENT
+    assert states == sorted(states), "once kept, kept"
+    assert True in states[:-1], "somebody died after the commit"
+    assert False in states

@@ -1,0 +1,84 @@
+"""Z-03 and Z-04: many at once, in processes of their own."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from idp.accounts.passwords import Hasher
+from idp.db import db
+from tests.activation.race import HOST
+from tests.activation.steps import LOST, activate, kept, newest_link, open_activation
+from tests.builders import Build
+from tests.pages import form_token, heading
+
+_CROWD = 16
+
+
+def _form(browser: FlaskClient, page: TestResponse, **data: str) -> dict[str, Any]:
+    cookie = browser.get_cookie("__Host-tx", domain=HOST)
+    assert cookie is not None
+    return {
+        "cookies": {"__Host-tx": cookie.value},
+        "url": page.request.full_path.rstrip("?"),
+        "data": {"csrf_token": form_token(page), **data},
+    }
+
+
+def _at_once(build: Build, forms: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    db.session.rollback()
+    order = json.dumps({"database": build.settings.database_url, "forms": forms})
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.activation.race"], input=order, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    answers: list[dict[str, Any]] = json.loads(done.stdout)
+    return answers
+
+
+def test_z03_of_sixteen_activations_at_once_one_wins_and_one_mail_leaves(app: Flask, build: Build) -> None:
+    account = build.never_activated()
+    forms = []
+    for n in range(_CROWD):
+        browser = app.test_client()
+        browser.environ_base["REMOTE_ADDR"] = f"203.0.113.{n}"
+        page = open_activation(browser, account)
+        chosen = f"orage brique hamster {n} violon"
+        forms.append(_form(browser, page, nouveau=chosen, confirmation=chosen, mail=f"p{n}@exemple.fr"))
+    answers = _at_once(build, forms)
+    assert sorted(answer["status"] for answer in answers) == [303] + [400] * (_CROWD - 1)
+    assert all(LOST in answer["text"] for answer in answers if answer["status"] == 400)
+    after = kept(account.id)
+    assert (after.active, after.letter, after.links, after.mails, after.completions) == (True, False, 1, 1, 1)
+    [winner] = [form["data"] for form in forms if form["data"]["mail"] == after.pending]
+    assert Hasher(build.settings).verify(after.password, winner["nouveau"], "sign_in")
+
+
+def test_z03_of_sixteen_clicks_on_one_form_all_see_the_result(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    chosen = "orage brique hamster violon"
+    page = open_activation(browser, account)
+    answers = _at_once(
+        build, [_form(browser, page, nouveau=chosen, confirmation=chosen, mail="p@exemple.fr")] * _CROWD
+    )
+    assert all(answer["status"] == 303 for answer in answers)
+    assert all(answer["location"].startswith("/adresse/confirmation?") for answer in answers)
+    after = kept(account.id)
+    assert (after.links, after.mails, after.completions) == (1, 1, 1)
+
+
+def test_z04_both_clicks_on_the_link_say_confirmed(browser: FlaskClient, build: Build) -> None:
+    for _ in range(3):
+        account = build.never_activated()
+        activate(browser, account, mail=f"{account.username}@exemple.fr")
+        page = browser.get(newest_link(build.settings, account.id))
+        answers = _at_once(build, [_form(browser, page)] * 2)
+        for answer in answers:
+            assert answer["status"] == 200
+            assert "Votre compte a été validé." in answer["text"]
+        assert kept(account.id).email == f"{account.username}@exemple.fr"
+    assert heading(browser.get(page.request.full_path)) == "Confirmation de votre adresse mail"

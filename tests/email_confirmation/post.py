@@ -1,0 +1,66 @@
+"""A post office: the product's worker and handlers, and a real SMTP server that keeps what it is given."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from email.message import EmailMessage
+
+from flask import Flask
+
+from idp.db import db
+from idp.mail.deliver import EXTENSION as TRANSPORT
+from idp.mail.smtp import Transport
+from idp.outbox.commands import EXTENSION as HANDLERS
+from idp.outbox.worker import Worker
+from tests.mail.servers import Mailbox, smtp_server
+
+_LINK = re.compile(r"https://connexion\.exemple\.test(/adresse/lien/[A-Za-z0-9_-]{43})\b")
+
+
+@dataclass
+class PostOffice:
+    """The outbox's way out."""
+
+    app: Flask
+    mailbox: Mailbox
+
+    def deliver(self) -> list[EmailMessage]:
+        """Let the worker hand over all that is ready; return all mails that ever arrived."""
+        db.session.rollback()
+        Worker(self.app.extensions[HANDLERS]).run_once()
+        db.session.expire_all()
+        return self.mailbox.mails
+
+
+@contextmanager
+def post_office(app: Flask) -> Iterator[PostOffice]:
+    """Yield a post office whose server listens until the end of the block."""
+    mailbox = Mailbox()
+    settings = app.extensions["idp.settings"]
+    with smtp_server(mailbox) as port:
+        here = settings.model_copy(update={"smtp_url": type(settings.smtp_url)(f"smtp://127.0.0.1:{port}")})
+        app.extensions[TRANSPORT] = Transport(here)
+        yield PostOffice(app, mailbox)
+
+
+def text_of(mail: EmailMessage) -> str:
+    """Return the mail's text part."""
+    part = mail.get_body(("plain",))
+    assert part is not None
+    content: str = part.get_content()
+    return content
+
+
+def html_of(mail: EmailMessage) -> str:
+    """Return the mail's HTML part."""
+    part = mail.get_body(("html",))
+    assert part is not None
+    content: str = part.get_content()
+    return content
+
+
+def link_of(mail: EmailMessage) -> str:
+    """Return the path of the one link that the mail holds, wherever it stands in it."""
+    [link] = set(_LINK.findall(text_of(mail)) + _LINK.findall(html_of(mail)))
+    return str(link)
