@@ -126,8 +126,14 @@ class Settings(BaseSettings):
     @classmethod
     def _smtp_is_an_address(cls, value: SecretStr) -> SecretStr:
         parts = urlsplit(value.get_secret_value())
-        if parts.scheme not in _SMTP_SCHEMES or not parts.hostname:
+        try:
+            usable = parts.scheme in _SMTP_SCHEMES and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # a port that is none
+            usable = False
+        if not usable:
             raise ValueError("must be smtp://host:port, smtps://… or smtp+starttls://…")
+        if parts.scheme == "smtp" and parts.password and parts.hostname not in LOOPBACK:
+            raise ValueError("would send the password in clear: use smtps:// or smtp+starttls://")
         return value
 
     @field_validator("mail_from")

@@ -16,7 +16,7 @@ from idp.clients import registry
 from idp.config import Settings
 from idp.db import db
 from tests.builders import Build
-from tests.databases import ISSUER, postgresql_copy, settings_for, sqlite_copy
+from tests.databases import ISSUER, drop_template, postgresql_copy, settings_for, sqlite_copy
 from tests.relying_party import RelyingParty
 
 _SHARED = "TEST_SHARED_FOLDER"
@@ -31,6 +31,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove that folder; the database server in it stops with the last process that used it."""
     if not hasattr(config, "workerinput"):
+        drop_template(Path(os.environ[_SHARED]))
         shutil.rmtree(os.environ[_SHARED], ignore_errors=True)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 
 from idp import schema
 from idp.app import create_app
@@ -99,11 +99,24 @@ def server_url(shared: Path) -> str:
     return url
 
 
+def template_url(shared: Path) -> URL:
+    """Return the address of this run's migrated template."""
+    server = make_url(server_url(shared)).set(drivername="postgresql")
+    return server.set(database=f"{TEMPLATE}_{shared.name.rpartition('-')[2]}")
+
+
+def drop_template(shared: Path) -> None:
+    """Drop this run's template from a server that stays."""
+    if os.environ.get("TEST_DATABASE_URL") and (shared / "postgresql.done").exists():
+        plain = make_url(server_url(shared)).set(drivername="postgresql").render_as_string(hide_password=False)
+        run_sql(plain, "DROP DATABASE IF EXISTS {} WITH (FORCE)", str(template_url(shared).database))
+
+
 @contextmanager
 def postgresql_copy(shared: Path) -> Iterator[str]:
     """Yield the address of a fresh PostgreSQL database, dropped afterwards."""
     server = make_url(server_url(shared)).set(drivername="postgresql")
-    template = server.set(database=f"{TEMPLATE}_{os.getuid()}_{shared.name.replace('-', '_')}")
+    template = template_url(shared)
     with once(shared, "postgresql") as first:
         if first:
             run_sql(server.render_as_string(hide_password=False), "CREATE DATABASE {}", str(template.database))

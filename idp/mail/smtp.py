@@ -16,7 +16,7 @@ from idp.mail.dialogue import Dialogue, TlsDialogue
 from idp.outbox.worker import PermanentFailure, TemporaryFailure, UncertainFailure
 
 _PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
-_READY, _GO_ON, _REFUSED = 220, 354, 500
+_GO_ON, _REFUSED = 354, 500
 _NOT_FOR_THIS_MAIL = frozenset({530, 534, 535, 538})  # « authenticate first » (RFC 4954): an operator can mend that
 _PRIVATE = re.compile(r"\S*@\S*|https?:\S*", re.IGNORECASE)
 
@@ -71,9 +71,7 @@ class Transport:
 
     def _identify(self, client: Dialogue) -> None:
         if self._scheme == "smtp+starttls":
-            code, answer = client.starttls(context=ssl.create_default_context())
-            if code != _READY:  # smtplib goes on in clear text after any other answer
-                raise smtplib.SMTPResponseException(code, answer)
+            client.starttls(context=ssl.create_default_context())  # raises when it is not offered, or not granted
         client.ehlo_or_helo_if_needed()
         if self._user:
             client.login(self._user, self._password)

@@ -97,11 +97,13 @@ def smtp_server(
     server = loop.run_until_complete(loop.create_server(protocol, "127.0.0.1", 0, ssl=tls))
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    yield server.sockets[0].getsockname()[1]
-    asyncio.run_coroutine_threadsafe(_close(server), loop).result(10)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(10)
-    loop.close()
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        asyncio.run_coroutine_threadsafe(_close(server), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
 
 
 async def _close(server: asyncio.Server) -> None:

@@ -144,6 +144,7 @@ def test_s04_what_each_answer_means(
 def answering(*lines: bytes, pause: float = 0) -> tuple[int, threading.Thread]:
     """Start a peer that sends `lines` one after the other, whatever it is told, then closes; return its port."""
     listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(10)
 
     def run() -> None:
         with listener, listener.accept()[0] as peer:

@@ -19,6 +19,8 @@ def running(database_url: str, templates: BaseLoader | None = None) -> Iterator[
         app.jinja_loader = templates
     db.init_app(app)
     with app.app_context():
-        yield app
-        db.session.remove()
-        db.engine.dispose()
+        try:
+            yield app
+        finally:
+            db.session.remove()
+            db.engine.dispose()
