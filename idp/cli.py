@@ -15,7 +15,7 @@ from typing import Any
 import click
 from flask import Flask
 from sqlalchemy import make_url
-from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, ProgrammingError, SQLAlchemyError
 
 from idp import __version__, schema, serving
 from idp import logging as log_lines
@@ -39,7 +39,10 @@ def _settings() -> Settings:
 
 def _from_here(database_url: str) -> str:
     """Return the address with a SQLite path made absolute: Flask's extension would look for it in another folder."""
-    url = make_url(database_url)
+    try:
+        url = make_url(database_url)
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
+        raise click.ClickException("the settings cannot be used:\nIDP_DATABASE_URL: not an address") from None
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         return database_url
     return url.set(database=str(Path(url.database).absolute())).render_as_string(hide_password=False)

@@ -77,7 +77,8 @@ def end_read() -> None:
 
     Called between reading and whatever takes time or writes by another connection (a hash, a slot, the hot statements).
     """
-    db.session.commit()
+    if db.session.registry.has() and db.session().in_transaction():
+        db.session.commit()
 
 
 def engine_options(url: str, *, pool_size: int) -> dict[str, Any]:

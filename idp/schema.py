@@ -95,9 +95,8 @@ def _one_sentence() -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as fault:
-        raise click.ClickException(
-            f"the database cannot be used ({type(fault).__name__}); nothing was changed"
-        ) from fault
+        why = "it is busy, try again" if "locked" in str(getattr(fault, "orig", "")) else type(fault).__name__
+        raise click.ClickException(f"the database cannot be used ({why}); nothing was changed") from fault
     except OSError as fault:
         raise click.ClickException(f"the database's folder cannot be made ({fault.strerror})") from fault
     except CommandError as fault:

@@ -45,7 +45,7 @@ def command(load_settings: Callable[[], Settings], create_app: Callable[[Setting
         help="Or unix:PATH for a socket file.",
     )
     @click.option("--workers", type=click.IntRange(1, 64), default=os.cpu_count() or 1, show_default="cores")
-    @click.option("--threads", type=click.IntRange(1, 64), default=8, show_default=True)
+    @click.option("--threads", type=click.IntRange(1, 64), default=32, show_default=True)
     def serve(bind: str, workers: int, threads: int) -> None:
         """Serve pages and protocol; stops cleanly on SIGTERM, the requests in hand answered."""
         settings = load_settings()

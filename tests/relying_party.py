@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -23,6 +24,22 @@ def b64(data: bytes) -> str:
 def unb64(text: str) -> bytes:
     """Read base64url without padding."""
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def check(key: dict[str, str], signed: bytes, signature: bytes) -> None:
+    """Verify a signature with a published key: RS256 or ES256 (RFC 7518 3.3, 3.4)."""
+    if key["kty"] == "RSA":
+        numbers = rsa.RSAPublicNumbers(number(key["e"]), number(key["n"]))
+        numbers.public_key().verify(signature, signed, padding.PKCS1v15(), hashes.SHA256())
+        return
+    point = ec.EllipticCurvePublicNumbers(number(key["x"]), number(key["y"]), ec.SECP256R1())
+    der = encode_dss_signature(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big"))
+    point.public_key().verify(der, signed, ec.ECDSA(hashes.SHA256()))
+
+
+def number(text: str) -> int:
+    """Read a number of a JWK (RFC 7518 2, Base64urlUInt)."""
+    return int.from_bytes(unb64(text), "big")
 
 
 @dataclass
@@ -113,23 +130,24 @@ class RelyingParty:
         return body
 
     def verify(self, browser: FlaskClient, token: str, attempt: Attempt, access_token: str) -> dict[str, Any]:
-        """Verify an ID token (OpenID Connect Core 3.1.3.7) with the published keys and nothing of the provider's
-        code."""
+        """Verify the ID token of a sign-on (OpenID Connect Core 3.1.3.7)."""
+        claims = self.read(browser, token)
+        assert claims.get("nonce") == attempt.nonce
+        assert claims["at_hash"] == b64(hashlib.sha256(access_token.encode()).digest()[:16])
+        return claims
+
+    def read(self, browser: FlaskClient, token: str) -> dict[str, Any]:
+        """Verify any ID token for this client, with the published keys and nothing of the provider's code."""
         head, body, signature = token.split(".")
         header, claims = json.loads(unb64(head)), json.loads(unb64(body))
-        assert header["alg"] == "RS256"
         published = browser.get("/jwks.json").get_json()["keys"]
         [key] = [key for key in published if key["kid"] == header["kid"]]
-        numbers = rsa.RSAPublicNumbers(
-            int.from_bytes(unb64(key["e"]), "big"), int.from_bytes(unb64(key["n"]), "big")
-        ).public_key()
-        numbers.verify(unb64(signature), f"{head}.{body}".encode(), padding.PKCS1v15(), hashes.SHA256())
+        assert header["alg"] == key["alg"]
+        check(key, f"{head}.{body}".encode(), unb64(signature))
         assert claims["iss"] == self.issuer
         assert claims["aud"] == self.client_id
         assert claims["azp"] == self.client_id
         assert claims["exp"] > time.time() >= claims["iat"] - 5
-        assert claims.get("nonce") == attempt.nonce
-        assert claims["at_hash"] == b64(hashlib.sha256(access_token.encode()).digest()[:16])
         result: dict[str, Any] = claims
         return result
 

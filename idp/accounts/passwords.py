@@ -9,8 +9,9 @@ import secrets
 import threading
 import unicodedata
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import Final, Literal, TypeVar
 
@@ -34,6 +35,8 @@ _USERNAME = re.compile(r"[a-z0-9.]+")
 _MEMORY_KIB = 19_456
 _ITERATIONS = 2
 _ACTIVATIONS_AT_ONCE = 1
+_CROWD: Final = 16
+"""People who wait for a hash or have one, in each queue of a process: with some 50 ms each, about a second of work."""
 _MINUS = "\u2212"
 _T = TypeVar("_T")
 _LOOK_ALIKES = str.maketrans("OIL", "011")
@@ -105,6 +108,7 @@ class _Queue:
     """
 
     def __init__(self, size: int, wait: float) -> None:
+        self.places = threading.BoundedSemaphore(_CROWD)
         self._turns = threading.BoundedSemaphore(size)
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="hash")
         self._wait = wait
@@ -168,6 +172,24 @@ class Hasher:
         except (VerificationError, InvalidHashError):
             return False
         return usable
+
+    @contextmanager
+    def place(self, lane: Lane) -> Iterator[None]:
+        """Hold one of the few places for people who will need a hash, from before their first statement to their last.
+
+        A crowd that waits for turns, or for the database on the way there, would take every thread of the web server:
+        beyond a bounded number each is sent away at once, and all other pages keep answering.
+
+        Raises:
+            Busy: no place is free.
+        """
+        places = self._queues[lane].places
+        if not places.acquire(blocking=False):
+            raise Busy
+        try:
+            yield
+        finally:
+            places.release()
 
     def needs_rehash(self, stored: str) -> bool:
         """Say whether `stored` was made with other parameters than today's; call it after a successful `verify`."""

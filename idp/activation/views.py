@@ -8,6 +8,7 @@ from flask_babel import gettext
 from idp.accounts import addresses, directory
 from idp.accounts.models import Account
 from idp.accounts.passwords import Busy as HasherBusy
+from idp.accounts.passwords import Hasher
 from idp.accounts.policy import check_password
 from idp.activation import service
 from idp.activation.forms import ActivationForm
@@ -28,17 +29,28 @@ blueprint = Blueprint("activation", __name__)
 def activate() -> Response:
     """Show whose account it is and the form; on a POST activate it and send the link."""
     interaction, person = _opened()
+    if request.method == "POST":
+        try:
+            with _hasher().place("activation"):
+                return _complete(interaction, person)
+        except HasherBusy as busy:
+            raise Busy(busy.retry_after) from None
     account = service.find_open(person.account_id, person.generation)
     if account is None:
         return _second_click(interaction, person)
-    form = ActivationForm()
-    if request.method == "GET":
-        return _page(interaction, account, form)
-    client = _client(interaction)
+    return _page(interaction, account, ActivationForm())
+
+
+def _complete(interaction: store.Interaction, person: store.Person) -> Response:
+    account = service.find_open(person.account_id, person.generation)
+    if account is None:
+        return _second_click(interaction, person)
+    form, client = ActivationForm(), _client(interaction)
     email = _check(form, account)
     if form.errors:
         return _page(interaction, account, form)
-    done = service.Activation(_hash(form.password.data), email, interaction.id, client.key if client else None)
+    hashed = _hasher().hash(form.password.data or "", "activation")
+    done = service.Activation(hashed, email, interaction.id, client.key if client else None)
     if not service.complete(_settings(), person.account_id, person.generation, done):
         return _second_click(interaction, person)
     if email:  # the pause before a resend begins with this mail
@@ -90,12 +102,9 @@ def _check(form: ActivationForm, account: Account) -> str | None:
     """Put the faults beside their fields; return the address as it will be kept."""
     settings = _settings()
     password = form.password.data or ""
-    identity = service.identity(account, current_app.extensions["idp.hasher"])
+    identity = service.identity(account, _hasher())
     end_read()  # from here on it takes time
-    try:
-        faults = check_password(password, person=identity, min_length=settings.password_min_length)
-    except HasherBusy as busy:
-        raise Busy(busy.retry_after) from None
+    faults = check_password(password, person=identity, min_length=settings.password_min_length)
     form.password.errors = [fault.message for fault in faults]
     if not faults and not _same(password, form.confirmation.data or ""):
         form.confirmation.errors = [
@@ -113,14 +122,6 @@ def _check(form: ActivationForm, account: Account) -> str | None:
 
 def _same(one: str, other: str) -> bool:
     return unicodedata.normalize("NFKC", one) == unicodedata.normalize("NFKC", other[: 4 * len(one) + 1])
-
-
-def _hash(password: str | None) -> str:
-    try:
-        hashed: str = current_app.extensions["idp.hasher"].hash(password or "", "activation")
-    except HasherBusy as busy:
-        raise Busy(busy.retry_after) from None
-    return hashed
 
 
 def _page(interaction: store.Interaction, account: Account, form: ActivationForm) -> Response:
@@ -141,6 +142,11 @@ def _page(interaction: store.Interaction, account: Account, form: ActivationForm
 
 def _client(interaction: store.Interaction) -> registry.Registration | None:
     return registry.find(interaction.request.client_id) if interaction.request else None
+
+
+def _hasher() -> Hasher:
+    hasher: Hasher = current_app.extensions["idp.hasher"]
+    return hasher
 
 
 def _settings() -> Settings:

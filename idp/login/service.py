@@ -70,6 +70,13 @@ def sign_in(
     Raises:
         Busy: the hash could not be computed in time; nothing was decided.
     """
+    with hasher.place("sign_in"):
+        return _sign_in(settings, hasher, username, password, browser, former)
+
+
+def _sign_in(
+    settings: Settings, hasher: Hasher, username: str, password: str, browser: manager.Browser, former: str | None
+) -> Outcome:
     folded = fold_username(username)
     subject = folded or username
     slots = (

@@ -81,7 +81,7 @@ def _presented() -> str:
             in_body = parse(request.get_data()).get("access_token")
         except ParameterError as error:
             raise Unauthorized(400, "invalid_request", str(error)) from error
-    if "access_token" in request.args:
+    if request.query_string and "access_token" in request.args:
         raise Unauthorized(400, "invalid_request", "a token does not belong in an address")
     if header and in_body is not None:
         raise Unauthorized(400, "invalid_request", "two tokens at once")

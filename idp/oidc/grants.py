@@ -24,7 +24,7 @@ from idp.clock import now
 from idp.db import db, end_read
 from idp.oidc import claims, clients, reuse
 from idp.oidc.hot import CodeRequest, Granted, Redemption, Rotation
-from idp.oidc.models import AuthorizationCode, Token
+from idp.oidc.models import Token
 
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}", re.ASCII)
 _AUTH_METHODS = list(clients.AUTH_METHODS)
@@ -80,8 +80,7 @@ class CodeGrant(AuthorizationCodeGrant):
         self.access = opaque.new_value()
         for registration in _registrations(client):
             self.server.ring.signer(registration.id_token_alg)
-            with_refresh = "offline_access" in registration.scopes and _asked_offline(code)
-            self.refresh = opaque.new_value() if with_refresh else None
+            refresh = opaque.new_value() if "offline_access" in registration.scopes else None
             end_read()
             granted = self.server.store.redeem(
                 Redemption(
@@ -92,7 +91,7 @@ class CodeGrant(AuthorizationCodeGrant):
                     challenge=challenge,
                     access_digest=opaque.digest(self.access),
                     access_expires_at=moment + settings.lifetime("access_token_lifetime"),
-                    refresh_digest=opaque.digest(self.refresh) if self.refresh else None,
+                    refresh_digest=opaque.digest(refresh) if refresh else None,
                     refresh_expires_at=moment + settings.lifetime("refresh_idle"),
                     family_expires_at=moment + settings.lifetime("refresh_absolute"),
                     now=moment,
@@ -100,8 +99,9 @@ class CodeGrant(AuthorizationCodeGrant):
             )
             if granted:
                 self.granted, self.granted_for = granted, registration
+                self.refresh = refresh if "offline_access" in granted.scope.split() else None
                 return
-        reuse.revoke_if_reused(opaque.digest(code), client.registration, moment)
+        reuse.revoke_if_reused(opaque.digest(code), client.registration)
         raise InvalidGrantError("The code is unknown, used, expired, or bound to something else.")
 
 
@@ -155,7 +155,7 @@ class RefreshGrant(RefreshTokenGrant):
             if granted:
                 self.granted, self.granted_for = granted, registration
                 return
-        reuse.revoke_if_rotated(old, client.registration, moment)
+        reuse.revoke_if_rotated(old, client.registration)
         raise InvalidGrantError("The refresh token is unknown, used, expired or revoked.")
 
     def _narrowed(self, old: bytes) -> str | None:
@@ -181,12 +181,6 @@ def _registrations(client: clients.ProtocolClient) -> Iterator[Registration]:
         raise clients.refused()
     if fresh.registration.version != client.registration.version:
         yield fresh.registration
-
-
-def _asked_offline(code: str) -> bool:
-    """Say whether the code's request asked for `offline_access`: only clients that may are looked up at all."""
-    scope = db.session.scalar(select(AuthorizationCode.scope).where(AuthorizationCode.digest == opaque.digest(code)))
-    return scope is not None and "offline_access" in scope.split()
 
 
 def _challenge(verifier: str | None, *, public: bool) -> str | None:

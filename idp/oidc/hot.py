@@ -49,7 +49,11 @@ class CodeRequest:
 
 @dataclass(frozen=True, slots=True)
 class Redemption:
-    """A code to be exchanged by an authenticated client; the refresh token's fields are None when none is given."""
+    """A code to be exchanged by an authenticated client.
+
+    `refresh_digest` is None when the client may have no refresh token; it is stored if the code's request asked for
+    `offline_access`.
+    """
 
     code_digest: bytes
     client: uuid.UUID

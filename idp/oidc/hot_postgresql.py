@@ -37,8 +37,8 @@ _LIVE = """
   SELECT c.family, c.account_id, c.session_id, c.scope, c.nonce, c.acr, a.join_key, s.sid, s.amr, s.auth_time,
     cv.version AS charter_version, ca.accepted_at AS charter_accepted_at
   FROM claimed c
-  JOIN session s ON s.id = c.session_id AND s.ended_at IS NULL
-  JOIN account a ON a.id = c.account_id AND a.disabled_at IS NULL AND a.generation = s.generation
+  JOIN session s ON s.id = c.session_id
+  JOIN account a ON a.id = c.account_id
   JOIN client cl ON cl.id = %(client)s
   LEFT JOIN charter_version cv ON cv.id = cl.charter_version_id
   LEFT JOIN charter_acceptance ca ON ca.charter_version_id = cl.charter_version_id AND ca.account_id = a.id
@@ -48,15 +48,17 @@ _ANSWER = """
 SELECT account_id, join_key, sid, amr, auth_time, scope, nonce, acr, charter_version, charter_accepted_at FROM live
 """
 
-_CLIENT_HOLDS = """
+_STILL_HOLDS = """
     AND EXISTS (SELECT 1 FROM client WHERE id = %(client)s AND version = %(client_version)s AND disabled_at IS NULL)
+    AND EXISTS (SELECT 1 FROM session s JOIN account a ON a.id = s.account_id
+      WHERE s.id = session_id AND s.ended_at IS NULL AND a.disabled_at IS NULL AND a.generation = s.generation)
 """
 
 _REDEEM = f"""
 WITH claimed AS (
   UPDATE authorization_code SET used_at = %(now)s
   WHERE digest = %(code_digest)s AND used_at IS NULL AND client_id = %(client)s AND expires_at > %(now)s
-    AND redirect_uri = %(redirect_uri)s AND code_challenge IS NOT DISTINCT FROM %(challenge)s {_CLIENT_HOLDS}
+    AND redirect_uri = %(redirect_uri)s AND code_challenge IS NOT DISTINCT FROM %(challenge)s {_STILL_HOLDS}
   RETURNING family, account_id, session_id, scope, nonce, acr
 ), live AS MATERIALIZED ({_LIVE}), tokens AS (
   INSERT INTO token (digest, kind, family, client_id, account_id, session_id, scope, expires_at, family_expires_at)
@@ -65,7 +67,8 @@ WITH claimed AS (
   FROM live CROSS JOIN (VALUES
     (%(access_digest)s::bytea, 'a', %(access_expires_at)s::timestamptz, NULL::timestamptz),
     (%(refresh_digest)s::bytea, 'r', %(refresh_expires_at)s::timestamptz, %(family_expires_at)s::timestamptz)
-  ) AS t(digest, kind, expires_at, family_expires_at) WHERE t.digest IS NOT NULL
+  ) AS t(digest, kind, expires_at, family_expires_at)
+  WHERE t.digest IS NOT NULL AND (t.kind = 'a' OR 'offline_access' = ANY (string_to_array(live.scope, ' ')))
 ) {_ANSWER}
 """  # noqa: S608 - made of constants
 
@@ -74,7 +77,7 @@ WITH claimed AS (
   UPDATE token SET used_at = coalesce(used_at, %(now)s)
   WHERE digest = %(old_digest)s AND kind = 'r' AND client_id = %(client)s AND revoked_at IS NULL
     AND expires_at > %(now)s AND family_expires_at > %(now)s
-    AND (used_at IS NULL OR used_at > %(grace_since)s) {_CLIENT_HOLDS}
+    AND (used_at IS NULL OR used_at > %(grace_since)s) {_STILL_HOLDS}
   RETURNING family, account_id, session_id, scope, NULL::text AS nonce, NULL::text AS acr, family_expires_at
 ), live AS MATERIALIZED ({_LIVE}), tokens AS (
   INSERT INTO token (digest, kind, family, client_id, account_id, session_id, scope, expires_at, family_expires_at)

@@ -1,6 +1,7 @@
 """The store on SQLite: few statements inside one BEGIN IMMEDIATE transaction, since it has no data-modifying CTE."""
 
 import json
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,31 +32,32 @@ VALUES (:now, 'code.issued', 'ok', :account, :client, '', :address, :request_id,
 
 _TOUCH = "UPDATE session SET last_seen_at = :now WHERE digest = :cookie_digest"
 
-_CLIENT_HOLDS = """
+_STILL_HOLDS = """
   AND EXISTS (SELECT 1 FROM client WHERE id = :client AND version = :client_version AND disabled_at IS NULL)
+  AND EXISTS (SELECT 1 FROM session s JOIN account a ON a.id = s.account_id
+    WHERE s.id = session_id AND s.ended_at IS NULL AND a.disabled_at IS NULL AND a.generation = s.generation)
 """
 
 _CLAIM_CODE = f"""
 UPDATE authorization_code SET used_at = :now
 WHERE digest = :code_digest AND used_at IS NULL AND client_id = :client AND expires_at > :now
-  AND redirect_uri = :redirect_uri AND code_challenge IS :challenge {_CLIENT_HOLDS}
+  AND redirect_uri = :redirect_uri AND code_challenge IS :challenge {_STILL_HOLDS}
 RETURNING family, account_id, session_id, scope, nonce, acr, NULL
 """  # noqa: S608 - made of constants
 
 _CLAIM_REFRESH = f"""
 UPDATE token SET used_at = coalesce(used_at, :now)
 WHERE digest = :old_digest AND kind = 'r' AND client_id = :client AND revoked_at IS NULL AND expires_at > :now
-  AND family_expires_at > :now AND (used_at IS NULL OR used_at > :grace_since) {_CLIENT_HOLDS}
+  AND family_expires_at > :now AND (used_at IS NULL OR used_at > :grace_since) {_STILL_HOLDS}
 RETURNING family, account_id, session_id, scope, NULL, NULL, family_expires_at
 """  # noqa: S608 - made of constants
 
 _LIVE = """
 SELECT a.join_key, s.sid, s.amr, s.auth_time, cv.version, ca.accepted_at
-FROM session s JOIN account a ON a.id = s.account_id AND a.generation = s.generation
-JOIN client c ON c.id = :client
+FROM session s JOIN account a ON a.id = s.account_id JOIN client c ON c.id = :client
 LEFT JOIN charter_version cv ON cv.id = c.charter_version_id
 LEFT JOIN charter_acceptance ca ON ca.charter_version_id = c.charter_version_id AND ca.account_id = a.id
-WHERE s.id = :session AND s.ended_at IS NULL AND a.disabled_at IS NULL
+WHERE s.id = :session
 """
 
 _TOKENS = """
@@ -86,6 +88,7 @@ WHERE t.digest = :digest AND t.kind = 'a' AND t.revoked_at IS NULL AND t.expires
 """
 
 _FORMAT = "%Y-%m-%d %H:%M:%S.%f"
+_PATIENCE = 5.0
 
 
 def _stored(value: Any) -> Any:
@@ -113,6 +116,7 @@ class SqliteStore:
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
+        self._turn = threading.Lock()
         self.close = connections.close
 
     def authorize(self, request: CodeRequest) -> uuid.UUID | None:
@@ -147,9 +151,9 @@ class SqliteStore:
                 values["family_expires_at"] = family_expires_at
                 values["refresh_expires_at"] = min(values["refresh_expires_at"], family_expires_at)
             values["access_scope"] = values["access_scope"] or scope
+            if claim is _CLAIM_CODE and "offline_access" not in scope.split():
+                values["refresh_digest"] = None
             live = cursor.execute(_LIVE, values).fetchone()
-            if live is None:
-                return None
             cursor.execute(_TOKENS, values)
         join_key, sid, amr, auth_time, version, accepted_at = live
         return Granted(
@@ -192,12 +196,20 @@ class SqliteStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[Any]:
-        """One BEGIN IMMEDIATE … COMMIT. Leaving early commits: a code whose session has ended is used up."""
-        with self._connections.cursor() as cursor:
-            cursor.execute("BEGIN IMMEDIATE")
-            try:
-                yield cursor
-            except BaseException:
-                cursor.execute("ROLLBACK")
-                raise
-            cursor.execute("COMMIT")
+        """One BEGIN IMMEDIATE … COMMIT. Who leaves without a row has written nothing.
+
+        SQLite lets writers wait by asking again and again, ever less often; the threads of one process take turns.
+        """
+        in_turn = self._turn.acquire(timeout=_PATIENCE)  # without one, the database says whether it is still locked
+        try:
+            with self._connections.cursor() as cursor:
+                cursor.execute("BEGIN IMMEDIATE")
+                try:
+                    yield cursor
+                except BaseException:
+                    cursor.execute("ROLLBACK")
+                    raise
+                cursor.execute("COMMIT")
+        finally:
+            if in_turn:
+                self._turn.release()

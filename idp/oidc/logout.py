@@ -38,7 +38,8 @@ def logout() -> Response:
     asked = _read()
     found = manager.current()
     if found and not confirmed and not asked.own_session:
-        return make_response(render_template("oidc/deconnexion.html", dest=asked.client))
+        fields = {"client_id": asked.client.client_id} if asked.client else {}
+        return make_response(render_template("oidc/deconnexion.html", dest=asked.client, fields=fields))
     if found:
         manager.end(found[0], by=asked.client.client_id if asked.client else "page")
         db.session.commit()
@@ -58,7 +59,7 @@ def _read() -> _Asked:
     identity = read_id_token(server.settings, server.ring, hint) if hint else None
     if identity is None:
         return _Asked(_named(parameters.get("client_id", "")), own_session=False, target="")
-    client = registry.find(str(identity.get("aud")))
+    client = _named(str(identity.get("aud")))
     if client is None or parameters.get("client_id", client.client_id) != client.client_id:
         return _Asked(None, own_session=False, target="")
     found = manager.current()
@@ -72,8 +73,8 @@ def _read() -> _Asked:
 
 
 def _named(client_id: str) -> Registration | None:
-    """Return the client that a request without a hint names: good for a link back, not for a redirect."""
-    return registry.find(client_id) if client_id else None
+    """Return the client as the database has it. Named without a hint, it is good for a link, not for a redirect."""
+    return registry.find(client_id, fresh=True) if client_id else None
 
 
 def _target(client: Registration, uri: str, state: str | None) -> str:

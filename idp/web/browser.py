@@ -6,6 +6,8 @@ read it. Over plain http, which only development allows, browsers refuse the `__
 there.
 """
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from flask import Flask, Request, Response, session
@@ -23,17 +25,48 @@ class _NoSession(SecureCookieSession):
     """Stands where no cookie is read; nothing written to it is kept."""
 
 
+class _LazySession(SessionMixin):
+    """A session whose cookie is opened, its signature checked, when somebody first asks for something in it."""
+
+    def __init__(self, read: Callable[[], SecureCookieSession]) -> None:
+        self._read = read
+        self.opened: SecureCookieSession | None = None
+
+    def _open(self) -> SecureCookieSession:
+        if self.opened is None:
+            self.opened = self._read()
+        return self.opened
+
+    def __getitem__(self, key: str) -> Any:
+        return self._open()[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._open()[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self._open()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._open())
+
+    def __len__(self) -> int:
+        return len(self._open())
+
+
 class _BrowserSessionInterface(SecureCookieSessionInterface):
     """Flask's signed cookie, absent from the endpoints that no browser page uses."""
 
-    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+    def open_session(self, app: Flask, request: Request) -> SessionMixin:  # type: ignore[override] # ours opens later
         if request.path in BACK_CHANNEL or request.path.startswith(("/.well-known/", "/static/")):
             return _NoSession()
-        return super().open_session(app, request)
+        return _LazySession(partial(self._read, app, request))
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        if not isinstance(session, _NoSession):
-            super().save_session(app, session, response)
+        if isinstance(session, _LazySession) and session.opened is not None:
+            super().save_session(app, session.opened, response)
+
+    def _read(self, app: Flask, request: Request) -> SecureCookieSession:
+        return super().open_session(app, request) or _NoSession()
 
 
 def cookie_name(settings: Settings, name: str) -> str:

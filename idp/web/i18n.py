@@ -4,11 +4,12 @@ import re
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
-from flask import Flask, has_request_context, request, url_for
+from flask import Flask, has_request_context, request
 from flask_babel import Babel, get_locale, gettext, ngettext
 
 from idp.paths import TRANSLATIONS
@@ -58,8 +59,8 @@ def choose_locale() -> str:
 
 
 def _language_url(code: str) -> str:
-    arguments: dict[str, Any] = {**(request.view_args or {}), **request.args.to_dict(), "ui_locales": code}
-    return url_for(request.endpoint or "legal.notice", **arguments)
+    """Return this page's own address in another language: the path stays, and so does the request in progress."""
+    return f"?{urlencode({**request.args.to_dict(), 'ui_locales': code})}"
 
 
 def day(instant: datetime) -> str:

@@ -2,7 +2,7 @@
 
 from flask import Flask, Response, request
 from flask_wtf import CSRFProtect
-from werkzeug.exceptions import RequestEntityTooLarge, RequestURITooLarge
+from werkzeug.exceptions import RequestEntityTooLarge, RequestURITooLarge, UnsupportedMediaType
 
 from idp.config import Settings
 from idp.web.browser import BACK_CHANNEL
@@ -25,8 +25,7 @@ _HEADERS = (
     ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
 )
 # Chromium applies form-action to the whole redirect chain that follows a form, up to wherever the ENT redirects in
-# turn:
-# pages whose form can end at an ENT leave it out, all others keep it.
+# turn: pages whose form can end at an ENT leave it out, all others keep it.
 MAY_LEAVE = frozenset(
     {"/profil", "/connexion", "/charte", "/authorize", "/authorize/resume", "/logout", "/adresse/confirmation"}
 )
@@ -39,6 +38,8 @@ def _limit() -> None:
         raise RequestURITooLarge
     if len(request.headers.get("Cookie", "")) > MAX_COOKIES:
         raise RequestEntityTooLarge
+    if request.mimetype == "multipart/form-data" and request.path not in BACK_CHANNEL:
+        raise UnsupportedMediaType  # no page sends files, and no parser has to open any
     if request.method == "POST" and request.get_data().count(b"&") > MAX_FIELDS:
         raise RequestEntityTooLarge
 
@@ -52,18 +53,16 @@ def configure(app: Flask, settings: Settings) -> None:
         WTF_CSRF_TIME_LIMIT=settings.interaction_lifetime,
         WTF_CSRF_SSL_STRICT=False,  # it wants a Referer, and our own policy tells browsers to send none
     )
+    app.before_request(_limit)  # first: who checks a form's token parses it
     csrf.init_app(app)
     fixed = list(_HEADERS)
     if settings.https:
         fixed.append(("Strict-Transport-Security", "max-age=31536000; includeSubDomains"))
 
-    app.before_request(_limit)
-
     @app.after_request
     def protect(response: Response) -> Response:
         headers = response.headers
-        for name, value in fixed:
-            headers[name] = value
+        headers.extend(fixed)
         if response.mimetype == "text/html":
             policy = _POLICY if request.path in MAY_LEAVE else f"{_POLICY}; form-action 'self'"
             headers.setdefault("Content-Security-Policy", policy)

@@ -14,7 +14,7 @@ from idp.db import db
 from tests.activation.race import HOST
 from tests.activation.steps import LOST, activate, kept, newest_link, open_activation
 from tests.builders import Build
-from tests.pages import form_token, heading
+from tests.pages import form_token
 
 _CROWD = 16
 
@@ -72,13 +72,14 @@ def test_z03_of_sixteen_clicks_on_one_form_all_see_the_result(browser: FlaskClie
 
 
 def test_z04_both_clicks_on_the_link_say_confirmed(browser: FlaskClient, build: Build) -> None:
-    for _ in range(3):
+    accounts, forms = [], []
+    for _ in range(4):
         account = build.never_activated()
         activate(browser, account, mail=f"{account.username}@exemple.fr")
         page = browser.get(newest_link(build.settings, account.id))
-        answers = _at_once(build, [_form(browser, page)] * 2)
-        for answer in answers:
-            assert answer["status"] == 200
-            assert "Votre compte a été validé." in answer["text"]
-        assert kept(account.id).email == f"{account.username}@exemple.fr"
-    assert heading(browser.get(page.request.full_path)) == "Confirmation de votre adresse mail"
+        accounts.append(account)
+        forms += [_form(browser, page)] * 2
+    for answer in _at_once(build, forms):
+        assert answer["status"] == 200
+        assert "Votre compte a été validé." in answer["text"]
+    assert [kept(account.id).email for account in accounts] == [f"{a.username}@exemple.fr" for a in accounts]

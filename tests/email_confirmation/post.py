@@ -30,7 +30,7 @@ class PostOffice:
         db.session.rollback()
         Worker(self.app.extensions[HANDLERS]).run_once()
         db.session.expire_all()
-        return self.mailbox.mails
+        return self.mailbox.mails()
 
 
 @contextmanager

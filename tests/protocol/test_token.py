@@ -83,9 +83,7 @@ def test_t03_another_client_cannot_use_a_code_and_does_not_use_it_up(
     assert events("code.reused") == 0
 
 
-def test_t04_the_redirect_uri_must_be_there_and_the_same(
-    browser: FlaskClient, build: Build, session: Account
-) -> None:
+def test_t04_the_redirect_uri_must_be_there_and_the_same(browser: FlaskClient, build: Build, session: Account) -> None:
     ent, attempt = build.ent(redirect_uris=["https://ent.test/cb", "https://ent.test/cb2"]), Attempt()
     code = code_for(browser, ent, attempt)
     for uri in (None, "", "https://ent.test/cb2", "https://ent.test/cb/", "é"):

@@ -1,0 +1,100 @@
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from idp.paths import CHECKOUT
+from tests.architecture.tree import PRODUCT, imported, modules, named, parsed, shown
+
+READS_ENVIRONMENT = {
+    "idp/config.py": "it is the settings",
+    "idp/demo/commands.py": "it hands the environment on to the processes that it starts",
+    "clients/ent/__main__.py": "the sample ENT is another program: its entry hands the environment to its settings",
+    "clients/ent/app.py": "its other entry, for any WSGI server, does the same",
+}
+CLOCKS = {
+    "datetime.now",
+    "datetime.utcnow",
+    "datetime.today",
+    "date.today",
+    "time.time",
+    "time.time_ns",
+    "time.localtime",
+}
+
+
+def attributes(path: Path, names: set[str]) -> list[int]:
+    """Return the lines that name one of `names`."""
+    return [node.lineno for node in ast.walk(parsed(path)) if isinstance(node, ast.Attribute) and named(node) in names]
+
+
+def imports(path: Path, names: set[str]) -> list[int]:
+    """Return the lines that import one of `names`."""
+    return [line for line, name in imported(path) if name in names]
+
+
+def test_imports_go_down_only() -> None:
+    tool = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([tool, "--no-cache"], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "0 broken" in done.stdout
+
+
+def test_only_the_protocol_knows_authlib() -> None:
+    found = [
+        f"{shown(path)}:{line}"
+        for path in modules("idp")
+        for line, name in imported(path)
+        if name.partition(".")[0] == "authlib" and not shown(path).startswith("idp/oidc/")
+    ]
+    assert found == []
+
+
+def test_the_sample_ents_know_the_provider_by_http_alone() -> None:
+    found = [
+        f"{shown(path)}:{line}"
+        for path in modules("clients")
+        for line, name in imported(path)
+        if name.partition(".")[0] == "idp"
+    ]
+    assert found == []
+
+
+def test_no_product_module_imports_the_tests() -> None:
+    found = [
+        f"{shown(path)}:{line}"
+        for path in modules(*PRODUCT)
+        for line, name in imported(path)
+        if name.partition(".")[0] in {"tests", "pytest", "bench"}
+    ]
+    assert found == []
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    assert set(READS_ENVIRONMENT) <= {shown(path) for path in modules(*PRODUCT)}, "a reason for a file that is gone"
+    found = [
+        f"{shown(path)}:{line}"
+        for path in modules(*PRODUCT)
+        if shown(path) not in READS_ENVIRONMENT
+        for line in (*attributes(path, {"os.environ", "os.getenv"}), *imports(path, {"os.environ", "os.getenv"}))
+    ]
+    assert found == []
+
+
+def test_only_the_clock_asks_the_time() -> None:
+    clocks = {*CLOCKS, *(f"datetime.{clock}" for clock in CLOCKS)}
+    found = [
+        f"{shown(path)}:{line}"
+        for path in modules("idp")
+        if shown(path) != "idp/clock.py"
+        for line in (*attributes(path, clocks), *imports(path, clocks))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("word", ["utils", "helpers", "common", "core", "misc"])
+def test_no_module_is_called_after_nothing(word: str) -> None:
+    found = [shown(path) for path in modules("idp", "clients", "tests", "bench") if word in path.with_suffix("").parts]
+    assert found == []

@@ -1,0 +1,164 @@
+"""Every route is public on purpose or guarded: a new one fails here until it is listed, and what is listed is tried."""
+
+import re
+from collections.abc import Callable
+from http import HTTPStatus
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from idp.app import create_app
+from tests.builders import PASSWORD, Build
+from tests.databases import settings_for
+from tests.pages import heading, sign_in
+
+Guard = Callable[[TestResponse], None]
+
+
+def public(answer: TestResponse) -> None:
+    """Anybody may read it."""
+    assert answer.status_code == HTTPStatus.OK
+
+
+def continuation(answer: TestResponse) -> None:
+    """Only the browser that is in the middle of an authorization request, by a signed value in the address."""
+    assert answer.status_code == HTTPStatus.BAD_REQUEST
+    assert heading(answer) == "Reprenons depuis l’ENT"
+
+
+def session(answer: TestResponse) -> None:
+    """Only whoever is signed in."""
+    assert (answer.status_code, answer.headers["Location"]) == (HTTPStatus.SEE_OTHER, "/connexion")
+
+
+def link(answer: TestResponse) -> None:
+    """Only who has a link that was mailed."""
+    assert answer.status_code == HTTPStatus.GONE
+    assert heading(answer) == "Ce lien ne marche plus"
+
+
+def profile(answer: TestResponse) -> None:
+    """Only for a profile that is named."""
+    assert answer.status_code == HTTPStatus.NOT_FOUND
+
+
+def form_token(answer: TestResponse) -> None:
+    """Only a form of ours; whatever else guards the page comes after."""
+    assert answer.status_code == HTTPStatus.BAD_REQUEST
+    assert heading(answer) == "Cette page est restée ouverte trop longtemps"
+
+
+def registered(answer: TestResponse) -> None:
+    """Only a client that is registered, to an address that is registered."""
+    assert answer.status_code == HTTPStatus.BAD_REQUEST
+    assert heading(answer) == "La demande de connexion n’est pas complète"
+
+
+def by_get(answer: TestResponse) -> None:
+    """Looked at when it comes back by GET, with the cookies that a post from elsewhere does not carry."""
+    assert (answer.status_code, answer.headers["Location"]) == (HTTPStatus.SEE_OTHER, "/authorize")
+
+
+def client(answer: TestResponse) -> None:
+    """Only a client that proves who it is."""
+    assert answer.status_code == HTTPStatus.UNAUTHORIZED
+    assert answer.get_json()["error"] == "invalid_client"
+
+
+def bearer(answer: TestResponse) -> None:
+    """Only with an access token."""
+    assert answer.status_code == HTTPStatus.UNAUTHORIZED
+    assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+ROUTES: dict[str, dict[str, Guard]] = {
+    "/.well-known/oauth-authorization-server": {"GET": public},
+    "/.well-known/openid-configuration": {"GET": public},
+    "/jwks.json": {"GET": public},
+    "/healthz": {"GET": public},
+    "/readyz": {"GET": public},
+    "/accessibilite": {"GET": public},
+    "/donnees-personnelles": {"GET": public},
+    "/mentions-legales": {"GET": public},
+    "/identifiant-oublie": {"GET": public},
+    "/mot-de-passe-oublie": {"GET": public},
+    "/profil": {"GET": public, "POST": form_token},
+    "/profil/ailleurs": {"GET": profile},
+    "/connexion": {"GET": public, "POST": form_token},
+    "/activation": {"GET": continuation, "POST": form_token},
+    "/activation/non-representant": {"GET": continuation, "POST": form_token},
+    "/adresse/confirmation": {"GET": continuation, "POST": form_token},
+    "/adresse/modifier": {"GET": continuation, "POST": form_token},
+    "/adresse/lien/<token>": {"GET": link, "POST": form_token},
+    "/charte": {"GET": continuation, "POST": form_token},
+    "/charte/refus": {"GET": continuation},
+    "/mon-compte": {"GET": session},
+    "/authorize": {"GET": registered, "POST": by_get},
+    "/authorize/resume": {"GET": continuation},
+    "/authorize/refus": {"GET": continuation},
+    "/token": {"POST": client},
+    "/userinfo": {"GET": bearer, "POST": bearer},
+    "/charter": {"GET": bearer},
+    "/charter/acceptance": {"POST": bearer},
+    "/logout": {"GET": public, "POST": public},  # for somebody who is not signed in; see below
+}
+WITHOUT_FORM_TOKEN = {"/authorize", "/token", "/userinfo", "/charter/acceptance", "/logout"}
+"""Posted by programs, or by pages of others, with proofs of their own."""
+
+
+def routes() -> set[tuple[str, str]]:
+    """Return every path and method that the application answers."""
+    app = create_app(settings_for("sqlite:///:memory:"))
+    return {(rule.rule, method) for rule in app.url_map.iter_rules() for method in rule.methods or ()}
+
+
+def test_every_route_is_listed_and_nothing_that_is_gone() -> None:
+    found = {(path, method) for path, method in routes() if method not in {"HEAD", "OPTIONS"}}
+    assert found == {(path, method) for path, guards in ROUTES.items() for method in guards}
+
+
+def test_only_the_protocol_posts_without_a_form_token() -> None:
+    posted = {path: guards["POST"] for path, guards in ROUTES.items() if "POST" in guards}
+    assert {path for path, guard in posted.items() if guard is not form_token} == WITHOUT_FORM_TOKEN
+
+
+@pytest.mark.parametrize(
+    ("path", "method"), [(path, method) for path, guards in ROUTES.items() for method in guards], ids=str
+)
+def test_a_stranger_meets_the_guard(browser: FlaskClient, path: str, method: str) -> None:
+    body = {"grant_type": "authorization_code", "code": "x"} if path == "/token" else None
+    answer = browser.open(re.sub("<.*?>", "x" * 43, path), method=method, data=body)
+    ROUTES[path][method](answer)
+
+
+def test_a_signed_in_parent_needs_the_form_token_too(browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    public(browser.get("/mon-compte"))
+    forms = [path for path, guards in ROUTES.items() if guards.get("POST") is form_token]
+    assert forms
+    for path in forms:
+        for data in ({}, {"csrf_token": ""}, {"csrf_token": "x" * 60}):
+            form_token(browser.post(re.sub("<.*?>", "x" * 43, path), data=data))
+
+
+def test_a_form_token_of_another_browser_is_refused(app: Flask, browser: FlaskClient) -> None:
+    other = app.test_client().get("/connexion").get_data(as_text=True)
+    browser.get("/connexion")
+    [token] = re.findall(r'name="csrf_token" value="([^"]+)"', other)
+    form_token(browser.post("/connexion", data={"csrf_token": token, "identifiant": "x", "mot_de_passe": "y"}))
+
+
+@pytest.mark.parametrize("data", [{}, {"csrf_token": ""}, {"csrf_token": "x" * 60}])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_nobody_is_signed_out_by_the_page_of_another(
+    browser: FlaskClient, build: Build, method: str, data: dict[str, str]
+) -> None:
+    account = build.active()
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    browser.open("/logout", method=method, data=data)
+    answer = browser.get("/mon-compte")
+    assert answer.status_code == HTTPStatus.OK
+    assert account.username in answer.get_data(as_text=True)

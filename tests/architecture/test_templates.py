@@ -1,0 +1,101 @@
+import re
+from html import unescape
+from pathlib import Path
+
+import pytest
+from jinja2 import Environment, nodes
+
+from idp.app import create_app
+from idp.demo.mailbox import Mailbox
+from idp.demo.webmail import create_webmail
+from idp.paths import TEMPLATES
+from tests.architecture.tree import pages, shown, templates
+from tests.databases import settings_for
+
+_TRANSLATES = {"_", "gettext", "ngettext"}
+_SPOKEN = re.compile(r"\b(?:alt|aria-label|aria-description|placeholder|title|summary)\s*=\s*([\"'])(.*?)\1", re.DOTALL)
+_WORD = re.compile(r"[^\W\d_]{2,}")
+_ATTRIBUTE = re.compile(r"[\w-]+=\"[^\"]*\"")  # a macro may make attributes without their tag
+_PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+_HOLE = "\x00"
+
+
+@pytest.fixture(scope="module")
+def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Environment]:
+    """Jinja as the service sets it up, and as the demonstration's mail page does."""
+    service = create_app(settings_for("sqlite:///:memory:"))
+    webmail = create_webmail(Mailbox(tmp_path_factory.mktemp("mails")))
+    return {"service": service.jinja_env, "demo": webmail.jinja_env}
+
+
+def environment(environments: dict[str, Environment], path: Path) -> Environment:
+    return environments["demo" if path.parent.name == "demo" else "service"]
+
+
+@pytest.mark.parametrize("path", [*templates(".html"), *templates(".txt")], ids=shown)
+def test_every_template_compiles(environments: dict[str, Environment], path: Path) -> None:
+    environment(environments, path).get_template(path.relative_to(TEMPLATES).as_posix())
+
+
+@pytest.mark.parametrize("path", pages(), ids=shown)
+def test_every_page_extends_the_layout_and_has_a_title_that_its_heading_repeats(
+    environments: dict[str, Environment], path: Path
+) -> None:
+    tree = environment(environments, path).parse(path.read_text(encoding="utf-8"))
+    [extended] = tree.find_all(nodes.Extends)
+    assert isinstance(extended.template, nodes.Const)
+    assert extended.template.value == ("demo/demo.html" if path.parent.name == "demo" else "layout.html")
+    blocks = {block.name: block for block in tree.find_all(nodes.Block)}
+    said = list(blocks["title"].find_all((nodes.Call, nodes.Getattr, nodes.Filter)))
+    assert said, "a title that says something"
+    assert list(blocks["card"].find_all(nodes.Output))
+    assert "<h1>" in path.read_text(encoding="utf-8")
+
+
+def bare(source: str) -> list[str]:
+    """Return the words that a reader of the template's output meets without a translation."""
+    without = re.sub(r"{#.*?#}", "", source, flags=re.DOTALL)
+    text = re.sub(r"{{.*?}}|{%.*?%}", _HOLE, without, flags=re.DOTALL)
+    spoken = [match.group(2) for match in _SPOKEN.finditer(text)]
+    visible = re.sub(r"<!--.*?-->|<(?:script|style)\b.*?</(?:script|style)>|<[^>]*>", " ", text, flags=re.DOTALL)
+    return [
+        word
+        for part in (*spoken, visible)
+        for word in _WORD.findall(unescape(_ATTRIBUTE.sub(" ", part)).replace(_HOLE, " "))
+    ]
+
+
+@pytest.mark.parametrize("path", [*templates(".html"), *templates(".txt")], ids=shown)
+def test_every_word_on_a_page_can_be_translated(path: Path) -> None:
+    assert bare(path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("<p>Bonjour</p>", ["Bonjour"]),
+        ("<p>{{ _('Bonjour') }}</p>", []),
+        ('<a href="{{ url }}" title="Aide">{{ _("x") }}</a>', ["Aide"]),
+        ("{% if a > b %}Oui{% endif %}", ["Oui"]),
+        ("{# une note #}<!-- une autre --><b class='gros'>{{ name }}</b> : ", []),
+        ("<p>&eacute;t&eacute;</p>", ["été"]),
+    ],
+)
+def test_a_bare_word_would_be_seen(source: str, words: list[str]) -> None:
+    assert bare(source) == words
+
+
+@pytest.mark.parametrize("path", [*templates(".html"), *templates(".txt")], ids=shown)
+def test_what_is_translated_is_a_whole_literal_sentence(environments: dict[str, Environment], path: Path) -> None:
+    tree = environment(environments, path).parse(path.read_text(encoding="utf-8"))
+    for call in tree.find_all(nodes.Call):
+        if not (isinstance(call.node, nodes.Name) and call.node.name in _TRANSLATES):
+            continue
+        where = f"{shown(path)}:{call.lineno}"
+        texts = call.args[:2] if call.node.name == "ngettext" else call.args[:1]
+        assert texts, where
+        for text in texts:
+            assert isinstance(text, nodes.Const), f"{where}: extraction reads literals only"
+            assert not re.search(r"\w'\w", text.value), f"{where}: the apostrophe is ’"
+            given = {pair.key for pair in call.kwargs}
+            assert set(_PLACEHOLDER.findall(text.value)) <= given | ({"n", "num"} if len(texts) > 1 else set()), where

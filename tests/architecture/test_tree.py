@@ -1,0 +1,71 @@
+"""The files name no machine, no folder of a person, and hold no key."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from idp.paths import CHECKOUT
+from tests.architecture.tree import shown
+
+FOLDERS = ("idp", "clients", "templates", "migrations", "tests", "bench", "deploy", "docs", ".ci")
+FILES = ("pyproject.toml", "Makefile", "README.md", "CHANGELOG.md", ".gitignore")
+TEXT = {
+    "", ".py", ".md", ".html", ".txt", ".css", ".js", ".mjs", ".json", ".toml", ".mako", ".svg", ".service", ".conf",
+    ".env", ".timer", ".yml", ".yaml", ".po", ".pot", ".socket",
+}  # fmt: skip
+FORBIDDEN = {
+    "a folder of one machine": re.compile(r"(?<![\w.}>/-])/(?:home|Users|root|work|workspace)/\w"),
+    "a folder beside the project": re.compile(r"\.\./{1,2}shared"),
+    "a private key": re.compile(r"-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----\s+[A-Za-z0-9+/=]{40}"),
+    "a conflict that was not resolved": re.compile(r"^(?:<{7}|>{7}) ", re.MULTILINE),
+    "work that is put off": re.compile(r"\b(?:TODO|FIXME|XXX|HACK)\b(?! -)"),
+}
+
+
+def files() -> Iterator[Path]:
+    for name in FOLDERS:
+        for path in sorted(CHECKOUT.joinpath(name).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts and path.suffix in TEXT:
+                yield path
+    yield from (CHECKOUT / name for name in FILES)
+
+
+@pytest.mark.parametrize("what", FORBIDDEN)
+def test_no_file_holds(what: str) -> None:
+    found = [
+        f"{shown(path)}: {match.group(0)}"
+        for path in files()
+        if path != Path(__file__)
+        for match in FORBIDDEN[what].finditer(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        ("a folder of one machine", "see /home/anne/idp"),
+        ("a folder of one machine", '"/root/x"'),
+        ("a folder beside the project", "../shared/design"),
+        ("a conflict that was not resolved", "a\n<<<<<<< HEAD\n"),
+    ],
+)
+def test_it_would_be_seen(what: str, text: str) -> None:
+    assert FORBIDDEN[what].search(text)
+
+
+def test_every_file_is_text_as_it_should_be() -> None:
+    found = list(files())
+    assert len(found) > 200
+    for path in found:
+        raw = path.read_bytes()
+        assert b"\r\n" not in raw, shown(path)
+        assert not raw.startswith(b"\xef\xbb\xbf"), shown(path)
+
+
+def test_what_a_run_leaves_behind_is_ignored() -> None:
+    ignored = set((CHECKOUT / ".gitignore").read_text(encoding="utf-8").split())
+    left = {"var/", ".venv/", ".tools/", "dist/", "__pycache__/", ".pytest_cache/", ".mypy_cache/", ".ruff_cache/"}
+    assert left | {".import_linter_cache/", ".hypothesis/", "node_modules/"} <= ignored

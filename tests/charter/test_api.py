@@ -1,0 +1,176 @@
+"""`GET /charter` and `POST /charter/acceptance`, for ENTs that show their charter themselves (C-02, C-03, C-04)."""
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import db
+from tests.builders import PASSWORD, Build
+from tests.charter.tokens import accept, acceptances, ask, token_of
+from tests.pages import sign_in
+from tests.relying_party import Attempt, RelyingParty
+
+_SECOND = "# Charte\n\nSoyons *vraiment* polis."
+
+
+@pytest.fixture
+def ent(build: Build) -> RelyingParty:
+    """An ENT that shows its charter itself."""
+    ent = build.ent(charter="ent")
+    build.publish(ent, "2026-09")
+    return ent
+
+
+def test_the_ent_reads_its_charter_and_records_an_acceptance(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    account = build.active()
+    tokens = token_of(browser, ent, account)
+    assert tokens["claims"]["charter_accepted"] is False
+    assert tokens["claims"]["charter_version"] == "2026-09"
+    assert "charter_accepted_at" not in tokens["claims"]
+    owed = ask(browser, tokens["access_token"])
+    assert owed.status_code == 200
+    assert owed.get_json() == {
+        "version": "2026-09",
+        "published_at": owed.get_json()["published_at"],
+        "markdown": "# Charte\n\nSoyons polis.",
+        "html": "<h2>Charte</h2>\n<p>Soyons polis.</p>\n",
+        "accepted": False,
+    }
+    moment = now().replace(microsecond=0) + timedelta(seconds=5)
+    with time_machine.travel(moment, tick=False):
+        done = accept(browser, tokens["access_token"], "2026-09")
+        assert done.status_code == 200
+        assert (done.get_json()["accepted"], done.get_json()["accepted_at"]) == (True, int(moment.timestamp()))
+    [kept] = acceptances()
+    assert (kept.account_id, kept.accepted_at, kept.address) == (account.id, moment, "127.0.0.1")
+    info = ent.userinfo(browser, tokens["access_token"]).get_json()
+    assert info["charter_accepted"] is True
+    assert info["charter_accepted_at"] == int(moment.timestamp())
+
+
+def test_c02_without_a_live_token_nothing_is_accepted(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+    account = build.active()
+    token = token_of(browser, ent, account)["access_token"]
+    body = {"version": "2026-09"}
+    for headers in ({}, {"Authorization": "Bearer " + "x" * 43}, {"Authorization": f"Basic {token}"}):
+        for answer in (browser.get("/charter", headers=headers), browser.post("/charter/acceptance", json=body, headers=headers)):
+            assert answer.status_code == 401
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+    in_address = browser.post(f"/charter/acceptance?access_token={token}", json=body)
+    assert in_address.status_code == 400
+    with time_machine.travel(now() + timedelta(minutes=11)):
+        assert accept(browser, token, "2026-09").status_code == 401
+    assert acceptances() == []
+
+
+def test_c02_a_token_without_the_scope_accepts_nothing(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+    token = token_of(browser, ent, build.active(), scope="openid profile")["access_token"]
+    for answer in (ask(browser, token), accept(browser, token, "2026-09")):
+        assert answer.status_code == 403
+        assert 'error="insufficient_scope"' in answer.headers["WWW-Authenticate"]
+    assert acceptances() == []
+
+
+def test_c03_only_an_ent_with_the_scope_sees_the_claims_and_nobody_can_send_them(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    account = build.active()
+    tokens = token_of(browser, ent, account, scope="openid profile", charter_accepted="true", charter_version="2026-09")
+    info = ent.userinfo(browser, tokens["access_token"]).get_json()
+    assert not any(name.startswith("charter") for name in (*tokens["claims"], *info))
+    assert acceptances() == []
+
+
+def test_c04_twice_is_one_record_and_the_first_time_stays(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    token = token_of(browser, ent, build.active())["access_token"]
+    first = accept(browser, token, "2026-09")
+    with time_machine.travel(now() + timedelta(minutes=5)):
+        second = accept(browser, token, "2026-09")
+    assert (first.status_code, second.status_code) == (200, 200)
+    assert first.get_json() == second.get_json()
+    assert len(acceptances()) == 1
+    journal = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "charter.accepted")).all()
+    assert [entry.details for entry in journal] == [{"version": "2026-09", "shown_by": "ent"}]
+
+
+def test_c04_an_old_and_a_future_version_are_refused_and_the_current_one_is_shown(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    token = token_of(browser, ent, build.active())["access_token"]
+    build.publish(ent, "2027-01", _SECOND)
+    for version in ("2026-09", "2028-01", "2027-01 ", "2027-01\x00", "é", "x" * 40):
+        answer = accept(browser, token, version)
+        assert answer.status_code == 409, version
+        assert answer.get_json()["error"] == "version_conflict"
+        assert (answer.get_json()["version"], answer.get_json()["markdown"]) == ("2027-01", _SECOND)
+    assert acceptances() == []
+    assert accept(browser, token, "2027-01").status_code == 200
+
+
+def test_c04_a_new_version_is_owed_again_and_the_old_acceptance_is_kept(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    account = build.active()
+    accept(browser, token_of(browser, ent, account)["access_token"], "2026-09")
+    build.publish(ent, "2027-01", _SECOND)
+    attempt = Attempt()
+    tokens = ent.tokens(browser, ent.answer(browser.get(ent.url(attempt)))["code"], attempt)
+    assert (tokens["claims"]["charter_accepted"], tokens["claims"]["charter_version"]) == (False, "2027-01")
+    accept(browser, tokens["access_token"], "2027-01")
+    assert len(acceptances()) == 2
+
+
+def test_c04_each_ent_has_its_own_charter(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+    other = build.ent("Horizon", "horizon.test", charter="ent")
+    build.publish(other, "2026-09", "Autre règle.")
+    account = build.active()
+    accept(browser, token_of(browser, ent, account)["access_token"], "2026-09")
+    attempt = Attempt()
+    tokens = other.tokens(browser, other.answer(browser.get(other.url(attempt)))["code"], attempt)
+    assert tokens["claims"]["charter_accepted"] is False
+    assert ask(browser, tokens["access_token"]).get_json()["markdown"] == "Autre règle."
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b'"2026-09"', b"{}", b'{"version": null}', b'{"version": 2026}', b'{"version": ""}']
+    + [b'{"version": "' + b"x" * 41 + b'"}', b"\xff\xfe", b'{"version": ["2026-09"]}', b"[" * 60_000],
+)
+def test_c04_a_body_that_says_no_version_is_a_clear_error(
+    browser: FlaskClient, build: Build, ent: RelyingParty, body: bytes
+) -> None:
+    token = token_of(browser, ent, build.active())["access_token"]
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    answer = browser.post("/charter/acceptance", data=body, headers=headers)
+    assert answer.status_code == 400
+    assert answer.get_json() == {"error": "invalid_request", "error_description": 'the body must be JSON: {"version": "…"}'}
+    assert acceptances() == []
+
+
+def test_c04_a_form_is_no_json(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+    token = token_of(browser, ent, build.active())["access_token"]
+    answer = browser.post(
+        "/charter/acceptance", data={"version": "2026-09"}, headers={"Authorization": f"Bearer {token}"}
+    )
+    assert answer.status_code == 400
+    assert acceptances() == []
+
+
+def test_an_ent_that_published_no_charter_is_told_so(browser: FlaskClient, build: Build) -> None:
+    ent = build.ent("Horizon", "horizon.test", charter="ent")
+    account = build.active()
+    attempt = Attempt()
+    answer = ent.answer(sign_in(browser, ent.url(attempt), account.username, PASSWORD))
+    token = ent.tokens(browser, answer["code"], attempt)["access_token"]
+    for response in (ask(browser, token), accept(browser, token, "1")):
+        assert response.status_code == 404
+        assert response.get_json()["error"] == "no_charter"

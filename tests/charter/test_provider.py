@@ -1,0 +1,158 @@
+"""C-01 and C-04 for clients whose charter this service shows, between the sign-in and the code."""
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import db
+from tests.builders import PASSWORD, Build
+from tests.charter.tokens import acceptances
+from tests.pages import follow, form_token, heading, sign_in, submit
+from tests.relying_party import Attempt, RelyingParty
+
+CHARTER = "Charte ENT"
+
+
+@pytest.fixture
+def ent(build: Build) -> RelyingParty:
+    """A client whose charter the service shows."""
+    ent = build.ent(charter="provider")
+    build.publish(ent, "1")
+    return ent
+
+
+def _accept(browser: FlaskClient, page: TestResponse, version: str, **more: str) -> TestResponse:
+    return submit(browser, page, accepte="y", version=version, **more)
+
+
+def _refusal(page: TestResponse) -> str:
+    start = page.text.index("/charte/refus")
+    return page.text[start : page.text.index('"', start)].replace("&amp;", "&")
+
+
+def test_c01_the_charter_is_accepted_before_the_code(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+    account, attempt = build.active(), Attempt()
+    page = sign_in(browser, ent.url(attempt), account.username, PASSWORD)
+    assert heading(page) == CHARTER
+    assert 'name="version" value="1"' in page.text
+    assert "<h2>Charte</h2>\n<p>Soyons polis.</p>" in page.text
+    assert "checked" not in page.text
+    moment = now() + timedelta(seconds=3)
+    with time_machine.travel(moment, tick=False):
+        answer = ent.answer(_accept(browser, page, "1"))
+    claims = ent.tokens(browser, answer["code"], attempt)["claims"]
+    assert claims["charter_accepted"] is True
+    [kept] = acceptances()
+    assert (kept.account_id, kept.accepted_at, kept.address) == (account.id, moment, "127.0.0.1")
+    assert "code" in ent.answer(browser.get(ent.url(Attempt(), prompt="none")))
+
+
+def test_c01_no_page_no_code(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+    sign_in(browser, ent.url(Attempt()), build.active().username, PASSWORD)
+    assert ent.answer(browser.get(ent.url(Attempt(), prompt="none")))["error"] == "consent_required"
+    assert heading(follow(browser, browser.get(ent.url(Attempt())))) == CHARTER
+    assert acceptances() == []
+
+
+def test_c01_who_refuses_gets_no_code_and_can_sign_out(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+    attempt = Attempt()
+    page = sign_in(browser, ent.url(attempt), build.active().username, PASSWORD)
+    answer = ent.answer(follow(browser, browser.get(_refusal(page))))
+    assert (answer["error"], answer["state"]) == ("access_denied", attempt.state)
+    assert "code" not in answer
+    assert acceptances() == []
+    journal = db.session.scalars(select(AuditEntry.result).where(AuditEntry.kind == "charter.refused")).all()
+    assert journal == ["refused"]
+    assert heading(follow(browser, browser.get(ent.url(Attempt())))) == CHARTER, "nothing is kept against them"
+    assert "Se déconnecter" in browser.get("/mon-compte").text
+    assert heading(submit(browser, browser.get("/logout"))) == "Vous êtes déconnecté"
+
+
+def test_c01_an_unticked_box_says_what_to_do(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+    page = sign_in(browser, ent.url(Attempt()), build.active().username, PASSWORD)
+    again = submit(browser, page, version="1")
+    assert heading(again) == CHARTER
+    assert "Cochez la case pour accepter" in again.text
+    assert "<title>Erreur" in again.text
+    assert acceptances() == []
+
+
+def test_c01_a_new_version_is_owed_again(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+    _accept(browser, sign_in(browser, ent.url(Attempt()), build.active().username, PASSWORD), "1")
+    build.publish(ent, "2", "Nouvelle règle.")
+    assert ent.answer(browser.get(ent.url(Attempt(), prompt="none")))["error"] == "consent_required"
+    page = follow(browser, browser.get(ent.url(Attempt())))
+    assert "Nouvelle règle." in page.text
+    assert "code" in ent.answer(_accept(browser, page, "2"))
+    assert len(acceptances()) == 2
+
+
+@pytest.mark.parametrize("version", ["1", "3", "", "x" * 500, "2\x00"])
+def test_c04_only_the_version_that_was_read_can_be_accepted(
+    browser: FlaskClient, build: Build, ent: RelyingParty, version: str
+) -> None:
+    page = sign_in(browser, ent.url(Attempt()), build.active().username, PASSWORD)
+    build.publish(ent, "2", "Nouvelle règle.")
+    again = _accept(browser, page, version)
+    assert heading(again) == CHARTER
+    assert "La charte a changé entre-temps" in again.text
+    assert "Nouvelle règle." in again.text
+    assert acceptances() == []
+
+
+def test_c04_two_clicks_make_one_record_and_two_codes_at_most(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    page = sign_in(browser, ent.url(Attempt()), build.active().username, PASSWORD)
+    for _ in range(2):
+        assert "code" in ent.answer(_accept(browser, page, "1"))
+    assert len(acceptances()) == 1
+
+
+def test_c02_who_is_not_signed_in_accepts_nothing(
+    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    page = sign_in(browser, ent.url(Attempt()), build.active().username, PASSWORD)
+    place, data = page.request.full_path, {"accepte": "y", "version": "1"}
+    stranger = app.test_client()
+    token = form_token(stranger.get("/connexion"))
+    for answer in (
+        stranger.post(place, data={**data, "csrf_token": token}),
+        stranger.post("/charte", data={**data, "csrf_token": token}),
+        stranger.get("/charte/refus"),
+        browser.post(place, data=data),
+    ):
+        assert answer.status_code == 400
+    browser.delete_cookie("__Host-ss", domain="connexion.exemple.test")
+    assert browser.post(place, data={**data, "csrf_token": form_token(page)}).status_code == 400
+    assert acceptances() == []
+
+
+def test_c05_markdown_becomes_text_and_never_script(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+    text = "\n\n".join(
+        [
+            "# Titre <script>alert(1)</script>",
+            "<script>alert(2)</script>",
+            "<img src=x onerror=alert(3)>",
+            "![image](https://evil.test/x.png)",
+            "[lien](javascript:alert(4)) [sûr](https://ent.test/aide)",
+            "[données](data:text/html,<script>alert(5)</script>)",
+            '<a href="x" onclick="alert(6)">a</a> {{ 7*7 }}',
+            "`<b>code</b>`",
+        ]
+    )
+    build.publish(ent, "2", text)
+    page = sign_in(browser, ent.url(Attempt()), build.active().username, PASSWORD)
+    prose = page.text[page.text.index('<div class="prose') : page.text.index("<form")]
+    for tag in ("<script", "<img", "<a href=\"x\"", "<a href=\"javascript", "<a href=\"data", "<b>", "<h1"):
+        assert tag not in prose
+    assert "&lt;script&gt;alert(2)&lt;/script&gt;" in prose
+    assert '<a href="https://ent.test/aide">sûr</a>' in prose
+    assert "{{ 7*7 }}" in prose

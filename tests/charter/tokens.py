@@ -1,0 +1,37 @@
+"""An ENT that holds an access token of a parent who signed in."""
+
+from typing import Any
+
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from idp.accounts.models import Account
+from idp.charter.models import CharterAcceptance
+from idp.db import db
+from tests.builders import PASSWORD
+from tests.pages import sign_in
+from tests.relying_party import Attempt, RelyingParty
+
+
+def token_of(browser: FlaskClient, ent: RelyingParty, account: Account, **changes: str | None) -> dict[str, Any]:
+    """Sign the parent in at the ENT; return its tokens."""
+    attempt = Attempt()
+    answer = ent.answer(sign_in(browser, ent.url(attempt, **changes), account.username, PASSWORD))
+    return ent.tokens(browser, answer["code"], attempt)
+
+
+def ask(browser: FlaskClient, token: str) -> TestResponse:
+    """Ask for the charter."""
+    return browser.get("/charter", headers={"Authorization": f"Bearer {token}"})
+
+
+def accept(browser: FlaskClient, token: str, version: object) -> TestResponse:
+    """Say that the parent accepted `version`."""
+    return browser.post("/charter/acceptance", json={"version": version}, headers={"Authorization": f"Bearer {token}"})
+
+
+def acceptances() -> list[CharterAcceptance]:
+    """Return all that was accepted, oldest first."""
+    db.session.rollback()
+    return list(db.session.scalars(select(CharterAcceptance).order_by(CharterAcceptance.accepted_at)))

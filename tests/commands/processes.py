@@ -1,0 +1,63 @@
+"""Runs `idp serve` and `idp worker` as operators do: processes, which end with the test."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from idp.config import PREFIX, Settings
+from idp.demo.processes import exported
+
+IDP = str(Path(sys.executable).with_name("idp"))
+PATIENCE = 60.0
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the environment in which a process reads `settings`."""
+    inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
+    return {**inherited, **exported(settings)}
+
+
+@contextmanager
+def running(settings: Settings, log: Path, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Start `idp` with `arguments`; it writes to `log`."""
+    with log.open("ab") as file:
+        process = subprocess.Popen([IDP, *arguments], env=environment(settings), stdout=file, stderr=file)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(15)
+
+
+def free_port() -> int:
+    """Return a port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def connect(port: int, process: "subprocess.Popen[bytes]", log: Path) -> socket.socket:
+    """Return a connection, as soon as the process takes one."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        assert process.poll() is None, log.read_text()
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        except ConnectionRefusedError:
+            assert time.monotonic() < until, log.read_text()
+            time.sleep(0.05)
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Read until the other side closes."""
+    parts = []
+    while part := connection.recv(65536):
+        parts.append(part)
+    return b"".join(parts)

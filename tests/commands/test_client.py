@@ -1,0 +1,203 @@
+import json
+import re
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from idp import opaque
+from tests.commands.conftest import Run
+
+BASIC = ("--redirect-uri", "https://ent.test/cb")
+SHOWN = {
+    "client_id", "name", "uais", "redirect_uris", "post_logout_redirect_uris", "home_uri", "initiate_login_uri",
+    "auth_method", "subject", "pkce_required", "scopes", "always_claims", "charter", "id_token_alg", "default_profile",
+    "profile_uris", "created_at", "disabled_at",
+}  # fmt: skip
+
+
+def add(idp: Run, *more: str) -> dict[str, Any]:
+    answer = idp("client", "add", "ENT des Tilleuls", *BASIC, *more, "--json")
+    assert (answer.code, answer.err) == (0, "")
+    made: dict[str, Any] = json.loads(answer.out)
+    return made
+
+
+def show(idp: Run, client_id: str) -> dict[str, Any]:
+    shown: dict[str, Any] = json.loads(idp("client", "show", client_id, "--json").out)
+    return shown
+
+
+def whole_table(engine: Engine) -> str:
+    with engine.connect() as connection:
+        return repr(connection.execute(text("SELECT * FROM client")).all())
+
+
+def digest_of(engine: Engine, client_id: str) -> bytes:
+    with engine.connect() as connection:
+        found = connection.scalar(text("SELECT secret_digest FROM client WHERE client_id = :id"), {"id": client_id})
+    return bytes(found)
+
+
+def test_a_client_is_registered_with_what_was_asked(idp: Run) -> None:
+    made = add(
+        idp,
+        *("--redirect-uri", "https://ent.test/cb2", "--uai", "0599001N", "--uai", "0599002P", "--uai", "0599001N"),
+        *("--post-logout-redirect-uri", "https://ent.test/bye", "--home-uri", "https://ent.test/"),
+        *("--initiate-login-uri", "https://ent.test/login", "--auth-method", "client_secret_post"),
+        *("--subject", "aaf", "--subject-prefix", "LIL-", "--no-pkce", "--scopes", "openid profile offline_access"),
+        *("--always-claims", "ent, charter", "--charter", "provider", "--id-token-alg", "ES256"),
+        *("--default-profile", "parent", "--profile-uri", "eleve=https://ent.test/eleves?a=b"),
+    )
+    assert set(made) == {"client_id", "client_secret", "name"}
+    shown = show(idp, made["client_id"])
+    assert set(shown) == SHOWN
+    assert shown.pop("created_at")
+    assert shown == {
+        "client_id": made["client_id"],
+        "name": "ENT des Tilleuls",
+        "uais": ["0599001N", "0599002P"],
+        "redirect_uris": ["https://ent.test/cb", "https://ent.test/cb2"],
+        "post_logout_redirect_uris": ["https://ent.test/bye"],
+        "home_uri": "https://ent.test/",
+        "initiate_login_uri": "https://ent.test/login",
+        "auth_method": "client_secret_post",
+        "subject": "aaf",
+        "pkce_required": False,
+        "scopes": ["openid", "profile", "offline_access"],
+        "always_claims": ["ent", "charter"],
+        "charter": "provider",
+        "id_token_alg": "ES256",
+        "default_profile": "parent",
+        "profile_uris": {"eleve": "https://ent.test/eleves?a=b"},
+        "disabled_at": None,
+    }
+
+
+def test_the_defaults_are_the_strict_ones(idp: Run) -> None:
+    shown = show(idp, add(idp)["client_id"])
+    assert shown["scopes"] == ["openid", "profile", "email", "ent", "charter"]
+    assert (shown["auth_method"], shown["subject"], shown["pkce_required"]) == ("client_secret_basic", "pairwise", True)
+    assert (shown["charter"], shown["id_token_alg"], shown["always_claims"]) == ("ent", "RS256", [])
+
+
+def test_the_secret_is_shown_once_and_kept_as_a_digest(idp: Run, engine: Engine) -> None:
+    made = add(idp)
+    secret = made["client_secret"]
+    assert re.fullmatch(r"[A-Za-z0-9_-]{43}", secret)
+    assert digest_of(engine, made["client_id"]) == opaque.digest(secret)
+    assert secret not in whole_table(engine)
+    for command in (("list",), ("list", "--json"), ("show", made["client_id"]), ("show", made["client_id"], "--json")):
+        answer = idp("client", *command)
+        assert answer.code == 0
+        assert made["client_id"] in answer.out
+        assert secret not in answer.out
+
+
+def test_for_people_the_secret_is_a_line(idp: Run) -> None:
+    answer = idp("client", "add", "Lycée", *BASIC)
+    assert re.fullmatch(r"client_id: \w+\nclient_secret: [\w-]{43}\nname: Lycée\n", answer.out)
+
+
+def test_a_public_client_has_no_secret(idp: Run, engine: Engine) -> None:
+    made = add(idp, "--auth-method", "none")
+    assert "client_secret" not in made
+    answer = idp("client", "rotate-secret", made["client_id"])
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == "Error: ENT des Tilleuls is a public client: it has no secret\n"
+
+
+def test_a_new_secret_replaces_the_former(idp: Run, engine: Engine) -> None:
+    made = add(idp)
+    answer = idp("client", "rotate-secret", made["client_id"], "--json")
+    fresh = json.loads(answer.out)
+    assert fresh["client_id"] == made["client_id"]
+    assert fresh["client_secret"] != made["client_secret"]
+    assert digest_of(engine, made["client_id"]) == opaque.digest(fresh["client_secret"])
+    assert idp("client", "rotate-secret", made["client_id"]).out.startswith("client_secret: ")
+
+
+def test_each_change_is_counted_and_recorded(idp: Run, engine: Engine) -> None:
+    client_id = add(idp)["client_id"]
+    idp("client", "rotate-secret", client_id)
+    idp("client", "disable", client_id)
+    assert idp("client", "disable", client_id).code == 0, "twice is once"
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT version FROM client")) == 3
+        audit = connection.execute(
+            text("SELECT details, actor FROM audit WHERE kind = 'client.changed' ORDER BY id")
+        ).all()
+    assert [change for change, _ in audit] == [
+        change if isinstance(audit[0][0], dict) else json.dumps(change)
+        for change in ({"change": "registered"}, {"change": "secret rotated"}, {"change": "disabled"})
+    ]
+    assert all(actor for _, actor in audit), "who did it is kept"
+
+
+def test_a_disabled_client_is_marked(idp: Run) -> None:
+    client_id = add(idp)["client_id"]
+    assert idp("client", "disable", client_id).out == f"{client_id} is disabled\n"
+    assert show(idp, client_id)["disabled_at"]
+    assert "(disabled)" in idp("client", "list").out
+
+
+def test_the_list_is_an_array_by_name(idp: Run) -> None:
+    assert json.loads(idp("client", "list", "--json").out) == []
+    for name in ("Zéphyr", "Aurore"):
+        idp("client", "add", name, *BASIC)
+    rows = json.loads(idp("client", "list", "--json").out)
+    assert [row["name"] for row in rows] == ["Aurore", "Zéphyr"]
+    assert {frozenset(row) for row in rows} == {frozenset(SHOWN)}
+
+
+@pytest.mark.parametrize("command", ["show", "rotate-secret", "disable"])
+def test_an_unknown_client_is_said(idp: Run, command: str) -> None:
+    answer = idp("client", command, "né'\"; --")
+    assert (answer.code, answer.out, answer.err) == (1, "", "Error: no client né'\"; --\n")
+
+
+def test_all_faults_are_told_at_once_and_nothing_is_registered(idp: Run) -> None:
+    answer = idp(
+        *("client", "add", " ", "--redirect-uri", "http://ent.test/cb", "--redirect-uri", "https://ok.test/"),
+        *("--uai", "0599001A", "--uai", "0599001N", "--post-logout-redirect-uri", "https://ent.test/#f"),
+        *("--scopes", "profile admin", "--always-claims", "iss", "--auth-method", "none", "--no-pkce"),
+        *("--subject", "email", "--charter", "maybe", "--id-token-alg", "HS256", "--default-profile", "roi"),
+        *("--profile-uri", "reine=https://ent.test/", "--subject-prefix", "x" * 31),
+    )
+    assert (answer.code, answer.out) == (1, "")
+    for named in (
+        "the name", "--redirect-uri 'http://ent.test/cb'", "--uai '0599001A'", "--post-logout-redirect-uri",
+        "--scopes", "--always-claims", "--no-pkce", "--subject 'email'", "--charter", "--id-token-alg",
+        "--default-profile 'roi'", "--profile-uri 'reine'", "--subject-prefix must",
+    ):  # fmt: skip
+        assert named in answer.err, named
+    assert "https://ok.test/" not in answer.err
+    assert "0599001N" not in answer.err
+    assert json.loads(idp("client", "list", "--json").out) == []
+
+
+NO_ADDRESS = (
+    "", " ", "ent.test/cb", "/cb", "//ent.test/cb", "javascript:alert(1)", "data:text/html,x", "ftp://ent.test/cb",
+    "https:///cb", "https://", "https://[::1/cb", "https://ent.test:port/cb", "https://ent.test:99999/cb",
+    "https://ent.test:0/cb", "https://user@ent.test/cb", "https://ent.test@evil.test/cb", "https://ent.test/cb#f",
+    "https://ent.test/c b", "https://ent.test/cb\\..", "https://ent.test/*|x", "https://ént.test/cb",
+    "https://ent.test/cb\x7f", "https://ent.test/cb\t", "http://127.0.0.1/cb", "http://localhost/cb",
+    "https://ent.test/" + "a" * 500,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("option", ["--redirect-uri", "--post-logout-redirect-uri"])
+def test_an_address_that_is_none_is_refused(idp: Run, option: str) -> None:
+    answer = idp("client", "add", "ENT", *BASIC, *(part for uri in NO_ADDRESS for part in (option, uri)))
+    assert (answer.code, answer.out) == (1, "")
+    told = answer.err.removeprefix("Error: ").splitlines()
+    assert [line[: len(f"{option} {uri!r}: ")] for line, uri in zip(told, NO_ADDRESS, strict=True)] == [
+        f"{option} {uri!r}: " for uri in NO_ADDRESS
+    ]
+
+
+def test_in_development_loopback_may_be_plain_http(idp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IDP_ENV", "development")
+    monkeypatch.setenv("IDP_ISSUER", "http://127.0.0.1:8000")
+    assert idp("client", "add", "ENT", "--redirect-uri", "http://127.0.0.1:8001/cb").code == 0
+    assert idp("client", "add", "ENT", "--redirect-uri", "http://ent.test/cb").code == 1

@@ -1,0 +1,124 @@
+from pathlib import Path
+
+import pytest
+
+from idp.config import Settings
+from tests.commands.conftest import Run
+from tests.databases import SECRET
+
+GOOD = {"IDP_ISSUER": "https://connexion.exemple.fr", "IDP_SECRET_KEY": SECRET}
+
+
+def put(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    for name, value in {**GOOD, **values}.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_shows_every_setting_and_no_secret(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    former = SECRET[::-1]
+    put(
+        monkeypatch,
+        IDP_SECRET_KEY_FALLBACKS=f'["{former}"]',
+        IDP_DATABASE_URL="postgresql://idp:dbp4ssword@db.test/idp",
+        IDP_SMTP_URL="smtps://idp:m4ilpassword@mail.test",
+    )
+    answer = bare("config", "check")
+    assert (answer.code, answer.err) == (0, "")
+    shown = dict(line.split(" = ", 1) for line in answer.out.splitlines())
+    assert set(shown) == {f"IDP_{name.upper()}" for name in Settings.model_fields}
+    assert shown["IDP_ISSUER"] == "https://connexion.exemple.fr"
+    assert shown["IDP_DATABASE_URL"] == "postgresql://(hidden)@db.test/idp"
+    for secret in (SECRET, former, "dbp4ssword", "m4ilpassword"):
+        assert secret not in answer.out
+
+
+def test_reports_every_fault_at_once_by_name_and_shows_no_value(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(
+        monkeypatch,
+        IDP_ISSUER="http://connexion.exemple.fr/",
+        IDP_SECRET_KEY="t00short",
+        IDP_DATABASE_URL="mysql://h0st",
+        IDP_CODE_LIFETIME="0",
+        IDP_TRUSTED_PROXIES="many",
+        IDP_FROBNICATE="1",
+        IDP_SECRETKEY="l3aked",
+    )
+    answer = bare("config", "check")
+    assert (answer.code, answer.out) == (1, "")
+    first, *faults = answer.err.splitlines()
+    assert first == "Error: the settings cannot be used:"
+    for name in ("ISSUER", "DATABASE_URL", "CODE_LIFETIME", "TRUSTED_PROXIES", "FROBNICATE", "SECRETKEY"):
+        assert [line for line in faults if line.startswith(f"IDP_{name}: ")], (name, faults)
+    assert "IDP_FROBNICATE: unknown setting" in faults
+    for value in ("t00short", "h0st", "many", "l3aked"):
+        assert value not in answer.err
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        ({"IDP_SECRET_KEY": "short"}, "IDP_SECRET_KEY: must be 32 bytes or more"),
+        ({"IDP_SECRET_KEY": ""}, "IDP_SECRET_KEY: must be 32 bytes or more"),
+        ({"IDP_SECRET_KEY": "a" * 40}, "IDP_SECRET_KEY: must be random"),
+        ({"IDP_ISSUER": "http://connexion.exemple.fr"}, "IDP_ISSUER: must be https"),
+        ({"IDP_ISSUER": "http://127.0.0.1:8000"}, "IDP_ISSUER: must be https"),
+        ({"IDP_ISSUER": "connexion.exemple.fr"}, "IDP_ISSUER: must be an address"),
+        ({"IDP_ENV": "staging"}, "IDP_ENV: "),
+        ({"IDP_SMTP_URL": "http://mail"}, "IDP_SMTP_URL: must be smtp://"),
+        ({"IDP_MAIL_FROM": "nobody"}, "IDP_MAIL_FROM: must be one mail address"),
+        ({"IDP_THEME": "/nowhere"}, "IDP_THEME: must be a folder"),
+        ({"IDP_CONFIG": "/nowhere.toml"}, "IDP_CONFIG: no such file"),
+        ({"IDP_DATABASE_URL": "postgresql://u:p@h:port/x"}, "IDP_DATABASE_URL: "),
+        ({"AUTHLIB_INSECURE_TRANSPORT": "1"}, "AUTHLIB_INSECURE_TRANSPORT: must not be set"),
+    ],
+)
+def test_a_setting_that_is_wrong_stops_the_start(
+    bare: Run, monkeypatch: pytest.MonkeyPatch, values: dict[str, str], fault: str
+) -> None:
+    put(monkeypatch, **values)
+    for command in (("config", "check"), ("serve", "--bind", "127.0.0.1:0"), ("client", "list"), ("worker", "--once")):
+        answer = bare(*command)
+        assert (answer.code, answer.out) == (1, "")
+        assert any(line.startswith(fault) for line in answer.err.splitlines()), answer.err
+
+
+def test_a_file_is_read_and_the_environment_wins(bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / "idp.toml"
+    file.write_text(f'issuer = "https://file.test"\nsecret_key = "{SECRET}"\nacademy = "Académie du fichier"\n')
+    monkeypatch.setenv("IDP_CONFIG", str(file))
+    monkeypatch.setenv("IDP_ISSUER", "https://environment.test")
+    answer = bare("config", "check")
+    assert answer.code == 0
+    assert "IDP_ISSUER = https://environment.test" in answer.out
+    assert "IDP_ACADEMY = Académie du fichier" in answer.out
+    assert SECRET not in answer.out
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"frobnicate = 1\n", "IDP_FROBNICATE: "),
+        (b"issuer = \n", "IDP_CONFIG"),
+        (b"\xff\xfe\x00", "IDP_CONFIG"),
+    ],
+)
+def test_a_file_with_a_fault_is_named(
+    bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes, fault: str
+) -> None:
+    file = tmp_path / "idp.toml"
+    file.write_bytes(content)
+    put(monkeypatch, IDP_CONFIG=str(file))
+    answer = bare("config", "check")
+    assert answer.code == 1
+    assert fault in answer.err
+
+
+def test_a_relative_sqlite_file_is_where_the_command_was_started(
+    bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    put(monkeypatch, IDP_DATABASE_URL="sqlite:///data/é 1%.db")
+    monkeypatch.chdir(tmp_path)
+    assert bare("db", "upgrade").code == 0
+    assert (tmp_path / "data" / "é 1%.db").is_file()
+    assert bare("keys", "rotate").code == 0, "pages and migrations mean the same file"
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]

@@ -1,0 +1,121 @@
+import sqlite3
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from idp.schema import newest
+from tests.commands.conftest import Answer, Run
+from tests.databases import SECRET
+
+ACTS = (
+    ("client", "list"),
+    ("client", "add", "ENT", "--redirect-uri", "https://ent.test/cb"),
+    ("keys", "rotate"),
+    ("charter", "list"),
+    ("outbox", "list"),
+    ("worker", "--once"),
+)
+EVERYTHING = (*ACTS, ("db", "upgrade"), ("db", "current"))
+
+
+@pytest.fixture
+def alone(bare: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command with good settings, on no database yet."""
+    monkeypatch.setenv("IDP_ISSUER", "https://connexion.exemple.fr")
+    monkeypatch.setenv("IDP_SECRET_KEY", SECRET)
+    return bare
+
+
+def is_one_sentence(answer: Answer) -> None:
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith(("Error: the database ", "Error: the database's "))
+    assert answer.err.count("\n") == 1, answer.err
+
+
+def test_upgrade_says_from_where_to_where(idp: Run, engine: Engine) -> None:
+    assert idp("db", "current").out == f"{newest()} (newest: {newest()})\n"
+    answer = idp("db", "upgrade")
+    assert (answer.code, answer.out, answer.err) == (0, f"already at {newest()}\n", "")
+
+
+def test_an_empty_file_is_upgraded_and_usable(alone: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "idp.db"
+    monkeypatch.setenv("IDP_DATABASE_URL", f"sqlite:///{path}")
+    answer = alone("db", "current")
+    assert (answer.code, answer.out, answer.err) == (1, f"empty (newest: {newest()})\n", "")
+    assert not path.parent.exists(), "to look is not to make"
+    assert alone("db", "upgrade").out == f"empty → {newest()}\n"
+    assert alone("db", "current").code == 0
+    assert alone("client", "list", "--json").out == "[]\n"
+
+
+@pytest.mark.parametrize("command", ACTS, ids=" ".join)
+def test_tables_that_are_not_there_are_one_sentence(idp: Run, engine: Engine, command: tuple[str, ...]) -> None:
+    with engine.begin() as connection:
+        for table in ("client_school", "charter_acceptance", "charter_version", "outbox", "signing_key"):
+            connection.execute(text(f"DROP TABLE {table}{'' if engine.dialect.name == 'sqlite' else ' CASCADE'}"))
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("DROP TABLE client CASCADE"))
+        else:
+            connection.execute(text("ALTER TABLE client RENAME TO gone"))
+    answer = idp(*command)
+    is_one_sentence(answer)
+    assert "idp db upgrade" in answer.err or command[0] == "worker"
+
+
+@pytest.mark.parametrize("command", EVERYTHING, ids=" ".join)
+def test_a_server_that_does_not_answer_is_one_sentence(
+    alone: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("IDP_DATABASE_URL", "postgresql://idp:dbp4ssword@127.0.0.1:1/idp")
+    answer = alone(*command)
+    is_one_sentence(answer)
+    assert "dbp4ssword" not in answer.err
+
+
+@pytest.mark.parametrize("command", EVERYTHING, ids=" ".join)
+def test_a_file_that_is_no_database_is_one_sentence(
+    alone: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    file = tmp_path / "letter.db"
+    file.write_text("Chers parents, " * 100)
+    before = file.read_bytes()
+    monkeypatch.setenv("IDP_DATABASE_URL", f"sqlite:///{file}")
+    is_one_sentence(alone(*command))
+    assert file.read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(
+    alone: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("IDP_DATABASE_URL", f"sqlite:///{tmp_path}/file/idp.db")
+    answer = alone("db", "upgrade")
+    is_one_sentence(answer)
+    assert "the database’s folder cannot be made" in answer.err.replace("'", "’")
+
+
+def test_a_file_that_another_holds_is_one_sentence(alone: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "idp.db"
+    monkeypatch.setenv("IDP_DATABASE_URL", f"sqlite:///{path}")
+    assert alone("db", "upgrade").code == 0
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    for command in (("client", "add", "ENT", "--redirect-uri", "https://ent.test/cb"), ("db", "upgrade")):
+        answer = alone(*command)
+        is_one_sentence(answer)
+        assert "busy" in answer.err
+    holder.execute("ROLLBACK")
+    holder.close()
+    assert alone("client", "add", "ENT", "--redirect-uri", "https://ent.test/cb").code == 0
+
+
+def test_a_database_of_a_later_version_is_left_alone(idp: Run, engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    answer = idp("db", "upgrade")
+    is_one_sentence(answer)
+    assert "of another version of the service" in answer.err
+    assert idp("db", "current").out == f"9999 (newest: {newest()})\n"
+    assert idp("db", "current").code == 1

@@ -1,0 +1,131 @@
+"""`/readyz` as a load balancer sees it."""
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import text
+
+from idp.app import create_app
+from idp.config import Settings
+from idp.db import db
+from idp.oidc import keys
+from tests.databases import ISSUER, settings_for
+
+
+def status(browser: FlaskClient) -> tuple[int, str]:
+    answer = browser.get("/readyz", base_url=ISSUER)
+    return answer.status_code, answer.get_json()["status"]
+
+
+def act(statement: str) -> None:
+    with db.engine.begin() as connection:
+        connection.execute(text(statement))
+
+
+def test_ready_when_all_is_there(browser: FlaskClient) -> None:
+    assert status(browser) == (200, "ok")
+    assert browser.get("/readyz").headers["Cache-Control"] == "no-store"
+
+
+def test_alive_without_a_database(browser: FlaskClient) -> None:
+    act("DROP TABLE alembic_version")
+    act("ALTER TABLE signing_key RENAME TO gone")
+    answer = browser.get("/healthz")
+    assert (answer.status_code, answer.get_json()) == (200, {"status": "ok"})
+    assert "Set-Cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("another", [True, False])
+def test_red_while_migrations_are_owed(browser: FlaskClient, another: bool) -> None:  # noqa: FBT001 - a parameter
+    act("ALTER TABLE alembic_version RENAME TO kept")
+    if another:
+        act("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        act("INSERT INTO alembic_version VALUES ('9999')")
+    assert status(browser) == (503, "migrations")
+    if another:
+        act("DROP TABLE alembic_version")
+    act("ALTER TABLE kept RENAME TO alembic_version")
+    assert status(browser) == (200, "ok")
+
+
+def test_red_without_a_key_that_signs_and_green_as_soon_as_there_is_one(
+    browser: FlaskClient, settings: Settings
+) -> None:
+    act("DELETE FROM signing_key")
+    assert status(browser) == (503, "signing key")
+    keys.rotate(settings)
+    assert status(browser) == (200, "ok")
+
+
+def test_a_key_of_tomorrow_does_not_count(browser: FlaskClient, settings: Settings) -> None:
+    keys.rotate(settings)
+    act("DELETE FROM signing_key WHERE active_from <= created_at")
+    assert status(browser) == (503, "signing key")
+
+
+def test_red_when_the_secret_key_does_not_open_the_signing_key(database_url: str) -> None:
+    app = create_app(settings_for(database_url, secret_key="another secret key, of more than 32 bytes: 9876543210"))
+    assert status(app.test_client()) == (503, "signing key")
+    with app.app_context():
+        db.engine.dispose()
+
+
+def test_red_without_a_database_server_and_nothing_is_told() -> None:
+    app = create_app(settings_for("postgresql://idp:dbp4ssword@127.0.0.1:1/idp"))
+    answer = app.test_client().get("/readyz", base_url=ISSUER)
+    assert (answer.status_code, answer.get_json()) == (503, {"status": "database"})
+
+
+def test_red_while_the_file_is_away_and_recovers(tmp_path: Path, database_url: str) -> None:
+    if not database_url.startswith("sqlite"):
+        cut_and_recover(database_url)
+        return
+    path, away = Path(database_url.removeprefix("sqlite:///")), tmp_path / "away"
+    app = create_app(settings_for(database_url))
+    assert status(app.test_client()) == (200, "ok")
+    with app.app_context():
+        db.engine.dispose()
+    path.rename(away)
+    path.mkdir()
+    assert status(app.test_client()) == (503, "database")
+    path.rmdir()
+    away.rename(path)
+    assert status(app.test_client()) == (200, "ok")
+    with app.app_context():
+        db.engine.dispose()
+
+
+def cut_and_recover(database_url: str) -> None:
+    """The server ends the connections that the pool holds, as when it restarts."""
+    app = create_app(settings_for(database_url))
+    assert status(app.test_client()) == (200, "ok")
+    other = create_app(settings_for(database_url))
+    with other.app_context(), db.engine.begin() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        )
+    assert status(app.test_client()) == (200, "ok")
+    for one in (app, other):
+        with one.app_context():
+            db.engine.dispose()
+
+
+def test_a_long_write_does_not_turn_it_red(app: Flask, browser: FlaskClient, settings: Settings) -> None:
+    assert status(browser) == (200, "ok")
+    path = settings.database_url.removeprefix("sqlite:///")
+    if not os.path.exists(path):  # noqa: PTH110 - on PostgreSQL it is an address
+        with db.engine.begin() as connection:
+            connection.execute(text("LOCK TABLE signing_key IN EXCLUSIVE MODE"))
+            assert status(browser) == (200, "ok")
+        return
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    assert status(browser) == (200, "ok")
+    holder.close()

@@ -1,0 +1,99 @@
+import signal
+import socket
+import stat
+import time
+from pathlib import Path
+
+import pytest
+
+from idp.config import Settings
+from tests.commands.conftest import Run
+from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
+
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_serve_answers_and_stops_when_it_is_told(settings: Settings, tmp_path: Path, number: signal.Signals) -> None:
+    port, log = free_port(), tmp_path / "log"
+    with running(settings, log, "serve", "--bind", f"127.0.0.1:{port}", "--workers", "2") as process:
+        with connect(port, process, log) as connection:
+            connection.sendall(HEALTH)
+            assert read_all(connection).startswith(b"HTTP/1.1 200 ")
+        process.send_signal(number)
+        assert process.wait(PATIENCE) == 0
+    assert "Traceback" not in log.read_text()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_serve_answers_the_request_in_hand_before_it_stops(settings: Settings, tmp_path: Path) -> None:
+    port, log = free_port(), tmp_path / "log"
+    body = b"grant_type=authorization_code&code=x"
+    head = (
+        "POST /token HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    with running(settings, log, "serve", "--bind", f"127.0.0.1:{port}", "--workers", "1") as process:
+        with connect(port, process, log) as warm:  # the worker has loaded the application
+            warm.sendall(HEALTH)
+            read_all(warm)
+        with connect(port, process, log) as connection:
+            connection.sendall(head.encode() + body[:10])
+            time.sleep(1)
+            process.terminate()
+            time.sleep(1)
+            assert process.poll() is None, "it waits for the request in hand"
+            connection.sendall(body[10:])
+            answer = read_all(connection)
+        assert answer.startswith(b"HTTP/1.1 401 "), answer[:200]
+        assert b"invalid_client" in answer
+        assert process.wait(PATIENCE) == 0
+
+
+def test_serve_listens_on_a_socket_file(settings: Settings, tmp_path: Path) -> None:
+    path, log = Path(tmp_path, "s"), tmp_path / "log"
+    until = time.monotonic() + PATIENCE
+    with running(settings, log, "serve", "--bind", f"unix:{path}", "--workers", "1") as process:
+        while not (path.exists() and stat.S_ISSOCK(path.stat().st_mode)):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(PATIENCE)
+            connection.connect(str(path))
+            connection.sendall(HEALTH)
+            assert read_all(connection).startswith(b"HTTP/1.1 200 ")
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+
+
+def test_a_taken_port_is_one_sentence(idp: Run) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        bind = f"127.0.0.1:{other.getsockname()[1]}"
+        answer = idp("serve", "--bind", bind)
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == f"Error: {bind} cannot be listened on (Address already in use)\n"
+
+
+def test_a_host_that_is_nobody_is_one_sentence(idp: Run) -> None:
+    answer = idp("serve", "--bind", "192.0.2.1:8000")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith("Error: 192.0.2.1:8000 cannot be listened on (")
+    assert answer.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_worker_starts_and_stops_when_it_is_told(settings: Settings, tmp_path: Path, number: signal.Signals) -> None:
+    log, until = tmp_path / "log", time.monotonic() + PATIENCE
+    with running(settings, log, "worker") as process:
+        while "outbox.worker_started" not in log.read_text():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(PATIENCE) == 0
+    assert "outbox.worker_stopped" in log.read_text()
+    assert "Traceback" not in log.read_text()

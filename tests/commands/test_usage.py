@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import pytest
+from click import Group
+
+from idp import __version__
+from idp.cli import cli
+from tests.commands.conftest import Run
+
+
+def all_commands(group: Group, *path: str) -> list[tuple[str, ...]]:
+    found = [path]
+    for name, command in group.commands.items():
+        found += all_commands(command, *path, name) if isinstance(command, Group) else [(*path, name)]
+    return found
+
+
+@pytest.mark.parametrize("path", all_commands(cli), ids=" ".join)
+def test_help_needs_no_settings_and_says_something(bare: Run, path: tuple[str, ...]) -> None:
+    answer = bare(*path, "--help")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith(f"Usage: {' '.join(('idp', *path))} ")
+    assert len(answer.out.splitlines()[2].strip()) > 5
+
+
+def test_the_commands_of_the_contract_are_there() -> None:
+    wanted = """config check; db upgrade; db current; serve; worker; demo; client add; client list; client show;
+        client rotate-secret; client disable; keys list; keys rotate; keys retire; charter publish; charter list;
+        outbox list; outbox retry"""
+    assert {tuple(name.split()) for name in wanted.split(";")} <= set(all_commands(cli))
+
+
+def test_version(bare: Run) -> None:
+    answer = bare("--version")
+    assert (answer.code, answer.out) == (0, f"idp, version {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("frobnicate",),
+        ("client", "frobnicate"),
+        ("client", "add"),
+        ("client", "add", "ENT"),
+        ("client", "show"),
+        ("client", "list", "--frobnicate"),
+        ("client", "add", "ENT", "--redirect-uri", "https://ent.test/cb", "--profile-uri", "eleve"),
+        (
+            "client",
+            "add",
+            "ENT",
+            "--redirect-uri",
+            "https://e.test/cb",
+            *(["--profile-uri", "eleve=https://e.test"] * 2),
+        ),
+        ("keys", "rotate", "--alg", "none"),
+        ("keys", "rotate", "--bits", "512"),
+        ("charter", "publish", "ent", "--version", "1", "/nowhere.md"),
+        ("charter", "publish", "ent", "/etc/hostname"),
+        ("serve", "--bind", "nowhere"),
+        ("serve", "--bind", "127.0.0.1:http"),
+        ("serve", "--bind", "127.0.0.1:70000"),
+        ("serve", "--bind", ":8000"),
+        ("serve", "--workers", "0"),
+        ("outbox", "retry"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_2_and_says_what(idp: Run, arguments: tuple[str, ...]) -> None:
+    answer = idp(*arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("Usage: idp")
+    assert "\nError: " in answer.err
+
+
+@pytest.mark.parametrize(
+    "command", [("client", "show"), ("client", "add"), ("keys", "retire"), ("client", "disable"), ("outbox", "retry")]
+)
+def test_bytes_that_are_no_text_are_refused(bare: Run, command: tuple[str, ...]) -> None:
+    answer = bare(*command, "caf\udce9")
+    assert (answer.code, answer.out, answer.err) == (2, "", "Error: an argument is not UTF-8 text.\n")
+
+
+def test_demo_refuses_where_a_real_service_is_set_up(idp: Run, tmp_path: Path) -> None:
+    answer = idp("demo")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith("Error: La démonstration refuse de démarrer")

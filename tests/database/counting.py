@@ -1,0 +1,49 @@
+"""Processes that each add 1 to a number many times: they read it, then write it (see test_engine).
+
+One process loads the code and forks the others, each of which opens its own connections; all begin at one barrier.
+"""
+
+import multiprocessing
+import sys
+from typing import TYPE_CHECKING
+
+from flask import Flask
+from sqlalchemy import select
+
+from idp.clients.models import Client
+from idp.db import db, engine_options
+
+if TYPE_CHECKING:
+    from multiprocessing.synchronize import Barrier
+
+
+def run(database_url: str, times: int, barrier: "Barrier") -> None:
+    app = Flask("counting")
+    app.config["SQLALCHEMY_DATABASE_URI"] = database_url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(database_url, pool_size=1)
+    db.init_app(app)
+    with app.app_context():
+        locked = select(Client).with_for_update().execution_options(populate_existing=True)
+        barrier.wait(60)
+        for _ in range(times):
+            row = db.session.scalars(locked).one()
+            row.version = row.version + 1
+            db.session.commit()
+        db.session.remove()
+        db.engine.dispose()
+
+
+def main() -> None:
+    database_url, processes, times = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(processes)
+    crowd = [context.Process(target=run, args=(database_url, times, barrier)) for _ in range(processes)]
+    for one in crowd:
+        one.start()
+    for one in crowd:
+        one.join(300)
+    raise SystemExit(max(abs(one.exitcode) if one.exitcode is not None else 1 for one in crowd))
+
+
+if __name__ == "__main__":
+    main()

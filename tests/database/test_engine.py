@@ -1,0 +1,80 @@
+import subprocess
+import sys
+import uuid
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError, StatementError
+from sqlalchemy.orm import Session
+
+from idp.accounts.models import Child
+from idp.clients.models import Client
+from idp.clock import now
+from idp.db import db
+from idp.paths import CHECKOUT
+from idp.throttle.models import ThrottleCounter
+from tests.builders import Build
+
+PROCESSES, TIMES = 4, 100
+
+
+def stored(moment: datetime) -> datetime:
+    """Return what comes back from the database for `moment`."""
+    with Session(db.engine) as session:
+        session.add(ThrottleCounter(limit="x", key=b"k", count=1, since=now(), open_at=now(), expires_at=moment))
+        session.commit()
+    with Session(db.engine) as session:
+        return session.scalars(select(ThrottleCounter.expires_at)).one()
+
+
+def test_an_instant_comes_back_in_utc_whatever_its_zone(app: Flask) -> None:
+    moment = datetime(2026, 9, 1, 8, 30, 0, 123456, timezone(timedelta(hours=5, minutes=30)))
+    back = stored(moment)
+    assert back == moment
+    assert back.tzinfo is UTC
+    assert (back.hour, back.microsecond) == (3, 123456)
+
+
+def test_a_time_without_zone_is_refused(app: Flask) -> None:
+    with pytest.raises(StatementError, match="a time without zone cannot be stored"):
+        stored(datetime(2026, 9, 1, 8, 30))  # noqa: DTZ001 - what is refused
+
+
+def test_instants_compare_as_instants(app: Flask) -> None:
+    moment = datetime(2026, 9, 1, 0, 30, tzinfo=timezone(timedelta(hours=2)))  # 31 August in UTC
+    stored(moment)
+    for other, later in ((timedelta(microseconds=-1), 1), (timedelta(), 0), (timedelta(microseconds=1), 0)):
+        query = select(ThrottleCounter).where(ThrottleCounter.expires_at > (moment + other).astimezone(UTC))
+        assert len(db.session.scalars(query).all()) == later
+
+
+def test_each_engine_is_set_up_for_a_service(app: Flask) -> None:
+    wanted = (
+        {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}
+        if db.engine.dialect.name == "sqlite"
+        else {"statement_timeout": "5s", "lock_timeout": "2s", "timezone": "UTC"}
+    )
+    show = "PRAGMA" if db.engine.dialect.name == "sqlite" else "SHOW"
+    with db.engine.connect() as connection:
+        assert {name: connection.scalar(text(f"{show} {name}")) for name in wanted} == wanted
+
+
+def test_a_row_that_refers_to_nothing_is_refused(app: Flask) -> None:
+    orphan = Child(school_id=uuid.uuid4(), student_id="1", given_name="Malo", family_name="LEROY", class_name="6e 1")
+    db.session.add(orphan)
+    with pytest.raises(IntegrityError):
+        db.session.commit()
+    db.session.rollback()
+
+
+def test_what_is_read_then_written_is_never_lost(app: Flask, build: Build, database_url: str) -> None:
+    build.ent()
+    before = db.session.scalars(select(Client.version)).one()
+    db.session.commit()
+    command = [sys.executable, "-m", "tests.database.counting", database_url, str(PROCESSES), str(TIMES)]
+    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    with Session(db.engine) as session:
+        assert session.scalars(select(Client.version)).one() == before + PROCESSES * TIMES

@@ -1,0 +1,129 @@
+import threading
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine, create_engine, inspect, make_url, text
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
+
+from idp import schema
+from idp.accounts.models import Child, Degree, School
+from idp.config import Settings
+from idp.paths import MIGRATIONS
+from idp.tables import metadata
+
+
+def seen(settings: Settings) -> Engine:
+    return create_engine(settings.database_url, poolclass=NullPool)
+
+
+def differences(settings: Settings) -> list[object]:
+    """Return what Alembic would change to make the tables what the models say, types and defaults included."""
+    with seen(settings).connect() as connection:
+        options = {"compare_type": True, "compare_server_default": True, "target_metadata": metadata}
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
+
+
+def tables(settings: Settings) -> set[str]:
+    return set(inspect(seen(settings)).get_table_names())
+
+
+def go_down(settings: Settings, revision: str) -> None:
+    """Go down to `revision`."""
+    with schema._connection(make_url(settings.database_url)) as connection:
+        command.downgrade(schema._config(connection), revision)
+        connection.commit()
+
+
+def test_from_nothing_to_the_models(empty: Settings) -> None:
+    assert schema.upgrade(empty) == (None, schema.newest())
+    assert differences(empty) == []
+    assert tables(empty) == {*metadata.tables, "alembic_version"}
+    assert schema.upgrade(empty) == (schema.newest(), schema.newest()), "twice is once"
+    assert schema.current(empty) == (schema.newest(), schema.newest())
+
+
+def test_a_difference_would_be_seen(empty: Settings) -> None:
+    schema.upgrade(empty)
+    with seen(empty).begin() as connection:
+        connection.execute(text("ALTER TABLE school ADD COLUMN more VARCHAR(3)"))
+        connection.execute(text("DROP INDEX ix_audit_at"))
+    assert len(differences(empty)) == 2
+
+
+def test_down_and_up_again(empty: Settings) -> None:
+    schema.upgrade(empty)
+    for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions():  # each step back, then all, then forth
+        go_down(empty, str(script.down_revision or "base"))
+    assert tables(empty) == {"alembic_version"}
+    schema.upgrade(empty)
+    assert differences(empty) == []
+
+
+def test_two_nodes_that_start_at_once_migrate_once(empty: Settings) -> None:
+    found: list[object] = []
+    barrier = threading.Barrier(2)
+
+    def node() -> None:
+        barrier.wait(30)
+        try:
+            found.append(schema.upgrade(empty))
+        except Exception as error:  # noqa: BLE001 - it is the finding
+            found.append(error)
+
+    nodes = [threading.Thread(target=node) for _ in range(2)]
+    for one in nodes:
+        one.start()
+    for one in nodes:
+        one.join(60)
+    assert sorted(map(str, found)) == sorted(map(str, [(None, schema.newest()), (schema.newest(), schema.newest())]))
+    assert differences(empty) == []
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(empty: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise RuntimeError("the power went out")
+
+    monkeypatch.setattr(Operations, "create_index", fail)
+    monkeypatch.setattr("alembic.operations.base.BatchOperations.create_index", fail)
+    with pytest.raises(RuntimeError, match="the power went out"):
+        schema.upgrade(empty)
+    monkeypatch.undo()
+    assert tables(empty) == set()
+    assert schema.upgrade(empty) == (None, schema.newest())
+
+
+def test_a_table_made_anew_keeps_the_rows_that_refer_to_it(empty: Settings) -> None:
+    schema.upgrade(empty)
+    with Session(seen(empty)) as session:
+        school = School(uai="0599001N", name="Collège", degree=Degree.SECONDARY, address=[], phone="03")
+        session.add(school)
+        session.flush()
+        session.add(
+            Child(school_id=school.id, student_id="1", given_name="Malo", family_name="LEROY", class_name="6e 1")
+        )
+        session.commit()
+    with schema._connection(make_url(empty.database_url)) as connection:
+        operations = Operations(MigrationContext.configure(connection))
+        with operations.batch_alter_table("school") as batch:
+            batch.alter_column("phone", new_column_name="telephone")
+        connection.commit()
+    with seen(empty).connect() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM child")) == 1
+        assert connection.scalar(text("SELECT telephone FROM school")) == "03"
+
+
+def test_there_is_one_head_and_a_file_names_it() -> None:
+    script = ScriptDirectory(str(MIGRATIONS))
+    assert script.get_heads() == [(MIGRATIONS / "HEAD").read_text().strip()]
+
+
+def test_revisions_are_numbered_in_their_order() -> None:
+    order = [script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()][::-1]
+    assert order == [f"{number:04}" for number in range(1, len(order) + 1)]
+    files = sorted((MIGRATIONS / "versions").glob("*.py"))
+    assert [file.name[:5] for file in files] == [f"{revision}_" for revision in order]

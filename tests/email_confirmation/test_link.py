@@ -1,0 +1,218 @@
+"""E rows about the link: what opening it does, what using it does, and what a wrong one does."""
+
+import logging
+import uuid
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from structlog.testing import capture_logs
+
+from idp.accounts.models import Account
+from idp.accounts.tokens import Purpose
+from idp.clock import now
+from idp.db import db
+from idp.throttle import limits
+from tests.activation.steps import CHOSEN, activate, kept, newest_link
+from tests.builders import Build
+from tests.pages import follow, form_token, heading, sign_in, submit
+from tests.relying_party import Attempt, RelyingParty
+
+ASKS = "Confirmez votre adresse mail"
+CONFIRMED = "Confirmation de votre adresse mail"
+DEAD = "Ce lien ne marche plus"
+
+
+def test_e01_opening_the_link_uses_nothing_however_often_and_whoever_opens_it(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated()
+    activate(browser, account)
+    link = newest_link(build.settings, account.id)
+    before = kept(account.id)
+    scanner = app.test_client()
+    for _ in range(10):
+        assert heading(scanner.get(link)) == ASKS
+    assert scanner.head(link).status_code == 200
+    for headers in ({"Sec-Purpose": "prefetch"}, {"Purpose": "prefetch"}, {"User-Agent": "MailScanner/1.0"}):
+        assert heading(app.test_client().get(link, headers=headers)) == ASKS
+    assert app.test_client().post(link).status_code == 400, "a scanner that sends forms has no form token"
+    assert kept(account.id) == before
+    assert heading(submit(browser, browser.get(link))) == CONFIRMED
+    assert kept(account.id).email == "noemie@exemple.fr"
+
+
+def test_e02_a_link_that_was_used_is_answered_kindly_and_changes_nothing(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    activate(browser, account)
+    link = newest_link(build.settings, account.id)
+    question = browser.get(link)
+    submit(browser, question)
+    before = kept(account.id)
+    again = submit(browser, question)
+    assert heading(again) == CONFIRMED
+    opened = browser.get(link)
+    assert heading(opened) == CONFIRMED
+    assert "Cette adresse est déjà confirmée." in opened.text
+    assert kept(account.id) == before
+
+
+@pytest.mark.parametrize("damage", ["one_less", "wrapped", "upper", "random", "long", "nul", "spaces", "other_purpose"])
+def test_e03_a_damaged_link_gets_the_one_text_and_the_right_one_still_works(
+    browser: FlaskClient, build: Build, damage: str
+) -> None:
+    account = build.never_activated()
+    activate(browser, account)
+    link = newest_link(build.settings, account.id)
+    head, _, token = link.rpartition("/")
+    broken = {
+        "one_less": token[:-1],
+        "wrapped": token[:20] + "=" + token[20:],
+        "upper": token.upper(),
+        "random": "A" * 43,
+        "long": token * 50,
+        "nul": token[:-1] + "%00",
+        "spaces": "%20" + token,
+        "other_purpose": Purpose.CONFIRM_EMAIL.value.ljust(43, "x"),
+    }[damage]
+    page = browser.get(f"{head}/{broken}")
+    assert (page.status_code, heading(page)) == (410, DEAD)
+    answer = submit(browser, page)
+    assert (answer.status_code, heading(answer)) == (410, DEAD)
+    assert kept(account.id).email is None
+    assert heading(submit(browser, browser.get(link))) == CONFIRMED
+
+
+def test_e03_expired_disabled_and_never_issued_links_are_one_text(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    expired, disabled = build.never_activated(), build.never_activated()
+    stranger = app.test_client()
+    with time_machine.travel(now(), tick=False) as clock:
+        links = []
+        for account in (expired, disabled):
+            activate(browser, account, mail=f"{account.username}@exemple.fr")
+            links.append(newest_link(build.settings, account.id))
+        question = stranger.get(links[0])
+        clock.shift(timedelta(hours=24) - timedelta(seconds=1))
+        assert heading(stranger.get(links[0])) == ASKS
+        clock.shift(timedelta(seconds=1))
+        assert question.status_code == 200
+        _disable(disabled.id)
+        texts = set()
+        for link in (*links, "/adresse/lien/" + "A" * 43):
+            page = stranger.get(link)
+            assert (page.status_code, heading(page)) == (410, DEAD)
+            posted = submit(stranger, page)
+            assert (posted.status_code, heading(posted)) == (410, DEAD)
+            texts.add(page.text.replace(form_token(page), ""))
+            texts.add(posted.text.replace(form_token(posted), ""))
+        assert len(texts) == 1
+    assert kept(expired.id).email is None
+    assert kept(disabled.id).email is None
+
+
+def _disable(account_id: uuid.UUID) -> None:
+    db.session.get_one(Account, account_id).disabled_at = now()
+    db.session.commit()
+
+
+def test_e03_who_tries_many_links_is_stopped(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    activate(browser, account)
+    link = newest_link(build.settings, account.id)
+    [window] = limits.BAD_LINK_ADDRESS.windows
+    page = browser.get("/adresse/lien/" + "A" * 43)
+    for n in range(window.tries - 1):
+        if n % 2:
+            assert browser.get(f"/adresse/lien/{n:043}").status_code == 410
+        else:
+            assert submit(browser, page, renvoyer="1").status_code == 200
+    stopped = browser.get("/adresse/lien/" + "B" * 43)
+    assert stopped.status_code == 429
+    assert 0 < int(stopped.headers["Retry-After"]) <= 3600
+    assert heading(stopped) == "Un peu de patience"
+    assert heading(browser.get(link)) == ASKS, "a right link is no try"
+
+
+def test_e04_only_the_link_of_the_last_address_is_alive(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    links = []
+    with time_machine.travel(now(), tick=False) as clock:
+        waiting = activate(browser, account, mail="premiere@exemple.fr")
+        links.append(newest_link(build.settings, account.id))
+        for address in ("deuxieme@exemple.fr", "troisieme@exemple.fr"):
+            clock.shift(timedelta(seconds=61))
+            page = browser.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
+            assert address in submit(browser, page, mail=address).text
+            links.append(newest_link(build.settings, account.id))
+        for dead in links[:2]:
+            assert heading(browser.get(dead)) == DEAD
+            assert heading(submit(browser, browser.get(dead))) == DEAD
+        assert kept(account.id).email is None
+        assert heading(submit(browser, browser.get(links[2]))) == CONFIRMED
+    assert kept(account.id).email == "troisieme@exemple.fr"
+
+
+def test_e06_a_strangers_click_confirms_an_address_and_gives_nobody_another_account(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    """The attacker gives the victim's address as his own; the victim clicks by mistake."""
+    victim = build.active(email="victime@exemple.fr")
+    attacker = build.never_activated()
+    activate(browser, attacker, mail="victime@exemple.fr")
+    before = kept(victim.id)
+    clicking = app.test_client()
+    question = clicking.get(newest_link(build.settings, attacker.id))
+    assert "Vous n’avez rien demandé\xa0?" in question.text
+    assert "rien ne sera activé" in question.text
+    submit(clicking, question)
+    assert kept(victim.id) == before
+    assert kept(attacker.id).email == "victime@exemple.fr"
+    assert heading(sign_in(browser, "/connexion", victim.username, CHOSEN)) == "Connexion"
+
+
+def test_e07_two_parents_confirm_one_mailbox(browser: FlaskClient, build: Build, app: Flask) -> None:
+    malo = build.child()
+    parents = [build.never_activated(children=[malo]) for _ in range(2)]
+    for parent in parents:
+        activate(app.test_client(), parent, mail="Famille.Leroy@exemple.fr")
+        assert heading(submit(browser, browser.get(newest_link(build.settings, parent.id)))) == CONFIRMED
+    for parent in parents:
+        assert kept(parent.id).email == "Famille.Leroy@exemple.fr"
+        fresh = app.test_client()
+        assert heading(sign_in(fresh, "/connexion", parent.username, CHOSEN)) == "Gérer mon compte"
+
+
+def test_e08_the_claim_appears_once_the_address_is_confirmed(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    account = build.never_activated()
+    activate(browser, account)
+    sign_in(browser, ent.url(Attempt()), account.username, CHOSEN)
+    submit(browser, browser.get(newest_link(build.settings, account.id)))
+    attempt = Attempt()
+    tokens = ent.tokens(browser, ent.answer(follow(browser, browser.get(ent.url(attempt))))["code"], attempt)
+    info = ent.userinfo(browser, tokens["access_token"]).get_json()
+    assert (info["email"], info["email_verified"]) == ("noemie@exemple.fr", True)
+    assert "email" not in tokens["claims"]
+
+
+def test_e09_the_page_of_the_link_gives_its_address_to_nobody(
+    app: Flask, browser: FlaskClient, build: Build, caplog: pytest.LogCaptureFixture
+) -> None:
+    account = build.never_activated()
+    activate(browser, account)
+    link = newest_link(build.settings, account.id)
+    with capture_logs() as lines, caplog.at_level(logging.DEBUG):
+        page = app.test_client().get(link)
+        submit(browser, browser.get(link))
+        browser.get(link[:-1])
+    assert link.rpartition("/")[2][:-1] not in caplog.text + str(lines)
+    assert page.headers["Referrer-Policy"] == "no-referrer"
+    assert page.headers["Cache-Control"] == "no-store"
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    assert link.rpartition("/")[2] not in page.text, "forms go back to the page's own address"

@@ -1,0 +1,116 @@
+"""S-07 and the mail itself: from the outbox, through the worker, to a real SMTP server, and back by its link."""
+
+from datetime import timedelta
+
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from idp.accounts.models import Account
+from idp.clock import now
+from idp.db import db
+from idp.outbox.models import OutboxMessage
+from tests.activation.steps import ADDRESS, activate, kept
+from tests.builders import Build
+from tests.email_confirmation.post import html_of, link_of, post_office, text_of
+from tests.pages import heading, submit
+
+_CONFIRMED = "Confirmation de votre adresse mail"
+
+
+def _outcomes() -> list[str]:
+    db.session.rollback()
+    return list(db.session.scalars(select(OutboxMessage.outcome).order_by(OutboxMessage.created_at)))
+
+
+def test_the_mail_says_what_it_is_for_and_its_one_link_works(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    activate(browser, account)
+    with post_office(app) as office:
+        [mail] = office.deliver()
+    assert mail["Subject"] == "Activez votre compte"
+    assert mail["To"] == ADDRESS
+    assert mail["From"].addresses[0].addr_spec == "ne-pas-repondre@exemple.fr"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    text, html = text_of(mail), html_of(mail)
+    assert "Bonjour Mme LEROY-VANDEPUTTE," in text
+    for part in (text, html):
+        assert "Le lien est valable 24 heures, sur n’importe quel appareil." in part
+        assert "ne demande jamais votre mot de passe" in part
+        assert account.username not in part
+        assert "Malo" not in part
+        assert "<img" not in part
+    assert html.count("<a href=") == 2, "the button, and the address in full"
+    page = app.test_client().get(link_of(mail))
+    assert heading(page) == "Confirmez votre adresse mail"
+    assert heading(submit(browser, browser.get(link_of(mail)))) == _CONFIRMED
+    assert kept(account.id).email == ADDRESS
+
+
+def test_s07_a_link_that_expired_in_the_outbox_is_issued_anew(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+        activate(browser, account)
+        clock.shift(timedelta(hours=24))
+        [mail] = office.deliver()
+        assert _outcomes() == ["dropped", "sent"]
+        assert heading(submit(browser, browser.get(link_of(mail)))) == _CONFIRMED
+    assert kept(account.id).links == 2
+
+
+def test_s07_a_link_that_was_replaced_in_the_outbox_is_dropped(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+        waiting = activate(browser, account, mail="premiere@exemple.fr")
+        clock.shift(timedelta(seconds=61))
+        page = browser.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
+        submit(browser, page, mail="deuxieme@exemple.fr")
+        [mail] = office.deliver()
+        assert mail["To"] == "deuxieme@exemple.fr"
+        assert _outcomes() == ["dropped", "sent"]
+        assert heading(submit(browser, browser.get(link_of(mail)))) == _CONFIRMED
+
+
+def test_s07_nothing_is_sent_for_an_account_that_was_disabled_meanwhile(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated()
+    activate(browser, account)
+    db.session.get_one(Account, account.id).disabled_at = now()
+    db.session.commit()
+    with post_office(app) as office:
+        assert office.deliver() == []
+    assert _outcomes() == ["dropped"]
+
+
+def test_s07_a_dead_link_gets_a_new_one_to_the_same_address(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+        activate(browser, account)
+        [first] = office.deliver()
+        clock.shift(timedelta(hours=25))
+        stranger = app.test_client()
+        dead = stranger.get(link_of(first))
+        assert heading(dead) == "Ce lien ne marche plus"
+        asked = submit(stranger, dead, renvoyer="1")
+        assert heading(asked) == "Regardez votre messagerie"
+        assert ADDRESS not in asked.text
+        submit(stranger, dead, renvoyer="1")  # impatient: no second mail within a minute
+        _, second = office.deliver()
+        assert second["To"] == ADDRESS
+        assert heading(submit(stranger, stranger.get(link_of(second)))) == _CONFIRMED
+    assert kept(account.id).links == 2
+
+
+def test_s07_the_same_mail_sent_again_carries_the_same_link(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+        activate(browser, account)
+        office.mailbox.at_data = "drop"  # the server takes the mail and hangs up before it says so
+        office.deliver()
+        office.mailbox.at_data = "250 OK"
+        clock.shift(timedelta(hours=1))
+        first, second = office.deliver()
+    assert first["Message-ID"] == second["Message-ID"]
+    assert link_of(first) == link_of(second)

@@ -1,0 +1,143 @@
+"""E-10: how many mails one account, one mailbox and one network get; and what the page says meanwhile."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from idp.clock import now
+from tests.activation.steps import CHOSEN, SENT, activate, kept, newest_link
+from tests.builders import Build
+from tests.pages import follow, form_token, heading, sign_in, submit
+
+_WAITING = "/adresse/confirmation"
+_CAPPED = "Beaucoup de messages sont déjà partis."
+
+
+def _resend(browser: FlaskClient, username: str) -> TestResponse:
+    """Ask for the message again, signed in afresh when the session is over."""
+    page = follow(browser, browser.get("/mon-compte"))
+    if heading(page) == "Connexion":
+        page = submit(browser, page, identifiant=username, mot_de_passe=CHOSEN)
+    assert heading(page) == SENT
+    return submit(browser, browser.get(_WAITING))
+
+
+def test_e10_sixty_seconds_pass_between_two_mails(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    with time_machine.travel(now(), tick=False) as clock:
+        waiting = activate(browser, account)
+        assert "Vous pourrez renvoyer le message dans 60 s." in waiting.text
+        clock.shift(timedelta(seconds=59))
+        early = submit(browser, browser.get(waiting.request.full_path))
+        assert (early.status_code, early.headers["Retry-After"]) == (429, "1")
+        assert "Vous pourrez renvoyer le message dans 1 s." in early.text
+        assert kept(account.id).links == 1
+        clock.shift(timedelta(seconds=1))
+        sent = submit(browser, browser.get(waiting.request.full_path))
+        assert sent.status_code == 200
+        assert "Un nouveau message est parti à" in sent.text
+    assert kept(account.id).links == 2
+
+
+def test_e10_only_the_link_of_the_last_mail_works(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    with time_machine.travel(now(), tick=False) as clock:
+        waiting = activate(browser, account)
+        first = newest_link(build.settings, account.id)
+        clock.shift(timedelta(seconds=61))
+        submit(browser, browser.get(waiting.request.full_path))
+        second = newest_link(build.settings, account.id)
+        assert browser.get(first).status_code == 410
+        assert heading(submit(browser, browser.get(second))) == "Confirmation de votre adresse mail"
+
+
+def test_e10_five_mails_an_hour_and_ten_a_day(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    with time_machine.travel(now(), tick=False) as clock:
+        activate(browser, account)
+        sent = 1
+        for _ in range(4):
+            clock.shift(timedelta(seconds=61))
+            assert _resend(browser, account.username).status_code == 200
+            sent += 1
+        clock.shift(timedelta(seconds=61))
+        sixth = _resend(browser, account.username)
+        assert sixth.status_code == 429
+        assert _CAPPED in sixth.text
+        assert "Le lien du dernier message marche toujours." in sixth.text
+        assert "Renvoyer le message" not in sixth.text
+        for _ in range(5):
+            clock.shift(timedelta(minutes=61))
+            assert _resend(browser, account.username).status_code == 200
+            sent += 1
+        clock.shift(timedelta(minutes=61))
+        eleventh = _resend(browser, account.username)
+        assert eleventh.status_code == 429
+        assert int(eleventh.headers["Retry-After"]) > 3600
+        assert kept(account.id).links == sent == 10
+        clock.shift(timedelta(hours=24))
+        assert _resend(browser, account.username).status_code == 200
+
+
+def test_e10_a_mailbox_gets_no_more_from_many_accounts_than_from_one(app: Flask, build: Build) -> None:
+    with time_machine.travel(now(), tick=False) as clock:
+        parents = [build.never_activated() for _ in range(2)]
+        pages = []
+        for parent in parents:
+            client = app.test_client()
+            pages.append((client, activate(client, parent, mail="Boite@exemple.fr")))
+        clock.shift(timedelta(seconds=61))
+        answers = [submit(client, client.get(page.request.full_path)).status_code for client, page in pages]
+    assert answers == [200, 429]
+
+
+def test_e10_fifty_clicks_at_once_send_one_mail(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    with time_machine.travel(now(), tick=False) as clock:
+        waiting = activate(browser, account)
+        clock.shift(timedelta(seconds=61))
+        place = waiting.request.full_path
+        data = {"csrf_token": form_token(browser.get(place))}
+        cookie = browser.get_cookie("__Host-tx", domain="connexion.exemple.test")
+        assert cookie is not None
+
+        def click(_number: int) -> int:
+            with app.app_context():
+                client = app.test_client()
+                client.set_cookie("__Host-tx", cookie.value, domain="connexion.exemple.test", secure=True)
+                return client.post(place, data=data).status_code
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(click, range(50)))
+    assert sorted(answers) == [200] + [429] * 49
+    assert kept(account.id).links == 2
+
+
+def test_e10_a_correction_that_must_wait_keeps_what_was_typed(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    with time_machine.travel(now(), tick=False) as clock:
+        waiting = activate(browser, account, mail="noemei@exemple.fr")
+        clock.shift(timedelta(seconds=20))
+        page = browser.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
+        early = submit(browser, page, mail="noemie@exemple.fr")
+        assert (early.status_code, early.headers["Retry-After"]) == (429, "40")
+        assert "Vous pourrez valider cette nouvelle adresse dans 40 secondes." in early.text
+        assert 'value="noemie@exemple.fr"' in early.text
+        assert kept(account.id).pending == "noemei@exemple.fr"
+        clock.shift(timedelta(seconds=40))
+        assert heading(submit(browser, early, mail="noemie@exemple.fr")) == SENT
+    assert (kept(account.id).pending, kept(account.id).links) == ("noemie@exemple.fr", 2)
+
+
+def test_e10_the_waiting_page_belongs_to_the_browser_that_activated(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated()
+    waiting = activate(browser, account)
+    stranger = app.test_client()
+    assert stranger.get(waiting.request.full_path).status_code == 400
+    assert heading(sign_in(stranger, "/connexion", account.username, CHOSEN)) == SENT

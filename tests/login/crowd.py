@@ -1,0 +1,75 @@
+"""A crowd of browsers that sign in at the same instant, over real connections to a real server."""
+
+import asyncio
+import re
+import time
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer: its status, `Retry-After` and how long it took in seconds."""
+
+    status: int
+    retry_after: str
+    seconds: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Crowd:
+    """People behind one proxy, each with a network address of their own."""
+
+    port: int
+
+    def sign_ins(self, usernames: list[str], password: str) -> tuple[list[Answer], list[Answer]]:
+        """Let everybody send the form at once; return their answers, and those of a page asked for meanwhile."""
+        return asyncio.run(self._rush(usernames, password))
+
+    async def _rush(self, usernames: list[str], password: str) -> tuple[list[Answer], list[Answer]]:
+        form = await self._exchange("GET", "/connexion", "198.51.100.1", "")
+        cookie, token = re.search(r"idp-tx=[^;]+", form.text), re.search(r'csrf_token" value="([^"]+)"', form.text)
+        assert cookie, form.text
+        assert token, form.text
+
+        def body(username: str) -> str:
+            return urlencode({"csrf_token": token.group(1), "identifiant": username, "mot-de-passe": password})
+
+        done = asyncio.Event()
+        witness = asyncio.create_task(self._look_meanwhile(done))
+        answers = await asyncio.gather(
+            *(
+                self._exchange("POST", "/connexion", f"10.0.{n // 250}.{n % 250}", body(username), cookie.group(0))
+                for n, username in enumerate(usernames)
+            )
+        )
+        done.set()
+        return answers, await witness
+
+    async def _look_meanwhile(self, done: asyncio.Event) -> list[Answer]:
+        answers = []
+        while not done.is_set():
+            answers.append(await self._exchange("GET", "/mentions-legales", "198.51.100.2", ""))
+            await asyncio.sleep(0.1)
+        return answers
+
+    async def _exchange(self, method: str, path: str, address: str, body: str, cookie: str = "") -> Answer:
+        start = time.monotonic()
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        head = [
+            f"{method} {path} HTTP/1.1",
+            f"Host: 127.0.0.1:{self.port}",
+            f"X-Forwarded-For: {address}",
+            "Connection: close",
+            "Content-Type: application/x-www-form-urlencoded",
+            f"Content-Length: {len(body)}",
+            f"Cookie: {cookie}",
+        ]
+        writer.write("\r\n".join([*head, "", body]).encode())
+        text = (await reader.read()).decode(errors="replace")
+        writer.close()
+        await writer.wait_closed()
+        retry = re.search(r"(?im)^retry-after: (\S+)", text)
+        status = int(text.split(" ", 2)[1]) if text else 0
+        return Answer(status, retry.group(1) if retry else "", time.monotonic() - start, text)

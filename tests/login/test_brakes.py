@@ -1,0 +1,98 @@
+"""I-04, I-06, I-08, I-10 and I-11: slots are taken before the hash, grow slowly, and never lock anybody for good."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.accounts.passwords import Hasher
+from idp.clock import now
+from idp.throttle import limits
+from tests.builders import PASSWORD, Build
+from tests.pages import form_token, heading, sign_in
+
+_ACCOUNT = "Gérer mon compte"
+
+
+def test_i04_the_pause_grows_up_to_ten_minutes_and_a_right_password_ends_it(
+    browser: FlaskClient, app: Flask, build: Build
+) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        for _ in range(4):
+            assert sign_in(browser, "/connexion", account.username, "faux").status_code == 200
+        for pause in (5, 15, 60, 300, 600, 600):
+            assert sign_in(browser, "/connexion", account.username, "faux").status_code == 200
+            early = sign_in(browser, "/connexion", account.username, PASSWORD)
+            assert (early.status_code, early.headers["Retry-After"]) == (429, str(pause))
+            assert "Pour protéger le compte, il faut attendre avant le suivant." in early.text
+            clock.shift(timedelta(seconds=pause))
+        assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == _ACCOUNT
+        other = app.test_client()
+        for _ in range(5):
+            assert sign_in(other, "/connexion", account.username, "faux").status_code == 200
+
+
+def test_i06_of_sixty_guesses_at_once_no_more_are_looked_at_than_the_limit(
+    app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = build.active()
+    looked_at = []
+    real = Hasher.verify
+
+    def counting(self: Hasher, stored: str | None, password: str, lane: str) -> bool:
+        looked_at.append(password)
+        return real(self, stored, password, lane)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Hasher, "verify", counting)
+
+    def guess(number: int) -> int:
+        with app.app_context():
+            browser = app.test_client()
+            browser.environ_base["REMOTE_ADDR"] = f"203.0.113.{number}"
+            data = {"identifiant": account.username, "mot-de-passe": f"faux {number}"}
+            return browser.post("/connexion", data={**data, "csrf_token": form_token(browser.get("/connexion"))}).status_code
+
+    with time_machine.travel(now(), tick=False), ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(guess, range(60)))
+    assert sorted(answers) == [200] * limits.SIGN_IN_ACCOUNT.free + [429] * (60 - limits.SIGN_IN_ACCOUNT.free)
+    assert len(looked_at) == limits.SIGN_IN_ACCOUNT.free
+
+
+def test_i08_tries_on_one_account_never_stop_another(app: Flask, build: Build) -> None:
+    victim, other = build.active(), build.active()
+    with time_machine.travel(now(), tick=False):
+        for n in range(8):
+            guesser = app.test_client()
+            guesser.environ_base["REMOTE_ADDR"] = f"203.0.113.{n}"
+            sign_in(guesser, "/connexion", victim.username, "faux")
+            sign_in(guesser, "/connexion", other.email or "", "faux")
+        assert heading(sign_in(app.test_client(), "/connexion", other.username, PASSWORD)) == _ACCOUNT
+
+
+@pytest.mark.parametrize("forged", ["1.2.3.{n}", "garbage{n}", "1.2.3.{n}, 5.6.7.8", "::{n}", "\xff{n}"])
+def test_i10_a_forged_address_opens_no_new_budget(browser: FlaskClient, build: Build, forged: str) -> None:
+    [window] = limits.SIGN_IN_REQUESTS.windows
+    build.active()
+    with time_machine.travel(now(), tick=False):
+        token = form_token(browser.get("/connexion"))
+        statuses = [
+            browser.post(
+                "/connexion",
+                data={"csrf_token": token, "identifiant": f"x.inconnu{n}", "mot-de-passe": "x" * 200},
+                headers={"X-Forwarded-For": forged.format(n=n), "Forwarded": f"for=1.2.3.{n}"},
+            ).status_code
+            for n in range(window.tries + 2)
+        ]
+    assert statuses == [200] * window.tries + [429] * 2
+
+
+def test_i11_a_school_with_one_address_is_not_stopped_by_its_own_right_passwords(app: Flask, build: Build) -> None:
+    [window] = limits.SIGN_IN_REQUESTS.windows
+    account = build.active()
+    with time_machine.travel(now(), tick=False):
+        for _ in range(window.tries + 5):
+            assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == _ACCOUNT

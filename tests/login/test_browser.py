@@ -1,0 +1,125 @@
+"""I-12, I-13, I-14 and I-17: a sign-in belongs to one browser, one person and one place."""
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from idp.db import db
+from idp.sessions.models import Session
+from tests.activation.steps import activate
+from tests.builders import PASSWORD, Build
+from tests.pages import follow, form_token, heading, sign_in, submit
+from tests.relying_party import Attempt, RelyingParty
+
+_HOST = "connexion.exemple.test"
+
+
+def _cookie(browser: FlaskClient, name: str = "__Host-ss") -> str:
+    cookie = browser.get_cookie(name, domain=_HOST)
+    assert cookie is not None
+    return cookie.value
+
+
+def test_i12_a_sign_in_draws_a_new_session_and_a_new_form_token(browser: FlaskClient, build: Build) -> None:
+    planted = "A" * 43
+    browser.set_cookie("__Host-ss", planted, domain=_HOST, secure=True)
+    before = form_token(browser.get("/connexion"))
+    account = build.active()
+    page = sign_in(browser, "/connexion", account.username, PASSWORD)
+    assert heading(page) == "Gérer mon compte"
+    first = _cookie(browser)
+    assert first != planted
+    assert browser.post("/profil", data={"csrf_token": before, "profil": "parent"}).status_code == 400
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    assert _cookie(browser) != first
+    for dead in (planted, first):
+        browser.set_cookie("__Host-ss", dead, domain=_HOST, secure=True)
+        assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion"
+    sessions = db.session.scalars(select(Session).order_by(Session.created_at)).all()
+    assert [session.ended_at is None for session in sessions] == [False, True]
+
+
+@pytest.mark.parametrize("place", ["/connexion", "/profil"])
+def test_i13_a_form_of_another_site_is_refused(app: Flask, build: Build, place: str) -> None:
+    attacker, own = build.active(), form_token(app.test_client().get("/connexion"))
+    data = {"identifiant": attacker.username, "mot-de-passe": PASSWORD, "profil": "parent"}
+    for token in ({}, {"csrf_token": ""}, {"csrf_token": own}, {"csrf_token": "é\x00"}):
+        victim = app.test_client()
+        headers = {"Origin": "https://evil.test", "Sec-Fetch-Site": "cross-site"}
+        answer = victim.post(place, data={**data, **token}, headers=headers)
+        assert answer.status_code == 400
+        assert victim.get_cookie("__Host-ss", domain=_HOST) is None
+    assert db.session.scalars(select(Session)).all() == []
+
+
+def test_i13_the_token_of_one_browser_is_nothing_in_another(app: Flask, browser: FlaskClient, build: Build) -> None:
+    token, other = form_token(browser.get("/connexion")), app.test_client()
+    other.get("/connexion")
+    data = {"csrf_token": token, "identifiant": build.active().username, "mot-de-passe": PASSWORD}
+    answer = other.post("/connexion", data=data)
+    assert answer.status_code == 400
+    assert heading(answer) == "Cette page est restée ouverte trop longtemps"
+    assert PASSWORD not in answer.text
+
+
+@pytest.mark.parametrize(
+    "target", ["https://evil.test", "//evil.test", "/\\evil.test", "/%09/evil.test", "javascript:alert(1)"]
+)
+def test_i14_no_address_of_a_request_says_where_a_sign_in_leads(
+    app: Flask, build: Build, target: str
+) -> None:
+    account = build.active()
+    for name in ("next", "url", "redirect_uri", "continue", "retour"):
+        browser = app.test_client()
+        page = browser.get("/connexion", query_string={name: target})
+        data = {"csrf_token": form_token(page), "identifiant": account.username, "mot-de-passe": PASSWORD, name: target}
+        answer = browser.post("/connexion", query_string={name: target}, data=data)
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/mon-compte")
+
+
+def test_i14_a_forged_continuation_leads_nowhere(browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    token = form_token(browser.get("/connexion"))
+    data = {"csrf_token": token, "identifiant": account.username, "mot-de-passe": PASSWORD}
+    answer = browser.post("/connexion", query_string={"demande": "https://evil.test"}, data=data)
+    assert (answer.status_code, heading(answer)) == (400, "Reprenons depuis l’ENT")
+
+
+def test_i17_a_second_person_on_the_same_browser_gets_nothing_of_the_first(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    first, second = build.active(), build.active(given_name="Paul", family_name="MARTIN", email="paul@exemple.fr")
+    attempt = Attempt()
+    code = ent.answer(sign_in(browser, ent.url(attempt), first.username, PASSWORD))["code"]
+    subject = ent.tokens(browser, code, attempt)["claims"]["sub"]
+    tab = follow(browser, browser.get(ent.url(Attempt(), prompt="login")))  # the first person's, left open
+    assert heading(tab) == "Connexion"
+    sign_in(browser, "/connexion", second.username, PASSWORD)
+    assert browser.get(tab.request.full_path).status_code == 200
+    attempt = Attempt()
+    claims = ent.tokens(browser, ent.answer(browser.get(ent.url(attempt)))["code"], attempt)
+    assert claims["claims"]["sub"] != subject
+    info = ent.userinfo(browser, claims["access_token"]).get_json()
+    assert (info["given_name"], info["email"]) == ("Paul", "paul@exemple.fr")
+    account_page = browser.get("/mon-compte").text
+    assert "MARTIN" in account_page
+    assert "LEROY-VANDEPUTTE" not in account_page
+
+
+def test_i17_an_activation_left_open_is_not_the_next_persons(browser: FlaskClient, build: Build) -> None:
+    first, second = build.never_activated(), build.active(email=None, pending_email="paul@exemple.fr")
+    waiting = activate(browser, first, mail="noemie@exemple.fr")
+    page = sign_in(browser, "/connexion", second.username, PASSWORD)
+    assert "paul@exemple.fr" in page.text
+    assert "noemie@exemple.fr" not in browser.get(waiting.request.full_path).text
+
+
+def test_i17_a_session_is_not_shared_by_two_sign_ins(browser: FlaskClient, build: Build) -> None:
+    first, second = build.active(), build.active()
+    sign_in(browser, "/connexion", first.username, PASSWORD)
+    stolen = _cookie(browser)
+    sign_in(browser, "/connexion", second.username, PASSWORD)
+    browser.set_cookie("__Host-ss", stolen, domain=_HOST, secure=True)
+    assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion"
+    assert heading(submit(browser, browser.get("/connexion"), identifiant="x", mot_de_passe="y")) == "Connexion"

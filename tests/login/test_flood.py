@@ -1,0 +1,119 @@
+"""W-01 and W-11: what a crowd, or a flood, can take from the service."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import func, select
+
+from idp.db import Base, db
+from tests.builders import PASSWORD, Build
+from tests.databases import SECRET
+from tests.login.crowd import Crowd
+from tests.relying_party import Attempt, RelyingParty
+from tests.stories.site import free_ports
+
+_PEOPLE = 500
+_PATIENCE = 40.0
+
+
+@contextmanager
+def _server(database_url: str, port: int, folder: Path) -> Iterator[int]:
+    """Run `idp serve` as operators do, behind one proxy; yield its process id."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("IDP_")}
+    environment |= {
+        "IDP_ENV": "development",
+        "IDP_ISSUER": f"http://127.0.0.1:{port}",
+        "IDP_SECRET_KEY": SECRET,
+        "IDP_DATABASE_URL": database_url,
+        "IDP_TRUSTED_PROXIES": "1",
+    }
+    command = [str(Path(sys.executable).with_name("idp")), "serve", "--bind", f"127.0.0.1:{port}", "--workers", "2"]
+    with (folder / "serve.log").open("ab") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+    try:
+        until = time.monotonic() + _PATIENCE
+        while not _answers(port):
+            assert process.poll() is None, (folder / "serve.log").read_text()
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        yield process.pid
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _answers(port: int) -> bool:
+    try:
+        return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=2).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def _peaks(pid: int) -> dict[int, int]:
+    """Return the most memory that each worker of the server ever held, in MiB."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    peaks = {}
+    for child in children:
+        [line] = [x for x in Path(f"/proc/{child}/status").read_text().splitlines() if x.startswith("VmHWM")]
+        peaks[int(child)] = int(line.split()[1]) // 1024
+    return peaks
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")
+def test_w01_of_five_hundred_sign_ins_at_once_some_are_served_and_the_rest_told_when_to_come_back(
+    build: Build, tmp_path: Path, worker_id: str
+) -> None:
+    accounts = [build.active().username for _ in range(10)]
+    url, port = build.settings.database_url, free_ports(worker_id)
+    db.session.remove()
+    db.engine.dispose()
+    with _server(url, port, tmp_path) as pid:
+        crowd = Crowd(port)
+        crowd.sign_ins(accounts[:2], PASSWORD)  # both workers have loaded what a sign-in needs
+        calm = _peaks(pid)
+        answers, meanwhile = crowd.sign_ins([*accounts, *(f"x.inconnu{n}" for n in range(_PEOPLE - 10))], PASSWORD)
+        peaks = _peaks(pid)
+
+    assert len(answers) == _PEOPLE
+    served = [answer for answer in answers if answer.status in {200, 303}]
+    excess = [answer for answer in answers if answer.status == 503]
+    assert len(served) + len(excess) == _PEOPLE, {answer.status for answer in answers}
+    assert served
+    assert excess
+    assert all(answer.retry_after == "5" for answer in excess)
+    assert all("Votre compte va bien." in answer.text for answer in excess)
+    assert sorted(answer.seconds for answer in excess)[int(len(excess) * 0.95)] < 3
+    assert all(page.status == 200 for page in meanwhile)
+    assert max(page.seconds for page in meanwhile) < 3
+    assert calm.keys() == peaks.keys(), "no worker died"
+    hashes = len(os.sched_getaffinity(0)) + 1
+    assert all(peak < calm[child] + 19 * hashes + 40 for child, peak in peaks.items()), (calm, peaks)
+
+
+def test_w11_a_flood_of_authorization_requests_writes_nothing(
+    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    def rows() -> dict[str, int]:
+        db.session.rollback()
+        return {
+            table.name: db.session.scalar(select(func.count()).select_from(table)) or 0
+            for table in Base.metadata.sorted_tables
+        }
+
+    before = rows()
+    for n in range(300):
+        flood = app.test_client()
+        flood.environ_base["REMOTE_ADDR"] = f"203.0.113.{n % 250}"
+        answer = flood.get(ent.url(Attempt(state=f"s{n}"), login_hint=None if n % 2 else "profil:parent"))
+        assert answer.status_code == 303
+        assert flood.get(answer.headers["Location"]).status_code == 200
+    assert rows() == before

@@ -1,0 +1,150 @@
+"""I-01, I-07 and I-15: every refusal is the same, every spelling counts together, nothing long takes time."""
+
+import time
+import unicodedata
+from datetime import timedelta
+
+import pytest
+import time_machine
+from argon2 import PasswordHasher
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from idp.accounts.models import Account
+from idp.clock import now
+from idp.db import db
+from tests.activation.steps import without_token
+from tests.builders import PASSWORD, Build
+from tests.pages import heading, sign_in
+
+_FAILED = "La connexion n’a pas abouti"
+
+
+def _shape(page: TestResponse, username: str) -> tuple[int, list[tuple[str, str]], list[str], str]:
+    """Return all of an answer that another person could compare, but for the identifier that they typed."""
+    cookies = [cookie.partition("=")[0] for cookie in page.headers.getlist("Set-Cookie")]
+    headers = [(name, value) for name, value in page.headers if name not in {"Set-Cookie", "Content-Length", "Date"}]
+    return page.status_code, headers, cookies, without_token(page).replace(username, "")
+
+
+def test_i01_every_account_that_is_not_opened_gets_the_same_answer(app: Flask, build: Build) -> None:
+    active, disabled, letter = build.active(), build.active(disabled_at=now()), build.never_activated()
+    expired = build.never_activated(provisional_expires_at=now() - timedelta(seconds=1))
+    burnt = build.never_activated(provisional_hash=None, provisional_expires_at=None)
+    tries = [(account.username, "une phrase fausse") for account in (active, letter, expired, burnt)]
+    tries += [(disabled.username, PASSWORD), ("x.inconnu7777", PASSWORD), ("x@exemple.fr", PASSWORD), ("", "")]
+    shapes = []
+    for n, (username, password) in enumerate(tries):
+        browser = app.test_client()
+        browser.environ_base["REMOTE_ADDR"] = f"203.0.113.{n}"
+        page = sign_in(browser, "/connexion", username, password)
+        assert _FAILED in page.text
+        text = _shape(page, username)
+        shapes.append((*text[:3], text[3].replace(' value=""', "")))
+    assert all(shape == shapes[0] for shape in shapes)
+
+
+def test_i01_who_must_wait_is_told_the_same_whether_the_account_exists_or_not(app: Flask, build: Build) -> None:
+    existing = build.active()
+    shapes = []
+    with time_machine.travel(now(), tick=False):
+        for username in (existing.username, "x.inconnu7777"):
+            for n in range(5):
+                browser = app.test_client()
+                browser.environ_base["REMOTE_ADDR"] = f"203.0.113.{n}"
+                sign_in(browser, "/connexion", username, "une phrase fausse")
+            page = sign_in(app.test_client(), "/connexion", username, PASSWORD)
+            assert page.status_code == 429
+            assert page.headers["Retry-After"] == "5"
+            shapes.append(_shape(page, username))
+    assert shapes[0] == shapes[1]
+    assert "Un peu de patience" in shapes[0][3]
+
+
+def test_i07_all_spellings_of_an_identifier_share_one_counter(app: Flask, build: Build) -> None:
+    account = build.active()
+    name, number = account.username.split(".")[1][:5], account.username[-4:]
+    spellings = [
+        f"n.{name}{number}",
+        f"N.{name.upper()}{number}",
+        f"  n . {name} - {number}  ",
+        unicodedata.normalize("NFKC", f"n.{name}{number}").translate({ord("n"): "ｎ", ord("l"): "ｌ"}),
+        f"n.{name}{number}\x00",
+    ]
+    with time_machine.travel(now(), tick=False) as clock:
+        for n, spelling in enumerate(spellings):
+            browser = app.test_client()
+            browser.environ_base["REMOTE_ADDR"] = f"203.0.113.{n}"
+            assert sign_in(browser, "/connexion", spelling, "une phrase fausse").status_code == 200
+        for spelling in spellings:
+            assert sign_in(app.test_client(), "/connexion", spelling, PASSWORD).status_code == 429
+        clock.shift(timedelta(seconds=5))
+        assert heading(sign_in(app.test_client(), "/connexion", spellings[3], PASSWORD)) == "Gérer mon compte"
+
+
+def test_i07_an_address_is_no_identifier(browser: FlaskClient, build: Build) -> None:
+    account = build.active(email="noemie.leroy@exemple.fr")
+    assert account.email
+    assert _FAILED in sign_in(browser, "/connexion", account.email, PASSWORD).text
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "",
+        "   ",
+        "x" * 129,
+        PASSWORD + "x" * 2_000,
+        PASSWORD + "\x00",
+        PASSWORD + " ",
+        " " + PASSWORD,
+        PASSWORD[:-1],
+        "🦒" * 128,
+        "a" + "\u0301\u0323" * 5_000,
+    ],
+    ids=["empty", "spaces", "129", "2000 more", "NUL", "space after", "space before", "cut", "emoji", "accents"],
+)
+def test_i15_nothing_but_the_password_opens(browser: FlaskClient, build: Build, password: str) -> None:
+    account = build.active()
+    start = time.perf_counter()
+    page = sign_in(browser, "/connexion", account.username, password)
+    assert time.perf_counter() - start < 1.0
+    assert _FAILED in page.text
+
+
+@pytest.mark.parametrize("password", ["x" * 60_000, "x" * 1_000_000, "\u0301\u0323" * 200_000])
+def test_i15_what_is_too_long_is_refused_before_it_is_looked_at(
+    browser: FlaskClient, build: Build, password: str
+) -> None:
+    account = build.active()
+    for fields in ({"username": account.username, "password": password}, {"username": password, "password": PASSWORD}):
+        start = time.perf_counter()
+        page = sign_in(browser, "/connexion", **fields)
+        assert time.perf_counter() - start < 0.5 + 0.000_001 * len(password)
+        assert page.status_code == 413 or _FAILED in page.text
+
+
+def test_i15_composed_and_decomposed_accents_open_alike(app: Flask, build: Build) -> None:
+    account = build.active(password=unicodedata.normalize("NFC", PASSWORD))
+    for form in ("NFC", "NFD", "NFKC", "NFKD"):
+        page = sign_in(app.test_client(), "/connexion", account.username, unicodedata.normalize(form, PASSWORD))
+        assert heading(page) == "Gérer mon compte"
+
+
+def test_i16_a_hash_of_older_parameters_is_replaced_at_a_right_password_only(
+    browser: FlaskClient, build: Build
+) -> None:
+    weak = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
+    account = build.active(password_hash=weak)
+    sign_in(browser, "/connexion", account.username, "une phrase fausse")
+    assert _hash_of(account) == weak
+    assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
+    assert _hash_of(account).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
+    browser.delete_cookie("__Host-ss", domain="connexion.exemple.test")
+    assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
+
+
+def _hash_of(account: Account) -> str:
+    db.session.rollback()
+    return db.session.get_one(Account, account.id, populate_existing=True).password_hash or ""

@@ -1,0 +1,51 @@
+"""Processes that redeem one code at the same instant: `python -m tests.protocol.rush` (see test_races).
+
+One process loads the code and forks the others; each has an application and connections of its own, and all meet at a
+barrier before each round. Prints, for each round, the status and error of every answer.
+"""
+
+import json
+import multiprocessing
+import sys
+from typing import TYPE_CHECKING, Any
+
+from idp.app import create_app
+from tests.databases import settings_for
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import SimpleQueue
+    from multiprocessing.synchronize import Barrier
+
+PATIENCE = 120
+
+
+def run(order: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[list[list[Any]]]") -> None:
+    app = create_app(settings_for(order["database"], code_lifetime=600, database_pool=1))
+    browser, found = app.test_client(), []
+    browser.get("/jwks.json", base_url=order["issuer"])  # what is read once a process is read before the race
+    for form in order["forms"]:
+        barrier.wait(timeout=PATIENCE)
+        response = browser.post("/token", base_url=order["issuer"], data=form, headers=order["headers"])
+        body = response.get_json()
+        found.append([response.status_code, body.get("error"), body.get("access_token")])
+    answers.put(found)
+
+
+def main() -> None:
+    order = json.load(sys.stdin)
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(order["processes"])
+    queues = [context.SimpleQueue() for _ in range(order["processes"])]
+    crowd = [context.Process(target=run, args=(order, barrier, queue)) for queue in queues]
+    for one in crowd:
+        one.start()
+    found = [queue.get() for one, queue in zip(crowd, queues, strict=True) if not one.join(0)]
+    for one in crowd:
+        one.join(timeout=PATIENCE)
+    if any(one.exitcode for one in crowd):
+        sys.exit("a process of the rush failed")
+    json.dump([list(answers) for answers in zip(*found, strict=True)], sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""One code, many processes: one wins, and loses what it won (security row Z-01)."""
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import func, select, update
+from werkzeug.test import TestResponse
+
+from idp import opaque
+from idp.accounts.models import Account
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.oidc.models import Token
+from tests.builders import Build
+from tests.databases import settings_for
+from tests.protocol.flow import OFFLINE, code_for
+from tests.relying_party import Attempt, RelyingParty
+
+ROOT = Path(__file__).parents[2]
+PROCESSES, ROUNDS = 16, 50
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    """Codes live ten minutes: fifty rounds may take longer than one on a busy machine."""
+    return settings_for(database_url, code_lifetime=600)
+
+
+def rush(database_url: str, ent: RelyingParty, forms: list[dict[str, str]]) -> list[list[list[Any]]]:
+    """Send each form from all processes at once; return the answers of each round."""
+    order = {
+        "database": database_url,
+        "issuer": ent.issuer,
+        "headers": ent.basic(),
+        "forms": forms,
+        "processes": PROCESSES,
+    }
+    command = [sys.executable, "-m", "tests.protocol.rush"]
+    done = subprocess.run(
+        command, input=json.dumps(order), capture_output=True, text=True, cwd=ROOT, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    rounds: list[list[list[Any]]] = json.loads(done.stdout)
+    assert len(rounds) == len(forms)
+    return rounds
+
+
+def test_z01_sixteen_processes_redeem_one_code_and_one_wins(
+    browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, database_url: str
+) -> None:
+    attempts = [Attempt() for _ in range(ROUNDS)]
+    forms = [
+        {
+            "grant_type": "authorization_code",
+            "code": code_for(browser, ent, attempt),
+            "redirect_uri": ent.redirect_uri,
+            "code_verifier": attempt.verifier,
+        }
+        for attempt in attempts
+    ]
+    db.session.remove()
+    rounds = rush(database_url, ent, forms)
+    for answers in rounds:
+        counted = Counter((status, error) for status, error, _token in answers)
+        assert counted == {(200, None): 1, (400, "invalid_grant"): PROCESSES - 1}
+        [winner] = [token for _status, _error, token in answers if token]
+        assert ent.userinfo(browser, winner).status_code == 401  # it came with fifteen replays: nothing of it lives
+    assert db.session.scalar(select(func.count()).select_from(Token)) == ROUNDS
+    assert db.session.scalar(select(func.count()).select_from(Token).where(Token.revoked_at.is_(None))) == 0
+    reused = select(func.count()).select_from(AuditEntry).where(AuditEntry.kind == "code.reused")
+    assert db.session.scalar(reused) == ROUNDS * (PROCESSES - 1)
+
+
+def test_z01_sixteen_processes_refresh_one_token_and_no_chain_outlives_a_replay(
+    browser: FlaskClient, build: Build, session: Account, database_url: str
+) -> None:
+    ent = build.ent(scopes=OFFLINE)
+    forms = []
+    for _ in range(10):
+        attempt = Attempt()
+        tokens = ent.tokens(browser, code_for(browser, ent, attempt, scope=OFFLINE), attempt)
+        forms.append({"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]})
+    db.session.remove()
+    for answers in rush(database_url, ent, forms):
+        # the same instant is a lost answer asked again: siblings of one family, which a late replay ends together
+        assert {(status, error) for status, error, _token in answers} <= {(200, None), (400, "invalid_grant")}
+        assert any(token for _status, _error, token in answers)
+    families = select(func.count(func.distinct(Token.family)))
+    assert db.session.scalar(families) == len(forms)
+
+
+def in_a_thread(app: Flask, ent: RelyingParty, refresh_token: str) -> TestResponse:
+    with app.app_context():
+        return ent.refresh(app.test_client(), refresh_token)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite's writers follow one another
+def test_z01_a_rotation_under_way_does_not_outlive_the_replay_that_ends_its_family(
+    browser: FlaskClient, app: Flask, build: Build, session: Account, database_url: str
+) -> None:
+    ent, attempt = build.ent(scopes=OFFLINE), Attempt()
+    first = ent.tokens(browser, code_for(browser, ent, attempt, scope=OFFLINE), attempt)["refresh_token"]
+    second = ent.refresh(browser, first).get_json()["refresh_token"]
+    long_ago = now() - timedelta(minutes=1)
+    db.session.execute(update(Token).values(used_at=long_ago).where(Token.used_at.is_not(None)))
+    db.session.commit()
+    columns = "kind, family, client_id, account_id, session_id, scope, expires_at, family_expires_at"
+    with psycopg.connect(database_url) as rotation, ThreadPoolExecutor(1) as thief:
+        # what the rotation's statement does, held open before its commit
+        rotation.execute("UPDATE token SET used_at = now() WHERE digest = %s", [opaque.digest(second)])
+        rotation.execute(
+            f"INSERT INTO token (digest, {columns}) SELECT %s, {columns} FROM token WHERE digest = %s",  # noqa: S608
+            [b"third", opaque.digest(second)],
+        )
+        replay = thief.submit(in_a_thread, app, ent, first)
+        time.sleep(0.5)
+        assert not replay.done()
+        rotation.commit()
+        assert replay.result().get_json()["error"] == "invalid_grant"
+    assert db.session.scalar(select(func.count()).select_from(Token).where(Token.revoked_at.is_(None))) == 0

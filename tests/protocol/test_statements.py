@@ -1,0 +1,203 @@
+"""What the three requests of a sign-on ask of the database, counted on every connection, and how PostgreSQL plans it."""
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from idp.accounts.models import Account
+from idp.db import db
+from tests.builders import Build
+from tests.protocol.flow import OFFLINE, code_for, tokens_for
+from tests.relying_party import Attempt, RelyingParty
+
+TYPES: dict[type, str] = {bytes: "bytea", UUID: "uuid", datetime: "timestamptz", bool: "boolean", int: "integer"}
+BIG = ("session", "account", "token", "authorization_code")
+
+
+class Seen(list[tuple[str, Any]]):
+    """Statements as drivers got them, with their values where there are any."""
+
+    def work(self) -> list[str]:
+        """Return what is no transaction's frame and no connection's set-up."""
+        framing = ("BEGIN", "COMMIT", "ROLLBACK", "PRAGMA", "SET ", "SHOW ")
+        return [text for text, _ in self if not text.lstrip().upper().startswith(framing)]
+
+
+@contextmanager
+def listening(app: Flask) -> Iterator[Seen]:
+    """Note all that connections of SQLAlchemy's pools, whosever they are, send to the database."""
+    seen = Seen()
+
+    class Cursor(psycopg.Cursor[Any]):
+        def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
+            seen.append((str(query), params))
+            return super().execute(query, params, **kwargs)
+
+    def connected(connection: Any, _record: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.set_trace_callback(lambda statement: seen.append((statement, None)))
+        else:
+            connection.cursor_factory = Cursor
+
+    fresh_connections(app)
+    event.listen(Engine, "connect", connected)
+    try:
+        yield seen
+    finally:
+        event.remove(Engine, "connect", connected)
+        fresh_connections(app)
+
+
+def fresh_connections(app: Flask) -> None:
+    db.session.remove()
+    db.engine.dispose()
+    app.extensions["idp.server"].store.close()
+
+
+def requests(browser: FlaskClient, ent: RelyingParty, scope: str) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Yield the three requests of a sign-on, each ready to be sent; the next is made of what the last answered."""
+    attempt, found = Attempt(), {}
+
+    def authorize() -> None:
+        found["code"] = code_for(browser, ent, attempt, scope=scope)
+
+    def token() -> None:
+        response = ent.exchange(browser, found["code"], attempt)
+        found.update(response.get_json())
+
+    def userinfo() -> None:
+        assert ent.userinfo(browser, found["access_token"]).status_code == 200
+
+    yield "authorize", authorize
+    yield "token", token
+    yield "userinfo", userinfo
+
+
+@pytest.mark.parametrize("scope", ["openid profile email ent charter", OFFLINE])
+def test_a_sign_on_with_a_session_costs_five_statements_at_most(
+    app: Flask, browser: FlaskClient, build: Build, session: Account, scope: str
+) -> None:
+    ent = build.ent(scopes=scope)
+    most = {"authorize": 2, "token": 3, "userinfo": 1}
+    with listening(app) as seen:
+        tokens_for(browser, ent, scope=scope)  # what a process keeps in memory is there now
+        for name, send in requests(browser, ent, scope):
+            seen.clear()
+            send()
+            assert 1 <= len(seen.work()) <= most[name], (name, seen.work())
+            assert len([text for text, _ in seen if text == "COMMIT"]) <= (name != "userinfo"), name
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # it counts its own transactions
+def test_a_sign_on_commits_twice_and_userinfo_writes_nothing(
+    app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str
+) -> None:
+    rounds = 20
+
+    def counted() -> tuple[int, int]:
+        fresh_connections(app)  # a connection that closes hands its counts in
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            connection.execute("SELECT pg_stat_clear_snapshot()")
+            row = connection.execute(
+                "SELECT xact_commit + xact_rollback, tup_inserted + tup_updated + tup_deleted"
+                " FROM pg_stat_database WHERE datname = current_database()"
+            ).fetchone()
+        assert row is not None
+        return row[0], row[1]
+
+    def cost(send: Callable[[], object]) -> tuple[int, int]:
+        """Return transactions and rows written by one sending: the difference cancels what connecting costs."""
+        marks = [counted()]
+        for times in (1, rounds + 1):
+            for _ in range(times):
+                send()
+            marks.append(counted())
+        few, many = ([b - a for a, b in zip(marks[n], marks[n + 1], strict=True)] for n in (0, 1))
+        return round((many[0] - few[0]) / rounds), round((many[1] - few[1]) / rounds)
+
+    tokens = tokens_for(browser, ent)
+    attempts = [Attempt() for _ in range(rounds + 2)]
+    codes: list[tuple[str, Attempt]] = []
+
+    def authorize() -> None:
+        attempt = attempts[len(codes)]
+        codes.append((code_for(browser, ent, attempt), attempt))
+
+    def token() -> None:
+        code, attempt = codes.pop()
+        assert ent.exchange(browser, code, attempt).status_code == 200
+
+    def userinfo() -> None:
+        assert ent.userinfo(browser, tokens["access_token"]).status_code == 200
+
+    assert cost(authorize) == (1, 2)  # the code and its line in the journal
+    assert cost(token) == (1, 2)  # the code used, the token
+    assert cost(userinfo) == (1, 0)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # it plans
+def test_no_hot_statement_walks_a_table_however_it_is_planned(
+    app: Flask, browser: FlaskClient, build: Build, session: Account, database_url: str
+) -> None:
+    ent = build.ent(scopes=OFFLINE, charter="provider")
+    with listening(app) as seen:
+        for _name, send in requests(browser, ent, OFFLINE):
+            send()
+        refresh = tokens_for(browser, ent, scope=OFFLINE)["refresh_token"]
+        assert ent.refresh(browser, refresh).status_code == 200
+        hot = {text: values for text, values in seen if isinstance(values, dict) and "session" in text}
+    assert len(hot) == 4, list(hot)
+    # a connection of the store's own, with what it sets for the planner
+    with app.extensions["idp.server"].store._connections.cursor() as cursor:
+        connection = cursor.connection
+        connection.execute("SET plan_cache_mode = force_generic_plan")
+        for analysed in (False, True):  # a young table has no statistics
+            if analysed:
+                crowd(connection)
+            for text, values in hot.items():
+                plan = planned(connection, text, values)
+                assert "Merge Join" not in plan, plan
+                assert "Hash Join" not in plan, plan
+                for table in BIG if analysed else ():
+                    assert not re.search(rf"Seq Scan on {table}\b", plan), plan
+
+
+def planned(connection: psycopg.Connection[Any], text: str, values: dict[str, Any]) -> str:
+    """Return the generic plan of a statement, typed as the driver types it."""
+    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", text)))
+    numbered = re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match.group(1)) + 1}", text)
+    types = ", ".join(TYPES.get(type(values[name]), "unknown") for name in names)
+    connection.execute(f"PREPARE hot ({types}) AS {numbered}")
+    nothing = ", ".join("NULL" for _ in names)
+    lines = connection.execute(f"EXPLAIN EXECUTE hot ({nothing})").fetchall()
+    connection.execute("DEALLOCATE hot")
+    return "\n".join(line[0] for line in lines)
+
+
+def crowd(connection: psycopg.Connection[Any]) -> None:
+    """Multiply the one account, session, code and token by five thousand."""
+    for table, fresh in {
+        "account": {"id": "gen_random_uuid()", "username": "'u' || n"},
+        "session": {"id": "gen_random_uuid()", "digest": "decode(md5('s' || n), 'hex')"},
+        "authorization_code": {"digest": "decode(md5('c' || n), 'hex')", "family": "gen_random_uuid()"},
+        "token": {"digest": "decode(md5('t' || n), 'hex')", "family": "gen_random_uuid()"},
+    }.items():
+        unique = db.metadata.tables[table].columns.keys()
+        columns = ", ".join(f'"{name}"' for name in unique)
+        values = ", ".join(fresh.get(name, f'"{name}"') for name in unique)
+        one = f"(SELECT * FROM {table} LIMIT 1) one"  # noqa: S608 - our own names
+        connection.execute(
+            f"INSERT INTO {table} ({columns}) SELECT {values} FROM {one}, generate_series(1, 5000) n"  # noqa: S608
+        )
+    connection.execute("ANALYZE")

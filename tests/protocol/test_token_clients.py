@@ -1,0 +1,204 @@
+"""How a client asks at the token endpoint, and proves who it is (security rows T-08 to T-16)."""
+
+import base64
+import time
+from statistics import median
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from idp.accounts.models import Account
+from idp.oidc import registration
+from tests.builders import Build
+from tests.protocol.flow import code_for, one_database, refused, tokens_for
+from tests.relying_party import Attempt, RelyingParty
+
+FORM = "application/x-www-form-urlencoded"
+GRANTS = (
+    "password",
+    "client_credentials",
+    "device_code",
+    "urn:ietf:params:oauth:grant-type:device_code",
+    "urn:ietf:params:oauth:grant-type:jwt-bearer",
+    "implicit",
+    'é"\n',
+)
+
+
+def basic(raw: bytes) -> dict[str, str]:
+    return {"Authorization": f"Basic {base64.b64encode(raw).decode()}"}
+
+
+def form(ent: RelyingParty, code: str = "x" * 43, **more: str) -> dict[str, str]:
+    return {"grant_type": "authorization_code", "code": code, "redirect_uri": ent.redirect_uri, **more}
+
+
+def ask(browser: FlaskClient, data: Any, **more: Any) -> TestResponse:
+    return browser.post("/token", data=data, **more)
+
+
+@one_database
+def test_t08_two_ways_of_authentication_at_once_are_refused(browser: FlaskClient, ent: RelyingParty) -> None:
+    secret = {"client_id": ent.client_id, "client_secret": str(ent.secret)}
+    refused(ask(browser, form(ent, **secret), headers=ent.basic()), "invalid_request")
+    assertion = {"client_assertion": "a.b.c", "client_assertion_type": "urn:x"}
+    refused(ask(browser, form(ent, **assertion), headers=ent.basic()), "invalid_request")
+    refused(ask(browser, form(ent, **assertion, **secret)), "invalid_request")
+
+
+@one_database
+def test_t09_odd_basic_headers_are_unauthorized_and_never_a_fault(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    for header in (
+        basic(f"{ent.client_id}:é".encode()),
+        basic(f"{ent.client_id}:".encode() + b"\xff\xfe"),
+        basic(ent.client_id.encode()),
+        basic(b":"),
+        basic(f"{ent.client_id}\x00:{ent.secret}".encode()),
+        basic(b"a" * 1_000_000),
+        {"Authorization": "Basic !!!"},
+        {"Authorization": "Basic"},
+        {"Authorization": "Basic " + "A" * 3},
+        {"Authorization": "Bearer abc"},
+        {"Authorization": "\xff\xfe"},
+    ):
+        response = ask(browser, form(ent), headers=header)
+        refused(response, "invalid_client", 401)
+        assert response.headers["WWW-Authenticate"].startswith("Basic ")
+
+
+def test_t09_encoded_halves_of_a_basic_header_are_decoded(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    attempt = Attempt()
+    halves = (str(part).encode().hex(" ").split() for part in (ent.client_id, ent.secret))
+    encoded = ":".join("".join(f"%{byte}" for byte in half) for half in halves)
+    body = form(ent, code_for(browser, ent, attempt), code_verifier=attempt.verifier)
+    assert ask(browser, body, headers=basic(encoded.encode())).status_code == 200
+
+
+def test_t10_unknown_wrong_and_disabled_get_one_answer_in_one_time(
+    browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
+) -> None:
+    disabled = build.ent("Horizon", "horizon.test")
+    tokens_for(browser, disabled)  # a process that keeps it in memory refuses it all the same
+    registration.disable(disabled.client_id)
+    cases = {
+        "unknown": basic(b"nobody:secret"),
+        "wrong": basic(f"{ent.client_id}:secret".encode()),
+        "disabled": disabled.basic(),
+    }
+    answers = {name: ask(browser, form(ent), headers=header) for name, header in cases.items()}
+    assert {(r.status_code, r.get_data(), r.headers["WWW-Authenticate"]) for r in answers.values()} == {
+        (401, answers["wrong"].get_data(), answers["wrong"].headers["WWW-Authenticate"])
+    }
+    times: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(15):
+        for name, header in cases.items():
+            start = time.perf_counter()
+            ask(browser, form(ent), headers=header)
+            times[name].append(time.perf_counter() - start)
+    middle = [median(values) for values in times.values()]
+    assert max(middle) < 3 * min(middle), times
+
+
+def test_t10_a_client_authenticates_by_its_registered_method_alone(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    by_post, attempt = build.ent(auth_method="client_secret_post"), Attempt()
+    code = code_for(browser, by_post, attempt)
+    body = form(by_post, code, code_verifier=attempt.verifier)
+    refused(ask(browser, body, headers=by_post.basic()), "invalid_client", 401)
+    secret = {"client_id": by_post.client_id, "client_secret": str(by_post.secret)}
+    assert ask(browser, body | secret).status_code == 200
+    by_header = build.ent()
+    secret = {"client_id": by_header.client_id, "client_secret": str(by_header.secret)}
+    refused(ask(browser, form(by_header, **secret)), "invalid_client", 401)
+
+
+def test_t10_a_rotated_secret_counts_at_once(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    tokens_for(browser, ent)
+    former, attempt = ent.basic(), Attempt()
+    ent.secret = registration.rotate_secret(ent.client_id)
+    body = form(ent, code_for(browser, ent, attempt), code_verifier=attempt.verifier)
+    assert ask(browser, body, headers=ent.basic()).status_code == 200
+    refused(ask(browser, form(ent), headers=former), "invalid_client", 401)
+
+
+def test_t11_parameters_in_the_address_are_not_read(browser: FlaskClient, build: Build, session: Account) -> None:
+    ent, attempt = build.ent(auth_method="client_secret_post"), Attempt()
+    whole = form(ent, code_for(browser, ent, attempt), code_verifier=attempt.verifier) | {
+        "client_id": ent.client_id,
+        "client_secret": str(ent.secret),
+    }
+    for name in whole:
+        rest = {key: value for key, value in whole.items() if key != name}
+        refused(ask(browser, rest, query_string={name: whole[name]}), "invalid_request")
+    refused(ask(browser, "", content_type=FORM, query_string=whole), "invalid_request")
+    assert ask(browser, whole).status_code == 200
+
+
+@one_database
+@pytest.mark.parametrize("method", ["GET", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"])
+def test_t12_other_methods_are_told_which_is_right(browser: FlaskClient, ent: RelyingParty, method: str) -> None:
+    response = browser.open("/token", method=method, headers=ent.basic(), data=form(ent))
+    assert response.status_code == 405
+    assert response.headers["Allow"] == "POST"
+
+
+@one_database
+def test_t13_a_parameter_that_stands_twice_is_refused(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    attempt = Attempt()
+    code = code_for(browser, ent, attempt)
+    body = form(ent, code, code_verifier=attempt.verifier, client_id=ent.client_id)
+    encoded = "&".join(f"{name}={value}" for name, value in body.items())
+    for name in body:
+        twice = f"{encoded}&{name}={body[name]}"
+        refused(ask(browser, twice, content_type=FORM, headers=ent.basic()), "invalid_request")
+    refused(ask(browser, body | {"client_id": "other"}, headers=ent.basic()), "invalid_client", 401)
+    assert ask(browser, body, headers=ent.basic()).status_code == 200
+
+
+@one_database
+def test_t14_other_bodies_than_forms_are_refused_quickly(browser: FlaskClient, ent: RelyingParty) -> None:
+    for content_type in ("application/json", "multipart/form-data; boundary=x", "text/plain", ""):
+        body = b'{"grant_type": "authorization_code"}'
+        refused(ask(browser, body, content_type=content_type, headers=ent.basic()), "invalid_request", 415)
+    start = time.perf_counter()
+    response = ask(browser, b"code=" + b"x" * 10_000_000, content_type=FORM, headers=ent.basic())
+    assert response.status_code == 413
+    assert time.perf_counter() - start < 2
+    refused(ask(browser, b"\xff\xfe=%ff", content_type=FORM, headers=ent.basic()), "invalid_request")
+    refused(ask(browser, "code=a%00b&grant_type=x", content_type=FORM, headers=ent.basic()), "invalid_request")
+
+
+@one_database
+def test_t15_other_grants_are_refused(browser: FlaskClient, ent: RelyingParty) -> None:
+    for grant in GRANTS:
+        body = form(ent) | {"grant_type": grant, "username": "a", "password": "b", "assertion": "a.b.c"}
+        refused(ask(browser, body, headers=ent.basic()), "unsupported_grant_type")
+    for grant in (None, ""):
+        body = {key: value for key, value in form(ent).items() if key != "grant_type"}
+        refused(ask(browser, body if grant is None else body | {"grant_type": grant}), "invalid_request")
+    refused(ent.refresh(browser, "x" * 43), "unauthorized_client")
+
+
+@one_database
+def test_t16_signed_assertions_are_neither_announced_nor_accepted(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    metadata = browser.get("/.well-known/openid-configuration").get_json()
+    assert "private_key_jwt" not in metadata["token_endpoint_auth_methods_supported"]
+    assert "token_endpoint_auth_signing_alg_values_supported" not in metadata
+    kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+    for method in ("client_secret_basic", "client_secret_post", "none"):
+        ent, attempt = build.ent(auth_method=method), Attempt()
+        body = form(ent, code_for(browser, ent, attempt), code_verifier=attempt.verifier, client_id=ent.client_id)
+        for assertion in ("eyJhbGciOiJub25lIn0.e30.", "a.b.c", "x" * 9_000):
+            proof = {"client_assertion": assertion, "client_assertion_type": kind}
+            refused(ask(browser, body | proof), "invalid_client", 401)

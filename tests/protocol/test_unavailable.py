@@ -1,0 +1,65 @@
+"""A database that is away, or locked for too long: a 503 that says when to come back, and nothing is lost."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import make_url
+
+from idp.accounts.models import Account
+from idp.config import Settings
+from idp.db import db
+from tests.protocol.flow import code_for, tokens_for
+from tests.relying_party import Attempt, RelyingParty
+
+
+@contextmanager
+def locked(database_url: str) -> Iterator[None]:
+    """Hold a lock that no writer of codes and tokens gets by."""
+    if database_url.startswith("sqlite"):
+        connection = sqlite3.connect(str(make_url(database_url).database), isolation_level=None)
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("ROLLBACK")
+        connection.close()
+    else:
+        with psycopg.connect(database_url) as other:
+            other.execute("LOCK TABLE authorization_code, token IN ACCESS EXCLUSIVE MODE")
+            yield
+            other.rollback()
+
+
+def test_a_database_that_stays_locked_is_a_503_and_the_code_stays_good(
+    browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str
+) -> None:
+    attempt = Attempt()
+    code = code_for(browser, ent, attempt)
+    db.session.remove()
+    with locked(database_url):
+        response = ent.exchange(browser, code, attempt)
+        assert response.status_code == 503
+        assert response.get_json() == {"error": "temporarily_unavailable"}
+        assert response.headers["Retry-After"] == "5"
+        page = browser.get(ent.url(Attempt()))
+        assert page.status_code == 503
+        assert page.headers["Retry-After"] == "5"
+    ent.tokens(browser, code, attempt)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has no connections to lose
+def test_connections_that_a_restart_broke_cost_one_answer_at_most(
+    app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, settings: Settings
+) -> None:
+    tokens_for(browser, ent)
+    db.session.remove()
+    for _ in range(2):
+        everybody = "pid <> pg_backend_pid() AND datname = current_database()"
+        with psycopg.connect(settings.database_url, autocommit=True) as other:
+            other.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {everybody}")  # noqa: S608
+        statuses = [browser.get(ent.url(Attempt())).status_code for _ in range(3)]
+        assert statuses[0] in {303, 503}
+        assert statuses[1:] == [303, 303]

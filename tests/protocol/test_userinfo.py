@@ -1,0 +1,216 @@
+"""UserInfo, and the claims that clients are told (security rows U-01 to U-06, T-18, T-19)."""
+
+import json
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import delete, update
+
+from idp.accounts.models import Account, Guardianship
+from idp.audit.models import AuditEntry
+from idp.db import db
+from idp.oidc import registration
+from idp.oidc.models import AuthorizationCode, Token
+from idp.oidc.registration import RegistrationRefused, Wanted
+from idp.sessions.models import Session
+from tests.builders import LYCEE, PASSWORD, Build
+from tests.pages import sign_in
+from tests.protocol.flow import OFFLINE, code_for, one_database, tokens_for
+from tests.relying_party import Attempt, RelyingParty, unb64
+
+RESERVED = ("iss", "aud", "sub", "exp", "nonce", "azp", "at_hash")
+IDENTITY = {"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "azp"}
+
+
+def test_u01_a_token_is_taken_from_the_header_or_a_posted_form(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    tokens = tokens_for(browser, ent)
+    header = {"Authorization": f"Bearer {tokens['access_token']}"}
+    answers = [
+        browser.get("/userinfo", headers=header),
+        browser.post("/userinfo", headers=header),
+        browser.get("/userinfo", headers={"Authorization": f"bearer {tokens['access_token']}"}),
+        browser.post("/userinfo", data={"access_token": tokens["access_token"]}),
+    ]
+    for answer in answers:
+        assert answer.status_code == 200
+        assert answer.get_json() == answers[0].get_json()
+        assert answer.get_json()["sub"] == tokens["claims"]["sub"]
+        assert answer.headers["Cache-Control"] == "no-store"
+    both = browser.post("/userinfo", headers=header, data={"access_token": tokens["access_token"]})
+    assert (both.status_code, both.get_json()["error"]) == (400, "invalid_request")
+
+
+def test_u02_a_token_in_the_address_is_refused(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    token = tokens_for(browser, ent)["access_token"]
+    for method in ("GET", "POST"):
+        response = browser.open("/userinfo", method=method, query_string={"access_token": token})
+        assert response.status_code == 400
+        assert response.headers["WWW-Authenticate"].startswith("Bearer ")
+        header = {"Authorization": f"Bearer {token}"}
+        assert browser.get("/userinfo", query_string={"access_token": token}, headers=header).status_code == 400
+
+
+def test_u03_what_is_no_live_access_token_is_unauthorized(browser: FlaskClient, build: Build, session: Account) -> None:
+    ent = build.ent(scopes=OFFLINE)
+    tokens = tokens_for(browser, ent, scope=OFFLINE)
+    for value in (
+        "x" * 43,
+        tokens["id_token"],
+        tokens["refresh_token"],
+        tokens["access_token"][:-1],
+        f"{tokens['access_token']}=",
+        "x" * 1_000_000,
+        "a\x00b",
+        "é" * 43,
+        "\xff" * 43,
+    ):
+        response = ent.userinfo(browser, value)
+        assert response.status_code == 401, value[:50]
+        assert response.get_json()["error"] == "invalid_token"
+        assert 'error="invalid_token"' in response.headers["WWW-Authenticate"]
+    for header in ({}, {"Authorization": ""}, {"Authorization": "Bearer "}, ent.basic()):
+        response = browser.get("/userinfo", headers=header)
+        assert response.status_code == 401
+        assert response.headers["WWW-Authenticate"] == 'Bearer realm="idp"'
+    with time_machine.travel(datetime.now(UTC) + timedelta(seconds=601)):
+        assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
+    db.session.execute(update(Token).values(revoked_at=datetime.now(UTC)))
+    db.session.commit()
+    assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
+
+
+def test_u04_scopes_decide_what_is_told(browser: FlaskClient, build: Build, session: Account) -> None:
+    ent = build.ent()
+    build.publish(ent, "2026")
+
+    def told(client: RelyingParty, scope: str) -> set[str]:
+        return set(client.userinfo(browser, tokens_for(browser, client, scope=scope)["access_token"]).get_json())
+
+    profile = {"name", "given_name", "family_name", "preferred_username", "locale", "updated_at"}
+    school = {"ENTPersonProfils", "ENTPersonJointure", "FrEduVecteur", "uai", "children"}
+    assert told(ent, "openid") == {"sub"}
+    assert told(ent, "openid profile") == {"sub"} | profile
+    assert told(ent, "openid email") == {"sub", "email", "email_verified"}
+    assert told(ent, "openid ent") == {"sub"} | school
+    assert told(ent, "openid charter") == {"sub", "charter_accepted", "charter_version"}
+    fixed = build.ent("Horizon", "horizon.test", always_claims=["ent"])
+    assert told(fixed, "openid") == {"sub"} | school
+
+
+def test_u04_a_client_learns_of_no_child_in_a_school_that_it_does_not_serve(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    malo, lina = build.child(), build.child("Lina", uai=LYCEE)
+    account = build.active(children=[malo, lina])
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    info = ent.userinfo(browser, tokens_for(browser, ent)["access_token"]).get_json()
+    assert [child["given_name"] for child in info["children"]] == ["Malo"]
+    assert len(info["FrEduVecteur"]) == len(info["uai"]) == 1
+    other = build.ent("Horizon", "horizon.test", uais=[LYCEE])
+    info = other.userinfo(browser, tokens_for(browser, other)["access_token"]).get_json()
+    assert [child["given_name"] for child in info["children"]] == ["Lina"]
+
+
+def disabled(account: Account) -> None:
+    account.disabled_at = datetime.now(UTC)
+
+
+def password_changed(account: Account) -> None:
+    account.generation += 1
+
+
+def deleted(account: Account) -> None:
+    for table in (Token, AuthorizationCode, Session, Guardianship, AuditEntry):
+        db.session.execute(delete(table).where(table.account_id == account.id))
+    db.session.execute(delete(Account).where(Account.id == account.id))
+
+
+@pytest.mark.parametrize("happened", [disabled, password_changed, deleted])
+def test_u05_a_token_dies_with_the_account_s_state(
+    browser: FlaskClient, ent: RelyingParty, session: Account, happened: Callable[[Account], None]
+) -> None:
+    token = tokens_for(browser, ent)["access_token"]
+    happened(session)
+    db.session.commit()
+    response = ent.userinfo(browser, token)
+    assert (response.status_code, response.get_json()["error"]) == (401, "invalid_token")
+
+
+def test_u05_a_changed_address_is_told_at_once(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    token = tokens_for(browser, ent)["access_token"]
+    session.email = "nouvelle@exemple.fr"
+    db.session.commit()
+    assert ent.userinfo(browser, token).get_json()["email"] == "nouvelle@exemple.fr"
+
+
+def test_u06_subjects_differ_by_client_and_stay_for_ever(browser: FlaskClient, build: Build, session: Account) -> None:
+    pairwise, second = build.ent(), build.ent("Horizon", "horizon.test")
+    public = [build.ent(f"Public {n}", f"p{n}.test", subject="public") for n in (1, 2)]
+    aaf = build.ent("Lycée", "aaf.test", subject="aaf", subject_prefix="LIL")
+
+    def sub(client: RelyingParty) -> str:
+        tokens = tokens_for(browser, client)
+        info = client.userinfo(browser, tokens["access_token"]).get_json()
+        assert info["sub"] == tokens["claims"]["sub"]
+        return str(info["sub"])
+
+    before = {client.client_id: sub(client) for client in (pairwise, second, *public, aaf)}
+    assert before[pairwise.client_id] != before[second.client_id]
+    assert before[public[0].client_id] == before[public[1].client_id]
+    assert before[aaf.client_id] == f"LIL-{session.join_key}"
+    for client in (pairwise, second, *public):
+        for known in (session.email, session.join_key, session.username):
+            assert str(known) not in before[client.client_id]
+    session.email, session.family_name = "autre@exemple.fr", "LEROY"
+    db.session.commit()
+    assert {client.client_id: sub(client) for client in (pairwise, second, *public, aaf)} == before
+
+
+def test_t18_an_id_token_says_exactly_what_it_must(browser: FlaskClient, build: Build, session: Account) -> None:
+    ent, attempt = build.ent(), Attempt()
+    response = ent.exchange(browser, code_for(browser, ent, attempt, scope="openid profile email ent"), attempt)
+    token = response.get_json()["id_token"]
+    header = json.loads(unb64(token.split(".")[0]))
+    assert set(header) == {"alg", "kid", "typ"}
+    assert (header["alg"], header["typ"]) == ("RS256", "JWT")
+    claims = ent.verify(browser, token, attempt, response.get_json()["access_token"])
+    assert set(claims) == IDENTITY
+    assert claims["exp"] - claims["iat"] == 300
+    assert isinstance(claims["aud"], str)
+    assert claims["auth_time"] <= claims["iat"]
+    assert claims["amr"] == ["pwd"]
+    silent = code_for(browser, ent, attempt, nonce=None, scope="openid")
+    claims = ent.read(browser, ent.exchange(browser, silent, attempt).get_json()["id_token"])
+    assert set(claims) == IDENTITY - {"nonce"}
+    with_charter = tokens_for(browser, ent, scope="openid charter")["claims"]
+    assert set(with_charter) == IDENTITY | {"charter_accepted"}
+
+
+def test_t19_nothing_of_an_account_becomes_a_reserved_claim(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    evil = '","iss":"https://evil.test","sub":"1'
+    child = build.child(given_name=evil, family_name="iss")
+    account = build.active(given_name=evil, family_name="sub|aud", children=[child], join_key="iss")
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    tokens = tokens_for(browser, ent)  # verifies iss, aud, azp, nonce, exp, at_hash
+    assert set(tokens["claims"]) == IDENTITY | {"charter_accepted"}
+    info = ent.userinfo(browser, tokens["access_token"]).get_json()
+    assert info["given_name"] == evil
+    assert not set(info) & (set(RESERVED) - {"sub"})
+    assert info["FrEduVecteur"][0].count("|") == 4
+
+
+@one_database
+def test_t19_a_client_cannot_be_given_a_reserved_claim(app: Flask, build: Build) -> None:
+    for name in RESERVED:
+        wanted = Wanted(name=str(uuid.uuid4()), redirect_uris=["https://a.test/cb"], always_claims=[name])
+        with pytest.raises(RegistrationRefused, match="always-claims"):
+            registration.register(build.settings, wanted)

@@ -1,0 +1,77 @@
+"""B-01: every cookie is the host's alone, over TLS, out of scripts' reach, and small."""
+
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.app import create_app
+from tests.builders import PASSWORD, Build
+from tests.databases import settings_for
+from tests.pages import follow, sign_in, submit
+from tests.relying_party import Attempt, RelyingParty
+
+
+class _Watching:
+    """Collects every `Set-Cookie` of a browser."""
+
+    def __init__(self, browser: FlaskClient) -> None:
+        self.seen: dict[str, str] = {}
+        real = browser.open
+
+        def watching(*args: object, **kwargs: object) -> object:
+            response = real(*args, **kwargs)
+            for cookie in response.headers.getlist("Set-Cookie"):
+                self.seen[cookie.partition("=")[0]] = cookie
+            return response
+
+        browser.open = watching  # type: ignore[method-assign]
+
+
+def test_b01_each_cookie_carries_the_attributes_that_browsers_enforce(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    watching = _Watching(browser)
+    page = follow(browser, browser.get(ent.url(Attempt(), login_hint=None, state="x" * 1500)))
+    page = submit(browser, page, profil="parent")
+    submit(browser, page, identifiant=build.active().username, mot_de_passe=PASSWORD)
+    assert set(watching.seen) == {"__Host-tx", "__Host-ss", "__Host-profil"}
+    for name, cookie in watching.seen.items():
+        attributes = {part.strip().partition("=")[0].lower(): part.strip() for part in cookie.split(";")[1:]}
+        assert {"secure", "httponly"} <= set(attributes), name
+        assert attributes["samesite"] == "SameSite=Lax", name
+        assert attributes["path"] == "/" or attributes["path"] == "Path=/", name
+        assert "domain" not in attributes, name
+        assert len(cookie) < 1000, name
+    session = watching.seen["__Host-ss"].lower()
+    assert "max-age" not in session, "closing the browser ends it"
+    assert "expires" not in session
+
+
+def test_b01_the_session_cookie_is_taken_away_with_the_same_attributes(browser: FlaskClient, build: Build) -> None:
+    watching = _Watching(browser)
+    sign_in(browser, "/connexion", build.active().username, PASSWORD)
+    submit(browser, browser.get("/logout"))
+    gone = watching.seen["__Host-ss"]
+    assert gone.startswith("__Host-ss=;")
+    assert "Max-Age=0" in gone
+    for attribute in ("Secure", "HttpOnly", "SameSite=Lax", "Path=/"):
+        assert attribute in gone
+
+
+def test_b01_over_http_in_development_the_names_lose_the_prefix_that_browsers_refuse(app: Flask) -> None:
+    here = settings_for(
+        app.extensions["idp.settings"].database_url, env="development", issuer="http://127.0.0.1:8000"
+    )
+    plain = create_app(here)
+    try:
+        browser = plain.test_client()
+        cookies = browser.get("/connexion", base_url="http://127.0.0.1:8000").headers.getlist("Set-Cookie")
+        assert [cookie.partition("=")[0] for cookie in cookies] == ["idp-tx"]
+        assert "Secure" not in cookies[0]
+        assert "HttpOnly" in cookies[0]
+    finally:
+        plain.extensions["idp.server"].store.close()
+
+
+def test_b01_machines_get_no_cookie(browser: FlaskClient) -> None:
+    for place in ("/.well-known/openid-configuration", "/jwks.json", "/healthz", "/readyz", "/userinfo", "/charter"):
+        assert "Set-Cookie" not in browser.get(place).headers

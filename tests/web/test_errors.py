@@ -1,0 +1,71 @@
+"""Error pages: a cause, a gesture, a reference that joins the page and the log line."""
+
+import re
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from structlog.testing import capture_logs
+
+from tests.builders import Build
+from tests.pages import heading
+from tests.web.tour import break_page, pages
+
+_REFERENCE = re.compile(r"\b[2-9A-HJKMNP-TV-Z]{4}-[2-9A-HJKMNP-TV-Z]{4}\b")
+
+
+def test_a_fault_is_a_page_with_the_reference_of_its_log_line(app: Flask, browser: FlaskClient) -> None:
+    app.testing = False
+    break_page(app, RuntimeError("boom"))
+    references = []
+    for _ in range(2):
+        with capture_logs() as lines:
+            page = browser.get("/mentions-legales")
+        assert page.status_code == 500
+        assert heading(page) == "Une erreur est survenue"
+        assert "Vos informations sont en sécurité." in page.text
+        [reference] = set(_REFERENCE.findall(page.text))
+        [line] = lines
+        assert (line["event"], line["log_level"], line["reference"]) == ("fault", "error", reference)
+        assert str(line["exc_info"]) == "boom"
+        references.append(reference)
+    assert references[0] != references[1]
+
+
+def test_no_page_is_a_dead_end(app: Flask, build: Build) -> None:
+    for name, page in pages(app, build):
+        for gesture in ("03 53 01 12 12", "/mentions-legales", "/donnees-personnelles", "/accessibilite", 'href="#contenu"'):
+            assert gesture in page.text, (name, gesture)
+        main = page.text[page.text.index("<main") : page.text.index("</main>")]
+        assert "<title>" in page.text
+        assert len(re.sub(r"<[^>]*>", "", main)) > 120, name
+
+
+@pytest.mark.parametrize(
+    ("method", "place", "status", "title"),
+    [
+        ("GET", "/rien", 404, "Cette page n’existe pas"),
+        ("PUT", "/connexion", 405, "Cette page ne s’ouvre pas ainsi"),
+        ("TRACE", "/connexion", 405, "Cette page ne s’ouvre pas ainsi"),
+        ("POST", "/connexion", 400, "Cette page est restée ouverte trop longtemps"),
+        ("GET", "/activation", 400, "Reprenons depuis l’ENT"),
+        ("GET", "/connexion?demande=x", 400, "Reprenons depuis l’ENT"),
+        ("GET", "/profil/ailleurs", 404, "Cette page n’existe pas"),
+    ],
+)
+def test_each_way_of_going_wrong_has_its_page(
+    browser: FlaskClient, method: str, place: str, status: int, title: str
+) -> None:
+    answer = browser.open(place, method=method)
+    assert (answer.status_code, heading(answer)) == (status, title)
+    if status == 405:
+        assert answer.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
+
+
+def test_machines_get_json(browser: FlaskClient) -> None:
+    for place in ("/charter/acceptance", "/token"):
+        answer = browser.get(place)
+        assert answer.status_code == 405
+        assert answer.is_json
+        assert "POST" in answer.headers["Allow"]
+    assert browser.post("/charter/acceptance", data=b"x" * 70_000).is_json

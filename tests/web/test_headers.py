@@ -1,0 +1,110 @@
+"""B-02 and B-07: the headers of every answer that a browser shows, whatever its status."""
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy.exc import OperationalError
+
+from idp.web.errors import Busy, TooManyTries
+from tests.builders import PASSWORD, Build
+from tests.pages import sign_in
+from tests.web.tour import break_page, pages
+
+_EXACT = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+    "Cache-Control": "no-store",
+}
+_POLICY = {
+    "default-src": "'none'",
+    "style-src": "'self'",
+    "img-src": "'self'",
+    "font-src": "'self'",
+    "script-src": "'self'",
+    "base-uri": "'none'",
+    "frame-ancestors": "'none'",
+}
+# Pages whose form may end at an ENT, after a chain of redirects that Chromium holds against `form-action`.
+_MAY_LEAVE = {"/profil", "/connexion", "/charte", "/authorize", "/authorize/resume", "/logout", "/adresse/confirmation"}
+
+
+def test_b02_every_page_has_every_header(app: Flask, build: Build) -> None:
+    seen, statuses = [], set()
+    for name, page in pages(app, build):
+        seen.append(name)
+        statuses.add(page.status_code)
+        assert page.mimetype == "text/html", name
+        for header, value in _EXACT.items():
+            assert page.headers.getlist(header) == [value], (name, header)
+        [text] = page.headers.getlist("Content-Security-Policy")
+        policy = dict(part.strip().split(" ", 1) for part in text.split(";"))
+        form_action = policy.pop("form-action", None)
+        assert policy == _POLICY, name
+        assert form_action == (None if page.request.path in _MAY_LEAVE else "'self'"), name
+        assert "Cookie" in page.headers["Vary"], name
+        assert "Server" not in page.headers, name
+    assert len(seen) == len(set(seen))
+    assert {200, 400, 404, 405, 410, 413, 414, 429} <= statuses
+
+
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [
+        (RuntimeError("secret detail"), 500),
+        (OperationalError("SELECT secret detail", {}, Exception("secret detail")), 503),
+        (Busy(), 503),
+        (TooManyTries(60), 429),
+    ],
+)
+def test_b02_an_answer_to_a_fault_has_every_header_and_no_detail(
+    app: Flask, browser: FlaskClient, fault: Exception, status: int
+) -> None:
+    app.testing = False
+    break_page(app, fault)
+    page = browser.get("/mentions-legales")
+    assert page.status_code == status
+    for header, value in _EXACT.items():
+        assert page.headers.getlist(header) == [value], header
+    assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+    for word in ("secret", "Traceback", "RuntimeError", "SELECT", "site-packages"):
+        assert word not in page.text
+    assert ("Retry-After" in page.headers) is (status in {429, 503})
+
+
+def test_b02_pages_hold_no_script_no_style_and_nothing_from_elsewhere(app: Flask, build: Build) -> None:
+    for name, page in pages(app, build):
+        text = page.text
+        assert " style=" not in text, name
+        assert "<style" not in text, name
+        assert text.count("<script") == 1, name
+        assert " on" not in "".join(part for part in text.split(">") if "<" in part and "=\"" in part).replace(" on ", ""), name
+        for attribute in ('src="', 'action="', 'rel="stylesheet" href="'):
+            for part in text.split(attribute)[1:]:
+                assert part.startswith("/"), (name, attribute, part[:60])
+
+
+def test_b07_no_page_that_touches_a_session_may_be_kept(browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    for place in ("/mon-compte", "/connexion", "/logout", "/profil"):
+        for _ in range(2):
+            page = browser.get(place)
+            assert page.headers["Cache-Control"] == "no-store"
+            assert "Cookie" in page.headers["Vary"]
+        sign_in(browser, "/connexion", account.username, PASSWORD)
+
+
+def test_b07_static_files_are_kept_and_set_no_cookie(browser: FlaskClient) -> None:
+    page = browser.get("/connexion").text
+    start = page.index("/static/base.css")
+    style = browser.get(page[start : page.index('"', start)])
+    style.close()
+    assert style.status_code == 200
+    assert "max-age=31536000" in style.headers["Cache-Control"]
+    assert "Set-Cookie" not in style.headers
+    assert style.headers["X-Content-Type-Options"] == "nosniff"
+    assert browser.get("/static/../pyproject.toml").status_code == 404
+    assert browser.get("/static/%2e%2e/%2e%2e/pyproject.toml").status_code == 404

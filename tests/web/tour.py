@@ -1,0 +1,83 @@
+"""All that a browser can be shown: one answer of each page and of each way of going wrong."""
+
+from collections.abc import Iterator
+
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from tests.activation.steps import CHOSEN, activate, newest_link, open_activation
+from tests.builders import PASSWORD, Build
+from tests.pages import follow, sign_in, submit
+from tests.relying_party import Attempt, RelyingParty
+
+
+def pages(app: Flask, build: Build) -> Iterator[tuple[str, TestResponse]]:
+    """Yield the name and the answer of each page of a journey, and of the pages beside it."""
+    ent = build.ent(charter="provider")
+    build.publish(ent, "1")
+    yield from _before(app, build, ent)
+    yield from _during(app, build, ent)
+    yield from _after(app, build, ent)
+
+
+def _before(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, TestResponse]]:
+    browser = app.test_client()
+    profile = follow(browser, browser.get(ent.url(Attempt(), login_hint=None)))
+    yield "profile", profile
+    yield "elsewhere", submit(browser, profile, profil="enseignant")
+    yield "sign-in", submit(browser, profile, profil="parent")
+    yield "refused", sign_in(browser, "/connexion", "x.inconnu", "faux")
+    for place in ("identifiant-oublie", "mot-de-passe-oublie", "mentions-legales", "donnees-personnelles", "accessibilite"):
+        yield place, browser.get(f"/{place}")
+    yield "request refused", browser.get("/authorize?client_id=nobody")
+    yield "not found", browser.get("/rien")
+    yield "method", browser.put("/connexion")
+    yield "form token", browser.post("/connexion")
+    yield "too long", browser.post("/connexion", data={"identifiant": "x" * 70_000})
+    yield "address too long", browser.get("/connexion?x=" + "x" * 17_000)
+    yield "lost", browser.get("/activation")
+    yield "dead link", browser.get("/adresse/lien/" + "A" * 43)
+
+
+def _during(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, TestResponse]]:
+    browser, account = app.test_client(), build.never_activated()
+    activation = open_activation(browser, account, ent.url(Attempt()))
+    yield "activation", activation
+    yield "activation with errors", submit(browser, activation, nouveau="court", mail="rien")
+    yield "not the guardian", browser.get(activation.request.full_path.replace("/activation?", "/activation/non-representant?"))
+    waiting = submit(browser, activation, nouveau=CHOSEN, confirmation=CHOSEN, mail="noemie@exemple.fr")
+    yield "mail sent", waiting
+    yield "too soon", submit(browser, waiting)
+    yield "correction", browser.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
+    link = browser.get(newest_link(build.settings, account.id))
+    yield "link", link
+    yield "confirmed", submit(browser, link)
+    yield "confirmed already", browser.get(link.request.path)
+    holder, other = app.test_client(), build.never_activated()
+    question = open_activation(holder, other)
+    place = question.request.full_path.replace("/activation?", "/activation/non-representant?")
+    yield "reported", submit(holder, holder.get(place))
+
+
+def _after(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, TestResponse]]:
+    browser, account = app.test_client(), build.active()
+    charter = sign_in(browser, ent.url(Attempt()), account.username, PASSWORD)
+    yield "charter", charter
+    yield "charter not ticked", submit(browser, charter)
+    yield "account", browser.get("/mon-compte")
+    yield "sign-out", browser.get("/logout")
+    yield "signed out", submit(browser, browser.get("/logout"))
+    waiting = app.test_client()
+    activate(waiting, build.never_activated(), mail="attente@exemple.fr")
+    for _ in range(6):
+        braked = sign_in(browser, "/connexion", "x.freine", "faux")
+    yield "braked", braked
+
+
+def break_page(app: Flask, fault: Exception) -> None:
+    """Make the legal notice fail."""
+
+    def fail() -> str:
+        raise fault
+
+    app.view_functions["legal.notice"] = fail
