@@ -60,7 +60,8 @@ class Connection:
 
     async def _receive(self, reader: asyncio.StreamReader) -> Answer:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-        headers, cookies = {}, {}
+        headers: dict[str, str] = {}
+        cookies: dict[str, str] = {}
         for line in head[1:-2]:
             name, _, value = line.partition(": ")
             name = name.lower()

@@ -40,6 +40,7 @@ def create_app(settings: Settings) -> Flask:
     """Return the application for `settings`; it opens no connection and makes no key until it is asked something."""
     log_lines.configure()
     app = Flask("idp", template_folder=str(TEMPLATES), static_folder=None)
+    app.url_map.merge_slashes = False  # its redirect would repeat the request's own Host
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
     app.extensions["idp.settings"] = settings
     app.extensions["idp.hasher"] = Hasher(settings)

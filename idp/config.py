@@ -49,7 +49,7 @@ class Settings(BaseSettings):
         (), description="former secret keys, newest first, as a JSON list: still read, never used to write"
     )
     database_url: str = Field("sqlite:///var/idp.db", description="`sqlite:///…` or `postgresql://…`")
-    database_pool: int = Field(8, ge=1, le=100, description="connections per process; as many as threads")
+    database_pool: int = Field(8, ge=1, le=100, description="connections per process and engine: 2 × this + 2 in all")
 
     smtp_url: SecretStr = Field(
         SecretStr("smtp://127.0.0.1:25"),
@@ -111,6 +111,12 @@ class Settings(BaseSettings):
         parts = urlsplit(value)
         if parts.scheme not in {"https", "http"} or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("must be an address such as https://connexion.exemple.fr")
+        try:
+            usable = parts.port != 0 and not parts.username and not parts.path.strip("/")
+        except ValueError:  # a port that is none
+            usable = False
+        if not usable:
+            raise ValueError("must be a scheme and a host alone (and a port): pages are served at its root")
         if value.endswith("/"):
             raise ValueError("must not end with a slash: clients compare it letter by letter")
         return value
@@ -139,7 +145,8 @@ class Settings(BaseSettings):
     @field_validator("mail_from")
     @classmethod
     def _sender_is_an_address(cls, value: str) -> str:
-        if value.count("@") != 1 or any(c.isspace() or c in ",;<>" for c in value):
+        local, _, domain = value.partition("@")
+        if not local or not domain or "@" in domain or any(c.isspace() or c in ",;<>" for c in value):
             raise ValueError("must be one mail address")
         return value
 
@@ -154,14 +161,15 @@ class Settings(BaseSettings):
     def _production_is_safe(self) -> "Settings":
         faults = []
         parts = urlsplit(self.issuer)
-        if parts.scheme == "http" and not (self.env == "development" and parts.hostname in LOOPBACK):
+        own_machine = self.env == "development" and parts.hostname in LOOPBACK
+        if parts.scheme == "http" and not own_machine:
             faults.append("issuer: must be https; http is for loopback in development only")
         for name, secret in (
             ("secret_key", self.secret_key),
             *(("secret_key_fallbacks", s) for s in self.secret_key_fallbacks),
         ):
             length = len(secret.get_secret_value().encode())
-            if length < 32 and not (self.env == "development" and name == "secret_key" and not length):  # noqa: PLR2004
+            if length < 32 and not (own_machine and name == "secret_key" and not length):  # noqa: PLR2004
                 faults.append(f"{name}: must be 32 bytes or more")
             elif length and len(set(secret.get_secret_value())) < 8:  # noqa: PLR2004
                 faults.append(f"{name}: must be random")

@@ -20,6 +20,17 @@ POSTGRESQL_SETTINGS = (
 )
 
 
+POSTGRESQL_PATIENCE = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+"""How long a connection waits for a server that has vanished (libpq; seconds, the last in milliseconds)."""
+
+
 class UtcDateTime(types.TypeDecorator[datetime]):
     """An instant. Aware and in UTC in Python; `timestamptz` in PostgreSQL, sortable text in SQLite."""
 
@@ -84,9 +95,10 @@ def end_read() -> None:
 def engine_options(url: str, *, pool_size: int) -> dict[str, Any]:
     """Return SQLAlchemy's engine options for `url`: time limits on PostgreSQL, patience on SQLite."""
     if url.startswith("sqlite"):
-        return {"connect_args": {"timeout": 5.0}}
+        return {"connect_args": {"timeout": 5.0}, "hide_parameters": True}
     return {
-        "connect_args": {"options": POSTGRESQL_SETTINGS, "connect_timeout": 5},
+        "connect_args": {"options": POSTGRESQL_SETTINGS, **POSTGRESQL_PATIENCE},
+        "hide_parameters": True,
         "pool_size": pool_size,
         "max_overflow": 2,
         "pool_timeout": 5,

@@ -14,6 +14,8 @@ from idp.clients.models import CharterMode
 from idp.clients.registry import Registration
 from idp.sessions.models import Session
 
+_WAY_BACK_SECONDS = 60
+
 
 @dataclass(frozen=True)
 class State:
@@ -51,11 +53,12 @@ def _authentication_is_needed(state: State) -> bool:
     """No session, or a request that wants a fresher one than the one it found (`prompt`, `max_age`; Core 3.1.2.1)."""
     if state.session is None:
         return True
+    age = (state.now - state.session.auth_time).total_seconds()
     if state.session.auth_time >= state.started_at:
-        return False
+        # signed in for this very request: a minute is what the way back to the client may take
+        return state.max_age is not None and age > max(state.max_age, _WAY_BACK_SECONDS)
     if state.prompts & {"login", "select_account"}:
         return True
-    age = (state.now - state.session.auth_time).total_seconds()
     return state.max_age is not None and age > state.max_age
 
 

@@ -55,6 +55,7 @@ def command(load_settings: Callable[[], Settings], create_app: Callable[[Setting
             "workers": workers,
             "threads": threads,
             "worker_class": "gthread",
+            "secure_scheme_headers": {},  # which proxies to believe is IDP_TRUSTED_PROXIES' affair
             "keepalive": 75,
             "timeout": 30,
             "graceful_timeout": 20,

@@ -21,13 +21,14 @@ CONFIRM_EMAIL = "confirm_email"
 """The kind of outbox message that carries a link to confirm an address; its payload names the link's row."""
 
 
-def take_slots(account_id: uuid.UUID, address: str, network_address: str) -> int:
+def take_slots(account_id: uuid.UUID, address: str, network_address: str, *, corrected: bool = False) -> int:
     """Count a mail for the account, the mailbox and the network address, or for none of them.
 
+    A `corrected` address is counted for the account in a line of its own, without the pause of a resend.
     Returns the seconds to wait, 0 when the mail may go. No transaction may be open on `db.session`.
     """
     verdict = guard.take_all(
-        (limits.RESEND_LINK_ACCOUNT, str(account_id)),
+        (limits.CORRECT_ADDRESS if corrected else limits.RESEND_LINK_ACCOUNT, str(account_id)),
         (limits.RESEND_LINK_MAILBOX, fold_address(address)),
         (limits.RESEND_LINK_ADDRESS, network_address),
     )

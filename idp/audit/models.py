@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, String
+from sqlalchemy import BigInteger, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
@@ -17,7 +17,9 @@ class AuditEntry(Base):
     __tablename__ = "audit"
     __table_args__ = (Index("ix_audit_account_id_at", "account_id", "at"),)
 
-    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    id: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True
+    )
     at: Mapped[datetime] = mapped_column(default=now, index=True)
     kind: Mapped[str] = mapped_column(String(60))
     result: Mapped[str] = mapped_column(String(10))

@@ -10,6 +10,7 @@ import uuid
 from dataclasses import dataclass
 
 from sqlalchemy import select
+from sqlalchemy.orm import lazyload
 
 from idp.clients.models import CharterMode, Client, SubjectType
 from idp.db import db
@@ -65,7 +66,8 @@ def find(client_id: str, *, fresh: bool = False) -> Registration | None:
     kept = _cache.get(key)
     if kept and not fresh and time.monotonic() - kept[0] < _KEPT_SECONDS:
         return kept[1]
-    row = db.session.scalar(select(Client).where(Client.client_id == client_id, Client.disabled_at.is_(None)))
+    statement = select(Client).where(Client.client_id == client_id, Client.disabled_at.is_(None))
+    row = db.session.scalar(statement.options(lazyload(Client.schools)))  # no request reads its schools from here
     if row is None:
         _cache.pop(key, None)
         return None

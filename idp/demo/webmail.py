@@ -6,6 +6,7 @@ links work.
 
 import re
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from babel.dates import format_date
 from flask import Flask, Response, abort, jsonify, render_template
@@ -29,6 +30,7 @@ MAIL_POLICY = (
 
 _LINK = re.compile(r"https?://[^\s<>\"«»]+")
 _HEAD = re.compile(r"<head\b[^>]*>", re.IGNORECASE)
+_PARIS = ZoneInfo("Europe/Paris")
 _NO_BREAK = "\u00a0"
 
 
@@ -122,10 +124,10 @@ def linked(text: str) -> Markup:
 
 
 def received(at: datetime) -> str:
-    """Return when a message came, on this machine's clock: « 20 h 42 » today, with the day before that."""
-    local = at.astimezone()
+    """Return when a message came, in Paris as on the service's pages: « 20 h 42 » today, with the day before that."""
+    local = at.astimezone(_PARIS)
     hour = f"{local:%H} h {local:%M}".replace(" ", _NO_BREAK)
-    if local.date() == now().astimezone().date():
+    if local.date() == now().astimezone(_PARIS).date():
         return hour
     return f"{format_date(local.date(), 'd MMMM y', locale='fr')} à {hour}"
 

@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import select
 
@@ -13,6 +14,7 @@ from idp.clients.models import Client, ClientSchool
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
+from idp.mail.addresses import fold_address
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
 from idp.outbox.models import OutboxMessage
@@ -54,15 +56,18 @@ def resend(
 
     Counted for each account, mailbox and network address before anything is written (security row E-10).
     """
-    target = to or db.session.scalar(select(Account.pending_email).where(Account.id == account_id))
+    pending = db.session.scalar(select(Account.pending_email).where(Account.id == account_id))
     end_read()
+    target = to or pending
     if target is None:
         return NothingToConfirm()
-    wait = addresses.take_slots(account_id, target, network_address)
+    # a corrected address need not wait for the pause between two sends to one mailbox; every longer cap holds
+    corrected = to is not None and pending is not None and fold_address(to) != fold_address(pending)
+    wait = addresses.take_slots(account_id, target, network_address, corrected=corrected)
     if wait:
         return TooSoon(wait, capped=wait > _PAUSE_SECONDS)
     account = directory.get_for_change(account_id)
-    if account is None or account.pending_email is None or account.disabled_at is not None:
+    if account is None or account.disabled_at is not None or (account.pending_email or to) is None or account.email:
         db.session.rollback()
         return NothingToConfirm()
     if to:
@@ -70,6 +75,17 @@ def resend(
     addresses.send_link(settings, account, client_id)
     db.session.commit()
     return Sent()
+
+
+def resent_at(account_id: uuid.UUID) -> datetime | None:
+    """Return when the last message left, if it was not the first: the page says that the links before are dead."""
+    sent = db.session.scalars(
+        select(OneTimeLink.created_at)
+        .where(OneTimeLink.account_id == account_id, OneTimeLink.purpose == Purpose.CONFIRM_EMAIL.value)
+        .order_by(OneTimeLink.created_at.desc())
+        .limit(2)
+    ).all()
+    return sent[0] if len(sent) > 1 else None
 
 
 def confirm(value: str) -> LinkState:
@@ -130,7 +146,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         db.session.rollback()
         return Outcome.DROPPED
     value = tokens.token(settings, link)
-    if value is None or link.expires_at <= now():
+    if value is None or link.expires_at - now() < settings.lifetime("email_link_lifetime") / 2:
         addresses.send_link(settings, account, link.client_id)
         db.session.commit()
         return Outcome.DROPPED
@@ -140,7 +156,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         context={
             "person": " ".join(part for part in (account.civility, account.family_name) if part),
             "link": f"{settings.issuer}/adresse/lien/{value}",
-            "hours": settings.email_link_lifetime // 3600,
+            "hours": int((link.expires_at - now()).total_seconds() + 60) // 3600,
         },
         message_id=f"{message.id}",
         settings=settings,

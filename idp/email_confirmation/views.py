@@ -1,6 +1,8 @@
 """`/adresse/confirmation`, `/adresse/modifier` and `/adresse/lien/<token>`."""
 
 import math
+from datetime import timedelta
+from http import HTTPStatus
 
 from flask import Blueprint, Response, current_app, make_response, render_template, request
 from flask_babel import gettext, ngettext
@@ -26,6 +28,7 @@ from idp.web.request_context import remote_address
 blueprint = Blueprint("email_confirmation", __name__)
 
 _SECONDS_ARE_TOLD = 120
+_ENT_REMEMBERS = timedelta(seconds=900)
 
 
 @blueprint.route("/adresse/confirmation", methods=["GET", "POST"])
@@ -33,6 +36,8 @@ def waiting() -> Response:
     """« Consultez votre messagerie »: show the address; on a POST send the message again."""
     interaction, account = _whose()
     if account.pending_email is None:
+        if account.email is None and _settings().mail_required:
+            return see_other(store.page_url("email_confirmation.correct", interaction))
         return _confirmed_elsewhere(interaction, account)
     if request.method == "GET":
         return _waiting_page(interaction, account)
@@ -43,7 +48,7 @@ def waiting() -> Response:
 def correct() -> Response:
     """Correct an address that was mistyped, as long as it is not confirmed."""
     interaction, account = _whose()
-    if account.pending_email is None:
+    if account.email is not None:
         return _confirmed_elsewhere(interaction, account)
     form = AddressForm()
     if request.method == "POST":
@@ -82,12 +87,17 @@ def link(token: str) -> Response:
 
 
 def _whose() -> tuple[store.Interaction | None, Account]:
-    """Return whose address it is: of the session, else of the activation that this browser just went through."""
+    """Return whose address it is: of the activation that this browser went through, else of the session.
+
+    Two people may share a browser: an activation names its account alone, and is over once somebody else signed in.
+    """
     interaction = store.current()
-    found = manager.current()
-    if found:
-        return interaction, found[1]
     person = interaction.person if interaction else None
+    found = manager.current()
+    if found and person is None:
+        return interaction, found[1]
+    if found and person and found[1].id != person.account_id:
+        raise InteractionLost
     account = db.session.get(Account, person.account_id) if person else None
     if interaction is None or person is None or account is None or account.disabled_at is not None:
         raise InteractionLost
@@ -112,7 +122,7 @@ def _resend(interaction: store.Interaction | None, account: Account, to: str | N
 def _after_sending(interaction: store.Interaction | None, account: Account, outcome: service.Resent) -> Response:
     match outcome:
         case service.Sent():
-            return _waiting_page(interaction, account, sent=True)
+            return see_other(store.page_url("email_confirmation.waiting", interaction))
         case service.TooSoon(seconds, capped):
             response = _waiting_page(interaction, account, wait=seconds, capped=capped, status=429)
             response.headers["Retry-After"] = str(seconds)
@@ -155,7 +165,6 @@ def _waiting_page(
     interaction: store.Interaction | None,
     account: Account,
     *,
-    sent: bool = False,
     wait: int | None = None,
     capped: bool = False,
     status: int = 200,
@@ -166,20 +175,27 @@ def _waiting_page(
         dest=_client(interaction),
         address=account.pending_email,
         wait=held,
-        resent_at=now() if sent else None,
+        resent_at=service.resent_at(account.id),
         change_url=store.page_url("email_confirmation.correct", interaction),
         link_hours=_settings().email_link_lifetime // 3600,
         capped=capped,
+        too_soon=status == HTTPStatus.TOO_MANY_REQUESTS,
     )
     return make_response(html, status)
 
 
 def _confirmed_elsewhere(interaction: store.Interaction | None, account: Account) -> Response:
     """The link was used on another device meanwhile (or no address is required): say so, and lead on."""
-    if manager.current() and interaction and interaction.request:
+    found = manager.current()
+    if interaction and interaction.request and found and found[1].id == account.id and not _is_stale(interaction):
         return see_other(store.resume_url(interaction))
     ent = _client(interaction) or service.ent_for(account.id)
     return _confirmed_page("confirme.html", ent)
+
+
+def _is_stale(interaction: store.Interaction) -> bool:
+    """Say whether the ENT may have forgotten its own request: some keep its state no longer than 15 minutes."""
+    return now() - interaction.started_at > _ENT_REMEMBERS
 
 
 def _link_page(name: str, token: str) -> Response:

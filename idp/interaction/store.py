@@ -14,6 +14,7 @@ from flask import current_app, request, url_for
 from itsdangerous import BadData, URLSafeSerializer
 
 from idp import opaque
+from idp.clients import registry
 from idp.clock import now
 from idp.config import Settings
 from idp.web.browser import binding
@@ -68,6 +69,10 @@ class Interaction:
         """Return this interaction after a right provisional password."""
         return replace(self, person=Person(account_id, generation, now()))
 
+    def without_person(self) -> "Interaction":
+        """Return this interaction after a sign-in: from here on the session says who it is."""
+        return replace(self, person=None)
+
 
 def seal(interaction: Interaction) -> str:
     """Return `interaction` as a value for an address, readable by this browser only."""
@@ -95,6 +100,8 @@ def current() -> Interaction | None:
     interaction = _open(sealed)
     if interaction is None:
         raise InteractionLost
+    if _is_over(interaction):
+        raise InteractionLost(registry.find(interaction.request.client_id) if interaction.request else None)
     return interaction
 
 
@@ -129,9 +136,13 @@ def _open(sealed: str) -> Interaction | None:
         )
     except (BadData, KeyError, TypeError, ValueError):
         return None
+    return interaction
+
+
+def _is_over(interaction: Interaction) -> bool:
     age = now() - interaction.started_at
-    longest = _settings().interaction_lifetime + (_settings().activation_lifetime if person else 0)
-    return interaction if age.total_seconds() <= longest else None
+    longest = _settings().interaction_lifetime + (_settings().activation_lifetime if interaction.person else 0)
+    return age.total_seconds() > longest
 
 
 def _serializer() -> URLSafeSerializer:

@@ -70,20 +70,29 @@ def sign_in(
     Raises:
         Busy: the hash could not be computed in time; nothing was decided.
     """
-    with hasher.place("sign_in"):
-        return _sign_in(settings, hasher, username, password, browser, former)
-
-
-def _sign_in(
-    settings: Settings, hasher: Hasher, username: str, password: str, browser: manager.Browser, former: str | None
-) -> Outcome:
     folded = fold_username(username)
-    subject = folded or username
     slots = (
         (limits.SIGN_IN_REQUESTS, browser.address),
         (limits.SIGN_IN_ADDRESS, browser.address),
-        (limits.SIGN_IN_ACCOUNT, subject),
+        (limits.SIGN_IN_ACCOUNT, folded or username),
     )
+    refused = guard.held(*slots)  # before the place: who is told to wait must not keep others from theirs
+    if refused:
+        return Throttled(refused)
+    with hasher.place("sign_in"):
+        return _sign_in(settings, hasher, folded, slots, password, browser, former)
+
+
+def _sign_in(
+    settings: Settings,
+    hasher: Hasher,
+    folded: str | None,
+    slots: tuple[tuple[limits.Limit, str], ...],
+    password: str,
+    browser: manager.Browser,
+    former: str | None,
+) -> Outcome:
+    subject = slots[-1][1]
     digest = opaque.keyed_digest(opaque.derive_key(settings.secrets[0], "audit"), subject).hex()
     verdict = guard.take_all(*reversed(slots))
     if isinstance(verdict, guard.Wait):
@@ -154,6 +163,8 @@ def _admit(hasher: Hasher, candidate: _Candidate, browser: manager.Browser, form
         db.session.rollback()
         return Refused()
     if candidate.provisional:
+        if former:
+            manager.end_former(former)  # whoever was signed in here leaves: two people must not share a browser's state
         log.record(ActivationOpened(account_id=account.id))
         outcome: Outcome = MayActivate(account.id, account.generation)
     else:

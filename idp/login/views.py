@@ -27,13 +27,15 @@ def sign_in() -> Response:
     match outcome:
         case service.SignedIn(cookie):
             renew_form_token()
-            response = see_other(store.resume_url(interaction))
+            response = see_other(store.resume_url(interaction and interaction.without_person()))
             manager.set_cookie(response, cookie)
             return response
         case service.MayActivate(account_id, generation):
             renew_form_token()
             started = (interaction or store.Interaction()).with_person(account_id, generation)
-            return see_other(store.page_url("activation.activate", started))
+            response = see_other(store.page_url("activation.activate", started))
+            manager.clear_cookie(response)
+            return response
         case service.Throttled(seconds):
             response = _page(interaction, form, 429, wait=seconds)
             response.headers["Retry-After"] = str(seconds)

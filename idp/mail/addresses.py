@@ -53,6 +53,8 @@ def parse_address(typed: str) -> str:
         raise InvalidAddress(AddressFault.INCOMPLETE)
     if not local.isascii():
         raise InvalidAddress(AddressFault.NOT_ASCII)
+    if "=?" in local:  # reads as an encoded word (RFC 2047) in a header: no mail could be written to it
+        raise InvalidAddress(AddressFault.INVALID)
     return _normalised(address)
 
 

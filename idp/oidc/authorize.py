@@ -8,7 +8,6 @@ nothing it answers at once, by one statement and without writing anything but th
 import uuid
 from datetime import timedelta
 from typing import cast
-from urllib.parse import quote_from_bytes
 
 from authlib.oauth2.rfc6749 import OAuth2Error
 from flask import Blueprint, Response, request
@@ -25,7 +24,7 @@ from idp.oidc import claims, errors
 from idp.oidc.errors import RequestRefused, RequestUntrusted
 from idp.oidc.grants import CodeGrant, StepOwed
 from idp.oidc.hot import CodeRequest
-from idp.oidc.parameters import ParsedRequest
+from idp.oidc.parameters import ParsedRequest, as_get, posted
 from idp.oidc.request import check
 from idp.oidc.server import of_app
 from idp.profile_choice import profiles
@@ -35,21 +34,16 @@ from idp.web.redirects import see_other
 from idp.web.request_context import remote_address, request_id
 
 TOUCH_AFTER = timedelta(minutes=5)
-_FORM = "application/x-www-form-urlencoded"
-_LONGEST_QUERY = 6000
-_QUERY = "!$&'()*+,;=:@/?%~"
-"""What a query may hold besides letters, digits and -._ (RFC 3986 3.4); `%` since the form is encoded already."""
 
 
 def authorize() -> Response:
     """`/authorize`: answer at once, or lead to the first step that is owed."""
     encoded = request.query_string
     if request.method == "POST":
-        encoded = request.get_data() if request.mimetype == _FORM else b""
-        query = quote_from_bytes(encoded, safe=_QUERY)
-        if len(query) <= _LONGEST_QUERY:
-            # a POST from another site comes without cookies; the GET that follows brings them
-            return see_other(f"{request.path}?{query}")
+        encoded = posted()
+        again = as_get(encoded)
+        if again:
+            return again
     try:
         return _at_once(encoded) or _after_steps(encoded)
     except RequestUntrusted as untrusted:

@@ -35,7 +35,7 @@ def metadata(issuer: str, algorithms: list[str]) -> dict[str, Any]:
         "claim_types_supported": ["normal"],
         "claims_supported": [*identity, *(claim for group in CLAIMS_BY_SCOPE.values() for claim in group)],
         "acr_values_supported": list(ACR_VALUES),
-        "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        "prompt_values_supported": ["none", "login", "select_account"],
         "ui_locales_supported": list(LANGUAGES),
         "claims_parameter_supported": False,
         "request_parameter_supported": False,

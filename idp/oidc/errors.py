@@ -2,11 +2,14 @@
 
 from urllib.parse import urlencode
 
+import structlog
 from flask import Response, current_app, make_response, render_template
 
 from idp.clock import now
 from idp.web.redirects import see_other
-from idp.web.request_context import reference
+from idp.web.request_context import request_id
+
+log = structlog.get_logger()
 
 
 class RequestRefused(Exception):  # noqa: N818 - what happened, not what failed
@@ -47,5 +50,6 @@ def refuse(refused: RequestRefused) -> Response:
 
 def page(untrusted: RequestUntrusted) -> Response:
     """Show the error to the person, with a reference; nothing of the request is repeated."""
-    html = render_template("errors/demande.html", dest=None, reference=reference(), code=untrusted.phrase, at=now())
+    log.warning("request refused", phrase=untrusted.phrase, reference=request_id())
+    html = render_template("errors/demande.html", dest=None, reference=request_id(), code=untrusted.phrase, at=now())
     return make_response(html, 400)

@@ -179,8 +179,11 @@ def _registrations(client: clients.ProtocolClient) -> Iterator[Registration]:
     fresh = clients.find(client.registration.client_id, fresh=True)
     if fresh is None:
         raise clients.refused()
-    if fresh.registration.version != client.registration.version:
-        yield fresh.registration
+    known, current = client.registration, fresh.registration
+    if (known.secret_digest, known.auth_method) != (current.secret_digest, current.auth_method):
+        raise clients.refused()  # what this request proved is no longer what the client must prove
+    if current.version != known.version:
+        yield current
 
 
 def _challenge(verifier: str | None, *, public: bool) -> str | None:

@@ -141,13 +141,21 @@ class Store(Protocol):
         """Close the idle connections."""
 
 
+_SLOW = frozenset({"57014", "55P03"})
+"""SQLSTATE of a statement, or a lock, that took too long: its connection is well."""
+
+
 class Connections:
     """Lends driver connections. One that broke is thrown away with its idle brothers: the next request is well."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         driver: Any = engine.dialect.dbapi
-        self._unavailable: tuple[type[Exception], ...] = (driver.OperationalError, driver.InterfaceError)
+        self._unavailable: tuple[type[Exception], ...] = (
+            driver.OperationalError,
+            driver.InterfaceError,
+            driver.InternalError,  # a server that turned read-only after a failover
+        )
 
     @contextmanager
     def cursor(self) -> Iterator[Any]:
@@ -161,13 +169,18 @@ class Connections:
             connection = self._engine.raw_connection()
             yield connection.cursor()
         except self._unavailable as error:
-            if connection is not None and self._engine.dialect.name == "postgresql":
+            if connection is not None and self._lost(error):
                 connection.invalidate(error)
                 self._engine.dispose()
             raise OperationalError(None, None, error) from error
         finally:
             if connection is not None:
                 connection.close()
+
+    def _lost(self, error: Exception) -> bool:
+        """Say whether the server behind a connection is lost: not for one slow statement, nor for a lock."""
+        slow = getattr(error, "sqlstate", None) in _SLOW
+        return self._engine.dialect.name == "postgresql" and not slow
 
     def close(self) -> None:
         """Close the idle connections."""

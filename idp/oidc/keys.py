@@ -23,13 +23,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.x509.oid import NameOID
 from joserfc.jwk import ECKey, KeySet, RSAKey
 from sqlalchemy import select, update
+from sqlalchemy.exc import SQLAlchemyError
 
 from idp import opaque
 from idp.audit import log
 from idp.audit.events import KeyChanged
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, end_read
 from idp.oidc.models import SigningKey
 
 ALGORITHMS = ("RS256", "ES256")
@@ -38,6 +39,7 @@ PUBLISHED_BEFORE_USE = timedelta(hours=24)
 """A new key waits this long, the longest that a client may keep the JWKS, before it signs."""
 
 _RELOAD_SECONDS = 30.0
+_RETRY_SECONDS = 5.0
 _CERTIFICATE_DAYS = 3650
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -114,16 +116,32 @@ class KeyRing:
     def _refresh(self) -> None:
         if self._read_at and time.monotonic() - self._read_at < _RELOAD_SECONDS:
             return
+        end_read()  # before the lock: on SQLite whoever holds it must not wait for somebody who waits for it
         with self._lock:
-            statement = (
-                select(SigningKey).where(SigningKey.retired_at.is_(None)).order_by(SigningKey.active_from.desc())
-            )
-            rows = list(db.session.scalars(statement.execution_options(populate_existing=True)))
+            if self._read_at and time.monotonic() - self._read_at < _RELOAD_SECONDS:
+                return  # another thread read them meanwhile
+            rows = self._rows()
+            if rows is None:
+                self._read_at = time.monotonic() - _RELOAD_SECONDS + _RETRY_SECONDS
+                return
             public = [row.public_jwk for row in rows]
             self._document = json.dumps({"keys": public}, separators=(",", ":")).encode()
             self._published = KeySet.import_key_set({"keys": public}) if public else KeySet([])
             self._keys = [_Kept(row.kid, row.alg, row.active_from, row.private_sealed) for row in rows]
             self._read_at = time.monotonic()
+
+    def _rows(self) -> list[SigningKey] | None:
+        """Read the live keys; None when the database is away and keys are in memory, which go on serving."""
+        statement = select(SigningKey).where(SigningKey.retired_at.is_(None)).order_by(SigningKey.active_from.desc())
+        try:
+            rows = list(db.session.scalars(statement.execution_options(populate_existing=True)))
+            end_read()
+        except SQLAlchemyError:
+            db.session.rollback()
+            if self._keys:
+                return None
+            raise
+        return rows
 
     def _load(self, kept: _Kept) -> RSAKey | ECKey:
         key = self._loaded.get(kept.kid)

@@ -12,9 +12,10 @@ from flask import Blueprint, Response, make_response, render_template, request
 from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.db import db
+from idp.email_confirmation import service as ents
 from idp.oidc import claims
 from idp.oidc.hints import read_id_token
-from idp.oidc.parameters import ParameterError, parse
+from idp.oidc.parameters import ParameterError, as_get, parse, posted
 from idp.oidc.server import of_app
 from idp.sessions import manager
 from idp.web.redirects import see_other
@@ -35,15 +36,18 @@ def logout() -> Response:
     confirmed = request.method == "POST" and "csrf_token" in request.form
     if confirmed:
         csrf.protect()
+    elif request.method == "POST" and (again := as_get(posted())):
+        return again
     asked = _read()
     found = manager.current()
     if found and not confirmed and not asked.own_session:
         fields = {"client_id": asked.client.client_id} if asked.client else {}
         return make_response(render_template("oidc/deconnexion.html", dest=asked.client, fields=fields))
+    ent = asked.client or (ents.ent_for(found[1].id) if found else None)
     if found:
         manager.end(found[0], by=asked.client.client_id if asked.client else "page")
         db.session.commit()
-    response = see_other(asked.target) if asked.target else _signed_out(asked.client)
+    response = see_other(asked.target) if asked.target else _signed_out(ent)
     manager.clear_cookie(response)
     return response
 

@@ -5,11 +5,13 @@ A parameter without a value counts as left out; NUL, which no database keeps in 
 
 import re
 from collections.abc import Iterable
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote_from_bytes
 
 from authlib.oauth2.rfc6749 import OAuth2Request
 from authlib.oauth2.rfc6749.requests import BasicOAuth2Payload
-from flask import Request
+from flask import Request, Response, request
+
+from idp.web.redirects import see_other
 
 LONGEST = {
     "state": 4096,
@@ -27,6 +29,10 @@ LONGEST = {
 }
 _LONGEST = 10_000
 _MOST = 50
+_FORM = "application/x-www-form-urlencoded"
+_LONGEST_QUERY = 6000
+_QUERY = "!$&'()*+,;=:@/?%~"
+"""What a query may hold besides letters, digits and -._ (RFC 3986 3.4); `%` since the form is encoded already."""
 _SHOWN = re.compile(r"[a-z_]{1,40}", re.ASCII)
 
 
@@ -88,3 +94,17 @@ class ParsedRequest(OAuth2Request):
     def form(self) -> dict[str, str]:
         """The same."""
         return self._parameters
+
+
+def posted() -> bytes:
+    """Return the form that this request posts, still encoded; nothing for a body of another kind."""
+    return request.get_data() if request.mimetype == _FORM else b""
+
+
+def as_get(encoded: bytes) -> Response | None:
+    """Ask the same by GET: a POST from another site comes without `SameSite=Lax` cookies, the GET brings them.
+
+    None when it is too long for an address.
+    """
+    query = quote_from_bytes(encoded, safe=_QUERY)
+    return see_other(f"{request.path}?{query}") if len(query) <= _LONGEST_QUERY else None

@@ -3,7 +3,7 @@
 from sqlalchemy import create_engine, make_url
 
 from idp.config import Settings
-from idp.db import POSTGRESQL_SETTINGS
+from idp.db import POSTGRESQL_PATIENCE, POSTGRESQL_SETTINGS
 from idp.oidc.hot import Connections, Store
 from idp.oidc.hot_postgresql import PostgresqlStore
 from idp.oidc.hot_sqlite import SqliteStore
@@ -18,12 +18,14 @@ def open_store(settings: Settings) -> Store:
         url,
         pool_size=settings.database_pool,
         max_overflow=0,
+        pool_recycle=300,
+        hide_parameters=True,
         pool_timeout=5,
         pool_reset_on_return=None,
         connect_args={
             "autocommit": True,
             "prepare_threshold": 0,
-            "connect_timeout": 5,
+            **POSTGRESQL_PATIENCE,
             # nested loops are always right here; with a young table's statistics the planner would walk whole indexes
             "options": f"{POSTGRESQL_SETTINGS} -c enable_mergejoin=off -c enable_hashjoin=off",
         },

@@ -5,7 +5,6 @@ than `session_idle` passed since the last request and less than `session_absolut
 V 7.3).
 """
 
-import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -41,11 +40,7 @@ def open_session(account: Account, amr: list[str], browser: Browser, *, former: 
     """
     settings = _settings()
     if former:
-        db.session.execute(
-            update(Session)
-            .where(Session.digest == opaque.digest(former), Session.ended_at.is_(None))
-            .values(ended_at=now())
-        )
+        end_former(former)
     value, moment = opaque.new_value(), now()
     session = Session(
         digest=opaque.digest(value),
@@ -63,6 +58,15 @@ def open_session(account: Account, amr: list[str], browser: Browser, *, former: 
     db.session.add(session)
     log.record(SignInSucceeded(account_id=account.id, sid=session.sid, amr=amr))
     return value
+
+
+def end_former(cookie: str) -> None:
+    """End the session that a browser came with, in the caller's transaction."""
+    db.session.execute(
+        update(Session)
+        .where(Session.digest == opaque.digest(cookie), Session.ended_at.is_(None))
+        .values(ended_at=now())
+    )
 
 
 def cookie_value() -> str | None:
@@ -115,13 +119,6 @@ def end(session: Session, *, by: str) -> None:
     if ended:
         log.record(SignedOut(account_id=session.account_id, sid=session.sid, by=by))
     g.pop("idp_session", None)
-
-
-def end_all(account_id: uuid.UUID) -> None:
-    """End every session of an account, in the caller's transaction."""
-    db.session.execute(
-        update(Session).where(Session.account_id == account_id, Session.ended_at.is_(None)).values(ended_at=now())
-    )
 
 
 def set_cookie(response: Response, value: str) -> None:

@@ -93,7 +93,10 @@
       box.hidden = !hit;
       if (hit) b.textContent = at[0] + '@' + hit;
     };
-    f.addEventListener('change', look);
+    var typing;
+    /* after a pause while typing, never at the tap on the button, which the line would push from under the finger */
+    f.addEventListener('input', function () { clearTimeout(typing); typing = setTimeout(look, 400); });
+    if (f.value) look();
     b.addEventListener('click', function () { f.value = b.textContent; box.hidden = true; f.focus(); });
   });
 

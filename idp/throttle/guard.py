@@ -12,6 +12,7 @@ commit.
 
 import math
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from idp.config import Settings
 
 _PURGED_AT_ONCE = 1000
+_REMEMBERED_SECONDS = 10
+"""A refusal is remembered in the process no longer than this: another node may have forgiven it."""
+_REMEMBERED_MOST = 10_000
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,22 @@ def take_all(*demands: tuple[Limit, str]) -> Granted | Wait:
                 connection.rollback()
                 open_at = connection.scalar(select(func.max(Row.open_at)).where(is_any(wanted)))
                 seconds = (open_at - moment).total_seconds() if open_at else 0
-                return Wait(max(1, math.ceil(seconds)), counter.limit)
+                wait = Wait(max(1, math.ceil(seconds)), counter.limit)
+                _remember(counter, moment + timedelta(seconds=min(wait.seconds, _REMEMBERED_SECONDS)))
+                return wait
             counts[counter] = count
         connection.commit()
     return Granted(counts[wanted[0]])
+
+
+def held(*demands: tuple[Limit, str]) -> int:
+    """Return the seconds that a refusal of this process still holds for one of `demands`, 0 when none does.
+
+    Asks no database and counts nothing: a flood of tries that were refused already costs nothing, and leaves no row.
+    """
+    moment, closed = now(), _closed()
+    ends = [closed.get((c.name, c.key)) for limit, subject in demands for c in _counters(limit, subject)]
+    return max((math.ceil((end - moment).total_seconds()) for end in ends if end and end > moment), default=0)
 
 
 def look(limit: Limit, subject: str) -> int:
@@ -97,6 +113,7 @@ def give_back(limit: Limit, subject: str) -> None:
 
 def clear(limit: Limit, subject: str) -> None:
     """Forget all tries of `subject`."""
+    _forget(_counters(limit, subject))
     with _connection() as connection:
         connection.execute(delete(Row).where(is_any(_counters(limit, subject))))
         connection.commit()
@@ -105,6 +122,7 @@ def clear(limit: Limit, subject: str) -> None:
 def forgive(*demands: tuple[Limit, str]) -> None:
     """Settle a try that turned out right, in one commit: back-offs forget their subject, budgets get this try back."""
     wanted = [counter for limit, subject in demands for counter in _counters(limit, subject)]
+    _forget(wanted)
     with _connection() as connection:
         for counter in in_order(wanted):
             if isinstance(counter.rule, Backoff):
@@ -128,6 +146,25 @@ def purge_expired() -> int:
         total += deleted
         if deleted < _PURGED_AT_ONCE:
             return total
+
+
+def _closed() -> dict[tuple[str, bytes], datetime]:
+    """Return what this process remembers of refusals: until when, by counter."""
+    closed: dict[tuple[str, bytes], datetime] = current_app.extensions.setdefault("idp.throttle.closed", {})
+    return closed
+
+
+def _remember(counter: Counter, until: datetime) -> None:
+    closed = _closed()
+    if len(closed) >= _REMEMBERED_MOST:
+        closed.clear()
+    closed[counter.name, counter.key] = until
+
+
+def _forget(counters: list[Counter]) -> None:
+    closed = _closed()
+    for counter in counters:
+        closed.pop((counter.name, counter.key), None)
 
 
 def _counters(limit: Limit, subject: str) -> list[Counter]:

@@ -68,8 +68,6 @@ SIGN_IN_REQUESTS = Budget("sign_in_requests", (Window(30, _MINUTE),), by_network
 """The same in a short time."""
 NEW_LETTER_AT = 50
 """Wrong provisional passwords in a row after which the letter is dead and a new one is needed."""
-RESET_AT = 100
-"""Wrong passwords in a row after which only one newly chosen through the mailbox opens (NIST SP 800-63B-4 3.2.2)."""
 
 _A_MAIL = (Window(1, _MINUTE), Window(5, _HOUR), Window(10, _DAY))
 RESEND_LINK_ACCOUNT = Budget("resend_link_account", _A_MAIL)
@@ -80,8 +78,8 @@ RESEND_LINK_ADDRESS = Budget("resend_link_address", (Window(30, _HOUR),), by_net
 """The same for each network address."""
 BAD_LINK_ADDRESS = Budget("bad_link_address", (Window(30, _HOUR),), by_network=True)
 """Links that are none, for each network address."""
-AUTHORIZE_ADDRESS = Budget("authorize_address", (Window(120, _MINUTE),), by_network=True)
-"""Authorization requests without a session (all, not only failures), for each network address."""
+CORRECT_ADDRESS = Budget("correct_address", (Window(5, _HOUR), Window(10, _DAY)))
+"""Corrections of an address that was mistyped at the activation, for each account: no pause, the same caps."""
 
 TABLE: tuple[Limit, ...] = (
     SIGN_IN_ACCOUNT,
@@ -91,7 +89,7 @@ TABLE: tuple[Limit, ...] = (
     RESEND_LINK_MAILBOX,
     RESEND_LINK_ADDRESS,
     BAD_LINK_ADDRESS,
-    AUTHORIZE_ADDRESS,
+    CORRECT_ADDRESS,
 )
 
 

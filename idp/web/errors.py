@@ -1,18 +1,19 @@
 """Pages for what goes wrong: a cause, a gesture, a reference number; never a trace, never a dead end."""
 
+import traceback
 from typing import NoReturn
 
 import structlog
 from flask import Flask, Response, abort, make_response, render_template, request
 from flask_babel import gettext
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from idp.clock import now
 from idp.web.browser import BACK_CHANNEL
-from idp.web.request_context import reference
+from idp.web.request_context import request_id
 
 log = structlog.get_logger()
 
@@ -31,10 +32,17 @@ class Busy(HTTPException):
 
 
 class InteractionLost(HTTPException):
-    """400: the authorization request in progress has expired, or belongs to another browser."""
+    """400: the authorization request in progress has expired, or belongs to another browser.
+
+    `dest` is the ENT that it was for, when that is certain: the page leads back to it.
+    """
 
     code = 400
     description = "interaction expired"
+
+    def __init__(self, dest: object = None) -> None:
+        super().__init__()
+        self.dest = dest
 
 
 class TooManyTries(HTTPException):
@@ -53,8 +61,8 @@ def not_found() -> NoReturn:
     abort(404)
 
 
-def _page(template: str, status: int, **context: object) -> Response:
-    return make_response(render_template(template, dest=None, **context), status)
+def _page(template: str, status: int, *, dest: object = None, **context: object) -> Response:
+    return make_response(render_template(template, dest=dest, **context), status)
 
 
 def _plain(error: HTTPException) -> Response:
@@ -89,7 +97,8 @@ def _on_http_error(error: HTTPException) -> Response:
         return response
     if code in {413, 414, 431}:
         return _too_much(code)
-    return _page("errors/erreur.html", code, reference=reference(), at=now())
+    log.warning("refused", status=code, reference=request_id(), endpoint=request.endpoint)
+    return _page("errors/erreur.html", code, reference=request_id(), at=now())
 
 
 def _on_busy(error: Busy) -> Response:
@@ -116,8 +125,8 @@ def _on_too_many(error: TooManyTries) -> Response:
     return response
 
 
-def _on_lost(_error: InteractionLost) -> Response:
-    return _page("errors/expire.html", 400)
+def _on_lost(error: InteractionLost) -> Response:
+    return _page("errors/expire.html", 400, dest=error.dest)
 
 
 def _on_form_token(_error: CSRFError) -> Response:
@@ -125,19 +134,31 @@ def _on_form_token(_error: CSRFError) -> Response:
 
 
 def _on_database(error: Exception) -> Response:
-    log.error("database unavailable", error=type(error).__name__, reference=reference(), path=request.path)
+    log.error("database unavailable", error=type(error).__name__, reference=request_id(), endpoint=request.endpoint)
     return _on_busy(Busy(_BUSY_SECONDS))
 
 
+def _on_driver(error: DBAPIError) -> Response:
+    """A server that turned read-only after a failover is away for us too (SQLSTATE 25006)."""
+    return _on_database(error) if getattr(error.orig, "sqlstate", "") == "25006" else _on_fault(error)
+
+
 def _on_fault(error: Exception) -> Response:
-    log.error("fault", reference=reference(), path=request.path, exc_info=error)
+    log.error("fault", reference=request_id(), endpoint=request.endpoint, where=_frames(error))
     if request.path in BACK_CHANNEL:
-        return make_response({"error": "server_error", "error_description": f"reference {reference()}"}, 500)
-    return _page("errors/erreur.html", 500, reference=reference(), at=now())
+        return make_response({"error": "server_error", "error_description": f"reference {request_id()}"}, 500)
+    return _page("errors/erreur.html", 500, reference=request_id(), at=now())
+
+
+def _frames(error: Exception) -> list[str]:
+    """Return where `error` came from, without its text: a driver's message can hold what a person typed."""
+    frames = traceback.extract_tb(error.__traceback__)[-12:]
+    return [f"{type(error).__name__}", *(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames)]
 
 
 def _same_page() -> str:
-    return request.full_path.rstrip("?")
+    """Return this page's address, never one that a browser would take for another site's (`//host`)."""
+    return "/" + request.full_path.rstrip("?").lstrip("/\\")
 
 
 def configure(app: Flask) -> None:
@@ -148,5 +169,6 @@ def configure(app: Flask) -> None:
     app.register_error_handler(InteractionLost, _on_lost)
     app.register_error_handler(CSRFError, _on_form_token)
     app.register_error_handler(OperationalError, _on_database)
+    app.register_error_handler(DBAPIError, _on_driver)
     app.register_error_handler(PoolTimeout, _on_database)
     app.register_error_handler(Exception, _on_fault)

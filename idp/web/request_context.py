@@ -29,17 +29,12 @@ def user_agent() -> str:
 
 
 def request_id() -> str:
-    """Return this request's id, the same in its log line and in the journal."""
+    """Return this request's id, such as 7F3K-92QD: the same on an error page, in the log and in the journal.
+
+    Short enough to read out on the phone; made at the first need.
+    """
     if "request_id" not in g:
-        g.request_id = secrets.token_hex(8)
-    value: str = g.request_id
-    return value
-
-
-def reference() -> str:
-    """Return this request's reference, such as 7F3K-92QD: easy to read out on the phone, made at the first need."""
-    if "reference" not in g:
         letters = "".join(secrets.choice(_ALPHABET) for _ in range(8))
-        g.reference = f"{letters[:4]}-{letters[4:]}"
-    value: str = g.reference
+        g.request_id = f"{letters[:4]}-{letters[4:]}"
+    value: str = g.request_id
     return value

@@ -44,7 +44,7 @@ def upgrade() -> None:
         batch_op.create_index('ix_account_join_key', ['join_key'], unique=False)
 
     op.create_table('audit',
-    sa.Column('id', sa.Integer(), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
     sa.Column('at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('kind', sa.String(length=60), nullable=False),
     sa.Column('result', sa.String(length=10), nullable=False),

@@ -302,3 +302,8 @@ raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
 
 def test_zero_means_one_hash_for_each_core() -> None:
     assert make_hasher(concurrency=0).concurrency == passwords._cores() >= 1
+
+
+@pytest.mark.parametrize("grows", ["ß" * 128, "\ufdfa" * 128])
+def test_i01_folding_never_makes_a_text_too_long_to_be_hashed(grows: str) -> None:
+    assert len(fold_provisional(grows)) <= passwords.MAX_PASSWORD_LENGTH

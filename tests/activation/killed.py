@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from flask import Flask
 from sqlalchemy import event
 
 from idp.app import create_app
@@ -30,7 +29,7 @@ class Account:
 
 
 def arm(countdown: int, note: Path) -> None:
-    """Die at the `countdown`-th statement or commit from now on, as at a power cut: nothing is flushed, nothing undone."""
+    """Die at the `countdown`-th statement or commit from now on, as at a power cut: nothing flushed, nothing undone."""
     left = countdown
 
     def count(what: str) -> None:
@@ -49,7 +48,7 @@ def arm(countdown: int, note: Path) -> None:
 
 def live(database: str, username: str, countdown: int, note: Path) -> None:
     """Activate an account as its parent does, as far as the countdown lets it."""
-    app: Flask = create_app(settings_for(database, database_pool=2))
+    app = create_app(settings_for(database, database_pool=2))
     app.test_client_class = Browser
     with app.app_context():
         browser = app.test_client()

@@ -9,6 +9,7 @@ import multiprocessing
 import sys
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import event
 from werkzeug.test import Client
 
 from idp.app import create_app
@@ -29,6 +30,12 @@ def run(database: str, form: dict[str, Any], barrier: "Barrier", answers: "Simpl
     for name, value in form["cookies"].items():
         browser.set_cookie(name, value, domain=HOST, secure=True)
     with app.app_context():
+        if (
+            db.engine.dialect.name == "sqlite"
+        ):  # sixteen that all commit to disk, on a machine that does other things too
+            event.listen(
+                db.engine, "connect", lambda connection, _entry: connection.execute("PRAGMA busy_timeout=60000")
+            )
         db.engine.connect().close()
     barrier.wait(timeout=60)
     answer = browser.post(form["url"], base_url=ISSUER, data=form["data"])
@@ -40,9 +47,7 @@ def main() -> None:
     order = json.load(sys.stdin)
     context = multiprocessing.get_context("fork")
     barrier, answers = context.Barrier(len(order["forms"])), context.SimpleQueue()
-    crowd = [
-        context.Process(target=run, args=(order["database"], form, barrier, answers)) for form in order["forms"]
-    ]
+    crowd = [context.Process(target=run, args=(order["database"], form, barrier, answers)) for form in order["forms"]]
     for one in crowd:
         one.start()
     found = [answers.get() for _ in crowd]

@@ -45,7 +45,12 @@ def test_v02_an_activation_cannot_be_entered_at_its_second_step(browser: FlaskCl
     account = build.never_activated()
     token = form_token(browser.get("/connexion"))
     form = {"csrf_token": token, "nouveau": CHOSEN, "confirmation": CHOSEN, "mail": ADDRESS}
-    for place in ("/activation", "/activation?demande=", "/activation?demande=e30.forged", "/activation/non-representant"):
+    for place in (
+        "/activation",
+        "/activation?demande=",
+        "/activation?demande=e30.forged",
+        "/activation/non-representant",
+    ):
         for answer in (browser.get(place), browser.post(place, data={**form, "account_id": str(account.id)})):
             assert answer.status_code == 400
             assert heading(answer) == LOST
@@ -61,7 +66,13 @@ def test_v02_an_empty_form_and_a_foreign_account_change_nothing(browser: FlaskCl
     assert heading(again) == ACTIVATION
     assert "Deux points à reprendre" in again.get_data(as_text=True)
     done = submit(
-        browser, page, nouveau=CHOSEN, confirmation=CHOSEN, mail=ADDRESS, account_id=str(other.id), username=other.username
+        browser,
+        page,
+        nouveau=CHOSEN,
+        confirmation=CHOSEN,
+        mail=ADDRESS,
+        account_id=str(other.id),
+        username=other.username,
     )
     assert done.status_code == 200
     assert kept(account.id).active
@@ -88,7 +99,9 @@ def test_v03_the_address_of_an_activation_opens_nothing_in_another_browser(
     token = form_token(stranger.get("/connexion"))
     place = page.request.full_path
     assert heading(stranger.get(place)) == LOST
-    answer = stranger.post(place, data={"csrf_token": token, "nouveau": CHOSEN, "confirmation": CHOSEN, "mail": ADDRESS})
+    answer = stranger.post(
+        place, data={"csrf_token": token, "nouveau": CHOSEN, "confirmation": CHOSEN, "mail": ADDRESS}
+    )
     assert answer.status_code == 400
     assert "Noémie" not in answer.get_data(as_text=True)
     assert not kept(account.id).active
@@ -114,8 +127,9 @@ def test_v03_an_activation_ends_half_an_hour_after_the_letter_was_typed(browser:
 def test_v04_a_letter_that_expired_a_second_ago_is_refused_with_the_words_of_every_refusal(
     browser: FlaskClient, build: Build
 ) -> None:
-    account = build.never_activated(provisional_expires_at=now() + timedelta(days=60))
-    with time_machine.travel(account.provisional_expires_at - timedelta(seconds=1), tick=False) as clock:
+    end = now() + timedelta(days=60)
+    account = build.never_activated(provisional_expires_at=end)
+    with time_machine.travel(end - timedelta(seconds=1), tick=False) as clock:
         open_activation(browser, account)
         clock.shift(timedelta(seconds=1))
         expired = sign_in(browser, "/connexion", account.username, PROVISIONAL)
@@ -127,8 +141,9 @@ def test_v04_a_letter_that_expired_a_second_ago_is_refused_with_the_words_of_eve
 
 
 def test_v04_a_letter_that_expires_while_its_page_is_open_still_activates(browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated(provisional_expires_at=now() + timedelta(days=60))
-    with time_machine.travel(account.provisional_expires_at - timedelta(seconds=1), tick=False) as clock:
+    end = now() + timedelta(days=60)
+    account = build.never_activated(provisional_expires_at=end)
+    with time_machine.travel(end - timedelta(seconds=1), tick=False) as clock:
         page = open_activation(browser, account)
         clock.shift(timedelta(minutes=5))
         fill_in(browser, page)

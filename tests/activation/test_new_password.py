@@ -110,9 +110,7 @@ def test_i15_an_accent_is_one_password_however_the_keyboard_writes_it(browser: F
     chosen = "né à Orléans, élevé au bord"
     composed, apart = (unicodedata.normalize(form, chosen) for form in ("NFC", "NFD"))
     assert composed != apart
-    page = submit(
-        browser, open_activation(browser, account), nouveau=composed, confirmation=apart, mail=ADDRESS
-    )
+    page = submit(browser, open_activation(browser, account), nouveau=composed, confirmation=apart, mail=ADDRESS)
     assert heading(page) == SENT
     assert heading(sign_in(browser, "/connexion", account.username, apart)) == SENT
 

@@ -33,7 +33,12 @@ def _at_once(build: Build, forms: list[dict[str, Any]]) -> list[dict[str, Any]]:
     db.session.rollback()
     order = json.dumps({"database": build.settings.database_url, "forms": forms})
     done = subprocess.run(
-        [sys.executable, "-m", "tests.activation.race"], input=order, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "tests.activation.race"],
+        input=order,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     answers: list[dict[str, Any]] = json.loads(done.stdout)
@@ -62,9 +67,7 @@ def test_z03_of_sixteen_clicks_on_one_form_all_see_the_result(browser: FlaskClie
     account = build.never_activated()
     chosen = "orage brique hamster violon"
     page = open_activation(browser, account)
-    answers = _at_once(
-        build, [_form(browser, page, nouveau=chosen, confirmation=chosen, mail="p@exemple.fr")] * _CROWD
-    )
+    answers = _at_once(build, [_form(browser, page, nouveau=chosen, confirmation=chosen, mail="p@exemple.fr")] * _CROWD)
     assert all(answer["status"] == 303 for answer in answers)
     assert all(answer["location"].startswith("/adresse/confirmation?") for answer in answers)
     after = kept(account.id)

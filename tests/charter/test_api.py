@@ -60,7 +60,10 @@ def test_c02_without_a_live_token_nothing_is_accepted(browser: FlaskClient, buil
     token = token_of(browser, ent, account)["access_token"]
     body = {"version": "2026-09"}
     for headers in ({}, {"Authorization": "Bearer " + "x" * 43}, {"Authorization": f"Basic {token}"}):
-        for answer in (browser.get("/charter", headers=headers), browser.post("/charter/acceptance", json=body, headers=headers)):
+        for answer in (
+            browser.get("/charter", headers=headers),
+            browser.post("/charter/acceptance", json=body, headers=headers),
+        ):
             assert answer.status_code == 401
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
     in_address = browser.post(f"/charter/acceptance?access_token={token}", json=body)
@@ -142,8 +145,20 @@ def test_c04_each_ent_has_its_own_charter(browser: FlaskClient, build: Build, en
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b'"2026-09"', b"{}", b'{"version": null}', b'{"version": 2026}', b'{"version": ""}']
-    + [b'{"version": "' + b"x" * 41 + b'"}', b"\xff\xfe", b'{"version": ["2026-09"]}', b"[" * 60_000],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"2026-09"',
+        b"{}",
+        b'{"version": null}',
+        b'{"version": 2026}',
+        b'{"version": ""}',
+        b'{"version": "' + b"x" * 41 + b'"}',
+        b'{"version": ["2026-09"]}',
+        b"\xff\xfe",
+        b"[" * 60_000,
+    ],
 )
 def test_c04_a_body_that_says_no_version_is_a_clear_error(
     browser: FlaskClient, build: Build, ent: RelyingParty, body: bytes
@@ -152,7 +167,10 @@ def test_c04_a_body_that_says_no_version_is_a_clear_error(
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     answer = browser.post("/charter/acceptance", data=body, headers=headers)
     assert answer.status_code == 400
-    assert answer.get_json() == {"error": "invalid_request", "error_description": 'the body must be JSON: {"version": "…"}'}
+    assert answer.get_json() == {
+        "error": "invalid_request",
+        "error_description": 'the body must be JSON: {"version": "…"}',
+    }
     assert acceptances() == []
 
 

@@ -2,7 +2,8 @@
 // redirects and one form. Reads what it needs from the environment, prints one JSON object of what it saw.
 import { webcrypto } from 'node:crypto'
 
-globalThis.crypto ??= webcrypto // Node.js 18 has it under this name only
+globalThis.crypto ??= webcrypto // Node.js 18 has them under this name only
+globalThis.CryptoKey ??= webcrypto.CryptoKey
 const oidc = await import('openid-client')
 
 const { ISSUER, CLIENT_ID, CLIENT_SECRET, REDIRECT_URI, POST_LOGOUT_URI, LOGIN, PASSWORD } = process.env
@@ -57,9 +58,9 @@ async function authorize(browser, more, signIn) {
   if (signIn) {
     const [, token] = page.text.match(/name="csrf_token" value="([^"]+)"/) ?? []
     if (!token) throw new Error(`no form at ${page.url} (${page.status}): ${page.text}`)
-    page = await browser.go(page.url, { csrf_token: token, identifiant: LOGIN, mot_de_passe: PASSWORD })
+    page = await browser.go(page.url, { csrf_token: token, identifiant: LOGIN, 'mot-de-passe': PASSWORD })
   }
-  if (!page.url.startsWith(`${REDIRECT_URI}?`)) throw new Error(`not back at the client: ${page.status} ${page.url}`)
+  if (!page.url.startsWith(`${REDIRECT_URI}?`)) throw new Error(`not back at the client but at ${page.url} (${page.status}): ${page.text}`)
   return { url: new URL(page.url), checks: { pkceCodeVerifier: verifier, expectedState: state, expectedNonce: nonce } }
 }
 

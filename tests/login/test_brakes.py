@@ -1,17 +1,22 @@
 """I-04, I-06, I-08, I-10 and I-11: slots are taken before the hash, grow slowly, and never lock anybody for good."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import func, select
 
-from idp.accounts.passwords import Hasher
+from idp.accounts.passwords import Busy, Hasher
+from idp.audit.models import AuditEntry
 from idp.clock import now
+from idp.db import db
 from idp.throttle import limits
-from tests.builders import PASSWORD, Build
+from tests.activation.steps import CHOSEN, fill_in, open_activation
+from tests.builders import PASSWORD, PROVISIONAL, Build
 from tests.pages import form_token, heading, sign_in
 
 _ACCOUNT = "Gérer mon compte"
@@ -54,7 +59,9 @@ def test_i06_of_sixty_guesses_at_once_no_more_are_looked_at_than_the_limit(
             browser = app.test_client()
             browser.environ_base["REMOTE_ADDR"] = f"203.0.113.{number}"
             data = {"identifiant": account.username, "mot-de-passe": f"faux {number}"}
-            return browser.post("/connexion", data={**data, "csrf_token": form_token(browser.get("/connexion"))}).status_code
+            return browser.post(
+                "/connexion", data={**data, "csrf_token": form_token(browser.get("/connexion"))}
+            ).status_code
 
     with time_machine.travel(now(), tick=False), ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(guess, range(60)))
@@ -96,3 +103,36 @@ def test_i11_a_school_with_one_address_is_not_stopped_by_its_own_right_passwords
     with time_machine.travel(now(), tick=False):
         for _ in range(window.tries + 5):
             assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == _ACCOUNT
+
+
+def test_w01_with_every_place_taken_a_sign_in_is_sent_away_at_once_and_an_activation_is_not(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account, hasher = build.never_activated(), app.extensions["idp.hasher"]
+    activation = open_activation(browser, account)
+    with ExitStack() as crowd:
+        while not _is_full(hasher):
+            crowd.enter_context(hasher.place("sign_in"))
+        busy = sign_in(app.test_client(), "/connexion", account.username, PROVISIONAL)
+        assert (busy.status_code, busy.headers["Retry-After"]) == (503, "5")
+        assert heading(busy) == "Beaucoup de familles se connectent"
+        assert heading(fill_in(browser, activation)) == "Consultez votre messagerie"
+    assert heading(sign_in(app.test_client(), "/connexion", account.username, CHOSEN)) == "Consultez votre messagerie"
+
+
+def _is_full(hasher: Hasher) -> bool:
+    try:
+        with hasher.place("sign_in"):
+            return False
+    except Busy:
+        return True
+
+
+def test_i06_who_is_told_to_wait_asks_nothing_more_of_the_database(browser: FlaskClient, app: Flask) -> None:
+    for _ in range(7):
+        page = sign_in(browser, "/connexion", "personne", "x")
+    assert page.status_code == 429
+    entries = db.session.scalar(select(func.count()).select_from(AuditEntry))
+    for _ in range(20):
+        assert sign_in(browser, "/connexion", "personne", "x").status_code == 429
+    assert db.session.scalar(select(func.count()).select_from(AuditEntry)) == entries

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from idp.db import db
 from idp.sessions.models import Session
-from tests.activation.steps import activate
+from tests.activation.steps import activate, kept
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
@@ -66,9 +66,7 @@ def test_i13_the_token_of_one_browser_is_nothing_in_another(app: Flask, browser:
 @pytest.mark.parametrize(
     "target", ["https://evil.test", "//evil.test", "/\\evil.test", "/%09/evil.test", "javascript:alert(1)"]
 )
-def test_i14_no_address_of_a_request_says_where_a_sign_in_leads(
-    app: Flask, build: Build, target: str
-) -> None:
+def test_i14_no_address_of_a_request_says_where_a_sign_in_leads(app: Flask, build: Build, target: str) -> None:
     account = build.active()
     for name in ("next", "url", "redirect_uri", "continue", "retour"):
         browser = app.test_client()
@@ -107,12 +105,17 @@ def test_i17_a_second_person_on_the_same_browser_gets_nothing_of_the_first(
     assert "LEROY-VANDEPUTTE" not in account_page
 
 
-def test_i17_an_activation_left_open_is_not_the_next_persons(browser: FlaskClient, build: Build) -> None:
+def test_i17_an_activation_left_open_never_acts_on_the_next_persons_account(browser: FlaskClient, build: Build) -> None:
     first, second = build.never_activated(), build.active(email=None, pending_email="paul@exemple.fr")
     waiting = activate(browser, first, mail="noemie@exemple.fr")
     page = sign_in(browser, "/connexion", second.username, PASSWORD)
     assert "paul@exemple.fr" in page.text
-    assert "noemie@exemple.fr" not in browser.get(waiting.request.full_path).text
+    before = kept(second.id)
+    tab = browser.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
+    assert "paul@exemple.fr" not in tab.text
+    submit(browser, tab, mail="autre@exemple.fr")
+    assert kept(second.id) == before
+    assert "paul@exemple.fr" in follow(browser, browser.get("/mon-compte")).text
 
 
 def test_i17_a_session_is_not_shared_by_two_sign_ins(browser: FlaskClient, build: Build) -> None:
@@ -123,3 +126,12 @@ def test_i17_a_session_is_not_shared_by_two_sign_ins(browser: FlaskClient, build
     browser.set_cookie("__Host-ss", stolen, domain=_HOST, secure=True)
     assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion"
     assert heading(submit(browser, browser.get("/connexion"), identifiant="x", mot_de_passe="y")) == "Connexion"
+
+
+def test_i17_a_letter_ends_the_session_that_the_browser_came_with(browser: FlaskClient, build: Build) -> None:
+    signed_in, letter = build.active(), build.never_activated()
+    sign_in(browser, "/connexion", signed_in.username, PASSWORD)
+    assert heading(browser.get("/mon-compte")) == "Gérer mon compte"
+    waiting = activate(browser, letter, mail="noemie@exemple.fr")
+    assert "noemie@exemple.fr" in waiting.text
+    assert browser.get("/mon-compte").status_code == 303

@@ -39,11 +39,11 @@ def main() -> None:
     crowd = [context.Process(target=run, args=(order, barrier, queue)) for queue in queues]
     for one in crowd:
         one.start()
-    found = [queue.get() for one, queue in zip(crowd, queues, strict=True) if not one.join(0)]
     for one in crowd:
-        one.join(timeout=PATIENCE)
-    if any(one.exitcode for one in crowd):
+        one.join(timeout=2 * PATIENCE)
+    if any(one.exitcode != 0 for one in crowd):
         sys.exit("a process of the rush failed")
+    found = [queue.get() for queue in queues]
     json.dump([list(answers) for answers in zip(*found, strict=True)], sys.stdout)
 
 

@@ -112,9 +112,9 @@ def test_x02_no_forgery_is_read_as_an_id_token_of_ours(
     assert claims is not None
     assert claims["sid"]
     for name, token in forgeries(genuine, jwk):
-        start = time.perf_counter()
+        start = time.thread_time()
         assert hints.read_id_token(build.settings, ring, token) is None, name
-        assert time.perf_counter() - start < 0.05, name
+        assert time.thread_time() - start < 0.05, name
 
 
 @one_database

@@ -106,10 +106,7 @@ def test_l03_an_expired_hint_of_this_session_ends_it_without_a_question(
     token = tokens_for(browser, ent)["id_token"]
     parameters = {"id_token_hint": token, "post_logout_redirect_uri": BYE, "state": "a b&é"}
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=20)):
-        if method == "GET":
-            response = ask(browser, **parameters)
-        else:
-            response = browser.post("/logout", data=parameters)
+        response = ask(browser, **parameters) if method == "GET" else browser.post("/logout", data=parameters)
     assert response.status_code == 303
     assert response.headers["Location"] == f"{BYE}?state=a+b%26%C3%A9"
     assert alive() == 0

@@ -1,9 +1,7 @@
-"""What the three requests of a sign-on ask of the database, counted on every connection, and how PostgreSQL plans it."""
+"""What the requests of a sign-on ask of the database, counted on every connection, and how PostgreSQL plans it."""
 
 import re
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -12,57 +10,16 @@ import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
 
 from idp.accounts.models import Account
 from idp.db import db
 from tests.builders import Build
 from tests.protocol.flow import OFFLINE, code_for, tokens_for
+from tests.protocol.listening import fresh_connections, listening
 from tests.relying_party import Attempt, RelyingParty
 
 TYPES: dict[type, str] = {bytes: "bytea", UUID: "uuid", datetime: "timestamptz", bool: "boolean", int: "integer"}
 BIG = ("session", "account", "token", "authorization_code")
-
-
-class Seen(list[tuple[str, Any]]):
-    """Statements as drivers got them, with their values where there are any."""
-
-    def work(self) -> list[str]:
-        """Return what is no transaction's frame and no connection's set-up."""
-        framing = ("BEGIN", "COMMIT", "ROLLBACK", "PRAGMA", "SET ", "SHOW ")
-        return [text for text, _ in self if not text.lstrip().upper().startswith(framing)]
-
-
-@contextmanager
-def listening(app: Flask) -> Iterator[Seen]:
-    """Note all that connections of SQLAlchemy's pools, whosever they are, send to the database."""
-    seen = Seen()
-
-    class Cursor(psycopg.Cursor[Any]):
-        def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
-            seen.append((str(query), params))
-            return super().execute(query, params, **kwargs)
-
-    def connected(connection: Any, _record: object) -> None:
-        if isinstance(connection, sqlite3.Connection):
-            connection.set_trace_callback(lambda statement: seen.append((statement, None)))
-        else:
-            connection.cursor_factory = Cursor
-
-    fresh_connections(app)
-    event.listen(Engine, "connect", connected)
-    try:
-        yield seen
-    finally:
-        event.remove(Engine, "connect", connected)
-        fresh_connections(app)
-
-
-def fresh_connections(app: Flask) -> None:
-    db.session.remove()
-    db.engine.dispose()
-    app.extensions["idp.server"].store.close()
 
 
 def requests(browser: FlaskClient, ent: RelyingParty, scope: str) -> Iterator[tuple[str, Callable[[], object]]]:

@@ -1,11 +1,12 @@
 """How a client asks at the token endpoint, and proves who it is (security rows T-08 to T-16)."""
 
 import base64
+import re
 import time
-from statistics import median
 from typing import Any
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -13,6 +14,7 @@ from idp.accounts.models import Account
 from idp.oidc import registration
 from tests.builders import Build
 from tests.protocol.flow import code_for, one_database, refused, tokens_for
+from tests.protocol.listening import listening
 from tests.relying_party import Attempt, RelyingParty
 
 FORM = "application/x-www-form-urlencoded"
@@ -80,8 +82,8 @@ def test_t09_encoded_halves_of_a_basic_header_are_decoded(
     assert ask(browser, body, headers=basic(encoded.encode())).status_code == 200
 
 
-def test_t10_unknown_wrong_and_disabled_get_one_answer_in_one_time(
-    browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
+def test_t10_unknown_wrong_and_disabled_get_one_answer_for_one_work(
+    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     disabled = build.ent("Horizon", "horizon.test")
     tokens_for(browser, disabled)  # a process that keeps it in memory refuses it all the same
@@ -95,14 +97,15 @@ def test_t10_unknown_wrong_and_disabled_get_one_answer_in_one_time(
     assert {(r.status_code, r.get_data(), r.headers["WWW-Authenticate"]) for r in answers.values()} == {
         (401, answers["wrong"].get_data(), answers["wrong"].headers["WWW-Authenticate"])
     }
-    times: dict[str, list[float]] = {name: [] for name in cases}
-    for _ in range(15):
+    with listening(app) as seen:  # what takes time is what the database is asked
+        asked = {}
         for name, header in cases.items():
-            start = time.perf_counter()
             ask(browser, form(ent), headers=header)
-            times[name].append(time.perf_counter() - start)
-    middle = [median(values) for values in times.values()]
-    assert max(middle) < 3 * min(middle), times
+            seen.clear()
+            ask(browser, form(ent), headers=header)
+            asked[name] = [re.sub(r"'[^']*'|\?|%s", "…", text) for text, _values in seen]
+    assert asked["unknown"] == asked["wrong"] == asked["disabled"]
+    assert any("client" in text for text in asked["wrong"])
 
 
 def test_t10_a_client_authenticates_by_its_registered_method_alone(
@@ -169,10 +172,10 @@ def test_t14_other_bodies_than_forms_are_refused_quickly(browser: FlaskClient, e
     for content_type in ("application/json", "multipart/form-data; boundary=x", "text/plain", ""):
         body = b'{"grant_type": "authorization_code"}'
         refused(ask(browser, body, content_type=content_type, headers=ent.basic()), "invalid_request", 415)
-    start = time.perf_counter()
+    start = time.thread_time()
     response = ask(browser, b"code=" + b"x" * 10_000_000, content_type=FORM, headers=ent.basic())
     assert response.status_code == 413
-    assert time.perf_counter() - start < 2
+    assert time.thread_time() - start < 2
     refused(ask(browser, b"\xff\xfe=%ff", content_type=FORM, headers=ent.basic()), "invalid_request")
     refused(ask(browser, "code=a%00b&grant_type=x", content_type=FORM, headers=ent.basic()), "invalid_request")
 
@@ -182,9 +185,9 @@ def test_t15_other_grants_are_refused(browser: FlaskClient, ent: RelyingParty) -
     for grant in GRANTS:
         body = form(ent) | {"grant_type": grant, "username": "a", "password": "b", "assertion": "a.b.c"}
         refused(ask(browser, body, headers=ent.basic()), "unsupported_grant_type")
-    for grant in (None, ""):
-        body = {key: value for key, value in form(ent).items() if key != "grant_type"}
-        refused(ask(browser, body if grant is None else body | {"grant_type": grant}), "invalid_request")
+    body = {key: value for key, value in form(ent).items() if key != "grant_type"}
+    for absent in ({}, {"grant_type": ""}):
+        refused(ask(browser, body | absent, headers=ent.basic()), "invalid_request")
     refused(ent.refresh(browser, "x" * 43), "unauthorized_client")
 
 

@@ -40,9 +40,7 @@ def test_b05_an_hour_without_a_request_ends_a_session(browser: FlaskClient, buil
         assert ent.answer(browser.get(ent.url(Attempt(), prompt="none")))["error"] == "login_required"
 
 
-def test_b05_twelve_hours_end_a_session_whatever_happens(
-    browser: FlaskClient, build: Build, ent: RelyingParty
-) -> None:
+def test_b05_twelve_hours_end_a_session_whatever_happens(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         sign_in(browser, "/connexion", account.username, PASSWORD)
@@ -98,7 +96,16 @@ def test_b06_garbage_in_any_cookie_is_anonymous_and_no_fault(app: Flask, build: 
     browser = app.test_client()
     sign_in(browser, "/connexion", build.active().username, PASSWORD)
     value = _value(browser)
-    garbage = ["", "x" * 4_096, "\xff" * 43, '"' + value, value + ";" + "x" * 43, value[:-1], "é" * 43, "%00" * 14 + "x"]
+    garbage = [
+        "",
+        "x" * 4_096,
+        "\xff" * 43,
+        '"' + value,
+        value + ";" + "x" * 43,
+        value[:-1],
+        "é" * 43,
+        "%00" * 14 + "x",
+    ]
     for text in garbage:
         for name in ("__Host-ss", "__Host-tx", "__Host-profil", "lang"):
             stranger = app.test_client(use_cookies=False)

@@ -61,9 +61,9 @@ class Site:
         settings = Settings(
             env="development",
             issuer=f"http://{HOST}:{port}",
-            secret_key=SECRET,  # type: ignore[arg-type]
+            secret_key=SECRET,
             database_url=database_url,
-            smtp_url=f"smtp://{HOST}:{port + SMTP_OFFSET}",  # type: ignore[arg-type]
+            smtp_url=f"smtp://{HOST}:{port + SMTP_OFFSET}",
             mail_from="ne-pas-repondre@exemple.fr",
             academy="Académie des Deux-Rives",
             support_phone="03 53 01 12 12",

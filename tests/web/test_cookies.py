@@ -1,7 +1,11 @@
 """B-01: every cookie is the host's alone, over TLS, out of scripts' reach, and small."""
 
+from typing import Any
+
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from idp.app import create_app
 from tests.builders import PASSWORD, Build
@@ -10,47 +14,48 @@ from tests.pages import follow, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
 
 
-class _Watching:
-    """Collects every `Set-Cookie` of a browser."""
+def _watch(browser: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Return where every `Set-Cookie` of a browser will be, by name."""
+    seen: dict[str, str] = {}
+    real = browser.open
 
-    def __init__(self, browser: FlaskClient) -> None:
-        self.seen: dict[str, str] = {}
-        real = browser.open
+    def watching(*args: Any, **kwargs: Any) -> TestResponse:
+        response = real(*args, **kwargs)
+        for cookie in response.headers.getlist("Set-Cookie"):
+            seen[cookie.partition("=")[0]] = cookie
+        return response
 
-        def watching(*args: object, **kwargs: object) -> object:
-            response = real(*args, **kwargs)
-            for cookie in response.headers.getlist("Set-Cookie"):
-                self.seen[cookie.partition("=")[0]] = cookie
-            return response
-
-        browser.open = watching  # type: ignore[method-assign]
+    monkeypatch.setattr(browser, "open", watching)
+    return seen
 
 
 def test_b01_each_cookie_carries_the_attributes_that_browsers_enforce(
-    browser: FlaskClient, build: Build, ent: RelyingParty
+    browser: FlaskClient, build: Build, ent: RelyingParty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watching = _Watching(browser)
+    seen = _watch(browser, monkeypatch)
     page = follow(browser, browser.get(ent.url(Attempt(), login_hint=None, state="x" * 1500)))
     page = submit(browser, page, profil="parent")
     submit(browser, page, identifiant=build.active().username, mot_de_passe=PASSWORD)
-    assert set(watching.seen) == {"__Host-tx", "__Host-ss", "__Host-profil"}
-    for name, cookie in watching.seen.items():
+    assert set(seen) == {"__Host-tx", "__Host-ss", "__Host-profil"}
+    for name, cookie in seen.items():
         attributes = {part.strip().partition("=")[0].lower(): part.strip() for part in cookie.split(";")[1:]}
         assert {"secure", "httponly"} <= set(attributes), name
         assert attributes["samesite"] == "SameSite=Lax", name
         assert attributes["path"] == "/" or attributes["path"] == "Path=/", name
         assert "domain" not in attributes, name
         assert len(cookie) < 1000, name
-    session = watching.seen["__Host-ss"].lower()
+    session = seen["__Host-ss"].lower()
     assert "max-age" not in session, "closing the browser ends it"
     assert "expires" not in session
 
 
-def test_b01_the_session_cookie_is_taken_away_with_the_same_attributes(browser: FlaskClient, build: Build) -> None:
-    watching = _Watching(browser)
+def test_b01_the_session_cookie_is_taken_away_with_the_same_attributes(
+    browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = _watch(browser, monkeypatch)
     sign_in(browser, "/connexion", build.active().username, PASSWORD)
     submit(browser, browser.get("/logout"))
-    gone = watching.seen["__Host-ss"]
+    gone = seen["__Host-ss"]
     assert gone.startswith("__Host-ss=;")
     assert "Max-Age=0" in gone
     for attribute in ("Secure", "HttpOnly", "SameSite=Lax", "Path=/"):
@@ -58,9 +63,7 @@ def test_b01_the_session_cookie_is_taken_away_with_the_same_attributes(browser: 
 
 
 def test_b01_over_http_in_development_the_names_lose_the_prefix_that_browsers_refuse(app: Flask) -> None:
-    here = settings_for(
-        app.extensions["idp.settings"].database_url, env="development", issuer="http://127.0.0.1:8000"
-    )
+    here = settings_for(app.extensions["idp.settings"].database_url, env="development", issuer="http://127.0.0.1:8000")
     plain = create_app(here)
     try:
         browser = plain.test_client()

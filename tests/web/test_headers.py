@@ -1,5 +1,7 @@
 """B-02 and B-07: the headers of every answer that a browser shows, whatever its status."""
 
+import re
+
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -81,7 +83,7 @@ def test_b02_pages_hold_no_script_no_style_and_nothing_from_elsewhere(app: Flask
         assert " style=" not in text, name
         assert "<style" not in text, name
         assert text.count("<script") == 1, name
-        assert " on" not in "".join(part for part in text.split(">") if "<" in part and "=\"" in part).replace(" on ", ""), name
+        assert not re.search(r"<[^>]*\son\w+=", text), name
         for attribute in ('src="', 'action="', 'rel="stylesheet" href="'):
             for part in text.split(attribute)[1:]:
                 assert part.startswith("/"), (name, attribute, part[:60])

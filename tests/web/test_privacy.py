@@ -18,7 +18,14 @@ def test_n04_without_a_session_no_page_holds_a_name_an_address_or_a_child(
     link = newest_link(build.settings, account.id)
     stranger = app.test_client()
     places = ["/connexion", "/profil", "/activation", "/activation/non-representant", "/mon-compte", "/charte"]
-    places += ["/adresse/confirmation", "/adresse/modifier", "/identifiant-oublie", "/mot-de-passe-oublie", "/logout", link]
+    places += [
+        "/adresse/confirmation",
+        "/adresse/modifier",
+        "/identifiant-oublie",
+        "/mot-de-passe-oublie",
+        "/logout",
+        link,
+    ]
     places += [waiting.request.full_path, waiting.request.full_path.replace("/confirmation", "/modifier")]
     pages = [follow(stranger, stranger.get(place)) for place in places]
     question = stranger.get(link)

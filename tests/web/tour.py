@@ -27,7 +27,13 @@ def _before(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, 
     yield "elsewhere", submit(browser, profile, profil="enseignant")
     yield "sign-in", submit(browser, profile, profil="parent")
     yield "refused", sign_in(browser, "/connexion", "x.inconnu", "faux")
-    for place in ("identifiant-oublie", "mot-de-passe-oublie", "mentions-legales", "donnees-personnelles", "accessibilite"):
+    for place in (
+        "identifiant-oublie",
+        "mot-de-passe-oublie",
+        "mentions-legales",
+        "donnees-personnelles",
+        "accessibilite",
+    ):
         yield place, browser.get(f"/{place}")
     yield "request refused", browser.get("/authorize?client_id=nobody")
     yield "not found", browser.get("/rien")
@@ -44,7 +50,10 @@ def _during(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, 
     activation = open_activation(browser, account, ent.url(Attempt()))
     yield "activation", activation
     yield "activation with errors", submit(browser, activation, nouveau="court", mail="rien")
-    yield "not the guardian", browser.get(activation.request.full_path.replace("/activation?", "/activation/non-representant?"))
+    yield (
+        "not the guardian",
+        browser.get(activation.request.full_path.replace("/activation?", "/activation/non-representant?")),
+    )
     waiting = submit(browser, activation, nouveau=CHOSEN, confirmation=CHOSEN, mail="noemie@exemple.fr")
     yield "mail sent", waiting
     yield "too soon", submit(browser, waiting)

@@ -1,0 +1,103 @@
+"""Builds the wheel and the sdist with what is there, and installs the wheel away from the sources."""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from idp.config import PREFIX
+from idp.paths import CHECKOUT
+
+_PATIENCE = 300
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a release is made of."""
+
+    wheel: Path
+    sdist: Path
+
+
+@dataclass(frozen=True)
+class Installed:
+    """An environment that holds the wheel, and a folder to work in that is none of the sources."""
+
+    environment: Path
+    folder: Path
+    settings: dict[str, str]
+
+    def run(self, command: str, *arguments: str) -> str:
+        """Run a command of the environment; return what it printed."""
+        done = subprocess.run(
+            [self.environment / "bin" / command, *arguments],
+            cwd=self.folder,
+            env=self.variables,
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command} {arguments}: {done.stderr}"
+        return done.stdout
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What its processes have in their environment: nothing that leads back to the sources."""
+        kept = {k: v for k, v in os.environ.items() if not k.startswith((PREFIX, "PYTHON", "VIRTUAL_ENV"))}
+        return {**kept, **self.settings}
+
+
+def build(folder: Path) -> Built:
+    """Build both, from a copy of the sources: what a build leaves beside them is nobody's."""
+    sources = folder / "sources"
+    ignored = shutil.ignore_patterns(
+        ".*_cache", "__pycache__", ".venv", ".git", ".tools", "var", "node_modules", "dist"
+    )
+    shutil.copytree(CHECKOUT, sources, ignore=ignored)
+    out = folder / "dist"
+    commands = _builders(out)
+    if not commands:
+        pytest.skip("neither hatchling nor uv is installed")
+    failures = []
+    for command in commands:
+        done = subprocess.run(command, cwd=sources, capture_output=True, text=True, timeout=_PATIENCE, check=False)
+        if done.returncode == 0:
+            return found_in(folder)
+        failures.append(f"{command}: {done.stderr}")
+    pytest.fail("\n".join(failures))
+
+
+def found_in(folder: Path) -> Built:
+    """Return what was built in `folder`."""
+    [wheel], [sdist] = folder.glob("dist/*.whl"), folder.glob("dist/*.tar.gz")
+    return Built(wheel, sdist)
+
+
+def _builders(out: Path) -> list[list[str]]:
+    """Return the commands that may build: hatchling if it is here, else uv, first with what its cache keeps."""
+    if importlib.util.find_spec("hatchling"):
+        return [[sys.executable, "-m", "hatchling", "build", "-d", str(out)]]
+    uv = shutil.which("uv") or shutil.which("uv", path=str(CHECKOUT / ".tools" / "bin"))
+    if uv is None:
+        return []
+    command = [uv, "build", "--quiet", "--python", sys.executable, "--out-dir", str(out)]
+    return [[*command, "--offline"], command]
+
+
+def install(wheel: Path, folder: Path) -> Path:
+    """Install the wheel alone in a new environment, above the present one's dependencies; fetch nothing."""
+    environment = folder / "environment"
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True, timeout=_PATIENCE)
+    pip = [str(environment / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    subprocess.run([*pip, "--no-index", "--no-deps", str(wheel)], check=True, timeout=_PATIENCE, cwd=folder)
+    packages = sysconfig.get_path("purelib", vars={"base": str(environment), "platbase": str(environment)})
+    # a path named in a .pth file is searched last, and its own .pth files, such as an editable install's, are not read
+    Path(packages, "dependencies.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
+    return environment

@@ -1,0 +1,41 @@
+"""Puts a school, a pupil and a parent who is at home in, through the models of the `idp` that runs it.
+
+Run by the Python of the installed wheel, with the parent's password as its argument; it knows nothing of the tests.
+"""
+
+import sys
+import uuid
+from pathlib import Path
+
+from idp.accounts.models import Account, Child, Degree, Guardianship, School
+from idp.app import create_app
+from idp.clock import now
+from idp.config import load
+from idp.db import db
+
+app = create_app(load(database_url=f"sqlite:///{Path('var', 'idp.db').absolute()}"))  # where `idp` has its default
+with app.app_context():
+    school = School(uai="0599001N", name="Collège des Tilleuls", degree=Degree.SECONDARY, address=[], phone="")
+    db.session.add(school)
+    db.session.flush()
+    child = Child(school_id=school.id, student_id="1", given_name="Malo", family_name="LEROY", class_name="6e 1")
+    account = Account(
+        id=uuid.uuid4(),
+        username="n.leroy4821",
+        civility="Mme",
+        given_name="Noémie",
+        family_name="LEROY-VANDEPUTTE",
+        join_key="9100001",
+        password_hash=app.extensions["idp.hasher"].hash(sys.argv[1], "sign_in"),
+        activated_at=now(),
+        email="noemie@exemple.fr",
+        email_confirmed_at=now(),
+        generation=1,
+    )
+    db.session.add_all((child, account))
+    db.session.flush()
+    db.session.add(Guardianship(account_id=account.id, child_id=child.id, rank=0, kinship="10"))
+    db.session.commit()
+    db.engine.dispose()
+    app.extensions["idp.server"].store.close()
+print("n.leroy4821")  # noqa: T201 - what the test reads

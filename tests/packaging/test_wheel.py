@@ -1,0 +1,138 @@
+"""What is released works away from the sources."""
+
+import json
+import re
+import subprocess
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urljoin, urlsplit
+
+import pytest
+import requests
+
+from idp import __version__
+from idp.paths import CHECKOUT
+from tests.commands.processes import PATIENCE, connect, free_port
+from tests.databases import SECRET, once
+from tests.packaging.build import Built, Installed, build, found_in, install
+from tests.relying_party import Attempt, RelyingParty
+
+PASSWORD = "tasse vélo nuage citron"
+DATA = ("templates", "migrations")
+
+
+@pytest.fixture(scope="session")
+def built(shared: Path) -> Built:
+    """The release, built once for all test processes."""
+    folder = shared / "release"
+    with once(shared, "release") as first:
+        return build(folder) if first else found_in(folder)
+
+
+@pytest.fixture
+def installed(built: Built, tmp_path: Path) -> Installed:
+    """The wheel in an environment of its own, and settings for it."""
+    work = tmp_path / "work"
+    work.mkdir()
+    issuer = f"http://127.0.0.1:{free_port()}"
+    settings = {"IDP_ENV": "development", "IDP_ISSUER": issuer, "IDP_SECRET_KEY": SECRET}
+    return Installed(install(built.wheel, tmp_path), work, settings)
+
+
+@contextmanager
+def served(installed: Installed) -> Iterator[None]:
+    """Run the installed service while the caller works."""
+    port, log = urlsplit(installed.settings["IDP_ISSUER"]).port or 0, installed.folder / "log"
+    command = [str(installed.environment / "bin" / "idp"), "serve", "--bind", f"127.0.0.1:{port}", "--workers", "1"]
+    with log.open("wb") as file:
+        process = subprocess.Popen(command, cwd=installed.folder, env=installed.variables, stdout=file, stderr=file)
+    try:
+        connect(port, process, log).close()
+        yield
+    finally:
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+
+
+def sources(folder: str) -> set[str]:
+    """Return the files of a folder of the sources."""
+    paths = CHECKOUT.joinpath(folder).rglob("*")
+    return {p.relative_to(CHECKOUT).as_posix() for p in paths if p.is_file() and "__pycache__" not in p.parts}
+
+
+def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(built: Built) -> None:
+    with zipfile.ZipFile(built.wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        [metadata] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        described = archive.read(metadata).decode()
+    assert names == sources("idp") | {f"idp/{name}" for folder in DATA for name in sources(folder)}
+    assert f"\nVersion: {__version__}\n" in described
+    assert "\nLicense-Expression: EUPL-1.2\n" in described
+    assert "\nRequires-Python: >=3.11\n" in described
+
+
+def test_the_sdist_holds_what_builds_and_tests_it(built: Built) -> None:
+    with tarfile.open(built.sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    wanted = {"pyproject.toml", "README.md", "CHANGELOG.md", "PKG-INFO"}
+    for folder in ("idp", "clients", "tests", *DATA):
+        wanted |= sources(folder)
+    assert wanted <= names
+    assert not [name for name in names if re.search(r"(^|/)(var|\.venv|\.git|node_modules|__pycache__)(/|$)", name)]
+
+
+def test_the_command_finds_its_data_inside_the_package(installed: Installed) -> None:
+    code = "from idp import paths; print(paths.TEMPLATES, paths.MIGRATIONS, paths.STATIC, sep='\\n')"
+    found = [Path(line) for line in installed.run("python", "-c", code).split()]
+    assert [path.is_relative_to(installed.environment) for path in found] == [True, True, True]
+    assert [path.name for path in found] == ["templates", "migrations", "static"]
+    assert installed.run("idp", "--version") == f"idp, version {__version__}\n"
+
+
+def test_a_parent_signs_in_through_the_wheel(installed: Installed) -> None:
+    issuer = installed.settings["IDP_ISSUER"]
+    assert installed.run("idp", "db", "upgrade").startswith("empty → ")
+    installed.run("idp", "keys", "rotate")
+    redirect_uri = "https://ent.test/cb"
+    added = ("ENT", "--redirect-uri", redirect_uri, "--uai", "0599001N", "--charter", "none", "--json")
+    client = json.loads(installed.run("idp", "client", "add", *added))
+    username = installed.run("python", str(Path(__file__).with_name("family.py")), PASSWORD).strip()
+    ent = RelyingParty(issuer, client["client_id"], client["client_secret"], redirect_uri, [])
+    with served(installed):
+        browser, attempt = requests.Session(), Attempt()
+        page = browser.get(issuer + ent.url(attempt), timeout=PATIENCE)
+        assert "<h1>Connexion</h1>" in page.text
+        for asset in re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text):
+            assert browser.get(urljoin(issuer, asset), timeout=PATIENCE).status_code == 200, asset
+        code = sign_in(browser, page, username)
+        tokens = browser.post(
+            f"{issuer}/token",
+            data={
+                "grant_type": "authorization_code",
+                "code": code,
+                "redirect_uri": redirect_uri,
+                "code_verifier": attempt.verifier,
+            },
+            auth=(client["client_id"], client["client_secret"]),
+            timeout=PATIENCE,
+        ).json()
+        who = browser.get(
+            f"{issuer}/userinfo", headers={"Authorization": f"Bearer {tokens['access_token']}"}, timeout=PATIENCE
+        ).json()
+    assert (who["given_name"], who["uai"]) == ("Noémie", ["0599001N"])
+    assert (installed.folder / "var" / "idp.db").is_file(), "the default database is where the commands were run"
+
+
+def sign_in(browser: requests.Session, page: requests.Response, username: str) -> str:
+    """Fill in the form; return the code that the ENT is sent."""
+    [token] = re.findall(r'name="csrf_token" value="([^"]+)"', page.text)
+    form = {"csrf_token": token, "identifiant": username, "mot-de-passe": PASSWORD}
+    answer = browser.post(page.url, data=form, allow_redirects=False, timeout=PATIENCE)
+    while (target := urljoin(answer.url, answer.headers.get("Location", ""))).startswith(f"{urljoin(page.url, '/')}"):
+        assert answer.is_redirect, answer.text
+        answer = browser.get(target, allow_redirects=False, timeout=PATIENCE)
+    assert target.startswith("https://ent.test/cb?"), target
+    return parse_qs(urlsplit(target).query)["code"][0]

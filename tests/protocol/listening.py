@@ -1,0 +1,53 @@
+"""Listens to what the application sends to the database, on every connection of every pool."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from flask import Flask
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from idp.db import db
+
+
+class Seen(list[tuple[str, Any]]):
+    """Statements as drivers got them, with their values where there are any."""
+
+    def work(self) -> list[str]:
+        """Return what is no transaction's frame and no connection's set-up."""
+        framing = ("BEGIN", "COMMIT", "ROLLBACK", "PRAGMA", "SET ", "SHOW ")
+        return [text for text, _ in self if not text.lstrip().upper().startswith(framing)]
+
+
+@contextmanager
+def listening(app: Flask) -> Iterator[Seen]:
+    """Note all that connections of SQLAlchemy's pools, whosever they are, send to the database."""
+    seen = Seen()
+
+    class Cursor(psycopg.Cursor[Any]):
+        def execute(self, query: Any, params: Any = None, **kwargs: Any) -> Any:
+            seen.append((str(query), params))
+            return super().execute(query, params, **kwargs)
+
+    def connected(connection: Any, _record: object) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.set_trace_callback(lambda statement: seen.append((statement, None)))
+        else:
+            connection.cursor_factory = Cursor
+
+    fresh_connections(app)
+    event.listen(Engine, "connect", connected)
+    try:
+        yield seen
+    finally:
+        event.remove(Engine, "connect", connected)
+        fresh_connections(app)
+
+
+def fresh_connections(app: Flask) -> None:
+    db.session.remove()
+    db.engine.dispose()
+    app.extensions["idp.server"].store.close()

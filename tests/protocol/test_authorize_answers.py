@@ -1,0 +1,94 @@
+"""The authorization endpoint's answers, and wishes that change none (security rows A-19, A-23 to A-26)."""
+
+import json
+
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.accounts.models import Account
+from tests.builders import PASSWORD, Build
+from tests.pages import follow, form_token, sign_in
+from tests.protocol.flow import code_for, one_database, step_of
+from tests.relying_party import Attempt, RelyingParty
+
+
+@one_database
+def test_a19_a_scope_that_is_not_the_client_s_is_refused_not_dropped(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    ent = build.ent(scopes="openid email")
+    heap = " ".join(["openid", *(f"s{i}" for i in range(1000))])
+    for scope in ("profile", "email", "openid profile", "openid offline_access", "openid admin", "", "OPENID", heap):
+        assert ent.answer(browser.get(ent.url(Attempt(), scope=scope)))["error"] == "invalid_scope", scope[:40]
+    attempt = Attempt()
+    tokens = ent.tokens(browser, code_for(browser, ent, attempt, scope="email  openid email"), attempt)
+    assert tokens["scope"].split() == ["email", "openid"]
+
+
+@one_database
+def test_a23_no_page_can_be_framed_read_by_others_or_kept(browser: FlaskClient, ent: RelyingParty) -> None:
+    pages = [
+        follow(browser, browser.get(ent.url(Attempt()))),
+        browser.get(ent.url(Attempt(), client_id="nobody")),
+        browser.get("/authorize/resume?demande=x"),
+        browser.get("/logout"),
+    ]
+    for page in pages:
+        assert page.mimetype == "text/html"
+        assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
+        assert page.headers["Referrer-Policy"] == "no-referrer"
+        assert page.headers["Cache-Control"] == "no-store"
+        assert "Access-Control-Allow-Origin" not in page.headers
+
+
+def test_a24_the_answer_to_a_password_is_a_303(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
+    page = follow(browser, browser.get(ent.url(Attempt())))
+    data = {"csrf_token": form_token(page), "identifiant": parent.username, "mot-de-passe": PASSWORD}
+    response = browser.post(page.request.full_path, data=data)
+    while response.headers["Location"].startswith("/"):
+        assert response.status_code == 303
+        response = browser.get(response.headers["Location"])
+    assert response.status_code == 303
+    assert ent.answer(response)["code"]
+
+
+def test_a25_wishes_that_we_do_not_know_are_no_error(
+    browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account
+) -> None:
+    attempt = Attempt()
+    wishes = {
+        "ui_locales": "de fr-CA xx-%",
+        "claims_locales": "fr",
+        "display": "popup",
+        "acr_values": "urn:none other",
+        "foo": "bar",
+        "login_hint": "<script>alert(1)</script>",
+    }
+    first = browser.get(ent.url(attempt, **wishes))
+    assert step_of(first) == "/profil"  # that hint says no profile
+    for_parents = build.ent("Horizon", "horizon.test", default_profile="parent")
+    page = follow(browser, browser.get(for_parents.url(Attempt(), **wishes))).get_data(as_text=True)
+    assert 'value="&lt;script&gt;alert(1)&lt;/script&gt;"' in page  # pre-filled, as text
+    assert "<script>alert" not in page
+    sign_in(browser, "/connexion", parent.username, PASSWORD)
+    assert ent.answer(browser.get(ent.url(attempt, **wishes)))["code"]
+
+
+@one_database
+def test_a26_the_claims_parameter_changes_no_reserved_claim(
+    app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    attempt = Attempt()
+    hostile = {"id_token": {"iss": {"value": "https://evil.test"}, "aud": {"value": "evil"}, "exp": {"value": 9}}}
+    honest = ent.tokens(browser, code_for(browser, ent, attempt, claims=json.dumps(hostile)), attempt)
+    for asked, error in (
+        ({"id_token": {"sub": {"value": "other"}}}, "login_required"),
+        ({"id_token": {"sub": {"value": honest["claims"]["sub"]}}}, None),
+        ([1], None),
+        ({"id_token": 7, "userinfo": None}, None),
+    ):
+        answer = ent.answer(browser.get(ent.url(attempt, claims=json.dumps(asked))))
+        assert answer.get("error") == error, asked
+    for broken in ("{", "[" * 2900, "1" * 2900):
+        answer = ent.answer(browser.get(ent.url(attempt, claims=broken)))
+        assert answer.get("error") in {"invalid_request", None}
