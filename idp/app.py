@@ -1,7 +1,8 @@
 """The one page where everything is wired: extensions, blueprints, outbox handlers, as a request meets them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 from flask import Flask
 from jinja2 import StrictUndefined
@@ -36,10 +37,18 @@ from idp.web import browser, errors, i18n, legal, request_context, security, the
 _PAGES = (profile_choice, login, activation, email_confirmation, charter, recovery, myaccount, legal, health)
 
 
+class _Application(Flask):
+    """Flask without coroutines: nothing here is one, and looking for them takes time from every request."""
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return `func` as it is."""
+        return func
+
+
 def create_app(settings: Settings) -> Flask:
     """Return the application for `settings`; it opens no connection and makes no key until it is asked something."""
     log_lines.configure()
-    app = Flask("idp", template_folder=str(TEMPLATES), static_folder=None)
+    app = _Application("idp", template_folder=str(TEMPLATES), static_folder=None)
     app.url_map.merge_slashes = False  # its redirect would repeat the request's own Host
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
     app.extensions["idp.settings"] = settings

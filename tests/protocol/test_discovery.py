@@ -31,7 +31,7 @@ EVERY_WAY = {
     "response_modes_supported": {"query"},
     "code_challenge_methods_supported": {"S256"},
     "subject_types_supported": {"pairwise", "public"},
-    "prompt_values_supported": {"none", "login", "consent", "select_account"},
+    "prompt_values_supported": {"none", "login", "select_account"},
     "scopes_supported": {"openid", "profile", "email", "ent", "charter", "offline_access"},
 }
 
