@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, Connection, and_, case, literal, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from idp.clock import now
 from idp.db import UtcDateTime
 from idp.throttle.limits import Backoff, Limit, Window
 from idp.throttle.models import ThrottleCounter as Row
+
+_OPEN = datetime(1970, 1, 1, tzinfo=UTC)
+"""When a counter that is open has been open since: before the moment of any try, also of one that waited for the row
+and took its moment before whoever wrote it last."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def give_back_one(connection: Connection, counter: Counter) -> None:
     pause, of somebody else's later try, can be lost.
     """
     connection.execute(
-        update(Row).where(_is(counter), Row.count > 0).values(count=Row.count - 1, open_at=now()),
+        update(Row).where(_is(counter), Row.count > 0).values(count=Row.count - 1, open_at=_OPEN),
     )
 
 
@@ -93,8 +96,8 @@ def _instant(moment: datetime) -> ColumnElement[datetime]:
 
 def _first_opening(rule: Window | Backoff, moment: datetime) -> datetime:
     if isinstance(rule, Backoff):
-        return moment if rule.free > 1 else moment + rule.steps[0]
-    return moment if rule.tries > 1 else moment + rule.span
+        return _OPEN if rule.free > 1 else moment + rule.steps[0]
+    return _OPEN if rule.tries > 1 else moment + rule.span
 
 
 def _opening(
@@ -102,6 +105,6 @@ def _opening(
 ) -> ColumnElement[datetime]:
     """Return when the next try is granted, once `count` were made."""
     if isinstance(rule, Window):
-        return case((count >= rule.tries, ends), else_=_instant(moment))
+        return case((count >= rule.tries, ends), else_=_instant(_OPEN))
     pauses = [(count == rule.free + index, _instant(moment + step)) for index, step in enumerate(rule.steps[:-1])]
-    return case((count < rule.free, _instant(moment)), *pauses, else_=_instant(moment + rule.steps[-1]))
+    return case((count < rule.free, _instant(_OPEN)), *pauses, else_=_instant(moment + rule.steps[-1]))
