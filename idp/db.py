@@ -5,6 +5,7 @@ SQLite takes its write lock at the start: by default two read-then-write transac
 """
 
 import sqlite3
+import time
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +30,9 @@ POSTGRESQL_PATIENCE = {
     "tcp_user_timeout": 10_000,
 }
 """How long a connection waits for a server that has vanished (libpq; seconds, the last in milliseconds)."""
+
+
+_SWITCH_SECONDS = 5.0
 
 
 class UtcDateTime(types.TypeDecorator[datetime]):
@@ -113,9 +117,24 @@ def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
         return
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
+    _write_ahead(cursor)
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _write_ahead(cursor: sqlite3.Cursor) -> None:
+    """Switch the file to WAL. When two processes open a new file at once, SQLite refuses one instead of waiting."""
+    until = time.monotonic() + _SWITCH_SECONDS
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 @event.listens_for(Engine, "begin")

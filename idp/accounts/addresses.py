@@ -1,24 +1,59 @@
-"""The step from an address that was typed to an address that is confirmed, shared by every flow that asks for one."""
+"""The step from an address that was typed to an address that is confirmed, shared by every flow that asks for one.
+
+A first address waits until its link is used. An account that has one keeps it until the link sent to the new one is
+used; the former mailbox is told at the request and again at the change, each time with a link that stops it (security
+rows E-04 and E-05).
+"""
 
 import uuid
+from dataclasses import dataclass
 
 from flask_babel import lazy_gettext as _
 from flask_babel.speaklater import LazyString
+from sqlalchemy import select
 
-from idp.accounts import directory, tokens
+from idp.accounts import directory, notices, tokens
 from idp.accounts.models import Account, OneTimeLink
-from idp.accounts.tokens import Purpose
+from idp.accounts.notices import Notice
+from idp.accounts.tokens import Link, Purpose
 from idp.audit import log
-from idp.audit.events import EmailConfirmed, EmailLinkSent
+from idp.audit.events import EmailChangeAsked, EmailChangeCancelled, EmailConfirmed, EmailLinkSent
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, end_read
 from idp.mail.addresses import AddressFault, InvalidAddress, fold_address
 from idp.outbox import queue
 from idp.throttle import guard, limits
 
 CONFIRM_EMAIL = "confirm_email"
 """The kind of outbox message that carries a link to confirm an address; its payload names the link's row."""
+
+_PAUSE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A link is in the outbox."""
+
+
+@dataclass(frozen=True)
+class TooSoon:
+    """No mail may go for `seconds` more."""
+
+    seconds: int
+
+    @property
+    def capped(self) -> bool:
+        """Whether it is more than the short pause between two mails."""
+        return self.seconds > _PAUSE_SECONDS
+
+
+@dataclass(frozen=True)
+class NothingToConfirm:
+    """The account has no address waiting: it was confirmed meanwhile, or given up, or the account is disabled."""
+
+
+Resent = Sent | TooSoon | NothingToConfirm
 
 
 def take_slots(account_id: uuid.UUID, address: str, network_address: str, *, corrected: bool = False) -> int:
@@ -35,6 +70,18 @@ def take_slots(account_id: uuid.UUID, address: str, network_address: str, *, cor
     return verdict.seconds if isinstance(verdict, guard.Wait) else 0
 
 
+def take_slots_for_another(account_id: uuid.UUID, address: str, network_address: str) -> int:
+    """Do as `take_slots` for an address that was just typed.
+
+    One that replaces another which still waits was mistyped, most often: it need not wait for the pause between two
+    sends, which is for one mailbox. Every longer cap holds.
+    """
+    waiting = db.session.scalar(select(Account.pending_email).where(Account.id == account_id))
+    end_read()
+    corrected = waiting is not None and fold_address(waiting) != fold_address(address)
+    return take_slots(account_id, address, network_address, corrected=corrected)
+
+
 def send_link(settings: Settings, account: Account, client_id: uuid.UUID | None) -> OneTimeLink:
     """Issue a link for the account's pending address and put its mail in the outbox, in the caller's transaction."""
     address = account.pending_email
@@ -42,34 +89,134 @@ def send_link(settings: Settings, account: Account, client_id: uuid.UUID | None)
         raise ValueError("no address waits for confirmation")
     link = tokens.issue(
         settings,
-        Purpose.CONFIRM_EMAIL,
+        Purpose.CHANGE_EMAIL if account.email else Purpose.CONFIRM_EMAIL,
         account,
         address=address,
         lifetime=settings.lifetime("email_link_lifetime"),
         client_id=client_id,
     )
     queue.enqueue(CONFIRM_EMAIL, {"link": str(link.id)})
-    log.record(EmailLinkSent(account_id=account.id, client_id=client_id, mail_domain=address.rpartition("@")[2]))
+    log.record(EmailLinkSent(account_id=account.id, client_id=client_id, mail_domain=_domain(address)))
     return link
 
 
-def confirm(value: str) -> OneTimeLink | None:
-    """Use the link `value` and make its address the account's, in one transaction; None when it is not alive."""
-    row = tokens.look_up(Purpose.CONFIRM_EMAIL, value).row
+def resend(
+    settings: Settings,
+    account_id: uuid.UUID,
+    *,
+    network_address: str,
+    client_id: uuid.UUID | None,
+    to: str | None = None,
+) -> Resent:
+    """Send a new link to the pending address, or to `to`, which then becomes the pending one; the older link dies.
+
+    `to` corrects a first address only: another in place of a confirmed one asks for the password. Counted for each
+    account, mailbox and network address before anything is written (security row E-10).
+    """
+    pending = db.session.scalar(select(Account.pending_email).where(Account.id == account_id))
+    end_read()
+    if to:
+        wait = take_slots_for_another(account_id, to, network_address)
+    elif pending:
+        wait = take_slots(account_id, pending, network_address)
+    else:
+        return NothingToConfirm()
+    if wait:
+        return TooSoon(wait)
+    account = directory.get_for_change(account_id)
+    if account is None or account.disabled_at or is_frozen(account) or not _has_to_confirm(account, to):
+        db.session.rollback()
+        return NothingToConfirm()
+    account.pending_email = to or account.pending_email
+    send_link(settings, account, client_id)
+    db.session.commit()
+    return Sent()
+
+
+def _has_to_confirm(account: Account, to: str | None) -> bool:
+    return account.email is None if to else account.pending_email is not None
+
+
+def ask_change(settings: Settings, account: Account, address: str) -> None:
+    """Let `address` wait for its confirmation, in the caller's transaction; the caller has locked the account's row.
+
+    Only the last address that was asked for can be confirmed. A confirmed one stays meanwhile, and its mailbox is told.
+    """
+    account.pending_email = address
+    send_link(settings, account, None)
+    if account.email is not None:
+        log.record(EmailChangeAsked(account_id=account.id, mail_domain=_domain(address)))
+        _warn(settings, account, account.email, Notice.EMAIL_CHANGE_ASKED)
+
+
+def cancel_change(account: Account) -> bool:
+    """Keep the confirmed address, in the caller's transaction; say whether another one was waiting.
+
+    The links « Ce n’était pas moi » stay: whoever asked for the change must not be able to silence them.
+    """
+    if account.email is None or account.pending_email is None:
+        return False
+    account.pending_email = None
+    tokens.revoke(account.id, Purpose.CHANGE_EMAIL)
+    log.record(EmailChangeCancelled(account_id=account.id))
+    return True
+
+
+def find_link(value: str) -> Link:
+    """Say what `value` is among the links that confirm an address, first or other; changes nothing."""
+    first = tokens.look_up(Purpose.CONFIRM_EMAIL, value)
+    return first if first.row else tokens.look_up(Purpose.CHANGE_EMAIL, value)
+
+
+def confirm(settings: Settings, value: str) -> OneTimeLink | None:
+    """Use the link `value` and make its address the account's, in one transaction; None when it is not alive.
+
+    What was mailed to the former address to recover the password is dead from here on (security row G-06).
+    """
+    row = find_link(value).row
     # The account's row is locked before its links, in the same order as where links are issued: no deadlock.
     account = directory.get_for_change(row.account_id) if row else None
-    link = tokens.redeem(Purpose.CONFIRM_EMAIL, value) if account else None
-    if account is None or link is None or account.pending_email != link.address:
+    link = tokens.redeem(Purpose(row.purpose), value) if row and account else None
+    if account is None or link is None or not _is_awaited(account, link):
         db.session.rollback()
         return None
+    former = account.email
     account.email, account.email_confirmed_at, account.pending_email = link.address, now(), None
     log.record(
-        EmailConfirmed(
-            account_id=link.account_id, client_id=link.client_id, mail_domain=link.address.rpartition("@")[2]
-        )
+        EmailConfirmed(account_id=account.id, client_id=link.client_id, mail_domain=_domain(link.address)),
     )
+    if former is not None:
+        tokens.revoke(account.id, Purpose.RESET_PASSWORD)
+        _warn(settings, account, former, Notice.EMAIL_CHANGED)
     db.session.commit()
     return link
+
+
+def is_frozen(account: Account) -> bool:
+    """Say whether two people claim the account, so that its address stays as it is until the school has decided."""
+    return account.recovery_frozen_until is not None and account.recovery_frozen_until > now()
+
+
+def _is_awaited(account: Account, link: OneTimeLink) -> bool:
+    changes = Purpose(link.purpose) is Purpose.CHANGE_EMAIL
+    return account.pending_email == link.address and changes == (account.email is not None) and not is_frozen(account)
+
+
+def _warn(settings: Settings, account: Account, mailbox: str, notice: Notice) -> None:
+    """Tell a mailbox of the account that its address changes, with the link that stops it."""
+    link = tokens.issue(
+        settings,
+        Purpose.CONTEST_EMAIL,
+        account,
+        address=mailbox,
+        lifetime=settings.lifetime("contest_link_lifetime"),
+        keep_older=True,
+    )
+    notices.tell(notice, account.id, link=link)
+
+
+def _domain(address: str) -> str:
+    return address.rpartition("@")[2]
 
 
 def explain(fault: InvalidAddress) -> LazyString:

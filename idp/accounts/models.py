@@ -5,10 +5,11 @@ import uuid
 from datetime import datetime
 
 from sqlalchemy import Enum, ForeignKey, Index, String, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from idp.clock import now
 from idp.db import Base, UuidKey
+from idp.mail.addresses import fold_address
 
 
 class SchoolProfile(enum.Enum):
@@ -61,10 +62,20 @@ class Account(UuidKey, Base):
     until the link of the mail is used) → confirmed (`email`). `generation` grows whenever a credential changes: what
     was issued for an earlier generation is dead. `activated_in` is the digest of the interaction that activated the
     account: the same form sent twice from there sees the result of the first.
+
+    `mailbox` is `email` folded, so that all accounts of one mailbox are found. `school_email` stands in the school's
+    file: nobody has proved that it is the person's, so that it is only ever told where the letter is. A password that
+    is blocked (`password_blocked_at`) opens nothing: a new one is chosen by mail or with a new letter. Until
+    `recovery_frozen_until` nothing is recovered by mail and no address changes: two people claim the account, and the
+    school decides. `merged_into_id` is set when the person's other account took the children over.
     """
 
     __tablename__ = "account"
-    __table_args__ = (Index("ix_account_join_key", "join_key"),)
+    __table_args__ = (
+        Index("ix_account_join_key", "join_key"),
+        Index("ix_account_mailbox", "mailbox"),
+        Index("ix_account_last_sign_in_at", "last_sign_in_at"),
+    )
 
     username: Mapped[str] = mapped_column(String(64), unique=True)
     profile: Mapped[SchoolProfile] = mapped_column(
@@ -92,11 +103,29 @@ class Account(UuidKey, Base):
     pending_email: Mapped[str | None] = mapped_column(String(254))
     email: Mapped[str | None] = mapped_column(String(254))
     email_confirmed_at: Mapped[datetime | None]
+    mailbox: Mapped[str | None] = mapped_column(String(254))
+    school_email: Mapped[str | None] = mapped_column(String(254))
+    password_blocked_at: Mapped[datetime | None]
+    recovery_frozen_until: Mapped[datetime | None]
+    last_sign_in_at: Mapped[datetime | None]
+    inactive_warned_at: Mapped[datetime | None]
+    merged_into_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("account.id"), index=True)
     disabled_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
 
     guardianships: Mapped[list["Guardianship"]] = relationship(back_populates="account", order_by="Guardianship.rank")
+
+    @validates("email")
+    def _keep_mailbox(self, _name: str, email: str | None) -> str | None:
+        """Keep the key of the address beside it: who writes the address cannot forget it."""
+        self.mailbox = fold_address(email) if email else None
+        return email
+
+    @property
+    def short_name(self) -> str:
+        """The person as a mail calls them, which somebody else may read: « Noémie L. »."""
+        return f"{self.given_name} {self.family_name[:1]}.".strip()
 
     @property
     def display_name(self) -> str:
@@ -147,12 +176,13 @@ class OneTimeLink(UuidKey, Base):
 
 
 class SchoolNotice(UuidKey, Base):
-    """What a school's desk must know and act on, such as a letter that reached somebody who is not the guardian."""
+    """What a school's desk must know and act on; `other_account_id` is the second account that it is about, if any."""
 
     __tablename__ = "school_notice"
 
     school_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("school.id"), index=True)
-    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"))
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True)
+    other_account_id: Mapped[uuid.UUID | None]
     kind: Mapped[str] = mapped_column(String(40))
     created_at: Mapped[datetime] = mapped_column(default=now)
     handled_at: Mapped[datetime | None]

@@ -1,10 +1,10 @@
 """One-time links: one state machine for every flow that goes through a mailbox.
 
-States of a link: alive → used (once, by one atomic statement) or revoked (by a younger link of the same purpose, by a
-change of credentials) or expired. It is bound to purpose, account, address and generation, so that a token of one flow
-is nothing in another. The token itself is stored nowhere: it is computed from the row's id under a key drawn from
-`IDP_SECRET_KEY`, so the worker can write the same link into a mail that it has to send again, and a copy of the
-database opens nothing.
+States of a link: alive → used (once, by one atomic statement) or revoked (by a younger link of the same purpose) or
+expired or outdated (the account's credentials changed). It is bound to purpose, account, address and generation, so
+that a token of one flow is nothing in another. The token itself is stored nowhere: it is computed from the row's id
+under a key drawn from `IDP_SECRET_KEY`, so the worker can write the same link into a mail that it has to send again,
+and a copy of the database opens nothing.
 """
 
 import enum
@@ -12,7 +12,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
 
 from idp import opaque
 from idp.accounts.models import Account, OneTimeLink
@@ -27,6 +27,19 @@ class Purpose(enum.Enum):
     """What a link is good for; the value is part of what its token is computed from."""
 
     CONFIRM_EMAIL = "confirm_email"
+    """The first address of an account, given at its activation."""
+    CHANGE_EMAIL = "change_email"
+    """Another address in place of a confirmed one."""
+    CONTEST_EMAIL = "contest_email"
+    """« Ce n’était pas moi »: sent to the confirmed address, or the former one, when it changes. It outlives a change
+    of password, which whoever took the account over would make next."""
+    RESET_PASSWORD = "reset_password"  # noqa: S105 - a purpose
+    """A new password in place of a forgotten one."""
+
+    @property
+    def outlives_credentials(self) -> bool:
+        """Whether the link works after the account's password was changed."""
+        return self is Purpose.CONTEST_EMAIL
 
 
 class LinkState(enum.Enum):
@@ -53,20 +66,24 @@ def issue(
     address: str,
     lifetime: timedelta,
     client_id: uuid.UUID | None = None,
+    key: uuid.UUID | None = None,
+    keep_older: bool = False,
 ) -> OneTimeLink:
-    """Add a link to the caller's transaction and revoke the older ones of the same purpose: only the last one works."""
-    moment = now()
-    db.session.execute(
-        update(OneTimeLink)
-        .where(
-            OneTimeLink.account_id == account.id,
-            OneTimeLink.purpose == purpose.value,
-            OneTimeLink.used_at.is_(None),
-            OneTimeLink.revoked_at.is_(None),
-        )
-        .values(revoked_at=moment)
-    )
-    key = uuid.uuid4()
+    """Add a link to the caller's transaction and revoke the older ones of the same purpose: only the last one works.
+
+    Args:
+        settings: the secret key.
+        purpose: what the link is good for.
+        account: whose link it is; its row is locked by the caller.
+        address: where it is sent, the only address that it is about.
+        lifetime: how long it works.
+        client_id: the ENT that it leads back to.
+        key: the link's id, when something else names it (the outbox message that carries it).
+        keep_older: the older ones go on working: each tells of another event.
+    """
+    if not keep_older:
+        revoke(account.id, purpose)
+    moment, key = now(), key or uuid.uuid4()
     link = OneTimeLink(
         id=key,
         digest=opaque.digest(_token(settings.secrets[0], purpose.value, key)),
@@ -80,6 +97,20 @@ def issue(
     )
     db.session.add(link)
     return link
+
+
+def revoke(account_id: uuid.UUID, *purposes: Purpose) -> None:
+    """Revoke the account's links of `purposes`, in the caller's transaction."""
+    db.session.execute(
+        update(OneTimeLink)
+        .where(
+            OneTimeLink.account_id == account_id,
+            OneTimeLink.purpose.in_([purpose.value for purpose in purposes]),
+            OneTimeLink.used_at.is_(None),
+            OneTimeLink.revoked_at.is_(None),
+        )
+        .values(revoked_at=now())
+    )
 
 
 def token(settings: Settings, link: OneTimeLink) -> str | None:
@@ -98,11 +129,18 @@ def look_up(purpose: Purpose, value: str) -> Link:
         return Link(LinkState.DEAD, None)
     if row.used_at is not None:
         return Link(LinkState.USED, row)
+    return Link(LinkState.ALIVE if is_alive(row) else LinkState.DEAD, row)
+
+
+def is_alive(row: OneTimeLink) -> bool:
+    """Say whether a link still works: neither used nor revoked nor expired, and its account as it was then."""
     generation = db.session.scalar(
         select(Account.generation).where(Account.id == row.account_id, Account.disabled_at.is_(None))
     )
-    alive = row.revoked_at is None and row.expires_at > now() and row.generation == generation
-    return Link(LinkState.ALIVE if alive else LinkState.DEAD, row)
+    unspent = row.used_at is None and row.revoked_at is None and row.expires_at > now()
+    if generation is None or not unspent:
+        return False
+    return Purpose(row.purpose).outlives_credentials or row.generation == generation
 
 
 def redeem(purpose: Purpose, value: str) -> OneTimeLink | None:
@@ -110,6 +148,9 @@ def redeem(purpose: Purpose, value: str) -> OneTimeLink | None:
     if len(value) != _TOKEN_LENGTH:
         return None
     moment = now()
+    issued_for = OneTimeLink.generation
+    if purpose.outlives_credentials:
+        issued_for = Account.generation
     return db.session.scalar(
         update(OneTimeLink)
         .where(
@@ -118,10 +159,11 @@ def redeem(purpose: Purpose, value: str) -> OneTimeLink | None:
             OneTimeLink.used_at.is_(None),
             OneTimeLink.revoked_at.is_(None),
             OneTimeLink.expires_at > moment,
-            OneTimeLink.generation
-            == select(Account.generation)
-            .where(Account.id == OneTimeLink.account_id, Account.disabled_at.is_(None))
-            .scalar_subquery(),
+            exists().where(
+                Account.id == OneTimeLink.account_id,
+                Account.disabled_at.is_(None),
+                Account.generation == issued_for,
+            ),
         )
         .values(used_at=moment)
         .returning(OneTimeLink)

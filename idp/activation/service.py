@@ -9,8 +9,6 @@ from sqlalchemy import ColumnElement, select, update
 from idp import opaque
 from idp.accounts import addresses, directory
 from idp.accounts.models import Account, Guardianship, School, SchoolNotice
-from idp.accounts.passwords import Hasher, fold_provisional
-from idp.accounts.policy import Identity
 from idp.audit import log
 from idp.audit.events import ActivationCompleted, GuardianshipDisputed
 from idp.clock import now
@@ -55,22 +53,6 @@ def was_completed_in(account_id: uuid.UUID, interaction_id: str) -> bool:
     """Say whether this very interaction activated the account: a second click sees the result of the first."""
     kept = db.session.scalar(select(Account.activated_in).where(Account.id == account_id))
     return kept is not None and kept == opaque.digest(interaction_id)
-
-
-def identity(account: Account, hasher: Hasher) -> Identity:
-    """Return what the account's new password must not contain or be."""
-    stored = account.provisional_hash
-
-    def is_provisional(typed: str) -> bool:
-        return hasher.verify(stored, fold_provisional(typed), "activation")
-
-    return Identity(
-        username=account.username,
-        names=(account.given_name, account.family_name, account.birth_name),
-        children=tuple(name for child in account.children for name in (child.given_name, child.family_name)),
-        schools=tuple(school.name for school in directory.schools(account)),
-        is_provisional=is_provisional,
-    )
 
 
 def complete(settings: Settings, account_id: uuid.UUID, generation: int, activation: Activation) -> bool:

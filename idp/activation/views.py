@@ -1,11 +1,10 @@
 """`/activation` and `/activation/non-representant`."""
 
-import unicodedata
-
 from flask import Blueprint, Response, current_app, make_response, render_template, request
 from flask_babel import gettext
 
 from idp.accounts import addresses, directory
+from idp.accounts.identity import identity, typed_twice
 from idp.accounts.models import Account
 from idp.accounts.passwords import Busy as HasherBusy
 from idp.accounts.passwords import Hasher
@@ -102,11 +101,11 @@ def _check(form: ActivationForm, account: Account) -> str | None:
     """Put the faults beside their fields; return the address as it will be kept."""
     settings = _settings()
     password = form.password.data or ""
-    identity = service.identity(account, _hasher())
+    person = identity(account, _hasher())
     end_read()  # from here on it takes time
-    faults = check_password(password, person=identity, min_length=settings.password_min_length)
+    faults = check_password(password, person=person, min_length=settings.password_min_length)
     form.password.errors = [fault.message for fault in faults]
-    if not faults and not _same(password, form.confirmation.data or ""):
+    if not faults and not typed_twice(password, form.confirmation.data or ""):
         form.confirmation.errors = [
             gettext("Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, avec « Afficher ».")
         ]
@@ -118,10 +117,6 @@ def _check(form: ActivationForm, account: Account) -> str | None:
     except InvalidAddress as fault:
         form.email.errors = [addresses.explain(fault)]
         return None
-
-
-def _same(one: str, other: str) -> bool:
-    return unicodedata.normalize("NFKC", one) == unicodedata.normalize("NFKC", other[: 4 * len(one) + 1])
 
 
 def _page(interaction: store.Interaction, account: Account, form: ActivationForm) -> Response:

@@ -26,16 +26,22 @@ class SignInSucceeded(Event):
     kind = "sign_in"
     sid: str
     amr: list[str] = field(default_factory=list)
+    device: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SignInFailed(Event):
-    """Wrong identifier or password, disabled account, expired letter: `reason` says which, to operators alone."""
+    """Wrong identifier or password, disabled account, expired letter: `reason` says which, to operators alone.
+
+    `door` is the page: the sign-in's, a re-authentication's, that of a second letter.
+    """
 
     kind = "sign_in"
     result = "refused"
     reason: str
     username_digest: str
+    door: str = "sign_in"
+    device: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +51,7 @@ class SignInThrottled(Event):
     kind = "sign_in"
     result = "throttled"
     username_digest: str
+    door: str = "sign_in"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +91,143 @@ class EmailConfirmed(Event):
 
     kind = "email.confirmed"
     mail_domain: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmailChangeAsked(Event):
+    """Another address was asked for in place of the confirmed one, which stays until the new one is confirmed."""
+
+    kind = "email.change_asked"
+    mail_domain: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmailChangeCancelled(Event):
+    """The signed-in person keeps the former address."""
+
+    kind = "email.change_cancelled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmailChangeContested(Event):
+    """« Ce n’était pas moi »: the change was stopped, or undone if it was done (`undone`); the school must know."""
+
+    kind = "email.change_contested"
+    undone: bool
+    uais: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class UsernameRequested(Event):
+    """Somebody asked for the identifiers of a mailbox; `count` accounts were told to it, and to it alone."""
+
+    kind = "recovery.username"
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResetRequested(Event):
+    """Somebody asked for a new password; `answer` says which mail left, if any."""
+
+    kind = "recovery.password"
+    answer: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PasswordReset(Event):
+    """A new password was chosen with a link of the confirmed mailbox; all sessions ended."""
+
+    kind = "password.reset"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PasswordChanged(Event):
+    """The signed-in person changed the password; the other sessions ended."""
+
+    kind = "password.changed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reauthenticated(Event):
+    """The signed-in person proved the password again, before something that asks for it."""
+
+    kind = "reauthenticated"
+    sid: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionsEnded(Event):
+    """`count` sessions were ended by something else than their own sign-out: `by` says what."""
+
+    kind = "sessions.ended"
+    count: int
+    by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LetterLinked(Event):
+    """The children of another letter's account (`other`) joined this account."""
+
+    kind = "letter.linked"
+    other: str
+    uais: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LetterLinkDoubted(Event):
+    """A second letter's secret was right, but its names are not this account's: the school decides."""
+
+    kind = "letter.link_doubted"
+    result = "refused"
+    other: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LetterReissued(Event):
+    """An operator drew a new letter for an account that was active; `reason` is what they gave."""
+
+    kind = "letter.reissued"
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountChanged(Event):
+    """An operator unlocked, disabled or enabled an account, or blocked its password."""
+
+    kind = "account.changed"
+    change: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountRead(Event):
+    """An operator looked at an account; `school` is the school whose right they used, if any."""
+
+    kind = "account.read"
+    school: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountHidden(Event):
+    """An operator who acts for `school` asked for an account of other schools: it was as if there were none."""
+
+    kind = "account.read"
+    result = "refused"
+    school: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountPurged(Event):
+    """An account was removed; `why` says which rule."""
+
+    kind = "account.purged"
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class InactivityWarned(Event):
+    """A person was told that the account will be removed unless they sign in."""
+
+    kind = "account.inactivity_warned"
 
 
 @dataclass(frozen=True, kw_only=True)

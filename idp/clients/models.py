@@ -42,6 +42,7 @@ class Client(UuidKey, Base):
     post_logout_redirect_uris: Mapped[list[str]] = mapped_column(default=list)
     home_uri: Mapped[str] = mapped_column(String(500), default="")
     initiate_login_uri: Mapped[str] = mapped_column(String(500), default="")
+    backchannel_logout_uri: Mapped[str] = mapped_column(String(500), default="")
     scopes: Mapped[list[str]]
     always_claims: Mapped[list[str]] = mapped_column(default=list)
     subject_type: Mapped[SubjectType] = mapped_column(Enum(SubjectType, native_enum=False, length=20))

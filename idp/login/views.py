@@ -2,12 +2,14 @@
 
 from flask import Blueprint, Response, current_app, make_response, render_template, request
 
+from idp.accounts.authentication import Attempt, Refused, Throttled
 from idp.accounts.passwords import Busy as HasherBusy
+from idp.accounts.passwords import fold_username
 from idp.clients import registry
 from idp.interaction import store
 from idp.login import service
 from idp.login.forms import SignInForm
-from idp.sessions import manager
+from idp.sessions import devices, manager
 from idp.web.browser import renew_form_token
 from idp.web.errors import Busy
 from idp.web.redirects import see_other
@@ -25,10 +27,11 @@ def sign_in() -> Response:
         return _page(interaction, form, 200)
     outcome = _try(form)
     match outcome:
-        case service.SignedIn(cookie):
+        case service.SignedIn(cookie, username):
             renew_form_token()
             response = see_other(store.resume_url(interaction and interaction.without_person()))
             manager.set_cookie(response, cookie)
+            devices.remember(response, username)
             return response
         case service.MayActivate(account_id, generation):
             renew_form_token()
@@ -36,25 +39,29 @@ def sign_in() -> Response:
             response = see_other(store.page_url("activation.activate", started))
             manager.clear_cookie(response)
             return response
-        case service.Throttled(seconds):
+        case service.MustRenew():
+            return make_response(render_template("login/a_renouveler.html", dest=_client(interaction)))
+        case Throttled(seconds):
             response = _page(interaction, form, 429, wait=seconds)
             response.headers["Retry-After"] = str(seconds)
             return response
-        case service.Refused():
+        case Refused():
             return _page(interaction, form, 200, failed=True)
 
 
 def _try(form: SignInForm) -> service.Outcome:
     extensions = current_app.extensions
-    browser = manager.Browser(remote_address(), user_agent())
+    username = form.username.data or ""
+    attempt = Attempt(
+        username=username,
+        password=form.password.data or "",
+        address=remote_address(),
+        user_agent=user_agent(),
+        device=devices.known(fold_username(username) or ""),
+    )
     try:
         return service.sign_in(
-            extensions["idp.settings"],
-            extensions["idp.hasher"],
-            form.username.data or "",
-            form.password.data or "",
-            browser,
-            manager.cookie_value(),
+            extensions["idp.settings"], extensions["idp.hasher"], attempt, former=manager.cookie_value()
         )
     except HasherBusy as busy:
         raise Busy(busy.retry_after) from None
@@ -63,13 +70,12 @@ def _try(form: SignInForm) -> service.Outcome:
 def _page(
     interaction: store.Interaction | None, form: SignInForm, status: int, *, failed: bool = False, wait: int = 0
 ) -> Response:
-    client = registry.find(interaction.request.client_id) if interaction and interaction.request else None
     hint = interaction.request.login_hint if interaction and interaction.request else ""
     if request.method == "GET" and hint and ":" not in hint:
         form.username.data = hint[:100]
     html = render_template(
         "login/connexion.html",
-        dest=client,
+        dest=_client(interaction),
         form=form,
         failed=failed,
         wait=wait,
@@ -80,3 +86,7 @@ def _page(
         letter_days=current_app.extensions["idp.settings"].provisional_days,
     )
     return make_response(html, status)
+
+
+def _client(interaction: store.Interaction | None) -> registry.Registration | None:
+    return registry.find(interaction.request.client_id) if interaction and interaction.request else None

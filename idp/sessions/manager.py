@@ -5,6 +5,8 @@ than `session_idle` passed since the last request and less than `session_absolut
 V 7.3).
 """
 
+import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -14,13 +16,19 @@ from sqlalchemy import select, update
 from idp import opaque
 from idp.accounts.models import Account
 from idp.audit import log
-from idp.audit.events import SignedOut, SignInSucceeded
+from idp.audit.events import SessionsEnded, SignedOut, SignInSucceeded
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
+from idp.outbox import queue
 from idp.sessions.models import Session
 from idp.web.browser import cookie_name, cookie_options
+from idp.web.user_agent import describe
 
+SESSIONS_ENDED = "sessions.ended"
+"""The kind of outbox message that tells of ended sessions, for the ENTs to end theirs; its payload names their rows."""
+
+_TOLD_AT_ONCE = 200
 _TOUCH_AFTER = timedelta(minutes=5)
 
 
@@ -36,37 +44,115 @@ def open_session(account: Account, amr: list[str], browser: Browser, *, former: 
     """Add a session for `account` to the caller's transaction; return the cookie's value.
 
     `former` is the value of the cookie that the browser came with: its session, whoever's it was, ends here, so that no
-    two people share a browser's session (security rows A-17, I-17).
+    two people share a browser's session (security rows A-17, I-17). When it was the same person's, the new session goes
+    on under its `sid`: the ENTs that the person is in need not end theirs.
     """
-    settings = _settings()
-    if former:
-        end_former(former)
-    value, moment = opaque.new_value(), now()
-    session = Session(
-        digest=opaque.digest(value),
-        sid=opaque.new_value(),
-        account_id=account.id,
-        generation=account.generation,
-        auth_time=moment,
-        amr=amr,
-        created_at=moment,
-        last_seen_at=moment,
-        expires_at=moment + settings.lifetime("session_absolute"),
-        address=browser.address,
-        user_agent=browser.user_agent,
+    left = _leave(former, account.id) if former else None
+    return _add(account, sid=left or opaque.new_value(), amr=amr, browser=browser)
+
+
+def renew(session: Session, account: Account) -> str:
+    """Go on with `session` under another id, in the caller's transaction; return the new cookie's value.
+
+    Called when the account's password was proved again or changed, its `generation` already the new one: whoever
+    copied the former cookie has nothing. The session's `sid` stays, by which the ENTs know it; what the former row
+    granted (codes, refresh tokens) is dead.
+    """
+    db.session.execute(update(Session).where(Session.id == session.id).values(ended_at=now()))
+    g.pop("idp_session", None)
+    return _add(
+        account, sid=session.sid, amr=session.amr, browser=Browser(session.address, session.user_agent), resumed=session
     )
-    db.session.add(session)
-    log.record(SignInSucceeded(account_id=account.id, sid=session.sid, amr=amr))
+
+
+def _add(account: Account, *, sid: str, amr: list[str], browser: Browser, resumed: Session | None = None) -> str:
+    settings, value, moment = _settings(), opaque.new_value(), now()
+    db.session.add(
+        Session(
+            digest=opaque.digest(value),
+            sid=sid,
+            account_id=account.id,
+            generation=account.generation,
+            auth_time=moment,
+            amr=amr,
+            created_at=resumed.created_at if resumed else moment,
+            last_seen_at=moment,
+            expires_at=resumed.expires_at if resumed else moment + settings.lifetime("session_absolute"),
+            address=browser.address,
+            user_agent=browser.user_agent,
+        )
+    )
+    if resumed is None:
+        device = describe(browser.user_agent).code
+        log.record(SignInSucceeded(account_id=account.id, sid=sid, amr=amr, device=device))
     return value
 
 
 def end_former(cookie: str) -> None:
     """End the session that a browser came with, in the caller's transaction."""
-    db.session.execute(
+    _leave(cookie, None)
+
+
+def _leave(cookie: str, next_account: uuid.UUID | None) -> str | None:
+    """End the session of a cookie; return its `sid` if it was a live one of the account that signs in next."""
+    moment = now()
+    row = db.session.execute(
         update(Session)
         .where(Session.digest == opaque.digest(cookie), Session.ended_at.is_(None))
-        .values(ended_at=now())
+        .values(ended_at=moment)
+        .returning(Session.id, Session.account_id, Session.sid, Session.expires_at)
+    ).one_or_none()
+    if row is None:
+        return None
+    if row.account_id == next_account and row.expires_at > moment:
+        return str(row.sid)
+    _tell([row.id])
+    return None
+
+
+def open_sessions(account: Account) -> list[Session]:
+    """Return the account's live sessions, the one that was used last first."""
+    settings, moment = _settings(), now()
+    return list(
+        db.session.scalars(
+            select(Session)
+            .where(
+                Session.account_id == account.id,
+                Session.generation == account.generation,
+                Session.ended_at.is_(None),
+                Session.expires_at > moment,
+                Session.last_seen_at > moment - settings.lifetime("session_idle"),
+            )
+            .order_by(Session.last_seen_at.desc())
+        )
     )
+
+
+def end_all(account_id: uuid.UUID, *, by: str, keep: uuid.UUID | None = None, only: uuid.UUID | None = None) -> int:
+    """End the account's sessions in the caller's transaction, and have the ENTs told; return how many there were.
+
+    Args:
+        account_id: whose sessions.
+        by: what ends them, for the journal: `password_reset`, `person`, `operator`…
+        keep: the row of a session that goes on.
+        only: the row of the one session to end.
+    """
+    wanted = [Session.account_id == account_id, Session.ended_at.is_(None)]
+    if keep is not None:
+        wanted.append(Session.id != keep)
+    if only is not None:
+        wanted.append(Session.id == only)
+    ended = db.session.scalars(update(Session).where(*wanted).values(ended_at=now()).returning(Session.id)).all()
+    if ended:
+        log.record(SessionsEnded(account_id=account_id, count=len(ended), by=by))
+        _tell(ended)
+    return len(ended)
+
+
+def _tell(ended: Sequence[uuid.UUID]) -> None:
+    """Put in the outbox that sessions ended: the protocol, which stands above, tells the ENTs."""
+    for start in range(0, len(ended), _TOLD_AT_ONCE):
+        queue.enqueue(SESSIONS_ENDED, {"sessions": [str(key) for key in ended[start : start + _TOLD_AT_ONCE]]})
 
 
 def cookie_value() -> str | None:
@@ -118,6 +204,7 @@ def end(session: Session, *, by: str) -> None:
     )
     if ended:
         log.record(SignedOut(account_id=session.account_id, sid=session.sid, by=by))
+        _tell([ended])
     g.pop("idp_session", None)
 
 

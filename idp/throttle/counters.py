@@ -3,9 +3,12 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, literal, or_, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, or_, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.dml import ReturningInsert
 
 from idp.db import UtcDateTime
 from idp.throttle.limits import Backoff, Limit, Window
@@ -37,42 +40,54 @@ def is_any(counters: Iterable[Counter]) -> ColumnElement[bool]:
 
 
 def take_one(connection: Connection, counter: Counter, moment: datetime) -> int | None:
-    """Count a try, and return how many there are; or None, and nothing done, while the row is closed.
+    """Count one try at `moment` and return which one it is; None, and nothing done, while the row is closed.
 
     One statement: whoever comes second waits for the row, then finds it as the first left it.
     """
     rule = counter.rule
-    first_end = moment + (rule.quiet if isinstance(rule, Backoff) else rule.span)
-    fresh = Row.expires_at <= moment
+    values: dict[str, Any] = {"row_limit": counter.name, "row_key": counter.key, "moment": moment, "open": _OPEN}
+    if isinstance(rule, Backoff):
+        values["first_end"] = moment + rule.quiet
+        values |= {f"pause_{index}": moment + step for index, step in enumerate(rule.steps)}
+    else:
+        values["first_end"] = moment + rule.span
+    values["first_opening"] = _first_opening(rule, moment)
+    count: int | None = connection.scalar(_taking(connection.dialect.name, rule), values)
+    return count
+
+
+@lru_cache(maxsize=64)
+def _taking(dialect: str, rule: Window | Backoff) -> ReturningInsert[Any]:
+    """Return the statement of a rule, its moments left open: a sign-in needs four, and each takes a while to make."""
+    fresh = Row.expires_at <= _instant("moment")
     count = case((fresh, 1), else_=Row.count + 1)
     # A window ends when it was to end; a back-off forgets only after a time without any try.
-    ends: ColumnElement[datetime] = _instant(first_end)
+    ends: ColumnElement[datetime] = _instant("first_end")
     if isinstance(rule, Window):
         ends = case((fresh, ends), else_=Row.expires_at)
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = (
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    return (
         insert(Row)
         .values(
-            limit=counter.name,
-            key=counter.key,
+            limit=bindparam("row_limit"),
+            key=bindparam("row_key"),
             count=1,
-            since=moment,
-            open_at=_first_opening(rule, moment),
-            expires_at=first_end,
+            since=_instant("moment"),
+            open_at=_instant("first_opening"),
+            expires_at=_instant("first_end"),
         )
         .on_conflict_do_update(
             index_elements=[Row.limit, Row.key],
             set_={
                 "count": count,
-                "since": case((fresh, _instant(moment)), else_=Row.since),
-                "open_at": _opening(rule, count, ends, moment),
+                "since": case((fresh, _instant("moment")), else_=Row.since),
+                "open_at": _opening(rule, count, ends),
                 "expires_at": ends,
             },
-            where=Row.open_at <= moment,
+            where=Row.open_at <= _instant("moment"),
         )
         .returning(Row.count)
     )
-    return connection.scalar(statement)
 
 
 def give_back_one(connection: Connection, counter: Counter) -> None:
@@ -90,8 +105,8 @@ def _is(counter: Counter) -> ColumnElement[bool]:
     return and_(Row.limit == counter.name, Row.key == counter.key)
 
 
-def _instant(moment: datetime) -> ColumnElement[datetime]:
-    return literal(moment, UtcDateTime())
+def _instant(name: str) -> ColumnElement[datetime]:
+    return bindparam(name, type_=UtcDateTime())
 
 
 def _first_opening(rule: Window | Backoff, moment: datetime) -> datetime:
@@ -101,10 +116,11 @@ def _first_opening(rule: Window | Backoff, moment: datetime) -> datetime:
 
 
 def _opening(
-    rule: Window | Backoff, count: ColumnElement[int], ends: ColumnElement[datetime], moment: datetime
+    rule: Window | Backoff, count: ColumnElement[int], ends: ColumnElement[datetime]
 ) -> ColumnElement[datetime]:
     """Return when the next try is granted, once `count` were made."""
     if isinstance(rule, Window):
-        return case((count >= rule.tries, ends), else_=_instant(_OPEN))
-    pauses = [(count == rule.free + index, _instant(moment + step)) for index, step in enumerate(rule.steps[:-1])]
-    return case((count < rule.free, _instant(_OPEN)), *pauses, else_=_instant(moment + rule.steps[-1]))
+        return case((count >= rule.tries, ends), else_=_instant("open"))
+    last = len(rule.steps) - 1
+    pauses = [(count == rule.free + index, _instant(f"pause_{index}")) for index in range(last)]
+    return case((count < rule.free, _instant("open")), *pauses, else_=_instant(f"pause_{last}"))

@@ -12,6 +12,7 @@ from datetime import timedelta
 _MINUTE = timedelta(minutes=1)
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
+_MONTH = timedelta(days=30)
 _IPV6_SUBSCRIBER = 64
 
 
@@ -60,14 +61,21 @@ class Backoff:
 Limit = Budget | Backoff
 
 
-SIGN_IN_ACCOUNT = Backoff("sign_in_account", 5, tuple(timedelta(seconds=s) for s in (5, 15, 60, 300, 600)), quiet=_DAY)
+_AFTER_FAILURES = tuple(timedelta(seconds=s) for s in (5, 15, 60, 300, 600))
+
+SIGN_IN_ACCOUNT = Backoff("sign_in_account", 5, _AFTER_FAILURES, quiet=_MONTH)
 """Wrong secrets of one identifier, from anywhere, by whatever door: sign-in, activation, re-authentication, change."""
+SIGN_IN_DEVICE = Backoff("sign_in_device", 5, _AFTER_FAILURES, quiet=_MONTH)
+"""The same from one browser that the account signed in on before: whoever guesses elsewhere does not close it."""
 SIGN_IN_ADDRESS = Budget("sign_in_address", (Window(100, _HOUR),), by_network=True)
 """Wrong secrets from one network address, for any account. Right ones are given back: a school's families share one."""
 SIGN_IN_REQUESTS = Budget("sign_in_requests", (Window(30, _MINUTE),), by_network=True)
 """The same in a short time."""
 NEW_LETTER_AT = 50
 """Wrong provisional passwords in a row after which the letter is dead and a new one is needed."""
+SHUT_AT = 100
+"""Wrong passwords in a row after which the right one opens nothing there: a reset by mail, or the account's usual
+browser, which has a line of its own (NIST SP 800-63B-4 3.2.2)."""
 
 _A_MAIL = (Window(1, _MINUTE), Window(5, _HOUR), Window(10, _DAY))
 RESEND_LINK_ACCOUNT = Budget("resend_link_account", _A_MAIL)
@@ -80,9 +88,19 @@ BAD_LINK_ADDRESS = Budget("bad_link_address", (Window(30, _HOUR),), by_network=T
 """Links that are none, for each network address."""
 CORRECT_ADDRESS = Budget("correct_address", (Window(5, _HOUR), Window(10, _DAY)))
 """Corrections of an address that was mistyped at the activation, for each account: no pause, the same caps."""
+FORGOTTEN_PASSWORD_ACCOUNT = Budget("forgotten_password_account", _A_MAIL)
+"""Requests for a new password, for each identifier, whether there is such an account or not."""
+FORGOTTEN_PASSWORD_MAILBOX = Budget("forgotten_password_mailbox", _A_MAIL)
+"""The mails that follow, for each mailbox. Counted where they are sent, where nobody sees it, and apart from the next
+line: shared or told, the count would say which mailbox belongs to an identifier."""
+FORGOTTEN_USERNAME_MAILBOX = Budget("forgotten_username_mailbox", _A_MAIL)
+"""Requests for the identifiers of a mailbox, whether there is an account of it or not."""
+FORGOTTEN_ADDRESS = Budget("forgotten_address", (Window(20, _HOUR),), by_network=True)
+"""Both kinds of requests from one network address."""
 
 TABLE: tuple[Limit, ...] = (
     SIGN_IN_ACCOUNT,
+    SIGN_IN_DEVICE,
     SIGN_IN_ADDRESS,
     SIGN_IN_REQUESTS,
     RESEND_LINK_ACCOUNT,
@@ -90,6 +108,10 @@ TABLE: tuple[Limit, ...] = (
     RESEND_LINK_ADDRESS,
     BAD_LINK_ADDRESS,
     CORRECT_ADDRESS,
+    FORGOTTEN_PASSWORD_ACCOUNT,
+    FORGOTTEN_PASSWORD_MAILBOX,
+    FORGOTTEN_USERNAME_MAILBOX,
+    FORGOTTEN_ADDRESS,
 )
 
 

@@ -86,7 +86,7 @@ def kept(account_id: uuid.UUID) -> Kept:
         pending=account.pending_email,
         email=account.email,
         links=len(links),
-        mails=sum(payload["link"] in links for payload in payloads),
+        mails=sum(payload.get("link") in links for payload in payloads),
         sessions=_count(Session, account_id),
         completions=db.session.scalar(
             select(func.count())

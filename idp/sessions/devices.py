@@ -1,0 +1,84 @@
+"""The device cookie: a browser that an account signed in on before has a line of its own at the throttle.
+
+Whoever guesses at passwords from elsewhere then shuts nobody out of their own phone (OWASP Authentication Cheat Sheet,
+« Device cookies »; security rows I-05, W-02). The cookie is signed, names nobody, and opens nothing: the password is
+asked for all the same. One browser may serve several parents; it keeps the last few.
+"""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from flask import Response, current_app, request
+from itsdangerous import BadData, URLSafeSerializer
+
+from idp import opaque
+from idp.accounts.authentication import Device
+from idp.clock import now
+from idp.config import Settings
+from idp.web.browser import cookie_name, cookie_options
+
+LIFETIME = timedelta(days=90)
+_MOST_ACCOUNTS = 6
+_LONGEST = 2000
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """One account of this browser: the digest of its identifier, this browser's own number for it, since when."""
+
+    name: str
+    number: str
+    since: int
+
+
+def known(username: str) -> Device | None:
+    """Return this browser as a device of the account with the folded identifier, or None when it is a stranger."""
+    name = _name(username)
+    entry = next((entry for entry in _entries() if entry.name == name), None)
+    return Device(entry.number, datetime.fromtimestamp(entry.since, UTC)) if entry else None
+
+
+def remember(response: Response, username: str) -> None:
+    """Make this browser a device of the account from now on; call it once the password was right."""
+    settings, name = _settings(), _name(username)
+    others = [entry for entry in _entries() if entry.name != name]
+    # rounded up: a device is good from the second after a change of password on, and this one just proved the new one
+    entry = _Entry(name, opaque.new_value()[:16], int(now().timestamp()) + 1)
+    kept = [[e.name, e.number, e.since] for e in (entry, *others)][:_MOST_ACCOUNTS]
+    value = _serializer().dumps(kept)
+    response.set_cookie(
+        cookie_name(settings, "dv"),
+        value if isinstance(value, str) else value.decode(),
+        max_age=LIFETIME,
+        **cookie_options(settings),
+    )
+
+
+def _entries() -> list[_Entry]:
+    value = request.cookies.get(cookie_name(_settings(), "dv"), "")
+    if not value or len(value) > _LONGEST:
+        return []
+    try:
+        entries = [_Entry(str(name), str(number), int(since)) for name, number, since in _serializer().loads(value)]
+    except (BadData, TypeError, ValueError):
+        return []
+    oldest = (now() - LIFETIME).timestamp()
+    return [entry for entry in entries if entry.since > oldest]
+
+
+def _name(username: str) -> str:
+    """Return the account's name in the cookie. A new secret key names all anew: browsers are strangers once."""
+    key = opaque.derive_key(_settings().secrets[0], "device name")
+    return base64.urlsafe_b64encode(opaque.keyed_digest(key, username)[:12]).decode()
+
+
+def _serializer() -> URLSafeSerializer:
+    keys = [opaque.derive_key(secret, "device") for secret in reversed(_settings().secrets)]
+    return URLSafeSerializer(keys, salt="device", signer_kwargs={"digest_method": hashlib.sha256})
+
+
+def _settings() -> Settings:
+    settings: Settings = current_app.extensions["idp.settings"]
+    return settings

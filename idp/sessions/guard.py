@@ -1,0 +1,43 @@
+"""Who may see the pages of an account: whoever is signed in; and change access: whoever proved it just now."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
+
+from flask import Response, current_app, url_for
+
+from idp.accounts.models import Account
+from idp.clock import now
+from idp.sessions import manager
+from idp.sessions.models import Session
+from idp.web.redirects import see_other
+
+if TYPE_CHECKING:
+    from idp.config import Settings
+
+_P = ParamSpec("_P")
+
+
+def signed_in(page: Callable[Concatenate[Session, Account, _P], Response]) -> Callable[_P, Response]:
+    """Give `page` the live session and its account; lead everybody else to what comes first.
+
+    That is the sign-in, or the confirmation of the address that the account waits for.
+    """
+
+    @wraps(page)
+    def guarded(*args: _P.args, **kwargs: _P.kwargs) -> Response:
+        found = manager.current()
+        if found is None:
+            return see_other(url_for("login.sign_in"))
+        session, account = found
+        if account.email is None and account.pending_email is not None:
+            return see_other(url_for("email_confirmation.waiting"))
+        return page(session, account, *args, **kwargs)
+
+    return guarded
+
+
+def proved_recently(session: Session) -> bool:
+    """Say whether the password was typed less than the re-authentication window ago (OWASP ASVS 5, V 7.5.1)."""
+    settings: Settings = current_app.extensions["idp.settings"]
+    return now() - session.auth_time <= settings.lifetime("reauthentication_window")

@@ -1,0 +1,192 @@
+"""I-05, I-07 and W-02: whoever guesses elsewhere slows strangers down, and shuts nobody out of their own phone."""
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from idp.accounts.models import Account
+from idp.accounts.notices import NOTICE, Notice
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import db, end_read
+from idp.outbox.models import OutboxMessage
+from idp.sessions import devices
+from idp.throttle import guard, limits
+from tests.builders import PASSWORD, Build
+from tests.databases import ISSUER
+from tests.pages import heading, sign_in
+
+_ACCOUNT = "Gérer mon compte"
+_HOST = "connexion.exemple.test"
+
+
+def _from(app: Flask, address: str) -> FlaskClient:
+    browser = app.test_client()
+    browser.environ_base["REMOTE_ADDR"] = address
+    return browser
+
+
+def _leave(browser: FlaskClient) -> None:
+    """Close the browser: the session is gone, the device cookie stays."""
+    browser.delete_cookie("__Host-ss", domain=_HOST)
+
+
+def _guess(clock: time_machine.Traveller, account: Account, times: int) -> None:
+    """Guess as often as the throttle lets anybody: each try is counted as the page counts it, without its hash."""
+    username = account.username
+    end_read()
+    for _ in range(times):
+        verdict = guard.take(limits.SIGN_IN_ACCOUNT, username)
+        while isinstance(verdict, guard.Wait):
+            clock.shift(timedelta(seconds=verdict.seconds))
+            verdict = guard.take(limits.SIGN_IN_ACCOUNT, username)
+    clock.shift(timedelta(seconds=600))
+
+
+def _close(account: Account) -> None:
+    """Guess once more: from here on a stranger must wait."""
+    username = account.username
+    end_read()
+    assert isinstance(guard.take(limits.SIGN_IN_ACCOUNT, username), guard.Granted)
+
+
+def _mails(account: Account) -> list[str]:
+    rows = db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == NOTICE)).all()
+    return [row.payload["notice"] for row in rows if row.payload["account"] == str(account.id)]
+
+
+def test_i05_after_a_hundred_guesses_only_the_usual_phone_gets_in(app: Flask, build: Build) -> None:
+    account = build.active()
+    phone = _from(app, "203.0.113.1")
+    with time_machine.travel(now(), tick=False) as clock:
+        assert heading(sign_in(phone, "/connexion", account.username, PASSWORD)) == _ACCOUNT
+        _leave(phone)
+        _guess(clock, account, limits.SHUT_AT - 1)
+        stranger = _from(app, "198.51.100.7")
+        assert heading(sign_in(stranger, "/connexion", account.username, "faux, encore")) == "Connexion"
+        assert _mails(account) == [Notice.MANY_TRIES.value]
+        clock.shift(timedelta(seconds=600))
+        refused = sign_in(stranger, "/connexion", account.username, PASSWORD)
+        assert "Cet identifiant et ce mot de passe n’ouvrent pas de compte." in " ".join(refused.text.split()).replace(
+            "\u00a0", " "
+        )
+        clock.shift(timedelta(seconds=600))
+        sign_in(stranger, "/connexion", account.username, "faux, toujours")
+        assert _mails(account) == [Notice.MANY_TRIES.value], "one mail, not one for each try"
+        assert heading(sign_in(phone, "/connexion", account.username, PASSWORD)) == _ACCOUNT
+    reasons = db.session.scalars(
+        select(AuditEntry.details).where(AuditEntry.account_id == account.id, AuditEntry.result == "refused")
+    ).all()
+    assert [entry["reason"] for entry in reasons] == ["wrong", "shut", "wrong"]
+
+
+def test_i05_a_success_on_the_phone_does_not_open_the_door_to_strangers(app: Flask, build: Build) -> None:
+    account = build.active()
+    phone = _from(app, "203.0.113.1")
+    with time_machine.travel(now(), tick=False) as clock:
+        sign_in(phone, "/connexion", account.username, PASSWORD)
+        _leave(phone)
+        _guess(clock, account, 9)
+        _close(account)
+        assert heading(sign_in(phone, "/connexion", account.username, PASSWORD)) == _ACCOUNT
+        assert sign_in(_from(app, "198.51.100.7"), "/connexion", account.username, PASSWORD).status_code == 429
+
+
+def test_w02_a_parent_who_is_guessed_at_from_everywhere_signs_in_at_once_on_the_known_phone(
+    app: Flask, build: Build
+) -> None:
+    account = build.active()
+    phone = _from(app, "203.0.113.1")
+    with time_machine.travel(now(), tick=False) as clock:
+        sign_in(phone, "/connexion", account.username, PASSWORD)
+        _leave(phone)
+        for day in range(1, 8):
+            _guess(clock, account, 3)
+            _close(account)
+            assert heading(sign_in(phone, "/connexion", account.username, PASSWORD)) == _ACCOUNT, f"day {day}"
+            _leave(phone)
+            clock.shift(timedelta(days=1))
+
+
+def test_i05_the_phone_has_a_brake_of_its_own(app: Flask, build: Build) -> None:
+    account = build.active()
+    phone = _from(app, "203.0.113.1")
+    with time_machine.travel(now(), tick=False):
+        sign_in(phone, "/connexion", account.username, PASSWORD)
+        _leave(phone)
+        for _ in range(5):
+            assert sign_in(phone, "/connexion", account.username, "faux").status_code == 200
+        held = sign_in(phone, "/connexion", account.username, PASSWORD)
+        assert (held.status_code, held.headers["Retry-After"]) == (429, "5")
+        # the same tries closed nothing for anybody else
+        assert heading(sign_in(_from(app, "198.51.100.7"), "/connexion", account.username, PASSWORD)) == _ACCOUNT
+
+
+def test_i05_what_was_known_before_a_change_of_password_is_a_stranger_again(app: Flask, build: Build) -> None:
+    account = build.active()
+    phone = _from(app, "203.0.113.1")
+    with time_machine.travel(now(), tick=False) as clock:
+        sign_in(phone, "/connexion", account.username, PASSWORD)
+        _leave(phone)
+        clock.shift(timedelta(minutes=1))
+        row = db.session.get_one(Account, account.id)
+        row.password_changed_at = now()
+        db.session.commit()
+        _guess(clock, account, limits.SHUT_AT)
+        assert heading(sign_in(phone, "/connexion", account.username, PASSWORD)) == "Connexion"
+        username = account.username
+        end_read()
+        guard.clear(limits.SIGN_IN_ACCOUNT, username)
+        assert heading(sign_in(phone, "/connexion", account.username, PASSWORD)) == _ACCOUNT
+        _leave(phone)
+        _guess(clock, account, limits.SHUT_AT)
+        assert heading(sign_in(phone, "/connexion", account.username, PASSWORD)) == _ACCOUNT, "and then known again"
+
+
+@pytest.mark.parametrize("forged", ["", "x", "e30.x", "W10.AAAA", "é" * 20, "a" * 3000])
+def test_i05_a_forged_device_cookie_is_no_device(app: Flask, build: Build, forged: str) -> None:
+    account = build.active()
+    browser = _from(app, "203.0.113.1")
+    with time_machine.travel(now(), tick=False) as clock:
+        _guess(clock, account, limits.SHUT_AT)
+        browser.set_cookie("__Host-dv", forged, domain=_HOST, secure=True)
+        assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Connexion"
+
+
+def test_i05_a_device_of_one_parent_is_none_of_another(app: Flask, build: Build) -> None:
+    mine, other = build.active(), build.active(email="karim@exemple.fr")
+    browser = _from(app, "203.0.113.1")
+    with time_machine.travel(now(), tick=False) as clock:
+        sign_in(browser, "/connexion", mine.username, PASSWORD)
+        _leave(browser)
+        _guess(clock, other, limits.SHUT_AT)
+        assert heading(sign_in(browser, "/connexion", other.username, PASSWORD)) == "Connexion"
+        assert heading(sign_in(browser, "/connexion", mine.username, PASSWORD)) == _ACCOUNT
+
+
+def test_i05_one_browser_is_a_device_of_several_parents_and_forgets_after_ninety_days(app: Flask, build: Build) -> None:
+    parents = [build.active(email=f"parent{number}@exemple.fr") for number in range(7)]
+    browser = _from(app, "203.0.113.1")
+    with time_machine.travel(now(), tick=False) as clock:
+        for parent in parents:
+            sign_in(browser, "/connexion", parent.username, PASSWORD)
+        cookie = browser.get_cookie("__Host-dv", domain=_HOST)
+        assert cookie is not None
+        names = [parent.username for parent in parents]
+        with app.test_request_context("/", base_url=ISSUER, headers={"Cookie": f"__Host-dv={cookie.value}"}):
+            assert [devices.known(name) is not None for name in names] == [False] + [True] * 6
+        clock.shift(devices.LIFETIME + timedelta(seconds=1))
+        with app.test_request_context("/", base_url=ISSUER, headers={"Cookie": f"__Host-dv={cookie.value}"}):
+            assert devices.known(names[-1]) is None
+
+
+def test_i05_the_device_cookie_signs_nobody_in(app: Flask, build: Build) -> None:
+    account = build.active()
+    browser = _from(app, "203.0.113.1")
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    _leave(browser)
+    assert browser.get("/mon-compte").headers["Location"] == "/connexion"
