@@ -9,6 +9,7 @@ from flask import Flask, request, url_for
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.wrappers import Response
 
+from clients.ent.backchannel import backchannel
 from clients.ent.errors import register_errors
 from clients.ent.pages import pages
 from clients.ent.provider import Provider
@@ -51,9 +52,12 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.extensions["ent_store"] = store
     app.extensions["ent_settings"] = settings
     app.extensions["ent_provider"] = Provider(app, settings)
-    CSRFProtect(app).exempt(login_from_elsewhere)
+    protection = CSRFProtect(app)
+    protection.exempt(login_from_elsewhere)
+    protection.exempt(backchannel)
     app.register_blueprint(signin)
     app.register_blueprint(pages)
+    app.register_blueprint(backchannel)
     register_errors(app)
     _prepare_templates(app, settings)
     _set_headers(app, settings)

@@ -66,54 +66,54 @@ def verified_id_token(token: object, fetch_keys: FetchKeys, expected: Expected) 
     Raises:
         CheckError: at the first rule that does not hold.
     """
-    claims, algorithm = _signed_claims(token, fetch_keys)
+    claims, header = signed_claims(token, fetch_keys, "id_token")
     check_issuer(claims, expected.issuer)
     check_audience(claims, expected.client_id)
     check_times(claims)
     check_nonce(claims, expected.nonce)
     check_subject(claims)
-    check_access_token_hash(claims, expected.access_token, algorithm)
+    check_access_token_hash(claims, expected.access_token, str(header["alg"]))
     return claims
 
 
-def _signed_claims(token: object, fetch_keys: FetchKeys) -> tuple[Claims, str]:
-    """Return the claims and the algorithm of a token whose signature holds under a key of the provider."""
+def signed_claims(token: object, fetch_keys: FetchKeys, kind: str) -> tuple[Claims, Mapping[str, Any]]:
+    """Return claims and header of a token whose signature holds under a key of the provider; `kind` is for the log."""
     if not isinstance(token, str):
-        raise CheckError("id_token", "the provider gave no ID token")
+        raise CheckError(kind, "the provider gave no token")
     try:
         header = extract_compact(token.encode()).headers()
     except (JoseError, ValueError, TypeError) as error:
-        raise CheckError("id_token", "the ID token is not a signed JWT") from error
+        raise CheckError(kind, "the token is not a signed JWT") from error
     algorithm = check_algorithm(header)
     key = _signing_key(header.get("kid"), algorithm, fetch_keys)
     registry = JWSRegistry(algorithms=list(ALGORITHMS), strict_check_header=False)
     try:
         claims = jwt.decode(token, key, registry=registry).claims
     except (JoseError, ValueError, TypeError) as error:
-        raise CheckError("signature", "the signature of the ID token does not hold") from error
-    return claims, algorithm
+        raise CheckError("signature", "the signature of the token does not hold") from error
+    return claims, header
 
 
 def check_algorithm(header: Mapping[str, Any]) -> str:
     """The signature is one of those agreed on (3.1.3.7, 7); the token does not choose."""
     algorithm = header.get("alg")
     if algorithm not in ALGORITHMS:
-        raise CheckError("alg", "the ID token is not signed by RS256 or ES256")
+        raise CheckError("alg", "the token is not signed by RS256 or ES256")
     return str(algorithm)
 
 
 def _signing_key(kid: object, algorithm: str, fetch_keys: FetchKeys) -> RSAKey | ECKey:
     """Return the provider's key of that name, asking afresh once: keys change, and memory does not know it."""
     if not isinstance(kid, str) or not kid:
-        raise CheckError("kid", "the ID token does not name the key that signed it")
+        raise CheckError("kid", "the token does not name the key that signed it")
     found = _find_key(kid, fetch_keys(False)) or _find_key(kid, fetch_keys(True))
     if found is None:
-        raise CheckError("kid", "the ID token is signed by a key that the provider does not publish")
+        raise CheckError("kid", "the token is signed by a key that the provider does not publish")
     key_class = RSAKey if algorithm.startswith("RS") else ECKey
     try:
         return key_class.import_key(found)
     except (JoseError, ValueError, TypeError) as error:
-        raise CheckError("kid", "the key of the ID token is not of the kind that its algorithm asks for") from error
+        raise CheckError("kid", "the key of the token is not of the kind that its algorithm asks for") from error
 
 
 def _find_key(kid: str, key_set: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -128,34 +128,34 @@ def _find_key(kid: str, key_set: Mapping[str, Any]) -> dict[str, Any] | None:
 def check_issuer(claims: Claims, issuer: str) -> None:
     """`iss` is exactly the provider that discovery was asked about (3.1.3.7, 2)."""
     if claims.get("iss") != issuer:
-        raise CheckError("iss", "the ID token comes from another provider")
+        raise CheckError("iss", "the token comes from another provider")
 
 
 def check_audience(claims: Claims, client_id: str) -> None:
     """`aud` is this client and no other, and so is `azp` when present (3.1.3.7, 3 to 5)."""
     audience = claims.get("aud")
     if audience not in (client_id, [client_id]):
-        raise CheckError("aud", "the ID token was made for another site")
+        raise CheckError("aud", "the token was made for another site")
     if "azp" in claims and claims["azp"] != client_id:
-        raise CheckError("azp", "the ID token was given to another site")
+        raise CheckError("azp", "the token was given to another site")
 
 
 def check_times(claims: Claims) -> None:
     """The token is alive and fresh (3.1.3.7, 9 and 10)."""
     moment = now()
     if _number(claims, "exp") <= moment - CLOCK_SKEW:
-        raise CheckError("exp", "the ID token has expired")
+        raise CheckError("exp", "the token has expired")
     if not moment - OLDEST_TOKEN <= _number(claims, "iat") <= moment + CLOCK_SKEW:
-        raise CheckError("iat", "the ID token was not issued just now")
+        raise CheckError("iat", "the token was not issued just now")
     if "nbf" in claims and _number(claims, "nbf") > moment + CLOCK_SKEW:
-        raise CheckError("nbf", "the ID token is not valid yet")
+        raise CheckError("nbf", "the token is not valid yet")
 
 
 def _number(claims: Claims, name: str) -> float:
     """Return a NumericDate, which a boolean or a text is not."""
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise CheckError(name, f"the ID token has no usable {name}")
+        raise CheckError(name, f"the token has no usable {name}")
     return value
 
 
@@ -170,7 +170,7 @@ def check_subject(claims: Claims) -> None:
     """`sub` names a person: not empty, 255 ASCII characters at most (2)."""
     subject = claims.get("sub")
     if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUB or not subject.isascii():
-        raise CheckError("sub", "the ID token names nobody")
+        raise CheckError("sub", "the token names nobody")
 
 
 def check_access_token_hash(claims: Claims, access_token: str, algorithm: str) -> None:

@@ -33,11 +33,18 @@ class Person:
         """The provider's name for this person at this ENT."""
         return str(self.claims["sub"])
 
+    @property
+    def sid(self) -> str | None:
+        """The provider's name for the session that the person has there, if it gives one."""
+        sid = self.claims.get("sid")
+        return sid if isinstance(sid, str) and sid.isascii() and sid else None
+
 
 def sign_in(session: ServerSession, person: Person, settings: Settings, target: str) -> None:
     """Open the ENT's own session under a new value, so that one planted before the sign-in is worth nothing."""
     session.renew(keep=("browser",))
     session["expires_at"] = now() + SIGNED_IN_LIFETIME
+    session["owner"] = (person.sub, person.sid)
     session["target"] = target
     session["charter_settled"] = settings.charter != "ent" or person.claims.get("charter_accepted") is True
     keep_person(session, person)

@@ -5,6 +5,7 @@ tell a parent what to do: `ProviderDownError`, `ProviderRefusedError`, `TokenExp
 """
 
 import logging
+import time
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any, cast
@@ -21,6 +22,8 @@ from clients.ent.settings import Settings, is_web_address
 _log = logging.getLogger(__name__)
 _TIMEOUT = 10
 """Seconds that the provider has to answer a question."""
+_KEYS_ANEW = 10.0
+"""Seconds between two readings of the keys for a token's sake: anybody may show a token that names an unknown one."""
 _ENDPOINTS = ("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri")
 _BAD_REQUEST, _UNAUTHORIZED, _NOT_FOUND, _CONFLICT, _UNPROCESSABLE = 400, 401, 404, 409, 422
 
@@ -72,6 +75,7 @@ class Provider:
     def __init__(self, app: Flask, settings: Settings) -> None:
         self._settings = settings
         self._lock = Lock()
+        self._keys_read_at = -_KEYS_ANEW
         self._client = OAuth(app).register(  # type: ignore[no-untyped-call]  # Authlib's types stop here
             "provider",
             client_id=settings.client_id,
@@ -131,7 +135,11 @@ class Provider:
         return access_token, token.get("id_token")
 
     def keys(self, afresh: bool) -> dict[str, Any]:  # noqa: FBT001 - the shape that the checks ask for
-        """Return the provider's public keys, from memory or asked again."""
+        """Return the provider's public keys, from memory or asked again, though not twice in a moment."""
+        with self._lock:
+            afresh = afresh and time.monotonic() - self._keys_read_at >= _KEYS_ANEW
+            if afresh:
+                self._keys_read_at = time.monotonic()
         keys = self._ask(self._client.fetch_jwk_set, force=afresh)
         if not isinstance(keys, dict):
             raise ProviderDownError("the JWK set is not an object")

@@ -1,7 +1,8 @@
 """Sessions kept on the server: the cookie holds a random value alone, so that no token travels in it.
 
 A session begins anonymous (it only recognises the browser that asked to sign in) and is given a new value at the
-sign-in, so that a value planted beforehand is worth nothing. It ends eight hours after the sign-in, or at the sign-out.
+sign-in, so that a value planted beforehand is worth nothing. It ends eight hours after the sign-in, at the sign-out, or
+when the provider says that it ended there.
 """
 
 import secrets
@@ -40,6 +41,11 @@ class ServerSession(CallbackDict[str, object], SessionMixin):
         """When the session ends, as a NumericDate."""
         return cast("int", self.get("expires_at", 0)) or now() + ATTEMPT_LIFETIME
 
+    @property
+    def owner(self) -> tuple[str, str | None] | None:
+        """The provider's names for the person and for the session there, once somebody has signed in."""
+        return cast("tuple[str, str | None] | None", self.get("owner"))
+
     def renew(self, *, keep: tuple[str, ...] = ()) -> None:
         """Empty the session but for the names to keep, and give it a new value; the former one dies at once."""
         if self.session_id:
@@ -77,7 +83,8 @@ class ServerSessions(SessionInterface):
             return
         is_new = not held.session_id
         held.session_id = held.session_id or secrets.token_urlsafe(32)
-        self._store.save_session(held.session_id, _serializer.dumps(dict(held)), held.expires_at, is_new=is_new)
+        content = _serializer.dumps(dict(held))
+        self._store.save_session(held.session_id, content, held.expires_at, is_new=is_new, owner=held.owner)
         if is_new:
             # No Max-Age: closing the browser ends it, since families share computers.
             response.set_cookie(

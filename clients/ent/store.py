@@ -22,6 +22,12 @@ MAX_ATTEMPTS = 20_000
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS session (digest BLOB PRIMARY KEY, content TEXT NOT NULL, expires_at INTEGER NOT NULL) STRICT;
 CREATE INDEX IF NOT EXISTS ix_session_expires_at ON session (expires_at);
+CREATE TABLE IF NOT EXISTS signed_in (
+  digest BLOB PRIMARY KEY REFERENCES session ON DELETE CASCADE, sub TEXT NOT NULL, sid TEXT
+) STRICT;
+CREATE INDEX IF NOT EXISTS ix_signed_in_sub ON signed_in (sub);
+CREATE INDEX IF NOT EXISTS ix_signed_in_sid ON signed_in (sid);
+CREATE TABLE IF NOT EXISTS logout_token (jti TEXT PRIMARY KEY, forget_at INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS attempt (
   state_digest BLOB PRIMARY KEY, browser_digest BLOB NOT NULL, nonce TEXT NOT NULL, code_verifier TEXT NOT NULL,
   target TEXT NOT NULL, expires_at INTEGER NOT NULL
@@ -61,13 +67,31 @@ class Store:
             row = connection.execute(query, (_digest(session_id), now())).fetchone()
         return None if row is None else str(row[0])
 
-    def save_session(self, session_id: str, content: str, expires_at: int, *, is_new: bool) -> None:
-        """Write a session whole. One that has ended meanwhile is not raised from the dead by a slower request."""
+    def save_session(
+        self,
+        session_id: str,
+        content: str,
+        expires_at: int,
+        *,
+        is_new: bool,
+        owner: tuple[str, str | None] | None = None,
+    ) -> None:
+        """Write a session whole. One that has ended meanwhile is not raised from the dead by a slower request.
+
+        Args:
+            session_id: the value that the cookie has.
+            content: all that the session holds.
+            expires_at: when it ends, as a NumericDate.
+            is_new: whether it has never been written.
+            owner: `sub` and `sid` of who signed in with it; noted when it is new, so that the provider can end it.
+        """
         row = {"digest": _digest(session_id), "content": content, "expires_at": expires_at}
         with self._connection() as connection:
             if is_new:
                 connection.execute("DELETE FROM session WHERE expires_at <= ?", (now(),))
                 connection.execute("INSERT INTO session VALUES (:digest, :content, :expires_at)", row)
+                if owner:
+                    connection.execute("INSERT INTO signed_in VALUES (?, ?, ?)", (row["digest"], *owner))
             else:
                 connection.execute(
                     "UPDATE session SET content = :content, expires_at = :expires_at WHERE digest = :digest", row
@@ -77,6 +101,26 @@ class Store:
         """Forget a session: its cookie opens nothing any more."""
         with self._connection() as connection:
             connection.execute("DELETE FROM session WHERE digest = ?", (_digest(session_id),))
+
+    def end_sessions_of(self, jti: str, forget_at: int, sub: str | None, sid: str | None) -> bool:
+        """Forget the sessions that a logout token names: by `sid`, or all of `sub` when it names no session.
+
+        The token's `jti` is noted until `forget_at`, when the token is too old anyway, in the same transaction.
+
+        Returns:
+            Whether the token counts: False means that it was used before, and nothing was done.
+        """
+        chosen = "sid = :sid AND (:sub IS NULL OR sub = :sub)" if sid else "sub = :sub"
+        with self._connection() as connection:
+            connection.execute("DELETE FROM logout_token WHERE forget_at <= ?", (now(),))
+            noted = connection.execute("INSERT OR IGNORE INTO logout_token VALUES (?, ?)", (jti, forget_at))
+            if not noted.rowcount:
+                return False
+            connection.execute(
+                f"DELETE FROM session WHERE digest IN (SELECT digest FROM signed_in WHERE {chosen})",  # noqa: S608 - ours
+                {"sub": sub, "sid": sid},
+            )
+        return True
 
     def start_attempt(self, state: str, browser: str, attempt: Attempt) -> None:
         """Remember a sign-in that leaves for the provider, bound to the browser that asked for it."""
@@ -119,6 +163,7 @@ class Store:
     def _connection(self) -> Iterator[sqlite3.Connection]:
         """Open a connection for one transaction, committed at the end or rolled back whole."""
         with closing(sqlite3.connect(self._path, timeout=5)) as connection, connection:
+            connection.execute("PRAGMA foreign_keys=ON")  # who a session was for goes with it
             yield connection
 
 

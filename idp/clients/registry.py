@@ -7,12 +7,13 @@ nodes.
 
 import time
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import select
 from sqlalchemy.orm import lazyload
 
-from idp.clients.models import CharterMode, Client, SubjectType
+from idp.clients.models import CharterMode, Client, ClientSchool, SubjectType
 from idp.db import db
 
 _KEPT_SECONDS = 60.0
@@ -80,6 +81,18 @@ def find_by_key(key: uuid.UUID | None) -> Registration | None:
     """Return the registration of the row `key`, read from the database."""
     row = db.session.get(Client, key) if key else None
     return _registration(row) if row and row.disabled_at is None else None
+
+
+def serving(uais: Iterable[str]) -> Registration | None:
+    """Return the ENT that serves one of the schools `uais`: of several, the one that was registered first."""
+    key = db.session.scalar(
+        select(ClientSchool.client_id)
+        .join(Client, Client.id == ClientSchool.client_id)
+        .where(ClientSchool.uai.in_(list(uais)), Client.disabled_at.is_(None))
+        .order_by(Client.created_at)
+        .limit(1)
+    )
+    return find_by_key(key)
 
 
 def forget() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from idp import opaque
 from idp.accounts.models import Degree, SchoolProfile
+from idp.accounts.vector import guardian_vector
 from idp.clients.models import SubjectType
 from idp.clients.registry import Registration
 from idp.oidc.hot import Granted, Holder
@@ -25,7 +26,6 @@ CLAIMS_BY_SCOPE = {
     "charter": ("charter_accepted", "charter_version", "charter_accepted_at"),
 }
 SCOPES = ("openid", *CLAIMS_BY_SCOPE, "offline_access")
-_VECTOR_PROFILE = {Degree.PRIMARY.name: "1", Degree.SECONDARY.name: "2"}
 
 
 def subject(client: Registration, account_id: uuid.UUID, join_key: str | None) -> str:
@@ -96,14 +96,12 @@ def _charter(version: str | None, accepted_at: datetime | None) -> dict[str, Any
 def _school(holder: Holder) -> dict[str, Any]:
     """Return the school's claims, for the children in schools that the client serves; one vector for each of them."""
     vectors = [
-        "|".join(
-            (
-                _VECTOR_PROFILE[child["degree"]],
-                _field(holder.family_name),
-                _field(holder.given_name),
-                _field(child["student_id"]),
-                child["uai"],
-            )
+        guardian_vector(
+            Degree[child["degree"]],
+            family_name=holder.family_name,
+            given_name=holder.given_name,
+            student_id=child["student_id"],
+            uai=child["uai"],
         )
         for child in holder.children
     ]
@@ -114,8 +112,3 @@ def _school(holder: Holder) -> dict[str, Any]:
         "uai": sorted({child["uai"] for child in holder.children}),
         "children": [{k: v for k, v in child.items() if k != "degree"} for child in holder.children],
     }
-
-
-def _field(value: str) -> str:
-    """A vector has five fields: a bar in a name would make six."""
-    return value.replace("|", " ")

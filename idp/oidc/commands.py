@@ -39,6 +39,7 @@ def client() -> None:
 @click.option("--redirect-uri", "redirect_uris", multiple=True, required=True, metavar="URI")
 @click.option("--uai", "uais", multiple=True, metavar="UAI", help="A school that the ENT serves, it alone.")
 @click.option("--post-logout-redirect-uri", "post_logout_redirect_uris", multiple=True, metavar="URI")
+@click.option("--backchannel-logout-uri", default="", metavar="URI", help="Told when a session ends.")
 @click.option("--initiate-login-uri", default="", metavar="URI")
 @click.option("--home-uri", default="", metavar="URI", help="Where a parent starts afresh.")
 @click.option("--auth-method", default="client_secret_basic", show_default=True)
@@ -173,6 +174,7 @@ def _client_row(row: Client) -> dict[str, Any]:
         "uais": row.uais,
         "redirect_uris": row.redirect_uris,
         "post_logout_redirect_uris": row.post_logout_redirect_uris,
+        "backchannel_logout_uri": row.backchannel_logout_uri,
         "home_uri": row.home_uri,
         "initiate_login_uri": row.initiate_login_uri,
         "auth_method": row.auth_method,

@@ -37,6 +37,8 @@ def metadata(issuer: str, algorithms: list[str]) -> dict[str, Any]:
         "acr_values_supported": list(ACR_VALUES),
         "prompt_values_supported": ["none", "login", "select_account"],
         "ui_locales_supported": list(LANGUAGES),
+        "backchannel_logout_supported": True,
+        "backchannel_logout_session_supported": True,
         "claims_parameter_supported": False,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,

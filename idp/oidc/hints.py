@@ -24,7 +24,8 @@ def read_id_token(settings: Settings, ring: KeyRing, token: str) -> dict[str, An
         return None
     try:
         content = jws.deserialize_compact(token.encode(), ring.published(), algorithms=list(ALGORITHMS))
-        if content.headers().keys() - {"typ"} != {"alg", "kid"}:
+        headers = content.headers()
+        if headers.keys() != {"alg", "kid", "typ"} or headers["typ"] != "JWT":  # a logout token is signed alike
             return None
         claims = json.loads(content.payload)
     except (JoseError, ValueError, TypeError, KeyError, RecursionError):

@@ -9,10 +9,11 @@ from urllib.parse import urlencode
 
 from flask import Blueprint, Response, make_response, render_template, request
 
+from idp.accounts import directory
+from idp.accounts.models import Account
 from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.db import db
-from idp.email_confirmation import service as ents
 from idp.oidc import claims
 from idp.oidc.hints import read_id_token
 from idp.oidc.parameters import ParameterError, as_get, parse, posted
@@ -43,7 +44,7 @@ def logout() -> Response:
     if found and not confirmed and not asked.own_session:
         fields = {"client_id": asked.client.client_id} if asked.client else {}
         return make_response(render_template("oidc/deconnexion.html", dest=asked.client, fields=fields))
-    ent = asked.client or (ents.ent_for(found[1].id) if found else None)
+    ent = asked.client or (_ent_of(found[1]) if found else None)
     if found:
         manager.end(found[0], by=asked.client.client_id if asked.client else "page")
         db.session.commit()
@@ -88,6 +89,10 @@ def _target(client: Registration, uri: str, state: str | None) -> str:
     if state is None:
         return uri
     return f"{uri}{'&' if '?' in uri else '?'}{urlencode({'state': state})}"
+
+
+def _ent_of(account: Account) -> Registration | None:
+    return registry.serving(school.uai for school in directory.schools(account))
 
 
 def _signed_out(client: Registration | None) -> Response:

@@ -44,6 +44,7 @@ class Wanted:
     redirect_uris: Sequence[str]
     uais: Sequence[str] = ()
     post_logout_redirect_uris: Sequence[str] = ()
+    backchannel_logout_uri: str = ""
     initiate_login_uri: str = ""
     home_uri: str = ""
     auth_method: str = "client_secret_basic"
@@ -80,6 +81,7 @@ def register(settings: Settings, wanted: Wanted, *, client_id: str = "", secret:
         post_logout_redirect_uris=_each_once(wanted.post_logout_redirect_uris),
         home_uri=wanted.home_uri,
         initiate_login_uri=wanted.initiate_login_uri,
+        backchannel_logout_uri=wanted.backchannel_logout_uri,
         scopes=_each_once(wanted.scopes.split()),
         always_claims=_each_once(wanted.always_claims),
         subject_type=SubjectType(wanted.subject),
@@ -181,6 +183,7 @@ def _address_faults(settings: Settings, wanted: Wanted) -> Iterator[str]:
     named = {
         "--redirect-uri": wanted.redirect_uris,
         "--post-logout-redirect-uri": wanted.post_logout_redirect_uris,
+        "--backchannel-logout-uri": filter(None, (wanted.backchannel_logout_uri,)),
         "--initiate-login-uri": filter(None, (wanted.initiate_login_uri,)),
         "--home-uri": filter(None, (wanted.home_uri,)),
         "--profile-uri": wanted.profile_uris.values(),

@@ -78,6 +78,8 @@ def test_d02_what_is_announced_is_exactly_this(browser: FlaskClient) -> None:
     for name in ("claims", "request", "request_uri"):
         assert document[f"{name}_parameter_supported"] is False
     assert document["authorization_response_iss_parameter_supported"] is True
+    assert document["backchannel_logout_supported"] is True
+    assert document["backchannel_logout_session_supported"] is True
     assert document["id_token_signing_alg_values_supported"] == ["RS256"]
     for absent in ("registration_endpoint", "revocation_endpoint", "introspection_endpoint", "check_session_iframe"):
         assert absent not in document

@@ -1,0 +1,136 @@
+"""Connections with an end: whatever the other side does, name, connection, TLS, question and answer share one deadline.
+
+A socket's own time limit begins anew at each byte; a server that answers one byte a second would hold a worker for
+hours.
+"""
+
+import io
+import queue
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any
+
+Address = IPv4Address | IPv6Address
+
+
+class Deadline:
+    """An instant by which all must be done."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def left(self) -> float:
+        """Return the seconds that are left.
+
+        Raises:
+            TimeoutError: none is.
+        """
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        return left
+
+
+@dataclass(frozen=True)
+class Place:
+    """One address that a name has: as it is judged, and as a socket takes it."""
+
+    address: Address
+    family: socket.AddressFamily
+    endpoint: Any
+
+
+class Wire:
+    """A connected socket as `http.client` uses one, each of whose operations knows the deadline of the whole."""
+
+    def __init__(self, connected: socket.socket, deadline: Deadline) -> None:
+        self._socket = connected
+        self._deadline = deadline
+
+    def sendall(self, data: bytes) -> None:
+        """Send all of `data`."""
+        self._socket.settimeout(self._deadline.left())
+        self._socket.sendall(data)
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """Return what reads the answer."""
+        return io.BufferedReader(_Reads(self._socket, self._deadline))
+
+    def close(self) -> None:
+        """Do nothing: `http.client` closes before the body is read, and whoever connected closes for good."""
+
+
+class _Reads(io.RawIOBase):
+    """The bytes of a socket, until the deadline."""
+
+    def __init__(self, connected: socket.socket, deadline: Deadline) -> None:
+        super().__init__()
+        self._socket = connected
+        self._deadline = deadline
+
+    def readable(self) -> bool:
+        """Say yes."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read what has come, or wait for it."""
+        self._socket.settimeout(self._deadline.left())
+        return self._socket.recv_into(buffer)
+
+
+def resolve(host: str, port: int, deadline: Deadline) -> list[Place]:
+    """Ask the system for the addresses of `host`, in a thread: the system's own patience may be ten times ours.
+
+    Raises:
+        OSError: it has none; `UnicodeError` when it is no name at all.
+        TimeoutError: the answer did not come in time.
+    """
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answers.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, name="resolver", daemon=True).start()
+    try:
+        answer = answers.get(timeout=deadline.left())
+    except queue.Empty:
+        raise TimeoutError from None
+    if isinstance(answer, Exception):
+        raise answer
+    return [Place(ip_address(endpoint[0]), family, endpoint) for family, _, _, _, endpoint in answer]
+
+
+def connect(places: Sequence[Place], deadline: Deadline) -> socket.socket:
+    """Connect to the first place that takes it; each has its share of the time, so that none uses up the others'.
+
+    Raises:
+        OSError: the failure of the last.
+    """
+    failure = OSError("no address")
+    for index, place in enumerate(places):
+        connected = socket.socket(place.family, socket.SOCK_STREAM)
+        try:
+            connected.settimeout(deadline.left() / (len(places) - index))
+            connected.connect(place.endpoint)
+        except OSError as error:
+            connected.close()
+            failure = error
+        else:
+            return connected
+    raise failure
+
+
+def secure(connected: socket.socket, host: str, deadline: Deadline) -> ssl.SSLSocket:
+    """Return the connection under TLS, the certificate checked against the name, whatever address was connected to."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    connected.settimeout(deadline.left())
+    return context.wrap_socket(connected, server_hostname=host)

@@ -1,0 +1,324 @@
+"""The provider says that a session ended there: the ENT's own is over, and nobody else can say so."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from flask import Flask
+from joserfc import jwt
+from joserfc.jwk import ECKey, RSAKey
+from werkzeug.test import TestResponse
+
+from clients.ent.app import create_app
+from clients.ent.settings import read_settings
+from tests.clients.conftest import Browser, change, environment
+from tests.clients.fake_provider import (
+    CLIENT_ID,
+    EC,
+    OTHER_RSA,
+    RSA,
+    Claims,
+    FakeProvider,
+    signed_with_public_key,
+    unsigned,
+)
+from tests.relying_party import b64
+
+PATH = "/backchannel-logout"
+EVENT = "http://schemas.openid.net/event/backchannel-logout"
+SUB = FakeProvider.sub
+
+
+def claims_of(provider: FakeProvider, **changes: object) -> Claims:
+    moment = int(time.time())
+    return change(**changes)(
+        {
+            "iss": provider.issuer,
+            "sub": SUB,
+            "aud": CLIENT_ID,
+            "iat": moment,
+            "exp": moment + 120,
+            "jti": f"jti-{time.monotonic_ns()}",
+            "events": {EVENT: {}},
+            "sid": "sid-1",
+        }
+    )
+
+
+def signed(claims: Claims, key: RSAKey | ECKey = RSA, **header: Any) -> str:
+    alg = "ES256" if isinstance(key, ECKey) else "RS256"
+    head = {"alg": alg, "kid": key.kid, "typ": "logout+jwt", **header}
+    return jwt.encode({k: v for k, v in head.items() if v is not None}, claims, key, algorithms=[alg])
+
+
+def forged(claims: Claims, **header: object) -> str:
+    """A token that a library would not write, with a good signature."""
+    head = {"alg": "RS256", "kid": "rsa-1", "typ": "logout+jwt", **header}
+    signing = ".".join(b64(json.dumps(part).encode()) for part in (head, claims))
+    assert RSA.private_key is not None
+    signature = RSA.private_key.sign(signing.encode(), padding.PKCS1v15(), hashes.SHA256())
+    return f"{signing}.{b64(signature)}"
+
+
+def tell(app: Flask, token: str) -> TestResponse:
+    """Send the token as the provider does: no cookie, no form token."""
+    return app.test_client(use_cookies=False).post(PATH, data={"logout_token": token})
+
+
+def is_inside(browser: Browser) -> bool:
+    page = browser.get("/bienvenue")
+    if page.status_code == 200:
+        return True
+    assert page.location.startswith("/login?")
+    return False
+
+
+def believed(answer: TestResponse) -> None:
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert "Set-Cookie" not in answer.headers
+    assert answer.data == b""
+
+
+def refused(answer: TestResponse) -> str:
+    assert answer.status_code == 400, answer.text
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.content_type == "application/json"
+    said = answer.get_json()
+    assert said["error"] == "invalid_request"
+    return str(said["error_description"])
+
+
+def test_the_session_is_over_at_the_next_request(app: Flask, browser: Browser, provider: FakeProvider) -> None:
+    browser.enter()
+    assert is_inside(browser)
+    believed(tell(app, signed(claims_of(provider))))
+    assert not is_inside(browser)
+    home = browser.get("/")
+    assert "Se connecter" in home.text
+    browser.sign_in()
+    assert is_inside(browser), "a new sign-in opens it again"
+
+
+@pytest.mark.parametrize(
+    ("changes", "alg"),
+    [
+        ({"sub": None}, RSA),
+        ({"sid": None}, RSA),
+        ({"aud": [CLIENT_ID]}, RSA),
+        ({}, EC),
+        ({"events": {EVENT: {}, "https://exemple.fr/other": {}}}, RSA),
+    ],
+    ids=["a session alone", "a person alone", "a list of one audience", "ES256", "another event too"],
+)
+def test_each_form_that_the_specification_allows_is_believed(
+    app: Flask, browser: Browser, provider: FakeProvider, changes: dict[str, object], alg: RSAKey | ECKey
+) -> None:
+    browser.enter()
+    believed(tell(app, signed(claims_of(provider, **changes), alg)))
+    assert not is_inside(browser)
+
+
+@pytest.mark.parametrize("given", ["logout+jwt", "LOGOUT+JWT", "application/logout+jwt"])
+def test_the_type_is_compared_as_media_types_are(app: Flask, provider: FakeProvider, given: str) -> None:
+    believed(tell(app, signed(claims_of(provider), typ=given)))
+
+
+def test_a_session_ends_alone_and_a_person_s_all_together(app: Flask, provider: FakeProvider) -> None:
+    phone, computer, neighbour = (Browser(app.test_client()) for _ in range(3))
+    for browser, sid, sub in ((phone, "sid-1", SUB), (computer, "sid-2", SUB), (neighbour, "sid-3", "autre")):
+        provider.claims_lie = change(sid=sid, sub=sub)
+        provider.userinfo_lie = change(sub=sub)
+        browser.enter()
+    believed(tell(app, signed(claims_of(provider, sid="sid-1"))))
+    assert (is_inside(phone), is_inside(computer), is_inside(neighbour)) == (False, True, True)
+    believed(tell(app, signed(claims_of(provider, sid="sid-3"))))
+    assert is_inside(neighbour), "that session is not this person's"
+    believed(tell(app, signed(claims_of(provider, sid=None))))
+    assert (is_inside(computer), is_inside(neighbour)) == (False, True)
+
+
+def test_a_session_that_is_not_here_is_over_all_the_same(app: Flask, browser: Browser, provider: FakeProvider) -> None:
+    browser.enter()
+    believed(tell(app, signed(claims_of(provider, sid="ailleurs"))))
+    assert is_inside(browser)
+
+
+def test_a_date_without_end_is_no_server_error(app: Flask, provider: FakeProvider) -> None:
+    believed(tell(app, forged(claims_of(provider, exp=float("inf")))))
+
+
+def test_nobody_who_has_not_signed_in_is_touched(app: Flask, browser: Browser, provider: FakeProvider) -> None:
+    address = browser.leave()
+    believed(tell(app, signed(claims_of(provider))))
+    assert browser.get(address).status_code == 303, "the sign-in on its way goes on"
+
+
+LIES: dict[str, Callable[[FakeProvider], str]] = {
+    "another provider": lambda p: signed(claims_of(p, iss="https://ailleurs.example")),
+    "another site": lambda p: signed(claims_of(p, aud="autre")),
+    "two sites": lambda p: signed(claims_of(p, aud=[CLIENT_ID, "autre"])),
+    "no site": lambda p: signed(claims_of(p, aud=None)),
+    "expired": lambda p: signed(claims_of(p, exp=int(time.time()) - 60)),
+    "no end": lambda p: signed(claims_of(p, exp=None)),
+    "old": lambda p: signed(claims_of(p, iat=int(time.time()) - 900)),
+    "to come": lambda p: signed(claims_of(p, iat=int(time.time()) + 900)),
+    "no date": lambda p: signed(claims_of(p, iat=None)),
+    "a nonce": lambda p: signed(claims_of(p, nonce="n")),
+    "an empty nonce": lambda p: signed(claims_of(p, nonce="")),
+    "no event": lambda p: signed(claims_of(p, events=None)),
+    "another event": lambda p: signed(claims_of(p, events={"https://exemple.fr/other": {}})),
+    "an event that is no object": lambda p: signed(claims_of(p, events={EVENT: True})),
+    "events in a list": lambda p: signed(claims_of(p, events=[EVENT])),
+    "nobody": lambda p: signed(claims_of(p, sub=None, sid=None)),
+    "an empty session": lambda p: signed(claims_of(p, sid="")),
+    "a session that is a number": lambda p: signed(claims_of(p, sid=1)),
+    "an endless session": lambda p: signed(claims_of(p, sid="s" * 256)),
+    "a session that is no ASCII": lambda p: forged(claims_of(p, sid="\ud800")),
+    "an empty person": lambda p: signed(claims_of(p, sub="")),
+    "a person that is a list": lambda p: signed(claims_of(p, sub=[SUB])),
+    "no name": lambda p: signed(claims_of(p, jti=None)),
+    "an empty name": lambda p: signed(claims_of(p, jti="")),
+    "no type": lambda p: signed(claims_of(p), typ=None),
+    "the type of an ID token": lambda p: signed(claims_of(p), typ="JWT"),
+    "a type that is no text": lambda p: forged(claims_of(p), typ=["logout+jwt"]),
+    "a name that is no ASCII": lambda p: forged(claims_of(p, jti="\ud800")),
+    "an end that is no number": lambda p: forged(claims_of(p, exp=float("-inf"))),
+    "a part that must be understood": lambda p: forged(claims_of(p), crit=["x"], x=1),
+    "claims that are a list": lambda _: forged([]),  # type: ignore[arg-type]  # that is the lie
+    "a key of the same name that is not published": lambda p: signed(claims_of(p), OTHER_RSA),
+    "a key that is published nowhere": lambda p: signed(claims_of(p), kid="inconnue"),
+    "no key's name": lambda p: signed(claims_of(p), kid=None),
+    "no signature": lambda p: unsigned(claims_of(p)),
+    "our public key as a shared secret": lambda p: signed_with_public_key(claims_of(p)),
+    "no JWT": lambda _: "a.b",
+    "no text": lambda _: "\x00",
+    "nothing": lambda _: "",
+    "an ID token": lambda p: p.id_token({"nonce": "n"}, "at-x"),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_logout_token_that_lies_ends_nothing(app: Flask, browser: Browser, provider: FakeProvider, lie: str) -> None:
+    browser.enter()
+    assert refused(tell(app, LIES[lie](provider)))
+    assert is_inside(browser)
+
+
+def test_a_logout_token_is_no_id_token(browser: Browser, provider: FakeProvider) -> None:
+    provider.sign = lambda claims: signed(claims_of(provider, nonce=None) | {"at_hash": claims["at_hash"]})
+    answer = browser.sign_in()
+    assert answer.status_code == 400
+    assert "<b>nonce</b>" in answer.text
+
+
+def test_a_token_counts_once_even_when_it_comes_eight_times_at_once(
+    app: Flask, browser: Browser, provider: FakeProvider
+) -> None:
+    browser.enter()
+    token = signed(claims_of(provider))
+    with ThreadPoolExecutor(8) as pool:
+        statuses = sorted(answer.status_code for answer in pool.map(lambda _: tell(app, token), range(8)))
+    assert statuses == [200, *[400] * 7]
+    browser.sign_in()
+    assert refused(tell(app, token)) == "the token was used before"
+    assert is_inside(browser), "who signed in again is not thrown out by an old token"
+
+
+def test_the_names_of_tokens_are_kept_as_long_as_tokens_are_believed(app: Flask, provider: FakeProvider) -> None:
+    def names() -> int:
+        with sqlite3.connect(app.extensions["ent_settings"].database) as connection:
+            count: int = connection.execute("SELECT count(*) FROM logout_token").fetchone()[0]
+        connection.close()
+        return count
+
+    start = time.time()
+    endless = signed(claims_of(provider, exp=int(start) + 10**9))
+    believed(tell(app, endless))
+    with time_machine.travel(start + 590, tick=True):
+        assert refused(tell(app, endless)) == "the token was used before"
+    with time_machine.travel(start + 700, tick=True):
+        assert refused(tell(app, endless)) == "the token was not issued just now"
+        believed(tell(app, signed(claims_of(provider))))
+    assert names() == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"token": "x"},
+        "logout_token=a&logout_token=b",
+        json.dumps({"logout_token": "x"}),
+        "logout_token=%FF%00%ED%A0%80",
+        "&" * 60_000,
+        "",
+    ],
+)
+def test_a_request_that_is_none_is_refused_in_json(app: Flask, body: Any) -> None:
+    client = app.test_client(use_cookies=False)
+    refused(client.post(PATH, data=body, content_type="application/x-www-form-urlencoded"))
+    refused(client.post(PATH, data=json.dumps({"logout_token": "x"}), content_type="application/json"))
+
+
+def test_the_token_comes_in_the_body_of_a_post_alone(app: Flask, browser: Browser, provider: FakeProvider) -> None:
+    browser.enter()
+    token = signed(claims_of(provider))
+    client = app.test_client(use_cookies=False)
+    assert client.get(PATH, query_string={"logout_token": token}).status_code == 405
+    refused(client.post(PATH, query_string={"logout_token": token}))
+    assert client.post(PATH, data={"logout_token": "x" * 100_000}).status_code in {400, 413}
+    assert is_inside(browser)
+
+
+def test_when_the_keys_cannot_be_read_it_is_to_be_tried_again(app: Flask, provider: FakeProvider) -> None:
+    provider.metadata_lie = {"jwks_uri": f"{provider.issuer}/nowhere"}
+    answer = tell(app, signed(claims_of(provider)))
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "30")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.get_json()["error"] == "temporarily_unavailable"
+
+
+def test_a_new_key_is_fetched_and_a_flood_of_unknown_ones_asks_the_provider_once(
+    app: Flask, browser: Browser, provider: FakeProvider
+) -> None:
+    browser.enter()
+    new = RSAKey.generate_key(2048, {"kid": "rsa-2", "use": "sig", "alg": "RS256"}, private=True)
+    provider.keys = [*provider.keys, new]
+    before = provider.calls.count("/jwks.json")
+    believed(tell(app, signed(claims_of(provider), new)))
+    assert not is_inside(browser)
+    for index in range(20):
+        refused(tell(app, signed(claims_of(provider), kid=f"inconnue-{index}")))
+    assert provider.calls.count("/jwks.json") == before + 1
+
+
+def test_a_database_of_the_former_version_is_taken_over(provider: FakeProvider, tmp_path: Path) -> None:
+    given = environment(provider.issuer, tmp_path)
+    with sqlite3.connect(given["ENT_DATABASE"]) as former:
+        former.execute(
+            "CREATE TABLE session (digest BLOB PRIMARY KEY, content TEXT NOT NULL, expires_at INTEGER NOT NULL) STRICT"
+        )
+        former.execute("INSERT INTO session VALUES (x'00', '{}', 99999999999)")
+    former.close()
+    app = create_app(read_settings(given))
+    browser = Browser(app.test_client())
+    browser.enter()
+    believed(tell(app, signed(claims_of(provider))))
+    assert not is_inside(browser)
+
+
+def test_who_a_session_was_for_goes_with_it(app: Flask, browser: Browser) -> None:
+    browser.enter()
+    browser.submit("/bienvenue", "/logout")
+    with sqlite3.connect(app.extensions["ent_settings"].database) as connection:
+        assert connection.execute("SELECT * FROM signed_in").fetchall() == []
+    connection.close()

@@ -1,0 +1,163 @@
+"""ENTs that listen on loopback, over TLS, under names that only a test's own resolver knows."""
+
+import datetime as dt
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+Answer = tuple[int, dict[str, str], bytes]
+Behaviour = Callable[[BaseHTTPRequestHandler], Answer | None]
+FINE: Answer = (200, {}, b"")
+
+
+@dataclass
+class Asked:
+    """A request that came."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: str
+
+
+@dataclass
+class EntServer:
+    """What one ENT's server was asked, and what it will answer: `next` in turn, then 200."""
+
+    port: int = 0
+    asked: list[Asked] = field(default_factory=list)
+    next: list[Answer | Behaviour] = field(default_factory=list)
+
+    def uri(self, host: str = "ent.test", path: str = "/backchannel-logout") -> str:
+        return f"https://{host}:{self.port}{path}"
+
+
+class Resolver:
+    """Stands in the place of the system's resolver for names under `.test`, and counts the questions."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.hosts: dict[str, list[str]] = {}
+        self.questions: list[str] = []
+        self._real = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", self._answer)
+
+    def _answer(self, host: Any, port: Any, *args: Any, **kwargs: Any) -> Any:
+        if not str(host).endswith(".test"):
+            return self._real(host, port, *args, **kwargs)
+        self.questions.append(host)
+        if host not in self.hosts:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [found for address in self.hosts[host] for found in self._real(address, port, type=socket.SOCK_STREAM)]
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A certificate authority of a test, and the certificate that it gave."""
+
+    trusted: Path
+    chain: Path
+
+
+def authority(folder: Path, *names: str) -> Authority:
+    """Make an authority, and a certificate for `names`."""
+    root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"root of {names[0]}")])
+    root = _certificate(root_name, root_name, root_key.public_key()).add_extension(
+        x509.BasicConstraints(ca=True, path_length=0), critical=True
+    )
+    leaf_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
+    leaf = _certificate(leaf_name, root_name, key.public_key()).add_extension(
+        x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False
+    )
+    trusted, chain = folder / f"{names[0]}.root.pem", folder / f"{names[0]}.pem"
+    trusted.write_bytes(root.sign(root_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    signed = leaf.sign(root_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    chain.write_bytes(private + signed)
+    return Authority(trusted, chain)
+
+
+def _certificate(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    moment = dt.datetime.now(dt.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(moment - dt.timedelta(days=1))
+        .not_valid_after(moment + dt.timedelta(days=30))
+    )
+
+
+@contextmanager
+def listening_ent(chain: Path | None) -> Iterator[EntServer]:
+    """Serve one ENT on a free port of loopback, over TLS unless there is no certificate."""
+    ent = EntServer()
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10
+
+        def handle_one_request(self) -> None:
+            self.close_connection = True
+            super().handle_one_request()
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            ent.asked.append(Asked("POST", self.path, dict(self.headers), body))
+            answer = ent.next.pop(0) if ent.next else FINE
+            given = answer(self) if callable(answer) else answer
+            if given is None:
+                return
+            status, headers, content = given
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(content)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def do_GET(self) -> None:
+            ent.asked.append(Asked("GET", self.path, dict(self.headers), ""))
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = _Server(("127.0.0.1", 0), Handler)
+    if chain is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(chain)
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    ent.port = server.server_port
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield ent
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    """Its threads end with the test; a client that goes away in the middle is what some tests are about."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing."""

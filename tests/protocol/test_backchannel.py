@@ -1,0 +1,444 @@
+"""The ENTs are told that a session ended (security rows L-06, L-07), by real servers over TLS."""
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+import time_machine
+from click.testing import CliRunner
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import Engine, select, update
+
+from idp.accounts.models import Account
+from idp.clock import now
+from idp.config import Settings, load
+from idp.db import db
+from idp.oidc import commands, keys, outgoing, registration
+from idp.oidc.models import Token
+from idp.oidc.registration import RegistrationRefused, Wanted
+from idp.outbox import queue
+from idp.outbox.commands import EXTENSION as HANDLERS
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import Worker
+from idp.sessions import manager
+from idp.sessions.models import Session
+from tests.builders import PASSWORD, Build
+from tests.databases import ISSUER, settings_for
+from tests.pages import sign_in
+from tests.protocol.ent_server import EntServer, Resolver, authority, listening_ent
+from tests.protocol.flow import OFFLINE, tokens_for
+from tests.relying_party import RelyingParty, check, unb64
+
+EVENT = "http://schemas.openid.net/event/backchannel-logout"
+HOSTS = ("ent.test", "horizon.test", "slow.test")
+KINDS = ("sessions.ended", "backchannel.logout")
+Work = Callable[..., int]
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    return settings_for(database_url, outgoing_allow=HOSTS)
+
+
+@pytest.fixture(autouse=True)
+def _names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver = Resolver(monkeypatch)
+    resolver.hosts = {host: ["127.0.0.1"] for host in HOSTS}
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority(tmp_path, *HOSTS).trusted))
+
+
+@pytest.fixture
+def server(_names: None, tmp_path: Path) -> Iterator[EntServer]:
+    with listening_ent(tmp_path / "ent.test.pem") as listening:
+        yield listening
+
+
+@pytest.fixture
+def other_server(_names: None, tmp_path: Path) -> Iterator[EntServer]:
+    with listening_ent(tmp_path / "ent.test.pem") as listening:
+        yield listening
+
+
+@pytest.fixture
+def told(build: Build, server: EntServer) -> RelyingParty:
+    """An ENT that wants to be told."""
+    return build.ent(backchannel_logout_uri=server.uri())
+
+
+@pytest.fixture
+def work(app: Flask) -> Work:
+    """Run the worker until none of our messages is ready, `after` some time; return how many it handled."""
+
+    def run(after: timedelta = timedelta()) -> int:
+        db.session.rollback()
+        handled = 0
+        with time_machine.travel(datetime.now(UTC) + after):
+            crew = Worker({kind: app.extensions[HANDLERS][kind] for kind in KINDS})
+            while count := crew.run_once():
+                handled += count
+        return handled
+
+    return run
+
+
+def log_out(browser: FlaskClient, tokens: dict[str, Any]) -> None:
+    response = browser.get("/logout", query_string={"id_token_hint": tokens["id_token"]})
+    assert response.status_code == 200
+
+
+def outbox(kind: str = "backchannel.logout") -> list[OutboxMessage]:
+    db.session.rollback()
+    messages = select(OutboxMessage).where(OutboxMessage.kind == kind).order_by(OutboxMessage.created_at)
+    return list(db.session.scalars(messages.execution_options(populate_existing=True)))
+
+
+def outcomes() -> list[tuple[str, str]]:
+    return [(message.outcome, message.last_error) for message in outbox()]
+
+
+def read(browser: FlaskClient, ent: RelyingParty, server: EntServer, index: int = -1) -> dict[str, Any]:
+    """Verify the logout token that a server was given (2.6), by nothing of the provider's code; return its claims."""
+    asked = server.asked[index]
+    assert (asked.method, asked.path) == ("POST", "/backchannel-logout")
+    assert asked.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert not {"Authorization", "Cookie"} & asked.headers.keys()
+    [(name, token)] = parse_qsl(asked.body, strict_parsing=True)
+    assert name == "logout_token"
+    head, body, signature = token.split(".")
+    header, claims = json.loads(unb64(head)), json.loads(unb64(body))
+    assert set(header) == {"alg", "kid", "typ"}
+    assert header["typ"] == "logout+jwt"
+    [key] = [key for key in browser.get("/jwks.json").get_json()["keys"] if key["kid"] == header["kid"]]
+    assert header["alg"] == key["alg"]
+    check(key, f"{head}.{body}".encode(), unb64(signature))
+    assert set(claims) == {"iss", "sub", "aud", "iat", "exp", "jti", "events", "sid"}
+    assert (claims["iss"], claims["aud"]) == (ISSUER, ent.client_id)
+    assert claims["exp"] == claims["iat"] + 120
+    assert claims["events"] == {EVENT: {}}
+    assert len(claims["jti"]) == 43
+    result: dict[str, Any] = claims
+    return result
+
+
+def test_l06_each_ent_of_the_session_gets_one_logout_token(
+    app: Flask,
+    browser: FlaskClient,
+    build: Build,
+    told: RelyingParty,
+    session: Account,
+    server: EntServer,
+    other_server: EntServer,
+    work: Work,
+) -> None:
+    keys.rotate(build.settings, "ES256")
+    app.extensions["idp.server"].ring.forget()
+    other = build.ent(
+        "Horizon", "horizon.test", id_token_alg="ES256", backchannel_logout_uri=other_server.uri("horizon.test")
+    )
+    unused = build.ent("Personne", backchannel_logout_uri=server.uri(path="/never"))
+    tokens, others = tokens_for(browser, told), tokens_for(browser, other)
+    tokens_for(browser, told)  # a second sign-on of the same session is the same pair
+    log_out(browser, tokens)
+    assert outbox() == []
+    [message] = outbox("sessions.ended")
+    assert set(message.payload) == {"sessions"}
+    assert server.asked == []
+    assert other_server.asked == [], "the parent's page waits for nobody"
+    assert work() == 3
+    assert outcomes() == [("sent", "")] * 2
+    assert outbox("sessions.ended")[0].outcome == "sent"
+    for ent, listening, given in ((told, server, tokens), (other, other_server, others)):
+        assert len(listening.asked) == 1, unused.client_id
+        claims = read(browser, ent, listening)
+        assert claims["iat"] == pytest.approx(time.time(), abs=10)
+        assert (claims["sub"], claims["sid"]) == (given["claims"]["sub"], given["claims"]["sid"])
+    assert work(timedelta(days=2)) == 0
+
+
+def test_l06_the_outbox_holds_ids_and_no_token(
+    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+) -> None:
+    log_out(browser, tokens_for(browser, told))
+    server.next = [(503, {}, b"")]
+    work()
+    [message] = outbox()
+    assert {name: uuid.UUID(value) for name, value in message.payload.items()}.keys() == {"client", "session"}
+    assert message.last_error == f"{told.client_id}: answered 503"
+    work(timedelta(minutes=2))
+    assert outbox()[0].payload == {}
+
+
+def test_l06_only_ents_that_got_a_token_and_ask_for_it_are_told(
+    browser: FlaskClient, build: Build, told: RelyingParty, session: Account, work: Work, server: EntServer
+) -> None:
+    silent = build.ent("Sans adresse", "silent.test")
+    gone = build.ent("Fermé", backchannel_logout_uri=server.uri(path="/gone"))
+    tokens_for(browser, gone)
+    registration.disable(gone.client_id)
+    log_out(browser, tokens_for(browser, silent))
+    assert work() == 1
+    assert outbox() == []
+    assert outbox("sessions.ended")[0].outcome == "dropped"
+    assert server.asked == []
+
+
+def test_l06_an_ent_shut_out_meanwhile_learns_nothing_more(
+    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+) -> None:
+    server.next = [(500, {}, b"")]
+    log_out(browser, tokens_for(browser, told))
+    work()
+    registration.disable(told.client_id)
+    work(timedelta(minutes=2))
+    assert outbox()[0].outcome == "dropped"
+    assert len(server.asked) == 1
+
+
+def test_g07_each_session_that_ends_at_once_is_told_by_itself(
+    app: Flask, browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+) -> None:
+    phone = app.test_client()
+    sign_in(phone, "/connexion", session.username, PASSWORD)
+    given = [tokens_for(each, told)["claims"] for each in (browser, phone)]
+    with app.test_request_context(base_url=ISSUER):
+        assert manager.end_all(session.id, by="password_reset") == 2
+        db.session.commit()
+    assert work() == 3
+    told_of = [read(browser, told, server, index) for index in range(2)]
+    assert {claims["sid"] for claims in told_of} == {claims["sid"] for claims in given}
+    assert {claims["sub"] for claims in told_of} == {claims["sub"] for claims in given}
+    assert len({claims["jti"] for claims in told_of}) == 2
+
+
+def test_a_session_that_went_on_under_another_row_is_told_by_the_name_that_the_ent_knows(
+    app: Flask, browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+) -> None:
+    before = tokens_for(browser, told)["claims"]
+    with app.test_request_context(base_url=ISSUER):
+        row = db.session.scalars(select(Session)).one()
+        manager.renew(row, db.session.get_one(Account, session.id))
+        db.session.commit()
+    assert work() == 0, "it goes on: nobody is told"
+    with app.test_request_context(base_url=ISSUER):
+        manager.end_all(session.id, by="operator")
+        db.session.commit()
+    assert work() == 2
+    assert read(browser, told, server)["sid"] == before["sid"]
+
+
+def test_the_same_news_twice_does_no_harm(
+    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+) -> None:
+    log_out(browser, tokens_for(browser, told))
+    row = db.session.scalars(select(Session.id)).one()
+    queue.enqueue(manager.SESSIONS_ENDED, {"sessions": [str(row), str(uuid.uuid4())]})
+    db.session.commit()
+    assert work() == 4
+    jtis = {read(browser, told, server, index)["jti"] for index in range(2)}
+    assert len(jtis) == 2, "a token is made anew each time: no ENT takes the second for a replay"
+
+
+def test_l07_an_ent_that_fails_is_asked_again_with_a_new_token(
+    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+) -> None:
+    log_out(browser, tokens_for(browser, told))
+    server.next = [(500, {}, b""), (302, {"Location": server.uri(path="/elsewhere")}, b""), (404, {}, b"")]
+    work()
+    assert outcomes() == [("waiting", f"{told.client_id}: answered 500")]
+    assert work() == 0, "not at once"
+    for after, status in ((2, 302), (5, 404)):
+        assert work(timedelta(minutes=after)) == 1
+        assert outcomes() == [("waiting", f"{told.client_id}: answered {status}")]
+    server.next = [(204, {}, b"")]
+    assert work(timedelta(minutes=15)) == 1
+    assert outcomes() == [("sent", "")]
+    assert {asked.path for asked in server.asked} == {"/backchannel-logout"}, "no redirect is followed"
+    claims = [read(browser, told, server, index) for index in range(4)]
+    assert len({each["jti"] for each in claims}) == 4
+    assert [each["iat"] for each in claims] == sorted({each["iat"] for each in claims})
+
+
+def test_l07_an_ent_that_names_a_pause_is_left_alone_as_long(
+    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+) -> None:
+    server.next = [(503, {"Retry-After": "7200"}, b"")]
+    log_out(browser, tokens_for(browser, told))
+    work()
+    assert outbox()[0].available_at - now() == pytest.approx(timedelta(hours=2), abs=timedelta(minutes=1))
+    assert work(timedelta(minutes=110)) == 0
+    assert work(timedelta(minutes=125)) == 1
+    assert outcomes() == [("sent", "")]
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b'{"error": "invalid_request", "error_description": "jti"}', " invalid_request"),
+        (b'{"error": "noemie.leroy@exemple.fr"}', ""),
+        (b'["x"]', ""),
+        (b"[" * 60_000, ""),
+        (b"\xff", ""),
+    ],
+    ids=["as specified", "not a code", "not an object", "deep", "not text"],
+)
+def test_l07_an_ent_that_refuses_is_not_asked_again(
+    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer, body: bytes, shown: str
+) -> None:
+    server.next = [(400, {}, body)]
+    log_out(browser, tokens_for(browser, told))
+    work()
+    assert outcomes() == [("dead", f"{told.client_id}: answered 400{shown}")]
+    assert work(timedelta(hours=3)) == 0
+    assert len(server.asked) == 1
+
+
+def test_l07_an_ent_that_hangs_keeps_nobody_else_waiting(
+    browser: FlaskClient,
+    build: Build,
+    session: Account,
+    server: EntServer,
+    other_server: EntServer,
+    work: Work,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outgoing, "TIMEOUT", 0.5)
+
+    def hang(handler: BaseHTTPRequestHandler) -> None:
+        time.sleep(3)
+
+    server.next = [hang, hang, hang]
+    slow = [build.ent(f"Lent {n}", backchannel_logout_uri=server.uri("slow.test")) for n in range(3)]
+    quick = build.ent("Horizon", backchannel_logout_uri=other_server.uri("horizon.test"))
+    for ent in slow:
+        tokens_for(browser, ent)
+    start = time.monotonic()
+    log_out(browser, tokens_for(browser, quick))
+    assert time.monotonic() - start < 1, "the parent's page waits for nobody"
+    start = time.monotonic()
+    assert work() == 5
+    assert time.monotonic() - start < 2.5
+    assert len(server.asked) == 1, "once it let the time run out, it rests"
+    assert sorted(outcome for outcome, _ in outcomes()) == ["sent", "waiting", "waiting", "waiting"]
+    errors = sorted(error.partition(": ")[2] for _, error in outcomes())
+    assert errors == ["", "no answer within 0.5 seconds", *["not asked: it let the time run out a moment ago"] * 2]
+    assert len(other_server.asked) == 1
+
+
+def test_l07_nothing_is_open_while_an_ent_takes_its_time(
+    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+) -> None:
+    engine: Engine = db.engine
+    open_then: list[int] = []
+
+    def look(handler: BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes]:
+        open_then.append(engine.pool.checkedout())  # type: ignore[attr-defined]  # every pool that we use counts
+        return 200, {}, b""
+
+    server.next = [look]
+    log_out(browser, tokens_for(browser, told))
+    work()
+    assert open_then == [0]
+
+
+def test_l07_nobody_is_told_of_what_ended_a_day_ago(
+    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+) -> None:
+    server.next = [(500, {}, b"")] * 100
+    log_out(browser, tokens_for(browser, told))
+    work()
+    assert work(timedelta(hours=23)) == 1
+    assert outbox()[0].outcome == "waiting"
+    asked = len(server.asked)
+    assert work(timedelta(hours=25)) == 1
+    assert outbox()[0].outcome == "dropped"
+    assert len(server.asked) == asked
+
+
+def test_what_is_gone_or_not_ended_is_not_told(
+    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+) -> None:
+    tokens_for(browser, told)
+    live = db.session.scalars(select(Session.id)).one()
+    client = str(registration.get(told.client_id).id)
+    for of, whose in ((client, str(live)), (client, str(uuid.uuid4())), (str(uuid.uuid4()), str(live))):
+        queue.enqueue("backchannel.logout", {"client": of, "session": whose})
+    db.session.commit()
+    assert work() == 3
+    assert {message.outcome for message in outbox()} == {"dropped"}
+    assert server.asked == []
+
+
+def test_without_a_key_the_news_waits(
+    app: Flask, browser: FlaskClient, build: Build, told: RelyingParty, session: Account, work: Work, server: EntServer
+) -> None:
+    tokens = tokens_for(browser, told)
+    client = registration.get(told.client_id)
+    client.id_token_alg = "ES256"
+    db.session.commit()
+    log_out(browser, tokens)
+    work()
+    assert outcomes() == [("waiting", "no key signs ES256: run `idp keys rotate`")]
+    keys.rotate(build.settings, "ES256")
+    app.extensions["idp.server"].ring.forget()
+    work(timedelta(minutes=2))
+    assert read(browser, told, server)["aud"] == told.client_id
+
+
+@pytest.mark.parametrize("kind", ["pairwise", "public", "aaf"])
+def test_the_person_has_the_name_that_the_ent_knows(
+    browser: FlaskClient, build: Build, session: Account, work: Work, server: EntServer, kind: str
+) -> None:
+    ent = build.ent(subject=kind, scopes=OFFLINE, backchannel_logout_uri=server.uri())
+    tokens = tokens_for(browser, ent, scope=OFFLINE)
+    db.session.execute(update(Token).values(expires_at=now() - timedelta(days=1)))  # dead tokens tell all the same
+    db.session.commit()
+    log_out(browser, tokens)
+    work()
+    assert read(browser, ent, server)["sub"] == tokens["claims"]["sub"]
+
+
+@pytest.mark.parametrize(
+    ("uri", "fault"),
+    [
+        ("http://ent.test/logout", "must be https"),
+        ("http://127.0.0.1:8001/logout", "must be https"),
+        ("https://ent.test/logout#x", "fragment"),
+        ("https://user:secret@ent.test/logout", "must be https://host/…"),
+        ("https:///logout", "must be https://host/…"),
+        ("ftp://ent.test/", "must be https://host/…"),
+        ("https://ent.test/a b", "not an address"),
+        ("https://[::1/logout", "not an address"),
+        (f"https://ent.test/{'a' * 500}", "500 characters at most"),
+    ],
+)
+def test_an_address_that_cannot_be_called_is_not_registered(build: Build, uri: str, fault: str) -> None:
+    with pytest.raises(RegistrationRefused) as refusal:
+        build.ent(backchannel_logout_uri=uri)
+    [said] = refusal.value.faults
+    assert said.startswith("--backchannel-logout-uri ")
+    assert fault in said
+
+
+def test_in_development_loopback_is_registered_without_tls(build: Build) -> None:
+    own_machine = load(env="development", issuer="http://127.0.0.1:8000", database_url=build.settings.database_url)
+    uri = "http://127.0.0.1:8001/backchannel-logout"
+    wanted = Wanted(name="Passerelle", redirect_uris=["http://127.0.0.1:8001/callback"], backchannel_logout_uri=uri)
+    client, _ = registration.register(own_machine, wanted)
+    assert client.backchannel_logout_uri == uri
+
+
+def test_the_operator_registers_the_address_and_sees_it(app: Flask) -> None:
+    uri = "https://ent.test/backchannel-logout"
+    options = ["--redirect-uri", "https://ent.test/cb", "--backchannel-logout-uri", uri, "--json"]
+    added = CliRunner().invoke(commands.client, ["add", "Passerelle", *options])
+    assert added.exit_code == 0, added.output
+    shown = CliRunner().invoke(commands.client, ["show", json.loads(added.output)["client_id"], "--json"])
+    assert json.loads(shown.output)["backchannel_logout_uri"] == uri

@@ -1,0 +1,324 @@
+"""Where this service may be made to call, and how long it waits there (security row L-07)."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from idp.config import ConfigurationError, load
+from idp.oidc import outgoing
+from idp.oidc.outgoing import AddressRefusedError, Outgoing, OutgoingError
+from tests.databases import ISSUER, SECRET
+from tests.protocol.ent_server import Authority, EntServer, Resolver, authority, listening_ent
+
+FORM = {"logout_token": "a.b.c"}
+LOOPBACK_ISSUER = "http://127.0.0.1:8000"
+
+
+def production(*allowed: str) -> Outgoing:
+    return Outgoing(load(issuer=ISSUER, secret_key=SECRET, outgoing_allow=allowed))
+
+
+def development(*allowed: str) -> Outgoing:
+    return Outgoing(load(issuer=LOOPBACK_ISSUER, env="development", outgoing_allow=allowed))
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
+    return Resolver(monkeypatch)
+
+
+@pytest.fixture
+def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
+    """The only authority that this machine trusts."""
+    made = authority(tmp_path, "ent.test")
+    monkeypatch.setenv("SSL_CERT_FILE", str(made.trusted))
+    return made
+
+
+@pytest.fixture
+def ent(known: Authority, resolver: Resolver) -> Iterator[EntServer]:
+    resolver.hosts["ent.test"] = ["127.0.0.1"]
+    with listening_ent(known.chain) as listening:
+        yield listening
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Every connection that is tried; none is made."""
+    tried: list[Any] = []
+
+    def note(_self: socket.socket, endpoint: Any) -> None:
+        tried.append(endpoint)
+        raise ConnectionRefusedError
+
+    class Noted(socket.socket):
+        connect = note
+
+    monkeypatch.setattr(socket, "socket", Noted)
+    return tried
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("127.0.0.1", "127.8.9.1", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254"),  # noqa: S104
+        *("100.64.0.1", "198.18.0.1", "192.0.2.1", "224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255"),
+        *("[::1]", "[::]", "[fe80::1]", "[fd12::1]", "[fec0::1]", "[ff02::1]", "[2001:db8::1]", "[100::1]"),
+        *("[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::ffff:169.254.169.254]", "[::127.0.0.1]"),
+        *("[64:ff9b::7f00:1]", "[64:ff9b::10.0.0.1]", "[64:ff9b:1::1]", "[2002:7f00:1::1]", "[2002:a9fe:a9fe::1]"),
+        *("2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0x7f.1", "0", "localhost", "LOCALHOST", "localhost."),
+    ],
+)
+def test_l07_an_address_of_this_house_is_refused_before_any_connection(host: str, connections: list[Any]) -> None:
+    with pytest.raises(AddressRefusedError) as refusal:
+        production().post_form(f"https://{host}/logout", FORM)
+    assert "IDP_OUTGOING_ALLOW" in refusal.value.reason
+    assert connections == []
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [["127.0.0.1"], ["169.254.169.254"], ["::1"], ["::ffff:10.0.0.1"], ["93.184.215.14", "10.0.0.1"]],
+)
+def test_l07_a_name_that_leads_there_is_refused_even_when_one_address_is_good(
+    addresses: list[str], resolver: Resolver, connections: list[Any]
+) -> None:
+    resolver.hosts["rebind.test"] = addresses
+    with pytest.raises(AddressRefusedError):
+        production("autre.test", "192.168.0.0/16").post_form("https://rebind.test/", FORM)
+    assert connections == []
+
+
+@pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "64:ff9b::5db8:d70e"])
+def test_a_public_address_is_called(address: str, resolver: Resolver, connections: list[Any]) -> None:
+    resolver.hosts["public.test"] = [address]
+    with pytest.raises(OutgoingError) as failure:
+        production().post_form("https://public.test/", FORM)
+    assert not isinstance(failure.value, AddressRefusedError)
+    assert [(endpoint[0], endpoint[1]) for endpoint in connections] == [(address, 443)]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://ent.test/", "ftp://ent.test/", "file:///etc/passwd", "//ent.test/", "ent.test", "", "https://"),
+        *(
+            "https://user@ent.test/",
+            "https://a:b@ent.test/",
+            "https://ent.test:99999/",
+            "https://[::1",
+            "http://[::1]/",
+        ),
+    ],
+)
+def test_l07_only_https_is_spoken(url: str, resolver: Resolver, connections: list[Any]) -> None:
+    resolver.hosts["ent.test"] = ["93.184.215.14"]
+    with pytest.raises(AddressRefusedError):
+        production("ent.test", "127.0.0.0/8", "::1").post_form(url, FORM)
+    assert connections == []
+    assert resolver.questions == []
+
+
+def test_in_development_loopback_is_called_without_tls_and_nothing_else_is(
+    resolver: Resolver, connections: list[Any]
+) -> None:
+    resolver.hosts |= {"ent.test": ["127.0.0.1"], "public.test": ["93.184.215.14"]}
+    for url in ("http://ent.test/", "http://public.test/", "http://127.0.0.2/", "http://10.0.0.1/"):
+        with pytest.raises(AddressRefusedError):
+            development().post_form(url, FORM)
+    with pytest.raises(AddressRefusedError):
+        development().post_form("https://10.0.0.1/", FORM)
+    assert connections == []
+
+
+def test_in_development_an_ent_on_loopback_is_told() -> None:
+    with listening_ent(None) as ent:
+        assert development().post_form(f"http://127.0.0.1:{ent.port}/x?a=b", FORM).status == 200
+    assert [asked.path for asked in ent.asked] == ["/x?a=b"]
+
+
+@pytest.mark.parametrize("allowed", ["ent.test", "ENT.test", "127.0.0.1", "127.0.0.0/8"])
+def test_what_the_operator_names_is_called_by_its_name_over_tls(allowed: str, ent: EntServer) -> None:
+    answer = production(allowed).post_form(ent.uri(), FORM)
+    assert (answer.status, answer.retry_after) == (200, None)
+    [asked] = ent.asked
+    assert (asked.method, asked.path, asked.body) == ("POST", "/backchannel-logout", "logout_token=a.b.c")
+    assert asked.headers["Host"] == f"ent.test:{ent.port}"
+    assert asked.headers["Content-Type"] == "application/x-www-form-urlencoded"
+
+
+def test_l07_the_name_is_asked_once_and_the_checked_address_is_the_one_called(
+    ent: EntServer, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert production("127.0.0.0/8").post_form(ent.uri(), FORM).status == 200
+    assert resolver.questions == ["ent.test"]
+
+
+def test_an_address_that_does_not_answer_leaves_the_next_one_its_share(ent: EntServer, resolver: Resolver) -> None:
+    resolver.hosts["ent.test"] = ["127.0.0.9", "127.0.0.1"]  # nobody listens on the first
+    assert production("ent.test").post_form(ent.uri(), FORM).status == 200
+
+
+def test_l07_a_certificate_of_another_name_is_refused(ent: EntServer, resolver: Resolver) -> None:
+    resolver.hosts["other.test"] = ["127.0.0.1"]
+    with pytest.raises(OutgoingError, match="certificate is not good: Hostname mismatch"):
+        production("127.0.0.0/8").post_form(ent.uri("other.test"), FORM)
+    assert ent.asked == []
+
+
+def test_l07_a_certificate_of_an_unknown_authority_is_refused(
+    ent: EntServer, resolver: Resolver, tmp_path: Path
+) -> None:
+    resolver.hosts["foreign.test"] = ["127.0.0.1"]
+    with (
+        listening_ent(authority(tmp_path, "foreign.test").chain) as foreign,
+        pytest.raises(OutgoingError, match="certificate is not good"),
+    ):
+        production("127.0.0.0/8").post_form(foreign.uri("foreign.test"), FORM)
+    assert foreign.asked == []
+
+
+def test_a_server_that_speaks_something_else_is_no_answer(ent: EntServer, resolver: Resolver) -> None:
+    with listening_ent(None) as clear, pytest.raises(OutgoingError, match="no TLS"):
+        production("127.0.0.0/8").post_form(f"https://ent.test:{clear.port}/", FORM)
+    ent.next = [greet]
+    with pytest.raises(OutgoingError, match="does not speak HTTP"):
+        production("ent.test").post_form(ent.uri(), FORM)
+    with pytest.raises(OutgoingError, match="its name is not known"):
+        production().post_form("https://unknown.test/", FORM)
+    with pytest.raises(OutgoingError, match="its name is not known"):
+        production().post_form(f"https://{'a' * 64}.fr/", FORM)
+
+
+def test_l07_a_redirect_is_an_answer_and_is_not_followed(ent: EntServer) -> None:
+    for status in (301, 302, 303, 307, 308):
+        ent.next = [(status, {"Location": ent.uri(path="/elsewhere")}, b"")]
+        assert production("ent.test").post_form(ent.uri(), FORM).status == status
+    assert {asked.path for asked in ent.asked} == {"/backchannel-logout"}
+    assert len(ent.asked) == 5
+
+
+def greet(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"220 mail.test ESMTP\r\n")
+
+
+def hang(handler: BaseHTTPRequestHandler) -> None:
+    time.sleep(2)
+
+
+def drip(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+    for _ in range(100):
+        handler.wfile.write(b"X-Slow: 1\r\n")
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("behaviour", [hang, drip], ids=["hangs", "one header at a time"])
+def test_l07_a_slow_server_has_no_more_time_than_another_and_then_rests(
+    behaviour: Any, ent: EntServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outgoing, "TIMEOUT", 0.4)
+    caller = production("ent.test")
+    ent.next = [behaviour]
+    start = time.monotonic()
+    with pytest.raises(OutgoingError, match=r"no answer within 0\.4 seconds"):
+        caller.post_form(ent.uri(), FORM)
+    assert 0.3 < time.monotonic() - start < 1.2
+    start = time.monotonic()
+    with pytest.raises(OutgoingError, match="not asked"):
+        caller.post_form(ent.uri(), FORM)
+    assert time.monotonic() - start < 0.1
+    assert len(ent.asked) == 1
+    monkeypatch.setattr(time, "monotonic", lambda: start + outgoing.REST + 1)
+    assert caller.post_form(ent.uri(), FORM).status == 200, "after its rest it is asked again"
+
+
+def test_l07_a_server_that_never_ends_the_handshake_is_left(
+    known: Authority, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outgoing, "TIMEOUT", 0.4)
+    resolver.hosts["ent.test"] = ["127.0.0.1"]
+    with closing(socket.create_server(("127.0.0.1", 0))) as mute:
+        start = time.monotonic()
+        with pytest.raises(OutgoingError, match="no answer within"):
+            production("ent.test").post_form(f"https://ent.test:{mute.getsockname()[1]}/", FORM)
+        assert time.monotonic() - start < 1.2
+
+
+def test_l07_a_name_that_nobody_resolves_in_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outgoing, "TIMEOUT", 0.3)
+    late = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: late.wait(5) and [])
+    start = time.monotonic()
+    try:
+        with pytest.raises(OutgoingError, match="no answer within"):
+            production().post_form("https://slow.test/", FORM)
+        assert time.monotonic() - start < 1.2
+    finally:
+        late.set()
+
+
+def test_an_answer_without_end_is_read_up_to_64_kib(ent: EntServer) -> None:
+    ent.next = [(400, {}, b"x" * 300_000)]
+    answer = production("ent.test").post_form(ent.uri(), FORM)
+    assert (answer.status, len(answer.body)) == (400, 64 * 1024)
+
+
+def test_a_status_counts_though_its_body_never_comes(ent: EntServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outgoing, "TIMEOUT", 0.4)
+
+    def half(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n")
+        time.sleep(1)
+
+    ent.next = [half]
+    answer = production("ent.test").post_form(ent.uri(), FORM)
+    assert (answer.status, answer.body) == (200, b"")
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120), ("0", 0), ("", None), ("-5", None), ("9" * 5000, None), ("soon", None), ("1.5", None),
+        ("٣", None), ("Wed, 21 Oct 2015 07:28:00 GMT", None), ("Wed, 99 Oct 9999999 07:28:00 GMT", None),
+    ],
+)  # fmt: skip
+def test_retry_after_is_read_when_it_is_one(value: str, seconds: int | None) -> None:
+    expected = None if seconds is None else timedelta(seconds=seconds)
+    assert outgoing._retry_after(value) == expected
+
+
+def test_retry_after_may_be_a_date() -> None:
+    wait = outgoing._retry_after(format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True))
+    assert wait is not None
+    assert timedelta(hours=1, minutes=59) < wait <= timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    "entry", ["10.0.0.1/8", "*.exemple.fr", "https://ent.test", "ent test", "", "1.2.3", "a..b", "-a"]
+)
+def test_an_entry_that_is_neither_host_nor_network_is_said_at_the_start(
+    entry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IDP_OUTGOING_ALLOW", f'["ent.intranet", "10.0.0.0/8", "fd00::/8", "{entry}"]')
+    with pytest.raises(ConfigurationError) as refusal:
+        load(issuer=ISSUER, secret_key=SECRET)
+    assert [fault for fault in refusal.value.faults if "IDP_OUTGOING_ALLOW: entry 4 must be" in fault]
+
+
+def test_the_setting_is_a_json_list_as_the_other_lists_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IDP_OUTGOING_ALLOW", '["ent.intranet", "10.0.0.0/8"]')
+    settings = load(issuer=ISSUER, secret_key=SECRET)
+    assert settings.outgoing_allow == ("ent.intranet", "10.0.0.0/8")
+    assert dict(settings.rows())["IDP_OUTGOING_ALLOW"] == "(2 set)"
