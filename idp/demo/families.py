@@ -54,6 +54,8 @@ class DemoGuardian:
     join_key: str = ""
     birth_name: str = ""
     remark: str = ""
+    school_email: str = ""
+    """The address in the school's file, that nobody has confirmed."""
 
 
 COLLEGE = DemoSchool("0599001N", "Collège des Tilleuls", ("12 rue des Tilleuls", "59990 Rivebelle"), "03 53 01 40 40")
@@ -101,10 +103,14 @@ def _of(*keys: str) -> tuple[DemoChild, ...]:
 
 
 def _household(
-    home: DemoHome, children: tuple[DemoChild, ...], *people: tuple[str, str, str, str, str], remark: str = ""
+    home: DemoHome,
+    children: tuple[DemoChild, ...],
+    *people: tuple[str, str, str, str, str],
+    remark: str = "",
+    school_email: str = "",
 ) -> list[DemoGuardian]:
     """Return the guardians of one home; `people` are (username, civility, given name, family name, kinship)."""
-    return [DemoGuardian(*person, home, children, remark=remark) for person in people]
+    return [DemoGuardian(*person, home, children, remark=remark, school_email=school_email) for person in people]
 
 
 _REMARKABLE = [
@@ -151,7 +157,8 @@ _REMARKABLE = [
         DemoHome(("Résidence des Glycines", "5 rue Haute")),
         _of("lucas"),
         ("a.delattre5093", "M.", "André", "DELATTRE", TUTOR),
-        remark="tuteur de Lucas PERRIN, d’un autre nom que lui",
+        remark="tuteur de Lucas PERRIN, d’un autre nom que lui ; l’établissement connaît son adresse mail",
+        school_email="andre.delattre@exemple.test",
     ),
     *_household(
         DemoHome(("44 rue de l’Écluse",)),
@@ -229,12 +236,18 @@ _OTHERS = [
         ("a.kowalska7364", "Mme", "Agnieszka", "KOWALSKA", MOTHER),
         ("p.kowalski2908", "M.", "Piotr", "KOWALSKI", FATHER),
     ),
-    *_household(
+    DemoGuardian(
+        "s.dubois5230",
+        "Mme",
+        "Sandrine",
+        "DUBOIS",
+        MOTHER,
         DemoHome(("7 rue du Four à Chaux",)),
         _of("hugo"),
-        ("s.dubois5230", "Mme", "Sandrine", "DUBOIS", MOTHER),
-        ("l.dubois8471", "M.", "Laurent", "DUBOIS", FATHER),
+        birth_name="ROUSSEAU",
+        remark="deux courriers pour une personne : le lycée l’inscrit sous son nom de naissance (s.rousseau2814)",
     ),
+    *_household(DemoHome(("7 rue du Four à Chaux",)), _of("hugo"), ("l.dubois8471", "M.", "Laurent", "DUBOIS", FATHER)),
     *_household(
         DemoHome(("22 rue du Pont-Canal",)),
         _of("tiago"),
@@ -280,7 +293,7 @@ _OTHERS = [
     *_household(
         DemoHome(("73 route de Valdoux",)),
         _of("gaspard"),
-        ("s.rousseau2814", "Mme", "Sylvie", "ROUSSEAU", MOTHER),
+        ("s.rousseau2814", "Mme", "Sandrine", "ROUSSEAU", MOTHER),
         ("b.rousseau7105", "M.", "Benoît", "ROUSSEAU", FATHER),
     ),
 ]

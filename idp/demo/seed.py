@@ -83,6 +83,7 @@ def _register(ent: DemoEnt) -> None:
         secret_digest=opaque.digest(ent.client_secret),
         redirect_uris=[f"{ent.url}/callback"],
         post_logout_redirect_uris=[f"{ent.url}/", ent.url],
+        backchannel_logout_uri=f"{ent.url}/backchannel-logout",
         home_uri=f"{ent.url}/",
         initiate_login_uri=f"{ent.url}/login",
     )
@@ -156,6 +157,7 @@ def _account(guardian: DemoGuardian) -> Account:
         postcode=guardian.home.postcode,
         city=guardian.home.city,
         country="France",
+        school_email=guardian.school_email or None,
     )
 
 

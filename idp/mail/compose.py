@@ -18,7 +18,13 @@ _STABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 def compose(
-    message: str, *, recipient: str, context: Mapping[str, Any], message_id: str, settings: Settings
+    message: str,
+    *,
+    recipient: str,
+    context: Mapping[str, Any],
+    message_id: str,
+    settings: Settings,
+    ent_url: str = "",
 ) -> EmailMessage:
     """Render `templates/mail/<message>/` inside an application context.
 
@@ -26,9 +32,10 @@ def compose(
         message: the mail's name, for example `confirmation`.
         recipient: one stored address.
         context: what the templates read: texts, numbers, dates. Texts lose what a mail program would make a link of,
-            except those that begin with this service's own address.
+            except those that begin with this service's own address, and `ent_url`.
         message_id: what stays the same when the mail is sent again: the outbox message's id.
         settings: the sender and the service's name.
+        ent_url: the registered address of an ENT that the mail leads to, if it does.
 
     Raises:
         InvalidAddress: when `recipient` is not exactly one address.
@@ -36,7 +43,7 @@ def compose(
     """
     if not _STABLE.fullmatch(message_id):
         raise ValueError("a Message-ID is made from letters, digits, dots, hyphens and underscores")
-    safe = made_safe(context, f"{settings.issuer}/")
+    safe = made_safe(context, f"{settings.issuer}/", ent_url)
     mail = EmailMessage(policy=SMTP)
     mail["From"] = Address(display_name=_header_text(settings.service_name), addr_spec=settings.mail_from)
     mail["To"] = Address(addr_spec=check_recipient(recipient))

@@ -29,25 +29,27 @@ def plain_words(value: str) -> str:
     return words if len(words) <= _MAX_LENGTH else words[: _MAX_LENGTH - 1] + "…"
 
 
-def made_safe(value: Any, own_links: str) -> Any:
+def made_safe(value: Any, own_links: str, ent_url: str = "") -> Any:
     """Return `value` of a mail's context with every text in it made plain, except links of ours.
 
     Args:
         value: text, number, date, or sequences and mappings of these.
-        own_links: what the only links that stay begin with: this service's public address and a slash.
+        own_links: what the links that stay begin with: this service's public address and a slash.
+        ent_url: the one address of elsewhere that stays: a registered ENT's.
 
     Raises:
         TypeError: for anything else, whose texts could not be seen here.
     """
     if isinstance(value, str):
-        own = value.startswith(own_links) and value.isascii() and value.isprintable() and " " not in value
-        return value if own else plain_words(value)
+        known = value.startswith(own_links) or value == ent_url
+        whole = value.isascii() and value.isprintable() and " " not in value
+        return value if known and whole else plain_words(value)
     if value is None or isinstance(value, int | float | date | timedelta):
         return value
     if isinstance(value, Mapping):
-        return {key: made_safe(item, own_links) for key, item in value.items()}
+        return {key: made_safe(item, own_links, ent_url) for key, item in value.items()}
     if isinstance(value, Sequence):
-        return [made_safe(item, own_links) for item in value]
+        return [made_safe(item, own_links, ent_url) for item in value]
     raise TypeError(f"a mail's context holds plain values only, not {type(value).__name__}")
 
 

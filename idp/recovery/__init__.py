@@ -1,4 +1,6 @@
-"""What a person does who lost the identifier or the password. Owns `/identifiant-oublie` and `/mot-de-passe-oublie`.
+"""What a person does who lost the identifier or the password, without being signed in.
 
-Today both pages say what the school's desk does at once: a new letter. Nothing about any account is shown.
+Owns `/identifiant-oublie`, `/mot-de-passe-oublie` and the link that leads to a new password. Both forms do the same
+work and give the same answer whatever is typed; all that depends on an account happens later, in the worker, and is
+told to its confirmed mailbox alone. Nobody is signed in here.
 """

@@ -1,23 +1,163 @@
-"""`/identifiant-oublie` and `/mot-de-passe-oublie`."""
+"""`/identifiant-oublie`, `/mot-de-passe-oublie` and `/mot-de-passe/lien/<token>`, with the pages that follow each."""
 
-from flask import Blueprint, render_template
+from typing import Any
 
+from flask import Blueprint, Response, current_app, make_response, render_template, request
+from flask_babel import gettext
+
+from idp.accounts import addresses
+from idp.accounts.identity import typed_twice
+from idp.accounts.passwords import Busy as HasherBusy
+from idp.accounts.passwords import Hasher
+from idp.accounts.tokens import LinkState
+from idp.config import Settings
+from idp.db import end_read
 from idp.interaction import store
+from idp.mail.addresses import InvalidAddress
+from idp.recovery import password as passwords
+from idp.recovery import username as usernames
+from idp.recovery.forms import NewPasswordForm, PasswordForm, UsernameForm
+from idp.sessions import manager
+from idp.throttle import guard, limits
+from idp.web.errors import Busy, InteractionLost, TooManyTries
+from idp.web.redirects import see_other
+from idp.web.request_context import remote_address
 
 blueprint = Blueprint("recovery", __name__)
 
 
-@blueprint.get("/identifiant-oublie")
-def username() -> str:
-    """Say where an identifier is found."""
-    return _page("recovery/identifiant_oublie.html")
+@blueprint.route("/identifiant-oublie", methods=["GET", "POST"])
+def username() -> Response:
+    """« Identifiant oublié »: a POST has those of a mailbox mailed to it, and never tells if there are any."""
+    interaction, form = _interaction(), UsernameForm()
+    if request.method == "POST":
+        try:
+            wait = usernames.ask(form.email.data or "", remote_address())
+        except InvalidAddress as fault:
+            form.email.errors = [addresses.explain(fault)]
+        else:
+            return _asked("recovery.username_sent", interaction, wait)
+    return _page("identifiant_oublie.html", interaction, form=form)
 
 
-@blueprint.get("/mot-de-passe-oublie")
-def password() -> str:
-    """Say how a new password is had."""
-    return _page("recovery/mot_de_passe_oublie.html")
+@blueprint.get("/identifiant-oublie/envoye")
+def username_sent() -> Response:
+    """« Regardez votre messagerie »: the same for everybody."""
+    return _page("identifiant_envoye.html", _interaction())
 
 
-def _page(template: str) -> str:
-    return render_template(template, sign_in_url=store.page_url("login.sign_in", store.current()))
+@blueprint.route("/mot-de-passe-oublie", methods=["GET", "POST"])
+def password() -> Response:
+    """« Mot de passe oublié »: a POST has a link mailed, and never tells whether it does."""
+    interaction, form = _interaction(), PasswordForm()
+    if request.method == "POST":
+        typed = form.username.data or ""
+        if typed:
+            return _asked("recovery.password_sent", interaction, passwords.ask(typed, remote_address()))
+        form.username.errors = [gettext("Tapez votre identifiant. Il est écrit sur le courrier de l’établissement.")]
+    return _page("mot_de_passe_oublie.html", interaction, form=form)
+
+
+@blueprint.get("/mot-de-passe-oublie/envoye")
+def password_sent() -> Response:
+    """« Regardez votre messagerie »: the same for everybody."""
+    return _page("mot_de_passe_envoye.html", _interaction(), minutes=_minutes())
+
+
+@blueprint.route("/mot-de-passe/lien/<token>", methods=["GET", "POST"])
+def link(token: str) -> Response:
+    """GET shows the form and changes nothing, POST uses the link; the page names nobody: anybody may hold the link."""
+    if request.method != "POST":
+        found = passwords.look_up(token)
+        return _form(NewPasswordForm()) if found.account else _closed(found.state)
+    try:
+        with _hasher().place("activation"):
+            return _choose(token)
+    except HasherBusy as busy:
+        raise Busy(busy.retry_after) from None
+
+
+@blueprint.get("/mot-de-passe/change")
+def changed() -> Response:
+    """« Votre mot de passe est changé »; nobody was signed in."""
+    return _page("nouveau_mot_de_passe_fait.html", _interaction())
+
+
+def _choose(token: str) -> Response:
+    """Take the new password: first whether the link is alive, then whether the password will do (G-06, G-11)."""
+    found = passwords.look_up(token)
+    if found.account is None:
+        return _closed(found.state)
+    form, settings, hasher = NewPasswordForm(), _settings(), _hasher()
+    chosen = form.password.data or ""
+    form.password.errors = list(passwords.faults(settings, hasher, found.account, chosen))
+    if not form.password.errors and not typed_twice(chosen, form.confirmation.data or ""):
+        form.confirmation.errors = [
+            gettext("Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, avec « Afficher ».")
+        ]
+    if form.errors:
+        return _form(form)
+    if not passwords.choose(token, hasher.hash(chosen, "activation"), former=manager.cookie_value()):
+        return _closed(passwords.look_up(token).state)
+    response = see_other(store.page_url("recovery.changed", _interaction()))
+    manager.clear_cookie(response)
+    return response
+
+
+def _form(form: NewPasswordForm) -> Response:
+    return _page("nouveau_mot_de_passe.html", _interaction(), form=form, min_length=_settings().password_min_length)
+
+
+def _closed(state: LinkState) -> Response:
+    """Say that a link has served, which a second click sees too, or that it is none; the latter is counted."""
+    interaction = _interaction()
+    if state is LinkState.USED:
+        return _page("lien_servi.html", interaction)
+    verdict = guard.take(limits.BAD_LINK_ADDRESS, remote_address())
+    if isinstance(verdict, guard.Wait):
+        raise TooManyTries(verdict.seconds)
+    return _page("lien_expire.html", interaction, status=410, minutes=_minutes())
+
+
+def _asked(endpoint: str, interaction: store.Interaction | None, wait: int) -> Response:
+    if wait:
+        raise TooManyTries(wait)
+    return see_other(store.page_url(endpoint, interaction))
+
+
+def _interaction() -> store.Interaction | None:
+    """Return what the browser is in the middle of, if it still is: whoever is lost here must find a way all the same.
+
+    No transaction stays open: the next thing is a slot of the throttle.
+    """
+    try:
+        return store.current()
+    except InteractionLost:
+        return None
+    finally:
+        end_read()
+
+
+def _page(template: str, interaction: store.Interaction | None, *, status: int = 200, **context: Any) -> Response:
+    html = render_template(
+        f"recovery/{template}",
+        sign_in_url=store.page_url("login.sign_in", interaction),
+        forgotten_username_url=store.page_url("recovery.username", interaction),
+        forgotten_password_url=store.page_url("recovery.password", interaction),
+        **context,
+    )
+    return make_response(html, status)
+
+
+def _minutes() -> int:
+    return _settings().reset_link_lifetime // 60
+
+
+def _hasher() -> Hasher:
+    hasher: Hasher = current_app.extensions["idp.hasher"]
+    return hasher
+
+
+def _settings() -> Settings:
+    settings: Settings = current_app.extensions["idp.settings"]
+    return settings

@@ -1,0 +1,17 @@
+"""Where the mails of this slice send a person on: to the ENT, whose sign-in leads back here."""
+
+from idp.accounts import directory
+from idp.accounts.models import Account
+from idp.clients import registry
+from idp.config import Settings
+
+
+def entrance(settings: Settings, account: Account) -> str:
+    """Return the home of the ENT that serves a child's school; this service's own sign-in page when none has one."""
+    ent = registry.serving(school.uai for school in directory.schools(account))
+    return ent.home if ent and ent.home else f"{settings.issuer}/connexion"
+
+
+def school_names(account: Account) -> str:
+    """Return the schools of the account's children on one line: « Collège des Tilleuls, Lycée Louise-Weber »."""
+    return ", ".join(school.name for school in directory.schools(account))

@@ -1,0 +1,117 @@
+"""« Mot de passe oublié »: the request, and the new password that a link of the confirmed mailbox leads to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from flask_babel import lazy_gettext as _
+from flask_babel.speaklater import LazyString
+from sqlalchemy import select
+
+from idp.accounts import addresses, directory, notices, tokens
+from idp.accounts.identity import identity
+from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.notices import Notice
+from idp.accounts.passwords import Hasher, fold_username
+from idp.accounts.policy import check_password
+from idp.accounts.tokens import LinkState, Purpose
+from idp.audit import log
+from idp.audit.events import PasswordReset
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db, end_read
+from idp.sessions import manager
+from idp.throttle import guard, limits
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a token turned out to be; `account` is the one whose password it changes, None unless the link is alive."""
+
+    state: LinkState
+    account: Account | None
+
+
+def ask(typed: str, network_address: str) -> int:
+    """Have a link mailed for the account `typed`; return the seconds to wait, 0 when the request was taken.
+
+    Counted for the identifier, whether there is such an account or not; then one read and one row in the outbox, always
+    (security rows G-01, N-02). Nothing is written on the account. No transaction may be open on `db.session`.
+    """
+    username = fold_username(typed)
+    subject = typed if username is None else username
+    verdict = guard.take_all((limits.FORGOTTEN_PASSWORD_ACCOUNT, subject), (limits.FORGOTTEN_ADDRESS, network_address))
+    if isinstance(verdict, guard.Wait):
+        return verdict.seconds
+    notices.want_reset(db.session.scalar(select(Account.id).where(Account.username == subject)))
+    db.session.commit()
+    return 0
+
+
+def look_up(value: str) -> Found:
+    """Say what the token `value` is, and change nothing: a mail scanner may open its page."""
+    link = tokens.look_up(Purpose.RESET_PASSWORD, value)
+    if link.row is None or link.state is not LinkState.ALIVE:
+        return Found(link.state, None)
+    account = db.session.get(Account, link.row.account_id, populate_existing=True)
+    if account is None or not may_reset(account, link.row):
+        return Found(LinkState.DEAD, None)
+    return Found(LinkState.ALIVE, account)
+
+
+def may_reset(account: Account, link: OneTimeLink) -> bool:
+    """Say whether the account is still one that a link sent to that address may change.
+
+    The address may have changed meanwhile, or two people claim the account and the school decides (G-06).
+    """
+    return (
+        account.activated_at is not None
+        and account.disabled_at is None
+        and account.merged_into_id is None
+        and account.email == link.address
+        and not addresses.is_frozen(account)
+    )
+
+
+def faults(settings: Settings, hasher: Hasher, account: Account, password: str) -> Sequence[LazyString]:
+    """Return what is wrong with a new password, in words; the caller's read transaction ends here.
+
+    Raises:
+        Busy: a hash got no turn.
+    """
+    person, blocked = identity(account, hasher), account.password_blocked_at is not None
+    end_read()  # from here on it takes time
+    found = [
+        fault.message for fault in check_password(password, person=person, min_length=settings.password_min_length)
+    ]
+    if not found and blocked and hasher.verify(account.password_hash, password, "activation"):
+        found = [_("C’est votre mot de passe actuel, qui ne sert plus. Choisissez-en un autre.")]
+    return found
+
+
+def choose(value: str, password_hash: str, *, former: str | None) -> str | None:
+    """Use the link `value` and set the new password, in one transaction; return the account's identifier.
+
+    All sessions of the account end, and that of the browser (its cookie is `former`), whoever's it was: the next person
+    to use it signs in. None, and nothing done, when the link is not alive any more: of any number of tries one gets it.
+    """
+    row = tokens.look_up(Purpose.RESET_PASSWORD, value).row
+    # The account's row is locked before its links, as everywhere.
+    account = directory.get_for_change(row.account_id) if row else None
+    if row is None or account is None or not may_reset(account, row):
+        db.session.rollback()
+        return None
+    if tokens.redeem(Purpose.RESET_PASSWORD, value) is None:
+        db.session.rollback()
+        return None
+    account.password_hash, account.password_changed_at, account.password_blocked_at = password_hash, now(), None
+    account.generation += 1  # what was issued before is dead: sessions, refresh tokens, links
+    account.pending_email = None  # and so is the link that was to confirm another address
+    tokens.revoke(account.id, *(purpose for purpose in Purpose if not purpose.outlives_credentials))
+    log.record(PasswordReset(account_id=account.id))
+    manager.end_all(account.id, by="password_reset")
+    if former:
+        manager.end_former(former)
+    notices.tell(Notice.PASSWORD_CHANGED, account.id)
+    db.session.commit()
+    guard.clear(limits.SIGN_IN_ACCOUNT, account.username)
+    return account.username

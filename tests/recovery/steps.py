@@ -1,0 +1,151 @@
+"""What a parent does who forgot something, what the mail brings, and what is stored of it."""
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.message import EmailMessage
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import event, select
+from werkzeug.test import TestResponse
+
+from idp.accounts.models import Account
+from idp.audit.models import AuditEntry
+from idp.db import db
+from idp.outbox.models import OutboxMessage
+from tests.email_confirmation.post import html_of, post_office, text_of
+from tests.pages import form_token, submit
+
+CHOSEN = "orage brique hamster violon"
+OTHER = "cerise tracteur lampe bocal"
+HOST = "connexion.exemple.test"
+USERNAME, PASSWORD = "/identifiant-oublie", "/mot-de-passe-oublie"
+LOOK = "Regardez votre messagerie"
+FORM = "Choisissez un nouveau mot de passe"
+DONE = "Votre mot de passe est changé"
+USED = "Ce lien a déjà servi"
+DEAD = "Ce lien ne marche plus"
+WAIT = "Un peu de patience"
+_LINK = re.compile(r"https://connexion\.exemple\.test(/mot-de-passe/lien/[A-Za-z0-9_-]{43})(?![A-Za-z0-9_-])")
+
+
+def ask_username(browser: FlaskClient, address: str) -> TestResponse:
+    """Send « Identifiant oublié »; return the page that comes after."""
+    return submit(browser, browser.get(USERNAME), mail=address)
+
+
+def ask_password(browser: FlaskClient, username: str) -> TestResponse:
+    """Send « Mot de passe oublié »; return the page that comes after."""
+    return submit(browser, browser.get(PASSWORD), identifiant=username)
+
+
+def link_of(mail: EmailMessage) -> str:
+    """Return the path of the one link of a mail, which its button and its text share."""
+    [link] = set(_LINK.findall(text_of(mail)) + _LINK.findall(html_of(mail)))
+    return str(link)
+
+
+def mailed_link(app: Flask, browser: FlaskClient, account: Account) -> str:
+    """Ask for a new password and return the link that the mail brings."""
+    ask_password(browser, account.username)
+    with post_office(app) as office:
+        return link_of(office.deliver()[-1])
+
+
+def choose(browser: FlaskClient, link: str, password: str = CHOSEN, again: str | None = None) -> TestResponse:
+    """Open the link, type a password twice, and return the page that comes after."""
+    page = browser.get(link)
+    return submit(browser, page, nouveau=password, confirmation=password if again is None else again)
+
+
+def token_of(browser: FlaskClient) -> dict[str, str]:
+    """Return the form token of a browser, for what no page of ours would send."""
+    return {"csrf_token": form_token(browser.get(PASSWORD))}
+
+
+def answers() -> list[str]:
+    """Return what became of the requests for a password, as the journal has it."""
+    return [entry.details["answer"] for entry in journal("recovery.password")]
+
+
+def journal(kind: str) -> list[AuditEntry]:
+    """Return the rows of one kind, oldest first."""
+    db.session.rollback()
+    rows = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == kind).order_by(AuditEntry.at)).all()
+    db.session.rollback()
+    return list(rows)
+
+
+def outbox(kind: str) -> list[OutboxMessage]:
+    """Return the messages of one kind, oldest first."""
+    db.session.rollback()
+    rows = db.session.scalars(
+        select(OutboxMessage)
+        .where(OutboxMessage.kind == kind)
+        .order_by(OutboxMessage.created_at)
+        .execution_options(populate_existing=True)
+    ).all()
+    db.session.rollback()
+    return list(rows)
+
+
+def stored(account: Account) -> dict[str, Any]:
+    """Return every column of the account's row."""
+    db.session.rollback()
+    row = db.session.execute(select(Account.__table__).where(Account.__table__.c.id == account.id)).mappings().one()
+    db.session.rollback()
+    return dict(row)
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """Yield the list of all statements that are run meanwhile."""
+    seen: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        seen.append(statement)
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(db.engine, "before_cursor_execute", note)
+
+
+def from_address(app: Flask, address: str) -> FlaskClient:
+    """Return a browser elsewhere on the network."""
+    browser = app.test_client()
+    browser.environ_base["REMOTE_ADDR"] = address
+    return browser
+
+
+def form(browser: FlaskClient, page: TestResponse, **data: str) -> dict[str, Any]:
+    """Return a filled-in form, for a process that sends it."""
+    cookie = browser.get_cookie("__Host-tx", domain=HOST)
+    assert cookie is not None
+    return {
+        "cookies": {"__Host-tx": cookie.value},
+        "url": page.request.full_path.rstrip("?"),
+        "data": {"csrf_token": form_token(page), **data},
+    }
+
+
+def at_once(database_url: str, forms: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Send each form from a process of its own, all at the same instant; return the answers."""
+    db.session.rollback()
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.activation.race"],
+        input=json.dumps({"database": database_url, "forms": forms}),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    sent: list[dict[str, Any]] = json.loads(done.stdout)
+    return sent

@@ -1,0 +1,204 @@
+"""S-06, S-07 and the mailbox's share: a request waits in the outbox, its mail is sent again, its mailbox is full."""
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.accounts.models import Account
+from idp.accounts.notices import RESET_WANTED
+from idp.clock import now
+from idp.db import db
+from tests.builders import Build
+from tests.email_confirmation.post import PostOffice, post_office, text_of
+from tests.pages import heading
+from tests.recovery.steps import (
+    DEAD,
+    DONE,
+    FORM,
+    answers,
+    ask_password,
+    choose,
+    from_address,
+    link_of,
+    outbox,
+)
+
+
+def _outcomes() -> list[str]:
+    return [message.outcome for message in outbox(RESET_WANTED)]
+
+
+def _lose(office: PostOffice) -> None:
+    """Let the server take the mails and hang up before it says so."""
+    office.mailbox.at_data = "drop"
+    office.deliver()
+    office.mailbox.at_data = "250 OK"
+
+
+def _refuse(office: PostOffice) -> None:
+    """Let the server put all mails off."""
+    office.mailbox.at_rcpt = "451 later"
+    office.deliver()
+    office.mailbox.at_rcpt = "250 OK"
+
+
+def test_s06_the_same_mail_sent_again_carries_the_same_link_and_counts_once(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+        ask_password(browser, account.username)
+        _lose(office)
+        clock.shift(timedelta(seconds=59))
+        first, second = office.deliver()
+        assert first["Message-ID"] == second["Message-ID"]
+        assert link_of(first) == link_of(second)
+        assert answers() == ["link"]
+        assert _outcomes() == ["sent"]
+        clock.shift(timedelta(seconds=2))
+        ask_password(browser, account.username)
+        assert len(office.deliver()) == 3, "the mail that was sent again took no second slot of the mailbox"
+        assert heading(browser.get(link_of(first))) == DEAD
+
+
+@pytest.mark.parametrize(("waited", "minutes"), [(14, 16), (16, 30), (180, 30), (23 * 60, 30)])
+def test_s07_a_link_that_waited_is_sent_with_time_left(
+    app: Flask, browser: FlaskClient, build: Build, waited: int, minutes: int
+) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+        ask_password(browser, account.username)
+        _refuse(office)
+        clock.shift(timedelta(minutes=waited))
+        [mail] = office.deliver()
+        assert f"Le lien est valable {minutes} minutes" in text_of(mail)
+        clock.shift(timedelta(minutes=minutes, seconds=-1))
+        assert heading(browser.get(link_of(mail))) == FORM
+        clock.shift(timedelta(seconds=1))
+        assert heading(browser.get(link_of(mail))) == DEAD
+
+
+@pytest.mark.parametrize("tried", [False, True])
+def test_s07_after_a_day_nobody_waits_for_an_answer(
+    app: Flask, browser: FlaskClient, build: Build, *, tried: bool
+) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+        ask_password(browser, account.username)
+        if tried:
+            _refuse(office)
+        clock.shift(timedelta(hours=24, seconds=1))
+        assert office.deliver() == []
+    assert _outcomes() == ["dropped"]
+    assert answers() == (["link"] if tried else ["late"])
+
+
+def test_s07_a_request_that_waited_in_the_outbox_gets_a_link_with_all_its_time(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+        ask_password(browser, account.username)
+        clock.shift(timedelta(hours=3))
+        [mail] = office.deliver()
+        assert "Le lien est valable 30 minutes" in text_of(mail)
+        assert heading(choose(browser, link_of(mail))) == DONE
+
+
+def test_s07_a_link_that_was_used_meanwhile_is_not_sent_again(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+        ask_password(browser, account.username)
+        _lose(office)
+        [mail] = office.mailbox.mails()
+        assert heading(choose(browser, link_of(mail))) == DONE
+        clock.shift(timedelta(minutes=5))
+        subjects = [str(mail["Subject"]) for mail in office.deliver()]
+    assert subjects == ["Choisissez un nouveau mot de passe", "Votre mot de passe a changé"]
+    assert _outcomes() == ["dropped"]
+
+
+def test_s07_a_link_that_a_newer_request_replaced_is_not_sent(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+        ask_password(browser, account.username)
+        _refuse(office)
+        clock.shift(timedelta(seconds=61))
+        ask_password(browser, account.username)
+        _refuse(office)
+        clock.shift(timedelta(minutes=10))
+        [mail] = office.deliver()
+        assert _outcomes() == ["dropped", "sent"]
+        assert heading(choose(browser, link_of(mail))) == DONE
+
+
+@pytest.mark.parametrize("change", ["disabled_at", "recovery_frozen_until", "email"])
+def test_s07_nothing_is_sent_again_for_an_account_that_is_not_the_same_any_more(
+    app: Flask, browser: FlaskClient, build: Build, change: str
+) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+        ask_password(browser, account.username)
+        _refuse(office)
+        value = "autre@exemple.fr" if change == "email" else now() + timedelta(days=3)
+        setattr(db.session.get_one(Account, account.id), change, value)
+        db.session.commit()
+        clock.shift(timedelta(minutes=5))
+        assert office.deliver() == []
+    assert _outcomes() == ["dropped"]
+
+
+def test_s06_the_reminder_is_sent_again_and_counts_once(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated(school_email="ecole@exemple.fr")
+    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+        ask_password(browser, account.username)
+        _lose(office)
+        clock.shift(timedelta(seconds=59))
+        first, second = office.deliver()
+        assert first["Message-ID"] == second["Message-ID"]
+        assert answers() == ["never_activated"]
+
+
+def test_s07_no_reminder_goes_to_who_activated_meanwhile(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated(school_email="ecole@exemple.fr")
+    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+        ask_password(browser, account.username)
+        _refuse(office)
+        row = db.session.get_one(Account, account.id)
+        row.activated_at, row.email = now(), "noemie@exemple.fr"
+        db.session.commit()
+        clock.shift(timedelta(minutes=5))
+        assert office.deliver() == []
+
+
+def test_two_parents_who_share_a_mailbox_and_forget_at_once_both_get_their_link(app: Flask, build: Build) -> None:
+    parents = [build.active(email="famille@exemple.fr"), build.active(email="Famille@exemple.fr")]
+    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+        for number, parent in enumerate(parents):
+            ask_password(from_address(app, f"203.0.113.{number}"), parent.username)
+        assert len(office.deliver()) == 1
+        assert answers() == ["link"]
+        clock.shift(timedelta(seconds=61))
+        mails = office.deliver()
+        assert answers() == ["link", "link"]
+        browser = app.test_client()
+        for mail in mails:
+            assert heading(choose(browser, link_of(mail))) == DONE
+    told = [parent.username for parent in parents for mail in mails if parent.username in text_of(mail)]
+    assert sorted(told) == sorted(parent.username for parent in parents)
+
+
+def test_f04_a_mailbox_of_many_accounts_gets_five_links_an_hour(app: Flask, build: Build) -> None:
+    accounts = [build.active(email="famille@exemple.fr") for _ in range(7)]
+    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+        for number, account in enumerate(accounts):
+            clock.shift(timedelta(minutes=2))
+            ask_password(from_address(app, f"203.0.113.{number}"), account.username)
+            office.deliver()
+        assert len(office.mailbox.mails()) == 5
+        assert answers() == ["link"] * 5 + ["capped"] * 2
+        [*_, last] = office.mailbox.mails()
+        assert heading(choose(app.test_client(), link_of(last))) == DONE, "whoever floods it kills no link"

@@ -1,0 +1,47 @@
+"""G-12: many at once, in processes of their own."""
+
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.accounts.notices import NOTICE, RESET_WANTED
+from idp.accounts.passwords import Hasher
+from tests.builders import Build
+from tests.recovery.steps import PASSWORD, USED, at_once, form, journal, mailed_link, outbox, stored
+
+_CROWD = 8
+
+
+def test_g12_of_many_new_passwords_at_once_one_wins_and_one_mail_leaves(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    link, before = mailed_link(app, browser, account), stored(account)
+    forms = []
+    for number in range(_CROWD):
+        one = app.test_client()
+        chosen = f"orage brique hamster {number} violon"
+        forms.append(form(one, one.get(link), nouveau=chosen, confirmation=chosen))
+    sent = at_once(build.settings.database_url, forms)
+    assert sorted(answer["status"] for answer in sent) == [200] * (_CROWD - 1) + [303]
+    assert all(USED in answer["text"] for answer in sent if answer["status"] == 200)
+    after = stored(account)
+    assert after["generation"] == before["generation"] + 1
+    right = [
+        one["data"]["nouveau"]
+        for one in forms
+        if Hasher(build.settings).verify(after["password_hash"], one["data"]["nouveau"], "sign_in")
+    ]
+    assert len(right) == 1
+    assert len(outbox(NOTICE)) == 1
+    assert len(journal("password.reset")) == 1
+
+
+def test_g13_of_many_requests_at_once_one_is_taken(app: Flask, build: Build) -> None:
+    account = build.active()
+    forms = []
+    for _ in range(_CROWD):
+        one = app.test_client()
+        forms.append(form(one, one.get(PASSWORD), identifiant=account.username))
+    sent = at_once(build.settings.database_url, forms)
+    assert sorted(answer["status"] for answer in sent) == [303] + [429] * (_CROWD - 1)
+    assert len(outbox(RESET_WANTED)) == 1

@@ -1,0 +1,248 @@
+"""G rows about the request, N-02, and who gets which mail for it."""
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.clock import now
+from tests.builders import PASSWORD as KNOWN
+from tests.builders import Build
+from tests.email_confirmation.post import html_of, post_office, text_of
+from tests.pages import form_token, heading, sign_in
+from tests.recovery.steps import (
+    HOST,
+    LOOK,
+    PASSWORD,
+    WAIT,
+    answers,
+    ask_password,
+    from_address,
+    journal,
+    link_of,
+    outbox,
+    statements,
+    stored,
+)
+from tests.recovery.test_username import _shown
+from tests.relying_party import RelyingParty
+
+_CASES = {
+    "active": "link",
+    "blocked": "link",
+    "unknown": "unknown",
+    "no identifier": "unknown",
+    "never activated": "never_activated",
+    "never activated, no address": "no_address",
+    "unconfirmed": "unconfirmed",
+    "no address": "no_address",
+    "disabled": "disabled",
+    "merged": "merged",
+    "frozen": "frozen",
+}
+"""Each state of an account, and what becomes of its request."""
+
+
+def _typed(build: Build) -> dict[str, str]:
+    """Return an identifier of each case."""
+    active = build.active(email="active@exemple.fr")
+    accounts = {
+        "active": active,
+        "blocked": build.active(email="bloquee@exemple.fr", password_blocked_at=now()),
+        "never activated": build.never_activated(school_email="ecole@exemple.fr"),
+        "never activated, no address": build.never_activated(),
+        "unconfirmed": build.active(email=None, pending_email="attente@exemple.fr"),
+        "no address": build.active(email=None),
+        "disabled": build.active(email="fermee@exemple.fr", disabled_at=now()),
+        "merged": build.active(email="fondue@exemple.fr", merged_into_id=active.id),
+        "frozen": build.active(email="gelee@exemple.fr", recovery_frozen_until=now() + timedelta(hours=72)),
+    }
+    typed = {case: account.username for case, account in accounts.items()}
+    return typed | {"unknown": "x.inconnu1234", "no identifier": "noemie@exemple.fr"}
+
+
+def test_g01_every_identifier_gets_one_answer_after_the_same_work(app: Flask, build: Build) -> None:
+    shown, pages, work = {}, {}, {}
+    typed = _typed(build)
+    assert set(typed) == set(_CASES)
+    for number, (case, identifier) in enumerate(typed.items()):
+        browser = from_address(app, f"203.0.113.{number}")
+        data = {"csrf_token": form_token(browser.get(PASSWORD)), "identifiant": identifier}
+        with statements() as run:
+            answer = browser.post(PASSWORD, data=data)
+        shown[case], work[case] = _shown(answer), run
+        pages[case] = browser.get(answer.headers["Location"]).text
+    assert len({str(value) for value in shown.values()}) == 1, shown
+    assert len(set(pages.values())) == 1
+    assert len({"\n".join(run) for run in work.values()}) == 1, work
+    assert [line.split()[0] for line in work["active"]].count("SELECT") == 1, work["active"]
+    assert sum("INSERT INTO outbox" in line for line in work["unknown"]) == 1
+    assert shown["active"][0] == 303
+    assert "Il est valable 30 minutes." in pages["active"]
+
+
+def test_g01_each_state_gets_its_own_mail_or_none(app: Flask, build: Build, ent: RelyingParty) -> None:
+    typed = _typed(build)
+    for number, identifier in enumerate(typed.values()):
+        ask_password(from_address(app, f"203.0.113.{number}"), identifier)
+    with post_office(app) as office:
+        mails = {str(mail["To"]): mail for mail in office.deliver()}
+    subjects = {address: str(mail["Subject"]) for address, mail in mails.items()}
+    assert subjects == {
+        "active@exemple.fr": "Choisissez un nouveau mot de passe",
+        "bloquee@exemple.fr": "Choisissez un nouveau mot de passe",
+        "ecole@exemple.fr": "Votre compte n’est pas encore activé",
+        "attente@exemple.fr": "Activez votre compte",
+    }
+    assert sorted(answers()) == sorted(_CASES[case] for case in typed)
+    reminder = mails["ecole@exemple.fr"]
+    for part in (text_of(reminder), html_of(reminder)):
+        assert "/lien/" not in part, "nobody proved that this address is the parent's: no link opens anything"
+        assert typed["never activated"] not in part
+        assert "https://ent.test/" in part, ent.client_id
+        assert "Le secrétariat de l’établissement (Collège des Tilleuls) vous en donne un nouveau." in part
+
+
+def test_the_mail_says_whose_password_how_long_and_what_if_it_was_not_asked_for(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active(email="Noemie@exemple.fr")
+    ask_password(browser, account.username.upper().replace("N.", "n. "))
+    with post_office(app) as office:
+        [mail] = office.deliver()
+    assert mail["To"] == "Noemie@exemple.fr"
+    assert mail["Auto-Submitted"] == "auto-generated"
+    for part in (text_of(mail), html_of(mail)):
+        assert "Bonjour Noémie L.," in part
+        assert f"le mot de passe du compte {account.username}." in part
+        assert "Le lien est valable 30 minutes et sert une seule fois." in part
+        assert "Ne touchez pas le lien" in part
+        assert "VANDEPUTTE" not in part
+    assert html_of(mail).count("<a href=") == 2, "the button, and the address in full"
+    assert link_of(mail)
+
+
+@pytest.mark.parametrize("typed", ["", "   ", "\x00"])
+def test_nothing_typed_is_told(browser: FlaskClient, typed: str) -> None:
+    page = ask_password(browser, typed)
+    assert (page.status_code, heading(page)) == (200, "Mot de passe oublié")
+    assert "Tapez votre identifiant." in page.text
+    assert outbox("recovery.password") == []
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.test"},
+        {"X-Forwarded-Host": "evil.test"},
+        {"Forwarded": "host=evil.test;proto=http"},
+        {"X-Original-Host": "evil.test", "X-Host": "evil.test", "X-Forwarded-Server": "evil.test"},
+        {"X-Original-URL": "https://evil.test/mot-de-passe-oublie", "X-Forwarded-Proto": "http"},
+    ],
+    ids="+".join,
+)
+def test_g04_no_header_of_the_request_is_in_the_mails_link(
+    app: Flask, browser: FlaskClient, build: Build, headers: dict[str, str]
+) -> None:
+    account = build.active()
+    data = {"csrf_token": form_token(browser.get(PASSWORD)), "identifiant": account.username}
+    cookie = browser.get_cookie("__Host-tx", domain=HOST)
+    assert cookie is not None
+    forging = app.test_client(use_cookies=False)  # the other one keeps its cookies to itself for a foreign host
+    answer = forging.post(
+        PASSWORD,
+        data=data,
+        headers={**headers, "Cookie": f"__Host-tx={cookie.value}"},
+        environ_overrides={"REQUEST_URI": f"http://evil.test{PASSWORD}", "RAW_URI": f"http://evil.test{PASSWORD}"},
+    )
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"{PASSWORD}/envoye")
+    with post_office(app) as office:
+        [mail] = office.deliver()
+    assert link_of(mail).startswith("/mot-de-passe/lien/")
+    assert "evil" not in mail.as_string() + text_of(mail) + html_of(mail)
+
+
+def test_g13_caps_hold_and_a_request_leaves_no_trace_on_the_account(app: Flask, build: Build) -> None:
+    account = build.active()
+    before, taken = stored(account), 0
+    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+        for minute in range(0, 24 * 60, 7):
+            answer = ask_password(from_address(app, f"2001:db8:{minute:x}::1"), account.username)
+            assert answer.status_code in {200, 429}
+            taken += answer.status_code == 200
+            office.deliver()
+            if minute == 56:
+                assert taken == 5
+            clock.shift(timedelta(minutes=7))
+        assert taken == len(office.mailbox.mails()) == 10
+        assert {text_of(mail).replace(link_of(mail), "") for mail in office.mailbox.mails()} == {
+            text_of(office.mailbox.mails()[0]).replace(link_of(office.mailbox.mails()[0]), "")
+        }
+    assert stored(account) == before
+    assert heading(sign_in(app.test_client(), "/connexion", account.username, KNOWN)) == "Gérer mon compte"
+
+
+def test_g13_a_page_of_another_site_asks_for_nothing(browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    for data in ({"identifiant": account.username}, {"identifiant": account.username, "csrf_token": "x" * 60}):
+        assert browser.post(PASSWORD, data=data).status_code == 400
+    assert browser.get(f"{PASSWORD}?identifiant={account.username}").status_code == 200
+    assert outbox("recovery.password") == []
+
+
+def test_n02_known_and_unknown_identifiers_are_stopped_at_the_same_count(app: Flask, build: Build) -> None:
+    known = {
+        "active": build.active().username,
+        "never activated": build.never_activated().username,
+        "disabled": build.active(disabled_at=now()).username,
+        "unknown": "x.inconnu1234",
+    }
+    told: dict[str, list[tuple[int, str | None, str, int]]] = {}
+    with time_machine.travel(now(), tick=False) as clock:
+        start = now()
+        for place, (case, username) in enumerate(known.items()):
+            clock.move_to(start)
+            told[case] = []
+            for number, pause in enumerate((0, 30, 31, 61, 61, 61, 61, 3600, 61, 61, 61, 61, 3600)):
+                clock.shift(timedelta(seconds=pause))
+                spelled = username.upper() if number % 2 else f" {username} "
+                page = ask_password(from_address(app, f"2001:db8:{place:x}:{number:x}::1"), spelled)
+                told[case].append((page.status_code, page.headers.get("Retry-After"), heading(page), len(page.text)))
+    assert len({str(value) for value in told.values()}) == 1, told
+    statuses = [status for status, *_ in told["unknown"]]
+    assert statuses == [200, 429, 200, 200, 200, 200, 429, 200, 200, 200, 200, 200, 429]
+    assert told["unknown"][1][1:3] == ("30", WAIT)
+
+
+def test_n02_one_network_has_one_budget_for_both_pages(browser: FlaskClient, build: Build) -> None:
+    with time_machine.travel(now(), tick=False):
+        for number in range(20):
+            assert heading(ask_password(browser, f"x.inconnu{number}")) == LOOK
+        for username in (build.active().username, "x.inconnu99"):
+            stopped = ask_password(browser, username)
+            assert (stopped.status_code, stopped.headers["Retry-After"]) == (429, "3600")
+        assert browser.post("/identifiant-oublie", data={"mail": "a@exemple.fr"}).status_code == 400
+        page = browser.get("/identifiant-oublie")
+        data = {"csrf_token": form_token(page), "mail": "a@exemple.fr"}
+        assert browser.post("/identifiant-oublie", data=data).status_code == 429
+
+
+def test_the_journal_names_the_account_of_a_request_and_no_identifier(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    browser.environ_base["REMOTE_ADDR"] = "203.0.113.9"
+    ask_password(browser, account.username)
+    ask_password(browser, "x.inconnu1234")
+    assert answers() == [], "the request itself writes nothing that depends on the account"
+    with post_office(app) as office:
+        office.deliver()
+    entries = {entry.details["answer"]: entry for entry in journal("recovery.password")}
+    assert entries["link"].account_id == account.id
+    assert entries["unknown"].account_id is None
+    assert "inconnu" not in str(entries["unknown"].details)
+    assert {entry.address for entry in entries.values()} == {"203.0.113.9"}, "where it was asked"
+    assert all(entry.request_id for entry in entries.values())
+    assert [message.payload for message in outbox("recovery.password")] == [{}, {}]
