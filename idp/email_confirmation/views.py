@@ -1,11 +1,10 @@
 """`/adresse/confirmation`, `/adresse/modifier` and `/adresse/lien/<token>`."""
 
-import math
 from datetime import timedelta
 from http import HTTPStatus
 
 from flask import Blueprint, Response, current_app, make_response, render_template, request
-from flask_babel import gettext, ngettext
+from flask_babel import gettext
 
 from idp import opaque
 from idp.accounts import addresses
@@ -21,13 +20,13 @@ from idp.interaction import store
 from idp.mail.addresses import InvalidAddress, parse_address
 from idp.sessions import manager
 from idp.throttle import guard, limits
+from idp.web.durations import in_words
 from idp.web.errors import InteractionLost, TooManyTries
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_address
 
 blueprint = Blueprint("email_confirmation", __name__)
 
-_SECONDS_ARE_TOLD = 120
 _ENT_REMEMBERS = timedelta(seconds=900)
 
 
@@ -35,8 +34,10 @@ _ENT_REMEMBERS = timedelta(seconds=900)
 def waiting() -> Response:
     """« Consultez votre messagerie »: show the address; on a POST send the message again."""
     interaction, account = _whose()
+    if account.email is not None:
+        return _confirmed_elsewhere(interaction, account)
     if account.pending_email is None:
-        if account.email is None and _settings().mail_required:
+        if _settings().mail_required:
             return see_other(store.page_url("email_confirmation.correct", interaction))
         return _confirmed_elsewhere(interaction, account)
     if request.method == "GET":
@@ -58,7 +59,7 @@ def correct() -> Response:
             form.email.errors = [addresses.explain(fault)]
         else:
             outcome = _resend(interaction, account, to)
-            if not isinstance(outcome, service.TooSoon):
+            if not isinstance(outcome, addresses.TooSoon):
                 return _after_sending(interaction, account, outcome)
             return _too_soon_to_correct(interaction, account, form, outcome.seconds)
     return _correction_page(interaction, account, form, 200)
@@ -70,20 +71,32 @@ def link(token: str) -> Response:
     if request.method == "POST":
         if "renvoyer" in request.form:
             if not service.resend_for_link(_settings(), token, remote_address()):
-                _count_bad_link()
+                count_bad_link()
             return _dead_link(sent=True)
-        if service.confirm(token) is LinkState.USED:
-            return _link_page("confirme.html", token)
-        _count_bad_link()
+        found = service.confirm(_settings(), token)
+        if found.state is LinkState.USED:
+            return _confirmed_page("confirme.html", service.ent_of(token), changes=found.changes)
+        count_bad_link()
         return _dead_link(sent=False)
-    state = service.state_of(token)
-    if state is LinkState.USED:
-        return _link_page("confirme_deja.html", token)
-    if state is LinkState.DEAD:
-        _count_bad_link()
+    found = service.look(token)
+    if found.state is LinkState.USED:
+        return _confirmed_page("confirme_deja.html", service.ent_of(token))
+    if found.state is LinkState.DEAD:
+        count_bad_link()
         return _dead_link(sent=False)
+    return _question_page(found)
+
+
+def _question_page(found: service.Question) -> Response:
     here = manager.cookie_value() is not None or bool(request.cookies.get(current_app.config["SESSION_COOKIE_NAME"]))
-    return make_response(render_template("email_confirmation/lien.html", dest=None, other_device=not here))
+    html = render_template(
+        "email_confirmation/lien.html",
+        dest=None,
+        other_device=not here,
+        changes=found.changes,
+        schools=found.schools,
+    )
+    return make_response(html)
 
 
 def _whose() -> tuple[store.Interaction | None, Account]:
@@ -106,9 +119,9 @@ def _whose() -> tuple[store.Interaction | None, Account]:
     return interaction, account
 
 
-def _resend(interaction: store.Interaction | None, account: Account, to: str | None) -> service.Resent:
+def _resend(interaction: store.Interaction | None, account: Account, to: str | None) -> addresses.Resent:
     client = _client(interaction)
-    outcome = service.resend(
+    outcome = addresses.resend(
         _settings(),
         account.id,
         network_address=remote_address(),
@@ -119,15 +132,15 @@ def _resend(interaction: store.Interaction | None, account: Account, to: str | N
     return outcome
 
 
-def _after_sending(interaction: store.Interaction | None, account: Account, outcome: service.Resent) -> Response:
+def _after_sending(interaction: store.Interaction | None, account: Account, outcome: addresses.Resent) -> Response:
     match outcome:
-        case service.Sent():
+        case addresses.Sent():
             return see_other(store.page_url("email_confirmation.waiting", interaction))
-        case service.TooSoon(seconds, capped):
-            response = _waiting_page(interaction, account, wait=seconds, capped=capped, status=429)
+        case addresses.TooSoon(seconds):
+            response = _waiting_page(interaction, account, wait=seconds, capped=outcome.capped, status=429)
             response.headers["Retry-After"] = str(seconds)
             return response
-        case service.NothingToConfirm():
+        case addresses.NothingToConfirm():
             return _confirmed_elsewhere(interaction, account)
 
 
@@ -135,13 +148,11 @@ def _too_soon_to_correct(
     interaction: store.Interaction | None, account: Account, form: AddressForm, seconds: int
 ) -> Response:
     """Say when the corrected address may be sent: it stays in its field meanwhile."""
-    minutes = math.ceil(seconds / 60)
-    if seconds < _SECONDS_ARE_TOLD:
-        wait = ngettext("une seconde", "%(num)s secondes", seconds)
-    else:
-        wait = ngettext("une minute", "%(num)s minutes", minutes)
     form.email.errors = [
-        gettext("Un message vient de partir. Vous pourrez valider cette nouvelle adresse dans %(wait)s.", wait=wait)
+        gettext(
+            "Un message vient de partir. Vous pourrez valider cette nouvelle adresse dans %(wait)s.",
+            wait=in_words(seconds),
+        )
     ]
     response = _correction_page(interaction, account, form, 429)
     response.headers["Retry-After"] = str(seconds)
@@ -198,12 +209,10 @@ def _is_stale(interaction: store.Interaction) -> bool:
     return now() - interaction.started_at > _ENT_REMEMBERS
 
 
-def _link_page(name: str, token: str) -> Response:
-    return _confirmed_page(name, service.ent_of(token))
-
-
-def _confirmed_page(name: str, ent: registry.Registration | None) -> Response:
-    html = render_template(f"email_confirmation/{name}", dest=ent, sign_in_url=store.page_url("login.sign_in", None))
+def _confirmed_page(name: str, ent: registry.Registration | None, *, changes: bool = False) -> Response:
+    html = render_template(
+        f"email_confirmation/{name}", dest=ent, changes=changes, sign_in_url=store.page_url("login.sign_in", None)
+    )
     return make_response(html)
 
 
@@ -218,7 +227,8 @@ def _dead_link(*, sent: bool) -> Response:
     return make_response(html, 200 if sent else 410)
 
 
-def _count_bad_link() -> None:
+def count_bad_link() -> None:
+    """Count a link that is none for the network address that tries it; stop who tries many."""
     verdict = guard.take(limits.BAD_LINK_ADDRESS, remote_address())
     if isinstance(verdict, guard.Wait):
         raise TooManyTries(verdict.seconds)

@@ -1,40 +1,112 @@
-"""`/mon-compte`."""
+"""`/mon-compte`: the account at a glance, and the way to everything that can be done with it."""
 
-from flask import Blueprint, Response, make_response, render_template, url_for
+from dataclasses import dataclass
 
-from idp.accounts.models import Account
-from idp.interaction import store
+from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask_babel import gettext, ngettext
+
+from idp.accounts.models import Account, Child
 from idp.sessions import manager
-from idp.web.redirects import see_other
+from idp.sessions.guard import signed_in
+from idp.sessions.models import Session
+from idp.web.i18n import day
 
 blueprint = Blueprint("myaccount", __name__)
 
 
+@dataclass(frozen=True)
+class Tile:
+    """A way on: its picture, its name, one sentence about how things stand."""
+
+    key: str
+    picture: str
+    title: str
+    sentence: str
+    url: str
+
+
 @blueprint.get("/mon-compte")
-def show() -> Response:
-    """Show the account of the session; without one, the sign-in page first."""
-    found = manager.current()
-    if found is None:
-        return see_other(store.page_url("login.sign_in", None))
-    _, account = found
-    if account.email is None and account.pending_email is not None:
-        return see_other(store.page_url("email_confirmation.waiting", None))
-    return make_response(
-        render_template(
-            "myaccount/mon_compte.html",
-            dest=None,
-            person=account.display_name,
-            username=account.username,
-            email=account.email or "",
-            email_confirmed_at=account.email_confirmed_at,
-            children=_children(account),
-            sign_out_url=url_for("oidc.logout"),
-        )
+@signed_in
+def show(_session: Session, account: Account) -> Response:
+    """Show whose account it is, what can be done with it, and the children."""
+    html = render_template(
+        "myaccount/mon_compte.html",
+        dest=None,
+        account=account,
+        done=_done(account),
+        tiles=_tiles(account),
+        children=[_child(child) for child in account.children],
+        letter_url=url_for("letter.link"),
+        sign_out_url=url_for("oidc.logout"),
     )
+    return make_response(html)
 
 
-def _children(account: Account) -> list[tuple[str, str]]:
+def _child(child: Child) -> tuple[str, str]:
+    detail = ", ".join(part for part in (child.class_name, child.school.name) if part)
+    return f"{child.given_name} {child.family_name}", detail
+
+
+def _tiles(account: Account) -> list[Tile]:
+    devices = len(manager.open_sessions(account))
     return [
-        (f"{child.given_name} {child.family_name}", ", ".join(p for p in (child.class_name, child.school.name) if p))
-        for child in account.children
+        Tile(
+            "motdepasse",
+            "lock",
+            gettext("Changer mon mot de passe"),
+            _password_sentence(account),
+            url_for("account_password.change"),
+        ),
+        Tile(
+            "adresse",
+            "mail",
+            gettext("Changer mon adresse mail"),
+            _address_sentence(account),
+            url_for("account_email.show"),
+        ),
+        Tile(
+            "connexions",
+            "phone",
+            gettext("Mes connexions"),
+            ngettext("%(num)s appareil connecté", "%(num)s appareils connectés", devices),
+            url_for("connections.show"),
+        ),
+        # The charters are another slice's: the template asks it for the sentence.
+        Tile("charte", "charter", gettext("Ma charte"), "", url_for("my_charter.show")),
+        Tile(
+            "ent",
+            "staff",
+            gettext("Mes données dans les ENT"),
+            gettext("Ce que chaque ENT reçoit de vous"),
+            url_for("received.show"),
+        ),
     ]
+
+
+def _password_sentence(account: Account) -> str:
+    if account.password_changed_at is None:
+        return str(gettext("Celui que vous avez choisi"))
+    return str(gettext("Changé le %(day)s", day=day(account.password_changed_at)))
+
+
+def _address_sentence(account: Account) -> str:
+    if account.pending_email:
+        return str(gettext("Un changement attend votre confirmation"))
+    if account.email_confirmed_at is None:
+        return str(gettext("Pas d’adresse confirmée"))
+    return str(gettext("Confirmée le %(day)s", day=day(account.email_confirmed_at)))
+
+
+def _done(account: Account) -> str:
+    """Return the sentence that tells what was done on the page that led here; it names acts, not what was typed."""
+    sentences = {
+        "mot-de-passe": gettext("Votre mot de passe est changé. Vos autres appareils sont déconnectés."),
+        "adresse": gettext("Votre adresse mail est à jour."),
+        "adresse-gardee": gettext("Vous gardez votre adresse mail actuelle."),
+        "courrier": gettext("C’est fait : tous vos enfants sont sur ce compte. L’autre identifiant ne sert plus."),
+        "connexions": gettext("Vos autres appareils sont déconnectés."),
+    }
+    done = request.args.get("fait", "")
+    if done == "adresse" and account.pending_email:
+        return str(gettext("Touchez le lien envoyé à la nouvelle adresse. En attendant, l’ancienne reste en service."))
+    return str(sentences.get(done, ""))

@@ -168,6 +168,8 @@ def test_e06_a_strangers_click_confirms_an_address_and_gives_nobody_another_acco
     question = clicking.get(newest_link(build.settings, attacker.id))
     assert "Vous n’avez rien demandé\xa0?" in question.text
     assert "rien ne sera activé" in question.text
+    assert "Confirmez seulement si vous l’avez demandé." in question.text
+    assert "Collège des Tilleuls" in question.text
     submit(clicking, question)
     assert kept(victim.id) == before
     assert kept(attacker.id).email == "victime@exemple.fr"

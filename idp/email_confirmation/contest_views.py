@@ -1,0 +1,46 @@
+"""`/adresse/contestation/<token>`: « Ce n’était pas vous ? ». GET shows a button and changes nothing, POST acts."""
+
+from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
+
+from idp.accounts.tokens import LinkState
+from idp.config import Settings
+from idp.email_confirmation import contest
+from idp.email_confirmation.views import count_bad_link
+from idp.web.redirects import see_other
+
+blueprint = Blueprint("email_contest", __name__)
+
+
+@blueprint.route("/adresse/contestation/<token>", methods=["GET", "POST"])
+def alarm(token: str) -> Response:
+    """Ask whether the change is to be stopped; on a POST stop it. Nobody is signed in, nothing of the account shown."""
+    if request.method == "POST" and contest.stop(_settings(), token):
+        return see_other(url_for("email_contest.alarm", token=token))
+    found = contest.look(token)
+    match found.state:
+        case LinkState.ALIVE:
+            return _page("pas_moi.html", found)
+        case LinkState.USED if request.method == "POST":
+            return see_other(url_for("email_contest.alarm", token=token))
+        case LinkState.USED:
+            return _page("pas_moi_fait.html", found)
+        case _:
+            count_bad_link()
+            return _page("pas_moi_expire.html", found, 410)
+
+
+def _page(name: str, found: contest.Alarm, status: int = 200) -> Response:
+    html = render_template(
+        f"email_confirmation/{name}",
+        dest=None,
+        changed=found.changed,
+        closed=found.closed,
+        hours=_settings().contest_link_lifetime // 3600,
+        forgotten_password_url=url_for("recovery.password"),
+    )
+    return make_response(html, status)
+
+
+def _settings() -> Settings:
+    settings: Settings = current_app.extensions["idp.settings"]
+    return settings

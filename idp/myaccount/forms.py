@@ -1,0 +1,20 @@
+"""The forms that change how a person signs in and is reached; each asks for the present password."""
+
+from flask_babel import lazy_gettext as _l
+
+from idp.web.forms import Form, PlainField, SecretField
+
+
+class PasswordForm(Form):
+    """The present password, and another one twice."""
+
+    current = SecretField(_l("Mot de passe actuel"), name="actuel")
+    password = SecretField(_l("Nouveau mot de passe"), name="nouveau")
+    confirmation = SecretField(_l("Confirmez le mot de passe"), name="confirmation")
+
+
+class EmailForm(Form):
+    """The present password, and another address."""
+
+    current = SecretField(_l("Mot de passe actuel"), name="actuel")
+    email = PlainField(_l("Nouvelle adresse mail"), name="mail", longest=400)

@@ -1,0 +1,144 @@
+"""The rules of « Ajouter un autre courrier »: children in schools of two files, two letters, one account in the end."""
+
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import func, select, update
+
+from idp.accounts import authentication, directory, notices
+from idp.accounts.authentication import Attempt, Proven, Refused, Throttled
+from idp.accounts.models import Account, Guardianship, School, SchoolNotice
+from idp.accounts.notices import Notice
+from idp.accounts.passwords import Hasher, fold_username
+from idp.audit import log
+from idp.audit.events import LetterLinkDoubted, LetterLinked
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.myaccount.same_person import same_person
+from idp.sessions.models import Session
+
+_DOUBT = "letter_doubt"
+
+
+@dataclass(frozen=True)
+class Linked:
+    """The letter's children are this account's from now on; the letter opens nothing any more."""
+
+
+@dataclass(frozen=True)
+class Doubted:
+    """The secret was right, the names are not: nothing changed, and the schools were told."""
+
+
+Outcome = Linked | Doubted | Refused | Throttled
+
+
+def link(settings: Settings, hasher: Hasher, attempt: Attempt, session: Session) -> Outcome:
+    """Try a letter's identifier and provisional password, and give its children to the account of `session`.
+
+    Raises:
+        Busy: the hash could not be computed in time; nothing was decided.
+    """
+    session_id, account_id = session.id, session.account_id
+    outcome: Outcome = authentication.prove(
+        settings, hasher, attempt, lambda proven: _admit(proven, account_id, session_id)
+    )
+    return Linked() if isinstance(outcome, Refused) and is_linked(account_id, attempt.username) else outcome
+
+
+def is_linked(account_id: uuid.UUID, username: str) -> bool:
+    """Say whether the letter of `username` was added to this account before: a second click sees what the first did."""
+    folded = fold_username(username)
+    other = directory.find_by_username(folded) if folded else None
+    return other is not None and other.merged_into_id == account_id
+
+
+def doubtful_schools(account_id: uuid.UUID) -> list[str]:
+    """Return the names of the schools that have not yet decided about a letter of this account's person."""
+    statement = (
+        select(School.name)
+        .join(SchoolNotice, SchoolNotice.school_id == School.id)
+        .where(
+            SchoolNotice.other_account_id == account_id,
+            SchoolNotice.kind == _DOUBT,
+            SchoolNotice.handled_at.is_(None),
+        )
+        .distinct()
+        .order_by(School.name)
+    )
+    return list(db.session.scalars(statement))
+
+
+def _admit(proven: Proven, account_id: uuid.UUID, session_id: uuid.UUID) -> Linked | Doubted | None:
+    """Decide in one transaction, on both accounts as they are now; rows are locked in one order, whoever asks."""
+    locked = {key: directory.get_for_change(key) for key in sorted({account_id, proven.account_id})}
+    mine, other = locked[account_id], locked[proven.account_id]
+    if mine is None or not _is_signed_in(mine, session_id) or other is None or not proven.still_holds(other):
+        db.session.rollback()
+        return None
+    if same_person(mine, other):
+        _merge(mine, other)
+        outcome: Linked | Doubted = Linked()
+    else:
+        _doubt(mine, other)
+        outcome = Doubted()
+    db.session.commit()
+    return outcome
+
+
+def _is_signed_in(account: Account, session_id: uuid.UUID) -> bool:
+    """Say whether the session goes on: whoever was put out meanwhile must not finish here what they had begun."""
+    alive = select(Session.id).where(
+        Session.id == session_id, Session.generation == account.generation, Session.ended_at.is_(None)
+    )
+    return account.disabled_at is None and db.session.scalar(alive) is not None
+
+
+def _merge(mine: Account, other: Account) -> None:
+    moment = now()
+    uais = [school.uai for school in directory.schools(other)]
+    _move_children(mine.id, other.id)
+    other.provisional_hash = other.provisional_expires_at = None
+    other.merged_into_id, other.disabled_at = mine.id, moment
+    other.generation += 1
+    mine.updated_at = moment
+    log.record(LetterLinked(account_id=mine.id, other=str(other.id), uais=uais))
+    notices.tell(Notice.LETTER_LINKED, mine.id)
+
+
+def _move_children(mine: uuid.UUID, other: uuid.UUID) -> None:
+    """Move the children, after those that are there. One that is known stays as it is, one in dispute stays behind."""
+    known = select(Guardianship.child_id).where(Guardianship.account_id == mine)
+    last = db.session.scalar(select(func.max(Guardianship.rank)).where(Guardianship.account_id == mine))
+    moved = db.session.scalars(
+        select(Guardianship.child_id)
+        .where(
+            Guardianship.account_id == other, Guardianship.disputed_at.is_(None), Guardianship.child_id.not_in(known)
+        )
+        .order_by(Guardianship.rank)
+    ).all()
+    for rank, child_id in enumerate(moved, start=0 if last is None else last + 1):
+        db.session.execute(
+            update(Guardianship)
+            .where(Guardianship.account_id == other, Guardianship.child_id == child_id)
+            .values(account_id=mine, rank=rank)
+            .execution_options(synchronize_session=False)
+        )
+
+
+def _doubt(mine: Account, other: Account) -> None:
+    """Have the letter's schools look, once: the same letter tried again is the same question."""
+    asked = select(SchoolNotice.school_id).where(
+        SchoolNotice.account_id == other.id,
+        SchoolNotice.other_account_id == mine.id,
+        SchoolNotice.kind == _DOUBT,
+        SchoolNotice.handled_at.is_(None),
+    )
+    waiting = set(db.session.scalars(asked))
+    db.session.add_all(
+        SchoolNotice(school_id=school.id, account_id=other.id, other_account_id=mine.id, kind=_DOUBT)
+        for school in directory.schools(other)
+        if school.id not in waiting
+    )
+    log.record(LetterLinkDoubted(account_id=mine.id, other=str(other.id)))

@@ -1,0 +1,34 @@
+"""Where a connection came from, as coarsely as a person can use it.
+
+There is no database of places here: what a network address tells is whether it is the one that the person uses now.
+An address is never shown whole, since whoever sits at an open page would learn where the other parent lives.
+"""
+
+import ipaddress
+
+from flask_babel import gettext
+
+from idp.throttle.limits import network_of
+
+_HIDDEN = "\u2022"
+
+
+def origin_of(address: str, here: str) -> str:
+    """Return the sentence for a connection from `address`, read at the address `here`."""
+    if address and network_of(address) == network_of(here):
+        return str(gettext("même connexion internet que maintenant"))
+    kept = _coarse(address)
+    if not kept:
+        return str(gettext("autre connexion internet"))
+    return str(gettext("autre connexion internet (%(start)s)", start=kept))
+
+
+def _coarse(address: str) -> str:
+    """Return the first half of an IPv4 address, the first two groups of an IPv6 one, nothing for what is neither."""
+    try:
+        parsed = ipaddress.ip_address(network_of(address).partition("/")[0])
+    except ValueError:
+        return ""
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return ".".join([*str(parsed).split(".")[:2], _HIDDEN, _HIDDEN])
+    return ":".join([*(group.lstrip("0") or "0" for group in parsed.exploded.split(":")[:2]), _HIDDEN])

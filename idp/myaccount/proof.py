@@ -1,0 +1,48 @@
+"""What a password typed again allows: on the account and on the session as they are when it is acted on."""
+
+import uuid
+
+from sqlalchemy import select
+
+from idp.accounts import directory
+from idp.accounts.authentication import Attempt, Proven
+from idp.accounts.models import Account
+from idp.db import db
+from idp.sessions import devices
+from idp.sessions.models import Session
+from idp.web.request_context import remote_address, user_agent
+
+
+def attempt(username: str, typed: str) -> Attempt:
+    """Return the try of the signed-in person, from this request's browser."""
+    return Attempt(
+        username=username,
+        password=typed,
+        address=remote_address(),
+        user_agent=user_agent(),
+        device=devices.known(username),
+        door="reauthentication",
+    )
+
+
+def lock(proven: Proven, session_id: uuid.UUID) -> tuple[Account, Session] | None:
+    """Return the account, its row locked until the transaction ends, and the session that acts.
+
+    None, the transaction over, when either changed while the hash was computed: another password, or a session that
+    was ended. Whoever is put out of an account must not finish there what they had begun.
+    """
+    account = directory.get_for_change(proven.account_id)
+    session = db.session.scalar(
+        select(Session)
+        .where(
+            Session.id == session_id,
+            Session.account_id == proven.account_id,
+            Session.ended_at.is_(None),
+        )
+        .execution_options(populate_existing=True)
+    )
+    same = account is not None and session is not None and session.generation == account.generation
+    if account is None or session is None or not same or not proven.still_holds(account):
+        db.session.rollback()
+        return None
+    return account, session

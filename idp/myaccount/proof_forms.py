@@ -1,0 +1,18 @@
+"""The forms that ask for a secret: the person's own again, or that of another letter."""
+
+from flask_babel import lazy_gettext as _l
+
+from idp.web.forms import Form, PlainField, SecretField
+
+
+class ProofForm(Form):
+    """The account's own password, typed again."""
+
+    password = SecretField(_l("Mot de passe"), name="mot-de-passe")
+
+
+class LetterForm(Form):
+    """What another letter carries."""
+
+    username = PlainField(_l("Identifiant"), name="identifiant", longest=200)
+    password = SecretField(_l("Mot de passe provisoire"), name="mot-de-passe")

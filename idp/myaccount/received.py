@@ -1,0 +1,91 @@
+"""The rules of « Mes données dans les ENT »: which ENT sees which child, what it is told, when it was entered."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+
+from idp.accounts import directory
+from idp.accounts.models import Account, Child
+from idp.accounts.vector import guardian_vector
+from idp.audit.models import AuditEntry
+from idp.clients.models import Client, ClientSchool
+from idp.db import db
+
+_ENTERED = "code.issued"
+"""What the journal says each time that an ENT was entered; written by the protocol's own statement."""
+_DATES = 5
+
+
+@dataclass(frozen=True)
+class SeenChild:
+    """A child as an ENT is told of it; `vector` is FrEduVecteur."""
+
+    child: Child
+    vector: str
+
+
+@dataclass(frozen=True)
+class Receiver:
+    """An ENT, what it may learn of the person, and the last times that the person entered it.
+
+    `scopes` are those that it may ask for and those that it is always told. `serves` says that it serves a school of
+    the person's children today.
+    """
+
+    name: str
+    scopes: frozenset[str]
+    children: Sequence[SeenChild]
+    entries: Sequence[datetime]
+    serves: bool
+
+
+def receivers(account: Account) -> list[Receiver]:
+    """Return the ENTs that serve the person's schools, by name, then those entered once that no longer do."""
+    uais = {school.uai for school in directory.schools(account)}
+    serving = select(ClientSchool.client_id).where(ClientSchool.uai.in_(uais))
+    entered = select(AuditEntry.client_id).where(AuditEntry.account_id == account.id, AuditEntry.kind == _ENTERED)
+    rows = db.session.scalars(
+        select(Client)
+        .where((Client.disabled_at.is_(None) & Client.id.in_(serving)) | Client.id.in_(entered))
+        .order_by(func.lower(Client.name), Client.id)
+    ).all()
+    found = [_receiver(account, row) for row in rows]
+    return sorted(found, key=lambda receiver: not receiver.serves)
+
+
+def _receiver(account: Account, client: Client) -> Receiver:
+    served = set(client.uais) if client.disabled_at is None else set()
+    scopes = frozenset(client.scopes) | frozenset(client.always_claims)
+    children = [child for child in account.children if child.school.uai in served]
+    return Receiver(
+        name=client.name,
+        scopes=scopes,
+        children=[_seen(account, child) for child in children] if "ent" in scopes else [],
+        entries=_entries(account.id, client.id),
+        serves=bool(children),
+    )
+
+
+def _seen(account: Account, child: Child) -> SeenChild:
+    vector = guardian_vector(
+        child.school.degree,
+        family_name=account.family_name,
+        given_name=account.given_name,
+        student_id=child.student_id,
+        uai=child.school.uai,
+    )
+    return SeenChild(child, vector)
+
+
+def _entries(account_id: uuid.UUID, client_id: uuid.UUID) -> list[datetime]:
+    return list(
+        db.session.scalars(
+            select(AuditEntry.at)
+            .where(AuditEntry.account_id == account_id, AuditEntry.client_id == client_id, AuditEntry.kind == _ENTERED)
+            .order_by(AuditEntry.at.desc())
+            .limit(_DATES)
+        )
+    )

@@ -1,0 +1,244 @@
+"""E-01 to E-06, G-06, V-11 and S-07 for the link that confirms another address in place of a confirmed one."""
+
+import re
+import uuid
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import update
+
+from idp.accounts import tokens
+from idp.accounts.models import Account
+from idp.accounts.tokens import Purpose
+from idp.clock import now
+from idp.db import db
+from tests.builders import LYCEE, Build
+from tests.email_confirmation.post import html_of, link_of, post_office, text_of
+from tests.myaccount.changes import (
+    EMAIL_PAGE,
+    NEW,
+    OLD,
+    change_email,
+    change_password,
+    enter,
+    links,
+    path_of,
+    stored,
+    told,
+)
+from tests.pages import form_token, heading, submit
+
+ASKS = "Confirmez votre adresse mail"
+CONFIRMED = "Confirmation de votre adresse mail"
+DEAD = "Ce lien ne marche plus"
+
+
+def _asked(browser: FlaskClient, build: Build, **more: object) -> tuple[Account, str]:
+    """Let a parent ask for another address; return the account and the path of the link."""
+    account = build.active(**more)  # type: ignore[arg-type]
+    enter(browser, account)
+    change_email(browser)
+    [link] = links(account, Purpose.CHANGE_EMAIL)
+    return account, path_of(build.settings, link)
+
+
+def test_e01_opening_the_link_uses_nothing_however_often(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account, link = _asked(browser, build)
+    scanner = app.test_client()
+    for _ in range(10):
+        assert heading(scanner.get(link)) == ASKS
+    assert scanner.head(link).status_code == 200
+    assert app.test_client().post(link).status_code == 400
+    assert (stored(account).email, stored(account).pending_email) == (OLD, NEW)
+    assert heading(submit(scanner, scanner.get(link))) == CONFIRMED
+    assert stored(account).email == NEW
+
+
+def test_e02_a_link_that_was_used_is_answered_kindly(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account, link = _asked(browser, build)
+    phone = app.test_client()
+    question = phone.get(link)
+    for _ in range(2):
+        done = submit(phone, question)
+        assert heading(done) == CONFIRMED
+        assert "Votre nouvelle adresse est confirmée." in done.text
+    assert "Cette adresse est déjà confirmée." in phone.get(link).text
+    assert told(account) == [("adresse_change", OLD), ("adresse_changee", OLD)]
+
+
+def test_e06_v11_the_page_names_the_service_and_the_schools_and_nothing_of_the_person(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account, link = _asked(browser, build, children=[build.child(), build.child("Inès", uai=LYCEE)])
+    phone = app.test_client()
+    question = phone.get(link)
+    for text in (
+        "Scolarité Services",
+        "Collège des Tilleuls",
+        "Lycée Louise-Weber",
+        "Confirmez seulement si vous l’avez demandé.",
+        "Vous avez demandé à changer d’adresse mail.",
+    ):
+        assert text in question.text
+    assert "Étapes de l’activation" not in question.text
+    for page in (question, submit(phone, question), phone.get(link)):
+        for secret in (account.username, "LEROY", "Noémie", "Malo", "Inès", OLD, NEW):
+            assert secret not in page.text
+        assert "__Host-ss" not in page.headers.get("Set-Cookie", "")
+
+
+@pytest.mark.parametrize("damage", ["one_less", "wrapped", "upper", "random", "alarm"])
+def test_e03_a_damaged_link_gets_the_one_text_and_the_right_one_still_works(
+    app: Flask, browser: FlaskClient, build: Build, damage: str
+) -> None:
+    account, link = _asked(browser, build)
+    head, _, token = link.rpartition("/")
+    [alarm] = links(account, Purpose.CONTEST_EMAIL)
+    broken = {
+        "one_less": token[:-1],
+        "wrapped": token[:20] + "=" + token[20:],
+        "upper": token.upper(),
+        "random": "A" * 43,
+        "alarm": path_of(build.settings, alarm).rpartition("/")[2],
+    }[damage]
+    phone = app.test_client()
+    page = phone.get(f"{head}/{broken}")
+    assert (page.status_code, heading(page)) == (410, DEAD)
+    never = app.test_client().get(f"{head}/{'B' * 43}")
+    assert _bare(page.text) == _bare(never.text)
+    assert submit(phone, page).status_code == 410
+    assert stored(account).email == OLD
+    assert heading(submit(phone, phone.get(link))) == CONFIRMED
+
+
+def _bare(text: str) -> str:
+    return re.sub(r'name="csrf_token" value="[^"]+"', "", text)
+
+
+def test_e03_an_expired_link_gets_a_new_one_to_the_same_address(app: Flask, browser: FlaskClient, build: Build) -> None:
+    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+        account, link = _asked(browser, build)
+        clock.shift(timedelta(hours=24))
+        phone = app.test_client()
+        dead = phone.get(link)
+        assert (dead.status_code, heading(dead)) == (410, DEAD)
+        assert submit(phone, dead).status_code == 410
+        asked = submit(phone, dead, renvoyer="1")
+        assert heading(asked) == "Regardez votre messagerie"
+        assert NEW not in asked.text
+        fresh = [mail for mail in office.deliver() if mail["To"] == NEW][-1]
+        assert heading(submit(phone, phone.get(link_of(fresh)))) == CONFIRMED
+    assert stored(account).email == NEW
+
+
+def test_e04_a_link_of_before_a_change_of_password_is_dead_and_begets_none(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    """Also where the generation alone changed: whoever knew the former password may hold the link."""
+    with time_machine.travel(now(), tick=False) as clock:
+        account, link = _asked(browser, build)
+        db.session.execute(update(Account).where(Account.id == account.id).values(generation=2))
+        db.session.commit()
+        clock.shift(timedelta(minutes=2))
+        phone = app.test_client()
+        dead = phone.get(link)
+        assert dead.status_code == 410
+        assert submit(phone, dead, renvoyer="1").status_code == 200
+        assert len(links(account, Purpose.CHANGE_EMAIL)) == 1
+    assert stored(account).email == OLD
+
+
+def test_g06_a_reset_link_that_went_to_the_former_address_is_dead(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account, link = _asked(browser, build)
+    reset = tokens.issue(build.settings, Purpose.RESET_PASSWORD, account, address=OLD, lifetime=timedelta(minutes=30))
+    db.session.commit()
+    assert tokens.is_alive(reset)
+    phone = app.test_client()
+    submit(phone, phone.get(link))
+    assert not tokens.is_alive(links(account, Purpose.RESET_PASSWORD)[0])
+
+
+def test_e05_nothing_is_confirmed_while_two_people_claim_the_account(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account, link = _asked(browser, build)
+    _set(account.id, recovery_frozen_until=now() + timedelta(hours=1))
+    phone = app.test_client()
+    assert heading(submit(phone, phone.get(link))) != CONFIRMED
+    assert stored(account).email == OLD
+
+
+def _set(account_id: uuid.UUID, **values: object) -> None:
+    db.session.execute(update(Account).where(Account.id == account_id).values(**values))
+    db.session.commit()
+
+
+def test_s07_the_mails_say_what_they_are_for_and_their_links_work(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    with post_office(app) as office:
+        account, _ = _asked(browser, build)
+        mails = {mail["To"]: mail for mail in office.deliver()}
+        new, old = mails[NEW], mails[OLD]
+        assert new["Subject"] == "Confirmez votre nouvelle adresse mail"
+        for part in (text_of(new), html_of(new)):
+            assert "Noémie L." in part
+            assert "Collège des Tilleuls" in part
+            assert "Confirmez seulement si vous l’avez demandé." in part
+            assert "24 heures" in part
+            for secret in (account.username, "LEROY", "Malo", OLD):
+                assert secret not in part
+        assert old["Subject"] == "Votre adresse mail va changer"
+        text = text_of(old)
+        assert account.username in text
+        assert "72 heures" in text
+        assert NEW not in text
+        [alarm] = re.findall(r"https://connexion\.exemple\.test(/adresse/contestation/\S{43})\s", text)
+        assert heading(app.test_client().get(alarm)) == "Ce n’était pas vous ?"
+        phone = app.test_client()
+        assert heading(submit(phone, phone.get(link_of(new)))) == CONFIRMED
+        last = office.deliver()[-1]
+    assert (last["To"], last["Subject"]) == (OLD, "Votre adresse mail a changé")
+    assert "/adresse/contestation/" in text_of(last)
+
+
+def test_s07_a_mail_of_a_change_that_was_given_up_is_not_sent(app: Flask, browser: FlaskClient, build: Build) -> None:
+    _asked(browser, build)
+    submit(browser, browser.get(EMAIL_PAGE), garder="1")
+    with post_office(app) as office:
+        assert [mail["To"] for mail in office.deliver()] == [OLD]
+
+
+def test_s07_a_notice_that_comes_late_carries_no_link_that_is_dead(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    with time_machine.travel(now(), tick=False) as clock:
+        _asked(browser, build)
+        clock.shift(timedelta(hours=72))
+        with post_office(app) as office:
+            [notice] = [mail for mail in office.deliver() if mail["To"] == OLD]
+    assert "/adresse/contestation/" not in text_of(notice)
+    assert "Ce n’était pas moi" not in html_of(notice)
+
+
+def test_e10_the_page_of_a_first_address_is_not_that_of_a_change(browser: FlaskClient, build: Build) -> None:
+    _asked(browser, build)
+    answer = browser.get("/adresse/confirmation")
+    assert heading(answer) == CONFIRMED
+    data = {"csrf_token": form_token(browser.get(EMAIL_PAGE)), "mail": "voleur@exemple.fr"}
+    browser.post("/adresse/modifier", data=data)
+    browser.post("/adresse/confirmation", data=data)
+    assert "voleur" not in browser.get(EMAIL_PAGE).text, "no other address without the password"
+
+
+def test_m02_the_password_may_change_after_the_address_did(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account, link = _asked(browser, build)
+    submit(browser, browser.get(link))
+    change_password(browser)
+    assert stored(account).email == NEW
+    assert told(account)[-1] == ("mot_de_passe_change", "")

@@ -1,0 +1,324 @@
+"""E-05, trade-off 4: « Ce n’était pas moi » stops a change or undoes it, and gives its holder nothing."""
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from idp.accounts import tokens
+from idp.accounts.models import Account, School, SchoolNotice
+from idp.accounts.tokens import Purpose
+from idp.clock import now
+from idp.db import db
+from idp.outbox.models import OutboxMessage
+from idp.sessions.manager import SESSIONS_ENDED
+from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
+from tests.email_confirmation.post import post_office, text_of
+from tests.myaccount.changes import (
+    ACCOUNT,
+    CHOSEN,
+    NEW,
+    OLD,
+    at_once,
+    change_email,
+    change_password,
+    enter,
+    form,
+    journal,
+    links,
+    path_of,
+    stored,
+    told,
+)
+from tests.pages import follow, form_token, heading, sign_in, submit
+
+ASKS, DONE, DEAD = "Ce n’était pas vous ?", "Le changement est arrêté", "Ce lien ne marche plus"
+_CLOSED = "Par sécurité, le compte reste fermé 72 heures."
+
+
+def _alarms(build: Build, account: Account) -> list[str]:
+    return [path_of(build.settings, link) for link in links(account, Purpose.CONTEST_EMAIL)]
+
+
+def _confirm(app: Flask, build: Build, account: Account) -> None:
+    phone = app.test_client()
+    link = links(account, Purpose.CHANGE_EMAIL)[-1]
+    done = submit(phone, phone.get(path_of(build.settings, link)))
+    assert "Votre nouvelle adresse est confirmée." in done.text
+
+
+def _stop(app: Flask, alarm: str) -> str:
+    owner = app.test_client()
+    question = owner.get(alarm)
+    assert heading(question) == ASKS
+    page = submit(owner, question)
+    assert heading(page) == DONE
+    assert owner.get_cookie("__Host-ss", domain="connexion.exemple.test") is None, "nobody is signed in"
+    text: str = page.text
+    return text
+
+
+def _notices(account: Account) -> list[tuple[str, str]]:
+    rows = db.session.execute(
+        select(School.uai, SchoolNotice.kind)
+        .join(School, School.id == SchoolNotice.school_id)
+        .where(SchoolNotice.account_id == account.id)
+        .order_by(School.uai)
+    )
+    return [(uai, kind) for uai, kind in rows]
+
+
+def test_e05_the_alarm_stops_a_change_that_waits(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active(children=[build.child(), build.child("Inès", uai=LYCEE)])
+    intruder, owner = enter(browser, account), enter(app.test_client(), account)
+    change_email(intruder)
+    [change], [alarm] = links(account, Purpose.CHANGE_EMAIL), _alarms(build, account)
+    page = _stop(app, alarm)
+    assert _CLOSED not in page
+    assert "/mot-de-passe-oublie" in page
+    kept = stored(account)
+    assert (kept.email, kept.pending_email, kept.recovery_frozen_until) == (OLD, None, None)
+    assert kept.password_blocked_at is not None
+    assert not tokens.is_alive(change)
+    for one in (intruder, owner):
+        assert heading(follow(one, one.get("/mon-compte"))) == "Connexion"
+    assert heading(sign_in(intruder, "/connexion", account.username, PASSWORD)) == "Choisissez un nouveau mot de passe"
+    assert _notices(account) == [(COLLEGE, "email_contested"), (LYCEE, "email_contested")]
+    assert journal(account, "email.change_contested") == [{"undone": False, "uais": [COLLEGE, LYCEE]}]
+    assert [entry["by"] for entry in journal(account, "sessions.ended")] == ["contested"]
+    assert len(db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == SESSIONS_ENDED)).all()) == 1
+    assert told(account) == [("adresse_change", OLD), ("changement_arrete", "")]
+
+
+def test_e05_the_alarm_undoes_a_change_that_is_done_and_the_school_decides(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        change_email(browser)
+        _confirm(app, build, account)
+        reset = tokens.issue(
+            build.settings, Purpose.RESET_PASSWORD, account, address=NEW, lifetime=timedelta(minutes=30)
+        )
+        db.session.commit()
+        clock.shift(timedelta(hours=1))
+        _, second = _alarms(build, account)
+        question = app.test_client().get(second)
+        assert "le compte reste fermé 72 heures" in question.text
+        page = _stop(app, second)
+        assert _CLOSED in page
+        assert "L’établissement peut l’ouvrir avant" in page
+        kept = stored(account)
+        assert (kept.email, kept.mailbox, kept.pending_email) == (OLD, OLD, None)
+        assert kept.recovery_frozen_until == now() + timedelta(hours=72)
+        assert kept.password_blocked_at == now()
+        assert not tokens.is_alive(reset)
+        assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion"
+        assert journal(account, "email.change_contested") == [{"undone": True, "uais": [COLLEGE]}]
+        assert told(account)[2:] == [("changement_arrete", NEW), ("changement_arrete", "")]
+
+
+def test_e05_the_mails_go_to_the_address_that_was_withdrawn_and_to_the_one_that_is_back(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    enter(browser, account)
+    change_email(browser)
+    _confirm(app, build, account)
+    with post_office(app) as office:
+        before = len(office.deliver())
+        _stop(app, _alarms(build, account)[0])
+        mails = office.deliver()[before:]
+    stopped = [mail for mail in mails if mail["Subject"] == "Le changement d’adresse mail est arrêté"]
+    assert sorted(mail["To"] for mail in stopped) == [NEW, OLD]
+    for mail in stopped:
+        assert account.username in text_of(mail)
+        assert "http" not in text_of(mail)
+
+
+def test_e05_while_it_is_closed_no_mail_opens_the_account(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    enter(browser, account)
+    change_email(browser)
+    _confirm(app, build, account)
+    _stop(app, _alarms(build, account)[0])
+    thief = app.test_client()
+    sign_in(thief, "/connexion", account.username, PASSWORD)
+    submit(thief, thief.get("/mot-de-passe-oublie"), identifiant=account.username)
+    with post_office(app) as office:
+        subjects = [mail["Subject"] for mail in office.deliver()]
+    assert "Choisissez un nouveau mot de passe" not in subjects
+    assert links(account, Purpose.RESET_PASSWORD) == []
+
+
+def test_e01_opening_the_alarm_stops_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    enter(browser, account)
+    change_email(browser)
+    [alarm] = _alarms(build, account)
+    scanner = app.test_client()
+    for _ in range(10):
+        page = scanner.get(alarm)
+        assert heading(page) == ASKS
+    assert scanner.head(alarm).status_code == 200
+    assert scanner.post(alarm).status_code == 400
+    for secret in (account.username, "LEROY", "Noémie", "Malo", OLD, NEW, "Tilleuls", "http"):
+        assert secret not in page.text
+    assert page.headers["Referrer-Policy"] == "no-referrer"
+    assert page.headers["Cache-Control"] == "no-store"
+    assert stored(account).pending_email == NEW
+    assert heading(browser.get("/mon-compte")) == ACCOUNT
+
+
+def test_e02_the_second_click_sees_the_result_of_the_first(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    enter(browser, account)
+    change_email(browser)
+    [alarm] = _alarms(build, account)
+    owner = app.test_client()
+    question = owner.get(alarm)
+    data = {"csrf_token": form_token(question)}
+    for _ in range(3):
+        answer = owner.post(alarm, data=data)
+        assert (answer.status_code, answer.headers["Location"]) == (303, alarm)
+    assert heading(owner.get(alarm)) == DONE
+    assert stored(account).generation == 2
+    assert len(_notices(account)) == 1
+
+
+def test_z03_of_four_clicks_at_once_one_acts_and_all_see_it(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    enter(browser, account)
+    change_email(browser)
+    _confirm(app, build, account)
+    first, second = _alarms(build, account)
+    forms = []
+    for alarm in (first, first, second, second):
+        owner = app.test_client()
+        forms.append(form(owner, owner.get(alarm)))
+    answers = at_once(build.settings, forms)
+    assert sorted(answer["status"] for answer in answers) == [303, 303, 410, 410]
+    kept = stored(account)
+    assert (kept.email, kept.generation) == (OLD, 2)
+    assert len(_notices(account)) == 1
+    assert len(journal(account, "email.change_contested")) == 1
+
+
+def test_z03_the_alarm_and_the_confirmation_at_once_end_with_the_former_address(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    accounts, forms = [], []
+    for number in range(3):
+        account = build.active(email=f"mere{number}@exemple.fr")
+        enter(browser, account)
+        change_email(browser, f"voleur{number}@exemple.fr")
+        [change], [alarm] = links(account, Purpose.CHANGE_EMAIL), _alarms(build, account)
+        for path in (path_of(build.settings, change), alarm):
+            phone = app.test_client()
+            forms.append(form(phone, phone.get(path)))
+        accounts.append(account)
+    answers = at_once(build.settings, forms)
+    assert [a["text"] for a in answers if a["status"] not in {200, 303, 410}] == []
+    for number, account in enumerate(accounts):
+        kept = stored(account)
+        assert (kept.email, kept.pending_email) == (f"mere{number}@exemple.fr", None)
+        assert kept.password_blocked_at is not None
+
+
+def test_e05_the_alarm_outlives_the_intruders_change_of_password(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    enter(browser, account)
+    change_email(browser)
+    _confirm(app, build, account)
+    assert heading(change_password(browser)) == ACCOUNT
+    page = _stop(app, _alarms(build, account)[0])
+    assert _CLOSED in page
+    assert stored(account).email == OLD
+    assert heading(sign_in(browser, "/connexion", account.username, CHOSEN)) == "Choisissez un nouveau mot de passe"
+
+
+def test_e05_an_intruders_own_alarm_does_not_silence_the_owners(app: Flask, browser: FlaskClient, build: Build) -> None:
+    """Once the intruder's address is confirmed, the next change sends it an alarm too: it must not win."""
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        change_email(browser)
+        _confirm(app, build, account)
+        clock.shift(timedelta(minutes=2))
+        change_email(browser, "troisieme@exemple.fr")
+        own, _, intruders = _alarms(build, account)
+        clock.shift(timedelta(minutes=2))
+        _stop(app, intruders)
+        assert stored(account).email == NEW
+        clock.shift(timedelta(minutes=2))
+        assert _CLOSED in _stop(app, own)
+        assert stored(account).email == OLD
+        assert app.test_client().get(_alarms(build, account)[1]).status_code == 410
+
+
+def test_e05_the_owners_alarm_silences_the_younger_ones(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        change_email(browser)
+        _confirm(app, build, account)
+        clock.shift(timedelta(minutes=2))
+        change_email(browser, "troisieme@exemple.fr")
+        own, _, intruders = _alarms(build, account)
+        _stop(app, own)
+        thief = app.test_client()
+        dead = thief.get(intruders)
+        assert (dead.status_code, heading(dead)) == (410, DEAD)
+    assert stored(account).email == OLD
+
+
+def test_e03_an_alarm_is_dead_after_72_hours(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        change_email(browser)
+        [alarm] = _alarms(build, account)
+        owner = app.test_client()
+        question = owner.get(alarm)
+        clock.shift(timedelta(hours=72) - timedelta(seconds=1))
+        assert heading(owner.get(alarm)) == ASKS
+        clock.shift(timedelta(seconds=1))
+        for page in (owner.get(alarm), owner.post(alarm, data={"csrf_token": form_token(question)})):
+            assert page.status_code in {400, 410}
+        assert heading(owner.get(alarm)) == DEAD
+    assert stored(account).pending_email == NEW
+
+
+@pytest.mark.parametrize("damage", ["one_less", "upper", "random", "change"])
+def test_e03_a_damaged_alarm_does_nothing(app: Flask, browser: FlaskClient, build: Build, damage: str) -> None:
+    account = build.active()
+    enter(browser, account)
+    change_email(browser)
+    [alarm] = _alarms(build, account)
+    [change] = links(account, Purpose.CHANGE_EMAIL)
+    head, _, token = alarm.rpartition("/")
+    broken = {
+        "one_less": token[:-1],
+        "upper": token.upper(),
+        "random": "A" * 43,
+        "change": path_of(build.settings, change).rpartition("/")[2],
+    }[damage]
+    owner = app.test_client()
+    data = {"csrf_token": form_token(owner.get("/connexion"))}
+    for page in (owner.get(f"{head}/{broken}"), owner.post(f"{head}/{broken}", data=data)):
+        assert (page.status_code, heading(page)) == (410, DEAD)
+    assert stored(account).pending_email == NEW
+    assert stored(account).password_blocked_at is None
+
+
+def test_e03_who_tries_many_alarms_is_stopped(app: Flask) -> None:
+    thief = app.test_client()
+    for n in range(30):
+        assert thief.get(f"/adresse/contestation/{n:043}").status_code == 410
+    assert thief.get("/adresse/contestation/" + "B" * 43).status_code == 429

@@ -1,0 +1,74 @@
+"""Steps that the tests of the account's pages share."""
+
+import re
+from datetime import timedelta
+from html import unescape
+
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import func, select
+from werkzeug.test import TestResponse
+
+from idp.accounts.models import Account
+from idp.audit.models import AuditEntry
+from idp.db import db
+from tests.builders import PASSWORD
+from tests.pages import heading, sign_in
+
+HOST = "connexion.exemple.test"
+PHONE = "Mozilla/5.0 (Linux; Android 14) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0 Mobile Safari/537.36"
+LAPTOP = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:144.0) Gecko/20100101 Firefox/144.0"
+REFUSED = "Ce n’est pas votre mot de passe"
+WINDOW = timedelta(minutes=5)
+
+
+def text_of(page: TestResponse) -> str:
+    """Return the page as it is read: no tags, one kind of space."""
+    body = re.sub(r"<(script|style)\b.*?</\1>", " ", page.get_data(as_text=True), flags=re.DOTALL)
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", body)).split())
+
+
+def device(app: Flask, user_agent: str = PHONE, address: str = "203.0.113.7") -> FlaskClient:
+    """Return a browser of that kind at that network address."""
+    browser = app.test_client()
+    browser.environ_base["HTTP_USER_AGENT"] = user_agent
+    browser.environ_base["REMOTE_ADDR"] = address
+    return browser
+
+
+def enter(browser: FlaskClient, account: Account, password: str = PASSWORD) -> TestResponse:
+    """Sign in, and return the account's page."""
+    page = sign_in(browser, "/connexion", account.username, password)
+    assert heading(page) == "Gérer mon compte", text_of(page)
+    return page
+
+
+def is_in(browser: FlaskClient) -> bool:
+    """Say whether the browser's next request finds a session."""
+    return browser.get("/mon-compte").status_code == 200
+
+
+def cookie(browser: FlaskClient, name: str = "__Host-ss") -> str:
+    """Return the value of a cookie of the browser."""
+    kept = browser.get_cookie(name, domain=HOST)
+    assert kept is not None
+    return kept.value
+
+
+def wait_out(clock: time_machine.Traveller) -> None:
+    """Let the time pass in which a password typed before still counts."""
+    clock.shift(WINDOW + timedelta(seconds=1))
+
+
+def journal(kind: str, account: Account | None = None) -> list[AuditEntry]:
+    """Return what the journal has of one kind, of one account or of all, oldest first."""
+    wanted = select(AuditEntry).where(AuditEntry.kind == kind).order_by(AuditEntry.id)
+    if account is not None:
+        wanted = wanted.where(AuditEntry.account_id == account.id)
+    return list(db.session.scalars(wanted))
+
+
+def count(model: type) -> int:
+    """Return how many rows a table has."""
+    return db.session.scalar(select(func.count()).select_from(model)) or 0

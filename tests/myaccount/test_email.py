@@ -1,0 +1,401 @@
+"""M-01, M-04 to M-06, E-04, E-05, E-07, E-10 and I-09 for the address: who may change it, and what is told to whom."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select, update
+
+from idp.accounts import tokens
+from idp.accounts.models import Account
+from idp.accounts.tokens import Purpose
+from idp.app import create_app
+from idp.clock import now
+from idp.db import db
+from idp.email_confirmation import contest
+from idp.sessions.models import Session
+from tests.activation.race import HOST
+from tests.builders import PASSWORD, Build
+from tests.databases import settings_for
+from tests.myaccount.changes import (
+    ACCOUNT,
+    EMAIL_PAGE,
+    EMAIL_TITLE,
+    NEW,
+    OLD,
+    change_email,
+    cookie,
+    enter,
+    errors,
+    journal,
+    links,
+    path_of,
+    stored,
+    told,
+)
+from tests.pages import follow, form_token, heading, sign_in, submit
+
+_WRONG = "Ce n’est pas votre mot de passe actuel."
+_WAITING = "Touchez le lien envoyé à la nouvelle adresse."
+
+
+def _now(account: Account) -> tuple[str | None, str | None]:
+    kept = stored(account)
+    return kept.email, kept.pending_email
+
+
+@pytest.mark.parametrize("current", ["", "faux, complètement", PASSWORD + " "])
+def test_m01_the_present_password_is_asked_for_however_long_ago_the_sign_in_was(
+    browser: FlaskClient, build: Build, current: str
+) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        clock.shift(timedelta(minutes=20))
+        page = change_email(browser, current=current)
+        assert heading(page) == EMAIL_TITLE
+        assert errors(page) == [_WRONG if current else "Tapez votre mot de passe actuel."]
+        assert f'value="{NEW}"' in page.text, "what was typed is not lost"
+        assert _now(account) == (OLD, None)
+        assert told(account) == []
+
+
+def test_e05_until_the_new_address_is_confirmed_the_former_one_stays_and_is_told(
+    browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    enter(browser, account)
+    page = change_email(browser)
+    assert page.request.path == EMAIL_PAGE
+    assert _WAITING in page.text
+    assert page.text.index(NEW) < page.text.index(OLD)
+    assert _now(account) == (OLD, NEW)
+    assert told(account) == [("adresse_change", OLD)]
+    [alarm], [change] = links(account, Purpose.CONTEST_EMAIL), links(account, Purpose.CHANGE_EMAIL)
+    assert (alarm.address, alarm.expires_at - alarm.created_at) == (OLD, timedelta(hours=72))
+    assert (change.address, change.expires_at - change.created_at) == (NEW, timedelta(hours=24))
+    assert journal(account, "email.change_asked") == [{"mail_domain": "exemple.fr"}]
+
+
+def test_e05_once_it_is_confirmed_the_former_one_is_told_again(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    enter(browser, account)
+    change_email(browser)
+    [change] = links(account, Purpose.CHANGE_EMAIL)
+    phone = app.test_client()
+    done = submit(phone, phone.get(path_of(build.settings, change)))
+    assert "Votre nouvelle adresse est confirmée." in done.text
+    assert _now(account) == (NEW, None)
+    assert stored(account).mailbox == NEW
+    assert told(account) == [("adresse_change", OLD), ("adresse_changee", OLD)]
+    assert [link.address for link in links(account, Purpose.CONTEST_EMAIL)] == [OLD, OLD]
+    assert heading(follow(browser, browser.get("/mon-compte"))) == ACCOUNT, "the session goes on"
+    assert NEW in browser.get("/mon-compte").text
+    assert heading(follow(phone, phone.get("/mon-compte"))) == "Connexion", "the link signs nobody in"
+
+
+def test_e04_only_the_last_address_that_was_asked_for_can_be_confirmed(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        change_email(browser, "premiere@exemple.fr")
+        clock.shift(timedelta(seconds=5))
+        assert _WAITING in change_email(browser, "deuxieme@exemple.fr").text, "a slip is put right at once"
+        first, second = links(account, Purpose.CHANGE_EMAIL)
+        phone = app.test_client()
+        dead = phone.get(path_of(build.settings, first))
+        assert dead.status_code == 410
+        assert submit(phone, dead).status_code == 410
+        assert _now(account) == (OLD, "deuxieme@exemple.fr")
+        submit(phone, phone.get(path_of(build.settings, second)))
+    assert _now(account) == ("deuxieme@exemple.fr", None)
+
+
+@pytest.mark.parametrize("same", [OLD, "Noemie.Leroy@EXEMPLE.fr", f"  {OLD} "])
+def test_m06_the_present_address_is_no_other(browser: FlaskClient, build: Build, same: str) -> None:
+    account = build.active()
+    enter(browser, account)
+    page = change_email(browser, same)
+    assert errors(page) == ["C’est déjà l’adresse de votre compte. Donnez-en une autre."]
+    assert _now(account) == (OLD, None)
+
+
+@pytest.mark.parametrize(
+    ("typed", "reason"),
+    [
+        ("", "Il manque une partie de l’adresse."),
+        ("noemie", "Il manque une partie de l’adresse."),
+        ("noémie@exemple.fr", "Une adresse mail n’a pas d’accent avant le signe @."),
+        ("a@exemple.fr, b@exemple.fr", "Cette adresse n’est pas écrite comme une adresse mail."),
+        ("a@exemple.fr\r\nBcc: b@exemple.fr", "Cette adresse n’est pas écrite comme une adresse mail."),
+        ('"x y"@exemple.fr', "Cette adresse n’est pas écrite comme une adresse mail."),
+        ("n" * 244 + "@exemple.fr", "Cette adresse est trop longue"),
+    ],
+)
+def test_m06_an_address_that_is_none_is_refused_with_its_reason(
+    browser: FlaskClient, build: Build, typed: str, reason: str
+) -> None:
+    account = build.active()
+    enter(browser, account)
+    page = change_email(browser, typed)
+    [error] = errors(page)
+    assert error.startswith(reason), error
+    assert _now(account) == (OLD, None)
+    assert journal(account, "sign_in") == journal(account, "sign_in")[:1], "no try is counted for it"
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept", "key"),
+    [
+        ("N.Leroy@EXEMPLE.fr", "N.Leroy@exemple.fr", "n.leroy@exemple.fr"),
+        ("nom@exemplé.fr", "nom@xn--exempl-gva.fr", "nom@xn--exempl-gva.fr"),
+        ("nom@\u0435\u0445emple.fr", "nom@xn--emple-ywe6i.fr", "nom@xn--emple-ywe6i.fr"),
+    ],
+    ids=["upper case", "IDN", "homoglyph"],
+)
+def test_m06_an_address_is_kept_as_typed_with_a_folded_key(
+    browser: FlaskClient, build: Build, typed: str, kept: str, key: str
+) -> None:
+    account = build.active()
+    enter(browser, account)
+    change_email(browser, typed)
+    [link] = links(account, Purpose.CHANGE_EMAIL)
+    submit(browser, browser.get(path_of(build.settings, link)))
+    assert (stored(account).email, stored(account).mailbox) == (kept, key)
+
+
+def test_m04_fields_that_nobody_asked_for_change_nothing(browser: FlaskClient, build: Build) -> None:
+    account, other = build.active(), build.active(email="karim@exemple.fr")
+    enter(browser, account)
+    change_email(
+        browser,
+        email_verified="1",
+        email="voleur@exemple.fr",
+        account_id=str(other.id),
+        sub=str(other.id),
+        is_admin="1",
+    )
+    assert _now(account) == (OLD, NEW)
+    assert _now(other) == ("karim@exemple.fr", None)
+
+
+def test_m05_nothing_changes_without_the_form_token_of_this_browser(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    enter(browser, account)
+    change_email(browser)
+    other = enter(app.test_client(), build.active(email="karim@exemple.fr"))
+    alien = form_token(other.get(EMAIL_PAGE))
+    for data in ({"actuel": PASSWORD, "mail": "x@exemple.fr"}, {"renvoyer": "1"}, {"garder": "1"}):
+        for token in ("", "x" * 60, alien):
+            assert browser.post(EMAIL_PAGE, data={**data, "csrf_token": token}).status_code == 400
+        own = form_token(browser.get(EMAIL_PAGE))
+        assert browser.get(EMAIL_PAGE, query_string={**data, "csrf_token": own}).status_code == 200
+    assert _now(account) == (OLD, NEW)
+    assert len(links(account, Purpose.CHANGE_EMAIL)) == 1
+
+
+def test_e07_two_parents_may_share_one_mailbox(browser: FlaskClient, build: Build) -> None:
+    build.active(email=NEW)
+    account = build.active()
+    enter(browser, account)
+    page = change_email(browser, NEW)
+    assert _WAITING in page.text
+    [link] = links(account, Purpose.CHANGE_EMAIL)
+    submit(browser, browser.get(path_of(build.settings, link)))
+    assert _now(account) == (NEW, None)
+
+
+def test_e05_who_keeps_the_former_address_kills_the_link_but_not_the_alarm(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    enter(browser, account)
+    waiting = change_email(browser)
+    kept = submit(browser, waiting, garder="1")
+    assert heading(kept) == ACCOUNT
+    assert "Vous gardez votre adresse mail actuelle." in kept.text
+    assert _now(account) == (OLD, None)
+    assert len(journal(account, "email.change_cancelled")) == 1
+    [change], [alarm] = links(account, Purpose.CHANGE_EMAIL), links(account, Purpose.CONTEST_EMAIL)
+    assert (tokens.is_alive(change), tokens.is_alive(alarm)) == (False, True)
+    phone = app.test_client()
+    dead = phone.get(path_of(build.settings, change))
+    submit(phone, dead, renvoyer="1")
+    assert len(links(account, Purpose.CHANGE_EMAIL)) == 1
+    again = submit(browser, waiting, garder="1")
+    assert heading(again) == EMAIL_TITLE, "a second click finds the form"
+    assert len(journal(account, "email.change_cancelled")) == 1
+
+
+def test_e10_the_message_is_sent_again_after_a_minute_and_only_the_last_link_works(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        waiting = change_email(browser)
+        assert "Vous pourrez renvoyer le message dans 60 s." in waiting.text
+        clock.shift(timedelta(seconds=59))
+        early = submit(browser, waiting, renvoyer="1")
+        assert (early.status_code, early.headers["Retry-After"]) == (429, "1")
+        assert "Le message n’est pas reparti." in early.text
+        assert heading(early) == EMAIL_TITLE
+        clock.shift(timedelta(seconds=1))
+        sent = submit(browser, waiting, renvoyer="1")
+        assert (sent.status_code, sent.request.full_path) == (200, f"{EMAIL_PAGE}?fait=renvoi")
+        assert "Un nouveau message est parti à" in sent.text
+        first, second = links(account, Purpose.CHANGE_EMAIL)
+        phone = app.test_client()
+        assert phone.get(path_of(build.settings, first)).status_code == 410
+        assert phone.get(path_of(build.settings, second)).status_code == 200
+    assert told(account) == [("adresse_change", OLD)], "the former mailbox is told once"
+
+
+def test_e10_five_messages_an_hour_then_the_page_says_when(browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        waiting = change_email(browser)
+        for _ in range(4):
+            clock.shift(timedelta(seconds=61))
+            assert submit(browser, waiting, renvoyer="1").status_code == 200
+        clock.shift(timedelta(seconds=61))
+        capped = submit(browser, waiting, renvoyer="1")
+        assert capped.status_code == 429
+        assert "Beaucoup de messages sont déjà partis." in capped.text
+        assert len(links(account, Purpose.CHANGE_EMAIL)) == 5
+
+
+def test_e10_a_new_change_just_after_another_waits_and_keeps_what_was_typed(browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False):
+        enter(browser, account)
+        submit(browser, change_email(browser), garder="1")
+        early = change_email(browser, "encore@exemple.fr")
+        assert (early.status_code, early.headers["Retry-After"]) == (429, "60")
+        assert errors(early) == ["Un message vient de partir. Vous pourrez enregistrer cette adresse dans 60 secondes."]
+        assert 'value="encore@exemple.fr"' in early.text
+        assert _now(account) == (OLD, None)
+
+
+def test_e10_a_slip_in_the_password_uses_no_message_up(browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False):
+        enter(browser, account)
+        assert errors(change_email(browser, current="faux")) == [_WRONG]
+        assert _WAITING in change_email(browser).text
+    assert _now(account) == (OLD, NEW)
+
+
+def test_e10_twenty_clicks_at_once_send_one_message(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        waiting = change_email(browser)
+        clock.shift(timedelta(seconds=61))
+        data = {"csrf_token": form_token(waiting), "renvoyer": "1"}
+        cookies = {name: cookie(browser, name) for name in ("__Host-ss", "__Host-tx")}
+
+        def click(_number: int) -> int:
+            with app.app_context():
+                client = app.test_client()
+                for name, value in cookies.items():
+                    client.set_cookie(name, value, domain=HOST, secure=True)
+                return client.post(EMAIL_PAGE, data=data).status_code
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(click, range(20)))
+    assert sorted(answers) == [303] + [429] * 19
+    assert len(links(account, Purpose.CHANGE_EMAIL)) == 2
+
+
+def test_i09_wrong_passwords_here_count_with_those_of_the_sign_in(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False):
+        enter(browser, account)
+        browser.delete_cookie("__Host-dv", domain=HOST)
+        for _ in range(5):
+            assert errors(change_email(browser, current="faux")) == [_WRONG]
+        held = change_email(browser)
+        assert (held.status_code, held.headers["Retry-After"]) == (429, "5")
+        assert "Un peu de patience" in held.text
+        assert f'value="{NEW}"' in held.text
+        assert sign_in(app.test_client(), "/connexion", account.username, PASSWORD).status_code == 429
+        assert _now(account) == (OLD, None)
+
+
+def test_e05_while_two_people_claim_the_account_its_address_stays(browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    enter(browser, account)
+    form = browser.get(EMAIL_PAGE)
+    db.session.execute(update(Account).values(recovery_frozen_until=now() + timedelta(hours=2)))
+    db.session.commit()
+    page = browser.get(EMAIL_PAGE)
+    assert "L’établissement a été prévenu" in page.text
+    assert 'name="actuel"' not in page.text
+    refused = submit(browser, form, actuel=PASSWORD, mail=NEW)
+    assert "L’établissement a été prévenu" in refused.text
+    assert _now(account) == (OLD, None)
+
+
+def test_an_account_without_any_address_gives_its_first_one(database_url: str) -> None:
+    settings = settings_for(database_url, mail_required=False)
+    app = create_app(settings)
+    app.test_client_class = _client_class()
+    with app.app_context():
+        build = Build(settings)
+        account = build.active(email=None)
+        browser = enter(app.test_client(), account)
+        assert "Votre compte n’a pas encore d’adresse mail." in browser.get(EMAIL_PAGE).text
+        page = change_email(browser)
+        assert heading(page) == "Consultez votre messagerie"
+        assert told(account) == [], "nobody to tell"
+        [link] = links(account, Purpose.CONFIRM_EMAIL)
+        assert "Votre compte a été validé." in submit(browser, browser.get(path_of(settings, link))).text
+        assert _now(account) == (NEW, None)
+        assert links(account, Purpose.CONTEST_EMAIL) == []
+        db.session.remove()
+        db.engine.dispose()
+        app.extensions["idp.server"].store.close()
+
+
+def _client_class() -> type[FlaskClient]:
+    from tests.conftest import Browser  # noqa: PLC0415 - pytest loads it under another name at first
+
+    return Browser
+
+
+def test_e05_whoever_is_put_out_while_the_password_is_compared_changes_nothing(
+    app: Flask, browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner's « Ce n’était pas moi » arrives between the hash and the change."""
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        change_email(browser)
+        clock.shift(timedelta(seconds=61))
+        [alarm] = links(account, Purpose.CONTEST_EMAIL)
+        value = str(tokens.token(build.settings, alarm))
+        hasher = app.extensions["idp.hasher"]
+        verify = hasher.verify
+
+        def stopped_meanwhile(kept: str | None, password: str, lane: Any) -> bool:
+            contest.stop(build.settings, value)
+            return bool(verify(kept, password, lane))
+
+        page = browser.get(f"{EMAIL_PAGE}?autre=1")
+        monkeypatch.setattr(hasher, "verify", stopped_meanwhile)
+        answer = submit(browser, page, actuel=PASSWORD, mail="voleur@exemple.fr")
+    assert heading(answer) == "Connexion"
+    assert _now(account) == (OLD, None)
+    assert db.session.scalars(select(Session.id).where(Session.ended_at.is_(None))).all() == []
