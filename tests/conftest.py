@@ -16,6 +16,7 @@ from idp.clients import registry
 from idp.config import Settings
 from idp.db import db
 from tests.builders import Build
+from tests.canaries import _everything_is_heard, canaries, keep_stored  # noqa: F401 - fixtures of every test
 from tests.databases import ISSUER, drop_template, postgresql_copy, settings_for, sqlite_copy
 from tests.relying_party import RelyingParty
 
@@ -67,6 +68,7 @@ def app(settings: Settings) -> Iterator[Flask]:
     with app.app_context():
         yield app
         db.session.remove()
+        keep_stored(app)
         db.engine.dispose()
         app.extensions["idp.server"].store.close()
 

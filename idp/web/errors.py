@@ -1,6 +1,6 @@
 """Pages for what goes wrong: a cause, a gesture, a reference number; never a trace, never a dead end."""
 
-import traceback
+from types import TracebackType
 from typing import NoReturn
 
 import structlog
@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from idp.clock import now
+from idp.logging import frames
 from idp.web.browser import BACK_CHANNEL
 from idp.web.request_context import request_id
 
@@ -144,16 +145,18 @@ def _on_driver(error: DBAPIError) -> Response:
 
 
 def _on_fault(error: Exception) -> Response:
-    log.error("fault", reference=request_id(), endpoint=request.endpoint, where=_frames(error))
+    log.error("fault", reference=request_id(), endpoint=request.endpoint, where=frames(error))
     if request.path in BACK_CHANNEL:
         return make_response({"error": "server_error", "error_description": f"reference {request_id()}"}, 500)
     return _page("errors/erreur.html", 500, reference=request_id(), at=now())
 
 
-def _frames(error: Exception) -> list[str]:
-    """Return where `error` came from, without its text: a driver's message can hold what a person typed."""
-    frames = traceback.extract_tb(error.__traceback__)[-12:]
-    return [f"{type(error).__name__}", *(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames)]
+def _on_late_fault(
+    raised: tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None],
+) -> None:
+    """Log what went wrong around a page, such as in writing its cookie. Flask would log the path, and it is secret."""
+    if raised[1] is not None:
+        log.error("fault", reference=request_id(), endpoint=request.endpoint, where=frames(raised[1]))
 
 
 def _same_page() -> str:
@@ -163,6 +166,7 @@ def _same_page() -> str:
 
 def configure(app: Flask) -> None:
     """Register the pages on `app`."""
+    app.log_exception = _on_late_fault  # type: ignore[method-assign,assignment] # Flask wants a subclass
     app.register_error_handler(HTTPException, _on_http_error)
     app.register_error_handler(Busy, _on_busy)
     app.register_error_handler(TooManyTries, _on_too_many)

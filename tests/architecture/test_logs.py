@@ -1,9 +1,12 @@
-"""No secret is ever written to a log, even when everything that can log is turned up to DEBUG."""
+"""O-01: no secret is ever written down, even when everything that can log is turned up to DEBUG.
+
+`tests.canaries` looks after every test. Here it is shown that it sees, and a whole first sign-in is looked at with what
+it cannot know by itself: cookies, signed values, what a person mistyped.
+"""
 
 import logging
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -13,16 +16,20 @@ from flask.testing import FlaskClient
 from pydantic import SecretStr
 from sqlalchemy import update
 
+from idp import opaque
+from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
+from idp.letters import provisional
 from idp.mail import deliver
 from idp.mail.smtp import Transport
 from idp.outbox import commands as outbox
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Worker
-from tests.builders import PROVISIONAL, Build
-from tests.databases import ISSUER
+from tests.builders import PASSWORD, PROVISIONAL, Build
+from tests.canaries import Canaries
+from tests.databases import ISSUER, SECRET
 from tests.mail.servers import Mailbox, smtp_server
 from tests.pages import form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
@@ -33,57 +40,70 @@ WRONG_VERIFIER = "canari-verificateur-faux-" + "x" * 24
 WRONG = "faux canari perdu ailleurs"
 
 
-class Everything(logging.Handler):
-    """Keeps what is logged, by whichever library and at whichever level, in all its parts."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.NOTSET)
-        self.kept: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.name == "mail.log":  # the test's own SMTP server
-            return
-        text = logging.Formatter("%(name)s %(message)s").format(record)  # the traceback included
-        self.kept += [text, repr(record.args)]
-
-    def event(self, _logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        """Keep what the product itself logs."""
-        self.kept.append(repr(structlog.processors.format_exc_info(None, "", {**event})))
-        raise structlog.DropEvent
+def caught(canaries: Canaries) -> list[str]:
+    """Return what was found, and let this test pass all the same: it wrote down what it did on purpose."""
+    found = canaries.places()
+    canaries.forget()
+    return found
 
 
-@pytest.fixture
-def everything(app: Flask) -> Iterator[Everything]:
-    """Every logger at DEBUG but those that the product holds above it."""
-    kept, root = Everything(), logging.getLogger()
-    former, processors = root.level, structlog.get_config()
-    root.addHandler(kept)
-    root.setLevel(logging.DEBUG)
-    app.logger.setLevel(logging.DEBUG)
-    structlog.configure(
-        processors=[structlog.contextvars.merge_contextvars, kept.event],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
-    )
-    yield kept
-    structlog.configure(**processors)
-    root.removeHandler(kept)
-    root.setLevel(former)
+def test_o01_a_secret_that_a_library_logs_is_seen_even_at_debug_and_in_a_trace(canaries: Canaries) -> None:
+    logging.getLogger("some.library").debug("a %s", opaque.new_value())
+    assert caught(canaries) == ["an unguessable value in a line of some.library"]
+    with pytest.raises(ValueError, match="invalid"):
+        refuse_loudly(PASSWORD)
+    assert caught(canaries) == ["a test's password in a line of some.library"]
 
 
-def test_what_is_logged_is_seen(everything: Everything) -> None:
-    logging.getLogger("some.library").debug("a %s", "canary1")
+def refuse_loudly(value: str) -> None:
     try:
-        int("canary2")
+        int(value)
     except ValueError:
-        logging.getLogger("some.library").debug("failed", exc_info=True)
-        structlog.get_logger().debug("event", exc_info=True, value="canary3")
-    text = "\n".join(everything.kept)
-    for canary in ("canary1", "canary2", "canary3"):
-        assert canary in text
+        logging.getLogger("some.library").exception("failed")
+        raise
 
 
-def test_no_secret_of_a_first_sign_in_is_logged(
-    app: Flask, browser: FlaskClient, build: Build, settings: Settings, everything: Everything
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda: PASSWORD, "a test's password"),  # which JSON escapes
+        (lambda: SECRET, "the secret key"),
+        (lambda: PROVISIONAL, "a provisional password"),
+        (lambda: provisional.draw(), "a provisional password"),  # noqa: PLW0108 - looked up when the test runs
+        (lambda: provisional.show(provisional.draw()), "a provisional password"),
+        (opaque.new_value, "an unguessable value"),
+        (lambda: opaque.keyed_value(b"k" * 32, "x"), "a link's token"),
+    ],
+)
+def test_o01_a_secret_that_the_service_logs_is_seen(canaries: Canaries, make: Callable[[], str], what: str) -> None:
+    structlog.get_logger().debug("tested", value=make())
+    assert caught(canaries) == [f"{what} in the log (tested)"]
+
+
+def test_o01_what_somebody_typed_is_seen(app: Flask, canaries: Canaries) -> None:
+    app.extensions["idp.hasher"].verify(None, WRONG, "sign_in")
+    structlog.get_logger().info("tested", value=WRONG)
+    assert caught(canaries) == ["what somebody typed as a password in the log (tested)"]
+
+
+def test_o01_a_secret_in_the_journal_or_the_outbox_is_seen(app: Flask, canaries: Canaries) -> None:
+    secret = opaque.new_value()
+    db.session.add(AuditEntry(kind="tested", result="ok", details={"why": secret}))
+    db.session.add(OutboxMessage(kind="tested", payload={"to": secret}))
+    db.session.add(OutboxMessage(kind="tested too", payload={}, last_error=f"550 {secret}"))
+    db.session.commit()
+    canaries.keep_stored(db.engine)
+    assert caught(canaries) == [
+        f"an unguessable value in {where}"
+        for where in ("the journal (tested)", "the outbox (tested too)", "the outbox (tested)")
+    ]
+    for table in (AuditEntry, OutboxMessage):
+        db.session.query(table).delete()
+    db.session.commit()
+
+
+def test_o01_no_secret_of_a_first_sign_in_is_written_down(
+    app: Flask, browser: FlaskClient, build: Build, settings: Settings, canaries: Canaries
 ) -> None:
     ent = build.ent(scopes="openid profile email ent charter offline_access")
     account = build.never_activated()
@@ -95,9 +115,14 @@ def test_no_secret_of_a_first_sign_in_is_logged(
     }
     assert len(secrets) >= 20, secrets.keys()
     assert all(len(value) > 8 for value in secrets.values()), secrets
-    text = "\n".join(everything.kept).casefold()
-    assert "outbox.handed_over" in text, "something was logged"
-    assert [name for name, value in secrets.items() if value.casefold() in text] == []
+    for what, secret in secrets.items():
+        canaries.add(secret, what)
+    canaries.keep_stored(db.engine)
+    text = "\n".join(said for _, said in canaries.written).casefold()
+    for line in ("outbox.handed_over", "oidc.token", "sign_in"):
+        assert line in text, "something was logged"
+    assert canaries.places() == []
+    assert [what for what, secret in secrets.items() if secret.casefold() in text] == []
 
 
 def activation(app: Flask, browser: FlaskClient, ent: RelyingParty, username: str) -> dict[str, str]:

@@ -36,7 +36,7 @@ def test_b01_each_cookie_carries_the_attributes_that_browsers_enforce(
     page = follow(browser, browser.get(ent.url(Attempt(), login_hint=None, state="x" * 1500)))
     page = submit(browser, page, profil="parent")
     submit(browser, page, identifiant=build.active().username, mot_de_passe=PASSWORD)
-    assert set(seen) == {"__Host-tx", "__Host-ss", "__Host-profil"}
+    assert set(seen) == {"__Host-tx", "__Host-ss", "__Host-profil", "__Host-dv"}
     for name, cookie in seen.items():
         attributes = {part.strip().partition("=")[0].lower(): part.strip() for part in cookie.split(";")[1:]}
         assert {"secure", "httponly"} <= set(attributes), name

@@ -32,6 +32,8 @@ def test_n04_without_a_session_no_page_holds_a_name_an_address_or_a_child(
     pages += [submit(stranger, question), stranger.get(link), sign_in(stranger, "/connexion", "n.leroy", "faux")]
     for page in pages:
         text = page.text.replace("n.leroy4821", "").replace('value="n.leroy"', "")
+        if page.request.path == link:
+            text = text.replace("Collège des Tilleuls", "")  # the school alone is told: E-06
         assert not any(name in text for name in _NAMES), page.request.path
 
 

@@ -1,4 +1,4 @@
-"""`idp serve`: gunicorn with threads, the same in development and production (a worker a core, a proxy before)."""
+"""`idp serve`: gunicorn, the same in development and production (a process a core, threads, a proxy before)."""
 
 import os
 import socket
@@ -54,7 +54,9 @@ def command(load_settings: Callable[[], Settings], create_app: Callable[[Setting
             "bind": bind,
             "workers": workers,
             "threads": threads,
-            "worker_class": "gthread",
+            "worker_class": "idp.serving.worker.BufferingWorker",
+            "logger_class": "idp.serving.log.Log",
+            "errorlog": None,
             "secure_scheme_headers": {},  # which proxies to believe is IDP_TRUSTED_PROXIES' affair
             "keepalive": 75,
             "timeout": 30,

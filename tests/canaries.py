@@ -1,0 +1,175 @@
+"""Row O-01 over the whole suite: what is secret in a test must not stand in a log, the journal or the outbox.
+
+Each secret that the product makes while a test runs, and each password that it hashes, is a canary. All loggers are at
+DEBUG. When a canary is found where everybody on the operator's side can read, the test fails, and says where.
+"""
+
+import json
+import logging
+import secrets
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import quote_plus
+
+import psycopg
+import pytest
+from flask import Flask
+from sqlalchemy import Engine, create_engine, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from idp import logging as log_lines
+from idp import opaque
+from idp.accounts.passwords import Hasher, fold_provisional
+from idp.db import db
+from idp.letters import provisional
+from idp.web import request_context
+from tests.builders import PASSWORD, PROVISIONAL
+from tests.databases import SECRET
+
+SHORTEST = 8
+"""Characters of a canary: shorter ones would be found by chance."""
+_STORED = (
+    ("the journal", "SELECT kind, details, actor FROM audit"),
+    ("the outbox", "SELECT kind, payload, last_error FROM outbox"),
+)
+_ALWAYS = {PASSWORD: "a test's password", PROVISIONAL: "a provisional password", SECRET: "the secret key"}
+_FOREIGN = "mail.log"  # the tests' own SMTP server, which may say what it receives
+
+
+class Canaries(logging.Handler):
+    """The secrets of one test by what they are, and what was written meanwhile by where."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.NOTSET)
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin a new test."""
+        self.secrets: dict[str, str] = {}
+        self.written: list[tuple[str, str]] = []
+        for secret, what in _ALWAYS.items():
+            self.add(secret, what)
+
+    def add(self, secret: str, what: str) -> None:
+        """Look out for `secret`, as it is, as JSON writes it and as a form or an address holds it."""
+        if len(secret) >= SHORTEST:
+            for spelling in (secret, json.dumps(secret)[1:-1], quote_plus(secret, errors="replace")):
+                self.secrets[spelling] = what
+
+    def keep(self, where: str, said: str) -> None:
+        """Keep what was written."""
+        self.written.append((where, said))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep what a library logs, with its arguments, and with the trace of an exception."""
+        if record.name != _FOREIGN:
+            said = logging.Formatter("%(name)s %(message)s").format(record)
+            self.keep(f"a line of {record.name}", f"{said} {record.args!r}")
+
+    def keep_stored(self, engine: Engine) -> None:
+        """Keep what stands in the journal and the outbox. A test may have taken its database away."""
+        try:
+            with engine.connect() as connection:
+                for where, query in _STORED:
+                    for kind, details, said in connection.execute(text(query)):
+                        values = json.loads(details) if isinstance(details, str) else details
+                        values.pop("sid", None)  # every ENT knows a session by it, and so may the journal
+                        self.keep(f"{where} ({kind})", f"{values} {said}")
+        except (SQLAlchemyError, psycopg.Error):
+            return
+
+    def places(self) -> list[str]:
+        """Return what was found where; never the secret."""
+        whole = "\n".join(said for _, said in self.written)
+        if not whole:
+            return []
+        found = [secret for secret in self.secrets if secret in whole]
+        return sorted(
+            {f"{self.secrets[secret]} in {where}" for secret in found for where, said in self.written if secret in said}
+        )
+
+
+_current = Canaries()
+
+
+def _noting(make: Callable[..., str], what: str) -> Callable[..., str]:
+    def made(*arguments: Any, **more: Any) -> str:
+        value = make(*arguments, **more)
+        _current.add(value, what)
+        return value
+
+    return made
+
+
+def _noting_typed(act: Callable[..., Any], place: int) -> Callable[..., Any]:
+    def acted(*arguments: Any, **more: Any) -> Any:
+        password = more.get("password", arguments[place] if len(arguments) > place else "")
+        _current.add(password, "what somebody typed as a password")
+        return act(*arguments, **more)
+
+    return acted
+
+
+def _provisional(draw: Callable[[], str]) -> Callable[[], str]:
+    def drawn() -> str:
+        value = draw()
+        _current.add(value, "a provisional password")
+        _current.add(provisional.show(value), "a provisional password")
+        return value
+
+    return drawn
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _everything_is_heard() -> Iterator[None]:
+    """Turn all loggers up, whatever the settings of a test say, and note secrets where they are made."""
+    configure, write = log_lines.configure, log_lines.write
+
+    def loudly(_level: str = "INFO") -> None:
+        configure("DEBUG")
+        root = logging.getLogger()
+        for handler in root.handlers:
+            if isinstance(handler, log_lines._Handler):
+                handler.setLevel(logging.INFO)  # what is shown stays as it is; what is kept is everything
+        root.setLevel(logging.DEBUG)
+        if _current not in root.handlers:
+            root.addHandler(_current)
+
+    def keep(line: str) -> None:
+        event = json.loads(line)
+        _current.keep(f"the log ({event['event']})", f"{line} {event}")
+        write(line)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(log_lines, "configure", loudly)
+        patch.setattr(log_lines, "write", keep)
+        patch.setattr(request_context, "write", keep)
+        random = SimpleNamespace(token_urlsafe=_noting(secrets.token_urlsafe, "an unguessable value"))
+        patch.setattr(opaque, "secrets", random)
+        patch.setattr(opaque, "keyed_value", _noting(opaque.keyed_value, "a link's token"))
+        patch.setattr(provisional, "draw", _provisional(provisional.draw))
+        patch.setattr(Hasher, "hash", _noting_typed(Hasher.hash, 1))
+        patch.setattr(Hasher, "verify", _noting_typed(Hasher.verify, 2))
+        _ALWAYS[fold_provisional(PROVISIONAL)] = "a provisional password"
+        loudly()
+        yield
+    logging.getLogger().removeHandler(_current)
+
+
+@pytest.fixture(autouse=True)
+def canaries(request: pytest.FixtureRequest) -> Iterator[Canaries]:
+    """Fail the test that wrote a secret down."""
+    _current.forget()
+    url = request.getfixturevalue("database_url") if "database_url" in request.fixturenames else ""
+    yield _current
+    if url and "app" not in request.fixturenames:
+        _current.keep_stored(create_engine(url, poolclass=NullPool))
+    if places := _current.places():
+        pytest.fail(f"secrets were written down: {', '.join(places)}")
+
+
+def keep_stored(_app: Flask) -> None:
+    """Keep what the database of the application in this context holds, before it is closed."""
+    _current.keep_stored(db.engine)

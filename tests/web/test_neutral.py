@@ -1,0 +1,156 @@
+"""N-01, N-02, F-01, G-01, I-01: the public forms answer everybody alike: same page, headers, cookies, statements.
+
+How long they take is measured by `make bench`.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import event
+from werkzeug.test import TestResponse
+
+from idp.accounts.models import Account
+from idp.accounts.passwords import fold_username
+from idp.clock import now
+from idp.db import db, end_read
+from idp.throttle import guard, limits
+from tests.builders import Build
+from tests.pages import form_token
+
+SHARED = "famille@exemple.fr"
+
+
+@dataclass(frozen=True)
+class Person:
+    """What somebody types: an identifier and an address, which may or may not be of an account."""
+
+    username: str
+    mail: str
+
+
+def _of(account: Account, mail: str) -> Person:
+    return Person(account.username, mail)
+
+
+def _active(build: Build) -> Person:
+    return _of(build.active(email="seule@exemple.fr"), "seule@exemple.fr")
+
+
+def _unknown(build: Build) -> Person:
+    return Person("n.personne9999", "personne@exemple.fr")
+
+
+def _never_activated(build: Build) -> Person:
+    return _of(build.never_activated(school_email="ecole@exemple.fr"), "ecole@exemple.fr")
+
+
+def _disabled(build: Build) -> Person:
+    return _of(build.active(email="ferme@exemple.fr", disabled_at=now()), "ferme@exemple.fr")
+
+
+def _blocked(build: Build) -> Person:
+    return _of(build.active(email="bloque@exemple.fr", password_blocked_at=now()), "bloque@exemple.fr")
+
+
+def _no_mail(build: Build) -> Person:
+    return _of(build.active(email=None, pending_email="attend@exemple.fr"), "attend@exemple.fr")
+
+
+def _shared_mail(build: Build) -> Person:
+    build.active(email=SHARED)
+    return _of(build.active(email=SHARED), SHARED)
+
+
+PEOPLE: dict[str, Callable[[Build], Person]] = {
+    "active": _active,
+    "unknown": _unknown,
+    "never activated": _never_activated,
+    "disabled": _disabled,
+    "blocked": _blocked,
+    "no mail": _no_mail,
+    "shared mail": _shared_mail,
+}
+FORMS: dict[str, Callable[[Person], dict[str, str]]] = {
+    "/connexion": lambda person: {"identifiant": person.username, "mot-de-passe": "pas le bon du tout"},
+    "/mot-de-passe-oublie": lambda person: {"identifiant": person.username},
+    "/identifiant-oublie": lambda person: {"mail": person.mail},
+}
+
+
+@contextmanager
+def _statements() -> Iterator[list[str]]:
+    seen: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        seen.append(re.sub(r"\s+", " ", statement)[:200])
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(db.engine, "before_cursor_execute", note)
+
+
+def _seen(answer: TestResponse, person: Person) -> tuple[object, ...]:
+    """Return all that a stranger sees of an answer; what was typed, and values that are new each time, left out."""
+    text = answer.get_data(as_text=True).replace(person.username, "[identifiant]").replace(person.mail, "[mail]")
+    text = re.sub(r'(name="csrf_token"[^>]*value=)"[^"]+"', r'\1"[token]"', text)
+    text = re.sub(r"demande=[\w.-]+", "demande=[value]", text)
+    headers = [(name, value) for name, value in answer.headers if name not in {"Set-Cookie", "Date", "Content-Length"}]
+    cookies = sorted(re.sub(r"=[^;]*", "=", cookie, count=1) for cookie in answer.headers.getlist("Set-Cookie"))
+    return answer.status_code, text, headers, cookies
+
+
+def _send(app: Flask, path: str, person: Person, address: str) -> list[TestResponse]:
+    """Fill the form of a new browser in, and follow to where it leads."""
+    browser = app.test_client()
+    browser.environ_base["REMOTE_ADDR"] = address
+    page = browser.get(path)
+    answers = [browser.post(path, data={"csrf_token": form_token(page), **FORMS[path](person)})]
+    while "Location" in answers[-1].headers:
+        answers.append(browser.get(answers[-1].headers["Location"]))
+    return answers
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_n01_everybody_sees_the_same_and_costs_the_same_statements(app: Flask, build: Build, path: str) -> None:
+    people = {name: make(build) for name, make in PEOPLE.items()}
+    found: dict[str, object] = {}
+    for number, (name, person) in enumerate(people.items()):
+        end_read()
+        with _statements() as statements:
+            answers = _send(app, path, person, f"203.0.113.{number}")
+        found[name] = [_seen(answer, person) for answer in answers], statements
+    for name, seen in found.items():
+        assert seen == found["unknown"], name
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_n01_n02_whoever_must_wait_waits_as_long_whether_the_account_is_there_or_not(
+    app: Flask, build: Build, path: str
+) -> None:
+    people = {name: make(build) for name, make in PEOPLE.items()}
+    found: dict[str, object] = {}
+    for number, (name, person) in enumerate(people.items()):
+        codes = [_send(app, path, person, f"203.0.113.{10 * number + time}")[0].status_code for time in range(7)]
+        assert codes[-1] == 429
+        _, text, headers, cookies = _seen(_send(app, path, person, f"203.0.113.{10 * number + 8}")[0], person)
+        waits = re.compile(r"\d+ ?\u00a0?secondes?|(?<=data-wait=\")\d+|(?<=Retry-After: )\d+")
+        plain = [(n, "some" if n == "Retry-After" else v) for n, v in headers]  # type: ignore[attr-defined]
+        found[name] = codes, waits.sub("some", str(text)), plain, cookies
+    for name, seen in found.items():
+        assert seen == found["unknown"], name
+
+
+def test_n02_the_throttled_are_throttled_by_what_was_typed_alone(app: Flask, build: Build) -> None:
+    for person in (_active(build), _unknown(build)):
+        folded = fold_username(person.username) or ""
+        end_read()
+        for _ in range(5):
+            assert isinstance(guard.take(limits.SIGN_IN_ACCOUNT, folded), guard.Granted)
+        assert isinstance(guard.take(limits.SIGN_IN_ACCOUNT, folded), guard.Wait)
