@@ -10,20 +10,27 @@ from pathlib import Path
 
 import click
 
-from bench import databases, load, machine, report, service
+from bench import databases, load, machine, neutrality, report, service
 from bench.counting import count
 from bench.population import ACCOUNTS, PASSWORD, populate
 from bench.scenarios import SCENARIOS, Scenario
+from idp import schema
 from idp.accounts.passwords import Hasher
 from idp.config import Settings
 
 _HASHES = 20
+_NEUTRAL = "neutral"
+"""Not a load: whether public forms answer everybody in the same time."""
 
 
 @click.command()
 @click.option("--seconds", type=click.FloatRange(0.5, 300), default=5.0, show_default=True, help="for each scenario")
 @click.option(
-    "--scenario", "wanted", type=click.Choice([kind.name for kind in SCENARIOS]), multiple=True, help="one or more; all"
+    "--scenario",
+    "wanted",
+    type=click.Choice([*(kind.name for kind in SCENARIOS), _NEUTRAL]),
+    multiple=True,
+    help="one or more; all",
 )
 @click.option("--database", "names", type=click.Choice(databases.NAMES), multiple=True, help="one or both; both")
 def main(seconds: float, wanted: tuple[str, ...], names: tuple[str, ...]) -> None:
@@ -33,7 +40,7 @@ def main(seconds: float, wanted: tuple[str, ...], names: tuple[str, ...]) -> Non
     faults: list[str] = []
     for name in names or databases.NAMES:
         try:
-            faults += _measure(name, scenarios, seconds)
+            faults += _measure(name, scenarios, seconds, neutral=not wanted or _NEUTRAL in wanted)
         except databases.Unavailable as reason:
             if names:
                 raise click.ClickException(str(reason)) from reason
@@ -45,7 +52,7 @@ def main(seconds: float, wanted: tuple[str, ...], names: tuple[str, ...]) -> Non
     sys.exit(1 if faults else 0)
 
 
-def _measure(name: str, scenarios: list[type[Scenario]], seconds: float) -> list[str]:
+def _measure(name: str, scenarios: list[type[Scenario]], seconds: float, *, neutral: bool) -> list[str]:
     """Measure on one kind of database; return what was wrong."""
     server_core, driver_core = machine.split()
     machine.pin(driver_core)  # the database too, when it is started here
@@ -55,7 +62,8 @@ def _measure(name: str, scenarios: list[type[Scenario]], seconds: float) -> list
             tempfile.TemporaryDirectory(prefix="idp-bench-", ignore_cleanup_errors=True) as folder,
             opened(Path(folder)) as url,
         ):
-            return _measure_on(url, Path(folder), scenarios, seconds, server_core)
+            faults = _measure_on(url, Path(folder), scenarios, seconds, server_core) if scenarios else []
+            return faults + (_measure_neutral(url, Path(folder), server_core) if neutral else [])
     finally:
         if server_core is not None and driver_core is not None:
             os.sched_setaffinity(0, {server_core, driver_core})
@@ -81,6 +89,19 @@ def _measure_on(url: str, folder: Path, scenarios: list[type[Scenario]], seconds
             if figures.errors:
                 faults.append(f"{scenario.name}: {figures.errors} wrong answers, the first: {figures.first_error}")
     click.echo()
+    return faults
+
+
+def _measure_neutral(url: str, folder: Path, core: int | None) -> list[str]:
+    """Measure the public forms; the service believes the proxy that the driver plays, for addresses without end."""
+    port = service.free_port()
+    settings = service.settings_for(url, port).model_copy(update={"trusted_proxies": 1})
+    settings.model_fields_set.add("trusted_proxies")
+    schema.upgrade(settings)
+    neutrality.populate(settings)
+    with service.running(settings, port, core, folder / "neutral.log"):
+        lines, faults = neutrality.run(port)
+    click.echo("\n".join((*lines, "")))
     return faults
 
 

@@ -1,11 +1,13 @@
 """A running service and a real browser for each story."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.canaries import Canaries
 from tests.stories.browser import chromium, new_page
 from tests.stories.site import Site
 
@@ -32,11 +34,27 @@ def other_device(browser_process: Browser) -> Iterator[Page]:
 
 
 @pytest.fixture
-def site(database_url: str, tmp_path: Path, worker_id: str) -> Iterator[Site]:
-    """The whole service, running."""
+def site(
+    request: pytest.FixtureRequest, database_url: str, tmp_path: Path, worker_id: str, canaries: Canaries
+) -> Iterator[Site]:
+    """The whole service, running; what its parts print is looked through for the story's secrets (O-01)."""
     site = Site.on(database_url, tmp_path, worker_id)
     try:
         site.start()
         yield site
+        for secret, what in (*site.secrets(), *_passwords(request)):
+            canaries.add(secret, what)
     finally:
         site.stop()
+        for name, text in site.logs():
+            canaries.keep(f"what {name} printed", text)
+    for name in ("provider", "worker"):
+        for line in dict(site.logs())[name].splitlines():
+            assert json.loads(line)["timestamp"].endswith("Z"), f"a line of {name}"
+
+
+def _passwords(request: pytest.FixtureRequest) -> Iterator[tuple[str, str]]:
+    """Yield the passwords that the story's module names."""
+    for name, value in vars(request.module).items():
+        if "PASSWORD" in name and isinstance(value, str):
+            yield value, "a password of the story"

@@ -1,9 +1,10 @@
 """The whole service as it runs: web server, worker, two ENTs, SMTP server, each a process; on the test's database."""
 
 import os
+import re
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,7 @@ class Site:
             database_url=database_url,
             smtp_url=f"smtp://{HOST}:{port + SMTP_OFFSET}",
             mail_from="ne-pas-repondre@exemple.fr",
+            log_level="DEBUG",
             academy="Académie des Deux-Rives",
             support_phone="03 53 01 12 12",
             support_hours="du lundi au vendredi, de 8 h à 18 h",
@@ -114,6 +116,24 @@ class Site:
     def log(self, name: str) -> str:
         """Return what a part printed last."""
         return (self.folder / f"{name}.log").read_text(errors="replace")[-3000:]
+
+    def logs(self) -> Iterator[tuple[str, str]]:
+        """Yield each part's name and all that it printed."""
+        for path in sorted(self.folder.glob("*.log")):
+            yield path.stem, path.read_text(errors="replace")
+
+    def secrets(self) -> Iterator[tuple[str, str]]:
+        """Yield what no part may print, and what it is; while the mail catcher runs, the links of the mails too."""
+        for letter in self.letters:
+            yield letter.secret.shown, "a provisional password"
+            yield letter.secret.shown.replace("-", ""), "a provisional password"
+        for ent in self.ents:
+            yield ent.client_secret, "a client secret"
+            yield ent.secret_key, "an ENT's secret key"
+        if "catcher" in self.running:
+            for mail in self.mails():
+                for link in re.findall(rf"{re.escape(self.settings.issuer)}/\S+/([\w-]{{43}})", mail["text"]):
+                    yield link, "a link's token"
 
     def letter(self, username: str) -> Letter:
         """Return the letter of an identifier."""

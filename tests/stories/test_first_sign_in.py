@@ -7,76 +7,21 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.stories.browser import look
+from tests.stories.gestes import (
+    NEW_PASSWORD,
+    accepte_la_charte,
+    active,
+    choisit_parent,
+    confirme,
+    donne_son_adresse,
+    lien_du_mail,
+    ouvre_la_connexion,
+    se_connecte,
+)
 from tests.stories.site import Site
 
-NEW_PASSWORD = "tasse vélo nuage citron"
 ADDRESS = "noemie.leroy@exemple.fr"
-VALIDATED = "Votre compte a été validé. Vous pouvez maintenant accéder à vos services en ligne."
 pytestmark = pytest.mark.browser
-
-
-def ouvre_la_connexion(page: Page, site: Site, ent: int = 0) -> None:
-    page.goto(site.ents[ent].url)
-    look(page)
-    page.get_by_role("link", name="Se connecter").click()
-
-
-def choisit_parent(page: Page) -> None:
-    expect(page.get_by_role("heading", level=1)).to_have_text("Sélectionnez votre profil")
-    look(page)
-    page.get_by_role("button", name="Parent", exact=True).click()
-
-
-def se_connecte(page: Page, identifiant: str, mot_de_passe: str) -> None:
-    expect(page.get_by_role("heading", level=1)).to_have_text("Connexion")
-    look(page)
-    page.get_by_label("Identifiant", exact=True).fill(identifiant)
-    page.get_by_label("Mot de passe", exact=True).fill(mot_de_passe)
-    page.get_by_role("button", name="Se connecter").click()
-
-
-def active(page: Page, adresse: str, mot_de_passe: str = NEW_PASSWORD) -> None:
-    expect(page.get_by_role("heading", level=1)).to_have_text("Activez votre compte")
-    look(page)
-    page.get_by_label("Nouveau mot de passe").fill(mot_de_passe)
-    page.get_by_label("Confirmez le mot de passe").fill(mot_de_passe)
-    page.get_by_label("Adresse mail").fill(adresse)
-    page.get_by_role("button", name="Valider").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Consultez votre messagerie")
-
-
-def lien_du_mail(site: Site, adresse: str, nombre: int = 1) -> str:
-    mail = site.wait_for_mail(adresse, nombre)
-    assert mail["subject"] == "Activez votre compte"
-    [lien] = set(re.findall(rf"{re.escape(site.settings.issuer)}/\S+", mail["text"]))
-    assert lien in mail["html"]
-    return str(lien)
-
-
-def confirme(page: Page, lien: str) -> None:
-    page.goto(lien)
-    expect(page.get_by_role("heading", level=1)).to_have_text("Confirmez votre adresse mail")
-    look(page)
-    page.get_by_role("button", name="Confirmer").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Confirmation de votre adresse mail")
-    expect(
-        page.get_by_text("Votre compte a été validé. Vous pouvez maintenant accéder à vos services en ligne.")
-    ).to_be_visible()
-    look(page)
-
-
-def accepte_la_charte(page: Page) -> None:
-    expect(page.get_by_role("heading", level=1)).to_have_text("Charte ENT")
-    look(page)
-    page.get_by_label("J’ai lu et j’accepte la charte").check()
-    page.get_by_role("button", name="Accepter").click()
-
-
-def donne_son_adresse(page: Page, attendue: str) -> None:
-    expect(page.get_by_role("heading", level=1)).to_have_text("Notifications")
-    look(page)
-    expect(page.get_by_label("Adresse mail")).to_have_value(attendue)
-    page.get_by_role("button", name="Enregistrer").click()
 
 
 def test_une_mere_va_du_courrier_a_l_interieur_de_l_ent(phone: Page, site: Site) -> None:

@@ -1,0 +1,153 @@
+"""N-01: whether the public forms take as long for an account that exists as for one that does not.
+
+Each form is sent two hundred times for each kind of account, in turn, so that whatever drifts drifts for all. Every
+request names another account and comes from another address: no limit is met.
+"""
+
+import asyncio
+import re
+import secrets
+import statistics
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert
+
+from bench.party import WrongAnswer, expect
+from bench.population import PASSWORD
+from bench.wire import Browser, Connection
+from idp.accounts.models import Account
+from idp.accounts.passwords import Hasher
+from idp.app import create_app
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+
+REQUESTS = 200
+MOST_APART = 0.05
+"""Medians may differ by so much: 5 %."""
+
+KINDS = ("active", "unknown", "never-activated", "disabled", "no-mail", "shared-mail")
+_WARM_UP = 10
+_FORM_TOKEN = re.compile(rb'name="csrf_token"[^>]*value="([^"]+)"')
+
+
+@dataclass(frozen=True)
+class Form:
+    """A public form: its page, what it is filled in with, and what it answers to everybody."""
+
+    path: str
+    status: int
+
+    def filled_in(self, name: str) -> dict[str, str]:
+        """Return the fields, for the account `name`."""
+        if self.path == "/connexion":
+            return {"identifiant": name, "mot-de-passe": "pas le bon mot de passe"}
+        return {"mail": f"{name}@exemple.fr"} if self.path == "/identifiant-oublie" else {"identifiant": name}
+
+
+FORMS = (Form("/connexion", 200), Form("/mot-de-passe-oublie", 303), Form("/identifiant-oublie", 303))
+
+
+def populate(settings: Settings) -> None:
+    """Add the accounts of each kind; there is none of the kind `unknown`."""
+    app = create_app(settings)
+    with app.app_context():
+        stored = Hasher(settings).hash(PASSWORD, "sign_in")
+        names = [(kind, _name(kind, number)) for kind in KINDS if kind != "unknown" for number in _numbers()]
+        rows = [_account(kind, name, name, stored, now()) for kind, name in names]
+        rows += [_account(kind, f"{name}b", name, stored, now()) for kind, name in names if kind == "shared-mail"]
+        db.session.execute(insert(Account), rows)
+        db.session.commit()
+        db.session.remove()
+        db.engine.dispose()
+        app.extensions["idp.server"].store.close()
+
+
+async def measure(port: int) -> tuple[list[str], list[str]]:
+    """Send all forms; return the lines of the report, and a sentence for each form whose medians are too far apart.
+
+    Raises:
+        WrongAnswer: a form answered something else than it answers to everybody.
+    """
+    lines, faults = [], []
+    for form in FORMS:
+        medians = await _medians(port, form)
+        apart = max(medians.values()) / min(medians.values()) - 1
+        shown = ", ".join(f"{kind} {median * 1000:.2f}" for kind, median in medians.items())
+        lines.append(f"neutral{form.path}: medians in ms of {REQUESTS}: {shown}: {apart:.1%} apart")
+        if apart > MOST_APART:
+            faults.append(f"{form.path}: medians are {apart:.1%} apart, {MOST_APART:.0%} are promised: {shown}")
+    return lines, faults
+
+
+async def _medians(port: int, form: Form) -> dict[str, float]:
+    connection = Connection(port)
+    browser = Browser(connection)
+    page = expect(await browser.get(form.path), 200, form.path)
+    found = _FORM_TOKEN.search(page.body)
+    if found is None:
+        raise WrongAnswer(f"{form.path}: no form token")
+    cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
+    seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    order = secrets.SystemRandom()
+    for number in _numbers():
+        for kind in order.sample(KINDS, len(KINDS)):
+            fields = {"csrf_token": found[1].decode(), **form.filled_in(_name(kind, number))}
+            headers = {"Cookie": cookies, "X-Forwarded-For": _somewhere()}
+            began = time.perf_counter()
+            answer = await connection.send("POST", form.path, headers, fields)
+            taken = time.perf_counter() - began
+            expect(answer, form.status, f"{form.path} for {kind}")
+            if number >= _WARM_UP:
+                seconds[kind].append(taken)
+    connection.close()
+    return {kind: statistics.median(taken) for kind, taken in seconds.items()}
+
+
+def _numbers() -> Iterator[int]:
+    yield from range(REQUESTS + _WARM_UP)
+
+
+def _name(kind: str, number: int) -> str:
+    return f"{kind.replace('-', '.')}{number:04d}"
+
+
+def _somewhere() -> str:
+    return f"2001:db8:{secrets.randbelow(65536):x}:{secrets.randbelow(65536):x}::1"
+
+
+def _account(kind: str, name: str, mailbox: str, stored: str, moment: datetime) -> dict[str, Any]:
+    activated = kind != "never-activated"
+    confirmed = activated and kind != "no-mail"
+    address = f"{mailbox}@exemple.fr"
+    return {
+        "id": uuid.uuid4(),
+        "username": name,
+        "given_name": "Noémie",
+        "family_name": "LEROY",
+        "address_lines": [],
+        "provisional_hash": None if activated else stored,
+        "provisional_expires_at": None if activated else moment.replace(year=moment.year + 1),
+        "password_hash": stored if activated else None,
+        "password_changed_at": moment if activated else None,
+        "activated_at": moment if activated else None,
+        "email": address if confirmed else None,
+        "mailbox": address if confirmed else None,
+        "email_confirmed_at": moment if confirmed else None,
+        "pending_email": address if kind == "no-mail" else None,
+        "disabled_at": moment if kind == "disabled" else None,
+        "generation": 1,
+    }
+
+
+def run(port: int) -> tuple[list[str], list[str]]:
+    """Do `measure`, and turn a wrong answer into a fault."""
+    try:
+        return asyncio.run(measure(port))
+    except (WrongAnswer, OSError, EOFError) as error:
+        return [], [f"neutral: {error}"]

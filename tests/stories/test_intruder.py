@@ -1,0 +1,126 @@
+"""Histoires : quelqu'un d'autre s'en prend au compte, et le parent garde ou reprend la main."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import requests
+from playwright.sync_api import Page, expect
+from requests.adapters import HTTPAdapter
+
+from tests.stories.browser import look
+from tests.stories.gestes import (
+    NEW_PASSWORD,
+    OTHER_PASSWORD,
+    a_un_compte,
+    entre_dans_son_compte,
+    ferme_le_navigateur,
+    lien_du_mail,
+    se_connecte,
+    titre,
+)
+from tests.stories.site import Site
+
+OWN = "noemie.leroy@exemple.fr"
+INTRUDER = "intrus@exemple.test"
+pytestmark = pytest.mark.browser
+
+
+class FromAddress(HTTPAdapter):
+    """Envoie les requêtes depuis une adresse de la boucle locale : autant d'adresses que l'on veut, bien réelles."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        super().__init__()
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:  # noqa: FBT001, FBT002 - its signature
+        super().init_poolmanager(connections, maxsize, block=block, source_address=(self._address, 0), **more)
+
+
+def devine(site: Site, address: str, identifiant: str) -> int:
+    """Essaie un mot de passe depuis une adresse ; donne le statut de la réponse."""
+    with requests.Session() as session:
+        session.mount("http://", FromAddress(address))
+        page = session.get(f"{site.settings.issuer}/connexion", timeout=30)
+        [token] = re.findall(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
+        data = {"csrf_token": token, "identifiant": identifiant, "mot-de-passe": f"essai {address}"}
+        return session.post(f"{site.settings.issuer}/connexion", data=data, timeout=30).status_code
+
+
+def test_cent_adresses_devinent_et_le_parent_entre_avec_son_telephone(phone: Page, site: Site) -> None:
+    a_un_compte(phone, site, "n.leroy4821", OWN)
+    entre_dans_son_compte(phone, site, "n.leroy4821")
+    ferme_le_navigateur(phone)
+    with ThreadPoolExecutor(8) as crowd:
+        addresses = [f"127.0.7.{number}" for number in range(1, 101)]
+        answers = list(crowd.map(lambda address: devine(site, address, "n.leroy4821"), addresses))
+    assert answers.count(429) >= 80
+    assert set(answers) <= {200, 429, 503}
+    entre_dans_son_compte(phone, site, "n.leroy4821")
+
+
+def test_une_adresse_demandee_par_un_intrus_est_arretee_par_l_ancienne_boite(
+    phone: Page, other_device: Page, site: Site
+) -> None:
+    a_un_compte(phone, site, "n.leroy4821", OWN)
+    entre_dans_son_compte(other_device, site, "n.leroy4821")  # l'intrus connaît le mot de passe
+    other_device.get_by_role("link", name="Changer mon adresse mail").click()
+    titre(other_device, "Changer mon adresse mail")
+    other_device.get_by_label("Mot de passe actuel").fill(NEW_PASSWORD)
+    other_device.get_by_label("Nouvelle adresse mail").fill(INTRUDER)
+    other_device.get_by_role("button", name="Enregistrer").click()
+    titre(other_device, "Changer mon adresse mail")
+
+    phone.goto(lien_du_mail(site, OWN, 2, "Votre adresse mail va changer"))
+    titre(phone, "Ce n’était pas vous ?")
+    phone.get_by_role("button", name="Arrêter le changement").click()
+    look(phone)
+    # l'intrus est dehors, son lien est mort, le mot de passe qu'il connaît ne sert plus
+    other_device.goto(f"{site.settings.issuer}/mon-compte")
+    titre(other_device, "Connexion")
+    se_connecte(other_device, "n.leroy4821", NEW_PASSWORD)
+    titre(other_device, "Choisissez un nouveau mot de passe")
+    other_device.goto(lien_du_mail(site, INTRUDER, 1, site.mails(INTRUDER)[0]["subject"]))
+    titre(other_device, "Ce lien ne marche plus")
+    # le parent reprend la main par sa boîte
+    phone.goto(lien_du_mail(site, OWN, 3, "Choisissez un nouveau mot de passe"))
+    phone.get_by_label("Nouveau mot de passe").fill(OTHER_PASSWORD)
+    phone.get_by_label("Confirmez le mot de passe").fill(OTHER_PASSWORD)
+    phone.get_by_role("button", name="Enregistrer").click()
+    titre(phone, "Votre mot de passe est changé")
+    entre_dans_son_compte(phone, site, "n.leroy4821", OTHER_PASSWORD)
+    expect(phone.get_by_text(OWN)).to_be_visible()
+
+
+def test_une_adresse_deja_changee_par_un_intrus_est_retiree(phone: Page, other_device: Page, site: Site) -> None:
+    a_un_compte(phone, site, "n.leroy4821", OWN)
+    entre_dans_son_compte(other_device, site, "n.leroy4821")
+    other_device.get_by_role("link", name="Changer mon adresse mail").click()
+    other_device.get_by_label("Mot de passe actuel").fill(NEW_PASSWORD)
+    other_device.get_by_label("Nouvelle adresse mail").fill(INTRUDER)
+    other_device.get_by_role("button", name="Enregistrer").click()
+    titre(other_device, "Changer mon adresse mail")
+    site.wait_for_mail(OWN, 2)
+    other_device.goto(lien_du_mail(site, INTRUDER, 1, site.wait_for_mail(INTRUDER)["subject"]))
+    other_device.get_by_role("button", name="Confirmer").click()
+    look(other_device)
+
+    mail = site.wait_for_mail(OWN, 3)
+    [lien] = set(re.findall(rf"{re.escape(site.settings.issuer)}/\S+", mail["text"]))
+    phone.goto(lien)
+    phone.get_by_role("button", name="Arrêter le changement").click()
+    look(phone)
+    other_device.goto(f"{site.settings.issuer}/mon-compte")
+    titre(other_device, "Connexion")
+    # personne ne reprend la main par mail pendant trois jours, ni l'intrus ni l'ancienne boîte : l'école décide
+    deja = {box: len(site.mails(box)) for box in (OWN, INTRUDER)}
+    for page in (other_device, phone):
+        page.goto(f"{site.settings.issuer}/mot-de-passe-oublie")
+        page.get_by_label("Identifiant", exact=True).fill("n.leroy4821")
+        page.get_by_role("button", name="Recevoir un lien").click()
+        page.wait_for_timeout(500)
+    phone.wait_for_timeout(3000)
+    for box in (OWN, INTRUDER):
+        new = site.mails(box)[deja[box] :]
+        assert not [mail for mail in new if "/mot-de-passe/lien/" in mail["text"]]

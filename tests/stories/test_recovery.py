@@ -1,0 +1,107 @@
+"""Histoires : l'identifiant ou le mot de passe est perdu, et le parent se débrouille seul, sur son téléphone."""
+
+import pytest
+import requests
+from playwright.sync_api import Page, expect
+
+from tests.stories.gestes import (
+    NEW_PASSWORD,
+    OTHER_PASSWORD,
+    a_un_compte,
+    entre_dans_son_compte,
+    lien_du_mail,
+    se_connecte,
+    titre,
+)
+from tests.stories.site import Site
+
+SHARED = "famille.leroy@exemple.fr"
+CHOOSE = "Choisissez un nouveau mot de passe"
+pytestmark = pytest.mark.browser
+
+
+def demande_un_lien(page: Page, site: Site, identifiant: str) -> None:
+    page.goto(f"{site.settings.issuer}/connexion")
+    page.get_by_role("link", name="Mot de passe oublié").click()
+    titre(page, "Mot de passe oublié")
+    page.get_by_label("Identifiant", exact=True).fill(identifiant)
+    page.get_by_role("button", name="Recevoir un lien").click()
+    titre(page, "Regardez votre messagerie")
+
+
+def choisit(page: Page, mot_de_passe: str) -> None:
+    page.get_by_label("Nouveau mot de passe").fill(mot_de_passe)
+    page.get_by_label("Confirmez le mot de passe").fill(mot_de_passe)
+    page.get_by_role("button", name="Enregistrer").click()
+
+
+def test_deux_parents_partagent_une_boite_et_chacun_retrouve_son_compte(
+    phone: Page, other_device: Page, site: Site
+) -> None:
+    a_un_compte(phone, site, "n.leroy4821", SHARED)
+    a_un_compte(other_device, site, "k.leroy1907", SHARED, "camion plume rivage or")
+
+    phone.goto(f"{site.settings.issuer}/connexion")
+    phone.get_by_role("link", name="Identifiant oublié").click()
+    titre(phone, "Identifiant oublié")
+    phone.get_by_label("Adresse mail").fill("Famille.Leroy@Exemple.fr")
+    phone.get_by_role("button", name="Recevoir mon identifiant").click()
+    titre(phone, "Regardez votre messagerie")
+    mail = site.wait_for_mail(SHARED, 3)
+    assert mail["subject"] == "Votre identifiant"
+    for part in ("Noémie L.", "n.leroy4821", "Karim L.", "k.leroy1907", "Collège des Tilleuls"):
+        assert part in mail["text"], part
+        assert part in mail["html"], part
+    assert NEW_PASSWORD not in mail["text"]
+
+    demande_un_lien(phone, site, "n.leroy4821")
+    phone.goto(lien_du_mail(site, SHARED, 4, CHOOSE))
+    titre(phone, CHOOSE)
+    choisit(phone, OTHER_PASSWORD)
+    titre(phone, "Votre mot de passe est changé")
+    assert site.wait_for_mail(SHARED, 5)["subject"] == "Votre mot de passe a changé"
+    entre_dans_son_compte(phone, site, "n.leroy4821", OTHER_PASSWORD)
+    entre_dans_son_compte(other_device, site, "k.leroy1907", "camion plume rivage or")
+
+
+def test_un_antivirus_ouvre_le_lien_avant_le_parent(phone: Page, site: Site) -> None:
+    a_un_compte(phone, site, "c.blanc6604", "claire@exemple.fr")
+    demande_un_lien(phone, site, "c.blanc6604")
+    lien = lien_du_mail(site, "claire@exemple.fr", 2, CHOOSE)
+    for _ in range(3):
+        assert requests.get(lien, timeout=10).status_code == 200
+        assert requests.head(lien, timeout=10, headers={"Sec-Purpose": "prefetch"}).status_code == 200
+    phone.goto(lien)
+    choisit(phone, "claire")  # refusé, et le lien sert encore
+    expect(phone.get_by_role("alert")).to_be_visible()
+    choisit(phone, OTHER_PASSWORD)
+    titre(phone, "Votre mot de passe est changé")
+    phone.goto(lien)
+    expect(phone.get_by_label("Nouveau mot de passe")).to_have_count(0)
+    entre_dans_son_compte(phone, site, "c.blanc6604", OTHER_PASSWORD)
+
+
+def test_le_lien_est_ouvert_sur_un_autre_appareil_et_tous_les_appareils_sont_deconnectes(
+    phone: Page, other_device: Page, site: Site
+) -> None:
+    a_un_compte(phone, site, "s.haddad3350", "samia@exemple.fr")
+    entre_dans_son_compte(phone, site, "s.haddad3350")
+    demande_un_lien(other_device, site, "s.haddad3350")
+    other_device.goto(lien_du_mail(site, "samia@exemple.fr", 2, CHOOSE))
+    choisit(other_device, OTHER_PASSWORD)
+    titre(other_device, "Votre mot de passe est changé")
+    # le lien ne connecte personne, et le téléphone est déconnecté
+    for page in (phone, other_device):
+        page.goto(f"{site.settings.issuer}/mon-compte")
+        titre(page, "Connexion")
+    se_connecte(phone, "s.haddad3350", NEW_PASSWORD)
+    expect(phone.get_by_text("La connexion n’a pas abouti")).to_be_visible()
+    se_connecte(phone, "s.haddad3350", OTHER_PASSWORD)
+    titre(phone, "Gérer mon compte")
+
+
+def test_un_parent_qui_n_a_rien_active_voit_la_meme_page_et_ne_recoit_pas_de_lien(phone: Page, site: Site) -> None:
+    demande_un_lien(phone, site, "j.marchand2278")
+    demande_un_lien(phone, site, "personne.de.ce.nom")
+    phone.wait_for_timeout(2500)
+    assert not [mail for mail in site.mails() if "/mot-de-passe/lien/" in mail["text"]]
