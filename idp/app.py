@@ -8,22 +8,31 @@ from flask import Flask
 from jinja2 import StrictUndefined
 
 from idp import logging as log_lines
-from idp.accounts import addresses
+from idp.accounts import addresses, notices
 from idp.accounts.passwords import Hasher
 from idp.activation import views as activation
 from idp.audit import log
 from idp.charter import api as charter_api
+from idp.charter import mine_views as my_charter
 from idp.charter import views as charter
 from idp.config import Settings
 from idp.db import db, engine_options
+from idp.email_confirmation import contest_views as email_contest
 from idp.email_confirmation import service as email_confirmation_service
 from idp.email_confirmation import views as email_confirmation
 from idp.login import views as login
 from idp.mail import deliver
 from idp.mail.smtp import Transport
+from idp.myaccount import connection_views as connections
+from idp.myaccount import email_views as account_email
+from idp.myaccount import letter_views as letter
+from idp.myaccount import password_views as account_password
+from idp.myaccount import reauthentication_views as reauthentication
+from idp.myaccount import received_views as received
 from idp.myaccount import views as myaccount
-from idp.oidc import bearer, routes
+from idp.oidc import backchannel, bearer, routes
 from idp.oidc.keys import KeyRing
+from idp.oidc.outgoing import Outgoing
 from idp.oidc.server import Server
 from idp.oidc.stores import open_store
 from idp.ops import health
@@ -31,10 +40,31 @@ from idp.outbox import commands as outbox
 from idp.outbox.worker import Handler
 from idp.paths import TEMPLATES
 from idp.profile_choice import views as profile_choice
+from idp.recovery import answer as recovery_answer
+from idp.recovery import username as recovery_username
 from idp.recovery import views as recovery
+from idp.sessions.manager import SESSIONS_ENDED
 from idp.web import browser, errors, i18n, legal, request_context, security, theme
 
-_PAGES = (profile_choice, login, activation, email_confirmation, charter, recovery, myaccount, legal, health)
+_PAGES = (
+    profile_choice,
+    login,
+    activation,
+    email_confirmation,
+    email_contest,
+    charter,
+    my_charter,
+    recovery,
+    myaccount,
+    account_password,
+    account_email,
+    connections,
+    reauthentication,
+    received,
+    letter,
+    legal,
+    health,
+)
 
 
 class _Application(Flask):
@@ -47,7 +77,7 @@ class _Application(Flask):
 
 def create_app(settings: Settings) -> Flask:
     """Return the application for `settings`; it opens no connection and makes no key until it is asked something."""
-    log_lines.configure()
+    log_lines.configure(settings.log_level)
     app = _Application("idp", template_folder=str(TEMPLATES), static_folder=None)
     app.url_map.merge_slashes = False  # its redirect would repeat the request's own Host
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
@@ -55,7 +85,7 @@ def create_app(settings: Settings) -> Flask:
     app.extensions["idp.hasher"] = Hasher(settings)
     _database(app, settings)
     browser.configure(app, settings)
-    request_context.trust_proxies(app, settings)
+    request_context.configure(app, settings)
     security.configure(app, settings)
     i18n.configure(app)
     errors.configure(app)
@@ -71,7 +101,14 @@ def create_app(settings: Settings) -> Flask:
 
 def outbox_handlers(settings: Settings) -> Mapping[str, Handler]:
     """Return who hands over which kind of outbox message."""
-    return {addresses.CONFIRM_EMAIL: partial(email_confirmation_service.hand_over, settings=settings)}
+    return {
+        addresses.CONFIRM_EMAIL: partial(email_confirmation_service.hand_over, settings=settings),
+        notices.NOTICE: partial(notices.hand_over, settings=settings),
+        notices.RESET_WANTED: partial(recovery_answer.hand_over, settings=settings),
+        recovery_username.USERNAME_WANTED: partial(recovery_username.hand_over, settings=settings),
+        SESSIONS_ENDED: backchannel.sessions_ended,
+        backchannel.LOGOUT: partial(backchannel.hand_over, outgoing=Outgoing(settings)),
+    }
 
 
 def _database(app: Flask, settings: Settings) -> None:

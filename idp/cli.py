@@ -8,7 +8,7 @@ import getpass
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from flask import Flask
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, ProgrammingError, SQLAlchemyError
 
-from idp import __version__, schema, serving
+from idp import __version__, schema
 from idp import logging as log_lines
 from idp.app import create_app
 from idp.audit import log
@@ -25,8 +25,13 @@ from idp.charter.commands import charter
 from idp.config import ConfigurationError, Settings, load
 from idp.db import db
 from idp.demo import commands as demo
+from idp.letters.commands import letters
 from idp.oidc.commands import client, keys_group
+from idp.ops.accounts import account
+from idp.ops.journal import audit
+from idp.ops.purge import purge
 from idp.outbox.commands import outbox, worker
+from idp.serving import commands as serving
 
 
 def _settings() -> Settings:
@@ -34,6 +39,7 @@ def _settings() -> Settings:
         settings = load()
     except ConfigurationError as error:
         raise click.ClickException("\n".join(("the settings cannot be used:", *error.faults))) from None
+    log_lines.configure(settings.log_level)
     return settings.model_copy(update={"database_url": _from_here(settings.database_url)})
 
 
@@ -111,12 +117,12 @@ def _check() -> None:
 cli.add_command(schema.commands(_settings))
 cli.add_command(serving.command(_settings, create_app))
 cli.add_command(demo.command(create_app, _upgrade))
-for _part in (client, keys_group, charter, worker, outbox):
+for _part in (client, keys_group, charter, letters, account, audit, purge, worker, outbox):
     cli.add_command(_in_application(_part))
 
 
 def main() -> None:
-    """Run the command; a database that fails is one sentence, not a trace."""
+    """Run the command; a database or a disk that fails is one sentence, not a trace."""
     log_lines.configure()
     if not all(_is_text(argument) for argument in sys.argv[1:]):
         click.echo("Error: an argument is not UTF-8 text.", err=True)
@@ -126,6 +132,18 @@ def main() -> None:
     except SQLAlchemyError as error:
         click.echo(f"Error: the database cannot be used ({type(error).__name__}){_advice(error)}", err=True)
         raise SystemExit(1) from None
+    except OSError as fault:
+        _give_up_output()
+        click.echo(
+            f"Error: {fault.strerror or type(fault).__name__}: something could not be read or written.", err=True
+        )
+        raise SystemExit(1) from None
+
+
+def _give_up_output() -> None:
+    """Drop what stdout still holds: Python would try again to write it when it exits, and say so with a trace."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _is_text(argument: str) -> bool:
@@ -144,4 +162,6 @@ def _advice(error: SQLAlchemyError) -> str:
         return ": `idp db upgrade` makes its tables."
     if "locked" in said or "lock timeout" in said:
         return ": it is busy, try again."
+    if "disk" in said or "too large" in said or "no space" in said:
+        return ": its disk may be full."
     return ": look at IDP_DATABASE_URL and whether the database answers."

@@ -4,9 +4,11 @@ Nothing else in the code reads the environment. Every fault is reported at once,
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -22,6 +24,7 @@ from pydantic_settings import (
 PREFIX = "IDP_"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _SMTP_SCHEMES = frozenset({"smtp", "smtps", "smtp+starttls"})
+_HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.IGNORECASE)
 _FOREIGN = "AUTHLIB_INSECURE_TRANSPORT"
 
 
@@ -51,6 +54,10 @@ class Settings(BaseSettings):
     database_url: str = Field("sqlite:///var/idp.db", description="`sqlite:///…` or `postgresql://…`")
     database_pool: int = Field(8, ge=1, le=100, description="connections per process and engine: 2 × this + 2 in all")
 
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="the least that is logged; libraries stay at INFO or above, whatever it is"
+    )
+
     smtp_url: SecretStr = Field(
         SecretStr("smtp://127.0.0.1:25"),
         description="`smtp://`, `smtps://` or `smtp+starttls://`, with user and password",
@@ -58,6 +65,10 @@ class Settings(BaseSettings):
     mail_from: str = Field("ne-pas-repondre@localhost", description="the sender's address")
     mail_required: bool = Field(True, description="no code for a client before the mail address is confirmed")
 
+    outgoing_allow: tuple[str, ...] = Field(
+        (),
+        description="host names and networks (CIDR) that are not public and may be called all the same, as a JSON list",
+    )
     trusted_proxies: int = Field(0, ge=0, le=5, description="how many proxies in front set X-Forwarded-For and -Proto")
     theme: Path | None = Field(None, description="a folder whose `tokens.css` and `logo.svg` replace ours")
     service_name: str = Field("Scolarité Services", max_length=60)
@@ -83,6 +94,14 @@ class Settings(BaseSettings):
     interaction_lifetime: int = Field(1800, ge=300, le=7200, description="an authorization request in progress")
     activation_lifetime: int = Field(1800, ge=300, le=7200, description="from the letter's secret to the new password")
     email_link_lifetime: int = Field(86400, ge=3600, le=7 * 86400, description="link that confirms a mail address")
+    reset_link_lifetime: int = Field(1800, ge=600, le=3600, description="link that leads to a new password")
+    contest_link_lifetime: int = Field(72 * 3600, ge=86400, le=7 * 86400, description="link « ce n’était pas moi »")
+    reauthentication_window: int = Field(300, ge=60, le=900, description="how long a password typed again counts")
+    new_device_mail: bool = Field(True, description="a mail after the first sign-in from a new browser")
+    inactive_days: int = Field(365, ge=180, le=1100, description="days without a sign-in before a warning")
+    inactive_warning_days: int = Field(30, ge=7, le=90, description="days from the warning to the removal")
+    audit_days: int = Field(365, ge=180, le=1100, description="how long the journal is kept")
+    audit_failure_days: int = Field(183, ge=30, le=1100, description="how long it keeps refused sign-ins")
     provisional_days: int = Field(60, ge=1, le=90, description="provisional password, in days from its drawing")
 
     password_min_length: int = Field(12, ge=8, le=64, description="characters")
@@ -148,6 +167,19 @@ class Settings(BaseSettings):
         local, _, domain = value.partition("@")
         if not local or not domain or "@" in domain or any(c.isspace() or c in ",;<>" for c in value):
             raise ValueError("must be one mail address")
+        return value
+
+    @field_validator("outgoing_allow")
+    @classmethod
+    def _allowed_are_hosts_or_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for place, entry in enumerate(value, 1):
+            try:
+                ip_network(entry)
+            except ValueError:
+                if entry.replace(".", "").isdigit() or not _HOST.fullmatch(entry):
+                    raise ValueError(
+                        f"entry {place} must be a host name, or a network such as 10.1.0.0/16, its host bits zero"
+                    ) from None
         return value
 
     @field_validator("theme")

@@ -1,7 +1,12 @@
 """Writes the journal, in the caller's transaction."""
 
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
+
+from sqlalchemy import update
 
 from idp.audit.events import Event
 from idp.audit.models import AuditEntry
@@ -28,6 +33,16 @@ def set_origin(origin: Origin) -> None:
     _origin.set(origin)
 
 
+@contextmanager
+def acting_for(origin: Origin) -> Iterator[None]:
+    """Record what the block does as coming from `origin`: a worker finishes what a request began."""
+    token = _origin.set(origin)
+    try:
+        yield
+    finally:
+        _origin.reset(token)
+
+
 def current_origin() -> Origin:
     """Return where the present act comes from."""
     return _origin.get()
@@ -48,4 +63,19 @@ def record(event: Event) -> None:
             request_id=origin.request_id,
             details=details,
         )
+    )
+
+
+def forget(account_id: uuid.UUID) -> None:
+    """Take out of the journal, in the caller's transaction, what told of the person whose account is removed in it.
+
+    The one exception to « append-only »: who asks for a trace of themselves to end has a right to it (GDPR article 17),
+    and who reads the journal needs the event, not the person. Kind, time, result, client and operator stay; the network
+    address, the request and all details go. What is left of `account_id` leads to no row.
+    """
+    db.session.execute(
+        update(AuditEntry)
+        .where(AuditEntry.account_id == account_id)
+        .values(address="", request_id="", details={})
+        .execution_options(synchronize_session=False)
     )

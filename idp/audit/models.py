@@ -12,7 +12,10 @@ from idp.db import Base
 
 
 class AuditEntry(Base):
-    """One event: when, what, about whom, from where, with what result. Rows are added, never updated."""
+    """One event: when, what, about whom, from where, with what result.
+
+    Rows are added, never updated, but when an account is removed (`log.forget`).
+    """
 
     __tablename__ = "audit"
     __table_args__ = (Index("ix_audit_account_id_at", "account_id", "at"),)

@@ -1,16 +1,20 @@
 """Runs the `idp` command as its entry point does, in this process: the same settings, exit codes and streams."""
 
+import contextvars
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
-from sqlalchemy import Engine, create_engine
+from flask import Flask
+from sqlalchemy import Engine, create_engine, select
 from sqlalchemy.pool import NullPool
 
+from idp.audit.models import AuditEntry
 from idp.cli import main
 from idp.config import PREFIX, Settings
+from idp.db import db
 from idp.demo.processes import exported
 
 
@@ -58,3 +62,32 @@ def idp(bare: Run, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
 def engine(database_url: str) -> Engine:
     """That database, seen by something else than the product."""
     return create_engine(database_url, poolclass=NullPool)
+
+
+@pytest.fixture
+def act(idp: Run, app: Flask) -> Run:
+    """The command on the database that the test builds in, as another process would: nothing of the test is shared."""
+
+    def run(*arguments: str) -> Answer:
+        db.session.rollback()
+        answer: Answer = contextvars.Context().run(idp, *arguments)
+        db.session.rollback()
+        db.session.expire_all()
+        return answer
+
+    return run
+
+
+Events = Callable[[str], list[AuditEntry]]
+
+
+@pytest.fixture
+def events(app: Flask) -> Events:
+    """What the journal holds of one kind of event, oldest first."""
+
+    def read(kind: str) -> list[AuditEntry]:
+        found = list(db.session.scalars(select(AuditEntry).where(AuditEntry.kind == kind).order_by(AuditEntry.id)))
+        db.session.rollback()
+        return found
+
+    return read

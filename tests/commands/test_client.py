@@ -10,7 +10,8 @@ from tests.commands.conftest import Run
 
 BASIC = ("--redirect-uri", "https://ent.test/cb")
 SHOWN = {
-    "client_id", "name", "uais", "redirect_uris", "post_logout_redirect_uris", "home_uri", "initiate_login_uri",
+    "client_id", "name", "uais", "redirect_uris", "post_logout_redirect_uris", "backchannel_logout_uri", "home_uri",
+    "initiate_login_uri",
     "auth_method", "subject", "pkce_required", "scopes", "always_claims", "charter", "id_token_alg", "default_profile",
     "profile_uris", "created_at", "disabled_at",
 }  # fmt: skip
@@ -59,6 +60,7 @@ def test_a_client_is_registered_with_what_was_asked(idp: Run) -> None:
         "uais": ["0599001N", "0599002P"],
         "redirect_uris": ["https://ent.test/cb", "https://ent.test/cb2"],
         "post_logout_redirect_uris": ["https://ent.test/bye"],
+        "backchannel_logout_uri": "",
         "home_uri": "https://ent.test/",
         "initiate_login_uri": "https://ent.test/login",
         "auth_method": "client_secret_post",
@@ -81,7 +83,7 @@ def test_the_defaults_are_the_strict_ones(idp: Run) -> None:
     assert (shown["charter"], shown["id_token_alg"], shown["always_claims"]) == ("ent", "RS256", [])
 
 
-def test_the_secret_is_shown_once_and_kept_as_a_digest(idp: Run, engine: Engine) -> None:
+def test_k07_the_secret_is_shown_once_kept_as_a_digest_and_never_listed(idp: Run, engine: Engine) -> None:
     made = add(idp)
     secret = made["client_secret"]
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}", secret)
@@ -107,7 +109,7 @@ def test_a_public_client_has_no_secret(idp: Run, engine: Engine) -> None:
     assert answer.err == "Error: ENT des Tilleuls is a public client: it has no secret\n"
 
 
-def test_a_new_secret_replaces_the_former(idp: Run, engine: Engine) -> None:
+def test_k07_a_new_secret_replaces_the_former(idp: Run, engine: Engine) -> None:
     made = add(idp)
     answer = idp("client", "rotate-secret", made["client_id"], "--json")
     fresh = json.loads(answer.out)

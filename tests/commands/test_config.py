@@ -72,7 +72,7 @@ def test_reports_every_fault_at_once_by_name_and_shows_no_value(bare: Run, monke
         ({"AUTHLIB_INSECURE_TRANSPORT": "1"}, "AUTHLIB_INSECURE_TRANSPORT: must not be set"),
     ],
 )
-def test_a_setting_that_is_wrong_stops_the_start(
+def test_k01_a_weak_secret_or_a_wrong_setting_stops_the_start(
     bare: Run, monkeypatch: pytest.MonkeyPatch, values: dict[str, str], fault: str
 ) -> None:
     put(monkeypatch, **values)

@@ -65,16 +65,6 @@ def test_tables_that_are_not_there_are_one_sentence(idp: Run, engine: Engine, co
 
 
 @pytest.mark.parametrize("command", EVERYTHING, ids=" ".join)
-def test_a_server_that_does_not_answer_is_one_sentence(
-    alone: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
-) -> None:
-    monkeypatch.setenv("IDP_DATABASE_URL", "postgresql://idp:dbp4ssword@127.0.0.1:1/idp")
-    answer = alone(*command)
-    is_one_sentence(answer)
-    assert "dbp4ssword" not in answer.err
-
-
-@pytest.mark.parametrize("command", EVERYTHING, ids=" ".join)
 def test_a_file_that_is_no_database_is_one_sentence(
     alone: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: tuple[str, ...]
 ) -> None:

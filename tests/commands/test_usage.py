@@ -26,7 +26,8 @@ def test_help_needs_no_settings_and_says_something(bare: Run, path: tuple[str, .
 def test_the_commands_of_the_contract_are_there() -> None:
     wanted = """config check; db upgrade; db current; serve; worker; demo; client add; client list; client show;
         client rotate-secret; client disable; keys list; keys rotate; keys retire; charter publish; charter list;
-        outbox list; outbox retry"""
+        outbox list; outbox retry; account find; account show; account unlock; account disable; account enable;
+        account end-sessions; account force-password-change; audit show; purge; letters print"""
     assert {tuple(name.split()) for name in wanted.split(";")} <= set(all_commands(cli))
 
 
@@ -63,6 +64,18 @@ def test_version(bare: Run) -> None:
         ("serve", "--bind", ":8000"),
         ("serve", "--workers", "0"),
         ("outbox", "retry"),
+        ("account", "find"),
+        ("account", "find", " "),
+        ("account", "find", "leroy", "--limit", "0"),
+        ("account", "force-password-change"),
+        ("account", "force-password-change", "n.leroy", "--all"),
+        ("account", "force-password-change", "--school", "0599001N", "--all"),
+        ("account", "disable", "n.leroy", "n.martin"),
+        ("letters", "print", "--out", "letter.pdf"),
+        ("letters", "print", "--username", "n.leroy"),
+        ("letters", "print", "--username", "n.leroy", "--out", "/etc"),
+        ("letters", "print", "--username", "n.leroy", "--out", "letter.pdf", "--reason", "x" * 201),
+        ("audit", "show", "--kind", "frobnicate"),
     ],
     ids=" ".join,
 )

@@ -1,0 +1,168 @@
+"""`idp account`: what a help desk asks and does. Every command is in the journal with the operator's name."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from idp.accounts.models import Account, School
+from idp.db import end_read
+from idp.ops import batches, desk, dossier
+from idp.ops.desk import Blocked, Refused
+from idp.ops.dossier import NotFound
+from idp.ops.terminal import AS_JSON, dumped, plain, table
+
+_SCHOOL = click.option("--school", "uai", metavar="UAI", help="Only accounts with a child in this school.")
+_USERNAME = click.argument("username")
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Turn what is refused into the command's error."""
+    try:
+        yield
+    except (NotFound, Refused) as refused:
+        raise click.ClickException(plain(refused)) from refused
+
+
+def _chosen(username: str, uai: str | None) -> tuple[Account, School | None]:
+    school = dossier.get_school(uai)
+    return dossier.get_account(username, school), school
+
+
+@click.group()
+def account() -> None:
+    """People's accounts: look, shut, open. No command shows or sets a password."""
+
+
+@account.command()
+@click.argument("text", required=False)
+@_SCHOOL
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="The most accounts shown.")
+@AS_JSON
+def find(text: str | None, uai: str | None, limit: int, *, as_json: bool) -> None:
+    """Find accounts by TEXT: an identifier or its beginning, words of a name, or a mail address."""
+    if not (text and text.strip()) and uai is None:
+        raise click.UsageError("give a TEXT or --school")
+    with _one_sentence():
+        school = dossier.get_school(uai)
+    found = dossier.find(text if text and text.strip() else None, school, limit)
+    rows = [dossier.line(one, school) for one in found]
+    end_read()
+    if as_json:
+        click.echo(dumped(rows))
+    elif rows:
+        head = ("username", "name", "state", "schools")
+        table(head, [(r["username"], r["name"], r["state"], " ".join(r["schools"])) for r in rows])
+    if not rows:
+        click.echo("no account is like that", err=True)
+    elif len(rows) == limit:
+        click.echo(f"the first {limit} are shown: --limit shows more", err=True)
+
+
+@account.command()
+@_USERNAME
+@_SCHOOL
+@AS_JSON
+def show(username: str, uai: str | None, *, as_json: bool) -> None:
+    """Show one account: its state, its children, what waits. Mail addresses are hidden in the middle."""
+    with _one_sentence():
+        shown = dossier.describe(*_chosen(username, uai))
+    if as_json:
+        click.echo(dumped(shown))
+        return
+    for name, value in shown.items():
+        for text in _texts(value):
+            click.echo(f"{name}: {text}")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the lines that a value takes: one for each child and notice, none for what is not there."""
+    if isinstance(value, list):
+        for item in value:
+            yield plain(", ".join(str(part) for part in item.values() if part) if isinstance(item, dict) else item)
+    elif value is not None:
+        yield plain(value)
+
+
+@account.command()
+@_USERNAME
+@_SCHOOL
+def unlock(username: str, uai: str | None) -> None:
+    """Forget the wrong tries, and let the account be recovered by mail again."""
+    _act(username, uai, desk.unlock, lambda name, _: f"{name} may try again, on every node within ten seconds")
+
+
+@account.command()
+@_USERNAME
+@_SCHOOL
+def disable(username: str, uai: str | None) -> None:
+    """Shut an account and end its sessions, here and in the ENTs."""
+    _act(username, uai, desk.disable, lambda name, ended: f"{name} is disabled, {_sessions(ended)}")
+
+
+@account.command()
+@_USERNAME
+@_SCHOOL
+def enable(username: str, uai: str | None) -> None:
+    """Open a disabled account again, with the password that it had."""
+    _act(username, uai, desk.enable, lambda name, _: f"{name} is enabled")
+
+
+@account.command("end-sessions")
+@_USERNAME
+@_SCHOOL
+def end_sessions(username: str, uai: str | None) -> None:
+    """End all sessions of an account, here and in the ENTs."""
+    _act(username, uai, desk.end_sessions, lambda name, ended: f"{name}: {_sessions(ended)}")
+
+
+@account.command("force-password-change")
+@click.argument("usernames", nargs=-1, metavar="[USERNAME]…")
+@click.option("--school", "uai", metavar="UAI", help="All accounts with a child in this school.")
+@click.option("--all", "everybody", is_flag=True, help="All accounts.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@AS_JSON
+def force_password_change(
+    usernames: tuple[str, ...], uai: str | None, *, everybody: bool, yes: bool, as_json: bool
+) -> None:
+    """Block passwords and end sessions: whoever types the right one gets a mail that leads to a new one.
+
+    Accounts that were never activated are left as they are. Interrupted, it goes on when it is run again.
+    """
+    if (bool(usernames), uai is not None, everybody).count(True) != 1:
+        raise click.UsageError("give either USERNAMEs, or --school, or --all")
+    with _one_sentence():
+        school = dossier.get_school(uai)
+        chosen = [dossier.get_account(username, None).id for username in usernames] if usernames else school
+    if everybody and not yes:
+        people = batches.count(Account.activated_at.is_not(None), Account.password_blocked_at.is_(None))
+        click.confirm(f"Block the passwords of {people} accounts?", abort=True, err=True)
+    total = Blocked()
+    for some in desk.block_passwords(chosen):
+        total.add(some)
+    if as_json:
+        click.echo(json.dumps(asdict(total)))
+        return
+    blocked = _counted(total.blocked, "password")
+    click.echo(f"{blocked} blocked, {_sessions(total.sessions_ended)}, {total.untouched} left as is")
+    if total.without_address:
+        click.echo(f"without a confirmed address, in need of a new letter: {total.without_address}", err=True)
+
+
+def _act(username: str, uai: str | None, act: Callable[[Any], Any], said: Callable[[str, Any], str]) -> None:
+    with _one_sentence():
+        chosen, _ = _chosen(username, uai)
+        result = act(chosen.id)
+    click.echo(said(chosen.username, result))
+
+
+def _sessions(count: int) -> str:
+    return f"{_counted(count, 'session')} ended"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

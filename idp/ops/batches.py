@@ -1,0 +1,108 @@
+"""Work on whole tables while the service goes on: short transactions, in the order of an index.
+
+Whatever is cut off in the middle has done some of its batches, and goes on with the others when it is run again.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sqlalchemy import ColumnElement, and_, delete, func, inspect, select, true
+from sqlalchemy.exc import OperationalError
+
+from idp.accounts.models import Account, Child, Guardianship, School
+from idp.db import Base, db, end_read
+
+if TYPE_CHECKING:
+    import uuid
+
+ROWS = 500
+"""The most rows of a transaction."""
+
+_PAUSES = (0.1, 0.5, 2.0)
+_LONGEST_BREATH = 0.1
+_T = TypeVar("_T")
+
+
+def committed(step: Callable[[], _T]) -> _T:
+    """Run `step` and commit it, once more from the start when another transaction stood in its way.
+
+    On SQLite whoever writes keeps all others waiting, and they only look again from time to time: batches that follow
+    each other without a gap would never let them in. So the door stays open about as long as it was shut.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: the database cannot be used, or is busy still after four tries.
+    """
+    for pause in (*_PAUSES, None):
+        started = time.monotonic()
+        try:
+            result = step()
+            db.session.commit()
+        except OperationalError:
+            db.session.rollback()
+            if pause is None:
+                raise
+            time.sleep(pause)
+        else:
+            if db.engine.dialect.name == "sqlite":
+                time.sleep(min(_LONGEST_BREATH, time.monotonic() - started))
+            return result
+    raise AssertionError("the last try returns or raises")
+
+
+def delete_some(table: type[Base], *conditions: ColumnElement[bool], order_by: Any) -> int:
+    """Delete up to `ROWS` rows in the caller's transaction, those that nobody else is deleting; return how many."""
+    [key] = inspect(table).primary_key
+    # A locking CTE, since PostgreSQL runs it once whatever plan it makes; SQLite needs no lock, it has one writer.
+    batch = select(key).where(*conditions).order_by(order_by).limit(ROWS).with_for_update(skip_locked=True).cte("batch")
+    # counted by what comes back: SQLite's driver counts nothing in a statement that begins with WITH
+    statement = delete(table).where(key.in_(select(batch.c[key.name]))).returning(key)
+    return len(db.session.execute(statement.execution_options(synchronize_session=False)).all())
+
+
+def delete_all(table: type[Base], *conditions: ColumnElement[bool], order_by: Any) -> int:
+    """Delete all rows that `conditions` select, a batch at a time; `order_by` is an indexed column."""
+    total = 0
+    while deleted := committed(lambda: delete_some(table, *conditions, order_by=order_by)):
+        total += deleted
+    return total
+
+
+def account_ranges(school: School | None = None, *, read_only: bool = False) -> Iterator[ColumnElement[bool]]:
+    """Yield conditions that each select at most `ROWS` accounts, together those of `school`, or all there are.
+
+    Ten times as many when they are only read: no transaction then holds a row. Nothing is kept between two of them:
+    eight hundred thousand accounts take no more memory than eight. Whoever disputes to be the guardian of a child of
+    the school is among its accounts: that is its affair.
+    """
+    size = ROWS * 10 if read_only else ROWS
+    if school is not None:
+        of_school = (
+            select(Guardianship.account_id)
+            .join(Child, Child.id == Guardianship.child_id)
+            .where(Child.school_id == school.id)
+            .distinct()
+        )
+        keys = db.session.scalars(of_school).all()
+        end_read()
+        for start in range(0, len(keys), size):
+            yield Account.id.in_(keys[start : start + size])
+        return
+    after: uuid.UUID | None = None
+    while True:
+        beyond = Account.id > after if after else true()
+        window = select(Account.id).where(beyond).order_by(Account.id).limit(size).subquery()
+        # not max(): PostgreSQL has none for UUIDs before version 18
+        last = db.session.scalar(select(window.c.id).order_by(window.c.id.desc()).limit(1))
+        end_read()
+        if last is None:
+            return
+        yield and_(beyond, Account.id <= last)
+        after = last
+
+
+def count(*conditions: ColumnElement[bool]) -> int:
+    """Return how many accounts `conditions` select."""
+    found = db.session.scalar(select(func.count()).select_from(Account).where(*conditions)) or 0
+    end_read()
+    return found

@@ -1,0 +1,113 @@
+"""Accounts that nobody uses: warned, then removed with all that hangs on them; the journal keeps the events, nameless.
+
+- Active, without a sign-in for `inactive_days`: a mail; `inactive_warning_days` later, unless they sign in: removed.
+- The same without a confirmed address: nobody can be warned, the account goes after the two delays together.
+- Disabled, also because another account took its children over: removed after `DISABLED_KEPT`.
+
+An account that was never activated stays as the school's file brought it: only its secret ends.
+"""
+
+import uuid
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+
+from idp.accounts import notices
+from idp.accounts.models import Account, Guardianship, OneTimeLink, SchoolNotice
+from idp.accounts.notices import Notice
+from idp.audit import log
+from idp.audit.events import AccountPurged, InactivityWarned
+from idp.charter.models import CharterAcceptance
+from idp.config import Settings
+from idp.db import db
+from idp.oidc.models import AuthorizationCode, Token
+from idp.ops import batches
+from idp.sessions.models import Session
+
+DISABLED_KEPT = timedelta(days=90)
+"""How long a disabled account can be enabled again."""
+
+
+def burn_letters(some: ColumnElement[bool], settings: Settings, moment: datetime) -> int:
+    """Forget the provisional passwords that expired, in the caller's transaction; return how many.
+
+    Not before the last activation that one of them opened has run out: it was right when it was typed.
+    """
+    expired = Account.provisional_expires_at <= moment - settings.lifetime("activation_lifetime")
+    burnt = (
+        update(Account)
+        .where(some, Account.provisional_hash.is_not(None), expired)
+        .values(provisional_hash=None, updated_at=Account.updated_at)
+    )
+    return db.session.connection().execute(burnt).rowcount
+
+
+def warn(some: ColumnElement[bool], settings: Settings, moment: datetime) -> int:
+    """Warn a batch of people whose account will be removed, in the caller's transaction; return how many."""
+    due = and_(
+        _unused_since(moment - timedelta(days=settings.inactive_days)),
+        Account.email.is_not(None),
+        Account.inactive_warned_at.is_(None),
+    )
+    at_once = batches.ROWS // 3  # each takes a row of three tables
+    locked = select(Account.id).where(some, due).order_by(Account.id).limit(at_once)
+    keys = db.session.scalars(locked.with_for_update(skip_locked=True)).all()
+    db.session.execute(
+        update(Account)
+        .where(Account.id.in_(keys))
+        .values(inactive_warned_at=moment, updated_at=Account.updated_at)
+        .execution_options(synchronize_session=False)
+    )
+    for key in keys:
+        notices.tell(Notice.INACTIVE, key)
+        log.record(InactivityWarned(account_id=key))
+    return len(keys)
+
+
+def removable(settings: Settings, moment: datetime) -> ColumnElement[bool]:
+    """Return the condition of the accounts whose time is over."""
+    unused = timedelta(days=settings.inactive_days)
+    notice = timedelta(days=settings.inactive_warning_days)
+    return or_(
+        Account.disabled_at <= moment - DISABLED_KEPT,
+        and_(_unused_since(moment - unused), Account.inactive_warned_at <= moment - notice),
+        and_(_unused_since(moment - unused - notice), Account.email.is_(None)),
+    )
+
+
+def _unused_since(moment: datetime) -> ColumnElement[bool]:
+    """Active, and neither activated nor signed in to since `moment`; a new letter starts the time again."""
+    return and_(
+        Account.disabled_at.is_(None),
+        Account.activated_at <= moment,
+        or_(Account.last_sign_in_at.is_(None), Account.last_sign_in_at <= moment),
+    )
+
+
+def remove(account_id: uuid.UUID, due: ColumnElement[bool]) -> bool:
+    """Remove one account in the caller's transaction, if it is `due` still: it may have been used a moment ago.
+
+    Every statement reads by an index of its table, whatever the size of the others.
+    """
+    locked = select(Account.disabled_at, Account.merged_into_id).where(Account.id == account_id, due)
+    row = db.session.execute(locked.with_for_update(skip_locked=True)).one_or_none()
+    if row is None:
+        return False
+    sessions = select(Session.id).where(Session.account_id == account_id)
+    for statement in (
+        delete(Token).where(Token.session_id.in_(sessions)),
+        delete(AuthorizationCode).where(AuthorizationCode.session_id.in_(sessions)),
+        *(
+            delete(table).where(table.account_id == account_id)
+            for table in (Session, OneTimeLink, Guardianship, CharterAcceptance, SchoolNotice)
+        ),
+        update(Account)
+        .where(Account.merged_into_id == account_id)
+        .values(merged_into_id=None, updated_at=Account.updated_at),
+    ):
+        db.session.execute(statement.execution_options(synchronize_session=False))
+    log.forget(account_id)
+    why = "inactive" if row.disabled_at is None else "merged" if row.merged_into_id else "disabled"
+    log.record(AccountPurged(account_id=account_id, why=why))
+    db.session.execute(delete(Account).where(Account.id == account_id).execution_options(synchronize_session=False))
+    return True

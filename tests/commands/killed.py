@@ -1,0 +1,62 @@
+"""Purges that are killed at one commit after the other: `python -m tests.commands.killed DATABASE`.
+
+The n-th child dies as it is about to make its n-th commit, as at a power cut; the first that reaches the end is the
+last. Prints how many were killed.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+
+from idp.app import create_app
+from idp.db import db
+from idp.ops.purge import purge
+from tests.databases import settings_for
+
+_MOST = 400
+
+
+def arm(countdown: int) -> None:
+    """Die at the `countdown`-th commit from now on."""
+    left = countdown
+
+    def count(_connection: Any) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    event.listen(db.engine, "commit", count)
+
+
+def live(database: str, countdown: int) -> None:
+    """Purge, as far as the countdown lets it."""
+    with create_app(settings_for(database, database_pool=2)).app_context():
+        arm(countdown)
+        assert purge.callback is not None
+        purge.callback(as_json=False)
+
+
+def main(database: str) -> None:
+    """Kill one child after the other."""
+    for number in range(1, _MOST):
+        child = os.fork()
+        if not child:
+            with Path(os.devnull).open("w") as nowhere:
+                os.dup2(nowhere.fileno(), 1)
+                live(database, number)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if not os.WIFSIGNALED(status):
+            assert os.WEXITSTATUS(status) == 0
+            sys.stdout.write(f"{number - 1}\n")
+            return
+    sys.exit("it never came to its end")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

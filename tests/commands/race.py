@@ -1,0 +1,156 @@
+"""Parents who prove the right password while an operator shuts the account: `python -m tests.commands.race`.
+
+One process loads the code and forks the others; each has an application and connections of its own. In each round all
+begin at one barrier, the operator acts a moment after the first session was opened, and the parents stop when the act
+has committed: some try is always in the middle of it. The order comes as JSON on standard input. Prints, as JSON, how
+many sessions each parent opened or renewed in all.
+"""
+
+import json
+import multiprocessing
+import random
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from flask import current_app
+from sqlalchemy import select
+
+from idp.accounts import directory, tokens
+from idp.accounts.authentication import Attempt
+from idp.accounts.models import Account
+from idp.accounts.passwords import Hasher
+from idp.accounts.tokens import Purpose
+from idp.app import create_app
+from idp.config import Settings
+from idp.db import db
+from idp.letters.reissue import reissue
+from idp.login.service import SignedIn, sign_in
+from idp.myaccount import reauthentication
+from idp.ops import desk
+from idp.recovery import password as recovery
+from idp.sessions import manager
+from tests.builders import PASSWORD
+from tests.databases import settings_for
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import SimpleQueue
+    from multiprocessing.synchronize import Barrier, Event
+
+PARENTS = 2
+_addresses = random.Random()
+
+
+def settings_of(order: dict[str, Any]) -> Settings:
+    return settings_for(order["database"], database_pool=2, hash_wait=10, hash_concurrency=1)
+
+
+def reset_by_mail(settings: Settings, hasher: Hasher, account: Account) -> None:
+    """What the link of « Mot de passe oublié » does, the new password being hashed already."""
+    hashed = hasher.hash("orage brique hamster violon", "activation")
+    locked = directory.get_for_change(account.id)
+    assert locked is not None
+    address, lifetime = account.email or "", timedelta(minutes=30)
+    link = tokens.issue(settings, Purpose.RESET_PASSWORD, locked, address=address, lifetime=lifetime)
+    db.session.commit()
+    assert recovery.choose(tokens.token(settings, link) or "", hashed, former=None) == account.username
+
+
+def new_letter(settings: Settings, hasher: Hasher, account: Account) -> None:
+    """What `idp letters print` does."""
+    with tempfile.TemporaryFile() as paper:
+
+        def write(content: bytes) -> None:
+            paper.write(content)
+
+        reissue(settings, hasher, [account.username], "perdu", write)
+
+
+ACTS: dict[str, Callable[[Settings, Hasher, Account], object]] = {
+    "disable": lambda _settings, _hasher, account: desk.disable(account.id),
+    "force-password-change": lambda _settings, _hasher, account: list(desk.block_passwords([account.id])),
+    "reset": reset_by_mail,
+    "letter": new_letter,
+}
+
+
+def operate(order: dict[str, Any], barrier: "Barrier", inside: "Event", done: "Event") -> None:
+    """Shut one account in each round."""
+    settings = settings_of(order)
+    app = create_app(settings)
+    with app.app_context():
+        for username in order["usernames"]:
+            account = db.session.scalars(select(Account).where(Account.username == username)).one()
+            db.session.commit()
+            barrier.wait(120)
+            assert inside.wait(120)
+            time.sleep(random.random() * 0.1)
+            ACTS[order["act"]](settings, app.extensions["idp.hasher"], account)
+            done.set()
+            barrier.wait(120)
+            inside.clear()
+            done.clear()
+            barrier.wait(120)
+
+
+def attempt(username: str, door: Any) -> Attempt:
+    """A try from an address of its own: brakes on addresses are not what is tried here."""
+    address = ".".join(["10", *(str(_addresses.randrange(256)) for _ in range(3))])
+    return Attempt(username, PASSWORD, address, "Firefox", door=door)
+
+
+def insist(
+    order: dict[str, Any], barrier: "Barrier", inside: "Event", done: "Event", answers: "SimpleQueue[int]"
+) -> None:
+    """Sign in and prove the password again, until the act has committed."""
+    settings, opened = settings_of(order), 0
+    _addresses.seed(uuid.uuid4().int)
+    app = create_app(settings)
+    for username in order["usernames"]:
+        barrier.wait(120)
+        while not done.is_set():
+            with app.app_context():
+                opened += once(settings, username, inside)
+        barrier.wait(120)
+        barrier.wait(120)
+    answers.put(opened)
+
+
+def once(settings: Settings, username: str, inside: "Event") -> int:
+    """Open a session, and renew it; return how many of both succeeded."""
+    hasher = current_app.extensions["idp.hasher"]
+    outcome = sign_in(settings, hasher, attempt(username, "sign_in"), None)
+    if not isinstance(outcome, SignedIn):
+        return 0
+    inside.set()
+    found = manager.find(outcome.cookie)
+    db.session.commit()
+    if found is None:
+        return 1
+    renewed = reauthentication.verify(settings, hasher, attempt(username, "reauthentication"), found[0])
+    return 1 + isinstance(renewed, str)
+
+
+def main() -> None:
+    """Let them run."""
+    order = json.load(sys.stdin)
+    context = multiprocessing.get_context("fork")
+    barrier, inside, done = context.Barrier(PARENTS + 1), context.Event(), context.Event()
+    answers = context.SimpleQueue()
+    crowd = [context.Process(target=operate, args=(order, barrier, inside, done))]
+    crowd += [context.Process(target=insist, args=(order, barrier, inside, done, answers)) for _ in range(PARENTS)]
+    for one in crowd:
+        one.start()
+    for one in crowd:
+        one.join(timeout=300)
+    if any(one.exitcode for one in crowd):
+        sys.exit("a process failed")
+    json.dump([answers.get() for _ in range(PARENTS)], sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

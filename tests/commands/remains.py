@@ -1,0 +1,200 @@
+"""What a purge finds: rows of every kind, dead for a while or still of use."""
+
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import func, insert, select
+
+from idp.accounts.models import Account, OneTimeLink, SchoolNotice
+from idp.audit.models import AuditEntry
+from idp.charter.models import CharterAcceptance, CharterVersion
+from idp.clients.models import Client
+from idp.clock import now
+from idp.db import Base, db
+from idp.oidc.models import AuthorizationCode, Token
+from idp.outbox.models import OutboxMessage
+from idp.sessions.models import Session
+from idp.throttle.models import ThrottleCounter
+from tests.builders import Build
+
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+
+
+def number(table: type[Base], *conditions: Any) -> int:
+    """How many rows there are."""
+    found = db.session.scalar(select(func.count()).select_from(table).where(*conditions)) or 0
+    db.session.rollback()
+    return found
+
+
+def keep(*rows: Base) -> None:
+    """Put rows into the database."""
+    db.session.add_all(rows)
+    db.session.commit()
+
+
+@dataclass
+class Remains:
+    """Makes rows that belong to one account, or to nobody."""
+
+    account: Account
+
+    def link(self, age: timedelta, **more: Any) -> None:
+        """A link that expired `age` ago."""
+        expires_at = now() - age
+        keep(
+            OneTimeLink(
+                digest=uuid.uuid4().bytes,
+                purpose="confirm_email",
+                account_id=self.account.id,
+                address="a@exemple.fr",
+                generation=1,
+                created_at=expires_at - DAY,
+                expires_at=expires_at,
+                **more,
+            )
+        )
+
+    def session(self, age: timedelta, **more: Any) -> uuid.UUID:
+        """A session that expired `age` ago, with a used code and an access token of that time."""
+        key, moment = uuid.uuid4(), now() - age
+        keep(
+            Session(
+                id=key,
+                digest=key.bytes,
+                sid=key.hex,
+                account_id=self.account.id,
+                generation=1,
+                auth_time=moment,
+                amr=["pwd"],
+                expires_at=moment,
+                **more,
+            )
+        )
+        issued: dict[str, Any] = {"client_id": uuid.UUID(int=7), "account_id": self.account.id, "session_id": key}
+        keep(
+            AuthorizationCode(
+                digest=uuid.uuid4().bytes,
+                family=key,
+                redirect_uri="https://ent.test/cb",
+                scope="openid",
+                expires_at=moment,
+                used_at=moment,
+                **issued,
+            )
+        )
+        self.token(key, "a", age)
+        return key
+
+    def token(self, session: uuid.UUID, kind: str, age: timedelta, **more: Any) -> None:
+        """A token of a session that expired `age` ago, or expires later when that is negative."""
+        keep(
+            Token(
+                digest=uuid.uuid4().bytes,
+                kind=kind,
+                family=session,
+                client_id=uuid.UUID(int=7),
+                account_id=self.account.id,
+                session_id=session,
+                scope="openid",
+                expires_at=now() - age,
+                **more,
+            )
+        )
+
+    def event(self, age: timedelta, kind: str = "sign_in", result: str = "ok", **more: Any) -> None:
+        """An event of the journal."""
+        values = {"details": {"device": "phone-ios-safari"}, "address": "203.0.113.7", "request_id": "ABCD-EFGH"}
+        keep(AuditEntry(at=now() - age, kind=kind, result=result, account_id=self.account.id, **values, **more))
+
+    def everything(self, build: Build) -> None:
+        """Hang a row of each table on the account."""
+        client = db.session.scalar(select(Client.id).limit(1))
+        version = CharterVersion(client_id=client, version=uuid.uuid4().hex, text="# Charte")
+        keep(version)
+        keep(
+            CharterAcceptance(account_id=self.account.id, charter_version_id=version.id),
+            SchoolNotice(school_id=build.school().id, account_id=self.account.id, kind="email_contested"),
+        )
+        self.link(HOUR)
+        self.session(HOUR)
+        self.event(HOUR)
+
+
+def many(table: type[Base], count: int, **values: Any) -> None:
+    """Put `count` rows into a table; what is callable is called for each."""
+    rows = [{name: value() if callable(value) else value for name, value in values.items()} for _ in range(count)]
+    db.session.execute(insert(table), rows)
+    db.session.commit()
+
+
+def a_dead_town(account: Account, count: int) -> None:
+    """Put `count` dead rows into each table that a purge empties."""
+    old = now() - 400 * DAY
+    many(
+        OneTimeLink,
+        count,
+        digest=lambda: uuid.uuid4().bytes,
+        purpose="confirm_email",
+        account_id=account.id,
+        address="a@exemple.fr",
+        generation=1,
+        created_at=old,
+        expires_at=old,
+    )
+    sessions = [uuid.uuid4() for _ in range(count)]
+    rows: list[dict[str, Any]] = [
+        {
+            "id": key,
+            "digest": key.bytes,
+            "sid": key.hex,
+            "account_id": account.id,
+            "generation": 1,
+            "auth_time": old,
+            "amr": ["pwd"],
+            "created_at": old,
+            "last_seen_at": old,
+            "expires_at": old,
+        }
+        for key in sessions
+    ]
+    db.session.execute(insert(Session), rows)
+    issued: dict[str, Any] = {"client_id": uuid.UUID(int=7), "account_id": account.id, "scope": "openid"}
+    issued["expires_at"] = old
+    db.session.execute(
+        insert(AuthorizationCode),
+        [
+            {"digest": key.bytes, "family": key, "session_id": key, "redirect_uri": "https://ent.test/cb", **issued}
+            for key in sessions
+        ],
+    )
+    db.session.execute(
+        insert(Token),
+        [
+            {"digest": key.bytes + kind, "kind": kind.decode(), "family": key, "session_id": key, **issued}
+            for key in sessions
+            for kind in (b"a", b"r")
+        ],
+    )
+    db.session.commit()
+    many(OutboxMessage, count, id=uuid.uuid4, kind="account.notice", payload={}, finished_at=old, available_at=old)
+    many(AuditEntry, count, at=old, kind="code.issued", result="ok", details={})
+    many(AuditEntry, count, at=now() - 200 * DAY, kind="sign_in", result="refused", details={})
+    counters = [
+        {"limit": "x", "key": key.bytes, "count": 1, "since": old, "open_at": old, "expires_at": old}
+        for key in sessions
+    ]
+    db.session.execute(insert(ThrottleCounter), counters)
+    db.session.commit()
+    many(
+        Account,
+        count,
+        id=uuid.uuid4,
+        username=lambda: f"z.{uuid.uuid4().hex}",
+        family_name="DURAND",
+        given_name="Zoé",
+        provisional_hash="$argon2id$",
+        provisional_expires_at=old,
+    )

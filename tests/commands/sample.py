@@ -1,0 +1,61 @@
+"""Every `idp` command with arguments that it takes, made from its own declaration: a new one is tried like the rest."""
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from idp.cli import cli
+
+APART = {
+    ("serve",): "runs on, and without a database too: /readyz says so",
+    ("demo",): "makes a database of its own",
+    ("config", "check"): "asks no database",
+}
+_OTHERWISE = {
+    ("worker",): ("--once",),
+    ("outbox", "retry"): ("--dead",),
+    ("account", "find"): ("x",),
+    ("account", "force-password-change"): ("x", "--yes"),
+}
+_NAMED = {"redirect_uris": "https://ent.test/cb", "version": "1"}
+
+
+def leaves(group: click.Group = cli, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield every command that does something, with its path."""
+    for name, command in sorted(group.commands.items()):
+        if isinstance(command, click.Group):
+            yield from leaves(command, *path, name)
+        else:
+            yield (*path, name), command
+
+
+def arguments(path: tuple[str, ...], command: click.Command, folder: Path) -> list[str]:
+    """Return what is typed after `idp` for `command`; files that it reads are made in `folder`."""
+    typed = list(path)
+    if path in _OTHERWISE:
+        return [*typed, *_OTHERWISE[path]]
+    for parameter in command.params:
+        if parameter.required:
+            if isinstance(parameter, click.Option):
+                typed.append(parameter.opts[0])
+            typed.append(_value(parameter, folder))
+    return typed
+
+
+def _value(parameter: click.Parameter, folder: Path) -> str:
+    kind = parameter.type
+    if isinstance(kind, click.Choice):
+        return str(next(iter(kind.choices)))
+    if isinstance(kind, click.Path) and not kind.exists:
+        return str(folder / "made")
+    if isinstance(kind, click.Path | click.File):
+        file = folder / "file.md"
+        file.write_text("# Texte\n", encoding="utf-8")
+        return str(file)
+    if kind is click.UUID:
+        return str(uuid.uuid4())
+    if kind is click.INT:
+        return "1"
+    return _NAMED.get(str(parameter.name), "x")

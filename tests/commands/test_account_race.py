@@ -1,0 +1,45 @@
+"""Z-05: the right password while the account is shut, in processes of their own."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from sqlalchemy import select
+
+from idp.accounts.models import Account
+from idp.db import db
+from idp.paths import CHECKOUT
+from idp.sessions.models import Session
+from tests.builders import Build
+from tests.commands.race import ACTS
+
+ROUNDS = 32
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_z05_no_session_is_alive_once_the_account_is_shut(build: Build, act: str) -> None:
+    build.ent()
+    child = build.child()
+    usernames = [build.active(children=[child]).username for _ in range(ROUNDS)]
+    db.session.rollback()
+    order = {"database": build.settings.database_url, "act": act, "usernames": usernames}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.commands.race"],
+        input=json.dumps(order),
+        capture_output=True,
+        text=True,
+        cwd=CHECKOUT,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    opened = sum(json.loads(done.stdout))
+    assert opened >= ROUNDS, "there were sessions to end"
+    rows = db.session.execute(
+        select(Session.ended_at, Session.generation, Account.generation).join(Account, Account.id == Session.account_id)
+    ).all()
+    db.session.rollback()
+    assert len(rows) == opened
+    assert [row for row in rows if row[0] is None] == [], "not even one that only its generation would stop"
+    assert [row for row in rows if row[1] == row[2]] == [], "nor one that only its end would"

@@ -1,0 +1,164 @@
+"""`idp audit show`: O-02, O-03, O-04."""
+
+import getpass
+import json
+import uuid
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import delete, func, select, true
+
+from idp.accounts.models import Account
+from idp.audit import log
+from idp.audit.events import SignInSucceeded
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import db
+from idp.ops import removal
+from tests.builders import PASSWORD, Build
+from tests.commands.conftest import Run
+from tests.pages import sign_in
+from tests.protocol.flow import tokens_for
+
+Rows = list[dict[str, object]]
+
+
+@pytest.fixture(autouse=True)
+def empty_journal(app: Flask) -> None:
+    """The database's first key is in the journal; here every event is the test's."""
+    db.session.execute(delete(AuditEntry))
+    db.session.commit()
+
+
+def read(act: Run, *arguments: str) -> Rows:
+    answer = act("audit", "show", *arguments, "--json")
+    assert (answer.code, answer.err) == (0, "")
+    rows: Rows = json.loads(answer.out)
+    return rows
+
+
+def write(build: Build, *ages: timedelta, account: Account | None = None, **values: object) -> None:
+    """Put events of these ages into the journal."""
+    for age in ages:
+        entry = {"kind": "sign_in", "result": "ok", "details": {"sid": "s"}, **values}
+        db.session.add(AuditEntry(at=now() - age, account_id=account.id if account else None, **entry))
+    db.session.commit()
+
+
+def test_o03_who_when_what_from_where_with_what_result(act: Run, build: Build, browser: FlaskClient) -> None:
+    ent = build.ent()
+    account = build.active()
+    sign_in(browser, "/connexion", account.username, "faux")
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    tokens_for(browser, ent)
+    wrong, right, code = read(act, "--account", account.username)
+    assert (wrong["kind"], wrong["result"], wrong["account"]) == ("sign_in", "refused", account.username)
+    assert wrong["details"]["reason"] == "wrong"  # type: ignore[index]
+    assert (right["kind"], right["result"], right["address"]) == ("sign_in", "ok", "127.0.0.1")
+    assert (code["kind"], code["client"]) == ("code.issued", "Passerelle")
+    assert all(len(str(row["request_id"])) > 4 and str(row["at"]).endswith("+00:00") for row in (wrong, right, code))
+    act("account", "disable", account.username)
+    *_, last = read(act, "--kind", "account")
+    assert (last["kind"], last["operator"]) == ("account.changed", getpass.getuser())
+
+
+def test_whoever_reads_about_a_person_is_in_the_journal_and_not_in_what_they_read(act: Run, build: Build) -> None:
+    account = build.active()
+    assert read(act, "--account", account.username) == []
+    [row] = read(act, "--account", account.username)
+    assert (row["kind"], row["operator"], row["account"]) == ("account.read", getpass.getuser(), account.username)
+    everything = read(act)
+    assert read(act) == everything, "the whole journal is about nobody"
+
+
+def test_since_a_date_a_time_or_a_while_ago(act: Run, build: Build) -> None:
+    write(build, *(timedelta(days=days) for days in (20, 6, 2)), timedelta(hours=1))
+    for since, count in (("2h", 1), ("3d", 2), ("1w", 3), ("9w", 4), ("0h", 0)):
+        assert len(read(act, "--since", since)) == count, since
+    assert len(read(act, "--since", (now() - timedelta(days=3)).date().isoformat())) == 2
+    assert len(read(act, "--since", (now() - timedelta(days=6, minutes=1)).isoformat())) == 3
+    assert len(read(act, "--since", (now() - timedelta(days=6, minutes=-1)).isoformat())) == 2
+
+
+@pytest.mark.parametrize("since", ["yesterday", "2026-13-01", "-1d", "3y", "", "99999999d", "0001-01-01"])
+def test_a_time_that_is_none_is_wrong_usage(act: Run, since: str) -> None:
+    answer = act("audit", "show", "--since", since)
+    if since == "0001-01-01":
+        assert answer.code in {0, 2}
+        return
+    assert (answer.code, answer.out) == (2, "")
+    assert "must be a date" in answer.err
+
+
+def test_kind_takes_a_kind_or_a_family_and_refuses_what_is_none(act: Run, build: Build) -> None:
+    for kind in ("email.confirmed", "email.link_sent", "sign_in", "code.issued"):
+        write(build, timedelta(hours=1), kind=kind)
+    assert [row["kind"] for row in read(act, "--kind", "email")] == ["email.confirmed", "email.link_sent"]
+    assert [row["kind"] for row in read(act, "--kind", "code.issued")] == ["code.issued"]
+    answer = act("audit", "show", "--kind", "sign")
+    assert (answer.code, answer.out) == (2, "")
+    assert "account.purged" in answer.err
+
+
+def test_limit_gives_the_last_ones_oldest_first_also_of_one_kind(
+    act: Run, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("idp.ops.journal._PAGE", 3)
+    same = now() - timedelta(hours=1)
+    for number in range(10):
+        db.session.add(AuditEntry(at=same, kind="sign_in", result="ok", details={"n": number}))
+        db.session.add(AuditEntry(at=same, kind="sign_out", result="ok", details={"n": number}))
+    db.session.commit()
+
+    def numbers(*arguments: str) -> list[object]:
+        return [row["details"]["n"] for row in read(act, *arguments)]  # type: ignore[index]
+
+    assert numbers("--kind", "sign_in") == list(range(10)), "no page loses or repeats what has the same time"
+    assert numbers("--kind", "sign_in", "--limit", "4") == [6, 7, 8, 9]
+    assert numbers("--limit", "3") == [8, 9, 9]
+    assert numbers("--kind", "sign_in", "--limit", "100") == list(range(10))
+    assert act("audit", "show", "--limit", "0").code == 2
+
+
+def test_o02_nothing_in_it_moves_the_terminal_or_makes_a_second_line(act: Run, build: Build) -> None:
+    evil = "\x1b[2J\n2026-11-24 sign_in ok\u2028\u202e\x9b31m\x7f"
+    account = build.active()
+    write(build, timedelta(hours=1), account=account, actor=evil, address="203.0.113.9", details={"reason": evil})
+    plain = act("audit", "show")
+    assert len(plain.out.splitlines()) == 1
+    assert plain.out.rstrip("\n").isprintable()
+    assert "\\x1b[2J\\n2026-11-24" in plain.out
+    raw = act("audit", "show", "--json").out
+    assert raw.isascii()
+    assert "\x1b" not in raw
+    assert json.loads(raw)[0]["details"]["reason"] == evil
+
+
+def test_o04_what_is_left_of_a_removed_account_is_found_by_its_key(act: Run, build: Build) -> None:
+    account = build.active()
+    log.record(SignInSucceeded(account_id=account.id, sid="the sid", device="phone"))
+    db.session.commit()
+    key = str(account.id)
+    assert removal.remove(account.id, true())
+    db.session.commit()
+    row, last = read(act, "--account", key)
+    assert (last["kind"], last["account"], last["details"]) == ("account.purged", key, {"why": "inactive"})
+    assert (row["account"], row["kind"], row["result"]) == (key, "sign_in", "ok")
+    assert (row["address"], row["request_id"], row["details"]) == (None, None, {})
+
+
+@pytest.mark.parametrize("who", ["n.personne1", "a@b.fr", "\x1b[31m", str(uuid.UUID(int=1))])
+def test_nobodys_journal_is_said(act: Run, who: str) -> None:
+    answer = act("audit", "show", "--account", who)
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith("Error: no account ")
+    assert "\x1b" not in answer.err
+    assert db.session.scalar(select(func.count()).select_from(AuditEntry)) == 0
+    db.session.rollback()
+
+
+def test_an_empty_journal_is_an_empty_array(act: Run) -> None:
+    assert act("audit", "show").out == ""
+    assert act("audit", "show", "--json").out == "[]\n"

@@ -1,0 +1,244 @@
+"""Rows K-01, K-02 and K-06 over all commands at once; K-07 is in `test_client.py`, weak secrets in `test_config.py`."""
+
+import json
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import Engine, inspect, text
+
+from idp.app import create_app
+from idp.cli import cli
+from idp.config import Settings
+from idp.db import db
+from idp.demo.ents import ents_at
+from idp.demo.processes import neighbours, service
+from idp.paths import CHECKOUT
+from tests.commands.conftest import Answer, Run
+from tests.commands.processes import IDP, PATIENCE, environment
+from tests.commands.sample import APART, arguments, leaves
+from tests.databases import ISSUER, SECRET, settings_for
+from tests.pages import form_token, heading
+
+GUESSES = ("admin", "administrateur", "root", "test", "demo", "idp", "n.leroy")
+READING = {"list", "show", "find", "current"}
+AWAY = "postgresql://idp:dbp4ssword@127.0.0.1:1/idp"
+SECRETS = ("password", "passwd", "secret", "token", "passphrase", "provisional", "pin", "credential")
+
+
+def dump(engine: Engine) -> dict[str, list[str]]:
+    """Return all rows of all tables."""
+    tables = [name for name in inspect(engine).get_table_names() if not name.startswith("sqlite")]
+    with engine.connect() as connection:
+        return {
+            name: sorted(repr(row) for row in connection.execute(text(f'SELECT * FROM "{name}"')))  # noqa: S608
+            for name in tables
+        }
+
+
+def is_one_sentence(answer: Answer) -> None:
+    """Nothing on stdout, one line on stderr, not 0: whoever runs the command sees that, and why, it did nothing."""
+    assert answer.code == 1, answer
+    assert answer.out == ""
+    assert answer.err.startswith("Error: "), answer.err
+    assert answer.err.count("\n") == 1, answer.err
+
+
+@pytest.fixture
+def fresh(bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
+    """The settings of an installation that has its tables, and nothing else yet."""
+    settings = settings_for(f"sqlite:///{tmp_path / 'fresh.db'}")
+    for name, value in (("ISSUER", ISSUER), ("SECRET_KEY", SECRET), ("DATABASE_URL", settings.database_url)):
+        monkeypatch.setenv(f"IDP_{name}", value)
+    assert bare("db", "upgrade").code == 0
+    return settings
+
+
+def test_k01_a_fresh_install_holds_nobody_and_no_key(fresh: Settings) -> None:
+    path = fresh.database_url.removeprefix("sqlite:///")
+    with sqlite3.connect(path) as connection:
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        held = {name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0] for name in names}  # noqa: S608
+    connection.close()
+    assert {"account", "client", "signing_key", "session"} <= held.keys()
+    assert {name for name, count in held.items() if count} <= {"alembic_version", "sqlite_sequence"}
+
+
+def test_k01_nobody_gets_into_a_fresh_install(fresh: Settings) -> None:
+    app = create_app(fresh)
+    assert not app.debug
+    assert not app.testing
+    browser = app.test_client()
+    for guess in GUESSES:
+        page = browser.get("/connexion", base_url=ISSUER)
+        data = {"csrf_token": form_token(page), "identifiant": guess, "mot-de-passe": guess}
+        answer = browser.post("/connexion", base_url=ISSUER, data=data)
+        assert (answer.status_code, heading(answer)) == (200, "Connexion")
+    for client in (*GUESSES, "ent", "1"):
+        query = f"client_id={client}&response_type=code&redirect_uri=https://ent.test/cb&scope=openid"
+        assert browser.get(f"/authorize?{query}", base_url=ISSUER).status_code == 400
+    assert browser.get("/jwks.json", base_url=ISSUER).status_code in {200, 503}
+    ready = browser.get("/readyz", base_url=ISSUER)
+    assert (ready.status_code, ready.get_json()) == (503, {"status": "signing key"})
+    with app.app_context():
+        db.engine.dispose()
+
+
+def test_k01_there_is_no_default_secret(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("IDP_ISSUER", ISSUER)
+    for command in (("config", "check"), ("serve",), ("keys", "rotate")):
+        answer = bare(*command)
+        assert (answer.code, answer.out) == (1, "")
+        assert "IDP_SECRET_KEY: must be 32 bytes or more" in answer.err
+
+
+@pytest.mark.parametrize("place", ["/debug", "/console", "/__debugger__", "/admin", "/metrics", "/?__debugger__=yes"])
+def test_k01_no_door_for_developers_is_open(browser: FlaskClient, place: str) -> None:
+    assert browser.get(place).status_code == 404
+
+
+def test_k02_no_command_takes_a_secret_on_its_command_line() -> None:
+    found = [
+        f"idp {' '.join(path)} {parameter.opts}"
+        for path, command in leaves()
+        for parameter in command.params
+        if not (isinstance(parameter, click.Option) and parameter.is_flag)
+        for name in (*parameter.opts, str(parameter.name))
+        if parameter.name != "id_token_alg" and any(word in name.replace("-", "_").split("_") for word in SECRETS)
+    ]
+    assert found == []
+    assert len(list(leaves())) > 15
+    assert not [option for option in cli.params if isinstance(option, click.Option) and option.prompt]
+
+
+def test_k02_what_is_shown_once_is_on_stdout_alone(idp: Run) -> None:
+    made = idp("client", "add", "ENT", "--redirect-uri", "https://ent.test/cb", "--json")
+    fresh = idp("client", "rotate-secret", json.loads(made.out)["client_id"], "--json")
+    assert (made.err, fresh.err) == ("", ""), "stderr goes to logs"
+
+
+def test_k02_processes_of_the_demonstration_get_secrets_by_their_environment(tmp_path: Path) -> None:
+    settings = settings_for("postgresql://idp:dbp4ssword@db.test/idp", smtp_url="smtps://idp:m4ilpassword@mail.test")
+    ents = ents_at(8000, tmp_path)
+    secrets = [SECRET, "dbp4ssword", "m4ilpassword"]
+    secrets += [value for ent in ents for value in (ent.client_secret, ent.secret_key)]
+    children = [*neighbours(settings, 8000, ents, tmp_path), *service(settings, 8000)]
+    assert len(children) == 5
+    for child in children:
+        shown = " ".join(child.command)
+        assert [secret for secret in secrets if secret in shown] == [], child.name
+
+
+def test_k02_what_the_manual_has_people_type_holds_no_secret() -> None:
+    manual = CHECKOUT.joinpath("README.md").read_text(encoding="utf-8")
+    typed = [line for line in manual.splitlines() if "IDP_SECRET_KEY=" in line]
+    assert typed
+    assert all('IDP_SECRET_KEY="$(' in line for line in typed), "drawn by the shell, not written into its history"
+
+
+@pytest.mark.parametrize("path", [path for path, _ in leaves() if path not in APART], ids=" ".join)
+def test_k06_a_database_that_is_away_is_one_sentence(
+    bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, path: tuple[str, ...]
+) -> None:
+    for name, value in (("ISSUER", ISSUER), ("SECRET_KEY", SECRET), ("DATABASE_URL", AWAY)):
+        monkeypatch.setenv(f"IDP_{name}", value)
+    answer = bare(*arguments(path, dict(leaves())[path], tmp_path))
+    is_one_sentence(answer)
+    assert "database" in answer.err
+    assert "dbp4ssword" not in answer.err
+    assert not (tmp_path / "made").exists()
+
+
+def test_k06_a_full_disk_is_one_sentence_and_changes_nothing(
+    settings: Settings, engine: Engine, tmp_path: Path
+) -> None:
+    if engine.dialect.name != "sqlite":
+        return  # the disk is the server's
+    commands = [
+        arguments(path, command, tmp_path)
+        for path, command in leaves()
+        if path not in APART and path[-1] not in READING and path != ("worker",)
+    ]
+    before = dump(engine)
+    shown = subprocess.run(
+        [sys.executable, "-m", "tests.commands.full_disk", json.dumps(commands)],
+        cwd=CHECKOUT, env=environment(settings), capture_output=True, text=True, timeout=PATIENCE * 3, check=True,
+    )  # fmt: skip
+    answers = dict(zip(map(" ".join, commands), json.loads(shown.stdout), strict=True))
+    assert answers["client add x --redirect-uri https://ent.test/cb"][0] == 1
+    for command, (code, said) in answers.items():
+        assert "Traceback" not in said, command
+        assert said.count("\n") == (1 if code else 0), (command, said)
+    assert dump(engine) == before
+    assert not (tmp_path / "made").exists() or not (tmp_path / "made").stat().st_size
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file that is always full: Linux")
+@pytest.mark.parametrize("command", [("keys", "list"), ("config", "check"), ("client", "list", "--json")], ids=" ".join)
+def test_k06_an_answer_that_cannot_be_written_is_one_sentence(settings: Settings, command: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        shown = subprocess.run(
+            [IDP, *command], env=environment(settings), stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    is_one_sentence(Answer(shown.returncode, "", shown.stderr))
+
+
+def held(engine: Engine) -> object:
+    """Keep everybody from writing clients; return what must be closed to let them."""
+    if engine.dialect.name == "sqlite":
+        lock = sqlite3.connect(str(engine.url.database), isolation_level=None)
+        lock.execute("BEGIN IMMEDIATE")
+        return lock
+    connection = engine.connect()
+    connection.execute(text("LOCK TABLE client IN ACCESS EXCLUSIVE MODE"))
+    return connection
+
+
+def is_in_the_middle(engine: Engine, pid: int) -> bool:
+    """Say whether the process has the database open, or waits in it."""
+    if engine.dialect.name == "sqlite":
+        try:
+            return any(link.resolve() == Path(str(engine.url.database)) for link in Path(f"/proc/{pid}/fd").iterdir())
+        except OSError:  # closed meanwhile
+            return False
+    with engine.connect() as connection:
+        waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'client'::regclass"
+        return bool(connection.scalar(text(waiting)))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_k06_a_command_that_is_interrupted_does_nothing(
+    settings: Settings, engine: Engine, number: signal.Signals
+) -> None:
+    before, lock = dump(engine), held(engine)
+    command = [IDP, "client", "add", "ENT", "--redirect-uri", "https://ent.test/cb"]
+    process = subprocess.Popen(
+        command, env=environment(settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        until = time.monotonic() + PATIENCE
+        while not is_in_the_middle(engine, process.pid):
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=PATIENCE)
+    finally:
+        process.kill()
+        process.wait()
+        lock.close()  # type: ignore[attr-defined]
+    assert process.returncode != 0
+    assert out == ""
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) <= 1, err
+    assert dump(engine) == before
+
+
+def test_what_is_left_apart_is_still_there() -> None:
+    assert APART.keys() <= {path for path, _ in leaves()}

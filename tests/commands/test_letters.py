@@ -1,0 +1,259 @@
+"""`idp letters print`: V-05, V-12, K-05, and what a new letter closes."""
+
+import getpass
+import io
+import json
+import stat
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from pypdf import PdfReader
+from sqlalchemy import select, text
+
+from idp.accounts import tokens
+from idp.accounts.models import Account
+from idp.accounts.tokens import LinkState, Purpose
+from idp.clock import now
+from idp.db import db
+from idp.letters import pdf
+from idp.sessions.manager import SESSIONS_ENDED
+from idp.throttle import guard, limits
+from tests.activation.steps import ACTIVATION, activate
+from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
+from tests.commands.conftest import Events, Run
+from tests.commands.test_account import kept, living, waiting
+from tests.email_confirmation.post import html_of, post_office, text_of
+from tests.letters.test_pdf import secrets_in
+from tests.letters.test_pdf import text_of as text_of_page
+from tests.pages import heading, sign_in
+from tests.protocol.flow import OFFLINE, tokens_for
+
+REASON = "boîte et mot de passe perdus, vue au guichet"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "lettres.pdf"
+
+
+def secret_on(paper: Path, page: int = 0) -> str:
+    """Read the provisional password of a page, as a parent does."""
+    [secret] = secrets_in(text_of_page(PdfReader(io.BytesIO(paper.read_bytes())).pages[page]))
+    return secret
+
+
+def test_v05_a_letter_that_is_printed_again_replaces_the_first(
+    act: Run, app: Flask, build: Build, out: Path, events: Events
+) -> None:
+    build.ent()
+    account = build.never_activated(address_lines=["12, rue des Lilas"], postcode="59000", city="Lille")
+    answer = act("letters", "print", "--username", account.username, "--out", str(out), "--json")
+    assert (answer.code, answer.err) == (0, "")
+    assert json.loads(answer.out) == {"printed": 1, "skipped": [], "pdf": str(out), "csv": None}
+    assert stat.S_IMODE(out.stat().st_mode) == 0o600
+    page = PdfReader(io.BytesIO(out.read_bytes())).pages[0].extract_text()
+    for words in (account.username, "https://ent.test/", "RUE DES LILAS", "59000 LILLE", "Malo", "Tilleuls"):
+        assert words in page
+    valid_until = kept(account).provisional_expires_at
+    assert valid_until is not None
+    assert valid_until > now() + timedelta(days=59)
+    assert heading(sign_in(app.test_client(), "/connexion", account.username, PROVISIONAL)) == "Connexion"
+    assert heading(sign_in(app.test_client(), "/connexion", account.username, secret_on(out))) == ACTIVATION
+    assert [(e.account_id, e.actor) for e in events("letter.drawn")] == [(account.id, getpass.getuser())]
+    assert events("letter.reissued") == []
+    assert secret_on(out) not in answer.out
+
+
+def test_a_letter_clears_the_tries_at_the_one_before(act: Run, build: Build, out: Path, app: Flask) -> None:
+    build.ent()
+    account = build.never_activated(provisional_hash=None, provisional_expires_at=None)
+    username = account.username
+    db.session.rollback()
+    for _ in range(5):
+        guard.take(limits.SIGN_IN_ACCOUNT, username)
+    assert act("letters", "print", "--username", username, "--out", str(out)).code == 0
+    assert guard.look(limits.SIGN_IN_ACCOUNT, username) == 0
+    db.session.rollback()
+    assert heading(sign_in(app.test_client(), "/connexion", username, secret_on(out))) == ACTIVATION
+
+
+def test_k05_an_active_account_needs_a_reason(act: Run, build: Build, out: Path, events: Events) -> None:
+    build.ent()
+    account = build.active()
+    for reason in ([], ["--reason", ""], ["--reason", " \t "]):
+        answer = act("letters", "print", "--username", account.username, "--out", str(out), *reason)
+        assert (answer.code, answer.out) == (1, "")
+        assert "say why with --reason" in answer.err
+    assert not out.exists()
+    assert (kept(account).activated_at is not None, kept(account).generation) == (True, 1)
+    assert events("letter.drawn") == []
+
+
+def test_k05_its_owner_is_told_at_the_confirmed_address_and_the_journal_says_why(
+    act: Run, app: Flask, build: Build, out: Path, events: Events
+) -> None:
+    build.ent()
+    account = build.active()
+    with post_office(app) as office:
+        assert (
+            act("letters", "print", "--username", account.username, "--reason", REASON, "--out", str(out)).out
+            == f"1 letter in {out}\n"
+        )
+        [mail] = office.deliver()
+    assert mail["To"] == "noemie.leroy@exemple.fr"
+    assert mail["Subject"] == "Un nouveau courrier pour votre compte"
+    for part in (text_of(mail), html_of(mail)):
+        assert "Bonjour Noémie L.," in part
+        assert account.username in part
+        assert "http" not in part.replace("http-equiv", "")
+        assert secret_on(out) not in part
+    [event] = events("letter.reissued")
+    assert (event.account_id, event.actor, event.details) == (account.id, getpass.getuser(), {"reason": REASON})
+
+
+def test_v12_a_new_letter_closes_all_that_opened_the_account(
+    act: Run, app: Flask, build: Build, browser: FlaskClient, out: Path, events: Events
+) -> None:
+    ent = build.ent(scopes=OFFLINE)
+    account = build.active(password_blocked_at=None, recovery_frozen_until=now() + timedelta(hours=70))
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    issued = tokens_for(browser, ent, scope=OFFLINE)
+    links = {}
+    for purpose in Purpose:
+        row = tokens.issue(
+            build.settings, purpose, kept(account), address="noemie.leroy@exemple.fr", lifetime=timedelta(hours=1)
+        )
+        links[purpose] = tokens.token(build.settings, row)
+    db.session.commit()
+    answer = act("letters", "print", "--username", account.username, "--reason", REASON, "--out", str(out))
+    assert answer.code == 0, answer.err
+    after = kept(account)
+    assert (after.activated_at, after.activated_in, after.password_hash, after.password_blocked_at) == (None,) * 4
+    assert (after.email, after.mailbox, after.email_confirmed_at, after.pending_email) == (None,) * 4
+    assert (after.recovery_frozen_until, after.inactive_warned_at) == (None, None)
+    assert living(account) == 0
+    assert waiting(SESSIONS_ENDED)
+    assert [e.details["by"] for e in events("sessions.ended")] == ["letter"]
+    assert ent.userinfo(browser, issued["access_token"]).status_code == 401
+    assert ent.refresh(browser, issued["refresh_token"]).status_code == 400
+    for purpose, value in links.items():
+        assert tokens.look_up(purpose, value or "").state is LinkState.DEAD, purpose
+        assert tokens.redeem(purpose, value or "") is None, purpose
+    db.session.rollback()
+    assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == "Connexion"
+
+    parent = app.test_client()
+    page = sign_in(parent, "/connexion", account.username, secret_on(out))
+    assert heading(page) == ACTIVATION, "the same account, and its children, begin again"
+    assert [child.given_name for child in kept(account).children] == ["Malo"]
+
+
+def test_nobody_is_told_when_there_is_no_confirmed_address(act: Run, app: Flask, build: Build, out: Path) -> None:
+    build.ent()
+    account = build.active(email=None, pending_email="intrus@exemple.fr")
+    with post_office(app) as office:
+        assert act("letters", "print", "--username", account.username, "--reason", "x", "--out", str(out)).code == 0
+        assert office.deliver() == []
+    assert kept(account).pending_email is None
+
+
+def test_several_people_one_page_each_and_each_once(act: Run, app: Flask, build: Build, out: Path) -> None:
+    build.ent()
+    first, second = build.never_activated(), build.active()
+    names = [first.username, second.username, first.username.upper()]
+    options = [part for name in names for part in ("--username", name)]
+    answer = act("letters", "print", *options, "--reason", REASON, "--out", str(out))
+    assert answer.out == f"2 letters in {out}\n"
+    pages = PdfReader(io.BytesIO(out.read_bytes())).pages
+    assert [first.username in pages[0].extract_text(), second.username in pages[1].extract_text()] == [True, True]
+    for number, account in enumerate((first, second)):
+        page = sign_in(app.test_client(), "/connexion", account.username, secret_on(out, number))
+        assert heading(page) == ACTIVATION
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        ("unknown", "no account n.personne1"),
+        ("disabled", "is disabled"),
+        ("childless", "has no child in a school"),
+        ("no ent", f"no ENT with a home address serves {LYCEE}"),
+        ("no home", f"no ENT with a home address serves {LYCEE}"),
+        ("home with a query", "the ENT’s address must be"),
+    ],
+)
+def test_one_letter_that_cannot_be_and_none_is_drawn(
+    act: Run, build: Build, out: Path, events: Events, spoil: str, said: str
+) -> None:
+    build.ent()
+    good = build.never_activated()
+    values: dict[str, Any] = {"children": [] if spoil == "childless" else [build.child(uai=LYCEE)]}
+    if spoil == "disabled":
+        values = {"disabled_at": now()}
+    username = "n.personne1" if spoil == "unknown" else build.never_activated(**values).username
+    if spoil == "no home":
+        build.ent("Autre", "autre.test", uais=[LYCEE], home_uri="")
+    if spoil == "home with a query":
+        build.ent("Autre", "autre.test", uais=[LYCEE], home_uri="https://autre.test/?a=1")
+    before = kept(good).provisional_hash
+    answer = act("letters", "print", "--username", good.username, "--username", username, "--out", str(out))
+    assert (answer.code, answer.out) == (1, "")
+    assert said in answer.err
+    assert answer.err.count("\n") == 1
+    assert not out.exists()
+    assert kept(good).provisional_hash == before
+    assert events("letter.drawn") == []
+
+
+def test_a_file_that_is_there_is_never_written_over(act: Run, build: Build, out: Path, tmp_path: Path) -> None:
+    build.ent()
+    account = build.never_activated()
+    before = kept(account).provisional_hash
+    out.write_text("letters of others")
+    link = tmp_path / "link.pdf"
+    link.symlink_to(tmp_path / "nowhere.pdf")
+    for path, why in ((out, "exists already"), (link, "cannot be written"), (tmp_path / "no" / "x.pdf", "cannot be")):
+        answer = act("letters", "print", "--username", account.username, "--out", str(path))
+        assert (answer.code, answer.out) == (1, "")
+        assert why in answer.err
+    assert out.read_text() == "letters of others"
+    assert link.is_symlink()
+    assert not (tmp_path / "nowhere.pdf").exists()
+    assert kept(account).provisional_hash == before
+
+
+def test_o05_k06_when_the_database_fails_no_paper_with_dead_secrets_is_left(act: Run, build: Build, out: Path) -> None:
+    build.ent()
+    account = build.active()
+    with db.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE audit RENAME TO gone"))
+    answer = act("letters", "print", "--username", account.username, "--reason", REASON, "--out", str(out))
+    assert (answer.code, answer.out) == (1, "")
+    assert not out.exists()
+    assert kept(account).activated_at is not None
+
+
+def test_an_activation_that_ends_while_letters_are_typeset_wins(
+    act: Run, app: Flask, build: Build, browser: FlaskClient, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build.ent()
+    account = build.never_activated()
+    print_truly = pdf.render
+
+    def render(letters: Iterable[pdf.Letter]) -> bytes:
+        activate(browser, account)
+        return print_truly(letters)
+
+    monkeypatch.setattr("idp.letters.pdf.render", render)
+    answer = act("letters", "print", "--username", account.username, "--out", str(out))
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.endswith(f"Error: {account.username} changed meanwhile, try again\n")
+    assert not out.exists()
+    assert kept(account).activated_at is not None
+    assert db.session.scalar(select(Account.provisional_hash).where(Account.id == account.id)) is None
+    db.session.rollback()

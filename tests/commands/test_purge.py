@@ -1,0 +1,426 @@
+"""`idp purge`: O-04, W-10, the retention of section 6.7, and what becomes of accounts that nobody uses."""
+
+import json
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import Connection, Engine, event, func, inspect, or_, select, text, true
+
+from idp.accounts.models import Account, Child, Guardianship, OneTimeLink, SchoolNotice
+from idp.accounts.notices import NOTICE
+from idp.audit.models import AuditEntry
+from idp.charter.models import CharterAcceptance
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.oidc.models import AuthorizationCode, Token
+from idp.ops import removal
+from idp.outbox.models import OutboxMessage
+from idp.paths import CHECKOUT
+from idp.sessions.models import Session
+from idp.throttle.models import ThrottleCounter
+from tests.builders import PASSWORD, Build
+from tests.commands.conftest import Events, Run
+from tests.commands.processes import IDP, environment
+from tests.commands.remains import DAY, HOUR, Remains, a_dead_town, keep, number
+from tests.email_confirmation.post import post_office, text_of
+from tests.pages import heading, sign_in
+from tests.protocol.flow import tokens_for
+
+HANGING = (Session, OneTimeLink, Guardianship, CharterAcceptance, SchoolNotice)
+
+
+def run(act: Run) -> dict[str, int]:
+    """Purge; return what it counted, zeros left out."""
+    answer = act("purge", "--json")
+    assert (answer.code, answer.err) == (0, "")
+    return {name: count for name, count in json.loads(answer.out).items() if count}
+
+
+def test_nothing_to_do_is_a_table_of_zeros(act: Run, build: Build) -> None:
+    build.active()
+    answer = act("purge")
+    assert (answer.code, answer.err) == (0, "")
+    assert len(answer.out.splitlines()) == 11
+    assert all(line.split()[0] == "0" for line in answer.out.splitlines())
+
+
+def test_links_go_seven_days_after_their_end(act: Run, build: Build) -> None:
+    remains = Remains(build.active())
+    remains.link(7 * DAY + HOUR)
+    remains.link(8 * DAY, used_at=now() - 8 * DAY)
+    remains.link(7 * DAY - HOUR)
+    remains.link(-HOUR)
+    remains.link(-HOUR, revoked_at=now())
+    assert run(act) == {"links": 2}
+    assert number(OneTimeLink) == 3
+
+
+def test_sessions_go_with_what_was_issued_in_them(act: Run, build: Build) -> None:
+    remains = Remains(build.active())
+    remains.session(7 * DAY + HOUR)
+    remains.session(9 * DAY, ended_at=now() - 9 * DAY)
+    recent = remains.session(6 * DAY)
+    assert run(act) == {"sessions": 2, "codes": 2, "tokens": 2}
+    assert db.session.scalars(select(Session.id)).all() == [recent]
+    assert (number(Token), number(AuthorizationCode)) == (1, 1)
+
+
+def test_a_session_stays_while_a_refresh_token_of_it_lives_and_only_its_old_access_tokens_go(
+    act: Run, build: Build
+) -> None:
+    remains = Remains(build.active())
+    living = remains.session(20 * DAY)
+    remains.token(living, "r", 10 * DAY, used_at=now() - 12 * DAY)
+    remains.token(living, "r", -DAY)
+    remains.token(living, "a", HOUR)
+    for dead in ({"revoked_at": now()}, {}):
+        remains.token(remains.session(20 * DAY), "r", -DAY if dead else DAY, **dead)
+    remains.token(remains.session(20 * DAY, ended_at=now() - 20 * DAY), "r", -DAY)
+    assert run(act) == {"sessions": 3, "codes": 3, "tokens": 7}
+    assert db.session.scalars(select(Session.id)).all() == [living]
+    assert sorted(db.session.scalars(select(Token.kind))) == ["a", "r", "r"], "a reuse is still seen"
+
+
+def test_a_parent_whose_app_refreshes_for_weeks_is_left_alone(
+    act: Run, app: Flask, build: Build, browser: FlaskClient
+) -> None:
+    ent = build.ent(scopes="openid offline_access")
+    account = build.active()
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    tokens = tokens_for(browser, ent, scope="openid offline_access")
+    with time_machine.travel(now() + timedelta(days=12)):
+        run(act)
+        answer = ent.refresh(browser, tokens["refresh_token"])
+    assert answer.status_code == 200, answer.text
+
+
+def test_messages_go_thirty_days_after_they_left(act: Run, app: Flask) -> None:
+    for age, outcome in ((31 * DAY, "sent"), (31 * DAY, "dead"), (29 * DAY, "sent"), (None, "waiting")):
+        finished = None if age is None else now() - age
+        keep(OutboxMessage(kind="x", payload={}, finished_at=finished, outcome=outcome, created_at=now() - 40 * DAY))
+    assert run(act) == {"outbox_messages": 2}
+    assert number(OutboxMessage) == 2
+
+
+def test_o04_the_journal_keeps_a_year_and_refused_sign_ins_half_of_it(
+    act: Run, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("idp.ops.purge._WALKED", 3)
+    remains = Remains(build.active())
+    for age in (366 * DAY, 364 * DAY, 184 * DAY, 182 * DAY):
+        for result in ("ok", "refused", "throttled"):
+            remains.event(age, result=result)
+        remains.event(age, kind="letter.link_doubted", result="refused")
+    before = number(AuditEntry)
+    assert run(act) == {"journal_entries": 4, "failed_sign_ins": 4}
+    assert number(AuditEntry) == before - 8
+    left = db.session.scalars(
+        select(AuditEntry.at).where(AuditEntry.kind == "sign_in", AuditEntry.result != "ok")
+    ).all()
+    assert len(left) == 2
+    assert min(left) > now() - 183 * DAY
+
+
+def test_counters_that_no_longer_count_go(act: Run, app: Flask) -> None:
+    for ends in (-HOUR, HOUR):
+        moment = now() + ends
+        keep(
+            ThrottleCounter(limit="x", key=uuid.uuid4().bytes, count=1, since=moment, open_at=moment, expires_at=moment)
+        )
+    assert run(act) == {"throttle_counters": 1}
+    assert number(ThrottleCounter) == 1
+
+
+def test_expired_letters_are_burnt_but_not_under_an_activation_that_is_open(act: Run, build: Build) -> None:
+    expired = build.never_activated(provisional_expires_at=now() - 2 * HOUR)
+    open_still = build.never_activated(provisional_expires_at=now() - timedelta(minutes=10))
+    valid = build.never_activated()
+    changed_at = db.session.get_one(Account, expired.id).updated_at
+    assert run(act) == {"letters_burnt": 1}
+    assert (expired.provisional_hash, expired.activated_at, expired.disabled_at) == (None, None, None)
+    assert expired.provisional_expires_at is not None
+    assert expired.updated_at == changed_at
+    assert open_still.provisional_hash is not None
+    assert valid.provisional_hash is not None
+    db.session.rollback()
+    assert run(act) == {}
+
+
+def test_o04_an_unused_account_is_warned_then_removed_with_all_that_hangs_on_it(
+    act: Run, app: Flask, build: Build, events: Events
+) -> None:
+    build.ent()
+    child = build.child()
+    unused = build.active(activated_at=now() - 800 * DAY, last_sign_in_at=now() - 366 * DAY, children=[child])
+    used = build.active(activated_at=now() - 800 * DAY, last_sign_in_at=now() - 364 * DAY, children=[child])
+    for account in (unused, used):
+        Remains(account).everything(build)
+    key, changed_at = unused.id, unused.updated_at
+    db.session.rollback()
+    with post_office(app) as office:
+        assert run(act) == {"accounts_warned": 1}
+        assert run(act) == {}
+        [mail] = office.deliver()
+    assert mail["To"] == "noemie.leroy@exemple.fr"
+    assert "Il sera effacé dans 30 jours." in " ".join(text_of(mail).split())
+    assert (unused.inactive_warned_at is not None, unused.updated_at) == (True, changed_at)
+    assert [e.account_id for e in events("account.inactivity_warned")] == [key]
+
+    before = number(AuditEntry, AuditEntry.account_id == key)
+    with time_machine.travel(now() + 29 * DAY):
+        assert "accounts_removed" not in run(act)
+    with time_machine.travel(now() + 30 * DAY + HOUR):
+        assert run(act)["accounts_removed"] == 1
+    assert db.session.get(Account, key) is None
+    for table in HANGING:
+        assert number(table, table.account_id == key) == 0, table
+        of_others = number(table, table.account_id == used.id)
+        assert of_others == (0 if table in {Session, OneTimeLink} else 1), "dead ones go with their time, no others"
+    assert number(Child) == 1, "the pupil is the school's"
+    trace = db.session.scalars(select(AuditEntry).where(AuditEntry.account_id == key).order_by(AuditEntry.id)).all()
+    assert len(trace) == before + 1, "the events stay"
+    assert {(e.address, e.request_id, json.dumps(e.details)) for e in trace[:-1]} == {("", "", "{}")}
+    assert (trace[-1].kind, trace[-1].details) == ("account.purged", {"why": "inactive"})
+    assert number(AuditEntry, AuditEntry.account_id == used.id, AuditEntry.address != "") == 1
+
+
+def test_whoever_signs_in_after_the_warning_stays(act: Run, build: Build, browser: FlaskClient) -> None:
+    account = build.active(activated_at=now() - 800 * DAY, last_sign_in_at=now() - 366 * DAY)
+    assert run(act) == {"accounts_warned": 1}
+    assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
+    with time_machine.travel(now() + 40 * DAY):
+        assert "accounts_removed" not in run(act)
+    assert db.session.get(Account, account.id) is not None
+
+
+def test_who_cannot_be_warned_is_removed_after_both_delays_and_no_mail_leaves(act: Run, build: Build) -> None:
+    goes = build.active(email=None, pending_email="p@exemple.fr", activated_at=now() - 396 * DAY).id
+    stays = build.active(email=None, activated_at=now() - 394 * DAY).id
+    assert run(act) == {"accounts_removed": 1}
+    assert db.session.get(Account, goes) is None
+    assert db.session.get(Account, stays) is not None
+    assert number(OutboxMessage) == 0
+
+
+def test_a_new_letter_starts_the_time_again_and_a_letter_on_its_way_is_no_inactivity(act: Run, build: Build) -> None:
+    build.active(activated_at=now() - DAY, last_sign_in_at=now() - 700 * DAY)
+    build.never_activated(created_at=now() - 900 * DAY, last_sign_in_at=now() - 700 * DAY)
+    assert run(act) == {}
+
+
+def test_disabled_and_merged_accounts_are_removed_after_ninety_days(act: Run, build: Build, events: Events) -> None:
+    main = build.active()
+    merged = build.never_activated(disabled_at=now() - 91 * DAY, merged_into_id=main.id, children=[]).id
+    disabled = build.active(disabled_at=now() - 91 * DAY, last_sign_in_at=now() - 91 * DAY)
+    pointing = build.never_activated(disabled_at=now() - 10 * DAY, merged_into_id=disabled.id, children=[])
+    recent = build.active(disabled_at=now() - 89 * DAY).id
+    gone = disabled.id
+    assert run(act) == {"accounts_removed": 2}
+    assert db.session.get(Account, merged) is None
+    assert db.session.get(Account, gone) is None
+    assert db.session.get(Account, recent) is not None
+    assert db.session.get(Account, main.id) is not None
+    assert pointing.merged_into_id is None
+    assert {e.account_id: e.details["why"] for e in events("account.purged")} == {merged: "merged", gone: "disabled"}
+
+
+def test_removing_an_account_scans_no_table(app: Flask, build: Build) -> None:
+    build.ent()
+    account = build.active()
+    Remains(account).everything(build)
+    plans: list[tuple[str, Any]] = []
+    listener = lambda *call: plans.append((call[2], call[3]))  # noqa: E731 - what the event asks for
+    event.listen(db.engine, "before_cursor_execute", listener)
+    assert removal.remove(account.id, true())
+    event.remove(db.engine, "before_cursor_execute", listener)
+    assert len(plans) > 9
+    if db.engine.dialect.name == "sqlite":  # PostgreSQL rightly scans tables as small as these
+        raw = db.session.connection().connection.cursor()
+        for statement, values in plans:
+            if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+                steps = [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+                assert steps, statement
+                assert not [step for step in steps if step.startswith("SCAN")], statement
+    db.session.rollback()
+
+
+def test_whatever_refers_to_an_account_or_a_session_is_indexed_by_it(app: Flask) -> None:
+    found = inspect(db.engine)
+    checked = 0
+    for table in found.get_table_names():
+        leading = {tuple(index["column_names"][:1]) for index in found.get_indexes(table)}
+        leading.add(tuple(found.get_pk_constraint(table)["constrained_columns"][:1]))
+        for key in found.get_foreign_keys(table):
+            if key["referred_table"] in {"account", "session"}:
+                assert tuple(key["constrained_columns"]) in leading, (table, key["constrained_columns"])
+                checked += 1
+    assert checked >= 8
+
+
+def total_changes(connection: Connection) -> int:
+    """How many rows SQLite ever changed on a connection: its driver counts few statements' rows. 0 on PostgreSQL."""
+    return int(getattr(connection.connection.dbapi_connection, "total_changes", 0))
+
+
+@contextmanager
+def transactions() -> Iterator[Counter[int]]:
+    """Count the rows that each transaction of any engine changed."""
+    open_ones: Counter[int] = Counter()
+    sizes: Counter[int] = Counter()
+
+    def changed(connection: Connection, cursor: Any, statement: str, *_more: Any) -> None:
+        if connection.dialect.name == "postgresql" and not statement.lstrip().startswith("SELECT"):
+            open_ones[id(connection)] += max(cursor.rowcount, 0)
+
+    def begun(connection: Connection) -> None:
+        open_ones[id(connection)] = -total_changes(connection)
+
+    def committed(connection: Connection) -> None:
+        sizes[open_ones.pop(id(connection)) + total_changes(connection)] += 1
+
+    event.listen(Engine, "begin", begun)
+    event.listen(Engine, "after_cursor_execute", changed)
+    event.listen(Engine, "commit", committed)
+    try:
+        yield sizes
+    finally:
+        event.remove(Engine, "begin", begun)
+        event.remove(Engine, "after_cursor_execute", changed)
+        event.remove(Engine, "commit", committed)
+
+
+def test_w10_a_big_purge_goes_in_short_transactions(act: Run, build: Build) -> None:
+    account = build.active()
+    a_dead_town(account, 1200)
+    for _ in range(400):
+        db.session.add(
+            Account(
+                username=f"y.{uuid.uuid4().hex}",
+                family_name="A",
+                given_name="B",
+                activated_at=now() - 800 * DAY,
+                email="a@exemple.fr",
+            )
+        )
+    db.session.commit()
+    with transactions() as sizes:
+        counted = run(act)
+    assert counted == {
+        "throttle_counters": 1200,
+        "links": 1200,
+        "sessions": 1200,
+        "codes": 1200,
+        "tokens": 2400,
+        "outbox_messages": 1200,
+        "journal_entries": 1200,
+        "failed_sign_ins": 1200,
+        "letters_burnt": 1200,
+        "accounts_warned": 400,
+    }
+    assert max(sizes) <= 1000, "no transaction is longer than that"
+    assert sum(size * times for size, times in sizes.items()) >= 12_400
+    assert number(Account) == 1601
+    assert run(act) == {}
+
+
+def test_w10_sign_ins_go_on_meanwhile(app: Flask, build: Build, settings: Settings, tmp_path: Path) -> None:
+    account = build.active()
+    a_dead_town(account, 3000)
+    with (tmp_path / "log").open("wb") as log:
+        purging = subprocess.Popen([IDP, "purge"], env=environment(settings), stdout=log, stderr=log)
+    signed_in = 0
+    while purging.poll() is None or not signed_in:
+        page = sign_in(app.test_client(), "/connexion", account.username, PASSWORD)
+        assert heading(page) == "Gérer mon compte"
+        signed_in += 1
+    assert purging.returncode == 0, (tmp_path / "log").read_text()
+    assert number(Session, Session.expires_at > now()) == signed_in
+
+
+def every_kind(build: Build) -> set[uuid.UUID]:
+    """Fill the database with a few of everything that a purge treats; return whom it must warn and whom remove."""
+    build.ent()
+    child = build.child()
+    long_ago: dict[str, Any] = {"activated_at": now() - 800 * DAY, "children": [child]}
+    a_dead_town(build.active(children=[child]), 7)
+    warned = [build.active(**long_ago) for _ in range(5)]
+    removed = [build.active(inactive_warned_at=now() - 31 * DAY, **long_ago) for _ in range(5)]
+    for account in (*warned, *removed):
+        Remains(account).everything(build)
+    gone = {account.id for account in removed}
+    db.session.rollback()
+    return gone
+
+
+def assert_done_once(gone: set[uuid.UUID], events: Events) -> None:
+    """Check that all is done, and nothing twice."""
+    for table in (Token, AuthorizationCode, Session, OneTimeLink):
+        assert number(table) == 5, table
+    assert number(Account, Account.id.in_(gone)) == 0
+    assert number(Account, Account.provisional_hash.is_not(None)) == 0
+    assert sorted(str(e.account_id) for e in events("account.purged")) == sorted(map(str, gone))
+    warned = [e.account_id for e in events("account.inactivity_warned")]
+    assert len(warned) == len(set(warned)) == 5
+    assert number(OutboxMessage, OutboxMessage.kind == NOTICE) == 5
+    assert number(AuditEntry, or_(AuditEntry.result == "refused", AuditEntry.kind == "code.issued")) == 0
+    assert number(AuditEntry, AuditEntry.account_id.in_(gone), AuditEntry.address != "") == 0
+
+
+def test_a_purge_that_is_killed_anywhere_goes_on_when_it_is_run_again(act: Run, build: Build, events: Events) -> None:
+    gone = every_kind(build)
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.commands.killed", build.settings.database_url],
+        capture_output=True,
+        text=True,
+        cwd=CHECKOUT,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert int(done.stdout) > 10, "each time one commit later"
+    assert_done_once(gone, events)
+    assert run(act) == {}
+
+
+def test_two_purges_at_once_share_the_work(act: Run, build: Build, settings: Settings, events: Events) -> None:
+    gone = every_kind(build)
+    a_dead_town(build.active(children=[]), 1500)
+    db.session.rollback()
+    command = [IDP, "purge", "--json"]
+    both = [
+        subprocess.Popen(command, env=environment(settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    total: Counter[str] = Counter()
+    for one in both:
+        out, err = one.communicate(timeout=120)
+        assert one.returncode == 0, err.decode()
+        total.update(json.loads(out))
+    assert total["tokens"] == 2 * 1507
+    assert all(total[name] == 1507 for name in ("links", "sessions", "codes", "outbox_messages", "letters_burnt"))
+    assert (total["accounts_warned"], total["accounts_removed"]) == (5, 5)
+    assert_done_once(gone, events)
+    assert run(act) == {}
+
+
+def test_o05_k06_a_purge_that_the_database_refuses_says_so(act: Run, build: Build) -> None:
+    account = build.active(disabled_at=now() - 91 * DAY)
+    with db.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE school_notice RENAME TO gone"))
+    answer = act("purge")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith("Error: the database cannot be used")
+    assert db.session.scalar(select(func.count()).where(Account.id == account.id)) == 1
+    db.session.rollback()

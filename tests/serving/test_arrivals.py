@@ -1,0 +1,103 @@
+"""Whether a request is all there is found out alike, however its bytes are cut."""
+
+import socket
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from idp.serving.arrivals import LONGEST_HEAD, Arrival, Progress
+from idp.web.security import MAX_BODY
+
+GET = b"GET /connexion HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nabcde"
+CHUNKS = (
+    b"POST /token HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n",
+    b"1\r\n0\r\n2;name=value\r\n\r\n\r\n",
+    b"0\r\n\r\n",
+)
+
+
+def arrive(parts: Sequence[bytes]) -> tuple[Arrival, list[Progress]]:
+    with socket.socket() as connection:
+        arrival = Arrival(SimpleNamespace(is_ssl=False), connection, ("127.0.0.1", 1), ("127.0.0.1", 2))
+        arrival.begin()
+        return arrival, [arrival.add(part) for part in parts]
+
+
+@given(whole=st.sampled_from([GET, POST, b"".join(CHUNKS), b"\r\n\r\n" + POST]), sizes=st.lists(st.integers(1, 30)))
+@settings(max_examples=300, deadline=None)
+def test_it_is_whole_at_its_last_byte_and_not_before(whole: bytes, sizes: list[int]) -> None:
+    parts, rest = [], whole
+    for size in sizes:
+        if len(rest) > size:
+            parts.append(rest[:size])
+            rest = rest[size:]
+    _, progress = arrive([*parts, rest])
+    assert progress == [Progress.PARTIAL] * len(parts) + [Progress.WHOLE]
+
+
+@given(
+    parts=st.lists(st.binary(min_size=1, max_size=40) | st.sampled_from([b"\r\n", b"\r\n\r\n", b"Content-Length: 9"]))
+)
+@settings(max_examples=500, deadline=None)
+def test_no_bytes_are_a_fault(parts: list[bytes]) -> None:
+    arrival, _ = arrive(parts)
+    assert bytes(arrival.received) in b"".join(parts)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        CHUNKS[0],
+        b"".join(CHUNKS[:2]),
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n",
+        b"POST / HTTP/1.1\r\ncontent-length:0007  \r\n\r\n123456",
+        b"GET / HTTP/1.1\r\nHost: x\r\n",
+        b"\r\n\r\n\r\n",
+    ],
+)
+def test_what_is_missing_is_waited_for(part: bytes) -> None:
+    assert arrive([part])[1] == [Progress.PARTIAL]
+
+
+def test_trailers_end_a_request_too() -> None:
+    assert arrive([CHUNKS[0], b"0\r\nX-Checked: yes\r\n\r\n"])[1] == [Progress.PARTIAL, Progress.WHOLE]
+
+
+@pytest.mark.parametrize("length", [str(MAX_BODY + 1), "9" * 5000, "0" * 5000 + "99999999"])
+def test_a_body_that_is_refused_is_not_waited_for(length: str) -> None:
+    arrival, progress = arrive([f"POST / HTTP/1.1\r\nContent-Length: {length}\r\n\r\n".encode()])
+    assert progress == [Progress.WHOLE]
+    assert arrival.oversized
+
+
+@pytest.mark.parametrize("size", [b"-5", b"+5", b"0x5", b"", b"five", b"123456789"])
+def test_a_chunk_that_is_none_is_left_to_the_parser(size: bytes) -> None:
+    assert arrive([CHUNKS[0] + size + b"\r\n"])[1] == [Progress.WHOLE]
+
+
+@pytest.mark.parametrize("size", [b"ffffffff", b"fffff"])
+def test_a_chunk_that_is_too_long_is_not_waited_for(size: bytes) -> None:
+    arrival, progress = arrive([CHUNKS[0] + size + b"\r\nx"])
+    assert progress == [Progress.WHOLE]
+    assert arrival.oversized
+
+
+def test_chunks_without_end_are_not_collected_without_end() -> None:
+    arrival, progress = arrive([CHUNKS[0], *([b"1000\r\n" + b"x" * 4096 + b"\r\n"] * 40)])
+    assert Progress.WHOLE in progress
+    assert arrival.oversized
+
+
+def test_a_head_has_a_limit() -> None:
+    line = b"X: " + b"x" * 1000 + b"\r\n"
+    progress = arrive([b"GET / HTTP/1.1\r\n", *([line] * (LONGEST_HEAD // 1000 + 1))])[1]
+    assert progress[-1] is Progress.TOO_LONG
+
+
+def test_the_largest_body_that_is_accepted_is_waited_for() -> None:
+    head = f"POST / HTTP/1.1\r\nContent-Length: {MAX_BODY}\r\n\r\n".encode()
+    assert arrive([head, b"x" * (MAX_BODY - 1), b"x"])[1] == [Progress.PARTIAL, Progress.PARTIAL, Progress.WHOLE]

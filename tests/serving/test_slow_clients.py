@@ -1,0 +1,253 @@
+"""W-03 and W-04 on `idp serve` as it is run: a process, its sockets, and clients that do not behave."""
+
+import re
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from idp.paths import CHECKOUT
+from idp.serving.worker import READ_SECONDS
+from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
+from tests.databases import settings_for, sqlite_copy
+
+THREADS = 4
+ASK = b"GET /connexion HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
+SLOW_HEAD = b"GET /connexion HTTP/1.1\r\nHost: x\r\nX-Slow: " + b"s" * 200
+SLOW_BODY = b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n" + b"s" * 200
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running server with one worker and `THREADS` threads."""
+
+    port: int
+    log: Path
+    pid: int
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+
+    def ask(self, request: bytes = ASK) -> tuple[bytes, float]:
+        """Return the answer to one request on a connection of its own, and how long it took in seconds."""
+        start = time.monotonic()
+        with self.connect() as connection:
+            connection.sendall(request)
+            answer = read_all(connection)
+        return answer, time.monotonic() - start
+
+
+@pytest.fixture(scope="module")
+def served(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    folder, port = tmp_path_factory.mktemp("served"), free_port()
+    arguments = ("serve", "--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", str(THREADS))
+    with sqlite_copy(shared, folder) as url, running(settings_for(url), folder / "log", *arguments) as process:
+        with connect(port, process, folder / "log") as connection:
+            connection.sendall(ASK)
+            assert read_all(connection).startswith(b"HTTP/1.1 200 ")
+        yield Served(port, folder / "log", process.pid)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+        assert "Traceback" not in (folder / "log").read_text()
+
+
+def drip(connections: list[tuple[socket.socket, bytes]], stop: threading.Event) -> None:
+    """Send one byte a second on each connection."""
+    sent = 0
+    while not stop.is_set():
+        for connection, text in connections:
+            try:
+                connection.send(text[sent : sent + 1] if sent else text[:60])
+            except OSError:  # given up by the server
+                continue
+        sent = 60 if not sent else sent + 1
+        stop.wait(1)
+
+
+@pytest.mark.parametrize("kind", ["heads", "bodies", "both"])
+def test_w03_64_clients_at_a_byte_a_second_keep_nobody_waiting(served: Served, kind: str) -> None:
+    texts = {"heads": [SLOW_HEAD], "bodies": [SLOW_BODY], "both": [SLOW_HEAD, SLOW_BODY]}[kind]
+    stop = threading.Event()
+    with ExitStack() as stack:
+        slow = [(stack.enter_context(served.connect()), texts[n % len(texts)]) for n in range(64)]
+        dripping = threading.Thread(target=drip, args=(slow, stop))
+        dripping.start()
+        stack.callback(dripping.join)
+        stack.callback(stop.set)
+        for _ in range(4):
+            time.sleep(0.5)
+            answer, seconds = served.ask()
+            assert answer.startswith(b"HTTP/1.1 200 ")
+            assert seconds < 1
+
+
+def test_w03_who_is_too_slow_is_sent_away_and_who_waits_between_requests_is_not(served: Served) -> None:
+    with served.connect() as slow, served.connect() as silent, served.connect() as kept:
+        kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        first = b""
+        while not first.endswith(b"}\n"):
+            first += kept.recv(65536)
+        start = time.monotonic()
+        slow.sendall(SLOW_HEAD)
+        slow.settimeout(READ_SECONDS + 5)
+        assert slow.recv(1) == b""
+        assert READ_SECONDS - 1 < time.monotonic() - start < READ_SECONDS + 3
+        silent.settimeout(5)
+        assert silent.recv(1) == b""
+        kept.sendall(ASK)
+        assert read_all(kept).startswith(b"HTTP/1.1 200 ")
+
+
+def test_w03_clients_that_do_not_hang_up_keep_nobody_waiting(served: Served) -> None:
+    with ExitStack() as stack:
+        for _ in range(30):
+            stack.enter_context(served.connect()).sendall(ASK)  # answered, and never closed from there
+        answer, seconds = served.ask()
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert seconds < 1
+
+
+def test_w03_clients_that_do_not_read_keep_nobody_waiting(served: Served) -> None:
+    ask = b"GET /mentions-legales HTTP/1.1\r\nHost: x\r\n\r\n"
+    with ExitStack() as stack:
+        for _ in range(3 * THREADS):
+            deaf = stack.enter_context(socket.socket())
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            deaf.connect(("127.0.0.1", served.port))
+            deaf.sendall(ask)
+        time.sleep(0.3)
+        answer, seconds = served.ask()
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert seconds < 1
+
+
+def test_two_requests_sent_at_once_get_two_answers(served: Served) -> None:
+    first = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    for cut in (len(first), len(first) + 10, len(first) + len(ASK)):
+        with served.connect() as connection:
+            connection.sendall((first + ASK)[:cut])
+            time.sleep(0.1)
+            connection.sendall((first + ASK)[cut:])
+            assert read_all(connection).count(b"HTTP/1.1 200 ") == 2
+
+
+def test_who_asks_whether_to_go_on_is_told(served: Served) -> None:
+    head = b"POST /token HTTP/1.1\r\nHost: x\r\nConnection: close\r\nExpect: 100-continue\r\n"
+    head += FORM + b"Content-Length: 12\r\n\r\n"
+    with served.connect() as connection:
+        connection.sendall(head)
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(b"grant_type=x")
+        assert b"HTTP/1.1 400 " in read_all(connection)
+
+
+def test_a_body_in_chunks_is_read(served: Served) -> None:
+    head = b"POST /token HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
+    head += FORM + b"\r\n"
+    with served.connect() as connection:
+        for part in (head, b"c\r\ngrant_", b"type=x\r\n", b"0\r\n\r\n"):
+            connection.sendall(part)
+            time.sleep(0.05)
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"unsupported_grant_type" in answer or b"invalid" in answer
+
+
+FIELDS = b"&".join(b"f%d=" % n for n in range(100_000))
+NESTED = b"identifiant" + b"[a]" * 10_000 + b"="
+FILES = b"".join(
+    b'--b\r\nContent-Disposition: form-data; name="f%d"; filename="%d"\r\n\r\nx\r\n' % (n, n) for n in range(200)
+)
+
+
+def post(body: bytes, kind: bytes = FORM) -> bytes:
+    length = b"Content-Length: %d\r\n" % len(body)
+    return b"POST /connexion HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + kind + length + b"\r\n" + body
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (post(FIELDS), 413),
+        (post(NESTED), 400),  # a form without our token, whatever its fields are called
+        (post(NESTED.replace(b"[", b"%5B").replace(b"]", b"%5D")), 413),
+        (post(FILES + b"--b--\r\n", b"Content-Type: multipart/form-data; boundary=b\r\n"), 415),
+        (b"GET /connexion HTTP/1.1\r\nHost: x\r\nConnection: close\r\nCookie: " + b"c" * 16_500 + b"\r\n\r\n", 431),
+        (b"GET /connexion HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + b"X: y\r\n" * 100 + b"\r\n", 431),
+        (b"GET /connexion?x=" + b"x" * 65_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+        (b"GET /connexion HTTP/1.1\r\nHost: x\r\n" + b"X-Long: " + b"x" * 70_000, 431),
+        (b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\r\nx", 413),
+        (b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nxxxxx", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+    ],
+    ids=[
+        *("fields", "nested", "nested-coded", "files", "cookies", "headers", "address", "endless-header"),
+        *("announced", "two-lengths", "tls"),
+    ],
+)
+def test_w04_what_no_browser_sends_is_refused_at_once(served: Served, request_: bytes, status: int) -> None:
+    before = processor_seconds(served.pid)
+    answer, seconds = served.ask(request_)
+    assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:100]
+    assert processor_seconds(served.pid) - before < 0.1
+    assert seconds < 3
+
+
+def test_w04_what_is_refused_is_logged_without_what_it_said(served: Served) -> None:
+    served.ask(b"GET /adresse/lien/JETON-SECRET HTTP/9.9\r\nHost: x\r\n\r\n")
+    served.ask(b"GET /adresse/lien/JETON-SECRET HTTP/1.1\r\nJETON SECRET\r\n\r\n")
+    shown = served.log.read_text()
+    assert "not an HTTP request that can be answered" in shown
+    assert "JETON" not in shown
+    assert "127.0.0.1" not in shown
+
+
+def processor_seconds(pid: int) -> float:
+    """Return the processor time that the server and its workers have used (Linux; to a hundredth of a second)."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    used = 0
+    for process in (str(pid), *children):
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        used += int(fields[11]) + int(fields[12])
+    return used / 100
+
+
+@pytest.mark.parametrize(
+    ("directive", "most"),
+    [
+        ("client_header_timeout", 10),
+        ("client_body_timeout", 10),
+        ("send_timeout", 10),
+        ("keepalive_timeout", 75),
+        ("proxy_connect_timeout", 5),
+        ("proxy_read_timeout", 30),
+    ],
+)
+def test_w03_the_proxy_that_we_supply_has_time_limits(directive: str, most: int) -> None:
+    text = CHECKOUT.joinpath("deploy", "nginx.conf").read_text(encoding="utf-8")
+    found = re.findall(rf"^\s*{directive} (\d+)s;", text, re.MULTILINE)
+    assert found
+    assert all(0 < int(seconds) <= most for seconds in found)
+
+
+def test_w03_the_proxy_that_we_supply_collects_requests() -> None:
+    text = CHECKOUT.joinpath("deploy", "nginx.conf").read_text(encoding="utf-8")
+    assert re.search(r"^\s*proxy_request_buffering on;", text, re.MULTILINE)
+    assert re.search(r"^\s*client_max_body_size 64k;", text, re.MULTILINE)
+
+
+def test_o01_the_proxy_that_we_supply_logs_no_link(app: Flask) -> None:
+    text = CHECKOUT.joinpath("deploy", "nginx.conf").read_text(encoding="utf-8")
+    unlogged = re.search(r"location ~ (\S+) \{\s*access_log off;", text)
+    assert unlogged
+    secret = [rule.rule for rule in app.url_map.iter_rules() if "token" in rule.arguments]
+    assert len(secret) >= 2
+    assert [path for path in secret if not re.match(unlogged[1], path)] == []
