@@ -29,7 +29,10 @@ def _before(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, 
     yield "refused", sign_in(browser, "/connexion", "x.inconnu", "faux")
     for place in (
         "identifiant-oublie",
+        "identifiant-oublie/envoye",
         "mot-de-passe-oublie",
+        "mot-de-passe-oublie/envoye",
+        "mot-de-passe/change",
         "mentions-legales",
         "donnees-personnelles",
         "accessibilite",
@@ -42,7 +45,8 @@ def _before(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, 
     yield "too long", browser.post("/connexion", data={"identifiant": "x" * 70_000})
     yield "address too long", browser.get("/connexion?x=" + "x" * 17_000)
     yield "lost", browser.get("/activation")
-    yield "dead link", browser.get("/adresse/lien/" + "A" * 43)
+    for place in ("adresse/lien", "adresse/contestation", "mot-de-passe/lien"):
+        yield f"dead link of {place}", browser.get(f"/{place}/" + "A" * 43)
 
 
 def _during(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, TestResponse]]:
@@ -73,7 +77,8 @@ def _after(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, T
     charter = sign_in(browser, ent.url(Attempt()), account.username, PASSWORD)
     yield "charter", charter
     yield "charter not ticked", submit(browser, charter)
-    yield "account", browser.get("/mon-compte")
+    for place in ("", "/mot-de-passe", "/adresse", "/sessions", "/charte", "/ent", "/courrier", "/verification"):
+        yield f"account{place}", browser.get(f"/mon-compte{place}")
     yield "sign-out", browser.get("/logout")
     yield "signed out", submit(browser, browser.get("/logout"))
     waiting = app.test_client()
