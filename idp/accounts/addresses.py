@@ -73,12 +73,12 @@ def take_slots(account_id: uuid.UUID, address: str, network_address: str, *, cor
 def take_slots_for_another(account_id: uuid.UUID, address: str, network_address: str) -> int:
     """Do as `take_slots` for an address that was just typed.
 
-    One that replaces another which still waits was mistyped, most often: it need not wait for the pause between two
-    sends, which is for one mailbox. Every longer cap holds.
+    The pause between two sends is for one mailbox: an address that nothing was sent to yet need not wait for it. Every
+    longer cap holds.
     """
     waiting = db.session.scalar(select(Account.pending_email).where(Account.id == account_id))
     end_read()
-    corrected = waiting is not None and fold_address(waiting) != fold_address(address)
+    corrected = waiting is None or fold_address(waiting) != fold_address(address)
     return take_slots(account_id, address, network_address, corrected=corrected)
 
 

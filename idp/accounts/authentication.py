@@ -5,12 +5,14 @@ right secret allows, in one transaction. What is wrong cannot be told from outsi
 """
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeVar
 
 from sqlalchemy import update
+from sqlalchemy.exc import SQLAlchemyError
 
 from idp import opaque
 from idp.accounts import directory, notices
@@ -63,6 +65,8 @@ class Proven:
     provisional: bool
     rehashed: str | None
     """The same password under today's parameters, when it was stored under older ones."""
+    known_device: bool = False
+    """Whether it was typed in a browser that proved the present password before."""
 
     def still_holds(self, account: Account | None) -> bool:
         """Say whether the locked row still has the secret that was proved: it may have changed meanwhile."""
@@ -110,21 +114,27 @@ def prove(
     """
     folded = fold_username(attempt.username)
     subject = folded or attempt.username
-    places = ((limits.SIGN_IN_REQUESTS, attempt.address), (limits.SIGN_IN_ADDRESS, attempt.address))
-    refused = guard.held(*places, _line(subject, attempt.device))
+    refused = guard.held(*_lines(subject, attempt.address, attempt.device))
     if refused:  # before the place: who is told to wait must not keep others from theirs
         return Throttled(refused)
     with hasher.place("sign_in"):
         candidate = _candidate(folded, attempt)
-        line = _line(subject, attempt.device if candidate.known_device else None)
-        return _try(settings, hasher, attempt, candidate, (line, *places), admit)
+        slots = _lines(subject, attempt.address, attempt.device if candidate.known_device else None)
+        return _try(settings, hasher, attempt, candidate, slots, admit)
 
 
-def _line(subject: str, device: Device | None) -> tuple[limits.Limit, str]:
-    """Return the counter of a try: the account's, or that of a browser which is the account's own."""
+def _lines(subject: str, address: str, device: Device | None) -> tuple[tuple[limits.Limit, str], ...]:
+    """Return the counters of a try, the account's first; a browser that is the account's own has one and no other.
+
+    Not even the network address's: whoever guesses from the parent's own school or telephone network must not close it.
+    """
     if device:
-        return limits.SIGN_IN_DEVICE, f"{subject} {device.number}"
-    return limits.SIGN_IN_ACCOUNT, subject
+        return ((limits.SIGN_IN_DEVICE, f"{subject} {device.number}"),)
+    return (
+        (limits.SIGN_IN_ACCOUNT, subject),
+        (limits.SIGN_IN_REQUESTS, address),
+        (limits.SIGN_IN_ADDRESS, address),
+    )
 
 
 def _try(
@@ -138,17 +148,13 @@ def _try(
     digest = username_digest(settings, attempt.username)
     verdict = guard.take_all(*slots)
     if isinstance(verdict, guard.Wait):
-        log.record(SignInThrottled(username_digest=digest, door=attempt.door))
+        log.record(SignInThrottled(account_id=candidate.account_id, username_digest=digest, door=attempt.door))
         db.session.commit()
         return Throttled(verdict.seconds)
-    try:
-        right = hasher.verify(candidate.stored, candidate.typed, "sign_in")
-    except Busy:
-        for limit, key in slots:
-            guard.give_back(limit, key)
-        raise
     shut = verdict.count > limits.SHUT_AT
-    admitted = admit(_proven(hasher, candidate)) if right and not shut else None
+    with _given_back(slots):
+        right = hasher.verify(candidate.stored, candidate.typed, "sign_in")
+        admitted = admit(_proven(hasher, candidate)) if right and not shut else None
     if admitted is not None:
         guard.forgive(*slots)
         return admitted
@@ -165,6 +171,19 @@ def _try(
     )
     db.session.commit()
     return Refused()
+
+
+@contextmanager
+def _given_back(slots: tuple[tuple[limits.Limit, str], ...]) -> Iterator[None]:
+    """Give the slots of a try back when it could not be decided: no turn for the hash, or no database."""
+    try:
+        yield
+    except (Busy, SQLAlchemyError):
+        db.session.rollback()
+        with suppress(SQLAlchemyError):  # what could not be given back is forgotten in time
+            for limit, key in slots:
+                guard.give_back(limit, key)
+        raise
 
 
 def username_digest(settings: Settings, typed: str) -> str:
@@ -198,8 +217,11 @@ def _compare_with(account: Account | None, attempt: Attempt) -> _Candidate:
 
 
 def _is_known(account: Account, device: Device) -> bool:
-    """Say whether the device proved the present password: what was known before a reset is a stranger again."""
-    return account.password_changed_at is None or device.since > account.password_changed_at
+    """Say whether the device proved the present password: what was known before a reset is a stranger again.
+
+    So is what was known before an operator forgave the account: its own line may be closed.
+    """
+    return all(device.since > moment for moment in (account.password_changed_at, account.tries_forgotten_at) if moment)
 
 
 def _proven(hasher: Hasher, candidate: _Candidate) -> Proven:
@@ -211,7 +233,7 @@ def _proven(hasher: Hasher, candidate: _Candidate) -> Proven:
             rehashed = hasher.hash(candidate.typed, "sign_in")
         except Busy:  # it can wait until the next sign-in
             rehashed = None
-    return Proven(candidate.account_id, candidate.stored, candidate.provisional, rehashed)
+    return Proven(candidate.account_id, candidate.stored, candidate.provisional, rehashed, candidate.known_device)
 
 
 def _react(account_id: uuid.UUID, count: int, *, provisional: bool) -> None:

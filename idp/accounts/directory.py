@@ -2,9 +2,10 @@
 
 import uuid
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from idp.accounts.models import Account, Child, School
+from idp.accounts.models import Account, Child, School, SchoolNotice
+from idp.clock import now
 from idp.db import db
 
 
@@ -17,6 +18,16 @@ def get_for_change(account_id: uuid.UUID) -> Account | None:
     """Return the account, its row locked until the caller's transaction ends, as the database has it now."""
     return db.session.scalar(
         select(Account).where(Account.id == account_id).with_for_update().execution_options(populate_existing=True)
+    )
+
+
+def close_notices(account_id: uuid.UUID) -> None:
+    """Close what schools were told of the account, in the caller's transaction: somebody has dealt with it."""
+    db.session.execute(
+        update(SchoolNotice)
+        .where(SchoolNotice.account_id == account_id, SchoolNotice.handled_at.is_(None))
+        .values(handled_at=now())
+        .execution_options(synchronize_session=False)
     )
 
 

@@ -13,7 +13,7 @@ def identity(account: Account, hasher: Hasher) -> Identity:
     stored = account.provisional_hash
 
     def is_provisional(typed: str) -> bool:
-        return hasher.verify(stored, fold_provisional(typed), "activation")
+        return stored is not None and hasher.verify(stored, fold_provisional(typed), "activation")
 
     return Identity(
         username=account.username,

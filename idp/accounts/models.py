@@ -67,7 +67,8 @@ class Account(UuidKey, Base):
     file: nobody has proved that it is the person's, so that it is only ever told where the letter is. A password that
     is blocked (`password_blocked_at`) opens nothing: a new one is chosen by mail or with a new letter. Until
     `recovery_frozen_until` nothing is recovered by mail and no address changes: two people claim the account, and the
-    school decides. `merged_into_id` is set when the person's other account took the children over.
+    school decides. `tries_forgotten_at` is when an operator forgave the wrong tries. `merged_into_id` is set when the
+    person's other account took the children over.
     """
 
     __tablename__ = "account"
@@ -107,6 +108,7 @@ class Account(UuidKey, Base):
     school_email: Mapped[str | None] = mapped_column(String(254))
     password_blocked_at: Mapped[datetime | None]
     recovery_frozen_until: Mapped[datetime | None]
+    tries_forgotten_at: Mapped[datetime | None]
     last_sign_in_at: Mapped[datetime | None]
     inactive_warned_at: Mapped[datetime | None]
     merged_into_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("account.id"), index=True)

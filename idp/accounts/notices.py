@@ -13,13 +13,16 @@ from idp.accounts import tokens
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.tokens import Purpose
 from idp.audit import log
+from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
+from idp.mail.addresses import fold_address
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
+from idp.throttle import guard, limits
 from idp.web.user_agent import from_code
 
 NOTICE = "account.notice"
@@ -40,6 +43,10 @@ class Notice(enum.Enum):
     LETTER_LINKED = "courrier_ajoute"
     LETTER_REISSUED = "courrier_refait"
     INACTIVE = "compte_inactif"
+
+
+_REPEATED = frozenset({Notice.NEW_DEVICE, Notice.PASSWORD_CHANGED})
+"""What somebody who knows the password can cause without end: a mailbox that two parents share must not fill."""
 
 
 def tell(notice: Notice, account_id: uuid.UUID, *, link: OneTimeLink | None = None, **details: str) -> None:
@@ -76,7 +83,7 @@ def want_reset(account_id: uuid.UUID | None) -> None:
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     """Send a notice (outbox handler); dropped when there is no address to send it to."""
-    payload = message.payload
+    payload, notice = message.payload, Notice(message.payload["notice"])
     account = db.session.get(Account, uuid.UUID(payload["account"]), populate_existing=True)
     link = db.session.get(OneTimeLink, uuid.UUID(payload["link"])) if "link" in payload else None
     recipient = link.address if link else account.email if account else None
@@ -90,16 +97,24 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         "link": _contest_url(settings, link),
         "days": settings.inactive_warning_days,
         "hours": settings.contest_link_lifetime // 3600,
+        "closed": account.recovery_frozen_until is not None and account.recovery_frozen_until > now(),
+        "withdrawn": link is not None and link.purpose == Purpose.CHANGE_EMAIL.value,
     }
     if "device" in payload:
         with force_locale("fr"):
             context["device"] = from_code(payload["device"]).label
     end_read()
+    if notice in _REPEATED and message.attempts <= 1 and not _has_slot(recipient):
+        return Outcome.DROPPED
     mail = compose(
         payload["notice"], recipient=recipient, context=context, message_id=f"{message.id}", settings=settings
     )
     deliver(mail, recipient)
     return Outcome.DONE
+
+
+def _has_slot(mailbox: str) -> bool:
+    return isinstance(guard.take(limits.NOTICE_MAILBOX, fold_address(mailbox)), guard.Granted)
 
 
 def _contest_url(settings: Settings, link: OneTimeLink | None) -> str:

@@ -126,6 +126,22 @@ class UsernameRequested(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class UsernameTold(Event):
+    """The account's identifier was mailed to its confirmed mailbox, which somebody had named."""
+
+    kind = "recovery.username_told"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecoveryThrottled(Event):
+    """A request for an identifier or a password that was not even looked at; `form` says which."""
+
+    kind = "recovery.throttled"
+    result = "throttled"
+    form: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ResetRequested(Event):
     """Somebody asked for a new password; `answer` says which mail left, if any."""
 

@@ -56,8 +56,16 @@ def look(value: str) -> Question:
     link = addresses.find_link(value)
     account = db.session.get(Account, link.row.account_id) if link.row and link.state is LinkState.ALIVE else None
     schools = tuple(school.name for school in directory.schools(account)) if account else ()
+    state = link.state
+    if link.row and state is LinkState.USED and _was_withdrawn(link.row):
+        state = LinkState.DEAD
     end_read()
-    return Question(link.state, link.row is not None and _changes(link.row), schools)
+    return Question(state, link.row is not None and _changes(link.row), schools)
+
+
+def _was_withdrawn(link: OneTimeLink) -> bool:
+    """Say whether the address that was confirmed is no longer the account's: it changed again, or was contested."""
+    return db.session.scalar(select(Account.email).where(Account.id == link.account_id)) != link.address
 
 
 def _changes(link: OneTimeLink) -> bool:

@@ -19,6 +19,7 @@ from idp.email_confirmation.forms import AddressForm
 from idp.interaction import store
 from idp.mail.addresses import InvalidAddress, parse_address
 from idp.sessions import manager
+from idp.sessions.guard import proved_recently
 from idp.throttle import guard, limits
 from idp.web.durations import in_words
 from idp.web.errors import InteractionLost, TooManyTries
@@ -51,6 +52,8 @@ def correct() -> Response:
     interaction, account = _whose()
     if account.email is not None:
         return _confirmed_elsewhere(interaction, account)
+    if not _may_correct(interaction):
+        return see_other(store.page_url("login.sign_in", interaction))
     form = AddressForm()
     if request.method == "POST":
         try:
@@ -63,6 +66,15 @@ def correct() -> Response:
                 return _after_sending(interaction, account, outcome)
             return _too_soon_to_correct(interaction, account, form, outcome.seconds)
     return _correction_page(interaction, account, form, 200)
+
+
+def _may_correct(interaction: store.Interaction | None) -> bool:
+    """Say whether the password was typed here a moment ago: a session alone, which may be stolen, names no mailbox.
+
+    In the activation that chose the password, its own time limit holds.
+    """
+    found = manager.current()
+    return bool(interaction and interaction.person) or (found is not None and proved_recently(found[0]))
 
 
 @blueprint.route("/adresse/lien/<token>", methods=["GET", "POST"])

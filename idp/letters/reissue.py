@@ -87,7 +87,8 @@ def reissue(
         _exchange(settings, one, expires_at, reason)
     db.session.commit()
     for one in drawn:
-        guard.clear(limits.SIGN_IN_ACCOUNT, one.username)
+        for limit in (limits.SIGN_IN_ACCOUNT, limits.FORGOTTEN_PASSWORD_ACCOUNT):
+            guard.clear(limit, one.username)
     return len(drawn)
 
 
@@ -96,6 +97,9 @@ def _get(username: str) -> Account:
     account = directory.find_by_username(folded) if folded else None
     if account is None:
         raise Refused(f"no account {username}")
+    if account.merged_into_id is not None:
+        kept = db.session.get_one(Account, account.merged_into_id)
+        raise Refused(f"the children of {account.username} are with {kept.username}: print that letter")
     if account.disabled_at is not None:
         raise Refused(f"{account.username} is disabled, its letter would open nothing")
     if not account.children:
@@ -111,6 +115,7 @@ def _exchange(settings: Settings, drawn: _Drawn, expires_at: datetime, reason: s
         raise Refused(f"{drawn.username} changed meanwhile, try again")
     if account.activated_at is not None:
         _close(settings, account, reason)
+    directory.close_notices(account.id)
     account.provisional_hash, account.provisional_expires_at = drawn.hashed, expires_at
     account.generation += 1
     log.record(LetterDrawn(account_id=account.id))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import update
 
-from idp.accounts import authentication, directory, notices
+from idp.accounts import addresses, authentication, directory, notices
 from idp.accounts.authentication import Attempt, Proven, Refused, Throttled
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
@@ -37,7 +37,14 @@ class MayActivate:
 
 @dataclass(frozen=True)
 class MustRenew:
-    """The password was right, but it no longer opens anything: a link to choose another is on its way."""
+    """The password was right, but it no longer opens anything.
+
+    A link to choose another is on its way to the confirmed address; unless there is none, or the account is `closed`:
+    two people claim it, and the school decides.
+    """
+
+    closed: bool
+    has_address: bool
 
 
 Outcome = SignedIn | MayActivate | MustRenew | Refused | Throttled
@@ -67,11 +74,12 @@ def _admit(
         log.record(ActivationOpened(account_id=account.id))
         outcome = MayActivate(account.id, account.generation)
     elif account.password_blocked_at is not None:
-        notices.want_reset(account.id)
+        outcome = MustRenew(closed=addresses.is_frozen(account), has_address=account.email is not None)
+        if outcome.has_address and not outcome.closed:
+            notices.want_reset(account.id)
         log.record(ResetRequested(account_id=account.id, answer="blocked"))
-        outcome = MustRenew()
     else:
-        if attempt.device is None and account.last_sign_in_at is not None and settings.new_device_mail:
+        if not proven.known_device and account.last_sign_in_at is not None and settings.new_device_mail:
             notices.tell(Notice.NEW_DEVICE, account.id, device=describe(attempt.user_agent).code)
         browser = manager.Browser(attempt.address, attempt.user_agent)
         outcome = SignedIn(manager.open_session(account, ["pwd"], browser, former=former), account.username)

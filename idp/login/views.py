@@ -39,14 +39,28 @@ def sign_in() -> Response:
             response = see_other(store.page_url("activation.activate", started))
             manager.clear_cookie(response)
             return response
-        case service.MustRenew():
-            return make_response(render_template("login/a_renouveler.html", dest=_client(interaction)))
+        case service.MustRenew(closed, has_address):
+            return _must_renew(interaction, closed=closed, has_address=has_address)
         case Throttled(seconds):
             response = _page(interaction, form, 429, wait=seconds)
             response.headers["Retry-After"] = str(seconds)
             return response
         case Refused():
             return _page(interaction, form, 200, failed=True)
+
+
+def _must_renew(interaction: store.Interaction | None, *, closed: bool, has_address: bool) -> Response:
+    settings = current_app.extensions["idp.settings"]
+    html = render_template(
+        "login/a_renouveler.html",
+        dest=_client(interaction),
+        closed=closed,
+        has_address=has_address,
+        minutes=settings.reset_link_lifetime // 60,
+        hours=settings.contest_link_lifetime // 3600,
+        sign_in_url=store.page_url("login.sign_in", interaction),
+    )
+    return make_response(html)
 
 
 def _try(form: SignInForm) -> service.Outcome:

@@ -38,7 +38,7 @@ def show(session: Session, account: Account) -> Response:
         dest=None,
         done=_DONE.get(request.args.get("fait", ""), ""),
         proved=proved_recently(session),
-        devices=[_device(one, here) for one in connections.live(account, session)],
+        devices=[in_words(one, here) for one in connections.live(account, session)],
         sign_ins=[_sentence(one, here) for one in connections.last_sign_ins(account.id)],
         months=round(_settings().audit_days / _DAYS_A_MONTH),
         failure_months=round(_settings().audit_failure_days / _DAYS_A_MONTH),
@@ -64,7 +64,8 @@ def end(session: Session, account: Account) -> Response:
     return see_other(url_for("connections.show", fait="appareil"))
 
 
-def _device(one: connections.Connection, here: str) -> dict[str, object]:
+def in_words(one: connections.Connection, here: str) -> dict[str, object]:
+    """Return a device as pages show it, to a reader at the network address `here`."""
     return {
         "key": one.key,
         "picture": _PICTURES.get(one.device.kind, "help"),

@@ -14,7 +14,7 @@ from idp.mail.addresses import InvalidAddress, fold_address, parse_address
 from idp.myaccount import email, proof
 from idp.myaccount.forms import EmailForm
 from idp.sessions import manager
-from idp.sessions.guard import signed_in
+from idp.sessions.guard import proved_recently, signed_in
 from idp.sessions.models import Session
 from idp.throttle import guard, limits
 from idp.web.durations import in_words
@@ -41,11 +41,13 @@ def show(_session: Session, account: Account) -> Response:
 def change(session: Session, account: Account) -> Response:
     """Ask for another address with the password; or send the link again; or keep the present address.
 
-    The last two ask for no password: they change nothing that a link or the page before did not.
+    To resend asks for no password; to keep the present address asks for a recent one.
     """
     if "renvoyer" in request.form:
         return _resend(account)
     if "garder" in request.form:
+        if not proved_recently(session):
+            return see_other(url_for("reauthentication.verify", suite="adresse"))
         kept = email.keep_present(account.id)
         return see_other(url_for("myaccount.show", fait="adresse-gardee") if kept else url_for("account_email.show"))
     try:

@@ -18,7 +18,7 @@ from idp.web.redirects import see_other
 
 blueprint = Blueprint("reauthentication", __name__)
 
-_NEXT = {"connexions": "connections.show", "courrier": "letter.link"}
+_NEXT = {"connexions": "connections.show", "courrier": "letter.link", "adresse": "account_email.show"}
 """Where a name leads: an address is never taken from a request (security row I-14)."""
 
 

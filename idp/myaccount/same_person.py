@@ -1,21 +1,54 @@
 """Whether two accounts, of two schools' files, are one person's: their names, as two secretaries write them."""
 
+import re
 from collections.abc import Iterator
 
 from idp.accounts.models import Account
 from idp.accounts.words.folding import fold
 
+_PARTICLES = frozenset(
+    re.split(
+        " ",
+        "a al ait ben bin bint d da das de del della den der des di do dos du el "
+        "ep epouse et la las le les los nee o of ould san st ste ter van von y",
+    )
+)
+"""Words that many family names share."""
+
 
 def same_person(one: Account, other: Account) -> bool:
-    """Say whether the names agree: first given name, and a family name of one (usual or birth) with one of the other.
+    """Say whether the names agree: given names, and a family name of one (usual or birth) with one of the other.
 
-    Case, accents, hyphens, apostrophes and spaces do not count. A family name may stand in the other file as a part of
-    a double one. What does not agree is no proof of the contrary: the school decides then.
+    Case, accents, apostrophes and spaces do not count. One file may have more given names than the other, and a family
+    name may be a part of a double one. Jean-Pierre is not Jean-Paul, nor M. Dominique Mme Dominique. What does not
+    agree is no proof of the contrary: the school decides then.
     """
-    given = (_words(one.given_name)[:1], _words(other.given_name)[:1])
-    if one.profile is not other.profile or not given[0] or given[0] != given[1]:
+    civilities = {_civility(one), _civility(other)} - {""}
+    if one.profile is not other.profile or len(civilities) > 1:
         return False
-    return any(mine <= theirs or theirs <= mine for mine in _family_names(one) for theirs in _family_names(other))
+    if not _same_given_name(one.given_name, other.given_name):
+        return False
+    return any(_is_part(mine, theirs) for mine in _family_names(one) for theirs in _family_names(other))
+
+
+def _civility(account: Account) -> str:
+    civility = fold(account.civility or "").strip(". ")
+    return "mme" if civility in {"mlle", "madame", "mademoiselle"} else civility
+
+
+def _same_given_name(one: str, other: str) -> bool:
+    """Say whether both are one name, or one begins with the other: « Anne » is « Anne Marie », not « Anne-Marie »."""
+    if _words(one) and _words(one) == _words(other):
+        return True
+    ours, theirs = (["".join(_words(part)) for part in name.split()] for name in (one, other))
+    shared = min(len(ours), len(theirs))
+    return shared > 0 and all(ours) and all(theirs) and ours[:shared] == theirs[:shared]
+
+
+def _is_part(one: frozenset[str], other: frozenset[str]) -> bool:
+    """Say whether one name holds the other; « de » alone is no name."""
+    shorter = min(one, other, key=len)
+    return (one <= other or other <= one) and not shorter <= _PARTICLES
 
 
 def _family_names(account: Account) -> Iterator[frozenset[str]]:

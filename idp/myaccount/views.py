@@ -6,10 +6,12 @@ from flask import Blueprint, Response, make_response, render_template, request, 
 from flask_babel import gettext, ngettext
 
 from idp.accounts.models import Account, Child
-from idp.sessions import manager
+from idp.myaccount import connections
+from idp.myaccount.connection_views import in_words
 from idp.sessions.guard import signed_in
 from idp.sessions.models import Session
 from idp.web.i18n import day
+from idp.web.request_context import remote_address
 
 blueprint = Blueprint("myaccount", __name__)
 
@@ -27,14 +29,16 @@ class Tile:
 
 @blueprint.get("/mon-compte")
 @signed_in
-def show(_session: Session, account: Account) -> Response:
+def show(session: Session, account: Account) -> Response:
     """Show whose account it is, what can be done with it, and the children."""
+    devices = connections.live(account, session)
     html = render_template(
         "myaccount/mon_compte.html",
         dest=None,
         account=account,
         done=_done(account),
-        tiles=_tiles(account),
+        tiles=_tiles(account, len(devices)),
+        devices=[in_words(one, remote_address()) for one in devices],
         children=[_child(child) for child in account.children],
         letter_url=url_for("letter.link"),
         sign_out_url=url_for("oidc.logout"),
@@ -47,8 +51,7 @@ def _child(child: Child) -> tuple[str, str]:
     return f"{child.given_name} {child.family_name}", detail
 
 
-def _tiles(account: Account) -> list[Tile]:
-    devices = len(manager.open_sessions(account))
+def _tiles(account: Account, devices: int) -> list[Tile]:
     return [
         Tile(
             "motdepasse",

@@ -33,9 +33,12 @@ def unlock(account_id: uuid.UUID) -> None:
     """Forget the wrong tries at the account, and let it be recovered by mail again."""
     account = _locked(account_id)
     account.recovery_frozen_until = None
+    account.tries_forgotten_at = now()  # the lines of its own browsers are not known here: they become strangers
+    directory.close_notices(account.id)
     _note(account, "unlocked")
     db.session.commit()
-    guard.clear(limits.SIGN_IN_ACCOUNT, account.username)
+    for limit in (limits.SIGN_IN_ACCOUNT, limits.FORGOTTEN_PASSWORD_ACCOUNT):
+        guard.clear(limit, account.username)
 
 
 def disable(account_id: uuid.UUID) -> int:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import exists, select
+from sqlalchemy import exists, or_, select
+from sqlalchemy.orm import aliased
 
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.passwords import MAX_USERNAME_LENGTH, fold_username
@@ -231,13 +232,22 @@ def _children(account: Account, school: School | None) -> list[Child]:
 
 
 def _notices(account: Account, school: School | None) -> list[dict[str, Any]]:
-    """Return what schools were told of this account and have not dealt with."""
+    """Return what schools were told of this account, or of another and this one, and have not dealt with."""
+    one, other = aliased(Account), aliased(Account)
     rows = db.session.execute(
-        select(SchoolNotice.kind, SchoolNotice.created_at, School.uai)
+        select(SchoolNotice.kind, SchoolNotice.created_at, School.uai, one.username, other.username)
         .join(School, School.id == SchoolNotice.school_id)
-        .where(SchoolNotice.account_id == account.id, SchoolNotice.handled_at.is_(None))
+        .join(one, one.id == SchoolNotice.account_id)
+        .outerjoin(other, other.id == SchoolNotice.other_account_id)
+        .where(
+            or_(SchoolNotice.account_id == account.id, SchoolNotice.other_account_id == account.id),
+            SchoolNotice.handled_at.is_(None),
+        )
         .order_by(SchoolNotice.created_at)
     )
     return [
-        {"kind": kind, "at": instant(at), "uai": uai} for kind, at, uai in rows if school is None or school.uai == uai
+        # whoever acts for one school learns of no account elsewhere
+        {"kind": kind, "at": instant(at), "uai": uai, "accounts": [n for n in names if n] if school is None else []}
+        for kind, at, uai, *names in rows
+        if school is None or school.uai == uai
     ]

@@ -101,6 +101,7 @@ def remove(account_id: uuid.UUID, due: ColumnElement[bool]) -> bool:
             delete(table).where(table.account_id == account_id)
             for table in (Session, OneTimeLink, Guardianship, CharterAcceptance, SchoolNotice)
         ),
+        delete(SchoolNotice).where(SchoolNotice.other_account_id == account_id),
         update(Account)
         .where(Account.merged_into_id == account_id)
         .values(merged_into_id=None, updated_at=Account.updated_at),

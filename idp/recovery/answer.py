@@ -71,7 +71,7 @@ def _decide(message: OutboxMessage, settings: Settings) -> Answer:
     planned, address = _plan(account)
     end_read()
     answer = Answer.LATE if _is_late(message) else planned
-    if address and answer is planned and not _has_slot(address):
+    if key and address and answer is planned and not _has_slot(answer, key, address):
         answer = Answer.CAPPED
     account = directory.get_for_change(key) if key else None
     if _plan(account) != (planned, address) or not _is_marked(message, answer):
@@ -120,13 +120,21 @@ def _plan(account: Account | None) -> tuple[Answer, str]:
     return (answer, address) if address else (Answer.NO_ADDRESS, "")
 
 
-def _has_slot(address: str) -> bool:
+def _has_slot(answer: Answer, account_id: uuid.UUID, address: str) -> bool:
     """Count a mail for the mailbox; False when it has had its share.
+
+    A confirmation link is counted with those that its owner asks for: whoever asks here must not add to them.
 
     Raises:
         TemporaryFailure: another mail has just left for it; this one follows.
     """
-    verdict = guard.take(limits.FORGOTTEN_PASSWORD_MAILBOX, fold_address(address))
+    wanted: tuple[tuple[limits.Limit, str], ...] = ((limits.FORGOTTEN_PASSWORD_MAILBOX, fold_address(address)),)
+    if answer is Answer.UNCONFIRMED:
+        wanted = (
+            (limits.RESEND_LINK_ACCOUNT, str(account_id)),
+            (limits.RESEND_LINK_MAILBOX, fold_address(address)),
+        )
+    verdict = guard.take_all(*wanted)
     if isinstance(verdict, guard.Granted):
         return True
     if verdict.seconds <= _PAUSE:
@@ -170,6 +178,7 @@ def _send_link(message: OutboxMessage, settings: Settings) -> Outcome:
         "username": account.username,
         "link": f"{settings.issuer}/mot-de-passe/lien/{value}",
         "minutes": int((link.expires_at - now()).total_seconds() + 30) // 60,
+        "blocked": account.password_blocked_at is not None,
     }
     db.session.commit()
     mail = compose(

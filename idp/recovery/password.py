@@ -15,7 +15,7 @@ from idp.accounts.passwords import Hasher, fold_username
 from idp.accounts.policy import check_password
 from idp.accounts.tokens import LinkState, Purpose
 from idp.audit import log
-from idp.audit.events import PasswordReset
+from idp.audit.events import PasswordReset, RecoveryThrottled
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
@@ -41,6 +41,8 @@ def ask(typed: str, network_address: str) -> int:
     subject = typed if username is None else username
     verdict = guard.take_all((limits.FORGOTTEN_PASSWORD_ACCOUNT, subject), (limits.FORGOTTEN_ADDRESS, network_address))
     if isinstance(verdict, guard.Wait):
+        log.record(RecoveryThrottled(form="password"))
+        db.session.commit()
         return verdict.seconds
     notices.want_reset(db.session.scalar(select(Account.id).where(Account.username == subject)))
     db.session.commit()

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, select
 
 from idp.accounts.models import Account
 from idp.audit import log
-from idp.audit.events import UsernameRequested
+from idp.audit.events import RecoveryThrottled, UsernameRequested, UsernameTold
 from idp.config import Settings
 from idp.db import db, end_read
 from idp.mail.addresses import AddressFault, InvalidAddress, fold_address, parse_address
@@ -36,9 +36,13 @@ def ask(typed: str, network_address: str) -> int:
     mailbox = _mailbox(typed)
     verdict = guard.take_all((limits.FORGOTTEN_USERNAME_MAILBOX, mailbox), (limits.FORGOTTEN_ADDRESS, network_address))
     if isinstance(verdict, guard.Wait):
+        log.record(RecoveryThrottled(form="username"))
+        db.session.commit()
         return verdict.seconds
     found = db.session.scalars(select(Account.id).where(Account.mailbox == mailbox, *_told())).all()
-    queue.enqueue(USERNAME_WANTED, {"accounts": [str(key) for key in found]})
+    origin = log.current_origin()
+    payload = {"accounts": [str(key) for key in found], "address": origin.address, "request_id": origin.request_id}
+    queue.enqueue(USERNAME_WANTED, payload)
     log.record(UsernameRequested(count=len(found)))
     db.session.commit()
     return 0
@@ -62,6 +66,11 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         ent_url=link,
     )
     deliver(mail, recipient)
+    payload = message.payload
+    with log.acting_for(log.Origin(address=payload.get("address", ""), request_id=payload.get("request_id", ""))):
+        for account in accounts:
+            log.record(UsernameTold(account_id=account.id))
+    db.session.commit()
     return Outcome.DONE
 
 

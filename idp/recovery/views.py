@@ -17,7 +17,7 @@ from idp.mail.addresses import InvalidAddress
 from idp.recovery import password as passwords
 from idp.recovery import username as usernames
 from idp.recovery.forms import NewPasswordForm, PasswordForm, UsernameForm
-from idp.sessions import manager
+from idp.sessions import devices, manager
 from idp.throttle import guard, limits
 from idp.web.errors import Busy, InteractionLost, TooManyTries
 from idp.web.redirects import see_other
@@ -97,10 +97,13 @@ def _choose(token: str) -> Response:
         ]
     if form.errors:
         return _form(form)
-    if not passwords.choose(token, hasher.hash(chosen, "activation"), former=manager.cookie_value()):
+    username = passwords.choose(token, hasher.hash(chosen, "activation"), former=manager.cookie_value())
+    if username is None:
         return _closed(passwords.look_up(token).state)
     response = see_other(store.page_url("recovery.changed", _interaction()))
     manager.clear_cookie(response)
+    # nobody is signed in, but who chose the password here is not made to wait behind whoever guesses at it elsewhere
+    devices.remember(response, username)
     return response
 
 
@@ -121,7 +124,13 @@ def _closed(state: LinkState) -> Response:
 
 def _asked(endpoint: str, interaction: store.Interaction | None, wait: int) -> Response:
     if wait:
-        raise TooManyTries(wait)
+        raise TooManyTries(
+            wait,
+            sentence=gettext(
+                "Une demande vient d’être faite. Regardez votre messagerie, ou attendez avant la suivante."
+            ),
+            back=(store.page_url("login.sign_in", interaction), gettext("Revenir à la connexion")),
+        )
     return see_other(store.page_url(endpoint, interaction))
 
 

@@ -3,6 +3,9 @@
 Gunicorn's own gives a connection a thread as soon as its first byte is there, and reads the rest in it without any
 time limit: as many slow clients as threads stop the service. Here the loop that watches all sockets collects each
 request, for so many seconds; the longest one is smaller than 200 kB. A proxy that buffers does the same, and TLS.
+
+What the loop cannot tell the end of gets no thread either, and its connection ends: 411 for any `Transfer-Encoding`
+(see `idp.serving.arrivals`), 400 for lengths that are none or several.
 """
 
 import errno
@@ -29,7 +32,14 @@ _SWEEP_SECONDS = 0.5
 _STALL_SECONDS = 10
 _SEND_BUFFER = 208 * 1024  # any answer fits: no thread waits for a client that reads slowly
 _BLOCK = 64 * 1024
-_TOO_LONG = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_REFUSALS = {
+    progress: b"HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" % status
+    for progress, status in (
+        (Progress.TOO_LONG, b"431 Request Header Fields Too Large"),
+        (Progress.LENGTHLESS, b"411 Length Required"),
+        (Progress.MALFORMED, b"400 Bad Request"),
+    )
+}
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NOBODY_CAME = frozenset({errno.EAGAIN, errno.ECONNABORTED})
 
@@ -148,8 +158,9 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes 
                 self._say(conn, _CONTINUE)
             return False
         self._unwatch(conn)
-        if progress is Progress.TOO_LONG:
-            self._say(conn, _TOO_LONG)
+        if refusal := _REFUSALS.get(progress):
+            self.log.warning("a request was refused unread: %s", progress.name)
+            self._say(conn, refusal)
             self._end(conn)
         else:
             conn.data_ready = True

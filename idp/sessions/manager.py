@@ -55,14 +55,44 @@ def renew(session: Session, account: Account) -> str:
     """Go on with `session` under another id, in the caller's transaction; return the new cookie's value.
 
     Called when the account's password was proved again or changed, its `generation` already the new one: whoever
-    copied the former cookie has nothing. The session's `sid` stays, by which the ENTs know it; what the former row
-    granted (codes, refresh tokens) is dead.
+    copied the former cookie has nothing. The session's `sid` stays, by which the ENTs know it. What it granted (codes,
+    refresh tokens) lives on when the password was only proved, and is dead when it was changed.
     """
-    db.session.execute(update(Session).where(Session.id == session.id).values(ended_at=now()))
     g.pop("idp_session", None)
+    if session.generation == account.generation:
+        return _rename(session)
+    db.session.execute(update(Session).where(Session.id == session.id).values(ended_at=now()))
     return _add(
         account, sid=session.sid, amr=session.amr, browser=Browser(session.address, session.user_agent), resumed=session
     )
+
+
+def _rename(session: Session) -> str:
+    """Give the row a new cookie, and leave an ended row under the former one, by which a second click is known."""
+    value, moment, former = opaque.new_value(), now(), session.digest
+    db.session.execute(
+        update(Session)
+        .where(Session.id == session.id)
+        .values(digest=opaque.digest(value), auth_time=moment, last_seen_at=moment)
+        .execution_options(synchronize_session=False)
+    )
+    db.session.add(
+        Session(
+            digest=former,
+            sid=session.sid,
+            account_id=session.account_id,
+            generation=session.generation,
+            auth_time=session.auth_time,
+            amr=session.amr,
+            created_at=session.created_at,
+            last_seen_at=session.last_seen_at,
+            expires_at=session.expires_at,
+            ended_at=moment,
+            address=session.address,
+            user_agent=session.user_agent,
+        )
+    )
+    return value
 
 
 def _add(account: Account, *, sid: str, amr: list[str], browser: Browser, resumed: Session | None = None) -> str:
@@ -106,6 +136,7 @@ def _leave(cookie: str, next_account: uuid.UUID | None) -> str | None:
         return None
     if row.account_id == next_account and row.expires_at > moment:
         return str(row.sid)
+    log.record(SessionsEnded(account_id=row.account_id, count=1, by="replaced"))
     _tell([row.id])
     return None
 

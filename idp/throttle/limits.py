@@ -97,6 +97,8 @@ FORGOTTEN_USERNAME_MAILBOX = Budget("forgotten_username_mailbox", _A_MAIL)
 """Requests for the identifiers of a mailbox, whether there is an account of it or not."""
 FORGOTTEN_ADDRESS = Budget("forgotten_address", (Window(20, _HOUR),), by_network=True)
 """Both kinds of requests from one network address."""
+NOTICE_MAILBOX = Budget("notice_mailbox", (Window(10, _HOUR),))
+"""Mails that tell a mailbox the same again and again (a sign-in, a change of password), counted where they are sent."""
 
 TABLE: tuple[Limit, ...] = (
     SIGN_IN_ACCOUNT,
@@ -112,6 +114,7 @@ TABLE: tuple[Limit, ...] = (
     FORGOTTEN_PASSWORD_MAILBOX,
     FORGOTTEN_USERNAME_MAILBOX,
     FORGOTTEN_ADDRESS,
+    NOTICE_MAILBOX,
 )
 
 

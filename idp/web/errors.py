@@ -47,14 +47,19 @@ class InteractionLost(HTTPException):
 
 
 class TooManyTries(HTTPException):
-    """429: a brake has closed; it opens again in `wait` seconds."""
+    """429: a brake has closed; it opens again in `wait` seconds.
+
+    `sentence` says why, `back` leads on meanwhile: both may be left out.
+    """
 
     code = 429
     description = "too many requests"
 
-    def __init__(self, wait: int) -> None:
+    def __init__(self, wait: int, *, sentence: str = "", back: tuple[str, str] | None = None) -> None:
         super().__init__()
         self.wait = wait
+        self.sentence = sentence
+        self.back = back
 
 
 def not_found() -> NoReturn:
@@ -81,7 +86,7 @@ def _too_much(code: int) -> Response:
         414: (gettext("Cette adresse est trop longue"), gettext("L’adresse reçue dépasse ce que la page accepte.")),
     }
     title, sentence = titles.get(code, titles[413])
-    return _page("errors/trop.html", code, title=title, sentence=sentence, wait=0)
+    return _page("errors/trop.html", code, title=title, sentence=sentence, wait=0, back=None)
 
 
 def _on_http_error(error: HTTPException) -> Response:
@@ -119,8 +124,10 @@ def _on_too_many(error: TooManyTries) -> Response:
             "errors/trop.html",
             429,
             title=gettext("Un peu de patience"),
-            sentence=gettext("Il y a eu beaucoup de demandes. Pour protéger les comptes, il faut attendre."),
+            sentence=error.sentence
+            or gettext("Il y a eu beaucoup de demandes. Pour protéger les comptes, il faut attendre."),
             wait=error.wait,
+            back=error.back,
         )
     response.headers["Retry-After"] = str(error.wait)
     return response

@@ -2,7 +2,8 @@
 
 from flask import Flask, Response, request
 from flask_wtf import CSRFProtect
-from werkzeug.exceptions import RequestEntityTooLarge, RequestURITooLarge, UnsupportedMediaType
+from gunicorn.http.errors import ParseException
+from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, RequestURITooLarge, UnsupportedMediaType
 
 from idp.config import Settings
 from idp.web.browser import BACK_CHANNEL
@@ -40,8 +41,16 @@ def _limit() -> None:
         raise RequestEntityTooLarge
     if request.mimetype == "multipart/form-data" and request.path not in BACK_CHANNEL:
         raise UnsupportedMediaType  # no page sends files, and no parser has to open any
-    if request.method == "POST" and request.get_data().count(b"&") > MAX_FIELDS:
+    if request.method == "POST" and _read().count(b"&") > MAX_FIELDS:
         raise RequestEntityTooLarge
+
+
+def _read() -> bytes:
+    """Return the body of the request; one that breaks the rules of HTTP is its sender's fault and not ours."""
+    try:
+        return request.get_data()
+    except ParseException as fault:
+        raise BadRequest from fault
 
 
 def configure(app: Flask, settings: Settings) -> None:

@@ -13,6 +13,7 @@ _ADDED = {
     'school_email': sa.String(length=254),
     'password_blocked_at': sa.DateTime(timezone=True),
     'recovery_frozen_until': sa.DateTime(timezone=True),
+    'tries_forgotten_at': sa.DateTime(timezone=True),
     'last_sign_in_at': sa.DateTime(timezone=True),
     'inactive_warned_at': sa.DateTime(timezone=True),
     'merged_into_id': sa.Uuid(),
@@ -29,6 +30,10 @@ def upgrade() -> None:
         for name in _INDEXED:
             account.create_index(op.f(f'ix_account_{name}'), [name])
     _fill_mailboxes()
+    op.execute(
+        "UPDATE account SET last_sign_in_at = (SELECT max(a.at) FROM audit a "
+        "WHERE a.account_id = account.id AND a.kind = 'sign_in' AND a.result = 'ok')"
+    )
     with op.batch_alter_table('client') as client:
         client.add_column(
             sa.Column('backchannel_logout_uri', sa.String(length=500), nullable=False, server_default='')

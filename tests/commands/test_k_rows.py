@@ -156,27 +156,32 @@ def test_k06_a_database_that_is_away_is_one_sentence(
 
 
 def test_k06_a_full_disk_is_one_sentence_and_changes_nothing(
-    settings: Settings, engine: Engine, tmp_path: Path
+    idp: Run, settings: Settings, engine: Engine, tmp_path: Path
 ) -> None:
     if engine.dialect.name != "sqlite":
         return  # the disk is the server's
-    commands = [
-        arguments(path, command, tmp_path)
+    known = json.loads(idp("client", "add", "ENT", "--redirect-uri", "https://ent.test/cb", "--json").out)["client_id"]
+    commands = {
+        path: [known if word == "x" else word for word in arguments(path, command, tmp_path)]
         for path, command in leaves()
         if path not in APART and path[-1] not in READING and path != ("worker",)
-    ]
+    }
     before = dump(engine)
+    reader = sqlite3.connect(str(engine.url.database))  # keeps the files beside the database, as a running server does
+    reader.execute("SELECT count(*) FROM client").fetchone()
     shown = subprocess.run(
-        [sys.executable, "-m", "tests.commands.full_disk", json.dumps(commands)],
+        [sys.executable, "-m", "tests.commands.full_disk", json.dumps(list(commands.values()))],
         cwd=CHECKOUT, env=environment(settings), capture_output=True, text=True, timeout=PATIENCE * 3, check=True,
     )  # fmt: skip
-    answers = dict(zip(map(" ".join, commands), json.loads(shown.stdout), strict=True))
-    assert answers["client add x --redirect-uri https://ent.test/cb"][0] == 1
-    for command, (code, said) in answers.items():
-        assert "Traceback" not in said, command
-        assert said.count("\n") == (1 if code else 0), (command, said)
+    reader.close()
+    answers = dict(zip(commands, json.loads(shown.stdout), strict=True))
+    for writing in (("client", "add"), ("client", "rotate-secret"), ("client", "disable"), ("charter", "publish")):
+        assert answers[writing] == [1, "Error: the database cannot be used (OperationalError): its disk may be full.\n"]
+    assert answers["keys", "rotate"][0] == 1
+    for path, (code, said) in answers.items():
+        assert said.count("\n") == (1 if code else 0), (path, said)
     assert dump(engine) == before
-    assert not (tmp_path / "made").exists() or not (tmp_path / "made").stat().st_size
+    assert not (tmp_path / "made").exists()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file that is always full: Linux")

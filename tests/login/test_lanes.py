@@ -7,16 +7,18 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from idp.accounts.models import Account
 from idp.accounts.notices import NOTICE, Notice
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, end_read
+from idp.ops import desk
 from idp.outbox.models import OutboxMessage
 from idp.sessions import devices
 from idp.throttle import guard, limits
-from tests.builders import PASSWORD, Build
+from tests.builders import PASSWORD, PROVISIONAL, Build
 from tests.databases import ISSUER
 from tests.pages import heading, sign_in
 
@@ -190,3 +192,50 @@ def test_i05_the_device_cookie_signs_nobody_in(app: Flask, build: Build) -> None
     sign_in(browser, "/connexion", account.username, PASSWORD)
     _leave(browser)
     assert browser.get("/mon-compte").headers["Location"] == "/connexion"
+
+
+def test_i04_an_operator_forgives_the_tries_of_the_parents_own_phone_too(app: Flask, build: Build) -> None:
+    account = build.active()
+    phone = _from(app, "203.0.113.1")
+    with time_machine.travel(now(), tick=False) as clock:
+        sign_in(phone, "/connexion", account.username, PASSWORD)
+        _leave(phone)
+        clock.shift(timedelta(minutes=1))
+        for _ in range(5):
+            sign_in(phone, "/connexion", account.username, "faux")
+        assert sign_in(phone, "/connexion", account.username, PASSWORD).status_code == 429
+        desk.unlock(account.id)
+        # what this process remembers of a refusal holds for ten seconds at most
+        clock.shift(timedelta(seconds=10))
+        assert heading(sign_in(phone, "/connexion", account.username, PASSWORD)) == _ACCOUNT
+
+
+def test_z15_a_right_password_is_no_failure_when_the_database_is_away(
+    app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = build.active()
+
+    def away(_account_id: object) -> None:
+        raise OperationalError("", {}, Exception("away"))
+
+    with time_machine.travel(now(), tick=False):
+        with monkeypatch.context() as broken:
+            broken.setattr("idp.accounts.directory.get_for_change", away)
+            for number in range(7):
+                browser = _from(app, f"203.0.113.{number}")
+                assert sign_in(browser, "/connexion", account.username, PASSWORD).status_code == 503
+        assert heading(sign_in(_from(app, "203.0.113.9"), "/connexion", account.username, PASSWORD)) == _ACCOUNT
+
+
+def test_i03_a_letters_secret_opens_an_activation_at_the_sign_in_and_a_wrong_one_counts_there(
+    app: Flask, build: Build
+) -> None:
+    account = build.never_activated()
+    browser = _from(app, "203.0.113.1")
+    with time_machine.travel(now(), tick=False) as clock:
+        for _ in range(5):
+            refused = sign_in(browser, "/connexion", account.username, "7K4M-QX2P-9RTX")
+            assert heading(refused) == "Connexion"
+        assert sign_in(browser, "/connexion", account.username, PROVISIONAL).status_code == 429
+        clock.shift(timedelta(seconds=10))
+        assert heading(sign_in(browser, "/connexion", account.username, PROVISIONAL)) == "Activez votre compte"

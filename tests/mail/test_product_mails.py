@@ -25,13 +25,19 @@ CONTEXT: dict[str, dict[str, Any]] = {
     "nouvelle_adresse": {"hours": 24, "schools": "Collège des Tilleuls"},
     "adresse_change": {"hours": 72, "username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
     "adresse_changee": {"hours": 72, "username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
-    "changement_arrete": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
+    "changement_arrete": {
+        "closed": False,
+        "withdrawn": False,
+        "hours": 72,
+        "username": "n.oneill4821",
+        "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC),
+    },
     "identifiant": {
         "accounts": [
             {"name": "Mme O'NEILL & <b>FILS</b>", "username": "n.oneill4821", "schools": "Collège des Tilleuls"}
         ]
     },
-    "mot_de_passe": {"username": "n.oneill4821", "minutes": 30},
+    "mot_de_passe": {"username": "n.oneill4821", "minutes": 30, "blocked": False},
     "jamais_active": {"schools": "Collège des Tilleuls"},
     "mot_de_passe_change": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
 }

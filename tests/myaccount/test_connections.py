@@ -128,7 +128,7 @@ def test_m07_a_device_that_typed_its_password_again_meanwhile_is_ended_all_the_s
     page = phone.get(PAGE)
     [key] = _keys(page)
     submit(laptop, laptop.get("/mon-compte/verification"), mot_de_passe=PASSWORD)
-    assert _keys(phone.get(PAGE)) != [key]
+    assert _keys(phone.get(PAGE)) == [key], "the same session, under another cookie"
     submit(phone, page, connexion=key)
     assert not is_in(laptop)
 

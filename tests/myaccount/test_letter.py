@@ -145,7 +145,9 @@ def test_the_person_is_told_by_mail(app: Flask, browser: FlaskClient, build: Bui
     [
         ({}, {}),
         ({"given_name": "Noémie"}, {"given_name": "NOEMIE Anne"}),
-        ({"given_name": "Anne-Marie"}, {"given_name": "Anne"}),
+        ({"given_name": "Anne-Marie"}, {"given_name": "ANNE MARIE"}),
+        ({"civility": "Mlle"}, {"civility": "Mme"}),
+        ({"civility": ""}, {"civility": "Mme"}),
         ({"family_name": "LE GALL"}, {"family_name": "Le-Gall"}),
         ({"family_name": "LEROY"}, {"family_name": "LEROY-VANDEPUTTE"}),
         ({"family_name": "VANDEPUTTE LEROY"}, {"family_name": "LEROY-VANDEPUTTE"}),
@@ -167,6 +169,12 @@ def test_names_that_agree(mine: dict[str, str], other: dict[str, str]) -> None:
     [
         ({"given_name": "Noémie"}, {"given_name": "Karim"}),
         ({"given_name": "Anne Marie"}, {"given_name": "Marie"}),
+        ({"given_name": "Anne-Marie"}, {"given_name": "Anne-Sophie"}),
+        ({"given_name": "Anne-Marie"}, {"given_name": "Anne"}),
+        ({"civility": "M.", "given_name": "Dominique"}, {"civility": "Mme", "given_name": "Dominique"}),
+        ({"given_name": "Thi Lan"}, {"given_name": "Thi Hoa"}),
+        ({"given_name": "Jean-Pierre"}, {"given_name": "Jean-Paul"}),
+        ({"family_name": "DE"}, {"family_name": "DE SOUSA"}),
         ({"family_name": "LEROY"}, {"family_name": "LEROYER"}),
         ({"family_name": "LEROY-MARTIN"}, {"family_name": "LEROY-DURAND"}),
         ({"family_name": "LEROY", "birth_name": "DURAND"}, {"family_name": "MARTIN", "birth_name": "PETIT"}),

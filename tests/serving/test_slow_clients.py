@@ -22,6 +22,8 @@ THREADS = 4
 ASK = b"GET /connexion HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
 SLOW_HEAD = b"GET /connexion HTTP/1.1\r\nHost: x\r\nX-Slow: " + b"s" * 200
+CHUNKED = b"POST /token HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n" + FORM + b"\r\n"
+SLOW_CHUNK = CHUNKED + b"000000fff\r\n" + b"s" * 200
 SLOW_BODY = b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n" + b"s" * 200
 
 
@@ -60,24 +62,28 @@ def served(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 def drip(connections: list[tuple[socket.socket, bytes]], stop: threading.Event) -> None:
-    """Send one byte a second on each connection."""
-    sent = 0
-    while not stop.is_set():
+    """Send what is before the last 200 bytes of each text at once, and those at a byte a second."""
+    for connection, text in connections:
+        connection.sendall(text[:-200])
+    for place in range(-200, 0):
         for connection, text in connections:
             try:
-                connection.send(text[sent : sent + 1] if sent else text[:60])
+                connection.send(text[place : place + 1 or None])
             except OSError:  # given up by the server
                 continue
-        sent = 60 if not sent else sent + 1
-        stop.wait(1)
+        if stop.wait(1):
+            return
 
 
-@pytest.mark.parametrize("kind", ["heads", "bodies", "both"])
-def test_w03_64_clients_at_a_byte_a_second_keep_nobody_waiting(served: Served, kind: str) -> None:
-    texts = {"heads": [SLOW_HEAD], "bodies": [SLOW_BODY], "both": [SLOW_HEAD, SLOW_BODY]}[kind]
+@pytest.mark.parametrize(
+    "texts",
+    [[SLOW_HEAD], [SLOW_BODY], [SLOW_CHUNK], [SLOW_HEAD, SLOW_BODY, SLOW_CHUNK]],
+    ids=["heads", "bodies", "chunks", "all"],
+)
+def test_w03_clients_at_a_byte_a_second_keep_nobody_waiting(served: Served, texts: list[bytes]) -> None:
     stop = threading.Event()
     with ExitStack() as stack:
-        slow = [(stack.enter_context(served.connect()), texts[n % len(texts)]) for n in range(64)]
+        slow = [(stack.enter_context(served.connect()), text) for text in texts for _ in range(64)]
         dripping = threading.Thread(target=drip, args=(slow, stop))
         dripping.start()
         stack.callback(dripping.join)
@@ -149,16 +155,44 @@ def test_who_asks_whether_to_go_on_is_told(served: Served) -> None:
         assert b"HTTP/1.1 400 " in read_all(connection)
 
 
-def test_a_body_in_chunks_is_read(served: Served) -> None:
-    head = b"POST /token HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
-    head += FORM + b"\r\n"
-    with served.connect() as connection:
-        for part in (head, b"c\r\ngrant_", b"type=x\r\n", b"0\r\n\r\n"):
-            connection.sendall(part)
-            time.sleep(0.05)
-        answer = read_all(connection)
-    assert answer.startswith(b"HTTP/1.1 400 ")
-    assert b"unsupported_grant_type" in answer or b"invalid" in answer
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"c\r\ngrant_type=x\r\n0\r\n\r\n",
+        b"000000fff\r\nx",
+        b" 3\r\nabc\r\n0\r\n\r\n",
+        b"0x3\r\nabc\r\n0\r\n\r\n",
+        b"3\r\nabcXX0\r\n\r\n",
+        b"-1\r\n",
+        b"0\r\n: no trailer\r\n\r\n",
+    ],
+)
+def test_a_body_in_chunks_is_refused_unread(served: Served, body: bytes) -> None:
+    answer, seconds = served.ask(CHUNKED + body)
+    assert answer.startswith(b"HTTP/1.1 411 ")
+    assert answer.endswith(b"\r\n\r\n")
+    assert answer.count(b"HTTP/") == 1
+    assert seconds < 1
+
+
+def test_what_follows_a_body_in_chunks_is_no_request(served: Served) -> None:
+    first = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    answer, _ = served.ask(first + CHUNKED + b"0\r\n\r\n" + first)
+    assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200", b"411"]
+
+
+def test_who_asks_whether_to_send_chunks_is_told_not_to(served: Served) -> None:
+    answer, _ = served.ask(CHUNKED[:-2] + b"Expect: 100-continue\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 411 ")
+
+
+def test_a_refusal_is_logged_once_and_without_what_it_was(served: Served) -> None:
+    before = served.log.read_text().count("refused unread")
+    served.ask(CHUNKED.replace(b"/token", b"/adresse/lien/JETON-SECRET"))
+    assert served.log.read_text().count("refused unread: LENGTHLESS") >= 1
+    assert served.log.read_text().count("refused unread") == before + 1
+    assert "JETON" not in served.log.read_text()
 
 
 FIELDS = b"&".join(b"f%d=" % n for n in range(100_000))
@@ -186,11 +220,14 @@ def post(body: bytes, kind: bytes = FORM) -> bytes:
         (b"GET /connexion HTTP/1.1\r\nHost: x\r\n" + b"X-Long: " + b"x" * 70_000, 431),
         (b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\r\nx", 413),
         (b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nxxxxx", 400),
+        (b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 0x5\r\n\r\nxxxxx", 400),
+        (b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n 5\r\n\r\nxxxxx", 400),
+        (b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length : 5\r\n\r\nxxxxx", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
     ],
     ids=[
         *("fields", "nested", "nested-coded", "files", "cookies", "headers", "address", "endless-header"),
-        *("announced", "two-lengths", "tls"),
+        *("announced", "two-lengths", "no-number", "folded", "spaced", "tls"),
     ],
 )
 def test_w04_what_no_browser_sends_is_refused_at_once(served: Served, request_: bytes, status: int) -> None:

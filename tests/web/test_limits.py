@@ -6,6 +6,9 @@ from io import BytesIO
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from gunicorn.config import Config
+from gunicorn.http.message import Request
+from gunicorn.http.unreader import IterUnreader
 
 from tests.builders import Build
 from tests.pages import form_token, heading
@@ -69,3 +72,12 @@ def test_strange_signs_are_a_page_and_never_a_fault(browser: FlaskClient, build:
                 assert "Traceback" not in answer.text
     headers = {"Accept-Language": "fr;q=x, \xe9, *;q=9", "User-Agent": "\xff" * 400, "Cookie": "lang=\xff; profil=\xff"}
     assert browser.get("/connexion", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("sent", [b" 3\r\nabc", b"0x3\r\nabc", b"3\r\nabcXX", b"3\r\na", b"0\r\n: x\r\n\r\n"])
+@pytest.mark.parametrize("path", ["/connexion", "/token"])
+def test_a_body_that_a_server_cannot_parse_is_its_senders_fault(browser: FlaskClient, path: str, sent: bytes) -> None:
+    head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"  # `idp serve` lets none in; other servers might
+    request = Request(Config(), IterUnreader([head + sent]), ("127.0.0.1", 1))
+    answer = browser.post(path, environ_overrides={"wsgi.input": request.body, "wsgi.input_terminated": True})
+    assert answer.status_code == 400
