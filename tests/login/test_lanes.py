@@ -239,3 +239,31 @@ def test_i03_a_letters_secret_opens_an_activation_at_the_sign_in_and_a_wrong_one
         assert sign_in(browser, "/connexion", account.username, PROVISIONAL).status_code == 429
         clock.shift(timedelta(seconds=10))
         assert heading(sign_in(browser, "/connexion", account.username, PROVISIONAL)) == "Activez votre compte"
+
+
+def test_w02_whoever_guesses_from_the_parents_own_network_does_not_close_the_known_phone(
+    app: Flask, build: Build
+) -> None:
+    account = build.active()
+    phone, neighbour = _from(app, "203.0.113.1"), _from(app, "203.0.113.1")
+    with time_machine.travel(now(), tick=False):
+        sign_in(phone, "/connexion", account.username, PASSWORD)
+        _leave(phone)
+        end_read()
+        for _ in range(30):
+            guard.take(limits.SIGN_IN_REQUESTS, "203.0.113.1")
+        assert sign_in(neighbour, "/connexion", account.username, PASSWORD).status_code == 429
+        assert heading(sign_in(phone, "/connexion", account.username, PASSWORD)) == _ACCOUNT
+
+
+def test_i18_a_browser_known_before_a_change_of_password_is_told_of_as_a_new_one(app: Flask, build: Build) -> None:
+    account = build.active()
+    former = _from(app, "203.0.113.1")
+    with time_machine.travel(now(), tick=False) as clock:
+        sign_in(former, "/connexion", account.username, PASSWORD)
+        _leave(former)
+        clock.shift(timedelta(minutes=1))
+        db.session.get_one(Account, account.id).password_changed_at = now()
+        db.session.commit()
+        sign_in(former, "/connexion", account.username, PASSWORD)
+        assert _mails(account) == [Notice.NEW_DEVICE.value]

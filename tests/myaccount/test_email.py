@@ -401,3 +401,20 @@ def test_e05_whoever_is_put_out_while_the_password_is_compared_changes_nothing(
     assert heading(answer) == "Connexion"
     assert _now(account) == (OLD, None)
     assert db.session.scalars(select(Session.id).where(Session.ended_at.is_(None))).all() == []
+
+
+def test_m01_a_session_alone_neither_keeps_the_former_address_nor_corrects_the_first(
+    browser: FlaskClient, app: Flask, build: Build
+) -> None:
+    confirmed, waiting = build.active(), build.active(email=None, pending_email="attend@exemple.fr")
+    other = app.test_client()
+    with time_machine.travel(now(), tick=False) as clock:
+        change_email(enter(browser, confirmed))
+        sign_in(other, "/connexion", waiting.username, PASSWORD)
+        clock.shift(timedelta(minutes=6))
+        data = {"csrf_token": form_token(browser.get(EMAIL_PAGE)), "garder": "1"}
+        assert browser.post(EMAIL_PAGE, data=data).headers["Location"] == "/mon-compte/verification?suite=adresse"
+        assert _now(confirmed) == (OLD, NEW)
+        form = {"csrf_token": form_token(other.get("/adresse/confirmation")), "mail": "voleur@exemple.fr"}
+        assert other.post("/adresse/modifier", data=form).headers["Location"] == "/connexion"
+        assert _now(waiting) == (None, "attend@exemple.fr")

@@ -173,7 +173,7 @@ def test_t22_a_password_typed_again_takes_nothing_from_the_ents(browser: FlaskCl
     account, ent = build.active(), build.ent(scopes="openid profile offline_access")
     attempt = Attempt()
     sign_in(browser, "/connexion", account.username, PASSWORD)
-    answer = ent.answer(browser.get(ent.url(attempt)))
+    answer = ent.answer(browser.get(ent.url(attempt, scope="openid offline_access")))
     tokens = ent.tokens(browser, answer["code"], attempt)
     submit(browser, browser.get("/mon-compte/verification"), mot_de_passe=PASSWORD)
     assert ent.userinfo(browser, tokens["access_token"]).status_code == 200

@@ -11,13 +11,15 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, text
 
-from idp.accounts import tokens
+from idp.accounts import notices, tokens
 from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.notices import Notice
 from idp.accounts.passwords import Hasher
 from idp.accounts.tokens import LinkState, Purpose
 from idp.clock import now
-from idp.db import Base, db
+from idp.db import Base, db, end_read
 from idp.sessions.manager import SESSIONS_ENDED
+from idp.throttle import guard, limits
 from tests.activation.steps import activate, newest_link
 from tests.builders import PASSWORD as KNOWN
 from tests.builders import Build
@@ -361,3 +363,30 @@ def test_a_dead_link_leads_to_a_new_one(browser: FlaskClient, build: Build, ent:
         assert (dead.status_code, heading(dead)) == (410, DEAD)
         assert "Recevoir un nouveau lien" in dead.text
     assert "/mot-de-passe-oublie?demande=" in browser.get(place).text
+
+
+def test_w02_whoever_chose_the_password_here_does_not_wait_behind_those_who_guess_at_it(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    assert heading(choose(browser, mailed_link(app, browser, account))) == DONE
+    assert sign_in(browser, "/mon-compte", account.username, "faux").status_code == 200, "nobody was signed in"
+    username = account.username
+    end_read()
+    while isinstance(guard.take(limits.SIGN_IN_ACCOUNT, username), guard.Granted):
+        pass
+    assert sign_in(app.test_client(), "/connexion", username, CHOSEN).status_code == 429
+    assert heading(sign_in(browser, "/connexion", username, CHOSEN)) == "Gérer mon compte"
+
+
+def test_a_mailbox_is_not_filled_with_the_same_notice(app: Flask, build: Build) -> None:
+    account = build.active()
+    for _ in range(14):
+        notices.tell(Notice.NEW_DEVICE, account.id, device="phone/Android/Chrome")
+    notices.tell(Notice.LETTER_LINKED, account.id)
+    db.session.commit()
+    with post_office(app) as office:
+        mails = office.deliver()
+    subjects = [str(mail["Subject"]) for mail in mails]
+    assert len(subjects) == 11, "ten of one kind in an hour, and what is told once"
+    assert "Un courrier est ajouté à votre compte" in subjects
