@@ -30,6 +30,8 @@ from tests.databases import SECRET
 
 SHORTEST = 8
 """Characters of a canary: shorter ones would be found by chance."""
+LONGEST = 2000
+"""What a form keeps of a password at most: tests that measure how fast longer ones are refused measure no canary."""
 _STORED = (
     ("the journal", "SELECT kind, details, actor FROM audit"),
     ("the outbox", "SELECT kind, payload, last_error FROM outbox"),
@@ -54,7 +56,7 @@ class Canaries(logging.Handler):
 
     def add(self, secret: str, what: str) -> None:
         """Look out for `secret`, as it is, as JSON writes it and as a form or an address holds it."""
-        if len(secret) >= SHORTEST:
+        if SHORTEST <= len(secret) <= LONGEST:
             for spelling in (secret, json.dumps(secret)[1:-1], quote_plus(secret, errors="replace")):
                 self.secrets[spelling] = what
 
