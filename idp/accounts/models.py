@@ -184,7 +184,7 @@ class SchoolNotice(UuidKey, Base):
 
     school_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("school.id"), index=True)
     account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True)
-    other_account_id: Mapped[uuid.UUID | None]
+    other_account_id: Mapped[uuid.UUID | None] = mapped_column(index=True)
     kind: Mapped[str] = mapped_column(String(40))
     created_at: Mapped[datetime] = mapped_column(default=now)
     handled_at: Mapped[datetime | None]

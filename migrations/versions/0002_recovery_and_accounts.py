@@ -42,7 +42,8 @@ def upgrade() -> None:
         client.alter_column('backchannel_logout_uri', existing_type=sa.String(length=500), server_default=None)
     with op.batch_alter_table('school_notice') as notice:
         notice.add_column(sa.Column('other_account_id', sa.Uuid(), nullable=True))
-        notice.create_index(op.f('ix_school_notice_account_id'), ['account_id'])
+        for name in ('account_id', 'other_account_id'):
+            notice.create_index(op.f(f'ix_school_notice_{name}'), [name])
     for table in _HOT:
         with op.batch_alter_table(table) as hot:
             for name in ('client_id', 'account_id'):
@@ -57,7 +58,8 @@ def downgrade() -> None:
             hot.create_foreign_key(op.f(f'fk_{table}_client_id'), 'client', ['client_id'], ['id'])
             hot.create_foreign_key(op.f(f'fk_{table}_account_id'), 'account', ['account_id'], ['id'])
     with op.batch_alter_table('school_notice') as notice:
-        notice.drop_index(op.f('ix_school_notice_account_id'))
+        for name in ('account_id', 'other_account_id'):
+            notice.drop_index(op.f(f'ix_school_notice_{name}'))
         notice.drop_column('other_account_id')
     with op.batch_alter_table('client') as client:
         client.drop_column('backchannel_logout_uri')

@@ -240,7 +240,7 @@ def test_e05_the_alarm_outlives_the_intruders_change_of_password(
     page = _stop(app, _alarms(build, account)[0])
     assert _CLOSED in page
     assert stored(account).email == OLD
-    assert heading(sign_in(browser, "/connexion", account.username, CHOSEN)) == "Choisissez un nouveau mot de passe"
+    assert heading(sign_in(browser, "/connexion", account.username, CHOSEN)) == "Ce compte est fermé pour le moment"
 
 
 def test_e05_an_intruders_own_alarm_does_not_silence_the_owners(app: Flask, browser: FlaskClient, build: Build) -> None:

@@ -84,7 +84,7 @@ def test_une_adresse_demandee_par_un_intrus_est_arretee_par_l_ancienne_boite(
     other_device.goto(lien_du_mail(site, INTRUDER, 1, site.mails(INTRUDER)[0]["subject"]))
     titre(other_device, "Ce lien ne marche plus")
     # le parent reprend la main par sa boîte
-    phone.goto(lien_du_mail(site, OWN, 3, "Choisissez un nouveau mot de passe"))
+    phone.goto(lien_du_mail(site, OWN, 4, "Choisissez un nouveau mot de passe"))
     phone.get_by_label("Nouveau mot de passe").fill(OTHER_PASSWORD)
     phone.get_by_label("Confirmez le mot de passe").fill(OTHER_PASSWORD)
     phone.get_by_role("button", name="Enregistrer").click()
