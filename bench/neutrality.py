@@ -26,6 +26,7 @@ from idp.app import create_app
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
+from idp.oidc import keys
 
 REQUESTS = 200
 MOST_APART = 0.05
@@ -57,6 +58,7 @@ def populate(settings: Settings) -> None:
     """Add the accounts of each kind; there is none of the kind `unknown`."""
     app = create_app(settings)
     with app.app_context():
+        keys.rotate(settings)  # without one the service is not ready
         stored = Hasher(settings).hash(PASSWORD, "sign_in")
         names = [(kind, _name(kind, number)) for kind in KINDS if kind != "unknown" for number in _numbers()]
         rows = [_account(kind, name, name, stored, now()) for kind, name in names]
