@@ -1,6 +1,5 @@
 """The ENT's pages as Chromium shows them: readable by all, on a phone and on a desk, by keyboard alone."""
 
-import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,17 +15,8 @@ from clients.ent.app import create_app
 from clients.ent.settings import ACCENTS, read_settings
 from tests.clients.conftest import environment
 from tests.clients.fake_provider import FakeProvider
+from tests.stories.browser import ARGUMENTS, CHROMIUM, follow
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
 
 
@@ -52,7 +42,7 @@ def running_ent(provider: FakeProvider, folder: Path, accent: str) -> Iterator[s
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Page]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         page = browser.new_page()
         yield page
         browser.close()
@@ -93,9 +83,9 @@ def test_every_page_is_accessible(page: Page, provider: FakeProvider, tmp_path: 
         page.get_by_role("link", name="Se connecter").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Charte ENT")
         look(page, "charter")
-        page.get_by_role("link", name="Refuser").click()
+        follow(page.get_by_role("link", name="Refuser"))
         look(page, "refusal")
-        page.get_by_role("link", name="Relire la charte").click()
+        follow(page.get_by_role("link", name="Relire la charte"))
         page.evaluate("document.querySelector('form').noValidate = true")
         page.get_by_role("button", name="Accepter").click()
         expect(page).to_have_title("Erreur : Charte ENT – Passerelle")
@@ -106,7 +96,7 @@ def test_every_page_is_accessible(page: Page, provider: FakeProvider, tmp_path: 
         look(page, "notifications")
         page.get_by_label("Adresse mail").fill("noemie")
         page.evaluate("document.querySelector('form').noValidate = true")
-        page.get_by_role("button", name="Enregistrer").click()
+        follow(page.get_by_role("button", name="Enregistrer"))
         look(page, "notifications, wrong address")
         page.get_by_label("Adresse mail").fill("noemie@exemple.fr")
         page.get_by_role("button", name="Enregistrer").click()

@@ -1,6 +1,5 @@
 """The mailbox as Chromium shows it: readable, and a link of a mail leads to a page that works whole."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Thread
@@ -12,16 +11,15 @@ from playwright.sync_api import Dialog, Page, sync_playwright
 from werkzeug.serving import make_server
 
 from tests.demo.running_catcher import Catcher, confirmation, start
+from tests.stories.browser import ARGUMENTS, CHROMIUM, follow
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
 
 
 @pytest.fixture
 def page() -> Iterator[Page]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
         yield browser.new_page(viewport={"width": 360, "height": 800})
         browser.close()
 
@@ -58,13 +56,13 @@ def test_a_mail_can_be_followed_from_its_text_and_from_its_html(page: Page, catc
     catcher.send(confirmation(link=link))
     page.goto(f"http://127.0.0.1:{catcher.web_port}/")
     assert Axe().run(page).violations_count == 0
-    page.get_by_role("link", name="Activez votre compte").click()
+    follow(page.get_by_role("link", name="Activez votre compte"))
     assert Axe().run(page).violations_count == 0
     assert page.evaluate("document.documentElement.scrollWidth") == 360
     for door in (page.locator(".plain a"), page.frame_locator("iframe").get_by_role("link", name="Confirmer")):
         with page.context.expect_page() as opened:
             door.click()
-        opened.value.get_by_role("button", name="Confirmer").click()
+        follow(opened.value.get_by_role("button", name="Confirmer"))
         assert opened.value.locator("h1").inner_text() == f"Fait, venu de {link}"
 
 

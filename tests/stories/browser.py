@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, Response, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Response, sync_playwright
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = (
@@ -56,6 +56,12 @@ def new_page(browser: Browser, *, width: int = 360, javascript: bool = True) -> 
     yield page
     context.close()
     assert not faults, faults
+
+
+def follow(target: Locator) -> None:
+    """Touch what leads to another page, and wait until that page is there: what looks next must not meet the former."""
+    with target.page.expect_navigation():
+        target.click()
 
 
 def look(page: Page) -> None:

@@ -4,7 +4,7 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.stories.browser import look
+from tests.stories.browser import follow, look
 from tests.stories.site import Site
 
 NEW_PASSWORD = "tasse vélo nuage citron"
@@ -108,5 +108,5 @@ def confirme_une_adresse(page: Page, lien: str) -> None:
     """Touche le lien d'un changement d'adresse, et confirme."""
     page.goto(lien)
     titre(page, "Confirmez votre adresse mail")
-    page.get_by_role("button", name="Confirmer").click()
+    follow(page.get_by_role("button", name="Confirmer"))
     titre(page, "Confirmation de votre adresse mail")

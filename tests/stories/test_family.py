@@ -3,6 +3,7 @@
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.stories.browser import follow
 from tests.stories.gestes import (
     NEW_PASSWORD,
     OTHER_PASSWORD,
@@ -68,12 +69,12 @@ def test_le_mot_de_passe_change_et_l_autre_appareil_est_dehors(phone: Page, othe
     a_un_compte(phone, site, "s.haddad3350", "samia@exemple.fr")
     for page in (phone, other_device):
         entre_dans_son_compte(page, site, "s.haddad3350")
-    phone.get_by_role("link", name="Changer mon mot de passe").click()
+    follow(phone.get_by_role("link", name="Changer mon mot de passe"))
     titre(phone, "Changer mon mot de passe")
     phone.get_by_label("Mot de passe actuel").fill(NEW_PASSWORD)
     phone.get_by_label("Nouveau mot de passe").fill(OTHER_PASSWORD)
     phone.get_by_label("Confirmez le mot de passe").fill(OTHER_PASSWORD)
-    phone.get_by_role("button", name="Enregistrer").click()
+    follow(phone.get_by_role("button", name="Enregistrer"))
     titre(phone, "Gérer mon compte")
     other_device.goto(f"{site.settings.issuer}/mon-compte")
     titre(other_device, "Connexion")
@@ -88,7 +89,7 @@ def test_l_adresse_change_quand_la_nouvelle_boite_a_repondu(phone: Page, site: S
     phone.get_by_role("link", name="Changer mon adresse mail").click()
     phone.get_by_label("Mot de passe actuel").fill(NEW_PASSWORD)
     phone.get_by_label("Nouvelle adresse mail").fill("claire.neuve@exemple.fr")
-    phone.get_by_role("button", name="Enregistrer").click()
+    follow(phone.get_by_role("button", name="Enregistrer"))
     titre(phone, "Changer mon adresse mail")
     expect(phone.get_by_text("claire.neuve@exemple.fr")).to_be_visible()
     expect(phone.get_by_text("claire@exemple.fr", exact=True)).to_be_visible()

@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.stories.browser import look
+from tests.stories.browser import follow, look
 from tests.stories.gestes import (
     NEW_PASSWORD,
     accepte_la_charte,
@@ -102,7 +102,7 @@ def test_le_courrier_est_arrive_chez_la_mauvaise_personne(phone: Page, site: Sit
     ouvre_la_connexion(phone, site)
     choisit_parent(phone)
     se_connecte(phone, courrier.username, courrier.provisional_password)
-    phone.get_by_role("link", name="Je ne suis pas le représentant légal de cet élève").click()
+    follow(phone.get_by_role("link", name="Je ne suis pas le représentant légal de cet élève"))
     look(phone)
     phone.get_by_role("button", name="Confirmer le signalement").click()
     expect(phone.get_by_role("heading", level=1)).to_have_text("Merci, c’est signalé")

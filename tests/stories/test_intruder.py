@@ -9,7 +9,7 @@ import requests
 from playwright.sync_api import Page, expect
 from requests.adapters import HTTPAdapter
 
-from tests.stories.browser import look
+from tests.stories.browser import follow, look
 from tests.stories.gestes import (
     NEW_PASSWORD,
     OTHER_PASSWORD,
@@ -65,16 +65,16 @@ def test_une_adresse_demandee_par_un_intrus_est_arretee_par_l_ancienne_boite(
 ) -> None:
     a_un_compte(phone, site, "n.leroy4821", OWN)
     entre_dans_son_compte(other_device, site, "n.leroy4821")  # l'intrus connaît le mot de passe
-    other_device.get_by_role("link", name="Changer mon adresse mail").click()
+    follow(other_device.get_by_role("link", name="Changer mon adresse mail"))
     titre(other_device, "Changer mon adresse mail")
     other_device.get_by_label("Mot de passe actuel").fill(NEW_PASSWORD)
     other_device.get_by_label("Nouvelle adresse mail").fill(INTRUDER)
-    other_device.get_by_role("button", name="Enregistrer").click()
+    follow(other_device.get_by_role("button", name="Enregistrer"))
     titre(other_device, "Changer mon adresse mail")
 
     phone.goto(lien_du_mail(site, OWN, 2, "Votre adresse mail va changer"))
     titre(phone, "Ce n’était pas vous ?")
-    phone.get_by_role("button", name="Arrêter le changement").click()
+    follow(phone.get_by_role("button", name="Arrêter le changement"))
     look(phone)
     # l'intrus est dehors, son lien est mort, le mot de passe qu'il connaît ne sert plus
     other_device.goto(f"{site.settings.issuer}/mon-compte")
@@ -87,7 +87,7 @@ def test_une_adresse_demandee_par_un_intrus_est_arretee_par_l_ancienne_boite(
     phone.goto(lien_du_mail(site, OWN, 4, "Choisissez un nouveau mot de passe"))
     phone.get_by_label("Nouveau mot de passe").fill(OTHER_PASSWORD)
     phone.get_by_label("Confirmez le mot de passe").fill(OTHER_PASSWORD)
-    phone.get_by_role("button", name="Enregistrer").click()
+    follow(phone.get_by_role("button", name="Enregistrer"))
     titre(phone, "Votre mot de passe est changé")
     entre_dans_son_compte(phone, site, "n.leroy4821", OTHER_PASSWORD)
     expect(phone.get_by_text(OWN)).to_be_visible()
@@ -99,17 +99,17 @@ def test_une_adresse_deja_changee_par_un_intrus_est_retiree(phone: Page, other_d
     other_device.get_by_role("link", name="Changer mon adresse mail").click()
     other_device.get_by_label("Mot de passe actuel").fill(NEW_PASSWORD)
     other_device.get_by_label("Nouvelle adresse mail").fill(INTRUDER)
-    other_device.get_by_role("button", name="Enregistrer").click()
+    follow(other_device.get_by_role("button", name="Enregistrer"))
     titre(other_device, "Changer mon adresse mail")
     site.wait_for_mail(OWN, 2)
     other_device.goto(lien_du_mail(site, INTRUDER, 1, site.wait_for_mail(INTRUDER)["subject"]))
-    other_device.get_by_role("button", name="Confirmer").click()
+    follow(other_device.get_by_role("button", name="Confirmer"))
     look(other_device)
 
     mail = site.wait_for_mail(OWN, 3)
     [lien] = set(re.findall(rf"{re.escape(site.settings.issuer)}/\S+", mail["text"]))
     phone.goto(lien)
-    phone.get_by_role("button", name="Arrêter le changement").click()
+    follow(phone.get_by_role("button", name="Arrêter le changement"))
     look(phone)
     other_device.goto(f"{site.settings.issuer}/mon-compte")
     titre(other_device, "Connexion")

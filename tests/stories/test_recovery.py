@@ -4,6 +4,7 @@ import pytest
 import requests
 from playwright.sync_api import Page, expect
 
+from tests.stories.browser import follow
 from tests.stories.gestes import (
     NEW_PASSWORD,
     OTHER_PASSWORD,
@@ -22,10 +23,10 @@ pytestmark = pytest.mark.browser
 
 def demande_un_lien(page: Page, site: Site, identifiant: str) -> None:
     page.goto(f"{site.settings.issuer}/connexion")
-    page.get_by_role("link", name="Mot de passe oublié").click()
+    follow(page.get_by_role("link", name="Mot de passe oublié"))
     titre(page, "Mot de passe oublié")
     page.get_by_label("Identifiant", exact=True).fill(identifiant)
-    page.get_by_role("button", name="Recevoir un lien").click()
+    follow(page.get_by_role("button", name="Recevoir un lien"))
     titre(page, "Regardez votre messagerie")
 
 
@@ -42,10 +43,10 @@ def test_deux_parents_partagent_une_boite_et_chacun_retrouve_son_compte(
     a_un_compte(other_device, site, "k.leroy1907", SHARED, "camion plume rivage or")
 
     phone.goto(f"{site.settings.issuer}/connexion")
-    phone.get_by_role("link", name="Identifiant oublié").click()
+    follow(phone.get_by_role("link", name="Identifiant oublié"))
     titre(phone, "Identifiant oublié")
     phone.get_by_label("Adresse mail").fill("Famille.Leroy@Exemple.fr")
-    phone.get_by_role("button", name="Recevoir mon identifiant").click()
+    follow(phone.get_by_role("button", name="Recevoir mon identifiant"))
     titre(phone, "Regardez votre messagerie")
     mail = site.wait_for_mail(SHARED, 3)
     assert mail["subject"] == "Votre identifiant"
