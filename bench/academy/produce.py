@@ -1,0 +1,129 @@
+"""From an order to files: families drawn, mistakes put in, written in one format, counted on the way."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.academy.delta import changes
+from bench.academy.families import Household, families
+from bench.academy.mistakes import Kind, Mistakes
+from bench.academy.schools import School, found
+from bench.academy.writers import aaf, csv_file, onde, siecle
+from bench.academy.writers.output import Folder, Output, Tgz
+
+FORMATS = ("aaf", "aaf1d", "siecle", "onde", "csv")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is wanted; see the command's `--help` for each."""
+
+    out: Path
+    pupils: int
+    schools: int
+    format: str
+    seed: int = 1
+    delta: float = 0
+    mistakes: float = 0
+    archive: bool = False
+    latin9: bool = False
+    old: bool = False
+    part: int = 5_000
+
+
+@dataclass
+class Made:
+    """What was written.
+
+    Attributes:
+        schools: How many have pupils.
+        pupils: How many are in the Complet's files; a format that knows no pupils who left has fewer than there are.
+        people: How many responsible people are in them; who is in two schools' files counts once.
+        mistakes: What was put in, by kind.
+        changes: What the Delta holds, by kind.
+    """
+
+    files: int = 0
+    size: int = 0
+    schools: int = 0
+    pupils: int = 0
+    people: int = 0
+    mistakes: Counter[str] = field(default_factory=Counter)
+    changes: Counter[str] = field(default_factory=Counter)
+
+
+def produce(order: Order) -> Made:
+    """Write the files of an académie into `order.out`: a Complet, and for an AAF a Delta if one is wanted.
+
+    Mistakes are in the Complet alone. The memory needed is that of a town and of a few parts.
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+    made = Made()
+    mistakes = Mistakes(order.mistakes, _possible(order), seed=order.seed)
+    schools = mistakes.schools(found(order.pupils, order.schools))
+    households = families(order.seed, order.pupils, order.schools)
+    if order.format.startswith("aaf"):
+        _write_aaf(order, schools, households, mistakes, made)
+    elif order.format == "siecle":
+        written = _counted(mistakes.households(households), made)
+        siecle.write(Folder(order.out), schools, written, _siecle_style(order))
+    elif order.format == "onde":
+        onde.write(Folder(order.out), schools, _counted(mistakes.households(onde.sayable(households)), made))
+    else:
+        csv_file.write(Folder(order.out), schools, _counted(mistakes.households(households), made))
+    made.mistakes.update({kind.value: number for kind, number in mistakes.counts.items()})
+    return _weighed(order, made)
+
+
+def _possible(order: Order) -> frozenset[Kind]:
+    if order.format == "siecle":
+        return siecle.mistakes(_siecle_style(order))
+    return {"onde": onde.MISTAKES, "csv": csv_file.MISTAKES}.get(order.format, aaf.MISTAKES)
+
+
+def _siecle_style(order: Order) -> siecle.Style:
+    return siecle.Style(old=order.old, zipped=order.archive)
+
+
+def _write_aaf(
+    order: Order, schools: list[School], households: Iterable[Household], mistakes: Mistakes, made: Made
+) -> None:
+    style = aaf.Style(
+        first_degree=order.format == "aaf1d", encoding="ISO-8859-15" if order.latin9 else "UTF-8", part=order.part
+    )
+    with ExitStack() as stack:
+        output = _aaf_output(order, style, "Complet", stack)
+        written = _counted(mistakes.households(aaf.sayable(households, style)), made)
+        aaf.write_complete(output, schools, written, style)
+    if order.delta:
+        again = families(order.seed, order.pupils, order.schools)
+        changed = changes(again, found(order.pupils, order.schools), order.delta, seed=order.seed)
+        with ExitStack() as stack:
+            made.changes = aaf.write_delta(_aaf_output(order, style, "Delta", stack), changed, style)
+
+
+def _aaf_output(order: Order, style: aaf.Style, mode: str, stack: ExitStack) -> Output:
+    """Return where a Complet or a Delta goes: a folder of its own, or an archive."""
+    if order.archive:
+        return stack.enter_context(Tgz(order.out / f"{style.name}_{mode}.tgz"))
+    return Folder(order.out / mode.lower())
+
+
+def _counted(households: Iterable[Household], made: Made) -> Iterator[Household]:
+    schools: set[int] = set()
+    for household in households:
+        made.pupils += len(household.pupils)
+        made.people += len(household.people)
+        schools.update(pupil.school.number for pupil in household.pupils)
+        yield household
+    made.schools = len(schools)
+
+
+def _weighed(order: Order, made: Made) -> Made:
+    sizes = [path.stat().st_size for path in order.out.rglob("*") if path.is_file()]
+    made.files, made.size = len(sizes), sum(sizes)
+    return made

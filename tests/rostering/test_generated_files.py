@@ -1,0 +1,141 @@
+"""The files of synthetic académies, format by format, read without the project's readers."""
+
+import csv
+import io
+import tarfile
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from bench.academy.expected import expected
+from bench.academy.families import families
+from bench.academy.mistakes import Kind
+from bench.academy.produce import Made, Order, produce
+from bench.academy.schools import found
+from bench.academy.writers import onde, siecle
+from bench.academy.writers.output import Folder
+
+SEED, PUPILS, SCHOOLS = 7, 1_200, 17
+
+
+def _made(out: Path, form: str, **wanted: object) -> Made:
+    numbers = {"seed": SEED, "pupils": PUPILS, "schools": SCHOOLS} | wanted
+    return produce(Order(out=out, format=form, **numbers))  # type: ignore[arg-type]
+
+
+def test_aaf_parts_are_numbered_and_hold_no_more_than_asked(tmp_path: Path) -> None:
+    _made(tmp_path, "aaf", part=500)
+
+    parts = sorted(path.name for path in (tmp_path / "complet").glob("*_Eleve_*"))
+    assert parts == [f"ENT_2D_Complet_20260921_Eleve_{number:04d}.xml" for number in range(3)]
+    sizes = [len(etree.parse(path).getroot()) for path in sorted((tmp_path / "complet").glob("*_PersRelEleve_*"))]
+    assert set(sizes[:-1]) == {500}
+    assert 0 < sizes[-1] <= 500
+
+
+def test_a_tgz_holds_the_same_parts_as_the_folder(tmp_path: Path) -> None:
+    _made(tmp_path / "plain", "aaf")
+    _made(tmp_path / "packed", "aaf", archive=True)
+
+    with tarfile.open(tmp_path / "packed" / "ENT_2D_Complet.tgz") as archive:
+        packed = {name: _content(archive, name) for name in archive.getnames()}
+    assert packed == {path.name: path.read_bytes() for path in (tmp_path / "plain" / "complet").iterdir()}
+
+
+def _content(archive: tarfile.TarFile, name: str) -> bytes:
+    member = archive.extractfile(name)
+    assert member is not None
+    return member.read()
+
+
+def test_old_siecle_files_have_two_first_representatives_as_often_as_counted(tmp_path: Path) -> None:
+    made = _made(tmp_path, "siecle", old=True, mistakes=0.3, schools=1, pupils=800)
+    (path,) = tmp_path.rglob("ResponsablesAvecAdresses.xml")
+    first: Counter[str] = Counter()
+    for link in etree.parse(path).iter("RESPONSABLE_ELEVE"):
+        first[link.findtext("ELEVE_ID") or ""] += link.findtext("RESP_LEGAL") == "1"
+
+    assert sum(number == 2 for number in first.values()) == made.mistakes[Kind.TWO_FIRST.value] > 0
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_siecle_has_a_pair_of_latin_9_files_for_each_school_and_those_who_left(tmp_path: Path, *, zipped: bool) -> None:
+    style = siecle.Style(root="BEE_EPHC", zipped=zipped)
+    siecle.write(Folder(tmp_path), found(PUPILS, SCHOOLS), families(SEED, PUPILS, SCHOOLS), style)
+    documents = [_document(path) for path in sorted(tmp_path.rglob("Eleves*"))]
+    pupils = [pupil for household in families(SEED, PUPILS, SCHOOLS) for pupil in household.pupils]
+
+    assert len(documents) == len(list(tmp_path.rglob("Responsables*"))) == SCHOOLS
+    assert {document.docinfo.encoding for document in documents} == {"ISO-8859-15"}
+    assert {document.getroot().tag for document in documents} == {"BEE_EPHC_ELEVES"}
+    read = Counter(
+        (document.findtext("PARAMETRES/UAJ"), element.get("ELEVE_ID"), element.findtext("NOM_DE_FAMILLE"))
+        for document in documents
+        for element in document.iter("ELEVE")
+    )
+    assert read == Counter((pupil.school.uai, str(pupil.student_id), pupil.family_name) for pupil in pupils)
+    left = sum(1 for document in documents for _ in document.iter("DATE_SORTIE"))
+    assert left == sum(bool(pupil.left_on) for pupil in pupils) > 0
+
+
+def _document(path: Path) -> etree._ElementTree:
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            return etree.parse(io.BytesIO(archive.read(archive.namelist()[0])))
+    return etree.parse(path)
+
+
+def test_onde_files_name_the_expected_people_and_their_children(tmp_path: Path) -> None:
+    _made(tmp_path, "onde")
+    read = set()
+    for path in tmp_path.rglob("ONDE_responsables.csv"):
+        _, *rows = csv.reader(io.StringIO(path.read_bytes().decode("latin-1"), newline=""), delimiter=";")
+        for row in rows:
+            for start in range(12, len(row), 4):
+                if row[start + 3]:
+                    read.add((row[1] or row[2], row[3], *row[start + 1 : start + 4], path.parent.name))
+
+    assert read == {
+        tuple(
+            onde.as_written(text)
+            for text in (
+                guardian.family_name,
+                guardian.given_name,
+                child.family_name,
+                child.given_name,
+                child.class_name,
+                child.uai,
+            )
+        )
+        for family in expected(SEED, PUPILS, SCHOOLS)
+        for guardian in family.guardians
+        for child in guardian.children
+    }
+
+
+def test_plain_csv_files_hold_the_expected_accounts(tmp_path: Path) -> None:
+    _made(tmp_path, "csv")
+    pupils = {row["Id"]: row for path in tmp_path.rglob("eleves.csv") for row in _csv(path)}
+    read = set()
+    for row in (row for path in tmp_path.rglob("responsables.csv") for row in _csv(path)):
+        for number in range(1, 5):
+            child = pupils.get(row.get(f"Id enfant {number}", ""), {})
+            if row.get(f"Autorité {number}") == "1" and child["Classe"] and not child["Date de sortie"]:
+                name = row["Nom d'usage"] or row["Nom"]
+                read.add((row["Id"], name, row["Prénom"], child["Id"], child["Classe"], child["UAI"], row["UAI"]))
+
+    assert read == {
+        (key, guardian.family_name, guardian.given_name, str(child.student_id), child.class_name, child.uai, child.uai)
+        for family in expected(SEED, PUPILS, SCHOOLS)
+        for guardian in family.guardians
+        for child in guardian.children
+        for key in [str(guardian.key)]
+    }
+
+
+def _csv(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file, delimiter=";"))

@@ -1,0 +1,305 @@
+"""The generator of synthetic académies: what it draws is what it writes, and it is the same every time."""
+
+import hashlib
+import sys
+import tracemalloc
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from lxml import etree
+
+from bench.academy.__main__ import main
+from bench.academy.delta import Change, Event, after, changes
+from bench.academy.expected import Family, accounts, expected
+from bench.academy.families import Household, Pupil, families
+from bench.academy.mistakes import Mistakes
+from bench.academy.names import FAMILY_NAMES, GIVEN_NAMES
+from bench.academy.produce import FORMATS, Made, Order, produce
+from bench.academy.schools import found
+from bench.academy.writers import aaf, onde
+from bench.academy.writers.output import Folder
+from idp.rostering.uai import is_uai
+
+SEED, PUPILS, SCHOOLS = 7, 1_200, 17
+Records = dict[tuple[str, str], dict[str, list[str]]]
+
+
+def _made(out: Path, form: str, **wanted: object) -> Made:
+    numbers = {"seed": SEED, "pupils": PUPILS, "schools": SCHOOLS} | wanted
+    return produce(Order(out=out, format=form, **numbers))  # type: ignore[arg-type]
+
+
+def _digest(folder: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def _pupils(households: Iterable[Household]) -> Iterator[Pupil]:
+    return chain.from_iterable(household.pupils for household in households)
+
+
+def _requests(files: Iterable[Path]) -> Iterator[etree._Element]:
+    for path in sorted(files):
+        yield from etree.parse(path).getroot()
+
+
+def _values(element: etree._Element) -> list[str]:
+    return [value.text or "" for value in element]
+
+
+def _complete(folder: Path, *, repeated: bool = False) -> Records:
+    """Read a Complet without the project's readers; each key is there once unless `repeated`."""
+    records: Records = {}
+    for request in _requests(folder.glob("*_Complet_*.xml")):
+        assert request.tag == "addRequest"
+        key = _key(request)
+        assert repeated or key not in records
+        records[key] = _attributes(request)
+    return records
+
+
+def _key(request: etree._Element) -> tuple[str, str]:
+    return request.findtext("operationalAttributes/attr/value") or "", request.findtext("identifier/id") or ""
+
+
+def _attributes(request: etree._Element) -> dict[str, list[str]]:
+    return {str(element.get("name")): _values(element) for element in request.iterfind("attributes/attr")}
+
+
+def _apply(records: Records, folder: Path) -> Counter[str]:
+    """Apply a Delta strictly: what is added is new, what is changed or deleted is known."""
+    done: Counter[str] = Counter()
+    for request in _requests(folder.glob("*_Delta_*.xml")):
+        key = _key(request)
+        done[str(request.tag)] += 1
+        if request.tag == "addRequest":
+            assert key not in records
+            records[key] = _attributes(request)
+        elif request.tag == "deleteRequest":
+            del records[key]
+        else:
+            for change in request.iterfind("modifications/modification"):
+                assert change.get("operation") == "replace"
+                assert records[key][str(change.get("name"))] != _values(change)
+                records[key][str(change.get("name"))] = _values(change)
+    return done
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path, form: str) -> None:
+    wanted = {"mistakes": 0.05, "archive": True, "delta": 0.05 if form.startswith("aaf") else 0}
+    for name, seed in (("one", 3), ("again", 3), ("other", 4)):
+        _made(tmp_path / name, form, seed=seed, **wanted)
+
+    assert _digest(tmp_path / "one") == _digest(tmp_path / "again")
+    assert not set(_digest(tmp_path / "one").values()) & set(_digest(tmp_path / "other").values())
+
+
+@pytest.mark.parametrize(("pupils", "schools"), [(1, 1), (37, 3), (800, 1), (1_200, 17), (5_000, 30)])
+def test_sizes_hold(pupils: int, schools: int) -> None:
+    households = list(families(SEED, pupils, schools))
+
+    assert sum(len(household.pupils) for household in households) == pupils
+    assert len(found(pupils, schools)) == schools
+    if pupils == 5_000:
+        assert len({pupil.school.number for pupil in _pupils(households)}) == schools
+        assert 1.45 < sum(len(household.people) for household in households) / pupils < 1.58
+
+
+def test_an_academie_without_schools_or_with_too_many_is_refused() -> None:
+    for schools in (0, 100_000):
+        with pytest.raises(ValueError, match="from 1 to"):
+            found(10, schools)
+
+
+def test_uais_are_valid_and_each_is_one_school() -> None:
+    uais = {school.uai for school in found(800_000, 4_100)}
+
+    assert len(uais) == 4_100
+    assert all(map(is_uai, uais))
+
+
+def test_families_come_in_constant_memory() -> None:
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in families(SEED, 12_000, 64))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert count > 7_000
+    assert peak < 3_000_000  # the households themselves are more than ten times as much
+
+
+def test_keys_are_of_one_person_each() -> None:
+    households = list(families(SEED, 5_000, 30))
+
+    people = [person.key for household in households for person in household.people]
+    pupils = [pupil.key for pupil in _pupils(households)]
+    assert len({*people, *pupils}) == len(people) + len(pupils)
+    assert len({pupil.student_id for pupil in _pupils(households)}) == len(pupils)
+
+
+def test_what_makes_real_files_hard_is_in_the_families() -> None:
+    households = list(families(SEED, 5_000, 30))
+    links = [link for pupil in _pupils(households) for link in pupil.links]
+    legal = [[link for link in pupil.links if link.authority == 1] for pupil in _pupils(households)]
+    names = Counter((person.family_name, person.given_name) for household in households for person in household.people)
+    letters = set("".join(family + given for family, given in names))
+
+    assert any(len({pupil.school for pupil in household.pupils}) > 1 for household in households)
+    assert any(len({person.address for person in household.people[:2]}) > 1 for household in households)
+    assert {len(representatives) for representatives in legal} == {1, 2}
+    assert {link.authority for link in links} == {1, 2, 3}
+    assert {"10", "20", "50"} <= {link.kinship for link in links}
+    assert any(guardian.same_as for family in accounts(households) for guardian in family.guardians)
+    assert any(not pupil.class_name for pupil in _pupils(households))
+    assert any(pupil.left_on for pupil in _pupils(households))
+    assert any(number > 1 for number in names.values())
+    assert set("'- ŞĞİŁỄÈ") <= letters
+
+
+def test_pupils_of_a_class_and_names_in_latin_1_stay_apart() -> None:
+    known = Counter(
+        (pupil.school.number, pupil.class_name, pupil.family_name, pupil.given_name)
+        for pupil in families_pupils(5_000, 30)
+    )
+    reduced = {onde.as_written(name) for name in (*FAMILY_NAMES, *GIVEN_NAMES)}
+
+    assert set(known.values()) == {1}
+    assert len(reduced) == len({*FAMILY_NAMES, *GIVEN_NAMES})
+    assert not any("?" in name for name in reduced)
+
+
+def families_pupils(pupils: int, schools: int) -> Iterator[Pupil]:
+    return _pupils(families(SEED, pupils, schools))
+
+
+def test_expected_accounts_are_legal_representatives_of_children_who_are_there() -> None:
+    for household, family in zip(families(SEED, PUPILS, SCHOOLS), expected(SEED, PUPILS, SCHOOLS), strict=True):
+        pairs = {
+            (person.key, pupil.key)
+            for person in household.people
+            for pupil in household.pupils
+            for link in pupil.links
+            if link.person == person.key and link.authority == 1 and pupil.class_name and not pupil.left_on
+        }
+        assert pairs == {(guardian.key, child.key) for guardian in family.guardians for child in guardian.children}
+        assert family.number == household.number
+
+
+@pytest.mark.parametrize("latin9", [False, True])
+def test_an_aaf_holds_the_expected_accounts_letter_by_letter(tmp_path: Path, *, latin9: bool) -> None:
+    _made(tmp_path, "aaf", latin9=latin9, part=300)
+    records = _complete(tmp_path / "complet")
+    uais = {key: values["ENTStructureUAI"][0] for (kind, key), values in records.items() if kind == "EtabEducNat"}
+    found_there: set[tuple[str, ...]] = set()
+    for (kind, _), pupil in records.items():
+        if kind != "Eleve" or pupil["ENTEleveClasses"] == [""]:
+            continue
+        school, _, class_name = pupil["ENTEleveClasses"][0].partition("$")
+        for link in pupil["ENTElevePersRelEleve"]:
+            parent, _, _, authority, _, _ = link.split("$")
+            if authority == "1":
+                person = records["PersRelEleve", parent]
+                names = person["sn"][0], person["givenName"][0], person["mail"][0]
+                found_there.add((parent, *names, pupil["ENTEleveStructRattachId"][0], class_name, uais[school]))
+
+    assert found_there == set(_rows(expected(SEED, PUPILS, SCHOOLS)))
+    encodings = {path.read_bytes().split(b'"')[3] for path in tmp_path.rglob("*.xml")}
+    assert encodings == {b"ISO-8859-15" if latin9 else b"UTF-8"}
+
+
+def _rows(wanted: Iterable[Family]) -> Iterator[tuple[str, ...]]:
+    for family in wanted:
+        for guardian in family.guardians:
+            for child in guardian.children:
+                names = guardian.family_name, guardian.given_name, guardian.mail
+                yield (str(guardian.key), *names, str(child.student_id), child.class_name, child.uai)
+
+
+@pytest.mark.parametrize("first_degree", [False, True])
+def test_a_complet_with_its_delta_is_the_complet_of_afterwards(tmp_path: Path, *, first_degree: bool) -> None:
+    style = aaf.Style(first_degree=first_degree)
+    schools = found(PUPILS, SCHOOLS)
+
+    def changed() -> Iterator[Household | Change]:
+        return changes(families(SEED, PUPILS, SCHOOLS), schools, 0.2, seed=SEED)
+
+    before = families(SEED, PUPILS, SCHOOLS)
+    aaf.write_complete(Folder(tmp_path / "before"), schools, aaf.sayable(before, style), style)
+    aaf.write_complete(Folder(tmp_path / "after"), schools, aaf.sayable(after(changed()), style), style)
+    counts = aaf.write_delta(Folder(tmp_path / "delta"), changed(), style)
+
+    records = _complete(tmp_path / "before")
+    done = _apply(records, tmp_path / "delta")
+    assert records == _complete(tmp_path / "after")
+    assert set(counts) == {event.value for event in Event}
+    assert min(done["addRequest"], done["modifyRequest"], done["deleteRequest"]) > 5
+
+
+def test_counted_mistakes_are_those_of_the_aaf(tmp_path: Path) -> None:
+    made = _made(tmp_path, "aaf", mistakes=0.3)
+    files = list((tmp_path / "complet").iterdir())
+    text = "".join(path.read_text("utf-8") for path in files)
+    keys = Counter(_key(request) for request in _requests(files))
+    records = _complete(tmp_path / "complet", repeated=True)
+    links = [link for values in records.values() for link in values.get("ENTElevePersRelEleve", [])]
+
+    assert made.mistakes == {
+        "duplicated_key": sum(number - 1 for number in keys.values()),
+        "dangling_parent": sum(
+            ("PersRelEleve", link.split("$")[0]) not in keys for link in links if not link.startswith("$")
+        ),
+        "without_class": text.count('<attr name="ENTEleveClasses"><value/>')
+        - sum(not pupil.class_name and not pupil.left_on for pupil in families_pupils(PUPILS, SCHOOLS)),
+        "long_name": text.count(f'<attr name="sn"><value>{"É" * 300}<'),
+        "impossible_date": text.count("<value>31/02/"),
+        "broken_link": sum(link.count("$") != 5 for link in links),
+        "unknown_attribute": text.count('name="ENTPersonCouleurPreferee"'),
+        "wrong_uai": sum(
+            not is_uai(values["ENTStructureUAI"][0]) for values in records.values() if "ENTStructureUAI" in values
+        ),
+        "not_a_mail": text.count("<value>parent.chez.exemple<"),
+        "near_duplicate": sum(kind == "PersRelEleve" and key.startswith("7") for kind, key in keys),
+    }
+    assert min(made.mistakes.values()) > 0
+
+
+def test_without_a_rate_there_are_no_mistakes_and_with_one_all_families_have_one() -> None:
+    none, all_of_them = Mistakes(0), Mistakes(1)
+    households = list(families(SEED, PUPILS, SCHOOLS))
+
+    assert list(none.households(households)) == households
+    assert none.schools(found(PUPILS, SCHOOLS)) == found(PUPILS, SCHOOLS)
+    assert not none.counts
+    changed = list(all_of_them.households(households))
+    assert all(one != other for one, other in zip(households, changed, strict=True))
+    assert all_of_them.counts.total() == len(households)
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        Mistakes(1.5)
+
+
+def test_the_command_says_what_it_wrote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers = ["--pupils", "300", "--schools", "3", "--mistakes", "0.2", "--out", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["academy", *numbers, "--format", "aaf", "--delta", "0.2"])
+    main()
+    said = capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["academy", *numbers, "--format", "onde", "--delta", "0.2"])
+    with pytest.raises(SystemExit) as exited:
+        main()
+
+    assert "3 schools, " in said
+    assert "mistakes: " in said
+    assert "changes: " in said
+    assert {path.name for path in tmp_path.iterdir()} == {"complet", "delta"}
+    assert exited.value.code == 2
+    assert "only an AAF has a Delta" in capsys.readouterr().err
