@@ -31,6 +31,7 @@ from idp.ops.accounts import account
 from idp.ops.journal import audit
 from idp.ops.purge import purge
 from idp.outbox.commands import outbox, worker
+from idp.rostering.commands import roster, school
 from idp.serving import commands as serving
 
 
@@ -117,7 +118,7 @@ def _check() -> None:
 cli.add_command(schema.commands(_settings))
 cli.add_command(serving.command(_settings, create_app))
 cli.add_command(demo.command(create_app, _upgrade))
-for _part in (client, keys_group, charter, letters, account, audit, purge, worker, outbox):
+for _part in (client, keys_group, charter, roster, school, letters, account, audit, purge, worker, outbox):
     cli.add_command(_in_application(_part))
 
 

@@ -104,6 +104,13 @@ class Settings(BaseSettings):
     audit_failure_days: int = Field(183, ge=30, le=1100, description="how long it keeps refused sign-ins")
     provisional_days: int = Field(60, ge=1, le=90, description="provisional password, in days from its drawing")
 
+    roster_person_in_charge: bool = Field(
+        False, description="people in charge of a pupil (authority 2) get an account as legal representatives do"
+    )
+    roster_leaving_percent: float = Field(
+        5, ge=0, le=100, description="a complete file that would disable more accounts, in percent, needs --force"
+    )
+
     password_min_length: int = Field(12, ge=8, le=64, description="characters")
     hash_concurrency: int = Field(0, ge=0, le=64, description="password hashes at once per process; 0: one per core")
     hash_wait: float = Field(2.0, ge=0.1, le=10, description="how long a sign-in waits for its turn before a 503")

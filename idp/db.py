@@ -7,12 +7,14 @@ SQLite takes its write lock at the start: by default two read-then-write transac
 import sqlite3
 import time
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import DateTime, Dialect, Engine, MetaData, event, types
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -33,6 +35,9 @@ POSTGRESQL_PATIENCE = {
 
 
 _SWITCH_SECONDS = 5.0
+_PAUSES = (0.1, 0.5, 2.0)
+_LONGEST_BREATH = 0.1
+_T = TypeVar("_T")
 
 
 class UtcDateTime(types.TypeDecorator[datetime]):
@@ -94,6 +99,32 @@ def end_read() -> None:
     """
     if db.session.registry.has() and db.session().in_transaction():
         db.session.commit()
+
+
+def committed(step: Callable[[], _T]) -> _T:
+    """Run `step` and commit it, once more from the start when another transaction stood in its way.
+
+    On SQLite whoever writes keeps all others waiting, and they only look again from time to time: batches that follow
+    each other without a gap would never let them in. So the door stays open about as long as it was shut.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: the database cannot be used, or is busy still after four tries.
+    """
+    for pause in (*_PAUSES, None):
+        started = time.monotonic()
+        try:
+            result = step()
+            db.session.commit()
+        except OperationalError:
+            db.session.rollback()
+            if pause is None:
+                raise
+            time.sleep(pause)
+        else:
+            if db.engine.dialect.name == "sqlite":
+                time.sleep(min(_LONGEST_BREATH, time.monotonic() - started))
+            return result
+    raise AssertionError("the last try returns or raises")
 
 
 def engine_options(url: str, *, pool_size: int) -> dict[str, Any]:

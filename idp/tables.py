@@ -7,8 +7,9 @@ from idp.clients import models as clients
 from idp.db import Base
 from idp.oidc import models as oidc
 from idp.outbox import models as outbox
+from idp.rostering import models as rostering
 from idp.sessions import models as sessions
 from idp.throttle import models as throttle
 
-MODULES = (accounts, audit, charter, clients, oidc, outbox, sessions, throttle)
+MODULES = (accounts, audit, charter, clients, oidc, outbox, rostering, sessions, throttle)
 metadata = Base.metadata

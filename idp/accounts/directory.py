@@ -1,10 +1,12 @@
 """Finds people, and says of them what a page or a rule needs to know."""
 
+import hashlib
 import uuid
 
 from sqlalchemy import select, update
 
 from idp.accounts.models import Account, Child, School, SchoolNotice
+from idp.accounts.words.folding import fold
 from idp.clock import now
 from idp.db import db
 
@@ -12,6 +14,12 @@ from idp.db import db
 def find_by_username(username: str) -> Account | None:
     """Return the account of a folded identifier."""
     return db.session.scalar(select(Account).where(Account.username == username))
+
+
+def name_key(given_name: str, family_name: str) -> str:
+    """Return the value under which people of the same names are found: letters and digits, without accents nor case."""
+    words = ("".join(c for c in fold(name) if c.isalnum()) for name in (given_name, family_name))
+    return hashlib.blake2b("|".join(words).encode(), digest_size=16).hexdigest()
 
 
 def get_for_change(account_id: uuid.UUID) -> Account | None:

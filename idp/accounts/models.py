@@ -3,13 +3,19 @@
 import enum
 import uuid
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Enum, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import Enum, ForeignKey, Index, SmallInteger, String, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from idp.clock import now
 from idp.db import Base, UuidKey
 from idp.mail.addresses import fold_address
+
+
+def _only(condition: str) -> dict[str, Any]:
+    """Return the options of an index that holds some rows alone, on both engines: it costs the others nothing."""
+    return {"postgresql_where": text(condition), "sqlite_where": text(condition)}
 
 
 class SchoolProfile(enum.Enum):
@@ -29,7 +35,11 @@ class Degree(enum.Enum):
 
 
 class School(UuidKey, Base):
-    """An établissement, named by its UAI (7 digits and a control letter)."""
+    """An établissement, named by its UAI (7 digits and a control letter).
+
+    `roster_key` is the key by which its file names it, `source` the format of that file: the same families from another
+    one would all come a second time.
+    """
 
     __tablename__ = "school"
 
@@ -38,19 +48,30 @@ class School(UuidKey, Base):
     degree: Mapped[Degree] = mapped_column(Enum(Degree, native_enum=False, length=10))
     address: Mapped[list[str]] = mapped_column(default=list)
     phone: Mapped[str] = mapped_column(String(30), default="")
+    roster_key: Mapped[str | None] = mapped_column(String(80), unique=True)
+    source: Mapped[str] = mapped_column(String(10), default="")
 
 
 class Child(UuidKey, Base):
-    """A pupil in one school. `student_id` is SIECLE's ELEVE_ID, unique in the school, and goes into FrEduVecteur."""
+    """A pupil in one school. `student_id` is SIECLE's ELEVE_ID and goes into FrEduVecteur.
+
+    `roster_key` is the pupil's key in the files, for ever: a pupil who changes school keeps the row. `left_at` is when
+    a file said, by word or by silence, that the pupil is in no school any more.
+    """
 
     __tablename__ = "child"
-    __table_args__ = (UniqueConstraint("school_id", "student_id"),)
+    __table_args__ = (
+        Index("ix_child_school_id", "school_id", "class_name"),
+        Index("ix_child_left_at", "left_at", **_only("left_at IS NOT NULL")),
+    )
 
     school_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("school.id"))
+    roster_key: Mapped[str | None] = mapped_column(String(80), unique=True)
     student_id: Mapped[str] = mapped_column(String(30))
     family_name: Mapped[str] = mapped_column(String(200))
     given_name: Mapped[str] = mapped_column(String(200))
     class_name: Mapped[str] = mapped_column(String(60), default="")
+    left_at: Mapped[datetime | None]
 
     school: Mapped[School] = relationship(lazy="joined")
 
@@ -69,6 +90,11 @@ class Account(UuidKey, Base):
     `recovery_frozen_until` nothing is recovered by mail and no address changes: two people claim the account, and the
     school decides. `tries_forgotten_at` is when an operator forgave the wrong tries. `merged_into_id` is set when the
     person's other account took the children over.
+
+    `roster_key` is the person's key in the files, whose record the names and the address come from; `join_key` is that
+    key as ENTs know it, which only an AAF has. `name_key` finds people of the same names (`directory.name_key`).
+    `left_at` is when the last child left: the account is disabled at that same instant, and enabled again if a file
+    brings a child back. `address_diffusion` says whether the address may be given to parents' associations.
     """
 
     __tablename__ = "account"
@@ -76,6 +102,7 @@ class Account(UuidKey, Base):
         Index("ix_account_join_key", "join_key"),
         Index("ix_account_mailbox", "mailbox"),
         Index("ix_account_last_sign_in_at", "last_sign_in_at"),
+        Index("ix_account_name_key", "name_key"),
     )
 
     username: Mapped[str] = mapped_column(String(64), unique=True)
@@ -86,11 +113,14 @@ class Account(UuidKey, Base):
     family_name: Mapped[str] = mapped_column(String(200))
     given_name: Mapped[str] = mapped_column(String(200))
     birth_name: Mapped[str] = mapped_column(String(200), default="")
+    roster_key: Mapped[str | None] = mapped_column(String(80), unique=True)
     join_key: Mapped[str | None] = mapped_column(String(64))
+    name_key: Mapped[str | None] = mapped_column(String(32))
     address_lines: Mapped[list[str]] = mapped_column(default=list)
     postcode: Mapped[str] = mapped_column(String(20), default="")
     city: Mapped[str] = mapped_column(String(80), default="")
     country: Mapped[str] = mapped_column(String(80), default="")
+    address_diffusion: Mapped[bool | None]
     locale: Mapped[str] = mapped_column(String(20), default="fr-FR")
 
     provisional_hash: Mapped[str | None] = mapped_column(String(200))
@@ -112,11 +142,14 @@ class Account(UuidKey, Base):
     last_sign_in_at: Mapped[datetime | None]
     inactive_warned_at: Mapped[datetime | None]
     merged_into_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("account.id"), index=True)
+    left_at: Mapped[datetime | None]
     disabled_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
     updated_at: Mapped[datetime] = mapped_column(default=now, onupdate=now)
 
-    guardianships: Mapped[list["Guardianship"]] = relationship(back_populates="account", order_by="Guardianship.rank")
+    guardianships: Mapped[list["Guardianship"]] = relationship(
+        back_populates="account", order_by="Guardianship.rank, Guardianship.child_id"
+    )
 
     @validates("email")
     def _keep_mailbox(self, _name: str, email: str | None) -> str | None:
@@ -137,22 +170,38 @@ class Account(UuidKey, Base):
     @property
     def children(self) -> list[Child]:
         """The children whose guardian this person is, in the order of the school's file."""
-        return [link.child for link in self.guardianships if link.disputed_at is None]
+        return [link.child for link in self.guardianships if link.disputed_at is None and link.ended_at is None]
 
 
 class Guardianship(Base):
-    """That an account is the legal guardian of a child; `disputed_at` is set when the person says they are not."""
+    """That an account is the legal guardian of a child; `disputed_at` is set when the person says they are not.
+
+    `ended_at` is when a file said that they are no more, or that the child left. `kinship` and `authority` are SDET's
+    codes; neither is ever released.
+    """
 
     __tablename__ = "guardianship"
+    __table_args__ = (Index("ix_guardianship_ended_at", "ended_at", **_only("ended_at IS NOT NULL")),)
 
     account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), primary_key=True)
     child_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("child.id"), primary_key=True, index=True)
     rank: Mapped[int] = mapped_column(default=0)
     kinship: Mapped[str] = mapped_column(String(10), default="")
+    authority: Mapped[int] = mapped_column(SmallInteger, default=1)
     disputed_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
 
     account: Mapped[Account] = relationship(back_populates="guardianships")
     child: Mapped[Child] = relationship(lazy="joined")
+
+
+class RosterAlias(Base):
+    """Another key of a person in the files, whose own account was merged into this one; its children come here."""
+
+    __tablename__ = "roster_alias"
+
+    roster_key: Mapped[str] = mapped_column(String(80), primary_key=True)
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True)
 
 
 class OneTimeLink(UuidKey, Base):

@@ -305,6 +305,25 @@ class LetterDrawn(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RosterImported(Event):
+    """An operator imported school files; `batch` says where it stood (`running`, `done`, `stopped`)."""
+
+    kind = "roster.imported"
+    batch: str
+    format: str
+    mode: str
+    forced: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchoolChanged(Event):
+    """An operator said what a school's letters say of it."""
+
+    kind = "school.changed"
+    uai: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClientChanged(Event):
     """An operator registered, changed or disabled a client."""
 

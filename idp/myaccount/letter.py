@@ -7,15 +7,15 @@ from sqlalchemy import func, select, update
 
 from idp.accounts import authentication, directory, notices
 from idp.accounts.authentication import Attempt, Proven, Refused, Throttled
-from idp.accounts.models import Account, Guardianship, School, SchoolNotice
+from idp.accounts.models import Account, Guardianship, RosterAlias, School, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.accounts.passwords import Hasher, fold_username
+from idp.accounts.same_person import same_person
 from idp.audit import log
 from idp.audit.events import LetterLinkDoubted, LetterLinked
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.myaccount.same_person import same_person
 from idp.sessions.models import Session
 
 _DOUBT = "letter_doubt"
@@ -99,12 +99,26 @@ def _merge(mine: Account, other: Account) -> None:
     moment = now()
     uais = [school.uai for school in directory.schools(other)]
     _move_children(mine.id, other.id)
+    _answer_to_its_keys(mine.id, other)
     other.provisional_hash = other.provisional_expires_at = None
     other.merged_into_id, other.disabled_at = mine.id, moment
     other.generation += 1
     mine.updated_at = moment
     log.record(LetterLinked(account_id=mine.id, other=str(other.id), uais=uais))
     notices.tell(Notice.LETTER_LINKED, mine.id)
+
+
+def _answer_to_its_keys(mine: uuid.UUID, other: Account) -> None:
+    """Have the school's files find this account under the other's keys from now on: no second account is opened."""
+    db.session.execute(
+        update(RosterAlias)
+        .where(RosterAlias.account_id == other.id)
+        .values(account_id=mine)
+        .execution_options(synchronize_session=False)
+    )
+    if other.roster_key is not None:
+        db.session.add(RosterAlias(roster_key=other.roster_key, account_id=mine))
+        other.roster_key = None
 
 
 def _move_children(mine: uuid.UUID, other: uuid.UUID) -> None:
@@ -114,7 +128,10 @@ def _move_children(mine: uuid.UUID, other: uuid.UUID) -> None:
     moved = db.session.scalars(
         select(Guardianship.child_id)
         .where(
-            Guardianship.account_id == other, Guardianship.disputed_at.is_(None), Guardianship.child_id.not_in(known)
+            Guardianship.account_id == other,
+            Guardianship.disputed_at.is_(None),
+            Guardianship.ended_at.is_(None),
+            Guardianship.child_id.not_in(known),
         )
         .order_by(Guardianship.rank)
     ).all()

@@ -98,7 +98,7 @@ SELECT t.scope, c.client_id, c.id, c.version, a.id, a.join_key, a.username, a.pr
       'class', ch.class_name, 'uai', sc.uai, 'student_id', ch.student_id, 'degree', sc.degree) ORDER BY g.rank)
     FROM guardianship g JOIN child ch ON ch.id = g.child_id JOIN school sc ON sc.id = ch.school_id
     JOIN client_school cs ON cs.client_id = t.client_id AND cs.uai = sc.uai
-    WHERE g.account_id = a.id AND g.disputed_at IS NULL)
+    WHERE g.account_id = a.id AND g.disputed_at IS NULL AND g.ended_at IS NULL)
 FROM token t
 JOIN session s ON s.id = t.session_id AND s.ended_at IS NULL
 JOIN account a ON a.id = t.account_id AND a.disabled_at IS NULL AND a.generation = s.generation

@@ -13,7 +13,7 @@ from idp.db import end_read
 from idp.ops import batches, desk, dossier
 from idp.ops.desk import Blocked, Refused
 from idp.ops.dossier import NotFound
-from idp.ops.terminal import AS_JSON, dumped, plain, table
+from idp.terminal import AS_JSON, dumped, plain, table
 
 _SCHOOL = click.option("--school", "uai", metavar="UAI", help="Only accounts with a child in this school.")
 _USERNAME = click.argument("username")

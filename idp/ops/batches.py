@@ -3,51 +3,19 @@
 Whatever is cut off in the middle has done some of its batches, and goes on with the others when it is run again.
 """
 
-import time
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, and_, delete, func, inspect, select, true
-from sqlalchemy.exc import OperationalError
 
 from idp.accounts.models import Account, Child, Guardianship, School
-from idp.db import Base, db, end_read
+from idp.db import Base, committed, db, end_read
 
 if TYPE_CHECKING:
     import uuid
 
 ROWS = 500
 """The most rows of a transaction."""
-
-_PAUSES = (0.1, 0.5, 2.0)
-_LONGEST_BREATH = 0.1
-_T = TypeVar("_T")
-
-
-def committed(step: Callable[[], _T]) -> _T:
-    """Run `step` and commit it, once more from the start when another transaction stood in its way.
-
-    On SQLite whoever writes keeps all others waiting, and they only look again from time to time: batches that follow
-    each other without a gap would never let them in. So the door stays open about as long as it was shut.
-
-    Raises:
-        sqlalchemy.exc.OperationalError: the database cannot be used, or is busy still after four tries.
-    """
-    for pause in (*_PAUSES, None):
-        started = time.monotonic()
-        try:
-            result = step()
-            db.session.commit()
-        except OperationalError:
-            db.session.rollback()
-            if pause is None:
-                raise
-            time.sleep(pause)
-        else:
-            if db.engine.dialect.name == "sqlite":
-                time.sleep(min(_LONGEST_BREATH, time.monotonic() - started))
-            return result
-    raise AssertionError("the last try returns or raises")
 
 
 def delete_some(table: type[Base], *conditions: ColumnElement[bool], order_by: Any) -> int:

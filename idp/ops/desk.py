@@ -16,8 +16,8 @@ from idp.accounts.models import Account, School
 from idp.audit import log
 from idp.audit.events import AccountChanged
 from idp.clock import now
-from idp.db import db
-from idp.ops.batches import account_ranges, committed
+from idp.db import committed, db
+from idp.ops.batches import account_ranges
 from idp.sessions import manager
 from idp.sessions.models import Session
 from idp.throttle import guard, limits

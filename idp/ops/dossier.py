@@ -22,8 +22,8 @@ from idp.clock import now
 from idp.db import db, end_read
 from idp.mail.addresses import fold_address
 from idp.ops.batches import account_ranges
-from idp.ops.terminal import instant
 from idp.sessions import manager
+from idp.terminal import instant
 from idp.throttle import guard, limits
 
 _LONGEST_UAI = 8

@@ -22,7 +22,7 @@ from idp.audit.models import AuditEntry
 from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db, end_read
-from idp.ops.terminal import AS_JSON, dumped, instant, plain
+from idp.terminal import AS_JSON, dumped, instant, plain
 
 _PAGE = 1000
 _MOST = 100_000

@@ -12,17 +12,18 @@ import click
 from flask import current_app
 from sqlalchemy import ColumnElement, and_, or_, select
 
-from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.models import Account, Child, OneTimeLink
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import committed, db, end_read
 from idp.oidc.models import AuthorizationCode, Token
 from idp.ops import batches, removal
-from idp.ops.batches import account_ranges, committed, delete_all
-from idp.ops.terminal import AS_JSON
+from idp.ops.batches import account_ranges, delete_all
 from idp.outbox.models import OutboxMessage
+from idp.rostering.models import ImportBatch, ImportIssue
 from idp.sessions.models import Session
+from idp.terminal import AS_JSON
 from idp.throttle import guard
 
 DEAD_KEPT = timedelta(days=7)
@@ -44,6 +45,9 @@ _COUNTED = {
     "letters_burnt": "provisional passwords that expired",
     "accounts_warned": "people warned that their account will be removed",
     "accounts_removed": "accounts removed",
+    "pupils_removed": "pupils who left, removed",
+    "links_removed": "ties to a pupil that ended",
+    "imports_forgotten": "imports of school files, and what was wrong in them",
 }
 
 
@@ -53,7 +57,7 @@ def purge(*, as_json: bool) -> None:
     """Remove what is dead: links, sessions, messages, old events, unused accounts. Run it once a day."""
     settings: Settings = current_app.extensions["idp.settings"]
     done: Counter[str] = Counter(dict.fromkeys(_COUNTED, 0))
-    for part in (_counters, _links, _sessions, _messages, _journal, _accounts):
+    for part in (_counters, _links, _sessions, _messages, _journal, _accounts, _rosters):
         done.update(part(settings, now()))
     if as_json:
         click.echo(json.dumps(done))
@@ -163,3 +167,29 @@ def _accounts(settings: Settings, moment: datetime) -> Counter[str]:
         for key in keys:
             done["accounts_removed"] += committed(partial(removal.remove, key, due))
     return done
+
+
+def _rosters(settings: Settings, moment: datetime) -> dict[str, int]:
+    """Remove pupils who left and ties that ended, after the time that a wrong file may take to be noticed.
+
+    Children go with their ties: three months after the end of schooling nothing may be left of them (arrêté of
+    30 November 2006, article 6).
+    """
+    left = Child.left_at <= moment - removal.DISABLED_KEPT
+    done = Counter({"links_removed": _ended_links(moment)})
+    while keys := db.session.scalars(select(Child.id).where(left).order_by(Child.left_at).limit(batches.ROWS)).all():
+        end_read()
+        done["pupils_removed"] += committed(partial(removal.remove_children, keys))
+    end_read()
+    old = ImportBatch.started_at <= moment - timedelta(days=settings.audit_days)
+    issues = ImportIssue.batch_id.in_(select(ImportBatch.id).where(old))
+    delete_all(ImportIssue, issues, order_by=ImportIssue.batch_id)
+    done["imports_forgotten"] = delete_all(ImportBatch, old, order_by=ImportBatch.started_at)
+    return done
+
+
+def _ended_links(moment: datetime) -> int:
+    total = 0
+    while removed := committed(partial(removal.remove_ended_links, moment - removal.DISABLED_KEPT)):
+        total += removed
+    return total

@@ -2,18 +2,20 @@
 
 - Active, without a sign-in for `inactive_days`: a mail; `inactive_warning_days` later, unless they sign in: removed.
 - The same without a confirmed address: nobody can be warned, the account goes after the two delays together.
-- Disabled, also because another account took its children over: removed after `DISABLED_KEPT`.
+- Disabled, also because another account took its children over or because a school file no longer names a child:
+  removed after `DISABLED_KEPT`.
 
 An account that was never activated stays as the school's file brought it: only its secret ends.
 """
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 
 from idp.accounts import notices
-from idp.accounts.models import Account, Guardianship, OneTimeLink, SchoolNotice
+from idp.accounts.models import Account, Child, Guardianship, OneTimeLink, RosterAlias, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.audit import log
 from idp.audit.events import AccountPurged, InactivityWarned
@@ -89,7 +91,7 @@ def remove(account_id: uuid.UUID, due: ColumnElement[bool]) -> bool:
 
     Every statement reads by an index of its table, whatever the size of the others.
     """
-    locked = select(Account.disabled_at, Account.merged_into_id).where(Account.id == account_id, due)
+    locked = select(Account.disabled_at, Account.merged_into_id, Account.left_at).where(Account.id == account_id, due)
     row = db.session.execute(locked.with_for_update(skip_locked=True)).one_or_none()
     if row is None:
         return False
@@ -99,7 +101,7 @@ def remove(account_id: uuid.UUID, due: ColumnElement[bool]) -> bool:
         delete(AuthorizationCode).where(AuthorizationCode.session_id.in_(sessions)),
         *(
             delete(table).where(table.account_id == account_id)
-            for table in (Session, OneTimeLink, Guardianship, CharterAcceptance, SchoolNotice)
+            for table in (Session, OneTimeLink, Guardianship, RosterAlias, CharterAcceptance, SchoolNotice)
         ),
         delete(SchoolNotice).where(SchoolNotice.other_account_id == account_id),
         update(Account)
@@ -108,7 +110,42 @@ def remove(account_id: uuid.UUID, due: ColumnElement[bool]) -> bool:
     ):
         db.session.execute(statement.execution_options(synchronize_session=False))
     log.forget(account_id)
-    why = "inactive" if row.disabled_at is None else "merged" if row.merged_into_id else "disabled"
+    why = _why(row.disabled_at, left=row.left_at is not None, merged=row.merged_into_id is not None)
     log.record(AccountPurged(account_id=account_id, why=why))
     db.session.execute(delete(Account).where(Account.id == account_id).execution_options(synchronize_session=False))
     return True
+
+
+def _why(disabled_at: datetime | None, *, left: bool, merged: bool) -> str:
+    if disabled_at is None:
+        return "inactive"
+    return "merged" if merged else "left" if left else "disabled"
+
+
+def remove_children(keys: Sequence[uuid.UUID]) -> int:
+    """Remove pupils who left, with their ties, in the caller's transaction; return how many.
+
+    A file may have brought one back a moment ago: the row decides, locked.
+    """
+    locked = select(Child.id).where(Child.id.in_(keys), Child.left_at.is_not(None)).order_by(Child.id)
+    gone = db.session.scalars(locked.with_for_update(skip_locked=True)).all()
+    for statement in (
+        delete(Guardianship).where(Guardianship.child_id.in_(gone)),
+        delete(Child).where(Child.id.in_(gone)),
+    ):
+        db.session.execute(statement.execution_options(synchronize_session=False))
+    return len(gone)
+
+
+def remove_ended_links(before: datetime) -> int:
+    """Remove a batch of the ties that ended before a moment, in the caller's transaction; return how many."""
+    ended = Guardianship.ended_at <= before
+    some = select(Guardianship.account_id, Guardianship.child_id).where(ended).order_by(Guardianship.ended_at)
+    pairs = db.session.execute(some.limit(batches.ROWS).with_for_update(skip_locked=True)).all()
+    for account_id, child_id in pairs:
+        db.session.execute(
+            delete(Guardianship)
+            .where(Guardianship.account_id == account_id, Guardianship.child_id == child_id)
+            .execution_options(synchronize_session=False)
+        )
+    return len(pairs)

@@ -16,7 +16,7 @@ from werkzeug.test import TestResponse
 from idp.accounts.models import Account, Guardianship, SchoolNotice, SchoolProfile
 from idp.clock import now
 from idp.db import db
-from idp.myaccount.same_person import same_person
+from idp.accounts.same_person import same_person
 from tests.activation.steps import open_activation
 from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.email_confirmation.post import html_of, post_office

@@ -31,6 +31,16 @@ def same_person(one: Account, other: Account) -> bool:
     return any(_is_part(mine, theirs) for mine in _family_names(one) for theirs in _family_names(other))
 
 
+def shares_a_name(one: Account, other: Account) -> bool:
+    """Say whether the names may be one person's, before and after a correction or a marriage: one of them stays.
+
+    Names that have nothing in common under one key of the school's files mean that the key was given to somebody else.
+    """
+    if _same_given_name(one.given_name, other.given_name):
+        return True
+    return any(_is_part(mine, theirs) for mine in _family_names(one) for theirs in _family_names(other))
+
+
 def _civility(account: Account) -> str:
     civility = fold(account.civility or "").strip(". ")
     return "mme" if civility in {"mlle", "madame", "mademoiselle"} else civility

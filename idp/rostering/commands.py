@@ -1,0 +1,217 @@
+"""`idp roster` and `idp school`: what an operator does with school files."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from flask import current_app
+from sqlalchemy import select
+
+from idp.accounts.models import Degree
+from idp.clock import now
+from idp.db import db, end_read
+from idp.rostering import imports, lock, report, schools
+from idp.rostering.imports import Outcome, Stopped
+from idp.rostering.models import ImportBatch, ImportIssue
+from idp.rostering.records import Form, Format, Issue, Mode, Place, Severity
+from idp.rostering.sources import total_size
+from idp.rostering.uai import is_uai
+from idp.terminal import AS_JSON, dumped, instant, plain, table
+
+if TYPE_CHECKING:
+    from idp.config import Settings
+
+
+@click.group()
+def roster() -> None:
+    """School files in: AAF, SIECLE, ONDE, CSV."""
+
+
+def _uai(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> str | None:
+    if typed is None:
+        return None
+    uai = typed.strip().upper()
+    if not is_uai(uai):
+        raise click.BadParameter("must be a UAI: seven digits and their control letter")
+    return uai
+
+
+def _files(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what `check` and `import` take."""
+    for option in (
+        AS_JSON,
+        click.option(
+            "--issues", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.csv",
+            help="Write all problems to a new CSV file.",
+        ),
+        click.option("--force", is_flag=True, help="Do it although many would leave, or another source fed a school."),
+        click.option("--encoding", metavar="CODEC", help="Of CSV files that do not say it: utf-8, cp1252, latin-1…"),
+        click.option("--degree", type=click.Choice([d.value for d in Degree]), help="Of a school that is new here."),
+        click.option("--school", "uai", metavar="UAI", callback=_uai, help="The only school to read, or a CSV's own."),
+        click.option("--mode", type=click.Choice([m.value for m in Mode]), help="What the files' names do not say."),
+        click.option("--format", "format_", type=click.Choice([f.value for f in Format]), help="Do not look for it."),
+        click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE…"),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@roster.command()
+@_files
+def check(**options: Any) -> None:
+    """Read FILEs (files, folders, zip, tgz) and tell what an import would do. Nothing is written."""
+    _go(imports.check, **options)
+
+
+@roster.command("import")
+@_files
+def import_(**options: Any) -> None:
+    """Bring families to what FILEs (files, folders, zip, tgz) say.
+
+    May be cut anywhere and run again. Nobody is removed: who left is disabled, and removed three months later. Mail
+    addresses that parents confirmed stay as they are.
+    """
+    _go(imports.run, **options)
+
+
+def _go(
+    act: Callable[..., Outcome], *, files: Sequence[Path], issues: Path | None, force: bool, as_json: bool, **how: Any
+) -> None:
+    settings: Settings = current_app.extensions["idp.settings"]
+    form = _form(**how)
+    if issues is not None and issues.exists():
+        raise click.ClickException(f"{issues} exists already, nothing was done")
+    try:
+        with report.bars(total_size(files), quiet=as_json) as steps:
+            outcome = act(settings, files, form, steps, force=force)
+        refusal = None
+    except Stopped as stopped:
+        outcome, refusal = stopped.outcome, str(stopped)
+    except lock.Busy:
+        raise click.ClickException("another import is going on, nothing was done") from None
+    with _closing(outcome):
+        if issues is not None:
+            report.write_csv(issues, outcome.staging.issues())
+        if as_json:
+            click.echo(json.dumps(report.as_json(outcome), indent=2))
+        else:
+            report.show(outcome)
+    if refusal:
+        raise click.ClickException(plain(refusal))
+
+
+def _form(*, format_: str | None, mode: str | None, uai: str | None, degree: str | None, encoding: str | None) -> Form:
+    if encoding is not None:
+        try:
+            "".encode(encoding)
+        except LookupError:
+            raise click.BadParameter(f"no encoding {encoding}", param_hint="--encoding") from None
+    return Form(
+        today=now().astimezone().date(),
+        format=Format(format_) if format_ else None,
+        mode=Mode(mode) if mode else None,
+        school=uai,
+        degree=Degree(degree) if degree else None,
+        encoding=encoding,
+    )
+
+
+@contextmanager
+def _closing(outcome: Outcome) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        outcome.staging.close()
+
+
+@roster.command("list")
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="The most imports shown.")
+@AS_JSON
+def list_(limit: int, *, as_json: bool) -> None:
+    """List the imports, newest first."""
+    batches = db.session.scalars(select(ImportBatch).order_by(ImportBatch.started_at.desc()).limit(limit)).all()
+    end_read()
+    rows = [
+        {
+            "batch": str(batch.id),
+            "started_at": instant(batch.started_at),
+            "state": batch.state,
+            "format": batch.format,
+            "mode": batch.mode,
+            "schools": len(batch.schools),
+            "actor": batch.actor,
+            **batch.counts,
+        }
+        for batch in batches
+    ]
+    if as_json:
+        click.echo(dumped(rows))
+    elif rows:
+        columns = ("batch", "started_at", "state", "format", "mode", "schools", "actor")
+        table(columns, [[row[name] for name in columns] for row in rows])
+
+
+@roster.command()
+@click.argument("batch", type=click.UUID)
+@click.option(
+    "--issues", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.csv", help="Write them to a new CSV."
+)
+@AS_JSON
+def show(batch: Any, issues: Path | None, *, as_json: bool) -> None:
+    """Show what was wrong in the files of one import."""
+    kept = db.session.get(ImportBatch, batch)
+    end_read()
+    if kept is None:
+        raise click.ClickException(f"no import {batch}")
+    if issues is not None:
+        report.write_csv(issues, _issues(kept))
+    if as_json:
+        found = [report.cells(issue) for issue in _issues(kept)]
+        head = {"batch": str(kept.id), "format": kept.format, "mode": kept.mode, "schools": kept.schools}
+        click.echo(dumped({**head, **kept.counts, "state": kept.state, "issues": found}))
+    elif issues is None:
+        report.show_issues(_issues(kept))
+
+
+def _issues(batch: ImportBatch) -> Iterator[Issue]:
+    rows = db.session.scalars(
+        select(ImportIssue).where(ImportIssue.batch_id == batch.id).order_by(ImportIssue.severity, ImportIssue.id)
+    ).all()
+    end_read()
+    for row in rows:
+        yield Issue(Severity(row.severity), Place(row.file, row.line), row.key, row.code, row.message)
+
+
+@click.group()
+def school() -> None:
+    """Schools: what files do not say of them."""
+
+
+@school.command("list")
+@AS_JSON
+def list_schools(*, as_json: bool) -> None:
+    """List the schools."""
+    rows = list(schools.rows())
+    if as_json:
+        click.echo(dumped(rows))
+    elif rows:
+        columns = ("uai", "name", "degree", "source", "phone")
+        table(columns, [[row[name] for name in columns] for row in rows])
+
+
+@school.command("set")
+@click.argument("uai", callback=_uai)
+@click.option("--name", metavar="TEXT")
+@click.option("--address", multiple=True, metavar="LINE", help="A line of the postal address; repeatable, in order.")
+@click.option("--phone", metavar="TEXT")
+@click.option("--degree", type=click.Choice([d.value for d in Degree]))
+def set_school(uai: str, name: str | None, address: tuple[str, ...], phone: str | None, degree: str | None) -> None:
+    """Say what letters need of a school and its file does not hold; the school is made if it is not there."""
+    try:
+        made = schools.change(uai, name=name, address=address, phone=phone, degree=Degree(degree) if degree else None)
+    except ValueError as refused:
+        raise click.ClickException(plain(refused)) from refused
+    click.echo(f"{uai} {'was added' if made else 'is changed'}")

@@ -1,0 +1,222 @@
+"""One import from the first byte to the last row: read, compare, decide; and, unless it is a check, write.
+
+Nothing is written before everything was read and judged. A file that cannot be read to its end, or that would shut too
+many families out, changes nothing at all.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import insert, update
+
+from idp.audit import log
+from idp.audit.events import RosterImported
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.rostering import apply, known, lock, namesakes, plan, reading, rules
+from idp.rostering.models import ImportBatch, ImportIssue
+from idp.rostering.plan import Counted
+from idp.rostering.records import Form, Format, Mode
+from idp.rostering.staging import Staging
+
+_PAGE = 1000
+_LEGAL, _IN_CHARGE = 1, 2
+_PAIRS = (Format.SIECLE, Format.ONDE)
+Tick = Callable[[int], None]
+
+
+class Stopped(Exception):  # noqa: N818 - says what it is
+    """Nothing was written; the text is the sentence to show, `outcome` what was found."""
+
+    def __init__(self, sentence: str, outcome: "Outcome") -> None:
+        super().__init__(sentence)
+        self.outcome = outcome
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What an import did, or would do.
+
+    Attributes:
+        batch: The key of its `ImportBatch`; None for a check.
+        format: None when no file was of a known one.
+        schools: The UAIs that the files speak for.
+        counts: Of `students` and `guardians`.
+        accounts: `total` open ones of these schools' families afterwards, `created` and `disabled` ones.
+        staging: The records and the issues; the caller closes it.
+    """
+
+    staging: Staging
+    batch: str | None = None
+    format: Format | None = None
+    mode: Mode = Mode.COMPLETE
+    schools: list[str] = field(default_factory=list)
+    counts: dict[str, Counted] = field(default_factory=dict)
+    accounts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Who is told how far an import is: bytes read, keys compared, rows written."""
+
+    reading: Tick
+    comparing: Tick
+    writing: Tick
+    plan_size: Callable[[int, int], None]
+    """Called with the number of keys to compare once all is read, and with that of rows to write once it is planned."""
+
+
+def check(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *, force: bool = False) -> Outcome:
+    """Read and judge the files; nothing is written. The caller closes `Outcome.staging`.
+
+    Raises:
+        Stopped: they could not be imported.
+    """
+    outcome = Outcome(staging=Staging())
+    try:
+        _look(settings, outcome, paths, form, steps)
+        _decide(settings, outcome, force=force)
+    except Stopped:
+        raise
+    except BaseException:
+        outcome.staging.close()
+        raise
+    return outcome
+
+
+def run(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *, force: bool = False) -> Outcome:
+    """Import the files. The caller closes `Outcome.staging`.
+
+    Raises:
+        Stopped: nothing was changed.
+        lock.Busy: another import is going on.
+    """
+    with lock.alone():
+        try:
+            outcome = check(settings, paths, form, steps, force=force)
+        except Stopped as stopped:
+            _keep(stopped.outcome, paths, force=force, state="stopped")
+            raise
+        batch = _keep(outcome, paths, force=force, state="running")
+        assert outcome.format is not None, "what is decided was read"  # noqa: S101 - narrows the type
+        apply.apply(outcome.staging, outcome.format, steps.writing)
+        _finish(batch)
+    return outcome
+
+
+def _look(settings: Settings, outcome: Outcome, paths: Sequence[Path], form: Form, steps: Steps) -> None:
+    staging = outcome.staging
+    read = reading.read(staging, paths, form, steps.reading)
+    outcome.format, outcome.mode = read.format, read.mode or Mode.COMPLETE
+    if staging.fatal or outcome.format is None:
+        return
+    rules.prepare(staging)
+    known.prepare(staging)
+    if outcome.mode is Mode.COMPLETE:
+        rules.check_copies(staging)
+    rules.find_schools(staging)
+    if form.school is not None:
+        rules.keep_only(staging, form.school)
+    outcome.schools = list(plan.scope(staging))
+    rows = sum(staging.one(f"SELECT count(*) FROM {table}") for table in ("student", "guardian"))
+    steps.plan_size(rows, 0)
+    if outcome.mode is Mode.COMPLETE:
+        ids = [key for (key,) in staging.rows(plan.SCOPE_IDS)]
+        known.copy_schools(staging, ids, steps.comparing)
+    known.copy_people(staging, steps.comparing)
+    most = _IN_CHARGE if settings.roster_person_in_charge else _LEGAL
+    rules.judge_students(staging, form.today)
+    rules.judge_guardians(staging, most)
+    plan.find_links(staging, most)
+    plan.find_leavers(staging, outcome.mode)
+    plan.find_changes(staging)
+    namesakes.propose(staging)
+    rules.name_schools(staging)
+    outcome.counts = plan.count(staging, outcome.mode)
+    outcome.accounts = plan.count_accounts(staging)
+    steps.plan_size(rows, plan.rows_to_write(staging))
+
+
+def _decide(settings: Settings, outcome: Outcome, *, force: bool) -> None:
+    """Stop when nothing could be read, or when the files look like a mistake."""
+    staging = outcome.staging
+    if staging.fatal:
+        first = staging.fatal[0]
+        where = f"{first.place.file}, ligne {first.place.line} : " if first.place.file else ""
+        raise Stopped(f"nothing was imported. {where}{first.message}", outcome)
+    if outcome.format is None:
+        raise Stopped("nothing was imported: no file of a known format", outcome)
+    if not any(counted.read for counted in outcome.counts.values()):
+        raise Stopped("nothing was imported: the files name nobody", outcome)
+    if outcome.format in _PAIRS and not all(counted.read for counted in outcome.counts.values()):
+        raise Stopped(
+            f"nothing was imported: {outcome.format.value} takes two files, of pupils and of responsible people",
+            outcome,
+        )
+    if force:
+        return
+    for uai, source in plan.other_sources(staging, outcome.format.value):
+        sentence = f"{uai} is fed by {source} files: from others, the same families would come twice"
+        raise Stopped(f"nothing was imported: {sentence} (--force if it changes for good)", outcome)
+    if outcome.mode is Mode.COMPLETE:
+        absurd = plan.find_absurd(staging, settings.roster_leaving_percent)
+        if absurd:
+            raise Stopped(f"nothing was imported: {absurd} (--force if that is right)", outcome)
+
+
+def _keep(outcome: Outcome, paths: Sequence[Path], *, force: bool, state: str) -> ImportBatch:
+    """Write down what was read and what was wrong in it, before the first row changes."""
+    batch = ImportBatch(
+        format=outcome.format.value if outcome.format else "",
+        mode=outcome.mode.value,
+        forced=force,
+        state=state,
+        actor=log.current_origin().actor,
+        files=[str(path) for path in paths],
+        schools=outcome.schools,
+        counts=totals(outcome),
+        finished_at=now() if state == "stopped" else None,
+    )
+    db.session.add(batch)
+    log.record(RosterImported(batch=state, format=batch.format, mode=batch.mode, forced=force))
+    db.session.commit()
+    outcome.batch = str(batch.id)
+    page: list[dict[str, Any]] = []
+    for issue in outcome.staging.issues():
+        page.append(
+            {
+                "batch_id": batch.id,
+                "severity": issue.severity.value,
+                "file": issue.place.file,
+                "line": issue.place.line,
+                "key": issue.key[:80],
+                "code": issue.code,
+                "message": issue.message,
+            }
+        )
+        if len(page) >= _PAGE:
+            _keep_issues(page)
+            page = []
+    _keep_issues(page)
+    return batch
+
+
+def _keep_issues(page: Sequence[dict[str, Any]]) -> None:
+    if page:
+        db.session.execute(insert(ImportIssue), page)
+        db.session.commit()
+
+
+def _finish(batch: ImportBatch) -> None:
+    db.session.execute(update(ImportBatch).where(ImportBatch.id == batch.id).values(state="done", finished_at=now()))
+    log.record(RosterImported(batch="done", format=batch.format, mode=batch.mode, forced=batch.forced))
+    db.session.commit()
+
+
+def totals(outcome: Outcome) -> dict[str, dict[str, int]]:
+    """Return the counts under the names that programs rely on."""
+    people = {name: vars(counted) for name, counted in outcome.counts.items()}
+    return {**people, "accounts": outcome.accounts}

@@ -1,0 +1,49 @@
+"""Tables of the imports: what was read, by whom, with what result, and what was wrong in it."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, ForeignKey, Integer, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from idp.clock import now
+from idp.db import Base, UuidKey
+
+
+class ImportBatch(UuidKey, Base):
+    """One `idp roster import`.
+
+    `state` is `running`, `done`, `stopped` (too many would have left: nothing was done) or `failed`. A batch that is
+    `running` while no import holds the lock was killed: the next one of the same files finishes its work.
+    """
+
+    __tablename__ = "import_batch"
+
+    format: Mapped[str] = mapped_column(String(10))
+    mode: Mapped[str] = mapped_column(String(10))
+    forced: Mapped[bool] = mapped_column(default=False)
+    state: Mapped[str] = mapped_column(String(10), default="running")
+    actor: Mapped[str] = mapped_column(String(80), default="")
+    files: Mapped[list[str]] = mapped_column(default=list)
+    schools: Mapped[list[str]] = mapped_column(default=list)
+    counts: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    started_at: Mapped[datetime] = mapped_column(default=now, index=True)
+    finished_at: Mapped[datetime | None]
+
+
+class ImportIssue(Base):
+    """What was wrong in a file of a batch, in words for a secretary."""
+
+    __tablename__ = "import_issue"
+
+    id: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True
+    )
+    batch_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("import_batch.id"), index=True)
+    severity: Mapped[str] = mapped_column(String(10))
+    file: Mapped[str] = mapped_column(Text())
+    line: Mapped[int]
+    key: Mapped[str] = mapped_column(String(80))
+    code: Mapped[str] = mapped_column(String(40))
+    message: Mapped[str] = mapped_column(Text())

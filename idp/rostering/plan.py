@@ -1,0 +1,264 @@
+"""What an import would do, worked out on the copies: nothing of the database is written here.
+
+`live` is every link that the file asks for and the rules allow; `ending` the known links that it ends; `leaving` the
+accounts that have no child left by that. `idp roster check` stops after this; `idp roster import` goes on to `apply`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from idp.rostering import known
+from idp.rostering.records import Mode, Severity
+from idp.rostering.staging import Staging
+
+_PAGE = 1000
+
+_LIVE = """
+CREATE TABLE live (child TEXT, account TEXT, kinship TEXT, authority INT, PRIMARY KEY (child, account)) WITHOUT ROWID;
+CREATE TABLE ending (child TEXT, account TEXT, PRIMARY KEY (child, account)) WITHOUT ROWID;
+CREATE TABLE leaving (account TEXT PRIMARY KEY) WITHOUT ROWID;
+UPDATE student SET child_id = lower(hex(randomblob(16))) WHERE fate = 'open' AND child_id IS NULL;
+CREATE INDEX student_child ON student (child_id);
+"""
+
+_FILL_LIVE = """
+INSERT INTO live SELECT s.child_id, coalesce(g.account_id, a.account, k.id) AS holder, l.kinship, l.authority
+FROM link l JOIN student s ON s.key = l.student AND s.fate IN ('open', 'kept')
+LEFT JOIN guardian g ON g.key = l.guardian AND g.fate IN ('known', 'alias', 'new')
+LEFT JOIN alias a ON a.key = l.guardian AND l.guardian NOT IN (SELECT key FROM guardian)
+LEFT JOIN known_account k ON k.key = l.guardian AND l.guardian NOT IN (SELECT key FROM guardian)
+WHERE l.authority BETWEEN 1 AND ? AND coalesce(g.account_id, a.account, k.id) IS NOT NULL
+ON CONFLICT DO UPDATE SET authority = min(authority, excluded.authority)
+"""
+
+_REFUSED = "SELECT account_id FROM guardian WHERE fate = 'refused' AND account_id IS NOT NULL"
+"""Accounts whose record is in doubt: they keep what they have."""
+
+_SURPLUS = f"""
+INSERT OR IGNORE INTO ending SELECT k.child, k.account FROM student s JOIN known_link k ON k.child = s.child_id
+WHERE s.fate IN ('open', 'kept') AND s.says_links AND NOT k.is_ended AND k.account NOT IN ({_REFUSED})
+  AND NOT EXISTS (SELECT 1 FROM live l WHERE l.child = k.child AND l.account = k.account)
+"""
+
+_GONE = """
+INSERT OR IGNORE INTO ending SELECT child, account FROM known_link WHERE NOT is_ended
+AND (child IN (SELECT child_id FROM student WHERE fate = 'gone')
+  OR child IN (SELECT id FROM absent) OR account IN (SELECT account_id FROM guardian WHERE fate = 'gone'))
+"""
+
+_ABSENT = """
+CREATE TABLE absent (id TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+
+_FILL_ABSENT = """
+INSERT INTO absent SELECT id FROM known_child k WHERE k.scope AND NOT k.is_left
+AND NOT EXISTS (SELECT 1 FROM student s WHERE s.key = k.key)
+AND k.key NOT IN (SELECT key FROM issue WHERE severity = 'error')
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """How many records of a kind came, and what becomes of them; `left` counts those of the database."""
+
+    read: int
+    created: int
+    changed: int
+    unchanged: int
+    left: int
+    refused: int
+
+
+def find_links(staging: Staging, most_authority: int) -> None:
+    """Work out which links hold."""
+    staging.connection.executescript(_LIVE)
+    staging.run(_FILL_LIVE, most_authority)
+    staging.run("CREATE INDEX live_account ON live (account)")
+    missing = (
+        "SELECT l.file, l.line, l.guardian FROM link l JOIN student s ON s.key = l.student "
+        "WHERE s.fate IN ('open', 'kept') AND l.authority BETWEEN 1 AND ? "
+        "AND l.guardian NOT IN (SELECT key FROM guardian) AND l.guardian NOT IN (SELECT key FROM known_account) "
+        "AND l.guardian NOT IN (SELECT key FROM alias)"
+    )
+    staging.tell_all(
+        Severity.WARNING, "guardian_missing",
+        "Un élève a cette personne pour responsable, mais ni le fichier ni le service ne la connaissent.",
+        missing, most_authority,
+    )  # fmt: skip
+    staging.tell_all(
+        Severity.WARNING, "student_missing",
+        "Cette personne est responsable d’un élève que ni le fichier ni le service ne connaissent.",
+        "SELECT l.file, l.line, l.student FROM link l WHERE l.student NOT IN (SELECT key FROM student) "
+        "AND l.student NOT IN (SELECT key FROM known_child)",
+    )  # fmt: skip
+
+
+def find_leavers(staging: Staging, mode: Mode) -> None:
+    """Work out which links end, and which accounts have no child left then."""
+    staging.connection.executescript(_ABSENT)
+    if mode is Mode.COMPLETE:
+        staging.run("UPDATE student SET says_links = 1")
+        staging.run(_FILL_ABSENT)
+    staging.run(_SURPLUS)
+    staging.run(_GONE)
+    staging.run("CREATE INDEX ending_account ON ending (account)")
+    hopeless = (
+        "SELECT DISTINCT e.account FROM ending e WHERE e.account NOT IN (SELECT account FROM live) AND NOT EXISTS "
+        "(SELECT 1 FROM known_link k LEFT JOIN ending x ON x.child = k.child AND x.account = k.account "
+        "WHERE k.account = e.account AND NOT k.is_ended AND x.child IS NULL)"
+    )
+    for page in list(staging.pages(hopeless, _PAGE)):
+        accounts = [account for (account,) in page]
+        marks = ", ".join("?" * len(accounts))
+        ended = {child for (child,) in staging.rows(f"SELECT child FROM ending WHERE account IN ({marks})", *accounts)}
+        staying = known.elsewhere(accounts, ended)
+        staging.fill("INSERT INTO leaving VALUES (?)", ((account,) for account in accounts if account not in staying))
+
+
+def find_absurd(staging: Staging, percent: float) -> str | None:
+    """Return why a complete file looks like a mistake: too many would leave, of all or of one school."""
+    there = "known_link k JOIN known_child c ON c.id = k.child AND c.scope WHERE NOT k.is_ended"
+    total = staging.one(f"SELECT count(DISTINCT k.account) FROM {there}")
+    leaving = staging.one(
+        f"SELECT count(DISTINCT k.account) FROM {there} AND k.account IN (SELECT account FROM leaving)"
+    )
+    if leaving * 100 > percent * total:
+        return f"{leaving} of {total} accounts would be disabled, more than {percent:g} %"
+    emptied = staging.rows(
+        "SELECT s.uai, count(DISTINCT k.account) AS people, count(DISTINCT l.account) AS lost FROM known_link k "
+        "JOIN known_child c ON c.id = k.child AND c.scope JOIN known_school s ON s.id = c.school_id "
+        "LEFT JOIN leaving l ON l.account = k.account WHERE NOT k.is_ended GROUP BY s.uai "
+        "HAVING people >= ? AND lost * 2 > people",
+        _SMALL_SCHOOL,
+    )
+    for uai, people, lost in emptied:
+        return f"{lost} of the {people} accounts of {uai} would be disabled"
+    return None
+
+
+_SMALL_SCHOOL = 20
+"""Accounts: below, half of a school may leave without anything being wrong."""
+
+_LINKS_CHANGED = (
+    "EXISTS (SELECT 1 FROM live l LEFT JOIN known_link k ON k.child = l.child AND k.account = l.account "
+    "WHERE l.child = s.child_id AND (k.child IS NULL OR k.is_ended OR k.kinship IS NOT l.kinship "
+    "OR k.authority IS NOT l.authority)) OR EXISTS (SELECT 1 FROM ending e WHERE e.child = s.child_id)"
+)
+_STUDENT_CHANGED = (
+    "k.is_left OR EXISTS (SELECT 1 FROM known_school o WHERE o.id = k.school_id AND o.uai IS NOT s.uai) OR "
+    + " OR ".join(
+        f"coalesce(s.{field}, k.{field}) IS NOT k.{field}" for field in ("family_name", "given_name", "class_name")
+    )
+    + " OR coalesce(nullif(s.student_id, ''), k.student_id) IS NOT k.student_id"
+)
+GUARDIAN_FIELDS = (
+    "civility",
+    "family_name",
+    "birth_name",
+    "given_name",
+    "address",
+    "postcode",
+    "city",
+    "country",
+    "mail",
+    "address_diffusion",
+)
+_GUARDIAN_CHANGED = " OR ".join(f"coalesce(g.{field}, k.{field}) IS NOT k.{field}" for field in GUARDIAN_FIELDS)
+
+
+def find_changes(staging: Staging) -> None:
+    """Note which known pupils and guardians the file changes."""
+    staging.connection.executescript(
+        "CREATE TABLE changed_student (key TEXT PRIMARY KEY, own INT) WITHOUT ROWID;"
+        "CREATE TABLE changed_guardian (key TEXT PRIMARY KEY) WITHOUT ROWID;"
+    )
+    staging.run(
+        f"INSERT INTO changed_student SELECT s.key, ({_STUDENT_CHANGED}) FROM student s "
+        f"JOIN known_child k ON k.key = s.key WHERE s.fate IN ('open', 'kept') "
+        f"AND (({_STUDENT_CHANGED}) OR {_LINKS_CHANGED})"
+    )
+    staging.run(
+        "INSERT INTO changed_guardian SELECT g.key FROM guardian g JOIN known_account k ON k.key = g.key "
+        f"WHERE g.fate = 'known' AND ({_GUARDIAN_CHANGED} OR (k.is_left AND k.id IN (SELECT account FROM live)))"
+    )
+
+
+def count(staging: Staging, mode: Mode) -> dict[str, Counted]:
+    """Return what becomes of pupils and guardians."""
+    spare = "copies - 1" if mode is Mode.COMPLETE else "0"  # in a Delta, what comes again changes what came before
+    new_child = "s.fate = 'open' AND NOT EXISTS (SELECT 1 FROM known_child k WHERE k.key = s.key)"
+    gone_child = (
+        "(SELECT count(*) FROM absent) + (SELECT count(*) FROM student s JOIN known_child k ON k.key = s.key "
+        "WHERE s.fate = 'gone' AND NOT k.is_left)"
+    )
+    return {
+        "students": _counted(
+            staging, "student", spare, f"SELECT count(*) FROM student s WHERE {new_child}",
+            "SELECT count(*) FROM changed_student", f"SELECT {gone_child}",
+        ),
+        "guardians": _counted(
+            staging, "guardian", spare, "SELECT count(*) FROM guardian WHERE fate = 'new'",
+            "SELECT count(*) FROM changed_guardian", "SELECT count(*) FROM leaving",
+        ),
+    }  # fmt: skip
+
+
+def _counted(staging: Staging, table: str, spare: str, created: str, changed: str, left: str) -> Counted:
+    """Every record counts once: what is not created, changed or refused is unchanged; gone ones are changed."""
+    by_reader = staging.refused[table]
+    read = staging.one(f"SELECT coalesce(sum(copies), 0) FROM {table}") + by_reader
+    refused = staging.one(f"SELECT coalesce(sum(iif(fate = 'refused', copies, {spare})), 0) FROM {table}")
+    gone = staging.one(f"SELECT count(*) FROM {table} WHERE fate = 'gone'")
+    made, altered = staging.one(created), staging.one(changed) + gone
+    return Counted(
+        read=read,
+        created=made,
+        changed=altered,
+        unchanged=read - made - altered - refused - by_reader,
+        left=staging.one(left),
+        refused=refused + by_reader,
+    )
+
+
+def count_accounts(staging: Staging) -> dict[str, int]:
+    """Return how many accounts the families of the file have in the end, and how many are opened and shut for it."""
+    created = staging.one("SELECT count(*) FROM guardian WHERE fate = 'new'")
+    staying = staging.one(
+        "SELECT count(*) FROM (SELECT account FROM live UNION SELECT k.account FROM known_link k WHERE NOT k.is_ended "
+        "AND NOT EXISTS (SELECT 1 FROM ending e WHERE e.child = k.child AND e.account = k.account))"
+    )
+    return {"total": staying, "created": created, "disabled": staging.one("SELECT count(*) FROM leaving")}
+
+
+def rows_to_write(staging: Staging) -> int:
+    """Return how many rows the progress bar will count."""
+    tables = ("changed_guardian", "changed_student", "absent")
+    counted: int = sum(staging.one(f"SELECT count(*) FROM {table}") for table in tables)
+    new = "SELECT (SELECT count(*) FROM guardian WHERE fate = 'new') + (SELECT count(*) FROM student s WHERE "
+    known_child = "NOT EXISTS (SELECT 1 FROM known_child k WHERE k.key = s.key)"
+    return counted + int(staging.one(f"{new} fate = 'open' AND {known_child})"))
+
+
+def other_sources(staging: Staging, format_: str) -> Iterator[tuple[str, str]]:
+    """Yield the schools of the file that another format feeds, and which."""
+    rows = staging.rows(
+        "SELECT uai, source FROM known_school WHERE source NOT IN ('', ?) AND (uai IN (SELECT uai FROM school) "
+        "OR uai IN (SELECT uai FROM student)) ORDER BY uai",
+        format_,
+    )
+    yield from ((uai, source) for uai, source in rows)
+
+
+SCOPE_IDS = (
+    "SELECT id FROM known_school WHERE uai IN (SELECT uai FROM school WHERE act <> 'delete') "
+    "OR uai IN (SELECT uai FROM student) ORDER BY uai"
+)
+
+
+def scope(staging: Staging) -> Iterator[str]:
+    """Yield the UAIs of the schools that the file speaks for."""
+    for (uai,) in staging.rows(
+        "SELECT uai FROM school WHERE act <> 'delete' AND uai IS NOT NULL "
+        "UNION SELECT uai FROM student WHERE uai IS NOT NULL ORDER BY 1"
+    ):
+        yield uai

@@ -1,0 +1,71 @@
+"""Reads the files that an operator names into the staging area: each by the reader of its format."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from idp.rostering import aaf, csv_file, onde, siecle
+from idp.rostering.recognise import mode_of, recognise
+from idp.rostering.records import Act, Form, Format, Issue, Mode, Place, Record, Severity
+from idp.rostering.sources import Source, open_sources
+from idp.rostering.staging import Staging
+
+_READERS: Mapping[Format, Callable[[Source, Form], Iterator[Record]]] = {
+    Format.AAF: aaf.read,
+    Format.AAF1D: aaf.read,
+    Format.SIECLE: siecle.read,
+    Format.ONDE: onde.read,
+    Format.CSV: csv_file.read,
+}
+_AAF = {Format.AAF, Format.AAF1D}
+Tick = Callable[[int], None]
+
+
+def read(staging: Staging, paths: Sequence[Path], form: Form, tick: Tick) -> Form:
+    """Read all files; return `form` with the format and the mode that they turned out to have.
+
+    What cannot be read at all is among `staging.fatal` afterwards: nothing may be imported then.
+    """
+    found: Format | None = None
+    modes: set[Mode] = set()
+    for source in open_sources(paths, tick):
+        if isinstance(source, Issue):
+            staging.add(source)
+            continue
+        kind = form.format or recognise(source)
+        if kind is None:
+            _say(
+                staging, Severity.WARNING, source, "not_read", "Ce fichier n’est pas d’un format connu : il est laissé."
+            )
+            continue
+        if {kind, found} == _AAF:  # a primary AAF whose first file does not show it
+            kind = Format.AAF1D
+        elif found is not None and kind is not found:
+            sentence = f"Ce fichier est au format {kind.value}, les autres au format {found.value} : donnez-les à part."
+            _say(staging, Severity.ERROR, source, "two_formats", sentence)
+            continue
+        found = kind
+        if mode := mode_of(source.name):
+            modes.add(mode)
+        for record in _READERS[kind](source, replace(form, format=kind)):
+            staging.add(record)
+    return replace(form, format=found or form.format, mode=_mode(staging, form.mode, modes))
+
+
+def _mode(staging: Staging, forced: Mode | None, named: set[Mode]) -> Mode:
+    """Return what the operator or the files' names say, or what they hold: changes and removals are a Delta's."""
+    changes = bool(staging.acts & {Act.MODIFY, Act.DELETE})
+    if forced is None and len(named) > 1:
+        _stop(staging, "two_modes", "Des fichiers Complet et Delta sont mêlés : donnez-les à part.")
+    mode = forced or (next(iter(named)) if len(named) == 1 else Mode.DELTA if changes else Mode.COMPLETE)
+    if mode is Mode.COMPLETE and changes:
+        _stop(staging, "changes_in_complete", "Un fichier complet ne peut pas tenir des modifications ou des départs.")
+    return mode
+
+
+def _stop(staging: Staging, code: str, message: str) -> None:
+    staging.add(Issue(Severity.ERROR, Place("", 0), "", code, message))
+
+
+def _say(staging: Staging, severity: Severity, source: Source, code: str, message: str) -> None:
+    staging.add(Issue(severity, Place(source.name, 1), "", code, message))

@@ -1,0 +1,116 @@
+"""What an operator is shown of an import: a table of counts, what is wrong line by line, a bar while it works.
+
+JSON has the names of the contract; the CSV of problems can be opened in a spreadsheet without running anything (R-04).
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from idp import spreadsheet
+from idp.rostering.imports import Outcome, Steps, totals
+from idp.rostering.records import Issue
+from idp.terminal import plain, table
+
+SHOWN = 20
+"""How many problems the terminal shows; all are in the CSV and with `idp roster show`."""
+
+COLUMNS = ("severity", "file", "line", "key", "code", "message")
+_COUNTS = ("read", "created", "changed", "unchanged", "left", "refused")
+
+
+def cells(issue: Issue) -> dict[str, Any]:
+    """Return a problem under the names of the contract."""
+    return {
+        "severity": issue.severity.value,
+        "file": issue.place.file,
+        "line": issue.place.line,
+        "key": issue.key,
+        "code": issue.code,
+        "message": issue.message,
+    }
+
+
+def as_json(outcome: Outcome) -> dict[str, Any]:
+    """Return the outcome as programs read it."""
+    return {
+        "batch": outcome.batch,
+        "format": outcome.format.value if outcome.format else None,
+        "mode": outcome.mode.value,
+        "schools": outcome.schools,
+        **{name: dict.fromkeys(_COUNTS, 0) for name in ("students", "guardians")},
+        "accounts": {"total": 0, "created": 0, "disabled": 0},
+        **{name: counts for name, counts in totals(outcome).items() if counts},
+        "issues": [cells(issue) for issue in outcome.staging.issues()],
+    }
+
+
+def show(outcome: Outcome) -> None:
+    """Print the counts, and the first problems."""
+    if outcome.format is not None:
+        schools = f"{len(outcome.schools)} school{'' if len(outcome.schools) == 1 else 's'}"
+        click.echo(f"{outcome.format.value}, {outcome.mode.value}, {schools}")
+    if outcome.counts:
+        rows = [(name, *(vars(counted)[column] for column in _COUNTS)) for name, counted in outcome.counts.items()]
+        table(("", *_COUNTS), rows)
+        accounts = outcome.accounts
+        click.echo(
+            f"accounts: {accounts['total']} in the end, {accounts['created']} opened, {accounts['disabled']} disabled"
+        )
+    show_issues(outcome.staging.issues())
+
+
+def show_issues(issues: Iterable[Issue]) -> None:
+    """Print the first problems, errors first, on stderr."""
+    rest = iter(issues)
+    for issue in islice(rest, SHOWN):
+        where = f"{issue.place.file}:{issue.place.line}: " if issue.place.file else ""
+        key = f" [{issue.key}]" if issue.key else ""
+        click.echo(plain(f"{issue.severity.value}: {where}{issue.message}{key}"), err=True)
+    if more := sum(1 for _ in rest):
+        click.echo(f"… and {more} more problems: --issues FILE.csv has them all", err=True)
+
+
+def write_csv(path: Path, issues: Iterable[Issue]) -> None:
+    """Write the problems for a spreadsheet."""
+    with path.open("xb") as file:
+        for part in spreadsheet.rows_to_csv(COLUMNS, ([str(cells(one)[name]) for name in COLUMNS] for one in issues)):
+            file.write(part)
+
+
+@contextmanager
+def bars(size: int, *, quiet: bool) -> Iterator[Steps]:
+    """Show how far the import is, with rate and time left, on a terminal; nothing elsewhere."""
+    console = Console(stderr=True)
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(show_speed=True),
+        TimeRemainingColumn(),
+        console=console,
+        disable=quiet or not console.is_terminal,
+        transient=True,
+    )
+    reading = progress.add_task("reading", total=size or None)
+    comparing = progress.add_task("comparing", total=None, start=False)
+    writing = progress.add_task("writing", total=None, start=False)
+
+    def planned(compared: int, written: int) -> None:
+        for task, total in ((comparing, compared), (writing, written)):
+            if total:
+                progress.start_task(task)
+                progress.update(task, total=total)
+
+    with progress:
+        yield Steps(
+            reading=lambda count: progress.advance(reading, count),
+            comparing=lambda count: progress.advance(comparing, count),
+            writing=lambda count: progress.advance(writing, count),
+            plan_size=planned,
+        )

@@ -1,0 +1,57 @@
+"""What a school's letters say of it: from its file, or from an operator where the file is silent."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from idp.accounts.models import Degree, School
+from idp.audit import log
+from idp.audit.events import SchoolChanged
+from idp.db import db, end_read
+from idp.rostering.records import LONGEST
+
+_LINES = 4
+
+
+def rows() -> Iterator[dict[str, Any]]:
+    """Yield the schools, by UAI."""
+    found = db.session.scalars(select(School).order_by(School.uai)).all()
+    end_read()
+    for school in found:
+        yield {
+            "uai": school.uai,
+            "name": school.name,
+            "degree": school.degree.value,
+            "source": school.source,
+            "address": school.address,
+            "phone": school.phone,
+        }
+
+
+def change(uai: str, *, name: str | None, address: Sequence[str], phone: str | None, degree: Degree | None) -> bool:
+    """Change what is given, and say whether the school is new.
+
+    Raises:
+        ValueError: a value is too long, or a new school has no name; nothing was changed.
+    """
+    for text, limit in ((name, "school_name"), (phone, "phone"), *((line, "line") for line in address)):
+        if text is not None and (len(text) > LONGEST[limit] or not text.isprintable()):
+            raise ValueError(f"{text[:40]!r} is longer than {LONGEST[limit]} characters of text")
+    if len(address) > _LINES:
+        raise ValueError(f"an address has {_LINES} lines at most")
+    school = db.session.scalar(select(School).where(School.uai == uai).with_for_update())
+    made = school is None
+    if school is None:
+        if not name:
+            db.session.rollback()
+            raise ValueError(f"{uai} is new here: give its --name")
+        school = School(uai=uai, name=name, degree=degree or Degree.SECONDARY, address=[])
+        db.session.add(school)
+    school.name = name or school.name
+    school.address = list(address) or school.address
+    school.phone = phone if phone is not None else school.phone
+    school.degree = degree or school.degree
+    log.record(SchoolChanged(uai=uai))
+    db.session.commit()
+    return made

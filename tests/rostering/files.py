@@ -1,0 +1,25 @@
+"""Files as they come from outside, made in memory."""
+
+import io
+from collections.abc import Iterator
+from datetime import date
+
+from idp.rostering.records import Form, Issue, Record
+from idp.rostering.sources import PEEK, Source
+
+SCHOOL, OTHER = "0599001N", "0599002P"
+FORM = Form(today=date(2026, 9, 1), school=SCHOOL)
+
+
+def source(content: str | bytes, name: str = "familles.csv", encoding: str = "utf-8") -> Source:
+    raw = content if isinstance(content, bytes) else content.encode(encoding)
+    return Source(name, io.BufferedReader(io.BytesIO(raw), PEEK))
+
+
+def issues(records: list[Record]) -> list[tuple[str, int, str]]:
+    """What is wrong: code, line, what it refuses."""
+    return [(item.code, item.place.line, item.refuses) for item in records if isinstance(item, Issue)]
+
+
+def some(records: list[Record], kind: type[Record]) -> Iterator[Record]:
+    return (item for item in records if isinstance(item, kind))

@@ -1,0 +1,71 @@
+"""What an import left in the database, as a test compares it: by the files’ keys, without ids and drawn numbers."""
+
+import json
+import re
+from typing import Any
+
+from sqlalchemy import select
+
+from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
+from idp.db import db
+from tests.commands.conftest import Run
+
+
+def imported(run: Run, *arguments: object, code: int = 0, command: str = "import") -> dict[str, Any]:
+    """Import (or check) with --json, and return what it says."""
+    answer = run("roster", command, *map(str, arguments), "--json")
+    assert answer.code == code, answer.err
+    said: dict[str, Any] = json.loads(answer.out)
+    return said
+
+
+def codes(said: dict[str, Any]) -> list[str]:
+    """Return the codes of what was wrong, in order."""
+    return [issue["code"] for issue in said["issues"]]
+
+
+def state() -> dict[str, Any]:
+    """Return everything that files decide."""
+    db.session.rollback()
+    accounts = db.session.scalars(select(Account)).all()
+    children = db.session.scalars(select(Child)).all()
+    keys = {account.id: account.roster_key for account in accounts} | {child.id: child.roster_key for child in children}
+    schools = {school.id: school for school in db.session.scalars(select(School))}
+    links = db.session.scalars(select(Guardianship)).all()
+    found = {
+        "schools": sorted((s.uai, s.name, s.degree.value, s.roster_key, s.source) for s in schools.values()),
+        "accounts": sorted(
+            (
+                str(a.roster_key), re.sub(r"\d+", "0", a.username),
+                a.civility, a.family_name, a.given_name, a.birth_name,
+                tuple(a.address_lines), a.postcode, a.city, a.country, a.school_email or "", a.address_diffusion,
+                a.join_key, a.name_key, a.left_at is None, a.disabled_at is None,
+            )
+            for a in accounts
+        ),
+        "children": sorted(
+            (
+                str(c.roster_key), schools[c.school_id].uai, c.student_id, c.family_name, c.given_name, c.class_name,
+                c.left_at is None,
+            )
+            for c in children
+        ),
+        "links": sorted(
+            (str(keys[g.account_id]), str(keys[g.child_id]), g.kinship, g.authority, g.ended_at is None) for g in links
+        ),
+        "aliases": sorted((a.roster_key, str(keys[a.account_id])) for a in db.session.scalars(select(RosterAlias))),
+    }  # fmt: skip
+    db.session.rollback()
+    return found
+
+
+def account(key: str) -> Account:
+    """Return the account of an AAF key, as the database has it now."""
+    db.session.rollback()
+    db.session.expire_all()
+    return db.session.scalars(select(Account).where(Account.roster_key == f"aaf:{key}")).one()
+
+
+def children_of(key: str) -> list[str]:
+    """Return the given names of a parent's children, as every page sees them."""
+    return sorted(child.given_name for child in account(key).children)

@@ -1,0 +1,530 @@
+"""The AAF, 2D and 1D, Complet and Delta: each request comes out as a record, or as an issue that refuses it."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from idp.accounts.models import Degree
+from idp.rostering import aaf
+from idp.rostering.records import (
+    Act,
+    Form,
+    Format,
+    Guardian,
+    Issue,
+    Link,
+    Place,
+    Record,
+    School,
+    Severity,
+    Student,
+)
+from tests.rostering import xml_files as xml
+from tests.rostering.files import FORM, issues, source
+from tests.rostering.xml_files import PARENT, PUPIL, SCHOOL, Values
+
+AAF = replace(FORM, format=Format.AAF)
+PRIMARY = replace(FORM, format=Format.AAF1D)
+NAME = "ENT_Complet_20260901_0000.xml"
+
+PARENT_1D: Values = {
+    "ENTPersonJointure": "9100001",
+    "ENTPersonNom": "LEROY-VANDEPUTTE",
+    "ENTPersonPrenom": "Noémie",
+    "ENTPersonNomPatro": "VANDEPUTTE",
+    "ENTPersonCivilite": "Mlle",
+    "ENTPersonMail": "noemie@rivebelle.test",
+    "ENTPersonAdresse": "1 rue du Test",
+    "ENTPersonAdresseDiffusion": "O",
+}
+PUPIL_1D: Values = {
+    "ENTPersonNom": "LEROY",
+    "ENTPersonPrenom": "Malo",
+    "ENTPersonDateNaissance": "31/12/2019",
+    "ENTPersonStructRattach": "61001",
+    "ENTPersonClasses": ["61002$1$2$C9$CP B", "61001$1$2$C7$CP A"],
+    "ENTEleveAutoriteParentale": ["9100001", "9100002$20$1"],
+}
+
+
+def read(*requests: str, form: Form = AAF, name: str = NAME, encoding: str = "UTF-8") -> list[Record]:
+    return list(aaf.read(source(xml.aaf(*requests, encoding=encoding), name), form))
+
+
+def one(*requests: str, form: Form = AAF) -> Record:
+    [record] = read(*requests, form=form)
+    return record
+
+
+def student(values: Values, **more: str | list[str]) -> Student:
+    record = one(xml.put("Eleve", {**values, **more}, "9200001"))
+    assert isinstance(record, Student)
+    return record
+
+
+def test_a_parent_word_for_word() -> None:
+    assert one(xml.put("PersRelEleve", PARENT)) == Guardian(
+        place=Place(NAME, 4),
+        key="aaf:9100001",
+        civility="Mme",
+        family_name="LEROY-VANDEPUTTE",
+        birth_name="VANDEPUTTE",
+        given_name="Noémie",
+        address=("1 rue du Test", "Bât. B"),
+        postcode="59990",
+        city="RIVEBELLE",
+        country="FRANCE",
+        mail="noemie@rivebelle.test",
+        address_diffusion=False,
+    )
+
+
+def test_a_pupil_with_the_class_of_the_own_school() -> None:
+    assert one(xml.put("Eleve", PUPIL)) == Student(
+        place=Place(NAME, 4),
+        key="aaf:9200001",
+        school="aaf:52001",
+        student_id="701001",
+        family_name="LEROY",
+        given_name="Malo",
+        birth_date=date(2013, 9, 14),
+        class_name="6EME1",
+        links=(Link("aaf:9100001", "10", 1), Link("aaf:9100002", "20", 2)),
+    )
+
+
+def test_a_school() -> None:
+    expected = School(
+        place=Place(NAME, 4),
+        key="aaf:52001",
+        uai="0599001N",
+        name="CLG-DES-RIVES",
+        degree=Degree.SECONDARY,
+        address=("2 quai du Test", "BP 12", "59990 RIVEBELLE"),
+        phone="03 53 01 00 01",
+    )
+    assert one(xml.put("EtabEducNat", SCHOOL)) == expected
+    older = {name: text for name, text in SCHOOL.items() if name != "ENTStructureUAI"}
+    assert one(xml.put("EtabEducNat", {**older, "ENTEtablissementUAI": "0599001N"})) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "degree"),
+    [("ECOLE PRIMAIRE", Degree.PRIMARY), ("École maternelle", Degree.PRIMARY), ("LYCEE", Degree.SECONDARY), ("", None)],
+)
+def test_the_degree_comes_from_the_type(kind: str, degree: Degree | None) -> None:
+    record = one(xml.put("EtabEducNat", {**SCHOOL, "ENTStructureTypeStruct": kind}))
+    assert isinstance(record, School)
+    assert record.degree is degree
+    known = one(xml.put("EtabEducNat", {**SCHOOL, "ENTStructureTypeStruct": kind}), form=PRIMARY)
+    assert isinstance(known, School)
+    assert known.degree is Degree.PRIMARY
+
+
+def test_the_primary_vocabulary() -> None:
+    parent, pupil, school = read(
+        xml.put("PersRelEleve", PARENT_1D),
+        xml.put("Eleve", PUPIL_1D, "9200001"),
+        xml.put(
+            "EtabEducNat",
+            {
+                "ENTStructureJointure": "61001",
+                "ENTStructureUAI": "0599002P",
+                "ENTStructureNomCourant": "Ecole des Rives",
+                "ENTStructureAdresse": "3 quai du Test",
+                "ENTStructureCodePostal": "59990",
+                "ENTStructureVille": "RIVEBELLE",
+                "ENTStructureTelephone": "03 53 01 00 02",
+                "ENTEcoleCommune": "RIVEBELLE",
+            },
+        ),
+        form=PRIMARY,
+    )
+    assert isinstance(parent, Guardian)
+    assert (parent.family_name, parent.given_name, parent.civility) == ("LEROY-VANDEPUTTE", "Noémie", "Mme")
+    assert (parent.mail, parent.address, parent.address_diffusion) == (
+        "noemie@rivebelle.test",
+        ("1 rue du Test",),
+        True,
+    )
+    assert isinstance(pupil, Student)
+    assert (pupil.family_name, pupil.given_name, pupil.class_name) == ("LEROY", "Malo", "CP A")
+    assert pupil.links == (Link("aaf:9100001", "", 1), Link("aaf:9100002", "", 1))
+    assert isinstance(school, School)
+    assert (school.address, school.phone) == (("3 quai du Test", "59990 RIVEBELLE"), "03 53 01 00 02")
+
+
+def test_the_old_keys_of_a_secondary_pupil_are_no_links() -> None:
+    """Older 2D files have `ENTEleveAutoriteParentale` beside the links that count."""
+    old = student(PUPIL, ENTEleveAutoriteParentale=["9100009"])
+    assert [link.guardian for link in old.links or ()] == ["aaf:9100001", "aaf:9100002"]
+    alone = {name: value for name, value in PUPIL.items() if name != "ENTElevePersRelEleve"}
+    assert student(alone, ENTEleveAutoriteParentale=["9100009"]).links == ()
+
+
+@pytest.mark.parametrize("encoding", ["ISO-8859-15", "windows-1252", "UTF-16", "ISO-8859-1"])
+def test_files_in_latin_9_and_others(encoding: str) -> None:
+    [record] = read(xml.put("PersRelEleve", {**PARENT, "sn": "ŒUVRARD-É"}), encoding=encoding)
+    assert isinstance(record, Guardian)
+    assert (record.family_name, record.given_name, record.place.line) == ("ŒUVRARD-É", "Noémie", 4)
+
+
+def test_what_a_full_record_leaves_out_is_empty() -> None:
+    assert one(xml.put("PersRelEleve", {"sn": "LEROY"}, "1")) == Guardian(
+        place=Place(NAME, 4), key="aaf:1", family_name="LEROY"
+    )
+    assert one(xml.put("Eleve", {"sn": "LEROY"}, "1")) == Student(
+        place=Place(NAME, 4), key="aaf:1", family_name="LEROY", class_name="", links=()
+    )
+
+
+NOTHING_OF_STUDENT: dict[str, Any] = dict.fromkeys(["school", "student_id", "family_name", "given_name"])
+NOTHING_OF_GUARDIAN: dict[str, Any] = dict.fromkeys(
+    ["civility", "family_name", "birth_name", "given_name", "postcode", "city", "country", "mail"]
+)
+
+
+def test_a_delta_says_what_changes_and_nothing_else() -> None:
+    moved, emptied, parent = read(
+        xml.modify("Eleve", "1", {"ENTPersonStructRattach": "52002", "ENTEleveClasses": "52002$5B"}),
+        xml.modify("Eleve", "2", {"ENTEleveClasses": "", "ENTElevePersRelEleve": []}),
+        xml.modify("PersRelEleve", "3", {"ENTPersonAdresse": "", "mail": "", "personalTitle": "M"}),
+    )
+    assert moved == Student(
+        place=Place(NAME, 4),
+        key="aaf:1",
+        act=Act.MODIFY,
+        **{**NOTHING_OF_STUDENT, "school": "aaf:52002"},
+        class_name="5B",
+    )
+    assert isinstance(emptied, Student)
+    assert (emptied.class_name, emptied.links, emptied.school) == ("", (), None)
+    assert isinstance(parent, Guardian)
+    changed = {"mail": "", "civility": "M."}
+    assert parent == Guardian(
+        place=parent.place, key="aaf:3", act=Act.MODIFY, address=(), **{**NOTHING_OF_GUARDIAN, **changed}
+    )
+
+
+def test_a_delta_may_write_attributes_like_a_complet() -> None:
+    inside = f"<attributes>{xml.attributes({'mail': 'a@rivebelle.test'})}</attributes>"
+    record = one(xml.request("modifyRequest", "PersRelEleve", "3", inside))
+    assert isinstance(record, Guardian)
+    assert (record.act, record.mail, record.family_name) == (Act.MODIFY, "a@rivebelle.test", None)
+
+
+def test_an_operation_other_than_replace_is_told_and_not_done() -> None:
+    added = xml.attributes({"sn": "X"}, "modification", ' operation="add"')
+    inside = f"<modifications>{added}</modifications>"
+    issue, record = read(xml.request("modifyRequest", "PersRelEleve", "3", inside))
+    assert isinstance(issue, Issue)
+    assert issue.code == "unknown_operation"
+    assert isinstance(record, Guardian)
+    assert record.family_name is None
+
+
+def test_a_class_of_a_delta_that_does_not_name_the_school() -> None:
+    [single] = read(xml.modify("Eleve", "1", {"ENTEleveClasses": "52002$5B"}))
+    assert isinstance(single, Student)
+    assert (single.school, single.class_name) == (None, "5B")
+    several, issue = read(xml.modify("Eleve", "1", {"ENTEleveClasses": ["52002$5B", "52001$6A"]}))
+    assert isinstance(several, Student)
+    assert several.class_name is None
+    assert issues([issue]) == [("class_of_which_school", 4, "")]
+
+
+def test_who_is_removed() -> None:
+    assert read(xml.delete("Eleve", "1"), xml.delete("PersRelEleve", "2"), xml.delete("EtabEducNat", "3")) == [
+        Student(place=Place(NAME, 4), key="aaf:1", act=Act.DELETE, **NOTHING_OF_STUDENT),
+        Guardian(place=Place(NAME, 8), key="aaf:2", act=Act.DELETE, address=None, **NOTHING_OF_GUARDIAN),
+        School(place=Place(NAME, 12), key="aaf:3", uai="", act=Act.DELETE),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("ENT_Delta_20260901_Eleve_0000.xml", Student),
+        ("d/ENT_Delta_20260901_PersRelEleve_0012.xml", Guardian),
+        ("a.tgz/ENT_EtabEducNat_0000.xml", School),
+    ],
+)
+def test_without_a_category_the_file_name_says_it(name: str, kind: type[Record]) -> None:
+    [record] = read(xml.delete("", "1"), name=name)
+    assert isinstance(record, kind)
+
+
+def test_without_a_category_anywhere_the_file_is_not_read() -> None:
+    records = read(xml.put("Eleve", PUPIL), xml.delete("", "1"), xml.put("Eleve", PUPIL))
+    assert [type(record) for record in records] == [Student, Issue]
+    assert issues(records) == [("category_unknown", 20, "")]
+    assert read(xml.delete("", "1"), name="ENT_PersEducNat_0000.xml") == []
+
+
+def test_teachers_and_services_are_passed_over() -> None:
+    assert read(xml.put("PersEducNat", PARENT), xml.put("PersCollec", PARENT)) == []
+
+
+@pytest.mark.parametrize(
+    ("category", "values", "key", "code"),
+    [
+        ("Eleve", {"sn": "LEROY"}, "", "no_key"),
+        ("PersRelEleve", {"sn": "LEROY"}, "", "no_key"),
+        ("Eleve", {"givenName": "Malo"}, "1", "no_name"),
+        ("PersRelEleve", {"sn": "  ", "givenName": "Noémie"}, "1", "no_name"),
+        ("Eleve", {**PUPIL, "sn": "x" * 201}, "1", "too_long"),
+        ("Eleve", {**PUPIL, "ENTEleveClasses": f"52001${'x' * 61}"}, "1", "too_long"),
+        ("Eleve", {**PUPIL, "ENTEleveStructRattachId": "1" * 31}, "1", "too_long"),
+        ("Eleve", {**PUPIL, "ENTPersonStructRattach": "1" * 61}, "1", "too_long"),
+        ("Eleve", PUPIL, "1" * 57, "too_long"),
+        ("PersRelEleve", {**PARENT, "mail": "x" * 255}, "1", "too_long"),
+        ("PersRelEleve", {**PARENT, "ENTPersonNomPatro": "x" * 201}, "1", "too_long"),
+        ("PersRelEleve", {**PARENT, "personalTitle": "Son Excellence"}, "1", "too_long"),
+        ("PersRelEleve", {**PARENT, "ENTPersonAdresse": f"1 rue${'x' * 81}"}, "1", "too_long"),
+        ("PersRelEleve", {**PARENT, "ENTPersonAdresse": "$".join("x" * 13)}, "1", "too_long"),
+        ("PersRelEleve", {**PARENT, "ENTPersonPays": "x" * 81}, "1", "too_long"),
+    ],
+)
+def test_a_refused_row_is_counted(category: str, values: Values, key: str, code: str) -> None:
+    records = read(xml.put(category, values, key or " ") if key else xml.put(category, values, ""))
+    refused = {"Eleve": "student", "PersRelEleve": "guardian"}[category]
+    found = [found for found in issues(records) if found[2]]
+    assert found == [(code, 4, refused)]
+    assert [type(record) for record in records if not isinstance(record, Issue)] == []
+    assert all(len(record.key) <= 60 for record in records if isinstance(record, Issue))
+
+
+@pytest.mark.parametrize("mark", ["\u0301", "&#769;"])
+def test_r11_a_name_of_400_000_combining_marks_is_refused_by_its_length(mark: str) -> None:
+    request = xml.put("PersRelEleve", {**PARENT, "sn": "LEROY"}).replace("LEROY", "LEROY" + mark * 400_000)
+    refused, taken = read(request, xml.put("PersRelEleve", PARENT))
+    assert isinstance(refused, Issue)
+    assert (refused.code, refused.refuses, refused.key) == ("too_long", "guardian", "9100001")
+    assert "400005 caractères" in refused.message
+    assert isinstance(taken, Guardian)
+
+
+def test_r09_names_that_are_not_the_aaf_s_are_told_once_and_carried_nowhere() -> None:
+    evil = {"iss": "https://evil.test", "sub": "admin", "email_verified": "true", "is_admin": "1"}
+    records = read(xml.put("PersRelEleve", {**PARENT, **evil}), xml.put("PersRelEleve", {**PARENT, **evil}, "2"))
+    told = [record for record in records if isinstance(record, Issue)]
+    assert [issue.message.split("»")[0] for issue in told] == [f"« {name} " for name in sorted(evil)]
+    assert {(issue.severity, issue.code, issue.place.line) for issue in told} == {
+        (Severity.WARNING, "unknown_attribute", 4)
+    }
+    guardians = [record for record in records if isinstance(record, Guardian)]
+    assert len(guardians) == 2
+    assert "evil" not in repr(guardians)
+    assert "admin" not in repr(guardians)
+
+
+def test_names_without_end_are_told_fifty_times() -> None:
+    records = read(xml.put("PersRelEleve", {**PARENT, **{f"name{n}": "" for n in range(80)}, "x" * 500: ""}))
+    told = [record.message for record in records if isinstance(record, Issue)]
+    assert len(told) == 51
+    assert "D’autres noms" in told[-1]
+    assert max(map(len, told)) < 250
+
+
+def test_an_element_that_does_not_belong_there_is_told() -> None:
+    request = xml.put("PersRelEleve", PARENT).replace("<value>Noémie</value>", "<value>Noé<b>mie</b></value>")
+    issue, record = read(request)
+    assert isinstance(issue, Issue)
+    assert issue.code == "unknown_attribute"
+    assert isinstance(record, Guardian)
+    assert record.given_name == ""
+
+
+def test_an_attribute_without_any_value_is_empty() -> None:
+    request = xml.put("PersRelEleve", PARENT).replace(
+        '<attr name="mail"><value>noemie@rivebelle.test</value></attr>', ""
+    )
+    record = one(request.replace("<attributes>", '<attributes><attr name="mail"/>'))
+    assert isinstance(record, Guardian)
+    assert record.mail == ""
+    inside = '<modifications><modification operation="replace" name="mail"/></modifications>'
+    changed = one(xml.request("modifyRequest", "PersRelEleve", "1", inside))
+    assert isinstance(changed, Guardian)
+    assert (changed.mail, changed.family_name) == ("", None)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "9100001",
+        "9100001$10$1$1$1",
+        "9100001$10$1$1$1$1$1",
+        "$10$1$1$1$1",
+        "9100001$10$1$4$1$1",
+        "9100001$10$1$$1$1",
+        "9100001$10$1$-1$1$1",
+        "9100001$10$1$١$1$1",
+        f"{'9' * 57}$10$1$1$1$1",
+    ],
+)
+def test_a_link_that_is_not_six_fields_is_left_out_and_told(value: str) -> None:
+    record, issue = read(xml.put("Eleve", {**PUPIL, "ENTElevePersRelEleve": [value, "9100002$20$0$1$1$0"]}))
+    assert isinstance(record, Student)
+    assert record.links == (Link("aaf:9100002", "20", 1),)
+    assert isinstance(issue, Issue)
+    assert (issue.severity, issue.code, issue.key) == (Severity.WARNING, "bad_link", "9200001")
+    assert value not in issue.message
+
+
+@pytest.mark.parametrize(
+    ("written", "kinship"),
+    [("1", "20"), ("2", "10"), ("3", "50"), ("4", "39"), ("5", "51"), ("6", "90"), ("7", "70")]
+    + [(code, code) for code in ("10", "20", "37", "43", "70", "")],
+)
+def test_old_kinship_codes_have_one_digit(written: str, kinship: str) -> None:
+    assert student(PUPIL, ENTElevePersRelEleve=f"9100001${written}$1$1$1$0").links == (Link("aaf:9100001", kinship, 1),)
+
+
+def test_a_kinship_that_is_no_code_is_told_and_the_link_stays() -> None:
+    record, issue = read(xml.put("Eleve", {**PUPIL, "ENTElevePersRelEleve": "9100001$MERE$1$1$1$0"}))
+    assert isinstance(record, Student)
+    assert record.links == (Link("aaf:9100001", "", 1),)
+    assert issues([issue]) == [("unknown_kinship", 4, "")]
+
+
+@pytest.mark.parametrize("text", ["31/02/2013", "00/00/0000", "2013-09-14", "1/9/2013", "١٤/٠٩/٢٠١٣", "x" * 1000])
+def test_an_impossible_date_is_told_and_absent(text: str) -> None:
+    record, birth, left = read(xml.put("Eleve", {**PUPIL, "ENTPersonDateNaissance": text, "ENTEleveDateSortie": text}))
+    assert isinstance(record, Student)
+    assert (record.birth_date, record.left_on) == (None, None)
+    assert issues([birth, left]) == [("bad_date", 4, ""), ("bad_date", 4, "")]
+
+
+def test_a_leaving_date() -> None:
+    assert student(PUPIL, ENTEleveDateSortie="30/06/2026").left_on == date(2026, 6, 30)
+
+
+@pytest.mark.parametrize(
+    ("classes", "code"),
+    [(["52002$5B"], "class_of_other_school"), (["6EME1"], "bad_class"), (["52001$a$b"], "bad_class")],
+)
+def test_a_class_that_is_not_of_the_own_school_is_none(classes: list[str], code: str) -> None:
+    record, issue = read(xml.put("Eleve", {**PUPIL, "ENTEleveClasses": classes}))
+    assert isinstance(record, Student)
+    assert record.class_name == ""
+    assert issues([issue]) == [(code, 4, "")]
+
+
+def test_a_pupil_of_two_schools_is_of_the_first() -> None:
+    record, issue = read(xml.put("Eleve", {**PUPIL, "ENTPersonStructRattach": ["52002", "52001"]}))
+    assert isinstance(record, Student)
+    assert (record.school, record.class_name) == ("aaf:52002", "6EMEX")
+    assert issues([issue]) == [("several_schools", 4, "")]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {**SCHOOL, "ENTStructureUAI": "0599001A"},
+        {**SCHOOL, "ENTStructureUAI": ""},
+        {**SCHOOL, "ENTStructureNomCourant": "x" * 201},
+        {**SCHOOL, "street": "x" * 81},
+        {**SCHOOL, "ENTStructureJointure": ""},
+    ],
+)
+def test_a_school_that_cannot_be_taken_stops_nobody_else(values: Mapping[str, str]) -> None:
+    issue, pupil = read(xml.put("EtabEducNat", values), xml.put("Eleve", PUPIL))
+    assert isinstance(issue, Issue)
+    assert (issue.severity, issue.code) == (Severity.WARNING, "bad_school")
+    assert isinstance(pupil, Student)
+
+
+def test_another_document_is_no_aaf_and_an_empty_delta_is() -> None:
+    assert issues(list(aaf.read(source("<BEE_ELEVES>\n</BEE_ELEVES>"), AAF))) == [("not_aaf", 1, "")]
+    assert read() == []
+
+
+def test_r01_a_truncated_file_gives_what_was_whole_and_one_error() -> None:
+    whole = xml.aaf(xml.put("Eleve", PUPIL), xml.put("PersRelEleve", PARENT))
+    records = list(aaf.read(source(whole[: whole.index(b"VANDEPUTTE")], NAME), AAF))
+    assert [type(record) for record in records] == [Student, Issue]
+    assert issues(records) == [("xml_truncated", 26, "")]
+
+
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from(["Eleve", "PersRelEleve", "EtabEducNat", "PersEducNat"]),
+        st.sampled_from([xml.put, xml.modify, xml.delete]),
+        st.dictionaries(
+            st.sampled_from([*PARENT, *PUPIL, *SCHOOL, *PUPIL_1D, *PARENT_1D, "iss", "x y"]),
+            st.lists(
+                st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=90)
+                | st.sampled_from([*map(str, SCHOOL.values()), "9100001$10$1$1$1$0", "52001$6A", "14/09/2013"]),
+                max_size=3,
+            ),
+            max_size=12,
+        ),
+        st.text("0123456789$ ", max_size=70),
+    ),
+    max_size=8,
+)
+
+
+def written(rows: list[tuple[str, object, Values, str]]) -> bytes:
+    made = []
+    for category, kind, values, key in rows:
+        if kind is xml.put:
+            made.append(xml.put(category, values, key))
+        elif kind is xml.modify:
+            made.append(xml.modify(category, key, values))
+        else:
+            made.append(xml.delete(category, key))
+    return xml.aaf(*made)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(ROWS, st.sampled_from([AAF, PRIMARY]))
+def test_every_row_comes_out_as_a_record_or_as_an_issue_that_refuses_it(
+    rows: list[tuple[str, object, Values, str]], form: Form
+) -> None:
+    counted: Counter[str] = Counter()
+    for record in aaf.read(source(written(rows), NAME), form):
+        match record:
+            case Student():
+                counted["Eleve"] += 1
+            case Guardian():
+                counted["PersRelEleve"] += 1
+            case School() | Issue(code="bad_school"):
+                counted["EtabEducNat"] += 1
+            case Issue(refuses="student"):
+                counted["Eleve"] += 1
+            case Issue(refuses="guardian"):
+                counted["PersRelEleve"] += 1
+            case _:
+                assert isinstance(record, Issue)
+                assert record.severity is Severity.WARNING
+    assert counted == Counter(category for category, _, _, _ in rows if category != "PersEducNat")
+
+
+WHOLE = xml.aaf(
+    xml.put("EtabEducNat", SCHOOL),
+    xml.put("Eleve", PUPIL),
+    xml.modify("Eleve", "1", {"ENTEleveClasses": "52001$5B"}),
+    xml.put("PersRelEleve", PARENT),
+    xml.delete("PersRelEleve", "2"),
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.integers(0, len(WHOLE)),
+    st.integers(0, 40),
+    st.binary(max_size=40) | st.sampled_from([b"$", b"<value/>", b"</attr>"]),
+)
+def test_r01_a_file_that_was_tampered_with_never_raises(at: int, gone: int, instead: bytes) -> None:
+    content = WHOLE[:at] + instead + WHOLE[at + gone :]
+    for record in aaf.read(source(content, NAME), AAF):
+        if isinstance(record, Issue):
+            assert record.message
+            assert record.place.line >= 1

@@ -1,0 +1,206 @@
+"""`idp roster` and `idp school` as an operator meets them: usage, refusals, what is printed."""
+
+import json
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from idp.accounts.models import Account, School
+from idp.config import Settings
+from idp.db import db
+from tests.commands.conftest import Run
+from tests.commands.processes import IDP, environment
+from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Year, modify, write
+from tests.rostering.seen import codes, imported
+
+ELEVES = """<?xml version="1.0" encoding="ISO-8859-15"?>
+<BEE_ELEVES><PARAMETRES><UAJ>0599003R</UAJ></PARAMETRES><DONNEES><ELEVES>
+<ELEVE ELEVE_ID="701"><NOM_DE_FAMILLE>ROUSSEAU</NOM_DE_FAMILLE><PRENOM>Gaspard</PRENOM></ELEVE></ELEVES>
+<STRUCTURES><STRUCTURES_ELEVE ELEVE_ID="701"><STRUCTURE><CODE_STRUCTURE>1G3</CODE_STRUCTURE>
+<TYPE_STRUCTURE>D</TYPE_STRUCTURE></STRUCTURE></STRUCTURES_ELEVE></STRUCTURES></DONNEES></BEE_ELEVES>"""
+RESPONSABLES = """<?xml version="1.0" encoding="ISO-8859-15"?>
+<BEE_RESPONSABLES><PARAMETRES><UAJ>0599003R</UAJ></PARAMETRES><DONNEES><PERSONNES>
+<PERSONNE PERSONNE_ID="812"><NOM_DE_FAMILLE>ROUSSEAU</NOM_DE_FAMILLE><PRENOM>Cécile</PRENOM>
+<LC_CIVILITE>MME</LC_CIVILITE></PERSONNE></PERSONNES><RESPONSABLES><RESPONSABLE_ELEVE><ELEVE_ID>701</ELEVE_ID>
+<PERSONNE_ID>812</PERSONNE_ID><CODE_PARENTE>10</CODE_PARENTE><NIVEAU_RESPONSABILITE>1</NIVEAU_RESPONSABILITE>
+</RESPONSABLE_ELEVE></RESPONSABLES></DONNEES></BEE_RESPONSABLES>"""
+
+
+def siecle(folder: Path, *, eleves: bool = True, responsables: bool = True) -> Path:
+    folder.mkdir(exist_ok=True)
+    for wanted, name, text in (
+        (eleves, "ElevesAvecAdresses.xml", ELEVES),
+        (responsables, "ResponsablesAvecAdresses.xml", RESPONSABLES),
+    ):
+        if wanted:
+            (folder / name).write_text(text, encoding="iso-8859-15")
+    return folder
+
+
+def test_a_table_and_the_first_problems_on_the_terminal(act: Run, year: Year, folder: Path) -> None:
+    for number in range(30):
+        year.add(Parent(f"7{number:02}", "Sans", "ENFANT"))
+    answer = act("roster", "import", str(year.write(folder)))
+    assert answer.code == 0
+    lines = answer.out.splitlines()
+    assert lines[0] == "aaf, complete, 2 schools"
+    assert lines[1].split() == ["read", "created", "changed", "unchanged", "left", "refused"]
+    assert lines[3].split() == ["guardians", "54", "24", "0", "0", "0", "30"]
+    assert lines[4] == "accounts: 24 in the end, 24 opened, 0 disabled"
+    assert answer.err.count("\n") == 21
+    assert "warning: " in answer.err
+    assert "… and 10 more problems" in answer.err
+    assert "[aaf:700]" in answer.err
+
+
+def test_r04_problems_for_a_spreadsheet_run_nothing(act: Run, year: Year, folder: Path) -> None:
+    year.add(Parent("=cmd|' /C calc'!A0", "Sans", "ENFANT"))
+    out = folder.parent / "problemes.csv"
+    year.write(folder)
+    assert act("roster", "check", str(folder), "--issues", str(out)).code == 0
+    text = out.read_text(encoding="utf-8-sig")
+    assert '"severity";"file";"line";"key";"code";"message"' in text
+    assert "aaf:=cmd" in text
+    assert '"=' not in text
+    answer = act("roster", "import", str(folder), "--issues", str(out))
+    assert (answer.code, answer.out) == (1, "")
+    assert "exists already, nothing was done" in answer.err
+    assert db.session.scalars(select(Account.id)).all() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--school", "0599001X"], "must be a UAI"),
+        (["--encoding", "klingon"], "no encoding klingon"),
+        (["--format", "excel"], "is not one of"),
+        (["--mode", "partial"], "is not one of"),
+        ([], "Missing argument"),
+    ],
+)
+def test_wrong_usage_says_what_is_right(act: Run, folder: Path, options: list[str], said: str) -> None:
+    files = [str(folder)] if options else []
+    answer = act("roster", "import", *files, *options)
+    assert answer.code == 2
+    assert said in answer.err
+
+
+def test_a_file_that_is_not_there_and_a_folder_without_any(act: Run, tmp_path: Path) -> None:
+    for path in (tmp_path / "absent.xml", tmp_path):
+        answer = act("roster", "import", str(path))
+        assert answer.code == 1
+        assert "nothing was imported" in answer.err
+
+
+def test_a_cut_file_stops_everything(act: Run, year: Year, folder: Path) -> None:
+    year.write(folder)
+    path = folder / "ENT_0599001N_Complet_20260901_PersRelEleve_0000.xml"
+    path.write_bytes(path.read_bytes()[:-200])
+    said = imported(act, folder, code=1)
+    assert said["accounts"] == {"total": 0, "created": 0, "disabled": 0}
+    assert said["issues"][0]["severity"] == "error"
+    assert db.session.scalars(select(Account.id)).all() == []
+
+
+def test_a_siecle_pair_opens_accounts_and_asks_for_the_schools_name(act: Run, tmp_path: Path) -> None:
+    said = imported(act, siecle(tmp_path / "siecle"))
+    assert (said["format"], said["schools"]) == ("siecle", ["0599003R"])
+    assert said["accounts"]["created"] == 1
+    assert codes(said) == ["school_without_name", "school_without_name"][: len(codes(said))]
+    mother = db.session.scalars(select(Account)).one()
+    assert (mother.roster_key, mother.join_key, mother.given_name) == ("siecle:812", None, "Cécile")
+    answer = act("school", "set", "0599003R", "--name", "Lycée Rosa-Bonheur", "--address", "1 rue", "--phone", "03")
+    assert (answer.code, answer.out) == (0, "0599003R is changed\n")
+    again = imported(act, tmp_path / "siecle")
+    assert codes(again) == []
+    [row] = json.loads(act("school", "list", "--json").out)
+    assert row == {
+        "uai": "0599003R", "name": "Lycée Rosa-Bonheur", "degree": "2D", "source": "siecle", "address": ["1 rue"],
+        "phone": "03",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("missing", ["eleves", "responsables"])
+def test_half_a_siecle_pair_is_refused(act: Run, tmp_path: Path, missing: str) -> None:
+    folder = siecle(tmp_path / "siecle", **{missing: False})
+    answer = act("roster", "import", str(folder), "--force")
+    assert answer.code == 1
+    assert "siecle takes two files" in answer.err
+
+
+def test_two_formats_or_two_modes_at_once_are_refused(act: Run, year: Year, folder: Path) -> None:
+    year.write(folder)
+    siecle(folder)
+    assert "two_formats" in codes(imported(act, folder, code=1))
+    for path in folder.glob("*Avec*"):
+        path.unlink()
+    Year(schools=()).add(Parent("1")).write(folder, "Delta_20260902")
+    assert "two_modes" in codes(imported(act, folder, code=1))
+
+
+def test_changes_in_a_complete_file_are_refused(act: Run, year: Year, folder: Path) -> None:
+    year.write(folder)
+    write(folder / "ENT_Complet_Eleve_0001.xml", [modify("Eleve", "9200001", {"givenName": ["Autre"]})])
+    assert "changes_in_complete" in codes(imported(act, folder, code=1))
+
+
+def test_one_school_of_a_larger_file(act: Run, year: Year, folder: Path) -> None:
+    said = imported(act, year.write(folder), "--school", LYCEE)
+    assert said["schools"] == [LYCEE]
+    assert (said["students"]["read"], said["guardians"]["created"]) == (6, 12)
+    said = imported(act, folder)
+    assert (said["guardians"]["created"], said["guardians"]["unchanged"]) == (12, 12)
+
+
+def test_a_pupil_of_an_unknown_school_is_said_and_left_out(act: Run, year: Year, folder: Path) -> None:
+    year.schools = (COLLEGE,)
+    said = imported(act, year.write(folder))
+    assert codes(said).count("school_unknown") == 6
+    assert said["students"]["refused"] == 6
+
+
+def test_a_school_that_is_set_before_any_file(act: Run) -> None:
+    answer = act("school", "set", COLLEGE)
+    assert answer.code == 1
+    assert "give its --name" in answer.err
+    answer = act("school", "set", COLLEGE, "--name", "x" * 201)
+    assert answer.code == 1
+    assert act("school", "set", COLLEGE, "--name", "Collège", "--degree", "1D").out == f"{COLLEGE} was added\n"
+    assert db.session.scalars(select(School)).one().name == "Collège"
+    assert "Collège" in act("school", "list").out
+
+
+def test_a_name_that_a_terminal_would_obey_is_shown_and_not_done(act: Run, year: Year, folder: Path) -> None:
+    year.add(Parent("4", "Sans", "ENFANT"))
+    year.write(folder)
+    evil = folder.with_name("fichiers\x1b[2J")
+    folder.rename(evil)
+    answer = act("roster", "check", str(evil))
+    assert "\x1b" not in answer.out + answer.err
+    assert "[2J" in answer.err
+
+
+def test_the_bar_shows_on_a_terminal_and_nowhere_else(settings: Settings, year: Year, folder: Path) -> None:
+    year.write(folder)
+    command = [IDP, "roster", "import", str(folder)]
+    ours, theirs = pty.openpty()
+    shown = subprocess.Popen(command, env=environment(settings) | {"TERM": "xterm"}, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    seen = b""
+    while True:
+        try:
+            part = os.read(ours, 65536)
+        except OSError:  # the other side is closed
+            break
+        if not part:
+            break
+        seen += part
+    assert shown.wait(60) == 0
+    os.close(ours)
+    assert b"reading" in seen
+    quiet = subprocess.run(command, env=environment(settings), capture_output=True, timeout=60, check=True)
+    assert b"reading" not in quiet.stdout + quiet.stderr

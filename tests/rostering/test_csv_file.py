@@ -1,0 +1,250 @@
+"""Plain CSV: guardians with their children, or pupils with their guardians, by number or by name."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from idp.accounts.models import Degree
+from idp.rostering import csv_file
+from idp.rostering.records import Guardian, Issue, Link, Place, Record, School, Severity, Student, StudentLink
+from tests.rostering.files import FORM, OTHER, SCHOOL, issues, some, source
+
+PUPILS = (
+    "id;INE;Nom *;Prénom *;Date de naissance;Classe;UAI;Date de sortie;IdResponsable1;Parenté 1;"
+    "IdResponsable2;Parenté 2\n"
+    f"701001;000000000AA;LEROY;Malo;14/09/2013;6A;{OTHER};;P1;Mère;P2;père\n"
+    "701002;;ÖZ;Can;2013-01-31;;;30/06/2026;P3;10;;\n"
+)
+GUARDIANS = (
+    "externalId;Nom;Nom d’usage;Prénom;Civilité;Adresse;Adresse 2;Code postal;Ville;Pays;Courriel;idEnfant1;idEnfant2\n"
+    "P1;VANDEPUTTE;LEROY;Noémie;Madame;1 rue du Test;Bât. B;59990;Rivebelle;FRANCE;n.leroy@exemple.fr;701001;701003\n"
+    "p1;ÖZ;;Ali;M;;;;;;;;701002\n"
+)
+NAMED = (
+    "nom;prenom;email;nom enfant;prenom enfant;classe enfant;nom enfant2;prenom enfant2;classe enfant2\n"
+    "LEROY;Noémie;n@exemple.fr;LEROY;Malo;6A;LEROY;Zoé;4B\n"
+    "LEROY;Jean;j@exemple.fr;Leroy;malo;6A;;;\n"
+    "LEROY;Paul;;LEROY;Malo;6A;;;\n"
+)
+
+
+def read(content: str, **form: object) -> list[Record]:
+    return list(csv_file.read(source(content), replace(FORM, **form)))  # type: ignore[arg-type]
+
+
+def people(records: Sequence[Record], kind: type[Record]) -> list[str]:
+    return [item.key for item in some(list(records), kind) if isinstance(item, Student | Guardian)]
+
+
+def links(records: Sequence[Record]) -> list[tuple[str, Link]]:
+    return [(item.student, item.link) for item in records if isinstance(item, StudentLink)]
+
+
+def test_pupils_with_their_guardians() -> None:
+    records = read(PUPILS, degree=Degree.SECONDARY)
+    assert issues(records) == []
+    first, second = Place("familles.csv", 2), Place("familles.csv", 3)
+    assert records == [
+        School(place=first, key=OTHER, uai=OTHER, degree=Degree.SECONDARY),
+        Student(
+            place=first, key=f"csv:{OTHER}:701001", school=OTHER, student_id="701001", family_name="LEROY",
+            given_name="Malo", birth_date=date(2013, 9, 14), class_name="6A",
+        ),
+        StudentLink(place=first, student=f"csv:{OTHER}:701001", link=Link(f"csv:{OTHER}:P1", "10", 1)),
+        StudentLink(place=first, student=f"csv:{OTHER}:701001", link=Link(f"csv:{OTHER}:P2", "20", 1)),
+        School(place=second, key=SCHOOL, uai=SCHOOL, degree=Degree.SECONDARY),
+        Student(
+            place=second, key=f"csv:{SCHOOL}:701002", school=SCHOOL, student_id="701002", family_name="ÖZ",
+            given_name="Can", birth_date=date(2013, 1, 31), left_on=date(2026, 6, 30),
+        ),
+        StudentLink(place=second, student=f"csv:{SCHOOL}:701002", link=Link(f"csv:{SCHOOL}:P3", "10", 1)),
+    ]  # fmt: skip
+
+
+def test_guardians_with_numbers() -> None:
+    school, noemie, malo, third, ali, can = read(GUARDIANS)
+    assert isinstance(school, School)
+    place = Place("familles.csv", 2)
+    key = f"csv:{SCHOOL}:P1"
+    assert noemie == Guardian(
+        place=place, key=key, civility="Mme", family_name="LEROY", birth_name="VANDEPUTTE", given_name="Noémie",
+        address=("1 rue du Test", "Bât. B"), postcode="59990", city="Rivebelle", country="FRANCE",
+        mail="n.leroy@exemple.fr",
+    )  # fmt: skip
+    assert malo == StudentLink(place=place, student=f"csv:{SCHOOL}:701001", link=Link(key))
+    assert third == StudentLink(place=place, student=f"csv:{SCHOOL}:701003", link=Link(key))
+    assert isinstance(ali, Guardian)
+    assert (ali.key, ali.family_name, ali.birth_name) == (f"csv:{SCHOOL}:p1", "ÖZ", "ÖZ")
+    assert isinstance(can, StudentLink)
+
+
+def test_guardians_alone_give_the_pupils_when_they_name_them() -> None:
+    records = read(NAMED)
+    assert issues(records) == []
+    malo, zoe, again = (item for item in records if isinstance(item, Student))
+    assert (malo.given_name, malo.class_name, malo.student_id) == ("Malo", "6A", "")
+    assert (zoe.given_name, zoe.class_name) == ("Zoé", "4B")
+    assert again.key == malo.key  # spelled otherwise, so said again; the third row says the same as the first
+    assert [student for student, _ in links(records)] == [malo.key, zoe.key, malo.key, malo.key]
+    assert len(set(people(records, Guardian))) == 3
+
+
+def test_names_without_a_class_give_links_only() -> None:
+    records = read("nom;prenom;nomenfant;prenomenfant\nLEROY;Noémie;LEROY;Malo\n")
+    assert list(some(records, Student)) == []
+    [(student, _)] = links(records)
+    assert student == people(read("nom;prenom;classe\nLEROY;Malo;6A\n"), Student)[0]
+
+
+def test_a_school_comes_once_and_a_pupil_again_only_if_something_is_new() -> None:
+    records = read(NAMED + "LEROY;Anne;;LEROY;Malo;6B;;;\n")
+    assert len(list(some(records, School))) == 1
+    assert [item.class_name for item in records if isinstance(item, Student)] == ["6A", "4B", "6A", "6B"]
+
+
+@pytest.mark.parametrize(
+    ("header", "cell", "authority"),
+    [
+        ("autorite", "1", 1), ("Autorité", "2", 2), ("Niveau responsabilité", "3", 3), ("autorite", "0", 0),
+        ("autorite", "Légal", 1), ("autorite", "Personne à contacter", 3), ("autorité 1", "non", 0),
+    ],
+)  # fmt: skip
+def test_authority_from_its_column(header: str, cell: str, authority: int) -> None:
+    records = read(f"id;nom;prenom;idenfant1;{header}\nP1;LEROY;Noémie;1;{cell}\n")
+    assert [link.authority for _, link in links(records)] == [authority]
+    assert issues(records) == []
+
+
+@pytest.mark.parametrize("cell", ["", "4", "peut-être", "1" * 500])
+def test_an_authority_that_is_not_clear_gives_no_right(cell: str) -> None:
+    records = read(f"id;nom;prenom;idenfant;autorite\nP1;LEROY;Noémie;1;{cell}\n")
+    assert [link.authority for _, link in links(records)] == [0]
+    assert issues(records) == [("authority_unclear", 2, "")]
+
+
+def test_each_child_may_have_its_own_rights() -> None:
+    records = read("id;nom;prenom;idenfant1;autorite1;lien1;idenfant2;autorite2;lien2\nP;A;B;1;1;mère;2;3;autre\n")
+    assert [(link.kinship, link.authority) for _, link in links(records)] == [("10", 1), ("90", 3)]
+
+
+@pytest.mark.parametrize(
+    ("cell", "kinship"),
+    [("10", "10"), ("2", "10"), ("1", "20"), ("Mère", "10"), ("PÈRE", "20"), ("Tutrice", "50"), ("grand-mère", "38"),
+     ("Assistant familial", "42"), ("", "")],
+)  # fmt: skip
+def test_kinship_is_a_code_or_a_word(cell: str, kinship: str) -> None:
+    records = read(f"id;nom;prenom;idenfant;parente\nP1;LEROY;Noémie;1;{cell}\n")
+    assert [link.kinship for _, link in links(records)] == [kinship]
+    assert issues(records) == []
+
+
+def test_a_kinship_that_nobody_knows_is_a_warning() -> None:
+    records = read("id;nom;prenom;idenfant;parente\nP1;LEROY;Noémie;1;voisine\n")
+    assert issues(records) == [("kinship_unknown", 2, "")]
+
+
+@pytest.mark.parametrize("name", ["iss", "sub", "email_verified", "is_admin"])
+def test_r09_a_column_with_the_name_of_a_claim_is_only_unknown(name: str) -> None:
+    plain = "id;nom;prenom;email;idenfant\nP1;LEROY;Noémie;n@exemple.fr;1\n"
+    odd = plain.replace("idenfant", f"idenfant;{name}").replace(";1\n", ";1;true\n")
+    issue, *records = read(odd)
+    assert isinstance(issue, Issue)
+    assert (issue.code, issue.severity) == ("unknown_column", Severity.WARNING)
+    assert f"« {name} »" in issue.message
+    assert records == read(plain)
+
+
+def test_r03_a_header_that_comes_twice_is_an_error() -> None:
+    [issue] = read("nom;prenom;classe;Nom\nA;B;C;D\n")
+    assert isinstance(issue, Issue)
+    assert (issue.code, issue.severity, issue.refuses) == ("column_twice", Severity.ERROR, "")
+    assert issues(read("nom;prenom;idenfant1;idenfant1\nA;B;C;D\n")) == [("column_twice", 1, "")]
+
+
+def test_child_columns_may_be_repeated_and_another_word_for_a_column_is_told() -> None:
+    assert len(links(read("nom;prenom;idenfant;idenfant\nA;B;1;2\n"))) == 2
+    assert issues(read("nom;prenom;idenfant;email;courriel\nA;B;1;a@exemple.fr;b@exemple.fr\n")) == [
+        ("unknown_column", 1, "")
+    ]
+
+
+def test_a_file_must_say_its_school_or_the_operator() -> None:
+    assert issues(read(NAMED, school=None)) == [("school_needed", 1, "")]
+    assert len(read(NAMED, school=None)) == 1
+    assert issues(read(NAMED, school="0599001A")) == [("school_wrong", 1, "")]
+    assert issues(read(PUPILS, school=None)) == [("row_without_school", 3, "student")]
+    assert issues(read(PUPILS.replace(OTHER, "0599002A"))) == [("row_without_school", 2, "student")]
+
+
+@pytest.mark.parametrize("headers", ["nom;ville", "id;prenom", "nom;prenom", "nom;prenom;cantine"])
+def test_what_is_no_file_of_families(headers: str) -> None:
+    assert issues(read(f"{headers}\nA;B\n")) == [("columns_missing", 1, "")]
+
+
+@pytest.mark.parametrize(
+    ("row", "code"),
+    [
+        ("P1;;Noémie;1", "guardian_without_name"),
+        ("P1;LEROY;;1", "guardian_without_name"),
+        (f"P1;{'x' * 201};Noémie;1", "field_too_long"),
+        (f"{'1' * 61};LEROY;Noémie;1", "field_too_long"),
+        ('P1;"LE\nROY";Noémie;1', "control_character"),
+        ("P1;LE\x1b[2JROY;Noémie;1", "control_character"),
+        ("P1;LEROY;Noémie;1;x", "too_many_cells"),
+    ],
+)
+def test_r11_a_guardian_who_cannot_be_taken_is_refused_with_the_line(row: str, code: str) -> None:
+    records = read(f"id;nom;prenom;idenfant\n{row}\nP2;ÖZ;Ali;2\n")
+    assert issues(records) == [(code, 2, "guardian")]
+    assert people(records, Guardian) == [f"csv:{SCHOOL}:P2"]
+
+
+def test_a_file_of_headers_only_is_told() -> None:
+    assert issues(read("nom;prenom;classe\n\n;;\n")) == [("no_rows", 1, "")]
+
+
+def test_a_child_whose_parent_is_refused_is_still_a_pupil() -> None:
+    records = read("nom;prenom;nomenfant;prenomenfant;classeenfant\n;;LEROY;Malo;6A\n")
+    assert len(people(records, Student)) == 1
+    assert issues(records) == [("guardian_without_name", 2, "guardian")]
+
+
+def test_a_child_who_cannot_be_named_is_refused_and_the_parent_is_not() -> None:
+    records = read("nom;prenom;nomenfant;prenomenfant;classeenfant\nLEROY;Noémie;LEROY;;6A\n")
+    assert issues(records) == [("child_without_name", 2, "student")]
+    assert len(people(records, Guardian)) == 1
+
+
+def test_a_number_that_cannot_be_a_key_costs_the_link_only() -> None:
+    records = read(f"id;nom;prenom;idenfant\nP1;LEROY;Noémie;{'1' * 61}\n")
+    assert issues(records) == [("link_unreadable", 2, "")]
+    records = read(f"id;nom;prenom;classe;relative\n1;LEROY;Malo;6A;{'1' * 61}\n")
+    assert issues(records) == [("link_unreadable", 2, "")]
+
+
+_CELL = st.text(st.sampled_from("aéB1 \x1b/"), max_size=4)
+_LONG = st.sampled_from(["x" * 61, "x" * 201, "x" * 300, "1" * 61])
+
+
+@given(st.lists(st.lists(_CELL | _LONG, min_size=1, max_size=14), max_size=6))
+def test_every_row_becomes_a_record_or_an_issue_that_refuses_it(rows: list[list[str]]) -> None:
+    headers = {kind: text.splitlines()[0] for kind, text in (("student", PUPILS), ("guardian", GUARDIANS))}
+    headers["guardian of named children"] = NAMED.splitlines()[0]
+    written = [number for number, row in enumerate(rows, 2) if "".join(row).strip()]
+    for kind, header in headers.items():
+        refused = kind.split()[0]
+        made = Student if refused == "student" else Guardian
+        records = read("\n".join([header, *map(";".join, rows), ""]))
+        told = [item.place.line for item in records if isinstance(item, made)]
+        told += [line for _, line, refuses in issues(records) if refuses == refused]
+        assert sorted(told) == written
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_raise(content: bytes) -> None:
+    for header in (b"", b"nom;prenom;classe\n", NAMED.splitlines()[0].encode() + b"\n", b"nom,prenom,idenfant\r"):
+        assert list(csv_file.read(source(header + content), FORM))

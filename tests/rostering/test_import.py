@@ -1,0 +1,336 @@
+"""A school year through `idp roster import`: who gets an account, what changes, who leaves and who comes back."""
+
+import json
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from idp.accounts.models import Account, Child
+from idp.clock import now
+from idp.db import db
+from idp.rostering.models import ImportBatch, ImportIssue
+from idp.sessions.models import Session
+from tests.builders import Build
+from tests.commands.conftest import Run
+from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year, delete, modify, write
+from tests.rostering.seen import account, children_of, codes, imported, state
+
+NOBODY = {"read": 0, "created": 0, "changed": 0, "unchanged": 0, "left": 0, "refused": 0}
+
+
+def test_the_first_complete_file_opens_an_account_for_each_legal_representative(
+    act: Run, year: Year, folder: Path
+) -> None:
+    year.write(folder)
+    said = imported(act, folder)
+    assert (said["format"], said["mode"], said["schools"]) == ("aaf", "complete", [COLLEGE, LYCEE])
+    assert said["students"] == NOBODY | {"read": 12, "created": 12}
+    assert said["guardians"] == NOBODY | {"read": 24, "created": 24}
+    assert said["accounts"] == {"total": 24, "created": 24, "disabled": 0}
+    assert said["issues"] == []
+    mother = account("9100000")
+    assert (mother.family_name, mother.given_name, mother.civility) == ("FAMILLEAA", "Mèrea", "Mme")
+    assert (mother.address_lines, mother.postcode, mother.city) == (["0 rue du Test"], "59990", "Rivebelle")
+    assert mother.username.startswith("m.familleaa")
+    assert mother.join_key == "9100000"
+    assert mother.address_diffusion is True
+    assert (mother.provisional_hash, mother.activated_at) == (None, None)
+    [child] = mother.children
+    assert (child.school.uai, child.student_id, child.class_name) == (LYCEE, "79200000", "6EME1")
+
+
+def test_a_check_tells_the_same_and_writes_nothing(act: Run, year: Year, folder: Path) -> None:
+    year.write(folder)
+    before = state()
+    said = imported(act, folder, command="check")
+    assert said["batch"] is None
+    assert said["guardians"]["created"] == 24
+    assert state() == before
+    assert db.session.scalars(select(ImportBatch)).all() == []
+    done = imported(act, folder)
+    assert {name: done[name] for name in ("students", "guardians", "accounts")} == {
+        name: said[name] for name in ("students", "guardians", "accounts")
+    }
+
+
+def test_r05_the_same_file_twice_changes_nothing(act: Run, year: Year, folder: Path) -> None:
+    year.write(folder)
+    imported(act, folder)
+    before, updated = state(), dict(db.session.execute(select(Account.id, Account.updated_at)).all())
+    said = imported(act, folder)
+    assert said["students"] == NOBODY | {"read": 12, "unchanged": 12}
+    assert said["guardians"] == NOBODY | {"read": 24, "unchanged": 24}
+    assert said["accounts"] == {"total": 24, "created": 0, "disabled": 0}
+    assert state() == before
+    assert dict(db.session.execute(select(Account.id, Account.updated_at)).all()) == updated
+
+
+def test_what_the_file_changes_is_changed_and_nothing_else(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    kept = account("9100001").username
+    year.change("9100001", family="NOUVEAUNOM", street="9 rue Neuve", postcode="59991", city="Valdoux")
+    year.change("9200001", group="5EME2")
+    year.change("9200002", uai=COLLEGE)
+    said = imported(act, year.write(folder))
+    assert said["students"] == NOBODY | {"read": 12, "changed": 2, "unchanged": 10}
+    assert said["guardians"] == NOBODY | {"read": 24, "changed": 1, "unchanged": 23}
+    mother = account("9100001")
+    assert (mother.username, mother.family_name, mother.city) == (kept, "NOUVEAUNOM", "Valdoux")
+    assert [child.class_name for child in mother.children] == ["5EME2"]
+    assert [child.school.uai for child in account("9100002").children] == [COLLEGE]
+
+
+def test_only_legal_representatives_of_pupils_in_a_class_get_an_account(act: Run, year: Year, folder: Path) -> None:
+    year.add(
+        Parent("1", "Charge", "AAA"),
+        Parent("2", "Contact", "BBB"),
+        Parent("3", "Sans", "CLASSE"),
+        Parent("4", "Sans", "ENFANT"),
+        Pupil("10", "Un", "AAA", parents=(("1", "90", "2"), ("2", "90", "3"))),
+        Pupil("11", "Deux", "CLASSE", group="", parents=(("3", "10", "1"),)),
+    )
+    said = imported(act, year.write(folder))
+    assert said["guardians"] == NOBODY | {"read": 28, "created": 24, "refused": 4}
+    assert said["students"] == NOBODY | {"read": 14, "created": 13, "refused": 1}
+    found = {(issue["code"], issue["key"]) for issue in said["issues"]}
+    assert found == {
+        ("no_legal_authority", "aaf:1"),
+        ("no_legal_authority", "aaf:2"),
+        ("no_open_student", "aaf:3"),
+        ("no_student", "aaf:4"),
+        ("student_without_class", "aaf:11"),
+    }
+    assert all(issue["severity"] == "warning" and issue["line"] > 0 for issue in said["issues"])
+
+
+def test_people_in_charge_get_one_where_a_setting_says_so(
+    act: Run, year: Year, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    year.add(Parent("1", "Charge", "AAA"), Parent("2", "Contact", "BBB"))
+    year.add(Pupil("10", "Un", "AAA", parents=(("1", "90", "2"), ("2", "90", "3"))))
+    monkeypatch.setenv("IDP_ROSTER_PERSON_IN_CHARGE", "true")
+    assert imported(act, year.write(folder))["accounts"]["created"] == 25
+    assert account("1").guardianships[0].authority == 2
+
+
+def test_who_is_no_longer_in_the_file_is_disabled_and_not_removed(
+    act: Run, year: Year, folder: Path, build: Build
+) -> None:
+    imported(act, year.write(folder))
+    del year.pupils["9200000"], year.parents["9100000"], year.parents["9150000"]
+    said = imported(act, year.write(folder), "--force")
+    assert said["students"] == NOBODY | {"read": 11, "unchanged": 11, "left": 1}
+    assert said["guardians"] == NOBODY | {"read": 22, "unchanged": 22, "left": 2}
+    assert said["accounts"] == {"total": 22, "created": 0, "disabled": 2}
+    gone = account("9100000")
+    assert gone.left_at == gone.disabled_at
+    assert gone.left_at is not None
+    assert children_of("9100000") == []
+    assert db.session.scalars(select(Child).where(Child.left_at.is_not(None))).one().given_name == "Enfanta"
+
+
+def test_who_comes_back_finds_identifier_and_password_again(act: Run, year: Year, folder: Path, build: Build) -> None:
+    imported(act, year.write(folder))
+    username = account("9100000").username
+    db.session.execute(update(Account).where(Account.username == username).values(password_hash=build.hash("x")))
+    db.session.commit()
+    absent = small_absence(year)
+    imported(act, year.write(folder), "--force")
+    assert account("9100000").disabled_at is not None
+    year.add(*absent)
+    said = imported(act, year.write(folder))
+    assert said["guardians"] == NOBODY | {"read": 24, "changed": 2, "unchanged": 22}
+    back = account("9100000")
+    assert (back.username, back.left_at, back.disabled_at) == (username, None, None)
+    assert back.password_hash == build.hash("x")
+    assert children_of("9100000") == ["Enfanta"]
+
+
+def small_absence(year: Year) -> tuple[Pupil | Parent, ...]:
+    """Take a family out of the year, and return it."""
+    return (year.pupils.pop("9200000"), year.parents.pop("9100000"), year.parents.pop("9150000"))
+
+
+def test_an_account_that_an_operator_shut_stays_shut_when_the_family_comes_back(
+    act: Run, year: Year, folder: Path
+) -> None:
+    imported(act, year.write(folder))
+    assert act("account", "disable", account("9100000").username).code == 0
+    absent = small_absence(year)
+    imported(act, year.write(folder), "--force")
+    year.add(*absent)
+    imported(act, year.write(folder))
+    assert account("9100000").disabled_at is not None
+    assert account("9150000").disabled_at is None
+
+
+def test_a_parent_who_leaves_is_signed_out_everywhere(act: Run, year: Year, folder: Path, build: Build) -> None:
+    imported(act, year.write(folder))
+    holder = account("9100000")
+    moment = now()
+    db.session.add(
+        Session(
+            digest=b"x" * 32, sid="s" * 22, account_id=holder.id, generation=holder.generation, auth_time=moment,
+            amr=["pwd"], last_seen_at=moment, expires_at=moment.replace(year=moment.year + 1),
+        )
+    )  # fmt: skip
+    db.session.commit()
+    small_absence(year)
+    imported(act, year.write(folder), "--force")
+    db.session.rollback()
+    assert db.session.scalars(select(Session.ended_at)).one() is not None
+    assert account("9100000").generation == 1
+
+
+def test_r06_half_of_the_parents_missing_stops_everything(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    before = state()
+    for number in range(6):
+        year.pupils.pop(str(9200000 + number))
+    year.add(Parent("77", "Nouvelle", "FAMILLE"), Pupil("78", "Petit", "FAMILLE", parents=(("77", "10", "1"),)))
+    said = imported(act, year.write(folder), code=1)
+    assert said["accounts"]["disabled"] == 12
+    assert state() == before, "not even the new family was written"
+    assert db.session.scalars(select(ImportBatch.state).order_by(ImportBatch.started_at)).all() == ["done", "stopped"]
+    answer = act("roster", "check", str(folder))
+    assert answer.code == 1
+    assert "12 of 24 accounts would be disabled, more than 5 % (--force if that is right)" in answer.err
+    assert imported(act, folder, "--force")["accounts"] == {"total": 13, "created": 1, "disabled": 12}
+
+
+def test_an_emptied_school_stops_although_the_whole_is_large(act: Run, folder: Path) -> None:
+    year = Year()
+    for number in range(440):
+        uai = LYCEE if number < 20 else COLLEGE
+        year.add(Parent(f"1{number:04}", f"G{number}", f"N{number}"))
+        year.add(Pupil(f"2{number:04}", "E", f"N{number}", uai=uai, parents=((f"1{number:04}", "10", "1"),)))
+    imported(act, year.write(folder))
+    for number in range(15):
+        year.pupils.pop(f"2{number:04}")
+    answer = act("roster", "import", str(year.write(folder)))
+    assert answer.code == 1
+    assert f"15 of the 20 accounts of {LYCEE} would be disabled" in answer.err
+
+
+def test_r07_z06_a_confirmed_address_is_never_written_over(act: Run, year: Year, folder: Path) -> None:
+    year.change("9100000", mail="fichier@exemple.fr")
+    imported(act, year.write(folder))
+    assert account("9100000").school_email == "fichier@exemple.fr"
+    own = {"email": "parent@exemple.fr", "email_confirmed_at": now(), "mailbox": "parent@exemple.fr"}
+    db.session.execute(update(Account).where(Account.roster_key == "aaf:9100000").values(**own))
+    db.session.commit()
+    year.change("9100000", mail="intrus@exemple.fr")
+    imported(act, year.write(folder))
+    kept = account("9100000")
+    assert (kept.email, kept.mailbox, kept.school_email) == (
+        "parent@exemple.fr", "parent@exemple.fr", "intrus@exemple.fr",
+    )  # fmt: skip
+
+
+def test_r08_one_key_for_two_people_and_two_people_with_keys_that_case_tells_apart(
+    act: Run, year: Year, folder: Path
+) -> None:
+    year.add(Parent("AB1", "Anne", "DUPONT"), Parent("ab1", "Berthe", "MARTIN"))
+    year.add(Pupil("10", "Un", "DUPONT", parents=(("AB1", "10", "1"), ("ab1", "10", "1"))))
+    year.write(folder)
+    more = Year(parents={"9100000": Parent("9100000", "Autre", "PERSONNE")}, schools=())
+    more.write(folder / "suite", "Complet_20260902")
+    said = imported(act, folder)
+    assert said["guardians"] == NOBODY | {"read": 27, "created": 23, "refused": 4}
+    assert sorted(issue["code"] for issue in said["issues"] if issue["severity"] == "error") == [
+        "guardian_key_case", "guardian_key_case", "guardian_key_twice", "guardian_key_twice",
+    ]  # fmt: skip
+    keys = set(db.session.scalars(select(Account.roster_key)))
+    assert not keys & {"aaf:AB1", "aaf:ab1", "aaf:9100000"}
+
+
+def test_r08_a_key_that_comes_back_for_somebody_else_opens_nothing_of_the_first(
+    act: Run, year: Year, folder: Path
+) -> None:
+    imported(act, year.write(folder))
+    before = state()
+    year.change("9100000", given="Zoé", family="TOUT-AUTRE")
+    said = imported(act, year.write(folder))
+    assert codes(said) == ["key_of_other_person"]
+    assert said["guardians"] == NOBODY | {"read": 24, "unchanged": 23, "refused": 1}
+    assert state() == before
+
+
+def test_near_duplicates_are_proposed_and_never_merged(act: Run, year: Year, folder: Path) -> None:
+    year.add(Parent("501", "Anne-Marie", "D’ALMEIDA"), Parent("502", "ANNE MARIE", "d'Almeida"))
+    year.add(Pupil("10", "Un", "DUPONT", parents=(("501", "10", "1"),)))
+    year.add(Pupil("11", "Deux", "DUPONT", parents=(("502", "10", "1"),)))
+    said = imported(act, year.write(folder))
+    assert [(issue["code"], issue["key"]) for issue in said["issues"]] == [
+        ("near_duplicate", "aaf:501"), ("near_duplicate", "aaf:502"),
+    ]  # fmt: skip
+    assert said["accounts"]["created"] == 26
+    year.add(Parent("503", "Anne-Marie", "D'Almeida"), Pupil("12", "Trois", "DUPONT", parents=(("503", "10", "1"),)))
+    assert [issue["key"] for issue in imported(act, year.write(folder))["issues"]] == ["aaf:503"]
+
+
+def test_a_child_in_two_homes_gives_each_parent_an_account_and_an_address(act: Run, year: Year, folder: Path) -> None:
+    year.change("9150000", street="27 rue du Moulin", postcode="59991", city="Valdoux")
+    imported(act, year.write(folder))
+    assert children_of("9100000") == children_of("9150000") == ["Enfanta"]
+    assert account("9100000").city != account("9150000").city
+
+
+def test_the_other_source_of_a_school_is_refused(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    csv = folder.parent / "autres.csv"
+    csv.write_text("id;nom;prenom;nomenfant;prenomenfant;classeenfant\n1;LEROY;Noémie;LEROY;Malo;6e 1\n")
+    answer = act("roster", "import", str(csv), "--school", COLLEGE)
+    assert answer.code == 1
+    assert f"{COLLEGE} is fed by aaf files" in answer.err
+
+
+def test_what_was_wrong_is_kept_with_the_import(act: Run, year: Year, folder: Path) -> None:
+    year.add(Parent("4", "=SANS", "ENFANT"))
+    said = imported(act, year.write(folder))
+    batch = db.session.scalars(select(ImportBatch)).one()
+    assert (str(batch.id), batch.state, batch.counts["guardians"]["refused"]) == (said["batch"], "done", 1)
+    [issue] = db.session.scalars(select(ImportIssue)).all()
+    assert (issue.code, issue.key, issue.line) == ("no_student", "aaf:4", said["issues"][0]["line"])
+    shown = act("roster", "show", said["batch"], "--json")
+    assert json.loads(shown.out)["issues"] == said["issues"]
+    assert json.loads(act("roster", "list", "--json").out)[0]["batch"] == said["batch"]
+    out = folder.parent / "problemes.csv"
+    assert act("roster", "show", said["batch"], "--issues", str(out)).code == 0
+    assert out.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert "no_student" in out.read_text(encoding="utf-8-sig")
+
+
+def test_a_delta_adds_changes_moves_and_takes_away(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    day = folder.parent / "delta"
+    pupils = [
+        modify("Eleve", "9200001", {"ENTEleveClasses": ["52002$2DE4"], "ENTPersonStructRattach": ["52002"]}),
+        delete("Eleve", "9200002"),
+    ]
+    sister = Pupil("9300001", "Sœur", "FAMILLEBA", parents=(("9100001", "10", "1"), ("9150001", "20", "1")))
+    others = Year(pupils={"9300001": sister}, schools=())
+    others.write(day, "Delta_20261001")
+    write(day / "ENT_0599001N_Delta_20261001_Eleve_0001.xml", pupils)
+    write(
+        day / "ENT_0599001N_Delta_20261001_PersRelEleve_0001.xml",
+        [
+            modify("PersRelEleve", "9150001", {"ENTPersonAdresse": ["3 quai du Halage$$"]}),
+            modify("PersRelEleve", "404", {"ENTPersonVille": ["Ailleurs"]}),
+            delete("PersRelEleve", "9150003"),
+        ],
+    )
+    said = imported(act, day)
+    assert said["mode"] == "delta"
+    assert said["students"] == NOBODY | {"read": 3, "created": 1, "changed": 2, "left": 1}
+    assert said["guardians"] == NOBODY | {"read": 3, "changed": 2, "left": 3, "refused": 1}
+    assert codes(said) == ["change_of_unknown"]
+    assert children_of("9100001") == ["Enfantb", "Sœur"]
+    assert {child.school.uai for child in account("9100001").children} == {COLLEGE, LYCEE}
+    assert account("9150001").address_lines == ["3 quai du Halage"]
+    assert (account("9150001").given_name, account("9150001").city) == ("Pèreb", "Rivebelle")
+    assert account("9150003").disabled_at is not None
+    assert account("9100003").disabled_at is None
+    assert account("9100002").disabled_at is not None
+    assert account("9100000").disabled_at is None, "a Delta says nothing of those whom it does not name"

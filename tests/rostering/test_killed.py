@@ -1,0 +1,137 @@
+"""Imports that are cut, doubled, or that meet parents at work: the end is the one of an undisturbed import."""
+
+import inspect
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine, event, select, update
+from sqlalchemy.pool import NullPool
+
+from idp.accounts.models import Account
+from idp.app import create_app
+from idp.clock import now
+from idp.db import db
+from idp.rostering import lock
+from idp.rostering.models import ImportBatch
+from tests.commands.conftest import Run
+from tests.commands.processes import IDP, environment
+from tests.databases import settings_for, sqlite_copy
+from tests.rostering.aaf_school import LYCEE, Parent, Pupil, small_year
+from tests.rostering.seen import account, imported, state
+
+SEED = 20261124
+
+
+def two_years(folder: Path) -> tuple[Path, Path]:
+    """Write two files: a school year, and the next, in which people came, changed, moved and left."""
+    year = small_year()
+    first = year.write(folder / "first")
+    for number in (0, 1, 2):
+        del year.pupils[str(9200000 + number)]
+    year.change("9200003", uai=LYCEE, group="2DE1").change("9100004", city="Valdoux")
+    year.change("9200005", parents=(("9100005", "10", "1"),))
+    year.add(Parent("77", "Nouvelle", "FAMILLE"), Pupil("78", "Petit", "FAMILLE", parents=(("77", "10", "1"),)))
+    return first, year.write(folder / "second", "Complet_20261001")
+
+
+def on(database: str, folder: Path, *statements: int) -> int:
+    """Import in processes of their own, killed at these statements; return how many died."""
+    command = [sys.executable, "-m", "tests.rostering.killed", database, str(folder), *map(str, statements)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return int(ended.stdout)
+
+
+@pytest.fixture
+def undisturbed(shared: Path, tmp_path: Path) -> Iterator[str]:
+    """A database of its own, for the import that nothing disturbs."""
+    (tmp_path / "other").mkdir()
+    with sqlite_copy(shared, tmp_path / "other") as url:
+        yield url
+
+
+def test_z10_killed_at_ten_points_and_run_again_the_end_is_the_same(
+    act: Run, database_url: str, undisturbed: str, tmp_path: Path
+) -> None:
+    chance = random.Random(SEED)
+    for folder in two_years(tmp_path):
+        points = chance.sample(range(6, 36), 5)
+        assert on(database_url, folder, *points) >= 3, "the points lie within the import"
+        on(undisturbed, folder)
+    reached = state()
+    with create_app(settings_for(undisturbed)).app_context():
+        assert state() == reached
+        db.session.remove()
+        db.engine.dispose()
+    assert set(db.session.scalars(select(ImportBatch.state))) == {"done", "running"}, "cut ones are seen as such"
+
+
+def test_z07_r05_a_second_import_is_refused_and_a_killed_one_holds_nothing(
+    act: Run, database_url: str, tmp_path: Path
+) -> None:
+    first, _ = two_years(tmp_path)
+    with lock.alone():
+        db.session.rollback()
+        answer = act("roster", "import", str(first))
+        assert (answer.code, answer.out) == (1, "")
+        assert "another import is going on, nothing was done" in answer.err
+    assert on(database_url, first, 40) == 1, "the lock died with who held it"
+
+
+def test_z07_of_four_imports_at_once_one_at_a_time_goes_on(act: Run, database_url: str, tmp_path: Path) -> None:
+    first, _ = two_years(tmp_path)
+    db.session.remove()
+    settings = settings_for(database_url)
+
+    def start(_: int) -> "subprocess.CompletedProcess[str]":
+        command = [IDP, "roster", "import", str(first)]
+        return subprocess.run(
+            command, env=environment(settings), capture_output=True, text=True, timeout=120, check=False
+        )
+
+    with ThreadPoolExecutor(4) as pool:
+        ended = list(pool.map(start, range(4)))
+    assert {run.returncode for run in ended} <= {0, 1}
+    assert all("another import is going on" in run.stderr for run in ended if run.returncode)
+    done = [run for run in ended if not run.returncode]
+    assert done
+    assert imported(act, first)["guardians"]["unchanged"] == 24
+    assert len(db.session.scalars(select(Account.id)).all()) == 24
+
+
+def test_z06_r07_a_mail_address_that_is_confirmed_during_the_import_stays(
+    act: Run, database_url: str, tmp_path: Path
+) -> None:
+    first, second = two_years(tmp_path)
+    imported(act, first)
+    other = create_engine(database_url, poolclass=NullPool)
+    confirmed = (
+        update(Account)
+        .where(Account.roster_key == "aaf:9100004")
+        .values(email="parent@exemple.fr", mailbox="parent@exemple.fr", email_confirmed_at=now())
+    )
+    waiting = [confirmed]
+
+    def confirm(*_: object) -> None:
+        """Confirm between two transactions of the import, when its plan was made long ago."""
+        if waiting and in_apply():
+            statement = waiting.pop()
+            with other.begin() as connection:
+                connection.execute(statement)
+
+    def in_apply() -> bool:
+        return any(frame.function == "apply" for frame in inspect.stack(0))
+
+    event.listen(Engine, "engine_connect", confirm)
+    try:
+        imported(act, second, "--force")
+    finally:
+        event.remove(Engine, "engine_connect", confirm)
+    assert not waiting, "it was confirmed in the middle"
+    kept = account("9100004")
+    assert (kept.email, kept.city) == ("parent@exemple.fr", "Valdoux")

@@ -1,0 +1,219 @@
+"""The two exports of ONDE: people without numbers, who are the same in both files and from one year to the next."""
+
+import re
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from idp.accounts.models import Degree
+from idp.rostering import onde
+from idp.rostering.records import LONGEST, Guardian, Issue, Link, Place, Record, School, Severity, Student, StudentLink
+from tests.rostering.files import FORM, OTHER, SCHOOL, issues, some, source
+
+_PUPIL_HEADERS = (
+    "Nom Elève;Nom d'usage Elève;Prénom Elève;Date naissance;Sexe;Adresse1;Cp1;Commune1;Pays1;"
+    "Adresse2;Cp2;Commune2;Pays2;Cycle;Niveau;Classe"
+)
+_GUARDIAN_HEADERS = (
+    "Civilité Responsable;Nom usage responsable;Nom responsable;Prénom responsable;Adresse responsable;CP responsable;"
+    "Commune responsable;Pays;Courriel;Téléphone domicile;Téléphone travail;Téléphone portable"
+)
+_CHILD_HEADERS = ";Nom d'usage enfant;Nom de famille enfant;Prénom enfant;Classes enfants"
+
+
+def pupils(*rows: str) -> str:
+    return "\r\n".join([_PUPIL_HEADERS, *rows, ""])
+
+
+def guardians(*rows: str, children: int = 2) -> str:
+    return "\r\n".join([_GUARDIAN_HEADERS + _CHILD_HEADERS * children, *rows, ""])
+
+
+MALO = "LEROY;;Malo;14/09/2018;M;1 rue du Test;59990;Rivebelle;FRANCE;2 rue du Test;59990;Rivebelle;;CYCLE II;CP;CP A"
+ZOE = "LEROY;ÖZ;Zoé;2016-03-01;F;1 rue du Test;59990;Rivebelle;FRANCE;;;;;CYCLE III;CM1;CM1"
+NOEMIE = (
+    "MME;LEROY;VANDEPUTTE;Noémie;1 rue du Test;59990;Rivebelle;FRANCE;n.leroy@exemple.fr;03 53 01 00 00;;;"
+    "LEROY;LEROY;Malo;CP A;ÖZ;LEROY;Zoé;CM1"
+)
+ONDE_PUPILS = pupils(MALO, ZOE)
+ONDE_GUARDIANS = guardians(NOEMIE)
+
+
+def read(content: str, encoding: str = "cp1252", **form: object) -> list[Record]:
+    return list(onde.read(source(content, encoding=encoding), replace(FORM, **form)))  # type: ignore[arg-type]
+
+
+def test_a_pupil() -> None:
+    school, malo, zoe = read(ONDE_PUPILS)
+    assert school == School(place=Place("familles.csv", 1), key=SCHOOL, uai=SCHOOL, degree=Degree.PRIMARY)
+    assert isinstance(malo, Student)
+    assert re.fullmatch(f"onde:{SCHOOL}:[0-9a-f]{{32}}", malo.key)
+    assert malo == Student(
+        place=Place("familles.csv", 2), key=malo.key, school=SCHOOL, family_name="LEROY", given_name="Malo",
+        birth_date=date(2018, 9, 14), class_name="CP A", links=None,
+    )  # fmt: skip
+    assert isinstance(zoe, Student)
+    assert (zoe.family_name, zoe.birth_date) == ("ÖZ", date(2016, 3, 1))
+
+
+def test_a_responsable_with_two_children_who_are_those_of_the_other_file() -> None:
+    malo, zoe = some(read(ONDE_PUPILS), Student)
+    assert isinstance(malo, Student)
+    assert isinstance(zoe, Student)
+    school, noemie, *links = read(ONDE_GUARDIANS)
+    assert isinstance(school, School)
+    assert isinstance(noemie, Guardian)
+    place = Place("familles.csv", 2)
+    assert noemie == Guardian(
+        place=place, key=noemie.key, civility="Mme", family_name="LEROY", birth_name="VANDEPUTTE", given_name="Noémie",
+        address=("1 rue du Test",), postcode="59990", city="Rivebelle", country="FRANCE", mail="n.leroy@exemple.fr",
+    )  # fmt: skip
+    link = Link(noemie.key, "", 1)
+    assert links == [
+        StudentLink(place=place, student=malo.key, link=link),
+        StudentLink(place=place, student=zoe.key, link=link),
+    ]
+
+
+def test_numbered_headers_make_the_same_blocks() -> None:
+    child = ";Nom d’usage enfant {0};Nom de famille enfant {0};Prénom enfant {0};Classes enfants {0}"
+    headers = _GUARDIAN_HEADERS + "".join(child.format(number) for number in (1, 2))
+    assert read(f"{headers}\r\n{NOEMIE}\r\n") == read(ONDE_GUARDIANS)
+
+
+def keys(content: str, kind: type[Record] = Student, school: str = SCHOOL) -> list[str]:
+    return [item.key for item in some(read(content, school=school), kind) if isinstance(item, Student | Guardian)]
+
+
+def test_a_key_does_not_change_with_the_class_the_address_accents_or_case() -> None:
+    [key] = keys(pupils(MALO))
+    again = MALO.replace("CP A", "CE1").replace("1 rue", "9 rue").replace("LEROY;;Malo", "Leroy;;MALÔ")
+    assert keys(pupils(again)) == [key]
+    assert keys(pupils(MALO), school=OTHER) != [key]
+    assert keys(pupils(MALO.replace("Malo", "Mael"))) != [key]
+
+
+def test_the_key_of_a_responsable_is_of_all_three_names() -> None:
+    [key] = keys(ONDE_GUARDIANS, Guardian)
+    for name in ("LEROY;VAN", "VANDEPUTTE", "Noémie"):
+        assert keys(guardians(NOEMIE.replace(name, "X" + name, 1)), Guardian) != [key]
+    same = NOEMIE.replace("LEROY;VANDEPUTTE", ";VANDEPUTTE", 1)
+    both = NOEMIE.replace("LEROY;VANDEPUTTE", "VANDEPUTTE;VANDEPUTTE", 1)
+    assert keys(guardians(same), Guardian) == keys(guardians(both), Guardian)
+
+
+def test_r08_two_rows_of_one_key_are_two_records() -> None:
+    first, second = keys(pupils(MALO, MALO.replace("14/09", "15/09")))
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    ("school", "code"), [(None, "school_needed"), ("", "school_needed"), ("0599001A", "school_wrong")]
+)
+def test_the_operator_names_the_school(school: str | None, code: str) -> None:
+    [issue] = read(ONDE_PUPILS, school=school)
+    assert isinstance(issue, Issue)
+    assert (issue.severity, issue.code, issue.refuses) == (Severity.ERROR, code, "")
+    assert "--school" in issue.message
+    assert len(list(some(read(ONDE_PUPILS, school=" 0599001n "), Student))) == 2
+
+
+@pytest.mark.parametrize(
+    "row", [";;Malo;;;;;;;;;;;;;CP", "LEROY;;;;;;;;;;;;;;;CP", f"{'x' * 201};;Malo;;;;;;;;;;;;;CP"]
+)
+def test_r11_a_pupil_who_cannot_be_named_is_refused(row: str) -> None:
+    records = read(pupils(row, MALO))
+    [(_, line, refuses)] = issues(records)
+    assert (line, refuses) == (2, "student")
+    assert len(list(some(records, Student))) == 1
+
+
+def test_r11_a_name_of_marks_is_refused_by_its_length() -> None:
+    records = read(pupils("LEROY;;M" + "\u0301" * 100_000 + ";" * 13 + "CP"), "utf-8")
+    assert issues(records) == [("field_too_long", 2, "student")]
+
+
+def test_r03_rows_that_cannot_be_read_are_counted_as_what_they_are() -> None:
+    assert issues(read(pupils('"LEROY;;Malo', MALO))) == [("quote_not_closed", 2, "student")]
+    assert issues(read(guardians(NOEMIE + ";more", NOEMIE))) == [("too_many_cells", 2, "guardian")]
+
+
+def test_a_responsable_without_a_name_is_refused_and_an_odd_civility_is_not() -> None:
+    assert issues(read(guardians(NOEMIE.replace("LEROY;VANDEPUTTE", ";", 1)))) == [
+        ("guardian_without_name", 2, "guardian")
+    ]
+    records = read(guardians(NOEMIE.replace("MME", "Dr")))
+    assert issues(records) == [("civility_unknown", 2, "")]
+    assert [item.civility for item in records if isinstance(item, Guardian)] == [""]
+
+
+@pytest.mark.parametrize(
+    ("written", "civility"),
+    [("M.", "M."), ("m", "M."), ("Monsieur", "M."), ("MME", "Mme"), ("Mme.", "Mme"), ("Mademoiselle", "Mme"), ("", "")],
+)
+def test_civilities(written: str, civility: str) -> None:
+    records = read(guardians(NOEMIE.replace("MME", written, 1)))
+    assert [item.civility for item in records if isinstance(item, Guardian)] == [civility]
+    assert issues(records) == []
+
+
+def test_a_child_who_cannot_be_named_costs_the_link_only() -> None:
+    records = read(guardians(NOEMIE.replace("Malo", ""), NOEMIE.replace("Zoé", "x" * 300)))
+    assert issues(records) == [("child_unreadable", 2, ""), ("child_unreadable", 3, "")]
+    assert all(item.severity is Severity.WARNING for item in records if isinstance(item, Issue))
+    assert len(list(some(records, StudentLink))) == 2
+
+
+@pytest.mark.parametrize("day", ["31/02/2018", "14/13/2018", "2018", "14/09/18", "hier", "0000-00-00"])
+def test_a_day_that_does_not_exist_is_a_warning(day: str) -> None:
+    records = read(pupils(MALO.replace("14/09/2018", day)))
+    assert issues(records) == [("date_impossible", 2, "")]
+    assert [item.birth_date for item in records if isinstance(item, Student)] == [None]
+
+
+def test_unknown_columns_are_told_once_and_missing_ones_stop() -> None:
+    content = f"{_PUPIL_HEADERS};Cantine;Garderie\r\n{MALO};;\r\n{ZOE};;\r\n"
+    [issue] = (item for item in read(content) if isinstance(item, Issue))
+    assert (issue.code, issue.severity) == ("unknown_column", Severity.WARNING)
+    assert "« cantine », « garderie »" in issue.message
+    assert issues(read("Nom Elève;Classe\r\nLEROY;CP\r\n")) == [("columns_missing", 1, "")]
+    assert issues(read("Nom Elève;Prénom Elève;Nom élève\r\nA;B;C\r\n")) == [("column_twice", 1, "")]
+
+
+def test_an_address_of_several_lines() -> None:
+    row = NOEMIE.replace("1 rue du Test", '"1 rue du Test\nBât. B"')
+    [noemie] = some(read(guardians(row)), Guardian)
+    assert isinstance(noemie, Guardian)
+    assert noemie.address == ("1 rue du Test", "Bât. B")
+
+
+@pytest.mark.parametrize("field", sorted({"line", "postcode", "city", "mail"}))
+def test_r11_no_field_is_longer_than_allowed(field: str) -> None:
+    old = {"line": "1 rue du Test", "postcode": "59990", "city": "Rivebelle", "mail": "n.leroy@exemple.fr"}[field]
+    fits = read(guardians(NOEMIE.replace(old, "x" * LONGEST[field], 1)))
+    assert issues(fits) == []
+    long = read(guardians(NOEMIE.replace(old, "x" * (LONGEST[field] + 1), 1)))
+    assert issues(long) == [("field_too_long", 2, "guardian")]
+
+
+_CELL = st.text(st.sampled_from("aé0 \x1b/"), max_size=5) | st.just("x" * 300)
+
+
+@given(st.lists(st.lists(_CELL, min_size=1, max_size=22), max_size=6))
+def test_every_row_becomes_a_record_or_an_issue_that_refuses_it(rows: list[list[str]]) -> None:
+    lines = [";".join(row) for row in rows]
+    written = [number for number, row in enumerate(rows, 2) if "".join(row).strip()]
+    for content, kind, refused in ((pupils(*lines), Student, "student"), (guardians(*lines), Guardian, "guardian")):
+        records = read(content, "utf-8")
+        told = [item.place.line for item in records if isinstance(item, kind)]
+        told += [line for _, line, refuses in issues(records) if refuses == refused]
+        assert sorted(told) == written
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_raise(content: bytes) -> None:
+    for header in (b"", _PUPIL_HEADERS.encode("cp1252") + b"\n", (_GUARDIAN_HEADERS + _CHILD_HEADERS).encode() + b"\r"):
+        assert list(onde.read(source(header + content), FORM))

@@ -1,0 +1,136 @@
+"""What a school file's people become with time: who left is removed after three months, whoever purges, once."""
+
+import json
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+from flask import Flask
+from sqlalchemy import func, select, update
+
+from idp.accounts.models import Account, Child, Guardianship, RosterAlias
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.config import Settings
+from idp.db import Base, db
+from idp.myaccount import letter
+from idp.outbox.models import OutboxMessage
+from idp.rostering.models import ImportBatch, ImportIssue
+from tests.builders import Build
+from tests.commands.conftest import Run
+from tests.commands.processes import IDP, environment
+from tests.rostering.aaf_school import LYCEE, Parent, Pupil, Year
+from tests.rostering.seen import account, children_of, imported
+
+
+def count(table: type[Base]) -> int:
+    found = db.session.scalar(select(func.count()).select_from(table)) or 0
+    db.session.rollback()
+    return found
+
+
+def earlier(days: int) -> None:
+    """Let all that happened have happened so many days ago."""
+    for table, names in (
+        (Account, ("left_at", "disabled_at")),
+        (Child, ("left_at",)),
+        (Guardianship, ("ended_at",)),
+        (ImportBatch, ("started_at",)),
+    ):
+        for name in names:
+            for row in db.session.scalars(select(table).where(getattr(table, name).is_not(None))):
+                setattr(row, name, getattr(row, name) - timedelta(days=days))
+    db.session.commit()
+
+
+def purged(act: Run) -> dict[str, int]:
+    done: dict[str, int] = json.loads(act("purge", "--json").out)
+    return done
+
+
+def test_who_left_is_removed_after_three_months_with_all_that_hangs_on_them(act: Run, year: Year, folder: Path) -> None:
+    year.add(Pupil("88", "Sœur", "FAMILLEDA", parents=(("9150003", "20", "1"),)))
+    imported(act, year.write(folder))
+    key = account("9100000").id
+    del year.pupils["9200000"]
+    year.change("9200001", parents=(("9100001", "10", "1"),))
+    year.change("9200003", parents=(("9100003", "10", "1"),))  # the father keeps his other child
+    imported(act, year.write(folder), "--force")
+    earlier(89)
+    done = purged(act)
+    assert (done["pupils_removed"], done["links_removed"], done["accounts_removed"]) == (0, 0, 0)
+    earlier(1)
+    done = purged(act)
+    assert (done["pupils_removed"], done["links_removed"], done["accounts_removed"]) == (1, 1, 3)
+    assert (count(Child), count(Account), count(Guardianship)) == (12, 21, 21)
+    purge = db.session.scalars(select(AuditEntry).where(AuditEntry.account_id == key).order_by(AuditEntry.id)).all()
+    assert [(entry.kind, entry.details) for entry in purge][-1] == ("account.purged", {"why": "left"})
+    db.session.rollback()
+
+
+def test_who_comes_back_after_that_begins_again_with_a_letter(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    child, mother = year.pupils.pop("9200000"), year.parents["9100000"]
+    imported(act, year.write(folder), "--force")
+    earlier(90)
+    purged(act)
+    year.add(child, mother)
+    said = imported(act, year.write(folder))
+    assert (said["accounts"]["created"], said["students"]["created"]) == (2, 1)
+    assert children_of("9100000") == ["Enfanta"]
+
+
+def test_imports_and_their_problems_are_forgotten_with_the_journal(act: Run, year: Year, folder: Path) -> None:
+    year.add(Parent("4", "Sans", "ENFANT"))
+    imported(act, year.write(folder))
+    earlier(364)
+    assert purged(act)["imports_forgotten"] == 0
+    assert (count(ImportBatch), count(ImportIssue)) == (1, 1)
+    earlier(2)
+    assert purged(act)["imports_forgotten"] == 1
+    assert (count(ImportBatch), count(ImportIssue)) == (0, 0)
+
+
+def test_an_account_that_took_another_over_gets_the_children_of_both_keys(
+    act: Run, year: Year, folder: Path, build: Build
+) -> None:
+    year.add(Parent("501", "Anne", "DUPONT"), Pupil("10", "Un", "DUPONT", parents=(("501", "10", "1"),)))
+    year.add(Parent("502", "Anne", "DUPONT", city="Valdoux"))
+    year.add(Pupil("11", "Deux", "DUPONT", uai=LYCEE, parents=(("502", "10", "1"),)))
+    imported(act, year.write(folder))
+    mine, other = account("501"), account("502")
+    letter._merge(mine, other)
+    db.session.commit()
+    assert children_of("501") == ["Deux", "Un"]
+    year.add(Pupil("12", "Trois", "DUPONT", parents=(("502", "10", "1"),)))
+    said = imported(act, year.write(folder))
+    assert (said["accounts"]["created"], said["accounts"]["disabled"]) == (0, 0)
+    assert children_of("501") == ["Deux", "Trois", "Un"]
+    assert account("501").city == "Rivebelle", "the account keeps the address of its own record"
+    assert imported(act, folder)["guardians"]["changed"] == 0
+    earlier(90)
+    purged(act)
+    assert count(RosterAlias) == 1, "the account that is gone leaves its key behind"
+    assert imported(act, folder)["accounts"]["created"] == 0
+    del year.pupils["11"], year.pupils["12"], year.parents["502"]
+    imported(act, year.write(folder), "--force")
+    assert children_of("501") == ["Un"]
+
+
+def test_z08_two_purges_at_once_warn_each_person_once(app: Flask, build: Build, settings: Settings) -> None:
+    long_ago = now() - timedelta(days=400)
+    for number in range(12):
+        build.active(email=f"parent{number}@exemple.fr", activated_at=long_ago, last_sign_in_at=long_ago)
+    db.session.execute(update(Account).values(created_at=long_ago))
+    db.session.commit()
+    db.session.remove()
+
+    def start(_: int) -> int:
+        return subprocess.run(
+            [IDP, "purge"], env=environment(settings), capture_output=True, timeout=120, check=False
+        ).returncode
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(start, range(3))) == [0, 0, 0]
+    assert count(OutboxMessage) == 12

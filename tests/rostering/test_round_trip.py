@@ -1,0 +1,129 @@
+"""The same families, written in every format and imported, are the same families: accounts, names, children."""
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from bench.academy.delta import after, changes
+from bench.academy.expected import Family, accounts, expected
+from bench.academy.families import families
+from bench.academy.produce import Order, produce
+from bench.academy.schools import found
+from bench.academy.writers import onde
+from idp.accounts.models import Account, Child, Guardianship, School
+from idp.accounts.words.folding import fold
+from idp.db import db
+from tests.commands.conftest import Run
+from tests.rostering.seen import codes, imported, state
+
+SEED, PUPILS, SCHOOLS = 11, 360, 6
+Link = tuple[str, ...]
+
+
+def links_of(expected_families: Iterable[Family], form: str) -> Counter[Link]:
+    """Return who must be the guardian of whom, as far as the format can say it."""
+    said = onde.as_written if form == "onde" else str
+    found_links: Counter[Link] = Counter()
+    for family in expected_families:
+        for guardian in family.guardians:
+            for child in guardian.children:
+                names = (guardian.given_name, guardian.family_name, child.given_name, child.family_name)
+                number = str(child.student_id) if form in {"aaf", "siecle", "csv"} else ""
+                found_links[(*map(said, names), said(child.class_name), child.uai, number)] += 1
+    return found_links
+
+
+def links_there(form: str) -> Counter[Link]:
+    """Return who is the guardian of whom."""
+    number = Child.student_id if form in {"aaf", "siecle", "csv"} else School.phone
+    rows = db.session.execute(
+        select(
+            Account.given_name, Account.family_name, Child.given_name, Child.family_name, Child.class_name, School.uai,
+            number,
+        )
+        .join(Guardianship, Guardianship.account_id == Account.id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .join(School, School.id == Child.school_id)
+        .where(Guardianship.ended_at.is_(None), Account.disabled_at.is_(None))
+    ).all()  # fmt: skip
+    db.session.rollback()
+    return Counter((*row[:6], row[6] if form in {"aaf", "siecle", "csv"} else "") for row in rows)
+
+
+def _who(link: Link) -> Link:
+    return ("guardian", *map(fold, link[:2]), link[5])
+
+
+def _pupil(link: Link) -> Link:
+    return ("pupil", *map(fold, link[2:4]), link[5])
+
+
+def without_namesakes(links: Counter[Link], there: Counter[Link]) -> tuple[Counter[Link], Counter[Link]]:
+    """Leave out what ONDE cannot tell apart: people, or pupils, of the same names in one school."""
+    people: dict[Link, set[Link]] = {}
+    classes: dict[Link, set[str]] = {}
+    for link in links:
+        people.setdefault(_who(link), set()).add(link[2:])
+        classes.setdefault(_pupil(link), set()).add(link[4])
+    doubtful = {who for group in (people, classes) for who, several in group.items() if len(several) > 1}
+
+    def certain(link: Link) -> bool:
+        return not {_who(link), _pupil(link)} & doubtful
+
+    return (
+        Counter({link: 1 for link in links if certain(link)}),
+        Counter({link: 1 for link in there if certain(link)}),
+    )
+
+
+@pytest.mark.parametrize("form", ["aaf", "aaf1d", "siecle", "csv", "onde"])
+def test_the_families_of_every_format_are_the_same(act: Run, tmp_path: Path, form: str) -> None:
+    produce(Order(out=tmp_path / form, pupils=PUPILS, schools=SCHOOLS, seed=SEED, format=form))
+    folders = [tmp_path / form / "complet"] if form.startswith("aaf") else sorted((tmp_path / form).iterdir())
+    said = []
+    for folder in folders:
+        school = ("--school", folder.name) if form in {"onde", "csv"} else ()
+        said.append(imported(act, folder, *school))
+        assert not [issue for issue in said[-1]["issues"] if issue["severity"] == "error"] or form == "onde"
+    for kind in ("students", "guardians"):
+        for counts in (one[kind] for one in said):
+            assert counts["read"] == counts["created"] + counts["changed"] + counts["unchanged"] + counts["refused"]
+    wanted, there = links_of(expected(SEED, PUPILS, SCHOOLS), form), links_there(form)
+    if form == "onde":
+        wanted, there = without_namesakes(wanted, there)
+        assert len(wanted) > 200
+    assert there == wanted
+    before = state()
+    for folder in folders:
+        school = ("--school", folder.name) if form in {"onde", "csv"} else ()
+        again = imported(act, folder, *school)
+        assert {again[kind][what] for kind in ("students", "guardians") for what in ("created", "changed", "left")} == {
+            0
+        }
+    assert state() == before
+
+
+def test_a_delta_leads_where_the_school_is(act: Run, tmp_path: Path) -> None:
+    produce(Order(out=tmp_path, pupils=PUPILS, schools=SCHOOLS, seed=SEED, format="aaf", delta=0.1, archive=True))
+    imported(act, tmp_path / "ENT_2D_Complet.tgz")
+    said = imported(act, tmp_path / "ENT_2D_Delta.tgz")
+    assert said["mode"] == "delta"
+    assert said["students"]["changed"] > 5
+    assert not [code for code in codes(said) if code in {"school_unknown", "guardian_missing"}]
+    changed = changes(families(SEED, PUPILS, SCHOOLS), found(PUPILS, SCHOOLS), 0.1, seed=SEED)
+    assert links_there("aaf") == links_of(accounts(after(changed)), "aaf")
+
+
+def test_with_mistakes_every_row_is_counted_and_what_is_wrong_is_said(act: Run, tmp_path: Path) -> None:
+    made = produce(Order(out=tmp_path, pupils=PUPILS, schools=SCHOOLS, seed=SEED, format="aaf", mistakes=0.2))
+    assert len(made.mistakes) >= 6
+    said = imported(act, tmp_path / "complet")
+    for kind in ("students", "guardians"):
+        counts = said[kind]
+        assert counts["read"] == counts["created"] + counts["changed"] + counts["unchanged"] + counts["refused"]
+        assert counts["created"]
+    assert {"guardian_key_twice", "guardian_missing", "student_without_class"} <= set(codes(said))
+    assert all(issue["message"].endswith((".", "»")) and issue["line"] >= 1 for issue in said["issues"])

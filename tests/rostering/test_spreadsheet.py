@@ -1,0 +1,38 @@
+"""R-04: what the product writes for a spreadsheet is never a formula there."""
+
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from idp.spreadsheet import guarded, rows_to_csv
+
+
+@pytest.mark.parametrize("cell", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", " =1", "＝1"])
+def test_r04_a_cell_that_begins_like_a_formula_gets_an_apostrophe(cell: str) -> None:
+    assert guarded(cell) == f"'{cell}"
+
+
+@pytest.mark.parametrize("cell", ["", "LEROY-ÖZ", "a=b", "03 53 01 00 00", "n.leroy@exemple.fr", "'x", '"'])
+def test_other_cells_stay_as_they_are(cell: str) -> None:
+    assert guarded(cell) == cell
+
+
+def test_r04_the_file_as_a_spreadsheet_opens_it() -> None:
+    raw = b"".join(rows_to_csv(["Nom", "Ligne"], [['Œuvrard;"x"', "=1"], ["", "2"]]))
+    assert raw == '\ufeff"Nom";"Ligne"\r\n"Œuvrard;""x""";"\'=1"\r\n"";"2"\r\n'.encode()
+
+
+def test_rows_are_written_as_they_come() -> None:
+    lines = rows_to_csv(["a"], ([str(number)] for number in iter(int, 1)))
+    assert [next(lines), next(lines)] == ['\ufeff"a"\r\n'.encode(), b'"0"\r\n']
+
+
+@given(st.lists(st.lists(st.text(max_size=9), min_size=2, max_size=2), max_size=5))
+def test_r04_nothing_else_changes(rows: list[list[str]]) -> None:
+    raw = b"".join(rows_to_csv(["a", "b"], rows))
+    read = list(csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""), delimiter=";"))
+    assert read[1:] == [[guarded(cell) for cell in row] for row in rows]
+    assert not any(cell.lstrip().startswith(("=", "+", "-", "@")) for row in read for cell in row)

@@ -1,0 +1,64 @@
+import re
+
+import pytest
+
+from idp.accounts.models import Account
+from idp.accounts.passwords import fold_username
+from idp.db import db
+from idp.rostering import apply, usernames
+from idp.rostering.records import Format
+from tests.builders import Build
+
+
+@pytest.mark.parametrize(
+    ("given", "family", "begun"),
+    [
+        ("Noémie", "LEROY-VANDEPUTTE", "n.leroy"),
+        ("Anaïs-Noëlle", "D’ALMEIDA-GONÇALVES", "a.dalmeida"),
+        ("Jean", "DE LA ROCHE-SAINT-ANDRÉ", "j.delaroche"),
+        ("Sander", "VAN DER MEERSCH", "s.vandermeersch"),
+        ("İpek", "Yılmaz", "i.yilmaz"),
+        ("Nolan", "O'BRIEN", "n.obrien"),
+        ("Œdipe", "ÆGIDIUS", "o.aegidius"),
+        ("لطيفة", "بن يوسف", "parent"),
+        ("", "NGUYEN", "nguyen"),
+        ("Anne", "SUPERCALIFRAGILISTICEXPIALIDOCIOUS", "a.supercalifragilistic"),
+        ("me@x", "LE@ROY", "m.leroy"),
+    ],
+)
+def test_an_identifier_can_be_read_out_and_typed(given: str, family: str, begun: str) -> None:
+    assert usernames.base(given, family) == begun
+    username = usernames.drawn(begun, 0)
+    assert re.fullmatch(re.escape(begun) + r"[1-9]\d{3}", username)
+    assert fold_username(username) == username
+    assert fold_username(username.upper()) == username
+
+
+def test_the_more_people_have_a_name_the_longer_the_numbers() -> None:
+    assert [len(usernames.drawn("", attempt)) for attempt in usernames.ATTEMPTS] == [4, 4, 4, 5, 6, 8]
+
+
+def row(key: str) -> tuple[object, ...]:
+    return ("0" * 30 + key, f"aaf:{key}", "Mme", "LEROY", "", "Noémie", "[]", "", "", "", "", None)
+
+
+def test_an_identifier_that_is_taken_is_drawn_again(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    build.never_activated(username="n.leroy1000", children=[])
+    numbers = iter([0, 0, 0, 1, 2, 3, 4])  # the first is taken, the second and third draw one number
+    monkeypatch.setattr("secrets.randbelow", lambda _: next(numbers))
+    apply._open_accounts(Format.AAF, [row("01"), row("02")])
+    db.session.commit()
+    assert sorted(account.username for account in db.session.query(Account)) == [
+        "n.leroy1000", "n.leroy1001", "n.leroy1002",
+    ]  # fmt: skip
+
+
+def test_a_name_that_everybody_has_ends_in_a_clear_fault_and_not_in_a_loop(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for digits in (4, 5, 6, 8):
+        build.never_activated(username=f"n.leroy1{'0' * (digits - 1)}", children=[])
+    monkeypatch.setattr("secrets.randbelow", lambda _: 0)
+    with pytest.raises(RuntimeError, match="cannot be chance"):
+        apply._open_accounts(Format.AAF, [row("01")])
+    db.session.rollback()
