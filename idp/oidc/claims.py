@@ -94,7 +94,10 @@ def _charter(version: str | None, accepted_at: datetime | None) -> dict[str, Any
 
 
 def _school(holder: Holder) -> dict[str, Any]:
-    """Return the school's claims, for the children in schools that the client serves; one vector for each of them."""
+    """Return the school's claims, for the children in schools that the client serves; one vector for each of them.
+
+    A client that serves none of them learns no key of the school's files either.
+    """
     vectors = [
         guardian_vector(
             Degree[child["degree"]],
@@ -107,7 +110,7 @@ def _school(holder: Holder) -> dict[str, Any]:
     ]
     return {
         "ENTPersonProfils": [SchoolProfile[holder.profile].value],
-        "ENTPersonJointure": holder.join_key,
+        "ENTPersonJointure": holder.join_key if holder.children else None,
         "FrEduVecteur": vectors,
         "uai": sorted({child["uai"] for child in holder.children}),
         "children": [{k: v for k, v in child.items() if k != "degree"} for child in holder.children],

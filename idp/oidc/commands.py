@@ -44,7 +44,7 @@ def client() -> None:
 @click.option("--home-uri", default="", metavar="URI", help="Where a parent starts afresh.")
 @click.option("--auth-method", default="client_secret_basic", show_default=True)
 @click.option("--subject", default="pairwise", show_default=True, help="pairwise, public or aaf.")
-@click.option("--subject-prefix", default="", help="The academy's prefix before an AAF join key.")
+@click.option("--subject-prefix", default="", help="The academy before an AAF join key, without hyphen.")
 @click.option("--no-pkce", "pkce", flag_value=False, default=True, type=bool, help="The client sends no PKCE.")
 @click.option("--scopes", default=registration.DEFAULT_SCOPES, show_default=True)
 @click.option("--always-claims", default="", help="Scopes released without being asked, such as ent,charter.")
@@ -179,6 +179,7 @@ def _client_row(row: Client) -> dict[str, Any]:
         "initiate_login_uri": row.initiate_login_uri,
         "auth_method": row.auth_method,
         "subject": row.subject_type.value,
+        "subject_prefix": row.subject_prefix,
         "pkce_required": row.pkce_required,
         "scopes": row.scopes,
         "always_claims": row.always_claims,

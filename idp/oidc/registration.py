@@ -156,6 +156,8 @@ def _faults(settings: Settings, wanted: Wanted) -> Iterator[str]:
     prefix = wanted.subject_prefix
     if len(prefix) > _LONGEST_PREFIX or not (prefix.isascii() and prefix.isprintable()):
         yield f"--subject-prefix must have {_LONGEST_PREFIX} printable ASCII characters at most"
+    if prefix.endswith("-"):
+        yield "--subject-prefix is given without its hyphen, which is written between it and the key"
     if prefix and wanted.subject != SubjectType.AAF.value:
         yield "--subject-prefix is for --subject aaf"
     if wanted.auth_method == "none" and not wanted.pkce:

@@ -12,8 +12,8 @@ BASIC = ("--redirect-uri", "https://ent.test/cb")
 SHOWN = {
     "client_id", "name", "uais", "redirect_uris", "post_logout_redirect_uris", "backchannel_logout_uri", "home_uri",
     "initiate_login_uri",
-    "auth_method", "subject", "pkce_required", "scopes", "always_claims", "charter", "id_token_alg", "default_profile",
-    "profile_uris", "created_at", "disabled_at",
+    "auth_method", "subject", "subject_prefix", "pkce_required", "scopes", "always_claims", "charter", "id_token_alg",
+    "default_profile", "profile_uris", "created_at", "disabled_at",
 }  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def test_a_client_is_registered_with_what_was_asked(idp: Run) -> None:
         *("--redirect-uri", "https://ent.test/cb2", "--uai", "0599001N", "--uai", "0599002P", "--uai", "0599001N"),
         *("--post-logout-redirect-uri", "https://ent.test/bye", "--home-uri", "https://ent.test/"),
         *("--initiate-login-uri", "https://ent.test/login", "--auth-method", "client_secret_post"),
-        *("--subject", "aaf", "--subject-prefix", "LIL-", "--no-pkce", "--scopes", "openid profile offline_access"),
+        *("--subject", "aaf", "--subject-prefix", "LILLE", "--no-pkce", "--scopes", "openid profile offline_access"),
         *("--always-claims", "ent, charter", "--charter", "provider", "--id-token-alg", "ES256"),
         *("--default-profile", "parent", "--profile-uri", "eleve=https://ent.test/eleves?a=b"),
     )
@@ -65,6 +65,7 @@ def test_a_client_is_registered_with_what_was_asked(idp: Run) -> None:
         "initiate_login_uri": "https://ent.test/login",
         "auth_method": "client_secret_post",
         "subject": "aaf",
+        "subject_prefix": "LILLE",
         "pkce_required": False,
         "scopes": ["openid", "profile", "offline_access"],
         "always_claims": ["ent", "charter"],
@@ -176,6 +177,21 @@ def test_all_faults_are_told_at_once_and_nothing_is_registered(idp: Run) -> None
     assert "https://ok.test/" not in answer.err
     assert "0599001N" not in answer.err
     assert json.loads(idp("client", "list", "--json").out) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("--subject", "aaf", "--subject-prefix", "LILLE-"), "--subject-prefix is given without its hyphen, which is"),
+        (("--subject", "aaf", "--subject-prefix", "Île"), "--subject-prefix must have 30 printable ASCII characters"),
+        (("--subject-prefix", "LILLE"), "--subject-prefix is for --subject aaf"),
+    ],
+)
+def test_a_prefix_that_would_make_another_key_is_refused(idp: Run, options: tuple[str, ...], told: str) -> None:
+    answer = idp("client", "add", "ENT", *BASIC, *options)
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith(f"Error: {told}")
+    assert answer.err.count("\n") == 1
 
 
 NO_ADDRESS = (

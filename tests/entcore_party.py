@@ -1,0 +1,243 @@
+"""A relying party that behaves as the ENTs of the entcore family do, written from what is known of them.
+
+Each address is configured by itself. It sends no PKCE and encodes nothing; it reads RSA keys from certificates first
+and rebuilds them as signed numbers otherwise; it knows parents by `sub` or, where SAML brought it, by FrEduVecteur.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from flask.testing import FlaskClient
+
+SCOPE = "openid profile"  # fixed in its code
+_RSA_HASHES: dict[str, hashes.HashAlgorithm] = {
+    "RS256": hashes.SHA256(),
+    "RS384": hashes.SHA384(),
+    "RS512": hashes.SHA512(),
+}
+_PARENTS = {"1", "2"}
+_FIELDS = 5
+
+Key = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+
+
+class Refused(Exception):  # noqa: N818 - what it is: the bare 403 that a parent sees
+    """The sign-in ends here; the text says why."""
+
+
+@dataclass(frozen=True)
+class Departure:
+    """What a signed cookie remembers of a browser that left for the provider, and the address that it left for."""
+
+    state: str
+    nonce: str
+    url: str
+
+    @property
+    def query(self) -> str:
+        """The query as it was written, blanks and all."""
+        return self.url.partition("?")[2]
+
+
+@dataclass
+class EntcoreParty:
+    """`settings` are one entry of `openid-federate.domains`; `server` reaches the provider without any cookie.
+
+    `users` are the ENT's own, by `externalId`.
+    """
+
+    settings: dict[str, Any]
+    server: FlaskClient
+    users: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, Key] = field(default_factory=dict)
+
+    def leave(self, landing: str = "") -> Departure:
+        """Return the authorization request; `landing` is the page of the ENT that was wanted, as it is sent."""
+        state = f"{uuid.uuid4()}:{landing}" if landing else str(uuid.uuid4())
+        nonce = secrets.token_hex(16)
+        url = (
+            f"{self.settings['uri']}{self.settings['authorizeUrn']}?response_type=code"
+            f"&client_id={self.settings['clientId']}&state={state}&nonce={nonce}"
+            f"&redirect_uri={self.settings['redirectUri']}&scope={SCOPE}"
+        )
+        return Departure(state, nonce, url)
+
+    def receive(self, location: str, departure: Departure) -> dict[str, Any]:
+        """Return the claims of a browser that came back to `location`: UserInfo's over the ID token's."""
+        tokens = self.tokens(location, departure)
+        claims = self.payload(tokens["id_token"])
+        if claims.get("nonce", departure.nonce) != departure.nonce:
+            raise Refused("nonce")
+        return claims | self._user_info(tokens["access_token"])
+
+    def tokens(self, location: str, departure: Departure) -> dict[str, Any]:
+        """Exchange the code that a browser brought."""
+        address, _, query = location.partition("?")
+        answer = {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
+        if address != self.settings["redirectUri"] or answer.get("state") != departure.state or "code" not in answer:
+            raise Refused(f"callback: {location}")
+        client_id, secret = self.settings["clientId"], self.settings["secret"]
+        body = f"grant_type=authorization_code&redirect_uri={self.settings['redirectUri']}&code={answer['code']}"
+        headers = {}
+        if self.settings["basic-to-get-token"]:
+            headers["Authorization"] = f"Basic {base64.b64encode(f'{client_id}:{secret}'.encode()).decode()}"
+        else:
+            body += f"&client_id={client_id}&client_secret={secret}"
+        response = self.server.post(
+            self.settings["tokenUrn"],
+            base_url=self.settings["uri"],
+            data=body,
+            headers=headers,
+            content_type="application/x-www-form-urlencoded",
+        )
+        if response.status_code != 200 or not response.is_json:
+            raise Refused(f"token: {response.get_data(as_text=True)}")
+        found: dict[str, Any] = response.get_json()
+        return found
+
+    def payload(self, token: str) -> dict[str, Any]:
+        """Return the claims of an ID token; its `aud` is nobody's business."""
+        parts = token.split(".")
+        if len(parts) != 3:
+            raise Refused("parts")
+        header, claims = (json.loads(_unb64(part)) for part in parts[:2])
+        if not header.get("kid"):
+            raise Refused("kid")
+        if not self._signed(header, ".".join(parts[:2]).encode(), _unb64(parts[2])):
+            raise Refused("signature")
+        for name, right in (
+            ("iss", claims.get("iss") == self.settings["iss"]),
+            ("exp", claims.get("exp", 0) > time.time()),
+            ("sub", bool(claims.get("sub"))),
+        ):
+            if not right:
+                raise Refused(name)
+        found: dict[str, Any] = claims
+        return found
+
+    def fetch_keys(self) -> None:
+        """Read the JWKS, of whose address the path alone is used; a key that cannot be built is left out."""
+        path = urlsplit(self.settings["certsUri"]).path
+        self.keys = {}
+        for jwk in self.server.get(path, base_url=self.settings["uri"]).get_json()["keys"]:
+            try:
+                self.keys[jwk["kid"]] = read_key(jwk)
+            except ValueError:
+                continue
+
+    def user(self, claims: dict[str, Any]) -> str:
+        """Return the user whose `externalId` is `sub`."""
+        if claims["sub"] not in self.users:
+            raise Refused("unknown externalId")
+        return self.users[claims["sub"]]
+
+    def sign_out_url(self, id_token: str, state: str) -> str:
+        """Return where a browser is sent to sign out: the address to come back to is empty."""
+        return f"{self.settings['logoutUri']}?id_token_hint={id_token}&state={state}&post_logout_redirect_uri="
+
+    def sign(self, signed: bytes) -> bytes:
+        """Return the HS256 signature under the client's secret."""
+        return hmac.digest(self.settings["secret"].encode(), signed, hashlib.sha256)
+
+    def _signed(self, header: dict[str, Any], signed: bytes, signature: bytes) -> bool:
+        alg = header.get("alg")
+        if alg == "HS256":
+            return hmac.compare_digest(self.sign(signed), signature)
+        if alg not in {*_RSA_HASHES, "ES256"}:
+            raise Refused("alg")
+        if header["kid"] not in self.keys:
+            self.fetch_keys()
+        key = self.keys.get(header["kid"])
+        try:
+            if isinstance(key, rsa.RSAPublicKey):
+                key.verify(signature, signed, padding.PKCS1v15(), _RSA_HASHES[alg])
+            elif key is not None:
+                halves = (int.from_bytes(half, "big") for half in (signature[:32], signature[32:]))
+                key.verify(encode_dss_signature(*halves), signed, ec.ECDSA(hashes.SHA256()))
+        except InvalidSignature:
+            return False
+        return key is not None
+
+    def _user_info(self, access_token: str) -> dict[str, Any]:
+        """Return UserInfo's claims; none when anything goes wrong."""
+        response = self.server.get(
+            self.settings["userInfoUrn"],
+            base_url=self.settings["uri"],
+            headers={"Authorization": f"Bearer {access_token}"},
+        )
+        found: dict[str, Any] = response.get_json() if response.status_code == 200 and response.is_json else {}
+        return found
+
+
+def read_key(jwk: dict[str, Any]) -> Key:
+    """Build a published key.
+
+    Raises:
+        ValueError: an RSA key without a certificate, whose modulus is read as a negative number.
+    """
+    if jwk["kty"] == "EC":
+        x, y = (int.from_bytes(_unb64(jwk[name]), "big") for name in "xy")
+        return ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
+    if "x5c" in jwk:
+        key = x509.load_der_x509_certificate(base64.b64decode(jwk["x5c"][0])).public_key()
+        assert isinstance(key, rsa.RSAPublicKey)
+        return key
+    modulus, exponent = (int.from_bytes(_unb64(jwk[name]), "big", signed=True) for name in "ne")
+    if exponent > modulus:
+        raise ValueError("exponent is larger than modulus")
+    return rsa.RSAPublicNumbers(exponent, modulus).public_key()
+
+
+@dataclass(frozen=True)
+class Relative:
+    """A parent as the ENT's own import of the school's file made them; `children` are (attachmentId, UAI)."""
+
+    last_name: str
+    first_name: str
+    children: frozenset[tuple[str, str]]
+
+
+def match(relatives: Iterable[Relative], vectors: list[str]) -> list[Relative]:
+    """Return those whom FrEduVecteur names: one for a single vector, else those among whom the person chooses."""
+    rows = [_vector(vector) for vector in vectors]
+    if not rows or (len(rows) > 1 and not {row[0] for row in rows} <= _PARENTS):
+        raise Refused("invalid.vector")
+    if not {row[0] for row in rows} <= _PARENTS:
+        raise Refused("invalid.user.profile")
+    _, last_names, first_names, ids, uais = (set(column) for column in zip(*rows, strict=True))
+    found = [
+        relative
+        for relative in relatives
+        if relative.last_name in last_names
+        and relative.first_name in first_names
+        and any(child in ids and uai in uais for child, uai in relative.children)
+    ]
+    if not found or (len(rows) == 1 and len(found) > 1):
+        raise Refused("no user")
+    return found
+
+
+def _vector(vector: str) -> list[str]:
+    """Split a vector as Java does, which drops empty fields at the end."""
+    fields = vector.rstrip("|").split("|")
+    if len(fields) != _FIELDS or not fields[3].strip() or not fields[4].strip():
+        raise Refused("invalid.vector")
+    return fields
+
+
+def _unb64(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

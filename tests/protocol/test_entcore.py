@@ -1,0 +1,375 @@
+"""The recipe for entcore, as it is printed: its command registers the ENT, its settings make the relying party.
+
+Security rows that name it: D-03 (`x5c`), L-04 (an empty address after the sign-out), T-24 (nothing needs encoding).
+"""
+
+import json
+import re
+import shlex
+import unicodedata
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import pytest
+from click.testing import CliRunner
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from idp.accounts.models import Account, Child, Degree, Guardianship, School
+from idp.charter import service as charters
+from idp.db import db
+from idp.oidc import keys
+from idp.oidc.commands import add
+from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
+from tests.databases import ISSUER
+from tests.entcore_party import Departure, EntcoreParty, Refused, Relative, match, read_key
+from tests.pages import follow, heading, sign_in, submit
+from tests.protocol.flow import HOST, one_database
+from tests.relying_party import b64
+
+CLIENTS = Path(__file__).parents[2] / "clients"
+ECOLE = "0599003R"
+ENT = "https://ent.exemple.fr"
+Register = Callable[..., EntcoreParty]
+
+
+@pytest.fixture
+def register(app: Flask) -> Register:
+    """Registers the ENT with the command of `clients/README.md`, and more options, and fills the recipe in."""
+
+    def run(*more: str, **settings: Any) -> EntcoreParty:
+        chapter = (CLIENTS / "README.md").read_text().partition("\n## entcore\n")[2]
+        [command] = re.findall(r"```sh\n(idp client add .*?)```", chapter, re.DOTALL)
+        arguments = shlex.split(command.replace("\\\n", " "))[3:]
+        made = CliRunner().invoke(add, [*arguments, *more, "--json"])
+        assert made.exit_code == 0, made.output
+        shown = json.loads(made.output)
+        recipe = (CLIENTS / "recipes" / "entcore.json").read_text().replace("connexion.exemple.fr", HOST)
+        [domain] = json.loads(recipe)["openid-federate"]["domains"].values()
+        filled = domain | {"clientId": shown["client_id"], "secret": shown["client_secret"]} | settings
+        return EntcoreParty(filled, app.test_client())
+
+    return run
+
+
+@pytest.fixture
+def entcore(register: Register) -> EntcoreParty:
+    return register()
+
+
+def location_for(browser: FlaskClient, departure: Departure) -> str:
+    """Return where a signed-in browser, which writes a blank as %20, is sent with the code."""
+    answer = browser.get(urlsplit(departure.url).path, query_string=departure.query.replace(" ", "%20"))
+    assert answer.status_code in {302, 303}, answer.get_data(as_text=True)
+    return answer.headers["Location"]
+
+
+def arrive(browser: FlaskClient, party: EntcoreParty) -> dict[str, Any]:
+    """Return the claims of one sign-on of a signed-in browser."""
+    departure = party.leave()
+    return party.receive(location_for(browser, departure), departure)
+
+
+def signed_in(browser: FlaskClient, account: Account) -> Account:
+    assert sign_in(browser, "/connexion", account.username, PASSWORD).status_code == 200
+    return account
+
+
+def test_a_parent_signs_in_and_is_found_by_the_join_key_behind_the_prefix(
+    browser: FlaskClient, build: Build, entcore: EntcoreParty
+) -> None:
+    parent = build.active()
+    entcore.users = {f"LILLE-{parent.join_key}": "the parent", str(parent.join_key): "somebody of another academy"}
+    departure = entcore.leave(f"{ENT}/timeline/timeline?fil=1")
+    assert departure.query.endswith("&scope=openid profile")
+    assert "code_challenge" not in departure.query
+    page = follow(browser, browser.get("/authorize", query_string=departure.query))
+    assert heading(page) == "Sélectionnez votre profil"
+    page = submit(browser, page, profil="parent")
+    answer = submit(browser, page, identifiant=parent.username, mot_de_passe=PASSWORD)
+    claims = entcore.receive(answer.headers["Location"], departure)
+    assert claims["sub"] == f"LILLE-{parent.join_key}"
+    assert entcore.user(claims) == "the parent"
+    assert claims["FrEduVecteur"], "though the scope does not ask for it"
+    assert "email" not in claims
+
+
+def test_a_raw_blank_in_the_scope_is_read_at_once_too(
+    browser: FlaskClient, build: Build, entcore: EntcoreParty
+) -> None:
+    parent = signed_in(browser, build.active())
+    departure = entcore.leave()
+    answer = browser.get("/authorize", query_string=departure.query)
+    assert b"scope=openid profile" in answer.request.query_string
+    claims = entcore.receive(answer.headers["Location"], departure)
+    assert (claims["sub"], claims["given_name"]) == (f"LILLE-{parent.join_key}", parent.given_name)
+
+
+def test_the_state_comes_back_letter_by_letter(browser: FlaskClient, build: Build, entcore: EntcoreParty) -> None:
+    signed_in(browser, build.active())
+    for landing in (f"{ENT}/", f"{ENT}/blog?id=1", f"{ENT}/a:b@c;d,e!f$g'h(i)*j~k", f"{ENT}:443//x/../y?z=/?"):
+        departure = entcore.leave(landing)  # sent as it is
+        assert entcore.tokens(location_for(browser, departure), departure)
+    for landing in (f"{ENT}/a?b=c&d=e#f", f"{ENT}/a+b%20c%2Bd%C3%A9", f"{ENT}/é œ%"):
+        written = entcore.leave(quote(landing, safe=""))  # read once when it arrives, written once when it leaves
+        state = written.state.partition(":")[0] + f":{landing}"
+        assert entcore.tokens(location_for(browser, written), Departure(state, written.nonce, written.url))
+
+
+def test_the_secret_may_come_in_the_body(browser: FlaskClient, build: Build, register: Register) -> None:
+    party = register("--auth-method", "client_secret_post", **{"basic-to-get-token": False})
+    parent = signed_in(browser, build.active())
+    assert arrive(browser, party)["sub"] == f"LILLE-{parent.join_key}"
+
+
+def test_t24_nothing_that_it_sends_needs_encoding(browser: FlaskClient, build: Build, entcore: EntcoreParty) -> None:
+    signed_in(browser, build.active())
+    location = location_for(browser, entcore.leave())
+    code = re.search(r"[?&]code=([^&]*)", location)
+    assert code
+    for value in (entcore.settings["clientId"], entcore.settings["secret"], code.group(1)):
+        assert re.fullmatch(r"[A-Za-z0-9._~-]{20,}", value)
+
+
+def test_d03_an_rsa_key_is_built_from_its_certificate_and_from_nothing_else(
+    browser: FlaskClient, build: Build, entcore: EntcoreParty
+) -> None:
+    signed_in(browser, build.active())
+    arrive(browser, entcore)
+    [jwk] = browser.get("/jwks.json").get_json()["keys"]
+    assert set(entcore.keys) == {jwk["kid"]}
+    del jwk["x5c"]
+    with pytest.raises(ValueError, match="larger than modulus"):
+        read_key(jwk)
+
+
+def test_d03_a_key_that_it_does_not_know_is_looked_up(
+    app: Flask, browser: FlaskClient, build: Build, entcore: EntcoreParty
+) -> None:
+    signed_in(browser, build.active())
+    entcore.settings["certsUri"] += "?its=query+is+dropped"
+    entcore.fetch_keys()
+    before = set(entcore.keys)
+    youngest = keys.rotate(build.settings, bits=3072, at_once=True).kid
+    app.extensions["idp.server"].ring.forget()
+    arrive(browser, entcore)
+    assert set(entcore.keys) == {*before, youngest}
+
+
+def test_d03_a_curve_s_key_is_built_from_its_coordinates(
+    app: Flask, browser: FlaskClient, build: Build, register: Register
+) -> None:
+    keys.rotate(build.settings, "ES256")
+    app.extensions["idp.server"].ring.forget()
+    party = register("--id-token-alg", "ES256")
+    parent = signed_in(browser, build.active())
+    assert arrive(browser, party)["sub"] == f"LILLE-{parent.join_key}"
+
+
+def test_without_userinfo_the_id_token_says_who_it_is_and_whether_the_charter_is_owed(
+    browser: FlaskClient, build: Build, entcore: EntcoreParty
+) -> None:
+    charters.publish(entcore.settings["clientId"], "2026", "# Charte\n\nSoyons polis.")
+    parent = signed_in(browser, build.active())
+    whole = arrive(browser, entcore)
+    entcore.settings["userInfoUrn"] = "/nulle-part"
+    alone = arrive(browser, entcore)
+    assert alone["sub"] == whole["sub"] == f"LILLE-{parent.join_key}"
+    for claims in (alone, whole):
+        assert (claims["charter_accepted"], claims["charter_version"]) == (False, "2026")
+    assert "FrEduVecteur" in whole
+    assert "FrEduVecteur" not in alone
+
+
+def test_two_children_are_two_vectors_and_name_one_parent(
+    browser: FlaskClient, build: Build, entcore: EntcoreParty
+) -> None:
+    malo, lina = build.child(), build.child("Lina")
+    parent = signed_in(browser, build.active(children=[malo, lina]))
+    vectors = arrive(browser, entcore)["FrEduVecteur"]
+    assert vectors == [
+        f"2|LEROY-VANDEPUTTE|Noémie|{malo.student_id}|{COLLEGE}",
+        f"2|LEROY-VANDEPUTTE|Noémie|{lina.student_id}|{COLLEGE}",
+    ]
+    children = frozenset({(malo.student_id, COLLEGE), (lina.student_id, COLLEGE)})
+    known = Relative(parent.family_name, parent.given_name, children)
+    others = [
+        Relative("LEROY", "Karim", children),
+        Relative(parent.family_name.title(), parent.given_name, children),
+        Relative(parent.family_name, parent.given_name, frozenset({(malo.student_id, LYCEE)})),
+        Relative(parent.family_name, parent.given_name, frozenset({("1", COLLEGE)})),
+    ]
+    for told in (vectors, vectors[:1], vectors[1:]):
+        assert match([*others, known], told) == [known]
+    with pytest.raises(Refused, match="no user"):
+        match(others, vectors)
+
+
+def test_names_are_the_file_s_letter_by_letter(browser: FlaskClient, build: Build, entcore: EntcoreParty) -> None:
+    family, given = "D’ARTAGNAN  - Lœ'wÉ", unicodedata.normalize("NFD", "ÀnAïs-şükran")
+    parent = signed_in(browser, build.active(family_name=family, given_name=given))
+    claims = arrive(browser, entcore)
+    assert (claims["family_name"], claims["given_name"]) == (family, given)
+    [vector] = claims["FrEduVecteur"]
+    assert vector.split("|")[1:3] == [family, given]
+    known = Relative(family, given, frozenset({(parent.children[0].student_id, COLLEGE)}))
+    assert match([known], [vector]) == [known]
+
+
+def primary_school() -> School:
+    school = School(uai=ECOLE, name="École des Peupliers", degree=Degree.PRIMARY, address=[], phone="")
+    db.session.add(school)
+    db.session.commit()
+    return school
+
+
+def test_a_child_of_a_primary_school_has_the_prefix_1_and_one_of_a_college_2(
+    browser: FlaskClient, build: Build, register: Register
+) -> None:
+    primary_school()
+    small, big, elsewhere = build.child("Inès", uai=ECOLE), build.child(), build.child("Lina", uai=LYCEE)
+    signed_in(browser, build.active(children=[small, big, elsewhere]))
+    claims = arrive(browser, register("--uai", ECOLE))
+    assert claims["FrEduVecteur"] == [
+        f"1|LEROY-VANDEPUTTE|Noémie|{small.student_id}|{ECOLE}",
+        f"2|LEROY-VANDEPUTTE|Noémie|{big.student_id}|{COLLEGE}",
+    ]
+    assert claims["uai"] == [COLLEGE, ECOLE]
+    assert [child["given_name"] for child in claims["children"]] == ["Inès", "Malo"]
+    assert LYCEE not in json.dumps(claims)
+    assert elsewhere.student_id not in json.dumps(claims)
+
+
+def link_ended(_build: Build, account: Account, child: Child) -> None:
+    [link] = [link for link in account.guardianships if link.child_id == child.id]
+    link.ended_at = datetime.now(UTC)
+
+
+def moved_to_a_school_that_the_ent_does_not_serve(build: Build, _account: Account, child: Child) -> None:
+    child.school_id = build.school(LYCEE).id
+
+
+@pytest.mark.parametrize("happened", [link_ended, moved_to_a_school_that_the_ent_does_not_serve])
+def test_a_child_who_left_is_in_no_claim_from_the_next_token_on(
+    browser: FlaskClient, build: Build, entcore: EntcoreParty, happened: Callable[[Build, Account, Child], None]
+) -> None:
+    malo, lina = build.child(), build.child("Lina")
+    parent = signed_in(browser, build.active(children=[malo, lina]))
+    departure = entcore.leave()
+    held = entcore.tokens(location_for(browser, departure), departure)["access_token"]
+    assert len(arrive(browser, entcore)["FrEduVecteur"]) == 2
+    for leaver, staying in ((lina, [malo]), (malo, [])):
+        happened(build, parent, leaver)
+        db.session.commit()
+        live = browser.get("/userinfo", headers={"Authorization": f"Bearer {held}"}).get_json()
+        for claims in (arrive(browser, entcore), live):
+            told = [vector.split("|")[3] for vector in claims.get("FrEduVecteur", [])]
+            assert told == [child.student_id for child in staying]
+            assert claims.get("uai", []) == [COLLEGE] * bool(staying)
+            assert [child["given_name"] for child in claims.get("children", [])] == [c.given_name for c in staying]
+            assert leaver.student_id not in json.dumps(claims)
+            assert claims["sub"] == f"LILLE-{parent.join_key}", "who it is does not change"
+
+
+def test_a_link_that_ended_takes_the_child_from_that_parent_alone(
+    app: Flask, browser: FlaskClient, build: Build, entcore: EntcoreParty
+) -> None:
+    malo, others = build.child(), app.test_client()
+    first, second = signed_in(browser, build.active(children=[malo])), build.active(children=[malo])
+    signed_in(others, second)
+    link_ended(build, first, malo)
+    db.session.commit()
+    assert not arrive(browser, entcore).get("FrEduVecteur")
+    assert len(arrive(others, entcore)["FrEduVecteur"]) == 1
+    ended = db.session.scalars(select(Guardianship).where(Guardianship.ended_at.is_not(None))).all()
+    assert [link.account_id for link in ended] == [first.id]
+
+
+def test_an_account_without_join_key_is_nobody_s_and_says_no_key(
+    browser: FlaskClient, build: Build, entcore: EntcoreParty
+) -> None:
+    parent = signed_in(browser, build.active(join_key=None))
+    entcore.users = {"LILLE-": "nobody", "LILLE-None": "nobody", "": "nobody", str(parent.roster_key): "nobody"}
+    claims = arrive(browser, entcore)
+    assert claims["sub"] == arrive(browser, entcore)["sub"]
+    assert re.fullmatch(r"[0-9a-f]{32}", claims["sub"])
+    assert "ENTPersonJointure" not in claims
+    assert len(claims["FrEduVecteur"]) == 1, "the vector needs no key"
+    with pytest.raises(Refused, match="unknown externalId"):
+        entcore.user(claims)
+
+
+def test_l04_an_empty_address_after_the_sign_out_leads_to_a_page_with_a_way_back(
+    browser: FlaskClient, build: Build, entcore: EntcoreParty
+) -> None:
+    signed_in(browser, build.active())
+    departure = entcore.leave()
+    hint = entcore.tokens(location_for(browser, departure), departure)["id_token"]
+    url = entcore.sign_out_url(hint, departure.state)
+    assert url.endswith("&post_logout_redirect_uri=")
+    for _twice in range(2):
+        page = browser.get(url.removeprefix(ISSUER))
+        assert (page.status_code, heading(page)) == (200, "Vous êtes déconnecté")
+        assert f'href="{ENT}/"' in page.text
+    assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion"
+
+
+def test_pkce_is_asked_of_those_who_did_not_say_that_they_cannot(
+    browser: FlaskClient, build: Build, entcore: EntcoreParty
+) -> None:
+    signed_in(browser, build.active())
+    strict = build.ent(redirect_uris=[entcore.settings["redirectUri"]])
+    entcore.settings |= {"clientId": strict.client_id, "secret": strict.secret}
+    departure = entcore.leave()
+    with pytest.raises(Refused, match="error=invalid_request"):
+        entcore.tokens(location_for(browser, departure), departure)
+
+
+GOOD = {"iss": ISSUER, "sub": "LILLE-1", "exp": 4_000_000_000}
+
+
+def forged(party: EntcoreParty, claims: dict[str, Any], **header: str | None) -> str:
+    """Return a token under the shared secret, which this relying party takes for a key too."""
+    head = {k: v for k, v in {"alg": "HS256", "kid": "any", **header}.items() if v is not None}
+    signed = ".".join(b64(json.dumps(part).encode()) for part in (head, claims))
+    return f"{signed}.{b64(party.sign(signed.encode()))}"
+
+
+@one_database
+def test_the_relying_party_itself_refuses_what_the_real_one_does(entcore: EntcoreParty) -> None:
+    assert entcore.payload(forged(entcore, GOOD | {"aud": "another client"})) == GOOD | {"aud": "another client"}
+    for token, reason in (
+        (f"{forged(entcore, GOOD)}.", "parts"),
+        (forged(entcore, GOOD, kid=None), "kid"),
+        (forged(entcore, GOOD, alg="PS256"), "alg"),
+        (forged(entcore, GOOD, alg="none"), "alg"),
+        (forged(entcore, GOOD, alg="RS256"), "signature"),
+        (forged(entcore, GOOD) + "AAAA", "signature"),
+        (forged(entcore, GOOD | {"iss": f"{ISSUER}/"}), "iss"),
+        (forged(entcore, GOOD | {"exp": 1}), "exp"),
+        (forged(entcore, GOOD | {"sub": ""}), "sub"),
+    ):
+        with pytest.raises(Refused, match=f"^{reason}$"):
+            entcore.payload(token)
+
+
+def test_the_relying_party_itself_refuses_vectors_that_the_real_one_does() -> None:
+    known = Relative("LEROY", "Karim", frozenset({("701", COLLEGE)}))
+    good = f"2|LEROY|Karim|701|{COLLEGE}"
+    assert match([known], [good]) == match([known], [good, f"1|LEROY|Karim|9|{ECOLE}"]) == [known]
+    for vectors, reason in (
+        ([], "invalid.vector"),
+        (["2|LEROY|Karim|701|"], "invalid.vector"),
+        ([f"2|LEROY|Karim| |{COLLEGE}"], "invalid.vector"),
+        ([good, f"4|||701|{COLLEGE}"], "invalid.vector"),
+        ([f"5|LEROY|Karim|701|{COLLEGE}"], "invalid.user.profile"),
+        ([f"2|leroy|Karim|701|{COLLEGE}"], "no user"),
+    ):
+        with pytest.raises(Refused, match=f"^{reason}$"):
+            match([known], vectors)
+    with pytest.raises(Refused, match="no user"):
+        match([known, Relative("LEROY", "Karim", frozenset({("701", COLLEGE), ("702", LYCEE)}))], [good])
