@@ -1,7 +1,8 @@
 """The letters as one PDF/UA-1 file: a page per person, never two persons on a page, never a person on two pages.
 
-The layout is `templates/letter/letter.typ`. All that changes from one person to the next is handed to the typesetter as
-data, so nothing in a name can be read as markup. Nothing is written to disk: secrets are in the returned bytes alone.
+The layout is `templates/letter/letter.typ`, what it shares with the slips is in `common.typ`. All that changes from one
+person to the next is handed to the typesetter as data, so nothing in a name can be read as markup. Nothing is written
+to disk: secrets are in the returned bytes alone.
 """
 
 import functools
@@ -10,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import segno
@@ -30,7 +32,18 @@ _INK = "#20262b"
 
 
 class LetterError(ValueError):
-    """Letters cannot be printed as asked. The message names the account and never holds its secret."""
+    """Letters cannot be printed as asked. The message names the account and never holds its secret.
+
+    Attributes:
+        username: Whose letter is at fault; empty when it is not one letter's.
+    """
+
+    def __init__(self, message: str, username: str = "") -> None:
+        super().__init__(message, username)
+        self.username = username
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class LetterChild(NamedTuple):
@@ -93,34 +106,41 @@ def render(letters: Iterable[Letter]) -> bytes:
             letter does not hold on one page. Nothing is printed then.
     """
     batch = list(letters)
-    if not batch:
-        raise LetterError("there is no letter to print")
-    for letter in batch:
-        _check(letter)
-    data = {
-        "letters": [_page(letter) for letter in batch],
-        "codes": {address: _qr_code(address) for address in {letter.ent_address for letter in batch}},
-    }
-    return _typeset(data, batch)
+    return typeset(_TEMPLATE, batch, [(number, number) for number in range(1, len(batch) + 1)])
+
+
+def check_address(address: str) -> None:
+    """Refuse an ENT address that could not be typed, or that could carry a secret.
+
+    Raises:
+        LetterError: It is not `https://`, a host and at most a path.
+    """
+    if not _ADDRESS.fullmatch(address) or len(address) > _ADDRESS_AT_MOST:
+        raise LetterError(
+            f"the ENT’s address must be http(s)://host/path, without anything after, in {_ADDRESS_AT_MOST} characters "
+            f"at most: {address!r}"
+        )
 
 
 def _check(letter: Letter) -> None:
     """Refuse what would make a false letter: an address, an identifier and a secret are of use only when exact."""
+    fault = ""
     if not letter.username or printable(letter.username) != letter.username or "?" in letter.username:
-        raise LetterError(
-            f"the letter of {letter.username!r} cannot be printed: this identifier cannot be read on paper"
+        fault = "this identifier cannot be read on paper"
+    elif not address_block(letter.recipient):
+        fault = "it has no recipient"
+    elif not _SECRET.fullmatch(letter.provisional_password):
+        fault = "its provisional password is not one of ours"
+    else:
+        try:
+            check_address(letter.ent_address)
+        except LetterError as refused:
+            fault = str(refused)
+    if fault:
+        name = (
+            letter.username if letter.username.isascii() and letter.username.isprintable() else ascii(letter.username)
         )
-    if not address_block(letter.recipient):
-        raise LetterError(f"the letter of {letter.username} cannot be printed: it has no recipient")
-    if not _SECRET.fullmatch(letter.provisional_password):
-        raise LetterError(
-            f"the letter of {letter.username} cannot be printed: its provisional password is not one of ours"
-        )
-    if not _ADDRESS.fullmatch(letter.ent_address) or len(letter.ent_address) > _ADDRESS_AT_MOST:
-        raise LetterError(
-            f"the letter of {letter.username} cannot be printed: the ENT’s address must be http(s)://host/path, "
-            f"without anything after, in {_ADDRESS_AT_MOST} characters at most: {letter.ent_address!r}"
-        )
+        raise LetterError(f"the letter of {name} cannot be printed: {fault}", letter.username)
 
 
 def _page(letter: Letter) -> dict[str, Any]:
@@ -136,6 +156,7 @@ def _page(letter: Letter) -> dict[str, Any]:
             "phone": _short(letter.school_phone, 30),
         },
         "to": address_block(letter.recipient),
+        "name": _short(letter.recipient[0], 80),
         "greeting": _short(letter.greeting, 30) or "Madame, Monsieur",
         "children": [
             {"given": _short(child.given_name, 40), "class": _short(child.class_name, 40)} for child in letter.children
@@ -175,11 +196,39 @@ def _fonts() -> typst.Fonts:
     return typst.Fonts(include_system_fonts=False, font_paths=[str(folder) for folder in glyphs.FOLDERS])
 
 
-def _typeset(data: dict[str, Any], batch: list[Letter]) -> bytes:
-    """Return the PDF, once it is certain that page N is letter N, whole."""
+def typeset(template: Path, batch: Sequence[Letter], places: Sequence[tuple[int, int]]) -> bytes:
+    """Return the PDF that `template` makes of `batch`, once it is certain that each letter is whole and in its place.
+
+    Args:
+        template: marks where each letter begins and ends with its page, `<letter>`.
+        batch: the letters, in their order.
+        places: the pages on which each must begin and end.
+
+    Raises:
+        LetterError: as `render`.
+    """
+    if not batch:
+        raise LetterError("there is no letter to print")
+    for letter in batch:
+        _check(letter)
+    data = {
+        "letters": [_page(letter) for letter in batch],
+        "codes": {address: _qr_code(address) for address in {letter.ent_address for letter in batch}},
+    }
+    pdf, pages = _compile(template, data)
+    for letter, place, first, last in zip(batch, places, pages[::2], pages[1::2], strict=True):
+        if (first, last) != place:
+            raise LetterError(
+                f"the letter of {letter.username} does not hold on one page: nothing was printed", letter.username
+            )
+    return pdf
+
+
+def _compile(template: Path, data: dict[str, Any]) -> tuple[bytes, list[int]]:
+    """Return the PDF, and the pages that its marks are on."""
     compiler = typst.Compiler(
-        _TEMPLATE,
-        root=_TEMPLATE.parent,
+        template,
+        root=template.parent,
         font_paths=_fonts(),
         ignore_system_fonts=True,
         sys_inputs={"data": json.dumps(data, ensure_ascii=False)},
@@ -193,9 +242,6 @@ def _typeset(data: dict[str, Any], batch: list[Letter]) -> bytes:
         raise LetterError(f"the letters could not be typeset: {error.message}") from error
     if warnings:
         raise LetterError(f"the letters could not be typeset as designed: {warnings[0].message}")
-    for number, (letter, first, last) in enumerate(zip(batch, pages[::2], pages[1::2], strict=True), start=1):
-        if not first == last == number:
-            raise LetterError(f"the letter of {letter.username} does not hold on one page: nothing was printed")
     if not isinstance(pdf, bytes):
         raise LetterError("the letters could not be typeset: no file was made")
-    return pdf
+    return pdf, pages

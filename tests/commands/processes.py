@@ -32,7 +32,7 @@ def running(settings: Settings, log: Path, *arguments: str) -> Iterator["subproc
     finally:
         if process.poll() is None:
             process.kill()
-        process.wait(15)
+        process.wait(PATIENCE)
 
 
 def free_port() -> int:

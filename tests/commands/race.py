@@ -10,11 +10,10 @@ import json
 import multiprocessing
 import random
 import sys
-import tempfile
 import time
 import uuid
-from collections.abc import Callable
-from datetime import timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from flask import current_app
@@ -28,7 +27,9 @@ from idp.accounts.tokens import Purpose
 from idp.app import create_app
 from idp.config import Settings
 from idp.db import db
-from idp.letters.reissue import reissue
+from idp.letters import choice
+from idp.letters.drawing import Drawn, draw
+from idp.letters.hashing import Hashers
 from idp.login.service import SignedIn, sign_in
 from idp.myaccount import reauthentication
 from idp.ops import desk
@@ -60,14 +61,24 @@ def reset_by_mail(settings: Settings, hasher: Hasher, account: Account) -> None:
     assert recovery.choose(tokens.token(settings, link) or "", hashed, former=None) == account.username
 
 
+class Nowhere:
+    """Keeps no letter."""
+
+    def keep(self, drawn: Sequence[Drawn], expires_at: datetime) -> None:
+        """Nobody will read them."""
+
+    def publish(self) -> None:
+        """There is nothing."""
+
+    def tear_up(self) -> None:
+        """There is nothing."""
+
+
 def new_letter(settings: Settings, hasher: Hasher, account: Account) -> None:
-    """What `idp letters print` does."""
-    with tempfile.TemporaryFile() as paper:
-
-        def write(content: bytes) -> None:
-            paper.write(content)
-
-        reissue(settings, hasher, [account.username], "perdu", write)
+    """What `idp letters print` does, but for the paper."""
+    people = choice.named([account.username], None, None, "perdu")
+    with Hashers(hasher) as hashers:
+        draw(settings, hashers, people, Nowhere(), reason="perdu", all_or_none=True)
 
 
 ACTS: dict[str, Callable[[Settings, Hasher, Account], object]] = {

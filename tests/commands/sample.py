@@ -16,6 +16,7 @@ APART = {
 _OTHERWISE = {
     ("worker",): ("--once",),
     ("outbox", "retry"): ("--dead",),
+    ("letters", "print"): ("--username", "x", "--out", "letters.pdf"),
     ("account", "find"): ("x",),
     ("account", "force-password-change"): ("x", "--yes"),
 }

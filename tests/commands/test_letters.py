@@ -4,7 +4,7 @@ import getpass
 import io
 import json
 import stat
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from idp.accounts.models import Account
 from idp.accounts.tokens import LinkState, Purpose
 from idp.clock import now
 from idp.db import db
-from idp.letters import pdf
+from idp.letters.pdf import Letter
+from idp.letters.typesetting import Press
 from idp.sessions.manager import SESSIONS_ENDED
 from idp.throttle import guard, limits
 from tests.activation.steps import ACTIVATION, activate
@@ -217,7 +218,7 @@ def test_a_file_that_is_there_is_never_written_over(act: Run, build: Build, out:
     out.write_text("letters of others")
     link = tmp_path / "link.pdf"
     link.symlink_to(tmp_path / "nowhere.pdf")
-    for path, why in ((out, "exists already"), (link, "cannot be written"), (tmp_path / "no" / "x.pdf", "cannot be")):
+    for path, why in ((out, "exists already"), (link, "exists already"), (tmp_path / "no" / "x.pdf", "cannot be")):
         answer = act("letters", "print", "--username", account.username, "--out", str(path))
         assert (answer.code, answer.out) == (1, "")
         assert why in answer.err
@@ -243,13 +244,13 @@ def test_an_activation_that_ends_while_letters_are_typeset_wins(
 ) -> None:
     build.ent()
     account = build.never_activated()
-    print_truly = pdf.render
+    print_truly = Press.render
 
-    def render(letters: Iterable[pdf.Letter]) -> bytes:
+    def render(press: Press, letters: Sequence[Letter], *, strip: bool) -> bytes:
         activate(browser, account)
-        return print_truly(letters)
+        return print_truly(press, letters, strip=strip)
 
-    monkeypatch.setattr("idp.letters.pdf.render", render)
+    monkeypatch.setattr(Press, "render", render)
     answer = act("letters", "print", "--username", account.username, "--out", str(out))
     assert (answer.code, answer.out) == (1, "")
     assert answer.err.endswith(f"Error: {account.username} changed meanwhile, try again\n")

@@ -24,7 +24,7 @@ def test_serve_answers_and_stops_when_it_is_told(settings: Settings, tmp_path: P
         assert process.wait(PATIENCE) == 0
     assert "Traceback" not in log.read_text()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=5)
+        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
 
 
 def test_serve_answers_the_request_in_hand_before_it_stops(settings: Settings, tmp_path: Path) -> None:
@@ -32,15 +32,16 @@ def test_serve_answers_the_request_in_hand_before_it_stops(settings: Settings, t
     body = b"grant_type=authorization_code&code=x"
     head = (
         "POST /token HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/x-www-form-urlencoded\r\n"
-        f"Content-Length: {len(body)}\r\n\r\n"
+        f"Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     with running(settings, log, "serve", "--bind", f"127.0.0.1:{port}", "--workers", "1") as process:
         with connect(port, process, log) as warm:  # the worker has loaded the application
             warm.sendall(HEALTH)
             read_all(warm)
         with connect(port, process, log) as connection:
-            connection.sendall(head.encode() + body[:10])
-            time.sleep(1)
+            connection.sendall(head.encode())
+            assert connection.recv(100).startswith(b"HTTP/1.1 100 "), "it has the request in hand"
+            connection.sendall(body[:10])
             process.terminate()
             time.sleep(1)
             assert process.poll() is None, "it waits for the request in hand"

@@ -153,6 +153,15 @@ def test_a_letter_says_what_a_parent_needs() -> None:
     assert_intact(page)
 
 
+def test_each_language_takes_three_lines() -> None:
+    runs = pieces(open_pdf(NOEMIE).pages[0])
+    top = {name: next(run for run in runs if run.text.startswith(name)) for name in ("English", "Türkçe", "Português")}
+    below = {"English": top["Türkçe"].y, "Türkçe": 250, "Português": 250}
+    for name, first in top.items():
+        own = [run for run in runs if first.y - 1 < run.y < below[name] - 1 and (run.x < 105) == (first.x < 105)]
+        assert len({round(run.y) for run in own if run.size == first.size}) == 3, name
+
+
 def test_everything_secret_is_below_the_first_fold() -> None:
     runs = pieces(open_pdf(NOEMIE).pages[0])
     private = [run for run in runs if run.text in {"n.leroy4821", "7K4M", "QX2P", "9RTD", "Malo"}]

@@ -1,0 +1,70 @@
+"""A print of a school, a file for each class, that is killed: `python -m tests.commands.killed_print DATABASE ORDER`.
+
+ORDER is JSON: the `uai`, the folder `out`, the list `csv`, and where it dies: in the `batch`-th file, `before` the
+database knows the secrets that are on paper, or `after`. Prints the numbers of the processes that it started.
+"""
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from idp import db
+from idp.app import create_app
+from idp.letters import apart, drawing, printing
+from idp.letters.printing import Order
+from tests.databases import settings_for
+
+
+def die() -> None:
+    """End as at a power cut."""
+    sys.stdout.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(batch: int, where: str) -> None:
+    """Die in the `batch`-th file."""
+    seen = 0
+
+    def committed(step: Any) -> Any:
+        nonlocal seen
+        seen += 1
+        if seen == batch and where == "before":
+            die()
+        result = db.committed(step)
+        if seen == batch:
+            die()
+        return result
+
+    setattr(drawing, "committed", committed)  # noqa: B010 - what it took from another module
+
+
+class Told(apart.Worker):
+    """A process whose number is told."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__(module)
+        sys.stdout.write(f"{self.pid}\n")
+
+
+def main(database: str, order: str) -> None:
+    """Print until it dies."""
+    wanted = json.loads(order)
+    apart.Worker = Told  # type: ignore[misc]
+    arm(wanted["batch"], wanted["where"])
+    settings = settings_for(database, database_pool=2)
+    app = create_app(settings)
+    with app.app_context():
+        printing.print_letters(
+            settings,
+            app.extensions["idp.hasher"],
+            Order(uai=wanted["uai"], out=Path(wanted["out"]), csv=Path(wanted["csv"]), per_class=True),
+            print,
+        )
+    sys.exit("it was not killed")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

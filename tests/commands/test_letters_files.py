@@ -1,0 +1,298 @@
+"""The files of `idp letters print`: one for each class, the list for a mail merge, and what a killed print leaves.
+
+P-01, P-06, R-04.
+"""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from argon2 import PasswordHasher
+from flask import Flask
+from sqlalchemy import inspect, text
+
+from idp.accounts.models import Account
+from idp.accounts.passwords import fold_provisional
+from idp.db import db
+from idp.letters import merge_csv, printing
+from idp.paths import CHECKOUT
+from tests.activation.steps import ACTIVATION
+from tests.builders import COLLEGE, LYCEE, Build
+from tests.commands.conftest import Run
+from tests.commands.families import pages, parent, pupil, rows_of, secret_on, usernames_on
+from tests.commands.processes import PATIENCE
+from tests.commands.test_account import kept
+from tests.pages import heading, sign_in
+
+COLUMNS = (
+    "uai;school;class;civility;family_name;given_name;address1;address2;address3;postcode;city;country;"
+    "children;username;provisional_password;ent_url;valid_until"
+)
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def good(account: Account, secret: str) -> bool:
+    """Whether the secret on a paper is the one that the database waits for."""
+    hashed = kept(account).provisional_hash
+    return hashed is not None and PasswordHasher().verify(hashed, fold_provisional(secret))
+
+
+def per_class(act: Run, folder: Path, *options: str) -> dict[str, Any]:
+    answer = act("letters", "print", "--school", COLLEGE, "--per-class", "--out", str(folder), "--json", *options)
+    assert (answer.code, answer.err) == (0, "")
+    found: dict[str, Any] = json.loads(answer.out)
+    return found
+
+
+def test_a_file_for_each_class_and_only_new_letters_the_next_time(
+    act: Run, build: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(printing, "IN_A_CLASS_FILE", 2)
+    build.ent()
+    first, odd, none = pupil(build, "6e 1"), pupil(build, "../É/6e: 2"), pupil(build, "")
+    crowd = [parent(build, first, family_name=name) for name in "ABC"]
+    parent(build, odd), parent(build, none)
+    folder = tmp_path / "lettres"
+    answer = act("letters", "print", "--school", COLLEGE, "--per-class", "--out", str(folder))
+    assert (answer.code, answer.err) == (0, "")
+    names = ["0599001N-6e-1.2.pdf", "0599001N-6e-1.pdf", "0599001N-sans-classe.pdf", "0599001N-É-6e-2.pdf"]
+    assert files(folder) == names
+    assert f"6e 1: 2 letters in {folder / names[1]}\n" in answer.out
+    assert answer.out.endswith(f"5 letters in {folder}\n")
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
+    assert usernames_on(folder / names[1], *crowd) == [one.username for one in crowd[:2]]
+    assert usernames_on(folder / names[0], *crowd) == [crowd[2].username]
+
+    late = parent(build, first)
+    found = per_class(act, folder)
+    assert found["printed"] == 1
+    assert (found["pdf"], found["files"]) == (str(folder), [str(folder / "0599001N-6e-1.3.pdf")])
+    assert usernames_on(folder / "0599001N-6e-1.3.pdf", late, *crowd) == [late.username]
+    assert len(files(folder)) == 5
+    assert per_class(act, folder)["files"] == []
+
+
+def test_the_list_for_a_mail_merge_holds_the_same_letters(act: Run, app: Flask, build: Build, tmp_path: Path) -> None:
+    build.ent()
+    child = pupil(build, "6e 1")
+    account = parent(
+        build,
+        child,
+        pupil(build, "2de 7", LYCEE, "Zoé"),
+        address_lines=["Appartement 12", "", "Bâtiment B", "1 rue du Test", "Lieu-dit"],
+        postcode="01990",
+        city="Rivebelle",
+        country="France",
+    )
+    out, path = tmp_path / "x.pdf", tmp_path / "x.csv"
+    answer = act("letters", "print", "--school", COLLEGE, "--out", str(out), "--csv", str(path), "--json")
+    assert json.loads(answer.out) == {"printed": 1, "skipped": [], "pdf": str(out), "csv": str(path)}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_bytes().startswith(b"\xef\xbb\xbf")
+    [row] = rows_of(path)
+    assert list(row) == COLUMNS.split(";")
+    secret = row["provisional_password"]
+    valid_until = kept(account).provisional_expires_at
+    assert valid_until is not None
+    assert list(row.values())[:14] == [
+        COLLEGE, "Collège des Tilleuls", "6e 1", "Mme", "LEROY-VANDEPUTTE", "Noémie", "Appartement 12", "Bâtiment B",
+        "1 rue du Test, Lieu-dit", "01990", "Rivebelle", "France", "Malo (6e 1), Zoé (2de 7)", account.username,
+    ]  # fmt: skip
+    assert list(row.values())[15:] == ["https://ent.test/", valid_until.astimezone().strftime("%d/%m/%Y")]
+    assert fold_provisional(secret) == secret_on(pages(out)[0])
+    assert secret not in answer.out
+    assert heading(sign_in(app.test_client(), "/connexion", account.username, secret)) == ACTIVATION
+
+
+def test_r04_no_cell_of_the_list_is_a_formula(act: Run, build: Build, tmp_path: Path) -> None:
+    build.ent()
+    child = pupil(build, "+6e 1", given_name="@SUM(A1)")
+    parent(
+        build, child, family_name='=cmd|" /C calc"!A0', given_name="-1", address_lines=["\t=1", "\r=2"], city="a;b\n=c"
+    )
+    path = tmp_path / "x.csv"
+    assert act("letters", "print", "--school", COLLEGE, "--csv", str(path)).code == 0
+    [row] = rows_of(path)
+    assert row["family_name"] == '\'=cmd|" /C calc"!A0'
+    assert (row["given_name"], row["class"], row["address1"]) == ("'-1", "'+6e 1", "'\t=1")
+    assert row["children"].startswith("'@SUM")
+    assert row["city"] == "a;b\n=c"
+    assert all(not cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row.values())
+
+
+def test_p01_clear_secrets_are_on_paper_and_nowhere_else(act: Run, build: Build, tmp_path: Path) -> None:
+    build.ent()
+    child = pupil(build, "6e 1")
+    for _ in range(3):
+        parent(build, child)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    found = act("letters", "print", "--school", COLLEGE, "--out", str(folder / "x.pdf"), "--csv", str(folder / "x.csv"))
+    assert files(folder) == ["x.csv", "x.pdf"]
+    secrets = [secret_on(page) for page in pages(folder / "x.pdf")]
+    with db.engine.connect() as connection:
+        tables = inspect(connection).get_table_names()
+        stored = "".join(str(connection.execute(text(f'SELECT * FROM "{name}"')).all()) for name in tables)  # noqa: S608
+    assert stored.count("$argon2id$v=19$m=19456,t=2,p=1$") >= 3
+    for secret, row in zip(secrets, rows_of(folder / "x.csv"), strict=True):
+        assert fold_provisional(row["provisional_password"]) == secret
+        for spelling in (secret, row["provisional_password"]):
+            assert spelling not in stored + found.out + found.err
+
+
+def test_slips_of_a_school(act: Run, build: Build, tmp_path: Path) -> None:
+    build.ent()
+    child = pupil(build, "6e 1")
+    crowd = [parent(build, child, family_name=name) for name in "ABCDE"]
+    out = tmp_path / "x.pdf"
+    assert act("letters", "print", "--school", COLLEGE, "--strip", "--out", str(out)).out == f"5 letters in {out}\n"
+    assert len(pages(out)) == 2
+    assert good(crowd[4], secret_on(pages(out)[1]))
+
+
+def test_the_list_grows_class_by_class_and_print_by_print(act: Run, build: Build, tmp_path: Path) -> None:
+    build.ent()
+    one, two = (parent(build, pupil(build, name)) for name in ("6e 1", "6e 2"))
+    path = tmp_path / "x.csv"
+    found = act("letters", "print", "--school", COLLEGE, "--per-class", "--csv", str(path))
+    assert found.out.endswith(f"2 letters in {path}\n")
+    late = parent(build, pupil(build, "6e 3"))
+    assert act("letters", "print", "--school", COLLEGE, "--per-class", "--csv", str(path)).code == 0
+    assert [row["username"] for row in rows_of(path)] == [one.username, two.username, late.username]
+    assert path.read_bytes().count(b"provisional_password") == 1
+    assert list(tmp_path.glob("*.part")) == []
+    again = act("letters", "print", "--school", COLLEGE, "--renew", "--csv", str(path))
+    assert (again.code, again.out) == (1, "")
+    assert "exists already" in again.err, "only class by class is a list gone on with"
+
+
+def test_a_list_that_is_not_ours_is_left_alone(act: Run, build: Build, tmp_path: Path) -> None:
+    build.ent()
+    account = parent(build, pupil(build, "6e 1"))
+    path = tmp_path / "x.csv"
+    path.write_text("nom;note\n")
+    answer = act("letters", "print", "--school", COLLEGE, "--per-class", "--csv", str(path))
+    assert (answer.code, answer.out) == (1, "")
+    assert "no list of letters" in answer.err
+    assert (path.read_text(), kept(account).provisional_hash) == ("nom;note\n", None)
+
+
+def killed(build: Build, tmp_path: Path, where: str) -> None:
+    """Print, and die in the second of three classes; its processes die with it."""
+    order = {"uai": COLLEGE, "out": str(tmp_path / "out"), "csv": str(tmp_path / "x.csv"), "batch": 2, "where": where}
+    db.session.rollback()
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.commands.killed_print", build.settings.database_url, json.dumps(order)],
+        capture_output=True,
+        text=True,
+        cwd=CHECKOUT,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
+    pids = [int(line) for line in done.stdout.splitlines() if line.isdecimal()]
+    assert len(pids) >= 2
+    until = time.monotonic() + PATIENCE
+    while any(alive(pid) for pid in pids):
+        assert time.monotonic() < until, "processes that hash outlive who asked"
+        time.sleep(0.05)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+@pytest.fixture
+def crowd(build: Build) -> list[Account]:
+    """Two parents in each of three classes."""
+    build.ent()
+    classes = [pupil(build, f"6e {number}") for number in (1, 2, 3)]
+    return [parent(build, child, family_name=name) for child in classes for name in "AB"]
+
+
+def test_a_print_that_is_killed_before_its_letters_are_good_goes_on(
+    act: Run, build: Build, tmp_path: Path, crowd: list[Account]
+) -> None:
+    killed(build, tmp_path, "before")
+    out, path = tmp_path / "out", tmp_path / "x.csv"
+    assert [name.endswith(".part") for name in files(out)] == [False, True]
+    assert len(list(tmp_path.glob("x.csv.*.part"))) == 1
+    first = [kept(one).provisional_hash for one in crowd]
+    assert [hashed is not None for hashed in first] == [True, True, False, False, False, False]
+    found = per_class(act, out, "--csv", str(path))
+    assert found["printed"] == 4
+    assert [one["username"] for one in found["skipped"]] == [one.username for one in crowd[:2]]
+    assert files(out) == ["0599001N-6e-1.pdf", "0599001N-6e-2.pdf", "0599001N-6e-3.pdf"]
+    assert list(tmp_path.glob("*.part")) == []
+    assert [kept(one).provisional_hash for one in crowd[:2]] == first[:2]
+    papers = [page for name in files(out) for page in pages(out / name)]
+    assert [good(one, secret_on(page)) for one, page in zip(crowd, papers, strict=True)] == [True] * 6
+    rows = rows_of(path)
+    assert [row["username"] for row in rows] == [one.username for one in crowd]
+    assert [good(one, row["provisional_password"]) for one, row in zip(crowd, rows, strict=True)] == [True] * 6
+
+
+def test_a_print_that_is_killed_when_its_letters_are_good_keeps_the_only_copy(
+    act: Run, build: Build, tmp_path: Path, crowd: list[Account]
+) -> None:
+    killed(build, tmp_path, "after")
+    out, path = tmp_path / "out", tmp_path / "x.csv"
+    [part] = out.glob("*.part")
+    [rows] = tmp_path.glob("x.csv.*.part")
+    before = (part.read_bytes(), rows.read_bytes(), path.read_bytes())
+    options = ("letters", "print", "--school", COLLEGE, "--per-class", "--out", str(out), "--csv", str(path))
+    for left, name in ((part, "deuxieme.pdf"), (rows, "deuxieme.csv")):
+        answer = act(*options)
+        assert (answer.code, answer.out) == (1, "")
+        assert f"{left} holds letters that are good" in answer.err
+        assert answer.err.count("\n") == 1
+        left.rename(left.with_name(name))
+    assert (out / "deuxieme.pdf").read_bytes() == before[0]
+    assert (tmp_path / "deuxieme.csv").read_bytes() == before[1]
+    assert path.read_bytes() == before[2]
+    assert act(*options).code == 0
+    assert files(out) == ["0599001N-6e-1.pdf", "0599001N-6e-3.pdf", "deuxieme.pdf"]
+    assert [good(one, secret_on(page)) for one, page in zip(crowd[2:4], pages(out / "deuxieme.pdf"), strict=True)] == [
+        True
+    ] * 2
+    assert [row["username"] for row in rows_of(path)] == [one.username for one in (*crowd[:2], *crowd[4:])]
+    assert [row["username"] for row in rows_of(tmp_path / "deuxieme.csv")] == [one.username for one in crowd[2:4]]
+
+
+def test_a_class_that_cannot_be_written_leaves_those_before_it_good(
+    act: Run, build: Build, tmp_path: Path, crowd: list[Account], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    render, made = merge_csv.render, []
+
+    def too_much(drawn: object) -> bytes:
+        made.append(drawn)
+        if len(made) == 2:
+            raise OSError(28, "No space left on device", "x.csv")
+        return render(drawn)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(merge_csv, "render", too_much)
+    out, path = tmp_path / "out", tmp_path / "x.csv"
+    options = ("letters", "print", "--school", COLLEGE, "--per-class", "--out", str(out), "--csv", str(path))
+    answer = act(*options)
+    assert answer.code == 1
+    assert answer.out == f"6e 1: 2 letters in {out / '0599001N-6e-1.pdf'}\n"
+    assert "No space left" in answer.err
+    assert files(out) == ["0599001N-6e-1.pdf"]
+    assert [kept(one).provisional_hash is not None for one in crowd] == [True, True, False, False, False, False]
+    assert act(*options).code == 0
+    assert [row["username"] for row in rows_of(path)] == [one.username for one in crowd]

@@ -1,0 +1,274 @@
+"""`idp letters print --school`: who gets a letter, in which order, and who is left alone (P-02, P-06, K-05)."""
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from idp.accounts.models import Account
+from idp.clock import now
+from idp.db import db
+from idp.letters import choice, printing
+from idp.letters.pdf import Letter
+from idp.letters.typesetting import Press
+from tests.activation.steps import ACTIVATION
+from tests.builders import COLLEGE, LYCEE, PROVISIONAL, Build
+from tests.commands.conftest import Answer, Events, Run
+from tests.commands.families import link, pages, parent, pupil, secret_on, usernames_on
+from tests.commands.test_account import kept
+from tests.email_confirmation.post import post_office
+from tests.pages import heading, sign_in
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "lettres.pdf"
+
+
+def printed(act: Run, out: Path, *options: str) -> dict[str, Any]:
+    answer = act("letters", "print", "--school", COLLEGE, "--out", str(out), "--json", *options)
+    assert (answer.code, answer.err) == (0, "")
+    found: dict[str, Any] = json.loads(answer.out)
+    return found
+
+
+def refused(answer: Answer, said: str) -> None:
+    assert (answer.code, answer.out) == (1, "")
+    assert said in answer.err
+    assert answer.err.count("\n") == 1
+
+
+def test_p06_letters_are_sorted_by_class_then_name_and_each_parent_has_one(
+    act: Run, app: Flask, build: Build, out: Path
+) -> None:
+    build.ent()
+    second, tenth = pupil(build, "6e 2"), pupil(build, "6e 10")
+    elsewhere = pupil(build, "2de 7", LYCEE, "Zoé")
+    late = parent(build, tenth, family_name="ABEILLE")
+    faure = parent(build, second, family_name="FAURE")
+    accent = parent(build, second, family_name="ÉVRARD")
+    eve = parent(build, second, family_name="EVE")
+    dash = parent(build, second, family_name="DE-LA-TOUR", given_name="Œuvre")
+    space = parent(build, second, family_name="DE LA TOUR", given_name="Ondine")
+    both = parent(build, second, tenth, elsewhere, family_name="ZOLA")
+    no_class = parent(build, pupil(build, ""), family_name="AAA")
+    others = parent(build, elsewhere)
+    found = printed(act, out)
+    assert found == {"printed": 8, "skipped": [], "pdf": str(out), "csv": None}
+    everybody = [dash, space, eve, accent, faure, both, late, no_class, others]
+    assert usernames_on(out, *everybody) == [one.username for one in everybody[:-1]]
+    assert len(pages(out)) == 8
+    assert "pour Malo (6e 2), Malo (6e 10) et Zoé (2de 7)." in pages(out)[5]
+    secrets = [secret_on(page) for page in pages(out)]
+    assert len(set(secrets)) == 8
+    for one in (dash, no_class):
+        secret = secrets[everybody.index(one)]
+        assert heading(sign_in(app.test_client(), "/connexion", one.username, secret)) == ACTIVATION
+    assert kept(others).provisional_hash is None
+
+
+def test_p02_who_was_printed_is_not_silently_keyed_again(act: Run, app: Flask, build: Build, out: Path) -> None:
+    build.ent()
+    first, other = parent(build, pupil(build, "6e 1")), parent(build, pupil(build, "6e 2"))
+    assert printed(act, out)["printed"] == 2
+    secret, hashed = secret_on(pages(out)[0]), kept(first).provisional_hash
+    again = out.with_name("again.pdf")
+    found = printed(act, again)
+    assert found | {"skipped": None} == {"printed": 0, "skipped": None, "pdf": None, "csv": None}
+    skipped = {one["username"]: one["reason"] for one in found["skipped"]}
+    assert set(skipped) == {first.username, other.username}
+    assert "--renew" in skipped[first.username]
+    assert not again.exists()
+    assert kept(first).provisional_hash == hashed
+    words = act("letters", "print", "--school", COLLEGE, "--out", str(again))
+    assert (words.code, words.out) == (0, f"there is no letter to print for {COLLEGE}\n")
+    assert "was printed already" in words.err
+
+    assert printed(act, again, "--class", "6e 1", "--renew")["printed"] == 1
+    for tried, page in ((secret, "Connexion"), (secret_on(pages(again)[0]), ACTIVATION)):
+        assert heading(sign_in(app.test_client(), "/connexion", first.username, tried)) == page
+
+
+def test_an_expired_letter_is_drawn_afresh(act: Run, app: Flask, build: Build, out: Path, events: Events) -> None:
+    build.ent()
+    account = build.never_activated(provisional_expires_at=now() - timedelta(seconds=1))
+    assert printed(act, out)["printed"] == 1
+    assert heading(sign_in(app.test_client(), "/connexion", account.username, PROVISIONAL)) == "Connexion"
+    assert heading(sign_in(app.test_client(), "/connexion", account.username, secret_on(pages(out)[0]))) == ACTIVATION
+    assert [one.account_id for one in events("letter.drawn")] == [account.id]
+
+
+def test_only_present_parents_of_the_school_who_never_activated_get_one(
+    act: Run, app: Flask, build: Build, out: Path
+) -> None:
+    build.ent()
+    child = pupil(build, "6e 1")
+    good = parent(build, child)
+    active, disabled = build.active(children=[child]), parent(build, child, disabled_at=now())
+    disputed, gone = parent(build, child), parent(build, child)
+    link(disputed, child).disputed_at = link(gone, child).ended_at = now()
+    db.session.commit()
+    with post_office(app) as office:
+        found = printed(act, out, "--renew")
+        assert office.deliver() == []
+    skipped = {one["username"]: one["reason"] for one in found["skipped"]}
+    assert found["printed"] == 1
+    assert good.username in pages(out)[0]
+    assert set(skipped) == {active.username, disabled.username}
+    assert "--username" in skipped[active.username]
+    assert kept(active).password_hash is not None
+
+
+def test_k05_an_active_account_of_the_school_that_is_named_is_told_by_mail(
+    act: Run, app: Flask, build: Build, out: Path
+) -> None:
+    build.ent()
+    child = pupil(build, "6e 1")
+    active, other = build.active(children=[child]), parent(build, child)
+    options = ("letters", "print", "--school", COLLEGE, "--username", active.username, "--out", str(out))
+    refused(act(*options), "say why with --reason")
+    with post_office(app) as office:
+        answer = act(*options, "--reason", "vue au guichet")
+        assert answer.out == f"1 letter in {out}\n"
+        [mail] = office.deliver()
+    assert mail["To"] == "noemie.leroy@exemple.fr"
+    assert kept(other).provisional_hash is None, "nobody else was asked for"
+
+
+def test_the_school_that_prints_is_the_one_that_writes(act: Run, build: Build, out: Path) -> None:
+    build.ent()
+    build.ent("Autre", "autre.test", uais=[LYCEE])
+    account = parent(build, pupil(build, "6e 1"), pupil(build, "2de 7", LYCEE))
+    options = ("letters", "print", "--username", account.username)
+    assert act(*options, "--school", LYCEE.lower(), "--out", str(out)).code == 0
+    [page] = pages(out)
+    assert "Lycée Louise-Weber" in page
+    assert "https://autre.test/" in page
+    alone = out.with_name("alone.pdf")
+    refused(act(*options, "--school", LYCEE, "--class", "6e 1", "--out", str(alone)), f"no child in 6e 1 of {LYCEE}")
+    assert act(*options, "--out", str(alone)).code == 0
+    assert "https://ent.test/" in pages(alone)[0]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        ("no ent", f"no ENT with a home address serves {COLLEGE}"),
+        ("no home", f"no ENT with a home address serves {COLLEGE}"),
+        ("home with a query", "the ENT’s address must be"),
+        ("no school", "no school 0599003R"),
+        ("no folder", "its folder is not there"),
+    ],
+)
+def test_what_stops_a_whole_school_is_one_sentence(act: Run, build: Build, out: Path, spoil: str, said: str) -> None:
+    if spoil != "no ent":
+        home = {"no home": "", "home with a query": "https://ent.test/?a=1"}.get(spoil, "https://ent.test/")
+        build.ent(home_uri=home)
+    account = parent(build, pupil(build, "6e 1"))
+    uai = "0599003R" if spoil == "no school" else COLLEGE
+    path = out / "none" / "x.pdf" if spoil == "no folder" else out
+    refused(act("letters", "print", "--school", uai, "--out", str(path)), said)
+    assert not path.exists()
+    assert kept(account).provisional_hash is None
+
+
+def test_nobody_to_write_to_is_no_error(act: Run, build: Build, out: Path) -> None:
+    build.ent()
+    parent(build, pupil(build, "6e 1"))
+    assert printed(act, out, "--class", "6e 9") == {"printed": 0, "skipped": [], "pdf": None, "csv": None}
+    assert not out.exists()
+
+
+def test_one_letter_that_cannot_be_does_not_stop_the_others(act: Run, build: Build, out: Path) -> None:
+    build.ent()
+    child = pupil(build, "6e 1")
+    odd, good = parent(build, child, username="n.漢", family_name="A"), parent(build, child, family_name="B")
+    found = printed(act, out)
+    assert found["printed"] == 1
+    [skipped] = found["skipped"]
+    assert skipped["username"] == "n.漢"
+    assert "cannot be read on paper" in skipped["reason"]
+    assert good.username in pages(out)[0]
+    assert kept(odd).provisional_hash is None
+
+
+def test_who_activates_while_letters_are_typeset_is_left_out_and_the_others_are_printed(
+    act: Run, build: Build, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build.ent()
+    child = pupil(build, "6e 1")
+    fast, slow = parent(build, child, family_name="A"), parent(build, child, family_name="B")
+    print_truly = Press.render
+    seen: list[list[str]] = []
+
+    def render(press: Press, letters: Sequence[Letter], *, strip: bool) -> bytes:
+        if not seen:
+            with db.engine.begin() as other:
+                values = {"activated_at": now(), "generation": 1}
+                other.execute(Account.__table__.update().where(Account.id == fast.id).values(**values))  # type: ignore[attr-defined]
+        seen.append([letter.username for letter in letters])
+        return print_truly(press, letters, strip=strip)
+
+    monkeypatch.setattr(Press, "render", render)
+    found = printed(act, out)
+    assert found["printed"] == 1
+    assert found["skipped"] == [{"username": fast.username, "reason": "changed meanwhile, try again"}]
+    assert seen == [[fast.username, slow.username], [slow.username]]
+    assert len(pages(out)) == 1
+    assert (kept(fast).provisional_hash, kept(fast).activated_at is not None) == (None, True)
+    assert [path.name for path in out.parent.glob("*.part")] == []
+
+
+def test_who_activates_before_the_letters_are_made_is_left_out(
+    act: Run, build: Build, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build.ent()
+    account = parent(build, pupil(build, "6e 1"))
+    choose_truly = choice.of_school
+
+    def of_school(*args: object, **more: bool) -> object:
+        found = choose_truly(*args, **more)  # type: ignore[arg-type]
+        row = db.session.get_one(Account, account.id)
+        row.activated_at, row.generation = now(), row.generation + 1
+        db.session.commit()
+        return found
+
+    monkeypatch.setattr(choice, "of_school", of_school)
+    found = printed(act, out)
+    assert found["skipped"] == [{"username": account.username, "reason": "changed meanwhile, try again"}]
+    assert not out.exists()
+    assert kept(account).activated_at is not None, "it was not closed"
+
+
+def test_more_letters_than_a_file_holds_want_a_file_for_each_class(
+    act: Run, build: Build, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(printing, "IN_ONE_FILE", 1)
+    build.ent()
+    child = pupil(build, "6e 1")
+    parent(build, child), parent(build, child)
+    refused(act("letters", "print", "--school", COLLEGE, "--out", str(out)), "--per-class")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--school", COLLEGE),
+        ("--out", "x.pdf"),
+        ("--school", COLLEGE, "--out", "x", "--csv", "x"),
+        ("--username", "x", "--class", "6e 1", "--out", "x.pdf"),
+        ("--username", "x", "--per-class", "--out", "x"),
+        ("--school", COLLEGE, "--strip", "--csv", "x.csv"),
+        ("--school", COLLEGE, "--out", "."),
+        ("--school", COLLEGE, "--per-class", "--out", __file__),
+    ],
+)
+def test_options_that_do_not_go_together(idp: Run, options: Sequence[str]) -> None:
+    answer = idp("letters", "print", *options)
+    assert (answer.code, answer.out) == (2, "")

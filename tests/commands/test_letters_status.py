@@ -1,0 +1,132 @@
+"""`idp letters status`: how far each class has come."""
+
+import json
+import sys
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from idp.clock import now
+from idp.db import db
+from idp.letters import status
+from tests.builders import COLLEGE, LYCEE, Build
+from tests.commands.conftest import Run
+from tests.commands.families import link, parent, pupil
+
+NUMBERS = ("accounts", "printed", "activated", "waiting", "without_mail", "expired", "never_printed")
+
+
+def counted(act: Run, *options: str) -> dict[tuple[str, str], tuple[int, ...]]:
+    answer = act("letters", "status", "--json", *options)
+    assert (answer.code, answer.err) == (0, "")
+    return {(row["uai"], row["class"]): tuple(row[name] for name in NUMBERS) for row in json.loads(answer.out)}
+
+
+@pytest.fixture
+def families(build: Build) -> None:
+    """Every state of an account, in two classes of a school, and another school."""
+    sixth, second = pupil(build, "6e 1"), pupil(build, "6e 10")
+    early = pupil(build, "6e 2")
+    build.active(children=[sixth])
+    build.active(children=[sixth], email=None, pending_email="a@exemple.fr")
+    build.active(children=[sixth], email=None)
+    build.never_activated(children=[sixth], generation=1)
+    build.never_activated(children=[sixth], provisional_expires_at=now() - timedelta(days=1), generation=1)
+    parent(build, sixth, generation=1)  # too many wrong tries, and the letter is dead
+    parent(build, sixth, second)  # counts once, in the class of the first child
+    parent(build, early)
+    parent(build, second)
+    parent(build, sixth, disabled_at=now())
+    disputed, gone = parent(build, sixth), parent(build, sixth)
+    link(disputed, sixth).disputed_at = link(gone, sixth).ended_at = now()
+    parent(build, pupil(build, "2de 7", LYCEE), sixth)
+    db.session.commit()
+
+
+@pytest.mark.usefixtures("families")
+def test_each_account_counts_once_in_a_school_and_in_the_states_that_it_is_in(act: Run) -> None:
+    found = counted(act)
+    assert found == {
+        (COLLEGE, "6e 1"): (8, 6, 3, 1, 1, 2, 2),
+        (COLLEGE, "6e 2"): (1, 0, 0, 0, 0, 0, 1),
+        (COLLEGE, "6e 10"): (1, 0, 0, 0, 0, 0, 1),
+        (LYCEE, "2de 7"): (1, 0, 0, 0, 0, 0, 1),
+    }
+    assert list(found) == [(COLLEGE, "6e 1"), (COLLEGE, "6e 2"), (COLLEGE, "6e 10"), (LYCEE, "2de 7")]
+    assert counted(act, "--school", LYCEE.lower()) == {(LYCEE, "2de 7"): (1, 0, 0, 0, 0, 0, 1)}
+
+
+def test_a_print_moves_an_account_on(act: Run, build: Build, tmp_path: object) -> None:
+    build.ent()
+    parent(build, pupil(build, "6e 1"))
+    assert counted(act) == {(COLLEGE, "6e 1"): (1, 0, 0, 0, 0, 0, 1)}
+    assert act("letters", "print", "--school", COLLEGE, "--out", f"{tmp_path}/x.pdf").code == 0
+    assert counted(act) == {(COLLEGE, "6e 1"): (1, 1, 0, 0, 0, 0, 0)}
+
+
+def test_many_schools_are_counted_a_few_at_a_time(act: Run, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(status, "_SCHOOLS_AT_ONCE", 2)
+    uais = [f"05990{number:02}X" for number in range(5)]
+    for uai in reversed(uais):
+        parent(build, pupil(build, "6e 1", uai))
+    assert [uai for uai, _ in counted(act)] == uais
+
+
+def test_nobody_and_an_unknown_school(act: Run, build: Build) -> None:
+    assert counted(act) == {}
+    build.school()
+    assert counted(act, "--school", COLLEGE) == {}
+    assert act("letters", "status").out == ""
+    answer = act("letters", "status", "--school", "0599003R")
+    assert (answer.code, answer.out, answer.err) == (1, "", "Error: no school 0599003R\n")
+
+
+@pytest.mark.usefixtures("families")
+def test_a_file_gets_plain_columns(act: Run) -> None:
+    lines = act("letters", "status", "--school", COLLEGE).out.splitlines()
+    assert lines[0] == "0599001N  Collège des Tilleuls"
+    words = "class accounts printed activated waiting without mail expired never printed"
+    assert " ".join(lines[1].split()) == words
+    assert " ".join(lines[2].split()) == "6e 1 8 6 3 1 1 2 2"
+    assert len(lines) == 5
+
+
+@pytest.mark.usefixtures("families")
+def test_a_terminal_gets_a_picture_of_each_class(act: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda _self: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    out = act("letters", "status", "--school", COLLEGE).out
+    bars = ["".join(c for c in line if c in "█▓▒░") for line in out.splitlines()]
+    assert bars[:6] == ["", "", "", "█" * 4 + "▓" + "▒" * 3 + "░" * 2, "░" * 10, "░" * 10]
+    assert "Collège des Tilleuls" in out
+    assert "never printed" in out
+
+
+def test_what_a_terminal_would_obey_is_shown_and_not_done(
+    act: Run, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    parent(build, pupil(build, "\x1b[2J[u]1"))
+    assert "\x1b[2J" not in act("letters", "status").out
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda _self: True)
+    out = act("letters", "status").out
+    assert "\x1b[2J" not in out
+    assert "[u]1" in out
+
+
+def test_one_school_is_counted_without_reading_the_others(build: Build) -> None:
+    query = status._counted([build.school().id]).compile(db.engine, compile_kwargs={"render_postcompile": True})
+    with db.engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            for way in ("seqscan", "hashjoin", "mergejoin"):  # an empty table is read whole, whatever its indexes
+                connection.execute(text(f"SET enable_{way} = off"))
+            plan = connection.exec_driver_sql(f"EXPLAIN {query}", query.params).scalars().all()
+            assert not [line for line in plan if "Seq Scan" in line], plan
+        else:
+            values = tuple(query.params[name] for name in query.positiontup or ())
+            values = tuple(one.hex if hasattr(one, "hex") and not isinstance(one, float) else one for one in values)
+            values = tuple(str(one) if hasattr(one, "tzinfo") else one for one in values)
+            plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values)]
+            tables = ("child", "guardianship", "account", "school")
+            assert not [line for line in plan if line.startswith("SCAN") and line.split()[1] in tables], plan

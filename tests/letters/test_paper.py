@@ -1,0 +1,156 @@
+"""The files of letters: never another's place, never half a file, never the only copy of what is good thrown away."""
+
+import fcntl
+import os
+import resource
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from idp.letters.paper import Kept, Paper, check_below, sweep
+
+END = datetime(2027, 1, 23, 10, 15, 30, 123456, tzinfo=UTC)
+PART = "x.pdf.20270123T101530123456.part"
+HEAD = b"a;b\r\n"
+
+
+@contextmanager
+def files_no_longer_than(size: int) -> Iterator[None]:
+    """A disk that takes no more."""
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, former[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_has_its_name_once_its_letters_are_good(tmp_path: Path) -> None:
+    paper = Paper(tmp_path / "x.pdf")
+    paper.write(b"letters", END)
+    assert names(tmp_path) == [PART]
+    paper.publish()
+    assert names(tmp_path) == ["x.pdf"]
+    assert (tmp_path / "x.pdf").read_bytes() == b"letters"
+    assert stat.S_IMODE((tmp_path / "x.pdf").stat().st_mode) == 0o600
+
+
+def test_what_is_torn_up_is_gone(tmp_path: Path) -> None:
+    paper = Paper(tmp_path / "x.pdf")
+    paper.write(b"letters", END)
+    paper.tear_up()
+    paper.tear_up()
+    paper.publish()
+    assert names(tmp_path) == []
+    paper.write(b"fewer", END)
+    paper.publish()
+    assert (tmp_path / "x.pdf").read_bytes() == b"fewer"
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_name_that_was_taken_meanwhile_is_left_to_its_owner(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, links: bool
+) -> None:
+    def none(*_: object) -> None:
+        raise PermissionError(1, "no links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", none)
+    paper = Paper(tmp_path / "x.pdf")
+    paper.write(b"letters", END)
+    (tmp_path / "x.pdf").write_bytes(b"another's")
+    with pytest.raises(Kept, match=PART):
+        paper.publish()
+    assert names(tmp_path) == ["x.pdf", PART]
+    assert (tmp_path / "x.pdf").read_bytes() == b"another's"
+    (tmp_path / "x.pdf").unlink()
+    (tmp_path / PART).unlink()
+    paper.write(b"letters", END)
+    paper.publish()
+    assert names(tmp_path) == ["x.pdf"]
+
+
+def test_a_full_disk_leaves_nothing_that_looks_like_letters(tmp_path: Path) -> None:
+    paper = Paper(tmp_path / "x.pdf")
+    with files_no_longer_than(3), pytest.raises(OSError, match="too large"):
+        paper.write(b"letters", END)
+    paper.tear_up()
+    assert names(tmp_path) == []
+
+
+def test_rows_go_on_below_a_list_that_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "x.pdf"
+    for row in (b"1;2\r\n", b"3;4\r\n"):
+        paper = Paper(path, HEAD)
+        paper.write(HEAD + row, END)
+        paper.publish()
+    assert path.read_bytes() == HEAD + b"1;2\r\n3;4\r\n"
+    assert names(tmp_path) == ["x.pdf"]
+
+
+def test_a_full_disk_leaves_the_list_as_it_was_and_the_new_rows_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.pdf"
+    first = Paper(path, HEAD)
+    first.write(HEAD + b"1;2\r\n" * 3, END)
+    first.publish()
+    paper = Paper(path, HEAD)
+    paper.write(HEAD + b"3;4\r\n", END)
+    with files_no_longer_than(22), pytest.raises(Kept, match=PART):
+        paper.publish()
+    assert path.read_bytes() == HEAD + b"1;2\r\n" * 3
+    assert (tmp_path / PART).read_bytes() == HEAD + b"3;4\r\n"
+
+
+@pytest.mark.parametrize("spoil", ["another file", "a link", "for all to read"])
+def test_rows_are_not_added_to_what_is_not_ours(tmp_path: Path, spoil: str) -> None:
+    path = tmp_path / "x.csv"
+    (tmp_path / "true.csv").write_bytes(HEAD)
+    (tmp_path / "true.csv").chmod(0o600)
+    check_below(path, HEAD)
+    if spoil == "a link":
+        path.symlink_to(tmp_path / "true.csv")
+    else:
+        path.write_bytes(b"other" if spoil == "another file" else HEAD)
+        path.chmod(0o644 if spoil == "for all to read" else 0o600)
+    with pytest.raises(OSError, match=r"x\.csv"):
+        check_below(path, HEAD)
+
+
+def test_what_a_killed_print_left_is_swept_when_it_opens_nothing(tmp_path: Path) -> None:
+    asked: list[datetime] = []
+    others = ["x.pdf", "x.pdf.part", "x.pdf.20271323T101530123456.part", "y.pdf.20270123T101530123456.part"]
+    for name in (PART, *others):
+        (tmp_path / name).touch()
+
+    def nothing(expires_at: datetime) -> bool:
+        asked.append(expires_at)
+        return False
+
+    sweep([tmp_path / "x.pdf", tmp_path / "none" / "z.pdf"], nothing)
+    assert names(tmp_path) == sorted(others)
+    assert asked == [END]
+    sweep([tmp_path], nothing)
+    assert names(tmp_path) == sorted(others[:-1]), "a whole folder"
+
+
+def test_the_only_copy_of_letters_that_are_good_is_never_removed(tmp_path: Path) -> None:
+    (tmp_path / PART).write_bytes(b"letters")
+    with pytest.raises(Kept, match="give it another name, or remove it"):
+        sweep([tmp_path / "x.pdf"], lambda _end: True)
+    assert (tmp_path / PART).read_bytes() == b"letters"
+
+
+def test_a_part_that_another_print_is_writing_is_left_alone(tmp_path: Path) -> None:
+    with (tmp_path / PART).open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(Kept, match="another print is writing"):
+            sweep([tmp_path / "x.pdf"], lambda _end: False)
+    assert names(tmp_path) == [PART]
