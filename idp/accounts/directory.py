@@ -3,9 +3,9 @@
 import hashlib
 import uuid
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, or_, select, update
 
-from idp.accounts.models import Account, Child, School, SchoolNotice
+from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.words.folding import fold
 from idp.clock import now
 from idp.db import db
@@ -37,6 +37,15 @@ def close_notices(account_id: uuid.UUID) -> None:
         .values(handled_at=now())
         .execution_options(synchronize_session=False)
     )
+
+
+def concerns_its_school() -> ColumnElement[bool]:
+    """Return the condition of the ties that are a school's affair: those that hold, and those of a pupil who left it.
+
+    Whoever disputes to be the guardian is still its affair. A former guardian, and the family of a pupil who is in
+    another school now, are not.
+    """
+    return or_(Guardianship.ended_at.is_(None), Child.left_at.is_not(None))
 
 
 def child_sentence(child: Child) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from idp.config import Settings
@@ -15,12 +16,13 @@ _SHOWN = 6
 
 @dataclass(frozen=True)
 class Announcement:
-    """A demonstration that is up at `port`."""
+    """A demonstration that is up at `port`, its families from the schools' files in `files`."""
 
     settings: Settings
     ents: Sequence[DemoEnt]
     paper: Paper
     letters: Sequence[SeededLetter]
+    files: Path
     port: int
 
     @property
@@ -33,12 +35,18 @@ class Announcement:
             "issuer": self.settings.issuer,
             "env": exported(self.settings),
             "ents": [
-                {"name": ent.name, "url": ent.url, "client_id": ent.client_id, "uai": ent.school.uai}
+                {
+                    "name": ent.name,
+                    "url": ent.url,
+                    "client_id": ent.client_id,
+                    "uai": ent.uais[0],
+                    "uais": ent.uais,
+                }
                 for ent in self.ents
             ],
             "mailbox": f"{self._mail_page}/mails.json",
             "letters_pdf": str(self.paper.pdf),
-            "letters": [letter.row() for letter in self.letters],
+            "letters": [letter.printed.row() for letter in self.letters],
         }
 
     def summary(self) -> str:
@@ -49,16 +57,21 @@ class Announcement:
             "",
             "La démonstration est prête. Ouvrez un ENT, le courrier d’un parent à la main.",
             "",
-            *(f"  {'ENT ' + ent.name:<20} {ent.url}   ({ent.school.name})" for ent in self.ents),
+            *(f"  {'ENT ' + ent.name:<20} {ent.url}   ({_schools(ent)})" for ent in self.ents),
             f"  {'Mails reçus':<20} {self._mail_page}",
             f"  {self.settings.service_name:<20} {self.settings.issuer}",
             "",
             f"Courriers : {len(waiting)} sur {len(self.letters)} attendent leur parent. Tous : {self.paper.pdf}",
+            f"Les familles viennent des fichiers de {self.files}",
         ]
         for letter in shown:
-            ent = next(ent for ent in self.ents if ent.url == letter.ent_url)
+            ent = next(ent for ent in self.ents if letter.printed.uai in ent.uais)
             lines += [
-                f"  {letter.guardian.username:<20} {letter.secret.shown}   {ent.name}",
+                f"  {letter.username:<20} {letter.shown}   {ent.name}",
                 f"  {'':<20} {letter.name} : {letter.guardian.remark}",
             ]
         return "\n".join([*lines, "", "Ctrl-C arrête tout.", ""])
+
+
+def _schools(ent: DemoEnt) -> str:
+    return ", ".join(school.name for school in ent.schools)

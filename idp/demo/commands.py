@@ -19,7 +19,7 @@ from idp.demo.families import ACADEMY
 from idp.demo.folder import alone, kept_secret, write_json
 from idp.demo.paper import Paper, SeededLetter
 from idp.demo.processes import SMTP_OFFSET, WEB_OFFSET, neighbours, ports_of, service
-from idp.demo.seed import seed
+from idp.demo.seed import in_order, seed
 
 DEFAULT_PORT = 8000
 HIGHEST_PORT = 65535 - WEB_OFFSET
@@ -98,7 +98,7 @@ def _check_parts_are_here() -> None:
 def _run(parts: Parts, port: int, folder: Path, stop: supervisor.StopRequest) -> supervisor.Failure | None:
     _check_ports(port)
     inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith((PREFIX, "ENT_"))}
-    index = folder / "demo.json"
+    index, files = folder / "demo.json", folder / "fichiers"
     with alone(folder):
         settings = _settings(port, folder)
         ents = ents_at(port, folder)
@@ -106,10 +106,10 @@ def _run(parts: Parts, port: int, folder: Path, stop: supervisor.StopRequest) ->
         index.unlink(missing_ok=True)
         with supervisor.Supervisor(stop, logs=folder / "logs", folder=paths.CHECKOUT, inherited=inherited) as watched:
             watched.start(neighbours(settings, port, ents, folder))  # they need no database: they start meanwhile
-            letters = _prepare(parts, settings, ents, paper)
+            letters = _prepare(parts, settings, ents, paper, files)
             watched.start(service(settings, port))
-            paper.print(letters, settings)
-            announcement = Announcement(settings, ents, paper, letters, port)
+            paper.print(in_order(letters))
+            announcement = Announcement(settings, ents, paper, letters, files, port)
 
             def ready() -> None:
                 write_json(index, announcement.index())
@@ -163,11 +163,13 @@ def _settings(port: int, folder: Path) -> Settings:
         raise click.ClickException("La démonstration ne peut pas démarrer :\n" + "\n".join(error.faults)) from error
 
 
-def _prepare(parts: Parts, settings: Settings, ents: Sequence[DemoEnt], paper: Paper) -> list[SeededLetter]:
+def _prepare(
+    parts: Parts, settings: Settings, ents: Sequence[DemoEnt], paper: Paper, files: Path
+) -> list[SeededLetter]:
     parts.upgrade(settings)
     app = parts.create_app(settings)
     with app.app_context():
-        letters = seed(settings, ents, paper)
+        letters = seed(settings, ents, paper, files)
         db.session.remove()
         db.engine.dispose()
     return letters

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from idp.demo.families import COLLEGE, LYCEE, DemoSchool
+from idp.demo.families import COLLEGE, LYCEE, PROFESSIONAL_LYCEE, DemoSchool
 from idp.demo.folder import kept_secret
 
 HOST = "127.0.0.1"
@@ -13,7 +13,7 @@ SCOPES = ["openid", "profile", "email", "ent", "charter"]
 _CHARTER = """\
 ## 1. À quoi sert {name}
 
-{name} est l’espace en ligne du {school}. Vous y trouvez le travail à faire, les notes, les absences et les messages \
+{name} est l’espace en ligne {schools}. Vous y trouvez le travail à faire, les notes, les absences et les messages \
 des enseignants.
 
 ## 2. Ce que nous vous demandons
@@ -40,11 +40,11 @@ L’établissement peut suspendre un accès. Il vous dit pourquoi, et comment le
 
 @dataclass(frozen=True)
 class DemoEnt:
-    """An ENT of the demonstration, where it listens and how it proves who it is."""
+    """An ENT of the demonstration, for which schools it is, where it listens and how it proves who it is."""
 
     client_id: str
     name: str
-    school: DemoSchool
+    schools: tuple[DemoSchool, ...]
     tagline: str
     accent: str
     port: int
@@ -57,20 +57,30 @@ class DemoEnt:
         return f"http://{HOST}:{self.port}"
 
     @property
+    def home(self) -> str:
+        """Where a person enters it, as letters say it."""
+        return f"{self.url}/"
+
+    @property
+    def uais(self) -> list[str]:
+        """The schools that it serves, the first of them first."""
+        return [school.uai for school in self.schools]
+
+    @property
     def charter(self) -> str:
         """The text of its charter, in Markdown."""
-        name = self.school.name
-        return _CHARTER.format(name=self.name, school=name[:1].lower() + name[1:])
+        schools = " et ".join(f"du {school.name[:1].lower()}{school.name[1:]}" for school in self.schools)
+        return _CHARTER.format(name=self.name, schools=schools)
 
 
 def ents_at(port: int, folder: Path) -> tuple[DemoEnt, DemoEnt]:
     """Return the ENTs of the provider at `port`: they take the next two ports. Their secrets are kept in `folder`."""
 
-    def ent(offset: int, client_id: str, name: str, school: DemoSchool, tagline: str, accent: str) -> DemoEnt:
+    def ent(offset: int, client_id: str, name: str, *schools: DemoSchool, tagline: str, accent: str) -> DemoEnt:
         return DemoEnt(
             client_id,
             name,
-            school,
+            schools,
             tagline,
             accent,
             port + offset,
@@ -79,6 +89,21 @@ def ents_at(port: int, folder: Path) -> tuple[DemoEnt, DemoEnt]:
         )
 
     return (
-        ent(1, "passerelle", "Passerelle", COLLEGE, "L’espace en ligne du collège des Tilleuls.", "aubergine"),
-        ent(2, "horizon-lycees", "Horizon Lycées", LYCEE, "L’espace en ligne du lycée Louise-Weber.", "sapin"),
+        ent(
+            1,
+            "passerelle",
+            "Passerelle",
+            COLLEGE,
+            tagline="L’espace en ligne du collège des Tilleuls.",
+            accent="aubergine",
+        ),
+        ent(
+            2,
+            "horizon-lycees",
+            "Horizon Lycées",
+            LYCEE,
+            PROFESSIONAL_LYCEE,
+            tagline="L’espace en ligne des lycées de Rivebelle.",
+            accent="sapin",
+        ),
     )

@@ -1,34 +1,18 @@
-"""The invented school year: two schools, twenty-two families, forty guardians, each with a letter.
+"""The invented school year: three schools, two dozen families, forty guardians, each with a letter.
 
 Nobody here exists, nor does Rivebelle; telephone numbers come from the range kept for fiction (03 53 01). Names are
-written as a school's file would hold them, awkward ones included, since an ENT compares them letter by letter.
+written as a school's file would hold them, awkward ones included, since an ENT compares them letter by letter. Nothing
+here knows an identifier: the import draws them. `aaf_files` and `siecle_files` write all this as the schools' files.
 """
 
 from dataclasses import dataclass, replace
 
-MOTHER, FATHER, TUTOR = "10", "20", "50"
-"""Kinship codes of the schools' files: mère, père, tuteur."""
-
-
-@dataclass(frozen=True)
-class DemoSchool:
-    """A school of the demonstration. Its UAI has a right control letter and a serial number that no school holds."""
-
-    uai: str
-    name: str
-    address: tuple[str, ...]
-    phone: str
-
-
-@dataclass(frozen=True)
-class DemoChild:
-    """A pupil; `student_id` plays SIECLE's ELEVE_ID."""
-
-    student_id: str
-    given_name: str
-    family_name: str
-    uai: str
-    class_name: str
+MOTHER, FATHER, TUTOR, OTHER_RELATIVE = "10", "20", "50", "39"
+"""Kinship codes of the schools' files: mère, père, tuteur, autre membre de la famille."""
+LEGAL, TO_CONTACT = "1", "3"
+"""Authority over a pupil in the schools' files: représentant légal, personne à contacter."""
+AAF, SIECLE = "aaf", "siecle"
+"""What feeds a school: one format only, since two number the same person differently."""
 
 
 @dataclass(frozen=True)
@@ -41,27 +25,85 @@ class DemoHome:
 
 
 @dataclass(frozen=True)
-class DemoGuardian:
-    """A person who gets a letter. `remark` says, in French, why a visitor may want to try this one."""
+class DemoSchool:
+    """A school of the demonstration. Its UAI has a right control letter and a serial number that no school holds.
 
-    username: str
+    `kind` is the AAF's word for what it is, `source` what feeds it: `AAF` or `SIECLE`.
+    """
+
+    uai: str
+    name: str
+    home: DemoHome
+    phone: str
+    kind: str
+    source: str = AAF
+
+    @property
+    def address(self) -> tuple[str, ...]:
+        """The lines of its postal address, the town's last."""
+        return (*self.home.lines, f"{self.home.postcode} {self.home.city}")
+
+
+@dataclass(frozen=True)
+class DemoChild:
+    """A pupil; `student_id` plays SIECLE's ELEVE_ID. Who is in no class, or `has_left`, opens no account."""
+
+    student_id: str
+    given_name: str
+    family_name: str
+    school: DemoSchool
+    class_name: str
+    has_left: bool = False
+
+
+@dataclass(frozen=True)
+class DemoGuardian:
+    """A person in a school's file. `remark` says, in French, why a visitor may want to try this one's letter."""
+
     civility: str
     given_name: str
     family_name: str
     kinship: str
     home: DemoHome
     children: tuple[DemoChild, ...]
-    join_key: str = ""
+    key: str = ""
+    """The person's number in the file, for ever."""
     birth_name: str = ""
+    authority: str = LEGAL
     remark: str = ""
     school_email: str = ""
     """The address in the school's file, that nobody has confirmed."""
 
+    @property
+    def source(self) -> str:
+        """What feeds the school, or the schools, of the children."""
+        return self.children[0].school.source
 
-COLLEGE = DemoSchool("0599001N", "Collège des Tilleuls", ("12 rue des Tilleuls", "59990 Rivebelle"), "03 53 01 40 40")
-LYCEE = DemoSchool("0599002P", "Lycée Louise-Weber", ("3 place du Kiosque", "59990 Rivebelle"), "03 53 01 50 50")
-SCHOOLS = (COLLEGE, LYCEE)
-PLACE = "Rivebelle"
+    @property
+    def roster_key(self) -> str:
+        """The key under which the import knows the person."""
+        return f"{self.source}:{self.key}"
+
+
+COLLEGE = DemoSchool(
+    "0599001N", "Collège des Tilleuls", DemoHome(("12 rue des Tilleuls",)), "03 53 01 40 40", "COLLEGE"
+)
+LYCEE = DemoSchool(
+    "0599002P",
+    "Lycée Louise-Weber",
+    DemoHome(("3 place du Kiosque",)),
+    "03 53 01 50 50",
+    "LYCEE D ENSEIGNEMENT GENERAL ET TECHNOLOGIQUE",
+)
+PROFESSIONAL_LYCEE = DemoSchool(
+    "0599003R",
+    "Lycée professionnel Rosa-Bonheur",
+    DemoHome(("21 rue des Ateliers",)),
+    "03 53 01 60 60",
+    "LYCEE PROFESSIONNEL",
+    SIECLE,
+)
+SCHOOLS = (COLLEGE, LYCEE, PROFESSIONAL_LYCEE)
 ACADEMY = "Académie des Deux-Rives"
 
 _CHILDREN = (
@@ -81,19 +123,23 @@ _CHILDREN = (
     ("aminata", "Aminata", "TRAORÉ", LYCEE, "2de 3"),
     ("zuzanna", "Zuzanna", "KOWALSKA", COLLEGE, "6e 3"),
     ("hugo", "Hugo", "DUBOIS", COLLEGE, "3e 2"),
-    ("tiago", "Tiago", "DA SILVA", LYCEE, "Tle STI2D 1"),
+    ("tiago", "Tiago", "DA SILVA", PROFESSIONAL_LYCEE, "Tle MELEC"),
     ("jeanne", "Jeanne", "MOREAU", COLLEGE, "6e 1"),
     ("paul", "Paul", "PETIT", COLLEGE, "5e 2"),
     ("rose", "Rose", "PETIT", COLLEGE, "3e 3"),
     ("louise", "Louise", "PETIT", LYCEE, "1re G1"),
     ("sander", "Sander", "VAN DER MEERSCH", LYCEE, "2de 2"),
     ("clement", "Clément", "GARNIER", COLLEGE, "4e 3"),
-    ("sofiane", "Sofiane", "BENALI", LYCEE, "Tle G2"),
+    ("sofiane", "Sofiane", "BENALI", PROFESSIONAL_LYCEE, "2de MTNE 1"),
     ("anna", "Anna", "SCHMITT", COLLEGE, "5e 3"),
-    ("gaspard", "Gaspard", "ROUSSEAU", LYCEE, "1re G3"),
+    ("gaspard", "Gaspard", "ROUSSEAU", PROFESSIONAL_LYCEE, "1re MELEC"),
+    # who has no class (yet), and who left since the school year began: their families get no letter
+    ("basile", "Basile", "FONTAINE", COLLEGE, ""),
+    ("nael", "Naël", "CARPENTIER", PROFESSIONAL_LYCEE, "2de MTNE 2"),
 )
+_LEFT = "nael"
 _BY_KEY = {
-    key: DemoChild(str(701001 + rank), given, family, school.uai, class_name)
+    key: DemoChild(str(701001 + rank), given, family, school, class_name, has_left=key == _LEFT)
     for rank, (key, given, family, school, class_name) in enumerate(_CHILDREN)
 }
 
@@ -105,17 +151,16 @@ def _of(*keys: str) -> tuple[DemoChild, ...]:
 def _household(
     home: DemoHome,
     children: tuple[DemoChild, ...],
-    *people: tuple[str, str, str, str, str],
+    *people: tuple[str, str, str, str],
     remark: str = "",
     school_email: str = "",
 ) -> list[DemoGuardian]:
-    """Return the guardians of one home; `people` are (username, civility, given name, family name, kinship)."""
+    """Return the guardians of one home; `people` are (civility, given name, family name, kinship)."""
     return [DemoGuardian(*person, home, children, remark=remark, school_email=school_email) for person in people]
 
 
 _REMARKABLE = [
     DemoGuardian(
-        "n.leroy4821",
         "Mme",
         "Noémie",
         "LEROY-VANDEPUTTE",
@@ -126,7 +171,6 @@ _REMARKABLE = [
         remark="un enfant au collège ; donnera la même adresse mail que Karim",
     ),
     DemoGuardian(
-        "k.leroy1907",
         "M.",
         "Karim",
         "LEROY",
@@ -138,44 +182,44 @@ _REMARKABLE = [
     *_household(
         DemoHome(("8 allée des Saules",)),
         _of("ines", "yanis"),
-        ("s.haddad3350", "Mme", "Samia", "HADDAD", MOTHER),
-        remark="deux enfants, un dans chaque établissement : un seul compte, deux ENT",
+        ("Mme", "Samia", "HADDAD", MOTHER),
+        remark="deux enfants, l’un au collège, l’autre au lycée : un seul compte, deux ENT",
     ),
     *_household(
         DemoHome(("12 quai du Halage",)),
         _of("emma"),
-        ("c.blanc6604", "Mme", "Claire", "BLANC", MOTHER),
+        ("Mme", "Claire", "BLANC", MOTHER),
         remark="mère d’Emma, séparée de Julien : deux adresses, deux lettres",
     ),
     *_household(
         DemoHome(("27 rue du Moulin Rouge",), "59991", "Saint-Vaast-sur-Lune"),
         _of("emma"),
-        ("j.marchand2278", "M.", "Julien", "MARCHAND", FATHER),
+        ("M.", "Julien", "MARCHAND", FATHER),
         remark="père d’Emma, séparé de Claire",
     ),
     *_household(
         DemoHome(("Résidence des Glycines", "5 rue Haute")),
         _of("lucas"),
-        ("a.delattre5093", "M.", "André", "DELATTRE", TUTOR),
+        ("M.", "André", "DELATTRE", TUTOR),
         remark="tuteur de Lucas PERRIN, d’un autre nom que lui ; l’établissement connaît son adresse mail",
         school_email="andre.delattre@exemple.test",
     ),
     *_household(
         DemoHome(("44 rue de l’Écluse",)),
         _of("eloise"),
-        ("a.dalmeida8146", "Mme", "Anaïs-Noëlle", "D’ALMEIDA-GONÇALVES", MOTHER),
+        ("Mme", "Anaïs-Noëlle", "D’ALMEIDA-GONÇALVES", MOTHER),
         remark="apostrophe, trait d’union et accents dans le nom",
     ),
     *_household(
         DemoHome(("6 impasse du Verger",), "59992", "Valdoux"),
         _of("ilyes"),
-        ("l.benyoussef2765", "Mme", "لطيفة", "بن يوسف", MOTHER),
+        ("Mme", "لطيفة", "بن يوسف", MOTHER),
         remark="nom en écriture arabe",
     ),
     *_household(
         DemoHome(("19 rue de la Filature",)),
         _of("deniz"),
-        ("i.yilmaz4410", "Mme", "İpek", "Yılmaz", MOTHER),
+        ("Mme", "İpek", "Yılmaz", MOTHER),
         remark="nom turc, avec İ et ı",
     ),
     *_household(
@@ -191,7 +235,6 @@ _REMARKABLE = [
         ),
         _of("cunegonde"),
         (
-            "m.delaroche1182",
             "Mme",
             "Marie-Antoinette-Joséphine-Clémentine",
             "DE LA ROCHE-SAINT-ANDRÉ DU PLESSIS-BELLIÈVRE",
@@ -202,42 +245,39 @@ _REMARKABLE = [
 ]
 
 _OTHERS = [
-    *_household(
-        DemoHome(("8 allée des Saules",)), _of("ines", "yanis"), ("f.haddad7712", "M.", "Farid", "HADDAD", FATHER)
-    ),
+    *_household(DemoHome(("8 allée des Saules",)), _of("ines", "yanis"), ("M.", "Farid", "HADDAD", FATHER)),
     *_household(
         DemoHome(("31 rue Basse",)),
         _of("zoe"),
-        ("s.lefevre9037", "Mme", "Sofía", "LEFÈVRE-ÑÚÑEZ", MOTHER),
-        ("e.lefevre2541", "M.", "Étienne", "LEFÈVRE", FATHER),
+        ("Mme", "Sofía", "LEFÈVRE-ÑÚÑEZ", MOTHER),
+        ("M.", "Étienne", "LEFÈVRE", FATHER),
     ),
     *_household(
         DemoHome(("2 place du Marché",)),
         _of("nolan"),
-        ("p.obrien6372", "M.", "Patrick", "O'BRIEN", FATHER),
-        ("m.obrien5518", "Mme", "Maëlle", "O'BRIEN LE GOFF", MOTHER),
+        ("M.", "Patrick", "O'BRIEN", FATHER),
+        ("Mme", "Maëlle", "O'BRIEN LE GOFF", MOTHER),
     ),
-    *_household(DemoHome(("19 rue de la Filature",)), _of("deniz"), ("o.yilmaz7729", "M.", "Oğuz", "Yılmaz", FATHER)),
+    *_household(DemoHome(("19 rue de la Filature",)), _of("deniz"), ("M.", "Oğuz", "Yılmaz", FATHER)),
     *_household(
         DemoHome(("Appartement 3", "14 boulevard de la Gare")),
         _of("minh-anh"),
-        ("l.nguyen3186", "Mme", "Thi Lan", "NGUYEN", MOTHER),
-        ("m.nguyen8850", "M.", "Minh", "NGUYEN", FATHER),
+        ("Mme", "Thi Lan", "NGUYEN", MOTHER),
+        ("M.", "Minh", "NGUYEN", FATHER),
     ),
     *_household(
         DemoHome(("Appartement 41", "Tour Vauban", "9 avenue des Sports")),
         _of("aminata"),
-        ("f.traore4027", "Mme", "Fatoumata", "TRAORÉ", MOTHER),
-        ("b.traore9693", "M.", "Bakary", "TRAORÉ", FATHER),
+        ("Mme", "Fatoumata", "TRAORÉ", MOTHER),
+        ("M.", "Bakary", "TRAORÉ", FATHER),
     ),
     *_household(
         DemoHome(("55 rue des Houblonnières",), "59991", "Saint-Vaast-sur-Lune"),
         _of("zuzanna"),
-        ("a.kowalska7364", "Mme", "Agnieszka", "KOWALSKA", MOTHER),
-        ("p.kowalski2908", "M.", "Piotr", "KOWALSKI", FATHER),
+        ("Mme", "Agnieszka", "KOWALSKA", MOTHER),
+        ("M.", "Piotr", "KOWALSKI", FATHER),
     ),
     DemoGuardian(
-        "s.dubois5230",
         "Mme",
         "Sandrine",
         "DUBOIS",
@@ -245,61 +285,78 @@ _OTHERS = [
         DemoHome(("7 rue du Four à Chaux",)),
         _of("hugo"),
         birth_name="ROUSSEAU",
-        remark="deux courriers pour une personne : le lycée l’inscrit sous son nom de naissance (s.rousseau2814)",
+        remark="deux courriers pour une personne : le lycée de Gaspard l’inscrit sous son nom de naissance, ROUSSEAU",
     ),
-    *_household(DemoHome(("7 rue du Four à Chaux",)), _of("hugo"), ("l.dubois8471", "M.", "Laurent", "DUBOIS", FATHER)),
+    *_household(DemoHome(("7 rue du Four à Chaux",)), _of("hugo"), ("M.", "Laurent", "DUBOIS", FATHER)),
     *_household(
         DemoHome(("22 rue du Pont-Canal",)),
         _of("tiago"),
-        ("m.dasilva6159", "Mme", "Maria de Fátima", "DA SILVA", MOTHER),
-        ("j.dasilva3743", "M.", "João", "DA SILVA", FATHER),
+        ("Mme", "Maria de Fátima", "DA SILVA", MOTHER),
+        ("M.", "João", "DA SILVA", FATHER),
     ),
     *_household(
         DemoHome(("10 square Olympe",)),
         _of("jeanne"),
-        ("c.moreau4982", "Mme", "Camille", "MOREAU", MOTHER),
-        ("h.moreau1637", "Mme", "Hélène", "MOREAU", MOTHER),
+        ("Mme", "Camille", "MOREAU", MOTHER),
+        ("Mme", "Hélène", "MOREAU", MOTHER),
     ),
     *_household(
         DemoHome(("3 chemin de la Briqueterie",), "59992", "Valdoux"),
         _of("paul", "rose", "louise"),
-        ("v.petit2096", "Mme", "Véronique", "PETIT", MOTHER),
-        ("t.petit7358", "M.", "Thierry", "PETIT", FATHER),
+        ("Mme", "Véronique", "PETIT", MOTHER),
+        ("M.", "Thierry", "PETIT", FATHER),
     ),
     *_household(
         DemoHome(("18 quai aux Grains",)),
         _of("sander"),
-        ("l.vandermeersch6845", "Mme", "Lieve", "VAN DER MEERSCH", MOTHER),
-        ("w.vandermeersch5017", "M.", "Wout", "VAN DER MEERSCH", FATHER),
+        ("Mme", "Lieve", "VAN DER MEERSCH", MOTHER),
+        ("M.", "Wout", "VAN DER MEERSCH", FATHER),
     ),
     *_household(
         DemoHome(("1 bis rue de la Poste",)),
         _of("clement"),
-        ("n.garnier3529", "Mme", "Nathalie", "GARNIER", MOTHER),
-        ("f.garnier9281", "M.", "François-Xavier", "GARNIER", FATHER),
+        ("Mme", "Nathalie", "GARNIER", MOTHER),
+        ("M.", "François-Xavier", "GARNIER", FATHER),
     ),
     *_household(
         DemoHome(("Appartement 8", "Résidence du Parc", "60 avenue du Général")),
         _of("sofiane"),
-        ("n.benali8704", "Mme", "Nadia", "BENALI", MOTHER),
-        ("r.benali4436", "M.", "Rachid", "BENALI", FATHER),
+        ("Mme", "Nadia", "BENALI", MOTHER),
+        ("M.", "Rachid", "BENALI", FATHER),
     ),
     *_household(
         DemoHome(("39 rue des Maraîchers",)),
         _of("anna"),
-        ("u.schmitt1570", "Mme", "Ursula", "SCHMITT", MOTHER),
-        ("d.schmitt6923", "M.", "Didier", "SCHMITT", FATHER),
+        ("Mme", "Ursula", "SCHMITT", MOTHER),
+        ("M.", "Didier", "SCHMITT", FATHER),
     ),
     *_household(
         DemoHome(("73 route de Valdoux",)),
         _of("gaspard"),
-        ("s.rousseau2814", "Mme", "Sandrine", "ROUSSEAU", MOTHER),
-        ("b.rousseau7105", "M.", "Benoît", "ROUSSEAU", FATHER),
+        ("Mme", "Sandrine", "ROUSSEAU", MOTHER),
+        ("M.", "Benoît", "ROUSSEAU", FATHER),
     ),
 ]
 
+_WITHOUT_LETTER = [
+    DemoGuardian(
+        "Mme",
+        "Odette",
+        "LEROY",
+        OTHER_RELATIVE,
+        DemoHome(("2 impasse du Lavoir",)),
+        _of("malo"),
+        authority=TO_CONTACT,
+    ),
+    *_household(DemoHome(("16 rue de l’Écluse",)), _of("basile"), ("Mme", "Aurore", "FONTAINE", MOTHER)),
+    *_household(DemoHome(("5 rue du Moulin",)), _of("nael"), ("M.", "Régis", "CARPENTIER", FATHER)),
+]
+
 CHILDREN = tuple(_BY_KEY.values())
-GUARDIANS = tuple(
-    replace(guardian, join_key=str(9100001 + rank)) for rank, guardian in enumerate([*_REMARKABLE, *_OTHERS])
+RESPONSIBLES = tuple(
+    replace(guardian, key=str(9100001 + rank))
+    for rank, guardian in enumerate([*_REMARKABLE, *_OTHERS, *_WITHOUT_LETTER])
 )
-"""The forty, the remarkable ones first. Join keys follow the order, so a new guardian goes at the end."""
+"""All people of the files. Their numbers follow the order."""
+GUARDIANS = RESPONSIBLES[: -len(_WITHOUT_LETTER)]
+"""The forty who get a letter, the remarkable ones first."""

@@ -1,65 +1,73 @@
-"""Writes the invented school year into the database, once: what is there already is kept, what is missing is added.
+"""Makes the invented school year be there, by the ways of a real one: ENTs, school files, letters, a signing key.
 
-A demonstration may be stopped at any moment and started again, on another port too.
+What is there already is kept, what is missing is added. A demonstration may be stopped at any moment and started again,
+on another port too.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 
 from idp import opaque
-from idp.accounts.models import Account, Child, Degree, Guardianship, School, SchoolProfile
+from idp.accounts.models import Account
 from idp.accounts.passwords import Hasher
+from idp.accounts.words.folding import fold
 from idp.audit import log
-from idp.audit.events import ClientChanged, LetterDrawn
+from idp.audit.events import ClientChanged
 from idp.charter import service as charters
 from idp.clients.models import CharterMode, Client, ClientSchool, SubjectType
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, end_read
+from idp.demo import intake
 from idp.demo.ents import CHARTER_VERSION, SCOPES, DemoEnt
-from idp.demo.families import CHILDREN, GUARDIANS, SCHOOLS, DemoGuardian
-from idp.demo.paper import Paper, Secret, SeededLetter
-from idp.letters import provisional
+from idp.demo.families import GUARDIANS
+from idp.demo.paper import Paper, Printed, SeededLetter
+from idp.letters import choice, drawing
+from idp.letters.hashing import Hashers
 from idp.oidc import keys
 from idp.oidc.models import SigningKey
 
 
-def seed(settings: Settings, ents: Sequence[DemoEnt], paper: Paper) -> list[SeededLetter]:
-    """Make schools, families, ENTs, a signing key and letters be there. Needs the application's context.
+def seed(settings: Settings, ents: Sequence[DemoEnt], paper: Paper, files: Path) -> list[SeededLetter]:
+    """Make ENTs, families, letters and a signing key be there. Needs the application's context.
 
-    A letter that nobody used and whose time is over is drawn again. Clear secrets are written to `paper` before the
-    database knows them, so that no account ever has a letter that nobody can read.
+    Args:
+        settings: the provider's.
+        ents: where they listen now.
+        paper: what was printed. A letter that nobody used and whose time is over is drawn again.
+        files: the folder of the schools' files, written if it is not there.
+
+    Raises:
+        ClickException: the families cannot be brought in, in a sentence.
     """
     log.set_origin(log.Origin(actor="idp demo"))
     for ent in ents:
         _register(ent)
-    accounts = _accounts()
-    secrets = paper.secrets()
-    expires_at = now() + timedelta(days=settings.provisional_days)
-    drawn: dict[str, str] = {}
-    for username, account in accounts.items():
-        if _is_owed_a_letter(account, secrets.get(username)):
-            drawn[username] = provisional.draw()
-            secrets[username] = Secret(provisional.show(drawn[username]), expires_at.astimezone().date())
-    _give(drawn, accounts, Hasher(settings))
-    for username in drawn:
-        accounts[username].provisional_expires_at = expires_at
-    letters = [
-        _letter(guardian, accounts[guardian.username], secrets[guardian.username], ents)
-        for guardian in GUARDIANS
-        if guardian.username in secrets
-    ]
-    paper.keep(letters)
     db.session.commit()
+    intake.write_files(files)
+    intake.import_files(settings, files)
+    _draw(settings, paper)
+    letters = _letters(paper, ents)
+    paper.write(letter.printed for letter in letters)
     for ent in ents:
         _publish_charter(ent)
     if not db.session.scalar(select(SigningKey.id).where(SigningKey.retired_at.is_(None)).limit(1)):
         keys.rotate(settings)
     return letters
+
+
+def in_order(letters: Sequence[SeededLetter]) -> list[Printed]:
+    """Return the letters as schools print them: by school, class and name."""
+
+    def place(one: SeededLetter) -> tuple[Any, ...]:
+        first = one.printed.letter.children[0]
+        guardian = one.guardian
+        return one.printed.uai, choice.class_order(first.class_name), fold(guardian.family_name), guardian.given_name
+
+    return [one.printed for one in sorted(letters, key=place)]
 
 
 def _register(ent: DemoEnt) -> None:
@@ -73,7 +81,7 @@ def _register(ent: DemoEnt) -> None:
             subject_type=SubjectType.PAIRWISE,
             charter_mode=CharterMode.ENT,
             redirect_uris=[],
-            schools=[ClientSchool(uai=ent.school.uai)],
+            schools=[ClientSchool(uai=uai) for uai in ent.uais],
         )
         db.session.add(client)
         db.session.flush()
@@ -82,9 +90,9 @@ def _register(ent: DemoEnt) -> None:
         client,
         secret_digest=opaque.digest(ent.client_secret),
         redirect_uris=[f"{ent.url}/callback"],
-        post_logout_redirect_uris=[f"{ent.url}/", ent.url],
+        post_logout_redirect_uris=[ent.home, ent.url],
         backchannel_logout_uri=f"{ent.url}/backchannel-logout",
-        home_uri=f"{ent.url}/",
+        home_uri=ent.home,
         initiate_login_uri=f"{ent.url}/login",
     )
 
@@ -99,99 +107,56 @@ def _set(client: Client, **values: Any) -> None:
 
 
 def _accounts() -> dict[str, Account]:
-    """Return the accounts of the demonstration by identifier, adding those that are missing with their children."""
-    children = _children()
-    known = {account.username: account for account in db.session.scalars(select(Account))}
-    accounts = {}
-    for guardian in GUARDIANS:
-        account = known.get(guardian.username)
-        if account is None:
-            account = _account(guardian)
-            account.guardianships = [
-                Guardianship(child=children[child.student_id], rank=rank, kinship=guardian.kinship)
-                for rank, child in enumerate(guardian.children)
-            ]
-            db.session.add(account)
-        accounts[guardian.username] = account
-    db.session.flush()
-    return accounts
+    """Return the accounts of the forty by their keys in the files; one that another took over, or that left, is out."""
+    wanted = [guardian.roster_key for guardian in GUARDIANS]
+    found = db.session.scalars(select(Account).where(Account.roster_key.in_(wanted)))
+    return {str(account.roster_key): account for account in found}
 
 
-def _children() -> dict[str, Child]:
-    """Return the children by their number in the schools' files, adding the missing ones and their schools."""
-    schools = {school.uai: school for school in db.session.scalars(select(School))}
-    for school in SCHOOLS:
-        if school.uai not in schools:
-            schools[school.uai] = School(
-                uai=school.uai,
-                name=school.name,
-                degree=Degree.SECONDARY,
-                address=list(school.address),
-                phone=school.phone,
-            )
-            db.session.add(schools[school.uai])
-    children = {(child.school.uai, child.student_id): child for child in db.session.scalars(select(Child))}
-    for child in CHILDREN:
-        if (child.uai, child.student_id) not in children:
-            children[child.uai, child.student_id] = Child(
-                school=schools[child.uai],
-                student_id=child.student_id,
-                family_name=child.family_name,
-                given_name=child.given_name,
-                class_name=child.class_name,
-            )
-            db.session.add(children[child.uai, child.student_id])
-    return {child.student_id: children[child.uai, child.student_id] for child in CHILDREN}
+def _draw(settings: Settings, paper: Paper) -> None:
+    """Draw the letters that are owed: on paper first, so that nobody has one that cannot be read."""
+    accounts, printed = _accounts(), paper.printed()
+    owed = [accounts[key].username for key in accounts if _is_owed_a_letter(accounts[key], printed.get(key))]
+    people = choice.named(owed, None, None, "")
+    with Hashers(Hasher(settings)) as hashers:
+        drawing.draw(settings, hashers, people, paper)
 
 
-def _account(guardian: DemoGuardian) -> Account:
-    return Account(
-        username=guardian.username,
-        profile=SchoolProfile.GUARDIAN,
-        civility=guardian.civility,
-        family_name=guardian.family_name,
-        given_name=guardian.given_name,
-        birth_name=guardian.birth_name,
-        join_key=guardian.join_key,
-        address_lines=list(guardian.home.lines),
-        postcode=guardian.home.postcode,
-        city=guardian.home.city,
-        country="France",
-        school_email=guardian.school_email or None,
-    )
+def _is_owed_a_letter(account: Account, printed: Printed | None) -> bool:
+    """Tell whether a letter must be drawn: never for who activated, nor for who gave the letter up.
 
-
-def _is_owed_a_letter(account: Account, secret: Secret | None) -> bool:
-    """Tell whether a provisional password must be drawn: never for who activated, nor for who gave the letter up."""
-    if account.activated_at is not None:
+    A letter on paper that ends after the account's was never told to the database: its start was cut off in between.
+    One that ends before was followed by another, which an operator holds.
+    """
+    if account.activated_at is not None or account.disabled_at is not None or not account.children:
         return False
     if account.provisional_hash is None:
         return account.generation == 0
-    return secret is None or account.provisional_expires_at is None or account.provisional_expires_at <= now()
+    end = account.provisional_expires_at
+    return end is None or end <= now() or printed is None or printed.expires_at > end
 
 
-def _give(drawn: dict[str, str], accounts: dict[str, Account], hasher: Hasher) -> None:
-    """Store the hash of each provisional password, as many at once as the hasher allows so that none waits its turn."""
-    with ThreadPoolExecutor(max_workers=hasher.concurrency) as pool:
-        hashes = list(pool.map(lambda secret: hasher.hash(secret, lane="sign_in"), drawn.values()))
-    for username, hashed in zip(drawn, hashes, strict=True):
-        accounts[username].provisional_hash = hashed
-        accounts[username].generation = (accounts[username].generation or 0) + 1
-        log.record(LetterDrawn(account_id=accounts[username].id))
+def _letters(paper: Paper, ents: Sequence[DemoEnt]) -> list[SeededLetter]:
+    """Return what was printed, in the order of the families, each letter leading to where its ENT listens now."""
+    accounts, printed = _accounts(), paper.printed()
+    end_read()
+    homes = {uai: ent.home for ent in ents for uai in ent.uais}
+    letters = []
+    for guardian in GUARDIANS:
+        letter = printed.get(guardian.roster_key)
+        if letter is not None:
+            account = accounts.get(guardian.roster_key)
+            usable = account is not None and _waits_for(account, letter)
+            letters.append(SeededLetter(guardian, letter.leading_to(homes[letter.uai]), usable))
+    return letters
 
 
-def _letter(guardian: DemoGuardian, account: Account, secret: Secret, ents: Sequence[DemoEnt]) -> SeededLetter:
-    """Return a guardian's letter: from the school of the first child, whose ENT it leads to."""
-    school = next(school for school in SCHOOLS if school.uai == guardian.children[0].uai)
-    return SeededLetter(
-        guardian=guardian,
-        secret=secret,
-        name=account.display_name,
-        school=school.name,
-        uai=school.uai,
-        ent_url=next(ent.url for ent in ents if ent.school == school),
-        children=tuple((child.given_name, child.class_name) for child in guardian.children),
-        usable=account.activated_at is None and account.provisional_hash is not None,
+def _waits_for(account: Account, letter: Printed) -> bool:
+    return (
+        account.disabled_at is None
+        and account.provisional_hash is not None
+        and account.provisional_expires_at == letter.expires_at
+        and account.username == letter.letter.username
     )
 
 

@@ -1,5 +1,7 @@
 """What a letter says, from the rows of an account and of the school that writes to it."""
 
+import re
+from collections.abc import Sequence
 from datetime import datetime
 
 from idp.accounts.models import Account, School
@@ -9,6 +11,7 @@ from idp.letters.pdf import Letter, LetterChild
 
 _GREETINGS = {"Mme": "Madame", "M.": "Monsieur"}
 _HOME = frozenset({"", "france"})
+_POSTCODE = re.compile(r"\d{5}\s+(\S.*)")
 
 
 def compose(
@@ -20,7 +23,7 @@ def compose(
     return Letter(
         service_name=settings.service_name,
         academy=settings.academy,
-        place="",
+        place=_town(school.address),
         printed_on=now().astimezone().date(),
         school_name=school.name,
         school_address=school.address,
@@ -36,3 +39,9 @@ def compose(
         help_hours=settings.support_hours,
         dpo_mail=settings.dpo_mail,
     )
+
+
+def _town(address: Sequence[str]) -> str:
+    """Return the town of a postal address, « 59990 Rivebelle »; nothing where the last line has no postcode."""
+    found = _POSTCODE.fullmatch(address[-1].strip()) if address else None
+    return found.group(1) if found else ""

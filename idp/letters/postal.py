@@ -17,16 +17,16 @@ def address_block(lines: Iterable[str]) -> list[str]:
     """Return `lines`, from the name to the town, as they are printed in the window of the envelope.
 
     Capitals without accents on Latin letters, no punctuation on the last line. A line that is too long goes on below
-    while there is room. When there is not, the name, the town and the lines nearest the town are kept: they are what a
-    postman needs.
+    while there is room. When there is not, the name (on two lines if it must), the town and the lines nearest the town
+    are kept: they are what a postman needs.
     """
     rows = [textwrap.wrap(line, COLUMNS) for line in (_capitals(line) for line in lines) if line]
     if not rows:
         return []
     town = _without_punctuation(" ".join(rows[-1]))
     rows[-1] = textwrap.wrap(town, COLUMNS)[:1] or rows[-1][:1]
-    if len(rows) > LINES:
-        rows = [rows[0], *rows[1 - LINES :]]
+    below = LINES - min(2, len(rows[0]))
+    rows = [rows[0], *rows[1:][-below:]]
     room = LINES - len(rows)
     printed: list[str] = []
     for row in rows:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ColumnElement, and_, delete, func, inspect, select, true
 
+from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.db import Base, committed, db, end_read
 
@@ -40,15 +41,15 @@ def account_ranges(school: School | None = None, *, read_only: bool = False) -> 
     """Yield conditions that each select at most `ROWS` accounts, together those of `school`, or all there are.
 
     Ten times as many when they are only read: no transaction then holds a row. Nothing is kept between two of them:
-    eight hundred thousand accounts take no more memory than eight. Whoever disputes to be the guardian of a child of
-    the school is among its accounts: that is its affair.
+    eight hundred thousand accounts take no more memory than eight. A school's accounts are those that concern it
+    (`directory.concerns_its_school`).
     """
     size = ROWS * 10 if read_only else ROWS
     if school is not None:
         of_school = (
             select(Guardianship.account_id)
             .join(Child, Child.id == Guardianship.child_id)
-            .where(Child.school_id == school.id)
+            .where(Child.school_id == school.id, directory.concerns_its_school())
             .distinct()
         )
         keys = db.session.scalars(of_school).all()

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import aliased
 
+from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.passwords import MAX_USERNAME_LENGTH, fold_username
 from idp.accounts.words.folding import fold
@@ -68,9 +69,10 @@ def get_account(username: str, school: School | None) -> Account:
 
 
 def _is_in(account: Account, school: School) -> bool:
-    """Say whether a child of the account is in `school`; whoever disputes to be its guardian is still its affair."""
+    """Say whether the account is that school's affair (`directory.concerns_its_school`)."""
     of_account = (Guardianship.account_id == account.id) & (Guardianship.child_id == Child.id)
-    return bool(db.session.scalar(select(exists().where(of_account, Child.school_id == school.id))))
+    theirs = exists().where(of_account, Child.school_id == school.id, directory.concerns_its_school())
+    return bool(db.session.scalar(select(theirs)))
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ def state(account: Account) -> str:
     if account.merged_into_id is not None:
         return "merged into another account"
     if account.disabled_at is not None:
-        return "disabled"
+        return "disabled" if account.left_at is None else "disabled, no child in a school any more"
     if account.activated_at is None:
         return _letter_state(account)
     words = ["active"]

@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, func, insert, literal, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Table, bindparam, func, literal, select, update
 
 from idp.accounts.directory import name_key
 from idp.accounts.models import Account, Child, Degree, Guardianship, School
@@ -21,15 +20,17 @@ from idp.audit import log
 from idp.audit.events import AccountChanged
 from idp.clock import now
 from idp.db import UtcDateTime, committed, db
-from idp.rostering import usernames
-from idp.rostering.plan import GUARDIAN_FIELDS
+from idp.rostering import bulk, usernames
 from idp.rostering.records import Format
-from idp.rostering.staging import Staging
+from idp.rostering.staging import GUARDIAN_FIELDS, Staging
 from idp.sessions import manager
 
 _PAGE = 500
 _ACCOUNTS_THAT_LEAVE = 100
 """A page of these is small: each may have sessions, of which ENTs are told."""
+
+_MANY = 10_000
+"""Rows: after so many, what the database knows of the size of its tables is wrong until it looks again by itself."""
 
 Tick = Callable[[int], None]
 
@@ -43,28 +44,20 @@ def apply(staging: Staging, format_: Format, tick: Tick) -> None:
     committed(partial(_write_schools, staging, format_))
     schools = dict(db.session.execute(select(School.uai, School.id)).all())
     db.session.commit()
-    for write, statement in (
-        (partial(_open_accounts, format_), _NEW_ACCOUNTS),
-        (_change_accounts, _CHANGED_ACCOUNTS),
+    written = 0
+    for statement, size, write in (
+        (_NEW_ACCOUNTS, _PAGE, partial(_open_accounts, format_)),
+        (_CHANGED_ACCOUNTS, _PAGE, _change_accounts),
+        (_STUDENTS, _PAGE, partial(_write_students, staging, schools)),
+        (_ENDING, _ACCOUNTS_THAT_LEAVE, partial(_end_links, staging)),
+        (_LEFT, _PAGE, _mark_left),
     ):
-        for page in staging.pages(statement, _PAGE):
+        for page in staging.pages(statement, size):
             committed(partial(write, page))
+            written += len(page)
             tick(len(page))
-    for page in staging.pages(_STUDENTS, _PAGE):
-        committed(partial(_write_students, staging, schools, page))
-        tick(len(page))
-    for page in staging.pages("SELECT DISTINCT account FROM ending ORDER BY account", _ACCOUNTS_THAT_LEAVE):
-        committed(partial(_end_links, staging, [account for (account,) in page]))
-        tick(len(page))
-    for page in staging.pages(_LEFT, _PAGE):
-        committed(partial(_mark_left, [uuid.UUID(child) for (child,) in page]))
-        tick(len(page))
-
-
-def _insert(table: Table, rows: list[dict[str, Any]]) -> None:
-    """Insert many rows. What is returned is not wanted: it makes one statement of them instead of one for each."""
-    if rows:
-        db.session.execute(insert(table).returning(literal(1)), rows)
+    if written >= _MANY:
+        bulk.refresh_statistics(_accounts, _children, _links)
 
 
 def _write_schools(staging: Staging, format_: Format) -> None:
@@ -76,7 +69,8 @@ def _write_schools(staging: Staging, format_: Format) -> None:
     for key, uai, name, degree, address, phone in rows:
         school = known.get(uai)
         if school is None:
-            school = known[uai] = School(uai=uai, name=f"Établissement {uai}", degree=Degree.SECONDARY, address=[])
+            usual = Degree.PRIMARY if format_ in {Format.AAF1D, Format.ONDE} else Degree.SECONDARY
+            school = known[uai] = School(uai=uai, name=f"Établissement {uai}", degree=usual, address=[])
             db.session.add(school)
         school.roster_key, school.source = key, format_.value
         school.name = name or school.name
@@ -106,29 +100,19 @@ def _open_accounts(format_: Format, page: Sequence[tuple[Any, ...]]) -> None:
             begun = usernames.base(values["given_name"], values["family_name"])
             values["username"] = usernames.drawn(begun, attempt)
             wanted[values["username"]] = values  # of two that draw one number, the other draws again
-        taken = _unless_taken(_accounts, "username").returning(_accounts.c.id)
-        for (key,) in db.session.execute(taken, list(wanted.values())).all():
+        for key in bulk.insert_unless_taken(_accounts, "username", list(wanted.values())):
             del opened[key]
         if not opened:
             return
     raise RuntimeError("no free identifier of eight digits: this cannot be chance")
 
 
-def _unless_taken(table: Table, column: str) -> Any:
-    """Return the INSERT that leaves out the rows whose `column` is there already."""
-    kind = postgresql.insert if db.engine.dialect.name == "postgresql" else sqlite.insert
-    return kind(table).on_conflict_do_nothing(index_elements=[column])
-
-
-_CHANGE = update(_accounts).where(_accounts.c.id == bindparam("this"))
-
-
 def _change_accounts(page: Sequence[tuple[Any, ...]]) -> None:
     moment = now()
-    for row in page:
-        values = _account(row)
+    changed = [_account(row) | {"updated_at": moment} for row in page]
+    for values in changed:
         values["this"] = values.pop("id")
-        db.session.execute(_CHANGE, values | {"updated_at": moment})
+    db.session.execute(update(_accounts).where(_accounts.c.id == bindparam("this")), changed)
 
 
 def _account(row: Sequence[Any]) -> dict[str, Any]:
@@ -174,12 +158,10 @@ def _write_students(staging: Staging, schools: dict[str, uuid.UUID], page: Seque
             new.append({"id": uuid.UUID(child), "roster_key": key, **values})
         elif own:
             changed.append({"this": uuid.UUID(child), **values})
-    _insert(_children, new)
-    for values in changed:
-        db.session.execute(update(_children).where(_children.c.id == bindparam("this")), values)
-    children = [row[0] for row in page]
-    for start in range(0, len(children), _PAGE):
-        _write_links(staging, children[start : start + _PAGE])
+    bulk.insert_rows(_children, new)
+    if changed:
+        db.session.execute(update(_children).where(_children.c.id == bindparam("this")), changed)
+    _write_links(staging, [row[0] for row in page])
 
 
 def _number(key: str) -> str:
@@ -187,10 +169,19 @@ def _number(key: str) -> str:
     return key.rpartition(":")[2][:16]
 
 
+_ONE_LINK = update(_links).where(
+    _links.c.account_id == bindparam("this_account"), _links.c.child_id == bindparam("this_child")
+)
+
+
+def _this(account: str, child: str) -> dict[str, Any]:
+    return {"this_account": uuid.UUID(account), "this_child": uuid.UUID(child)}
+
+
 def _write_links(staging: Staging, children: Sequence[str]) -> None:
     marks = ", ".join("?" * len(children))
     rows = staging.rows(
-        "SELECT l.child, l.account, l.kinship, l.authority, k.child IS NOT NULL, s.rowid, a.is_left FROM live l "
+        "SELECT l.child, l.account, l.kinship, l.authority, k.child IS NOT NULL, a.is_left FROM live l "
         "JOIN student s ON s.child_id = l.child "
         "LEFT JOIN known_link k ON k.child = l.child AND k.account = l.account "
         "LEFT JOIN known_account a ON a.id = l.account "
@@ -198,21 +189,31 @@ def _write_links(staging: Staging, children: Sequence[str]) -> None:
         "OR k.authority IS NOT l.authority) ORDER BY l.account, s.rowid",
         *children,
     )
-    new, returning = [], set()
-    for child, account, kinship, authority, is_known, rank, is_left in rows:
+    new, changed, returning = [], [], set()
+    for child, account, kinship, authority, is_known, is_left in rows:
         pair = {"account_id": uuid.UUID(account), "child_id": uuid.UUID(child)}
         if is_left:
             returning.add(pair["account_id"])
         if is_known:
-            db.session.execute(
-                update(_links)
-                .where(_links.c.account_id == pair["account_id"], _links.c.child_id == pair["child_id"])
-                .values(kinship=kinship, authority=authority, ended_at=None)
-            )
+            changed.append(_this(account, child) | {"kinship": kinship, "authority": authority, "ended_at": None})
         else:
-            new.append(pair | {"kinship": kinship, "authority": authority, "rank": rank})
-    _insert(_links, new)
+            new.append(pair | {"kinship": kinship, "authority": authority})
+    bulk.insert_rows(_links, _ranked(new))
+    if changed:
+        db.session.execute(_ONE_LINK, changed)
     _welcome_back(sorted(returning))
+
+
+def _ranked(links: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put new children after those that their guardians have, in the file's order."""
+    guardians = sorted({link["account_id"] for link in links})
+    query = select(_links.c.account_id, func.max(_links.c.rank)).where(bulk.one_of(_links.c.account_id, guardians))
+    last = dict(db.session.execute(query.group_by(_links.c.account_id)).all()) if guardians else {}
+    ranked = []
+    for link in links:
+        last[link["account_id"]] = rank = last.get(link["account_id"], -1) + 1
+        ranked.append(link | {"rank": rank})
+    return ranked
 
 
 def _welcome_back(accounts: Sequence[uuid.UUID]) -> None:
@@ -230,16 +231,16 @@ def _welcome_back(accounts: Sequence[uuid.UUID]) -> None:
         log.record(AccountChanged(account_id=account_id, change="returned"))
 
 
-def _end_links(staging: Staging, accounts: Sequence[str]) -> None:
+_ENDING = "SELECT DISTINCT account FROM ending ORDER BY account"
+
+
+def _end_links(staging: Staging, page: Sequence[tuple[str]]) -> None:
     """End links, and shut the accounts that have none left, in one transaction: no third state."""
     moment = now()
+    accounts = [account for (account,) in page]
     marks = ", ".join("?" * len(accounts))
-    for account, child in staging.rows(f"SELECT account, child FROM ending WHERE account IN ({marks})", *accounts):
-        db.session.execute(
-            update(_links)
-            .where(_links.c.account_id == uuid.UUID(account), _links.c.child_id == uuid.UUID(child))
-            .values(ended_at=moment)
-        )
+    ending = staging.rows(f"SELECT account, child FROM ending WHERE account IN ({marks})", *accounts)
+    db.session.execute(_ONE_LINK, [_this(account, child) | {"ended_at": moment} for account, child in ending])
     leaving = staging.rows(f"SELECT account FROM leaving WHERE account IN ({marks}) ORDER BY account", *accounts)
     for account_id in [uuid.UUID(account) for (account,) in leaving]:
         shut = (
@@ -265,7 +266,6 @@ _LEFT = (
 )
 
 
-def _mark_left(children: Sequence[uuid.UUID]) -> None:
-    db.session.execute(
-        update(_children).where(_children.c.id.in_(children), _children.c.left_at.is_(None)).values(left_at=now())
-    )
+def _mark_left(page: Sequence[tuple[str]]) -> None:
+    these = bulk.one_of(_children.c.id, [uuid.UUID(child) for (child,) in page])
+    db.session.execute(update(_children).where(these, _children.c.left_at.is_(None)).values(left_at=now()))

@@ -128,6 +128,7 @@ def _look(settings: Settings, outcome: Outcome, paths: Sequence[Path], form: For
         known.copy_schools(staging, ids, steps.comparing)
     known.copy_people(staging, steps.comparing)
     most = _IN_CHARGE if settings.roster_person_in_charge else _LEGAL
+    rules.check_mails(staging)
     rules.judge_students(staging, form.today)
     rules.judge_guardians(staging, most)
     plan.find_links(staging, most)

@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, Select, select
 
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
 from idp.db import db, end_read
+from idp.rostering.bulk import one_of
 from idp.rostering.staging import Staging
 
 _PAGE = 1000
@@ -70,7 +71,7 @@ Tick = Callable[[int], None]
 
 
 def prepare(staging: Staging) -> None:
-    """Make the tables, and copy the schools and the second keys of people: there are few of both."""
+    """Make the tables, and copy the schools: there are few."""
     staging.connection.executescript(_SCHEMA)
     schools = db.session.execute(
         select(
@@ -88,8 +89,6 @@ def prepare(staging: Staging) -> None:
         "INSERT INTO known_school VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         ((s.id.hex, s.roster_key, s.uai, s.name, s.degree.name, _text(s.address), s.phone, s.source) for s in schools),
     )
-    aliases = db.session.execute(select(RosterAlias.roster_key, RosterAlias.account_id)).all()
-    staging.fill("INSERT INTO alias VALUES (?, ?)", ((key, account.hex) for key, account in aliases))
     end_read()
 
 
@@ -97,23 +96,25 @@ def copy_people(staging: Staging, tick: Tick) -> None:
     """Copy the accounts and the children that the records name, then the links of these children."""
     named = "SELECT key FROM guardian UNION SELECT guardian FROM link"
     for page in staging.pages(named, _PAGE):
-        _copy_accounts(staging, Account.roster_key.in_([key for (key,) in page]))
+        keys = [key for (key,) in page]
+        _copy_accounts(staging, one_of(Account.roster_key, keys))
+        _copy_aliases(staging, one_of(RosterAlias.roster_key, keys))
         tick(len(page))
     for page in staging.pages("SELECT key FROM student WHERE key NOT IN (SELECT key FROM known_child)", _PAGE):
-        _copy_children(staging, Child.roster_key.in_([key for (key,) in page]), scope=0)
+        _copy_children(staging, one_of(Child.roster_key, [key for (key,) in page]), scope=0)
         tick(len(page))
     for page in staging.pages("SELECT id FROM known_child", _PAGE):
-        _copy_links(staging, Guardianship.child_id.in_([uuid.UUID(key) for (key,) in page]))
+        _copy_links(staging, one_of(Guardianship.child_id, [uuid.UUID(key) for (key,) in page]))
     gone = "SELECT a.id FROM guardian g JOIN known_account a ON a.key = g.key WHERE g.act = 'delete'"
     for page in staging.pages(gone, _PAGE):
-        _copy_links(staging, Guardianship.account_id.in_([uuid.UUID(key) for (key,) in page]))
+        _copy_links(staging, one_of(Guardianship.account_id, [uuid.UUID(key) for (key,) in page]))
 
 
 def copy_schools(staging: Staging, school_ids: Sequence[str], tick: Tick) -> None:
     """Copy all children of the schools that a complete file speaks for: who is not in the file has left."""
     for start in range(0, len(school_ids), _SCHOOLS_AT_ONCE):
         some = [uuid.UUID(key) for key in school_ids[start : start + _SCHOOLS_AT_ONCE]]
-        tick(_copy_children(staging, (Child.school_id.in_(some)) & Child.roster_key.is_not(None), scope=1))
+        tick(_copy_children(staging, one_of(Child.school_id, some) & Child.roster_key.is_not(None), scope=1))
 
 
 def elsewhere(account_ids: Sequence[str], child_ids: Iterable[str]) -> set[str]:
@@ -121,7 +122,7 @@ def elsewhere(account_ids: Sequence[str], child_ids: Iterable[str]) -> set[str]:
     known = set(child_ids)
     rows = db.session.execute(
         select(Guardianship.account_id, Guardianship.child_id).where(
-            Guardianship.account_id.in_([uuid.UUID(key) for key in account_ids]), Guardianship.ended_at.is_(None)
+            one_of(Guardianship.account_id, [uuid.UUID(key) for key in account_ids]), Guardianship.ended_at.is_(None)
         )
     ).all()
     end_read()
@@ -132,7 +133,7 @@ def namesakes(name_keys: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
     """Yield (name key, roster key, postcode, identifier) of the accounts of these names that are open."""
     rows = db.session.execute(
         select(Account.name_key, Account.roster_key, Account.postcode, Account.username).where(
-            Account.name_key.in_(name_keys), Account.merged_into_id.is_(None), Account.disabled_at.is_(None)
+            one_of(Account.name_key, name_keys), Account.merged_into_id.is_(None), Account.disabled_at.is_(None)
         )
     ).all()
     end_read()
@@ -149,6 +150,12 @@ def _copy_accounts(staging: Staging, some: ColumnElement[bool]) -> None:
             for a in _page(select(*_ACCOUNT).where(some))
         ),
     )  # fmt: skip
+
+
+def _copy_aliases(staging: Staging, some: ColumnElement[bool]) -> None:
+    """Copy second keys of people whose accounts were merged."""
+    aliases = _page(select(RosterAlias.roster_key, RosterAlias.account_id).where(some))
+    staging.fill("INSERT INTO alias VALUES (?, ?)", ((key, account.hex) for key, account in aliases))
 
 
 def _copy_children(staging: Staging, some: ColumnElement[bool], *, scope: int) -> int:

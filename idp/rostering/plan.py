@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from idp.rostering import known
 from idp.rostering.records import Mode, Severity
-from idp.rostering.staging import Staging
+from idp.rostering.staging import GUARDIAN_FIELDS, Staging
 
 _PAGE = 1000
 
@@ -150,18 +150,6 @@ _STUDENT_CHANGED = (
         f"coalesce(s.{field}, k.{field}) IS NOT k.{field}" for field in ("family_name", "given_name", "class_name")
     )
     + " OR coalesce(nullif(s.student_id, ''), k.student_id) IS NOT k.student_id"
-)
-GUARDIAN_FIELDS = (
-    "civility",
-    "family_name",
-    "birth_name",
-    "given_name",
-    "address",
-    "postcode",
-    "city",
-    "country",
-    "mail",
-    "address_diffusion",
 )
 _GUARDIAN_CHANGED = " OR ".join(f"coalesce(g.{field}, k.{field}) IS NOT k.{field}" for field in GUARDIAN_FIELDS)
 

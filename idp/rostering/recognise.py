@@ -24,9 +24,7 @@ _PROLOG = re.compile(
 
 _SIECLE = {"BEE_ELEVES", "BEE_EPHC_ELEVES", "BEE_RESPONSABLES", "BEE_EPHC_RESPONSABLES"}
 _AAF_ROOT = "ficAlimMENESR"
-_PRIMARY = re.compile(
-    r"""["'](?:ENTPersonNom|ENTPersRelEleveEleve|ENTEcole\w+|ENTStructureAdresse|ENTStructureVille)["']"""
-)
+_PRIMARY = re.compile(r"""["'](?:ENTPersonNom|ENTPersRelEleveEleve|ENTEcole\w+)["']""")
 _PRIMARY_NAME = re.compile(r"ENT_?1D", re.IGNORECASE)
 # « Incomplet » is no Complet; « ENT2DComplet » is one, by its capital
 _MODE = re.compile(r"(?<![a-zA-Z])(?i:(complet|delta))(?![a-zA-Z])|(?<=[A-Z])(Complet|Delta)(?![a-z])")

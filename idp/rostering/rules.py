@@ -113,8 +113,12 @@ def judge_students(staging: Staging, today: date) -> None:
         _WARNING, "student_left", "Cet élève a quitté l’établissement : il n’ouvre pas de compte.",
         f"SELECT s.file, s.line, s.key FROM student s WHERE {gone} AND s.act <> 'delete'", today.isoformat(),
     )  # fmt: skip
+    here = (
+        "s.act = 'delete' OR EXISTS (SELECT 1 FROM known_child k JOIN known_school o ON o.id = k.school_id "
+        "WHERE k.id = s.child_id AND o.uai = s.uai)"
+    )  # a pupil whom another school has by now did not leave that one
     staging.run(
-        f"UPDATE student AS s SET fate = iif(child_id IS NULL, 'refused', 'gone') WHERE {gone}",
+        f"UPDATE student AS s SET fate = iif(child_id IS NOT NULL AND ({here}), 'gone', 'refused') WHERE {gone}",
         today.isoformat(),
     )
     staging.tell_all(
@@ -127,6 +131,14 @@ def judge_students(staging: Staging, today: date) -> None:
         "WHEN EXISTS (SELECT 1 FROM known_child k WHERE k.key = student.key AND NOT k.is_left) THEN 'kept' "
         "ELSE 'refused' END WHERE fate IS NULL"
     )
+
+
+def check_mails(staging: Staging) -> None:
+    """Leave out mail addresses that are none; the person is taken."""
+    wrong = "mail <> '' AND (mail NOT GLOB '?*@?*.?*' OR mail GLOB '*[ ,;]*' OR mail GLOB '*@*@*')"
+    message = "L’adresse mail de cette personne n’en est pas une : elle est laissée de côté."
+    staging.tell_all(_WARNING, "bad_mail", message, f"SELECT file, line, key FROM guardian WHERE {wrong}")
+    staging.run(f"UPDATE guardian SET mail = '' WHERE {wrong}")
 
 
 def judge_guardians(staging: Staging, most_authority: int) -> None:

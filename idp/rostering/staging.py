@@ -20,7 +20,7 @@ _ISSUES_PER_CODE = 1000
 """Warnings of one kind that are kept one by one; beyond, they are counted. Errors are all kept."""
 
 _SCHEMA = """
-PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-65536; PRAGMA temp_store=FILE;
+PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32768; PRAGMA temp_store=FILE;
 CREATE TABLE school (key TEXT PRIMARY KEY, act TEXT, uai TEXT, name TEXT, degree TEXT, address TEXT, phone TEXT,
   file INT, line INT, copies INT DEFAULT 1, differs INT DEFAULT 0, file2 INT, line2 INT);
 CREATE TABLE student (key TEXT PRIMARY KEY, act TEXT, school TEXT, student_id TEXT, family_name TEXT, given_name TEXT,
@@ -35,7 +35,7 @@ CREATE TABLE issue (severity TEXT, file INT, line INT, key TEXT, code TEXT, mess
 """
 
 _STUDENT = ("school", "student_id", "family_name", "given_name", "class_name", "left_on")
-_GUARDIAN = (
+GUARDIAN_FIELDS = (
     "civility",
     "family_name",
     "birth_name",
@@ -90,7 +90,7 @@ class Staging:
         self._statements = {
             "school": _upsert("school", _SCHOOL),
             "student": _upsert("student", _STUDENT, "says_links"),
-            "guardian": _upsert("guardian", _GUARDIAN),
+            "guardian": _upsert("guardian", GUARDIAN_FIELDS),
             "unlink": "DELETE FROM link WHERE student = ?",
             "link": "INSERT INTO link VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
             "kinship = excluded.kinship, authority = min(authority, excluded.authority)",

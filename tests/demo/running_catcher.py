@@ -33,7 +33,7 @@ class Catcher:
     process: subprocess.Popen[bytes]
 
     def get(self, path: str, host: str | None = None) -> tuple[int, dict[str, str], str]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.web_port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.web_port, timeout=60)
         try:
             connection.request("GET", path, headers={"Host": host} if host else {})
             response = connection.getresponse()
@@ -46,19 +46,19 @@ class Catcher:
         return mails
 
     def send(self, raw: bytes, to: tuple[str, ...] = ("noemie.leroy@exemple.fr",)) -> None:
-        with smtplib.SMTP("127.0.0.1", self.smtp_port, timeout=10) as client:
+        with smtplib.SMTP("127.0.0.1", self.smtp_port, timeout=60) as client:
             client.sendmail("ne-pas-repondre@exemple.fr", list(to), raw)
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=10)
+        return self.process.wait(timeout=60)
 
 
 def start(store: Path) -> Catcher:
     smtp_port, web_port = free_port(), free_port()
     command = [sys.executable, "-m", "idp.demo.catcher", "--store", str(store)]
     process = subprocess.Popen([*command, "--smtp-port", str(smtp_port), "--web-port", str(web_port)])
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not (answers_http(web_port, "/mails.json") and answers_smtp(smtp_port)):
         assert process.poll() is None, "the catcher did not start"
         assert time.monotonic() < deadline, "the catcher does not answer"

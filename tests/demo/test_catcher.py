@@ -98,7 +98,7 @@ def test_what_is_not_smtp_or_too_large_is_refused_and_the_catcher_lives(catcher:
     with socket.create_connection(("127.0.0.1", catcher.smtp_port)) as connection:
         connection.sendall(b"\xff\x00" * 3000 + b"\r\nGET / HTTP/1.1\r\n\r\nDATA\r\n.\r\n")
         assert connection.recv(3) == b"220"
-    with smtplib.SMTP("127.0.0.1", catcher.smtp_port, timeout=10) as client:
+    with smtplib.SMTP("127.0.0.1", catcher.smtp_port, timeout=60) as client:
         client.ehlo()
         assert client.esmtp_features["size"]
         with pytest.raises(smtplib.SMTPResponseException):

@@ -1,7 +1,36 @@
+"""The invented school year, and the files that say it: what a visitor is promised is there, and what is there is real.
+
+That the files give these families is `test_seed`'s.
+"""
+
 import re
 import unicodedata
+from collections import Counter
+from datetime import date
 
-from idp.demo.families import CHILDREN, GUARDIANS, SCHOOLS, TUTOR
+import pytest
+
+from idp.demo.aaf_files import aaf_files
+from idp.demo.families import (
+    CHILDREN,
+    COLLEGE,
+    GUARDIANS,
+    LEGAL,
+    LYCEE,
+    PROFESSIONAL_LYCEE,
+    RESPONSIBLES,
+    SCHOOLS,
+    SIECLE,
+    TUTOR,
+    DemoGuardian,
+)
+from idp.demo.siecle_files import siecle_files
+from idp.rostering import usernames
+
+
+def named(given_name: str) -> DemoGuardian:
+    [found] = [guardian for guardian in GUARDIANS if guardian.given_name == given_name]
+    return found
 
 
 def test_every_uai_has_its_control_letter() -> None:
@@ -10,33 +39,53 @@ def test_every_uai_has_its_control_letter() -> None:
         assert "ABCDEFGHJKLMNPRSTUVWXYZ"[int(school.uai[:7]) % 23] == school.uai[7]
 
 
-def test_forty_letters_with_identifiers_that_nobody_shares() -> None:
-    usernames = [guardian.username for guardian in GUARDIANS]
-    assert len(usernames) == len(set(usernames)) == 40
-    assert all(re.fullmatch(r"[a-z]\.[a-z]+\d{4}", username) for username in usernames)
-    assert len({guardian.join_key for guardian in GUARDIANS}) == 40
+def test_forty_letters_to_people_whose_identifiers_begin_each_otherwise() -> None:
+    begun = [usernames.base(guardian.given_name, guardian.family_name) for guardian in GUARDIANS]
+    assert len(set(begun)) == len(GUARDIANS) == 40
+    assert len({guardian.key for guardian in RESPONSIBLES}) == len(RESPONSIBLES)
+
+
+def test_the_third_school_has_a_few_letters_and_the_second_ent_serves_it_too() -> None:
+    letters = Counter(guardian.children[0].school for guardian in GUARDIANS)
+    assert letters == {COLLEGE: 25, LYCEE: 9, PROFESSIONAL_LYCEE: 6}
 
 
 def test_every_child_has_a_guardian_and_a_number_of_its_own() -> None:
-    assert {child for guardian in GUARDIANS for child in guardian.children} == set(CHILDREN)
+    assert {child for person in RESPONSIBLES for child in person.children} == set(CHILDREN)
     assert len({child.student_id for child in CHILDREN}) == len(CHILDREN)
-    assert {child.uai for child in CHILDREN} == {school.uai for school in SCHOOLS}
+    assert {child.school for child in CHILDREN} == set(SCHOOLS)
+
+
+def test_nobody_is_in_two_formats() -> None:
+    assert all(len({child.school.source for child in person.children}) == 1 for person in RESPONSIBLES)
+
+
+def test_who_gets_no_letter_is_no_legal_representative_of_a_pupil_in_a_class() -> None:
+    silent = RESPONSIBLES[len(GUARDIANS) :]
+    contacts = [person for person in silent if person.authority != LEGAL]
+    without_class = [p for p in silent if p.authority == LEGAL and not any(c.class_name for c in p.children)]
+    left = [p for p in silent if p.authority == LEGAL and all(child.has_left for child in p.children)]
+    assert [len(group) for group in (contacts, without_class, left, silent)] == [1, 1, 1, 3]
 
 
 def test_a_family_has_two_children_in_the_two_schools() -> None:
-    assert [g.username for g in GUARDIANS if len(g.children) == 2 and len({c.uai for c in g.children}) == 2]
+    assert {child.school for child in named("Samia").children} == {COLLEGE, LYCEE}
 
 
 def test_separated_parents_of_one_child_live_at_two_addresses() -> None:
-    claire, julien = (next(g for g in GUARDIANS if g.given_name == name) for name in ("Claire", "Julien"))
-    assert claire.children == julien.children
-    assert claire.home != julien.home
+    assert named("Claire").children == named("Julien").children
+    assert named("Claire").home != named("Julien").home
 
 
 def test_two_parents_share_a_home_and_a_child() -> None:
-    noemie, karim = (next(g for g in GUARDIANS if g.given_name == name) for name in ("Noémie", "Karim"))
-    assert noemie.children == karim.children
-    assert noemie.home == karim.home
+    assert named("Noémie").children == named("Karim").children
+    assert named("Noémie").home == named("Karim").home
+
+
+def test_one_person_has_two_letters_from_two_formats_under_two_names() -> None:
+    dubois, rousseau = (guardian for guardian in GUARDIANS if guardian.given_name == "Sandrine")
+    assert dubois.source != rousseau.source
+    assert dubois.birth_name == rousseau.family_name != dubois.family_name
 
 
 def test_a_guardian_is_not_a_parent() -> None:
@@ -51,3 +100,22 @@ def test_names_are_as_awkward_as_in_life() -> None:
     assert [n for n in names if any(unicodedata.name(letter).startswith("ARABIC") for letter in n if letter.isalpha())]
     assert [n for n in names if "İ" in n and "ı" in n]
     assert [n for n in names if len(n) > 70]
+
+
+def test_the_aaf_is_utf_8_and_the_siecle_latin_9_without_a_character_reference() -> None:
+    today = date(2026, 9, 21)
+    aaf = b"".join(aaf_files(today).values()).decode()
+    for written in ("İpek", "Yılmaz", "لطيفة", "D’ALMEIDA-GONÇALVES", "O'BRIEN"):
+        assert written in aaf
+    siecle = siecle_files(PROFESSIONAL_LYCEE, today)
+    assert set(siecle) == {"ElevesAvecAdresses.xml", "ResponsablesAvecAdresses.xml"}
+    assert "Benoît".encode("iso-8859-15") in siecle["ResponsablesAvecAdresses.xml"]
+    assert all(b"&#" not in content for content in siecle.values())
+
+
+@pytest.mark.parametrize(("today", "year"), [(date(2027, 8, 31), "2026"), (date(2027, 9, 1), "2027")])
+def test_who_left_has_left_whatever_the_day_of_the_first_start(today: date, year: str) -> None:
+    text = siecle_files(PROFESSIONAL_LYCEE, today)["ElevesAvecAdresses.xml"].decode("iso-8859-15")
+    assert re.findall(r"<ANNEE_SCOLAIRE>(\d+)", text) == [year]
+    assert re.findall(r"<DATE_SORTIE>(\S+)<", text) == [f"01/09/{year}"]
+    assert PROFESSIONAL_LYCEE.source == SIECLE

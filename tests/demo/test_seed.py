@@ -1,27 +1,41 @@
-"""The seed on a real database: whole at once, and kept by later starts."""
+"""The seed on a real database: by the ways of a real school year, whole after any cut, and kept by later starts."""
 
+import itertools
+import json
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
+import click
 import pytest
 import time_machine
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
-from idp.accounts.models import Account, Child, Guardianship, School
+from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
 from idp.accounts.passwords import Hasher, fold_provisional
 from idp.charter.models import CharterVersion
 from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings, load
-from idp.db import Base, db
+from idp.db import Base, db, end_read
 from idp.demo.ents import ents_at
+from idp.demo.families import GUARDIANS
+from idp.demo.intake import write_files
 from idp.demo.paper import Paper, SeededLetter
-from idp.demo.seed import seed
+from idp.demo.seed import in_order, seed
+from idp.demo.siecle_files import ENCODING
+from idp.letters import printing
+from idp.letters.printing import Order
 from idp.oidc.models import SigningKey
+from idp.rostering.models import ImportBatch, ImportIssue
 from idp.sessions import models as _sessions  # noqa: F401 - its table is named by the protocol's
+
+ISSUER = "http://127.0.0.1:8000"
+EVERYTHING = (Account, Child, School, Guardianship, Client, CharterVersion, SigningKey)
 
 
 class House:
@@ -29,12 +43,13 @@ class House:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.files = folder / "fichiers"
         self.paper = Paper(folder)
-        self.settings: Settings = load(
-            env="development", issuer="http://127.0.0.1:8000", database_url=f"sqlite:///{folder / 'idp.db'}"
-        )
+        self.settings: Settings = load(env="development", issuer=ISSUER, database_url=f"sqlite:///{folder / 'idp.db'}")
+        self.hasher = Hasher(self.settings)
         self.app = Flask(__name__)
         self.app.config["SQLALCHEMY_DATABASE_URI"] = self.settings.database_url
+        self.app.extensions["idp.settings"] = self.settings
         db.init_app(self.app)
 
     @contextmanager
@@ -45,15 +60,40 @@ class House:
             db.engine.dispose()
 
     def seed(self, port: int = 8000) -> dict[str, SeededLetter]:
-        letters = seed(self.settings, ents_at(port, self.folder), self.paper)
-        return {letter.guardian.username: letter for letter in letters}
+        """Start once more; return the letters by what their identifiers begin with."""
+        letters = seed(self.settings, ents_at(port, self.folder), self.paper, self.files)
+        return {re.sub(r"\d+$", "", letter.username): letter for letter in letters}
+
+    def opens(self, letter: SeededLetter) -> bool:
+        """Say whether what the paper says opens the account."""
+        stored = account(letter).provisional_hash
+        end_read()
+        return stored is not None and self.hasher.verify(stored, fold_provisional(letter.shown), lane="activation")
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> Iterator[House]:
+def empty(tmp_path: Path) -> Iterator[House]:
+    """A demonstration before its first start."""
     house = House(tmp_path)
     with house.context():
         Base.metadata.create_all(db.engine)
+        yield house
+
+
+@pytest.fixture(scope="module")
+def after_its_first_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    house = House(tmp_path_factory.mktemp("demo"))
+    with house.context():
+        Base.metadata.create_all(db.engine)
+        assert len(house.seed()) == 40
+    return house.folder
+
+
+@pytest.fixture
+def house(tmp_path: Path, after_its_first_start: Path) -> Iterator[House]:
+    """A demonstration that was started once; what a start returns is the same at each."""
+    house = House(shutil.copytree(after_its_first_start, tmp_path / "demo"))
+    with house.context():
         yield house
 
 
@@ -61,63 +101,161 @@ def count(model: type[Base]) -> int:
     return db.session.scalar(select(func.count()).select_from(model)) or 0
 
 
-def account(username: str) -> Account:
-    return db.session.scalars(select(Account).where(Account.username == username)).one()
+def account(letter: SeededLetter) -> Account:
+    return db.session.scalars(select(Account).where(Account.username == letter.username)).one()
 
 
 def test_every_letter_opens_its_account(house: House) -> None:
     letters = house.seed()
-    hasher = Hasher(house.settings)
     assert len(letters) == 40
-    for username, letter in letters.items():
-        stored = account(username)
+    for letter in letters.values():
+        stored = account(letter)
         assert letter.usable
         assert stored.provisional_expires_at
         assert timedelta(days=59) < stored.provisional_expires_at - now() <= timedelta(days=60)
-        assert letter.secret.valid_until <= stored.provisional_expires_at.astimezone().date()
-        assert hasher.verify(stored.provisional_hash, fold_provisional(letter.secret.shown), lane="activation")
+        assert letter.printed.letter.valid_until <= stored.provisional_expires_at.astimezone().date()
+        assert house.opens(letter)
+
+
+def test_the_files_give_these_families_letter_by_letter(house: House) -> None:
+    house.seed()
+    accounts = {stored.roster_key: stored for stored in db.session.scalars(select(Account))}
+    assert set(accounts) == {guardian.roster_key for guardian in GUARDIANS}
+    for guardian in GUARDIANS:
+        stored = accounts[guardian.roster_key]
+        assert (stored.civility, stored.given_name, stored.family_name) == (
+            guardian.civility,
+            guardian.given_name,
+            guardian.family_name,
+        )
+        assert (tuple(stored.address_lines), stored.postcode, stored.city) == (
+            guardian.home.lines,
+            guardian.home.postcode,
+            guardian.home.city,
+        )
+        assert [
+            (child.school.uai, child.student_id, child.given_name, child.family_name, child.class_name)
+            for child in stored.children
+        ] == [
+            (child.school.uai, child.student_id, child.given_name, child.family_name, child.class_name)
+            for child in guardian.children
+        ]
+        assert {link.kinship for link in stored.guardianships} == {guardian.kinship}
+        assert stored.join_key == (guardian.key if guardian.source == "aaf" else None)
+
+
+def test_each_school_says_its_name_address_and_phone_on_its_letters(house: House) -> None:
+    letters = house.seed()
+    first = {letter.printed.uai: letter.printed.letter for letter in letters.values()}
+    assert {uai: (page.school_name, tuple(page.school_address), page.school_phone) for uai, page in first.items()} == {
+        "0599001N": ("Collège des Tilleuls", ("12 rue des Tilleuls", "59990 Rivebelle"), "03 53 01 40 40"),
+        "0599002P": ("Lycée Louise-Weber", ("3 place du Kiosque", "59990 Rivebelle"), "03 53 01 50 50"),
+        "0599003R": ("Lycée professionnel Rosa-Bonheur", ("21 rue des Ateliers", "59990 Rivebelle"), "03 53 01 60 60"),
+    }
+    assert {uai: page.ent_address for uai, page in first.items()} == {
+        "0599001N": "http://127.0.0.1:8001/",
+        "0599002P": "http://127.0.0.1:8002/",
+        "0599003R": "http://127.0.0.1:8002/",
+    }
+
+
+@pytest.mark.usefixtures("house")
+def test_rows_of_the_files_that_open_nothing_are_told_and_nothing_else_is() -> None:
+    assert sorted(db.session.scalars(select(ImportIssue.code))) == [
+        "no_legal_authority",
+        "no_open_student",
+        "no_open_student",
+        "student_left",
+        "student_without_class",
+    ]
 
 
 def test_rows_carry_the_contract_names(house: House) -> None:
-    row = house.seed()["s.haddad3350"].row()
+    letter = house.seed()["s.haddad"]
+    row = letter.printed.row()
     assert set(row) == {"school", "uai", "name", "username", "provisional_password", "children"}
     assert row["children"] == [{"given_name": "Inès", "class": "4e 2"}, {"given_name": "Yanis", "class": "2de 4"}]
     assert (row["school"], row["uai"], row["name"]) == ("Collège des Tilleuls", "0599001N", "Mme Samia HADDAD")
+    assert (row["username"], row["provisional_password"]) == (letter.username, letter.shown)
 
 
-def test_a_second_start_keeps_everything(house: House) -> None:
+def test_a_second_start_imports_again_changes_nothing_and_keeps_everything(house: House) -> None:
     first = house.seed()
-    numbers = [count(model) for model in (Account, Child, School, Guardianship, Client, CharterVersion, SigningKey)]
-    hashes = {username: account(username).provisional_hash for username in first}
+    numbers = [count(model) for model in EVERYTHING]
+    hashes = {letter.username: account(letter).provisional_hash for letter in first.values()}
+    end_read()
     db.session.expunge_all()
     assert house.seed() == first
-    assert hashes == {username: account(username).provisional_hash for username in first}
-    assert numbers == [
-        count(model) for model in (Account, Child, School, Guardianship, Client, CharterVersion, SigningKey)
-    ]
-    assert numbers[:1] + numbers[2:3] + numbers[4:] == [40, 2, 2, 2, 1]
+    assert hashes == {letter.username: account(letter).provisional_hash for letter in first.values()}
+    assert numbers == [count(model) for model in EVERYTHING]
+    assert (numbers[0], numbers[2], numbers[4:]) == (40, 3, [2, 2, 1])
+    batches = db.session.scalars(select(ImportBatch).order_by(ImportBatch.started_at)).all()
+    [aaf, siecle], [aaf_again, siecle_again] = batches[:2], batches[-2:]
+    assert (aaf.format, siecle.format) == (aaf_again.format, siecle_again.format) == ("aaf", "siecle")
+    for before, after in ((aaf, aaf_again), (siecle, siecle_again)):
+        for people in ("students", "guardians"):
+            assert after.counts[people] == before.counts[people] | {
+                "created": 0,
+                "unchanged": before.counts[people]["created"],
+            }
+
+
+def change(path: Path, form: str, by: str, encoding: str) -> None:
+    """Change a school's file as a visitor would."""
+    text, changes = re.subn(form, by, path.read_text(encoding))
+    assert changes
+    path.write_text(text, encoding)
+
+
+def test_a_file_that_a_visitor_changed_is_imported_at_the_next_start(house: House) -> None:
+    farid = next(guardian for guardian in GUARDIANS if guardian.given_name == "Farid")
+    [pupils] = house.files.glob("aaf/*_Eleve_0000.xml")
+    change(pupils, rf"{farid.key}\$20\$0\$1", rf"{farid.key}$20$0$3", "utf-8")
+    letters = house.seed()
+    assert account(letters["f.haddad"]).disabled_at is not None
+    assert {name for name, letter in letters.items() if not letter.usable} == {"f.haddad"}
+
+
+def test_files_that_look_like_a_mistake_are_refused_in_a_sentence(house: House) -> None:
+    change(house.files / "siecle" / "ResponsablesAvecAdresses.xml", "RESPONSABILITE>1<", "RESPONSABILITE>3<", ENCODING)
+    with pytest.raises(click.ClickException, match=r"6 of 6 accounts would be disabled.*Corrigez-les, ou effacez"):
+        house.seed()
 
 
 def test_used_and_refused_letters_stay_so(house: House) -> None:
-    house.seed()
-    used, refused = account("n.leroy4821"), account("k.leroy1907")
+    first = house.seed()
+    used, refused = account(first["n.leroy"]), account(first["k.leroy"])
     used.activated_at, used.provisional_hash, used.generation = now(), None, used.generation + 1
     refused.provisional_hash, refused.generation = None, refused.generation + 1
+    for link in refused.guardianships:
+        link.disputed_at = now()
     db.session.commit()
     letters = house.seed()
-    assert not letters["n.leroy4821"].usable
-    assert not letters["k.leroy1907"].usable
-    assert account("k.leroy1907").provisional_hash is None
-    assert sum(letter.usable for letter in letters.values()) == 38
+    assert {name for name, letter in letters.items() if not letter.usable} == {"n.leroy", "k.leroy"}
+    assert account(letters["k.leroy"]).provisional_hash is None
+    assert letters["k.leroy"].printed == first["k.leroy"].printed
+
+
+def test_the_letter_of_an_account_that_another_took_over_stays_and_is_no_good(house: House) -> None:
+    first = house.seed()
+    mine, other = account(first["s.dubois"]), account(first["s.rousseau"])
+    db.session.add(RosterAlias(roster_key=str(other.roster_key), account_id=mine.id))
+    db.session.execute(update(Guardianship).where(Guardianship.account_id == other.id).values(account_id=mine.id))
+    other.roster_key, other.merged_into_id, other.disabled_at = None, mine.id, now()
+    db.session.commit()
+    letters = house.seed()
+    assert {name for name, letter in letters.items() if not letter.usable} == {"s.rousseau"}
+    assert (len(letters), count(Account)) == (40, 40)
 
 
 def test_a_letter_whose_time_is_over_is_drawn_again(house: House) -> None:
     first = house.seed()
-    house.paper.print(list(first.values()), house.settings)
+    house.paper.print(in_order(list(first.values())))
     with time_machine.travel(now() + timedelta(days=61)):
         again = house.seed()
-        assert again["n.leroy4821"].secret.shown != first["n.leroy4821"].secret.shown
-        assert account("n.leroy4821").generation == 2
+        assert again["n.leroy"].shown != first["n.leroy"].shown
+        assert again["n.leroy"].username == first["n.leroy"].username
+        assert account(again["n.leroy"]).generation == 2
         assert not house.paper.pdf.exists()
 
 
@@ -125,42 +263,120 @@ def test_a_lost_list_of_letters_is_made_again(house: House) -> None:
     first = house.seed()
     (house.folder / "letters.json").unlink()
     again = house.seed()
-    shown = again["n.leroy4821"].secret.shown
-    assert shown != first["n.leroy4821"].secret.shown
-    stored = account("n.leroy4821").provisional_hash
-    assert Hasher(house.settings).verify(stored, fold_provisional(shown), lane="activation")
+    assert again["n.leroy"].shown != first["n.leroy"].shown
+    assert all(house.opens(letter) for letter in again.values())
 
 
-def test_a_start_cut_before_the_end_is_taken_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    def cut() -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(db.session, "commit", cut)
-        with pytest.raises(KeyboardInterrupt):
-            house.seed()
-    db.session.rollback()
-    assert count(Account) == 0
-    letters = house.seed()
-    stored = account("n.leroy4821").provisional_hash
-    shown = letters["n.leroy4821"].secret.shown
-    assert Hasher(house.settings).verify(stored, fold_provisional(shown), lane="activation")
+def test_a_letter_that_an_operator_printed_since_is_not_killed_by_a_start(house: House) -> None:
+    letter = house.seed()["n.leroy"]
+    order = Order(usernames=[letter.username], csv=house.folder / "list.csv")
+    with time_machine.travel(now() + timedelta(minutes=5)):
+        printing.print_letters(house.settings, house.hasher, order, lambda _line: None)
+        drawn = account(letter).provisional_hash
+        end_read()
+        again = house.seed()["n.leroy"]
+    assert not again.usable
+    assert account(letter).provisional_hash == drawn
 
 
-def test_another_port_moves_the_ents(house: House) -> None:
-    house.seed()
+def test_a_start_cut_at_any_commit_is_taken_up(empty: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit, cuts = db.session.commit, 0
+    for reached in itertools.count(1):
+        left = reached
+
+        def cut_once() -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+            commit()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(db.session, "commit", cut_once)
+            try:
+                letters = empty.seed()
+            except KeyboardInterrupt:
+                cuts += 1
+            else:
+                break
+        db.session.rollback()
+        db.session.expunge_all()
+    assert cuts > 10
+    assert len(letters) == count(Account) == 40
+    end_read()
+    assert all(letter.usable and empty.opens(letter) for letter in letters.values())
+
+
+def test_another_port_moves_the_ents_and_what_the_letters_say_of_them(house: House) -> None:
+    first = house.seed()
     version = db.session.scalars(select(Client.version).where(Client.client_id == "passerelle")).one()
     letters = house.seed(port=9000)
     moved = db.session.scalars(select(Client).where(Client.client_id == "passerelle")).one()
     assert moved.redirect_uris == ["http://127.0.0.1:9001/callback"]
     assert moved.home_uri == "http://127.0.0.1:9001/"
     assert moved.version > version
-    assert letters["n.leroy4821"].ent_url == "http://127.0.0.1:9001"
+    assert letters["n.leroy"].printed.letter.ent_address == "http://127.0.0.1:9001/"
+    assert letters["n.leroy"].shown == first["n.leroy"].shown
+    assert letters["n.leroy"].usable
 
 
 def test_what_is_secret_is_for_its_owner_alone(house: House) -> None:
-    house.paper.print(list(house.seed().values()), house.settings)
+    house.paper.print(in_order(list(house.seed().values())))
     secrets = [path for path in house.folder.iterdir() if not path.name.startswith("idp.db")]
-    assert {"letters.json", "letters.pdf", "passerelle.client-secret"} <= {path.name for path in secrets}
+    secrets += house.files.rglob("*")
+    assert {"letters.json", "letters.pdf", "passerelle.client-secret", "fichiers"} <= {path.name for path in secrets}
     assert all(path.stat().st_mode & 0o077 == 0 for path in secrets)
     assert house.paper.pdf.read_bytes().startswith(b"%PDF-")
+
+
+def test_the_letters_are_printed_in_the_order_of_schools_classes_and_names(house: House) -> None:
+    pages = in_order(list(house.seed().values()))
+    assert [page.uai for page in pages] == ["0599001N"] * 25 + ["0599002P"] * 9 + ["0599003R"] * 6
+    last = [(page.letter.children[0].class_name, page.letter.recipient[0]) for page in pages[-6:]]
+    assert last == [
+        ("1re MELEC", "M. Benoît ROUSSEAU"),
+        ("1re MELEC", "Mme Sandrine ROUSSEAU"),
+        ("2de MTNE 1", "Mme Nadia BENALI"),
+        ("2de MTNE 1", "M. Rachid BENALI"),
+        ("Tle MELEC", "M. João DA SILVA"),
+        ("Tle MELEC", "Mme Maria de Fátima DA SILVA"),
+    ]
+
+
+def test_files_are_written_once_and_all_or_none(tmp_path: Path) -> None:
+    files, part = tmp_path / "fichiers", tmp_path / ".fichiers.part"
+    (part / "aaf").mkdir(parents=True)  # a start that was cut off
+    (part / "aaf" / "half.xml").touch()
+    write_files(files)
+    written = {path: path.stat().st_mtime_ns for path in files.rglob("*.xml")}
+    assert len(written) == 5
+    with time_machine.travel(now() + timedelta(days=1)):
+        write_files(files)
+    assert {path: path.stat().st_mtime_ns for path in files.rglob("*.xml")} == written
+    assert not part.exists()
+
+
+def test_a_demonstration_of_before_the_imports_is_refused_with_the_way_out(empty: House) -> None:
+    db.session.add(Account(username="n.leroy4821", given_name="Noémie", family_name="LEROY-VANDEPUTTE"))
+    db.session.commit()
+    with pytest.raises(click.ClickException, match="make demo-reset"):
+        empty.seed()
+    assert (count(Account), count(Child)) == (1, 0)
+
+
+@pytest.mark.parametrize("spoilt", [{}, {"page": {}}, {"expires_at": "demain"}])
+def test_a_list_of_letters_that_is_not_ours_is_refused_with_the_way_out(
+    house: House, spoilt: dict[str, object]
+) -> None:
+    house.seed()
+    path = house.folder / "letters.json"
+    rows = json.loads(path.read_text())
+    path.write_text(json.dumps([rows[0] | spoilt if spoilt else {"username": "n.leroy4821"}]))
+    with pytest.raises(click.ClickException, match="make demo-reset"):
+        house.seed()
+
+
+def test_what_was_printed_is_read_back_as_it_was(house: House) -> None:
+    letters = house.seed()
+    assert house.paper.printed() == {letter.printed.roster_key: letter.printed for letter in letters.values()}
+    assert letters["n.leroy"].printed.letter.printed_on <= date.today()  # noqa: DTZ011 - the paper's own day

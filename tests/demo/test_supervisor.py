@@ -6,7 +6,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -14,10 +15,11 @@ import pytest
 from idp.demo.supervisor import find_taken
 
 PROGRAM = """
-import sys
+import signal, sys
 from pathlib import Path
 from idp.demo.supervisor import Child, StopRequest, Supervisor
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as in a terminal, though the tests were started by nohup
 folder = Path(sys.argv[1])
 children = [
     Child(name, f"Le processus {name}", [sys.executable, "-c", code], {"PLACE": str(folder)},
@@ -52,13 +54,47 @@ time.sleep(120)
 """
 )
 WITH_WORKER = UP + "os.fork() or up('worker'); up('parent'); time.sleep(120)"
-FAILING = UP + "up('failing'); print('la base ne répond pas'); time.sleep(0.5); sys.exit(3)"
+FAILING = (
+    UP
+    + """
+up('failing')
+print('la base ne répond pas')
+while not (pathlib.Path(os.environ["PLACE"]) / "gentle.up").exists():
+    time.sleep(0.01)
+sys.exit(3)
+"""
+)
 MUTE = UP + "time.sleep(120)"
+NOHUP = """
+import signal
+from idp.demo.supervisor import StopRequest
+
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+with StopRequest() as stop:
+    signal.raise_signal(signal.SIGHUP)
+    print(bool(stop))
+    signal.raise_signal(signal.SIGTERM)
+    print(bool(stop))
+"""
+PATIENCE = 60.0
+Supervise = Callable[..., "subprocess.Popen[str]"]
 
 
-def supervise(folder: Path, *children: str, patience: float = 30) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", PROGRAM, str(folder), str(patience), *children]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@pytest.fixture
+def supervise(tmp_path: Path) -> Iterator[Supervise]:
+    """Run a supervisor of the given children; whatever a test that failed left of it is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*children: str, patience: float = PATIENCE) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-c", PROGRAM, str(tmp_path), str(patience), *children]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        with process:  # closes its pipes, and waits
+            process.kill()
 
 
 def wait_ready(process: "subprocess.Popen[str]") -> None:
@@ -70,6 +106,16 @@ def pid_of(folder: Path, name: str) -> int:
     return int((folder / f"{name}.pid").read_text())
 
 
+def running_in(folder: Path) -> list[int]:
+    """Return the processes that were given `folder` as their place, whether or not they could say so themselves."""
+    place, found = f"PLACE={folder}".encode(), []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # it has ended, or is another user's
+            if place in environment.read_bytes().split(b"\0"):
+                found.append(int(environment.parent.name))
+    return [pid for pid in found if is_running(pid)]
+
+
 def is_running(pid: int) -> bool:
     """Tell whether a process runs; a zombie, that nobody reaped yet, does not."""
     try:
@@ -79,7 +125,7 @@ def is_running(pid: int) -> bool:
     return state.rpartition(")")[2].split()[0] != "Z"
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():
@@ -88,9 +134,9 @@ def eventually(condition: Callable[[], bool], seconds: float = 10) -> bool:
     return condition()
 
 
-def test_one_that_fails_ends_the_rest_and_says_why(tmp_path: Path) -> None:
-    process = supervise(tmp_path, "gentle", GENTLE, "failing", FAILING)
-    _, errors = process.communicate(timeout=60)
+def test_one_that_fails_ends_the_rest_and_says_why(tmp_path: Path, supervise: Supervise) -> None:
+    process = supervise("gentle", GENTLE, "failing", FAILING)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "Le processus failing ne tourne plus (code 3)" in errors
     assert "la base ne répond pas" in errors
@@ -99,23 +145,23 @@ def test_one_that_fails_ends_the_rest_and_says_why(tmp_path: Path) -> None:
     assert not is_running(pid_of(tmp_path, "gentle"))
 
 
-def test_one_killed_is_named_with_its_signal(tmp_path: Path) -> None:
-    process = supervise(tmp_path, "gentle", GENTLE, "steady", STEADY)
+def test_one_killed_is_named_with_its_signal(tmp_path: Path, supervise: Supervise) -> None:
+    process = supervise("gentle", GENTLE, "steady", STEADY)
     wait_ready(process)
     os.kill(pid_of(tmp_path, "steady"), signal.SIGKILL)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "Le processus steady ne tourne plus (signal SIGKILL)" in errors
     assert not is_running(pid_of(tmp_path, "gentle"))
 
 
-def test_one_that_never_answers_is_a_failure(tmp_path: Path) -> None:
-    process = supervise(tmp_path, "steady", STEADY, "mute", MUTE, patience=2)
-    output, errors = process.communicate(timeout=60)
+def test_one_that_never_answers_is_a_failure(tmp_path: Path, supervise: Supervise) -> None:
+    process = supervise("mute", MUTE, "steady", STEADY, patience=2)
+    output, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == 1
     assert "READY" not in output
     assert "Le processus mute ne répond pas après 2 secondes" in errors
-    assert not is_running(pid_of(tmp_path, "steady"))
+    assert running_in(tmp_path) == []
 
 
 def test_one_that_cannot_be_run_is_a_failure_too(tmp_path: Path) -> None:
@@ -124,7 +170,7 @@ def test_one_that_cannot_be_run_is_a_failure_too(tmp_path: Path) -> None:
         [sys.executable, "-c", program, str(tmp_path), "30", "absent", "pass"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert ended.returncode == 1
@@ -133,33 +179,39 @@ def test_one_that_cannot_be_run_is_a_failure_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_wish_to_stop_ends_all_in_order(tmp_path: Path, number: signal.Signals) -> None:
-    process = supervise(tmp_path, "gentle", GENTLE, "steady", STEADY)
+def test_a_wish_to_stop_ends_all_in_order(tmp_path: Path, supervise: Supervise, number: signal.Signals) -> None:
+    process = supervise("gentle", GENTLE, "steady", STEADY)
     wait_ready(process)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert (process.returncode, errors) == (0, "")
     assert (tmp_path / "gentle.ended").exists()
     assert not is_running(pid_of(tmp_path, "steady"))
 
 
-def test_what_a_child_started_ends_with_it(tmp_path: Path) -> None:
-    process = supervise(tmp_path, "parent", WITH_WORKER)
+def test_a_terminal_that_closes_does_not_stop_what_nohup_started() -> None:
+    ended = subprocess.run([sys.executable, "-c", NOHUP], capture_output=True, text=True, timeout=PATIENCE, check=True)
+    assert ended.stdout.split() == ["False", "True"]
+
+
+def test_what_a_child_started_ends_with_it(tmp_path: Path, supervise: Supervise) -> None:
+    process = supervise("parent", WITH_WORKER)
     wait_ready(process)
-    assert eventually((tmp_path / "worker.pid").is_file)
+    assert eventually((tmp_path / "worker.up").is_file)
+    assert is_running(pid_of(tmp_path, "worker"))
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     assert eventually(lambda: not is_running(pid_of(tmp_path, "worker")))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the parent-death signal is Linux's")
-def test_a_killed_supervisor_leaves_no_orphan(tmp_path: Path) -> None:
-    process = supervise(tmp_path, "gentle", GENTLE, "steady", STEADY)
+def test_a_killed_supervisor_leaves_no_orphan(tmp_path: Path, supervise: Supervise) -> None:
+    process = supervise("gentle", GENTLE, "steady", STEADY)
     wait_ready(process)
     children = [pid_of(tmp_path, "gentle"), pid_of(tmp_path, "steady")]
     assert all(is_running(pid) for pid in children)
     process.kill()
-    process.communicate(timeout=30)
+    process.communicate(timeout=PATIENCE)
     assert eventually(lambda: not any(is_running(pid) for pid in children))
     assert (tmp_path / "gentle.ended").exists()
 

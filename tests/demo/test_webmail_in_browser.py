@@ -7,21 +7,21 @@ from threading import Thread
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask, Response, request
-from playwright.sync_api import Dialog, Page, sync_playwright
+from playwright.sync_api import Browser, Dialog, Page
 from werkzeug.serving import make_server
 
 from tests.demo.running_catcher import Catcher, confirmation, start
-from tests.stories.browser import ARGUMENTS, CHROMIUM, follow
+from tests.stories.browser import CHROMIUM, PATIENCE, follow
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
 
 
 @pytest.fixture
-def page() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        yield browser.new_page(viewport={"width": 360, "height": 800})
-        browser.close()
+def page(browser_process: Browser) -> Iterator[Page]:
+    context = browser_process.new_context(viewport={"width": 360, "height": 800})
+    context.set_default_timeout(PATIENCE)
+    yield context.new_page()
+    context.close()
 
 
 @pytest.fixture

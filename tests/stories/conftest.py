@@ -8,15 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.canaries import Canaries
-from tests.stories.browser import chromium, new_page
+from tests.stories.browser import new_page
 from tests.stories.site import Site
-
-
-@pytest.fixture(scope="session")
-def browser_process() -> Iterator[Browser]:
-    """Chromium, once for a test process."""
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ VALIDATED = "Votre compte a été validé. Vous pouvez maintenant accéder à vo
 def ouvre_la_connexion(page: Page, site: Site, ent: int = 0) -> None:
     page.goto(site.ents[ent].url)
     look(page)
-    page.get_by_role("link", name="Se connecter").click()
+    follow(page.get_by_role("link", name="Se connecter"))
 
 
 def choisit_parent(page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Sélectionnez votre profil")
     look(page)
-    page.get_by_role("button", name="Parent", exact=True).click()
+    follow(page.get_by_role("button", name="Parent", exact=True))
 
 
 def se_connecte(page: Page, identifiant: str, mot_de_passe: str) -> None:
@@ -29,7 +29,7 @@ def se_connecte(page: Page, identifiant: str, mot_de_passe: str) -> None:
     look(page)
     page.get_by_label("Identifiant", exact=True).fill(identifiant)
     page.get_by_label("Mot de passe", exact=True).fill(mot_de_passe)
-    page.get_by_role("button", name="Se connecter").click()
+    follow(page.get_by_role("button", name="Se connecter"))
 
 
 def active(page: Page, adresse: str, mot_de_passe: str = NEW_PASSWORD) -> None:
@@ -38,7 +38,7 @@ def active(page: Page, adresse: str, mot_de_passe: str = NEW_PASSWORD) -> None:
     page.get_by_label("Nouveau mot de passe").fill(mot_de_passe)
     page.get_by_label("Confirmez le mot de passe").fill(mot_de_passe)
     page.get_by_label("Adresse mail").fill(adresse)
-    page.get_by_role("button", name="Valider").click()
+    follow(page.get_by_role("button", name="Valider"))
     expect(page.get_by_role("heading", level=1)).to_have_text("Consultez votre messagerie")
 
 
@@ -54,7 +54,7 @@ def confirme(page: Page, lien: str) -> None:
     page.goto(lien)
     expect(page.get_by_role("heading", level=1)).to_have_text("Confirmez votre adresse mail")
     look(page)
-    page.get_by_role("button", name="Confirmer").click()
+    follow(page.get_by_role("button", name="Confirmer"))
     expect(page.get_by_role("heading", level=1)).to_have_text("Confirmation de votre adresse mail")
     expect(page.get_by_text(VALIDATED)).to_be_visible()
     look(page)
@@ -64,36 +64,37 @@ def accepte_la_charte(page: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Charte ENT")
     look(page)
     page.get_by_label("J’ai lu et j’accepte la charte").check()
-    page.get_by_role("button", name="Accepter").click()
+    follow(page.get_by_role("button", name="Accepter"))
 
 
 def donne_son_adresse(page: Page, attendue: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Notifications")
     look(page)
     expect(page.get_by_label("Adresse mail")).to_have_value(attendue)
-    page.get_by_role("button", name="Enregistrer").click()
+    follow(page.get_by_role("button", name="Enregistrer"))
 
 
-def titre(page: Page, attendu: str) -> None:
+def titre(page: Page, attendu: str | re.Pattern[str]) -> None:
     """Vérifie où l'on est, et que la page est en ordre."""
     expect(page.get_by_role("heading", level=1)).to_have_text(attendu)
     look(page)
 
 
-def a_un_compte(page: Page, site: Site, identifiant: str, adresse: str, mot_de_passe: str = NEW_PASSWORD) -> None:
-    """Va du courrier au compte activé, adresse confirmée."""
+def a_un_compte(page: Page, site: Site, identifiant: str, adresse: str, mot_de_passe: str = NEW_PASSWORD) -> str:
+    """Va du courrier, trouvé par le début de l'identifiant, au compte activé ; rend l'identifiant entier."""
     deja = len(site.mails(adresse))
     courrier = site.letter(identifiant)
     page.goto(f"{site.settings.issuer}/connexion")
     se_connecte(page, courrier.username, courrier.provisional_password)
     active(page, adresse, mot_de_passe)
     confirme(page, lien_du_mail(site, adresse, deja + 1))
+    return courrier.username
 
 
 def entre_dans_son_compte(page: Page, site: Site, identifiant: str, mot_de_passe: str = NEW_PASSWORD) -> None:
-    """Se connecte et voit « Gérer mon compte »."""
+    """Se connecte, l'identifiant donné entier ou par son début, et voit « Gérer mon compte »."""
     page.goto(f"{site.settings.issuer}/connexion")
-    se_connecte(page, identifiant, mot_de_passe)
+    se_connecte(page, site.letter(identifiant).username, mot_de_passe)
     titre(page, "Gérer mon compte")
 
 

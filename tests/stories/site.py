@@ -1,7 +1,9 @@
 """The whole service as it runs: web server, worker, two ENTs, SMTP server, each a process; on the test's database."""
 
+import atexit
 import os
 import re
+import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -22,17 +24,36 @@ from idp.demo.seed import seed
 from idp.demo.supervisor import Child, find_taken
 from tests.databases import SECRET
 
-_PATIENCE = 40.0
-_SPAN = WEB_OFFSET + 1
+_PATIENCE = 120.0
+_GUARD = WEB_OFFSET + 1
+_SPAN = _GUARD + 1
+_guards: dict[int, socket.socket] = {}
 
 
 def free_ports(worker: str) -> int:
-    """Return the first of a run of free ports; test processes look in ranges of their own."""
+    """Return the first of a run of free ports; test processes look in ranges of their own.
+
+    The run's last port stays bound as long as the process lives: another test run on this machine passes by.
+    """
     number = int(worker.removeprefix("gw")) if worker.startswith("gw") else 0
     for port in range(21000 + 1000 * number, 21000 + 1000 * (number + 1) - _SPAN, _SPAN):
-        if find_taken(range(port, port + _SPAN)) is None:
+        if _is_ours(port) and find_taken(range(port, port + _GUARD)) is None:
             return port
     raise AssertionError("no free ports")
+
+
+def _is_ours(port: int) -> bool:
+    """Take the run of ports that begins at `port`; say whether this process has it."""
+    if port not in _guards:
+        guard = socket.socket()
+        try:
+            guard.bind((HOST, port + _GUARD))
+        except OSError:
+            guard.close()
+            return False
+        atexit.register(guard.close)
+        _guards[port] = guard
+    return True
 
 
 @dataclass(frozen=True)
@@ -76,7 +97,7 @@ class Site:
         schema.upgrade(settings)
         app = create_app(settings)
         with app.app_context():
-            site.letters = seed(settings, site.ents, Paper(folder))
+            site.letters = seed(settings, site.ents, Paper(folder), folder / "fichiers")
             db.session.remove()
             db.engine.dispose()
             app.extensions["idp.server"].store.close()
@@ -108,7 +129,7 @@ class Site:
                 continue
             process.kill() if kill else process.terminate()
             try:
-                process.wait(15)
+                process.wait(_PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -125,8 +146,8 @@ class Site:
     def secrets(self) -> Iterator[tuple[str, str]]:
         """Yield what no part may print, and what it is; while the mail catcher runs, the links of the mails too."""
         for letter in self.letters:
-            yield letter.secret.shown, "a provisional password"
-            yield letter.secret.shown.replace("-", ""), "a provisional password"
+            yield letter.shown, "a provisional password"
+            yield letter.shown.replace("-", ""), "a provisional password"
         for ent in self.ents:
             yield ent.client_secret, "a client secret"
             yield ent.secret_key, "an ENT's secret key"
@@ -135,15 +156,16 @@ class Site:
                 for link in re.findall(rf"{re.escape(self.settings.issuer)}/\S+/([\w-]{{43}})", mail["text"]):
                     yield link, "a link's token"
 
-    def letter(self, username: str) -> Letter:
-        """Return the letter of an identifier."""
-        [drawn] = [letter for letter in self.letters if letter.guardian.username == username]
-        return Letter(username, drawn.secret.shown)
+    def letter(self, begun: str) -> Letter:
+        """Return the one letter whose identifier is `begun` and digits: `n.leroy` finds that of `n.leroy4821`."""
+        form = re.compile(rf"{re.escape(begun)}\d*")
+        [drawn] = [letter for letter in self.letters if form.fullmatch(letter.username)]
+        return Letter(drawn.username, drawn.shown)
 
     def mails(self, recipient: str = "") -> list[dict[str, Any]]:
         """Return the mails that arrived, oldest first."""
         found: list[dict[str, Any]] = requests.get(
-            f"http://{HOST}:{self.port + WEB_OFFSET}/mails.json", timeout=5
+            f"http://{HOST}:{self.port + WEB_OFFSET}/mails.json", timeout=_PATIENCE
         ).json()
         return [mail for mail in found if not recipient or mail["to"] == [recipient]]
 

@@ -24,14 +24,14 @@ pytestmark = pytest.mark.browser
 
 
 def test_deux_courriers_d_une_meme_personne_font_un_seul_compte(phone: Page, site: Site) -> None:
-    a_un_compte(phone, site, "s.dubois5230", OWN)
-    entre_dans_son_compte(phone, site, "s.dubois5230")
+    a_un_compte(phone, site, "s.dubois", OWN)
+    entre_dans_son_compte(phone, site, "s.dubois")
     expect(phone.get_by_text("Gaspard ROUSSEAU")).to_have_count(0)
-    phone.get_by_role("link", name="Ajouter un autre courrier").click()
-    courrier = site.letter("s.rousseau2814")
+    follow(phone.get_by_role("link", name="Ajouter un autre courrier"))
+    courrier = site.letter("s.rousseau")
     phone.get_by_label("Identifiant").fill(courrier.username)
     phone.get_by_label("Mot de passe provisoire").fill(courrier.provisional_password)
-    phone.locator("main form button[type=submit]").click()
+    follow(phone.locator("main form button[type=submit]"))
     titre(phone, "Gérer mon compte")
     for child in ("Hugo DUBOIS", "Gaspard ROUSSEAU"):
         expect(phone.get_by_text(child)).to_be_visible()
@@ -48,13 +48,13 @@ def test_deux_courriers_d_une_meme_personne_font_un_seul_compte(phone: Page, sit
 
 
 def test_le_courrier_d_un_autre_ne_s_ajoute_pas(phone: Page, site: Site) -> None:
-    a_un_compte(phone, site, "s.dubois5230", OWN)
-    entre_dans_son_compte(phone, site, "s.dubois5230")
-    phone.get_by_role("link", name="Ajouter un autre courrier").click()
-    courrier = site.letter("n.garnier3529")
+    a_un_compte(phone, site, "s.dubois", OWN)
+    entre_dans_son_compte(phone, site, "s.dubois")
+    follow(phone.get_by_role("link", name="Ajouter un autre courrier"))
+    courrier = site.letter("n.garnier")
     phone.get_by_label("Identifiant").fill(courrier.username)
     phone.get_by_label("Mot de passe provisoire").fill(courrier.provisional_password)
-    phone.locator("main form button[type=submit]").click()
+    follow(phone.locator("main form button[type=submit]"))
     expect(phone.get_by_text("secrétariat").first).to_be_visible()
     phone.goto(f"{site.settings.issuer}/mon-compte")
     expect(phone.get_by_text("Clément GARNIER")).to_have_count(0)
@@ -66,9 +66,9 @@ def test_le_courrier_d_un_autre_ne_s_ajoute_pas(phone: Page, site: Site) -> None
 
 
 def test_le_mot_de_passe_change_et_l_autre_appareil_est_dehors(phone: Page, other_device: Page, site: Site) -> None:
-    a_un_compte(phone, site, "s.haddad3350", "samia@exemple.fr")
+    a_un_compte(phone, site, "s.haddad", "samia@exemple.fr")
     for page in (phone, other_device):
-        entre_dans_son_compte(page, site, "s.haddad3350")
+        entre_dans_son_compte(page, site, "s.haddad")
     follow(phone.get_by_role("link", name="Changer mon mot de passe"))
     titre(phone, "Changer mon mot de passe")
     phone.get_by_label("Mot de passe actuel").fill(NEW_PASSWORD)
@@ -80,13 +80,13 @@ def test_le_mot_de_passe_change_et_l_autre_appareil_est_dehors(phone: Page, othe
     titre(other_device, "Connexion")
     subjects = [mail["subject"] for mail in site.mails("samia@exemple.fr")]
     site.wait_for_mail("samia@exemple.fr", len(subjects) + (0 if "Votre mot de passe a changé" in subjects else 1))
-    entre_dans_son_compte(other_device, site, "s.haddad3350", OTHER_PASSWORD)
+    entre_dans_son_compte(other_device, site, "s.haddad", OTHER_PASSWORD)
 
 
 def test_l_adresse_change_quand_la_nouvelle_boite_a_repondu(phone: Page, site: Site) -> None:
-    a_un_compte(phone, site, "c.blanc6604", "claire@exemple.fr")
-    entre_dans_son_compte(phone, site, "c.blanc6604")
-    phone.get_by_role("link", name="Changer mon adresse mail").click()
+    a_un_compte(phone, site, "c.blanc", "claire@exemple.fr")
+    entre_dans_son_compte(phone, site, "c.blanc")
+    follow(phone.get_by_role("link", name="Changer mon adresse mail"))
     phone.get_by_label("Mot de passe actuel").fill(NEW_PASSWORD)
     phone.get_by_label("Nouvelle adresse mail").fill("claire.neuve@exemple.fr")
     follow(phone.get_by_role("button", name="Enregistrer"))

@@ -6,9 +6,7 @@ from tests.stories.three_bugs import OURS, Attacker, succeeded
 
 
 def _demo(site: Site) -> dict[str, object]:
-    letters = [
-        {"username": letter.guardian.username, "provisional_password": letter.secret.shown} for letter in site.letters
-    ]
+    letters = [{"username": letter.username, "provisional_password": letter.shown} for letter in site.letters]
     mailbox = f"http://127.0.0.1:{site.port + WEB_OFFSET}/mails.json"
     return {"issuer": site.settings.issuer, "mailbox": mailbox, "letters": letters}
 
@@ -17,5 +15,5 @@ def test_g02_v02_e03_aucun_des_trois_ne_reussit(site: Site) -> None:
     demo = _demo(site)
     assert list(succeeded(demo)) == []
     # l'attaquant savait s'y prendre : par la bonne porte, le compte de la victime s'ouvre
-    victim = site.letters[0].guardian.username
+    victim = site.letters[0].username
     assert Attacker(demo).enters(victim, OURS)

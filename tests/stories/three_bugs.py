@@ -28,15 +28,15 @@ class Attacker:
     def post(self, path: str, **fields: object) -> requests.Response:
         """Send a form of a page, with the token that the page gives to anybody."""
         url = path if path.startswith("http") else self.issuer + path
-        page = self.http.get(url, timeout=30)
+        page = self.http.get(url, timeout=60)
         token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
         form = {"csrf_token": token[1] if token else "", **{k.replace("_", "-"): v for k, v in fields.items()}}
-        return self.http.post(page.url, data=form, timeout=30)
+        return self.http.post(page.url, data=form, timeout=60)
 
     def link(self, mail: str, count: int) -> str:
         """Return the link of the newest mail to `mail`, once there are `count`."""
-        for _ in range(300):
-            mails = [m for m in self.http.get(self.mailbox, timeout=30).json() if m["to"] == [mail]]
+        for _ in range(600):
+            mails = [m for m in self.http.get(self.mailbox, timeout=60).json() if m["to"] == [mail]]
             if len(mails) >= count:
                 return str(re.findall(rf"{self.issuer}/\S+", mails[-1]["text"])[0])
             time.sleep(0.1)
@@ -84,7 +84,7 @@ def succeeded(demo: dict[str, Any]) -> Iterator[str]:
     attacker.post(mine, identifiant=victim["username"], mail="pirate@exemple.test")
     for username, address in ((own["username"], "victime@exemple.test"), (victim["username"], "pirate@exemple.test")):
         attacker.enters(username, OURS)
-        account = attacker.http.get(f"{attacker.issuer}/mon-compte", timeout=30).text
+        account = attacker.http.get(f"{attacker.issuer}/mon-compte", timeout=60).text
         if "Gérer mon compte" in account and address in account:
             yield f"3: {username} has {address}, which never answered"
 

@@ -1,0 +1,92 @@
+"""Many rows in one statement: PostgreSQL takes a page of them as one parameter, SQLite row by row in one call.
+
+With a parameter for each value, PostgreSQL's driver and parser cost several times what the rows themselves do, and a
+plan that is kept for any values reads whole tables.
+"""
+
+import json
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    ColumnElement,
+    Table,
+    Text,
+    any_,
+    bindparam,
+    cast,
+    column,
+    func,
+    insert,
+    literal,
+    select,
+    text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import OperationalError
+
+from idp.db import db
+
+_STATISTICS_SECONDS = 60
+
+Rows = Sequence[dict[str, Any]]
+"""All with the same columns; those that are left out get the model's default, one value for the whole page."""
+
+
+def insert_rows(table: Table, rows: Rows) -> None:
+    """Insert rows."""
+    if not rows:
+        return
+    if db.engine.dialect.name == "postgresql":
+        db.session.execute(_from_json(table, list(rows[0])), {"rows": _text(rows)})
+    else:
+        db.session.execute(insert(table), list(rows))
+
+
+def insert_unless_taken(table: Table, unique: str, rows: Rows) -> set[uuid.UUID]:
+    """Insert the rows whose value of the column `unique` is not there yet; return the keys of these rows."""
+    if not rows:
+        return set()
+    if db.engine.dialect.name == "postgresql":
+        from_json = _from_json(table, list(rows[0])).on_conflict_do_nothing(index_elements=[unique])
+        return set(db.session.scalars(from_json.returning(table.c.id), {"rows": _text(rows)}))
+    one_by_one = sqlite.insert(table).on_conflict_do_nothing(index_elements=[unique])
+    return set(db.session.scalars(one_by_one.returning(table.c.id), list(rows)))
+
+
+def one_of(column_: Any, values: Sequence[Any]) -> ColumnElement[bool]:
+    """Return the condition that a column has one of `values`, which the database answers by the column's index."""
+    if db.engine.dialect.name == "postgresql":
+        found: ColumnElement[bool] = column_ == any_(literal(list(values), postgresql.ARRAY(column_.type)))
+        return found
+    chosen: ColumnElement[bool] = column_.in_(values)
+    return chosen
+
+
+def refresh_statistics(*tables: Table) -> None:
+    """Let PostgreSQL see how large the tables are now: until it looks by itself, its plans are for small ones.
+
+    Tables that are not the role's own are left out, and a database that has no time for it does it later by itself.
+    """
+    if db.engine.dialect.name != "postgresql":
+        return
+    try:
+        db.session.execute(text(f"SET LOCAL statement_timeout = '{_STATISTICS_SECONDS}s'"))
+        db.session.execute(text(f"ANALYZE {', '.join(table.name for table in tables)}"))
+        db.session.commit()
+    except OperationalError:
+        db.session.rollback()
+
+
+def _from_json(table: Table, names: Sequence[str]) -> postgresql.Insert:
+    """Return the INSERT of what is in the parameter `rows`; the types of `table` read it."""
+    page = cast(bindparam("rows", type_=Text()), JSON())
+    record = func.json_to_recordset(page).table_valued(*(column(name, table.c[name].type) for name in names))
+    return postgresql.insert(table).from_select(names, select(*record.render_derived(name="page", with_types=True).c))
+
+
+def _text(rows: Rows) -> str:
+    """Return the rows as JSON; keys and instants as PostgreSQL reads them."""
+    return json.dumps(rows, default=str)
