@@ -1,1 +1,1 @@
-"""`make bench`: bounded load scenarios against the real web server, and the statements that a sign-on costs."""
+"""`make bench`: load scenarios against the real web server, what a sign-on costs, school files in, letters out."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from bench import databases, load, machine, neutrality, report, service
+from bench import databases, load, machine, neutrality, paper, report, roster, service
 from bench.counting import count
 from bench.population import ACCOUNTS, PASSWORD, populate
 from bench.scenarios import SCENARIOS, Scenario
@@ -21,6 +21,11 @@ from idp.config import Settings
 _HASHES = 20
 _NEUTRAL = "neutral"
 """Not a load: whether public forms answer everybody in the same time."""
+_ROSTER = "roster"
+"""Not a load: school files in, at the size of an académie or a part of it."""
+_LETTERS = "letters"
+"""Not a load, and no database: letters out."""
+_OTHERS = (_NEUTRAL, _ROSTER, _LETTERS)
 
 
 @click.command()
@@ -28,35 +33,61 @@ _NEUTRAL = "neutral"
 @click.option(
     "--scenario",
     "wanted",
-    type=click.Choice([*(kind.name for kind in SCENARIOS), _NEUTRAL]),
+    type=click.Choice([*(kind.name for kind in SCENARIOS), *_OTHERS]),
     multiple=True,
     help="one or more; all",
 )
 @click.option("--database", "names", type=click.Choice(databases.NAMES), multiple=True, help="one or both; both")
-def main(seconds: float, wanted: tuple[str, ...], names: tuple[str, ...]) -> None:
-    """Measure the service under load, on throw-away databases; prints one table for each."""
+@click.option(
+    "--pupils", type=click.IntRange(1000), default=roster.PUPILS, show_default=True, help="roster; 800000: an académie"
+)
+@click.option("--schools", type=click.IntRange(1), help="roster; by default as many as an académie has for its pupils")
+def main(seconds: float, wanted: tuple[str, ...], names: tuple[str, ...], pupils: int, schools: int | None) -> None:
+    """Measure the service under load, school files in and letters out, on throw-away databases; prints the figures."""
     logging.disable(logging.INFO)
-    scenarios = [kind for kind in SCENARIOS if not wanted or kind.name in wanted]
+    chosen = set(wanted or [*(kind.name for kind in SCENARIOS), *_OTHERS])
+    faults = _letters() if _LETTERS in chosen else []
+    with tempfile.TemporaryDirectory(prefix="idp-bench-", ignore_cleanup_errors=True) as folder:
+        files = roster.generate(Path(folder), pupils, schools) if _ROSTER in chosen else None
+        faults += _on_databases(names, chosen, seconds, files, Path(folder))
+    for fault in faults:
+        click.echo(fault, err=True)
+    sys.exit(1 if faults else 0)
+
+
+def _letters() -> list[str]:
+    """Measure letters; return what was wrong."""
+    lines, faults = paper.run()
+    click.echo("\n".join((*lines, "")))
+    return faults
+
+
+def _on_databases(
+    names: tuple[str, ...], chosen: set[str], seconds: float, files: roster.Files | None, folder: Path
+) -> list[str]:
+    """Measure what needs a database, on one after the other; return what was wrong."""
+    scenarios = [kind for kind in SCENARIOS if kind.name in chosen]
     faults: list[str] = []
     for name in names or databases.NAMES:
         try:
-            faults += _measure(name, scenarios, seconds, neutral=not wanted or _NEUTRAL in wanted)
+            if scenarios or _NEUTRAL in chosen:
+                faults += _measure(name, scenarios, seconds, neutral=_NEUTRAL in chosen)
+            if files is not None:
+                faults += roster.measure(name, files, folder / name)
         except databases.Unavailable as reason:
             if names:
                 raise click.ClickException(str(reason)) from reason
             click.echo(f"{reason}.\nMeasured on SQLite alone.\n")
         except service.DidNotStart as failure:
             raise click.ClickException(str(failure)) from failure
-    for fault in faults:
-        click.echo(fault, err=True)
-    sys.exit(1 if faults else 0)
+    return faults
 
 
 def _measure(name: str, scenarios: list[type[Scenario]], seconds: float, *, neutral: bool) -> list[str]:
     """Measure on one kind of database; return what was wrong."""
     server_core, driver_core = machine.split()
     machine.pin(driver_core)  # the database too, when it is started here
-    opened = {"postgresql": databases.postgresql, "sqlite": databases.sqlite}[name]
+    opened = databases.OPENED[name]
     try:
         with (
             tempfile.TemporaryDirectory(prefix="idp-bench-", ignore_cleanup_errors=True) as folder,

@@ -3,8 +3,8 @@
 import importlib.util
 import os
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import psycopg
@@ -39,6 +39,9 @@ def postgresql(folder: Path) -> Iterator[str]:
             yield _text(server.set(database=name))
         finally:
             _run(server, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+
+OPENED: dict[str, Callable[[Path], AbstractContextManager[str]]] = {"postgresql": postgresql, "sqlite": sqlite}
 
 
 def version(database_url: str) -> str:

@@ -15,6 +15,7 @@ from bench import machine
 from bench.wire import HOST
 from idp.config import PREFIX, Settings
 
+IDP = str(Path(sys.executable).with_name("idp"))
 THREADS = 8
 _PATIENCE = 60.0
 _GRACE = 20.0
@@ -57,6 +58,12 @@ def settings_for(database_url: str, port: int) -> Settings:
     return Settings(**values)  # type: ignore[arg-type]
 
 
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the environment in which a process reads `settings`."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    return inherited | {f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in settings.model_fields_set}
+
+
 @contextmanager
 def running(settings: Settings, port: int, core: int | None, log: Path) -> Iterator[Service]:
     """Run `idp serve` while the block lasts, pinned to `core`; what it prints goes to `log`.
@@ -64,15 +71,12 @@ def running(settings: Settings, port: int, core: int | None, log: Path) -> Itera
     Raises:
         DidNotStart: it does not answer within a minute.
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
-    environment |= {f"{PREFIX}{name.upper()}": str(getattr(settings, name)) for name in settings.model_fields_set}
-    idp = str(Path(sys.executable).with_name("idp"))
-    command = [idp, "serve", "--bind", f"{HOST}:{port}", "--workers", "1", "--threads", str(THREADS)]
+    command = [IDP, "serve", "--bind", f"{HOST}:{port}", "--workers", "1", "--threads", str(THREADS)]
     mine = machine.cores()
     with log.open("wb") as output:
         machine.pin(core)  # inherited, so that no moment of it runs elsewhere
         try:
-            process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, cwd=log.parent)
+            process = subprocess.Popen(command, env=environment(settings), stdout=output, stderr=output, cwd=log.parent)
         finally:
             if core is not None:
                 os.sched_setaffinity(0, mine)

@@ -4,12 +4,17 @@ import contextvars
 import os
 import shutil
 import tempfile
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from playwright.sync_api import Browser as ChromiumBrowser
 
 from idp.app import create_app
 from idp.clients import registry
@@ -19,8 +24,12 @@ from tests.builders import Build
 from tests.canaries import _everything_is_heard, canaries, keep_stored  # noqa: F401 - fixtures of every test
 from tests.databases import ISSUER, drop_template, postgresql_copy, settings_for, sqlite_copy
 from tests.relying_party import RelyingParty
+from tests.stories.browser import chromium
 
 _SHARED = "TEST_SHARED_FOLDER"
+# its own limits are of wall-clock time: a machine that does other things would fail them
+hypothesis_settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("untimed")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -91,6 +100,16 @@ def browser(app: Flask) -> FlaskClient:
     return app.test_client()
 
 
+@pytest.fixture(scope="module")
+def browser_process() -> Iterator[ChromiumBrowser]:
+    """Chromium, for the tests of one file: a second Playwright beside the first would not start.
+
+    It ends with them, since no test after it could run an event loop of its own.
+    """
+    with chromium() as browser:
+        yield browser
+
+
 @pytest.fixture
 def build(app: Flask) -> Build:
     """Makes schools, parents, clients."""
@@ -101,3 +120,17 @@ def build(app: Flask) -> Build:
 def ent(build: Build) -> RelyingParty:
     """A registered ENT that serves the collège and plays the relying party with its own code."""
     return build.ent()
+
+
+@pytest.fixture
+def normalised(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The length of every text that Unicode normalisation was given: a very long run of marks takes it minutes."""
+    lengths: list[int] = []
+    normalize = unicodedata.normalize
+
+    def note(form: Literal["NFC", "NFD", "NFKC", "NFKD"], text: str) -> str:
+        lengths.append(len(text))
+        return normalize(form, text)
+
+    monkeypatch.setattr(unicodedata, "normalize", note)
+    return lengths

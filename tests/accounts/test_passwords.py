@@ -1,16 +1,14 @@
 """What is typed, and the hash that guards it. Ids are those of the security checklist."""
 
-import statistics
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
 import pytest
-from argon2 import PasswordHasher, extract_parameters
+from argon2 import Parameters, PasswordHasher, extract_parameters
 from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -45,11 +43,11 @@ def occupied(hasher: Hasher, lane: Lane) -> Iterator[None]:
 
     def work() -> None:
         begun.set()
-        assert done.wait(30)
+        assert done.wait(60)
 
     keeper = threading.Thread(target=hasher._queues[lane].run, args=(work,))
     keeper.start()
-    assert begun.wait(30)
+    assert begun.wait(60)
     try:
         yield
     finally:
@@ -57,10 +55,32 @@ def occupied(hasher: Hasher, lane: Lane) -> Iterator[None]:
         keeper.join()
 
 
-def cpu(work: Callable[[], object]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
+class Watched(PasswordHasher):
+    """Hashes, and notes with which parameters, and how many at once at most."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=2, memory_cost=19_456, parallelism=1)
+        self.costs: list[Parameters] = []
+        self.inside = self.most = 0
+        self._lock = threading.Lock()
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002 - argon2's name
+        with self._lock:
+            self.costs.append(extract_parameters(str(hash)))
+            self.inside += 1
+            self.most = max(self.most, self.inside)
+        try:
+            return super().verify(hash, password)
+        finally:
+            with self._lock:
+                self.inside -= 1
+
+
+@pytest.fixture
+def watched(hasher: Hasher, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    made = Watched()
+    monkeypatch.setattr(hasher, "_argon2", made)
+    return made
 
 
 @pytest.mark.parametrize(
@@ -151,17 +171,17 @@ def test_i15_unusual_passwords_are_passwords(hasher: Hasher, password: str) -> N
 
 
 @pytest.mark.parametrize("password", ["a" * 129, "a" * 1_000_000, "a" + "\u0300\u0323" * 200_000, "\ufdfa" * 400_000])
-def test_i15_an_over_long_password_is_refused_at_once(hasher: Hasher, stored: str, password: str) -> None:
-    def tries() -> None:
-        for refused in (normalise, lambda text: hasher.hash(text, "activation")):
-            with pytest.raises(PasswordTooLong):
-                refused(password)
-        assert not hasher.verify(stored, password, "sign_in")
-        assert not hasher.verify(None, password, "sign_in")
-        assert fold_provisional(password) == password
-        assert fold_username(password) is None
-
-    assert cpu(tries) < 0.05
+def test_i15_an_over_long_password_is_refused_at_once(
+    hasher: Hasher, stored: str, watched: Watched, normalised: list[int], password: str
+) -> None:
+    for refused in (normalise, lambda text: hasher.hash(text, "activation")):
+        with pytest.raises(PasswordTooLong):
+            refused(password)
+    assert not hasher.verify(stored, password, "sign_in")
+    assert not hasher.verify(None, password, "sign_in")
+    assert fold_provisional(password) == password
+    assert fold_username(password) is None
+    assert (normalised, watched.costs) == ([], []), "nothing looked at it, nothing was hashed"
 
 
 def test_the_hash_is_argon2id_with_the_parameters_of_owasp(hasher: Hasher, stored: str) -> None:
@@ -179,11 +199,11 @@ def test_i16_a_hash_of_other_parameters_still_opens_and_asks_to_be_made_anew(has
     assert hasher.needs_rehash(former)
 
 
-def test_i02_an_unknown_account_costs_the_same_hash(hasher: Hasher, stored: str) -> None:
-    known = [cpu(lambda: hasher.verify(stored, "faux", "sign_in")) for _ in range(25)]
-    unknown = [cpu(lambda: hasher.verify(None, "faux", "sign_in")) for _ in range(25)]
+def test_i02_an_unknown_account_costs_the_same_hash(hasher: Hasher, stored: str, watched: Watched) -> None:
+    assert not hasher.verify(stored, "faux", "sign_in")
+    assert not hasher.verify(None, "faux", "sign_in")
     assert not hasher.verify(None, "", "sign_in")
-    assert statistics.median(unknown) == pytest.approx(statistics.median(known), rel=0.25)
+    assert watched.costs == [extract_parameters(stored)] * 3
 
 
 def test_nothing_typed_is_right_for_an_account_without_password() -> None:
@@ -212,34 +232,20 @@ def test_no_stored_value_is_an_error_or_opens(stored: str) -> None:
     assert hasher.needs_rehash(stored) in {True, False}
 
 
-def test_a_damaged_value_costs_a_hash_like_any_other(hasher: Hasher, stored: str) -> None:
-    right = cpu(lambda: hasher.verify(stored, "faux", "sign_in"))
-    assert cpu(lambda: hasher.verify("damaged", "faux", "sign_in")) > right / 3
+def test_a_damaged_value_costs_a_hash_like_any_other(hasher: Hasher, stored: str, watched: Watched) -> None:
+    assert not hasher.verify("damaged", "faux", "sign_in")
+    assert watched.costs == [extract_parameters(stored)]
 
 
 def test_w01_hashes_at_once_are_as_many_as_the_setting_and_the_excess_waits() -> None:
     hasher = make_hasher(concurrency=2)
-    inside, most, lock = 0, 0, threading.Lock()
-
-    class Watched(PasswordHasher):
-        def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002 - argon2's name
-            nonlocal inside, most
-            with lock:
-                inside += 1
-                most = max(most, inside)
-            try:
-                return super().verify(hash, password)
-            finally:
-                with lock:
-                    inside -= 1
-
-    hasher._argon2 = Watched(time_cost=2, memory_cost=19_456, parallelism=1)
+    hasher._argon2 = watched = Watched()
     crowd = [threading.Thread(target=hasher.verify, args=(None, "faux", "sign_in")) for _ in range(24)]
     for one in crowd:
         one.start()
     for one in crowd:
         one.join()
-    assert most == 2
+    assert watched.most == 2
 
 
 @pytest.mark.parametrize(("full", "free"), [("sign_in", "activation"), ("activation", "sign_in")])
@@ -247,11 +253,9 @@ def test_w01_who_gets_no_turn_is_told_soon_and_the_other_lane_stays_open(full: L
     hasher = make_hasher(concurrency=1, wait=0.1)
     with occupied(hasher, full):
         for compared in (stored, None):
-            start = time.monotonic()
-            with pytest.raises(Busy) as caught:
+            with pytest.raises(Busy) as caught:  # while the turn is taken: it is not waited for
                 hasher.verify(compared, RIGHT, full)
             assert caught.value.retry_after == 5
-            assert time.monotonic() - start < 2
         with pytest.raises(Busy):
             hasher.hash(RIGHT, full)
         assert hasher.verify(stored, RIGHT, free)
@@ -280,7 +284,7 @@ for one in crowd: one.join()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=paths.CHECKOUT, timeout=60
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=paths.CHECKOUT, timeout=300
     )
     assert int(done.stdout) < 2 * 19_456 + 16_384, "KiB that 64 threads added; without the bound some 500,000"
 
@@ -296,7 +300,7 @@ if os.fork() == 0:
     os._exit(0 if hasher.verify(kept, "tortue velours cascade ancre", "sign_in") else 1)
 raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
 """
-    done = subprocess.run([sys.executable, "-c", program], cwd=paths.CHECKOUT, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", program], cwd=paths.CHECKOUT, timeout=120, check=False)
     assert done.returncode == 0
 
 

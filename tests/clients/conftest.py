@@ -44,7 +44,7 @@ class Browser:
         """Go to the provider; return the address of its answer without opening it."""
         departure = self.get(address)
         assert departure.status_code == 303, departure.text
-        answer = requests.get(departure.location, allow_redirects=False, timeout=5)
+        answer = requests.get(departure.location, allow_redirects=False, timeout=60)
         assert answer.status_code == 303, answer.text
         return answer.headers["Location"]
 

@@ -63,7 +63,7 @@ def test_from_home_to_inside_and_out(browser: Browser, provider: FakeProvider) -
     assert asked["client_id"] == CLIENT_ID
     assert asked["post_logout_redirect_uri"] == f"{PUBLIC_URL}/"
     assert asked["id_token_hint"].count(".") == 2
-    back = requests.get(out.location, allow_redirects=False, timeout=5).headers["Location"]
+    back = requests.get(out.location, allow_redirects=False, timeout=60).headers["Location"]
     assert "Vous êtes déconnecté" in browser.get(back).text
     assert "Vous êtes déconnecté" not in browser.get(back).text, "a state counts once"
     assert browser.get("/bienvenue").location.startswith("/login?")

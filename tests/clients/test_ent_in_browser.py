@@ -8,14 +8,14 @@ from threading import Thread
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from werkzeug.serving import make_server
 
 from clients.ent.app import create_app
 from clients.ent.settings import ACCENTS, read_settings
 from tests.clients.conftest import environment
 from tests.clients.fake_provider import FakeProvider
-from tests.stories.browser import ARGUMENTS, CHROMIUM, follow
+from tests.stories.browser import CHROMIUM, PATIENCE, follow
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
 
@@ -40,12 +40,11 @@ def running_ent(provider: FakeProvider, folder: Path, accent: str) -> Iterator[s
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-        page = browser.new_page()
-        yield page
-        browser.close()
+def chromium(browser_process: Browser) -> Iterator[Page]:
+    context = browser_process.new_context()
+    context.set_default_timeout(PATIENCE)
+    yield context.new_page()
+    context.close()
 
 
 @pytest.fixture
@@ -80,18 +79,18 @@ def test_every_page_is_accessible(page: Page, provider: FakeProvider, tmp_path: 
     with running_ent(provider, tmp_path, accent) as address:
         page.goto(address)
         look(page, "home")
-        page.get_by_role("link", name="Se connecter").click()
+        follow(page.get_by_role("link", name="Se connecter"))
         expect(page.get_by_role("heading", level=1)).to_have_text("Charte ENT")
         look(page, "charter")
         follow(page.get_by_role("link", name="Refuser"))
         look(page, "refusal")
         follow(page.get_by_role("link", name="Relire la charte"))
         page.evaluate("document.querySelector('form').noValidate = true")
-        page.get_by_role("button", name="Accepter").click()
+        follow(page.get_by_role("button", name="Accepter"))
         expect(page).to_have_title("Erreur : Charte ENT – Passerelle")
         look(page, "charter, box not ticked")
         page.get_by_label("J’ai lu et j’accepte la charte").check()
-        page.get_by_role("button", name="Accepter").click()
+        follow(page.get_by_role("button", name="Accepter"))
         expect(page.get_by_role("heading", level=1)).to_have_text("Notifications")
         look(page, "notifications")
         page.get_by_label("Adresse mail").fill("noemie")
@@ -99,7 +98,7 @@ def test_every_page_is_accessible(page: Page, provider: FakeProvider, tmp_path: 
         follow(page.get_by_role("button", name="Enregistrer"))
         look(page, "notifications, wrong address")
         page.get_by_label("Adresse mail").fill("noemie@exemple.fr")
-        page.get_by_role("button", name="Enregistrer").click()
+        follow(page.get_by_role("button", name="Enregistrer"))
         expect(page.get_by_role("heading", level=1)).to_have_text("Bienvenue Noémie LEROY-VANDEPUTTE")
         look(page, "inside")
         page.goto(f"{address}/callback?state=x&iss={provider.issuer}")
@@ -107,29 +106,34 @@ def test_every_page_is_accessible(page: Page, provider: FakeProvider, tmp_path: 
         page.goto(f"{address}/accessibilite")
         look(page, "accessibility")
         page.goto(f"{address}/bienvenue")
-        page.get_by_role("button", name="Se déconnecter").click()
+        follow(page.get_by_role("button", name="Se déconnecter"))
         expect(page.get_by_role("status")).to_contain_text("Vous êtes déconnecté")
         look(page, "home, signed out")
 
 
 def test_the_whole_way_by_keyboard_alone(page: Page, provider: FakeProvider, tmp_path: Path) -> None:
-    def press_until(name: str, key: str) -> None:
+    def reach(name: str) -> None:
         for _ in range(12):
             page.keyboard.press("Tab")
             focused = page.evaluate("(document.activeElement.labels?.[0] ?? document.activeElement).textContent.trim()")
             if focused == name:
-                page.keyboard.press(key)
                 return
         pytest.fail(f"Tab never reaches « {name} »")
 
+    def enter(name: str) -> None:
+        reach(name)
+        with page.expect_navigation():
+            page.keyboard.press("Enter")
+
     with running_ent(provider, tmp_path, "aubergine") as address:
         page.goto(address)
-        press_until("Se connecter", "Enter")
+        enter("Se connecter")
         expect(page.get_by_role("heading", level=1)).to_have_text("Charte ENT")
-        press_until("J’ai lu et j’accepte la charte", "Space")
-        press_until("Accepter", "Enter")
+        reach("J’ai lu et j’accepte la charte")
+        page.keyboard.press("Space")
+        enter("Accepter")
         expect(page.get_by_role("heading", level=1)).to_have_text("Notifications")
-        press_until("Adresse mail", "Enter")
+        enter("Adresse mail")
         expect(page.get_by_role("heading", level=1)).to_contain_text("Bienvenue")
-        press_until("Se déconnecter", "Enter")
+        enter("Se déconnecter")
         expect(page.get_by_role("heading", level=1)).to_have_text("Passerelle")

@@ -137,7 +137,7 @@ def test_a_request_that_ends_after_the_sign_out_does_not_bring_the_session_back(
 def test_nobody_is_sent_elsewhere_after_the_sign_in(browser: Browser, target: str) -> None:
     browser.enter()
     departure = browser.client.get("/login", query_string={"target_link_uri": target})
-    answer = requests.get(departure.location, allow_redirects=False, timeout=5)
+    answer = requests.get(departure.location, allow_redirects=False, timeout=60)
     assert browser.get(answer.headers["Location"]).location == "/bienvenue"
 
 

@@ -47,7 +47,7 @@ def test_serve_answers_the_request_in_hand_before_it_stops(settings: Settings, t
             assert process.poll() is None, "it waits for the request in hand"
             connection.sendall(body[10:])
             answer = read_all(connection)
-        assert answer.startswith(b"HTTP/1.1 401 "), answer[:200]
+        assert b"HTTP/1.1 401 " in answer, answer[:200]
         assert b"invalid_client" in answer
         assert process.wait(PATIENCE) == 0
 

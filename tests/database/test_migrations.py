@@ -69,7 +69,7 @@ def test_two_nodes_that_start_at_once_migrate_once(empty: Settings) -> None:
     barrier = threading.Barrier(2)
 
     def node() -> None:
-        barrier.wait(30)
+        barrier.wait(60)
         try:
             found.append(schema.upgrade(empty))
         except Exception as error:  # noqa: BLE001 - it is the finding

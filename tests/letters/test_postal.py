@@ -35,6 +35,19 @@ def test_beyond_six_lines_the_name_the_street_and_the_town_are_kept() -> None:
     assert block == ["ALI OZ", "ESCALIER C", "BAT. B", "LIEU-DIT", "1 RUE X", "59990 Y"]
 
 
+def test_a_long_name_keeps_its_second_line_before_the_lines_below() -> None:
+    name = "Madame Marie-Antoinette-Joséphine DE LA ROCHE-SAINT-ANDRÉ"
+    block = address_block([name, "chez M. Un", "Étage 2", "Bât. B", "Lieu-dit", "1 rue X", "59990 Y"])
+    assert block == [
+        "MADAME MARIE-ANTOINETTE-JOSEPHINE DE",
+        "LA ROCHE-SAINT-ANDRE",
+        "BAT. B",
+        "LIEU-DIT",
+        "1 RUE X",
+        "59990 Y",
+    ]
+
+
 def test_letters_of_other_scripts_keep_their_marks() -> None:
     assert address_block(["Мадам Йорданка", "أحمد", "59990 Ý"]) == ["МАДАМ ЙОРДАНКА", "أحمد", "59990 Y"]
 

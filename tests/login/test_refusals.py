@@ -1,6 +1,5 @@
 """I-01, I-07 and I-15: every refusal is the same, every spelling counts together, nothing long takes time."""
 
-import time
 import unicodedata
 from datetime import timedelta
 
@@ -105,24 +104,26 @@ def test_i07_an_address_is_no_identifier(browser: FlaskClient, build: Build) -> 
     ],
     ids=["empty", "spaces", "129", "2000 more", "NUL", "space after", "space before", "cut", "emoji", "accents"],
 )
-def test_i15_nothing_but_the_password_opens(browser: FlaskClient, build: Build, password: str) -> None:
+def test_i15_nothing_but_the_password_opens(
+    browser: FlaskClient, build: Build, normalised: list[int], password: str
+) -> None:
     account = build.active()
-    start = time.process_time()
+    normalised.clear()
     page = sign_in(browser, "/connexion", account.username, password)
-    assert time.process_time() - start < 1.0
     assert _FAILED in page.text
+    assert max(normalised, default=0) <= 128
 
 
 @pytest.mark.parametrize("password", ["x" * 60_000, "x" * 1_000_000, "\u0301\u0323" * 200_000])
 def test_i15_what_is_too_long_is_refused_before_it_is_looked_at(
-    browser: FlaskClient, build: Build, password: str
+    browser: FlaskClient, build: Build, normalised: list[int], password: str
 ) -> None:
     account = build.active()
+    normalised.clear()
     for fields in ({"username": account.username, "password": password}, {"username": password, "password": PASSWORD}):
-        start = time.perf_counter()
         page = sign_in(browser, "/connexion", **fields)
-        assert time.perf_counter() - start < 0.5 + 0.000_001 * len(password)
         assert page.status_code == 413 or _FAILED in page.text
+    assert max(normalised, default=0) <= 128
 
 
 def test_i15_composed_and_decomposed_accents_open_alike(app: Flask, build: Build) -> None:

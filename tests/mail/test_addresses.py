@@ -1,4 +1,4 @@
-import time
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -88,11 +88,19 @@ def test_m06_the_longest_address_is_accepted_and_one_character_more_is_not() -> 
 
 @pytest.mark.parametrize("sign", ["a", "é", " ", "@", "\u0345", "\U0001d504"])
 def test_m06_a_huge_text_costs_nothing(sign: str) -> None:
-    huge = sign * 400_000
-    begun = time.perf_counter()
+    class Unread(str):
+        """A text whose length may be asked for, and nothing else."""
+
+        __slots__ = ()
+
+        def __getattribute__(self, name: str) -> Any:
+            raise AssertionError(f"looked at: {name}")
+
+        def __iter__(self) -> Any:
+            raise AssertionError("read")
+
     with pytest.raises(InvalidAddress, match="too_long"):
-        parse_address(huge)
-    assert time.perf_counter() - begun < 0.05
+        parse_address(Unread(sign * 400_000))
 
 
 @pytest.mark.parametrize(

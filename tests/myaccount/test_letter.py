@@ -14,9 +14,9 @@ from sqlalchemy import select, update
 from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account, Guardianship, SchoolNotice, SchoolProfile
+from idp.accounts.same_person import same_person
 from idp.clock import now
 from idp.db import db
-from idp.accounts.same_person import same_person
 from tests.activation.steps import open_activation
 from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.email_confirmation.post import html_of, post_office

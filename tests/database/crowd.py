@@ -1,0 +1,114 @@
+"""A service of twenty thousand families, set-based in seconds: at that size a planner has a choice, and shows it.
+
+The rows of number N belong to the account of number N, as in life: an index that finds an account's rows is worth
+something.
+"""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Table, insert, literal, literal_column, select, text
+
+from idp.accounts.models import Account, Child, Degree, Guardianship, OneTimeLink, RosterAlias, School
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import Base
+from idp.oidc.models import AuthorizationCode, Token
+from idp.outbox.models import OutboxMessage
+from idp.rostering.models import ImportBatch, ImportIssue
+from idp.sessions.models import Session
+from idp.throttle.models import ThrottleCounter
+
+PEOPLE = 20_000
+_OTHERS = 1_000
+"""Schools and imports: each has its twenty rows side by side."""
+
+GROWING = (
+    Account,
+    Child,
+    Guardianship,
+    RosterAlias,
+    Session,
+    Token,
+    AuthorizationCode,
+    OneTimeLink,
+    AuditEntry,
+    OutboxMessage,
+    ThrottleCounter,
+    ImportIssue,
+)
+
+
+def crowd(connection: Connection) -> None:
+    """Fill the tables; let PostgreSQL see how large they are, as it does within the minute. SQLite never looks."""
+    for model, values, fresh in _rows():
+        table = Base.metadata.tables[model.__tablename__]
+        _repeat(connection, table, values, fresh, _OTHERS if model in {School, ImportBatch} else PEOPLE)
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("ANALYZE"))
+    connection.commit()
+
+
+def _rows() -> list[tuple[type[Base], dict[str, Any], dict[str, str]]]:
+    """Return of each table the values of a row, and what is another in each: `{key}`, `{few}` and `{blob}` of `n`."""
+    later = now() + timedelta(days=30)
+    owned: dict[str, Any] = {"client_id": uuid.UUID(int=7), "scope": "openid", "expires_at": later}
+    person: dict[str, Any] = {"family_name": "FOULE", "given_name": "Noémie", "postcode": "59990"}
+    names = {"roster_key": "'aaf:' || n", "name_key": "'cle' || n", "mailbox": "'m' || n || '@exemple.fr'"}
+    of, of_session = {"account_id": "{key}"}, {"account_id": "{key}", "session_id": "{key}"}
+    return [
+        (School, {"name": "Collège", "degree": Degree.SECONDARY}, {"id": "{key}", "uai": "'C' || n"}),
+        (Account, person, {"id": "{key}", "username": "'f.foule' || n", "join_key": "'' || n", **names}),
+        (
+            Child,
+            {"given_name": "Malo", "family_name": "FOULE", "student_id": "7", "class_name": "6e 1"},
+            {"id": "{key}", "roster_key": "'aaf:e' || n", "school_id": "{few}"},
+        ),
+        (Guardianship, {}, {"account_id": "{key}", "child_id": "{key}"}),
+        (RosterAlias, {}, {"roster_key": "'alias:' || n", **of}),
+        (
+            Session,
+            {"generation": 1, "auth_time": now(), "amr": ["pwd"], "expires_at": later},
+            {"id": "{key}", "digest": "{blob}", "sid": "'s' || n", **of},
+        ),
+        (Token, {"kind": "a", **owned}, {"digest": "{blob}", "family": "{key}", **of_session}),
+        (
+            AuthorizationCode,
+            {"redirect_uri": "https://ent.test/cb", **owned},
+            {"digest": "{blob}", "family": "{key}", **of_session},
+        ),
+        (
+            OneTimeLink,
+            {"purpose": "new_password", "address": "a@exemple.fr", "generation": 1, "expires_at": later},
+            {"id": "{key}", "digest": "{blob}", **of},
+        ),
+        (AuditEntry, {"kind": "sign_in", "result": "ok"}, of),
+        (OutboxMessage, {"kind": "account.notice", "payload": {}, "finished_at": now()}, {"id": "{key}"}),
+        (
+            ThrottleCounter,
+            {"limit": "x", "count": 1, "since": now(), "open_at": now(), "expires_at": later},
+            {"key": "{blob}"},
+        ),
+        (ImportBatch, {"format": "AAF", "mode": "complet"}, {"id": "{key}"}),
+        (
+            ImportIssue,
+            {"severity": "warning", "file": "a.xml", "line": 1, "key": "1", "code": "x", "message": "Une remarque."},
+            {"batch_id": "{few}"},
+        ),
+    ]
+
+
+def _repeat(connection: Connection, table: Table, values: dict[str, Any], fresh: dict[str, str], times: int) -> None:
+    """Insert a row with the model's defaults `times` times, `fresh` in place of some columns."""
+    if connection.dialect.name == "sqlite":
+        numbers = "(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < :times) SELECT n FROM c)"
+        key, blob = "printf('000000000000400080%014x', {})", "CAST('x' || n AS BLOB)"
+    else:
+        numbers = "(SELECT n FROM generate_series(1, :times) n) AS numbers"
+        key, blob = "('000000000000400080' || lpad(to_hex({}), 14, '0'))::uuid", "convert_to('x' || n, 'UTF8')"
+    words = {"key": key.format("n"), "few": key.format(f"(n - 1) / {PEOPLE // _OTHERS} + 1"), "blob": blob}
+    constants = [literal(value, table.c[name].type) for name, value in values.items()]
+    expressions: list[ColumnElement[Any]] = [literal_column(one.format(**words)) for one in fresh.values()]
+    rows = select(*constants, *expressions).select_from(text(numbers).bindparams(times=times))
+    connection.execute(insert(table).from_select([*values, *fresh], rows))

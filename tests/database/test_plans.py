@@ -1,0 +1,169 @@
+"""No statement on the way of many people walks through a table that grows: sign-in, recovery, tokens, import, purge.
+
+What the product sends is caught on its way to a database of twenty thousand families, and planned there again, with the
+values it had. On PostgreSQL a read of a whole table is `Seq Scan`; on SQLite it is `SCAN`.
+"""
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import create_engine, make_url, update
+
+from idp.accounts.models import Child, Guardianship
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.ops import purge
+from idp.rostering.models import ImportBatch
+from tests.builders import PASSWORD, Build
+from tests.commands.conftest import Run, bare, idp  # noqa: F401 - fixtures
+from tests.database.crowd import GROWING, crowd
+from tests.databases import postgresql_copy, sqlite_copy
+from tests.pages import sign_in
+from tests.protocol.flow import OFFLINE, tokens_for
+from tests.protocol.listening import Seen, listening
+from tests.recovery.steps import CHOSEN, ask_username, choose, mailed_link
+from tests.relying_party import Attempt
+from tests.rostering.aaf_school import Year, small_year
+
+_TABLES = frozenset(model.__tablename__ for model in GROWING)
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def database_url(
+    request: pytest.FixtureRequest, shared: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """One database with its crowd for all tests of this module, which leave the crowd alone."""
+    folder = tmp_path_factory.mktemp("crowd")
+    with sqlite_copy(shared, folder) if request.param == "sqlite" else postgresql_copy(shared) as url:
+        address = make_url(url)
+        engine = create_engine(address if request.param == "sqlite" else address.set(drivername="postgresql+psycopg"))
+        with engine.connect() as connection:
+            crowd(connection)
+        engine.dispose()
+        yield url
+
+
+def check_plans(seen: Seen, database_url: str, *wanted: str) -> None:
+    """Plan what was seen; each of `wanted` must have been read or written by some of it."""
+    statements = {text: values for text, values in seen if _is_work(text)}
+    for table in wanted:
+        assert any(re.search(rf"\b{table}\b", text) for text in statements), (table, list(statements))
+    walks = [
+        f"{walked}\n{text}" for text, values in statements.items() for walked in _walks(text, values, database_url)
+    ]
+    assert not walks, "\n\n".join(walks)
+
+
+def _is_work(text: str) -> bool:
+    """Say whether a statement has a plan, and is about our tables."""
+    return bool(re.match(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b", text)) and not re.search(
+        r"\b(pg_catalog|sqlite_master|pg_try_advisory_lock)\b", text
+    )
+
+
+def _walks(text: str, values: Any, database_url: str) -> list[str]:
+    """Return the steps of a statement's plan that read a growing table from its beginning to its end."""
+    if database_url.startswith("sqlite"):
+        with sqlite3.connect(str(make_url(database_url).database)) as connection:
+            steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", values or ())]
+        connection.close()
+        return [step for step in steps if step.startswith("SCAN") and _named(step.split()[1], text) in _TABLES]
+    with psycopg.connect(database_url) as raw:
+        row = raw.execute(f"EXPLAIN (FORMAT JSON) {text}", values).fetchone()
+        raw.rollback()
+    assert row is not None
+    return list(_seq_scans(row[0][0]["Plan"]))
+
+
+def _named(name: str, text: str) -> str:
+    """Return the table that a name in a statement stands for."""
+    before = re.findall(rf'\b(\w+)"? (?:AS )?"?{re.escape(name)}\b', text)
+    return next((word for word in before if word in _TABLES), name)
+
+
+def _seq_scans(node: dict[str, Any]) -> Iterator[str]:
+    if node["Node Type"] == "Seq Scan" and node["Relation Name"] in _TABLES:
+        yield json.dumps({name: value for name, value in node.items() if name != "Plans"})
+    for below in node.get("Plans", ()):
+        yield from _seq_scans(below)
+
+
+def test_signing_in_walks_no_table(app: Flask, browser: FlaskClient, build: Build, database_url: str) -> None:
+    ent, parent = build.ent(scopes=OFFLINE), build.active()
+    with listening(app) as seen:
+        sign_in(browser, "/connexion", parent.username, "pas le bon mot de passe")
+        sign_in(browser, ent.url(Attempt(), scope=OFFLINE), parent.username, PASSWORD)
+    check_plans(seen, database_url, "account", "session", "throttle", "audit")
+
+
+def test_tokens_walk_no_table(app: Flask, browser: FlaskClient, build: Build, database_url: str) -> None:
+    ent, parent = build.ent(scopes=OFFLINE), build.active()
+    sign_in(browser, "/connexion", parent.username, PASSWORD)
+    with listening(app) as seen:
+        tokens = tokens_for(browser, ent, scope=OFFLINE)
+        assert ent.userinfo(browser, tokens["access_token"]).status_code == 200
+        assert ent.refresh(browser, tokens["refresh_token"]).status_code == 200
+        used_again = ent.refresh(browser, tokens["refresh_token"])
+        browser.get("/logout", query_string={"id_token_hint": tokens["id_token"]})
+    assert used_again.status_code in {200, 400}
+    check_plans(seen, database_url, "authorization_code", "token", "session", "account", "guardianship", "child")
+
+
+def test_recovery_walks_no_table(app: Flask, browser: FlaskClient, build: Build, database_url: str) -> None:
+    parent = build.active(email="seule@exemple.fr")
+    with listening(app) as seen:
+        ask_username(browser, "seule@exemple.fr")
+        choose(browser, mailed_link(app, browser, parent))
+        sign_in(browser, "/connexion", parent.username, CHOSEN)
+    check_plans(seen, database_url, "account", "one_time_link", "outbox", "throttle", "session", "audit")
+
+
+def _changed(year: Year) -> Year:
+    """Return the year with each kind of change: who moves, who leaves, who comes, whose class is another."""
+    year.change("9100000", street="9 rue Neuve").change("9200000", group="5EME2")
+    year.change("9200001", parents=year.pupils["9200001"].parents[:1])
+    del year.pupils["9200002"]
+    return year
+
+
+def test_imports_walk_no_table(
+    app: Flask,
+    idp: Run,  # noqa: F811 - the fixture
+    tmp_path: Path,
+    database_url: str,
+) -> None:
+    years = {"first": small_year(), "unchanged": small_year(), "changed": _changed(small_year()), "back": small_year()}
+    with listening(app) as seen:
+        for name, year in years.items():
+            answer = idp("roster", "import", "--force", str(year.write(tmp_path / name)))
+            assert answer.code == 0, answer.err
+    check_plans(seen, database_url, "account", "child", "guardianship", "roster_alias", "audit")
+
+
+def test_a_purge_of_what_imports_left_walks_no_table(
+    app: Flask, settings: Settings, build: Build, database_url: str
+) -> None:
+    old = now() - timedelta(days=100)
+    child = build.child()
+    parent = build.active(children=[child])
+    other = build.active()
+    db.session.execute(update(Child).where(Child.id == child.id).values(left_at=old))
+    db.session.execute(update(Guardianship).where(Guardianship.account_id == other.id).values(ended_at=old))
+    db.session.add(ImportBatch(format="AAF", mode="complet", started_at=now() - timedelta(days=3000)))
+    db.session.commit()
+    with listening(app) as seen:
+        done = purge._rosters(settings, now())
+        db.session.remove()
+    assert done == {"links_removed": 1, "pupils_removed": 1, "imports_forgotten": 1}
+    assert parent.id
+    check_plans(seen, database_url, "child", "guardianship", "import_batch", "import_issue")
