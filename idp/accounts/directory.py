@@ -1,6 +1,7 @@
 """Finds people, and says of them what a page or a rule needs to know."""
 
 import hashlib
+import unicodedata
 import uuid
 
 from sqlalchemy import ColumnElement, or_, select, update
@@ -45,12 +46,17 @@ def concerns_its_school() -> ColumnElement[bool]:
     Whoever disputes to be the guardian is still its affair. A former guardian, and the family of a pupil who is in
     another school now, are not.
     """
-    return or_(Guardianship.ended_at.is_(None), Child.left_at.is_not(None))
+    return or_(Guardianship.ended_at.is_(None), Guardianship.ended_at == Child.left_at)
 
 
 def child_sentence(child: Child) -> str:
-    """Return a child as a parent recognises it: « Malo, 6e 1, Collège des Tilleuls »."""
-    return ", ".join(part for part in (child.given_name, child.class_name, child.school.name) if part)
+    """Return a child as a parent recognises it: « Malo, 6e 1, Collège des Tilleuls ».
+
+    A name that is written from right to left is isolated: it must not turn the class after it around.
+    """
+    name = child.given_name
+    isolated = f"\u2068{name}\u2069" if any(unicodedata.bidirectional(c) in {"R", "AL"} for c in name) else name
+    return ", ".join(part for part in (isolated, child.class_name, child.school.name) if part)
 
 
 def schools(account: Account) -> list[School]:

@@ -51,6 +51,16 @@ class School(UuidKey, Base):
     roster_key: Mapped[str | None] = mapped_column(String(80), unique=True)
     source: Mapped[str] = mapped_column(String(10), default="")
 
+    @staticmethod
+    def placeholder(uai: str) -> str:
+        """Return what stands for the name of a school whose file has none, until an operator gives it."""
+        return f"Établissement {uai}"
+
+    @property
+    def is_named(self) -> bool:
+        """Whether somebody said what the school is called."""
+        return self.name != self.placeholder(self.uai)
+
 
 class Child(UuidKey, Base):
     """A pupil in one school. `student_id` is SIECLE's ELEVE_ID and goes into FrEduVecteur.

@@ -316,6 +316,16 @@ class RosterImported(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AccountImported(Event):
+    """A school file changed an account that was there: `change` says what, `child` the pupil if it is a tie."""
+
+    kind = "roster.account"
+    batch: str
+    change: str
+    child: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class SchoolChanged(Event):
     """An operator said what a school's letters say of it."""
 

@@ -69,7 +69,10 @@ def import_files(settings: Settings, folder: Path) -> None:
     end_read()
     for source in (AAF, SIECLE):
         try:
-            outcome = imports.run(settings, [folder / source], Form(today=now().astimezone().date()), _QUIET)
+            # whoever changes these files wants to see what becomes of it, however many families it shuts out
+            outcome = imports.run(
+                settings, [folder / source], Form(today=now().astimezone().date()), _QUIET, force=True
+            )
         except imports.Stopped as stopped:
             stopped.outcome.staging.close()
             raise click.ClickException(

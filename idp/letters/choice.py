@@ -54,6 +54,8 @@ def get_school(uai: str) -> School:
     school = db.session.scalar(select(School).where(School.uai == uai.strip().upper()))
     if school is None:
         raise Refused(f"no school {uai}")
+    if not school.is_named:
+        raise Refused(f"{school.uai} has no name, its letters would have none: give it with `idp school set`")
     try:
         pdf.check_address(entrance(school))
     except pdf.LetterError as fault:
@@ -77,6 +79,9 @@ def of_school(school: School, class_name: str | None, *, renew: bool) -> tuple[l
     """Choose all parents of a school, or of one class: by class, family name, given name.
 
     Who is active or disabled is left alone, and so is who holds a letter that is still good, unless `renew`.
+
+    Raises:
+        Refused: nobody is in that class.
     """
     chosen: list[tuple[tuple[Any, ...], Chosen]] = []
     skipped: list[Skipped] = []
@@ -88,7 +93,15 @@ def of_school(school: School, class_name: str | None, *, renew: bool) -> tuple[l
         else:
             order = (class_order(row.class_name), _folded(row.family_name), _folded(row.given_name), row.username)
             chosen.append((order, Chosen(row.id, row.username, row.generation, school.id, row.class_name)))
+    if class_name is not None and not chosen and not skipped:
+        raise Refused(f"{school.uai} has no class {class_name}; its classes are {', '.join(_classes(school))}")
     return [one for _, one in sorted(chosen)], sorted(skipped)
+
+
+def _classes(school: School) -> list[str]:
+    names = db.session.scalars(select(Child.class_name).where(Child.school_id == school.id).distinct()).all()
+    end_read()
+    return sorted((name for name in names if name), key=class_order) or ["none"]
 
 
 def named(usernames: Sequence[str], school: School | None, class_name: str | None, reason: str) -> list[Chosen]:

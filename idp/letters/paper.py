@@ -141,7 +141,9 @@ def check_below(path: Path, head: bytes) -> None:
     if not os.path.lexists(path):
         return
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
-        ours = file.read(len(head)) == head and not os.fstat(file.fileno()).st_mode & 0o077
+        kept = os.fstat(file.fileno())
+        alone = kept.st_uid == os.geteuid() and kept.st_nlink == 1 and not kept.st_mode & 0o077
+        ours = alone and file.read(len(head)) == head
     if not ours:
         raise FileExistsError(17, "it is there, and is no list of letters that you alone may read", str(path))
 

@@ -23,8 +23,9 @@ def address_block(lines: Iterable[str]) -> list[str]:
     rows = [textwrap.wrap(line, COLUMNS) for line in (_capitals(line) for line in lines) if line]
     if not rows:
         return []
-    town = _without_punctuation(" ".join(rows[-1]))
-    rows[-1] = textwrap.wrap(town, COLUMNS)[:1] or rows[-1][:1]
+    if len(rows) > 1:
+        town = _without_punctuation(" ".join(rows[-1]))
+        rows[-1] = textwrap.wrap(town, COLUMNS)[:1] or rows[-1][:1]
     below = LINES - min(2, len(rows[0]))
     rows = [rows[0], *rows[1:][-below:]]
     room = LINES - len(rows)

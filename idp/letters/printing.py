@@ -25,6 +25,7 @@ IN_ONE_FILE = 2000
 IN_A_CLASS_FILE = 500
 """The most letters of a file for a class: a larger class gets several."""
 _LONGEST_NAME = 60
+"""Bytes of a class's name in that of its file."""
 _UNSAFE = re.compile(r"[\W_]+")
 
 
@@ -180,6 +181,7 @@ def _free(order: Order, class_name: str) -> Path | None:
     """Return a file of the folder that is not there yet: `0599001N-6e-1.pdf`, or the same with a number."""
     if order.out is None:
         return None
-    stem = f"{order.uai}-{_UNSAFE.sub('-', class_name).strip('-')[:_LONGEST_NAME] or 'sans-classe'}"
+    plain = _UNSAFE.sub("-", class_name).strip("-").encode()[:_LONGEST_NAME].decode(errors="ignore")
+    stem = f"{order.uai}-{plain or 'sans-classe'}"
     names = itertools.chain([f"{stem}.pdf"], (f"{stem}.{number}.pdf" for number in itertools.count(2)))
     return next(path for path in map(order.out.joinpath, names) if not path.is_symlink() and not path.exists())

@@ -3,7 +3,7 @@
 import uuid
 from dataclasses import dataclass
 
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from idp.accounts import authentication, directory, notices
 from idp.accounts.authentication import Attempt, Proven, Refused, Throttled
@@ -124,6 +124,17 @@ def _answer_to_its_keys(mine: uuid.UUID, other: Account) -> None:
 def _move_children(mine: uuid.UUID, other: uuid.UUID) -> None:
     """Move the children, after those that are there. One that is known stays as it is, one in dispute stays behind."""
     known = select(Guardianship.child_id).where(Guardianship.account_id == mine)
+    theirs = select(Guardianship.child_id).where(Guardianship.account_id == other, Guardianship.ended_at.is_(None))
+    db.session.execute(  # a tie of mine that had ended makes room for the one that holds
+        delete(Guardianship)
+        .where(
+            Guardianship.account_id == mine,
+            Guardianship.ended_at.is_not(None),
+            Guardianship.disputed_at.is_(None),
+            Guardianship.child_id.in_(theirs),
+        )
+        .execution_options(synchronize_session=False)
+    )
     last = db.session.scalar(select(func.max(Guardianship.rank)).where(Guardianship.account_id == mine))
     moved = db.session.scalars(
         select(Guardianship.child_id)

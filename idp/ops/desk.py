@@ -42,9 +42,13 @@ def unlock(account_id: uuid.UUID) -> None:
 
 
 def disable(account_id: uuid.UUID) -> int:
-    """Shut an account: nobody signs in, all that was issued for it is dead for good. Return the sessions ended."""
+    """Shut an account: nobody signs in, all that was issued for it is dead for good. Return the sessions ended.
+
+    One that a school's file shut is shut by the operator from then on: no file opens it again.
+    """
     account = _locked(account_id)
-    if account.disabled_at is not None:
+    by_a_file = account.left_at is not None and account.left_at == account.disabled_at
+    if account.disabled_at is not None and not by_a_file:
         raise _refused(f"{account.username} is disabled already")
     account.disabled_at = now()
     account.generation += 1  # links, codes and tokens of before stay dead when it is enabled again

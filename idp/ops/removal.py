@@ -71,10 +71,26 @@ def removable(settings: Settings, moment: datetime) -> ColumnElement[bool]:
     unused = timedelta(days=settings.inactive_days)
     notice = timedelta(days=settings.inactive_warning_days)
     return or_(
-        Account.disabled_at <= moment - DISABLED_KEPT,
+        and_(Account.disabled_at <= moment - DISABLED_KEPT, ~_still_in_a_file()),
         and_(_unused_since(moment - unused), Account.inactive_warned_at <= moment - notice),
         and_(_unused_since(moment - unused - notice), Account.email.is_(None)),
+        _orphan_since(moment - DISABLED_KEPT),
     )
+
+
+def _orphan_since(moment: datetime) -> ColumnElement[bool]:
+    """Opened by an import that was killed before it gave the account its child, and that no file took up again."""
+    tie = select(Guardianship.child_id).where(Guardianship.account_id == Account.id)
+    nobody = and_(Account.activated_at.is_(None), Account.disabled_at.is_(None), ~tie.exists())
+    return and_(Account.roster_key.is_not(None), Account.created_at <= moment, nobody)
+
+
+def _still_in_a_file() -> ColumnElement[bool]:
+    """Return the condition of the accounts that the next file would only open again, under another identifier."""
+    tie = select(Guardianship.child_id).where(
+        Guardianship.account_id == Account.id, Guardianship.ended_at.is_(None), Account.merged_into_id.is_(None)
+    )
+    return and_(Account.roster_key.is_not(None), tie.exists())
 
 
 def _unused_since(moment: datetime) -> ColumnElement[bool]:
@@ -118,7 +134,7 @@ def remove(account_id: uuid.UUID, due: ColumnElement[bool]) -> bool:
 
 def _why(disabled_at: datetime | None, *, left: bool, merged: bool) -> str:
     if disabled_at is None:
-        return "inactive"
+        return "inactive"  # or never anybody's
     return "merged" if merged else "left" if left else "disabled"
 
 
@@ -139,7 +155,7 @@ def remove_children(keys: Sequence[uuid.UUID]) -> int:
 
 def remove_ended_links(before: datetime) -> int:
     """Remove a batch of the ties that ended before a moment, in the caller's transaction; return how many."""
-    ended = Guardianship.ended_at <= before
+    ended = and_(Guardianship.ended_at <= before, Guardianship.disputed_at.is_(None))  # a dispute is not forgotten
     some = select(Guardianship.account_id, Guardianship.child_id).where(ended).order_by(Guardianship.ended_at)
     pairs = db.session.execute(some.limit(batches.ROWS).with_for_update(skip_locked=True)).all()
     for account_id, child_id in pairs:

@@ -12,22 +12,21 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, func, literal, select, update
+from sqlalchemy import Table, bindparam, select, update
 
 from idp.accounts.directory import name_key
 from idp.accounts.models import Account, Child, Degree, Guardianship, School
 from idp.audit import log
-from idp.audit.events import AccountChanged
+from idp.audit.events import AccountImported
 from idp.clock import now
-from idp.db import UtcDateTime, committed, db
-from idp.rostering import bulk, usernames
+from idp.db import committed, db
+from idp.rostering import bulk, leaving, ties, usernames
 from idp.rostering.records import Format
 from idp.rostering.staging import GUARDIAN_FIELDS, Staging
-from idp.sessions import manager
 
 _PAGE = 500
-_ACCOUNTS_THAT_LEAVE = 100
-"""A page of these is small: each may have sessions, of which ENTs are told."""
+_FEW = 100
+"""A page of accounts that come back or leave: each may have sessions, of which ENTs are told."""
 
 _MANY = 10_000
 """Rows: after so many, what the database knows of the size of its tables is wrong until it looks again by itself."""
@@ -39,18 +38,23 @@ _children = cast("Table", Child.__table__)
 _links = cast("Table", Guardianship.__table__)
 
 
-def apply(staging: Staging, format_: Format, tick: Tick) -> None:
-    """Write everything; `tick` is called with the number of rows that each transaction wrote."""
+def apply(staging: Staging, format_: Format, batch: str, tick: Tick) -> None:
+    """Write everything; `tick` is called with the number of rows that each transaction wrote.
+
+    The journal names `batch` for every account that was there and is changed; whom a file brings is in the batch alone.
+    """
     committed(partial(_write_schools, staging, format_))
     schools = dict(db.session.execute(select(School.uai, School.id)).all())
     db.session.commit()
-    written = 0
+    written, moment = 0, now()
     for statement, size, write in (
         (_NEW_ACCOUNTS, _PAGE, partial(_open_accounts, format_)),
-        (_CHANGED_ACCOUNTS, _PAGE, _change_accounts),
-        (_STUDENTS, _PAGE, partial(_write_students, staging, schools)),
-        (_ENDING, _ACCOUNTS_THAT_LEAVE, partial(_end_links, staging)),
-        (_LEFT, _PAGE, _mark_left),
+        (_STARTING_AGAIN, _FEW, partial(leaving.begin_again, batch)),
+        (_CHANGED_ACCOUNTS, _PAGE, partial(_change_accounts, batch)),
+        (_STUDENTS, _PAGE, partial(_write_students, staging, schools, batch)),
+        (_RETURNING, _FEW, partial(leaving.welcome_back, batch)),
+        (_ENDING, _FEW, partial(leaving.end_links, staging, batch, moment)),
+        (_LEFT, _PAGE, partial(leaving.mark_left, moment)),
     ):
         for page in staging.pages(statement, size):
             committed(partial(write, page))
@@ -70,7 +74,7 @@ def _write_schools(staging: Staging, format_: Format) -> None:
         school = known.get(uai)
         if school is None:
             usual = Degree.PRIMARY if format_ in {Format.AAF1D, Format.ONDE} else Degree.SECONDARY
-            school = known[uai] = School(uai=uai, name=f"Établissement {uai}", degree=usual, address=[])
+            school = known[uai] = School(uai=uai, name=School.placeholder(uai), degree=usual, address=[])
             db.session.add(school)
         school.roster_key, school.source = key, format_.value
         school.name = name or school.name
@@ -107,11 +111,12 @@ def _open_accounts(format_: Format, page: Sequence[tuple[Any, ...]]) -> None:
     raise RuntimeError("no free identifier of eight digits: this cannot be chance")
 
 
-def _change_accounts(page: Sequence[tuple[Any, ...]]) -> None:
+def _change_accounts(batch: str, page: Sequence[tuple[Any, ...]]) -> None:
     moment = now()
     changed = [_account(row) | {"updated_at": moment} for row in page]
     for values in changed:
         values["this"] = values.pop("id")
+        log.record(AccountImported(account_id=values["this"], batch=batch, change="record"))
     db.session.execute(update(_accounts).where(_accounts.c.id == bindparam("this")), changed)
 
 
@@ -143,7 +148,9 @@ _STUDENTS = (
 )
 
 
-def _write_students(staging: Staging, schools: dict[str, uuid.UUID], page: Sequence[tuple[Any, ...]]) -> None:
+def _write_students(
+    staging: Staging, schools: dict[str, uuid.UUID], batch: str, page: Sequence[tuple[Any, ...]]
+) -> None:
     new, changed = [], []
     for child, key, known, own, uai, student_id, family, given, class_name in page:
         values = {
@@ -161,7 +168,7 @@ def _write_students(staging: Staging, schools: dict[str, uuid.UUID], page: Seque
     bulk.insert_rows(_children, new)
     if changed:
         db.session.execute(update(_children).where(_children.c.id == bindparam("this")), changed)
-    _write_links(staging, [row[0] for row in page])
+    ties.write(staging, batch, [row[0] for row in page])
 
 
 def _number(key: str) -> str:
@@ -169,103 +176,12 @@ def _number(key: str) -> str:
     return key.rpartition(":")[2][:16]
 
 
-_ONE_LINK = update(_links).where(
-    _links.c.account_id == bindparam("this_account"), _links.c.child_id == bindparam("this_child")
+_STARTING_AGAIN = "SELECT account_id FROM guardian WHERE starts_again AND fate = 'known' ORDER BY account_id"
+_RETURNING = (
+    "SELECT DISTINCT l.account FROM live l JOIN known_account a ON a.id = l.account WHERE a.is_left ORDER BY l.account"
 )
-
-
-def _this(account: str, child: str) -> dict[str, Any]:
-    return {"this_account": uuid.UUID(account), "this_child": uuid.UUID(child)}
-
-
-def _write_links(staging: Staging, children: Sequence[str]) -> None:
-    marks = ", ".join("?" * len(children))
-    rows = staging.rows(
-        "SELECT l.child, l.account, l.kinship, l.authority, k.child IS NOT NULL, a.is_left FROM live l "
-        "JOIN student s ON s.child_id = l.child "
-        "LEFT JOIN known_link k ON k.child = l.child AND k.account = l.account "
-        "LEFT JOIN known_account a ON a.id = l.account "
-        f"WHERE l.child IN ({marks}) AND (k.child IS NULL OR k.is_ended OR k.kinship IS NOT l.kinship "
-        "OR k.authority IS NOT l.authority) ORDER BY l.account, s.rowid",
-        *children,
-    )
-    new, changed, returning = [], [], set()
-    for child, account, kinship, authority, is_known, is_left in rows:
-        pair = {"account_id": uuid.UUID(account), "child_id": uuid.UUID(child)}
-        if is_left:
-            returning.add(pair["account_id"])
-        if is_known:
-            changed.append(_this(account, child) | {"kinship": kinship, "authority": authority, "ended_at": None})
-        else:
-            new.append(pair | {"kinship": kinship, "authority": authority})
-    bulk.insert_rows(_links, _ranked(new))
-    if changed:
-        db.session.execute(_ONE_LINK, changed)
-    _welcome_back(sorted(returning))
-
-
-def _ranked(links: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put new children after those that their guardians have, in the file's order."""
-    guardians = sorted({link["account_id"] for link in links})
-    query = select(_links.c.account_id, func.max(_links.c.rank)).where(bulk.one_of(_links.c.account_id, guardians))
-    last = dict(db.session.execute(query.group_by(_links.c.account_id)).all()) if guardians else {}
-    ranked = []
-    for link in links:
-        last[link["account_id"]] = rank = last.get(link["account_id"], -1) + 1
-        ranked.append(link | {"rank": rank})
-    return ranked
-
-
-def _welcome_back(accounts: Sequence[uuid.UUID]) -> None:
-    """Open the accounts that a file had shut; one that an operator shut stays so."""
-    for account_id in accounts:
-        row = db.session.execute(
-            select(_accounts.c.left_at, _accounts.c.disabled_at).where(_accounts.c.id == account_id).with_for_update()
-        ).one_or_none()
-        if row is None or row.left_at is None:
-            continue
-        opened = {"disabled_at": None} if row.disabled_at == row.left_at else {}
-        db.session.execute(
-            update(_accounts).where(_accounts.c.id == account_id).values(left_at=None, updated_at=now(), **opened)
-        )
-        log.record(AccountChanged(account_id=account_id, change="returned"))
-
-
 _ENDING = "SELECT DISTINCT account FROM ending ORDER BY account"
-
-
-def _end_links(staging: Staging, page: Sequence[tuple[str]]) -> None:
-    """End links, and shut the accounts that have none left, in one transaction: no third state."""
-    moment = now()
-    accounts = [account for (account,) in page]
-    marks = ", ".join("?" * len(accounts))
-    ending = staging.rows(f"SELECT account, child FROM ending WHERE account IN ({marks})", *accounts)
-    db.session.execute(_ONE_LINK, [_this(account, child) | {"ended_at": moment} for account, child in ending])
-    leaving = staging.rows(f"SELECT account FROM leaving WHERE account IN ({marks}) ORDER BY account", *accounts)
-    for account_id in [uuid.UUID(account) for (account,) in leaving]:
-        shut = (
-            update(_accounts)
-            .where(_accounts.c.id == account_id, _accounts.c.left_at.is_(None), _accounts.c.merged_into_id.is_(None))
-            .values(
-                left_at=moment,
-                disabled_at=func.coalesce(_accounts.c.disabled_at, literal(moment, UtcDateTime())),
-                generation=_accounts.c.generation + 1,
-                updated_at=moment,
-            )
-            .returning(_accounts.c.id)
-        )
-        if db.session.scalar(shut) is None:
-            continue
-        log.record(AccountChanged(account_id=account_id, change="left"))
-        manager.end_all(account_id, by="roster")
-
-
 _LEFT = (
     "SELECT id FROM absent UNION SELECT k.id FROM student s JOIN known_child k ON k.key = s.key "
     "WHERE s.fate = 'gone' AND NOT k.is_left ORDER BY 1"
 )
-
-
-def _mark_left(page: Sequence[tuple[str]]) -> None:
-    these = bulk.one_of(_children.c.id, [uuid.UUID(child) for (child,) in page])
-    db.session.execute(update(_children).where(these, _children.c.left_at.is_(None)).values(left_at=now()))

@@ -208,6 +208,8 @@ def _check_entries(entries: Sequence[zipfile.ZipInfo], size: int, ledger: Ledger
         kind = stat.S_IFMT(entry.external_attr >> 16) if entry.create_system == _UNIX else 0
         if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
             raise Refused("archive_unsafe", entry.filename)
+        if entry.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+            raise Refused("archive_unknown", entry.filename)  # others unpack without any limit in between
         if entry.flag_bits & _ENCRYPTED:
             raise Refused("archive_encrypted", entry.filename)
     # members that lie over each other: the same packed bytes, unpacked again and again

@@ -82,8 +82,9 @@ def _go(
 ) -> None:
     settings: Settings = current_app.extensions["idp.settings"]
     form = _form(**how)
-    if issues is not None and issues.exists():
-        raise click.ClickException(f"{issues} exists already, nothing was done")
+    if issues is not None and (issues.exists() or not issues.absolute().parent.is_dir()):
+        why = "exists already" if issues.exists() else "cannot be written: its folder is not there"
+        raise click.ClickException(f"{issues} {why}, nothing was done")
     try:
         with report.bars(total_size(files), quiet=as_json) as steps:
             outcome = act(settings, files, form, steps, force=force)
@@ -155,17 +156,18 @@ def list_(limit: int, *, as_json: bool) -> None:
 
 
 @roster.command()
-@click.argument("batch", type=click.UUID)
+@click.argument("batch", required=False)
 @click.option(
     "--issues", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE.csv", help="Write them to a new CSV."
 )
 @AS_JSON
-def show(batch: Any, issues: Path | None, *, as_json: bool) -> None:
-    """Show what was wrong in the files of one import."""
-    kept = db.session.get(ImportBatch, batch)
-    end_read()
+def show(batch: str | None, issues: Path | None, *, as_json: bool) -> None:
+    """Show what was wrong in the files of an import: of the last one, or of BATCH (its id, or how that begins)."""
+    kept = _find(batch)
     if kept is None:
-        raise click.ClickException(f"no import {batch}")
+        raise click.ClickException(f"no import {plain(batch)}" if batch else "nothing was imported yet")
+    if issues is not None and issues.exists():
+        raise click.ClickException(f"{issues} exists already")
     if issues is not None:
         report.write_csv(issues, _issues(kept))
     if as_json:
@@ -174,6 +176,16 @@ def show(batch: Any, issues: Path | None, *, as_json: bool) -> None:
         click.echo(dumped({**head, **kept.counts, "state": kept.state, "issues": found}))
     elif issues is None:
         report.show_issues(_issues(kept))
+
+
+def _find(begun: str | None) -> ImportBatch | None:
+    """Return the newest import, of those whose id begins like that."""
+    wanted = (begun or "").strip().lower()
+    newest = select(ImportBatch.id).order_by(ImportBatch.started_at.desc())
+    key = next((key for key in db.session.scalars(newest) if str(key).startswith(wanted)), None)
+    kept = db.session.get(ImportBatch, key) if key else None
+    end_read()
+    return kept
 
 
 def _issues(batch: ImportBatch) -> Iterator[Issue]:

@@ -19,7 +19,7 @@ from idp.db import db
 from idp.rostering import apply, known, lock, namesakes, plan, reading, rules
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.plan import Counted
-from idp.rostering.records import Form, Format, Mode
+from idp.rostering.records import Form, Format, Issue, Mode, Place, Severity
 from idp.rostering.staging import Staging
 
 _PAGE = 1000
@@ -102,8 +102,13 @@ def run(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *, 
             raise
         batch = _keep(outcome, paths, force=force, state="running")
         assert outcome.format is not None, "what is decided was read"  # noqa: S101 - narrows the type
-        apply.apply(outcome.staging, outcome.format, steps.writing)
-        _finish(batch)
+        try:
+            apply.apply(outcome.staging, outcome.format, str(batch.id), steps.writing)
+        except Exception:
+            db.session.rollback()
+            _finish(batch, "failed")
+            raise
+        _finish(batch, "done")
     return outcome
 
 
@@ -111,12 +116,15 @@ def _look(settings: Settings, outcome: Outcome, paths: Sequence[Path], form: For
     staging = outcome.staging
     read = reading.read(staging, paths, form, steps.reading)
     outcome.format, outcome.mode = read.format, read.mode or Mode.COMPLETE
+    if form.school is not None and outcome.mode is Mode.DELTA:
+        sentence = "Un Delta s’importe en entier : retirez --school."
+        staging.add(Issue(Severity.ERROR, Place("", 0), "", "delta_of_one_school", sentence))
     if staging.fatal or outcome.format is None:
         return
+    staging.drop_former_links()
     rules.prepare(staging)
     known.prepare(staging)
-    if outcome.mode is Mode.COMPLETE:
-        rules.check_copies(staging)
+    rules.check_copies(staging, outcome.mode)
     rules.find_schools(staging)
     if form.school is not None:
         rules.keep_only(staging, form.school)
@@ -132,10 +140,11 @@ def _look(settings: Settings, outcome: Outcome, paths: Sequence[Path], form: For
     rules.judge_students(staging, form.today)
     rules.judge_guardians(staging, most)
     plan.find_links(staging, most)
-    plan.find_leavers(staging, outcome.mode)
+    plan.find_leavers(staging, outcome.mode, outcome.format)
     plan.find_changes(staging)
     namesakes.propose(staging)
     rules.name_schools(staging)
+    rules.tell_who_is_left_out(staging)
     outcome.counts = plan.count(staging, outcome.mode)
     outcome.accounts = plan.count_accounts(staging)
     steps.plan_size(rows, plan.rows_to_write(staging))
@@ -152,20 +161,19 @@ def _decide(settings: Settings, outcome: Outcome, *, force: bool) -> None:
         raise Stopped("nothing was imported: no file of a known format", outcome)
     if not any(counted.read for counted in outcome.counts.values()):
         raise Stopped("nothing was imported: the files name nobody", outcome)
-    if outcome.format in _PAIRS and not all(counted.read for counted in outcome.counts.values()):
-        raise Stopped(
-            f"nothing was imported: {outcome.format.value} takes two files, of pupils and of responsible people",
-            outcome,
-        )
+    if outcome.format in _PAIRS:
+        for uai in plan.half_pairs(staging):
+            pair = f"{outcome.format.value} takes two files, of pupils and of responsible people"
+            raise Stopped(f"nothing was imported: {pair}, and {uai} has one of them", outcome)
+    if not any(c.created + c.changed + c.unchanged for c in outcome.counts.values()):
+        raise Stopped("nothing was imported: every row was refused", outcome)
     if force:
         return
     for uai, source in plan.other_sources(staging, outcome.format.value):
         sentence = f"{uai} is fed by {source} files: from others, the same families would come twice"
         raise Stopped(f"nothing was imported: {sentence} (--force if it changes for good)", outcome)
-    if outcome.mode is Mode.COMPLETE:
-        absurd = plan.find_absurd(staging, settings.roster_leaving_percent)
-        if absurd:
-            raise Stopped(f"nothing was imported: {absurd} (--force if that is right)", outcome)
+    if absurd := plan.find_absurd(staging, outcome.mode, settings.roster_leaving_percent):
+        raise Stopped(f"nothing was imported: {absurd} (--force if that is right)", outcome)
 
 
 def _keep(outcome: Outcome, paths: Sequence[Path], *, force: bool, state: str) -> ImportBatch:
@@ -211,9 +219,9 @@ def _keep_issues(page: Sequence[dict[str, Any]]) -> None:
         db.session.commit()
 
 
-def _finish(batch: ImportBatch) -> None:
-    db.session.execute(update(ImportBatch).where(ImportBatch.id == batch.id).values(state="done", finished_at=now()))
-    log.record(RosterImported(batch="done", format=batch.format, mode=batch.mode, forced=batch.forced))
+def _finish(batch: ImportBatch, state: str) -> None:
+    db.session.execute(update(ImportBatch).where(ImportBatch.id == batch.id).values(state=state, finished_at=now()))
+    log.record(RosterImported(batch=state, format=batch.format, mode=batch.mode, forced=batch.forced))
     db.session.commit()
 
 

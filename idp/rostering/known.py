@@ -6,10 +6,11 @@ keys are 32 hexadecimal digits here.
 
 import json
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, func, select
 
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
 from idp.db import db, end_read
@@ -117,16 +118,22 @@ def copy_schools(staging: Staging, school_ids: Sequence[str], tick: Tick) -> Non
         tick(_copy_children(staging, one_of(Child.school_id, some) & Child.roster_key.is_not(None), scope=1))
 
 
-def elsewhere(account_ids: Sequence[str], child_ids: Iterable[str]) -> set[str]:
-    """Return which accounts have a child that stays, other than `child_ids`."""
-    known = set(child_ids)
+def elsewhere(account_ids: Sequence[str], ending: AbstractSet[tuple[str, str]]) -> set[str]:
+    """Return which accounts have a child that stays: a tie that is not among `ending`, as (account, child)."""
     rows = db.session.execute(
         select(Guardianship.account_id, Guardianship.child_id).where(
             one_of(Guardianship.account_id, [uuid.UUID(key) for key in account_ids]), Guardianship.ended_at.is_(None)
         )
     ).all()
     end_read()
-    return {account.hex for account, child in rows if child.hex not in known}
+    return {account.hex for account, child in rows if (account.hex, child.hex) not in ending}
+
+
+def open_accounts() -> int:
+    """Return how many accounts there are that nobody shut."""
+    count = db.session.scalar(select(func.count()).select_from(Account).where(Account.disabled_at.is_(None))) or 0
+    end_read()
+    return count
 
 
 def namesakes(name_keys: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
@@ -153,8 +160,10 @@ def _copy_accounts(staging: Staging, some: ColumnElement[bool]) -> None:
 
 
 def _copy_aliases(staging: Staging, some: ColumnElement[bool]) -> None:
-    """Copy second keys of people whose accounts were merged."""
+    """Copy second keys of people whose accounts were merged, and these accounts."""
     aliases = _page(select(RosterAlias.roster_key, RosterAlias.account_id).where(some))
+    if aliases:
+        _copy_accounts(staging, one_of(Account.id, [account for _, account in aliases]))
     staging.fill("INSERT INTO alias VALUES (?, ?)", ((key, account.hex) for key, account in aliases))
 
 

@@ -29,7 +29,7 @@ def alone() -> Iterator[None]:
         Busy: another process holds it.
     """
     if db.engine.dialect.name == "sqlite":
-        with _alone_with_file(Path(str(db.engine.url.database))):
+        with _alone_with_file(Path(str(db.engine.url.database)).resolve()):
             yield
         return
     engine = create_engine(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from idp.rostering import known
-from idp.rostering.records import Mode, Severity
+from idp.rostering.records import Format, Mode, Severity
 from idp.rostering.staging import GUARDIAN_FIELDS, Staging
 
 _PAGE = 1000
@@ -31,14 +31,14 @@ WHERE l.authority BETWEEN 1 AND ? AND coalesce(g.account_id, a.account, k.id) IS
 ON CONFLICT DO UPDATE SET authority = min(authority, excluded.authority)
 """
 
-_REFUSED = "SELECT account_id FROM guardian WHERE fate = 'refused' AND account_id IS NOT NULL"
-"""Accounts whose record is in doubt: they keep what they have."""
-
-_SURPLUS = f"""
+_SURPLUS = """
 INSERT OR IGNORE INTO ending SELECT k.child, k.account FROM student s JOIN known_link k ON k.child = s.child_id
-WHERE s.fate IN ('open', 'kept') AND s.says_links AND NOT k.is_ended AND k.account NOT IN ({_REFUSED})
+WHERE s.fate IN ('open', 'kept') AND s.says_links AND NOT k.is_ended
   AND NOT EXISTS (SELECT 1 FROM live l WHERE l.child = k.child AND l.account = k.account)
+  AND NOT EXISTS (SELECT 1 FROM link l JOIN guardian g ON g.key = l.guardian AND g.fate = 'refused'
+    WHERE l.student = s.key AND g.account_id = k.account)
 """
+"""Ties that the file no longer names. Whoever it names, but in a record that is in doubt, keeps what they have."""
 
 _GONE = """
 INSERT OR IGNORE INTO ending SELECT child, account FROM known_link WHERE NOT is_ended
@@ -53,8 +53,10 @@ CREATE TABLE absent (id TEXT PRIMARY KEY) WITHOUT ROWID;
 _FILL_ABSENT = """
 INSERT INTO absent SELECT id FROM known_child k WHERE k.scope AND NOT k.is_left
 AND NOT EXISTS (SELECT 1 FROM student s WHERE s.key = k.key)
-AND k.key NOT IN (SELECT key FROM issue WHERE severity = 'error')
+AND k.key NOT IN (SELECT key FROM doubt WHERE kind = 'student')
+AND bare(k.key) NOT IN (SELECT key FROM doubt WHERE kind = 'student')
 """
+"""A pupil whose record was refused is in the file all the same; readers name the row by the key that it holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +95,21 @@ def find_links(staging: Staging, most_authority: int) -> None:
     )  # fmt: skip
 
 
-def find_leavers(staging: Staging, mode: Mode) -> None:
-    """Work out which links end, and which accounts have no child left then."""
+def find_leavers(staging: Staging, mode: Mode, format_: Format) -> None:
+    """Work out which links end, and which accounts have no child left then.
+
+    Rows of ONDE and CSV have no number of their own: where some could not be read, nobody can say who is missing.
+    """
     staging.connection.executescript(_ABSENT)
+    staging.connection.create_function("bare", 1, lambda key: key.rpartition(":")[2], deterministic=True)
+    by_rows = format_ in {Format.ONDE, Format.CSV}
     if mode is Mode.COMPLETE:
         staging.run("UPDATE student SET says_links = 1")
-        staging.run(_FILL_ABSENT)
-    staging.run(_SURPLUS)
+        if not (by_rows and staging.refused["student"]):
+            staging.run(_FILL_ABSENT)
+    staging.run("UPDATE student SET says_links = 0 WHERE bare(key) IN (SELECT key FROM doubt WHERE kind = 'link')")
+    if not (by_rows and staging.refused["guardian"]):
+        staging.run(_SURPLUS)
     staging.run(_GONE)
     staging.run("CREATE INDEX ending_account ON ending (account)")
     hopeless = (
@@ -110,34 +120,65 @@ def find_leavers(staging: Staging, mode: Mode) -> None:
     for page in list(staging.pages(hopeless, _PAGE)):
         accounts = [account for (account,) in page]
         marks = ", ".join("?" * len(accounts))
-        ended = {child for (child,) in staging.rows(f"SELECT child FROM ending WHERE account IN ({marks})", *accounts)}
+        ended = set(staging.rows(f"SELECT account, child FROM ending WHERE account IN ({marks})", *accounts))
         staying = known.elsewhere(accounts, ended)
         staging.fill("INSERT INTO leaving VALUES (?)", ((account,) for account in accounts if account not in staying))
 
 
-def find_absurd(staging: Staging, percent: float) -> str | None:
-    """Return why a complete file looks like a mistake: too many would leave, of all or of one school."""
-    there = "known_link k JOIN known_child c ON c.id = k.child AND c.scope WHERE NOT k.is_ended"
-    total = staging.one(f"SELECT count(DISTINCT k.account) FROM {there}")
-    leaving = staging.one(
-        f"SELECT count(DISTINCT k.account) FROM {there} AND k.account IN (SELECT account FROM leaving)"
+_THERE = "known_link k JOIN known_child c ON c.id = k.child AND c.scope WHERE NOT k.is_ended"
+
+
+def find_absurd(staging: Staging, mode: Mode, percent: float) -> str | None:
+    """Return why the files look like a mistake: too many would leave, lose a child, or come from elsewhere."""
+    leaving = staging.one("SELECT count(*) FROM leaving")
+    total = staging.one(f"SELECT count(DISTINCT k.account) FROM {_THERE}")
+    if mode is Mode.DELTA:
+        everybody = known.open_accounts() if leaving > _FEW else 0
+        return _too_many(leaving, everybody, "accounts would be disabled", percent) if everybody else None
+    ties = staging.one(f"SELECT count(*) FROM {_THERE}")
+    lost = staging.one(
+        f"SELECT count(*) FROM {_THERE} AND EXISTS "
+        "(SELECT 1 FROM ending e WHERE e.child = k.child AND e.account = k.account)"
     )
-    if leaving * 100 > percent * total:
-        return f"{leaving} of {total} accounts would be disabled, more than {percent:g} %"
+    pupils = staging.one("SELECT count(*) FROM student WHERE fate IN ('open', 'kept')")
+    strangers = staging.one(
+        "SELECT count(*) FROM student s JOIN known_child k ON k.id = s.child_id AND NOT k.scope AND NOT k.is_left "
+        "WHERE s.fate IN ('open', 'kept')"
+    )
+    return (
+        _too_many(leaving, total, "accounts would be disabled", percent)
+        or _too_many(lost, ties, "ties between a guardian and a child would end", percent)
+        or (_too_many(strangers, pupils, "pupils are known in other schools", percent) if strangers > _FEW else None)
+        or _crowded(staging)
+        or _emptied(staging)
+    )
+
+
+def _too_many(some: int, everything: int, what: str, percent: float) -> str | None:
+    return f"{some} of {everything} {what}, more than {percent:g} %" if some * 100 > percent * everything else None
+
+
+def _crowded(staging: Staging) -> str | None:
+    most: int = staging.one("SELECT coalesce(max(n), 0) FROM (SELECT count(*) AS n FROM live GROUP BY account)")
+    return f"one person would have {most} children" if most > _FEW else None
+
+
+def _emptied(staging: Staging) -> str | None:
+    """Return which school would lose more than half of its accounts; a small one may."""
     emptied = staging.rows(
         "SELECT s.uai, count(DISTINCT k.account) AS people, count(DISTINCT l.account) AS lost FROM known_link k "
         "JOIN known_child c ON c.id = k.child AND c.scope JOIN known_school s ON s.id = c.school_id "
         "LEFT JOIN leaving l ON l.account = k.account WHERE NOT k.is_ended GROUP BY s.uai "
         "HAVING people >= ? AND lost * 2 > people",
-        _SMALL_SCHOOL,
+        _FEW,
     )
     for uai, people, lost in emptied:
         return f"{lost} of the {people} accounts of {uai} would be disabled"
     return None
 
 
-_SMALL_SCHOOL = 20
-"""Accounts: below, half of a school may leave without anything being wrong."""
+_FEW = 20
+"""Accounts, pupils or children: so many may change without anything being wrong."""
 
 _LINKS_CHANGED = (
     "EXISTS (SELECT 1 FROM live l LEFT JOIN known_link k ON k.child = l.child AND k.account = l.account "
@@ -167,7 +208,8 @@ def find_changes(staging: Staging) -> None:
     )
     staging.run(
         "INSERT INTO changed_guardian SELECT g.key FROM guardian g JOIN known_account k ON k.key = g.key "
-        f"WHERE g.fate = 'known' AND ({_GUARDIAN_CHANGED} OR (k.is_left AND k.id IN (SELECT account FROM live)))"
+        f"WHERE g.fate = 'known' AND (g.starts_again OR {_GUARDIAN_CHANGED} "
+        "OR (k.is_left AND k.id IN (SELECT account FROM live)))"
     )
 
 
@@ -196,7 +238,10 @@ def _counted(staging: Staging, table: str, spare: str, created: str, changed: st
     by_reader = staging.refused[table]
     read = staging.one(f"SELECT coalesce(sum(copies), 0) FROM {table}") + by_reader
     refused = staging.one(f"SELECT coalesce(sum(iif(fate = 'refused', copies, {spare})), 0) FROM {table}")
-    gone = staging.one(f"SELECT count(*) FROM {table} WHERE fate = 'gone'")
+    known_table = {"student": "known_child", "guardian": "known_account"}[table]
+    gone = staging.one(
+        f"SELECT count(*) FROM {table} s JOIN {known_table} k ON k.key = s.key WHERE s.fate = 'gone' AND NOT k.is_left"
+    )
     made, altered = staging.one(created), staging.one(changed) + gone
     return Counted(
         read=read,
@@ -227,6 +272,12 @@ def rows_to_write(staging: Staging) -> int:
     return counted + int(staging.one(f"{new} fate = 'open' AND {known_child})"))
 
 
+def half_pairs(staging: Staging) -> Iterator[str]:
+    """Yield the schools that one file of a pair alone names."""
+    for (uai,) in staging.rows("SELECT uai FROM school WHERE copies < 2 ORDER BY uai"):
+        yield uai
+
+
 def other_sources(staging: Staging, format_: str) -> Iterator[tuple[str, str]]:
     """Yield the schools of the file that another format feeds, and which."""
     rows = staging.rows(
@@ -237,16 +288,16 @@ def other_sources(staging: Staging, format_: str) -> Iterator[tuple[str, str]]:
     yield from ((uai, source) for uai, source in rows)
 
 
-SCOPE_IDS = (
-    "SELECT id FROM known_school WHERE uai IN (SELECT uai FROM school WHERE act <> 'delete') "
-    "OR uai IN (SELECT uai FROM student) ORDER BY uai"
+_SCOPE = (
+    "SELECT uai FROM school WHERE act <> 'delete' AND uai IS NOT NULL UNION SELECT uai FROM student "
+    "WHERE uai IS NOT NULL AND NOT EXISTS (SELECT 1 FROM school WHERE act <> 'delete') ORDER BY 1"
 )
+"""Where a file names its schools it speaks for these alone, not for every school of a stray pupil."""
+
+SCOPE_IDS = f"SELECT id FROM known_school WHERE uai IN ({_SCOPE}) ORDER BY uai"
 
 
 def scope(staging: Staging) -> Iterator[str]:
     """Yield the UAIs of the schools that the file speaks for."""
-    for (uai,) in staging.rows(
-        "SELECT uai FROM school WHERE act <> 'delete' AND uai IS NOT NULL "
-        "UNION SELECT uai FROM student WHERE uai IS NOT NULL ORDER BY 1"
-    ):
+    for (uai,) in staging.rows(_SCOPE):
         yield uai

@@ -18,6 +18,8 @@ _READERS: Mapping[Format, Callable[[Source, Form], Iterator[Record]]] = {
     Format.CSV: csv_file.read,
 }
 _AAF = {Format.AAF, Format.AAF1D}
+"""The formats that have Deltas; all others are complete unless an operator says otherwise."""
+_ARCHIVES = (".zip", ".tgz", ".tar.gz", ".tar")
 Tick = Callable[[int], None]
 
 
@@ -45,11 +47,17 @@ def read(staging: Staging, paths: Sequence[Path], form: Form, tick: Tick) -> For
             _say(staging, Severity.ERROR, source, "two_formats", sentence)
             continue
         found = kind
-        if mode := mode_of(source.name):
+        if kind in _AAF and (mode := mode_of(_own_name(source.name))):
             modes.add(mode)
         for record in _READERS[kind](source, replace(form, format=kind)):
             staging.add(record)
     return replace(form, format=found or form.format, mode=_mode(staging, form.mode, modes))
+
+
+def _own_name(name: str) -> str:
+    """Return what a file, or the archive that holds it, is called: a folder's name says nothing of what is in it."""
+    parts = name.split("/")
+    return " ".join(part for part in parts if part == parts[-1] or part.lower().endswith(_ARCHIVES))
 
 
 def _mode(staging: Staging, forced: Mode | None, named: set[Mode]) -> Mode:

@@ -3,6 +3,7 @@
 JSON has the names of the contract; the CSV of problems can be opened in a spreadsheet without running anything (R-04).
 """
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -60,6 +61,8 @@ def show(outcome: Outcome) -> None:
         rows = [(name, *(vars(counted)[column] for column in _COUNTS)) for name, counted in outcome.counts.items()]
         table(("", *_COUNTS), rows)
         accounts = outcome.accounts
+        if outcome.batch:
+            click.echo(f"import {outcome.batch}")
         click.echo(
             f"accounts: {accounts['total']} in the end, {accounts['created']} opened, {accounts['disabled']} disabled"
         )
@@ -78,8 +81,8 @@ def show_issues(issues: Iterable[Issue]) -> None:
 
 
 def write_csv(path: Path, issues: Iterable[Issue]) -> None:
-    """Write the problems for a spreadsheet."""
-    with path.open("xb") as file:
+    """Write the problems for a spreadsheet, to a new file that is its owner's alone: it names families' keys."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         for part in spreadsheet.rows_to_csv(COLUMNS, ([str(cells(one)[name]) for name in COLUMNS] for one in issues)):
             file.write(part)
 

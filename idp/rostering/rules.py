@@ -6,11 +6,12 @@ class for now: nothing new is opened, nothing is lost), `gone` (the file says so
 database as they were.
 """
 
+from collections.abc import Sequence
 from datetime import date
 
 from idp.accounts.models import Account
-from idp.accounts.same_person import shares_a_name
-from idp.rostering.records import Severity
+from idp.accounts.same_person import same_person, shares_a_name
+from idp.rostering.records import Mode, Severity
 from idp.rostering.staging import Staging
 
 _ERROR, _WARNING = Severity.ERROR, Severity.WARNING
@@ -20,7 +21,11 @@ CREATE INDEX link_guardian ON link (guardian);
 ALTER TABLE student ADD COLUMN uai TEXT;
 ALTER TABLE student ADD COLUMN child_id TEXT;
 ALTER TABLE guardian ADD COLUMN account_id TEXT;
+ALTER TABLE guardian ADD COLUMN starts_again INT DEFAULT 0;
 """
+
+BY_NAME = "({0} GLOB 'onde:*' OR ({0} GLOB 'csv:*' AND length({0}) = 45 AND substr({0}, 14) NOT GLOB '*[^0-9a-f]*'))"
+"""The condition of keys that were made of names (`values.key_of_names`): namesakes would be one person under them."""
 
 _TWICE = {
     "school": "Deux établissements différents portent la même clé : aucun des deux n’est pris.",
@@ -35,34 +40,41 @@ def prepare(staging: Staging) -> None:
     """Add what the rules note beside the records; SQLite calls `alike` for two names that differ."""
     staging.connection.executescript(_INDEXES)
     staging.connection.create_function("alike", 6, _alike, deterministic=True)
+    staging.connection.create_function("same", 6, _same, deterministic=True)
 
 
-def check_copies(staging: Staging) -> None:
+def check_copies(staging: Staging, mode: Mode) -> None:
     """Refuse what came twice and did not say the same, and keys that only case tells apart (R-08).
 
-    In a complete file; in a Delta, what comes later is meant to change what came before.
+    In a Delta, what comes later is meant to change what came before: there, two whole records of other names are wrong.
+    People who are known by their names alone are one person only if both rows have one address.
     """
+    staging.run(
+        f"UPDATE guardian SET differs = 1 WHERE copies > 1 AND {BY_NAME.format('key')} AND address = '[]' AND mail = ''"
+    )
+    if mode is Mode.DELTA:
+        staging.run("UPDATE school SET differs = 0")
     for table, message in _TWICE.items():
-        code = f"{table}_key_twice"
+        wrong = "differs" if mode is Mode.COMPLETE or table == "school" else "renamed"
         for file, line in (("file", "line"), ("file2", "line2")):
-            staging.tell_all(_ERROR, code, message, f"SELECT {file}, {line}, key FROM {table} WHERE differs")
+            staging.tell_all(
+                _ERROR, f"{table}_key_twice", message, f"SELECT {file}, {line}, key FROM {table} WHERE {wrong}"
+            )
         if table == "school":
             continue  # each file of a pair names its school
-        staging.tell_all(
-            _WARNING,
-            "repeated_line",
-            _AGAIN,
-            f"SELECT file2, line2, key FROM {table} WHERE copies > 1 AND NOT differs",
-        )
         staging.run(f"CREATE INDEX {table}_folded ON {table} (lower(key))")
         same = f"(SELECT lower(key) FROM {table} GROUP BY lower(key) HAVING count(*) > 1)"
         staging.tell_all(
-            _ERROR,
-            f"{table}_key_case",
-            _CASE,
-            f"SELECT file, line, key FROM {table} WHERE lower(key) IN {same}",
+            _ERROR, f"{table}_key_case", _CASE, f"SELECT file, line, key FROM {table} WHERE lower(key) IN {same}"
         )
-        staging.run(f"UPDATE {table} SET fate = 'refused' WHERE differs OR lower(key) IN {same}")
+        staging.run(f"UPDATE {table} SET fate = 'refused' WHERE {wrong} OR lower(key) IN {same}")
+        if mode is Mode.COMPLETE:
+            staging.tell_all(
+                _WARNING,
+                "repeated_line",
+                _AGAIN,
+                f"SELECT file2, line2, key FROM {table} WHERE copies > 1 AND NOT differs",
+            )
 
 
 def find_schools(staging: Staging) -> None:
@@ -77,11 +89,18 @@ def find_schools(staging: Staging) -> None:
 
 
 def keep_only(staging: Staging, uai: str) -> None:
-    """Forget the records of other schools than `uai`: they are not read, the operator wanted one school."""
+    """Forget the records of other schools than `uai`: they are not read, the operator wanted one school.
+
+    Who belongs to no school of the file stays, to be judged and said.
+    """
+    elsewhere = "SELECT key FROM student WHERE uai <> ?"
+    of_others = f"SELECT guardian FROM link WHERE student IN ({elsewhere})"
+    of_ours = f"SELECT guardian FROM link WHERE student NOT IN ({elsewhere})"
+    staging.run(f"DELETE FROM guardian WHERE key IN ({of_others}) AND key NOT IN ({of_ours})", uai, uai)
+    staging.run(f"DELETE FROM link WHERE student IN ({elsewhere})", uai)
+    staging.run("INSERT INTO doubt SELECT 'student', key FROM student WHERE uai <> ?", uai)  # there, if not here
+    staging.run("DELETE FROM student WHERE uai <> ?", uai)
     staging.run("DELETE FROM school WHERE uai <> ?", uai)
-    staging.run("DELETE FROM student WHERE uai IS NOT ?", uai)
-    staging.run("DELETE FROM link WHERE student NOT IN (SELECT key FROM student)")
-    staging.run("DELETE FROM guardian WHERE key NOT IN (SELECT guardian FROM link)")
 
 
 def judge_students(staging: Staging, today: date) -> None:
@@ -147,18 +166,28 @@ def judge_guardians(staging: Staging, most_authority: int) -> None:
         "UPDATE guardian SET account_id = coalesce((SELECT account FROM alias a WHERE a.key = guardian.key), "
         "(SELECT id FROM known_account k WHERE k.key = guardian.key))"
     )
-    staging.run(
-        "UPDATE guardian SET fate = 'alias' WHERE fate IS NULL AND key IN (SELECT key FROM alias) AND act <> 'delete'"
-    )
     _refuse_unknown(staging, "guardian", "account_id", "Cette personne n’a pas de compte ici : rien n’est changé.")
-    other = (
-        "guardian s JOIN known_account k ON k.key = s.key WHERE s.fate IS NULL AND s.act <> 'delete' AND NOT "
-        "alike(coalesce(s.given_name, k.given_name), coalesce(s.family_name, k.family_name), "
-        "coalesce(s.birth_name, k.birth_name), k.given_name, k.family_name, k.birth_name)"
-    )
     _refuse(
         staging, "guardian", "key_of_other_person",
-        "Cette clé est connue pour une autre personne, dont le nom est tout différent : rien n’est changé.", other,
+        "Cette clé est connue pour une autre personne, dont le nom est tout différent : rien n’est changé.",
+        f"{_KNOWN} AND NOT ({_NAMES.format('alike')})",
+    )  # fmt: skip
+    _refuse(
+        staging, "guardian", "name_in_doubt",
+        "Le nom connu sous cette clé est en partie un autre, et ni l’élève ni l’adresse ne sont les mêmes : rien n’est "
+        "changé. L’établissement doit dire si c’est la même personne.",
+        f"{_KNOWN} AND NOT ({_NAMES.format('same')}) AND NOT ({_CONTINUES})",
+    )  # fmt: skip
+    staging.run("UPDATE guardian SET fate = 'alias' WHERE fate IS NULL AND key IN (SELECT key FROM alias)")
+    staging.run(
+        f"UPDATE guardian SET starts_again = 1 WHERE {BY_NAME.format('key')} AND key IN (SELECT s.key FROM {_KNOWN} "
+        f"AND NOT ({_CONTINUES}))"
+    )
+    staging.tell_all(
+        _WARNING, "namesake_starts_again",
+        "Une personne de ce nom est connue ici, mais ni avec cet élève ni à cette adresse : le compte recommence avec "
+        "un nouveau courrier.",
+        "SELECT file, line, key FROM guardian WHERE starts_again AND fate IS NULL",
     )  # fmt: skip
     staging.run(
         "UPDATE guardian SET fate = CASE WHEN act = 'delete' THEN iif(account_id IS NULL, 'refused', 'gone') "
@@ -179,6 +208,20 @@ def judge_guardians(staging: Staging, most_authority: int) -> None:
     staging.run("UPDATE guardian SET account_id = lower(hex(randomblob(16))) WHERE fate = 'new'")
 
 
+_KNOWN = "guardian s JOIN known_account k ON k.id = s.account_id WHERE s.fate IS NULL AND s.act <> 'delete'"
+_NAMES = (
+    "{0}(coalesce(s.given_name, k.given_name), coalesce(s.family_name, k.family_name), "
+    "coalesce(s.birth_name, k.birth_name), k.given_name, k.family_name, k.birth_name)"
+)
+_CONTINUES = (
+    "(k.address <> '[]' AND coalesce(s.address, k.address) = k.address "
+    "AND coalesce(s.postcode, k.postcode) = k.postcode) "
+    "OR (k.mail <> '' AND coalesce(s.mail, k.mail) = k.mail) OR EXISTS (SELECT 1 FROM link l "
+    "JOIN student c ON c.key = l.student JOIN known_link t ON t.child = c.child_id AND t.account = k.id "
+    "WHERE l.guardian = s.key)"
+)
+"""Something beside the name says that it is the person of before: the home, the mailbox, or a child."""
+
 _NO_ACCOUNT = {
     "no_open_student": "Aucun élève de cette personne n’est dans une classe : pas de compte.",
     "no_legal_authority": "Cette personne n’est pas représentante légale : pas de compte.",
@@ -186,9 +229,27 @@ _NO_ACCOUNT = {
 }
 
 
+def tell_who_is_left_out(staging: Staging) -> None:
+    """Say which pupils nobody gets a letter for, and which accounts close; needs the plan."""
+    staging.tell_all(
+        _WARNING, "student_without_representative",
+        "Cet élève n’a aucun représentant légal dans le fichier : personne ne recevra de courrier pour lui.",
+        "SELECT file, line, key FROM student WHERE fate = 'open' AND (says_links OR act = 'put') "
+        "AND child_id NOT IN (SELECT child FROM live)",
+    )  # fmt: skip
+    nowhere = staging.nowhere()
+    staging.tell_all(
+        _WARNING, "guardian_left",
+        "Cette personne n’a plus d’enfant dans le fichier : son compte se ferme.",
+        "SELECT ?, 0, coalesce(a.key, '') FROM leaving l LEFT JOIN known_account a ON a.id = l.account ORDER BY 3",
+        nowhere,
+    )  # fmt: skip
+
+
 def _refuse_unknown(staging: Staging, table: str, number: str, message: str) -> None:
     """Leave out changes of people who are not here, such as those who may not have an account."""
-    unknown = f"{table} s WHERE s.fate IS NULL AND s.act = 'modify' AND s.{number} IS NULL"
+    left = "OR s.key IN (SELECT key FROM known_child WHERE is_left)" if table == "student" else ""
+    unknown = f"{table} s WHERE s.fate IS NULL AND s.act = 'modify' AND (s.{number} IS NULL {left})"
     _refuse(staging, table, "change_of_unknown", message, unknown, _WARNING)
 
 
@@ -199,13 +260,23 @@ def _refuse(
     staging.run(f"UPDATE {table} SET fate = 'refused' WHERE key IN (SELECT s.key FROM {found})")
 
 
-def _alike(given: str, family: str, birth: str, known_given: str, known_family: str, known_birth: str) -> bool:
-    """Say whether two names can be one person's: one who marries keeps the given name, a corrected one the other."""
-    if (given, family) == (known_given, known_family):
-        return True
-    one = Account(given_name=given, family_name=family, birth_name=birth)
-    other = Account(given_name=known_given, family_name=known_family, birth_name=known_birth)
-    return shares_a_name(one, other)
+def _alike(*names: str) -> bool:
+    """Say whether two names have something in common: who marries keeps the given name, a corrected one the other."""
+    return names[:3] == names[3:] or shares_a_name(*_people(names))
+
+
+def _same(*names: str) -> bool:
+    """Say whether two names are one person's."""
+    return names[:3] == names[3:] or same_person(*_people(names))
+
+
+def _people(names: Sequence[str]) -> tuple[Account, Account]:
+    """Return two people of these names: given, family and birth name of one, then of the other."""
+    one, other = (
+        Account(given_name=given, family_name=family, birth_name=birth)
+        for given, family, birth in (names[:3], names[3:])
+    )
+    return one, other
 
 
 def name_schools(staging: Staging) -> None:

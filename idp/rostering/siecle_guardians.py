@@ -6,7 +6,7 @@ from typing import NamedTuple
 from idp.rostering.records import LONGEST, Form, Guardian, Issue, Link, Record, StudentLink
 from idp.rostering.siecle_content import Content, Fields, fields_of, first_of
 from idp.rostering.xml_stream import Element
-from idp.rostering.xml_values import Reporter, civility_of, kinship_of, too_long, too_long_address, yes_or_no
+from idp.rostering.xml_values import LINES, Reporter, civility_of, kinship_of, too_long, too_long_address, yes_or_no
 
 _WORDS = """
 PERSONNE_ID NOM NOM_DE_FAMILLE NOM_USAGE PRENOM LC_CIVILITE LL_CIVILITE CODE_CIVILITE TEL_PERSONNEL TEL_PORTABLE
@@ -38,6 +38,13 @@ class _Row(NamedTuple):
     address_diffusion: bool | None
 
 
+def _held(address: _Address) -> _Address:
+    """Return an address as it is kept until its people come: of one that is too long, just enough to be refused."""
+    lines = tuple(line[: LONGEST["line"] + 1] for line in address.lines[: LINES + 1])
+    rest = (value[: LONGEST["city"] + 1] for value in address[1:])
+    return _Address(lines, *rest)
+
+
 class Guardians(Content):
     """The responsible people of a school's pupils."""
 
@@ -58,7 +65,9 @@ class Guardians(Content):
             yield from self._take_link(element.line, fields)
         else:
             key = fields.get("ADRESSE_ID", "")
-            address = _address(fields)
+            if len(key) > LONGEST["key"]:
+                return  # nobody is held under such a key
+            address = _held(_address(fields))
             if rows := self._held.pop(key, None):
                 for row in rows:
                     yield self._guardian(row, address)
@@ -92,7 +101,7 @@ class Guardians(Content):
             mail=fields.get("MEL", ""),
             address_diffusion=yes_or_no(fields.get("COMMUNICATION_ADRESSE", "")),
         )
-        where = fields.get("ADRESSE_ID", "")
+        where = fields.get("ADRESSE_ID", "")[: LONGEST["key"] + 1]
         if refusal := self._refuse(row):
             yield refusal
         elif not where or where in self._addresses:

@@ -5,7 +5,7 @@ from datetime import date
 from sys import intern
 from typing import NamedTuple
 
-from idp.rostering.records import Form, Issue, Record, Student
+from idp.rostering.records import LONGEST, Form, Issue, Record, Student
 from idp.rostering.siecle_content import Content, Fields, fields_of, first_of, groups_of
 from idp.rostering.xml_stream import Element
 from idp.rostering.xml_values import Reporter, date_of, too_long
@@ -48,8 +48,8 @@ class Students(Content):
         key = fields.get("ELEVE_ID", "")
         if tag == "ELEVE":
             yield from self._take_student(element, key, fields)
-        elif name := _class_name(element):
-            self._classes.setdefault(key, intern(name))
+        elif (name := _class_name(element)) and len(key) <= LONGEST["key"]:
+            self._classes.setdefault(key, intern(name[: LONGEST["class_name"] + 1]))
         if self.school and key in self._classes:
             for row in self._held.pop(key, ()):
                 yield self._student(key, row)

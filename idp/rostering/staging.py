@@ -9,6 +9,7 @@ what comes later changes what came before, in the file's order.
 
 import json
 import sqlite3
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -16,25 +17,26 @@ from typing import Any
 from idp.rostering.records import Act, Guardian, Issue, Place, Record, School, Severity, Student, StudentLink
 
 _AT_ONCE = 2000
-_ISSUES_PER_CODE = 1000
-"""Warnings of one kind that are kept one by one; beyond, they are counted. Errors are all kept."""
+_KEPT = {Severity.WARNING: 1000, Severity.ERROR: 10_000}
+"""How many issues of one kind are kept one by one; beyond, they are counted."""
 
 _SCHEMA = """
 PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32768; PRAGMA temp_store=FILE;
 CREATE TABLE school (key TEXT PRIMARY KEY, act TEXT, uai TEXT, name TEXT, degree TEXT, address TEXT, phone TEXT,
   file INT, line INT, copies INT DEFAULT 1, differs INT DEFAULT 0, file2 INT, line2 INT);
 CREATE TABLE student (key TEXT PRIMARY KEY, act TEXT, school TEXT, student_id TEXT, family_name TEXT, given_name TEXT,
-  class_name TEXT, left_on TEXT, says_links INT, file INT, line INT, copies INT DEFAULT 1, differs INT DEFAULT 0,
-  file2 INT, line2 INT, fate TEXT);
+  class_name TEXT, left_on TEXT, birth_date TEXT, says_links INT, record INT, file INT, line INT,
+  copies INT DEFAULT 1, differs INT DEFAULT 0, renamed INT DEFAULT 0, file2 INT, line2 INT, fate TEXT);
 CREATE TABLE guardian (key TEXT PRIMARY KEY, act TEXT, civility TEXT, family_name TEXT, birth_name TEXT,
   given_name TEXT, address TEXT, postcode TEXT, city TEXT, country TEXT, mail TEXT, address_diffusion INT, file INT,
-  line INT, copies INT DEFAULT 1, differs INT DEFAULT 0, file2 INT, line2 INT, fate TEXT);
-CREATE TABLE link (student TEXT, guardian TEXT, kinship TEXT, authority INT, file INT, line INT,
+  line INT, copies INT DEFAULT 1, differs INT DEFAULT 0, renamed INT DEFAULT 0, file2 INT, line2 INT, fate TEXT);
+CREATE TABLE link (student TEXT, guardian TEXT, kinship TEXT, authority INT, record INT, file INT, line INT,
   PRIMARY KEY (student, guardian)) WITHOUT ROWID;
+CREATE TABLE doubt (kind TEXT, key TEXT);
 CREATE TABLE issue (severity TEXT, file INT, line INT, key TEXT, code TEXT, message TEXT);
 """
 
-_STUDENT = ("school", "student_id", "family_name", "given_name", "class_name", "left_on")
+_STUDENT = ("school", "student_id", "family_name", "given_name", "class_name", "left_on", "birth_date")
 GUARDIAN_FIELDS = (
     "civility",
     "family_name",
@@ -50,20 +52,46 @@ GUARDIAN_FIELDS = (
 _SCHOOL = ("uai", "name", "degree", "address", "phone")
 
 
+_NO_RANK = 9
+"""The rank of authority of whoever has none: the least, when one link is given twice."""
+
+_DAYS = frozenset(("left_on", "birth_date"))
+"""What one file of a pair says and the other leaves out: silence is no contradiction."""
+
+
 def _upsert(table: str, fields: Sequence[str], *more: str) -> str:
     """Return the statement that adds a record, or merges it into the one of the same key."""
     names = ("key", "act", *fields, *more, "file", "line")
-    same = " AND ".join(f"{field} IS excluded.{field}" for field in fields)
+    same = " AND ".join(
+        f"({field} IS excluded.{field}{f' OR {field} IS NULL OR excluded.{field} IS NULL' if field in _DAYS else ''})"
+        for field in fields
+    )
+    other = "family_name IS NOT excluded.family_name OR given_name IS NOT excluded.given_name"
+    renamed = f"renamed = renamed OR (act = 'put' AND excluded.act = 'put' AND ({other})), "
     taken = [
-        f"{field} = iif(excluded.act = 'modify', coalesce(excluded.{field}, {field}), excluded.{field})"
+        f"{field} = iif(excluded.act = 'modify'{' OR TRUE' if field in _DAYS else ''}, "
+        f"coalesce(excluded.{field}, {field}), excluded.{field})"
         for field in (*fields, *more)
     ]
     return (
         f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) "
         f"ON CONFLICT (key) DO UPDATE SET copies = copies + 1, differs = differs OR NOT ({same}), "
+        f"{renamed if 'given_name' in fields else ''}"
         f"act = iif(excluded.act = 'modify' AND act <> 'delete', act, excluded.act), {', '.join(taken)}, "
         "file2 = excluded.file, line2 = excluded.line"
     )
+
+
+def _clean(text: str | None) -> str | None:
+    """Return a text on one line and in its own direction: what a page or a claim must not obey is no part of a name."""
+    if text is None or text.isprintable():
+        return text
+    shown = "".join(" " if c in "\t\r\n\u2028\u2029" else c for c in text if c not in _DIRECTIONS)
+    return "".join(c for c in shown if unicodedata.category(c) not in _UNSEEN).strip()
+
+
+_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
+_UNSEEN = frozenset(("Cc", "Cs", "Co"))
 
 
 class Staging:
@@ -89,11 +117,13 @@ class Staging:
         self._waiting: dict[str, list[tuple[Any, ...]]] = {}
         self._statements = {
             "school": _upsert("school", _SCHOOL),
-            "student": _upsert("student", _STUDENT, "says_links"),
+            "student": _upsert("student", _STUDENT, "says_links", "record"),
             "guardian": _upsert("guardian", GUARDIAN_FIELDS),
-            "unlink": "DELETE FROM link WHERE student = ?",
-            "link": "INSERT INTO link VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
-            "kinship = excluded.kinship, authority = min(authority, excluded.authority)",
+            "link": "INSERT INTO link VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
+            "kinship = excluded.kinship, "
+            "authority = iif(record = excluded.record, min(authority, excluded.authority), excluded.authority), "
+            "record = excluded.record",
+            "doubt": "INSERT INTO doubt VALUES (?, ?)",
             "issue": "INSERT INTO issue VALUES (?, ?, ?, ?, ?, ?)",
         }
 
@@ -113,10 +143,12 @@ class Staging:
             case StudentLink():
                 link = record.link
                 place = self._place(record.place)
-                self._put("link", (record.student, link.guardian, link.kinship, link.authority, *place))
+                self._put("link", (record.student, link.guardian, link.kinship, link.authority or _NO_RANK, 0, *place))
             case School():
                 self._add_school(record)
             case Issue():
+                if record.refuses or record.code == "bad_link":
+                    self._put("doubt", (record.refuses or "link", record.key))
                 if record.refuses:
                     self.read[record.refuses] += 1
                     self.refused[record.refuses] += 1
@@ -138,39 +170,37 @@ class Staging:
         self.read["student"] += 1
         self.acts.add(record.act)
         place = self._place(record.place)
-        left_on = record.left_on.isoformat() if record.left_on else None
-        values = (record.school, record.student_id, record.family_name, record.given_name, record.class_name, left_on)
-        self._put("student", (record.key, record.act.value, *values, int(record.links is not None), *place))
-        if record.links is None:
-            return
-        if record.act is Act.MODIFY:
-            self._flush()  # what an earlier record said of these links must be there before it is replaced
-            self._put("unlink", (record.key,))
-        for link in record.links:
-            self._put("link", (record.key, link.guardian, link.kinship, link.authority, *place))
+        left_on, birth_date = (day.isoformat() if day else None for day in (record.left_on, record.birth_date))
+        names = (record.family_name, record.given_name, record.class_name)
+        values = (record.school, record.student_id, *map(_clean, names), left_on, birth_date)
+        # what a later record says of the links takes the place of what an earlier one said: `drop_former_links`
+        says = (None, None) if record.links is None else (1, self.read["student"])
+        self._put("student", (record.key, record.act.value, *values, *says, *place))
+        for link in record.links or ():
+            said = (link.guardian, link.kinship, link.authority or _NO_RANK, self.read["student"])
+            self._put("link", (record.key, *said, *place))
+
+    def drop_former_links(self) -> None:
+        """Forget the links that a later record of the same pupil no longer names."""
+        newest = "(SELECT record FROM student s WHERE s.key = link.student)"
+        self.run(f"DELETE FROM link WHERE record > 0 AND record IS NOT {newest}")
 
     def _guardian(self, record: Guardian) -> tuple[Any, ...]:
-        address = None if record.address is None else json.dumps(record.address, ensure_ascii=False)
+        address = None if record.address is None else json.dumps([*map(_clean, record.address)], ensure_ascii=False)
         return (
             record.key,
             record.act.value,
-            record.civility,
-            record.family_name,
-            record.birth_name,
-            record.given_name,
+            *map(_clean, (record.civility, record.family_name, record.birth_name, record.given_name)),
             address,
-            record.postcode,
-            record.city,
-            record.country,
-            record.mail,
+            *map(_clean, (record.postcode, record.city, record.country, record.mail)),
             record.address_diffusion,
             *self._place(record.place),
         )
 
     def tell(self, issue: Issue) -> None:
-        """Keep an issue; of warnings of one kind the first thousand, and how many there were."""
+        """Keep an issue; of those of one kind the first ones, and how many there were."""
         self._issues[issue.code] += 1
-        if issue.severity is Severity.ERROR or self._issues[issue.code] <= _ISSUES_PER_CODE:
+        if self._issues[issue.code] <= _KEPT[issue.severity]:
             values = (issue.severity.value, *self._place(issue.place), issue.key, issue.code, issue.message)
             self._put("issue", values)
 
@@ -182,7 +212,7 @@ class Staging:
         while page := rows.fetchmany(_AT_ONCE):
             count += len(page)
             self._issues[code] += len(page)
-            kept = page if severity is Severity.ERROR else page[: max(0, _ISSUES_PER_CODE - count + len(page))]
+            kept = page[: max(0, _KEPT[severity] - count + len(page))]
             self._waiting.setdefault("issue", []).extend(
                 (severity.value, file, line, key, code, message) for file, line, key in kept
             )
@@ -190,7 +220,7 @@ class Staging:
         return count
 
     def issues(self) -> Iterator[Issue]:
-        """Yield what is wrong: errors first, each in the order of the files; then how many warnings were not kept."""
+        """Yield what is wrong: errors first, each in the order of the files; then how many were not kept."""
         self._flush()
         names = {number: name for name, number in self._files.items()}
         rows = self.connection.execute("SELECT * FROM issue ORDER BY severity, file, line, rowid")
@@ -233,6 +263,10 @@ class Staging:
         self.connection.executemany(statement, rows)
         self.connection.execute("COMMIT")
 
+    def nowhere(self) -> int:
+        """Return the number of the file of what stands in none."""
+        return self._place(Place("", 0))[0]
+
     def _place(self, place: Place) -> tuple[int, int]:
         number = self._files.get(place.file)
         if number is None:
@@ -249,7 +283,7 @@ class Staging:
         if not any(self._waiting.values()):
             return
         self.connection.execute("BEGIN")
-        for table in ("school", "student", "guardian", "unlink", "link", "issue"):
+        for table in ("school", "student", "guardian", "link", "doubt", "issue"):
             if rows := self._waiting.pop(table, None):
                 self.connection.executemany(self._statements[table], rows)
         self.connection.execute("COMMIT")

@@ -103,6 +103,12 @@ def downgrade() -> None:
     op.drop_table('import_issue')
     op.drop_table('import_batch')
     op.drop_table('roster_alias')
+    # what has ended must not hold again for who knows no end
+    op.execute(
+        "DELETE FROM guardianship WHERE ended_at IS NOT NULL "
+        "OR child_id IN (SELECT id FROM child WHERE left_at IS NOT NULL)"
+    )
+    op.execute("DELETE FROM child WHERE left_at IS NOT NULL")
     op.drop_index('ix_guardianship_ended_at', 'guardianship')
     with op.batch_alter_table('guardianship') as guardianship:
         guardianship.drop_column('ended_at')

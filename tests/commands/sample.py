@@ -17,6 +17,7 @@ _OTHERWISE = {
     ("worker",): ("--once",),
     ("outbox", "retry"): ("--dead",),
     ("letters", "print"): ("--username", "x", "--out", "letters.pdf"),
+    ("school", "set"): ("0599001N", "--name", "x"),
     ("account", "find"): ("x",),
     ("account", "force-password-change"): ("x", "--yes"),
 }
@@ -35,6 +36,8 @@ def leaves(group: click.Group = cli, *path: str) -> Iterator[tuple[tuple[str, ..
 def arguments(path: tuple[str, ...], command: click.Command, folder: Path) -> list[str]:
     """Return what is typed after `idp` for `command`; files that it reads are made in `folder`."""
     typed = list(path)
+    if path in {("roster", "check"), ("roster", "import")}:
+        return [*typed, _families(folder), "--school", "0599001N"]
     if path in _OTHERWISE:
         return [*typed, *_OTHERWISE[path]]
     for parameter in command.params:
@@ -43,6 +46,13 @@ def arguments(path: tuple[str, ...], command: click.Command, folder: Path) -> li
                 typed.append(parameter.opts[0])
             typed.append(_value(parameter, folder))
     return typed
+
+
+def _families(folder: Path) -> str:
+    """Make a file with something to import: the database is asked only then."""
+    file = folder / "familles.csv"
+    file.write_text("id;nom;prenom;nomenfant;prenomenfant;classeenfant\n1;LEROY;Anne;LEROY;Malo;6e 1\n", "utf-8")
+    return str(file)
 
 
 def _value(parameter: click.Parameter, folder: Path) -> str:

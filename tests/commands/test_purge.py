@@ -52,7 +52,7 @@ def test_nothing_to_do_is_a_table_of_zeros(act: Run, build: Build) -> None:
     build.active()
     answer = act("purge")
     assert (answer.code, answer.err) == (0, "")
-    assert len(answer.out.splitlines()) == 11
+    assert len(answer.out.splitlines()) == 14
     assert all(line.split()[0] == "0" for line in answer.out.splitlines())
 
 

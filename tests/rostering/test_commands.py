@@ -50,7 +50,8 @@ def test_a_table_and_the_first_problems_on_the_terminal(act: Run, year: Year, fo
     assert lines[0] == "aaf, complete, 2 schools"
     assert lines[1].split() == ["read", "created", "changed", "unchanged", "left", "refused"]
     assert lines[3].split() == ["guardians", "54", "24", "0", "0", "0", "30"]
-    assert lines[4] == "accounts: 24 in the end, 24 opened, 0 disabled"
+    assert lines[4].startswith("import ")
+    assert lines[5] == "accounts: 24 in the end, 24 opened, 0 disabled"
     assert answer.err.count("\n") == 21
     assert "warning: " in answer.err
     assert "… and 10 more problems" in answer.err

@@ -100,6 +100,7 @@ def test_only_legal_representatives_of_pupils_in_a_class_get_an_account(act: Run
         ("no_open_student", "aaf:3"),
         ("no_student", "aaf:4"),
         ("student_without_class", "aaf:11"),
+        ("student_without_representative", "aaf:10"),
     }
     assert all(issue["severity"] == "warning" and issue["line"] > 0 for issue in said["issues"])
 
@@ -325,7 +326,7 @@ def test_a_delta_adds_changes_moves_and_takes_away(act: Run, year: Year, folder:
     assert said["mode"] == "delta"
     assert said["students"] == NOBODY | {"read": 3, "created": 1, "changed": 2, "left": 1}
     assert said["guardians"] == NOBODY | {"read": 3, "changed": 2, "left": 3, "refused": 1}
-    assert codes(said) == ["change_of_unknown"]
+    assert sorted(codes(said)) == ["change_of_unknown", *["guardian_left"] * 3]
     assert children_of("9100001") == ["Enfantb", "Sœur"]
     assert {child.school.uai for child in account("9100001").children} == {COLLEGE, LYCEE}
     assert account("9150001").address_lines == ["3 quai du Halage"]
@@ -372,3 +373,13 @@ def test_k04_a_family_that_moved_is_the_affair_of_its_new_school_alone(act: Run,
     assert act("account", "show", mother, "--school", LYCEE).code == 1
     assert act("account", "show", father, "--school", COLLEGE).code == 1, "he is no guardian any more"
     assert "disabled, no child in a school any more" in act("account", "show", father).out
+
+
+def test_a_known_family_whose_record_is_refused_stays_as_it_was(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    before = state()
+    year.change("9200000", given="x" * 201).change("9100001", family="y" * 201)
+    said = imported(act, year.write(folder))
+    assert (said["students"]["refused"], said["students"]["left"]) == (1, 0)
+    assert (said["guardians"]["refused"], said["guardians"]["left"]) == (1, 0)
+    assert state() == before

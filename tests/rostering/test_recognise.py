@@ -34,7 +34,7 @@ def test_aaf_by_its_root_whatever_comes_before(prolog: str, encoding: str) -> No
     assert recognise(source(prolog + AAF1D, encoding=encoding)) is Format.AAF1D
 
 
-@pytest.mark.parametrize("name", ["ENTPersonNom", "ENTPersRelEleveEleve", "ENTEleveAutoriteParentale"])
+@pytest.mark.parametrize("name", ["ENTPersonNom", "ENTPersRelEleveEleve", "ENTEcoleUAI"])
 def test_aaf_of_primary_schools_by_its_vocabulary(name: str) -> None:
     assert recognise(source(f"<ficAlimMENESR><attr name='{name}'/>")) is Format.AAF1D
 

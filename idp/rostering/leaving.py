@@ -1,0 +1,102 @@
+"""What becomes of accounts whose children leave, come back, or turn out to be somebody else's."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import Table, func, literal, select, update
+
+from idp.accounts import tokens
+from idp.accounts.models import Account, Child, Guardianship
+from idp.accounts.tokens import Purpose
+from idp.audit import log
+from idp.audit.events import AccountChanged, AccountImported
+from idp.clock import now
+from idp.db import UtcDateTime, db
+from idp.rostering import bulk, ties
+from idp.rostering.staging import Staging
+from idp.sessions import manager
+
+_accounts = cast("Table", Account.__table__)
+_children = cast("Table", Child.__table__)
+_BY = "roster"
+
+_NOTHING_OF_BEFORE = dict.fromkeys(
+    (
+        "password_hash", "password_changed_at", "password_blocked_at", "provisional_hash", "provisional_expires_at",
+        "activated_at", "activated_in", "email", "mailbox", "email_confirmed_at", "pending_email",
+        "recovery_frozen_until", "inactive_warned_at", "last_sign_in_at",
+    )
+)  # fmt: skip
+
+
+def begin_again(batch: str, page: Sequence[tuple[str]]) -> None:
+    """Take accounts back to where no letter was printed: their name is all that says who they are (R-08)."""
+    for account_id in [uuid.UUID(account) for (account,) in page]:
+        tokens.revoke(account_id, *Purpose)
+        db.session.execute(
+            update(_accounts)
+            .where(_accounts.c.id == account_id)
+            .values(generation=_accounts.c.generation + 1, updated_at=now(), **_NOTHING_OF_BEFORE)
+        )
+        manager.end_all(account_id, by=_BY)
+        log.record(AccountImported(account_id=account_id, batch=batch, change="starts_again"))
+
+
+def welcome_back(batch: str, page: Sequence[tuple[str]]) -> None:
+    """Open the accounts that a file had shut; one that an operator shut stays so."""
+    for account_id in [uuid.UUID(account) for (account,) in page]:
+        row = db.session.execute(
+            select(_accounts.c.left_at, _accounts.c.disabled_at).where(_accounts.c.id == account_id).with_for_update()
+        ).one_or_none()
+        if row is None or row.left_at is None:
+            continue
+        values: dict[str, Any] = {"left_at": None, "inactive_warned_at": None, "updated_at": now()}
+        if row.disabled_at == row.left_at:
+            values["disabled_at"] = None
+        db.session.execute(update(_accounts).where(_accounts.c.id == account_id).values(**values))
+        log.record(AccountChanged(account_id=account_id, change="returned"))
+        log.record(AccountImported(account_id=account_id, batch=batch, change="returned"))
+
+
+def end_links(staging: Staging, batch: str, moment: datetime, page: Sequence[tuple[str]]) -> None:
+    """End links, and shut the accounts that have none left, in one transaction: no third state."""
+    accounts = [account for (account,) in page]
+    marks = ", ".join("?" * len(accounts))
+    ending = list(staging.rows(f"SELECT account, child FROM ending WHERE account IN ({marks})", *accounts))
+    db.session.execute(ties.ONE, [ties.this(account, child) | {"ended_at": moment} for account, child in ending])
+    for account, child in ending:
+        log.record(AccountImported(account_id=uuid.UUID(account), batch=batch, change="child_ended", child=child))
+    leaving = staging.rows(f"SELECT account FROM leaving WHERE account IN ({marks}) ORDER BY account", *accounts)
+    for account_id in [uuid.UUID(account) for (account,) in leaving]:
+        if db.session.scalar(_shut(account_id, moment)) is None:
+            continue  # it has another child by now, or is shut already
+        log.record(AccountChanged(account_id=account_id, change="left"))
+        manager.end_all(account_id, by=_BY)
+
+
+def _shut(account_id: uuid.UUID, moment: datetime) -> Any:
+    holds = select(Guardianship.child_id).where(Guardianship.account_id == account_id, Guardianship.ended_at.is_(None))
+    return (
+        update(_accounts)
+        .where(
+            _accounts.c.id == account_id,
+            _accounts.c.left_at.is_(None),
+            _accounts.c.merged_into_id.is_(None),
+            ~holds.exists(),
+        )
+        .values(
+            left_at=moment,
+            disabled_at=func.coalesce(_accounts.c.disabled_at, literal(moment, UtcDateTime())),
+            generation=_accounts.c.generation + 1,
+            updated_at=moment,
+        )
+        .returning(_accounts.c.id)
+    )
+
+
+def mark_left(moment: datetime, page: Sequence[tuple[str]]) -> None:
+    """Note that pupils left, at the very instant at which their ties ended."""
+    these = bulk.one_of(_children.c.id, [uuid.UUID(child) for (child,) in page])
+    db.session.execute(update(_children).where(these, _children.c.left_at.is_(None)).values(left_at=moment))

@@ -1,0 +1,261 @@
+"""Files that would give somebody a child, or an account, that is not theirs; and access that must end (R-08)."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from idp.accounts.models import Account, Guardianship, SchoolNotice
+from idp.clock import now
+from idp.db import db
+from idp.myaccount import letter
+from tests.builders import Build
+from tests.commands.conftest import Run
+from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year, add, delete, modify, write
+from tests.rostering.seen import account, children_of, codes, imported, state
+
+HEAD = "nom;prenom;adresse;cp;commune;mail;nomenfant;prenomenfant;classeenfant\n"
+
+
+def by_names(folder: Path, *rows: str) -> Path:
+    """Write a CSV of guardians that has no numbers: people are known by their names."""
+    folder.mkdir(exist_ok=True)
+    (folder / "responsables.csv").write_text(HEAD + "\n".join(rows) + "\n")
+    return folder
+
+
+def marie() -> Account:
+    db.session.rollback()
+    db.session.expire_all()
+    return db.session.scalars(select(Account).where(Account.family_name == "MARTIN")).one()
+
+
+def activated(build: Build, *conditions: Any) -> None:
+    """Let an account be its owner's."""
+    own = {"password_hash": build.hash("x"), "activated_at": now(), "email": "elle@exemple.fr", "generation": 3}
+    db.session.execute(update(Account).where(*conditions).values(**own))
+    db.session.commit()
+
+
+def test_a_namesake_who_comes_later_does_not_find_the_first_ones_password(act: Run, build: Build, folder: Path) -> None:
+    imported(act, by_names(folder, "MARTIN;Marie;1 rue A;59990;Rivebelle;;MARTIN;Léa;CM2"), "--school", COLLEGE)
+    activated(build, Account.family_name == "MARTIN")
+    other = by_names(folder, "MARTIN;Marie;9 rue Z;59992;Valdoux;;BERNARD;Zoé;CP")
+    said = imported(act, other, "--school", COLLEGE, "--force")
+    assert "namesake_starts_again" in codes(said)
+    hers = marie()
+    assert (hers.password_hash, hers.email, hers.activated_at, hers.provisional_hash) == (None,) * 4
+    assert hers.generation > 3
+    assert [child.given_name for child in hers.children] == ["Zoé"]
+    assert "namesake_starts_again" not in codes(imported(act, other, "--school", COLLEGE))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "MARTIN;Marie;1 rue A;59990;Rivebelle;;MARTIN;Tom;CP",  # another child, the same home
+        "MARTIN;Marie;9 rue Z;59992;Valdoux;;MARTIN;Léa;CM2",  # another home, the same child
+        "MARTIN;Marie;9 rue Z;59992;Valdoux;elle@exemple.fr;MARTIN;Tom;CP",  # the same mailbox
+    ],
+)
+def test_who_moves_or_has_another_child_keeps_the_account(act: Run, build: Build, folder: Path, row: str) -> None:
+    first = "MARTIN;Marie;1 rue A;59990;Rivebelle;elle@exemple.fr;MARTIN;Léa;CM2"
+    imported(act, by_names(folder, first), "--school", COLLEGE)
+    activated(build, Account.family_name == "MARTIN")
+    imported(act, by_names(folder, row), "--school", COLLEGE, "--force")
+    assert marie().password_hash == build.hash("x")
+
+
+def test_two_rows_of_one_name_without_an_address_are_two_people(act: Run, folder: Path) -> None:
+    rows = ("MARTIN;Marie;;;;;MARTIN;Léa;CM2", "MARTIN;Marie;;;;;BERNARD;Zoé;CP", "PETIT;Paul;;;;;PETIT;Rose;CP")
+    said = imported(act, by_names(folder, *rows), "--school", COLLEGE)
+    assert codes(said).count("guardian_key_twice") == 2
+    assert db.session.scalars(select(Account.family_name)).all() == ["PETIT"]
+
+
+def test_a_key_with_another_family_name_and_nothing_else_in_common_is_doubted(
+    act: Run, build: Build, year: Year, folder: Path
+) -> None:
+    imported(act, year.write(folder))
+    activated(build, Account.roster_key == "aaf:9100000")
+    before = state()
+    year.change("9100000", family="NGUYEN", street="9 rue Z", postcode="59992", city="Valdoux")
+    year.change("9200000", parents=(("9150000", "20", "1"),))
+    year.add(Pupil("88", "Minh", "NGUYEN", parents=(("9100000", "10", "1"),)))
+    said = imported(act, year.write(folder), "--force")
+    assert "name_in_doubt" in codes(said)
+    assert account("9100000").family_name == "FAMILLEAA"
+    assert "Minh" not in children_of("9100000")
+    assert [row for row in state()["accounts"] if "9150000" in row[0]] == [
+        row for row in before["accounts"] if "9150000" in row[0]
+    ]
+
+
+def test_who_marries_keeps_the_account(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    year.change("9100000", family="NOUVEAU", street="9 rue Z", postcode="59992", city="Valdoux")
+    said = imported(act, year.write(folder))
+    assert said["issues"] == []
+    assert account("9100000").family_name == "NOUVEAU"
+
+
+def merged(act: Run, year: Year, folder: Path) -> None:
+    """Let one person, known under two keys, join the two letters."""
+    year.add(Parent("501", "Anne", "DUPONT"), Pupil("10", "Un", "DUPONT", parents=(("501", "10", "1"),)))
+    year.add(Parent("502", "Anne", "DUPONT"), Pupil("11", "Deux", "DUPONT", parents=(("502", "10", "1"),)))
+    imported(act, year.write(folder))
+    letter._merge(account("501"), account("502"))
+    db.session.commit()
+
+
+def test_a_second_key_that_comes_back_for_somebody_else_gives_no_child(act: Run, year: Year, folder: Path) -> None:
+    merged(act, year, folder)
+    year.change("502", given="Igor", family="ZANZIBAR")
+    year.add(Pupil("12", "Bob", "ZANZIBAR", parents=(("502", "20", "1"),)))
+    said = imported(act, year.write(folder))
+    assert "key_of_other_person" in codes(said)
+    assert "Bob" not in children_of("501")
+
+
+def test_an_account_with_two_keys_leaves_comes_back_and_loses_neither_child(act: Run, year: Year, folder: Path) -> None:
+    merged(act, year, folder)
+    day = folder.parent / "delta"
+    write(day / "ENT_Delta_PersRelEleve_0000.xml", [delete("PersRelEleve", "502")])
+    relinked = modify("Eleve", "11", {"ENTElevePersRelEleve": ["501$10$1$1$1$0"]})
+    write(day / "ENT_Delta_Eleve_0000.xml", [relinked])
+    imported(act, day)
+    assert children_of("501") == ["Deux", "Un"]
+    year.change("11", parents=(("502", "10", "1"),))
+    one, two = year.pupils.pop("10"), year.pupils.pop("11")
+    imported(act, year.write(folder), "--force")
+    assert account("501").disabled_at is not None
+    year.add(two)
+    imported(act, year.write(folder))
+    assert (account("501").disabled_at, account("501").left_at, children_of("501")) == (None, None, ["Deux"])
+    year.add(one)
+    imported(act, year.write(folder))
+    assert children_of("501") == ["Deux", "Un"]
+
+
+def test_in_a_delta_the_last_word_on_a_pupils_parents_holds(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    day = folder.parent / "delta"
+    both = year.pupils["9200000"]
+    requests = [add("Eleve", both.key, both.attributes())]
+    year.change("9200000", parents=(("9100000", "10", "1"), ("9150000", "20", "3")))
+    requests.append(add("Eleve", both.key, year.pupils["9200000"].attributes()))
+    write(day / "ENT_Delta_Eleve_0000.xml", requests)
+    imported(act, day)
+    assert (children_of("9100000"), children_of("9150000")) == (["Enfanta"], [])
+    other = Pupil("9200001", "Zoé", "ROUGE", parents=(("9100002", "10", "1"),))
+    write(
+        day / "ENT_Delta_Eleve_0000.xml",
+        [add("Eleve", "9200001", year.pupils["9200001"].attributes()), add("Eleve", "9200001", other.attributes())],
+    )
+    assert codes(imported(act, day, code=1)).count("student_key_twice") == 2
+
+
+def test_a_parent_who_keeps_a_child_stays_when_another_loses_it(act: Run, year: Year, folder: Path) -> None:
+    year.add(Pupil("88", "Autre", "FAMILLEAA", parents=(("9100000", "10", "1"),)))
+    imported(act, year.write(folder))
+    day = folder.parent / "delta"
+    write(day / "ENT_Delta_Eleve_0000.xml", [delete("Eleve", "88")])
+    write(day / "ENT_Delta_PersRelEleve_0000.xml", [delete("PersRelEleve", "9150000")])
+    imported(act, day)
+    assert account("9100000").disabled_at is None
+    assert account("9150000").disabled_at is not None
+
+
+def test_r06_a_shifted_column_a_strangers_file_and_a_deleting_delta_are_stopped(
+    act: Run, year: Year, folder: Path
+) -> None:
+    imported(act, year.write(folder))
+    before = state()
+    keys = list(year.pupils)
+    parents = [year.pupils[key].parents for key in keys]
+    for key, of_next in zip(keys, [*parents[1:], parents[0]], strict=True):
+        year.change(key, parents=of_next)
+    answer = act("roster", "import", str(year.write(folder)))
+    assert answer.code == 1
+    assert "24 of 24 ties between a guardian and a child would end" in answer.err
+    everybody = [add("PersRelEleve", "77", Parent("77", "Ogre", "TOUT").attributes())]
+    many = [
+        add("Eleve", f"7{n}", Pupil(f"7{n}", "E", "F", parents=(("77", "10", "1"),)).attributes()) for n in range(21)
+    ]
+    write(folder.parent / "ogre" / "ENT_Complet_PersRelEleve_0000.xml", everybody)
+    write(folder.parent / "ogre" / "ENT_Complet_Eleve_0000.xml", many)
+    write(folder.parent / "ogre" / "ENT_Complet_Eleve_0001.xml", [])
+    answer = act("roster", "import", str(folder.parent / "ogre"))
+    assert answer.code == 1
+    gone = [delete("PersRelEleve", key) for key in year.parents]
+    write(folder.parent / "delta" / "ENT_Delta_PersRelEleve_0000.xml", gone)
+    answer = act("roster", "import", str(folder.parent / "delta"))
+    assert answer.code == 1
+    assert "24 of 24 accounts would be disabled" in answer.err
+    assert state() == before
+
+
+def test_a_folder_called_delta_is_no_delta(act: Run, tmp_path: Path) -> None:
+    folder = by_names(tmp_path / "college_delta", "MARTIN;Marie;1 rue A;59990;R;;MARTIN;Léa;CM2")
+    assert imported(act, folder, "--school", COLLEGE)["mode"] == "complete"
+
+
+def test_a_delta_of_one_school_is_refused_rather_than_cut(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    day = folder.parent / "delta"
+    write(day / "ENT_Delta_Eleve_0000.xml", [delete("Eleve", "9200000")])
+    assert "delta_of_one_school" in codes(imported(act, day, "--school", LYCEE, code=1))
+
+
+def test_a_withdrawn_parent_whose_own_record_is_in_doubt_is_withdrawn_all_the_same(
+    act: Run, year: Year, folder: Path
+) -> None:
+    imported(act, year.write(folder))
+    year.change("9200000", parents=(("9100000", "10", "1"),))
+    year.write(folder)
+    twice = Year(schools=()).add(Parent("9150000", "Pèrea", "FAMILLEAA", civility="M.", city="Ailleurs"))
+    twice.write(folder, "Complet_20260902")
+    imported(act, folder)
+    assert children_of("9150000") == []
+
+
+def test_a_link_that_cannot_be_read_takes_nothing_away(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    year.change("9200000", parents=(("9100000", "10", "1"), ("9150000", "20", "?")))
+    said = imported(act, year.write(folder))
+    assert "bad_link" in codes(said)
+    assert children_of("9150000") == ["Enfanta"]
+
+
+def test_who_said_not_to_be_the_guardian_is_not_made_one_by_a_sibling(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    him = account("9150000")
+    disputed = update(Guardianship).where(Guardianship.account_id == him.id)
+    db.session.execute(disputed.values(disputed_at=now() - timedelta(days=1)))
+    db.session.commit()
+    year.add(Pupil("88", "Sœur", "FAMILLEAA", parents=(("9100000", "10", "1"), ("9150000", "20", "1"))))
+    imported(act, year.write(folder))
+    assert children_of("9100000") == ["Enfanta", "Sœur"]
+    assert children_of("9150000") == []
+    assert db.session.scalars(select(SchoolNotice.kind).where(SchoolNotice.account_id == him.id)).all() == [
+        "not_guardian"
+    ]
+
+
+def test_what_an_operator_shuts_after_a_file_did_stays_shut(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    child = year.pupils.pop("9200000")
+    imported(act, year.write(folder), "--force")
+    assert act("account", "disable", account("9100000").username).code == 0
+    year.add(child)
+    imported(act, year.write(folder))
+    assert account("9100000").disabled_at is not None
+    assert account("9150000").disabled_at is None
+
+
+def test_names_are_one_line_in_their_own_direction(act: Run, year: Year, folder: Path) -> None:
+    year.change("9100000", given="Mère\u202ea\u2028", family="FAMILLEAA")
+    imported(act, year.write(folder))
+    assert account("9100000").given_name == "Mèrea"
