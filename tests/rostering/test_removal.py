@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from flask import Flask
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias
 from idp.audit.models import AuditEntry
@@ -134,3 +134,29 @@ def test_z08_two_purges_at_once_warn_each_person_once(app: Flask, build: Build, 
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(start, range(3))) == [0, 0, 0]
     assert count(OutboxMessage) == 12
+
+
+def test_an_account_that_an_operator_shut_is_not_opened_again_by_the_night_after_its_removal(
+    act: Run, year: Year, folder: Path
+) -> None:
+    imported(act, year.write(folder))
+    key = account("9100000").id
+    assert act("account", "disable", account("9100000").username).code == 0
+    earlier(91)
+    assert purged(act)["accounts_removed"] == 0
+    assert imported(act, folder)["accounts"]["created"] == 0
+    assert (account("9100000").id, account("9100000").disabled_at is None) == (key, False)
+    year.pupils.pop("9200000")
+    imported(act, year.write(folder), "--force")
+    earlier(91)
+    assert purged(act)["accounts_removed"] == 2
+
+
+def test_an_account_that_a_killed_import_left_without_a_child_goes_in_the_end(
+    act: Run, year: Year, folder: Path
+) -> None:
+    imported(act, year.write(folder))
+    db.session.execute(delete(Guardianship).where(Guardianship.account_id == account("9100000").id))
+    db.session.execute(update(Account).values(created_at=now() - timedelta(days=91)))
+    db.session.commit()
+    assert purged(act)["accounts_removed"] == 1
