@@ -159,6 +159,13 @@ def _copy_accounts(staging: Staging, some: ColumnElement[bool]) -> None:
     )  # fmt: skip
 
 
+def copy_leaving(staging: Staging) -> None:
+    """Copy the accounts that close and that the files do not name: the report does."""
+    unnamed = "SELECT account FROM leaving WHERE account NOT IN (SELECT id FROM known_account)"
+    for page in list(staging.pages(unnamed, _PAGE)):
+        _copy_accounts(staging, one_of(Account.id, [uuid.UUID(key) for (key,) in page]))
+
+
 def _copy_aliases(staging: Staging, some: ColumnElement[bool]) -> None:
     """Copy second keys of people whose accounts were merged, and these accounts."""
     aliases = _page(select(RosterAlias.roster_key, RosterAlias.account_id).where(some))

@@ -6,10 +6,11 @@ system takes back when the process ends.
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy.exc import DBAPIError
 
 from idp.db import POSTGRESQL_PATIENCE, db
 
@@ -38,7 +39,12 @@ def alone() -> Iterator[None]:
     with engine.connect() as connection:
         if not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": _KEY}):
             raise Busy
-        yield  # the lock ends with the connection
+        try:
+            yield  # the lock ends with the connection, however that ends
+        finally:
+            # said, since the server ends a connection a moment after it was closed: the next import need not wait
+            with suppress(DBAPIError):
+                connection.execute(text("SELECT pg_advisory_unlock(:key)"), {"key": _KEY})
 
 
 @contextmanager

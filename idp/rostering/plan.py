@@ -123,6 +123,7 @@ def find_leavers(staging: Staging, mode: Mode, format_: Format) -> None:
         ended = set(staging.rows(f"SELECT account, child FROM ending WHERE account IN ({marks})", *accounts))
         staying = known.elsewhere(accounts, ended)
         staging.fill("INSERT INTO leaving VALUES (?)", ((account,) for account in accounts if account not in staying))
+    known.copy_leaving(staging)
 
 
 _THERE = "known_link k JOIN known_child c ON c.id = k.child AND c.scope WHERE NOT k.is_ended"

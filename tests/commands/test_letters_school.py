@@ -178,9 +178,26 @@ def test_what_stops_a_whole_school_is_one_sentence(act: Run, build: Build, out: 
 
 def test_nobody_to_write_to_is_no_error(act: Run, build: Build, out: Path) -> None:
     build.ent()
-    parent(build, pupil(build, "6e 1"))
-    assert printed(act, out, "--class", "6e 9") == {"printed": 0, "skipped": [], "pdf": None, "csv": None}
+    build.school()
+    assert printed(act, out) == {"printed": 0, "skipped": [], "pdf": None, "csv": None}
     assert not out.exists()
+
+
+def test_a_class_that_is_not_there_is_told_with_those_that_are(act: Run, build: Build, out: Path) -> None:
+    build.ent()
+    parent(build, pupil(build, "6e 1"))
+    answer = act("letters", "print", "--school", COLLEGE, "--class", "6e 9", "--out", str(out))
+    assert (answer.code, answer.err) == (1, "Error: 0599001N has no class 6e 9; its classes are 6e 1\n")
+    assert not out.exists()
+
+
+def test_a_school_without_a_name_prints_no_letter(act: Run, build: Build, out: Path) -> None:
+    build.ent()
+    build.school().name = f"Établissement {COLLEGE}"
+    db.session.commit()
+    answer = act("letters", "print", "--school", COLLEGE, "--out", str(out))
+    assert answer.code == 1
+    assert "idp school set" in answer.err
 
 
 def test_one_letter_that_cannot_be_does_not_stop_the_others(act: Run, build: Build, out: Path) -> None:

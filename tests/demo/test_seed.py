@@ -216,10 +216,13 @@ def test_a_file_that_a_visitor_changed_is_imported_at_the_next_start(house: Hous
     assert {name for name, letter in letters.items() if not letter.usable} == {"f.haddad"}
 
 
-def test_files_that_look_like_a_mistake_are_refused_in_a_sentence(house: House) -> None:
+def test_whoever_takes_a_whole_school_out_of_the_files_sees_what_becomes_of_it(house: House) -> None:
+    house.seed()
     change(house.files / "siecle" / "ResponsablesAvecAdresses.xml", "RESPONSABILITE>1<", "RESPONSABILITE>3<", ENCODING)
-    with pytest.raises(click.ClickException, match=r"6 of 6 accounts would be disabled.*Corrigez-les, ou effacez"):
-        house.seed()
+    house.seed()
+    shut = db.session.scalars(select(Account.roster_key).where(Account.left_at == Account.disabled_at)).all()
+    assert len(shut) == 6
+    assert all(str(key).startswith("siecle:") for key in shut)
 
 
 def test_used_and_refused_letters_stay_so(house: House) -> None:
