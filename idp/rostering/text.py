@@ -239,11 +239,7 @@ def _next_row(lines: _Lines, delimiter: str, width: int) -> Row | None:
         raise
     lines.take(count)
     cells = [cell.strip() for cell in cells]
-    if width:
-        if any(cells[width:]):
-            raise Unreadable("too_many_cells", start)
-        cells = cells[:width] + [""] * (width - len(cells))
-    return Row(start, cells)
+    return Row(start, cells[:width] + [""] * (width - len(cells)) if width else cells)
 
 
 def _whole_row(lines: _Lines, text: str, delimiter: str, start: int) -> tuple[list[str], int]:
@@ -292,13 +288,15 @@ def _split(text: str, delimiter: str) -> tuple[list[str], int | None]:
 
 
 def _check_cells(cells: list[str], delimiter: str, width: int, line: int) -> None:
-    """Refuse a cell that is too long, or that has swallowed the end of its row and the beginning of another one."""
+    """Refuse a cell that is too long or has swallowed the end of its row and the beginning of another, or one too many."""
     swallowed = width - 1 if delimiter == "," else 1  # an address may have a comma; its row has more of them
     for cell in cells:
         if len(cell) > LONGEST_CELL:
             raise Unreadable("cell_too_long", line)
         if width and "\n" in cell and cell.count(delimiter) >= swallowed:
             raise Unreadable("quote_not_closed", line)
+    if width and any(cell.strip() for cell in cells[width:]):
+        raise Unreadable("too_many_cells", line)
 
 
 def _issue(error: Unreadable, name: str) -> Issue:

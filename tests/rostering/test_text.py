@@ -159,6 +159,7 @@ _PIECES = st.lists(st.sampled_from(['"', '""', ";", "\n", "\r", "#", "é", " ", 
 
 
 @given(_PIECES)
+@example(['"', "\n", '"', ";", "#;#;#\n"])
 def test_no_line_is_lost(pieces: list[str]) -> None:
     """What stands on a line is in a row, or the line is one of those that were refused: one issue for each."""
     marks = iter(range(10_000))
