@@ -288,7 +288,7 @@ def _split(text: str, delimiter: str) -> tuple[list[str], int | None]:
 
 
 def _check_cells(cells: list[str], delimiter: str, width: int, line: int) -> None:
-    """Refuse a cell that is too long or has swallowed the end of its row and the beginning of another, or one too many."""
+    """Refuse one cell too many, and a cell that is too long or has swallowed the end of its row."""
     swallowed = width - 1 if delimiter == "," else 1  # an address may have a comma; its row has more of them
     for cell in cells:
         if len(cell) > LONGEST_CELL:
