@@ -26,7 +26,8 @@ from idp.config import ConfigurationError, Settings, load
 from idp.db import db
 from idp.demo import commands as demo
 from idp.letters.commands import letters
-from idp.oidc.commands import client, keys_group
+from idp.oidc.commands import client
+from idp.oidc.key_commands import keys_group
 from idp.ops.accounts import account
 from idp.ops.journal import audit
 from idp.ops.purge import purge

@@ -105,6 +105,7 @@ class Account(UuidKey, Base):
     key as ENTs know it, which only an AAF has. `name_key` finds people of the same names (`directory.name_key`).
     `left_at` is when the last child left: the account is disabled at that same instant, and enabled again if a file
     brings a child back. `address_diffusion` says whether the address may be given to parents' associations.
+    `more_claims` holds the standard claims that no school file has (Core 5.1), by their names, as an operator set them.
     """
 
     __tablename__ = "account"
@@ -132,6 +133,7 @@ class Account(UuidKey, Base):
     country: Mapped[str] = mapped_column(String(80), default="")
     address_diffusion: Mapped[bool | None]
     locale: Mapped[str] = mapped_column(String(20), default="fr-FR")
+    more_claims: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
     provisional_hash: Mapped[str | None] = mapped_column(String(200))
     provisional_expires_at: Mapped[datetime | None]

@@ -30,31 +30,52 @@ class CharterMode(enum.Enum):
 
 
 class Client(UuidKey, Base):
-    """A registered relying party. `secret_digest` is SHA-256 of a 256-bit secret that was shown once."""
+    """A registered relying party. `secret_digest` is SHA-256 of a 256-bit secret that was shown once.
+
+    During a rotation the former secret is good until `former_secret_until`. A client that signs its requests has its
+    keys in `jwks` or behind `jwks_uri`, and `auth_alg` when it is held to one algorithm. `subject_salt` is the salt of
+    its sector, copied when it was registered, so that a `sub` stays what it is for ever. `security_profile` is `fapi2`
+    or nothing. `description` holds what the registration said that decides nothing (RFC 7591 2). A client that
+    registered itself proves its further requests by the token whose digest is `registration_digest` (RFC 7592).
+    """
 
     __tablename__ = "client"
 
     client_id: Mapped[str] = mapped_column(String(64), unique=True)
     name: Mapped[str] = mapped_column(String(80))
     secret_digest: Mapped[bytes | None]
+    former_secret_digest: Mapped[bytes | None]
+    former_secret_until: Mapped[datetime | None]
     auth_method: Mapped[str] = mapped_column(String(40), default="client_secret_basic")
+    auth_alg: Mapped[str] = mapped_column(String(10), default="")
+    jwks: Mapped[dict[str, Any] | None]
+    jwks_uri: Mapped[str] = mapped_column(String(500), default="")
     redirect_uris: Mapped[list[str]]
     post_logout_redirect_uris: Mapped[list[str]] = mapped_column(default=list)
     home_uri: Mapped[str] = mapped_column(String(500), default="")
     initiate_login_uri: Mapped[str] = mapped_column(String(500), default="")
     backchannel_logout_uri: Mapped[str] = mapped_column(String(500), default="")
+    frontchannel_logout_uri: Mapped[str] = mapped_column(String(500), default="")
     scopes: Mapped[list[str]]
     always_claims: Mapped[list[str]] = mapped_column(default=list)
     subject_type: Mapped[SubjectType] = mapped_column(Enum(SubjectType, native_enum=False, length=20))
     subject_salt: Mapped[bytes] = mapped_column(default=lambda: secrets.token_bytes(32))
     subject_prefix: Mapped[str] = mapped_column(String(30), default="")
+    sector_identifier_uri: Mapped[str] = mapped_column(String(500), default="")
     pkce_required: Mapped[bool] = mapped_column(default=True)
+    par_required: Mapped[bool] = mapped_column(default=False)
+    dpop_required: Mapped[bool] = mapped_column(default=False)
+    security_profile: Mapped[str] = mapped_column(String(20), default="")
+    default_max_age: Mapped[int | None]
     id_token_alg: Mapped[str] = mapped_column(String(10), default="RS256")
+    userinfo_alg: Mapped[str] = mapped_column(String(10), default="")
     refresh_id_token: Mapped[bool] = mapped_column(default=False)
     charter_mode: Mapped[CharterMode] = mapped_column(Enum(CharterMode, native_enum=False, length=20))
     charter_version_id: Mapped[uuid.UUID | None]
     default_profile: Mapped[str] = mapped_column(String(20), default="")
     profile_uris: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    description: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    registration_digest: Mapped[bytes | None]
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(default=now)
     disabled_at: Mapped[datetime | None]
@@ -74,3 +95,27 @@ class ClientSchool(Base):
 
     client_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("client.id"), primary_key=True)
     uai: Mapped[str] = mapped_column(String(8), primary_key=True, index=True)
+
+
+class Sector(Base):
+    """The clients behind one sector identifier know a person by one `sub` (Core 8.1), drawn with this salt."""
+
+    __tablename__ = "sector"
+
+    identifier: Mapped[str] = mapped_column(String(500), primary_key=True)
+    salt: Mapped[bytes] = mapped_column(default=lambda: secrets.token_bytes(32))
+
+
+class ClientInvite(UuidKey, Base):
+    """An initial access token (RFC 7591 1.2): whoever holds it may register one client, once, within these bounds."""
+
+    __tablename__ = "client_invite"
+
+    digest: Mapped[bytes] = mapped_column(unique=True)
+    label: Mapped[str] = mapped_column(String(80), default="")
+    uais: Mapped[list[str]] = mapped_column(default=list)
+    scopes: Mapped[list[str]] = mapped_column(default=list)
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    expires_at: Mapped[datetime]
+    used_at: Mapped[datetime | None]
+    client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("client.id"))

@@ -9,6 +9,8 @@ import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import lazyload
@@ -28,23 +30,37 @@ class Registration:
     client_id: str
     name: str
     secret_digest: bytes | None
+    former_secret_digest: bytes | None
+    former_secret_until: datetime | None
     auth_method: str
+    auth_alg: str
+    jwks: dict[str, Any] | None
+    jwks_uri: str
     redirect_uris: tuple[str, ...]
     post_logout_redirect_uris: tuple[str, ...]
     home_uri: str
     initiate_login_uri: str
+    backchannel_logout_uri: str
+    frontchannel_logout_uri: str
     scopes: frozenset[str]
     always_claims: frozenset[str]
     subject_type: SubjectType
     subject_salt: bytes
     subject_prefix: str
     pkce_required: bool
+    par_required: bool
+    dpop_required: bool
+    fapi2: bool
+    default_max_age: int | None
     id_token_alg: str
+    userinfo_alg: str
     refresh_id_token: bool
     charter_mode: CharterMode
     charter_version_id: uuid.UUID | None
     default_profile: str
     profile_uris: tuple[tuple[str, str], ...]
+    policy_uri: str
+    tos_uri: str
     version: int
 
     @property
@@ -106,22 +122,36 @@ def _registration(row: Client) -> Registration:
         client_id=row.client_id,
         name=row.name,
         secret_digest=row.secret_digest,
+        former_secret_digest=row.former_secret_digest,
+        former_secret_until=row.former_secret_until,
         auth_method=row.auth_method,
+        auth_alg=row.auth_alg,
+        jwks=row.jwks,
+        jwks_uri=row.jwks_uri,
         redirect_uris=tuple(row.redirect_uris),
         post_logout_redirect_uris=tuple(row.post_logout_redirect_uris),
         home_uri=row.home_uri,
         initiate_login_uri=row.initiate_login_uri,
+        backchannel_logout_uri=row.backchannel_logout_uri,
+        frontchannel_logout_uri=row.frontchannel_logout_uri,
         scopes=frozenset(row.scopes),
         always_claims=frozenset(row.always_claims),
         subject_type=row.subject_type,
         subject_salt=row.subject_salt,
         subject_prefix=row.subject_prefix,
         pkce_required=row.pkce_required,
+        par_required=row.par_required,
+        dpop_required=row.dpop_required,
+        fapi2=row.security_profile == "fapi2",
+        default_max_age=row.default_max_age,
         id_token_alg=row.id_token_alg,
+        userinfo_alg=row.userinfo_alg,
         refresh_id_token=row.refresh_id_token,
         charter_mode=row.charter_mode,
         charter_version_id=row.charter_version_id,
         default_profile=row.default_profile,
         profile_uris=tuple((str(k), str(v)) for k, v in row.profile_uris.items()),
+        policy_uri=str(row.description.get("policy_uri", "")),
+        tos_uri=str(row.description.get("tos_uri", "")),
         version=row.version,
     )

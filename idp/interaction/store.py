@@ -40,6 +40,15 @@ class AuthorizationRequest:
     login_hint: str = ""
     subject: str | None = None
     """The `sub` that an ID token hint or a claims request insists on; the code is for nobody else."""
+    claims: str | None = None
+    """The claims request (Core 5.5), reduced to what this service knows."""
+    response_mode: str = ""
+    """`form_post`, or nothing for the query."""
+    jkt: str | None = None
+    """The thumbprint of the DPoP key that alone may exchange the code (RFC 9449 10)."""
+    pushed: str | None = None
+    """The `request_uri` of the pushed request that the code will use up (RFC 9126)."""
+    ui_locales: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.sessions import manager
+from idp.sessions.models import PASSWORD, PASSWORD_ON_KNOWN_DEVICE
 from idp.web.user_agent import describe
 
 
@@ -82,7 +83,9 @@ def _admit(
         if not proven.known_device and account.last_sign_in_at is not None and settings.new_device_mail:
             notices.tell(Notice.NEW_DEVICE, account.id, device=describe(attempt.user_agent).code)
         browser = manager.Browser(attempt.address, attempt.user_agent)
-        outcome = SignedIn(manager.open_session(account, ["pwd"], browser, former=former), account.username)
+        acr = PASSWORD_ON_KNOWN_DEVICE if proven.known_device else PASSWORD
+        cookie = manager.open_session(account, ["pwd"], browser, former=former, acr=acr)
+        outcome = SignedIn(cookie, account.username)
         _note(account, proven)
     db.session.commit()
     return outcome

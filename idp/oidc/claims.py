@@ -16,9 +16,12 @@ from idp.accounts.vector import guardian_vector
 from idp.clients.models import SubjectType
 from idp.clients.registry import Registration
 from idp.oidc.hot import Granted, Holder
+from idp.sessions.models import PASSWORD, PASSWORD_ON_KNOWN_DEVICE
 
 PASSWORD_CLASS = "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"  # noqa: S105 - a class of methods
-ACR_VALUES = (PASSWORD_CLASS,)
+KNOWN_DEVICE_CLASS = "urn:scolarite-services:acr:password-known-device"
+ACR_VALUES = (KNOWN_DEVICE_CLASS, PASSWORD_CLASS)
+_CLASSES = {PASSWORD: PASSWORD_CLASS, PASSWORD_ON_KNOWN_DEVICE: KNOWN_DEVICE_CLASS}
 CLAIMS_BY_SCOPE = {
     "profile": ("name", "given_name", "family_name", "preferred_username", "locale", "updated_at"),
     "email": ("email", "email_verified"),
@@ -46,7 +49,7 @@ def id_token(client: Registration, granted: Granted) -> dict[str, Any]:
     claims: dict[str, Any] = {
         "sub": subject(client, granted.account_id, granted.join_key),
         "auth_time": int(granted.auth_time.timestamp()),
-        "acr": PASSWORD_CLASS,
+        "acr": _CLASSES[granted.acr],
         "amr": granted.amr,
         "sid": granted.sid,
         "azp": client.client_id,

@@ -13,7 +13,8 @@ from idp import opaque
 from idp.clients import registry
 from idp.clients.registry import Registration
 
-AUTH_METHODS = ("client_secret_basic", "client_secret_post", "none")
+SECRET_METHODS = ("client_secret_basic", "client_secret_post")
+AUTH_METHODS = (*SECRET_METHODS, "private_key_jwt", "none")
 GRANT_TYPES = ("authorization_code", "refresh_token")
 
 _LONGEST_CREDENTIAL = 512

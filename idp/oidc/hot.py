@@ -25,6 +25,8 @@ class CodeRequest:
     """A code to be issued to the session whose cookie has `cookie_digest`, if nothing is owed.
 
     `client_version` must still be the client's; `charter` says that its current charter must have been accepted.
+    `claims` is the claims request, `jkt` the DPoP key that alone may exchange the code, `pushed_digest` the pushed
+    request that this code uses up.
     """
 
     cookie_digest: bytes
@@ -36,7 +38,9 @@ class CodeRequest:
     scope: str
     nonce: str | None
     challenge: str | None
-    acr: str | None
+    claims: str | None
+    jkt: str | None
+    pushed_digest: bytes | None
     charter: bool
     mail_required: bool
     now: datetime
@@ -52,7 +56,8 @@ class Redemption:
     """A code to be exchanged by an authenticated client.
 
     `refresh_digest` is None when the client may have no refresh token; it is stored if the code's request asked for
-    `offline_access`.
+    `offline_access`. `jkt` is the thumbprint of the DPoP key that was shown, which the tokens are then bound to; a code
+    that names a key is exchanged with that one alone.
     """
 
     code_digest: bytes
@@ -60,6 +65,7 @@ class Redemption:
     client_version: int
     redirect_uri: str
     challenge: str | None
+    jkt: str | None
     access_digest: bytes
     access_expires_at: datetime
     refresh_digest: bytes | None
@@ -70,7 +76,12 @@ class Redemption:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """A refresh token to be exchanged; one used since `grace_since` may be asked again (its answer was lost)."""
+    """A refresh token to be exchanged; one used since `grace_since` may be asked again (its answer was lost).
+
+    `refresh_digest` is None for a client whose refresh tokens are not rotated: the old one goes on. `jkt` is the DPoP
+    key that was shown; a token that is bound to a key needs one, and with `same_key` (public clients, RFC 9449 5) the
+    same one.
+    """
 
     old_digest: bytes
     client: uuid.UUID
@@ -78,7 +89,9 @@ class Rotation:
     access_digest: bytes
     access_expires_at: datetime
     access_scope: str | None
-    refresh_digest: bytes
+    jkt: str | None
+    same_key: bool
+    refresh_digest: bytes | None
     refresh_expires_at: datetime
     grace_since: datetime
     now: datetime
@@ -86,7 +99,7 @@ class Rotation:
 
 @dataclass(frozen=True, slots=True)
 class Granted:
-    """What the tokens stand for: enough to write the ID token."""
+    """What the tokens stand for: enough to write the ID token. `auth_time` and `acr` are those of the sign-in."""
 
     account_id: uuid.UUID
     join_key: str | None
@@ -95,16 +108,24 @@ class Granted:
     auth_time: datetime
     scope: str
     nonce: str | None
-    acr: str | None
+    acr: str
+    claims: str | None
+    jkt: str | None
     charter_version: str | None
     charter_accepted_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Whom an access token stands for, with all that UserInfo may say of them."""
+    """Whom an access token stands for, with all that UserInfo may say of them.
+
+    `claims` is the claims request of the sign-in, `jkt` the DPoP key that the token is bound to. `more_claims` are the
+    standard claims that an operator set.
+    """
 
     scope: str
+    claims: str | None
+    jkt: str | None
     client_id: str
     client_key: uuid.UUID
     client_version: int
@@ -117,6 +138,11 @@ class Holder:
     locale: str
     updated_at: datetime
     email: str | None
+    address_lines: list[str]
+    postcode: str
+    city: str
+    country: str
+    more_claims: dict[str, Any]
     charter_version: str | None
     charter_accepted_at: datetime | None
     children: list[dict[str, str]]
@@ -125,8 +151,8 @@ class Holder:
 class Store(Protocol):
     """The four statements; each returns None when something does not hold."""
 
-    def authorize(self, request: CodeRequest) -> uuid.UUID | None:
-        """Store a code and return the account's id."""
+    def authorize(self, request: CodeRequest) -> str | None:
+        """Store a code and return the session's `sid`."""
 
     def redeem(self, request: Redemption) -> Granted | None:
         """Claim a code, store its tokens; at most one caller gets an answer for one code."""

@@ -1,14 +1,14 @@
 """The store on PostgreSQL: one statement a request. All parts of a statement see one snapshot, and commit together."""
 
-import uuid
 from datetime import datetime
 from typing import Any
 
 from idp.oidc.hot import CodeRequest, Connections, Granted, Holder, Redemption, Rotation
 
 _AUTHORIZE = """
-WITH s AS MATERIALIZED (
-  SELECT s.id, s.account_id, s.sid, s.last_seen_at FROM session s JOIN account a ON a.id = s.account_id
+WITH found AS MATERIALIZED (
+  SELECT s.id, s.account_id, s.sid, s.last_seen_at, s.acr, s.auth_time
+  FROM session s JOIN account a ON a.id = s.account_id
   WHERE s.digest = %(cookie_digest)s AND s.ended_at IS NULL
     AND s.expires_at > %(now)s AND s.last_seen_at > %(idle_since)s
     AND a.disabled_at IS NULL AND a.generation = s.generation
@@ -17,25 +17,31 @@ WITH s AS MATERIALIZED (
       WHERE c.id = %(client)s AND c.version = %(client_version)s AND c.disabled_at IS NULL
         AND (NOT %(charter)s OR EXISTS (SELECT 1 FROM charter_acceptance ca
           WHERE ca.account_id = a.id AND ca.charter_version_id = c.charter_version_id)))
+), pushed AS (
+  UPDATE pushed_request SET used_at = %(now)s
+  WHERE digest = %(pushed_digest)s AND client_id = %(client)s AND used_at IS NULL AND EXISTS (SELECT 1 FROM found)
+  RETURNING digest
+), s AS MATERIALIZED (
+  SELECT * FROM found WHERE %(pushed_digest)s::bytea IS NULL OR EXISTS (SELECT 1 FROM pushed)
 ), touched AS (
   UPDATE session SET last_seen_at = %(now)s
   WHERE id = (SELECT id FROM s WHERE last_seen_at < %(touch_before)s)
 ), code AS (
   INSERT INTO authorization_code (digest, family, client_id, account_id, session_id, redirect_uri, scope, nonce,
-    code_challenge, acr, expires_at)
+    code_challenge, claims, jkt, acr, auth_time, expires_at)
   SELECT %(code_digest)s, %(family)s, %(client)s, s.account_id, s.id, %(redirect_uri)s, %(scope)s, %(nonce)s,
-    %(challenge)s, %(acr)s, %(expires_at)s FROM s
+    %(challenge)s, %(claims)s, %(jkt)s, s.acr, s.auth_time, %(expires_at)s FROM s
 ), journal AS (
   INSERT INTO audit (at, kind, result, account_id, client_id, actor, address, request_id, details)
   SELECT %(now)s, 'code.issued', 'ok', s.account_id, %(client)s, '', %(address)s, %(request_id)s,
     json_build_object('sid', s.sid) FROM s
 )
-SELECT account_id FROM s
+SELECT sid FROM s
 """
 
 _LIVE = """
-  SELECT c.family, c.account_id, c.session_id, c.scope, c.nonce, c.acr, a.join_key, s.sid, s.amr, s.auth_time,
-    cv.version AS charter_version, ca.accepted_at AS charter_accepted_at
+  SELECT c.family, c.account_id, c.session_id, c.scope, c.nonce, c.acr, c.claims, c.jkt, c.auth_time,
+    a.join_key, s.sid, s.amr, cv.version AS charter_version, ca.accepted_at AS charter_accepted_at
   FROM claimed c
   JOIN session s ON s.id = c.session_id
   JOIN account a ON a.id = c.account_id
@@ -45,7 +51,8 @@ _LIVE = """
 """
 
 _ANSWER = """
-SELECT account_id, join_key, sid, amr, auth_time, scope, nonce, acr, charter_version, charter_accepted_at FROM live
+SELECT account_id, join_key, sid, amr, auth_time, scope, nonce, acr, claims, jkt, charter_version, charter_accepted_at
+FROM live
 """
 
 _STILL_HOLDS = """
@@ -58,12 +65,14 @@ _REDEEM = f"""
 WITH claimed AS (
   UPDATE authorization_code SET used_at = %(now)s
   WHERE digest = %(code_digest)s AND used_at IS NULL AND client_id = %(client)s AND expires_at > %(now)s
-    AND redirect_uri = %(redirect_uri)s AND code_challenge IS NOT DISTINCT FROM %(challenge)s {_STILL_HOLDS}
-  RETURNING family, account_id, session_id, scope, nonce, acr
+    AND redirect_uri = %(redirect_uri)s AND code_challenge IS NOT DISTINCT FROM %(challenge)s
+    AND (jkt IS NULL OR jkt = %(jkt)s) {_STILL_HOLDS}
+  RETURNING family, account_id, session_id, scope, nonce, acr, claims, auth_time, %(jkt)s::text AS jkt
 ), live AS MATERIALIZED ({_LIVE}), tokens AS (
-  INSERT INTO token (digest, kind, family, client_id, account_id, session_id, scope, expires_at, family_expires_at)
-  SELECT t.digest, t.kind, live.family, %(client)s, live.account_id, live.session_id, live.scope, t.expires_at,
-    t.family_expires_at
+  INSERT INTO token (digest, kind, family, client_id, account_id, session_id, scope, claims, jkt, acr, auth_time,
+    expires_at, family_expires_at)
+  SELECT t.digest, t.kind, live.family, %(client)s, live.account_id, live.session_id, live.scope, live.claims, live.jkt,
+    live.acr, live.auth_time, t.expires_at, t.family_expires_at
   FROM live CROSS JOIN (VALUES
     (%(access_digest)s::bytea, 'a', %(access_expires_at)s::timestamptz, NULL::timestamptz),
     (%(refresh_digest)s::bytea, 'r', %(refresh_expires_at)s::timestamptz, %(family_expires_at)s::timestamptz)
@@ -74,26 +83,35 @@ WITH claimed AS (
 
 _REFRESH = f"""
 WITH claimed AS (
-  UPDATE token SET used_at = coalesce(used_at, %(now)s)
+  UPDATE token SET
+    used_at = CASE WHEN %(refresh_digest)s::bytea IS NULL THEN used_at ELSE coalesce(used_at, %(now)s) END,
+    expires_at = CASE WHEN %(refresh_digest)s::bytea IS NULL
+      THEN least(%(refresh_expires_at)s::timestamptz, family_expires_at) ELSE expires_at END
   WHERE digest = %(old_digest)s AND kind = 'r' AND client_id = %(client)s AND revoked_at IS NULL
     AND expires_at > %(now)s AND family_expires_at > %(now)s
-    AND (used_at IS NULL OR used_at > %(grace_since)s) {_STILL_HOLDS}
-  RETURNING family, account_id, session_id, scope, NULL::text AS nonce, NULL::text AS acr, family_expires_at
+    AND (used_at IS NULL OR used_at > %(grace_since)s)
+    AND (jkt IS NULL OR (%(jkt)s::text IS NOT NULL AND (NOT %(same_key)s OR jkt = %(jkt)s))) {_STILL_HOLDS}
+  RETURNING family, account_id, session_id, scope, NULL::text AS nonce, acr, claims, auth_time, %(jkt)s::text AS jkt,
+    family_expires_at
 ), live AS MATERIALIZED ({_LIVE}), tokens AS (
-  INSERT INTO token (digest, kind, family, client_id, account_id, session_id, scope, expires_at, family_expires_at)
+  INSERT INTO token (digest, kind, family, client_id, account_id, session_id, scope, claims, jkt, acr, auth_time,
+    expires_at, family_expires_at)
   SELECT t.digest, t.kind, live.family, %(client)s, live.account_id, live.session_id, coalesce(t.scope, live.scope),
+    live.claims, live.jkt, live.acr, live.auth_time,
     CASE t.kind WHEN 'a' THEN t.expires_at ELSE least(t.expires_at, claimed.family_expires_at) END,
     CASE t.kind WHEN 'r' THEN claimed.family_expires_at END
   FROM live CROSS JOIN claimed CROSS JOIN (VALUES
     (%(access_digest)s::bytea, 'a', %(access_expires_at)s::timestamptz, %(access_scope)s::text),
     (%(refresh_digest)s::bytea, 'r', %(refresh_expires_at)s::timestamptz, NULL::text)
   ) AS t(digest, kind, expires_at, scope)
+  WHERE t.digest IS NOT NULL
 ) {_ANSWER}
 """  # noqa: S608 - made of constants
 
 _HOLDER = """
-SELECT t.scope, c.client_id, c.id, c.version, a.id, a.join_key, a.username, a.profile, a.given_name, a.family_name,
-  a.locale, a.updated_at, a.email, cv.version, ca.accepted_at,
+SELECT t.scope, t.claims, t.jkt, c.client_id, c.id, c.version, a.id, a.join_key, a.username, a.profile,
+  a.given_name, a.family_name, a.locale, a.updated_at, a.email, a.address_lines, a.postcode, a.city, a.country,
+  a.more_claims, cv.version, ca.accepted_at,
   (SELECT json_agg(json_build_object('given_name', ch.given_name, 'family_name', ch.family_name,
       'class', ch.class_name, 'uai', sc.uai, 'student_id', ch.student_id, 'degree', sc.degree) ORDER BY g.rank)
     FROM guardianship g JOIN child ch ON ch.id = g.child_id JOIN school sc ON sc.id = ch.school_id
@@ -120,8 +138,8 @@ class PostgresqlStore:
         self._connections = connections
         self.close = connections.close
 
-    def authorize(self, request: CodeRequest) -> uuid.UUID | None:
-        """Store a code and return the account's id."""
+    def authorize(self, request: CodeRequest) -> str | None:
+        """Store a code and return the session's `sid`."""
         row = self._one(_AUTHORIZE, _values(request))
         return row[0] if row else None
 
@@ -138,7 +156,7 @@ class PostgresqlStore:
     def holder(self, access_digest: bytes, moment: datetime) -> Holder | None:
         """Return whom a live access token stands for."""
         row = self._one(_HOLDER, {"digest": access_digest, "now": moment})
-        return Holder(*(*row[:15], row[15] or [])) if row else None
+        return Holder(*(*row[:-1], row[-1] or [])) if row else None
 
     def _one(self, statement: str, values: dict[str, Any]) -> tuple[Any, ...] | None:
         with self._connections.cursor() as cursor:

@@ -12,8 +12,9 @@ from idp.oidc.hot import CodeRequest, Connections, Granted, Holder, Redemption, 
 
 _AUTHORIZE = """
 INSERT INTO authorization_code (digest, family, client_id, account_id, session_id, redirect_uri, scope, nonce,
-  code_challenge, acr, expires_at)
-SELECT :code_digest, :family, :client, s.account_id, s.id, :redirect_uri, :scope, :nonce, :challenge, :acr, :expires_at
+  code_challenge, claims, jkt, acr, auth_time, expires_at)
+SELECT :code_digest, :family, :client, s.account_id, s.id, :redirect_uri, :scope, :nonce, :challenge, :claims, :jkt,
+  s.acr, s.auth_time, :expires_at
 FROM session s JOIN account a ON a.id = s.account_id
 WHERE s.digest = :cookie_digest AND s.ended_at IS NULL AND s.expires_at > :now AND s.last_seen_at > :idle_since
   AND a.disabled_at IS NULL AND a.generation = s.generation AND (a.email IS NOT NULL OR NOT :mail_required)
@@ -21,6 +22,8 @@ WHERE s.digest = :cookie_digest AND s.ended_at IS NULL AND s.expires_at > :now A
     WHERE c.id = :client AND c.version = :client_version AND c.disabled_at IS NULL
       AND (NOT :charter OR EXISTS (SELECT 1 FROM charter_acceptance ca
         WHERE ca.account_id = a.id AND ca.charter_version_id = c.charter_version_id)))
+  AND (:pushed_digest IS NULL OR EXISTS (SELECT 1 FROM pushed_request p
+    WHERE p.digest = :pushed_digest AND p.client_id = :client AND p.used_at IS NULL))
 RETURNING account_id, (SELECT s.sid FROM session s WHERE s.digest = :cookie_digest),
   (SELECT s.last_seen_at < :touch_before FROM session s WHERE s.digest = :cookie_digest)
 """
@@ -29,6 +32,8 @@ _JOURNAL = """
 INSERT INTO audit (at, kind, result, account_id, client_id, actor, address, request_id, details)
 VALUES (:now, 'code.issued', 'ok', :account, :client, '', :address, :request_id, :details)
 """
+
+_PUSHED = "UPDATE pushed_request SET used_at = :now WHERE digest = :pushed_digest"
 
 _TOUCH = "UPDATE session SET last_seen_at = :now WHERE digest = :cookie_digest"
 
@@ -41,19 +46,21 @@ _STILL_HOLDS = """
 _CLAIM_CODE = f"""
 UPDATE authorization_code SET used_at = :now
 WHERE digest = :code_digest AND used_at IS NULL AND client_id = :client AND expires_at > :now
-  AND redirect_uri = :redirect_uri AND code_challenge IS :challenge {_STILL_HOLDS}
-RETURNING family, account_id, session_id, scope, nonce, acr, NULL
+  AND redirect_uri = :redirect_uri AND code_challenge IS :challenge AND (jkt IS NULL OR jkt = :jkt) {_STILL_HOLDS}
+RETURNING family, account_id, session_id, scope, nonce, acr, claims, auth_time, NULL
 """  # noqa: S608 - made of constants
 
 _CLAIM_REFRESH = f"""
-UPDATE token SET used_at = coalesce(used_at, :now)
+UPDATE token SET used_at = iif(:refresh_digest IS NULL, used_at, coalesce(used_at, :now)),
+  expires_at = iif(:refresh_digest IS NULL, min(:refresh_expires_at, family_expires_at), expires_at)
 WHERE digest = :old_digest AND kind = 'r' AND client_id = :client AND revoked_at IS NULL AND expires_at > :now
-  AND family_expires_at > :now AND (used_at IS NULL OR used_at > :grace_since) {_STILL_HOLDS}
-RETURNING family, account_id, session_id, scope, NULL, NULL, family_expires_at
+  AND family_expires_at > :now AND (used_at IS NULL OR used_at > :grace_since)
+  AND (jkt IS NULL OR (:jkt IS NOT NULL AND (NOT :same_key OR jkt = :jkt))) {_STILL_HOLDS}
+RETURNING family, account_id, session_id, scope, NULL, acr, claims, auth_time, family_expires_at
 """  # noqa: S608 - made of constants
 
 _LIVE = """
-SELECT a.join_key, s.sid, s.amr, s.auth_time, cv.version, ca.accepted_at
+SELECT a.join_key, s.sid, s.amr, cv.version, ca.accepted_at
 FROM session s JOIN account a ON a.id = s.account_id JOIN client c ON c.id = :client
 LEFT JOIN charter_version cv ON cv.id = c.charter_version_id
 LEFT JOIN charter_acceptance ca ON ca.charter_version_id = c.charter_version_id AND ca.account_id = a.id
@@ -61,8 +68,10 @@ WHERE s.id = :session
 """
 
 _TOKENS = """
-INSERT INTO token (digest, kind, family, client_id, account_id, session_id, scope, expires_at, family_expires_at)
-SELECT digest, kind, :family, :client, :account, :session, scope, expires_at, family_expires_at FROM (
+INSERT INTO token (digest, kind, family, client_id, account_id, session_id, scope, claims, jkt, acr, auth_time,
+  expires_at, family_expires_at)
+SELECT digest, kind, :family, :client, :account, :session, scope, :claims, :jkt, :acr, :auth_time, expires_at,
+  family_expires_at FROM (
   SELECT :access_digest AS digest, 'a' AS kind, :access_scope AS scope, :access_expires_at AS expires_at,
     NULL AS family_expires_at
   UNION ALL SELECT :refresh_digest, 'r', :scope, :refresh_expires_at, :family_expires_at)
@@ -70,8 +79,9 @@ WHERE digest IS NOT NULL
 """
 
 _HOLDER = """
-SELECT t.scope, c.client_id, c.id, c.version, a.id, a.join_key, a.username, a.profile, a.given_name, a.family_name,
-  a.locale, a.updated_at, a.email, cv.version, ca.accepted_at,
+SELECT t.scope, t.claims, t.jkt, c.client_id, c.id, c.version, a.id, a.join_key, a.username, a.profile,
+  a.given_name, a.family_name, a.locale, a.updated_at, a.email, a.address_lines, a.postcode, a.city, a.country,
+  a.more_claims, cv.version, ca.accepted_at,
   (SELECT json_group_array(json_object('given_name', given_name, 'family_name', family_name, 'class', class_name,
       'uai', uai, 'student_id', student_id, 'degree', degree)) FROM (
     SELECT ch.given_name, ch.family_name, ch.class_name, sc.uai, ch.student_id, sc.degree
@@ -119,8 +129,8 @@ class SqliteStore:
         self._turn = threading.Lock()
         self.close = connections.close
 
-    def authorize(self, request: CodeRequest) -> uuid.UUID | None:
-        """Store a code and return the account's id."""
+    def authorize(self, request: CodeRequest) -> str | None:
+        """Store a code and return the session's `sid`."""
         values = _values(request)
         with self._transaction() as cursor:
             row = cursor.execute(_AUTHORIZE, values).fetchone()
@@ -128,9 +138,11 @@ class SqliteStore:
                 return None
             account, sid, stale = row
             cursor.execute(_JOURNAL, {**values, "account": account, "details": json.dumps({"sid": sid})})
+            if request.pushed_digest:
+                cursor.execute(_PUSHED, values)
             if stale:
                 cursor.execute(_TOUCH, values)
-        return uuid.UUID(account)
+        return str(sid)
 
     def redeem(self, request: Redemption) -> Granted | None:
         """Claim a code and store its tokens."""
@@ -145,8 +157,9 @@ class SqliteStore:
             claimed = cursor.execute(claim, values).fetchone()
             if claimed is None:
                 return None
-            family, account, session, scope, nonce, acr, family_expires_at = claimed
+            family, account, session, scope, nonce, acr, wanted, auth_time, family_expires_at = claimed
             values |= {"family": family, "account": account, "session": session, "scope": scope}
+            values |= {"claims": wanted, "acr": acr, "auth_time": auth_time}
             if family_expires_at:
                 values["family_expires_at"] = family_expires_at
                 values["refresh_expires_at"] = min(values["refresh_expires_at"], family_expires_at)
@@ -155,7 +168,7 @@ class SqliteStore:
                 values["refresh_digest"] = None
             live = cursor.execute(_LIVE, values).fetchone()
             cursor.execute(_TOKENS, values)
-        join_key, sid, amr, auth_time, version, accepted_at = live
+        join_key, sid, amr, version, accepted_at = live
         return Granted(
             account_id=uuid.UUID(account),
             join_key=join_key,
@@ -165,6 +178,8 @@ class SqliteStore:
             scope=scope,
             nonce=nonce,
             acr=acr,
+            claims=wanted,
+            jkt=values["jkt"],
             charter_version=version,
             charter_accepted_at=_instant(accepted_at),
         )
@@ -175,23 +190,33 @@ class SqliteStore:
             row = cursor.execute(_HOLDER, {"digest": access_digest, "now": _stored(moment)}).fetchone()
         if row is None:
             return None
+        (scope, wanted, jkt, client_id, client_key, client_version, account_id, *person) = row
+        (join_key, username, profile, given_name, family_name, locale, updated_at, email, *rest) = person
+        (lines, postcode, city, country, more_claims, charter_version, accepted_at, children) = rest
         return Holder(
-            scope=row[0],
-            client_id=row[1],
-            client_key=uuid.UUID(row[2]),
-            client_version=row[3],
-            account_id=uuid.UUID(row[4]),
-            join_key=row[5],
-            username=row[6],
-            profile=row[7],
-            given_name=row[8],
-            family_name=row[9],
-            locale=row[10],
-            updated_at=_certain(row[11]),
-            email=row[12],
-            charter_version=row[13],
-            charter_accepted_at=_instant(row[14]),
-            children=json.loads(row[15]),
+            scope=scope,
+            claims=wanted,
+            jkt=jkt,
+            client_id=client_id,
+            client_key=uuid.UUID(client_key),
+            client_version=client_version,
+            account_id=uuid.UUID(account_id),
+            join_key=join_key,
+            username=username,
+            profile=profile,
+            given_name=given_name,
+            family_name=family_name,
+            locale=locale,
+            updated_at=_certain(updated_at),
+            email=email,
+            address_lines=json.loads(lines),
+            postcode=postcode,
+            city=city,
+            country=country,
+            more_claims=json.loads(more_claims),
+            charter_version=charter_version,
+            charter_accepted_at=_instant(accepted_at),
+            children=json.loads(children),
         )
 
     @contextmanager

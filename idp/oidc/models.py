@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
@@ -13,6 +13,9 @@ from idp.db import Base, UuidKey
 
 class AuthorizationCode(Base):
     """A code (RFC 6749 4.1.2): its digest, what it is bound to, and the authentication it stands for.
+
+    `claims` is the claims request that came with it (Core 5.5), `jkt` the thumbprint of the only DPoP key that may
+    exchange it (RFC 9449 10).
 
     The one statement that writes a row joins session, account and client, and `session_id` alone is a foreign key: the
     others would each cost a look-up and a lock at every sign-on.
@@ -30,13 +33,20 @@ class AuthorizationCode(Base):
     scope: Mapped[str] = mapped_column(String(300))
     nonce: Mapped[str | None] = mapped_column(String(600))
     code_challenge: Mapped[str | None] = mapped_column(String(43))
-    acr: Mapped[str | None] = mapped_column(String(100))
+    claims: Mapped[str | None] = mapped_column(Text)
+    jkt: Mapped[str | None] = mapped_column(String(43))
+    acr: Mapped[str] = mapped_column(String(20))
+    auth_time: Mapped[datetime]
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
 
 
 class Token(Base):
-    """An access or refresh token, by digest. `family` joins all that came from one code, and dies together."""
+    """An access or refresh token, by digest. `family` joins all that came from one code, and dies together.
+
+    `auth_time` and `acr` are those of the sign-in it came from, whatever the session did since (Core 12.2). `jkt` is
+    the thumbprint of the DPoP key that it is bound to (RFC 9449 6).
+    """
 
     __tablename__ = "token"
     __table_args__ = (Index("ix_token_session_id", "session_id"),)
@@ -48,10 +58,38 @@ class Token(Base):
     account_id: Mapped[uuid.UUID]
     session_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("session.id"))
     scope: Mapped[str] = mapped_column(String(300))
+    claims: Mapped[str | None] = mapped_column(Text)
+    jkt: Mapped[str | None] = mapped_column(String(43))
+    acr: Mapped[str] = mapped_column(String(20))
+    auth_time: Mapped[datetime]
     expires_at: Mapped[datetime]
     family_expires_at: Mapped[datetime | None]
     used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+
+
+class PushedRequest(Base):
+    """An authorization request that a client pushed (RFC 9126), by the digest of its `request_uri`.
+
+    It may be opened until `expires_at`, and gives one code: `used_at` is set by the statement that stores the code.
+    """
+
+    __tablename__ = "pushed_request"
+
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    client_id: Mapped[uuid.UUID]
+    parameters: Mapped[dict[str, Any]]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+    used_at: Mapped[datetime | None]
+
+
+class SpentProof(Base):
+    """The digest of a proof that counts once (`jti` of a client assertion, RFC 7523, or of a DPoP proof, RFC 9449)."""
+
+    __tablename__ = "spent_proof"
+
+    digest: Mapped[bytes] = mapped_column(primary_key=True)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class SigningKey(UuidKey, Base):

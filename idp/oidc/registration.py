@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import select
@@ -15,7 +16,7 @@ from idp.clock import now
 from idp.config import LOOPBACK, Settings
 from idp.db import db
 from idp.oidc.claims import SCOPES
-from idp.oidc.clients import AUTH_METHODS
+from idp.oidc.clients import AUTH_METHODS, SECRET_METHODS
 from idp.oidc.keys import ALGORITHMS
 from idp.profile_choice.profiles import PROFILES
 
@@ -45,9 +46,20 @@ class Wanted:
     uais: Sequence[str] = ()
     post_logout_redirect_uris: Sequence[str] = ()
     backchannel_logout_uri: str = ""
+    frontchannel_logout_uri: str = ""
     initiate_login_uri: str = ""
     home_uri: str = ""
     auth_method: str = "client_secret_basic"
+    auth_alg: str = ""
+    jwks: dict[str, Any] | None = None
+    jwks_uri: str = ""
+    profile: str = ""
+    par: bool = False
+    dpop: bool = False
+    sector_identifier_uri: str = ""
+    userinfo_alg: str = ""
+    default_max_age: int | None = None
+    description: dict[str, Any] = field(default_factory=dict)
     subject: str = "pairwise"
     subject_prefix: str = ""
     pkce: bool = True
@@ -69,7 +81,7 @@ def register(settings: Settings, wanted: Wanted, *, client_id: str = "", secret:
     faults = list(_faults(settings, wanted))
     if faults:
         raise RegistrationRefused(faults)
-    confidential = wanted.auth_method != "none"
+    confidential = wanted.auth_method in SECRET_METHODS
     secret = (secret or opaque.new_value()) if confidential else ""
     client = Client(
         id=uuid.uuid4(),
@@ -77,16 +89,27 @@ def register(settings: Settings, wanted: Wanted, *, client_id: str = "", secret:
         name=wanted.name.strip(),
         secret_digest=opaque.digest(secret) if confidential else None,
         auth_method=wanted.auth_method,
+        auth_alg=wanted.auth_alg,
+        jwks=wanted.jwks,
+        jwks_uri=wanted.jwks_uri,
         redirect_uris=_each_once(wanted.redirect_uris),
         post_logout_redirect_uris=_each_once(wanted.post_logout_redirect_uris),
         home_uri=wanted.home_uri,
         initiate_login_uri=wanted.initiate_login_uri,
         backchannel_logout_uri=wanted.backchannel_logout_uri,
+        frontchannel_logout_uri=wanted.frontchannel_logout_uri,
         scopes=_each_once(wanted.scopes.split()),
         always_claims=_each_once(wanted.always_claims),
         subject_type=SubjectType(wanted.subject),
         subject_prefix=wanted.subject_prefix,
+        sector_identifier_uri=wanted.sector_identifier_uri,
         pkce_required=wanted.pkce,
+        par_required=wanted.par or wanted.profile == "fapi2",
+        dpop_required=wanted.dpop or wanted.profile == "fapi2",
+        security_profile=wanted.profile,
+        default_max_age=wanted.default_max_age,
+        userinfo_alg=wanted.userinfo_alg,
+        description=dict(wanted.description),
         id_token_alg=wanted.id_token_alg,
         refresh_id_token=wanted.refresh_id_token,
         charter_mode=CharterMode(wanted.charter),

@@ -21,7 +21,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.outbox import queue
-from idp.sessions.models import Session
+from idp.sessions.models import PASSWORD, Session
 from idp.web.browser import cookie_name, cookie_options
 from idp.web.user_agent import describe
 
@@ -40,7 +40,7 @@ class Browser:
     user_agent: str
 
 
-def open_session(account: Account, amr: list[str], browser: Browser, *, former: str | None) -> str:
+def open_session(account: Account, amr: list[str], browser: Browser, *, former: str | None, acr: str = PASSWORD) -> str:
     """Add a session for `account` to the caller's transaction; return the cookie's value.
 
     `former` is the value of the cookie that the browser came with: its session, whoever's it was, ends here, so that no
@@ -48,7 +48,7 @@ def open_session(account: Account, amr: list[str], browser: Browser, *, former: 
     on under its `sid`: the ENTs that the person is in need not end theirs.
     """
     left = _leave(former, account.id) if former else None
-    return _add(account, sid=left or opaque.new_value(), amr=amr, browser=browser)
+    return _add(account, sid=left or opaque.new_value(), amr=amr, acr=acr, browser=browser)
 
 
 def renew(session: Session, account: Account) -> str:
@@ -62,9 +62,8 @@ def renew(session: Session, account: Account) -> str:
     if session.generation == account.generation:
         return _rename(session)
     db.session.execute(update(Session).where(Session.id == session.id).values(ended_at=now()))
-    return _add(
-        account, sid=session.sid, amr=session.amr, browser=Browser(session.address, session.user_agent), resumed=session
-    )
+    browser = Browser(session.address, session.user_agent)
+    return _add(account, sid=session.sid, amr=session.amr, acr=session.acr, browser=browser, resumed=session)
 
 
 def _rename(session: Session) -> str:
@@ -84,6 +83,7 @@ def _rename(session: Session) -> str:
             generation=session.generation,
             auth_time=session.auth_time,
             amr=session.amr,
+            acr=session.acr,
             created_at=session.created_at,
             last_seen_at=session.last_seen_at,
             expires_at=session.expires_at,
@@ -95,7 +95,9 @@ def _rename(session: Session) -> str:
     return value
 
 
-def _add(account: Account, *, sid: str, amr: list[str], browser: Browser, resumed: Session | None = None) -> str:
+def _add(
+    account: Account, *, sid: str, amr: list[str], acr: str, browser: Browser, resumed: Session | None = None
+) -> str:
     settings, value, moment = _settings(), opaque.new_value(), now()
     db.session.add(
         Session(
@@ -105,6 +107,7 @@ def _add(account: Account, *, sid: str, amr: list[str], browser: Browser, resume
             generation=account.generation,
             auth_time=moment,
             amr=amr,
+            acr=acr,
             created_at=resumed.created_at if resumed else moment,
             last_seen_at=moment,
             expires_at=resumed.expires_at if resumed else moment + settings.lifetime("session_absolute"),

@@ -9,6 +9,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 from idp.clock import now
 from idp.db import Base, UuidKey
 
+PASSWORD = "pwd"  # noqa: S105 - a class of methods
+PASSWORD_ON_KNOWN_DEVICE = "pwd+device"  # noqa: S105 - same
+"""How sure a sign-in is: the password, or the password on a browser that the account had signed in on before."""
+
 
 class Session(UuidKey, Base):
     """A browser that an account signed in on; `sid` is what clients see of it (Back-Channel Logout 2.1)."""
@@ -21,6 +25,7 @@ class Session(UuidKey, Base):
     generation: Mapped[int]
     auth_time: Mapped[datetime]
     amr: Mapped[list[str]]
+    acr: Mapped[str] = mapped_column(String(20), default=PASSWORD)
     created_at: Mapped[datetime] = mapped_column(default=now)
     last_seen_at: Mapped[datetime] = mapped_column(default=now)
     expires_at: Mapped[datetime] = mapped_column(index=True)
