@@ -5,13 +5,14 @@ PYTEST_WORKERS ?= auto
 export UV_PROJECT_ENVIRONMENT := .venv
 unexport VIRTUAL_ENV
 
-.PHONY: help setup demo demo-reset test check bench format clean
+.PHONY: help setup demo demo-reset test check bench fuzz format clean
 
 help:
 	@echo "make demo        the whole journey on this machine, until Ctrl-C"
 	@echo "make test        every test (what needs Chromium says so when it is absent)"
 	@echo "make check       lint, types, import contracts, templates"
 	@echo "make bench       load scenarios, a table of results"
+	@echo "make fuzz        200,000 bent requests to every endpoint (FUZZ_REQUESTS, FUZZ_SEED)"
 	@echo "make demo-reset  forget the demonstration's data"
 
 $(filter .tools/%,$(UV)):
@@ -46,6 +47,9 @@ format: setup
 
 bench: setup
 	.venv/bin/python -m bench
+
+fuzz: setup
+	.venv/bin/python -m tests.fuzz --requests $(or $(FUZZ_REQUESTS),200000) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
 
 clean:
 	rm -rf .venv .tools dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -30,7 +30,7 @@ _HEADERS = (
 MAY_LEAVE = frozenset(
     {"/profil", "/connexion", "/charte", "/authorize", "/authorize/resume", "/logout", "/adresse/confirmation"}
 )
-_PUBLIC = ("/.well-known/", "/jwks.json", "/static/")
+_PUBLIC = ("/.well-known/", "/jwks.json", "/openapi.json", "/static/")
 
 
 def _limit() -> None:
