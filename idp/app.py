@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from flask import Flask
+from flask import Flask, Request
 from jinja2 import StrictUndefined
+from werkzeug.exceptions import BadHost
+from werkzeug.routing import MapAdapter
 
 from idp import logging as log_lines
 from idp.accounts import addresses, notices
@@ -30,7 +32,8 @@ from idp.myaccount import password_views as account_password
 from idp.myaccount import reauthentication_views as reauthentication
 from idp.myaccount import received_views as received
 from idp.myaccount import views as myaccount
-from idp.oidc import backchannel, bearer, routes
+from idp.oidc import backchannel, bearer, key_rotation, routes
+from idp.oidc.client_keys import ClientKeys
 from idp.oidc.keys import KeyRing
 from idp.oidc.outgoing import Outgoing
 from idp.oidc.server import Server
@@ -74,6 +77,13 @@ class _Application(Flask):
         """Return `func` as it is."""
         return func
 
+    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
+        """Match addresses under a name of our own where `Host` holds what is no name: it decides nothing here."""
+        try:
+            return super().create_url_adapter(request)
+        except (BadHost, UnicodeError):
+            return self.url_map.bind("localhost", path_info=request.path if request else "/")
+
 
 def create_app(settings: Settings) -> Flask:
     """Return the application for `settings`; it opens no connection and makes no key until it is asked something."""
@@ -95,7 +105,9 @@ def create_app(settings: Settings) -> Flask:
     _protocol(app, settings)
     app.extensions[deliver.EXTENSION] = Transport(settings)
     app.extensions[outbox.EXTENSION] = outbox_handlers(settings)
+    app.extensions[outbox.JOBS] = {key_rotation.ROTATION: key_rotation.ROTATION_PERIOD}
     theme.configure(app, settings)
+    app.jinja_env.globals["entrance"] = lambda dest: dest.entrance(settings.issuer)
     return app
 
 
@@ -108,6 +120,7 @@ def outbox_handlers(settings: Settings) -> Mapping[str, Handler]:
         recovery_username.USERNAME_WANTED: partial(recovery_username.hand_over, settings=settings),
         SESSIONS_ENDED: backchannel.sessions_ended,
         backchannel.LOGOUT: partial(backchannel.hand_over, outgoing=Outgoing(settings)),
+        key_rotation.ROTATION: partial(key_rotation.hand_over, settings=settings),
     }
 
 
@@ -119,6 +132,7 @@ def _database(app: Flask, settings: Settings) -> None:
 
 def _protocol(app: Flask, settings: Settings) -> None:
     ring = KeyRing(settings)
+    app.extensions["idp.client_keys"] = ClientKeys(Outgoing(settings))
     app.extensions["idp.server"] = Server(settings, open_store(settings), ring)
     app.register_blueprint(routes.blueprint)
     security.csrf.exempt(routes.blueprint)

@@ -5,6 +5,7 @@ Nothing else in the code reads the environment. Every fault is reported at once,
 
 import os
 import re
+import ssl
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
@@ -69,6 +70,9 @@ class Settings(BaseSettings):
         (),
         description="host names and networks (CIDR) that are not public and may be called all the same, as a JSON list",
     )
+    ca_bundle: Path | None = Field(
+        None, description="a PEM file of authorities that vouch for ENTs' servers, besides the system's"
+    )
     trusted_proxies: int = Field(0, ge=0, le=5, description="how many proxies in front set X-Forwarded-For and -Proto")
     theme: Path | None = Field(None, description="a folder whose `tokens.css` and `logo.svg` replace ours")
     service_name: str = Field("Scolarité Services", max_length=60)
@@ -83,7 +87,13 @@ class Settings(BaseSettings):
     dpo_mail: str = Field("", max_length=200, description="the data protection officer's address")
     accessibility_mail: str = Field("", max_length=200, description="where accessibility problems are reported")
 
+    rsa_bits: int = Field(2048, ge=2048, le=4096, multiple_of=1024, description="size of new RSA signing keys")
+    key_rotation_days: int = Field(90, ge=0, le=400, description="days that a signing key signs; 0: by hand only")
+
     code_lifetime: int = Field(60, ge=10, le=600, description="authorization code (RFC 9700: short)")
+    pushed_request_lifetime: int = Field(
+        90, ge=10, lt=600, description="a pushed authorization request until it is opened (RFC 9126)"
+    )
     access_token_lifetime: int = Field(600, ge=60, le=3600, description="access token")
     id_token_lifetime: int = Field(300, ge=60, le=3600, description="ID token")
     refresh_idle: int = Field(14 * 86400, ge=3600, description="refresh token unused")
@@ -194,6 +204,16 @@ class Settings(BaseSettings):
     def _theme_exists(cls, value: Path | None) -> Path | None:
         if value is not None and not (value / "tokens.css").is_file():
             raise ValueError("must be a folder that holds tokens.css")
+        return value
+
+    @field_validator("ca_bundle")
+    @classmethod
+    def _authorities_are_readable(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            try:
+                ssl.create_default_context().load_verify_locations(value)
+            except (OSError, ssl.SSLError):
+                raise ValueError("must be a readable PEM file of certificates") from None
         return value
 
     @model_validator(mode="after")

@@ -19,7 +19,11 @@ _WAY_BACK_SECONDS = 60
 
 @dataclass(frozen=True)
 class State:
-    """All that the order depends on."""
+    """All that the order depends on.
+
+    `acr` is the class of authentication that is essential, if one is; `agreed` says that the person of the session
+    agreed to this very request (`prompt=consent`).
+    """
 
     client: Registration
     session: Session | None
@@ -27,6 +31,8 @@ class State:
     profile: str
     prompts: frozenset[str]
     max_age: int | None
+    acr: str | None
+    agreed: bool
     started_at: datetime
     now: datetime
     mail_required: bool
@@ -57,9 +63,13 @@ def _authentication_is_needed(state: State) -> bool:
     if state.session.auth_time >= state.started_at:
         # signed in for this very request: a minute is what the way back to the client may take
         return state.max_age is not None and age > max(state.max_age, _WAY_BACK_SECONDS)
-    if state.prompts & {"login", "select_account"}:
+    if state.prompts & {"login", "select_account"} or _acr_is_unmet(state.session, state.acr):
         return True
     return state.max_age is not None and age > state.max_age
+
+
+def _acr_is_unmet(session: Session, wanted: str | None) -> bool:
+    return wanted is not None and session.acr != wanted
 
 
 def _address_is_unconfirmed(state: State) -> bool:
@@ -73,15 +83,27 @@ def _charter_is_owed(state: State) -> bool:
     return charter is not None and charter.accepted_at is None
 
 
+def _agreement_is_owed(state: State) -> bool:
+    """`prompt=consent` asks before the client is told anything, each time (Core 3.1.2.1); nobody else is asked."""
+    return "consent" in state.prompts and not state.agreed
+
+
 STEPS = (
     Step("profile_choice.choose", _profile_is_unknown, "login_required"),
     Step("profile_choice.elsewhere", _profile_is_elsewhere, "login_required"),
     Step("login.sign_in", _authentication_is_needed, "login_required"),
     Step("email_confirmation.waiting", _address_is_unconfirmed, "interaction_required"),
     Step("charter.show", _charter_is_owed, "consent_required"),
+    Step("oidc.agree", _agreement_is_owed, "consent_required"),
 )
 
 
 def next_step(state: State) -> Step | None:
     """Return the first step that is owed, or None: then the code may be issued."""
     return next((step for step in STEPS if step.needed(state)), None)
+
+
+def is_out_of_reach(state: State) -> bool:
+    """Say whether the person just signed in for this request, and not in the way that is essential to it (5.5.1.1)."""
+    session = state.session
+    return session is not None and _acr_is_unmet(session, state.acr) and not _authentication_is_needed(state)

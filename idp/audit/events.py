@@ -208,7 +208,7 @@ class LetterReissued(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class AccountChanged(Event):
-    """An operator unlocked, disabled or enabled an account, or blocked its password."""
+    """An operator unlocked, disabled or enabled an account, blocked its password, or changed claims: `change` says."""
 
     kind = "account.changed"
     change: str
@@ -342,8 +342,25 @@ class ClientChanged(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClientChangedItself(Event):
+    """A client registered itself with an invitation, changed its registration or ended it (RFC 7591, RFC 7592)."""
+
+    kind = "client.changed_itself"
+    change: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientInvited(Event):
+    """An operator made or took back an invitation to register a client."""
+
+    kind = "client.invited"
+    change: str
+    invite: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class KeyChanged(Event):
-    """An operator rotated or retired a signing key."""
+    """An operator or the worker changed a signing key: rotated, started, retired, dropped."""
 
     kind = "key.changed"
     change: str

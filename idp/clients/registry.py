@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from sqlalchemy import select
 from sqlalchemy.orm import lazyload
@@ -67,6 +68,13 @@ class Registration:
     def home(self) -> str:
         """Where a person starts afresh: the ENT's home, else the address that starts a sign-in there."""
         return self.home_uri or self.initiate_login_uri
+
+    def entrance(self, issuer: str) -> str:
+        """Return where a person enters the ENT: its sign-in begun from here (Core 4), else its home."""
+        if not self.initiate_login_uri:
+            return self.home_uri
+        told = {"iss": issuer, **({"target_link_uri": self.home_uri} if self.home_uri else {})}
+        return f"{self.initiate_login_uri}{'&' if '?' in self.initiate_login_uri else '?'}{urlencode(told)}"
 
 
 _cache: dict[tuple[int, str], tuple[float, Registration]] = {}

@@ -17,6 +17,7 @@ from idp import opaque
 from idp.clients import registry
 from idp.clock import now
 from idp.config import Settings
+from idp.web import i18n
 from idp.web.browser import binding
 from idp.web.errors import InteractionLost
 
@@ -35,11 +36,12 @@ class AuthorizationRequest:
     nonce: str | None = None
     code_challenge: str | None = None
     acr: str | None = None
+    """The class that the session must have (`Session.acr`), when one is essential; a wish is in `claims`."""
     prompt: str = ""
     max_age: int | None = None
     login_hint: str = ""
     subject: str | None = None
-    """The `sub` that an ID token hint or a claims request insists on; the code is for nobody else."""
+    """The `sub` that an ID token hint or a claims request insists on, or several, one a line; nobody else's code."""
     claims: str | None = None
     """The claims request (Core 5.5), reduced to what this service knows."""
     response_mode: str = ""
@@ -49,6 +51,7 @@ class AuthorizationRequest:
     pushed: str | None = None
     """The `request_uri` of the pushed request that the code will use up (RFC 9126)."""
     ui_locales: str = ""
+    """The language that the client wished for and the pages have, or nothing."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,17 @@ class Person:
 
 @dataclass(frozen=True)
 class Interaction:
-    """What a browser is in the middle of: for which client, since when, with which profile, activating whom."""
+    """What a browser is in the middle of: for which client, since when, with which profile, activating whom.
+
+    `agreed` is the `sid` of the session whose person said that the client may be told (`prompt=consent`).
+    """
 
     request: AuthorizationRequest | None = None
     id: str = field(default_factory=opaque.new_value)
     started_at: datetime = field(default_factory=now)
     profile: str = ""
     person: Person | None = None
+    agreed: str = ""
 
     def with_profile(self, profile: str) -> "Interaction":
         """Return this interaction after the choice of a profile."""
@@ -77,6 +84,10 @@ class Interaction:
     def with_person(self, account_id: uuid.UUID, generation: int) -> "Interaction":
         """Return this interaction after a right provisional password."""
         return replace(self, person=Person(account_id, generation, now()))
+
+    def with_agreement(self, sid: str) -> "Interaction":
+        """Return this interaction after the person of session `sid` agreed."""
+        return replace(self, agreed=sid)
 
     def without_person(self) -> "Interaction":
         """Return this interaction after a sign-in: from here on the session says who it is."""
@@ -90,6 +101,8 @@ def seal(interaction: Interaction) -> str:
         data["r"] = {k: v for k, v in asdict(interaction.request).items() if v not in {None, ""}}
     if interaction.profile:
         data["p"] = interaction.profile
+    if interaction.agreed:
+        data["c"] = interaction.agreed
     if interaction.person:
         who = interaction.person
         data["a"] = [str(who.account_id), who.generation, who.since.timestamp()]
@@ -115,10 +128,13 @@ def current() -> Interaction | None:
 
 
 def page_url(endpoint: str, interaction: Interaction | None) -> str:
-    """Return the address of a page of this service, carrying `interaction`."""
+    """Return the address of a page of this service, carrying `interaction` and the language that it is shown in."""
     if interaction is None:
         return url_for(endpoint)
     values: dict[str, Any] = {PARAMETER: seal(interaction)}
+    wished = interaction.request.ui_locales if interaction.request else ""
+    if language := i18n.served(request.args.get("ui_locales", "")) or wished:
+        values["ui_locales"] = language
     return url_for(endpoint, **values)
 
 
@@ -141,6 +157,7 @@ def _open(sealed: str) -> Interaction | None:
             id=data["i"],
             started_at=started_at,
             profile=data.get("p", ""),
+            agreed=data.get("c", ""),
             person=Person(uuid.UUID(person[0]), person[1], datetime.fromtimestamp(person[2], UTC)) if person else None,
         )
     except (BadData, KeyError, TypeError, ValueError):

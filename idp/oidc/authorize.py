@@ -17,10 +17,11 @@ from idp.clients import registry
 from idp.clients.models import CharterMode
 from idp.clients.registry import Registration
 from idp.clock import now
+from idp.config import Settings
 from idp.db import end_read
 from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
-from idp.oidc import claims, errors
+from idp.oidc import answers, claims, errors, pushed, session_state
 from idp.oidc.errors import RequestRefused, RequestUntrusted
 from idp.oidc.grants import CodeGrant, StepOwed
 from idp.oidc.hot import CodeRequest
@@ -34,6 +35,10 @@ from idp.web.redirects import see_other
 from idp.web.request_context import remote_address, request_id
 
 TOUCH_AFTER = timedelta(minutes=5)
+_MAY_BE_DECLINED = {"charter.show": "the charter was declined", "oidc.agree": "the person declined"}
+_LONGEST_ADDRESS = 7800
+"""What is left of the 8190 bytes of a request line for what later steps add."""
+_FAPI2_CODE = timedelta(seconds=60)
 
 
 def authorize() -> Response:
@@ -79,20 +84,22 @@ def resume() -> Response:
         raise InteractionLost
     try:
         return _dispatch(interaction, client)
+    except RequestUntrusted as untrusted:
+        return errors.page(untrusted)
     except RequestRefused as refused:
         return errors.refuse(refused)
 
 
 def deny() -> Response:
-    """`/authorize/refus`: the person declined the charter; tell the client, if that is what is owed."""
+    """`/authorize/refus`: the person declined the charter or the agreement; tell the client, if that is owed."""
     interaction = store.current()
     client = _client(interaction)
     if interaction is None or interaction.request is None or client is None:
         raise InteractionLost
     step = journey.next_step(_state(interaction, interaction.request, client))
-    if step is None or step.endpoint != "charter.show":
+    if step is None or step.endpoint not in _MAY_BE_DECLINED:
         return see_other(store.resume_url(interaction))
-    return errors.refuse(_refusal(interaction.request, "access_denied", "the charter was declined"))
+    return errors.refuse(_refusal(interaction.request, "access_denied", _MAY_BE_DECLINED[step.endpoint]))
 
 
 def _dispatch(interaction: Interaction, client: Registration) -> Response:
@@ -101,20 +108,32 @@ def _dispatch(interaction: Interaction, client: Registration) -> Response:
     if wanted is None or wanted.redirect_uri not in client.redirect_uris:
         raise InteractionLost
     state = _state(interaction, wanted, client)
+    if journey.is_out_of_reach(state):
+        raise _refusal(wanted, "unmet_authentication_requirements", "the sign-in has not the acr that is essential")
     step = journey.next_step(state)
     if step is not None:
         if "none" in state.prompts:
             raise _refusal(wanted, step.oidc_error, "")
-        return see_other(store.page_url(step.endpoint, interaction))
+        return _lead_to(step, interaction, wanted)
     if wanted.subject is not None and state.account is not None:
         subject = claims.subject(client, state.account.id, state.account.join_key)
-        if subject != wanted.subject:
+        if subject not in wanted.subject.split("\n"):
             raise _refusal(wanted, "login_required", "another person is signed in")
     response = _issue(client, wanted)
     if response:
         return response
+    if wanted.pushed and pushed.is_used(wanted.pushed):
+        raise RequestUntrusted("invalid request_uri")
     # the session ended, or the client's registration changed, between the two questions: the next request finds out
     raise _refusal(wanted, "temporarily_unavailable", "")
+
+
+def _lead_to(step: journey.Step, interaction: Interaction, wanted: AuthorizationRequest) -> Response:
+    """Lead to a page, whose address carries the request on; one that no address can carry is refused (RFC 9110 4.1)."""
+    address = store.page_url(step.endpoint, interaction)
+    if len(address) > _LONGEST_ADDRESS:
+        raise _refusal(wanted, "invalid_request", "the request is too long")
+    return see_other(address)
 
 
 def _state(interaction: Interaction, wanted: AuthorizationRequest, client: Registration) -> journey.State:
@@ -126,6 +145,8 @@ def _state(interaction: Interaction, wanted: AuthorizationRequest, client: Regis
         profile=interaction.profile,
         prompts=frozenset(wanted.prompt.split()),
         max_age=wanted.max_age,
+        acr=wanted.acr,
+        agreed=found is not None and interaction.agreed == found[0].sid,
         started_at=interaction.started_at,
         now=now(),
         mail_required=of_app().settings.mail_required,
@@ -160,18 +181,12 @@ def _issue(client: Registration, wanted: AuthorizationRequest) -> Response | Non
             now=moment,
             idle_since=moment - settings.lifetime("session_idle"),
             touch_before=moment - TOUCH_AFTER,
-            expires_at=moment + settings.lifetime("code_lifetime"),
+            expires_at=moment + _code_lifetime(settings, client),
             address=remote_address(),
             request_id=request_id(),
         )
 
-    parameters = {
-        "response_type": "code",
-        "client_id": client.client_id,
-        "redirect_uri": wanted.redirect_uri,
-        "scope": wanted.scope,
-    }
-    parsed = ParsedRequest(request, parameters)
+    parsed = ParsedRequest(request, _as_parameters(client, wanted))
     try:
         grant = cast("CodeGrant", server.get_authorization_grant(parsed))
         redirect_uri = grant.validate_authorization_request()
@@ -180,11 +195,32 @@ def _issue(client: Registration, wanted: AuthorizationRequest) -> Response | Non
         grant.save_authorization_code(code, parsed)
     except (StepOwed, OAuth2Error):  # the second when the client was shut out since the request was checked
         return None
-    return errors.answer(redirect_uri, [("code", code)], wanted.state)
+    state = session_state.of(grant.sid, client.client_id, redirect_uri)
+    response = answers.send(
+        redirect_uri, [("code", code), ("session_state", state)], wanted.state, wanted.response_mode
+    )
+    session_state.keep(response, grant.sid)
+    return response
+
+
+def _as_parameters(client: Registration, wanted: AuthorizationRequest) -> dict[str, str]:
+    """Return what Authlib needs to know of the request."""
+    return {
+        "response_type": "code",
+        "client_id": client.client_id,
+        "redirect_uri": wanted.redirect_uri,
+        "scope": wanted.scope,
+    }
+
+
+def _code_lifetime(settings: Settings, client: Registration) -> timedelta:
+    """Return how long a code lives: a minute at most for FAPI 2.0 (5.3.2.1), whatever the operator decided."""
+    lifetime = settings.lifetime("code_lifetime")
+    return min(lifetime, _FAPI2_CODE) if client.fapi2 else lifetime
 
 
 def _refusal(wanted: AuthorizationRequest, error: str, description: str) -> RequestRefused:
-    return RequestRefused(error, description, wanted.redirect_uri, wanted.state)
+    return RequestRefused(error, description, wanted.redirect_uri, wanted.state, wanted.response_mode)
 
 
 def _client(interaction: Interaction | None) -> Registration | None:

@@ -12,6 +12,7 @@ from authlib.oauth2.rfc6749 import ClientMixin, InvalidClientError, OAuth2Reques
 from idp import opaque
 from idp.clients import registry
 from idp.clients.registry import Registration
+from idp.clock import now
 
 SECRET_METHODS = ("client_secret_basic", "client_secret_post")
 AUTH_METHODS = (*SECRET_METHODS, "private_key_jwt", "none")
@@ -42,9 +43,15 @@ class ProtocolClient(ClientMixin):
         return redirect_uri in self.registration.redirect_uris
 
     def check_client_secret(self, client_secret: str) -> bool:
-        """Compare digests in constant time; a client without a secret matches none."""
-        stored = self.registration.secret_digest
-        return stored is not None and hmac.compare_digest(stored, opaque.digest(client_secret))
+        """Compare digests in constant time; a client without a secret matches none.
+
+        During a rotation the former secret is good too.
+        """
+        return self.proven(opaque.digest(client_secret))
+
+    def proven(self, digest: bytes) -> bool:
+        """Say whether the secret of that digest is one of this registration's."""
+        return any(hmac.compare_digest(stored, digest) for stored in _secrets(self.registration))
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:  # noqa: ARG002 - Authlib's signature
         """Accept the one method that was registered, at every endpoint."""
@@ -59,6 +66,28 @@ class ProtocolClient(ClientMixin):
         if grant_type == "refresh_token":
             return "offline_access" in self.registration.scopes
         return grant_type == "authorization_code"
+
+
+def _secrets(registration: Registration) -> list[bytes]:
+    """Return the digests of the secrets that are good now."""
+    current, former, until = (
+        registration.secret_digest,
+        registration.former_secret_digest,
+        registration.former_secret_until,
+    )
+    found = [] if current is None else [current]
+    return [*found, former] if former is not None and until is not None and until > now() else found
+
+
+def still_proves(known: Registration, current: Registration) -> bool:
+    """Say whether what a request proved by `known` is what it must prove now: its method, and a secret of then.
+
+    A secret that was replaced at once is good no more, even for a request on its way.
+    """
+    if known.auth_method != current.auth_method or (known.jwks, known.jwks_uri) != (current.jwks, current.jwks_uri):
+        return False
+    good = _secrets(current)
+    return all(secret in good for secret in _secrets(known))
 
 
 def find(client_id: str | None, *, fresh: bool = False) -> ProtocolClient | None:

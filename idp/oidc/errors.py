@@ -1,26 +1,27 @@
 """Errors of the authorization endpoint: to the client when it is certain who asks (RFC 6749 4.1.2.1), else our page."""
 
-from urllib.parse import urlencode
-
 import structlog
-from flask import Response, current_app, make_response, render_template
+from flask import Response, make_response, render_template
 
 from idp.clock import now
-from idp.web.redirects import see_other
+from idp.oidc import answers
 from idp.web.request_context import request_id
 
 log = structlog.get_logger()
 
 
 class RequestRefused(Exception):  # noqa: N818 - what happened, not what failed
-    """The request is certain to come from a client: the error goes back to it."""
+    """The request is certain to come from a client: the error goes back to it, in the response mode that it wants."""
 
-    def __init__(self, error: str, description: str, redirect_uri: str, state: str | None) -> None:
+    def __init__(
+        self, error: str, description: str, redirect_uri: str, state: str | None, response_mode: str = ""
+    ) -> None:
         super().__init__(error)
         self.error = error
         self.description = description
         self.redirect_uri = redirect_uri
         self.state = state
+        self.response_mode = response_mode
 
 
 class RequestUntrusted(Exception):  # noqa: N818 - same
@@ -31,21 +32,12 @@ class RequestUntrusted(Exception):  # noqa: N818 - same
         self.phrase = phrase
 
 
-def answer(redirect_uri: str, parameters: list[tuple[str, str]], state: str | None) -> Response:
-    """Send `parameters`, the state byte for byte and `iss` (RFC 9207) to the client, in its redirect URI's query."""
-    pairs = list(parameters)
-    if state is not None:
-        pairs.append(("state", state))
-    pairs.append(("iss", current_app.extensions["idp.settings"].issuer))
-    return see_other(f"{redirect_uri}{'&' if '?' in redirect_uri else '?'}{urlencode(pairs)}")
-
-
 def refuse(refused: RequestRefused) -> Response:
     """Send an error to the client."""
     pairs = [("error", refused.error)]
     if refused.description:
         pairs.append(("error_description", refused.description))
-    return answer(refused.redirect_uri, pairs, refused.state)
+    return answers.send(refused.redirect_uri, pairs, refused.state, refused.response_mode)
 
 
 def page(untrusted: RequestUntrusted) -> Response:

@@ -22,8 +22,8 @@ from idp import opaque
 from idp.clients.registry import Registration
 from idp.clock import now
 from idp.db import db, end_read
-from idp.oidc import claims, clients, reuse
-from idp.oidc.hot import CodeRequest, Granted, Redemption, Rotation
+from idp.oidc import claims, clients, dpop, reuse
+from idp.oidc.hot import CodeRequest, Granted, Holder, Redemption, Rotation
 from idp.oidc.models import Token
 
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}", re.ASCII)
@@ -50,8 +50,10 @@ class CodeGrant(AuthorizationCodeGrant):
             StepOwed: something is owed.
         """
         bind = cast("Callable[[bytes], CodeRequest]", request.user)
-        if self.server.store.authorize(bind(opaque.digest(code))) is None:
+        sid = self.server.store.authorize(bind(opaque.digest(code)))
+        if sid is None:
             raise StepOwed
+        self.sid: str = sid
 
     def validate_token_request(self) -> None:
         """Authenticate the client, then claim the code (Core 3.1.3.1)."""
@@ -60,25 +62,26 @@ class CodeGrant(AuthorizationCodeGrant):
         if not code:
             raise InvalidRequestError("The code is missing.")
         self.request.client = client
-        self._claim(code, client)
+        self._claim(code, client, dpop.shown(self.server.settings.issuer))
 
     def create_token_response(self) -> tuple[int, dict[str, Any], Any]:  # type: ignore[override] # the stub is wrong
         """Return the tokens (Core 3.1.3.3)."""
-        body = _token_body(self.server, self.granted.scope, self.access, self.refresh)
+        body = _token_body(self.server, self.granted, self.granted.scope, self.access, self.refresh)
         body["id_token"] = _id_token(self.server, self.granted_for, self.granted, self.access)
         return 200, body, self.TOKEN_RESPONSE_HEADER
 
-    def _claim(self, code: str, client: clients.ProtocolClient) -> None:
+    def _claim(self, code: str, client: clients.ProtocolClient, proof: dpop.Proof | None) -> None:
         """Claim the code and store its tokens, in one statement.
 
-        A wrong verifier or redirect URI, or another client, does not use the code up: they are in the statement's
-        WHERE. Nor does a missing signing key, which is looked for first.
+        A wrong verifier, redirect URI or DPoP key, or another client, does not use the code up: they are in the
+        statement's WHERE. Nor does a missing signing key, which is looked for first.
         """
         form, settings = self.request.form, self.server.settings
         challenge = _challenge(form.get("code_verifier"), public=client.registration.auth_method == "none")
         moment = now()
         self.access = opaque.new_value()
         for registration in _registrations(client):
+            dpop.check_policy(registration, proof)
             self.server.ring.signer(registration.id_token_alg)
             refresh = opaque.new_value() if "offline_access" in registration.scopes else None
             end_read()
@@ -89,7 +92,7 @@ class CodeGrant(AuthorizationCodeGrant):
                     client_version=registration.version,
                     redirect_uri=form.get("redirect_uri", ""),
                     challenge=challenge,
-                    jkt=None,
+                    jkt=proof.jkt if proof else None,
                     access_digest=opaque.digest(self.access),
                     access_expires_at=moment + settings.lifetime("access_token_lifetime"),
                     refresh_digest=opaque.digest(refresh) if refresh else None,
@@ -107,7 +110,10 @@ class CodeGrant(AuthorizationCodeGrant):
 
 
 class RefreshGrant(RefreshTokenGrant):
-    """Refresh tokens: rotated at each use; one that comes back late ends its whole family (RFC 9700 4.14)."""
+    """Refresh tokens: rotated at each use; one that comes back late ends its whole family (RFC 9700 4.14).
+
+    FAPI 2.0 (5.3.2.1) wants them not rotated: there the token goes on, bound to the client's key instead.
+    """
 
     TOKEN_ENDPOINT_AUTH_METHODS = _AUTH_METHODS
     INCLUDE_NEW_REFRESH_TOKEN = True
@@ -121,21 +127,23 @@ class RefreshGrant(RefreshTokenGrant):
         if not old:
             raise InvalidRequestError("The refresh token is missing.")
         self.request.client = client
-        self._rotate(opaque.digest(old), client)
+        self._rotate(opaque.digest(old), client, dpop.shown(self.server.settings.issuer))
 
     def create_token_response(self) -> tuple[int, dict[str, Any], Any]:  # type: ignore[override] # the stub is wrong
         """Return the new pair; an ID token only for clients registered to want one (Core 12.2 leaves it open)."""
-        body = _token_body(self.server, self.scope or self.granted.scope, self.access, self.refresh)
+        body = _token_body(self.server, self.granted, self.scope or self.granted.scope, self.access, self.refresh)
         if self.granted_for.refresh_id_token:
             body["id_token"] = _id_token(self.server, self.granted_for, self.granted, self.access)
         return 200, body, self.TOKEN_RESPONSE_HEADER
 
-    def _rotate(self, old: bytes, client: clients.ProtocolClient) -> None:
+    def _rotate(self, old: bytes, client: clients.ProtocolClient, proof: dpop.Proof | None) -> None:
         """Use the token up and store the pair that follows it, in one statement; see `CodeGrant`."""
         settings, moment = self.server.settings, now()
         self.scope = self._narrowed(old)
-        self.access, self.refresh = opaque.new_value(), opaque.new_value()
+        self.access = opaque.new_value()
         for registration in _registrations(client):
+            dpop.check_policy(registration, proof)
+            self.refresh = None if registration.fapi2 else opaque.new_value()
             if registration.refresh_id_token:
                 self.server.ring.signer(registration.id_token_alg)
             end_read()
@@ -147,9 +155,9 @@ class RefreshGrant(RefreshTokenGrant):
                     access_digest=opaque.digest(self.access),
                     access_expires_at=moment + settings.lifetime("access_token_lifetime"),
                     access_scope=self.scope,
-                    jkt=None,
+                    jkt=proof.jkt if proof else None,
                     same_key=client.registration.auth_method == "none",
-                    refresh_digest=opaque.digest(self.refresh),
+                    refresh_digest=opaque.digest(self.refresh) if self.refresh else None,
                     refresh_expires_at=moment + settings.lifetime("refresh_idle"),
                     grace_since=moment - timedelta(seconds=settings.refresh_grace),
                     now=moment,
@@ -183,7 +191,7 @@ def _registrations(client: clients.ProtocolClient) -> Iterator[Registration]:
     if fresh is None:
         raise clients.refused()
     known, current = client.registration, fresh.registration
-    if (known.secret_digest, known.auth_method) != (current.secret_digest, current.auth_method):
+    if not clients.still_proves(known, current):
         raise clients.refused()  # what this request proved is no longer what the client must prove
     if current.version != known.version:
         yield current
@@ -200,10 +208,10 @@ def _challenge(verifier: str | None, *, public: bool) -> str | None:
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
-def _token_body(server: Any, scope: str, access: str, refresh: str | None) -> dict[str, Any]:
+def _token_body(server: Any, granted: Granted, scope: str, access: str, refresh: str | None) -> dict[str, Any]:
     body = {
         "access_token": access,
-        "token_type": "Bearer",
+        "token_type": "DPoP" if granted.jkt else "Bearer",
         "expires_in": server.settings.access_token_lifetime,
         "scope": scope,
     }
@@ -212,16 +220,26 @@ def _token_body(server: Any, scope: str, access: str, refresh: str | None) -> di
     return body
 
 
+def _holder(server: Any, granted: Granted, access: str) -> Holder | None:
+    """Return whom the tokens stand for, if the request asked for claims of the person in the ID token (Core 5.5).
+
+    One more statement, for those requests alone.
+    """
+    if not claims.id_token_tells_of_the_person(granted):
+        return None
+    holder: Holder | None = server.store.holder(opaque.digest(access), now())
+    return holder
+
+
 def _id_token(server: Any, client: Registration, granted: Granted, access: str) -> str:
     signer = server.ring.signer(client.id_token_alg)
     issued_at = int(now().timestamp())
-    half = hashlib.sha256(access.encode()).digest()[:16]
     body = {
-        **claims.id_token(client, granted),
+        **claims.id_token(client, granted, _holder(server, granted, access)),
         "iss": server.settings.issuer,
         "aud": client.client_id,
         "iat": issued_at,
         "exp": issued_at + server.settings.id_token_lifetime,
-        "at_hash": base64.urlsafe_b64encode(half).rstrip(b"=").decode(),
+        "at_hash": signer.half_hash(access),
     }
     return jwt.encode({"alg": signer.alg, "kid": signer.kid, "typ": "JWT"}, body, signer.key, algorithms=[signer.alg])

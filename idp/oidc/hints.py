@@ -23,7 +23,9 @@ def read_id_token(settings: Settings, ring: KeyRing, token: str) -> dict[str, An
     if len(token) > _LONGEST or not _COMPACT.fullmatch(token):
         return None
     try:
-        content = jws.deserialize_compact(token.encode(), ring.published(), algorithms=list(ALGORITHMS))
+        content = jws.deserialize_compact(
+            token.encode(), lambda read: ring.published(read.headers()["kid"]), algorithms=list(ALGORITHMS)
+        )
         headers = content.headers()
         if headers.keys() != {"alg", "kid", "typ"} or headers["typ"] != "JWT":  # a logout token is signed alike
             return None

@@ -14,7 +14,7 @@ from idp.accounts.models import Account
 from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.db import db
-from idp.oidc import claims
+from idp.oidc import claims, frontchannel, session_state
 from idp.oidc.hints import read_id_token
 from idp.oidc.parameters import ParameterError, as_get, parse, posted
 from idp.oidc.server import of_app
@@ -45,11 +45,16 @@ def logout() -> Response:
         fields = {"client_id": asked.client.client_id} if asked.client else {}
         return make_response(render_template("oidc/deconnexion.html", dest=asked.client, fields=fields))
     ent = asked.client or (_ent_of(found[1]) if found else None)
+    told = frontchannel.frames(found[0]) if found else []
     if found:
         manager.end(found[0], by=asked.client.client_id if asked.client else "page")
         db.session.commit()
-    response = see_other(asked.target) if asked.target else _signed_out(ent)
+    if told:
+        response = frontchannel.page(told, asked.target, ent)
+    else:
+        response = see_other(asked.target) if asked.target else _signed_out(ent)
     manager.clear_cookie(response)
+    session_state.forget(response)
     return response
 
 

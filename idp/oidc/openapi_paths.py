@@ -121,17 +121,19 @@ def _browser_paths() -> dict[str, Any]:
     }
 
 
+_PROOF = {"name": "DPoP", "in": "header", "required": False, "schema": _TEXT}
+_GRANT: dict[str, dict[str, Any]] = {
+    "grant_type": {"type": "string", "enum": list(GRANT_TYPES)},
+    "code": _TEXT,
+    "redirect_uri": _TEXT,
+    "code_verifier": {"type": "string", "minLength": 43, "maxLength": 128},
+    "refresh_token": _TEXT,
+    "scope": _TEXT,
+}
+_SHOWN: dict[str, dict[str, Any]] = {"token": _TEXT, "token_type_hint": _TEXT}
+
+
 def _client_paths() -> dict[str, Any]:
-    proof = {"name": "DPoP", "in": "header", "required": False, "schema": _TEXT}
-    grant: dict[str, dict[str, Any]] = {
-        "grant_type": {"type": "string", "enum": list(GRANT_TYPES)},
-        "code": _TEXT,
-        "redirect_uri": _TEXT,
-        "code_verifier": {"type": "string", "minLength": 43, "maxLength": 128},
-        "refresh_token": _TEXT,
-        "scope": _TEXT,
-    }
-    shown: dict[str, dict[str, Any]] = {"token": _TEXT, "token_type_hint": _TEXT}
     methods = f"client authentication by one of: {', '.join(AUTH_METHODS)}"
     return {
         "/token": {
@@ -139,8 +141,8 @@ def _client_paths() -> dict[str, Any]:
                 "token",
                 f"Token endpoint (RFC 6749 3.2, Core 3.1.3); {methods}",
                 _answers("", 400, 401, 415, 429, **{"200": _json("tokens", "Tokens")}),
-                requestBody=_form(grant | _ASSERTION, ("grant_type",)),
-                parameters=[proof],
+                requestBody=_form(_GRANT | _ASSERTION, ("grant_type",)),
+                parameters=[_PROOF],
                 security=_WHO,
             )
         },
@@ -150,7 +152,7 @@ def _client_paths() -> dict[str, Any]:
                 f"Pushed authorization request (RFC 9126); {methods}",
                 _answers("", 400, 401, 415, 429, **{"201": _json("a request_uri", "Pushed")}),
                 requestBody=_form(_AUTHORIZATION | _ASSERTION, ("client_id",)),
-                parameters=[proof],
+                parameters=[_PROOF],
                 security=_WHO,
             )
         },
@@ -159,7 +161,7 @@ def _client_paths() -> dict[str, Any]:
                 "revoke",
                 "Token revocation (RFC 7009)",
                 _answers("revoked, or never was", 400, 401, 415, 429),
-                requestBody=_form(shown | _ASSERTION, ("token",)),
+                requestBody=_form(_SHOWN | _ASSERTION, ("token",)),
                 security=_WHO,
             )
         },
@@ -168,7 +170,7 @@ def _client_paths() -> dict[str, Any]:
                 "introspect",
                 "Token introspection (RFC 7662), of the client's own tokens",
                 _answers("", 400, 401, 415, 429, **{"200": _json("what it is", "Introspection")}),
-                requestBody=_form(shown | _ASSERTION, ("token",)),
+                requestBody=_form(_SHOWN | _ASSERTION, ("token",)),
                 security=_WHO,
             )
         },

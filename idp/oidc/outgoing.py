@@ -1,9 +1,9 @@
 """The one place that speaks HTTP to other machines: where to is checked first, and nothing is followed.
 
-Others choose the address (an ENT's back channel), and it must not lead into this house's own network (OWASP ASVS 5,
-V 1.3.6). The name is resolved once, every address that it has is checked, and the connection goes to one of those: no
-library asks for the name a second time, which could then have another answer. No redirect is followed, and no proxy of
-the environment is used.
+Others choose the address (an ENT's back channel, its keys), and it must not lead into this house's own network (OWASP
+ASVS 5, V 1.3.6). The name is resolved once, every address that it has is checked, and the connection goes to one of
+those: no library asks for the name a second time, which could then have another answer. No redirect is followed, and no
+proxy of the environment is used.
 """
 
 import http.client
@@ -22,7 +22,7 @@ from urllib.parse import urlencode, urlsplit
 
 from idp.clock import now
 from idp.config import LOOPBACK, Settings
-from idp.oidc.wire import Address, Deadline, Wire, connect, resolve, secure
+from idp.oidc.wire import Address, Deadline, Wire, connect, resolve, secure, trust
 
 TIMEOUT = 3.0
 """Seconds for the whole of a request: name, connection, TLS, answer."""
@@ -74,6 +74,7 @@ class Outgoing:
         self._development = settings.development
         self._names, self._networks = _allowed(settings.outgoing_allow)
         self._resting: dict[tuple[str, int], float] = {}
+        self._tls = trust(settings.ca_bundle)
 
     def post_form(self, url: str, fields: Mapping[str, str]) -> Answer:
         """Send a form by POST; return the answer, whatever its status.
@@ -82,12 +83,19 @@ class Outgoing:
             AddressRefusedError: the address may not be talked to.
             OutgoingError: no answer came.
         """
+        return self._send(url, "POST", urlencode(fields).encode())
+
+    def get(self, url: str) -> Answer:
+        """Ask for a JSON document by GET; return the answer, whatever its status. See `post_form` for errors."""
+        return self._send(url, "GET", None)
+
+    def _send(self, url: str, method: str, body: bytes | None) -> Answer:
         target = self._target(url)
         server = (target.host, target.port)
         if self._resting.get(server, 0.0) > time.monotonic():
             raise OutgoingError("not asked: it let the time run out a moment ago")
         try:
-            return self._exchange(target, urlencode(fields).encode(), Deadline(TIMEOUT))
+            return self._exchange(target, method, body, Deadline(TIMEOUT))
         except TimeoutError as error:
             self._resting[server] = time.monotonic() + REST
             raise OutgoingError(f"no answer within {TIMEOUT:g} seconds") from error
@@ -107,23 +115,23 @@ class Outgoing:
         path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
         return _Target(parts.scheme == "https", host.removesuffix("."), port, parts.netloc, path)
 
-    def _exchange(self, target: _Target, body: bytes, deadline: Deadline) -> Answer:
+    def _exchange(self, target: _Target, method: str, body: bytes | None, deadline: Deadline) -> Answer:
         places = resolve(target.host, target.port, deadline)
         self._check_addresses(target.host, (place.address for place in places))
         headers = {
             "Host": target.authority,
             "User-Agent": "scolarite-services",
             "Accept": "application/json",
-            "Content-Type": "application/x-www-form-urlencoded",
             "Connection": "close",
+            **({} if body is None else {"Content-Type": "application/x-www-form-urlencoded"}),
         }
         with ExitStack() as opened:
             connected = opened.enter_context(connect(places, deadline))
             if target.secure:
-                connected = opened.enter_context(secure(connected, target.host, deadline))
+                connected = opened.enter_context(secure(connected, target.host, deadline, self._tls))
             connection = http.client.HTTPConnection(target.host, target.port)
             connection.sock = Wire(connected, deadline)
-            connection.request("POST", target.path, body, headers)
+            connection.request(method, target.path, body, headers)
             response = connection.getresponse()
             content = b""
             with suppress(OSError, http.client.HTTPException):  # the status is the answer; the body explains it

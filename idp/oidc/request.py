@@ -1,30 +1,31 @@
-"""The checks of an authorization request (OpenID Connect Core 3.1.2.1, RFC 6749 4.1.1, RFC 7636, RFC 9700).
+"""The checks of an authorization request (OpenID Connect Core 3.1.2.1, RFC 6749 4.1.1, RFC 7636, RFC 9126, RFC 9700).
 
 One `check_*` for one sentence of a specification. Until client and redirect URI are certain, a fault is shown on a page
 of ours; after that it goes back to the client. Authlib validates client, redirect URI and response type; the rest it
 leaves open.
 """
 
-import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from dataclasses import replace
 
 from idp.clients.registry import Registration
 from idp.config import Settings
 from idp.interaction.store import AuthorizationRequest
-from idp.oidc import clients
-from idp.oidc.claims import ACR_VALUES, SCOPES
+from idp.oidc import claims, claims_request, clients, pushed
+from idp.oidc.answers import FORM_POST, RESPONSE_MODES
+from idp.oidc.claims_request import AcrUnknown, ClaimsMalformed, ClaimsRequest
 from idp.oidc.errors import RequestRefused, RequestUntrusted
 from idp.oidc.hints import read_id_token
 from idp.oidc.keys import KeyRing
 from idp.oidc.parameters import ParameterError, parse
+from idp.web import i18n
 
 PROMPTS = frozenset({"none", "login", "consent", "select_account"})
-_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+_SHA256 = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _MAX_AGE = re.compile(r"[0-9]{1,9}", re.ASCII)
 _MUST_BE_CERTAIN = frozenset({"client_id", "redirect_uri", "parameters", "parameter"})
-_LONGEST_ACR = 100
 
 
 class Checked:
@@ -38,7 +39,8 @@ class Checked:
     def plain(self) -> bool:
         """Whether a live session answers it at once: nothing in it asks more than a session that owes nothing."""
         request = self.request
-        return request.prompt in {"", "none", "consent"} and request.max_age is None and request.subject is None
+        demands = (request.max_age, request.subject, request.acr)
+        return request.prompt in {"", "none"} and all(demand is None for demand in demands)
 
 
 def check(settings: Settings, ring: KeyRing, encoded: bytes, *, fresh: bool = False) -> Checked:
@@ -50,15 +52,39 @@ def check(settings: Settings, ring: KeyRing, encoded: bytes, *, fresh: bool = Fa
     """
     parameters, fault = _parse_once(encoded)
     client = check_client(parameters, fresh=fresh)
+    request_uri = parameters.get("request_uri", "")
+    if request_uri.startswith(pushed.PREFIX):
+        request = check_parameters(settings, ring, client, check_pushed(client, request_uri))
+        return Checked(client, replace(request, pushed=request_uri))
+    if client.par_required or client.fapi2:
+        fault = fault or "this client must push its requests"
+    return Checked(client, check_parameters(settings, ring, client, parameters, fault))
+
+
+def check_parameters(
+    settings: Settings, ring: KeyRing, client: Registration, parameters: Mapping[str, str], fault: str = ""
+) -> AuthorizationRequest:
+    """Check what a client asks for, wherever it came from; `fault` is one that is known and not told yet.
+
+    Raises:
+        RequestUntrusted: the redirect URI is wrong.
+        RequestRefused: something else is.
+    """
     redirect_uri = check_redirect_uri(client, parameters)
-    state = parameters.get("state")
+    state, mode = parameters.get("state"), _answer_mode(parameters)
+    if mode == FORM_POST and state and ("\n" in state or "\r" in state):
+        raise RequestUntrusted("unreadable state")  # browsers write line ends anew: it would come back as another one
     if fault:
-        raise RequestRefused("invalid_request", fault, redirect_uri, state)
+        raise RequestRefused("invalid_request", fault, redirect_uri, state, mode)
     try:
-        request = _check_rest(settings, ring, client, parameters)
+        return _check_rest(settings, ring, client, parameters)
     except _Refusal as refusal:
-        raise RequestRefused(refusal.error, refusal.description, redirect_uri, state) from refusal
-    return Checked(client, request)
+        raise RequestRefused(refusal.error, refusal.description, redirect_uri, state, mode) from refusal
+
+
+def _answer_mode(parameters: Mapping[str, str]) -> str:
+    """Return how errors travel too: as asked, and in the query when that is no way that is served."""
+    return FORM_POST if parameters.get("response_mode") == FORM_POST else ""
 
 
 class _Refusal(Exception):  # noqa: N818 - internal
@@ -76,8 +102,10 @@ def _parse_once(encoded: bytes) -> tuple[dict[str, str], str]:
         if error.name in _MUST_BE_CERTAIN or error.name == "state":
             raise RequestUntrusted(f"{error.problem} {error.name}") from error
         certain: dict[str, str] = {}
-        for name in ("client_id", "redirect_uri", "state"):
+        for name in ("client_id", "redirect_uri", "state", "request_uri"):
             certain |= _only(encoded, name)
+        with suppress(RequestUntrusted):
+            certain |= _only(encoded, "response_mode")
         return certain, str(error)
 
 
@@ -106,16 +134,24 @@ def check_redirect_uri(client: Registration, parameters: Mapping[str, str]) -> s
     return uri
 
 
+def check_pushed(client: Registration, request_uri: str) -> Mapping[str, str]:
+    """A pushed request is the client's own, unused and not expired (RFC 9126 4); whatever came beside it is ignored.
+
+    It is checked once more: the registration may have changed since.
+    """
+    parameters = pushed.find(client, request_uri)
+    if parameters is None:
+        raise RequestUntrusted("invalid request_uri")
+    return parameters
+
+
 def _check_rest(
     settings: Settings, ring: KeyRing, client: Registration, parameters: Mapping[str, str]
 ) -> AuthorizationRequest:
     check_no_request_object(parameters)
     check_response_type(parameters)
     check_response_mode(parameters)
-    hinted = check_id_token_hint(settings, ring, client, parameters)
-    demanded = check_claims(parameters)
-    if hinted and demanded and hinted != demanded:
-        raise _Refusal("invalid_request", "id_token_hint and claims name different subjects")
+    asked = check_claims(client, parameters)
     return AuthorizationRequest(
         client_id=client.client_id,
         redirect_uri=parameters["redirect_uri"],
@@ -123,11 +159,15 @@ def _check_rest(
         state=parameters.get("state"),
         nonce=parameters.get("nonce"),
         code_challenge=check_pkce(client, parameters),
-        acr=check_acr_values(parameters),
+        acr=claims.session_class(asked.acr) if asked.acr_is_essential else None,
         prompt=check_prompt(parameters),
-        max_age=check_max_age(parameters),
+        max_age=check_max_age(client, parameters),
         login_hint=parameters.get("login_hint", "")[:100],
-        subject=hinted or demanded,
+        subject=check_subject(asked, check_id_token_hint(settings, ring, client, parameters)),
+        claims=asked.kept(),
+        response_mode=_answer_mode(parameters),
+        jkt=check_dpop_jkt(parameters),
+        ui_locales=i18n.served(parameters.get("ui_locales", "")),
     )
 
 
@@ -152,9 +192,9 @@ def check_response_type(parameters: Mapping[str, str]) -> None:
 
 
 def check_response_mode(parameters: Mapping[str, str]) -> None:
-    """Answers travel in the query."""
-    if parameters.get("response_mode", "query") != "query":
-        raise _Refusal("invalid_request", "response_mode must be query")
+    """Answers travel in the query, or by the browser's post (Form Post Response Mode 1.0); never in a fragment."""
+    if parameters.get("response_mode", RESPONSE_MODES[0]) not in RESPONSE_MODES:
+        raise _Refusal("invalid_request", f"response_mode must be one of: {', '.join(RESPONSE_MODES)}")
 
 
 def check_scope(client: Registration, parameters: Mapping[str, str]) -> str:
@@ -162,7 +202,7 @@ def check_scope(client: Registration, parameters: Mapping[str, str]) -> str:
     asked = list(dict.fromkeys(parameters.get("scope", "").split()))
     if "openid" not in asked:
         raise _Refusal("invalid_scope", "scope must contain openid")
-    allowed = client.scopes & set(SCOPES) | {"openid"}
+    allowed = client.scopes & set(claims.SCOPES) | {"openid"}
     if not allowed.issuperset(asked):
         raise _Refusal("invalid_scope", "a scope is not assigned to this client")
     return " ".join(asked)
@@ -172,14 +212,22 @@ def check_pkce(client: Registration, parameters: Mapping[str, str]) -> str | Non
     """RFC 7636 with S256 alone; compulsory unless the client was registered otherwise, enforced whenever it is sent."""
     challenge, method = parameters.get("code_challenge"), parameters.get("code_challenge_method")
     if challenge is None and method is None:
-        if client.pkce_required:
+        if client.pkce_required or client.fapi2:
             raise _Refusal("invalid_request", "code_challenge is missing")
         return None
     if method != "S256":
         raise _Refusal("invalid_request", "code_challenge_method must be S256")
-    if not _CHALLENGE.fullmatch(challenge or ""):
+    if not _SHA256.fullmatch(challenge or ""):
         raise _Refusal("invalid_request", "code_challenge must be 43 base64url characters")
     return challenge
+
+
+def check_dpop_jkt(parameters: Mapping[str, str]) -> str | None:
+    """The thumbprint of the key that the code will be bound to (RFC 9449 10)."""
+    jkt = parameters.get("dpop_jkt")
+    if jkt is not None and not _SHA256.fullmatch(jkt):
+        raise _Refusal("invalid_request", "dpop_jkt must be 43 base64url characters")
+    return jkt
 
 
 def check_prompt(parameters: Mapping[str, str]) -> str:
@@ -192,34 +240,41 @@ def check_prompt(parameters: Mapping[str, str]) -> str:
     return " ".join(prompts)
 
 
-def check_max_age(parameters: Mapping[str, str]) -> int | None:
-    """Seconds, not negative."""
+def check_max_age(client: Registration, parameters: Mapping[str, str]) -> int | None:
+    """Seconds, not negative; what the client registered when it says nothing (Registration 2, `default_max_age`)."""
     value = parameters.get("max_age")
     if value is None:
-        return None
+        return client.default_max_age
     if not _MAX_AGE.fullmatch(value):
         raise _Refusal("invalid_request", "max_age must be a number of seconds")
     return int(value)
 
 
-def check_acr_values(parameters: Mapping[str, str]) -> str | None:
-    """A wish, never an error (Core 3.1.2.1): the first value that we can satisfy."""
-    return next((value for value in parameters.get("acr_values", "").split() if value in ACR_VALUES), None)
+def check_claims(client: Registration, parameters: Mapping[str, str]) -> ClaimsRequest:
+    """The claims request (Core 5.5), and `acr_values`, which is a wish and never an error (3.1.2.1).
 
-
-def check_claims(parameters: Mapping[str, str]) -> str | None:
-    """The claims parameter is not served, but for the subject that it insists on (Core 5.5.1), and nobody else."""
-    text = parameters.get("claims")
-    if text is None:
-        return None
+    An essential `acr` that no sign-in here can have is told at once (Unmet Authentication Requirements 1.0).
+    """
     try:
-        asked = json.loads(text)
-    except (ValueError, RecursionError):
-        raise _Refusal("invalid_request", "claims is not JSON") from None
-    member: Any = asked
-    for name in ("id_token", "sub", "value"):
-        member = member.get(name) if isinstance(member, dict) else None
-    return member if isinstance(member, str) else None
+        return claims_request.read(
+            parameters.get("claims"),
+            parameters.get("acr_values", ""),
+            releasable=claims.releasable(client),
+            classes=claims.ACR_VALUES,
+        )
+    except ClaimsMalformed as malformed:
+        raise _Refusal("invalid_request", str(malformed)) from malformed
+    except AcrUnknown:
+        raise _Refusal("unmet_authentication_requirements", "no sign-in here has one of those acr") from None
+
+
+def check_subject(asked: ClaimsRequest, hinted: str | None) -> str | None:
+    """Whom the code may be for, if the hint or the claims request say so; both must hold (Core 3.1.2.2)."""
+    if hinted is None:
+        return "\n".join(sorted(asked.subjects)) or None
+    if asked.subjects and hinted not in asked.subjects:
+        raise _Refusal("invalid_request", "id_token_hint and claims name different subjects")
+    return hinted
 
 
 def check_id_token_hint(
@@ -229,7 +284,7 @@ def check_id_token_hint(
     hint = parameters.get("id_token_hint")
     if not hint:
         return None
-    claims = read_id_token(settings, ring, hint)
-    if claims is None or claims.get("aud") != client.client_id:
+    identity = read_id_token(settings, ring, hint)
+    if identity is None or identity.get("aud") != client.client_id:
         raise _Refusal("invalid_request", "id_token_hint is not an ID token of this client")
-    return str(claims["sub"])
+    return str(identity["sub"])

@@ -2,8 +2,36 @@
 
 from flask import Blueprint
 
-from idp.oidc import authorize, discovery, logout, token, userinfo
+from idp.oidc import (
+    agreement,
+    authorize,
+    discovery,
+    dynamic,
+    introspection,
+    logout,
+    openapi,
+    par,
+    revocation,
+    session_state,
+    token,
+    userinfo,
+)
 
 blueprint = Blueprint("oidc", __name__)
-for endpoint in (authorize, token, userinfo, discovery, logout):
+_ENDPOINTS = (
+    authorize,
+    agreement,
+    par,
+    token,
+    revocation,
+    session_state,
+    introspection,
+    userinfo,
+    discovery,
+    dynamic,
+    logout,
+    openapi,
+)
+
+for endpoint in _ENDPOINTS:
     endpoint.add_routes(blueprint)

@@ -13,7 +13,7 @@ from authlib.oauth2.rfc6749 import AuthorizationServer, ClientMixin, InvalidClie
 from flask import Response, current_app
 
 from idp.config import Settings
-from idp.oidc import clients
+from idp.oidc import assertions, clients
 from idp.oidc.grants import CodeGrant, RefreshGrant
 from idp.oidc.hot import Store
 from idp.oidc.keys import KeyRing
@@ -32,6 +32,7 @@ class Server(AuthorizationServer):
         self.ring = ring
         self.register_client_auth_method("client_secret_basic", clients.authenticate_basic)
         self.register_client_auth_method("client_secret_post", clients.authenticate_post)
+        self.register_client_auth_method(assertions.METHOD, assertions.authenticate)
         self.register_client_auth_method("none", clients.authenticate_none)
         self.register_grant(CodeGrant)
         self.register_grant(RefreshGrant)

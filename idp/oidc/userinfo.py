@@ -1,8 +1,16 @@
 """The UserInfo endpoint (OpenID Connect Core 5.3)."""
 
-from flask import Blueprint, Response, jsonify
+import json
+from typing import Any
 
+from flask import Blueprint, Response, jsonify
+from joserfc import jws
+
+from idp.clients.registry import Registration
 from idp.oidc import bearer, claims
+from idp.oidc.keys import NoSigningKey
+from idp.oidc.server import of_app
+from idp.web.errors import Busy
 
 
 def userinfo() -> Response:
@@ -12,7 +20,24 @@ def userinfo() -> Response:
         client = bearer.registration(holder)
     except bearer.Unauthorized as refused:
         return refused.response()
-    return jsonify(claims.user_info(client, holder))
+    told = claims.user_info(client, holder)
+    return _signed(client, told) if client.userinfo_alg else jsonify(told)
+
+
+def _signed(client: Registration, told: dict[str, Any]) -> Response:
+    """Return the claims as a JWT, for a client that registered `userinfo_signed_response_alg` (5.3.2).
+
+    It has no `typ`: nothing that looks for an ID token takes it for one.
+    """
+    server = of_app()
+    try:
+        signer = server.ring.signer(client.userinfo_alg)
+    except NoSigningKey:
+        raise Busy from None
+    body = json.dumps({**told, "iss": server.settings.issuer, "aud": client.client_id})
+    header = {"alg": signer.alg, "kid": signer.kid}
+    token = jws.serialize_compact(header, body, signer.key, algorithms=[signer.alg])
+    return Response(token, content_type="application/jwt")
 
 
 def add_routes(blueprint: Blueprint) -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from pathlib import Path
 from typing import Any
 
 Address = IPv4Address | IPv6Address
@@ -128,9 +129,16 @@ def connect(places: Sequence[Place], deadline: Deadline) -> socket.socket:
     raise failure
 
 
-def secure(connected: socket.socket, host: str, deadline: Deadline) -> ssl.SSLSocket:
-    """Return the connection under TLS, the certificate checked against the name, whatever address was connected to."""
+def trust(authorities: Path | None) -> ssl.SSLContext:
+    """Return how certificates are judged: by the system's authorities, and by those of a PEM file if one is given."""
     context = ssl.create_default_context()
+    if authorities:
+        context.load_verify_locations(authorities)
     context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def secure(connected: socket.socket, host: str, deadline: Deadline, context: ssl.SSLContext) -> ssl.SSLSocket:
+    """Return the connection under TLS, the certificate checked against the name, whatever address was connected to."""
     connected.settimeout(deadline.left())
     return context.wrap_socket(connected, server_hostname=host)

@@ -11,6 +11,7 @@ import click
 from idp.accounts.models import Account, School
 from idp.db import end_read
 from idp.ops import batches, desk, dossier
+from idp.ops.claims import claims
 from idp.ops.desk import Blocked, Refused
 from idp.ops.dossier import NotFound
 from idp.terminal import AS_JSON, dumped, plain, table
@@ -36,6 +37,9 @@ def _chosen(username: str, uai: str | None) -> tuple[Account, School | None]:
 @click.group()
 def account() -> None:
     """People's accounts: look, shut, open. No command shows or sets a password."""
+
+
+account.add_command(claims)
 
 
 @account.command()

@@ -5,18 +5,20 @@ is locked first, as by whoever signs in: after the act has committed, no session
 """
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from sqlalchemy import ColumnElement, select, update
 
 from idp.accounts import directory
 from idp.accounts.models import Account, School
 from idp.audit import log
-from idp.audit.events import AccountChanged
+from idp.audit.events import AccountChanged, AccountRead
 from idp.clock import now
 from idp.db import committed, db
+from idp.oidc import standard_claims
 from idp.ops.batches import account_ranges
 from idp.sessions import manager
 from idp.sessions.models import Session
@@ -76,6 +78,33 @@ def end_sessions(account_id: uuid.UUID) -> int:
     ended = manager.end_all(account.id, by=OPERATOR)
     db.session.commit()
     return ended
+
+
+def change_claims(
+    account_id: uuid.UUID, wanted: Mapping[str, str], removed: Collection[str], school: School | None
+) -> dict[str, Any]:
+    """Set and take away standard claims that no school file has; return all that the account holds then.
+
+    The journal has the names and no value. Without a change it has that the operator of `school` looked.
+
+    Raises:
+        ClaimRefused: a name or a value cannot be; nothing was changed.
+    """
+    account = _locked(account_id)
+    before = dict(account.more_claims)
+    try:
+        after = standard_claims.changed(before, wanted, removed)
+    except standard_claims.ClaimRefused:
+        db.session.rollback()
+        raise
+    if after != before:
+        account.more_claims = after
+    if wanted or removed:
+        _note(account, " ".join(("claims", *(f"+{name}" for name in wanted), *(f"-{name}" for name in removed))))
+    else:
+        log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
+    db.session.commit()
+    return after
 
 
 @dataclass

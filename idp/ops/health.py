@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from idp.clock import now
 from idp.db import db
+from idp.oidc.key_rotation import SETTLED
 from idp.oidc.keys import NoSigningKey
 from idp.oidc.models import SigningKey
 from idp.oidc.server import of_app
@@ -37,9 +38,9 @@ def _missing() -> str:
         with db.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             if MigrationContext.configure(connection).get_current_heads() != _needed():
                 return "migrations"
-            signs = (SigningKey.retired_at.is_(None)) & (SigningKey.active_from <= now())
-            algorithm = connection.scalar(select(SigningKey.alg).where(signs).limit(1))
-        return "" if algorithm and _opens(algorithm) else "signing key"
+            signs = SigningKey.retired_at.is_(None) & (SigningKey.active_from <= now() + SETTLED)
+            algorithms = connection.scalars(select(SigningKey.alg).where(signs).distinct()).all()
+        return "" if algorithms and all(_opens(algorithm) for algorithm in algorithms) else "signing key"
     except SQLAlchemyError:
         return "database"
 

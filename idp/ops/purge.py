@@ -17,7 +17,7 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import committed, db, end_read
-from idp.oidc.models import AuthorizationCode, Token
+from idp.oidc.models import AuthorizationCode, PushedRequest, SpentProof, Token
 from idp.ops import batches, removal
 from idp.ops.batches import account_ranges, delete_all
 from idp.outbox.models import OutboxMessage
@@ -36,6 +36,8 @@ _WALKED = 5000
 _COUNTED = {
     "throttle_counters": "counters of tries that no longer count",
     "links": "one-time links",
+    "pushed_requests": "authorization requests that clients pushed",
+    "proofs": "proofs of clients that are too old to be shown again",
     "sessions": "sessions",
     "codes": "authorization codes of these",
     "tokens": "tokens of these",
@@ -57,7 +59,7 @@ def purge(*, as_json: bool) -> None:
     """Remove what is dead: links, sessions, messages, old events, unused accounts. Run it once a day."""
     settings: Settings = current_app.extensions["idp.settings"]
     done: Counter[str] = Counter(dict.fromkeys(_COUNTED, 0))
-    for part in (_counters, _links, _sessions, _messages, _journal, _accounts, _rosters):
+    for part in (_counters, _links, _proofs, _sessions, _messages, _journal, _accounts, _rosters):
         done.update(part(settings, now()))
     if as_json:
         click.echo(json.dumps(done))
@@ -73,6 +75,16 @@ def _counters(_settings: Settings, _moment: datetime) -> dict[str, int]:
 def _links(_settings: Settings, moment: datetime) -> dict[str, int]:
     over = OneTimeLink.expires_at <= moment - DEAD_KEPT
     return {"links": delete_all(OneTimeLink, over, order_by=OneTimeLink.expires_at)}
+
+
+def _proofs(settings: Settings, moment: datetime) -> dict[str, int]:
+    """Remove pushed requests once every sign-in that they may have begun is over, and proofs that count no more."""
+    longest = settings.lifetime("interaction_lifetime") + settings.lifetime("activation_lifetime")
+    over = PushedRequest.expires_at <= moment - longest
+    return {
+        "pushed_requests": delete_all(PushedRequest, over, order_by=PushedRequest.expires_at),
+        "proofs": delete_all(SpentProof, SpentProof.expires_at <= moment, order_by=SpentProof.expires_at),
+    }
 
 
 def _messages(_settings: Settings, moment: datetime) -> dict[str, int]:

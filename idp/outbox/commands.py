@@ -22,6 +22,8 @@ from idp.outbox.worker import DEAD, Handler, Outcome, Worker
 
 EXTENSION = "idp.outbox.handlers"
 """Where `idp.app` leaves the handlers, by kind, among the application's extensions."""
+JOBS = "idp.outbox.jobs"
+"""Where it leaves the periodic jobs: kinds of messages, and how often each is put in."""
 
 _SHOWN = ("id", "kind", "outcome", "attempts", "available_at", "created_at", "last_error")
 
@@ -29,11 +31,11 @@ log = structlog.get_logger()
 
 
 @click.command("worker")
-@click.option("--once", is_flag=True, help="Hand over what is ready, then stop.")
+@click.option("--once", is_flag=True, help="Do what is ready, then stop.")
 def worker(*, once: bool) -> None:
-    """Hand over what waits in the outbox, until SIGTERM or Ctrl-C."""
+    """Hand over what waits in the outbox and do the periodic jobs, until SIGTERM or Ctrl-C."""
     handlers: Mapping[str, Handler] = current_app.extensions[EXTENSION]
-    crew = Worker(handlers)
+    crew = Worker(handlers, jobs=current_app.extensions.get(JOBS))
     with _stop_on_signal() as stop:
         if not once:
             log.info("outbox.worker_started", kinds=sorted(handlers))

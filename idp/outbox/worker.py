@@ -1,5 +1,7 @@
 """`idp worker`: takes one message at a time, hands it over, and writes down what became of it.
 
+It also begins the periodic jobs (`idp.outbox.periodic`), which are messages to itself.
+
 At least once: a worker that dies between the hand-over and the mark leaves a message that the next one sends again,
 with the same id. One at a time, so that a lease covers exactly one hand-over and a stop waits for one message only.
 """
@@ -18,7 +20,7 @@ from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp.clock import now
-from idp.outbox import claims
+from idp.outbox import claims, periodic
 from idp.outbox.models import OutboxMessage
 
 DEAD = "dead"
@@ -76,9 +78,25 @@ no transaction open while it talks to another machine: on SQLite even one that o
 class Worker:
     """Hands messages over to `handlers`, by kind. It runs inside an application context; several may run at once."""
 
-    def __init__(self, handlers: Mapping[str, Handler], *, poll: float = 1.0, batch: int = 100) -> None:
-        """Keep the handlers; `poll`: seconds between two looks at an empty outbox; `batch`: most messages of a run."""
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        *,
+        jobs: Mapping[str, timedelta] | None = None,
+        poll: float = 1.0,
+        batch: int = 100,
+    ) -> None:
+        """Keep what it works with.
+
+        Args:
+            handlers: who hands over which kind of message.
+            jobs: the kinds that are put in once a period, and how long that is.
+            poll: seconds between two looks at an empty outbox.
+            batch: most messages of a run.
+        """
         self._handlers = handlers
+        self._jobs = jobs or {}
+        self._put_in: dict[str, int] = {}
         self._poll = poll
         self._batch = batch
 
@@ -88,6 +106,7 @@ class Worker:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: when the database cannot be used; the message in hand keeps its lease.
         """
+        self._begin_periods()
         if count := claims.note_unknown(self._handlers.keys()):
             log.warning("outbox.no_handler", count=count)
         handled = 0
@@ -113,6 +132,14 @@ class Worker:
             outage = 0.0
             if not handled:
                 stop.wait(self._poll)
+
+    def _begin_periods(self) -> None:
+        """Put in the jobs whose period began since the last look."""
+        for kind, period in self._jobs.items():
+            number = periodic.number_of(period)
+            if self._put_in.get(kind) != number:
+                periodic.put_in(kind, number)
+                self._put_in[kind] = number
 
     def _handle(self, message: OutboxMessage) -> None:
         try:

@@ -17,8 +17,16 @@ from idp import opaque
 from idp.config import Settings
 
 BACK_CHANNEL = frozenset(
-    {"/token", "/userinfo", "/jwks.json", "/healthz", "/readyz", "/charter", "/charter/acceptance"}
+    {
+        *("/token", "/userinfo", "/jwks.json", "/openapi.json", "/healthz", "/readyz"),
+        *("/charter", "/charter/acceptance", "/par", "/revoke", "/introspect", "/register"),
+    }
 )
+
+
+def is_back_channel(path: str) -> bool:
+    """Say whether an address is one that programs call: no cookie is read there, and errors are JSON."""
+    return path in BACK_CHANNEL or path.startswith("/register/")
 
 
 class _NoSession(SecureCookieSession):
@@ -57,7 +65,7 @@ class _BrowserSessionInterface(SecureCookieSessionInterface):
     """Flask's signed cookie, absent from the endpoints that no browser page uses."""
 
     def open_session(self, app: Flask, request: Request) -> SessionMixin:  # type: ignore[override] # ours opens later
-        if request.path in BACK_CHANNEL or request.path.startswith(("/.well-known/", "/static/")):
+        if is_back_channel(request.path) or request.path.startswith(("/.well-known/", "/static/")):
             return _NoSession()
         return _LazySession(partial(self._read, app, request))
 

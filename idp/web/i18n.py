@@ -47,15 +47,20 @@ def choose_locale() -> str:
     """Return the best language that we have among those wished for; French when none is, and outside a request."""
     if not has_request_context():
         return "fr"
-    wished = [*request.args.get("ui_locales", "")[:100].split(), request.cookies.get("lang", "")[:10]]
-    for tag in wished:
+    wished = served(request.args.get("ui_locales", "")) or served(request.cookies.get("lang", ""))
+    return wished or request.accept_languages.best_match(LANGUAGES) or "fr"
+
+
+def served(tags: str) -> str:
+    """Return the first language that we have among `tags`, which blanks set apart; an empty string when none is."""
+    for tag in tags[:100].split():
         try:
-            language = Locale.parse(tag, sep="-").language if tag else ""
+            language = Locale.parse(tag, sep="-").language
         except (ValueError, UnknownLocaleError):
             continue
         if language in LANGUAGES:
             return language
-    return request.accept_languages.best_match(LANGUAGES) or "fr"
+    return ""
 
 
 def _language_url(code: str) -> str:

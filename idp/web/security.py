@@ -5,8 +5,9 @@ from flask_wtf import CSRFProtect
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, RequestURITooLarge, UnsupportedMediaType
 
+from idp import opaque
 from idp.config import Settings
-from idp.web.browser import BACK_CHANNEL
+from idp.web.browser import is_back_channel
 
 MAX_BODY = 64 * 1024
 MAX_FIELDS = 50
@@ -15,10 +16,12 @@ MAX_QUERY = 16 * 1024
 
 csrf = CSRFProtect()
 
-_POLICY = (
+POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; font-src 'self'; script-src 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
+"""What a page may do. All but those that lead to an ENT also send forms to this service alone."""
+
 _HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
@@ -27,9 +30,7 @@ _HEADERS = (
 )
 # Chromium applies form-action to the whole redirect chain that follows a form, up to wherever the ENT redirects in
 # turn: pages whose form can end at an ENT leave it out, all others keep it.
-MAY_LEAVE = frozenset(
-    {"/profil", "/connexion", "/charte", "/authorize", "/authorize/resume", "/logout", "/adresse/confirmation"}
-)
+MAY_LEAVE = frozenset({"/profil", "/connexion", "/charte", "/authorize/accord", "/logout", "/adresse/confirmation"})
 _PUBLIC = ("/.well-known/", "/jwks.json", "/openapi.json", "/static/")
 
 
@@ -39,7 +40,7 @@ def _limit() -> None:
         raise RequestURITooLarge
     if len(request.headers.get("Cookie", "")) > MAX_COOKIES:
         raise RequestEntityTooLarge
-    if request.mimetype == "multipart/form-data" and request.path not in BACK_CHANNEL:
+    if request.mimetype == "multipart/form-data" and not is_back_channel(request.path):
         raise UnsupportedMediaType  # no page sends files, and no parser has to open any
     if request.method == "POST" and _read().count(b"&") > MAX_FIELDS:
         raise RequestEntityTooLarge
@@ -59,6 +60,8 @@ def configure(app: Flask, settings: Settings) -> None:
         MAX_CONTENT_LENGTH=MAX_BODY,
         MAX_FORM_MEMORY_SIZE=MAX_BODY,
         MAX_FORM_PARTS=MAX_FIELDS,
+        # Flask-WTF knows no fallbacks of its own; itsdangerous reads with all of a list and writes with its last
+        WTF_CSRF_SECRET_KEY=[opaque.derive_key(secret, "form token") for secret in reversed(settings.secrets)],
         WTF_CSRF_TIME_LIMIT=settings.interaction_lifetime,
         WTF_CSRF_SSL_STRICT=False,  # it wants a Referer, and our own policy tells browsers to send none
     )
@@ -73,13 +76,13 @@ def configure(app: Flask, settings: Settings) -> None:
         headers = response.headers
         headers.extend(fixed)
         if response.mimetype == "text/html":
-            policy = _POLICY if request.path in MAY_LEAVE else f"{_POLICY}; form-action 'self'"
+            policy = POLICY if request.path in MAY_LEAVE else f"{POLICY}; form-action 'self'"
             headers.setdefault("Content-Security-Policy", policy)
         if request.path.startswith(_PUBLIC):
             headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         else:
             headers["Cross-Origin-Resource-Policy"] = "same-origin"
             headers["Cache-Control"] = "no-store"
-            if request.path not in BACK_CHANNEL:
+            if not is_back_channel(request.path):
                 response.vary.add("Cookie")
         return response

@@ -113,13 +113,31 @@ ROUTES: dict[str, dict[str, Guard]] = {
     "/authorize/resume": {"GET": continuation},
     "/authorize/refus": {"GET": continuation},
     "/token": {"POST": client},
+    "/par": {"POST": client},
+    "/revoke": {"POST": client},
+    "/introspect": {"POST": client},
+    "/register": {"POST": bearer},
+    "/register/<client_id>": {"GET": bearer, "PUT": bearer, "DELETE": bearer},
+    "/session/check": {"GET": public},
+    "/authorize/accord": {"GET": continuation, "POST": form_token},
+    "/openapi.json": {"GET": public},
     "/userinfo": {"GET": bearer, "POST": bearer},
     "/charter": {"GET": bearer},
     "/charter/acceptance": {"POST": bearer},
     "/logout": {"GET": public, "POST": by_get},  # for somebody who is not signed in; see below
 }
-WITHOUT_FORM_TOKEN = {"/authorize", "/token", "/userinfo", "/charter/acceptance", "/logout"}
+WITHOUT_FORM_TOKEN = {
+    *("/authorize", "/token", "/par", "/revoke", "/introspect", "/register"),
+    *("/userinfo", "/charter/acceptance", "/logout"),
+}
 """Posted by programs, or by pages of others, with proofs of their own."""
+FORMS = {
+    "/token": {"grant_type": "authorization_code", "code": "x"},
+    "/par": {"client_id": "x"},
+    "/revoke": {"token": "x"},
+    "/introspect": {"token": "x"},
+}
+"""What is read before anybody looks at who sends it."""
 
 
 def routes() -> set[tuple[str, str]]:
@@ -142,8 +160,7 @@ def test_only_the_protocol_posts_without_a_form_token() -> None:
     ("path", "method"), [(path, method) for path, guards in ROUTES.items() for method in guards], ids=str
 )
 def test_a_stranger_meets_the_guard(browser: FlaskClient, path: str, method: str) -> None:
-    body = {"grant_type": "authorization_code", "code": "x"} if path == "/token" else None
-    answer = browser.open(re.sub("<.*?>", "x" * 43, path), method=method, data=body)
+    answer = browser.open(re.sub("<.*?>", "x" * 43, path), method=method, data=FORMS.get(path))
     ROUTES[path][method](answer)
 
 

@@ -1,41 +1,120 @@
+"""`idp keys`: what an operator does with signing keys (security rows D-03, D-04, X-04)."""
+
 import json
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
+import time_machine
 from sqlalchemy import Engine, text
 
 from idp.clock import now
-from tests.commands.conftest import Run
+from idp.oidc import keys
+from tests.commands.conftest import Events, Run
+from tests.databases import SECRET
+
+OTHER = "another secret key, of more than 32 bytes: 9876543210"
 
 
-def listed(idp: Run) -> list[dict[str, str | None]]:
+def listed(idp: Run) -> list[dict[str, Any]]:
     answer = idp("keys", "list", "--json")
     assert (answer.code, answer.err) == (0, "")
-    rows: list[dict[str, str | None]] = json.loads(answer.out)
+    rows: list[dict[str, Any]] = json.loads(answer.out)
     return rows
 
 
-def test_a_new_key_is_published_a_day_before_it_signs(idp: Run) -> None:
+def states(idp: Run) -> list[tuple[str, str]]:
+    return [(row["kid"], row["state"]) for row in listed(idp)]
+
+
+def made(idp: Run, *options: str) -> dict[str, Any]:
+    answer = idp("keys", "rotate", "--json", *options)
+    assert (answer.code, answer.err) == (0, "")
+    row: dict[str, Any] = json.loads(answer.out)
+    return row
+
+
+def after(**time: float) -> time_machine.travel:
+    return time_machine.travel(now() + timedelta(**time))
+
+
+def refused(idp: Run, *arguments: str) -> str:
+    """Check that a command does nothing and says why in one sentence; return it."""
+    before = listed(idp)
+    answer = idp(*arguments)
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.count("\n") == 1
+    assert listed(idp) == before
+    return answer.err.removeprefix("Error: ").rstrip("\n")
+
+
+def test_d04_a_new_key_is_published_a_day_before_it_signs(idp: Run) -> None:
     [first] = listed(idp)
-    assert set(first) == {"kid", "alg", "created_at", "active_from", "retired_at"}
-    made = json.loads(idp("keys", "rotate", "--json").out)
-    assert [row["kid"] for row in listed(idp)] == [made["kid"], first["kid"]], "youngest first"
-    wait = datetime.fromisoformat(made["active_from"]) - now()
+    assert set(first) == {
+        "kid", "alg", "bits", "state", "created_at", "active_from", "replaced_at", "retires_at", "retired_at",
+        "sealed_under",
+    }  # fmt: skip
+    second = made(idp)
+    assert states(idp) == [(second["kid"], "next"), (first["kid"], "signing")], "youngest first"
+    wait = datetime.fromisoformat(second["active_from"]) - now()
     assert timedelta(hours=23, minutes=50) < wait <= timedelta(hours=24)
-    assert idp("keys", "list").out.count("signs from") == 2
+    lines = idp("keys", "list").out.splitlines()
+    assert lines[0].startswith(f"{second['kid']}  RS256  next       signs from ")
+    assert lines[1].startswith(f"{first['kid']}  RS256  signing    until ")
+    with after(hours=24.1):
+        assert states(idp) == [(second["kid"], "signing"), (first["kid"], "published")]
+        lines = idp("keys", "list").out.splitlines()
+        assert lines[0] == f"{second['kid']}  RS256  signing  "
+        kept = (datetime.fromisoformat(second["active_from"]) + timedelta(days=30)).isoformat(timespec="seconds")
+        assert lines[1] == f"{first['kid']}  RS256  published  until {kept}"
 
 
-def test_the_first_key_of_an_algorithm_signs_at_once(idp: Run) -> None:
-    answer = idp("keys", "rotate", "--alg", "ES256")
+def test_a_second_key_does_not_wait_behind_the_first(idp: Run) -> None:
+    waiting = made(idp)
+    said = refused(idp, "keys", "rotate")
+    moment = waiting["active_from"]
+    assert said == f"nothing was made: {waiting['kid']} is published and signs RS256 from {moment}"
+    assert made(idp, "--alg", "ES256")["state"] == "signing", "another algorithm has its own"
+
+
+@pytest.mark.parametrize(("alg", "bits"), [("PS256", 2048), ("ES256", None), ("EdDSA", None)])
+def test_the_first_key_of_an_algorithm_signs_at_once(idp: Run, alg: str, bits: int | None) -> None:
+    answer = idp("keys", "rotate", "--alg", alg)
     assert answer.code == 0
-    made = listed(idp)[0]
-    assert answer.out.startswith(f"{made['kid']} signs ES256 from ")
-    assert made["active_from"] == made["created_at"]
+    [row] = [row for row in listed(idp) if row["alg"] == alg]
+    assert answer.out.startswith(f"{row['kid']} signs {alg} from ")
+    assert row["active_from"] == row["created_at"]
+    assert (row["state"], row["bits"]) == ("signing", bits)
 
 
-def test_in_an_emergency_a_key_signs_at_once(idp: Run) -> None:
-    made = json.loads(idp("keys", "rotate", "--now", "--bits", "3072", "--json").out)
-    assert made["active_from"] == made["created_at"]
+def test_in_an_emergency_a_key_signs_at_once(idp: Run, events: Events) -> None:
+    [first] = listed(idp)
+    second = made(idp, "--now", "--bits", "3072")
+    assert second["active_from"] == second["created_at"]
+    assert second["bits"] == 3072
+    assert states(idp) == [(second["kid"], "signing"), (first["kid"], "published")]
+    assert [(e.details["change"], e.details["kid"]) for e in events("key.changed")][-1] == ("rotated", second["kid"])
+
+
+def test_in_an_emergency_the_key_that_waits_signs_since_clients_may_know_it(idp: Run, events: Events) -> None:
+    [first], waiting = listed(idp), made(idp)
+    assert "nothing was made" in refused(idp, "keys", "rotate", "--now", "--bits", "4096")
+    started = made(idp, "--now")
+    assert started["kid"] == waiting["kid"]
+    assert states(idp) == [(waiting["kid"], "signing"), (first["kid"], "published")]
+    assert [e.details["change"] for e in events("key.changed")] == ["rotated", "rotated", "started"]
+
+
+def test_the_size_of_rsa_keys_is_a_setting_and_never_shrinks_unseen(idp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert listed(idp)[0]["bits"] == 2048, "by default"
+    monkeypatch.setenv("IDP_RSA_BITS", "3072")
+    assert made(idp, "--now")["bits"] == 3072
+    monkeypatch.setenv("IDP_RSA_BITS", "2048")
+    assert made(idp, "--now")["bits"] == 3072, "as the one that it follows"
+    assert made(idp, "--now", "--bits", "2048")["bits"] == 2048
+    for wrong in ("1024", "2047", "8192", "x"):
+        monkeypatch.setenv("IDP_RSA_BITS", wrong)
+        assert "IDP_RSA_BITS: " in idp("keys", "list").err
 
 
 def test_no_private_key_is_stored_in_clear_or_shown(idp: Run, engine: Engine) -> None:
@@ -48,32 +127,137 @@ def test_no_private_key_is_stored_in_clear_or_shown(idp: Run, engine: Engine) ->
             }  # fmt: skip
 
 
-def test_the_last_key_that_signs_stays(idp: Run) -> None:
+KEPT = (
+    "no such key, or one that signs, or that may have signed in the last 10 minutes"
+    " (`--emergency` drops it all the same)"
+)
+
+
+def test_a_key_that_signs_stays(idp: Run) -> None:
     [only] = listed(idp)
-    idp("keys", "rotate")  # it will sign tomorrow only
-    answer = idp("keys", "retire", str(only["kid"]))
-    assert (answer.code, answer.out) == (1, "")
-    assert answer.err == f"Error: {only['kid']}: no such key, or the last one that signs its algorithm\n"
-    assert [row["retired_at"] for row in listed(idp)] == [None, None]
+    assert refused(idp, "keys", "retire", only["kid"]) == f"{only['kid']}: {KEPT}"
+    second = made(idp)  # it will sign tomorrow only
+    assert refused(idp, "keys", "retire", only["kid"]) == f"{only['kid']}: {KEPT}"
+    with after(hours=24.1):
+        assert refused(idp, "keys", "retire", second["kid"]) == f"{second['kid']}: {KEPT}", "another is published"
 
 
-def test_a_key_that_another_replaces_is_retired_once(idp: Run) -> None:
+def test_a_key_is_retired_once_nobody_can_sign_with_it_any_more(idp: Run, engine: Engine, events: Events) -> None:
     [former] = listed(idp)
-    idp("keys", "rotate", "--now")
-    answer = idp("keys", "retire", str(former["kid"]))
-    assert (answer.code, answer.out) == (0, f"{former['kid']} is retired\n")
-    assert listed(idp)[1]["retired_at"]
-    assert "retired 20" in idp("keys", "list").out
-    assert idp("keys", "retire", str(former["kid"])).code == 1
+    second = made(idp)
+    with after(hours=24, minutes=9):
+        assert refused(idp, "keys", "retire", former["kid"]) == f"{former['kid']}: {KEPT}"
+    with after(hours=24, minutes=11):
+        answer = idp("keys", "retire", former["kid"])
+        assert (answer.code, answer.out) == (0, f"{former['kid']} is retired\n")
+        assert states(idp) == [(second["kid"], "signing"), (former["kid"], "retired")]
+        assert "retired    since 20" in idp("keys", "list").out
+        assert idp("keys", "retire", former["kid"]).code == 1, "once"
+    with engine.connect() as connection:
+        kept = connection.execute(text("SELECT kid FROM signing_key WHERE length(private_sealed) = 0")).scalars()
+        assert list(kept) == [former["kid"]], "the private half of it is gone, and of it alone"
+    assert events("key.changed")[-1].details == {"change": "retired", "kid": former["kid"]}
 
 
-def test_an_unknown_key_is_said(idp: Run) -> None:
-    answer = idp("keys", "retire", "nobody's")
-    assert (answer.code, answer.out) == (1, "")
-    assert "no such key" in answer.err
+def test_a_key_that_never_signed_can_be_taken_back(idp: Run) -> None:
+    [first], second = listed(idp), made(idp)
+    with after(hours=23, minutes=51):
+        assert refused(idp, "keys", "retire", second["kid"]) == f"{second['kid']}: {KEPT}", "a clock may be ahead"
+    assert idp("keys", "retire", second["kid"]).code == 0
+    assert dict(states(idp)) == {second["kid"]: "retired", first["kid"]: "signing"}
+    assert made(idp)["state"] == "next"
 
 
-@pytest.mark.parametrize("alg", ["HS256", "none", "rs256"])
+@pytest.mark.parametrize("waits", [True, False], ids=["another waits", "it is the last"])
+def test_in_an_emergency_another_key_signs_in_place_of_the_one_that_is_dropped(
+    idp: Run, events: Events, *, waits: bool
+) -> None:
+    [lost] = listed(idp)
+    waiting = made(idp) if waits else None
+    answer = idp("keys", "retire", lost["kid"], "--emergency")
+    assert answer.code == 0
+    [(successor, state)] = [pair for pair in states(idp) if pair[0] != lost["kid"]]
+    assert state == "signing"
+    assert answer.out == f"{lost['kid']} is retired; {successor} signs RS256\n"
+    assert dict(states(idp))[lost["kid"]] == "retired"
+    assert waiting is None or waiting["kid"] == successor
+    told = [(e.details["change"], e.details["kid"]) for e in events("key.changed")][-2:]
+    assert told == [("dropped", lost["kid"]), ("started" if waits else "rotated", successor)]
+
+
+def test_in_an_emergency_the_key_before_signs_again_while_it_is_published(idp: Run) -> None:
+    [first], second = listed(idp), made(idp, "--now")
+    assert idp("keys", "retire", second["kid"], "--emergency").out.endswith(f"; {first['kid']} signs RS256\n")
+    assert sorted(states(idp)) == sorted([(second["kid"], "retired"), (first["kid"], "signing")])
+
+
+def test_dropping_a_key_that_does_not_sign_changes_nothing_else(idp: Run) -> None:
+    [first], second = listed(idp), made(idp)
+    assert idp("keys", "retire", second["kid"], "--emergency").out.endswith(f"; {first['kid']} signs RS256\n")
+    assert len(listed(idp)) == 2
+
+
+@pytest.mark.parametrize("emergency", [(), ("--emergency",)])
+def test_an_unknown_key_is_said(idp: Run, emergency: tuple[str, ...]) -> None:
+    assert "no such key" in refused(idp, "keys", "retire", "nobody's", *emergency)
+
+
+def test_a_key_whose_name_begins_with_a_hyphen_can_be_named(idp: Run, engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE signing_key SET kid = '-emergency'"))
+    answer = idp("keys", "retire", "-emergency", "--emergency")
+    assert (answer.code, answer.err) == (0, "")
+    assert dict(states(idp))["-emergency"] == "retired"
+
+
+@pytest.mark.parametrize("alg", ["HS256", "none", "rs256", "Ed25519", "RS512"])
 def test_only_what_is_announced_can_be_made(idp: Run, alg: str) -> None:
     assert idp("keys", "rotate", "--alg", alg).code == 2
     assert len(listed(idp)) == 1
+
+
+def test_x04_with_another_secret_key_nothing_is_made_by_mistake(idp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    [first] = listed(idp)
+    assert first["sealed_under"] == "IDP_SECRET_KEY"
+    monkeypatch.setenv("IDP_SECRET_KEY", OTHER)
+    expected = f"nothing was made: IDP_SECRET_KEY and its fallbacks do not open the key {first['kid']}"
+    assert refused(idp, "keys", "rotate") == expected
+    assert refused(idp, "keys", "rotate", "--now") == expected
+    assert idp("keys", "list").out.endswith("  its secret key is not among those here\n")
+    assert idp("keys", "retire", first["kid"], "--emergency").code == 0, "the way out when the secret is lost"
+    [(row, _)] = [(row, row["state"]) for row in listed(idp) if row["state"] == "signing"]
+    assert row["sealed_under"] == "IDP_SECRET_KEY"
+
+
+def test_x04_a_key_that_waits_and_cannot_be_opened_does_not_sign(idp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    [first] = listed(idp)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("IDP_SECRET_KEY", OTHER)
+        elsewhere.setenv("IDP_SECRET_KEY_FALLBACKS", json.dumps([SECRET]))
+        waiting = made(idp)
+    said = refused(idp, "keys", "rotate", "--now")
+    assert said == f"nothing was made: IDP_SECRET_KEY and its fallbacks do not open the key {waiting['kid']}"
+    assert idp("keys", "retire", first["kid"], "--emergency").code == 0
+    [successor] = [kid for kid, state in states(idp) if state == "signing"]
+    assert successor not in {first["kid"], waiting["kid"]}
+
+
+def test_x03_a_former_secret_key_opens_the_keys_that_it_sealed_as_long_as_it_is_a_fallback(
+    idp: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [first] = listed(idp)
+    monkeypatch.setenv("IDP_SECRET_KEY", OTHER)
+    monkeypatch.setenv("IDP_SECRET_KEY_FALLBACKS", json.dumps([SECRET]))
+    assert listed(idp)[0]["sealed_under"] == "IDP_SECRET_KEY_FALLBACKS"
+    assert idp("keys", "list").out.endswith("  needs a fallback of the secret key\n")
+    second = made(idp)
+    assert second["sealed_under"] == "IDP_SECRET_KEY", "the present one writes"
+    monkeypatch.delenv("IDP_SECRET_KEY_FALLBACKS")
+    assert {row["kid"]: row["sealed_under"] for row in listed(idp)} == {
+        second["kid"]: "IDP_SECRET_KEY",
+        first["kid"]: "unknown",
+    }
+
+
+def test_every_algorithm_is_an_option() -> None:
+    assert keys.ALGORITHMS == ("RS256", "PS256", "ES256", "EdDSA")

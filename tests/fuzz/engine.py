@@ -60,6 +60,7 @@ def send(world: World, shot: Shot, draw: random.Random) -> TestResponse:
         data=body,
         headers=headers,
         content_type=kind or None,
+        buffered=True,
         environ_overrides={"REMOTE_ADDR": f"198.51.{draw.randrange(256)}.{draw.randrange(256)}"},
     )
 

@@ -199,6 +199,7 @@ def bent_jwt(draw: random.Random, token: str) -> str:
         header = json.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))
     except ValueError:
         header = {}
+    header = header if isinstance(header, dict) else {}
     more: list[dict[str, Any]] = [
         *({"alg": alg} for alg in ("none", "nOnE", "HS256", "RS512", "ES256K", "", None, 5, ["RS256"])),
         *({"kid": kid} for kid in ("../../x", "' OR 1=1", "x" * 3000, None, 7, {"a": 1})),

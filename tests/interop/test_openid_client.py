@@ -1,128 +1,81 @@
-"""A relying party that others wrote and had certified: openid-client, on Node.js, against the running service."""
+"""A relying party that others wrote and had certified: openid-client, on Node.js, against the service as installed.
+
+Once as most ENTs are, with a secret, and once by the profile FAPI 2.0: a key instead of the secret, pushed requests,
+tokens that are bound to a key.
+"""
 
 import json
-import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from sqlalchemy import select
+from joserfc.jwk import ECKey
 
-from idp.accounts.models import Child, School
-from idp.app import create_app
-from idp.db import db
-from idp.oidc.registration import Wanted, register
-from tests.builders import COLLEGE, PASSWORD, Build
-from tests.databases import sqlite_copy
-from tests.stories.site import Site
+from tests.builders import COLLEGE, PASSWORD
+from tests.interop import node
+from tests.interop.installation import Installation
 
-HERE = Path(__file__).parent
-FILES = ("package.json", "package-lock.json", "flow.mjs")
-OLDEST_NODE = 18
-UNREACHABLE = ("ENOTFOUND", "ECONNREFUSED", "EAI_AGAIN", "ETIMEDOUT", "ENOTCACHED", "ENETUNREACH")
-ENT = "http://127.0.0.1:9"  # where nobody listens: the script takes the redirect that leads there, and stops
+FLOW = Path(__file__).with_name("flow.mjs")
+ENT = "https://localhost:9"  # where nobody listens: the script takes the redirect that leads there, and stops
+SCOPES = "openid profile email ent charter offline_access"
+REGISTRATION = (
+    *("client", "add", "ENT certifié", "--uai", COLLEGE, "--charter", "none", "--scopes", SCOPES),
+    *("--redirect-uri", f"{ENT}/cb", "--post-logout-redirect-uri", f"{ENT}/bye", "--json"),
+)
 pytestmark = pytest.mark.interop
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with openid-client in it; skipped with the reason where that cannot be."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if not (node and npm):
-        pytest.skip("Node.js and npm are not installed")
-    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
-    if int(version.lstrip("v").split(".")[0]) < OLDEST_NODE:
-        pytest.skip(f"Node.js {OLDEST_NODE} is needed, {version.strip()} is installed")
-    folder = tmp_path_factory.mktemp("node")
-    for name in FILES:
-        shutil.copy(HERE / name, folder)
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
-    if done.returncode and any(word in done.stderr for word in UNREACHABLE):
-        pytest.skip("npm cannot fetch openid-client: no registry can be reached and it is not in npm's cache")
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
-@dataclass(frozen=True)
-class Running:
-    """The service, and what the script must know of it."""
-
-    site: Site
-    environment: dict[str, str]
+Flow = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def running(shared: Path, tmp_path: Path, worker_id: str) -> Iterator[Running]:
-    """The web server alone, with a client and a parent who is at home there."""
-    with sqlite_copy(shared, tmp_path) as database_url:
-        site = Site.on(database_url, tmp_path, worker_id)
-        app = create_app(site.settings)
-        with app.app_context():
-            wanted = Wanted(
-                name="ENT certifié",
-                redirect_uris=[f"{ENT}/cb"],
-                post_logout_redirect_uris=[f"{ENT}/bye"],
-                uais=[COLLEGE],
-                scopes="openid profile email ent charter offline_access",
-                charter="none",
-            )
-            client, secret = register(site.settings, wanted)
-            pupil = db.session.scalars(select(Child).join(School).where(School.uai == COLLEGE)).first()
-            assert pupil is not None
-            account = Build(site.settings).active(children=[pupil])
-            environment = {
-                "ISSUER": site.settings.issuer,
-                "CLIENT_ID": client.client_id,
-                "CLIENT_SECRET": str(secret),
-                "REDIRECT_URI": f"{ENT}/cb",
-                "POST_LOGOUT_URI": f"{ENT}/bye",
-                "LOGIN": account.username,
-                "PASSWORD": PASSWORD,
-            }
-            db.session.remove()
-            db.engine.dispose()
-            app.extensions["idp.server"].store.close()
-        site.start("provider")
-        try:
-            yield Running(site, environment)
-        finally:
-            site.stop()
+def flow(installation: Installation, shared: Path, tmp_path: Path) -> Flow:
+    """Registers the client, with more options, and runs the script; returns what it saw."""
+    packages = node.packages(shared)
+    shutil.copy(FLOW, tmp_path)
+    tmp_path.joinpath("node_modules").symlink_to(packages / "node_modules")
+
+    def run(*options: str, **more: str) -> dict[str, Any]:
+        client = json.loads(installation.idp(*REGISTRATION, *options))
+        environment = node.environment(
+            installation,
+            ISSUER=installation.issuer,
+            CLIENT_ID=client["client_id"],
+            CLIENT_SECRET=client.get("client_secret", ""),
+            REDIRECT_URI=f"{ENT}/cb",
+            POST_LOGOUT_URI=f"{ENT}/bye",
+            LOGIN=installation.parent(),
+            PASSWORD=PASSWORD,
+            **more,
+        )
+        command = node.command(FLOW.name)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, f"{done.stderr}\n{installation.log()}"
+        seen: dict[str, Any] = json.loads(done.stdout)
+        assert seen["claims"]["aud"] == client["client_id"]
+        assert seen["userinfo"]["preferred_username"] == environment["LOGIN"]
+        return seen
+
+    return run
 
 
-def flow(folder: Path, running: Running) -> dict[str, Any]:
-    """Run the script; return what it saw."""
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **running.environment}
-    done = subprocess.run(
-        ["node", "flow.mjs"], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
-    assert done.returncode == 0, f"{done.stderr}\n{running.site.log('provider')}"
-    seen: dict[str, Any] = json.loads(done.stdout)
-    return seen
-
-
-def test_openid_client_goes_from_discovery_to_logout(node: Path, running: Running) -> None:
-    seen = flow(node, running)
-    issuer = running.site.settings.issuer
+def check(seen: dict[str, Any], issuer: str) -> None:
+    """Check what holds for every client."""
     assert seen["metadata"]["issuer"] == issuer
     assert seen["answer"]["iss"] == issuer, "RFC 9207; the library refuses an answer without it once it is announced"
     assert seen["metadata"]["authorization_response_iss_parameter_supported"] is True
     claims = seen["claims"]
-    assert claims["aud"] == running.environment["CLIENT_ID"]
     assert {"iss", "sub", "exp", "iat", "auth_time", "nonce", "sid", "at_hash"} <= claims.keys()
     userinfo = seen["userinfo"]
     assert userinfo["sub"] == claims["sub"]
-    assert userinfo["preferred_username"] == running.environment["LOGIN"]
     assert (userinfo["given_name"], userinfo["family_name"]) == ("Noémie", "LEROY-VANDEPUTTE")
     assert (userinfo["email"], userinfo["email_verified"]) == ("noemie.leroy@exemple.fr", True)
     assert userinfo["uai"] == [COLLEGE]
-    assert set(seen["scope"].split()) == {"openid", "profile", "email", "ent", "charter", "offline_access"}
-    assert seen["renewed"] == {"access_token": True, "refresh_token": True}
+    assert set(seen["scope"].split()) == set(SCOPES.split())
     assert (seen["same_person"], seen["same_sign_in"]) == (True, True)
     assert seen["replay"] == "invalid_grant"
     assert seen["refused"] == "login_required"
@@ -131,3 +84,29 @@ def test_openid_client_goes_from_discovery_to_logout(node: Path, running: Runnin
     assert f"{left.scheme}://{left.netloc}{left.path}" == f"{ENT}/bye"
     assert parse_qs(left.query) == {"state": ["au-revoir"]}
     assert seen["after"] == "login_required", "the session is over"
+
+
+def test_openid_client_goes_from_discovery_to_logout(installation: Installation, flow: Flow) -> None:
+    seen = flow()
+    check(seen, installation.issuer)
+    assert seen["token_type"].lower() == "bearer"
+    assert seen["renewed"] == {"access_token": True, "refresh_token": True, "same_person": True}
+
+
+def test_openid_client_does_so_with_a_key_pushed_requests_and_bound_tokens(
+    installation: Installation, flow: Flow, tmp_path: Path
+) -> None:
+    """FAPI 2.0 Security Profile: `private_key_jwt`, PAR (RFC 9126), DPoP (RFC 9449)."""
+    installation.idp("keys", "rotate", "--alg", "ES256")
+    key = ECKey.generate_key("P-256", {"kid": "ent-1", "use": "sig", "alg": "ES256"}, private=True)
+    public = tmp_path / "jwks.json"
+    public.write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
+    seen = flow(
+        *("--auth-method", "private_key_jwt", "--jwks", str(public), "--profile", "fapi2"),
+        PRIVATE_JWK=json.dumps(key.as_dict(private=True)),
+    )
+    check(seen, installation.issuer)
+    assert sorted(seen["asked"]) == ["client_id", "request_uri"], "the browser carries nothing else"
+    assert seen["token_type"].lower() == "dpop"
+    assert seen["renewed"] == {"access_token": True, "refresh_token": False, "same_person": True}
+    assert seen["stolen"] == {"bearer": "invalid_token", "other_key": "invalid_token"}

@@ -34,11 +34,12 @@ class Asked:
 
 @dataclass
 class EntServer:
-    """What one ENT's server was asked, and what it will answer: `next` in turn, then 200."""
+    """What one ENT's server was asked, and what it will answer: `next` in turn, then 200, or for a GET `served`."""
 
     port: int = 0
     asked: list[Asked] = field(default_factory=list)
     next: list[Answer | Behaviour] = field(default_factory=list)
+    served: dict[str, Answer | Behaviour] = field(default_factory=dict)
 
     def uri(self, host: str = "ent.test", path: str = "/backchannel-logout") -> str:
         return f"https://{host}:{self.port}{path}"
@@ -121,9 +122,11 @@ def listening_ent(chain: Path | None) -> Iterator[EntServer]:
             ent.asked.append(Asked("POST", self.path, dict(self.headers), body))
             answer = ent.next.pop(0) if ent.next else FINE
             given = answer(self) if callable(answer) else answer
-            if given is None:
-                return
-            status, headers, content = given
+            if given is not None:
+                self._give(given)
+
+        def _give(self, answer: Answer) -> None:
+            status, headers, content = answer
             self.send_response(status)
             for name, value in {"Content-Length": str(len(content)), **headers}.items():
                 self.send_header(name, value)
@@ -132,7 +135,12 @@ def listening_ent(chain: Path | None) -> Iterator[EntServer]:
 
         def do_GET(self) -> None:
             ent.asked.append(Asked("GET", self.path, dict(self.headers), ""))
-            self.send_error(404)
+            answer = ent.next.pop(0) if ent.next else ent.served.get(self.path)
+            given = answer(self) if callable(answer) else answer
+            if answer is None:
+                self.send_error(404)
+            elif given is not None:
+                self._give(given)
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""

@@ -1,6 +1,7 @@
 """Steps that many protocol tests take, and the marks that they share."""
 
 from html import unescape
+from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -50,3 +51,35 @@ def step_of(response: TestResponse) -> str:
     location = urlsplit(response.headers["Location"])
     assert not location.netloc, response.headers["Location"]
     return location.path
+
+
+class _Forms(HTMLParser):
+    """The forms of a page and their fields, as a browser reads them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forms: list[tuple[dict[str, str | None], list[tuple[str, str]]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note a form, or a field of the last one."""
+        given = dict(attrs)
+        if tag == "form":
+            self.forms.append((given, []))
+        elif tag == "input" and self.forms:
+            self.forms[-1][1].append((given.get("name") or "", given.get("value") or ""))
+
+
+def posted_answer(ent: RelyingParty, response: TestResponse) -> dict[str, str]:
+    """Return the parameters of an answer that the browser posts to the redirect URI (Form Post Response Mode 1.0)."""
+    text = response.get_data(as_text=True)
+    assert response.status_code == 200, text
+    assert response.headers["Cache-Control"] == "no-store"
+    assert "Location" not in response.headers
+    read = _Forms()
+    read.feed(text)
+    [(form, pairs)] = read.forms
+    assert (form["action"], form["method"]) == (ent.redirect_uri, "post")
+    answer = dict(pairs)
+    assert len(answer) == len(pairs)
+    assert answer["iss"] == ent.issuer
+    return answer

@@ -1,7 +1,8 @@
-"""Processes that redeem one code at the same instant: `python -m tests.protocol.rush` (see test_races).
+"""Processes that send one request at the same instant: `python -m tests.protocol.rush` (see test_races).
 
 One process loads the code and forks the others; each has an application and connections of its own, and all meet at a
-barrier before each round. Prints, for each round, the status and error of every answer.
+barrier before each round. Prints, for each round, every answer: its status, its error, and the token or the address in
+it.
 """
 
 import json
@@ -21,13 +22,14 @@ PATIENCE = 120
 
 def run(order: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[list[list[Any]]]") -> None:
     app = create_app(settings_for(order["database"], code_lifetime=600, database_pool=1))
-    browser, found = app.test_client(), []
+    browser, found = app.test_client(use_cookies=False), []
     browser.get("/jwks.json", base_url=order["issuer"])  # what is read once a process is read before the race
-    for form in order["forms"]:
+    for sent in order["requests"]:
         barrier.wait(timeout=PATIENCE)
-        response = browser.post("/token", base_url=order["issuer"], data=form, headers=order["headers"])
-        body = response.get_json()
-        found.append([response.status_code, body.get("error"), body.get("access_token")])
+        response = browser.open(base_url=order["issuer"], **sent)
+        body = response.get_json(silent=True) or {}
+        brought = body.get("access_token") or response.headers.get("Location")
+        found.append([response.status_code, body.get("error"), brought])
     answers.put(found)
 
 

@@ -133,6 +133,9 @@ def test_x02_nor_is_one_believed_by_an_endpoint(browser: FlaskClient, ent: Relyi
 def test_a18_a_hint_is_good_for_its_own_client_alone(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.2: "When an id_token_hint is present, the OP MUST validate that it was the issuer
+    of the ID Token".
+    """
     other = build.ent("Horizon", "horizon.test", subject="public")
     token = tokens_for(browser, other)["id_token"]
     assert ent.answer(browser.get(ent.url(Attempt(), id_token_hint=token)))["error"] == "invalid_request"
@@ -142,6 +145,9 @@ def test_a18_a_hint_is_good_for_its_own_client_alone(
 def test_a18_a_hint_signed_by_a_retired_key_is_not_believed(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.2: "the OP MUST validate that it was the issuer of the ID Token": by a key that it
+    still stands by.
+    """
     token = tokens_for(browser, ent)["id_token"]
     [jwk] = browser.get("/jwks.json").get_json()["keys"]
     keys.rotate(build.settings, at_once=True)

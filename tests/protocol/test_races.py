@@ -1,4 +1,4 @@
-"""One code, many processes: one wins, and loses what it won (security row Z-01)."""
+"""One code, many processes: one wins, and loses what it won; one refresh token: one family (rows Z-01, Z-02)."""
 
 import json
 import subprocess
@@ -39,28 +39,32 @@ def settings(database_url: str) -> Settings:
     return settings_for(database_url, code_lifetime=600)
 
 
-def rush(database_url: str, ent: RelyingParty, forms: list[dict[str, str]]) -> list[list[list[Any]]]:
-    """Send each form from all processes at once; return the answers of each round."""
-    order = {
-        "database": database_url,
-        "issuer": ent.issuer,
-        "headers": ent.basic(),
-        "forms": forms,
-        "processes": PROCESSES,
-    }
+def rush(
+    database_url: str, issuer: str, requests: list[dict[str, Any]], processes: int = PROCESSES
+) -> list[list[list[Any]]]:
+    """Send each request from all processes at once; return the answers of each round."""
+    order = {"database": database_url, "issuer": issuer, "requests": requests, "processes": processes}
     command = [sys.executable, "-m", "tests.protocol.rush"]
     done = subprocess.run(
         command, input=json.dumps(order), capture_output=True, text=True, cwd=ROOT, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
     rounds: list[list[list[Any]]] = json.loads(done.stdout)
-    assert len(rounds) == len(forms)
+    assert len(rounds) == len(requests)
     return rounds
+
+
+def at_token(ent: RelyingParty, form: dict[str, str]) -> dict[str, Any]:
+    """Return a request to the token endpoint, as `rush` sends it."""
+    return {"path": "/token", "method": "POST", "data": form, "headers": ent.basic()}
 
 
 def test_z01_sixteen_processes_redeem_one_code_and_one_wins(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, database_url: str
 ) -> None:
+    """RFC 6749, 4.1.2: "If an authorization code is used more than once, the authorization server MUST deny the request
+    and SHOULD revoke (when possible) all tokens previously issued based on that authorization code".
+    """
     attempts = [Attempt() for _ in range(ROUNDS)]
     forms = [
         {
@@ -72,7 +76,7 @@ def test_z01_sixteen_processes_redeem_one_code_and_one_wins(
         for attempt in attempts
     ]
     db.session.remove()
-    rounds = rush(database_url, ent, forms)
+    rounds = rush(database_url, ent.issuer, [at_token(ent, form) for form in forms])
     for answers in rounds:
         counted = Counter((status, error) for status, error, _token in answers)
         assert counted == {(200, None): 1, (400, "invalid_grant"): PROCESSES - 1}
@@ -84,9 +88,13 @@ def test_z01_sixteen_processes_redeem_one_code_and_one_wins(
     assert db.session.scalar(reused) == ROUNDS * (PROCESSES - 1)
 
 
-def test_z01_sixteen_processes_refresh_one_token_and_no_chain_outlives_a_replay(
+def test_z02_sixteen_processes_refresh_one_token_and_no_chain_outlives_a_replay(
     browser: FlaskClient, build: Build, session: Account, database_url: str
 ) -> None:
+    """RFC 9700, 4.14.2: "the authorization server issues a new refresh token with every access token refresh response.
+    The previous refresh token is invalidated but information about the relationship is retained": whoever asks at the
+    same instant belongs to the same family, and one late replay ends all of it.
+    """
     ent = build.ent(scopes=OFFLINE)
     forms = []
     for _ in range(10):
@@ -94,12 +102,19 @@ def test_z01_sixteen_processes_refresh_one_token_and_no_chain_outlives_a_replay(
         tokens = ent.tokens(browser, code_for(browser, ent, attempt, scope=OFFLINE), attempt)
         forms.append({"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]})
     db.session.remove()
-    for answers in rush(database_url, ent, forms):
+    for answers in rush(database_url, ent.issuer, [at_token(ent, form) for form in forms]):
         # the same instant is a lost answer asked again: siblings of one family, which a late replay ends together
         assert {(status, error) for status, error, _token in answers} <= {(200, None), (400, "invalid_grant")}
         assert any(token for _status, _error, token in answers)
     families = select(func.count(func.distinct(Token.family)))
     assert db.session.scalar(families) == len(forms)
+    db.session.execute(update(Token).values(used_at=now() - timedelta(minutes=1)).where(Token.used_at.is_not(None)))
+    db.session.commit()
+    alive = families.where(Token.revoked_at.is_(None))
+    for left, form in enumerate(reversed(forms)):
+        assert db.session.scalar(alive) == len(forms) - left
+        assert ent.refresh(browser, form["refresh_token"]).get_json()["error"] == "invalid_grant"
+    assert db.session.scalar(alive) == 0
 
 
 def in_a_thread(app: Flask, ent: RelyingParty, refresh_token: str) -> TestResponse:
@@ -108,16 +123,17 @@ def in_a_thread(app: Flask, ent: RelyingParty, refresh_token: str) -> TestRespon
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite's writers follow one another
-def test_z01_a_rotation_under_way_does_not_outlive_the_replay_that_ends_its_family(
+def test_z02_a_rotation_under_way_does_not_outlive_the_replay_that_ends_its_family(
     browser: FlaskClient, app: Flask, build: Build, session: Account, database_url: str
 ) -> None:
+    """RFC 9700, 4.14.2: "it will revoke the active refresh token": also the one that is being issued at that instant."""
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     first = ent.tokens(browser, code_for(browser, ent, attempt, scope=OFFLINE), attempt)["refresh_token"]
     second = ent.refresh(browser, first).get_json()["refresh_token"]
     long_ago = now() - timedelta(minutes=1)
     db.session.execute(update(Token).values(used_at=long_ago).where(Token.used_at.is_not(None)))
     db.session.commit()
-    columns = "kind, family, client_id, account_id, session_id, scope, expires_at, family_expires_at"
+    columns = "kind, family, client_id, account_id, session_id, scope, acr, auth_time, expires_at, family_expires_at"
     with psycopg.connect(database_url) as rotation, ThreadPoolExecutor(1) as thief:
         # what the rotation's statement does, held open before its commit
         rotation.execute("UPDATE token SET used_at = now() WHERE digest = %s", [opaque.digest(second)])

@@ -1,13 +1,15 @@
 """Refresh tokens (security rows T-20 to T-23)."""
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from idp.accounts.models import Account
 from idp.app import create_app
@@ -17,10 +19,11 @@ from idp.config import Settings
 from idp.db import db
 from idp.oidc import registration
 from idp.oidc.models import Token
+from idp.sessions.models import Session
 from tests.builders import Build
 from tests.pages import form_token
 from tests.protocol.flow import OFFLINE, refused, tokens_for
-from tests.relying_party import RelyingParty
+from tests.relying_party import RelyingParty, b64
 
 
 @pytest.fixture
@@ -36,9 +39,28 @@ def reuses() -> int:
     return len(db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "refresh.reused")).all())
 
 
+@contextmanager
+def restarted(app: Flask, settings: Settings) -> Iterator[FlaskClient]:
+    """A browser of the service after a restart: nothing that a process keeps is left."""
+    db.session.remove()
+    registry.forget()
+    again = create_app(settings)
+    again.test_client_class = app.test_client_class
+    yield again.test_client()
+    with again.app_context():
+        db.session.remove()
+        db.engine.dispose()
+        again.extensions["idp.server"].store.close()
+
+
 def test_t20_a_rotated_token_that_comes_again_late_kills_the_family(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
+    """RFC 9700, 4.14.2: "If a refresh token is compromised and subsequently used by both the attacker and the
+    legitimate client, one of them will present an invalidated refresh token, which will inform the authorization server
+    of the breach. The authorization server cannot determine which party submitted the invalid refresh token, but it
+    will revoke the active refresh token".
+    """
     first = tokens_for(browser, offline, scope=OFFLINE)
     second = offline.refresh(browser, first["refresh_token"]).get_json()
     assert offline.userinfo(browser, second["access_token"]).status_code == 200
@@ -53,6 +75,9 @@ def test_t20_a_rotated_token_that_comes_again_late_kills_the_family(
 def test_t21_a_lost_answer_may_be_asked_again_for_ten_seconds(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
+    """RFC 9700, 4.14.2 has a replay end the grant, "at the cost of forcing the legitimate client to obtain a fresh
+    authorization grant": a client whose answer was lost on the way is no thief, and has ten seconds.
+    """
     first = tokens_for(browser, offline, scope=OFFLINE)
     offline.refresh(browser, first["refresh_token"])
     with later(2):
@@ -64,27 +89,82 @@ def test_t21_a_lost_answer_may_be_asked_again_for_ten_seconds(
     assert reuses() == 0
 
 
-def test_t21_an_answer_holds_a_new_pair_and_an_id_token_only_for_who_wants_one(
-    browser: FlaskClient, build: Build, offline: RelyingParty, session: Account
+def test_t21_a_lost_answer_is_found_again_after_a_restart(
+    browser: FlaskClient, app: Flask, settings: Settings, offline: RelyingParty, session: Account
 ) -> None:
+    """RFC 6749, 6: "The authorization server MAY issue a new refresh token"; what was issued is in the database alone,
+    so whichever node is asked next knows how long ago that was.
+    """
     first = tokens_for(browser, offline, scope=OFFLINE)
-    body = offline.refresh(browser, first["refresh_token"]).get_json()
-    assert set(body) == {"access_token", "token_type", "expires_in", "scope", "refresh_token"}
-    assert body["refresh_token"] != first["refresh_token"]
-    wants = build.ent("Horizon", "horizon.test", scopes=OFFLINE, refresh_id_token=True)
-    before = tokens_for(browser, wants, scope=OFFLINE)
+    offline.refresh(browser, first["refresh_token"])
+    with restarted(app, settings) as after, later(2):
+        sibling = offline.refresh(after, first["refresh_token"])
+        assert sibling.status_code == 200
+        assert offline.refresh(after, sibling.get_json()["refresh_token"]).status_code == 200
+    assert reuses() == 0
+
+
+def test_t21_siblings_of_a_lost_answer_die_together(
+    browser: FlaskClient, offline: RelyingParty, session: Account
+) -> None:
+    """RFC 9700, 4.14.2: "The authorization server cannot determine which party submitted the invalid refresh token, but
+    it will revoke the active refresh token": all of the family, also those of an answer that was asked for twice.
+    """
+    first = tokens_for(browser, offline, scope=OFFLINE)
+    pairs = [offline.refresh(browser, first["refresh_token"]).get_json() for _ in range(3)]
+    pairs.append(offline.refresh(browser, pairs[0]["refresh_token"]).get_json())
+    with later(15):
+        refused(offline.refresh(browser, first["refresh_token"]), "invalid_grant")
+        for pair in pairs:
+            assert offline.userinfo(browser, pair["access_token"]).status_code == 401
+            refused(offline.refresh(browser, pair["refresh_token"]), "invalid_grant")
+
+
+def test_t21_an_answer_holds_a_new_pair_and_an_id_token_of_the_same_sign_in(
+    browser: FlaskClient, offline: RelyingParty, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 12.2: "its iss Claim Value MUST be the same …, its sub Claim Value MUST be the same …,
+    its iat Claim MUST represent the time that the new ID Token is issued, … if the ID Token contains an auth_time
+    Claim, its value MUST represent the time of the original authentication - not the time that the new ID token is
+    issued, … it SHOULD NOT have a nonce Claim".
+    """
+    before = tokens_for(browser, offline, scope=OFFLINE)
     with later(30):
-        after = wants.refresh(browser, before["refresh_token"]).get_json()
-        claims = wants.read(browser, after["id_token"])
-    same = ("iss", "sub", "aud", "azp", "auth_time", "sid")
+        # the person proved the password again since, for the account's own pages: the grant is still the first one's
+        db.session.execute(update(Session).values(auth_time=datetime.now(UTC)))
+        db.session.commit()
+        after = offline.refresh(browser, before["refresh_token"]).get_json()
+        claims = offline.read(browser, after["id_token"])
+    assert set(after) == {"access_token", "token_type", "expires_in", "scope", "refresh_token", "id_token"}
+    assert after["refresh_token"] != before["refresh_token"]
+    assert after["access_token"] != before["access_token"]
+    same = ("iss", "sub", "aud", "azp", "auth_time", "sid", "acr", "amr")
     assert {name: claims[name] for name in same} == {name: before["claims"][name] for name in same}
-    assert claims["iat"] > before["claims"]["iat"]
+    assert claims["iat"] >= before["claims"]["iat"] + 30
     assert "nonce" not in claims
+    assert claims["at_hash"] == b64(hashlib.sha256(after["access_token"].encode()).digest()[:16])
+
+
+def test_t21_a_client_may_be_registered_to_get_no_id_token_again(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 12.2: "the response body is the Token Response of Section 3.1.3.3 except that it might
+    not contain an id_token".
+    """
+    ent = build.ent(scopes=OFFLINE, refresh_id_token=False)
+    first = tokens_for(browser, ent, scope=OFFLINE)
+    body = ent.refresh(browser, first["refresh_token"]).get_json()
+    assert set(body) == {"access_token", "token_type", "expires_in", "scope", "refresh_token"}
 
 
 def test_t22_a_scope_may_be_narrowed_and_never_widened(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
+    """RFC 6749, 6: "The requested scope MUST NOT include any scope not originally granted by the resource owner, and if
+    omitted is treated as equal to the scope originally granted by the resource owner. … If a new refresh token is
+    issued, the refresh token scope MUST be identical to that of the refresh token included by the client in the
+    request".
+    """
     first = tokens_for(browser, offline, scope="openid email offline_access")
     for scope in ("openid email ent", "admin", "openid é"):
         refused(offline.refresh(browser, first["refresh_token"], scope=scope), "invalid_scope")
@@ -99,6 +179,9 @@ def test_t22_a_scope_may_be_narrowed_and_never_widened(
 def test_t22_another_client_s_refresh_token_is_refused_and_stays_good(
     browser: FlaskClient, build: Build, offline: RelyingParty, session: Account
 ) -> None:
+    """RFC 6749, 6: "Because refresh tokens are typically long-lasting credentials used to request additional access
+    tokens, the refresh token is bound to the client to which it was issued".
+    """
     other = build.ent("Horizon", "horizon.test", scopes=OFFLINE)
     first = tokens_for(browser, offline, scope=OFFLINE)
     refused(other.refresh(browser, first["refresh_token"]), "invalid_grant")
@@ -131,6 +214,9 @@ def test_t22_a_refresh_token_dies_with_what_it_stands_for(
     session: Account,
     happened: Callable[[FlaskClient, Account], None],
 ) -> None:
+    """RFC 9700, 4.14.2: "authorization servers MAY revoke refresh tokens automatically in case of a security event,
+    such as: password change, logout at the authorization server".
+    """
     first = tokens_for(browser, offline, scope=OFFLINE)
     happened(browser, session)
     refused(offline.refresh(browser, first["refresh_token"]), "invalid_grant")
@@ -141,6 +227,9 @@ def test_t22_a_refresh_token_dies_with_what_it_stands_for(
 def test_t22_a_client_that_is_shut_out_refreshes_nothing(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
+    """RFC 6749, 6: "authenticate the client if client authentication is included and ensure that the refresh token was
+    issued to the authenticated client".
+    """
     first = tokens_for(browser, offline, scope=OFFLINE)
     registration.disable(offline.client_id)
     refused(offline.refresh(browser, first["refresh_token"]), "invalid_client", 401)
@@ -149,6 +238,9 @@ def test_t22_a_client_that_is_shut_out_refreshes_nothing(
 def test_t22_no_rotation_prolongs_the_absolute_life(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
+    """OWASP ASVS 5, V 10.4.8: "Verify that refresh tokens have an absolute expiration, including if sliding refresh
+    token expiration is applied".
+    """
     value = tokens_for(browser, offline, scope=OFFLINE)["refresh_token"]
     for days in (10, 20, 29):
         with later(days * 86_400):
@@ -164,6 +256,9 @@ def test_t22_no_rotation_prolongs_the_absolute_life(
 def test_t22_a_token_that_is_not_used_for_two_weeks_dies(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
+    """RFC 9700, 4.14.2: "Refresh tokens SHOULD expire if the client has been inactive for some time, i.e., the refresh
+    token has not been used to obtain fresh access tokens for some time".
+    """
     value = tokens_for(browser, offline, scope=OFFLINE)["refresh_token"]
     with later(14 * 86_400 + 60):
         refused(offline.refresh(browser, value), "invalid_grant")
@@ -172,18 +267,12 @@ def test_t22_a_token_that_is_not_used_for_two_weeks_dies(
 def test_t23_a_replay_after_a_restart_is_detected(
     browser: FlaskClient, app: Flask, settings: Settings, offline: RelyingParty, session: Account
 ) -> None:
+    """RFC 9700, 4.14.2: "The previous refresh token is invalidated but information about the relationship is retained
+    by the authorization server": in the database, not in a process.
+    """
     first = tokens_for(browser, offline, scope=OFFLINE)
     second = offline.refresh(browser, first["refresh_token"]).get_json()
-    db.session.remove()
-    registry.forget()
-    restarted = create_app(settings)
-    restarted.test_client_class = app.test_client_class
-    with later(15):
-        after = restarted.test_client()
+    with restarted(app, settings) as after, later(15):
         refused(offline.refresh(after, first["refresh_token"]), "invalid_grant")
         refused(offline.refresh(after, second["refresh_token"]), "invalid_grant")
-    with restarted.app_context():
-        assert reuses() == 1
-        db.session.remove()
-        db.engine.dispose()
-        restarted.extensions["idp.server"].store.close()
+    assert reuses() == 1

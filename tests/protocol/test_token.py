@@ -18,7 +18,9 @@ from idp.oidc import registration
 from idp.oidc.models import AuthorizationCode
 from idp.sessions.models import Session
 from tests.builders import Build
+from tests.pages import heading
 from tests.protocol.flow import OFFLINE, code_for, one_database, refused, tokens_for
+from tests.recovery.steps import FORM, mailed_link
 from tests.relying_party import Attempt, RelyingParty
 
 
@@ -143,6 +145,11 @@ def test_t07_a_public_client_proves_itself_by_its_verifier_alone(
 def test_t17_the_answer_says_what_is_true_and_no_more(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
+    """RFC 6749, 5.1: "The authorization server MUST include the HTTP "Cache-Control" response header field [RFC2616]
+    with a value of "no-store" in any response containing tokens, credentials, or other sensitive information". OpenID
+    Connect Core 1.0, 3.1.3.3: "token_type … The value MUST be Bearer or another token_type value that the Client has
+    negotiated".
+    """
     attempt = Attempt()
     response = ent.exchange(browser, code_for(browser, ent, attempt), attempt)
     assert response.headers["Cache-Control"] == "no-store"
@@ -161,6 +168,9 @@ def test_t17_the_answer_says_what_is_true_and_no_more(
 
 @one_database
 def test_t24_values_have_256_bits_in_an_alphabet_that_needs_no_encoding(app: Flask) -> None:
+    """RFC 6749, 10.10: "The probability of an attacker guessing generated tokens (and other credentials not intended
+    for handling by end-users) MUST be less than or equal to 2^(-128) and SHOULD be less than or equal to 2^(-160)".
+    """
     alphabet = set(string.ascii_letters + string.digits + "-_")
     seen = {opaque.new_value() for _ in range(100_000)}
     assert len(seen) == 100_000
@@ -169,6 +179,9 @@ def test_t24_values_have_256_bits_in_an_alphabet_that_needs_no_encoding(app: Fla
 
 
 def test_t24_no_value_stands_in_clear_in_the_database(browser: FlaskClient, build: Build, session: Account) -> None:
+    """RFC 6819, 5.1.4.1.3: "No Cleartext Storage of Credentials: The authorization server should not store credentials
+    in clear text. Typical approaches are to store hashes instead".
+    """
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     code = code_for(browser, ent, attempt, scope=OFFLINE)
     tokens = ent.tokens(browser, code, attempt)
@@ -188,6 +201,9 @@ def test_t24_no_value_stands_in_clear_in_the_database(browser: FlaskClient, buil
 
 
 def test_t25_a_value_of_one_kind_is_nothing_elsewhere(browser: FlaskClient, build: Build, session: Account) -> None:
+    """RFC 6749, 4.1.3, 6 and RFC 6750, 2: a code is exchanged, a refresh token refreshed, an access token shown; the
+    kind is part of the key by which each is found (CVE-2026-4282).
+    """
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     cookie = browser.get_cookie("__Host-ss", domain="connexion.exemple.test")
@@ -203,6 +219,25 @@ def test_t25_a_value_of_one_kind_is_nothing_elsewhere(browser: FlaskClient, buil
         page = browser.get(f"/adresse/lien/{value}")
         assert "Confirmer</button>" not in page.get_data(as_text=True)
     ent.tokens(browser, code, attempt)
+
+
+def test_t25_a_link_of_a_mail_is_nothing_to_the_protocol_nor_to_another_page(
+    app: Flask, browser: FlaskClient, build: Build, session: Account
+) -> None:
+    """RFC 6749, 10.10: "credentials not intended for handling by end-users" and those of a mail are looked for each in
+    a place of its own: who has one has no other.
+    """
+    ent = build.ent(scopes=OFFLINE)
+    tokens = tokens_for(browser, ent, scope=OFFLINE)
+    link = mailed_link(app, browser, session)
+    value = link.rpartition("/")[2]
+    refused(ent.exchange(browser, value, Attempt()), "invalid_grant")
+    refused(ent.refresh(browser, value), "invalid_grant")
+    assert ent.userinfo(browser, value).status_code == 401
+    assert browser.get(f"/adresse/lien/{value}").status_code == 410
+    for other in (tokens["access_token"], tokens["refresh_token"]):
+        assert browser.get(link.replace(value, other)).status_code == 410
+    assert heading(browser.get(link)) == FORM
 
 
 def test_t10_a_client_that_is_disabled_after_the_code_gets_nothing(

@@ -31,7 +31,7 @@ _POLICY = {
     "frame-ancestors": "'none'",
 }
 # Pages whose form may end at an ENT, after a chain of redirects that Chromium holds against `form-action`.
-_MAY_LEAVE = {"/profil", "/connexion", "/charte", "/authorize", "/authorize/resume", "/logout", "/adresse/confirmation"}
+_MAY_LEAVE = {"/profil", "/connexion", "/charte", "/authorize/accord", "/logout", "/adresse/confirmation"}
 
 
 def test_b02_every_page_has_every_header(app: Flask, build: Build) -> None:
@@ -46,7 +46,8 @@ def test_b02_every_page_has_every_header(app: Flask, build: Build) -> None:
         policy = dict(part.strip().split(" ", 1) for part in text.split(";"))
         form_action = policy.pop("form-action", None)
         assert policy == _POLICY, name
-        assert form_action == (None if page.request.path in _MAY_LEAVE else "'self'"), name
+        leaves = page.request.path in _MAY_LEAVE or name == "answer posted"
+        assert form_action == (None if leaves else "'self'"), name
         assert "Cookie" in page.headers["Vary"], name
         assert "Server" not in page.headers, name
     assert len(seen) == len(set(seen))
@@ -82,9 +83,10 @@ def test_b02_pages_hold_no_script_no_style_and_nothing_from_elsewhere(app: Flask
         text = page.text
         assert " style=" not in text, name
         assert "<style" not in text, name
-        assert text.count("<script") == 1, name
+        posted = name == "answer posted"  # its form goes to the ENT, by a script of ours that does nothing else
+        assert text.count("<script") == (2 if posted else 1), name
         assert not re.search(r"<[^>]*\son\w+=", text), name
-        for attribute in ('src="', 'action="', 'rel="stylesheet" href="'):
+        for attribute in ('src="', 'rel="stylesheet" href="', *(() if posted else ('action="',))):
             for part in text.split(attribute)[1:]:
                 assert part.startswith("/"), (name, attribute, part[:60])
 

@@ -10,6 +10,8 @@ from tests.builders import PASSWORD, Build
 from tests.pages import follow, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
 
+ACCEPTED = {"version": "1", "accepte": "y"}
+
 
 def pages(app: Flask, build: Build) -> Iterator[tuple[str, TestResponse]]:
     """Yield the name and the answer of each page of a journey, and of the pages beside it."""
@@ -77,6 +79,8 @@ def _after(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, T
     charter = sign_in(browser, ent.url(Attempt()), account.username, PASSWORD)
     yield "charter", charter
     yield "charter not ticked", submit(browser, charter)
+    yield "agreement", submit(browser, follow(browser, browser.get(ent.url(Attempt(), prompt="consent"))), **ACCEPTED)
+    yield "answer posted", browser.get(ent.url(Attempt(), response_mode="form_post"))
     for place in ("", "/mot-de-passe", "/adresse", "/sessions", "/charte", "/ent", "/courrier", "/verification"):
         yield f"account{place}", browser.get(f"/mon-compte{place}")
     yield "sign-out", browser.get("/logout")

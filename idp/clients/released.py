@@ -1,0 +1,28 @@
+"""What each scope releases, in plain words for the person, and in this order: one text for all pages that say it."""
+
+from collections.abc import Collection
+
+from flask_babel import lazy_gettext as _l
+from flask_babel.speaklater import LazyString
+
+_ALWAYS = _l("un numéro qui vous désigne, et l’heure de votre connexion")
+_SENTENCES = {
+    "profile": _l(
+        "votre prénom, votre nom, votre identifiant et votre langue ; votre date de naissance, votre genre ou un autre "
+        "nom si le compte les a"
+    ),
+    "email": _l("votre adresse mail confirmée"),
+    "address": _l("votre adresse postale, celle du fichier de l’établissement"),
+    "phone": _l("votre numéro de téléphone, s’il est connu"),
+    "ent": _l(
+        "que vous êtes parent, votre numéro dans le fichier de l’établissement, et pour chacun de vos enfants dans ses "
+        "établissements : prénom, nom, classe, établissement et numéro d’élève"
+    ),
+    "charter": _l("si vous avez accepté sa charte, quelle version et quand"),
+    "offline_access": _l("ces informations aussi après votre visite, pendant quelques semaines"),
+}
+
+
+def told(scopes: Collection[str]) -> list[LazyString]:
+    """Return what a client is told for `scopes`, one sentence each; what every client is told comes first."""
+    return [_ALWAYS, *(sentence for scope, sentence in _SENTENCES.items() if scope in scopes)]

@@ -1,0 +1,43 @@
+"""`/authorize/accord`: the question that `prompt=consent` asks for (OpenID Connect Core 3.1.2.1, 3.1.2.4).
+
+Schools decide which ENT serves them, so nobody is asked for a consent in general. A client that wants its visitors
+asked gets this page each time: it says what the ENT will be told, and the person goes on or declines.
+"""
+
+from flask import Blueprint, Response, make_response, render_template, request
+
+from idp.clients import registry, released
+from idp.interaction import store
+from idp.oidc import claims
+from idp.sessions import manager
+from idp.web.errors import InteractionLost
+from idp.web.redirects import see_other
+from idp.web.security import csrf
+
+
+def agree() -> Response:
+    """Show what the ENT will be told; on a POST note that this session's person agreed, and go on."""
+    if request.method == "POST":
+        csrf.protect()
+    interaction, found = store.current(), manager.current()
+    wanted = interaction.request if interaction else None
+    client = registry.find(wanted.client_id) if wanted else None
+    if interaction is None or wanted is None or client is None or found is None:
+        raise InteractionLost
+    session, account = found
+    if request.method == "POST":
+        return see_other(store.resume_url(interaction.with_agreement(session.sid)))
+    html = render_template(
+        "oidc/accord.html",
+        dest=client,
+        account=account,
+        told=released.told(claims.scopes_told(client, wanted.scope, wanted.claims)),
+        policy_uri=client.policy_uri,
+        refuse_url=store.page_url("oidc.deny", interaction),
+    )
+    return make_response(html)
+
+
+def add_routes(blueprint: Blueprint) -> None:
+    """Register the page."""
+    blueprint.add_url_rule("/authorize/accord", "agree", agree, methods=["GET", "POST"])

@@ -1,0 +1,195 @@
+"""What a client may be registered with (Registration 1.0, section 2; RFC 7591 2; RFC 9700 2.1): every fault, at once.
+
+Operators and clients that register themselves are held to the same rules. Faults name the option of `idp client add`;
+`idp.oidc.dynamic` translates it.
+"""
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from sqlalchemy import select
+
+from idp.clients.models import CharterMode, SubjectType
+from idp.clock import now
+from idp.config import LOOPBACK, Settings
+from idp.db import db
+from idp.oidc import client_keys
+from idp.oidc.claims import CLAIMS_BY_SCOPE, SCOPES
+from idp.oidc.clients import AUTH_METHODS
+from idp.oidc.key_material import ALGORITHMS
+from idp.oidc.models import SigningKey
+from idp.oidc.wanted import Wanted
+from idp.profile_choice.profiles import PROFILES
+
+ALWAYS_CLAIMS = tuple(CLAIMS_BY_SCOPE)
+SECURITY_PROFILES = ("", "fapi2")
+FAPI2_ALGORITHMS = tuple(alg for alg in ALGORITHMS if alg != "RS256")
+_LONGEST_URI = 500
+_LONGEST_NAME = 80
+_LONGEST_PREFIX = 30
+_LONGEST_AGE = 10**9
+_UAI_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
+_UAI_DIGITS = 7
+
+
+def faults(settings: Settings, wanted: Wanted) -> Iterator[str]:
+    """Yield what is wrong with a registration, a sentence each; it asks the database which keys there are."""
+    name = wanted.name.strip()
+    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
+        yield f"the name must have 1 to {_LONGEST_NAME} printable characters"
+    yield from _address_faults(settings, wanted)
+    yield from (
+        f"--uai {uai!r}: not a UAI (7 digits and their control letter)" for uai in wanted.uais if not is_uai(uai)
+    )
+    scopes = wanted.scopes.split()
+    if "openid" not in scopes or set(scopes) - set(SCOPES):
+        yield f"--scopes must contain openid and name only: {' '.join(SCOPES)}"
+    if set(wanted.always_claims) - set(ALWAYS_CLAIMS):
+        yield f"--always-claims may name only: {','.join(ALWAYS_CLAIMS)}"
+    yield from _choice_faults(wanted)
+    yield from _key_faults(wanted)
+    yield from _profile_faults(wanted)
+    yield from _logout_faults(wanted)
+    prefix = wanted.subject_prefix
+    if len(prefix) > _LONGEST_PREFIX or not (prefix.isascii() and prefix.isprintable()):
+        yield f"--subject-prefix must have {_LONGEST_PREFIX} printable ASCII characters at most"
+    if prefix.endswith("-"):
+        yield "--subject-prefix is given without its hyphen, which is written between it and the key"
+    if prefix and wanted.subject != SubjectType.AAF.value:
+        yield "--subject-prefix is for --subject aaf"
+    if wanted.auth_method == "none" and not wanted.pkce:
+        yield "--no-pkce: a public client has no other proof than PKCE"
+
+
+def _choice_faults(wanted: Wanted) -> Iterator[str]:
+    profiles = tuple(profile.key for profile in PROFILES)
+    choices = (
+        ("--auth-method", wanted.auth_method, AUTH_METHODS),
+        ("--subject", wanted.subject, tuple(kind.value for kind in SubjectType)),
+        ("--charter", wanted.charter, tuple(mode.value for mode in CharterMode)),
+        ("--id-token-alg", wanted.id_token_alg, ALGORITHMS),
+        ("--userinfo-alg", wanted.userinfo_alg, ("", *ALGORITHMS)),
+        ("--auth-alg", wanted.auth_alg, ("", *ALGORITHMS)),
+        ("--profile", wanted.profile, SECURITY_PROFILES),
+        *((("--default-profile", wanted.default_profile, profiles),) if wanted.default_profile else ()),
+        *(("--profile-uri", profile, profiles) for profile in wanted.profile_uris),
+    )
+    for option, value, known in choices:
+        if value not in known:
+            yield f"{option} {value!r}: must be one of {', '.join(filter(None, known))}"
+
+
+def _key_faults(wanted: Wanted) -> Iterator[str]:
+    """What the client signs with must be there, and so must the keys of this service that it wants signatures of."""
+    if wanted.jwks is not None and wanted.jwks_uri:
+        yield "--jwks and --jwks-uri: one of them, not both"
+    signs = wanted.auth_method == "private_key_jwt"
+    if signs and wanted.jwks is None and not wanted.jwks_uri:
+        yield "--auth-method private_key_jwt needs --jwks or --jwks-uri"
+    if wanted.jwks is not None:
+        usable = client_keys.usable(wanted.jwks)
+        if not usable:
+            yield "--jwks holds no usable public key (RSA of 2048 to 4096 bits, P-256, Ed25519), or holds private ones"
+        elif wanted.auth_alg in ALGORITHMS and wanted.auth_alg not in usable:
+            yield f"--auth-alg {wanted.auth_alg}: --jwks holds no key for it"
+    if wanted.auth_alg and not signs:
+        yield "--auth-alg is for --auth-method private_key_jwt"
+    made = algorithms_made()
+    for option, alg in (("--id-token-alg", wanted.id_token_alg), ("--userinfo-alg", wanted.userinfo_alg)):
+        if made and alg in ALGORITHMS and alg not in made:
+            yield f"{option} {alg}: this service has no such key yet; run `idp keys rotate --alg {alg}` first"
+
+
+def algorithms_made() -> set[str]:
+    """Return the algorithms that this service has a key for that signs now."""
+    signs = (SigningKey.retired_at.is_(None), SigningKey.active_from <= now())
+    return set(db.session.scalars(select(SigningKey.alg).where(*signs).distinct()))
+
+
+def _profile_faults(wanted: Wanted) -> Iterator[str]:
+    """FAPI 2.0 (5.3.2.1, 5.4.1): keys instead of secrets, PKCE, no RS256. PAR and DPoP come with the profile."""
+    age = wanted.default_max_age
+    if age is not None and not 0 <= age <= _LONGEST_AGE:
+        yield f"--default-max-age must be 0 to {_LONGEST_AGE} seconds"
+    if wanted.profile != "fapi2":
+        return
+    if wanted.auth_method != "private_key_jwt":
+        yield "--profile fapi2 needs --auth-method private_key_jwt"
+    if not wanted.pkce:
+        yield "--profile fapi2 needs PKCE: leave --no-pkce out"
+    for option, alg in (
+        ("--id-token-alg", wanted.id_token_alg),
+        ("--userinfo-alg", wanted.userinfo_alg),
+        ("--auth-alg", wanted.auth_alg),
+    ):
+        if alg == "RS256":
+            yield f"{option} RS256: --profile fapi2 signs with {', '.join(FAPI2_ALGORITHMS)}"
+
+
+def _logout_faults(wanted: Wanted) -> Iterator[str]:
+    """A front-channel address is one of the client's own hosts (Front-Channel Logout 1.0, 2)."""
+    if wanted.frontchannel_logout_uri and origin(wanted.frontchannel_logout_uri) not in map(
+        origin, wanted.redirect_uris
+    ):
+        yield "--frontchannel-logout-uri must have the scheme, host and port of a --redirect-uri"
+
+
+def origin(uri: str) -> str:
+    """Return scheme, host and port of an address, as they are compared; empty for what is no address."""
+    try:
+        parts = urlsplit(uri)
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+    except ValueError:
+        return ""
+    return f"{parts.scheme}://{parts.hostname}:{port}"
+
+
+def _address_faults(settings: Settings, wanted: Wanted) -> Iterator[str]:
+    if not wanted.redirect_uris:
+        yield "--redirect-uri: at least one is needed"
+    named = {
+        "--redirect-uri": wanted.redirect_uris,
+        "--post-logout-redirect-uri": wanted.post_logout_redirect_uris,
+        "--backchannel-logout-uri": filter(None, (wanted.backchannel_logout_uri,)),
+        "--initiate-login-uri": filter(None, (wanted.initiate_login_uri,)),
+        "--home-uri": filter(None, (wanted.home_uri,)),
+        "--frontchannel-logout-uri": filter(None, (wanted.frontchannel_logout_uri,)),
+        "--jwks-uri": filter(None, (wanted.jwks_uri,)),
+        "--sector-identifier-uri": filter(None, (wanted.sector_identifier_uri,)),
+        "--policy-uri": filter(None, (wanted.description.get("policy_uri"),)),
+        "--tos-uri": filter(None, (wanted.description.get("tos_uri"),)),
+        "--profile-uri": wanted.profile_uris.values(),
+    }
+    for option, uris in named.items():
+        for uri in uris:
+            if problem := _uri_fault(settings, uri):
+                yield f"{option} {uri!r}: {problem}"
+
+
+def _uri_fault(settings: Settings, uri: str) -> str:
+    """Say why an address cannot be registered; an empty string when it can."""
+    if len(uri) > _LONGEST_URI or not (uri.isascii() and uri.isprintable()) or set(uri) & set(' "<>\\^`{|}'):
+        return f"not an address (ASCII, no blank, {_LONGEST_URI} characters at most)"
+    try:
+        parts = urlsplit(uri)
+        port_is_right = parts.port is None or parts.port > 0
+    except ValueError:  # a bracket without its other half, a port that is no number
+        return "not an address"
+    if parts.scheme not in {"https", "http"} or not parts.hostname or "@" in parts.netloc or not port_is_right:
+        return "must be https://host/…"
+    if "#" in uri:
+        return "must not have a fragment"
+    if parts.scheme == "http" and not (settings.development and parts.hostname in LOOPBACK):
+        return "must be https (http is for loopback in development)"
+    return ""
+
+
+def is_uai(value: str) -> bool:
+    """Say whether `value` is a UAI: seven digits and the letter that their number gives modulo 23."""
+    digits, letter = value[:_UAI_DIGITS], value[_UAI_DIGITS:]
+    return (
+        len(digits) == _UAI_DIGITS
+        and digits.isascii()
+        and digits.isdigit()
+        and letter == _UAI_LETTERS[int(digits) % len(_UAI_LETTERS)]
+    )

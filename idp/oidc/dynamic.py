@@ -1,0 +1,196 @@
+"""Clients that register themselves (RFC 7591, OpenID Connect Registration 1.0), and manage that (RFC 7592).
+
+An operator invites (`idp client invite`): the invitation is used up in the transaction that writes the client, and says
+which schools it serves and which scopes it may have. What the client does later it proves by its registration access
+token.
+"""
+
+import hmac
+import re
+from typing import Any
+
+from flask import Blueprint, Response, request
+
+from idp import opaque
+from idp.audit import log
+from idp.audit.events import ClientChangedItself
+from idp.clients.models import Client, ClientInvite
+from idp.clock import now
+from idp.db import db
+from idp.oidc import dynamic_metadata, invites, jose, posting, registration
+from idp.oidc.dynamic_metadata import BadMetadata
+from idp.oidc.server import of_app
+from idp.oidc.wanted import RegistrationRefused
+
+_OPTION = re.compile(r"--[a-z-]+")
+_ADVICE = re.compile(r"; run `[^`]+` first")  # it is for operators
+_OWN = ("registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at")
+
+
+class _Refused(Exception):  # noqa: N818 - what happened
+    """The answer that refuses a request."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__()
+        self.response = response
+
+
+def register() -> Response:
+    """Register the client that the metadata describe (RFC 7591 3.1)."""
+    try:
+        invitation = _invitation()
+        metadata = _metadata()
+        wanted = _within(lambda: dynamic_metadata.as_wanted(metadata, invitation))
+        _within(lambda: registration.check(of_app().settings, wanted))
+        client, secret = _within(lambda: registration.add(of_app().settings, wanted))
+        db.session.flush()
+        _use(invitation, client)
+    except _Refused as refused:
+        db.session.rollback()
+        return refused.response
+    token = opaque.new_value()
+    client.registration_digest = opaque.digest(token)
+    log.record(ClientChangedItself(client_id=client.id, change="registered"))
+    db.session.commit()
+    return posting.answer(_told(client, token, secret), 201)
+
+
+def _invitation() -> ClientInvite:
+    invitation = invites.find(_token())
+    if invitation is None:
+        raise _Refused(_unauthorized())
+    return invitation
+
+
+def _use(invitation: ClientInvite, client: Client) -> None:
+    """Use the invitation up; of several requests at once, one goes on."""
+    if not invites.use(invitation, client.id):
+        raise _Refused(_unauthorized())
+
+
+def manage(client_id: str) -> Response:
+    """Read, replace or end a registration (RFC 7592 2)."""
+    try:
+        client, token = _owned(client_id)
+        if request.method == "DELETE":
+            return _end(client)
+        secret = _replaced(client) if request.method == "PUT" else None
+    except _Refused as refused:
+        db.session.rollback()
+        return refused.response
+    return posting.answer(_told(client, token, secret))
+
+
+def _replaced(client: Client) -> str | None:
+    """Replace the registration by what the metadata say; return a secret if the client needs one from now on (2.2)."""
+    metadata = _metadata()
+    if metadata.get("client_id") != client.client_id:
+        raise _Refused(posting.refuse(400, "invalid_request", "client_id must be the client's own"))
+    if any(name in metadata for name in _OWN):
+        raise _Refused(posting.refuse(400, "invalid_request", f"these must be left out: {', '.join(_OWN)}"))
+    shown = metadata.get("client_secret")
+    if shown is not None and not (isinstance(shown, str) and _is_its_own(client, shown)):
+        raise _Refused(posting.refuse(400, "invalid_request", "a client does not choose its secret"))
+    wanted = _within(lambda: dynamic_metadata.as_wanted(metadata, client))
+    secret: str | None = _within(lambda: registration.change(of_app().settings, client, wanted))
+    log.record(ClientChangedItself(client_id=client.id, change="changed"))
+    db.session.commit()
+    db.session.refresh(client)
+    return secret
+
+
+def _end(client: Client) -> Response:
+    """Shut the client out for good: the token that did it is dead too (2.3)."""
+    client.disabled_at = now()
+    client.version = Client.version + 1
+    client.registration_digest = None
+    log.record(ClientChangedItself(client_id=client.id, change="ended"))
+    db.session.commit()
+    return Response(status=204, headers={"Cache-Control": "no-store"})
+
+
+def _told(client: Client, token: str, secret: str | None) -> dict[str, Any]:
+    told = dynamic_metadata.of_client(client)
+    told["registration_access_token"] = token
+    told["registration_client_uri"] = f"{of_app().settings.issuer}/register/{client.client_id}"
+    if secret is not None:
+        told |= {"client_secret": secret, "client_secret_expires_at": 0}
+    return told
+
+
+def _owned(client_id: str) -> tuple[Client, str]:
+    """Return the client that the registration access token of this request is of, and the token (3)."""
+    token = _token()
+    try:
+        client = registration.get(client_id) if client_id.isascii() and client_id.isalnum() else None
+    except RegistrationRefused:
+        client = None
+    digest = client.registration_digest if client and client.disabled_at is None else None
+    if client is None or digest is None or not hmac.compare_digest(digest, opaque.digest(token)):
+        raise _Refused(_unauthorized())
+    return client, token
+
+
+def _is_its_own(client: Client, secret: str) -> bool:
+    digest = client.secret_digest
+    return digest is not None and hmac.compare_digest(digest, opaque.digest(secret))
+
+
+def _token() -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise _Refused(_unauthorized())
+    return token.strip()
+
+
+def _unauthorized() -> Response:
+    response = posting.refuse(401, "invalid_token", "the token is not one that is good here")
+    response.headers["WWW-Authenticate"] = 'Bearer realm="idp", error="invalid_token"'
+    return response
+
+
+def _metadata() -> dict[str, Any]:
+    """Return the JSON object of the body.
+
+    Raises:
+        _Refused: it is none, or an assertion about software that nobody here can check (RFC 7591 2.3).
+    """
+    if request.mimetype != "application/json":
+        raise _Refused(posting.refuse(415, "invalid_client_metadata", "the body must be application/json"))
+    try:
+        metadata = jose.json_object(request.get_data())
+    except ValueError as error:
+        raise _Refused(posting.refuse(400, "invalid_client_metadata", f"the body is no JSON object: {error}")) from None
+    if "software_statement" in metadata:
+        raise _Refused(posting.refuse(400, "unapproved_software_statement", "no software statement is approved here"))
+    return metadata
+
+
+def _within(act: Any) -> Any:
+    """Run `act`; what it refuses becomes the answer of RFC 7591 3.2.2, its options called by their names here."""
+    try:
+        return act()
+    except BadMetadata as bad:
+        raise _Refused(posting.refuse(400, bad.error, bad.description)) from bad
+    except RegistrationRefused as refused:
+        first = refused.faults[0]
+        about_redirects = first.startswith("--redirect-uri")
+        error = dynamic_metadata.REDIRECT_FAULT if about_redirects else dynamic_metadata.METADATA_FAULT
+        said = "; ".join(_OPTION.sub(_by_its_name, _ADVICE.sub("", fault)) for fault in refused.faults)
+        raise _Refused(posting.refuse(400, error, said)) from refused
+
+
+def _by_its_name(option: re.Match[str]) -> str:
+    return dynamic_metadata.OPTIONS.get(option[0], option[0])
+
+
+def add_routes(blueprint: Blueprint) -> None:
+    """Register both endpoints."""
+    blueprint.add_url_rule("/register", "register", register, methods=["POST"], provide_automatic_options=False)
+    blueprint.add_url_rule(
+        "/register/<client_id>",
+        "manage",
+        manage,
+        methods=["GET", "PUT", "DELETE"],
+        provide_automatic_options=False,
+    )

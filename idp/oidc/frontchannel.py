@@ -1,0 +1,60 @@
+"""Tells the ENTs by the browser that its session ended (OpenID Connect Front-Channel Logout 1.0).
+
+The page that follows a sign-out loads one frame for each ENT that got a token in the session and registered an address
+for it; the browser brings that ENT's own cookies along. Where browsers keep cookies from frames of other sites the ENT
+hears nothing: the back channel is the sure way, and the only one when a session ends without its browser.
+"""
+
+from collections.abc import Sequence
+from urllib.parse import urlencode, urlsplit
+
+from flask import Response, make_response, render_template
+from sqlalchemy import select
+from sqlalchemy.orm import aliased
+
+from idp.clients.models import Client
+from idp.clients.registry import Registration
+from idp.db import db
+from idp.oidc.models import Token
+from idp.oidc.server import of_app
+from idp.sessions.models import Session
+from idp.web.security import POLICY
+
+SECONDS = 3
+"""How long the page waits for the ENTs before it goes on."""
+
+
+def frames(session: Session) -> list[str]:
+    """Return the addresses to load for a session: `iss` and `sid` added to what each ENT registered (3).
+
+    A session that went on under another row (a password proved again) keeps its `sid`: what was given under its former
+    rows counts too.
+    """
+    row = aliased(Session)
+    uris = db.session.scalars(
+        select(Client.frontchannel_logout_uri)
+        .distinct()
+        .join(Token, Token.client_id == Client.id)
+        .join(row, row.id == Token.session_id)
+        .where(
+            row.account_id == session.account_id,
+            row.sid == session.sid,
+            Client.disabled_at.is_(None),
+            Client.frontchannel_logout_uri != "",
+        )
+        .order_by(Client.frontchannel_logout_uri)
+    )
+    told = urlencode({"iss": of_app().settings.issuer, "sid": session.sid})
+    return [f"{uri}{'&' if '?' in uri else '?'}{told}" for uri in uris]
+
+
+def page(addresses: Sequence[str], target: str, dest: Registration | None) -> Response:
+    """Show that the person is signed out while the frames load; then go on to `target`, if there is one.
+
+    The policy of this answer lets these hosts be framed and nothing else.
+    """
+    html = render_template("oidc/deconnexion_ent.html", frames=addresses, target=target, dest=dest, seconds=SECONDS)
+    response = make_response(html)
+    origins = sorted({"{0.scheme}://{0.netloc}".format(urlsplit(address)) for address in addresses})
+    response.headers["Content-Security-Policy"] = f"{POLICY}; frame-src {' '.join(origins)}"
+    return response

@@ -1,0 +1,54 @@
+"""The introspection endpoint (RFC 7662): a client asks what one of its own tokens is good for.
+
+A client learns nothing of another's token, nor a public client of any: whoever finds a token could ask otherwise (2.1).
+"""
+
+from typing import Any
+
+from authlib.oauth2 import OAuth2Error
+from flask import Blueprint, Response, request
+
+from idp.clients.registry import Registration
+from idp.oidc import claims, clients, issued, posting
+from idp.oidc.server import of_app
+
+
+def introspect() -> Response:
+    """Say what the token is; `{"active": false}` and no reason for all that opens nothing."""
+    try:
+        parameters = posting.read(request, "token")
+        client = posting.authenticated(parameters, "introspection").registration
+        if client.auth_method == "none":
+            raise clients.refused()
+    except posting.Malformed as malformed:
+        return malformed.response()
+    except OAuth2Error as error:
+        return of_app().handle_response(*error())
+    found = issued.find(parameters["token"], client)
+    return posting.answer(_described(client, found) if found else {"active": False})
+
+
+def _described(client: Registration, found: issued.Issued) -> dict[str, Any]:
+    """Return the members of section 2.2, and the key that the token is bound to (RFC 9449 6.2)."""
+    token, account = found.token, found.account
+    described: dict[str, Any] = {
+        "active": True,
+        "iss": of_app().settings.issuer,
+        "client_id": client.client_id,
+        "aud": client.client_id,
+        "sub": claims.subject(client, account.id, account.join_key),
+        "scope": token.scope,
+        "exp": int(token.expires_at.timestamp()),
+        "auth_time": int(token.auth_time.timestamp()),
+        "acr": claims.class_of(token.acr, token.claims),
+    }
+    if token.jkt:
+        described["cnf"] = {"jkt": token.jkt}
+    if not found.is_refresh:
+        described["token_type"] = "DPoP" if token.jkt else "Bearer"
+    return described
+
+
+def add_routes(blueprint: Blueprint) -> None:
+    """Register the endpoint."""
+    blueprint.add_url_rule("/introspect", "introspect", introspect, methods=["POST"], provide_automatic_options=False)

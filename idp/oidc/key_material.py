@@ -1,0 +1,188 @@
+"""What a signing key is made of (RFC 7517, 7518, 8037): two halves, a certificate, and the seal on the private half.
+
+The private half is sealed with AES-256-GCM under a key drawn from `IDP_SECRET_KEY`: a copy of the database signs
+nothing. One key serves one algorithm (RFC 8725 3.1), which its JWK names.
+"""
+
+import base64
+import hashlib
+import os
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.x509.oid import NameOID
+from joserfc.errors import InvalidKeyCurveError
+from joserfc.jwa import EdDSAAlgorithm
+from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.jws import JWSRegistry
+
+from idp import opaque
+from idp.config import Settings
+
+ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
+RSA_BITS = (2048, 3072, 4096)
+
+_CERTIFICATE_DAYS = 3650
+_CURVE = "Ed25519"
+_NONCE_BYTES = 12
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
+JoseKey = RSAKey | ECKey | OKPKey
+
+
+class NoSigningKey(Exception):  # noqa: N818 - says what is missing
+    """No key can sign: none was made, or the secret key does not open those there are."""
+
+
+class _Ed25519(EdDSAAlgorithm):
+    """`EdDSA` with Ed25519 alone.
+
+    RFC 9864 deprecates the name, and joserfc warns at each use, because it leaves the curve open. Here it does not: the
+    key names its curve, of which there is one. Clients know this name and not yet the new one.
+    """
+
+    security_warning = ""
+
+    def check_key(self, key: Any) -> None:
+        """Refuse keys of other curves."""
+        super().check_key(key)
+        if key.curve_name != _CURVE:
+            raise InvalidKeyCurveError(f"EdDSA is for {_CURVE} only")
+
+
+JWSRegistry.register(_Ed25519())
+
+
+@dataclass(frozen=True)
+class Material:
+    """A new key, as it is stored."""
+
+    kid: str
+    public_jwk: dict[str, Any]
+    private_sealed: bytes
+
+
+def draw(settings: Settings, alg: str, bits: int, moment: datetime) -> Material:
+    """Draw a key for `alg` (`bits` for RSA); a large RSA key takes seconds, so no transaction is open meanwhile."""
+    private = _private_key(alg, bits)
+    pem = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    key = import_key(pem, alg)
+    kid = key.thumbprint()
+    jwk = {
+        **key.as_dict(private=False),
+        "kid": kid,
+        "use": "sig",
+        "alg": alg,
+        **_certified(settings, private, alg, moment),
+    }
+    return Material(kid, jwk, _seal(settings, kid, pem))
+
+
+def import_key(pem: bytes, alg: str) -> JoseKey:
+    """Load a private key for use: done once a process, it costs a hundred signatures."""
+    match alg:
+        case "RS256" | "PS256":
+            return RSAKey.import_key(pem)
+        case "ES256":
+            return ECKey.import_key(pem)
+        case _:
+            return OKPKey.import_key(pem)
+
+
+def unseal(settings: Settings, kid: str, sealed: bytes) -> bytes:
+    """Return the private key in PEM.
+
+    Raises:
+        NoSigningKey: neither the secret key nor its fallbacks open it.
+    """
+    number = sealed_by(settings, kid, sealed)
+    if number is None:
+        raise NoSigningKey(f"IDP_SECRET_KEY and its fallbacks do not open the key {kid}")
+    return _opened(settings.secrets[number], kid, sealed)
+
+
+def sealed_by(settings: Settings, kid: str, sealed: bytes) -> int | None:
+    """Return which of the secrets opens a key: 0 is the present one, then its fallbacks; None when none does."""
+    for number, secret in enumerate(settings.secrets):
+        try:
+            _opened(secret, kid, sealed)
+        except InvalidTag:
+            continue
+        return number
+    return None
+
+
+def rsa_bits(public_jwk: dict[str, Any]) -> int:
+    """Return the size of an RSA key; 0 for another kind."""
+    modulus: str = public_jwk.get("n", "")
+    return len(base64.urlsafe_b64decode(modulus + "=" * (-len(modulus) % 4))) * 8
+
+
+def half_hash(alg: str, value: str) -> str:
+    """Return the left half of the hash of `value` as `at_hash` wants it (Core 3.1.3.6): the hash is that of `alg`.
+
+    No specification names one for EdDSA; SHA-512, with which Ed25519 signatures are made (RFC 8032 5.1), is what the
+    OpenID Connect working group agreed on and other providers and clients use.
+    """
+    made = (hashlib.sha512 if alg == "EdDSA" else hashlib.sha256)(value.encode()).digest()
+    return base64.urlsafe_b64encode(made[: len(made) // 2]).rstrip(b"=").decode()
+
+
+def _private_key(alg: str, bits: int) -> PrivateKey:
+    match alg:
+        case "RS256" | "PS256":
+            return rsa.generate_private_key(65537, bits)
+        case "ES256":
+            return ec.generate_private_key(ec.SECP256R1())
+        case "EdDSA":
+            return ed25519.Ed25519PrivateKey.generate()
+    raise ValueError(alg)
+
+
+def _seal(settings: Settings, kid: str, pem: bytes) -> bytes:
+    nonce = os.urandom(_NONCE_BYTES)
+    return nonce + AESGCM(_sealing_key(settings.secrets[0])).encrypt(nonce, pem, kid.encode())
+
+
+def _opened(secret: bytes, kid: str, sealed: bytes) -> bytes:
+    nonce, content = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+    return AESGCM(_sealing_key(secret)).decrypt(nonce, content, kid.encode())
+
+
+def _sealing_key(secret: bytes) -> bytes:
+    return opaque.derive_key(secret, "signing keys")
+
+
+def _certified(settings: Settings, private: PrivateKey, alg: str, moment: datetime) -> dict[str, list[str]]:
+    """Return the member `x5c`: some ENT software reads an RSA key from its certificate alone, which is self-signed.
+
+    An Ed25519 key has none: nothing reads it, and libraries that compare a certificate with its key do not know that
+    kind. A PS256 key signs its own with PSS too: one key, one scheme.
+    """
+    if isinstance(private, ed25519.Ed25519PrivateKey):
+        return {}
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, (urlsplit(settings.issuer).hostname or "idp")[:64])])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(moment - timedelta(days=1))
+        .not_valid_after(moment + timedelta(days=_CERTIFICATE_DAYS))
+        .sign(private, hashes.SHA256(), rsa_padding=_pss() if alg == "PS256" else None)
+    )
+    return {"x5c": [base64.b64encode(certificate.public_bytes(serialization.Encoding.DER)).decode()]}
+
+
+def _pss() -> padding.PSS:
+    return padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=padding.PSS.DIGEST_LENGTH)

@@ -1,0 +1,80 @@
+"""The endpoint for pushed authorization requests (RFC 9126): checked before the browser leaves for `/authorize`.
+
+The client authenticates as at the token endpoint, and its request is checked by the functions that check it again when
+it is opened. A DPoP proof binds the code to its key as the parameter `dpop_jkt` does (RFC 9449 10.1).
+"""
+
+from collections.abc import Mapping
+
+from authlib.oauth2 import OAuth2Error
+from authlib.oauth2.rfc6749 import InvalidRequestError
+from flask import Blueprint, Response, request
+
+from idp.clients.registry import Registration
+from idp.oidc import clients, dpop, posting, pushed
+from idp.oidc.errors import RequestRefused, RequestUntrusted
+from idp.oidc.request import check_parameters
+from idp.oidc.server import of_app
+
+_CREDENTIALS = frozenset({"client_secret", "client_assertion", "client_assertion_type"})
+
+
+def push() -> Response:
+    """Keep an authorization request, and say by which `request_uri` it is opened."""
+    server = of_app()
+    try:
+        parameters = posting.read(request, "client_id")
+        client = _authenticated(parameters)
+        wanted = _wanted(client, parameters)
+        check_parameters(server.settings, server.ring, client, wanted)
+    except posting.Malformed as malformed:
+        return malformed.response()
+    except OAuth2Error as error:
+        return server.handle_response(*error())
+    except RequestUntrusted as untrusted:  # no page: it is the client itself that asks
+        return posting.refuse(400, "invalid_request", untrusted.phrase)
+    except RequestRefused as refused:
+        return posting.refuse(400, refused.error, refused.description)
+    lifetime = server.settings.pushed_request_lifetime
+    request_uri = pushed.push(client, wanted, lifetime)
+    return posting.answer({"request_uri": request_uri, "expires_in": lifetime}, 201)
+
+
+def _authenticated(parameters: dict[str, str]) -> Registration:
+    """Return the client as the database has it: what it asks for is judged by its registration of now.
+
+    Raises:
+        InvalidClientError: it does not prove who it is, or has been shut out since.
+        InvalidRequestError: it asks in the name of another.
+    """
+    proven = posting.authenticated(parameters, "par").registration
+    if parameters["client_id"] != proven.client_id:
+        raise InvalidRequestError("The client_id must be that of the client that authenticates.")
+    fresh = clients.find(proven.client_id, fresh=True)
+    if fresh is None or not clients.still_proves(proven, fresh.registration):
+        raise clients.refused()
+    return fresh.registration
+
+
+def _wanted(client: Registration, parameters: Mapping[str, str]) -> dict[str, str]:
+    """Return the authorization request among the parameters, bound to the key of the proof if there is one.
+
+    Raises:
+        InvalidRequestError: it refers to another request (section 2.1).
+        ProofRefused: the proof proves nothing, or another key than `dpop_jkt` names (RFC 9449 10.1).
+    """
+    if "request_uri" in parameters:
+        raise InvalidRequestError("A pushed request must not have a request_uri.")
+    wanted = {name: value for name, value in parameters.items() if name not in _CREDENTIALS}
+    proof = dpop.shown(of_app().settings.issuer)
+    if proof is None:
+        return wanted
+    dpop.check_policy(client, proof)
+    if wanted.setdefault("dpop_jkt", proof.jkt) != proof.jkt:
+        raise dpop.ProofRefused("The proof is of another key than dpop_jkt.")
+    return wanted
+
+
+def add_routes(blueprint: Blueprint) -> None:
+    """Register the endpoint."""
+    blueprint.add_url_rule("/par", "push", push, methods=["POST"], provide_automatic_options=False)

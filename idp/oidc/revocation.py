@@ -1,0 +1,28 @@
+"""The revocation endpoint (RFC 7009): a client says that it needs a token no more."""
+
+from authlib.oauth2 import OAuth2Error
+from flask import Blueprint, Response, request
+
+from idp.oidc import issued, posting
+from idp.oidc.server import of_app
+
+
+def revoke() -> Response:
+    """Revoke the token; 200 also for one that is unknown, dead or another client's (2.2): it is not alive for this one.
+
+    The hint of its type is not needed: each token is found by its digest.
+    """
+    try:
+        parameters = posting.read(request, "token")
+        client = posting.authenticated(parameters, "revocation")
+    except posting.Malformed as malformed:
+        return malformed.response()
+    except OAuth2Error as error:
+        return of_app().handle_response(*error())
+    issued.revoke(parameters["token"], client.registration)
+    return posting.answer({})
+
+
+def add_routes(blueprint: Blueprint) -> None:
+    """Register the endpoint."""
+    blueprint.add_url_rule("/revoke", "revoke", revoke, methods=["POST"], provide_automatic_options=False)

@@ -1,0 +1,71 @@
+"""Pairwise subjects by sector (OpenID Connect Core 8.1): the clients of one sector know a person by the same `sub`.
+
+A sector is the host of a client's redirect URIs, or that of its `sector_identifier_uri`. The port counts unless it is
+the scheme's own: two ENTs on two ports of one machine are two ENTs. Its salt is drawn once and kept in the database,
+for ever: a `sub` survives a client that is removed and registered anew, and every change of `IDP_SECRET_KEY`.
+"""
+
+import json
+import secrets
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from idp.clients.models import Sector, SubjectType
+from idp.config import Settings
+from idp.db import db, end_read
+from idp.oidc.outgoing import Outgoing, OutgoingError
+from idp.oidc.wanted import RegistrationRefused, Wanted
+
+_OK = 200
+_PORTS = {"https": 443, "http": 80}
+
+
+def find(settings: Settings, wanted: Wanted) -> str:
+    """Return the sector of a registration; empty when it is alone in its own.
+
+    Raises:
+        RegistrationRefused: what its `sector_identifier_uri` says does not hold (Registration 1.0, 5).
+    """
+    if wanted.sector_identifier_uri and wanted.subject == SubjectType.PAIRWISE.value:
+        _check_published(settings, wanted)
+    return of(wanted)
+
+
+def of(wanted: Wanted) -> str:
+    """Return the sector that a registration names; empty when its redirect URIs have several hosts."""
+    named = [wanted.sector_identifier_uri] if wanted.sector_identifier_uri else wanted.redirect_uris
+    hosts = {authority(uri) for uri in named}
+    return hosts.pop() if len(hosts) == 1 else ""
+
+
+def authority(uri: str) -> str:
+    """Return host and port of an address, without the scheme's own port."""
+    parts = urlsplit(uri)
+    host = parts.hostname or ""
+    return host if parts.port in {None, _PORTS.get(parts.scheme)} else f"{host}:{parts.port}"
+
+
+def salt(identifier: str) -> bytes:
+    """Return the salt of a sector, drawn at the first need, in the caller's transaction; one of its own for none."""
+    if not identifier:
+        return secrets.token_bytes(32)
+    insert: Any = (postgresql if db.engine.dialect.name == "postgresql" else sqlite).insert(Sector)
+    drawn = secrets.token_bytes(32)
+    db.session.execute(insert.values(identifier=identifier, salt=drawn).on_conflict_do_nothing())
+    return db.session.scalars(select(Sector.salt).where(Sector.identifier == identifier)).one()
+
+
+def _check_published(settings: Settings, wanted: Wanted) -> None:
+    """The document behind `sector_identifier_uri` is a JSON array that holds all redirect URIs."""
+    end_read()  # nothing is open while another machine takes its time
+    try:
+        answer = Outgoing(settings).get(wanted.sector_identifier_uri)
+        listed = json.loads(answer.body) if answer.status == _OK else None
+    except (OutgoingError, ValueError, RecursionError) as error:
+        reason = error.reason if isinstance(error, OutgoingError) else "not JSON"
+        raise RegistrationRefused([f"--sector-identifier-uri: {reason}"]) from error
+    if not isinstance(listed, list) or not set(wanted.redirect_uris).issubset(u for u in listed if isinstance(u, str)):
+        raise RegistrationRefused(["--sector-identifier-uri must be a JSON array that holds every redirect URI"])

@@ -1,0 +1,49 @@
+"""Periodic jobs: a message of the outbox for each period, whichever worker comes first; so each job is done once.
+
+A job that fails is tried again as any message is, `idp outbox list` shows it, and no second one waits behind it.
+"""
+
+import uuid
+from datetime import timedelta
+
+from sqlalchemy import exists, literal, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from idp.clock import now
+from idp.db import db
+from idp.outbox.models import OutboxMessage
+
+_NAMES = uuid.UUID("b6f3f6a2-5c6f-4a2e-9d52-7a4f3c1f0d11")
+"""From it, the kind and the number of the period comes the message's id: two workers would write the same row."""
+
+
+def number_of(period: timedelta) -> int:
+    """Return the number of the present period, counted from the epoch."""
+    return int(now().timestamp() // period.total_seconds())
+
+
+def put_in(kind: str, number: int) -> bool:
+    """Put the job of one period into the outbox; False when it was there already, or an earlier one still waits."""
+    dialect = postgresql if db.engine.dialect.name == "postgresql" else sqlite
+    moment = now()
+    values = {
+        OutboxMessage.id: uuid.uuid5(_NAMES, f"{kind} {number}"),
+        OutboxMessage.kind: kind,
+        OutboxMessage.payload: {},
+        OutboxMessage.created_at: moment,
+        OutboxMessage.available_at: moment,
+        OutboxMessage.attempts: 0,
+        OutboxMessage.outcome: "waiting",
+        OutboxMessage.last_error: "",
+    }
+    waits = exists().where(OutboxMessage.kind == kind, OutboxMessage.finished_at.is_(None))
+    row = select(*(literal(value, column.type) for column, value in values.items())).where(~waits)
+    statement = (
+        dialect.insert(OutboxMessage)
+        .from_select([column.key for column in values], row)
+        .on_conflict_do_nothing()
+        .returning(OutboxMessage.id)
+    )
+    with Session(db.engine) as session, session.begin():
+        return session.scalar(statement) is not None

@@ -1,0 +1,124 @@
+"""Changes of keys whose process is killed at one statement: `python -m tests.commands.killed_rotation DATABASE ACT`.
+
+The n-th child dies as it is about to make its n-th statement or commit, as at a power cut; the first that reaches the
+end is the last. Between two children the clock goes a quarter on, so that the worker has something to do each time.
+Prints, as JSON, what each was about to do when it died, and what the database held then.
+"""
+
+import json
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import time_machine
+from sqlalchemy import event, select
+
+from idp.app import create_app
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.oidc import key_rotation, keys
+from idp.oidc.models import SigningKey
+from tests.commands.rotation_race import QUARTER
+from tests.databases import settings_for
+
+_MOST = 60
+
+
+def signing_kid(settings: Settings) -> str:
+    return keys.KeyRing(settings).signer("RS256").kid
+
+
+def tend(settings: Settings) -> Callable[[], object]:
+    return lambda: key_rotation.tend(settings)
+
+
+def rotate(settings: Settings) -> Callable[[], object]:
+    return lambda: keys.rotate(settings, at_once=True)
+
+
+def drop(settings: Settings) -> Callable[[], object]:
+    """The key that signs is dropped; if it is the only one, a new one is made in the same transaction."""
+    kid = signing_kid(settings)
+    return lambda: keys.drop(settings, kid)
+
+
+ACTS: dict[str, Callable[[Settings], Callable[[], object]]] = {"tend": tend, "rotate": rotate, "drop": drop}
+
+
+def arm(countdown: int, note: Path) -> None:
+    """Die at the `countdown`-th statement or commit from now on: nothing flushed, nothing undone."""
+    left = countdown
+
+    def count(what: str) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            note.write_text(what)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def statement(_connection: Any, _cursor: Any, text: str, *_more: Any) -> None:
+        count(" ".join(text.split())[:60])
+
+    event.listen(db.engine, "before_cursor_execute", statement)
+    event.listen(db.engine, "commit", lambda _connection: count("COMMIT"))
+
+
+def live(database: str, act: str, moment: datetime, countdown: int, note: Path) -> None:
+    """Change keys, as far as the countdown lets it."""
+    settings = settings_for(database, database_pool=2)
+    with time_machine.travel(moment), create_app(settings).app_context():
+        armed = ACTS[act](settings)
+        arm(countdown, note)
+        armed()
+        note.write_text("")
+
+
+def seen(database: str, moment: datetime) -> dict[str, Any]:
+    """Look at what is there, as a node that starts a minute later."""
+    settings = settings_for(database, database_pool=2)
+    with time_machine.travel(moment + timedelta(minutes=1)), create_app(settings).app_context():
+        rows = list(db.session.scalars(select(SigningKey)))
+        changes = list(db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "key.changed")))
+        told = [change.details["change"] for change in changes]
+        db.session.rollback()
+        ring = keys.KeyRing(settings)
+        found = {
+            "signing": ring.signer("RS256").kid,
+            "published": [key["kid"] for key in json.loads(ring.document())["keys"]],
+            "live": [row.kid for row in rows if row.retired_at is None],
+            "waiting": [row.kid for row in rows if row.retired_at is None and row.active_from > now()],
+            "made": len(rows) - told.count("rotated"),
+            "gone": len([row for row in rows if row.retired_at]) - told.count("retired") - told.count("dropped"),
+        }
+        db.session.remove()
+        db.engine.dispose()
+    return found
+
+
+def main(database: str, act: str) -> None:
+    """Kill one child after the other."""
+    note, story, start = Path(tempfile.mkdtemp()) / "note", [], now()
+    for number in range(1, _MOST):
+        moment = start + number * QUARTER
+        child = os.fork()
+        if not child:
+            live(database, act, moment, number, note)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        if not os.WIFSIGNALED(status) and os.WEXITSTATUS(status):
+            sys.exit(f"the child failed at statement {number}")
+        story.append({"killed_at": note.read_text(), **seen(database, moment)})
+        if not os.WIFSIGNALED(status):
+            break
+    json.dump(story, sys.stdout)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

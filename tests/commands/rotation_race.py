@@ -1,0 +1,99 @@
+"""Processes that change keys at the same instant: `python -m tests.commands.rotation_race`.
+
+One process loads the code and forks the others, each with an application and connections of its own. In each round the
+clock stands a quarter further on, all meet at a barrier, and each does what the order says. The order comes as JSON on
+standard input. Prints, as JSON, what each process had to say in each round.
+"""
+
+import json
+import multiprocessing
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import time_machine
+from flask import Flask
+
+from idp.app import create_app
+from idp.config import Settings
+from idp.oidc import key_rotation, keys
+from idp.outbox import commands as outbox
+from idp.outbox.worker import Worker
+from tests.databases import settings_for
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import SimpleQueue
+    from multiprocessing.synchronize import Barrier
+
+QUARTER = timedelta(days=91)
+Act = Callable[[], str]
+
+
+def work(app: Flask, _settings: Settings) -> Act:
+    """What `idp worker --once` does."""
+    return lambda: str(Worker(app.extensions[outbox.EXTENSION], jobs=app.extensions[outbox.JOBS]).run_once())
+
+
+def tend(_app: Flask, settings: Settings) -> Act:
+    """The job itself, as if several workers had got the same message."""
+    return lambda: str(key_rotation.tend(settings))
+
+
+def rotate(_app: Flask, settings: Settings) -> Act:
+    """Operators who type `idp keys rotate`."""
+
+    def act() -> str:
+        try:
+            return keys.rotate(settings).kid
+        except keys.NextKeyWaits:
+            return ""
+
+    return act
+
+
+def drop(_app: Flask, settings: Settings) -> Act:
+    """Operators who drop the key that signs."""
+    kid = keys.KeyRing(settings).signer("RS256").kid
+
+    def act() -> str:
+        successor = keys.drop(settings, kid)
+        return successor.kid if successor else ""
+
+    return act
+
+
+ACTS: dict[str, Callable[[Flask, Settings], Act]] = {"work": work, "tend": tend, "rotate": rotate, "drop": drop}
+
+
+def run(order: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[list[str]]") -> None:
+    settings, said = settings_for(order["database"], database_pool=2), []
+    app = create_app(settings)
+    start = datetime.fromisoformat(order["start"])
+    for number in range(1, order["rounds"] + 1):
+        with time_machine.travel(start + number * QUARTER), app.app_context():
+            act = ACTS[order["act"]](app, settings)
+            barrier.wait(120)
+            said.append(act())
+            barrier.wait(120)
+    answers.put(said)
+
+
+def main() -> None:
+    """Let them run."""
+    order = json.load(sys.stdin)
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(order["processes"])
+    queues = [context.SimpleQueue() for _ in range(order["processes"])]
+    crowd = [context.Process(target=run, args=(order, barrier, queue)) for queue in queues]
+    for one in crowd:
+        one.start()
+    for one in crowd:
+        one.join(timeout=300)
+    if any(one.exitcode != 0 for one in crowd):
+        sys.exit("a process failed")
+    json.dump([queue.get() for queue in queues], sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""`idp client set`, `enable`, `invite`: what operators change of an ENT that is there, and whom they let in."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.commands.conftest import Run
+from tests.commands.test_client import BASIC, add, show
+from tests.dpop_party import Key
+
+
+@pytest.fixture
+def jwks(tmp_path: Path) -> Path:
+    """A file of one public key."""
+    key = Key.new("ES256")
+    file = tmp_path / "jwks.json"
+    file.write_text(json.dumps({"keys": [{**key.jwk, "kid": "k", "use": "sig"}]}))
+    return file
+
+
+def test_only_what_is_given_changes(idp: Run) -> None:
+    client_id = add(idp, "--uai", "0599001N", "--home-uri", "https://ent.test/", "--charter", "provider")["client_id"]
+    before = show(idp, client_id)
+    changes = ("--name", "Passerelle", "--uai", "0599002P", "--backchannel-logout-uri", "https://ent.test/out")
+    answer = idp("client", "set", client_id, *changes, "--json")
+    assert answer.code == 0, answer.err
+    changed = {"name": "Passerelle", "uais": ["0599002P"], "backchannel_logout_uri": "https://ent.test/out"}
+    assert show(idp, client_id) == {**before, **changed}
+    assert "client_secret" not in json.loads(answer.out)
+    emptied = idp("client", "set", client_id, "--unset", "backchannel-logout-uri", "--unset", "uai")
+    assert emptied.code == 0, emptied.err
+    assert show(idp, client_id) == {**before, "name": "Passerelle", "uais": []}
+
+
+def test_a_wrong_change_changes_nothing(idp: Run) -> None:
+    client_id = add(idp)["client_id"]
+    before = show(idp, client_id)
+    wrong: list[tuple[tuple[str, ...], int]] = [
+        (("--redirect-uri", "http://ent.test/"), 1),
+        (("--redirect-uri", "https://autre.test/cb"), 1),  # another sector, another sub for everybody
+        (("--subject", "public"), 1),
+        (("--profile", "fapi2"), 1),
+        (("--unset", "redirect-uri"), 0),  # refused below: an ENT cannot be without one
+        (("--unset", "charter"), 2),
+        (("--unset", "nothing"), 2),
+        (("--jwks-uri", "https://ent.test/keys", "--auth-alg", "HS256"), 1),
+    ]
+    for options, code in wrong:
+        answer = idp("client", "set", client_id, "--name", "Autre", *options)
+        assert answer.code == (code or 1), (options, answer.err)
+        assert show(idp, client_id) == before
+
+
+def test_an_ent_changes_from_a_secret_to_keys_and_back(idp: Run, jwks: Path) -> None:
+    client_id = add(idp)["client_id"]
+    keyed = idp("client", "set", client_id, "--auth-method", "private_key_jwt", "--jwks", str(jwks))
+    assert keyed.code == 0, keyed.err
+    assert show(idp, client_id)["jwks"]["keys"][0]["kid"] == "k"
+    back = idp("client", "set", client_id, "--auth-method", "client_secret_post", "--unset", "jwks", "--json")
+    assert len(json.loads(back.out)["client_secret"]) == 43
+
+
+def test_fapi2_says_what_it_needs(idp: Run, jwks: Path) -> None:
+    profile = ("client", "add", "ENT", *BASIC, "--profile", "fapi2")
+    refused = idp(*profile, "--no-pkce")
+    assert refused.code == 1
+    assert "needs --auth-method private_key_jwt" in refused.err
+    assert "needs PKCE" in refused.err
+    keyed = (*profile, "--auth-method", "private_key_jwt", "--jwks", str(jwks))
+    idp("keys", "rotate")
+    assert "idp keys rotate --alg ES256" in idp(*keyed).err
+    idp("keys", "rotate", "--alg", "ES256")
+    made = idp(*keyed, "--json")
+    assert made.code == 0, made.err
+    shown = show(idp, json.loads(made.out)["client_id"])
+    assert (shown["id_token_alg"], shown["par_required"], shown["dpop_required"]) == ("ES256", True, True)
+
+
+def test_keys_that_are_none_are_refused(idp: Run, tmp_path: Path) -> None:
+    file = tmp_path / "jwks.json"
+    private = Key.new("ES256").secret_jwk
+    weak = {"kty": "RSA", "n": "AQAB", "e": "AQAB"}
+    contents: list[Any] = [
+        {"keys": []},
+        {"keys": [private]},
+        {"keys": [weak]},
+        {"keys": 5},
+        {"keys": [{"kty": "oct"}]},
+        {},
+    ]
+    for content in contents:
+        file.write_text(json.dumps(content))
+        answer = idp("client", "add", "ENT", *BASIC, "--auth-method", "private_key_jwt", "--jwks", str(file))
+        assert answer.code == 1, content
+        assert "usable public key" in answer.err
+    for text in ("", "[", "[]", "5"):
+        file.write_text(text)
+        assert idp("client", "add", "ENT", *BASIC, "--jwks", str(file)).code == 2
+
+
+def test_several_hosts_are_a_sector_of_their_own_and_that_is_said(idp: Run) -> None:
+    answer = idp("client", "add", "ENT", *BASIC, "--redirect-uri", "https://autre.test/cb", "--json")
+    assert answer.code == 0
+    assert "alone in its sector" in answer.err
+    client_id = json.loads(answer.out)["client_id"]
+    assert idp("client", "set", client_id, "--redirect-uri", "https://ent.test/cb").code == 1
+
+
+def test_a_disabled_ent_is_let_in_again(idp: Run) -> None:
+    client_id = add(idp)["client_id"]
+    idp("client", "disable", client_id)
+    assert idp("client", "enable", client_id).out == f"{client_id} is enabled\n"
+    assert show(idp, client_id)["disabled_at"] is None
+
+
+def test_the_former_secret_has_an_end_that_is_shown(idp: Run) -> None:
+    client_id = add(idp)["client_id"]
+    idp("client", "rotate-secret", client_id)
+    assert show(idp, client_id)["former_secret_until"]
+    idp("client", "rotate-secret", client_id, "--keep-former", "0")
+    assert show(idp, client_id)["former_secret_until"] is None
+
+
+def test_an_invitation_is_shown_once_listed_without_its_token_and_taken_back(idp: Run) -> None:
+    made: dict[str, Any] = json.loads(idp("client", "invite", "--label", "ENT 59", "--uai", "0599001N", "--json").out)
+    token = made["initial_access_token"]
+    assert len(token) == 43
+    listed = idp("client", "invites", "--json")
+    assert token not in listed.out
+    assert [row["label"] for row in json.loads(listed.out)] == ["ENT 59"]
+    assert idp("client", "revoke-invite", made["invite"]).code == 0
+    assert idp("client", "revoke-invite", made["invite"]).code == 1
+    assert idp("client", "revoke-invite", "x").code == 2
+    for wrong in (("--uai", "x"), ("--scopes", "profile"), ("--scopes", "openid admin"), ("--label", "x" * 81)):
+        assert idp("client", "invite", *wrong).code == 1

@@ -1,0 +1,274 @@
+"""The worker turns keys over: once, whole or not at all, and never the first (rows D-04, X-04, Z-08, Z-12)."""
+
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+import time_machine
+from flask import Flask
+from psycopg import sql
+from sqlalchemy import Engine, event, make_url, select, text
+
+from idp.app import create_app
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.oidc import keys
+from idp.oidc.models import SigningKey
+from idp.outbox import commands as outbox
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import Worker
+from idp.paths import CHECKOUT
+from tests.commands.conftest import Events, Run
+from tests.databases import settings_for
+
+PROCESSES, ROUNDS = 4, 4
+
+
+def after(**time: float) -> time_machine.travel:
+    return time_machine.travel(now() + timedelta(**time))
+
+
+def work(app: Flask) -> int:
+    """What `idp worker --once` does; return how many messages were handled."""
+    return Worker(app.extensions[outbox.EXTENSION], jobs=app.extensions[outbox.JOBS]).run_once()
+
+
+def live(alg: str = "RS256") -> list[SigningKey]:
+    statement = select(SigningKey).where(SigningKey.retired_at.is_(None), SigningKey.alg == alg)
+    rows = list(
+        db.session.scalars(statement.order_by(SigningKey.active_from).execution_options(populate_existing=True))
+    )
+    db.session.commit()
+    return rows
+
+
+def job() -> OutboxMessage:
+    statement = select(OutboxMessage).order_by(OutboxMessage.created_at.desc()).limit(1)
+    row = db.session.scalars(statement.execution_options(populate_existing=True)).one()
+    db.session.commit()
+    return row
+
+
+def test_d04_the_worker_turns_keys_over_every_ninety_days(app: Flask, settings: Settings, events: Events) -> None:
+    [first] = live()
+    keys.rotate(settings, "ES256")
+    with after(days=88, hours=23):
+        assert work(app) == 1
+        assert len(live()) == len(live("ES256")) == 1, "not yet"
+    with after(days=89, hours=1):
+        assert work(app) == 1
+        [_, second] = live()
+        assert second.active_from - first.active_from == pytest.approx(timedelta(days=90), abs=timedelta(hours=2))
+        assert second.active_from - second.created_at == timedelta(hours=24)
+        assert len(live("ES256")) == 2
+        assert live("PS256") == live("EdDSA") == [], "what nobody made is not made"
+        assert job().outcome == "sent"
+    with after(days=89, hours=3):
+        work(app)
+        assert len(live()) == 2, "once"
+        assert job().outcome == "dropped"
+    with after(days=119, hours=23):
+        work(app)
+        assert len(live()) == 2, "thirty days are not over"
+    with after(days=120, hours=4):
+        work(app)
+        assert [key.kid for key in live()] == [second.kid]
+        assert len(live("ES256")) == 1
+    told = [(e.details["change"], e.details["kid"]) for e in events("key.changed")]
+    assert ("retired", first.kid) in told
+    assert [change for change, _ in told].count("retired") == 2
+
+
+def test_d04_the_command_does_the_same_as_a_worker(idp: Run, app: Flask) -> None:
+    with after(days=90):
+        assert idp("worker", "--once").code == 0
+        assert len(live()) == 2
+        assert idp("worker", "--once").code == 0
+        assert len(live()) == 2
+
+
+def test_d04_how_long_a_key_signs_is_a_setting(database_url: str) -> None:
+    with create_app(settings_for(database_url, key_rotation_days=7)).app_context() as context:
+        with after(days=5, hours=23):
+            work(context.app)
+            assert len(live()) == 1
+        with after(days=6, hours=1):
+            work(context.app)
+            assert len(live()) == 2
+        db.session.remove()
+        db.engine.dispose()
+
+
+def test_d04_zero_days_leave_it_to_the_operator_and_old_keys_go_all_the_same(database_url: str) -> None:
+    settings = settings_for(database_url, key_rotation_days=0)
+    with create_app(settings).app_context() as context:
+        with after(days=400):
+            work(context.app)
+            assert len(live()) == 1
+            second = keys.rotate(settings)
+        with after(days=431, hours=1):
+            work(context.app)
+            assert [key.kid for key in live()] == [second.kid]
+        db.session.remove()
+        db.engine.dispose()
+
+
+def test_d04_a_key_that_an_operator_made_lately_is_counted_from(app: Flask, settings: Settings) -> None:
+    with after(days=60):
+        keys.rotate(settings)
+    with after(days=100):
+        work(app)
+        assert len(live()) == 1, "the former is retired, no other is due"
+    with after(days=151):
+        work(app)
+        assert len(live()) == 2
+
+
+def test_x04_where_there_is_no_key_none_is_made(app: Flask) -> None:
+    with db.engine.begin() as connection:
+        connection.execute(text("DELETE FROM signing_key"))
+    for days in (0, 90, 400):
+        with after(days=days):
+            work(app)
+            assert live() == []
+            assert job().outcome == "dropped"
+
+
+def test_x04_a_worker_with_another_secret_makes_nothing_and_says_so_until_it_has_the_right_one(
+    app: Flask, database_url: str
+) -> None:
+    stranger = create_app(settings_for(database_url, secret_key="another secret key, of 32 bytes or more: 9876543210"))
+    with after(days=90), stranger.app_context():
+        work(stranger)
+        [key] = live()
+        assert job().outcome == "waiting"
+        assert job().last_error == f"IDP_SECRET_KEY and its fallbacks do not open the key {key.kid}"
+        db.session.remove()
+        db.engine.dispose()
+    with after(days=90, hours=2):
+        assert work(app) == 1
+        assert len(live()) == 2
+
+
+def _forbid(connection: Any, _entry: object) -> None:
+    """Have SQLite refuse every write, with the words that it has for a disk that is read-only."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA query_only=ON")
+
+
+@contextmanager
+def read_only(database_url: str) -> Iterator[None]:
+    """Let nobody write: a disk that became read-only, a server after a failover."""
+    if database_url.startswith("sqlite"):
+        event.listen(Engine, "connect", _forbid)
+        yield
+        event.remove(Engine, "connect", _forbid)
+        return
+    name = sql.Identifier(str(make_url(database_url).database))
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        owner.execute(sql.SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(name))
+        yield
+        owner.execute("SET default_transaction_read_only = off")
+        owner.execute(sql.SQL("ALTER DATABASE {} RESET default_transaction_read_only").format(name))
+
+
+def test_x04_a_store_that_cannot_be_written_keeps_the_keys_that_it_has(idp: Run, database_url: str) -> None:
+    [before] = json.loads(idp("keys", "list", "--json").out)
+    commands = (
+        ("keys", "rotate"),
+        ("keys", "rotate", "--now"),
+        ("keys", "rotate", "--alg", "ES256"),
+        ("keys", "retire", before["kid"], "--emergency"),
+        ("worker", "--once"),
+    )
+    with read_only(database_url):
+        for command in commands:
+            answer = idp(*command)
+            assert (answer.code, answer.out) == (1, ""), command
+            assert "the database cannot be used (" in answer.err
+    assert json.loads(idp("keys", "list", "--json").out) == [before]
+
+
+def together(database_url: str, act: str) -> list[list[str]]:
+    """Let processes do the same thing at the same instant; return what each said, round by round."""
+    order = {
+        "database": database_url,
+        "act": act,
+        "rounds": ROUNDS,
+        "processes": PROCESSES,
+        "start": now().isoformat(),
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.commands.rotation_race"],
+        input=json.dumps(order), capture_output=True, text=True, cwd=CHECKOUT, timeout=400, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    said: list[list[str]] = json.loads(done.stdout)
+    return [list(answers) for answers in zip(*said, strict=True)]
+
+
+def made(act: str, database_url: str) -> list[datetime]:
+    """Return when the keys were made, the first of all left out."""
+    with create_app(settings_for(database_url)).app_context():
+        moments = list(db.session.scalars(select(SigningKey.created_at).order_by(SigningKey.created_at)))
+        db.session.remove()
+        db.engine.dispose()
+    assert len({moment.date() for moment in moments}) == len(moments), act
+    return moments[1:]
+
+
+def test_z08_four_workers_turn_each_key_over_once(database_url: str) -> None:
+    assert [sorted(answers) for answers in together(database_url, "work")] == [["0", "0", "0", "1"]] * ROUNDS
+    assert len(made("work", database_url)) == ROUNDS
+
+
+def test_z08_even_where_four_do_the_job_at_the_same_instant(database_url: str) -> None:
+    for answers in together(database_url, "tend"):
+        assert "True" in answers
+    assert len(made("tend", database_url)) == ROUNDS
+
+
+def test_four_operators_at_once_make_one_key(database_url: str) -> None:
+    for answers in together(database_url, "rotate"):
+        assert len([kid for kid in answers if kid]) == 1
+    assert len(made("rotate", database_url)) == ROUNDS
+
+
+def test_four_operators_who_drop_the_last_key_at_once_leave_one(database_url: str) -> None:
+    for answers in together(database_url, "drop"):
+        assert len({kid for kid in answers if kid}) == 1
+    assert len(made("drop", database_url)) == ROUNDS
+    with create_app(settings_for(database_url)).app_context():
+        assert len(live()) == 1
+        db.session.remove()
+        db.engine.dispose()
+
+
+@pytest.mark.parametrize("act", ["tend", "rotate", "drop"])
+def test_z12_killed_at_any_statement_one_key_signs_and_all_are_published(database_url: str, act: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.commands.killed_rotation", database_url, act],
+        capture_output=True, text=True, cwd=CHECKOUT, timeout=240, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    story: list[dict[str, Any]] = json.loads(done.stdout)
+    died_at = [chapter["killed_at"] for chapter in story]
+    assert died_at[-1] == "", "the last one lived"
+    assert all(died_at[:-1])
+    assert "COMMIT" in died_at
+    assert any(text.startswith("INSERT INTO signing_key") for text in died_at), died_at
+    if act != "rotate":
+        assert any(text.startswith("UPDATE signing_key") for text in died_at), died_at
+    for chapter in story:
+        assert chapter["signing"] in chapter["live"], chapter
+        assert sorted(chapter["published"]) == sorted(chapter["live"]), chapter
+        assert len(chapter["waiting"]) <= 1, chapter
+        assert chapter["made"] == chapter["gone"] == 0, ("the journal tells of each key, no more and no less", chapter)

@@ -1,0 +1,160 @@
+"""The service as an operator installs it, for software that others wrote: over TLS, behind the proxy that we supply.
+
+`idp serve`, `idp worker` and nginx are processes; ENTs know them by HTTP alone, and are registered by the command that
+clients/README.md tells them to give.
+"""
+
+import json
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from idp.app import create_app
+from idp.charter import service as charters
+from idp.clients import registry
+from idp.config import Settings
+from idp.db import db
+from idp.oidc import backchannel
+from idp.oidc.server import of_app
+from idp.paths import CHECKOUT
+from tests.builders import Build
+from tests.commands.processes import IDP, connect, environment, free_port, running
+from tests.databases import settings_for, sqlite_copy
+from tests.protocol.ent_server import authority
+from tests.serving.proxy import nginx, supplied
+
+HOST = "localhost"
+RECIPES = CHECKOUT / "clients" / "recipes"
+ENT, PROVIDER = "ent.exemple.fr", "connexion.exemple.fr"
+"""The host names that the recipes speak of."""
+ACCESS_TOKEN_LIFETIME = 60
+"""Seconds, the shortest: recipes that renew a minute before the end do so at every request."""
+
+
+@dataclass(frozen=True)
+class Registered:
+    """What an operator hands over to an ENT."""
+
+    client_id: str
+    secret: str
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A running service; `chain` is a certificate for localhost, `trusted` vouches for it."""
+
+    settings: Settings
+    folder: Path
+    trusted: Path
+    chain: Path
+
+    @property
+    def issuer(self) -> str:
+        """Its public address."""
+        return self.settings.issuer
+
+    @property
+    def netloc(self) -> str:
+        """Its host and port."""
+        return self.issuer.removeprefix("https://")
+
+    def register(self, section: str, ent: str, *options: str) -> Registered:
+        """Register the ENT at `ent` (host and port) by the command of that section of clients/README.md.
+
+        Args:
+            section: the section's title.
+            ent: what stands in the place of the recipe's host name.
+            options: more options; of two that contradict, the last counts.
+        """
+        parts = shlex.split(registration(section).replace(ENT, ent).replace("\\\n", " "))
+        assert parts[:3] == ["idp", "client", "add"]
+        given = json.loads(self.idp(*parts[1:], *options, "--json"))
+        return Registered(given["client_id"], given.get("client_secret", ""))
+
+    def idp(self, *arguments: str) -> str:
+        """Run a command of the operator's; return what it prints."""
+        done = subprocess.run(
+            [IDP, *arguments], env=environment(self.settings), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def parent(self) -> str:
+        """Return the identifier of a new parent, whose account is active."""
+        with self._inside():
+            return Build(self.settings).active().username
+
+    def publish_charter(self, client: Registered, version: str = "1") -> None:
+        """Publish a charter of the ENT."""
+        with self._inside():
+            charters.publish(client.client_id, version, "# Charte\n\nSoyons polis.")
+
+    def asked(self, endpoint: str) -> int:
+        """Return how many requests the provider has answered at an endpoint (`oidc.token`)."""
+        return (self.folder / "serve.log").read_text().count(f'"endpoint": "{endpoint}", "status": ')
+
+    def logout_token(self, client: Registered, subject: str, sid: str) -> str:
+        """Return a logout token as the provider would send it to the client."""
+        with self._inside():
+            found = registry.find(client.client_id, fresh=True)
+            assert found
+            return backchannel.logout_token(of_app(), found, subject, sid)
+
+    def log(self) -> str:
+        """Return what its processes printed last."""
+        return "\n".join(path.read_text(errors="replace")[-3000:] for path in sorted(self.folder.glob("*.log")))
+
+    @contextmanager
+    def _inside(self) -> Iterator[None]:
+        app = create_app(self.settings)
+        with app.app_context():
+            try:
+                yield
+            finally:
+                db.session.remove()
+                db.engine.dispose()
+                app.extensions["idp.server"].store.close()
+
+
+def localised(text: str, ent: str, installation: Installation) -> str:
+    """Return a recipe's file with both of its host names replaced: the ENT's (by host and port), the provider's."""
+    return text.replace(ENT, ent).replace(PROVIDER, installation.netloc)
+
+
+def registration(section: str) -> str:
+    """Return the registration command of a section of clients/README.md."""
+    text = CHECKOUT.joinpath("clients", "README.md").read_text(encoding="utf-8")
+    [body] = re.findall(rf"^## {re.escape(section)}$(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
+    [command] = re.findall(r"^```sh\n(idp client add .*?)^```$", body, re.MULTILINE | re.DOTALL)
+    return str(command)
+
+
+@contextmanager
+def installed(shared: Path, folder: Path) -> Iterator[Installation]:
+    """Run the service on a database of its own; skip the test where there is no nginx."""
+    port, upstream = free_port(), free_port()
+    certified = authority(folder, HOST)
+    with ExitStack() as stack:
+        settings = settings_for(
+            stack.enter_context(sqlite_copy(shared, folder)),
+            issuer=f"https://{HOST}:{port}",
+            trusted_proxies=1,
+            outgoing_allow=(HOST,),
+            access_token_lifetime=ACCESS_TOKEN_LIFETIME,
+            new_device_mail=False,
+        )
+        site = supplied(folder, port, upstream, certified.chain)
+        stack.enter_context(nginx(folder / "nginx", port, site))
+        bind = ("--bind", f"127.0.0.1:{upstream}", "--workers", "1")
+        serving = stack.enter_context(running(settings, folder / "serve.log", "serve", *bind))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SSL_CERT_FILE", str(certified.trusted))  # the worker knocks at the ENTs
+            stack.enter_context(running(settings, folder / "worker.log", "worker"))
+        connect(upstream, serving, folder / "serve.log").close()
+        yield Installation(settings, folder, certified.trusted, certified.chain)

@@ -1,0 +1,124 @@
+"""nginx and oauth2-proxy with the recipe, and a small application behind them that tells what it is told."""
+
+import base64
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.commands.processes import PATIENCE, connect, free_port
+from tests.interop.installation import HOST, RECIPES, Installation, Registered, localised
+from tests.serving.proxy import PORT, adapted, nginx
+
+_FOLDER = RECIPES / "oauth2-proxy"
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scolarite-services"
+
+
+@dataclass(frozen=True)
+class Ent:
+    """The running ENT."""
+
+    origin: str
+    log: Path
+
+    @property
+    def inside(self) -> str:
+        """The page that only parents see."""
+        return f"{self.origin}/espace"
+
+
+def oauth2_proxy() -> str:
+    """Return the program: the one on the path, or the one that .ci/install built; skip the test without any."""
+    found = shutil.which("oauth2-proxy") or max(_CACHE.glob("oauth2-proxy-*/oauth2-proxy"), default=None)
+    if found is None:
+        pytest.skip("oauth2-proxy is not installed (.ci/install builds it)")
+    return str(found)
+
+
+def seen(page: requests.Response) -> dict[str, str]:
+    """Return the headers that the application behind nginx got."""
+    assert page.status_code == 200, f"{page.status_code} {page.url}"
+    headers: dict[str, str] = page.json()
+    return headers
+
+
+@contextmanager
+def ent_behind_nginx(
+    installation: Installation, client: Registered, port: int, folder: Path, **settings: str
+) -> Iterator[Ent]:
+    """Run the ENT on `port`; `settings` of oauth2-proxy stand in the place of the recipe's."""
+    proxy, log = free_port(), folder / "oauth2-proxy.log"
+    ent = f"{HOST}:{port}"
+    configuration = folder / "oauth2-proxy.cfg"
+    text = localised((_FOLDER / configuration.name).read_text(encoding="utf-8"), ent, installation)
+    configuration.write_text(adapted(text, {"127.0.0.1:4180": f"127.0.0.1:{proxy}"}))
+    environment = {
+        "PATH": os.environ["PATH"],
+        "SSL_CERT_FILE": str(installation.trusted),
+        "OAUTH2_PROXY_CLIENT_ID": client.client_id,
+        "OAUTH2_PROXY_CLIENT_SECRET": client.secret,
+        "OAUTH2_PROXY_COOKIE_SECRET": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        **{f"OAUTH2_PROXY_{name.upper()}": value for name, value in settings.items()},
+    }
+    with ExitStack() as stack:
+        application = stack.enter_context(_telling())
+        out = stack.enter_context(log.open("wb"))
+        command = [oauth2_proxy(), "--config", str(configuration)]
+        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+        stack.callback(process.wait, PATIENCE)
+        stack.callback(process.terminate)
+        connect(proxy, process, log).close()
+        site = _site(ent, installation, port, folder, {"4180": str(proxy), "8080": str(application)})
+        stack.enter_context(nginx(folder / "nginx", port, site))
+        yield Ent(f"https://{ent}", log)
+
+
+def _site(ent: str, installation: Installation, port: int, folder: Path, ports: dict[str, str]) -> str:
+    """Return the recipe's nginx.conf with the names, ports and paths of the test."""
+    changes = {
+        PORT: f"listen 127.0.0.1:{port} ssl;",
+        "/etc/ssl/ent/fullchain.pem": str(installation.chain),
+        "/etc/ssl/ent/key.pem": str(installation.chain),
+        "root /var/www/ent;": "return 200 Accueil;",
+        "server_name ent.exemple.fr;": f"server_name {HOST};",
+    }
+    text = adapted((_FOLDER / "nginx.conf").read_text(encoding="utf-8"), changes)
+    for ours, theirs in ports.items():
+        text = text.replace(f"http://127.0.0.1:{ours};", f"http://127.0.0.1:{theirs};")
+    return localised(text, ent, installation)
+
+
+@contextmanager
+def _telling() -> Iterator[int]:
+    """Serve an application that answers with the headers that it gets; yield its port."""
+
+    class Application(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps({"path": self.path, **dict(self.headers)}).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Application) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()

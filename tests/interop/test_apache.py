@@ -1,0 +1,124 @@
+"""mod_auth_openidc, with the recipe of clients/recipes: an ENT that is Apache and what stands behind it."""
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+
+import pytest
+
+from tests.builders import COLLEGE
+from tests.commands.processes import free_port
+from tests.interop.apache import Apache, apache, seen
+from tests.interop.installation import HOST, Installation
+from tests.interop.visitor import PATIENCE, Visitor
+
+SECTION = "Apache: mod_auth_openidc"
+RENEWAL = "OIDCRefreshAccessTokenBeforeExpiry 60 logout_on_error"
+pytestmark = pytest.mark.interop
+Start = Callable[..., Apache]
+
+
+@pytest.fixture
+def start(installation: Installation) -> Iterator[Start]:
+    """Registers an ENT by the section's command, with more options, publishes its charter and runs it."""
+    with ExitStack() as stack:
+
+        def started(*options: str, changes: Mapping[str, str] | None = None) -> Apache:
+            port = free_port()
+            client = installation.register(SECTION, f"{HOST}:{port}", *options)
+            installation.publish_charter(client)
+            return stack.enter_context(apache(installation, client, port, changes))
+
+        yield started
+
+
+def enter(visitor: Visitor, ent: Apache, parent: str) -> dict[str, str]:
+    """Sign a parent in and accept the charter; return what the application behind Apache sees."""
+    visitor.open(ent.inside)
+    visitor.sign_in(parent)
+    visitor.accept_the_charter()
+    return seen(visitor.page)
+
+
+def test_the_application_reads_who_signed_in_from_its_environment(
+    installation: Installation, start: Start, visitor: Visitor
+) -> None:
+    ent, parent = start(), installation.parent()
+    told = enter(visitor, ent, parent)
+    assert visitor.page.url == ent.inside
+    assert told["OIDC_CLAIM_iss"] == installation.issuer
+    assert told["REMOTE_USER"] == told["OIDC_CLAIM_sub"]
+    assert told["OIDC_CLAIM_preferred_username"] == parent
+    assert told["OIDC_CLAIM_name"] == "Noémie LEROY-VANDEPUTTE"
+    assert told["OIDC_CLAIM_ENTPersonProfils"] == "National_2"
+    assert told["OIDC_CLAIM_FrEduVecteur"].startswith("2|LEROY-VANDEPUTTE|Noémie|")
+    assert told["OIDC_CLAIM_uai"] == COLLEGE
+    assert (told["OIDC_CLAIM_charter_accepted"], told["OIDC_CLAIM_charter_version"]) == ("1", "1")
+    assert [child["uai"] for child in json.loads(told["OIDC_userinfo_json"])["children"]] == [COLLEGE]
+
+
+def test_a_parent_who_has_not_accepted_the_charter_gets_a_403(
+    installation: Installation, start: Start, visitor: Visitor
+) -> None:
+    ent = start("--charter", "ent")  # the provider leaves it to the ENT
+    visitor.open(ent.inside)
+    visitor.sign_in(installation.parent())
+    assert (visitor.page.status_code, visitor.page.url) == (403, ent.inside)
+
+
+def test_the_access_token_is_renewed(installation: Installation, start: Start, visitor: Visitor) -> None:
+    ent = start()
+    told = enter(visitor, ent, installation.parent())
+    again = seen(visitor.open(ent.inside))
+    later = seen(visitor.open(ent.inside))
+    assert len({page["OIDC_access_token"] for page in (told, again, later)}) == 3
+    assert later["OIDC_CLAIM_sub"] == told["OIDC_CLAIM_sub"]
+
+
+def test_a_new_version_of_the_charter_closes_the_door_until_it_is_accepted(
+    installation: Installation, start: Start, visitor: Visitor
+) -> None:
+    ent, parent = start(), installation.parent()
+    enter(visitor, ent, parent)
+    installation.publish_charter(ent.client, "2")
+    assert visitor.open(ent.inside).status_code == 403, "seen at the next renewal"
+    visitor.open(f"{ent.origin}/oidc/callback?logout={ent.origin}/")
+    assert enter(visitor, ent, parent)["OIDC_CLAIM_charter_version"] == "2"
+
+
+def test_a_session_that_ended_at_the_provider_ends_at_the_next_renewal(
+    installation: Installation, start: Start, visitor: Visitor
+) -> None:
+    ent = start("--backchannel-logout-uri", "")
+    enter(visitor, ent, installation.parent())
+    visitor.sign_out_at(installation.issuer)
+    assert visitor.open(ent.inside).url == f"{ent.origin}/", "signed out, and led home"
+    visitor.open(ent.inside)
+    assert visitor.heading == "Connexion"
+
+
+def test_signing_out_goes_through_the_provider_and_comes_back(
+    installation: Installation, start: Start, visitor: Visitor
+) -> None:
+    ent = start()
+    enter(visitor, ent, installation.parent())
+    visitor.open(f"{ent.origin}/oidc/callback?logout={ent.origin}/")
+    assert (visitor.page.status_code, visitor.page.url) == (200, f"{ent.origin}/")
+    visitor.open(ent.inside)
+    assert visitor.heading == "Connexion", "the session at the provider is over too"
+
+
+def test_the_end_of_a_session_elsewhere_is_told_from_server_to_server(
+    installation: Installation, start: Start, visitor: Visitor
+) -> None:
+    ent = start(changes={RENEWAL: ""})  # which would notice by itself
+    enter(visitor, ent, installation.parent())
+    visitor.sign_out_at(installation.issuer)
+    told = "POST /oidc/callback?logout=backchannel 200"
+    until = time.monotonic() + PATIENCE
+    while told not in ent.requests.read_text():
+        assert time.monotonic() < until, f"{ent.requests.read_text()}\n{installation.log()}"
+        time.sleep(0.1)
+    visitor.open(ent.inside)
+    assert visitor.heading == "Connexion"

@@ -1,0 +1,137 @@
+"""Moodle's settings (clients/recipes/moodle.md), and a client that does on the wire what Moodle's sources do.
+
+Moodle itself is not run. What it sends was read in `lib/oauthlib.php`, `lib/classes/oauth2/` and `auth/oauth2/`.
+"""
+
+import base64
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, quote_plus, urlencode, urlsplit
+
+import pytest
+import requests
+
+from tests.interop.installation import ENT, PROVIDER, RECIPES, Installation, Registered
+from tests.interop.visitor import PATIENCE, Visitor
+
+SECTION = "Moodle"
+CALLBACK = f"https://{ENT}/admin/oauth2callback.php"
+USERNAME = re.compile(r"[a-z0-9._@-]{1,100}")
+"""What Moodle takes for a username (`core_user::clean_field`)."""
+pytestmark = pytest.mark.interop
+
+
+def table() -> dict[str, str]:
+    """Return what the page says to type, field by field, and the mappings by their external names."""
+    text = (RECIPES / "moodle.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `?([^|`]+)`? \| `?([^|`]+)`? \|$", text, re.MULTILINE)
+    return {name.strip(): value.strip() for name, value in rows}
+
+
+@dataclass
+class Moodle:
+    """A Moodle whose administrator typed what the page says."""
+
+    installation: Installation
+    client: Registered
+    typed: dict[str, str]
+    basic: bool = True
+
+    def discovered(self) -> dict[str, str]:
+        """Read the metadata at the base address: every member whose name ends so becomes an endpoint."""
+        base = self.typed["Service base URL"].replace(PROVIDER, self.installation.netloc)
+        metadata = self._get(f"{base}/.well-known/openid-configuration")
+        return {name: value for name, value in metadata.items() if name.endswith("_endpoint")}
+
+    def login_url(self) -> str:
+        """Return where a parent is sent: no nonce, no challenge; the state is where to go on, and the session's key."""
+        going_on = urlencode({"wantsurl": f"https://{ENT}/my/", "sesskey": "Zq8xYkVb3T", "id": "1"})
+        more = parse_qs(self.typed["Additional parameters included in a login request"])
+        parameters = {
+            "client_id": self.client.client_id,
+            "response_type": "code",
+            "redirect_uri": CALLBACK,
+            "state": f"/auth/oauth2/login.php?{going_on}",
+            "scope": self.typed["Scopes included in a login request"],
+            **{name: values[0] for name, values in more.items()},
+        }
+        return f"{self.discovered()['authorization_endpoint']}?{urlencode(parameters)}"
+
+    def upgrade_token(self, code: str) -> dict[str, Any]:
+        """Exchange the code, with the secret in a header or in the body."""
+        parameters = {"code": code, "grant_type": "authorization_code", "redirect_uri": CALLBACK}
+        headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
+        if self.basic:
+            pair = f"{quote_plus(self.client.client_id)}:{quote_plus(self.client.secret)}"
+            headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
+        else:
+            parameters |= {"client_id": self.client.client_id, "client_secret": self.client.secret}
+        answer = requests.post(
+            self.discovered()["token_endpoint"],
+            data=urlencode(parameters),
+            headers=headers,
+            verify=str(self.installation.trusted),
+            timeout=PATIENCE,
+        )
+        assert answer.status_code == 200, answer.text
+        given: dict[str, Any] = answer.json()
+        return given
+
+    def user(self, access_token: str) -> dict[str, str]:
+        """Return Moodle's fields of the person, by the mappings of the page."""
+        claims = self._get(self.discovered()["userinfo_endpoint"], Authorization=f"Bearer {access_token}")
+        fields = {self.typed[name]: value for name, value in claims.items() if name in self.typed}
+        return {**fields, "username": fields["username"].strip().lower()}
+
+    def _get(self, address: str, **headers: str) -> dict[str, Any]:
+        trusted = str(self.installation.trusted)
+        answer = requests.get(
+            address, headers={"Accept": "application/json", **headers}, verify=trusted, timeout=PATIENCE
+        )
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+def test_discovery_has_what_moodle_looks_for(installation: Installation) -> None:
+    endpoints = Moodle(installation, Registered("", ""), table()).discovered()
+    assert {"authorization_endpoint", "token_endpoint", "userinfo_endpoint"} <= endpoints.keys()
+    assert [value for value in endpoints.values() if not value.startswith("https://")] == [], "it refuses the service"
+
+
+@pytest.mark.parametrize("basic", [True, False], ids=["in a header", "in the body"])
+def test_a_parent_enters(installation: Installation, visitor: Visitor, *, basic: bool) -> None:
+    typed = table()
+    assert typed["Authenticate token requests via HTTP headers"] == "ticked"
+    method = () if basic else ("--auth-method", "client_secret_post")
+    moodle = Moodle(installation, installation.register(SECTION, ENT, *method), typed, basic)
+    installation.publish_charter(moodle.client)
+    visitor.stops_at = CALLBACK
+    visitor.open(moodle.login_url())
+    visitor.sign_in(installation.parent())
+    visitor.accept_the_charter()
+    answer = parse_qs(urlsplit(visitor.steps[-1]).query)
+    assert answer["state"] == [parse_qs(urlsplit(moodle.login_url()).query)["state"][0]], "letter by letter"
+    user = moodle.user(moodle.upgrade_token(answer["code"][0])["access_token"])
+    assert (user["firstname"], user["lastname"]) == ("Noémie", "LEROY-VANDEPUTTE")
+    assert user["email"] == "noemie.leroy@exemple.fr"
+    assert USERNAME.fullmatch(user["username"])
+    assert user["username"] != user["email"]
+
+
+def test_two_parents_of_one_mail_address_have_two_usernames(
+    installation: Installation, new_visitor: Callable[[], Visitor]
+) -> None:
+    moodle = Moodle(installation, installation.register(SECTION, ENT, "--charter", "none"), table())
+    users = []
+    for _ in range(2):
+        visitor = new_visitor()
+        visitor.stops_at = CALLBACK
+        visitor.open(moodle.login_url())
+        visitor.sign_in(installation.parent())
+        code = parse_qs(urlsplit(visitor.steps[-1]).query)["code"][0]
+        users.append(moodle.user(moodle.upgrade_token(code)["access_token"]))
+    assert users[0]["email"] == users[1]["email"]
+    assert users[0]["username"] != users[1]["username"]

@@ -1,0 +1,124 @@
+"""Relying parties that never stop signing people in, at nodes of a running service (see test_key_rush).
+
+Each keeps the JWKS until it meets a `kid` that it does not know; then it asks the node that did not sign.
+"""
+
+import http.client
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlencode, urlsplit
+
+from tests.protocol.signatures import PublicKey, at_hash, public_key, verify
+from tests.relying_party import Attempt, RelyingParty, unb64
+
+PATIENCE = 60.0
+_FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+@dataclass
+class Tally:
+    """What all clients did together, and each fault of the service in a sentence."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    sign_ins: int = 0
+    signed: Counter[tuple[int, str]] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def add(self, port: int, kid: str) -> None:
+        """Count one sign-in that was verified; `port` is that of the node that signed."""
+        with self.lock:
+            self.sign_ins += 1
+            self.signed[port, kid] += 1
+
+    def complain(self, fault: str) -> None:
+        """Keep a fault."""
+        with self.lock:
+            self.faults.append(fault)
+
+
+class Client(threading.Thread):
+    """One relying party with one signed-in browser."""
+
+    def __init__(self, ent: RelyingParty, cookie: str, ports: Sequence[int], tally: Tally) -> None:
+        super().__init__(daemon=True)
+        self.ent, self.cookie, self.ports, self.tally = ent, cookie, ports, tally
+        self.keys: dict[str, PublicKey] = {}
+        self.looked_up: list[str] = []
+        self.refresh = threading.Event()
+        self._host = str(urlsplit(ent.issuer).hostname)
+        self._lines = {port: http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE) for port in ports}
+
+    def run(self) -> None:
+        number = 0
+        while not self.tally.stop.is_set():
+            number += 1
+            try:
+                self.sign_in(self.ports[number % 2], self.ports[number // 2 % 2])
+            except Exception as error:  # noqa: BLE001 - whatever it is, the test must say it
+                self.tally.complain(f"{type(error).__name__}: {error}")
+
+    def leave(self) -> None:
+        """Wait for the sign-in in hand, and close the connections."""
+        self.join(PATIENCE)
+        for line in self._lines.values():
+            line.close()
+
+    def sign_in(self, asked: int, signer: int) -> None:
+        """Ask one node for a code and another for the tokens, and verify (OpenID Connect Core 3.1.3.7)."""
+        if self.refresh.is_set():
+            self.refresh.clear()
+            self.fetch_keys(asked)
+        attempt = Attempt()
+        status, location, _ = self._send(asked, "GET", self.ent.url(attempt), {"Cookie": self.cookie})
+        answer = dict(part.split("=", 1) for part in urlsplit(location).query.split("&"))
+        if status != 303 or "code" not in answer:
+            raise AssertionError(f"authorize: {status} {location}")
+        form = {
+            "grant_type": "authorization_code",
+            "code": answer["code"],
+            "redirect_uri": self.ent.redirect_uri,
+            "code_verifier": attempt.verifier,
+        }
+        status, _, body = self._send(signer, "POST", "/token", {**self.ent.basic(), **_FORM}, urlencode(form))
+        if status != 200:
+            raise AssertionError(f"token: {status} {body[:200]!r}")
+        self._verify(json.loads(body), attempt, signer)
+
+    def fetch_keys(self, port: int) -> None:
+        """Fetch the JWKS, and keep it in the place of what was known."""
+        status, _, body = self._send(port, "GET", "/jwks.json", {})
+        assert status == 200, status
+        self.keys = {jwk["kid"]: public_key(jwk) for jwk in json.loads(body)["keys"]}
+
+    def _verify(self, tokens: dict[str, str], attempt: Attempt, signer: int) -> None:
+        head, claims, signature = tokens["id_token"].split(".")
+        header = json.loads(unb64(head))
+        kid = header["kid"]
+        if kid not in self.keys:
+            self.looked_up.append(kid)
+            [other] = [port for port in self.ports if port != signer]
+            self.fetch_keys(other)
+            if kid not in self.keys:
+                raise AssertionError(f"{kid}, with which {signer} signs, is not in the JWKS of {other}")
+        verify("RS256", self.keys[kid], f"{head}.{claims}".encode(), unb64(signature))
+        said = json.loads(unb64(claims))
+        wanted = {"iss": self.ent.issuer, "aud": self.ent.client_id, "nonce": attempt.nonce}
+        if any(said[name] != value for name, value in wanted.items()) or said["exp"] <= time.time():
+            raise AssertionError(f"claims: {said}")
+        if said["at_hash"] != at_hash("RS256", tokens["access_token"]):
+            raise AssertionError("at_hash")
+        self.tally.add(signer, kid)
+
+    def _send(
+        self, port: int, method: str, target: str, headers: dict[str, str], body: str | None = None
+    ) -> tuple[int, str, bytes]:
+        line = self._lines[port]
+        line.request(method, target, body, {"Host": self._host, **headers})
+        response = line.getresponse()
+        content = response.read()
+        return response.status, response.headers.get("Location", ""), content

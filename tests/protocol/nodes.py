@@ -1,0 +1,36 @@
+"""Several nodes on one database, as a proxy spreads one browser's requests over them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.app import create_app
+from idp.db import db
+from tests.conftest import Browser
+from tests.databases import settings_for
+
+
+@contextmanager
+def node(database_url: str, **settings: object) -> Iterator[Flask]:
+    """Another node on the same database."""
+    app = create_app(settings_for(database_url, **settings))
+    app.test_client_class = Browser
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+        app.extensions["idp.server"].store.close()
+
+
+def moved(browser: FlaskClient, app: Flask) -> FlaskClient:
+    """The same browser, whose requests another node gets from now on."""
+    other = app.test_client()
+    other._cookies = dict(browser._cookies or {})
+    return other
+
+
+def published(browser: FlaskClient) -> dict[str, dict[str, Any]]:
+    """Return the JWKS that a node shows, by `kid`."""
+    return {key["kid"]: key for key in browser.get("/jwks.json").get_json()["keys"]}

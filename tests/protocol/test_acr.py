@@ -1,0 +1,177 @@
+"""How sure a sign-in is: `acr_values`, and `acr` as a claim that may be essential (security rows A-25, A-26).
+
+There are two classes: the password, and the password on a browser that the account had signed in on before.
+"""
+
+import json
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select, update
+
+from idp.accounts.models import Account
+from idp.db import db
+from idp.oidc.claims import KNOWN_DEVICE_CLASS, PASSWORD_CLASS
+from idp.sessions.models import PASSWORD as BY_PASSWORD
+from idp.sessions.models import Session
+from tests.builders import PASSWORD, Build
+from tests.pages import heading, sign_in
+from tests.protocol.flow import OFFLINE, one_database, posted_answer, step_of, tokens_for
+from tests.relying_party import Attempt, RelyingParty
+
+UNMET = "unmet_authentication_requirements"
+
+
+def essential(*values: str) -> str:
+    return json.dumps({"id_token": {"acr": {"essential": True, "values": values}}})
+
+
+def acr_of(browser: FlaskClient, ent: RelyingParty, **changes: str | None) -> str:
+    return str(tokens_for(browser, ent, **changes)["claims"]["acr"])
+
+
+@pytest.fixture
+def known(browser: FlaskClient, session: Account) -> Account:
+    """The parent, signed in on a browser that they had signed in on before."""
+    sign_in(browser, "/connexion", session.username, PASSWORD)
+    return session
+
+
+def test_a25_every_id_token_says_how_sure_the_sign_in_was(
+    app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 2: "acr OPTIONAL. Authentication Context Class Reference. String specifying an
+    Authentication Context Class Reference value that identifies the Authentication Context Class that the
+    authentication performed satisfied".
+    """
+    assert acr_of(browser, ent) == PASSWORD_CLASS
+    sign_in(browser, "/connexion", session.username, PASSWORD)
+    assert acr_of(browser, ent) == KNOWN_DEVICE_CLASS
+    stranger = app.test_client()
+    sign_in(stranger, "/connexion", session.username, PASSWORD)
+    assert acr_of(stranger, ent) == PASSWORD_CLASS
+
+
+@pytest.mark.parametrize(
+    ("wished", "told"),
+    [
+        (PASSWORD_CLASS, PASSWORD_CLASS),
+        (KNOWN_DEVICE_CLASS, KNOWN_DEVICE_CLASS),
+        (f"urn:none {PASSWORD_CLASS} {KNOWN_DEVICE_CLASS}", PASSWORD_CLASS),
+        (f"{KNOWN_DEVICE_CLASS} {PASSWORD_CLASS}", KNOWN_DEVICE_CLASS),
+        ("urn:none 1 é", KNOWN_DEVICE_CLASS),
+        ("", KNOWN_DEVICE_CLASS),
+    ],
+)
+def test_a25_the_first_wish_that_the_sign_in_satisfies_is_told(
+    browser: FlaskClient, ent: RelyingParty, known: Account, wished: str, told: str
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.1: "acr_values … with the values appearing in order of preference. The
+    Authentication Context Class satisfied by the authentication performed is returned as the acr Claim Value".
+    """
+    assert acr_of(browser, ent, acr_values=wished) == told
+    asked = json.dumps({"id_token": {"acr": {"values": wished.split()}}})
+    assert acr_of(browser, ent, claims=asked) == told
+    assert acr_of(browser, ent, claims=asked, acr_values="urn:none") == told
+
+
+def test_a25_a_wish_is_never_an_error(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    """OpenID Connect Core 1.0, 5.5.1.1: "If the Claim is not Essential and a requested value cannot be provided, the
+    Authorization Server SHOULD return the session's current acr as the value of the acr Claim".
+    """
+    for changes in (
+        {"acr_values": KNOWN_DEVICE_CLASS},
+        {"claims": json.dumps({"id_token": {"acr": {"value": KNOWN_DEVICE_CLASS}}})},
+        {"claims": json.dumps({"id_token": {"acr": {"essential": False, "values": ["urn:none"]}}})},
+        {"claims": json.dumps({"id_token": {"acr": {"essential": True}}})},
+        {"claims": json.dumps({"id_token": {"acr": None}})},
+        {"claims": json.dumps({"userinfo": {"acr": {"essential": True, "value": "urn:none"}}})},
+        {"claims": essential(KNOWN_DEVICE_CLASS, PASSWORD_CLASS)},
+    ):
+        assert acr_of(browser, ent, prompt="none", **changes) == PASSWORD_CLASS, changes
+
+
+def test_a26_an_essential_class_that_the_session_lacks_asks_the_password_once_more(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 5.5.1.1: "the Authorization Server MUST return an acr Claim Value that matches one of
+    the requested values. The Authorization Server MAY ask the End-User to re-authenticate with additional factors to
+    meet this requirement".
+    """
+    attempt, wanted = Attempt(), essential("urn:none", KNOWN_DEVICE_CLASS)
+    assert step_of(browser.get(ent.url(attempt, claims=wanted))) == "/connexion"
+    page = sign_in(browser, ent.url(attempt, claims=wanted), session.username, PASSWORD)
+    claims = ent.tokens(browser, ent.answer(page)["code"], attempt)["claims"]
+    assert claims["acr"] == KNOWN_DEVICE_CLASS
+    assert acr_of(browser, ent, claims=wanted, prompt="none") == KNOWN_DEVICE_CLASS  # and nobody is asked again
+
+
+def test_a26_without_a_page_a_session_may_not_do(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.6: "login_required … the Authentication Request cannot be completed without
+    displaying a user interface for End-User authentication": with one, it might.
+    """
+    answer = ent.answer(browser.get(ent.url(Attempt(), claims=essential(KNOWN_DEVICE_CLASS), prompt="none")))
+    assert answer["error"] == "login_required"
+
+
+@pytest.mark.parametrize("mode", [None, "form_post"])
+def test_a26_a_sign_in_that_does_not_reach_it_ends_in_an_error(
+    app: Flask, ent: RelyingParty, parent: Account, mode: str | None
+) -> None:
+    """OpenID Connect Core 1.0, 5.5.1.1: "If this is an Essential Claim and the requirement cannot be met, then the
+    Authorization Server MUST treat that outcome as a failed authentication attempt". Unmet Authentication Requirements
+    1.0, 1: "The Authorization Server is unable to meet the requirements of the Relying Party for the authentication of
+    the End-User".
+    """
+    stranger, attempt = app.test_client(), Attempt()
+    url = ent.url(attempt, claims=essential(KNOWN_DEVICE_CLASS), response_mode=mode)
+    page = sign_in(stranger, url, parent.username, PASSWORD)
+    answer = posted_answer(ent, page) if mode else ent.answer(page)
+    assert (answer["error"], answer["state"]) == (UNMET, attempt.state)
+    assert acr_of(stranger, ent) == PASSWORD_CLASS, "the person is signed in all the same"
+
+
+@one_database
+def test_a26_a_class_that_nobody_can_reach_is_refused_at_once(
+    app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """Unmet Authentication Requirements 1.0, 1: the error is told without a page that could change nothing."""
+    for visitor in (browser, app.test_client()):
+        for wanted in (essential("urn:none"), essential(), essential(PASSWORD_CLASS.upper())):
+            assert ent.answer(visitor.get(ent.url(Attempt(), claims=wanted)))["error"] == UNMET, wanted
+
+
+def test_a26_a_session_that_is_replaced_meanwhile_is_looked_at_anew(
+    browser: FlaskClient, ent: RelyingParty, known: Account
+) -> None:
+    """OpenID Connect Core 1.0, 5.5.1.1, the same sentence: what counts is the sign-in that the code stands for."""
+    wanted = essential(KNOWN_DEVICE_CLASS)
+    assert acr_of(browser, ent, claims=wanted) == KNOWN_DEVICE_CLASS
+    db.session.execute(update(Session).where(Session.ended_at.is_(None)).values(acr=BY_PASSWORD))
+    db.session.commit()
+    assert step_of(browser.get(ent.url(Attempt(), claims=wanted))) == "/connexion"
+
+
+def test_t20_a_refresh_keeps_the_class_of_the_sign_in(browser: FlaskClient, build: Build, known: Account) -> None:
+    """OpenID Connect Core 1.0, 12.2: an ID token of a refresh stands for "the original authentication", whatever the
+    session became since.
+    """
+    ent = build.ent(scopes=OFFLINE)
+    for wished, told in ((None, KNOWN_DEVICE_CLASS), (PASSWORD_CLASS, PASSWORD_CLASS)):
+        first = tokens_for(browser, ent, scope=OFFLINE, acr_values=wished)
+        assert first["claims"]["acr"] == told
+        session = db.session.scalars(select(Session).where(Session.ended_at.is_(None))).one()
+        session.acr = BY_PASSWORD
+        db.session.commit()
+        again = ent.read(browser, ent.refresh(browser, first["refresh_token"]).get_json()["id_token"])
+        assert (again["acr"], again["auth_time"]) == (told, first["claims"]["auth_time"])
+        session = db.session.scalars(select(Session).where(Session.ended_at.is_(None))).one()
+        session.acr = "pwd+device"
+        db.session.commit()
+
+
+def test_a26_the_person_is_told_nothing_odd(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    """The page is the ordinary sign-in page: which class an ENT wants is no matter of the family's."""
+    page = browser.get(browser.get(ent.url(Attempt(), claims=essential(KNOWN_DEVICE_CLASS))).headers["Location"])
+    assert heading(page) == "Connexion"

@@ -1,0 +1,241 @@
+"""The `claims` parameter: what is asked for one by one (security rows A-26, U-04; OpenID Connect Core 1.0, 5.5)."""
+
+import json
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import select
+
+from idp.accounts.models import Account
+from idp.clients.models import Client
+from idp.db import db
+from idp.oidc import claims, claims_request
+from idp.oidc.models import AuthorizationCode, Token
+from tests.builders import PASSWORD, Build
+from tests.pages import sign_in
+from tests.protocol.flow import OFFLINE, code_for, one_database, tokens_for
+from tests.protocol.listening import listening
+from tests.relying_party import Attempt, RelyingParty
+
+IDENTITY = {"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "azp"}
+PERSON = sorted(name for names in claims.CLAIMS_BY_SCOPE.values() for name in names)
+
+
+def told(
+    browser: FlaskClient, ent: RelyingParty, asked: dict[str, Any], scope: str = "openid"
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the claims of the ID token and of UserInfo for a claims request."""
+    tokens = tokens_for(browser, ent, scope=scope, claims=json.dumps(asked))
+    info: dict[str, Any] = ent.userinfo(browser, tokens["access_token"]).get_json()
+    return tokens["claims"], info
+
+
+def test_u04_claims_are_asked_for_where_they_are_wanted(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 5.5: "userinfo … Requests that the listed individual Claims be returned from the
+    UserInfo Endpoint", "id_token … Requests that the listed individual Claims be returned in the ID Token".
+    """
+    in_token, info = told(
+        browser, ent, {"userinfo": {"given_name": {"essential": True}}, "id_token": {"email": None, "auth_time": None}}
+    )
+    assert set(in_token) == IDENTITY | {"email"}
+    assert set(info) == {"sub", "given_name"}
+    assert (in_token["email"], info["given_name"]) == ("noemie.leroy@exemple.fr", "Noémie")
+
+
+def test_u04_claims_are_added_to_those_of_the_scopes(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    """OpenID Connect Core 1.0, 5.5: "If present, it lists the requested Claims. … If not present, the Claims being
+    requested from the UserInfo Endpoint are only those requested using scope values".
+    """
+    _, plain = told(browser, ent, {}, "openid email")
+    _, more = told(browser, ent, {"userinfo": {"name": None}}, "openid email")
+    assert set(plain) == {"sub", "email", "email_verified"}
+    assert set(more) == set(plain) | {"name"}
+
+
+def test_u04_no_request_goes_beyond_the_registration(browser: FlaskClient, build: Build, session: Account) -> None:
+    """OpenID Connect Core 1.0, 5.5.1: "the Authorization Server MUST NOT generate an error when Claims are not
+    returned, whether they are Essential or Voluntary". 17.1 has the reason: what a client is not registered for it is
+    never told.
+    """
+    narrow = build.ent(scopes="openid profile")
+    wish = {name: {"essential": True} for name in PERSON}
+    in_token, info = told(browser, narrow, {"userinfo": wish, "id_token": wish})
+    profile = {"name", "given_name", "family_name", "preferred_username", "locale", "updated_at"}
+    assert set(info) == {"sub"} | profile
+    assert set(in_token) == IDENTITY | profile
+    wide = build.ent("Horizon", "horizon.test", scopes="openid", always_claims=["email"])
+    in_token, info = told(browser, wide, {"id_token": wish})
+    assert set(in_token) == IDENTITY | {"email", "email_verified"}
+    assert set(info) == {"sub", "email", "email_verified"}
+
+
+def test_u04_what_is_unregistered_later_is_not_told_any_more(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    """The registration decides when the claim is told, not when it was asked for (the rule of U-04)."""
+    registered, asked = frozenset({"openid", "profile", "email"}), '{"userinfo":{"email":null,"name":null}}'
+    ent = build.ent(scopes=" ".join(registered))
+    token = tokens_for(browser, ent, scope="openid", claims=asked)["access_token"]
+    assert set(ent.userinfo(browser, token).get_json()) == {"sub", "email", "name"}
+    client = db.session.scalars(select(Client)).one()
+    client.scopes, client.version = ["openid", "profile"], client.version + 1
+    db.session.commit()
+    assert set(ent.userinfo(browser, token).get_json()) == {"sub", "name"}
+
+
+def test_u04_a_value_that_is_asked_for_is_told_or_nothing_is(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 5.5.1: "value … Requests that the Claim be returned with a particular value", "values …
+    Requests that the Claim be returned with one of a set of values".
+    """
+    right = {
+        "given_name": {"value": "Noémie"},
+        "locale": {"values": ["en-GB", "fr-FR"]},
+        "email_verified": {"value": True},
+        "children": None,
+    }
+    wrong = {
+        "given_name": {"value": "Nathalie"},
+        "locale": {"values": ["en-GB"]},
+        "email": {"essential": True, "value": 7},
+        "family_name": {"value": "LEROY-VANDEPUTTE", "values": ["MARTIN"]},
+        "name": {"values": []},
+    }
+    in_token, info = told(browser, ent, {"userinfo": right, "id_token": wrong})
+    assert set(info) == {"sub", *right}
+    assert set(in_token) == IDENTITY
+    in_token, info = told(browser, ent, {"userinfo": wrong, "id_token": right})
+    assert set(info) == {"sub"}
+    assert set(in_token) == IDENTITY | right.keys()
+
+
+def test_a26_what_is_not_understood_is_ignored(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    """OpenID Connect Core 1.0, 5.5 and 5.5.1: "Other members MAY be present. Any members used that are not understood
+    MUST be ignored".
+    """
+    asked = {
+        "userinfo": {"name#fr": None, "http://example.info/claims/groups": None, "name": {"purpose": "x", "max": [1]}},
+        "id_token": {"is_admin": {"essential": True}, "": None, "é": None},
+        "verified": {"a": 1},
+        "é": [],
+    }
+    in_token, info = told(browser, ent, asked)
+    assert set(info) == {"sub", "name"}
+    assert set(in_token) == IDENTITY
+
+
+@one_database
+@pytest.mark.parametrize(
+    "broken",
+    [
+        *("{", "", "null", "[]", "[1]", '"x"', "7", "true", "NaN", '{"id_token":NaN}', "{'id_token':{}}", "\ufeff{}"),
+        *('{"id_token":7}', '{"userinfo":[]}', '{"userinfo":"name"}', '{"id_token":{"name":true}}'),
+        *('{"id_token":{"name":[]}}', '{"id_token":{"name":"x"}}', '{"id_token":{"name":{"essential":"true"}}}'),
+        *('{"id_token":{"name":{"essential":null}}}', '{"id_token":{"name":{"values":"x"}}}'),
+        *("[" * 2900, '{"a":' * 500, "1" * 2900, '{"id_token":{"sub":{"value":{"a":1}}}}'),
+    ],
+)
+def test_a26_a_request_that_is_not_as_it_must_be_is_refused(
+    browser: FlaskClient, ent: RelyingParty, session: Account, broken: str
+) -> None:
+    """OpenID Connect Core 1.0, 5.5: "The claims parameter value is represented in an OAuth 2.0 request as UTF-8 encoded
+    JSON". RFC 6749, 4.1.2.1: "invalid_request: The request … is otherwise malformed".
+    """
+    answer = ent.answer(browser.get(ent.url(Attempt(), claims=broken)))
+    assert answer.get("error") == ("invalid_request" if broken else None), broken[:40]
+
+
+def test_u04_the_request_goes_on_with_the_refresh_token(browser: FlaskClient, build: Build, session: Account) -> None:
+    """OpenID Connect Core 1.0, 12.2: "the response body is the Token Response of Section 3.1.3.3": what was asked for
+    once is told for as long as the grant lives.
+    """
+    ent = build.ent(scopes=OFFLINE)
+    asked = json.dumps({"userinfo": {"name": None}, "id_token": {"email": None}})
+    first = tokens_for(browser, ent, scope="openid offline_access", claims=asked)
+    second = ent.refresh(browser, first["refresh_token"]).get_json()
+    assert set(ent.userinfo(browser, second["access_token"]).get_json()) == {"sub", "name"}
+    assert set(ent.read(browser, second["id_token"])) == IDENTITY - {"nonce"} | {"email"}
+
+
+def test_u04_one_more_statement_only_for_whoever_asks(
+    app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """The hot path of ordinary requests keeps its statements; claims of the person in the ID token cost one."""
+    with listening(app) as seen:
+        tokens_for(browser, ent)
+        counts = {}
+        for name, asked in {
+            "nothing": None,
+            "userinfo": '{"userinfo":{"name":null}}',
+            "identity": '{"id_token":{"auth_time":{"essential":true},"sub":null,"iss":null}}',
+            "person": '{"id_token":{"name":null}}',
+        }.items():
+            attempt = Attempt()
+            code = code_for(browser, ent, attempt, claims=asked)
+            seen.clear()
+            ent.exchange(browser, code, attempt)
+            counts[name] = len(seen.work())
+    assert counts["userinfo"] == counts["identity"] == counts["nothing"]
+    assert counts["person"] == counts["nothing"] + 1
+
+
+@one_database
+def test_a26_nothing_is_kept_of_a_request_that_can_release_nothing(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    """Data minimisation: names and values that can come to nothing stand in no table."""
+    ent = build.ent(scopes="openid profile")
+    asked = {"userinfo": {"email": {"value": "secret@exemple.fr"}, "x": None}, "id_token": {"nonce": {"value": "n"}}}
+    tokens_for(browser, ent, scope="openid", claims=json.dumps(asked))
+    for table in (AuthorizationCode, Token):
+        assert db.session.scalars(select(table.claims)).all() == [None]
+
+
+def test_a26_the_request_survives_the_sign_in(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
+    """OpenID Connect Core 1.0, 5.5, for somebody who had to sign in first: the same answer."""
+    attempt = Attempt()
+    asked = json.dumps({"userinfo": {"name": {"value": "Noémie LEROY-VANDEPUTTE"}}, "id_token": {"email": None}})
+    page = sign_in(browser, ent.url(attempt, scope="openid", claims=asked), parent.username, PASSWORD)
+    tokens = ent.tokens(browser, ent.answer(page)["code"], attempt)
+    assert tokens["claims"]["email"] == parent.email
+    info = ent.userinfo(browser, tokens["access_token"]).get_json()
+    assert info["name"] == "Noémie LEROY-VANDEPUTTE"
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+WISH = st.one_of(
+    st.none(),
+    ANY_JSON,
+    st.fixed_dictionaries({}, optional={"essential": st.booleans(), "value": ANY_JSON, "values": st.lists(ANY_JSON)}),
+)
+NAMES = st.sampled_from([*PERSON, "sub", "acr", "iss", "auth_time", "x"])
+REQUESTS = st.dictionaries(
+    st.sampled_from(["userinfo", "id_token", "x"]), st.dictionaries(NAMES, WISH, max_size=4) | ANY_JSON, max_size=3
+)
+
+
+@settings(max_examples=300, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+@given(REQUESTS, st.text(max_size=20))
+def test_a26_any_request_is_read_or_refused_and_read_again_as_it_was(asked: dict[str, Any], acr: str) -> None:
+    """OpenID Connect Core 1.0, 5.5: what is kept of a request says the same when it is read again, and no other name."""
+    known = frozenset(PERSON)
+    try:
+        read = claims_request.read(json.dumps(asked), acr, releasable=known, classes=claims.ACR_VALUES)
+    except (claims_request.ClaimsMalformed, claims_request.AcrUnknown):
+        return
+    again = claims_request.kept(read.kept())
+    assert (again.userinfo, again.id_token, again.acr) == (read.userinfo, read.id_token, read.acr)
+    assert known.issuperset(read.userinfo)
+    assert known.issuperset(read.id_token)
+    assert set(read.acr) <= set(claims.ACR_VALUES)

@@ -1,0 +1,348 @@
+"""DPoP (RFC 9449): proofs at the token endpoint and at resources, and what is bound to their keys."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import time_machine
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from sqlalchemy import func, select
+from werkzeug.datastructures import Headers
+from werkzeug.test import TestResponse
+
+from idp.accounts.models import Account
+from idp.db import db
+from idp.oidc.models import SpentProof, Token
+from tests.builders import Build
+from tests.dpop_party import Key, KeyedParty, thumbprint
+from tests.protocol.flow import OFFLINE, code_for, one_database, refused, tokens_for
+from tests.protocol.proofs import ALGORITHMS, NEGATIVES, POSITIVES, WITH_A_TOKEN, Maker, Request, now, without_signature
+from tests.protocol.test_fuzz import bounded, sound
+from tests.relying_party import Attempt
+
+RESOURCES = (("/userinfo", "GET"), ("/userinfo", "POST"), ("/charter", "GET"), ("/charter/acceptance", "POST"))
+
+
+@pytest.fixture
+def party(build: Build, session: Account) -> KeyedParty:
+    """A client with a secret that signs proofs besides, because it likes to."""
+    return KeyedParty.of(build.ent(scopes=OFFLINE))
+
+
+def bound(browser: FlaskClient, party: KeyedParty, scope: str = OFFLINE) -> dict[str, Any]:
+    """Return tokens that are bound to the party's key."""
+    attempt = Attempt()
+    code = code_for(browser, party, attempt, scope=scope)
+    response = party.redeem(browser, code, attempt, party.fresh_proof())
+    assert response.status_code == 200, response.get_data(as_text=True)
+    body: dict[str, Any] = response.get_json()
+    return body
+
+
+def challenges(response: TestResponse) -> Iterator[str]:
+    yield from response.headers.getlist("WWW-Authenticate")
+
+
+def unauthorized(response: TestResponse, error: str, scheme: str = "DPoP") -> None:
+    """Check a refusal at a resource: the scheme that was tried says what is wrong, and the other one is offered."""
+    assert response.status_code == 401, response.get_data(as_text=True)
+    assert response.get_json()["error"] == error
+    first, second = challenges(response)
+    assert first.startswith(f"{scheme} ")
+    assert (f'error="{error}"' in first) is bool(error)
+    assert {first.partition(" ")[0], second.partition(" ")[0]} == {"DPoP", "Bearer"}
+    assert "error" not in second
+    [by_dpop] = [text for text in (first, second) if text.startswith("DPoP ")]
+    assert f'algs="{" ".join(ALGORITHMS)}"' in by_dpop
+
+
+def refused_alike(table: dict[str, dict[str, Maker]], status: int, send: Callable[[Maker], TestResponse]) -> None:
+    """Send each proof of a table; each must be refused for its own fault."""
+    wrong = {}
+    for fault, rows in table.items():
+        for name, made in rows.items():
+            response = send(made)
+            body = response.get_json()
+            answer = (response.status_code, body["error"], body["error_description"])
+            if answer != (status, "invalid_dpop_proof", f"The DPoP proof is refused: {fault}."):
+                wrong[name] = answer
+    assert wrong == {}
+
+
+def test_a_proof_that_fails_one_check_buys_no_token(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 9449 5: "If the DPoP proof is invalid, the authorization server issues an error response per Section 5.2 of
+    [RFC6749] with invalid_dpop_proof as the value of the error parameter."
+    """
+    attempt = Attempt()
+    code = code_for(browser, party, attempt)
+    at = Request(party.key, "POST", f"{party.issuer}/token")
+    refused_alike(NEGATIVES, 400, lambda made: party.redeem(browser, code, attempt, made(at)))
+    assert db.session.scalar(select(func.count()).select_from(SpentProof)) == 0
+    # the code was not used up by any of them
+    assert party.redeem(browser, code, attempt, at.proof()).status_code == 200
+
+
+def test_a_proof_that_fails_one_check_opens_no_resource(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 9449 7.1: "a resource server MUST check that a DPoP proof was also received …, check the DPoP proof according
+    to the rules in Section 4.3, and check that the public key of the DPoP proof matches the public key to which the
+    access token is bound".
+    """
+    token = bound(browser, party)["access_token"]
+    at = Request(party.key, "GET", f"{party.issuer}/userinfo", token)
+    refused_alike({**NEGATIVES, **WITH_A_TOKEN}, 401, lambda made: party.resource(browser, token, made(at)))
+    # … and confirm that the public key to which the access token is bound matches the public key from the DPoP proof
+    unauthorized(party.resource(browser, token, Key.new().proof(at.method, at.address, token)), "invalid_token")
+    unauthorized(party.resource(browser, token, without_signature(at)), "invalid_dpop_proof")
+    assert party.told(browser, token)["sub"]
+
+
+@pytest.mark.parametrize("alg", ALGORITHMS)
+@one_database
+def test_what_is_written_otherwise_and_means_the_same_is_accepted(
+    browser: FlaskClient, party: KeyedParty, alg: str
+) -> None:
+    """RFC 9449 4.3: "To reduce the likelihood of false negatives, servers SHOULD employ syntax-based normalization
+    (Section 6.2.2 of [RFC3986]) and scheme-based normalization (Section 6.2.3 of [RFC3986]) before comparing the htu
+    claim."
+    """
+    party.key = Key.new(alg)
+    attempt = Attempt()
+    code = code_for(browser, party, attempt)
+    tokens = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()
+    assert tokens["token_type"] == "DPoP"
+    at = Request(party.key, "GET", f"{party.issuer}/userinfo", tokens["access_token"])
+    found = {name: party.resource(browser, tokens["access_token"], made(at)) for name, made in POSITIVES.items()}
+    assert {name: answer.get_json() for name, answer in found.items() if answer.status_code != 200} == {}
+
+
+def test_the_names_of_header_and_scheme_are_written_as_one_likes(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 9449 4.1: "DPoP, DPOP, dpop, etc., are all valid and equivalent header field names"; RFC 9110 11.1: it "uses
+    a case-insensitive token to identify the authentication scheme".
+    """
+    token = bound(browser, party)["access_token"]
+    for scheme, name in (("dpop", "dpop"), ("DPOP", "DPOP"), ("DPoP", "dPoP")):
+        proof = party.fresh_proof("/userinfo", "GET", token)
+        answer = browser.get("/userinfo", headers={"Authorization": f"{scheme} {token}", name: proof})
+        assert answer.status_code == 200, scheme
+    two = Headers([("Authorization", f"DPoP {token}")])
+    for _ in range(2):
+        two.add("DPoP", party.fresh_proof("/userinfo", "GET", token))
+    unauthorized(browser.get("/userinfo", headers=two), "invalid_dpop_proof")
+
+
+def test_the_address_is_the_issuers_whatever_the_host_says(browser: FlaskClient, party: KeyedParty) -> None:
+    attempt = Attempt()
+    code = code_for(browser, party, attempt)
+    form = {
+        "grant_type": "authorization_code",
+        "code": code,
+        "redirect_uri": party.redirect_uri,
+        "code_verifier": attempt.verifier,
+    }
+    for host, status in (("evil.test", 400), ("connexion.exemple.test", 200)):
+        headers = {**party.basic(), "DPoP": party.key.proof("POST", f"https://{host}/token"), "X-Forwarded-Host": host}
+        assert browser.post("/token", data=form, headers=headers).status_code == status
+
+
+def test_a_proof_counts_once(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 9449 11.1: "servers can store the jti value of each DPoP proof for the time window in which the respective
+    DPoP proof JWT would be accepted to prevent multiple uses of the same DPoP proof."
+    """
+    token = bound(browser, party)["access_token"]
+    proof = party.fresh_proof("/userinfo", "GET", token)
+    assert party.resource(browser, token, proof).status_code == 200
+    unauthorized(party.resource(browser, token, proof), "invalid_dpop_proof")
+    first, second = Attempt(), Attempt()
+    codes = [code_for(browser, party, attempt) for attempt in (first, second)]
+    proof = party.fresh_proof()
+    assert party.redeem(browser, codes[0], first, proof).status_code == 200
+    refused(party.redeem(browser, codes[1], second, proof), "invalid_dpop_proof")
+    # another key's proofs have identifiers of their own
+    other = KeyedParty.of(party)
+    for keyed in (party, other):
+        attempt = Attempt()
+        made = keyed.key.proof("POST", f"{party.issuer}/token", jti="1")
+        assert keyed.redeem(browser, code_for(browser, party, attempt), attempt, made).status_code == 200
+
+
+def test_a_proof_is_remembered_as_long_as_it_counts(browser: FlaskClient, party: KeyedParty) -> None:
+    token = bound(browser, party)["access_token"]
+    proof = party.key.proof("GET", f"{party.issuer}/userinfo", token, iat=now() + 55)
+    assert party.resource(browser, token, proof).status_code == 200
+    newest = db.session.scalar(select(func.max(SpentProof.expires_at)))
+    assert newest is not None
+    assert newest.timestamp() > now() + 55 + 60
+
+
+def test_bound_tokens_say_so_and_the_database_keeps_the_key(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 9449 5: "A token_type of DPoP MUST be included in the access token response to signal to the client that the
+    access token was bound to its DPoP key".
+    """
+    body = bound(browser, party)
+    assert body["token_type"] == "DPoP"
+    assert set(db.session.scalars(select(Token.jkt))) == {party.key.thumbprint}
+    plain = tokens_for(browser, party, scope=OFFLINE)
+    assert plain["token_type"] == "Bearer"
+    assert party.userinfo(browser, plain["access_token"]).status_code == 200
+
+
+def test_bound_and_plain_tokens_come_by_their_own_scheme(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 9449 7.2: "such a protected resource MUST reject a DPoP-bound access token received as a bearer token"; "If
+    the mechanism used to attempt authentication could be established unambiguously, then the corresponding challenge
+    SHOULD be used to deliver error information".
+    """
+    token = bound(browser, party)["access_token"]
+    plain = tokens_for(browser, party)["access_token"]
+    for path, method in RESOURCES:
+        proof = party.key.proof(method, f"{party.issuer}{path}", token)
+        stolen = party.resource(browser, token, proof, scheme="Bearer", path=path, method=method)
+        unauthorized(stolen, "invalid_token", "Bearer")
+        unauthorized(party.resource(browser, token, path=path, method=method), "invalid_dpop_proof")
+        proof = party.key.proof(method, f"{party.issuer}{path}", plain)
+        unauthorized(party.resource(browser, plain, proof, path=path, method=method), "invalid_token")
+        unauthorized(party.resource(browser, "x" * 43, proof, path=path, method=method), "invalid_token")
+        unauthorized(browser.open(path, method=method), "", "Bearer")
+    unauthorized(browser.post("/userinfo", data={"access_token": token}), "invalid_token", "Bearer")
+    in_the_address = browser.get("/userinfo", query_string={"access_token": token})
+    assert (in_the_address.status_code, in_the_address.get_json()["error"]) == (400, "invalid_request")
+
+
+def test_the_charter_is_read_and_accepted_with_a_bound_token(
+    browser: FlaskClient, build: Build, party: KeyedParty
+) -> None:
+    build.publish(party, "2026")
+    token = bound(browser, party)["access_token"]
+    read = party.resource(browser, token, party.fresh_proof("/charter", "GET", token), path="/charter")
+    assert (read.status_code, read.get_json()["accepted"]) == (200, False)
+    proof = party.fresh_proof("/charter/acceptance", "POST", token)
+    headers = {"Authorization": f"DPoP {token}", "DPoP": proof}
+    accepted = browser.post("/charter/acceptance", json={"version": "2026"}, headers=headers)
+    assert (accepted.status_code, accepted.get_json()["accepted"]) == (200, True)
+    narrow = bound(browser, party, "openid")["access_token"]
+    short = party.resource(browser, narrow, party.fresh_proof("/charter", "GET", narrow), path="/charter")
+    assert short.status_code == 403
+    assert next(challenges(short)).startswith('DPoP error="insufficient_scope"')
+
+
+@pytest.mark.parametrize("binding", ["dpop_jkt", "a proof at /par"])
+def test_a_code_that_names_a_key_is_exchanged_with_that_key_alone(
+    browser: FlaskClient, party: KeyedParty, binding: str
+) -> None:
+    """RFC 9449 10: "the authorization server computes the JWK Thumbprint of the proof-of-possession public key in the
+    DPoP proof and verifies that it matches the dpop_jkt parameter value in the authorization request. If they do not
+    match, it MUST reject the request." 10.1, of a proof at the endpoint for pushed requests: "It MUST further behave as
+    if the contained public key's thumbprint was provided using dpop_jkt".
+    """
+    attempt = Attempt()
+    if binding == "dpop_jkt":
+        code = code_for(browser, party, attempt, dpop_jkt=party.key.thumbprint)
+    else:
+        request_uri = party.pushed(browser, attempt, party.fresh_proof("/par"))
+        code = party.answer(browser.get(party.opened(request_uri)))["code"]
+    refused(party.redeem(browser, code, attempt, None), "invalid_grant")
+    refused(party.redeem(browser, code, attempt, Key.new().proof("POST", f"{party.issuer}/token")), "invalid_grant")
+    assert party.redeem(browser, code, attempt, party.fresh_proof()).get_json()["token_type"] == "DPoP"
+
+
+def test_a_thumbprint_that_is_none_is_refused(browser: FlaskClient, party: KeyedParty) -> None:
+    for odd in ("x", "x" * 44, "é" * 43, f"{party.key.thumbprint[:-1]}="):
+        answer = party.answer(browser.get(party.url(Attempt(), dpop_jkt=odd)))
+        assert answer["error"] == "invalid_request"
+
+
+def test_a_client_that_must_show_proofs_gets_nothing_without(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    """RFC 9449 5.2: "If the value is true, the authorization server MUST reject token requests from the client that do
+    not contain the DPoP header."
+    """
+    party, attempt = KeyedParty.of(build.ent(scopes=OFFLINE, dpop=True)), Attempt()
+    code = code_for(browser, party, attempt, scope=OFFLINE)
+    refused(party.redeem(browser, code, attempt, None), "invalid_request")
+    tokens = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()
+    refused(party.renew(browser, tokens["refresh_token"], None), "invalid_request")
+    assert party.renew(browser, tokens["refresh_token"], party.fresh_proof()).status_code == 200
+
+
+def test_t22_a_bound_refresh_token_never_becomes_a_bearer_token(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 9449 5: "Refresh tokens issued to confidential clients … are not bound to the DPoP proof public key because
+    they are already sender-constrained with a different existing mechanism": the key may change, and there is one.
+    """
+    first = bound(browser, party)
+    refused(party.renew(browser, first["refresh_token"], None), "invalid_grant")
+    party.key = Key.new()
+    second = party.renew(browser, first["refresh_token"], party.fresh_proof()).get_json()
+    assert second["token_type"] == "DPoP"
+    assert party.told(browser, second["access_token"])["sub"]
+
+
+def test_a_plain_refresh_token_may_be_bound_and_stays_bound(browser: FlaskClient, party: KeyedParty) -> None:
+    plain = tokens_for(browser, party, scope=OFFLINE)
+    first = party.renew(browser, plain["refresh_token"], party.fresh_proof()).get_json()
+    assert first["token_type"] == "DPoP"
+    refused(party.renew(browser, first["refresh_token"], None), "invalid_grant")
+
+
+def test_a_public_client_keeps_its_key(browser: FlaskClient, build: Build, session: Account) -> None:
+    """RFC 9449 5: "such a client MUST present a DPoP proof for the same key that was used to obtain the refresh token
+    each time that refresh token is used to obtain a new access token."
+    """
+    party = KeyedParty.of(build.ent("Appli", "appli.test", scopes=OFFLINE, auth_method="none"))
+    first = bound(browser, party)
+    refused(party.renew(browser, first["refresh_token"], None), "invalid_grant")
+    other = Key.new().proof("POST", f"{party.issuer}/token")
+    refused(party.renew(browser, first["refresh_token"], other), "invalid_grant")
+    second = party.renew(browser, first["refresh_token"], party.fresh_proof()).get_json()
+    assert party.told(browser, second["access_token"])["sub"]
+
+
+def test_u03_a_bound_token_dies_as_others_do(browser: FlaskClient, party: KeyedParty) -> None:
+    token = bound(browser, party)["access_token"]
+    with time_machine.travel(time.time() + 601):
+        unauthorized(party.resource(browser, token, party.fresh_proof("/userinfo", "GET", token)), "invalid_token")
+
+
+ODD = st.one_of(
+    *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20)),
+    st.sampled_from(["ES256", "EdDSA", "PS256", "dpop+jwt", "POST", "https://connexion.exemple.test/token", "\ud800"]),
+)
+JSON = st.recursive(
+    ODD, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3))
+)
+MEMBERS = st.dictionaries(
+    st.sampled_from(["typ", "alg", "jwk", "crit", "b64", "kid", "jti", "htm", "htu", "iat", "nbf", "exp", "ath"]), JSON
+)
+JWKS = st.dictionaries(st.sampled_from(["kty", "crv", "x", "y", "n", "e", "d", "alg", "use", "key_ops"]), JSON)
+
+
+@one_database
+def test_anything_as_a_proof_is_answered(browser: FlaskClient, party: KeyedParty) -> None:
+    token = bound(browser, party)["access_token"]
+    at = Request(party.key, "GET", f"{party.issuer}/userinfo", token)
+
+    @hypothesis_settings(bounded, max_examples=60)  # each is eight requests
+    @given(MEMBERS, MEMBERS, JWKS, st.binary(max_size=30))
+    def send(head: dict[str, Any], body: dict[str, Any], jwk: dict[str, Any], raw: bytes) -> None:
+        signed = at.key.sign({**at.head, **head}, {**at.body, **body})
+        keyed = at.proof(head={"jwk": {**at.key.jwk, **jwk}}, jti=repr((head, jwk)))
+        for proof in (signed, keyed, at.key.sign(raw, raw), raw.decode("latin-1").translate({10: None, 13: None})):
+            for answer in (party.resource(browser, token, proof), party.renew(browser, "x" * 43, proof)):
+                sound(answer)
+                assert answer.mimetype == "application/json"
+
+    send()
+
+
+def test_these_tests_name_keys_as_the_specification_does() -> None:
+    """RFC 7638 3.1: the thumbprint of the example's key."""
+    modulus = (
+        "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3okn"
+        "jhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6q"
+        "MQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awap"
+        "JzKnqDKgw"
+    )
+    assert thumbprint({"kty": "RSA", "n": modulus, "e": "AQAB"}) == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"

@@ -1,0 +1,196 @@
+"""The profile `fapi2`: FAPI 2.0 Security Profile, with private_key_jwt, pushed requests, PKCE and DPoP."""
+
+import time
+
+import pytest
+import time_machine
+from flask.testing import FlaskClient
+from sqlalchemy import func, select, update
+
+from idp.accounts.models import Account
+from idp.clients import registry
+from idp.clients.models import Client
+from idp.config import Settings
+from idp.db import db
+from idp.oidc import key_rotation
+from idp.oidc.models import Token
+from tests.builders import PASSWORD, Build
+from tests.databases import settings_for
+from tests.dpop_party import Key, KeyedParty
+from tests.pages import follow, submit
+from tests.protocol.flow import OFFLINE, one_database, refused, stays_here
+from tests.relying_party import Attempt
+
+ALGORITHMS = ("ES256", "PS256", "EdDSA")
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    """An operator who lets codes live ten minutes."""
+    return settings_for(database_url, code_lifetime=600)
+
+
+def registered(build: Build, alg: str = "ES256", name: str = "Passerelle", host: str = "ent.test") -> KeyedParty:
+    """Return a client of the profile, its keys of one kind."""
+    client = Key.new(alg)
+    ent = build.ent(
+        name,
+        host,
+        profile="fapi2",
+        auth_method="private_key_jwt",
+        auth_alg=alg,
+        jwks={"keys": [{**client.jwk, "kid": client.kid, "alg": alg, "use": "sig"}]},
+        id_token_alg="ES256",
+        scopes=OFFLINE,
+    )
+    return KeyedParty.of(ent, client=client, key=Key.new(alg))
+
+
+@pytest.fixture
+def party(build: Build, settings: Settings) -> KeyedParty:
+    key_rotation.rotate(settings, "ES256")
+    return registered(build)
+
+
+def code_of(browser: FlaskClient, party: KeyedParty, attempt: Attempt, scope: str = OFFLINE) -> str:
+    """Return the code of a pushed request that a signed-in browser opens."""
+    request_uri = party.pushed(browser, attempt, scope=scope)
+    return party.answer(browser.get(party.opened(request_uri)))["code"]
+
+
+@pytest.mark.parametrize("alg", ALGORITHMS)
+def test_a_whole_sign_on_by_the_profile(
+    browser: FlaskClient, build: Build, settings: Settings, parent: Account, alg: str
+) -> None:
+    """FAPI 2.0 Security Profile, 5.3.2 and 5.3.3, from the pushed request to the second refresh."""
+    key_rotation.rotate(settings, "ES256")
+    party, attempt = registered(build, alg), Attempt()
+    request_uri = party.pushed(browser, attempt, party.fresh_proof("/par"), scope=OFFLINE)
+    page = follow(browser, browser.get(party.opened(request_uri)))
+    answer = party.answer(submit(browser, page, identifiant=parent.username, mot_de_passe=PASSWORD))
+    assert answer["state"] == attempt.state
+    refused(party.redeem(browser, answer["code"], attempt, KeyedParty.of(party).fresh_proof()), "invalid_grant")
+    response = party.redeem(browser, answer["code"], attempt, party.fresh_proof())
+    assert response.headers["Cache-Control"] == "no-store"
+    body = response.get_json()
+    assert body["token_type"] == "DPoP"
+    claims = party.verify(browser, body["id_token"], attempt, body["access_token"])
+    told = party.told(browser, body["access_token"])
+    assert told["sub"] == claims["sub"]
+    assert told["given_name"] == parent.given_name
+    for _ in range(2):
+        again = party.renew(browser, body["refresh_token"], party.fresh_proof()).get_json()
+        assert "refresh_token" not in again
+        assert again["token_type"] == "DPoP"
+        assert party.told(browser, again["access_token"])["sub"] == claims["sub"]
+    assert party.userinfo(browser, body["access_token"]).status_code == 401
+
+
+def test_a_refresh_token_goes_on_and_is_not_rotated(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
+    """5.3.2.1: "shall not use refresh token rotation except in extraordinary circumstances"."""
+    attempt = Attempt()
+    code = code_of(browser, party, attempt)
+    token = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()["refresh_token"]
+    start = time.time()
+    for day in (10, 20, 29):  # each use gives it two weeks more, within the month of its sign-in
+        with time_machine.travel(start + day * 86400):
+            assert party.renew(browser, token, party.fresh_proof()).status_code == 200
+    with time_machine.travel(start + 31 * 86400):
+        refused(party.renew(browser, token, party.fresh_proof()), "invalid_grant")
+    count = select(func.count()).select_from(Token)
+    assert db.session.scalar(count.where(Token.kind == "r")) == 1
+    assert db.session.scalar(count.where(Token.revoked_at.is_not(None))) == 0
+
+
+def test_tokens_are_nothing_without_a_proof(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
+    """5.3.2.1: "shall only issue sender-constrained access tokens"."""
+    attempt = Attempt()
+    code = code_of(browser, party, attempt)
+    refused(party.redeem(browser, code, attempt, None), "invalid_request")
+    tokens = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()
+    refused(party.renew(browser, tokens["refresh_token"], None), "invalid_request")
+    assert party.userinfo(browser, tokens["access_token"]).status_code == 401
+    assert party.resource(browser, tokens["access_token"]).status_code == 401
+    thief = KeyedParty.of(party)
+    stolen = thief.fresh_proof("/userinfo", "GET", tokens["access_token"])
+    assert party.resource(browser, tokens["access_token"], stolen).status_code == 401
+
+
+def test_a_client_may_change_its_key_between_refreshes(
+    browser: FlaskClient, party: KeyedParty, session: Account
+) -> None:
+    attempt = Attempt()
+    code = code_of(browser, party, attempt)
+    token = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()["refresh_token"]
+    for _ in range(2):
+        party.key = Key.new()
+        body = party.renew(browser, token, party.fresh_proof()).get_json()
+        assert party.told(browser, body["access_token"])["sub"]
+
+
+def test_a_proof_by_rs256_is_none(browser: FlaskClient, build: Build, settings: Settings, session: Account) -> None:
+    """5.4.1: "Authorization servers, clients, and resource servers when creating or processing JWTs shall … use PS256,
+    ES256, or EdDSA (using the Ed25519 variant) algorithms".
+    """
+    key_rotation.rotate(settings, "ES256")
+    party, attempt = registered(build, "PS256"), Attempt()
+    weak = Key("RS256", party.key.private)
+    refused(party.push(browser, attempt, weak.proof("POST", f"{party.issuer}/par")), "invalid_dpop_proof")
+    code = code_of(browser, party, attempt)
+    refused(party.redeem(browser, code, attempt, weak.proof("POST", f"{party.issuer}/token")), "invalid_dpop_proof")
+    tokens = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()
+    shown = weak.proof("GET", f"{party.issuer}/userinfo", tokens["access_token"])
+    response = party.resource(browser, tokens["access_token"], shown)
+    assert (response.status_code, response.get_json()["error"]) == (401, "invalid_dpop_proof")
+    renewed = party.renew(browser, tokens["refresh_token"], weak.proof("POST", f"{party.issuer}/token"))
+    refused(renewed, "invalid_dpop_proof")
+    assert party.told(browser, tokens["access_token"])["sub"]
+
+
+def test_t01_a_code_lives_a_minute_whatever_the_operator_decided(
+    browser: FlaskClient, party: KeyedParty, session: Account
+) -> None:
+    """5.3.2.1: "shall issue authorization codes with a maximum lifetime of 60 seconds"."""
+    early, late = Attempt(), Attempt()
+    codes = [code_of(browser, party, attempt) for attempt in (early, late)]
+    with time_machine.travel(time.time() + 58):
+        assert party.redeem(browser, codes[0], early, party.fresh_proof()).status_code == 200
+    with time_machine.travel(time.time() + 61):
+        refused(party.redeem(browser, codes[1], late, party.fresh_proof()), "invalid_grant")
+
+
+def test_the_profile_decides_whatever_else_was_registered(
+    browser: FlaskClient, party: KeyedParty, session: Account
+) -> None:
+    """5.3.2.2: "shall reject authorization requests sent without [RFC9126]"; "shall require PKCE [RFC7636] with S256 as
+    the code challenge method"; "shall require the value of response_type … to be code".
+    """
+    lenient = {"par_required": False, "dpop_required": False, "pkce_required": False}
+    db.session.execute(update(Client).values(**lenient, version=Client.version + 1))
+    db.session.commit()
+    registry.forget()
+    assert party.answer(browser.get(party.url(Attempt())))["error"] == "invalid_request"
+    refused(party.push(browser, Attempt(), code_challenge=None, code_challenge_method=None), "invalid_request")
+    refused(party.push(browser, Attempt(), code_challenge_method="plain"), "invalid_request")
+    refused(party.push(browser, Attempt(), response_type="code id_token"), "unsupported_response_type")
+    attempt = Attempt()
+    code = code_of(browser, party, attempt)
+    refused(party.redeem(browser, code, attempt, None), "invalid_request")
+    refused(party.redeem(browser, code, attempt, party.fresh_proof(), code_verifier=None), "invalid_grant")
+    assert party.redeem(browser, code, attempt, party.fresh_proof()).status_code == 200
+
+
+@one_database
+def test_a_request_of_one_client_is_nothing_to_another(
+    browser: FlaskClient, build: Build, party: KeyedParty, session: Account
+) -> None:
+    """Two clients with keys of their own, as they are certified."""
+    other = registered(build, name="Horizon", host="horizon.test")
+    request_uri = party.pushed(browser, Attempt())
+    assert "invalid request_uri" in stays_here(browser.get(other.opened(request_uri)))
+    impostor = KeyedParty.of(party, client=other.client, key=other.key)
+    refused(impostor.push(browser, Attempt()), "invalid_client", 401)
+    attempt = Attempt()
+    code = code_of(browser, party, attempt)
+    refused(other.redeem(browser, code, attempt, other.fresh_proof()), "invalid_grant")
+    assert party.redeem(browser, code, attempt, party.fresh_proof()).status_code == 200

@@ -1,0 +1,143 @@
+"""`response_mode=form_post` as Chromium does it: the form leaves at once, by its button without script, and alone."""
+
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from threading import Thread
+from urllib.parse import parse_qs
+
+import pytest
+from flask import Flask
+from playwright.sync_api import Browser, Page, expect
+from werkzeug.serving import make_server
+
+from idp.accounts.models import Account
+from idp.app import create_app
+from idp.clients import registry
+from idp.config import Settings
+from idp.db import db
+from tests.builders import PASSWORD, Build
+from tests.databases import settings_for
+from tests.protocol.ent_server import Asked, EntServer, listening_ent
+from tests.relying_party import Attempt, RelyingParty
+from tests.stories.browser import CHROMIUM, follow, look, new_page
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),  # what a browser does with a page
+]
+
+HOSTILE = "\"><script>document.title='taken'</script> é&amp;+ %0A"
+ARRIVED = (200, {"Content-Type": "text/html; charset=utf-8"}, b"<!DOCTYPE html><title>ENT</title><h1>Dedans</h1>")
+HEADING = "Retour à l’ENT"
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """The provider's port, taken before its address is known to anybody."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        yield taken
+
+
+@pytest.fixture
+def settings(database_url: str, listener: socket.socket) -> Settings:
+    port = listener.getsockname()[1]
+    return settings_for(database_url, issuer=f"http://127.0.0.1:{port}", env="development")
+
+
+@pytest.fixture
+def site(settings: Settings, listener: socket.socket) -> Iterator[str]:
+    """The provider, served on that port."""
+    registry.forget()
+    app = create_app(settings)
+    server = make_server("127.0.0.1", listener.getsockname()[1], app, threaded=True, fd=listener.fileno())
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield settings.issuer
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        with app.app_context():
+            db.engine.dispose()
+        app.extensions["idp.server"].store.close()
+
+
+@dataclass
+class Ent:
+    """A registered ENT and the server behind its redirect URI."""
+
+    party: RelyingParty
+    server: EntServer
+
+    def arrived(self) -> tuple[Asked, dict[str, list[str]]]:
+        """Return the one request that the browser brought, and its form."""
+        [asked] = [one for one in self.server.asked if one.method == "POST"]
+        return asked, parse_qs(asked.body, keep_blank_values=True, strict_parsing=True)
+
+
+@pytest.fixture
+def ent(app: Flask, build: Build) -> Iterator[Ent]:
+    with listening_ent(None) as server:
+        server.next = [ARRIVED] * 3
+        address = f"http://127.0.0.1:{server.port}/cb?bar=foo"
+        party = build.ent(redirect_uris=[address])
+        party.redirect_uri = address
+        yield Ent(party, server)
+
+
+def sign_in(page: Page, site: str, ent: Ent, account: Account, attempt: Attempt) -> None:
+    page.goto(site + ent.party.url(attempt, response_mode="form_post"))
+    page.get_by_label("Identifiant", exact=True).fill(account.username)
+    page.get_by_label("Mot de passe", exact=True).fill(PASSWORD)
+    follow(page.get_by_role("button", name="Se connecter"))
+
+
+def check(ent: Ent, attempt: Attempt) -> None:
+    asked, form = ent.arrived()
+    assert asked.path == "/cb?bar=foo"
+    assert asked.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert form.keys() == {"code", "state", "iss", "session_state"}
+    assert (form["state"], form["iss"]) == ([attempt.state], [ent.party.issuer])
+    assert len(form["code"][0]) == 43
+    assert "Referer" not in asked.headers
+
+
+def test_a12_the_form_leaves_by_itself(browser_process: Browser, site: str, ent: Ent, parent: Account) -> None:
+    """Form Post Response Mode 1.0, 2: "… HTML form values that are auto-submitted in the User Agent, and thus are
+    transmitted via the HTTP POST method to the Client".
+    """
+    attempt = Attempt(state=HOSTILE)
+    with new_page(browser_process) as page:
+        sign_in(page, site, ent, parent, attempt)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Dedans")
+        assert page.url == ent.party.redirect_uri
+        check(ent, attempt)
+
+
+def test_a12_without_a_script_its_button_sends_it(
+    browser_process: Browser, site: str, ent: Ent, parent: Account
+) -> None:
+    """Form Post Response Mode 1.0, 2: "Any technique supported by the User Agent MAY be used to cause the submission of
+    the form, and any form content necessary to support this MAY be included, such as submit controls".
+    """
+    attempt = Attempt(state=HOSTILE)
+    with new_page(browser_process, javascript=False) as page:
+        sign_in(page, site, ent, parent, attempt)
+        expect(page.get_by_role("heading", level=1)).to_have_text(HEADING)
+        follow(page.get_by_role("button", name="Continuer"))
+        expect(page.get_by_role("heading", level=1)).to_have_text("Dedans")
+        check(ent, attempt)
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a12_the_page_is_one_of_ours(
+    browser_process: Browser, site: str, ent: Ent, parent: Account, width: int
+) -> None:
+    with new_page(browser_process, width=width) as page:
+        page.route("**/form_post.js*", lambda route: route.fulfill(body="", content_type="text/javascript"))
+        sign_in(page, site, ent, parent, Attempt(state=HOSTILE))
+        expect(page).to_have_title(f"{HEADING} – Scolarité Services")
+        look(page)

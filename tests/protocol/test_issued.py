@@ -1,0 +1,153 @@
+"""What a client may ask of its own tokens: to end them (RFC 7009), and what they are good for (RFC 7662)."""
+
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from idp.accounts.models import Account
+from idp.clock import now
+from idp.db import db
+from idp.sessions import manager
+from tests.builders import Build
+from tests.dpop_party import Key, KeyedParty
+from tests.protocol.flow import OFFLINE, code_for, refused, tokens_for
+from tests.relying_party import Attempt, RelyingParty
+
+
+def post(browser: FlaskClient, path: str, ent: RelyingParty, token: str, **more: str) -> TestResponse:
+    return browser.post(path, data={"token": token, **more}, headers=ent.basic())
+
+
+def revoked(browser: FlaskClient, ent: RelyingParty, token: str, **more: str) -> None:
+    answer = post(browser, "/revoke", ent, token, **more)
+    assert (answer.status_code, answer.get_json()) == (200, {})
+
+
+def told(browser: FlaskClient, ent: RelyingParty, token: str, **more: str) -> dict[str, Any]:
+    answer = post(browser, "/introspect", ent, token, **more)
+    assert answer.status_code == 200
+    assert answer.headers["Cache-Control"] == "no-store"
+    said: dict[str, Any] = answer.get_json()
+    return said
+
+
+@pytest.fixture
+def ent(build: Build) -> RelyingParty:
+    return build.ent(scopes=OFFLINE)
+
+
+def test_revoking_an_access_token_ends_it_alone(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    """RFC 7009 2: « this … allows clients to notify the authorization server that a … token is no longer needed »."""
+    tokens = tokens_for(browser, ent, scope=OFFLINE)
+    revoked(browser, ent, tokens["access_token"])
+    assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
+    assert ent.refresh(browser, tokens["refresh_token"]).status_code == 200
+
+
+@pytest.mark.parametrize("hint", ["", "refresh_token", "access_token", "something"])
+def test_revoking_a_refresh_token_ends_all_that_came_from_its_sign_in(
+    browser: FlaskClient, ent: RelyingParty, session: Account, hint: str
+) -> None:
+    """RFC 7009 2.1: « the authorization server SHOULD also invalidate all access tokens based on the same … grant »."""
+    tokens = tokens_for(browser, ent, scope=OFFLINE)
+    renewed = ent.refresh(browser, tokens["refresh_token"]).get_json()
+    revoked(browser, ent, tokens["refresh_token"], token_type_hint=hint)
+    for one in (tokens, renewed):
+        assert ent.userinfo(browser, one["access_token"]).status_code == 401
+        refused(ent.refresh(browser, one["refresh_token"]), "invalid_grant")
+
+
+def test_another_client_s_token_is_neither_ended_nor_told_of(
+    browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
+) -> None:
+    """RFC 7009 2.1: « the authorization server … verifies whether the token was issued to the client »."""
+    tokens, other = tokens_for(browser, ent, scope=OFFLINE), build.ent("Voisin", "voisin.test")
+    for token in (tokens["access_token"], tokens["refresh_token"]):
+        revoked(browser, other, token)
+        assert told(browser, other, token) == {"active": False}
+    assert ent.userinfo(browser, tokens["access_token"]).status_code == 200
+    assert ent.refresh(browser, tokens["refresh_token"]).status_code == 200
+
+
+def test_what_is_no_token_is_revoked_already(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    """RFC 7009 2.2: « invalid tokens do not cause an error response ». Types are not mixed up (row T-25)."""
+    attempt = Attempt()
+    code = code_for(browser, ent, attempt, scope=OFFLINE)
+    for text in ("x", "é", "x" * 9000, "a.b.c", code):
+        revoked(browser, ent, text)
+        assert told(browser, ent, text) == {"active": False}
+    ent.tokens(browser, code, attempt)
+
+
+@pytest.mark.parametrize("path", ["/revoke", "/introspect"])
+def test_both_endpoints_want_a_proven_client_and_a_form(browser: FlaskClient, ent: RelyingParty, path: str) -> None:
+    """RFC 7009 2.1, RFC 7662 2.1: the client authenticates, and the request is a form sent by POST."""
+    assert browser.get(path).status_code == 405
+    assert browser.get(path).headers["Allow"] == "POST"
+    refused(browser.post(path, data={"token": "x"}), "invalid_client", 401)
+    refused(browser.post(path, data={"token": "x", "client_id": ent.client_id}), "invalid_client", 401)
+    refused(browser.post(path, data={}, headers=ent.basic()), "invalid_request", 415)
+    refused(browser.post(path, data={"a": "b"}, headers=ent.basic()), "invalid_request")
+    refused(browser.post(path, json={"token": "x"}, headers=ent.basic()), "invalid_request", 415)
+    refused(browser.post(f"{path}?token=x", data={"token": "x"}, headers=ent.basic()), "invalid_request")
+    doubled = {"data": "token=x&token=y", "content_type": "application/x-www-form-urlencoded"}
+    refused(browser.post(path, headers=ent.basic(), **doubled), "invalid_request")
+
+
+def test_a_public_client_may_revoke_and_not_introspect(browser: FlaskClient, build: Build, session: Account) -> None:
+    """RFC 7662 2.1: « the endpoint MUST also require some form of authorization »."""
+    ent = build.ent(auth_method="none", scopes=OFFLINE)
+    tokens = tokens_for(browser, ent, scope=OFFLINE)
+    form = {"token": tokens["access_token"], "client_id": ent.client_id}
+    refused(browser.post("/introspect", data=form), "invalid_client", 401)
+    assert browser.post("/revoke", data=form).status_code == 200
+    assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
+
+
+def test_introspection_says_what_a_live_token_is_good_for(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """RFC 7662 2.2: `active`, and the members that the server knows."""
+    tokens = tokens_for(browser, ent, scope=OFFLINE)
+    access = told(browser, ent, tokens["access_token"], token_type_hint="access_token")
+    claims = tokens["claims"]
+    assert access["exp"] > now().timestamp()
+    assert {name: access[name] for name in ("active", "client_id", "aud", "token_type", "scope", "iss")} == {
+        "active": True,
+        "client_id": ent.client_id,
+        "aud": ent.client_id,
+        "token_type": "Bearer",
+        "scope": OFFLINE,
+        "iss": ent.issuer,
+    }
+    assert [access[name] for name in ("sub", "auth_time", "acr")] == [claims[n] for n in ("sub", "auth_time", "acr")]
+    refresh = told(browser, ent, tokens["refresh_token"])
+    assert refresh["active"]
+    assert "token_type" not in refresh
+    assert "cnf" not in refresh
+
+
+def test_introspection_names_the_key_of_a_bound_token(browser: FlaskClient, build: Build, session: Account) -> None:
+    """RFC 9449 6.2: « the JWK SHA-256 Thumbprint … in the `cnf` member of the introspection response »."""
+    key = Key.new()
+    jwks = {"keys": [{**key.jwk, "kid": key.kid}]}
+    ent, attempt = KeyedParty.of(build.ent(auth_method="private_key_jwt", jwks=jwks), client=key), Attempt()
+    answer = ent.redeem(browser, code_for(browser, ent, attempt), attempt, ent.fresh_proof())
+    said = ent.post(browser, "/introspect", {"token": answer.get_json()["access_token"]}, None).get_json()
+    assert said["token_type"] == "DPoP"
+    assert said["cnf"] == {"jkt": ent.key.thumbprint}
+
+
+def test_dead_tokens_are_not_active_and_nobody_is_told_why(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """RFC 7662 2.2: « the authorization server … SHOULD NOT include any additional information »."""
+    tokens = tokens_for(browser, ent, scope=OFFLINE)
+    ent.refresh(browser, tokens["refresh_token"])
+    assert told(browser, ent, tokens["refresh_token"]) == {"active": False}
+    assert told(browser, ent, tokens["access_token"])["active"]
+    manager.end_all(session.id, by="operator")
+    db.session.commit()
+    assert told(browser, ent, tokens["access_token"]) == {"active": False}

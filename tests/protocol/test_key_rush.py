@@ -1,0 +1,128 @@
+"""Ten thousand sign-ins across rotations, at two nodes that run all the time (security row D-04)."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from idp.config import Settings
+from idp.db import committed, db
+from idp.oidc import key_rotation, keys
+from idp.oidc.models import SigningKey
+from tests.builders import PASSWORD, Build
+from tests.commands.processes import connect, free_port, running
+from tests.pages import sign_in
+from tests.protocol.key_rush import Client, Tally
+from tests.relying_party import RelyingParty
+
+SIGN_INS, CLIENTS = 10_000, 4
+PATIENCE = 180.0
+
+
+@pytest.fixture
+def ports(settings: Settings, tmp_path: Path) -> Iterator[list[int]]:
+    """Two nodes of the service, as `idp serve` runs them."""
+    with ExitStack() as stack:
+        found = []
+        for number in range(2):
+            port, log = free_port(), tmp_path / f"node-{number}.log"
+            process = stack.enter_context(
+                running(settings, log, "serve", "--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", "8")
+            )
+            connect(port, process, log).close()
+            found.append(port)
+        yield found
+        for number in range(2):
+            log = tmp_path / f"node-{number}.log"
+            assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture
+def clients(app: Flask, build: Build, ent: RelyingParty, ports: list[int]) -> Iterator[list[Client]]:
+    """Relying parties that sign people in until the test ends."""
+    tally, crowd = Tally(), []
+    child = build.child()
+    for _ in range(CLIENTS):
+        browser = app.test_client()
+        sign_in(browser, "/connexion", build.active(children=[child]).username, PASSWORD)
+        cookie = browser.get_cookie("__Host-ss", domain="connexion.exemple.test")
+        assert cookie is not None
+        crowd.append(Client(ent, f"__Host-ss={cookie.value}", ports, tally))
+    db.session.remove()
+    for client in crowd:
+        client.fetch_keys(ports[0])
+        client.start()
+    yield crowd
+    tally.stop.set()
+    for client in crowd:
+        client.leave()
+
+
+def wait_for(tally: Tally, what: Callable[[], bool]) -> None:
+    until = time.monotonic() + PATIENCE
+    while not what():
+        assert not tally.faults, tally.faults[:5]
+        assert time.monotonic() < until, (tally.sign_ins, tally.signed)
+        time.sleep(0.05)
+
+
+def pass_time(time: timedelta) -> None:
+    """Let all keys become older: what a clock does, for them alone."""
+
+    def step() -> None:
+        for key in db.session.scalars(select(SigningKey)):
+            key.created_at -= time
+            key.active_from -= time
+
+    committed(step)
+
+
+def test_d04_ten_thousand_sign_ins_across_rotations_and_none_fails(
+    settings: Settings, clients: list[Client], ports: list[int]
+) -> None:
+    """OpenID Connect Core 10.1.1.
+
+    "The signer can begin using a new key at its discretion and signals the change to the verifier using the kid value.
+    The verifier knows to go back to the jwks_uri location to re-retrieve the keys when it sees an unfamiliar kid value.
+    The JWK Set document at the jwks_uri SHOULD retain recently decommissioned signing keys for a reasonable period of
+    time to facilitate a smooth transition."
+    """
+    tally = clients[0].tally
+    careful, lazy = clients[: CLIENTS // 2], clients[CLIENTS // 2 :]
+    [first] = clients[0].keys
+
+    def everywhere(kid: str) -> bool:
+        return all(tally.signed[port, kid] for port in ports)
+
+    wait_for(tally, lambda: everywhere(first) and tally.sign_ins >= SIGN_INS // 5)
+    second = keys.rotate(settings).kid
+    for client in careful:
+        client.refresh.set()  # as whoever keeps the JWKS for an hour does in the day that comes
+    wait_for(tally, lambda: all(second in client.keys for client in careful))
+    wait_for(tally, lambda: tally.sign_ins >= 2 * SIGN_INS // 5)
+    assert not any(tally.signed[port, second] for port in ports), "published, not yet in use"
+    pass_time(timedelta(days=1))
+    wait_for(tally, lambda: everywhere(second) and tally.sign_ins >= 3 * SIGN_INS // 5)
+    assert [client.looked_up for client in careful] == [[]] * len(careful), "who looks once a day meets no unknown key"
+    third = keys.rotate(settings, at_once=True).kid
+    wait_for(tally, lambda: everywhere(third) and tally.sign_ins >= 4 * SIGN_INS // 5)
+    pass_time(timedelta(days=31))
+    assert key_rotation.tend(settings)
+    wait_for(tally, lambda: tally.sign_ins >= SIGN_INS)
+    tally.stop.set()
+    for client in clients:
+        client.join(PATIENCE)
+        client.fetch_keys(ports[0])
+        assert set(client.keys) == {third}, "the others are gone"
+    assert tally.faults == []
+    assert tally.sign_ins >= SIGN_INS
+    assert {kid for _, kid in tally.signed} == {first, second, third}
+    for client in careful:
+        assert client.looked_up == [third]
+    for client in lazy:
+        assert client.looked_up == [second, third], "one look each"

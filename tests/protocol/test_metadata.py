@@ -1,0 +1,300 @@
+"""The metadata against the service: what is announced works, and nothing else does (security row D-02)."""
+
+import json
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from idp.accounts.models import Account
+from idp.clock import now
+from idp.db import db
+from idp.oidc import keys
+from idp.oidc.key_material import ALGORITHMS
+from idp.oidc.models import SigningKey
+from idp.oidc.standard_claims import changed
+from tests.builders import PASSWORD, Build
+from tests.databases import ISSUER
+from tests.dpop_party import Key, KeyedParty
+from tests.pages import follow, heading, sign_in
+from tests.protocol.flow import code_for, one_database, posted_answer, step_of, tokens_for
+from tests.relying_party import Attempt, unb64
+
+DOCUMENTS = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
+EVERY = "openid profile email address phone ent charter offline_access"
+EVERY_WAY = {
+    "response_types_supported": {"code"},
+    "response_modes_supported": {"query", "form_post"},
+    "grant_types_supported": {"authorization_code", "refresh_token"},
+    "subject_types_supported": {"pairwise", "public"},
+    "token_endpoint_auth_methods_supported": {"client_secret_basic", "client_secret_post", "private_key_jwt", "none"},
+    "revocation_endpoint_auth_methods_supported": {
+        *("client_secret_basic", "client_secret_post", "private_key_jwt", "none"),
+    },
+    "introspection_endpoint_auth_methods_supported": {"client_secret_basic", "client_secret_post", "private_key_jwt"},
+    "token_endpoint_auth_signing_alg_values_supported": set(ALGORITHMS),
+    "revocation_endpoint_auth_signing_alg_values_supported": set(ALGORITHMS),
+    "introspection_endpoint_auth_signing_alg_values_supported": set(ALGORITHMS),
+    "dpop_signing_alg_values_supported": set(ALGORITHMS),
+    "id_token_signing_alg_values_supported": {"RS256"},
+    "userinfo_signing_alg_values_supported": {"RS256"},
+    "code_challenge_methods_supported": {"S256"},
+    "scopes_supported": set(EVERY.split()),
+    "prompt_values_supported": {"none", "login", "consent", "select_account"},
+    "display_values_supported": {"page"},
+    "claim_types_supported": {"normal"},
+    "ui_locales_supported": {"fr"},
+    "acr_values_supported": {
+        "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport",
+        "urn:scolarite-services:acr:password-known-device",
+    },
+}
+"""What each list holds, where one key alone signs."""
+YES_OR_NO = {
+    "authorization_response_iss_parameter_supported": True,
+    "backchannel_logout_session_supported": True,
+    "backchannel_logout_supported": True,
+    "claims_parameter_supported": True,
+    "frontchannel_logout_session_supported": True,
+    "frontchannel_logout_supported": True,
+    "request_parameter_supported": False,
+    "request_uri_parameter_supported": False,
+    "require_pushed_authorization_requests": False,
+}
+ADDRESSES = {
+    *("authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri", "end_session_endpoint"),
+    *("registration_endpoint", "revocation_endpoint", "introspection_endpoint", "check_session_iframe"),
+    "pushed_authorization_request_endpoint",
+}
+
+
+def metadata(browser: FlaskClient) -> dict[str, Any]:
+    document: dict[str, Any] = browser.get(DOCUMENTS[0]).get_json()
+    return document
+
+
+def path_of(document: dict[str, Any], name: str) -> str:
+    return str(document[name]).removeprefix(ISSUER)
+
+
+def registered(build: Build, method: str, **more: Any) -> KeyedParty:
+    """Return a party that proves itself by `method`."""
+    key = Key.new() if method == "private_key_jwt" else None
+    if key:
+        more["jwks"] = {"keys": [{**key.jwk, "kid": key.kid, "alg": key.alg, "use": "sig"}]}
+    return KeyedParty.of(build.ent(auth_method=method, scopes=EVERY, **more), client=key)
+
+
+def ask(browser: FlaskClient, ent: KeyedParty, path: str, form: dict[str, str], method: str) -> TestResponse:
+    """Send a form with the proof of `method`, whatever the client was registered with."""
+    headers: dict[str, str] = {}
+    if method == "client_secret_basic":
+        headers = ent.basic()
+    elif method == "client_secret_post":
+        form = {**form, "client_id": ent.client_id, "client_secret": ent.secret or "x"}
+    elif method == "private_key_jwt":
+        signing = ent if ent.client else KeyedParty.of(ent, client=Key.new())  # with a key of its own choice
+        form = {**form, **signing.assertion()}
+    else:
+        form = {**form, "client_id": ent.client_id}
+    return browser.post(path, data=form, headers=headers)
+
+
+@one_database
+def test_d02_what_is_announced_is_exactly_this(browser: FlaskClient) -> None:
+    """OpenID Connect Discovery 1.0, 3: "OpenID Providers have metadata describing their configuration"; RFC 8414, 3.2:
+    "Claims with zero elements MUST be omitted from the response".
+    """
+    documents = [browser.get(path) for path in DOCUMENTS]
+    assert documents[0].get_json() == documents[1].get_json()
+    document = documents[0].get_json()
+    assert document.keys() == {"issuer", "claims_supported"} | EVERY_WAY.keys() | YES_OR_NO.keys() | ADDRESSES
+    for name, values in EVERY_WAY.items():
+        assert set(document[name]) == values, name
+        assert len(document[name]) == len(values), name
+    assert {name: document[name] for name in YES_OR_NO} == YES_OR_NO
+    assert document["issuer"] == ISSUER
+    assert not [name for name, value in document.items() if value in ([], "", None)]
+
+
+@one_database
+def test_d02_every_address_is_there(browser: FlaskClient) -> None:
+    """RFC 8414, 2: "URL of the authorization server's … endpoint": each answers, and none needs a slash more or less."""
+    document = metadata(browser)
+    for name in ADDRESSES:
+        assert document[name].startswith(f"{ISSUER}/"), name
+        assert browser.get(path_of(document, name)).status_code != 404, name
+        assert browser.get(f"{path_of(document, name)}/").status_code == 404, name
+
+
+def test_d02_every_authentication_and_subject_works_at_every_endpoint(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    """RFC 8414, 2: "token_endpoint_auth_methods_supported … JSON array containing a list of client authentication
+    methods supported by this token endpoint"; the same of revocation and introspection.
+    """
+    document = metadata(browser)
+    for method in document["token_endpoint_auth_methods_supported"]:
+        for kind in document["subject_types_supported"]:
+            ent, attempt = registered(build, method, subject=kind), Attempt()
+            form = {"code": code_for(browser, ent, attempt, scope=EVERY), "code_verifier": attempt.verifier}
+            form |= {"grant_type": "authorization_code", "redirect_uri": ent.redirect_uri}
+            for other in document["token_endpoint_auth_methods_supported"]:
+                if other != method:
+                    answer = ask(browser, ent, path_of(document, "token_endpoint"), form, other)
+                    assert answer.get_json()["error"] == "invalid_client", (method, other)
+            answer = ask(browser, ent, path_of(document, "token_endpoint"), form, method)
+            assert answer.status_code == 200, (method, kind, answer.get_json())
+            token = answer.get_json()["refresh_token"]
+            refresh = {"grant_type": "refresh_token", "refresh_token": token}
+            answer = ask(browser, ent, path_of(document, "token_endpoint"), refresh, method)
+            assert answer.status_code == 200, method
+            seen = ask(browser, ent, path_of(document, "introspection_endpoint"), {"token": token}, method)
+            assert seen.status_code == (
+                200 if method in document["introspection_endpoint_auth_methods_supported"] else 401
+            )
+            assert method in document["revocation_endpoint_auth_methods_supported"]
+            gone = ask(browser, ent, path_of(document, "revocation_endpoint"), {"token": token}, method)
+            assert gone.status_code == 200, method
+            assert ask(browser, ent, path_of(document, "token_endpoint"), refresh, method).status_code == 400
+
+
+def test_d02_every_claim_is_told_and_no_other(browser: FlaskClient, build: Build, parent: Account) -> None:
+    """OpenID Connect Discovery 1.0, 3: "claims_supported RECOMMENDED. JSON array containing a list of the Claim Names
+    of the Claims that the OpenID Provider MAY be able to supply values for".
+    """
+    more = {"phone_number": "+33199001234", "address.locality": "Rivebelle", "birthdate": "1984", "gender": "female"}
+    more |= {"zoneinfo": "Europe/Paris", "middle_name": "Anne", "nickname": "Nono", "website": "https://exemple.fr/"}
+    more |= {"picture": "https://exemple.fr/a.jpg", "profile": "https://exemple.fr/~n"}
+    parent.more_claims = changed({}, more, ())
+    db.session.commit()
+    ent, attempt = build.ent(charter="provider", scopes=EVERY), Attempt()
+    build.publish(ent, "2026")
+    page = sign_in(browser, ent.url(attempt, scope=EVERY), parent.username, PASSWORD)
+    assert heading(page) == "Charte ENT"
+    token = page.get_data(as_text=True).split('name="csrf_token" value="')[1].split('"')[0]
+    data = {"csrf_token": token, "version": "2026", "accepte": "y"}
+    page = follow(browser, browser.post(page.request.full_path, data=data))
+    tokens = ent.tokens(browser, ent.answer(page)["code"], attempt)
+    info = ent.userinfo(browser, tokens["access_token"]).get_json()
+    supported = metadata(browser)["claims_supported"]
+    assert len(supported) == len(set(supported))
+    assert set(tokens["claims"]) | set(info) == set(supported)
+    asked = json.dumps({"id_token": dict.fromkeys(supported), "userinfo": dict.fromkeys(supported)})
+    everything = tokens_for(browser, ent, scope="openid", claims=asked)
+    assert set(everything["claims"]) == set(supported)
+    told = ent.userinfo(browser, everything["access_token"]).get_json()
+    assert set(told) == set(info)
+
+
+@one_database
+def test_d02_every_scope_works_alone_and_no_other_does(browser: FlaskClient, build: Build, session: Account) -> None:
+    """RFC 8414, 2: "scopes_supported RECOMMENDED. JSON array containing a list of the OAuth 2.0 [RFC6749] "scope"
+    values that this authorization server supports".
+    """
+    ent = build.ent(scopes=EVERY)
+    for scope in metadata(browser)["scopes_supported"]:
+        assert ent.answer(browser.get(ent.url(Attempt(), scope=f"openid {scope}")))["code"], scope
+    for scope in ("admin", "OpenID", "groups", "openid2", "urn:x", "*"):
+        answer = ent.answer(browser.get(ent.url(Attempt(), scope=f"openid {scope}")))
+        assert answer["error"] == "invalid_scope", scope
+
+
+def test_d02_every_prompt_works_and_no_other(browser: FlaskClient, build: Build, session: Account) -> None:
+    """Initiating User Registration via OpenID Connect 1.0, 4.1: "If the OpenID Provider receives a prompt value that it
+    does not support (not declared in the prompt_values_supported metadata field) the OP SHOULD respond with … an error
+    value of invalid_request".
+    """
+    ent = build.ent()
+    for prompt in metadata(browser)["prompt_values_supported"]:
+        response = browser.get(ent.url(Attempt(), prompt=prompt))
+        if prompt == "none":
+            assert ent.answer(response)["code"]
+        else:
+            assert step_of(response) == ("/authorize/accord" if prompt == "consent" else "/connexion")
+    for prompt in ("create", "NONE", "none login", "foo"):
+        assert ent.answer(browser.get(ent.url(Attempt(), prompt=prompt)))["error"] == "invalid_request"
+
+
+@one_database
+def test_d02_every_mode_type_and_method_works_and_no_other(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    """RFC 8414, 2: "response_modes_supported", "response_types_supported", "code_challenge_methods_supported": "JSON
+    array containing a list of … that this authorization server supports".
+    """
+    document, ent = metadata(browser), build.ent()
+    for mode in document["response_modes_supported"]:
+        response = browser.get(ent.url(Attempt(), response_mode=mode))
+        assert (posted_answer if mode == "form_post" else lambda e, r: e.answer(r))(ent, response)["code"]
+    for changes in (
+        {"response_mode": "fragment"},
+        {"response_type": "code id_token"},
+        {"response_type": "none"},
+        {"code_challenge_method": "plain"},
+        {"code_challenge_method": "S512"},
+        {"request": "eyJhbGciOiJub25lIn0.e30."},
+        {"request_uri": "https://ent.test/request.jwt"},
+    ):
+        answer = ent.answer(browser.get(ent.url(Attempt(), **changes)))
+        assert "code" not in answer, changes
+
+
+@one_database
+def test_d02_no_other_grant_or_proof_works(browser: FlaskClient, build: Build, session: Account) -> None:
+    """RFC 6749, 5.2: "unsupported_grant_type The authorization grant type is not supported by the authorization
+    server", "invalid_client Client authentication failed (e.g., … unsupported authentication method)".
+    """
+    document, ent = metadata(browser), build.ent(scopes=EVERY)
+    for grant in ("password", "client_credentials", "implicit", "urn:ietf:params:oauth:grant-type:device_code", "none"):
+        assert grant not in document["grant_types_supported"]
+        form = {"grant_type": grant, "username": session.username, "password": PASSWORD, "scope": "openid"}
+        answer = browser.post("/token", data=form, headers=ent.basic())
+        assert (answer.status_code, answer.get_json()["error"]) == (400, "unsupported_grant_type")
+    for method in ("client_secret_jwt", "tls_client_auth", "self_signed_tls_client_auth"):
+        assert method not in document["token_endpoint_auth_methods_supported"]
+    assert not [name for name, values in document.items() if isinstance(values, list) and "HS256" in values]
+    signing_lists = [values for name, values in document.items() if name.endswith("_signing_alg_values_supported")]
+    assert len(signing_lists) == 6
+    assert not [values for values in signing_lists if "none" in values]
+
+
+@pytest.mark.parametrize("alg", [alg for alg in ALGORITHMS if alg != "RS256"])
+def test_d02_another_algorithm_is_announced_once_its_key_signs(
+    app: Flask, browser: FlaskClient, build: Build, session: Account, alg: str
+) -> None:
+    """OpenID Connect Discovery 1.0, 3: "id_token_signing_alg_values_supported REQUIRED. JSON array containing a list of
+    the JWS signing algorithms (alg values) supported by the OP for the ID Token … The algorithm RS256 MUST be
+    included".
+    """
+    ring = app.extensions["idp.server"].ring
+    keys.rotate(build.settings, alg, at_once=True)
+    ring.forget()
+    document = metadata(browser)
+    for name in ("id_token_signing_alg_values_supported", "userinfo_signing_alg_values_supported"):
+        assert set(document[name]) == {"RS256", alg}
+    other, ordinary = build.ent(id_token_alg=alg), build.ent("Horizon", "horizon.test")
+    for ent, expected in ((other, alg), (ordinary, "RS256")):
+        attempt = Attempt()
+        response = ent.exchange(browser, code_for(browser, ent, attempt), attempt)
+        assert json.loads(unb64(response.get_json()["id_token"].split(".")[0]))["alg"] == expected
+
+
+def test_d02_without_a_key_nothing_is_lost(app: Flask, browser: FlaskClient, build: Build, session: Account) -> None:
+    """RFC 6749, 4.1.2: "The client MUST NOT use the authorization code more than once": a client that was told to come
+    again has not used it.
+    """
+    ring = app.extensions["idp.server"].ring
+    keys.rotate(build.settings, "ES256", at_once=True)
+    ent, attempt = build.ent(id_token_alg="ES256"), Attempt()
+    db.session.query(SigningKey).filter_by(alg="ES256").update({"retired_at": now()})
+    db.session.commit()
+    ring.forget()
+    code = code_for(browser, ent, attempt)
+    response = ent.exchange(browser, code, attempt)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    keys.rotate(build.settings, "ES256", at_once=True)
+    ring.forget()
+    ent.tokens(browser, code, attempt)

@@ -1,0 +1,339 @@
+"""Pushed authorization requests (RFC 9126)."""
+
+import socket
+import time
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import func, select, update
+
+from idp import opaque
+from idp.accounts.models import Account
+from idp.clients.models import Client
+from idp.db import db
+from idp.oidc import registration
+from idp.oidc.models import AuthorizationCode, PushedRequest
+from tests.builders import PASSWORD, Build
+from tests.dpop_party import Key, KeyedParty
+from tests.pages import follow, heading, sign_in, submit
+from tests.protocol.flow import one_database, refused, stays_here
+from tests.relying_party import Attempt, RelyingParty
+
+URN = "urn:ietf:params:oauth:request_uri:"
+
+
+@pytest.fixture
+def party(build: Build) -> KeyedParty:
+    return KeyedParty.of(build.ent())
+
+
+def pushed_count() -> int:
+    return db.session.scalar(select(func.count()).select_from(PushedRequest)) or 0
+
+
+def later(seconds: float) -> time_machine.travel:
+    return time_machine.travel(time.time() + seconds)
+
+
+def untrusted(browser: FlaskClient, address: str) -> None:
+    """Check that an address leads to our page, which says for automation that the request URI is wrong."""
+    assert "invalid request_uri" in stays_here(browser.get(address))
+
+
+def test_a_pushed_request_gets_an_address_that_nobody_can_guess(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 9126 2.2: "the server MUST generate a request URI and provide it in the response with a 201 HTTP status
+    code"; "it MUST contain some part generated using a cryptographically strong pseudorandom algorithm".
+    """
+    response = party.push(browser, Attempt(), state="Zoé & Malo")
+    assert response.status_code == 201
+    assert response.mimetype == "application/json"
+    assert "no-store" in response.headers["Cache-Control"]
+    body = response.get_json()
+    assert set(body) == {"request_uri", "expires_in"}
+    assert body["expires_in"] == 90
+    prefix, reference = body["request_uri"][: len(URN)], body["request_uri"][len(URN) :]
+    assert (prefix, len(reference)) == (URN, 43)
+    again = party.pushed(browser, Attempt())
+    assert again != body["request_uri"]
+    row = db.session.get_one(PushedRequest, opaque.digest(body["request_uri"]))
+    assert row.parameters["state"] == "Zoé & Malo"
+    assert row.used_at is None
+
+
+def test_what_proves_the_client_is_not_kept(browser: FlaskClient, build: Build) -> None:
+    ent = build.ent(auth_method="client_secret_post")
+    party = KeyedParty(ent.issuer, ent.client_id, None, ent.redirect_uri, ent.scopes)
+    assert ent.secret
+    party.pushed(browser, Attempt(), client_secret=ent.secret)
+    kept = db.session.scalars(select(PushedRequest.parameters)).one()
+    assert kept.keys().isdisjoint({"client_secret", "client_assertion", "client_assertion_type"})
+    assert ent.secret not in str(kept)
+
+
+def test_a_pushed_request_is_answered_and_nothing_beside_it_counts(
+    browser: FlaskClient, party: KeyedParty, session: Account
+) -> None:
+    """RFC 9101 5: "The authorization server MUST only use the parameters in the Request Object, even if the same
+    parameter is provided in the query parameter", which RFC 9126 4 takes over for what was pushed.
+    """
+    attempt = Attempt()
+    request_uri = party.pushed(browser, attempt, state="mine é & co", scope="openid email")
+    beside = {
+        "redirect_uri": "https://evil.test/cb",
+        "response_type": "token",
+        "scope": "openid ent",
+        "state": "other",
+        "nonce": "other",
+        "prompt": "none login",
+        "code_challenge": "x",
+        "request": "x.y.z",
+        "claims": "{",
+    }
+    answer = party.answer(browser.get(f"{party.opened(request_uri, **beside)}&scope=twice"))
+    assert answer["state"] == "mine é & co"
+    body = party.tokens(browser, answer["code"], attempt)
+    assert body["scope"] == "openid email"
+    row = db.session.get_one(PushedRequest, opaque.digest(request_uri))
+    assert row.used_at is not None
+
+
+def test_a_request_is_opened_by_post_as_well(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
+    request_uri = party.pushed(browser, Attempt())
+    led = browser.post("/authorize", data={"client_id": party.client_id, "request_uri": request_uri})
+    assert (led.status_code, led.headers["Location"].partition("?")[0]) == (303, "/authorize")
+    assert party.answer(browser.get(led.headers["Location"]))["code"]
+
+
+def test_signing_in_may_take_longer_than_the_request_lives(
+    browser: FlaskClient, party: KeyedParty, parent: Account
+) -> None:
+    attempt = Attempt()
+    page = follow(browser, browser.get(party.opened(party.pushed(browser, attempt))))
+    assert heading(page) == "Connexion"
+    with later(600):
+        answer = party.answer(submit(browser, page, identifiant=parent.username, mot_de_passe=PASSWORD))
+        assert party.tokens(browser, answer["code"], attempt)["claims"]["sub"]
+
+
+def test_a_request_is_opened_as_often_as_one_likes_until_it_gave_its_code(
+    app: Flask, browser: FlaskClient, party: KeyedParty, parent: Account
+) -> None:
+    """RFC 9126 4: "Authorization servers SHOULD treat request_uri values as one-time use but MAY allow for duplicate
+    requests due to a user reloading/refreshing their user agent."
+    """
+    opened = party.opened(party.pushed(browser, Attempt()))
+    tabs = [follow(browser, browser.get(opened)) for _ in range(3)]
+    assert [heading(tab) for tab in tabs] == ["Connexion"] * 3
+    other = app.test_client()
+    assert heading(follow(other, other.get(opened))) == "Connexion"
+    assert party.answer(submit(browser, tabs[0], identifiant=parent.username, mot_de_passe=PASSWORD))["code"]
+    untrusted(browser, opened)
+    untrusted(other, opened)
+    # what another tab began ends on the same page
+    fresh = follow(browser, browser.get(tabs[1].request.full_path))
+    over = submit(browser, fresh, identifiant=parent.username, mot_de_passe=PASSWORD)
+    assert "invalid request_uri" in stays_here(over)
+    assert db.session.scalar(select(func.count()).select_from(AuthorizationCode)) == 1
+
+
+def test_a_request_that_is_expired_foreign_or_unknown_stays_here(
+    browser: FlaskClient, build: Build, party: KeyedParty, session: Account
+) -> None:
+    """RFC 9126 4: "An expired request_uri MUST be rejected as invalid"; 2.2: "The request_uri … MUST be bound to the
+    client that posted the authorization request."
+    """
+    request_uri = party.pushed(browser, Attempt())
+    other = KeyedParty.of(build.ent("Horizon", "horizon.test"))
+    untrusted(browser, other.opened(request_uri))
+    for unknown in (
+        URN,
+        f"{URN}{'x' * 43}",
+        f"{request_uri}x",
+        f"{request_uri} ",
+        f"{URN}é\U0001f600",
+        URN + "x" * 900,
+    ):
+        untrusted(browser, party.opened(unknown))
+    for nobody in ({}, {"client_id": "nobody"}):
+        query = urlencode({"request_uri": request_uri, **nobody})
+        assert "invalid client_id" in stays_here(browser.get(f"/authorize?{query}"))
+    with later(91):
+        untrusted(browser, party.opened(request_uri))
+    with later(89):
+        assert party.answer(browser.get(party.opened(request_uri)))["code"]
+
+
+def test_a_request_is_judged_again_when_it_is_opened(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
+    """RFC 9126 4: "The authorization server MUST validate authorization requests arising from a pushed request as it
+    would any other authorization request."
+    """
+    narrowed, moved, shut = (party.pushed(browser, Attempt()) for _ in range(3))
+    db.session.execute(update(Client).values(scopes=["openid"], version=Client.version + 1))
+    db.session.commit()
+    assert party.answer(browser.get(party.opened(narrowed)))["error"] == "invalid_scope"
+    db.session.execute(update(Client).values(redirect_uris=["https://ent.test/other"], version=Client.version + 1))
+    db.session.commit()
+    assert "invalid redirect_uri" in stays_here(browser.get(party.opened(moved)))
+    registration.disable(party.client_id)
+    assert "invalid client_id" in stays_here(browser.get(party.opened(shut)))
+
+
+FAULTS: dict[str, tuple[dict[str, str | None], str]] = {
+    "another address": ({"redirect_uri": "https://ent.test/other"}, "invalid_request"),
+    "a query added": ({"redirect_uri": "https://ent.test/cb?x=1"}, "invalid_request"),
+    "no address": ({"redirect_uri": None}, "invalid_request"),
+    "no response type": ({"response_type": None}, "invalid_request"),
+    "a hybrid flow": ({"response_type": "code id_token"}, "unsupported_response_type"),
+    "the implicit flow": ({"response_type": "token"}, "unsupported_response_type"),
+    "a fragment": ({"response_mode": "fragment"}, "invalid_request"),
+    "no challenge": ({"code_challenge": None, "code_challenge_method": None}, "invalid_request"),
+    "a plain challenge": ({"code_challenge_method": "plain"}, "invalid_request"),
+    "a method that is not said": ({"code_challenge_method": None}, "invalid_request"),
+    "half a challenge": ({"code_challenge": "x" * 42}, "invalid_request"),
+    "no openid": ({"scope": "email"}, "invalid_scope"),
+    "a scope that is not its own": ({"scope": "openid offline_access"}, "invalid_scope"),
+    "none and more": ({"prompt": "none login"}, "invalid_request"),
+    "an age that is none": ({"max_age": "-1"}, "invalid_request"),
+    "a hint of another": ({"id_token_hint": "x.y.z"}, "invalid_request"),
+    "claims that are no JSON": ({"claims": "{"}, "invalid_request"),
+    "a thumbprint that is none": ({"dpop_jkt": "x"}, "invalid_request"),
+    "a state that is too long": ({"state": "x" * 5000}, "invalid_request"),
+    "a request object": ({"request": "x.y.z"}, "request_not_supported"),
+    "a registration": ({"registration": "{}"}, "registration_not_supported"),
+    "a request URI": ({"request_uri": f"{URN}{'x' * 43}"}, "invalid_request"),
+    "a request URI elsewhere": ({"request_uri": "https://ent.test/request.jwt"}, "invalid_request"),
+    "no name": ({"client_id": None}, "invalid_request"),
+}
+"""What is wrong with a request, and what is said of it; RFC 9126 2.1 refuses a `request_uri` before all else."""
+
+
+def test_a_request_is_refused_as_the_authorization_endpoint_would(
+    browser: FlaskClient, party: KeyedParty, session: Account
+) -> None:
+    """RFC 9126 2.1: "Validate the pushed request as it would an authorization request sent to the authorization
+    endpoint."
+    """
+    for name, (changes, error) in FAULTS.items():
+        response = party.push(browser, Attempt(), **{"client_id": party.client_id, **changes})
+        assert (name, response.get_json()["error"]) == (name, error)
+        refused(response, error)
+        plain = browser.get(party.url(Attempt(), **changes))
+        if plain.status_code == 303 and "request_uri" not in changes:
+            assert party.answer(plain)["error"] == error
+    assert pushed_count() == 0
+
+
+@one_database
+def test_a_doubled_parameter_is_refused(browser: FlaskClient, party: KeyedParty) -> None:
+    body = party.url(Attempt()).partition("?")[2] + "&state=twice"
+    kind = "application/x-www-form-urlencoded"
+    refused(browser.post("/par", data=body, content_type=kind, headers=party.basic()), "invalid_request")
+
+
+def test_only_the_client_itself_pushes(browser: FlaskClient, build: Build, party: KeyedParty) -> None:
+    """RFC 9126 2: "The rules for client authentication as defined in [RFC6749] for token endpoint requests, including
+    the applicable authentication methods, apply for the PAR endpoint as well."
+    """
+    other = build.ent("Horizon", "horizon.test")
+    form = party.url(Attempt()).partition("?")[2]
+    kind = "application/x-www-form-urlencoded"
+    wrong = RelyingParty(party.issuer, party.client_id, "wrong", party.redirect_uri, [])
+    signed = other.basic()  # a good proof, of another client
+    for headers in ({}, wrong.basic(), signed, {"Authorization": "Basic x"}, {"Authorization": "Bearer x"}):
+        refused(browser.post("/par", data=form, content_type=kind, headers=headers), "invalid_client", 401)
+    both = browser.post("/par", data=f"{form}&client_secret=x", content_type=kind, headers=party.basic())
+    refused(both, "invalid_request")
+    registration.disable(party.client_id)
+    refused(party.push(browser, Attempt()), "invalid_client", 401)
+    assert pushed_count() == 0
+
+
+def test_a_public_client_pushes_by_its_name(browser: FlaskClient, build: Build, session: Account) -> None:
+    party, attempt = KeyedParty.of(build.ent("Appli", "appli.test", auth_method="none")), Attempt()
+    answer = party.answer(browser.get(party.opened(party.pushed(browser, attempt))))
+    assert party.tokens(browser, answer["code"], attempt)["claims"]["sub"]
+
+
+@one_database
+def test_nothing_but_a_posted_form_is_taken(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 9126 2.3: "If the request did not use the POST method, the authorization server responds with an HTTP 405
+    (Method Not Allowed) status code."
+    """
+    query = party.url(Attempt()).partition("?")[2]
+    for method in ("GET", "PUT", "HEAD", "OPTIONS", "DELETE", "PATCH"):
+        response = browser.open("/par", method=method, headers=party.basic(), data=query)
+        assert (response.status_code, response.headers["Allow"]) == (405, "POST"), method
+    refused(browser.post(f"/par?{query}", headers=party.basic(), data={"a": "b"}), "invalid_request")
+    refused(browser.post("/par", headers=party.basic(), json={"client_id": party.client_id}), "invalid_request", 415)
+    large = browser.post("/par", headers=party.basic(), data={"client_id": party.client_id, "x": "x" * 100_000})
+    assert large.status_code == 413
+    assert pushed_count() == 0
+
+
+def test_a_client_that_must_push_is_not_answered_otherwise(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    """RFC 9126 6: with `require_pushed_authorization_requests` the only means of initiating an authorization request
+    that is allowed for this client is to push it.
+    """
+    party = KeyedParty.of(build.ent(par=True))
+    answer = party.answer(browser.get(party.url(Attempt(), state="s")))
+    assert (answer["error"], answer["state"]) == ("invalid_request", "s")
+    assert "invalid redirect_uri" in stays_here(browser.get(party.url(Attempt(), redirect_uri="https://evil.test/")))
+    assert party.answer(browser.get(party.opened(party.pushed(browser, Attempt()))))["code"]
+
+
+def test_nothing_is_fetched_for_a_request(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(0.2)
+        elsewhere = f"https://127.0.0.1:{listener.getsockname()[1]}/request.jwt"
+        answer = party.answer(browser.get(party.url(Attempt(), request_uri=elsewhere)))
+        assert answer["error"] == "request_uri_not_supported"
+        for odd in (f"{URN.upper()}x", f" {URN}x", "urn:x", "data:,x", "\x01"):
+            answer = party.answer(browser.get(party.url(Attempt(), request_uri=odd)))
+            assert answer["error"] == "request_uri_not_supported"
+        refused(party.push(browser, Attempt(), request_uri=elsewhere), "invalid_request")
+        with pytest.raises(TimeoutError):
+            listener.accept()
+    answer = party.answer(browser.get(party.url(Attempt(), request="x.y.z")))
+    assert answer["error"] == "request_not_supported"
+
+
+def test_a_proof_and_a_thumbprint_must_name_one_key(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 9449 10.1: "If both mechanisms are used at the same time, the authorization server MUST reject the request if
+    the JWK Thumbprint in dpop_jkt does not match the public key in the DPoP header."
+    """
+    other = Key.new()
+    refused(party.push(browser, Attempt(), party.fresh_proof("/par"), dpop_jkt=other.thumbprint), "invalid_dpop_proof")
+    refused(party.push(browser, Attempt(), party.fresh_proof("/token")), "invalid_dpop_proof")
+    assert pushed_count() == 0
+    kept: list[Any] = []
+    for proof, more in (
+        (True, {}),
+        (True, {"dpop_jkt": party.key.thumbprint}),
+        (False, {"dpop_jkt": other.thumbprint}),
+    ):
+        request_uri = party.pushed(browser, Attempt(), party.fresh_proof("/par") if proof else None, **more)
+        kept.append(db.session.get_one(PushedRequest, opaque.digest(request_uri)).parameters["dpop_jkt"])
+    assert kept == [party.key.thumbprint, party.key.thumbprint, other.thumbprint]
+
+
+@one_database
+def test_the_metadata_say_where_requests_are_pushed(browser: FlaskClient) -> None:
+    """RFC 9126 5: "the presence of pushed_authorization_request_endpoint is sufficient for a client to determine that
+    it may use the PAR flow"; RFC 9449 5.1.
+    """
+    metadata = browser.get("/.well-known/openid-configuration").get_json()
+    assert metadata["pushed_authorization_request_endpoint"] == f"{metadata['issuer']}/par"
+    assert metadata["require_pushed_authorization_requests"] is False
+    assert metadata["request_uri_parameter_supported"] is False
+    assert metadata["dpop_signing_alg_values_supported"] == ["RS256", "PS256", "ES256", "EdDSA"]
+
+
+def test_no_cookie_is_read_where_clients_push(browser: FlaskClient, party: KeyedParty, parent: Account) -> None:
+    sign_in(browser, "/connexion", parent.username, PASSWORD)
+    assert "Set-Cookie" not in party.push(browser, Attempt()).headers

@@ -1,0 +1,144 @@
+"""`prompt=consent`: the person is asked before the client is told anything (security row A-15)."""
+
+import json
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.accounts.models import Account
+from idp.clients import released
+from idp.oidc.claims import SCOPES
+from tests.builders import PASSWORD, Build
+from tests.pages import follow, form_token, heading, sign_in, submit
+from tests.protocol.flow import OFFLINE, one_database, step_of, tokens_for
+from tests.relying_party import Attempt, RelyingParty
+
+HEADING = "Ce que l’ENT va recevoir"
+
+
+def test_a15_prompt_consent_asks_first_and_each_time(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.1: "consent: The Authorization Server SHOULD prompt the End-User for consent
+    before returning information to the Client".
+    """
+    for _ in range(2):
+        attempt = Attempt()
+        response = browser.get(ent.url(attempt, prompt="consent"))
+        assert step_of(response) == "/authorize/accord"
+        page = follow(browser, response)
+        assert heading(page) == HEADING
+        assert "Mme Noémie LEROY-VANDEPUTTE" in page.text
+        ent.tokens(browser, ent.answer(submit(browser, page))["code"], attempt)
+
+
+def test_a15_whoever_declines_leaves_with_an_error(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.6: "If the End-User denies the request or the End-User authentication fails, the
+    OP … informs the RP". RFC 6749, 4.1.2.1: "access_denied: The resource owner or authorization server denied the
+    request".
+    """
+    attempt = Attempt()
+    page = follow(browser, browser.get(ent.url(attempt, prompt="consent")))
+    answer = ent.answer(browser.get(page.request.full_path.replace("/authorize/accord?", "/authorize/refus?")))
+    assert (answer["error"], answer["state"]) == ("access_denied", attempt.state)
+
+
+def test_a15_prompts_may_be_combined_but_with_none(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.1: "Space-delimited, case-sensitive list of ASCII string values"; "If this
+    parameter contains none with any other value, an error is returned".
+    """
+    for prompt in ("login consent", "consent select_account login"):
+        page = sign_in(browser, ent.url(Attempt(), prompt=prompt), session.username, PASSWORD)
+        assert heading(page) == HEADING
+        assert ent.answer(submit(browser, page))["code"]
+    for prompt in ("none consent", "none login", "none none login", "create", "NONE", "consent,login"):
+        assert ent.answer(browser.get(ent.url(Attempt(), prompt=prompt)))["error"] == "invalid_request", prompt
+
+
+def test_a15_the_charter_comes_before_and_is_not_asked_again(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.4: "the Authorization Server MUST obtain an authorization decision before
+    releasing information to the Relying Party".
+    """
+    ent = build.ent(charter="provider")
+    build.publish(ent, "1")
+    page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
+    assert heading(page) == "Charte ENT"
+    page = submit(browser, page, accepte="y", version="1")
+    assert heading(page) == HEADING
+    assert ent.answer(submit(browser, page))["code"]
+
+
+def test_a15_an_agreement_is_one_person_s_and_one_request_s(
+    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.4: "Once the End-User is authenticated, the Authorization Server MUST obtain an
+    authorization decision": whoever signs in afterwards on the same browser decides anew.
+    """
+    page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
+    data = {"csrf_token": form_token(page)}
+    agreed = browser.post(page.request.full_path, data=data).headers["Location"]
+    other = build.active()
+    sign_in(browser, "/connexion", other.username, PASSWORD)
+    assert step_of(browser.get(agreed)) == "/authorize/accord"
+    assert step_of(browser.get(ent.url(Attempt(), prompt="consent"))) == "/authorize/accord"
+    assert app.test_client().get(agreed).status_code == 400
+
+
+def test_a15_the_form_of_another_site_agrees_to_nothing(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.3: "The Authorization Server MUST employ appropriate measures against Cross-Site
+    Request Forgery and Clickjacking".
+    """
+    page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
+    for data in ({}, {"csrf_token": ""}, {"csrf_token": "x" * 60}):
+        response = browser.post(page.request.full_path, data=data)
+        assert response.status_code == 400
+        assert heading(response) == "Cette page est restée ouverte trop longtemps"
+
+
+@one_database
+def test_a15_the_page_says_what_is_asked_for_and_no_more(browser: FlaskClient, build: Build, session: Account) -> None:
+    """OpenID Connect Core 1.0, 17.1: "only necessary UserInfo data should be stored at the Relying Party"; 3.1.2.4: the
+    decision is taken "by presenting the request … through an interactive dialogue with the End-User".
+    """
+    ent = build.ent(scopes="openid profile email address phone ent offline_access", always_claims=["charter"])
+
+    def told(scope: str, claims: dict[str, object] | None = None) -> str:
+        asked = json.dumps(claims) if claims else None
+        page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent", scope=scope, claims=asked)))
+        assert heading(page) == HEADING
+        return page.text
+
+    assert "adresse mail" not in told("openid profile")
+    assert "votre adresse mail confirmée" in told("openid email")
+    assert "votre adresse mail confirmée" in told("openid", {"id_token": {"email": None}})
+    assert "votre adresse postale" in told("openid", {"userinfo": {"address": {"essential": True}}})
+    assert "si vous avez accepté sa charte" in told("openid")
+    assert "aussi après votre visite" in told("openid offline_access")
+
+
+@one_database
+def test_every_scope_has_its_words(app: Flask) -> None:
+    """Nothing is released that the page of `prompt=consent` and « Mes données dans les ENT » do not say."""
+    always = [str(sentence) for sentence in released.told([])]
+    for scope in SCOPES:
+        sentences = [str(sentence) for sentence in released.told([scope])]
+        assert len(sentences) == len(always) + (scope != "openid"), scope
+
+
+@pytest.mark.parametrize("prompt", [None, "consent"])
+def test_t17_offline_access_needs_the_registration_and_no_page(
+    browser: FlaskClient, build: Build, session: Account, prompt: str | None
+) -> None:
+    """OpenID Connect Core 1.0, 11: "When offline access is requested, a prompt parameter value of consent MUST be used
+    unless other conditions for processing the request permitting offline access to the requested resources are in
+    place": here, that an operator registered the client for it.
+    """
+    ent, attempt = build.ent(scopes=OFFLINE), Attempt()
+    if prompt is None:
+        assert tokens_for(browser, ent, scope=OFFLINE)["refresh_token"]
+        return
+    page = follow(browser, browser.get(ent.url(attempt, prompt=prompt, scope=OFFLINE)))
+    assert ent.tokens(browser, ent.answer(submit(browser, page))["code"], attempt)["refresh_token"]

@@ -1,0 +1,151 @@
+"""How answers travel: in the query, or as a form that the browser posts (security row A-12; Form Post Mode 1.0)."""
+
+from html import escape
+
+import pytest
+from flask.testing import FlaskClient
+
+from idp.accounts.models import Account
+from idp.db import db
+from tests.builders import PASSWORD, Build
+from tests.pages import follow, heading, sign_in
+from tests.protocol.flow import HOST, one_database, posted_answer, stays_here
+from tests.protocol.test_authorize import ANSWERS
+from tests.relying_party import Attempt, RelyingParty
+
+HOSTILE = "\"'><script>alert(1)</script> é 日本 😀 &amp;+%0A\\"
+FORM = "form_post"
+
+
+def test_a12_a_code_travels_in_a_form_that_is_posted_to_the_redirect_uri(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """Form Post Response Mode 1.0, 2: "The action attribute of the form MUST be the Client's Redirection URI. The
+    method of the form attribute MUST be POST. … the Authorization Server MUST instruct the User Agent (and any
+    intermediaries) not to store or reuse the content of the response".
+    """
+    attempt = Attempt(state=HOSTILE)
+    page = browser.get(ent.url(attempt, response_mode=FORM))
+    answer = posted_answer(ent, page)
+    assert answer.keys() == {"code", "state", "iss", "session_state"}
+    assert answer["state"] == HOSTILE
+    assert heading(page) == "Retour à l’ENT"
+    ent.tokens(browser, answer["code"], attempt)
+
+
+@one_database
+def test_a12_nothing_of_a_request_becomes_a_part_of_the_page(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """Form Post Response Mode 1.0, 2: "any form content necessary to support this MAY be included, such as …
+    client-side scripting commands": one script, a file of ours, and a policy that lets no other run.
+    """
+    page = browser.get(ent.url(Attempt(state=HOSTILE), response_mode=FORM))
+    text = page.get_data(as_text=True)
+    assert "<script>" not in text
+    assert escape(HOSTILE).replace("&quot;", "&#34;").replace("&#x27;", "&#39;") in text
+    [policy] = page.headers.getlist("Content-Security-Policy")
+    assert "script-src 'self'" in policy
+    assert "unsafe" not in policy
+    assert "form-action" not in policy  # the client may redirect onward, which Chromium would hold against it
+    refused = browser.get(ent.url(Attempt(), client_id="nobody", response_mode=FORM))
+    assert "form-action 'self'" in refused.headers["Content-Security-Policy"], "on that answer alone"
+
+
+@one_database
+@pytest.mark.parametrize("changes", [one for one in ANSWERS if "response_mode" not in one], ids=str)
+def test_a12_every_answer_honours_the_mode(
+    browser: FlaskClient, ent: RelyingParty, session: Account, changes: dict[str, str | None]
+) -> None:
+    """Form Post Response Mode 1.0, 2: "In this mode, Authorization Response parameters are encoded as HTML form
+    values": errors are authorization responses too (OpenID Connect Core 1.0, 3.1.2.6), also that no response_type was
+    sent.
+    """
+    attempt = Attempt(state=HOSTILE)
+    answer = posted_answer(ent, browser.get(ent.url(attempt, response_mode=FORM, **changes)))
+    in_query = ent.answer(browser.get(ent.url(attempt, **changes)))
+    assert answer.keys() == in_query.keys()
+    assert answer["state"] == HOSTILE
+    fresh = {"code": "", "session_state": ""}  # drawn for each answer
+    assert {**answer, **fresh} == {**in_query, **fresh}
+
+
+@one_database
+def test_a12_a_request_that_cannot_be_read_is_answered_in_its_mode_too(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """RFC 6749, 3.1: "Request and response parameters MUST NOT be included more than once", told as the client asked; a
+    mode that stands twice is none.
+    """
+    url = ent.url(Attempt(), response_mode=FORM)
+    assert posted_answer(ent, browser.get(f"{url}&nonce=twice"))["error"] == "invalid_request"
+    assert ent.answer(browser.get(f"{url}&response_mode={FORM}"))["error"] == "invalid_request"
+    stays_here(browser.get(f"{url}&state=twice"))
+    stays_here(browser.get(ent.url(Attempt(), response_mode=FORM, redirect_uri="https://evil.test/cb")))
+
+
+@one_database
+@pytest.mark.parametrize("mode", ["fragment", "jwt", "query.jwt", "form_post.jwt", "web_message", "FORM_POST", "x"])
+def test_a12_other_modes_are_refused_in_the_query(
+    browser: FlaskClient, ent: RelyingParty, session: Account, mode: str
+) -> None:
+    """RFC 6749, 4.1.2.1: "invalid_request: The request is missing a required parameter, includes an invalid parameter
+    value …". Multiple Response Type Encoding Practices 1.0, 2.1: "For purposes of this specification, the default
+    Response Mode for the OAuth 2.0 code Response Type is the query encoding".
+    """
+    attempt = Attempt(state=HOSTILE)
+    response = browser.get(ent.url(attempt, response_mode=mode))
+    answer = ent.answer(response)
+    assert (answer["error"], answer["state"]) == ("invalid_request", attempt.state)
+    assert "code" not in answer
+    assert "<script>" not in response.get_data(as_text=True)
+
+
+@one_database
+def test_a12_the_query_is_the_default_and_may_be_asked_for(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """Multiple Response Type Encoding Practices 1.0, 2.1: "the default Response Mode for the OAuth 2.0 code Response
+    Type is the query encoding".
+    """
+    for mode in (None, "", "query"):
+        assert ent.answer(browser.get(ent.url(Attempt(), response_mode=mode)))["code"]
+
+
+@one_database
+def test_a12_a_state_that_a_form_would_change_is_not_sent_changed(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """RFC 6749, 4.1.2: "The exact value received from the client": browsers post every line end as CR LF."""
+    for state in ("a\nb", "a\rb", "a\r\nb"):
+        stays_here(browser.get(ent.url(Attempt(state=state), response_mode=FORM)))
+        assert ent.answer(browser.get(ent.url(Attempt(state=state))))["state"] == state
+
+
+def test_a12_the_mode_is_kept_through_the_steps(browser: FlaskClient, build: Build, parent: Account) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.5: "the Authorization Server MUST issue an Authorization Response and deliver it
+    to the Client", after a sign-in as at once.
+    """
+    ent, attempt = build.ent(), Attempt(state=HOSTILE)
+    page = sign_in(browser, ent.url(attempt, response_mode=FORM), parent.username, PASSWORD)
+    answer = posted_answer(ent, page)
+    assert answer["state"] == HOSTILE
+    ent.tokens(browser, answer["code"], attempt)
+
+
+def test_a12_errors_after_a_step_are_posted_too(browser: FlaskClient, build: Build, session: Account) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.6: "If the End-User denies the request or the End-User authentication fails, the
+    OP … informs the RP by using the Error Response parameters".
+    """
+    ent, attempt = build.ent(charter="provider"), Attempt(state=HOSTILE)
+    build.publish(ent, "1")
+    url = ent.url(attempt, response_mode=FORM)
+    assert posted_answer(ent, browser.get(f"{url}&prompt=none"))["error"] == "consent_required"
+    charter = follow(browser, browser.get(url))
+    assert heading(charter) == "Charte ENT"
+    declined = follow(browser, browser.get(charter.request.full_path.replace("/charte?", "/charte/refus?")))
+    answer = posted_answer(ent, declined)
+    assert (answer["error"], answer["state"]) == ("access_denied", HOSTILE)
+    browser.delete_cookie("__Host-ss", domain=HOST)
+    assert posted_answer(ent, browser.get(f"{url}&prompt=none"))["error"] == "login_required"
+    db.session.rollback()

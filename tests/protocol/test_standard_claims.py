@@ -1,0 +1,264 @@
+"""The standard claims, all twenty (security rows U-04, T-19; OpenID Connect Core 1.0, 5.1)."""
+
+import json
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from flask.testing import FlaskClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from idp.accounts.models import Account
+from idp.clock import now
+from idp.db import db
+from idp.oidc import standard_claims
+from idp.oidc.standard_claims import ClaimRefused, changed
+from tests.builders import PASSWORD, Build
+from tests.pages import sign_in
+from tests.protocol.flow import one_database, tokens_for
+from tests.relying_party import RelyingParty
+
+WIDE = "openid profile email address phone"
+SET = {
+    "middle_name": "Anne",
+    "nickname": "Nono",
+    "profile": "https://exemple.fr/~noemie?a=b#c",
+    "picture": "https://exemple.fr/noemie.jpg",
+    "website": "https://exemple.fr/",
+    "gender": "female",
+    "birthdate": "1984-02-29",
+    "zoneinfo": "Europe/Paris",
+    "phone_number": "+33 1 99 00 12 34",
+    "phone_number_verified": "true",
+    "address.region": "Hauts-de-Rive",
+}
+STANDARD = {
+    *("sub", "name", "given_name", "family_name", "middle_name", "nickname", "preferred_username", "profile"),
+    *("picture", "website", "email", "email_verified", "gender", "birthdate", "zoneinfo", "locale"),
+    *("phone_number", "phone_number_verified", "address", "updated_at"),
+}
+RESERVED = ("iss", "aud", "sub", "exp", "iat", "nonce", "azp", "at_hash", "auth_time", "acr", "amr", "sid", "jti")
+KNOWN_ELSEWHERE = ("name", "given_name", "family_name", "preferred_username", "email", "email_verified", "updated_at")
+
+
+def told(browser: FlaskClient, ent: RelyingParty, scope: str = WIDE) -> dict[str, Any]:
+    token = tokens_for(browser, ent, scope=scope)["access_token"]
+    info: dict[str, Any] = ent.userinfo(browser, token).get_json()
+    return info
+
+
+@pytest.fixture
+def wide(build: Build) -> RelyingParty:
+    return build.ent(scopes=WIDE)
+
+
+@pytest.fixture
+def resident(browser: FlaskClient, build: Build) -> Account:
+    """A parent whose address the school's file has, signed in."""
+    account = build.active(
+        address_lines=["12 rue des Tilleuls", "Bâtiment B"], postcode="59990", city="Rivebelle", country="France"
+    )
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    return account
+
+
+def test_u04_an_account_can_carry_all_twenty(browser: FlaskClient, wide: RelyingParty, resident: Account) -> None:
+    """OpenID Connect Core 1.0, 5.1: "This specification defines a set of standard Claims"; each has the type that the
+    table there gives it.
+    """
+    resident.more_claims = changed({}, SET, ())
+    db.session.commit()
+    info = told(browser, wide)
+    assert set(info) == STANDARD
+    assert len(STANDARD) == 20
+    texts = STANDARD - {"email_verified", "phone_number_verified", "updated_at", "address"}
+    assert all(isinstance(info[name], str) and info[name] for name in texts)
+    assert (info["email_verified"], info["phone_number_verified"]) == (True, True)
+    assert isinstance(info["updated_at"], int)
+    assert re.fullmatch(r"\d{4}-\d{2}-\d{2}", info["birthdate"])
+    assert info["phone_number"] == "+33199001234"
+    assert info["address"] == {
+        "formatted": "12 rue des Tilleuls\nBâtiment B\n59990 Rivebelle\nHauts-de-Rive\nFrance",
+        "street_address": "12 rue des Tilleuls\nBâtiment B",
+        "postal_code": "59990",
+        "locality": "Rivebelle",
+        "region": "Hauts-de-Rive",
+        "country": "France",
+    }
+
+
+def test_u04_scopes_share_them_out(browser: FlaskClient, wide: RelyingParty, resident: Account) -> None:
+    """OpenID Connect Core 1.0, 5.4: "address … requests access to the address Claim", "phone … requests access to the
+    phone_number and phone_number_verified Claims".
+    """
+    resident.more_claims = changed({}, SET, ())
+    db.session.commit()
+    assert set(told(browser, wide, "openid address")) == {"sub", "address"}
+    assert set(told(browser, wide, "openid phone")) == {"sub", "phone_number", "phone_number_verified"}
+    profile = STANDARD - {"email", "email_verified", "address", "phone_number", "phone_number_verified"}
+    assert set(told(browser, wide, "openid profile")) == profile
+
+
+def test_u04_what_is_not_known_is_absent_and_never_empty(
+    browser: FlaskClient, wide: RelyingParty, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 5.3.2: "If a Claim is not returned, that Claim Name SHOULD be omitted from the JSON
+    object representing the Claims; it SHOULD NOT be present with a null or empty string value".
+    """
+    known = {"sub", "name", "given_name", "family_name", "preferred_username", "locale", "updated_at"}
+    assert set(told(browser, wide)) == known | {"email", "email_verified"}
+    session.given_name, session.city = "", "Rivebelle"
+    db.session.commit()
+    info = told(browser, wide)
+    assert set(info) == known - {"given_name"} | {"email", "email_verified", "address"}
+    assert info["address"] == {"formatted": "Rivebelle", "locality": "Rivebelle"}
+
+
+def test_u04_a_number_is_unverified_until_somebody_says_otherwise(
+    browser: FlaskClient, wide: RelyingParty, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 5.1: "phone_number_verified … True if the End-User's phone number has been verified;
+    otherwise false".
+    """
+    session.more_claims = changed({}, {"phone_number": "+33 (1) 99.00-12 34;ext=7"}, ())
+    db.session.commit()
+    info = told(browser, wide, "openid phone")
+    assert (info["phone_number"], info["phone_number_verified"]) == ("+33199001234;ext=7", False)
+    verified = changed(session.more_claims, {"phone_number_verified": "true"}, ())
+    assert verified["phone_number_verified"] is True
+    assert "phone_number_verified" not in changed(verified, {"phone_number": "+33199001235"}, ())
+    assert changed(verified, {"phone_number": "+33199001235", "phone_number_verified": "true"}, ())
+    assert changed(verified, {}, ["phone_number"]) == {}
+    with pytest.raises(ClaimRefused, match="says nothing without phone_number"):
+        changed({}, {"phone_number_verified": "true"}, ())
+
+
+def test_u04_each_part_of_the_address_may_be_set(browser: FlaskClient, wide: RelyingParty, resident: Account) -> None:
+    """OpenID Connect Core 1.0, 5.1.1: "Implementations MAY return only a subset of the fields of an address, depending
+    upon the information available and the End-User's privacy preferences".
+    """
+    resident.more_claims = changed({}, {"address.locality": "Rivelaide", "address.formatted": "Chez Noémie\nLà"}, ())
+    db.session.commit()
+    address = told(browser, wide, "openid address")["address"]
+    assert (address["formatted"], address["locality"]) == ("Chez Noémie\nLà", "Rivelaide")
+    assert address["postal_code"] == "59990"
+    resident.more_claims = changed(resident.more_claims, {}, ["address.formatted"])
+    db.session.commit()
+    assert "59990 Rivelaide" in told(browser, wide, "openid address")["address"]["formatted"]
+    assert changed(resident.more_claims, {}, ["address"]) == {}
+
+
+def test_u04_a_change_of_claims_is_a_change_of_the_person(
+    browser: FlaskClient, wide: RelyingParty, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 5.1: "updated_at … Time the End-User's information was last updated. Its value is a JSON
+    number representing the number of seconds from 1970-01-01T00:00:00Z as measured in UTC".
+    """
+    before = told(browser, wide)["updated_at"]
+    with time_machine.travel(now() + timedelta(seconds=90)):
+        session.more_claims = changed({}, {"nickname": "Nono"}, ())
+        db.session.commit()
+        assert told(browser, wide)["updated_at"] >= before + 90
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        (
+            "birthdate",
+            ["1984-02-29", "0000-12-31", "0000-02-29", "1850", "2010", "1850-01-01"],
+            ["", "1849", "1983-02-29", "9999", "2200-01-01", "84-02-29", "1984-2-9", "0000", "0000-13-01", "١٩٨٤"],
+        ),
+        ("gender", ["female", "male", "autre"], ["", " ", "x" * 41, "a\x00b", "a\nb"]),
+        ("zoneinfo", ["Europe/Paris", "America/Cayenne"], ["", "Paris", "../etc/passwd", "europe/paris", "+01:00"]),
+        (
+            "picture",
+            ["https://exemple.fr/a.jpg"],
+            [
+                *("", "http://exemple.fr/", "https://", "javascript:alert(1)", "https://a@b/", "https://é.fr/"),
+                *("https://x/ y", "//x", "https://x/" + "a" * 500, "https://[/", "https://x/<script>", "https://x:a/"),
+            ],
+        ),
+        (
+            "phone_number",
+            ["+33199001234", "+1 (425) 555-1212", "+33 1 99 00 12 34;ext=12"],
+            [
+                "",
+                "0199001234",
+                "+0199001234",
+                "+33",
+                "+331990012345678901",
+                "tel:+33199001234",
+                "+33199001234;ext=",
+                "+٣٣",
+            ],
+        ),
+        ("nickname", ["Nono", "É"], ["", "  ", "x" * 201, "a\u202eb", "a\x1b[2J"]),
+        ("address.street_address", ["1 rue\n2e étage"], ["", "\n", "x" * 201, "a\x00"]),
+        ("address.locality", ["Rivebelle"], ["a\nb"]),
+    ],
+)
+def test_t19_each_value_is_of_the_form_that_the_specification_gives(name: str, good: list[str], bad: list[str]) -> None:
+    """OpenID Connect Core 1.0, 5.1: "birthdate … represented as an ISO 8601-1 YYYY-MM-DD format. The year MAY be 0000,
+    indicating that it is omitted. To represent only the year, YYYY format is allowed"; "zoneinfo String from IANA Time
+    Zone Database"; "phone_number … E.164 is RECOMMENDED as the format".
+    """
+    for value in good:
+        assert changed({}, {name: value}, ())
+    for value in bad:
+        with pytest.raises(ClaimRefused, match=f"^{re.escape(name)}: must be "):
+            changed({}, {name: value}, ())
+
+
+@pytest.mark.parametrize("name", [*RESERVED, *KNOWN_ELSEWHERE, "charter_accepted", "uai", "is_admin", "address", "é"])
+def test_t19_no_other_name_can_be_set_or_taken_away(name: str) -> None:
+    """OpenID Connect Core 1.0, 2: `iss`, `sub`, `aud`… say who issued a token, of whom, for whom: nobody sets them.
+    Names and mail address come from the school's file and the person.
+    """
+    with pytest.raises(ClaimRefused, match="cannot be set"):
+        changed({}, {name: "x"}, ())
+    if name != "address":
+        with pytest.raises(ClaimRefused, match="cannot be set"):
+            changed({}, {}, [name])
+
+
+def test_t19_whatever_the_database_holds_no_reserved_claim_changes(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 5.3.2: "The sub Claim in the UserInfo Response MUST be verified to exactly match the sub
+    Claim in the ID Token": even a row that no command of ours wrote cannot make them differ.
+    """
+    ent = build.ent(scopes=WIDE)
+    names = (*RESERVED, *KNOWN_ELSEWHERE, "charter_accepted", "is_admin")
+    session.more_claims = dict.fromkeys(names, "https://evil.test")
+    db.session.commit()
+    asked = json.dumps({member: dict.fromkeys(names) for member in ("userinfo", "id_token")})
+    tokens = tokens_for(browser, ent, scope=WIDE, claims=asked)  # verifies iss, aud, azp, nonce, exp, at_hash
+    info = ent.userinfo(browser, tokens["access_token"]).get_json()
+    assert info["sub"] == tokens["claims"]["sub"]
+    assert "https://evil.test" not in json.dumps([tokens["claims"], info])
+
+
+@one_database
+def test_u04_an_address_is_told_to_nobody_else(browser: FlaskClient, ent: RelyingParty, resident: Account) -> None:
+    """OpenID Connect Core 1.0, 17.1: an ENT that is not registered for it learns no address, however it asks."""
+    asked = '{"userinfo":{"address":{"essential":true}},"id_token":{"address":null}}'
+    tokens = tokens_for(browser, ent, claims=asked)
+    shown = json.dumps([tokens["claims"], ent.userinfo(browser, tokens["access_token"]).get_json()])
+    assert "Rivebelle" not in shown
+    assert "59990" not in shown
+
+
+@settings(derandomize=True, database=None, max_examples=200)
+@given(st.sampled_from([*standard_claims._FORMS, "address", "x", "iss"]), st.text(max_size=60), st.booleans())
+def test_t19_anything_is_taken_or_refused(name: str, text: str, remove: bool) -> None:  # noqa: FBT001 - drawn
+    """A claim that is taken is one that UserInfo may send: text without control characters, or a boolean."""
+    try:
+        held = changed({}, {} if remove else {name: text}, [name] if remove else [])
+    except ClaimRefused:
+        return
+    for value in (*held.values(), *held.get("address", {}).values()):
+        assert isinstance(value, dict | bool) or value.replace("\n", "").isprintable()

@@ -1,0 +1,102 @@
+"""UserInfo as a signed JWT, for clients that registered so (security row U-01; OpenID Connect Core 1.0, 5.3.2)."""
+
+import json
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import update
+from werkzeug.test import TestResponse
+
+from idp.accounts.models import Account
+from idp.clock import now
+from idp.db import db
+from idp.oidc import hints, keys
+from idp.oidc.key_material import ALGORITHMS
+from idp.oidc.models import SigningKey
+from tests.builders import Build
+from tests.protocol.flow import tokens_for
+from tests.protocol.signatures import public_key, verify
+from tests.relying_party import Attempt, unb64
+
+
+def opened(browser: FlaskClient, response: TestResponse, alg: str) -> dict[str, Any]:
+    """Return the claims of a signed answer, verified with the published keys."""
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == "application/jwt"
+    assert response.headers["Cache-Control"] == "no-store"
+    head, body, signature = response.get_data(as_text=True).split(".")
+    header = json.loads(unb64(head))
+    assert header == {"alg": alg, "kid": header["kid"]}, "nothing that could be taken for an ID token's"
+    [jwk] = [key for key in browser.get("/jwks.json").get_json()["keys"] if key["kid"] == header["kid"]]
+    assert jwk["alg"] == alg
+    verify(alg, public_key(jwk), f"{head}.{body}".encode(), unb64(signature))
+    claims: dict[str, Any] = json.loads(unb64(body))
+    return claims
+
+
+@pytest.mark.parametrize("alg", ALGORITHMS)
+def test_u01_a_signed_answer_says_who_tells_whom(
+    app: Flask, browser: FlaskClient, build: Build, session: Account, alg: str
+) -> None:
+    """OpenID Connect Core 1.0, 5.3.2: "If signed, the UserInfo Response MUST contain the Claims iss (issuer) and aud
+    (audience) as members. The iss value MUST be the OP's Issuer Identifier URL. The aud value MUST be or include the
+    RP's Client ID value"; "The content-type … is application/jwt".
+    """
+    if alg != "RS256":
+        keys.rotate(build.settings, alg, at_once=True)
+    app.extensions["idp.server"].ring.forget()
+    assert alg in browser.get("/.well-known/openid-configuration").get_json()["userinfo_signing_alg_values_supported"]
+    ent, plain = build.ent(userinfo_alg=alg), build.ent("Horizon", "horizon.test")
+    tokens = tokens_for(browser, ent)
+    header = {"Authorization": f"Bearer {tokens['access_token']}"}
+    answers = [
+        opened(browser, browser.get("/userinfo", headers=header), alg),
+        opened(browser, browser.post("/userinfo", headers=header), alg),
+        opened(browser, browser.post("/userinfo", data={"access_token": tokens["access_token"]}), alg),
+    ]
+    assert answers[0] == answers[1] == answers[2]
+    claims = answers[0]
+    assert (claims.pop("iss"), claims.pop("aud")) == (build.settings.issuer, ent.client_id)
+    assert claims["sub"] == tokens["claims"]["sub"]
+    unsigned = plain.userinfo(browser, tokens_for(browser, plain)["access_token"]).get_json()
+    assert {**claims, "sub": ""} == {**unsigned, "sub": ""}
+
+
+def test_u03_a_refusal_is_not_signed(browser: FlaskClient, build: Build, session: Account) -> None:
+    """OpenID Connect Core 1.0, 5.3.3: "When an error condition occurs, the UserInfo Endpoint returns an Error Response
+    as defined in Section 3 of OAuth 2.0 Bearer Token Usage [RFC6750]".
+    """
+    ent = build.ent(userinfo_alg="RS256")
+    response = ent.userinfo(browser, "x" * 43)
+    assert (response.status_code, response.get_json()["error"]) == (401, "invalid_token")
+
+
+def test_u01_without_a_key_the_client_comes_again(
+    app: Flask, browser: FlaskClient, build: Build, session: Account
+) -> None:
+    """RFC 9110, 15.6.4: "The server MAY send a Retry-After header field … to suggest an appropriate amount of time for
+    the client to wait": nothing is told unsigned to a client that wants it signed.
+    """
+    keys.rotate(build.settings, "ES256", at_once=True)
+    ent = build.ent(userinfo_alg="ES256")
+    token = tokens_for(browser, ent)["access_token"]
+    db.session.execute(update(SigningKey).where(SigningKey.alg == "ES256").values(retired_at=now()))
+    db.session.commit()
+    app.extensions["idp.server"].ring.forget()
+    response = ent.userinfo(browser, token)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
+    assert "Noémie" not in response.get_data(as_text=True)
+    keys.rotate(build.settings, "ES256", at_once=True)
+    app.extensions["idp.server"].ring.forget()
+    assert opened(browser, ent.userinfo(browser, token), "ES256")["given_name"] == "Noémie"
+
+
+def test_t25_a_signed_answer_is_no_id_token(app: Flask, browser: FlaskClient, build: Build, session: Account) -> None:
+    """RFC 8725, 2.8: "attackers could use a JWT issued for one purpose for another": as a hint it is nothing."""
+    ent = build.ent(userinfo_alg="RS256")
+    signed = ent.userinfo(browser, tokens_for(browser, ent)["access_token"]).get_data(as_text=True)
+    assert hints.read_id_token(build.settings, app.extensions["idp.server"].ring, signed) is None
+    assert ent.answer(browser.get(ent.url(Attempt(), id_token_hint=signed)))["error"] == "invalid_request"
+    assert ent.userinfo(browser, signed).status_code == 401

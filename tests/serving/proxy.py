@@ -1,0 +1,101 @@
+"""nginx with the configuration that we supply (deploy/nginx.conf), as an instance of the test's own on loopback."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from idp.paths import CHECKOUT
+from tests.commands.processes import PATIENCE, connect
+
+PORT = "listen 443 ssl;"
+_OURS = CHECKOUT / "deploy" / "nginx.conf"
+_AROUND = """\
+daemon off;
+pid {folder}/nginx.pid;
+error_log {folder}/nginx.log info;
+worker_processes 1;
+events {{
+    worker_connections 512;
+}}
+http {{
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxied;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    access_log off;
+    # what Debian's own nginx.conf says above every site: a site must not inherit it
+    ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3;
+    ssl_prefer_server_ciphers on;
+{site}
+}}
+"""
+_OPENSSL = """\
+openssl_conf = start
+[start]
+ssl_conf = ssl
+[ssl]
+system_default = lenient
+[lenient]
+MinProtocol = TLSv1
+CipherString = ALL:@SECLEVEL=0
+"""
+"""A library that refuses nothing by itself: what is refused, the site's configuration refuses."""
+
+
+def program(name: str) -> str:
+    """Return where a server's program is; skip the test, with the reason, on a machine without it."""
+    found = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin"]))
+    if found is None:
+        pytest.skip(f"{name} is not installed (.ci/install brings it)")
+    return found
+
+
+@contextmanager
+def nginx(folder: Path, port: int, site: str) -> Iterator[Path]:
+    """Run nginx in `folder` with the `http` content `site`, which listens on `port`; yield its log.
+
+    nginx is started as whoever runs the test: as root, its workers are Debian's `www-data` or `nobody`.
+    """
+    folder.mkdir(exist_ok=True)
+    configuration, log = folder / "nginx.conf", folder / "nginx.log"
+    configuration.write_text(_AROUND.format(folder=folder, site=site))
+    (folder / "openssl.cnf").write_text(_OPENSSL)
+    command = [program("nginx"), "-p", str(folder), "-e", str(log), "-c", str(configuration)]
+    environment = {**os.environ, "OPENSSL_CONF": str(folder / "openssl.cnf")}
+    with (folder / "nginx.out").open("wb") as out:
+        process = subprocess.Popen(command, env=environment, stdout=out, stderr=out)
+    try:
+        connect(port, process, log).close()
+        yield log
+    finally:
+        process.terminate()
+        process.wait(PATIENCE)
+
+
+def adapted(text: str, changes: Mapping[str, str]) -> str:
+    """Return a configuration with what is of another machine replaced; each must be there once."""
+    for ours, theirs in changes.items():
+        assert text.count(ours) == 1, f"{ours!r} stands {text.count(ours)} times"
+        text = text.replace(ours, theirs)
+    return text
+
+
+def supplied(folder: Path, port: int, upstream: int, chain: Path) -> str:
+    """Return deploy/nginx.conf for a service on port `upstream`; `chain` holds the certificate and its key."""
+    changes = {
+        "server 127.0.0.1:8000;": f"server 127.0.0.1:{upstream};",
+        PORT: f"listen 127.0.0.1:{port} ssl;",
+        "/var/log/nginx/idp.log": str(folder / "idp.log"),
+        "server_name connexion.exemple.fr;": "server_name localhost;",
+        "/etc/idp/tls/fullchain.pem": str(chain),
+        "/etc/idp/tls/key.pem": str(chain),
+        # browsers leave a port out when it is 443, which the test's is not
+        "proxy_set_header Host $host;": "proxy_set_header Host $host:$server_port;",
+    }
+    return adapted(_OURS.read_text(encoding="utf-8"), changes)

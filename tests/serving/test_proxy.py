@@ -1,0 +1,249 @@
+"""B-08, W-03 and TLS through the proxy that we supply: nginx with deploy/nginx.conf in front of `idp serve`."""
+
+import socket
+import ssl
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
+from tests.databases import settings_for, sqlite_copy
+from tests.protocol.ent_server import authority
+from tests.serving.proxy import nginx, supplied
+
+pytestmark = pytest.mark.proxy
+ASK = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+HEAD = b"POST /token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+BODY = b"grant_type=x"
+CHUNKED = b"c\r\n" + BODY + b"\r\n0\r\n\r\n"
+SLOW_HEAD = b"GET /connexion HTTP/1.1\r\nHost: localhost\r\nX-Slow: "
+SLOW_BODY = HEAD + b"Content-Length: 60000\r\n\r\n"
+
+
+@dataclass(frozen=True)
+class Proxied:
+    """The service behind the proxy."""
+
+    port: int
+    trusted: Path
+    proxy_log: Path
+    service_log: Path
+
+    def connect(self) -> ssl.SSLSocket:
+        plain = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+        return ssl.create_default_context(cafile=self.trusted).wrap_socket(plain, server_hostname="localhost")
+
+    def ask(self, request: bytes = ASK) -> bytes:
+        with self.connect() as connection:
+            connection.sendall(request)
+            return read_all(connection)
+
+
+@pytest.fixture(scope="module")
+def proxied(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxied]:
+    folder, port, upstream = tmp_path_factory.mktemp("proxied"), free_port(), free_port()
+    certified, log = authority(folder, "localhost"), folder / "serve.log"
+    with ExitStack() as stack:
+        url = stack.enter_context(sqlite_copy(shared, folder))
+        settings = settings_for(url, issuer=f"https://localhost:{port}", trusted_proxies=1)
+        arguments = ("serve", "--bind", f"127.0.0.1:{upstream}", "--workers", "1", "--threads", "4")
+        process = stack.enter_context(running(settings, log, *arguments))
+        connect(upstream, process, log).close()
+        site = supplied(folder, port, upstream, certified.chain)
+        proxy_log = stack.enter_context(nginx(folder / "nginx", port, site))
+        yield Proxied(port, certified.trusted, proxy_log, log)
+
+
+def test_the_service_answers_through_it(proxied: Proxied) -> None:
+    assert proxied.ask().startswith(b"HTTP/1.1 200 ")
+    body = BODY + b"&client_id=x"
+    answer = proxied.ask(HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"error"' in answer, "the service's own answer"
+
+
+AMBIGUOUS = {
+    "two lengths": (b"Content-Length: 12\r\nContent-Length: 13\r\n", BODY),
+    "the same length twice": (b"Content-Length: 12\r\nContent-Length: 12\r\n", BODY),
+    "a list of lengths": (b"Content-Length: 12, 12\r\n", BODY),
+    "a length with a sign": (b"Content-Length: +12\r\n", BODY),
+    "a blank before the colon": (b"Content-Length : 12\r\n", BODY),
+    "a length in a folded line": (b"X: y\r\n Content-Length: 12\r\n", BODY),
+    "length, then coding": (b"Content-Length: 12\r\nTransfer-Encoding: chunked\r\n", CHUNKED),
+    "coding, then length": (b"Transfer-Encoding: chunked\r\nContent-Length: 12\r\n", CHUNKED),
+    "a coding of no name": (b"Transfer-Encoding: xchunked\r\n", CHUNKED),
+    "a coding of no name, and a length": (b"Content-Length: 12\r\nTransfer-Encoding: xchunked\r\n", BODY),
+    "two codings": (b"Transfer-Encoding: gzip, chunked\r\n", CHUNKED),
+    "the coding twice": (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", CHUNKED),
+    "a tab before the coding": (b"Transfer-Encoding:\tchunked\r\n", CHUNKED),
+    "a blank after the coding's name": (b"Transfer-Encoding : chunked\r\n", CHUNKED),
+}
+
+
+@pytest.mark.parametrize("fields", AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
+def test_b08_a_request_that_two_servers_could_read_in_two_ways_is_refused(
+    proxied: Proxied, fields: tuple[bytes, bytes]
+) -> None:
+    head, body = fields
+    before = proxied.service_log.read_text()
+    hidden = b"GET /connexion HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    answer = proxied.ask(HEAD + head + b"\r\n" + body + hidden)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.count(b"HTTP/1.1 ") == 1, "what follows is not answered"
+    assert proxied.service_log.read_text() == before, "the service sees nothing of it"
+
+
+def test_b08_a_body_in_chunks_reaches_the_service_with_its_length(proxied: Proxied) -> None:
+    """Alone, `idp serve` refuses chunks (411)."""
+    answer = proxied.ask(HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKED)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"unsupported_grant_type" in answer
+
+
+def drip(connections: list[ssl.SSLSocket], stop: threading.Event) -> None:
+    """Send a byte a second on each connection."""
+    while not stop.wait(1):
+        for connection in connections:
+            with suppress(OSError):  # given up by the server
+                connection.send(b"s")
+
+
+@pytest.mark.parametrize("begun", [SLOW_HEAD, SLOW_BODY], ids=["heads", "bodies"])
+def test_w03_clients_at_a_byte_a_second_keep_nobody_waiting(proxied: Proxied, begun: bytes) -> None:
+    """While they drip, who comes is answered; that nobody waited for them is seen by their being there still."""
+    stop = threading.Event()
+    with ExitStack() as stack:
+        slow = [stack.enter_context(proxied.connect()) for _ in range(64)]
+        for connection in slow:
+            connection.sendall(begun)
+        dripping = threading.Thread(target=drip, args=(slow, stop))
+        dripping.start()
+        try:
+            for _ in range(4):
+                time.sleep(0.5)
+                assert proxied.ask().startswith(b"HTTP/1.1 200 ")
+        finally:
+            stop.set()
+            dripping.join()
+        for connection in slow:
+            connection.setblocking(False)
+            with pytest.raises(ssl.SSLWantReadError):  # neither answered nor sent away
+                connection.recv(1)
+
+
+TOO_OLD = (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1)
+STRONG = {"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"}
+
+
+def speaking(trusted: Path, version: ssl.TLSVersion, ciphers: str = "") -> ssl.SSLContext:
+    """Return a client that speaks one version of TLS, with all that its library can be brought to use."""
+    client = ssl.create_default_context(cafile=trusted)
+    client.set_ciphers(f"{ciphers or 'ALL'}:@SECLEVEL=0")
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # that it is old is the point
+        client.minimum_version = client.maximum_version = version
+    return client
+
+
+def agreed(port: int, client: ssl.SSLContext) -> tuple[str, str] | None:
+    """Return the version and the cipher of a handshake; None when the server refuses."""
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain:
+        try:
+            with client.wrap_socket(plain, server_hostname="localhost") as connection:
+                cipher = connection.cipher()
+        except (ssl.SSLError, ConnectionError):
+            return None
+    assert cipher
+    return cipher[1], cipher[0]
+
+
+@contextmanager
+def lenient(chain: Path) -> Iterator[int]:
+    """Run a server that takes everything: what it does not agree on, this machine's library cannot speak."""
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(chain)
+    server.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        server.minimum_version = ssl.TLSVersion.TLSv1
+
+    def serve(listener: socket.socket) -> None:
+        with suppress(OSError):  # closed at the end
+            while True:
+                with suppress(ssl.SSLError), listener.accept()[0] as plain:
+                    server.wrap_socket(plain, server_side=True).close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        serving = threading.Thread(target=serve, args=(listener,), daemon=True)
+        serving.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+    serving.join(PATIENCE)
+
+
+@pytest.mark.parametrize("version", TOO_OLD, ids=["TLS 1.0", "TLS 1.1"])
+def test_old_versions_of_tls_are_refused(proxied: Proxied, version: ssl.TLSVersion) -> None:
+    """RFC 8996; the site must not inherit them from the server's own configuration, where Debian names them."""
+    client = speaking(proxied.trusted, version)
+    with lenient(proxied.trusted.with_name("localhost.pem")) as port:
+        assert agreed(port, client), "this client speaks it"
+    assert agreed(proxied.port, client) is None
+
+
+def test_tls_1_2_takes_forward_secrecy_with_aes_gcm_alone(proxied: Proxied) -> None:
+    """FAPI 2.0 Security Profile 5.2.2: the ciphers that RFC 9325 recommends, and none beside."""
+    every = {cipher["name"] for cipher in speaking(proxied.trusted, ssl.TLSVersion.TLSv1_2).get_ciphers()}
+    usual = {name for name in every if not name.startswith("TLS_")}
+    assert len(usual) > len(STRONG)
+    taken = {name for name in usual if agreed(proxied.port, speaking(proxied.trusted, ssl.TLSVersion.TLSv1_2, name))}
+    assert taken == STRONG
+
+
+def test_tls_1_2_with_an_rsa_certificate_takes_no_other_exchange(tmp_path: Path) -> None:
+    """Nobody is behind it: the handshake is all."""
+    port, chain = free_port(), rsa_certificate(tmp_path)
+    every = {cipher["name"] for cipher in speaking(chain, ssl.TLSVersion.TLSv1_2).get_ciphers()}
+    with nginx(tmp_path / "nginx", port, supplied(tmp_path, port, free_port(), chain)):
+        taken = {
+            name
+            for name in every
+            if not name.startswith("TLS_") and agreed(port, speaking(chain, ssl.TLSVersion.TLSv1_2, name))
+        }
+    assert taken == {name.replace("ECDSA", "RSA") for name in STRONG}
+
+
+def test_tls_1_3_is_offered_and_preferred(proxied: Proxied) -> None:
+    found = agreed(proxied.port, ssl.create_default_context(cafile=proxied.trusted))
+    assert found
+    assert found[0] == "TLSv1.3"
+
+
+def rsa_certificate(folder: Path) -> Path:
+    """Make a certificate for localhost that vouches for itself, with its RSA key, in one file."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name, moment = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]), datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(moment - timedelta(days=1))
+        .not_valid_after(moment + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path = folder / "rsa.pem"
+    path.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    return path
