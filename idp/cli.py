@@ -28,6 +28,7 @@ from idp.demo import commands as demo
 from idp.letters.commands import letters
 from idp.oidc.commands import client
 from idp.oidc.key_commands import keys_group
+from idp.oidc.trial_commands import try_client
 from idp.ops.accounts import account
 from idp.ops.journal import audit
 from idp.ops.purge import purge
@@ -119,6 +120,7 @@ def _check() -> None:
 cli.add_command(schema.commands(_settings))
 cli.add_command(serving.command(_settings, create_app))
 cli.add_command(demo.command(create_app, _upgrade))
+client.add_command(try_client)
 for _part in (client, keys_group, charter, roster, school, letters, account, audit, purge, worker, outbox):
     cli.add_command(_in_application(_part))
 

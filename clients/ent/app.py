@@ -9,14 +9,13 @@ from flask import Flask, request, url_for
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.wrappers import Response
 
-from clients.ent.backchannel import backchannel
+from clients.ent.door import Door
 from clients.ent.errors import register_errors
 from clients.ent.pages import pages
-from clients.ent.provider import Provider
 from clients.ent.sessions import ServerSessions
 from clients.ent.settings import LOOPBACK, Settings, read_settings
-from clients.ent.signin import login_from_elsewhere, signin
 from clients.ent.store import Store
+from clients.kit import Provider
 
 _MAX_BODY = 64 * 1024
 _MAX_PARTS = 50
@@ -51,13 +50,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.session_interface = ServerSessions(store)
     app.extensions["ent_store"] = store
     app.extensions["ent_settings"] = settings
-    app.extensions["ent_provider"] = Provider(app, settings)
+    door = Door(Provider(settings.registration))
+    app.extensions["ent_provider"] = door.provider
     protection = CSRFProtect(app)
-    protection.exempt(login_from_elsewhere)
-    protection.exempt(backchannel)
-    app.register_blueprint(signin)
+    protection.exempt(door.login_from_elsewhere)
+    protection.exempt(door.backchannel_logout)
+    app.register_blueprint(door.blueprint())
     app.register_blueprint(pages)
-    app.register_blueprint(backchannel)
     register_errors(app)
     _prepare_templates(app, settings)
     _set_headers(app, settings)

@@ -8,12 +8,9 @@ from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException, InternalServerError, NotFound, SecurityError
 from werkzeug.wrappers import Response
 
-from clients.ent.checks import CheckError
-from clients.ent.clock import now
 from clients.ent.person import find_person
-from clients.ent.provider import ProviderDownError, ProviderRefusedError, TokenExpiredError
 from clients.ent.sessions import current_session
-from clients.ent.signin import AttemptLostError
+from clients.kit.checks import CheckError, ProviderDownError, ProviderRefusedError, now
 
 _log = logging.getLogger(__name__)
 _RETRY_AFTER = 30
@@ -24,17 +21,27 @@ _SIGN_IN_NEEDED = frozenset(
 )
 _BUSY = frozenset({"server_error", "temporarily_unavailable"})
 Page = tuple[str, int]
+Answer = Page | tuple[str, int, dict[str, str]] | Response
 
 
 def register_errors(app: Flask) -> None:
     """Give each error its page."""
-    app.register_error_handler(CheckError, _not_believed)
-    app.register_error_handler(AttemptLostError, _attempt_lost)
-    app.register_error_handler(ProviderRefusedError, _refused)
-    app.register_error_handler(ProviderDownError, _down)
-    app.register_error_handler(TokenExpiredError, _token_expired)
+    app.register_error_handler(CheckError, page_of)
     app.register_error_handler(CSRFError, _form_lost)
     app.register_error_handler(HTTPException, _http)
+
+
+def page_of(error: CheckError) -> Answer:
+    """Return the page of what stopped between this ENT and the provider."""
+    match error:
+        case ProviderDownError():
+            return _down(error)
+        case ProviderRefusedError():
+            return _refused(str(error))
+        case CheckError(check="state"):
+            return _page("lost", 400)  # the answer comes too late, or a second time
+        case _:
+            return _not_believed(error)
 
 
 def _page(kind: str, status: int, mark: str = "") -> Page:
@@ -48,14 +55,11 @@ def _not_believed(error: CheckError) -> Page:
     return _page("not_believed", 400, error.check)
 
 
-def _attempt_lost(_error: AttemptLostError) -> Page:
-    """The answer comes too late, or a second time."""
-    return _page("lost", 400)
-
-
-def _refused(error: ProviderRefusedError) -> Page:
+def _refused(given: str) -> Page | Response:
     """The provider said no (RFC 6749, 4.1.2.1; Core 1.0, 3.1.2.6), or the person did, over there."""
-    code = error.error if re.fullmatch(r"[a-z_]{1,40}", error.error) else "unknown"
+    code = given if re.fullmatch(r"[a-z_]{1,40}", given) else "unknown"
+    if code == "invalid_token":
+        return _token_expired()
     if code == "access_denied":
         return _page("denied", 403)
     if code in _SIGN_IN_NEEDED:
@@ -75,7 +79,7 @@ def _down(error: ProviderDownError) -> tuple[str, int, dict[str, str]]:
     return page, status, {"Retry-After": str(_RETRY_AFTER)}
 
 
-def _token_expired(_error: TokenExpiredError) -> Page | Response:
+def _token_expired() -> Page | Response:
     """The access token died while a person was reading: another sign-in, without a password, brings a new one."""
     person = find_person(current_session())
     if person is None or now() - person.signed_in_at < _JUST_NOW:

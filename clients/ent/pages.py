@@ -9,12 +9,12 @@ from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from clients.ent import charter_text
-from clients.ent.checks import CheckError, check_same_person
 from clients.ent.claims import children, display_name, first_name, table, verified_address
+from clients.ent.door import current_provider
 from clients.ent.person import INSIDE, Person, find_person, keep_person, next_page, owed_page
-from clients.ent.provider import CharterChangedError, ProviderDownError, TokenExpiredError, current_provider
 from clients.ent.sessions import current_session, current_store
 from clients.ent.settings import current_settings
+from clients.kit.checks import CheckError
 
 pages = Blueprint("pages", __name__)
 Answer = Response | str | tuple[str, int]
@@ -78,15 +78,15 @@ def charter(person: Person) -> Answer:
 def _show_charter(person: Person, *, problem: str = "", status: int = 200) -> Answer:
     """Show the provider's current text, unless there is none or it was accepted meanwhile (on another device)."""
     current = current_provider().charter(person.access_token)
-    if current is None or current.get("accepted") is True:
+    if current is None or current.accepted:
         current_session()["charter_settled"] = True
         return _go_on(person)
     page = render_template(
         "charter.html",
         first_name=first_name(person.claims),
-        version=current["version"],
-        published=charter_text.french_date(current.get("published_at")),
-        text=charter_text.render(current["markdown"]),
+        version=current.version,
+        published=charter_text.french_date(current.published_at),
+        text=charter_text.render(current.markdown),
         problem=problem,
     )
     return page, status
@@ -100,9 +100,7 @@ def accept_charter(person: Person) -> Answer:
         return _go_on(person)
     if request.form.get("accord") != "oui":
         return _show_charter(person, problem="unchecked", status=400)
-    try:
-        current_provider().accept_charter(person.access_token, request.form.get("version", ""))
-    except CharterChangedError:
+    if not current_provider().accept_charter(person.access_token, request.form.get("version", "")):
         return _show_charter(person, problem="changed", status=409)
     current_session()["charter_settled"] = True
     keep_person(current_session(), _with_fresh_claims(person))
@@ -112,8 +110,8 @@ def accept_charter(person: Person) -> Answer:
 def _with_fresh_claims(person: Person) -> Person:
     """Return the person as UserInfo sees them now; when it cannot be asked, the acceptance is recorded all the same."""
     try:
-        userinfo = check_same_person(current_provider().userinfo(person.access_token), person.sub)
-    except (ProviderDownError, TokenExpiredError, CheckError):
+        userinfo = current_provider().userinfo(person.access_token, person.sub)
+    except CheckError:
         userinfo = {"charter_accepted": True}
     return replace(person, claims=person.claims | userinfo)
 

@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, cast
 
-from clients.ent.checks import Claims
-from clients.ent.clock import now
 from clients.ent.sessions import SIGNED_IN_LIFETIME, ServerSession
 from clients.ent.settings import Settings
 from clients.ent.store import Store
+from clients.kit.checks import Claims, now
 
 INSIDE = "/bienvenue"
 

@@ -14,8 +14,8 @@ from flask.json.tag import TaggedJSONSerializer
 from flask.sessions import SessionInterface, SessionMixin
 from werkzeug.datastructures import CallbackDict
 
-from clients.ent.clock import now
 from clients.ent.store import ATTEMPT_LIFETIME, Store
+from clients.kit.checks import now
 
 SIGNED_IN_LIFETIME = 8 * 3600
 """Seconds, from the sign-in: a school day."""

@@ -9,10 +9,14 @@ from urllib.parse import urlsplit
 
 from flask import current_app
 
+from clients.kit import Registration
+from clients.kit.checks import is_web_address
+
 PREFIX = "ENT_"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 ACCENTS = ("aubergine", "sapin", "brique")
 CHARTERS = ("ent", "provider", "none")
+ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 _REQUIRED = ("ISSUER", "CLIENT_ID", "CLIENT_SECRET", "NAME", "PUBLIC_URL", "DATABASE", "SECRET_KEY")
 _OPTIONAL = {
     "BIND": "127.0.0.1:8001",
@@ -20,6 +24,7 @@ _OPTIONAL = {
     "ACCENT": "aubergine",
     "TAGLINE": "Devoirs, notes, absences et messages de l’établissement, au même endroit.",
     "CA_BUNDLE": "",
+    "ID_TOKEN_ALG": "RS256",
 }
 _MAX_PORT = 65535
 _SECRET_LENGTH = 32
@@ -52,6 +57,7 @@ class Settings:
         accent: colours and emblem, so that two ENTs look different.
         tagline: the sentence under the name.
         ca_bundle: PEM file of the authorities that vouch for the provider; empty for the system's.
+        id_token_alg: what the provider signs with, as registered.
     """
 
     issuer: str
@@ -66,11 +72,21 @@ class Settings:
     accent: str
     tagline: str
     ca_bundle: str
+    id_token_alg: str
 
     @property
-    def redirect_uri(self) -> str:
-        """Where the provider sends the code; registered with it, letter by letter."""
-        return f"{self.public_url}/callback"
+    def registration(self) -> Registration:
+        """What was agreed on with the provider, which asks for the charter's state only where there is a charter."""
+        return Registration(
+            issuer=self.issuer,
+            client_id=self.client_id,
+            client_secret=self.client_secret,
+            redirect_uri=f"{self.public_url}/callback",
+            post_logout_redirect_uri=self.home_uri,
+            scope="openid profile email ent" + ("" if self.charter == "none" else " charter"),
+            id_token_alg=self.id_token_alg,
+            ca_bundle=self.ca_bundle,
+        )
 
     @property
     def home_uri(self) -> str:
@@ -81,11 +97,6 @@ class Settings:
     def account_uri(self) -> str:
         """The provider's page where parents change their password and address."""
         return f"{self.issuer.rstrip('/')}/mon-compte"
-
-    @property
-    def scope(self) -> str:
-        """What is asked: the charter's state only where there is a charter."""
-        return "openid profile email ent" + ("" if self.charter == "none" else " charter")
 
     @property
     def secure(self) -> bool:
@@ -130,6 +141,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         accent=values["ACCENT"],
         tagline=values["TAGLINE"],
         ca_bundle=values["CA_BUNDLE"],
+        id_token_alg=values["ID_TOKEN_ALG"],
     )
 
 
@@ -141,6 +153,7 @@ def _wrong_values(values: Mapping[str, str]) -> list[str]:
         "BIND": (_is_bind, "must be an address and a port, such as 127.0.0.1:8001"),
         "CHARTER": (CHARTERS.__contains__, f"must be one of {', '.join(CHARTERS)}"),
         "ACCENT": (ACCENTS.__contains__, f"must be one of {', '.join(ACCENTS)}"),
+        "ID_TOKEN_ALG": (ALGORITHMS.__contains__, f"must be one of {', '.join(ALGORITHMS)}"),
         "SECRET_KEY": (lambda value: len(value) >= _SECRET_LENGTH, f"must have {_SECRET_LENGTH} characters or more"),
         "CA_BUNDLE": (lambda value: Path(value).is_file(), "must name a PEM file that exists"),
     }
@@ -149,18 +162,6 @@ def _wrong_values(values: Mapping[str, str]) -> list[str]:
         for name, (holds, sentence) in rules.items()
         if values.get(name) and not holds(values[name])
     ]
-
-
-def is_web_address(value: str) -> bool:
-    """Whether the value is an address to talk to: https, or http on this machine (OpenID Connect Core 1.0, 3.1.2.1)."""
-    try:
-        parts = urlsplit(value)
-        _ = parts.port  # raises when it is not a number
-    except ValueError:
-        return False
-    if not parts.hostname or parts.username or parts.query or parts.fragment or any(c.isspace() for c in value):
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
 
 
 def _is_origin(value: str) -> bool:

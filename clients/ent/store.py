@@ -9,10 +9,9 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from clients.ent.clock import now
+from clients.kit.checks import Attempt, now
 
 ATTEMPT_LIFETIME = 3600
 """Seconds between « Se connecter » and the answer: an activation passes by a mailbox."""
@@ -37,15 +36,6 @@ CREATE TABLE IF NOT EXISTS notification_address (
   issuer TEXT NOT NULL, sub TEXT NOT NULL, address TEXT NOT NULL, saved_at INTEGER NOT NULL, PRIMARY KEY (issuer, sub)
 ) STRICT;
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A sign-in that left for the provider: what its answer must prove, and where the person wanted to go."""
-
-    nonce: str
-    code_verifier: str
-    target: str
 
 
 class Store:
@@ -102,29 +92,25 @@ class Store:
         with self._connection() as connection:
             connection.execute("DELETE FROM session WHERE digest = ?", (_digest(session_id),))
 
-    def end_sessions_of(self, jti: str, forget_at: int, sub: str | None, sid: str | None) -> bool:
-        """Forget the sessions that a logout token names: by `sid`, or all of `sub` when it names no session.
-
-        The token's `jti` is noted until `forget_at`, when the token is too old anyway, in the same transaction.
-
-        Returns:
-            Whether the token counts: False means that it was used before, and nothing was done.
-        """
-        chosen = "sid = :sid AND (:sub IS NULL OR sub = :sub)" if sid else "sub = :sub"
+    def note_logout_token(self, jti: str, forget_at: int) -> bool:
+        """Note the name of a logout token until `forget_at` (NumericDate); False when it was noted before."""
         with self._connection() as connection:
             connection.execute("DELETE FROM logout_token WHERE forget_at <= ?", (now(),))
             noted = connection.execute("INSERT OR IGNORE INTO logout_token VALUES (?, ?)", (jti, forget_at))
-            if not noted.rowcount:
-                return False
+            return bool(noted.rowcount)
+
+    def end_sessions_of(self, sub: str | None, sid: str | None) -> None:
+        """Forget the sessions that a logout token names: by `sid`, or all of `sub` when it names no session."""
+        chosen = "sid = :sid AND (:sub IS NULL OR sub = :sub)" if sid else "sub = :sub"
+        with self._connection() as connection:
             connection.execute(
                 f"DELETE FROM session WHERE digest IN (SELECT digest FROM signed_in WHERE {chosen})",  # noqa: S608 - ours
                 {"sub": sub, "sid": sid},
             )
-        return True
 
-    def start_attempt(self, state: str, browser: str, attempt: Attempt) -> None:
+    def start_attempt(self, browser: str, attempt: Attempt) -> None:
         """Remember a sign-in that leaves for the provider, bound to the browser that asked for it."""
-        row = (_digest(state), _digest(browser), attempt.nonce, attempt.code_verifier, attempt.target)
+        row = (_digest(attempt.state), _digest(browser), attempt.nonce, attempt.code_verifier, attempt.target)
         with self._connection() as connection:
             connection.execute("DELETE FROM attempt WHERE expires_at <= ?", (now(),))
             connection.execute("INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?)", (*row, now() + ATTEMPT_LIFETIME))
@@ -133,7 +119,7 @@ class Store:
                 (MAX_ATTEMPTS,),
             )
 
-    def take_attempt(self, state: str, browser: str) -> Attempt | None:
+    def take_attempt(self, browser: str, state: str) -> Attempt | None:
         """Return the sign-in that this answer ends, and forget it in the same statement: an answer counts once."""
         query = (
             "DELETE FROM attempt WHERE state_digest = ? AND browser_digest = ? AND expires_at > ?"
@@ -141,7 +127,7 @@ class Store:
         )
         with self._connection() as connection:
             row = connection.execute(query, (_digest(state), _digest(browser), now())).fetchone()
-        return None if row is None else Attempt(*row)
+        return None if row is None else Attempt(state, *row)
 
     def find_address(self, issuer: str, sub: str) -> str | None:
         """Return where this person wants to be written to; `sub` is unique within an issuer only."""

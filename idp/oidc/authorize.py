@@ -29,7 +29,7 @@ from idp.oidc.parameters import ParsedRequest, as_get, posted
 from idp.oidc.request import check
 from idp.oidc.server import of_app
 from idp.profile_choice import profiles
-from idp.sessions import manager
+from idp.sessions import browser_state, manager
 from idp.web.errors import InteractionLost
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_address, request_id
@@ -199,7 +199,7 @@ def _issue(client: Registration, wanted: AuthorizationRequest) -> Response | Non
     response = answers.send(
         redirect_uri, [("code", code), ("session_state", state)], wanted.state, wanted.response_mode
     )
-    session_state.keep(response, grant.sid)
+    browser_state.keep(response, grant.sid)
     return response
 
 

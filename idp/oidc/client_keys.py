@@ -5,10 +5,11 @@ a key that they lack, since clients change keys too; but no more than once a min
 this service knock at an ENT's door by inventing names of keys (Core 10.1.1).
 """
 
+import math
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -25,17 +26,20 @@ log = structlog.get_logger()
 
 KEPT_SECONDS = 3600.0
 AGAIN_SECONDS = 60.0
+LONGEST_KEPT_SECONDS = 86_400.0
 _MOST_KEYS = 20
 _OK = 200
 
 
 @dataclass
-class _Fetched:
-    """What an address gave, and when somebody last asked it (`time.monotonic`)."""
+class _Address:
+    """What one client's address gave, when it was last asked and when it last gave keys (`time.monotonic`)."""
 
     uri: str
-    asked_at: float
-    keys: list[Any]
+    keys: list[Any] = field(default_factory=list)
+    asked_at: float = -math.inf
+    given_at: float = -math.inf
+    turn: threading.Lock = field(default_factory=threading.Lock)
 
 
 class ClientKeys:
@@ -43,8 +47,7 @@ class ClientKeys:
 
     def __init__(self, outgoing: Outgoing) -> None:
         self._outgoing = outgoing
-        self._fetched: dict[str, _Fetched] = {}
-        self._lock = threading.Lock()
+        self._addresses: dict[str, _Address] = {}
 
     def find(self, client: Registration, head: Mapping[str, Any], alg: str) -> JoseKey:
         """Return the client's key that a token's header means: the one of its `kid`, or the only candidate.
@@ -60,25 +63,33 @@ class ClientKeys:
             return _chosen(self._at_address(client, anew=True), head, alg)
 
     def _at_address(self, client: Registration, *, anew: bool) -> list[Any]:
-        kept = self._kept(client)
-        age = time.monotonic() - kept.asked_at if kept else KEPT_SECONDS
-        if kept and age < (AGAIN_SECONDS if anew or not kept.keys else KEPT_SECONDS):
-            return kept.keys
-        with self._lock:  # one thread asks; the others find what it got
-            kept = self._kept(client)
-            if kept and time.monotonic() - kept.asked_at < AGAIN_SECONDS:
-                return kept.keys
-            found = self._fetch(client)
-            keys = kept.keys if found is None and kept else found or []  # an address that is down takes nothing away
-            self._fetched[client.client_id] = _Fetched(client.jwks_uri, time.monotonic(), keys)
-            return keys
+        """Return the keys that are kept, or, when these are old or must be looked for `anew`, those of now."""
+        address = self._address(client)
+        enough = AGAIN_SECONDS if anew or not address.keys else KEPT_SECONDS
+        if time.monotonic() - address.asked_at < enough:
+            return address.keys
+        end_read()  # nothing is open while another machine takes its time, or while another thread waits for it
+        with address.turn:  # one thread asks; the others find what it got. Other clients' addresses are not waited for
+            if time.monotonic() - address.asked_at >= AGAIN_SECONDS:
+                self._ask(client, address)
+            return address.keys
 
-    def _kept(self, client: Registration) -> _Fetched | None:
-        kept = self._fetched.get(client.client_id)
-        return kept if kept and kept.uri == client.jwks_uri else None
+    def _address(self, client: Registration) -> _Address:
+        address = self._addresses.get(client.client_id)
+        if address is None or address.uri != client.jwks_uri:
+            address = self._addresses[client.client_id] = _Address(client.jwks_uri)
+        return address
+
+    def _ask(self, client: Registration, address: _Address) -> None:
+        """Fetch the keys. While the address is down the former ones serve, for a day: they may have been withdrawn."""
+        found = self._fetch(client)
+        address.asked_at = time.monotonic()
+        if found is not None:
+            address.keys, address.given_at = found, address.asked_at
+        elif address.asked_at - address.given_at > LONGEST_KEPT_SECONDS:
+            address.keys = []
 
     def _fetch(self, client: Registration) -> list[Any] | None:
-        end_read()  # nothing is open while another machine takes its time
         try:
             answer = self._outgoing.get(client.jwks_uri)
             if answer.status != _OK:

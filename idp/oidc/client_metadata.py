@@ -13,7 +13,7 @@ from idp.clients.models import CharterMode, SubjectType
 from idp.clock import now
 from idp.config import LOOPBACK, Settings
 from idp.db import db
-from idp.oidc import client_keys
+from idp.oidc import client_jwks
 from idp.oidc.claims import CLAIMS_BY_SCOPE, SCOPES
 from idp.oidc.clients import AUTH_METHODS
 from idp.oidc.key_material import ALGORITHMS
@@ -86,18 +86,19 @@ def _key_faults(wanted: Wanted) -> Iterator[str]:
     signs = wanted.auth_method == "private_key_jwt"
     if signs and wanted.jwks is None and not wanted.jwks_uri:
         yield "--auth-method private_key_jwt needs --jwks or --jwks-uri"
-    if wanted.jwks is not None:
-        usable = client_keys.usable(wanted.jwks)
-        if not usable:
-            yield "--jwks holds no usable public key (RSA of 2048 to 4096 bits, P-256, Ed25519), or holds private ones"
-        elif wanted.auth_alg in ALGORITHMS and wanted.auth_alg not in usable:
-            yield f"--auth-alg {wanted.auth_alg}: --jwks holds no key for it"
+    allowed = [alg for alg in _profile_algorithms(wanted) if wanted.auth_alg in ("", alg)]
+    if wanted.jwks is not None and allowed:
+        yield from client_jwks.faults(wanted.jwks, allowed)
     if wanted.auth_alg and not signs:
         yield "--auth-alg is for --auth-method private_key_jwt"
-    made = algorithms_made()
+    made = algorithms_made() or {"RS256"}  # what the first `idp keys rotate` makes
     for option, alg in (("--id-token-alg", wanted.id_token_alg), ("--userinfo-alg", wanted.userinfo_alg)):
-        if made and alg in ALGORITHMS and alg not in made:
+        if alg in ALGORITHMS and alg not in made:
             yield f"{option} {alg}: this service has no such key yet; run `idp keys rotate --alg {alg}` first"
+
+
+def _profile_algorithms(wanted: Wanted) -> tuple[str, ...]:
+    return FAPI2_ALGORITHMS if wanted.profile == "fapi2" else ALGORITHMS
 
 
 def algorithms_made() -> set[str]:

@@ -103,11 +103,16 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
 _DESCRIBED = ("policy_uri", "tos_uri")
 
 
-def registration_options(command: _Command) -> _Command:
-    """Add the options of a registration to a command."""
-    for names, settings in reversed(_OPTIONS):
-        command = click.option(*names, **settings)(command)
-    return command
+def registration_options(*, new: bool) -> Callable[[_Command], _Command]:
+    """Add the options of a registration to a command; a `new` one cannot do without a redirect URI."""
+
+    def decorate(command: _Command) -> _Command:
+        for names, settings in reversed(_OPTIONS):
+            required = new and names[0] == "--redirect-uri"
+            command = click.option(*names, **settings, required=required)(command)
+        return command
+
+    return decorate
 
 
 def as_wanted(name: str, options: Mapping[str, Any]) -> Wanted:

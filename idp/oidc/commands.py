@@ -30,7 +30,7 @@ def client() -> None:
 
 @client.command()
 @click.argument("name")
-@registration_options
+@registration_options(new=True)
 @_JSON
 def add(name: str, *, as_json: bool, **options: Any) -> None:
     """Register an ENT called NAME; its secret is shown this once."""
@@ -77,7 +77,7 @@ def show(client_id: str, *, as_json: bool) -> None:
 @click.argument("client_id")
 @click.option("--name", "title", default="", help="What parents read.")
 @click.option("--unset", multiple=True, metavar="OPTION", help="Empty an option, such as backchannel-logout-uri.")
-@registration_options
+@registration_options(new=False)
 @_JSON
 def change(client_id: str, *, title: str, unset: Sequence[str], as_json: bool, **options: Any) -> None:
     """Change an ENT's registration: what is given, nothing else. Lists replace the former ones."""
@@ -86,7 +86,10 @@ def change(client_id: str, *, title: str, unset: Sequence[str], as_json: bool, *
         row = registration.get(client_id)
         wanted = client_options.changed(registration.as_wanted(row), options, unset)
         wanted = replace(wanted, name=title or wanted.name)
+        scopes = row.scopes
         secret = registration.change(current_app.extensions["idp.settings"], row, wanted)
+        if row.scopes != scopes:
+            invites.bind(row)
         log.record(ClientChanged(client_id=row.id, change="changed"))
         db.session.commit()
         return row, secret
@@ -108,11 +111,13 @@ def change(client_id: str, *, title: str, unset: Sequence[str], as_json: bool, *
     default=24,
     show_default=True,
     metavar="HOURS",
-    help="How long the former secret works still; 0 when it has leaked.",
+    help="How long the former secret works still.",
 )
+@click.option("--at-once", is_flag=True, help="The former secret ends now: it has leaked. As --keep-former 0.")
 @_JSON
-def rotate_secret(client_id: str, *, keep_former: int, as_json: bool) -> None:
+def rotate_secret(client_id: str, *, keep_former: int, at_once: bool, as_json: bool) -> None:
     """Draw a new secret, shown this once; the former works for a day still, so that the ENT may change over."""
+    keep_former = 0 if at_once else keep_former
     secret = _or_fail(lambda: registration.rotate_secret(client_id, keep=timedelta(hours=keep_former)))
     click.echo(json.dumps({"client_id": client_id, "client_secret": secret}) if as_json else f"client_secret: {secret}")
 

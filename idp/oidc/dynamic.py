@@ -7,23 +7,29 @@ token.
 
 import hmac
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from flask import Blueprint, Response, request
 
 from idp import opaque
 from idp.audit import log
 from idp.audit.events import ClientChangedItself
-from idp.clients.models import Client, ClientInvite
+from idp.clients.models import Client, ClientInvite, SubjectType
 from idp.clock import now
 from idp.db import db
 from idp.oidc import dynamic_metadata, invites, jose, posting, registration
 from idp.oidc.dynamic_metadata import BadMetadata
 from idp.oidc.server import of_app
-from idp.oidc.wanted import RegistrationRefused
+from idp.oidc.wanted import RegistrationRefused, Wanted
+from idp.throttle import guard, limits
+from idp.web.errors import TooManyTries
+from idp.web.request_context import remote_address
 
+T = TypeVar("T")
 _OPTION = re.compile(r"--[a-z-]+")
 _ADVICE = re.compile(r"; run `[^`]+` first")  # it is for operators
+_REALM = 'Bearer realm="idp"'
 _OWN = ("registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at")
 
 
@@ -40,8 +46,9 @@ def register() -> Response:
     try:
         invitation = _invitation()
         metadata = _metadata()
-        wanted = _within(lambda: dynamic_metadata.as_wanted(metadata, invitation))
-        _within(lambda: registration.check(of_app().settings, wanted))
+        given = Wanted(name="", redirect_uris=(), uais=invitation.uais)
+        wanted = _within(lambda: dynamic_metadata.as_wanted(metadata, invitation.scopes, given))
+        _within(lambda: _check(wanted))
         client, secret = _within(lambda: registration.add(of_app().settings, wanted))
         db.session.flush()
         _use(invitation, client)
@@ -53,6 +60,17 @@ def register() -> Response:
     log.record(ClientChangedItself(client_id=client.id, change="registered"))
     db.session.commit()
     return posting.answer(_told(client, token, secret), 201)
+
+
+def _check(wanted: Wanted) -> None:
+    """Check a registration as an operator's is, and that its sector is known (Core 8.1: of several hosts it is not).
+
+    Raises:
+        RegistrationRefused: with every fault.
+    """
+    registration.check(of_app().settings, wanted)
+    if wanted.subject == SubjectType.PAIRWISE.value and not registration.sector_of(wanted):
+        raise RegistrationRefused(["--sector-identifier-uri is needed, as the --redirect-uri have several hosts"])
 
 
 def _invitation() -> ClientInvite:
@@ -91,8 +109,9 @@ def _replaced(client: Client) -> str | None:
     shown = metadata.get("client_secret")
     if shown is not None and not (isinstance(shown, str) and _is_its_own(client, shown)):
         raise _Refused(posting.refuse(400, "invalid_request", "a client does not choose its secret"))
-    wanted = _within(lambda: dynamic_metadata.as_wanted(metadata, client))
-    secret: str | None = _within(lambda: registration.change(of_app().settings, client, wanted))
+    scopes = invites.bounds(client) or client.scopes
+    wanted = _within(lambda: dynamic_metadata.as_wanted(metadata, scopes, registration.as_wanted(client)))
+    secret = _within(lambda: registration.change(of_app().settings, client, wanted))
     log.record(ClientChangedItself(client_id=client.id, change="changed"))
     db.session.commit()
     db.session.refresh(client)
@@ -100,7 +119,7 @@ def _replaced(client: Client) -> str | None:
 
 
 def _end(client: Client) -> Response:
-    """Shut the client out for good: the token that did it is dead too (2.3)."""
+    """Shut the client out for good, with all that was issued to it: no operator lets it in again (2.3)."""
     client.disabled_at = now()
     client.version = Client.version + 1
     client.registration_digest = None
@@ -139,13 +158,25 @@ def _is_its_own(client: Client, secret: str) -> bool:
 def _token() -> str:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise _Refused(_unauthorized())
+        raise _Refused(_unauthorized(_REALM))
     return token.strip()
 
 
-def _unauthorized() -> Response:
+def _unauthorized(challenge: str = f'{_REALM}, error="invalid_token"') -> Response:
+    """Return the refusal of RFC 6750 3.1, and count it; a request without any token is not told of an error.
+
+    Raises:
+        TooManyTries: there were too many from that address. Right tokens are neither counted nor stopped.
+    """
+    demand = (limits.CLIENT_PROOF_ADDRESS, remote_address())
+    db.session.rollback()
+    if seconds := guard.held(demand):
+        raise TooManyTries(seconds)
+    verdict = guard.take_all(demand)
+    if isinstance(verdict, guard.Wait):
+        raise TooManyTries(verdict.seconds)
     response = posting.refuse(401, "invalid_token", "the token is not one that is good here")
-    response.headers["WWW-Authenticate"] = 'Bearer realm="idp", error="invalid_token"'
+    response.headers["WWW-Authenticate"] = challenge
     return response
 
 
@@ -161,12 +192,12 @@ def _metadata() -> dict[str, Any]:
         metadata = jose.json_object(request.get_data())
     except ValueError as error:
         raise _Refused(posting.refuse(400, "invalid_client_metadata", f"the body is no JSON object: {error}")) from None
-    if "software_statement" in metadata:
+    if metadata.get("software_statement") is not None:
         raise _Refused(posting.refuse(400, "unapproved_software_statement", "no software statement is approved here"))
     return metadata
 
 
-def _within(act: Any) -> Any:
+def _within(act: Callable[[], T]) -> T:
     """Run `act`; what it refuses becomes the answer of RFC 7591 3.2.2, its options called by their names here."""
     try:
         return act()
@@ -181,7 +212,7 @@ def _within(act: Any) -> Any:
 
 
 def _by_its_name(option: re.Match[str]) -> str:
-    return dynamic_metadata.OPTIONS.get(option[0], option[0])
+    return dynamic_metadata.OPTIONS.get(option[0], option[0].removeprefix("--"))
 
 
 def add_routes(blueprint: Blueprint) -> None:

@@ -2,13 +2,16 @@
 
 Each member is read by its name and its kind; members that are not known are ignored, as RFC 7591 says, but those that
 ask for something that is not served (encryption, request objects) are refused: a client must not believe that it got
-them.
+them. What metadata have no word for (the charter's mode, profiles) is the operator's, and no client changes it.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from idp.clients.models import Client, ClientInvite
+from idp.clients.models import Client
+from idp.oidc import registration
 from idp.oidc.clients import GRANT_TYPES, SECRET_METHODS
 from idp.oidc.wanted import Wanted
 
@@ -33,7 +36,7 @@ OPTIONS = {
     "--subject": "subject_type",
     "--scopes": "scope",
 }
-"""What the options of `idp client add` are called in metadata, for the sentences of faults; longest names first."""
+"""What the options of `idp client add` are called in metadata, for the sentences of faults."""
 
 _TEXTS = ("redirect_uris", "post_logout_redirect_uris", "grant_types", "response_types", "contacts")
 _TEXT = (
@@ -47,15 +50,19 @@ _TRUTH = (
     *("require_pushed_authorization_requests", "dpop_bound_access_tokens"),
 )
 _DESCRIBED = (
-    *("client_uri", "logo_uri", "policy_uri", "tos_uri", "contacts", "application_type", "default_acr_values"),
+    *("logo_uri", "policy_uri", "tos_uri", "contacts", "application_type", "default_acr_values"),
     *("require_auth_time", "backchannel_logout_session_required", "frontchannel_logout_session_required"),
     *("software_id", "software_version"),
 )
+_PAGES = ("client_uri", "logo_uri", "policy_uri", "tos_uri")
+_IN_LANGUAGES = ("client_name", *_PAGES)
+"""What may be given in several languages, its tag behind a `#` (Registration 1.0, 2.1)."""
 _NOT_SERVED = (
     *("id_token_encrypted_response_alg", "userinfo_encrypted_response_alg", "request_object_encryption_alg"),
     *("request_object_signing_alg", "introspection_signed_response_alg", "authorization_signed_response_alg"),
-    *("tls_client_certificate_bound_access_tokens", "id_token_encrypted_response_enc"),
+    *("tls_client_certificate_bound_access_tokens", "require_signed_request_object"),
 )
+_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}")
 _LONGEST_TEXT = 500
 _MOST = 20
 
@@ -69,38 +76,44 @@ class BadMetadata(Exception):  # noqa: N818 - what it is
         self.description = description
 
 
-def as_wanted(metadata: Mapping[str, Any], invitation: ClientInvite | Client) -> Wanted:
-    """Return the registration that a client's metadata ask for, within the bounds of its invitation.
+def as_wanted(metadata: Mapping[str, Any], scopes: Sequence[str], former: Wanted) -> Wanted:
+    """Return the registration that a client's metadata ask for; what is left out is as if it had never been said.
 
-    `invitation` is the client itself when it changes its registration: it never gets more schools or scopes that way.
+    Args:
+        metadata: what the client sent; a member that is null is one that is left out (RFC 7592 2.2).
+        scopes: those that it may have at most.
+        former: what was registered, or for a new client what its invitation gives: whatever metadata have no word for
+            stays as it is there, and so do the schools.
 
     Raises:
         BadMetadata: a member is not of its kind, or asks for what is not served.
     """
-    for fault in _faults(metadata):
+    said = {name: value for name, value in metadata.items() if value is not None}
+    for fault in _faults(said):
         raise BadMetadata(REDIRECT_FAULT if fault.startswith("redirect_uris") else METADATA_FAULT, fault)
-    return Wanted(
-        name=metadata.get("client_name") or "ENT",
-        redirect_uris=metadata.get("redirect_uris", []),
-        uais=list(invitation.uais),
-        post_logout_redirect_uris=metadata.get("post_logout_redirect_uris", []),
-        backchannel_logout_uri=metadata.get("backchannel_logout_uri", ""),
-        frontchannel_logout_uri=metadata.get("frontchannel_logout_uri", ""),
-        initiate_login_uri=metadata.get("initiate_login_uri", ""),
-        home_uri=metadata.get("client_uri", ""),
-        auth_method=metadata.get("token_endpoint_auth_method", SECRET_METHODS[0]),
-        auth_alg=metadata.get("token_endpoint_auth_signing_alg", ""),
-        jwks=metadata.get("jwks"),
-        jwks_uri=metadata.get("jwks_uri", ""),
-        par=metadata.get("require_pushed_authorization_requests", False),
-        dpop=metadata.get("dpop_bound_access_tokens", False),
-        sector_identifier_uri=metadata.get("sector_identifier_uri", ""),
-        userinfo_alg=metadata.get("userinfo_signed_response_alg", ""),
-        default_max_age=metadata.get("default_max_age"),
-        description=_described(metadata),
-        subject=metadata.get("subject_type", "pairwise"),
-        scopes=_scopes(metadata, invitation.scopes),
-        id_token_alg=metadata.get("id_token_signed_response_alg", "RS256"),
+    described = _described(said)
+    return replace(
+        former,
+        name=said.get("client_name") or described.get("client_name#fr") or "ENT",
+        redirect_uris=said.get("redirect_uris", []),
+        post_logout_redirect_uris=said.get("post_logout_redirect_uris", []),
+        backchannel_logout_uri=said.get("backchannel_logout_uri", ""),
+        frontchannel_logout_uri=said.get("frontchannel_logout_uri", ""),
+        initiate_login_uri=said.get("initiate_login_uri", ""),
+        home_uri=said.get("client_uri", ""),
+        auth_method=said.get("token_endpoint_auth_method", SECRET_METHODS[0]),
+        auth_alg=said.get("token_endpoint_auth_signing_alg", ""),
+        jwks=said.get("jwks"),
+        jwks_uri=said.get("jwks_uri", ""),
+        par=said.get("require_pushed_authorization_requests", False),
+        dpop=said.get("dpop_bound_access_tokens", False),
+        sector_identifier_uri=said.get("sector_identifier_uri", ""),
+        userinfo_alg=said.get("userinfo_signed_response_alg", ""),
+        default_max_age=said.get("default_max_age"),
+        description=described,
+        subject=said.get("subject_type", "pairwise"),
+        scopes=_scopes(said, scopes),
+        id_token_alg=said.get("id_token_signed_response_alg") or registration.default_alg(former.profile),
     )
 
 
@@ -108,6 +121,7 @@ def of_client(client: Client) -> dict[str, Any]:
     """Return a registration as metadata: all that was registered, whoever registered it (RFC 7591 3.2.1)."""
     offline = "offline_access" in client.scopes
     told: dict[str, Any] = {
+        **client.description,
         "client_id": client.client_id,
         "client_id_issued_at": int(client.created_at.timestamp()),
         "client_name": client.name,
@@ -130,18 +144,23 @@ def of_client(client: Client) -> dict[str, Any]:
         "frontchannel_logout_uri": client.frontchannel_logout_uri,
         "require_pushed_authorization_requests": client.par_required,
         "dpop_bound_access_tokens": client.dpop_required,
-        **client.description,
+        "client_uri": client.home_uri,
     }
     return {name: value for name, value in told.items() if value not in ("", None, [])}
 
 
 def _described(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is kept to be told again; names in other languages (`client_name#en`) are among it."""
-    tagged = (name for name in metadata if name.partition("#")[0] in {"client_name", *_DESCRIBED[:4]} and "#" in name)
-    return {name: metadata[name] for name in (*_DESCRIBED, *sorted(tagged)[:_MOST]) if name in metadata}
+    tagged = sorted(name for name in metadata if _is_tagged(name))[:_MOST]
+    return {name: metadata[name] for name in (*_DESCRIBED, *tagged) if name in metadata}
 
 
-def _scopes(metadata: Mapping[str, Any], allowed: list[str]) -> str:
+def _is_tagged(name: str) -> bool:
+    base, mark, tag = name.partition("#")
+    return bool(mark) and base in _IN_LANGUAGES and _TAG.fullmatch(tag) is not None
+
+
+def _scopes(metadata: Mapping[str, Any], allowed: Sequence[str]) -> str:
     """Return the scopes that were asked for and are allowed; `refresh_token` among the grants is `offline_access`."""
     asked = metadata["scope"].split() if "scope" in metadata else [s for s in allowed if s != "offline_access"]
     if "refresh_token" in metadata.get("grant_types", []):
@@ -161,13 +180,14 @@ def _faults(metadata: Mapping[str, Any]) -> Iterator[str]:
         yield "application_type must be: web"
     if metadata.get("subject_type", "pairwise") not in {"pairwise", "public"}:
         yield "subject_type must be pairwise or public"
-    if metadata.get("logo_uri", "https://").partition("://")[0] != "https":
-        yield "logo_uri must be https"
+    for name, value in metadata.items():
+        if (name == "logo_uri" or (_is_tagged(name) and not name.startswith("client_name"))) and not _is_page(value):
+            yield f"{name} must be an https address"
 
 
 def _problem(name: str, value: Any) -> str:
     """Say why a member is not of its kind; nothing for those that are, and for those that are not known."""
-    base = name.partition("#")[0]
+    base = name.partition("#")[0] if _is_tagged(name) else name
     if base in (*_TEXTS, "default_acr_values"):
         fine = isinstance(value, list) and len(value) <= _MOST and all(_is_text(one) for one in value)
         return "" if fine else f"must be an array of {_MOST} strings at most"
@@ -179,11 +199,15 @@ def _problem(name: str, value: Any) -> str:
         return "" if isinstance(value, int) and not isinstance(value, bool) else "must be a number of seconds"
     if base == "jwks":
         return "" if isinstance(value, dict) else "must be a JWK set"
-    return "is not served" if base in _NOT_SERVED else ""
+    return "is not served" if base in _NOT_SERVED and value is not False else ""
 
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= _LONGEST_TEXT and "\x00" not in value and _is_whole(value)
+
+
+def _is_page(value: str) -> bool:
+    return value.startswith("https://") and value.isascii() and value.isprintable() and " " not in value
 
 
 def _is_whole(text: str) -> bool:

@@ -17,7 +17,7 @@ def introspect() -> Response:
     """Say what the token is; `{"active": false}` and no reason for all that opens nothing."""
     try:
         parameters = posting.read(request, "token")
-        client = posting.authenticated(parameters, "introspection").registration
+        client = posting.proven(parameters, "introspection")
         if client.auth_method == "none":
             raise clients.refused()
     except posting.Malformed as malformed:

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, select, update
 from idp import opaque
 from idp.audit import log
 from idp.audit.events import ClientInvited
-from idp.clients.models import ClientInvite
+from idp.clients.models import Client, ClientInvite
 from idp.clock import now
 from idp.db import db
 from idp.oidc.claims import SCOPES
@@ -68,6 +68,16 @@ def use(invitation: ClientInvite, client: uuid.UUID) -> bool:
         .returning(ClientInvite.id)
     )
     return used is not None
+
+
+def bounds(client: Client) -> list[str] | None:
+    """Return the scopes that a client which registered itself may ask for; None for one that an operator registered."""
+    return db.session.scalar(select(ClientInvite.scopes).where(ClientInvite.client_id == client.id))
+
+
+def bind(client: Client) -> None:
+    """Hold a client that registered itself to the scopes that an operator gave it, in the caller's transaction."""
+    db.session.execute(update(ClientInvite).where(ClientInvite.client_id == client.id).values(scopes=client.scopes))
 
 
 def revoke(invitation: uuid.UUID) -> bool:

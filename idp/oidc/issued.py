@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 
 from idp import opaque
 from idp.accounts.models import Account
@@ -66,9 +66,12 @@ def revoke(value: str, client: Registration) -> None:
     if row is None:
         end_read()
         return
-    meant = Token.family == row.family if row.kind == "r" else Token.digest == opaque.digest(value)
+    end_all(Token.family == row.family if row.kind == "r" else Token.digest == opaque.digest(value))
+    db.session.commit()
+
+
+def end_all(meant: ColumnElement[bool]) -> None:
+    """Revoke until none is left: a rotation that holds its row just now adds a pair that the first look misses."""
     alive = update(Token).where(meant, Token.revoked_at.is_(None))
-    # until none is left: a rotation on its way adds a pair that the first look misses
     while db.session.scalars(alive.values(revoked_at=now()).returning(Token.digest)).all():
         pass
-    db.session.commit()

@@ -1,4 +1,4 @@
-"""Signed JWTs that others made, read strictly (RFC 7515, RFC 7519, RFC 8725): client assertions and DPoP proofs.
+"""Signed JWTs as they come in, read strictly (RFC 7515, RFC 7519, RFC 8725): assertions, DPoP proofs, hints.
 
 Nothing of a token is believed before all of it has been looked at: its size, its form, JSON that names no member twice,
 an algorithm of our own list, a public key of that algorithm's kind and of a sane size. What a header says of where its
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry, deserialize_compact
 
 from idp.oidc.key_material import ALGORITHMS, JoseKey
@@ -96,8 +96,8 @@ def public_key(jwk: object, alg: str) -> JoseKey:
         raise BadToken("the key is none") from error
 
 
-def check_signature(value: str, alg: str, key: JoseKey) -> None:
-    """Check that the token is signed by that key with that algorithm.
+def check_signature(value: str, alg: str, key: JoseKey | KeySet) -> None:
+    """Check that the token is signed with that algorithm by that key; of several by the one of its `kid` and `alg`.
 
     Raises:
         BadToken: it is not.

@@ -14,7 +14,7 @@ from idp.accounts.models import Account
 from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.db import db
-from idp.oidc import claims, frontchannel, session_state
+from idp.oidc import claims, frontchannel
 from idp.oidc.hints import read_id_token
 from idp.oidc.parameters import ParameterError, as_get, parse, posted
 from idp.oidc.server import of_app
@@ -54,7 +54,6 @@ def logout() -> Response:
     else:
         response = see_other(asked.target) if asked.target else _signed_out(ent)
     manager.clear_cookie(response)
-    session_state.forget(response)
     return response
 
 

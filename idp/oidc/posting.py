@@ -5,6 +5,7 @@ from typing import cast
 
 from flask import Request, Response, request
 
+from idp.clients.registry import Registration
 from idp.oidc import clients
 from idp.oidc.parameters import ParameterError, ParsedRequest, parse
 from idp.oidc.server import of_app
@@ -57,6 +58,19 @@ def authenticated(parameters: dict[str, str], endpoint: str) -> clients.Protocol
     """
     parsed = ParsedRequest(request, parameters)
     return cast("clients.ProtocolClient", of_app().authenticate_client(parsed, clients.AUTH_METHODS, endpoint))
+
+
+def proven(parameters: dict[str, str], endpoint: str) -> Registration:
+    """Return the registration of that client as the database has it: no statement that follows checks its version.
+
+    Raises:
+        InvalidClientError: it does not prove who it is, or not by what it must prove now, or has been shut out.
+    """
+    known = authenticated(parameters, endpoint).registration
+    fresh = clients.find(known.client_id, fresh=True)
+    if fresh is None or not clients.still_proves(known, fresh.registration):
+        raise clients.refused()
+    return fresh.registration
 
 
 def refuse(status: int, error: str, description: str) -> Response:

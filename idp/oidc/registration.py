@@ -4,7 +4,8 @@ import uuid
 from collections.abc import Sequence
 from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import select, update
+from sqlalchemy.orm.attributes import set_committed_value
 
 from idp import opaque
 from idp.audit import log
@@ -13,7 +14,7 @@ from idp.clients.models import CharterMode, Client, ClientSchool, SubjectType
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
-from idp.oidc import client_metadata, sectors
+from idp.oidc import client_jwks, client_metadata, invites, sectors
 from idp.oidc.clients import SECRET_METHODS
 from idp.oidc.wanted import DEFAULT_SCOPES, RegistrationRefused, Wanted
 
@@ -83,14 +84,14 @@ def change(settings: Settings, client: Client, wanted: Wanted) -> str | None:
     Raises:
         RegistrationRefused: with every fault; a change that would give people another `sub` is one.
     """
-    check(settings, wanted)
     former = as_wanted(client)
+    check(settings, wanted)
     if (wanted.subject, wanted.subject_prefix) != (former.subject, former.subject_prefix):
         raise RegistrationRefused(["--subject: the ENT would take everybody for somebody new; register it anew"])
-    if wanted.subject == SubjectType.PAIRWISE.value and sectors.find(settings, wanted) != sectors.of(former):
+    if _sector_decides(former, wanted) and sectors.find(settings, wanted) != sectors.of(former):
         raise RegistrationRefused(["--redirect-uri: another sector would give everybody another sub; register it anew"])
+    _count_change(client)
     _write(client, wanted)
-    client.version = Client.version + 1  # counted by the database: two operators at once are two changes
     if wanted.auth_method not in SECRET_METHODS:
         client.secret_digest = client.former_secret_digest = client.former_secret_until = None
         return None
@@ -99,6 +100,31 @@ def change(settings: Settings, client: Client, wanted: Wanted) -> str | None:
     shown = opaque.new_value()
     client.secret_digest = opaque.digest(shown)
     return shown
+
+
+def _sector_decides(former: Wanted, wanted: Wanted) -> bool:
+    """Say whether a change touches what a pairwise `sub` depends on: only then the ENT's own document is asked for."""
+    before, after = ((list(w.redirect_uris), w.sector_identifier_uri) for w in (former, wanted))
+    return wanted.subject == SubjectType.PAIRWISE.value and before != after
+
+
+def _count_change(client: Client) -> None:
+    """Count a change in the caller's transaction, which from here on holds the row.
+
+    Raises:
+        RegistrationRefused: somebody else changed the registration since it was read: two changes that are checked
+            apart must not be mixed.
+    """
+    counted = db.session.scalar(
+        update(Client)
+        .where(Client.id == client.id, Client.version == client.version)
+        .values(version=Client.version + 1)
+        .returning(Client.version)
+        .execution_options(synchronize_session=False)
+    )
+    if counted is None:
+        raise RegistrationRefused(["the registration was changed by somebody else at this moment; try again"])
+    set_committed_value(client, "version", counted)
 
 
 def as_wanted(client: Client) -> Wanted:
@@ -153,7 +179,7 @@ def _write(client: Client, wanted: Wanted) -> None:
     """Write what was asked for, all but the secret and the salt."""
     client.name = wanted.name.strip()
     client.auth_method, client.auth_alg = wanted.auth_method, wanted.auth_alg
-    client.jwks, client.jwks_uri = wanted.jwks, wanted.jwks_uri
+    client.jwks, client.jwks_uri = client_jwks.kept(wanted.jwks), wanted.jwks_uri
     client.redirect_uris = _each_once(wanted.redirect_uris)
     client.post_logout_redirect_uris = _each_once(wanted.post_logout_redirect_uris)
     client.home_uri, client.initiate_login_uri = wanted.home_uri, wanted.initiate_login_uri
@@ -192,17 +218,17 @@ def rotate_secret(client_id: str, *, keep: timedelta = FORMER_SECRET_KEPT) -> st
     """Give a client a new secret; the former stays good for `keep`, on every node, so that the ENT may change over.
 
     Raises:
-        RegistrationRefused: there is no such client, or it proves itself otherwise.
+        RegistrationRefused: there is no such client, it proves itself otherwise, or somebody else changed it just now.
     """
     client = get(client_id)
     if client.auth_method not in SECRET_METHODS:
         kind = "is a public client" if client.auth_method == "none" else f"authenticates by {client.auth_method}"
         raise RegistrationRefused([f"{client.name} {kind}: it has no secret"])
     secret = opaque.new_value()
+    _count_change(client)
     client.former_secret_digest = client.secret_digest if keep else None
     client.former_secret_until = now() + keep if keep else None
     client.secret_digest = opaque.digest(secret)
-    client.version = Client.version + 1  # counted by the database: two operators at once are two changes
     log.record(ClientChanged(client_id=client.id, change="secret rotated"))
     db.session.commit()
     return secret
@@ -219,8 +245,14 @@ def disable(client_id: str) -> None:
 
 
 def enable(client_id: str) -> None:
-    """Let a client in again; what was issued before it was shut out and has not expired is good again."""
+    """Let a client in again; what was issued before it was shut out and has not expired is good again.
+
+    Raises:
+        RegistrationRefused: there is no such client, or it ended its registration itself, for good (RFC 7592 2.3).
+    """
     client = get(client_id)
+    if client.registration_digest is None and invites.bounds(client) is not None:
+        raise RegistrationRefused([f"{client.name} ended its registration itself: invite it to register anew"])
     if client.disabled_at is not None:
         client.disabled_at = None
         client.version = Client.version + 1

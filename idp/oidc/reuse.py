@@ -1,14 +1,12 @@
 """What happens when a code or a refresh token is shown again: all that came from the same sign-in dies (RFC 9700)."""
 
-import uuid
-
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from idp.audit import log
 from idp.audit.events import CodeReused, RefreshReused
 from idp.clients.registry import Registration
-from idp.clock import now
 from idp.db import db
+from idp.oidc import issued
 from idp.oidc.models import AuthorizationCode, Token
 
 
@@ -24,7 +22,7 @@ def revoke_if_reused(code_digest: bytes, client: Registration) -> None:
     if row is None:
         db.session.rollback()
         return
-    _revoke_family(row.family)
+    issued.end_all(Token.family == row.family)
     log.record(CodeReused(account_id=row.account_id, client_id=client.key))
     db.session.commit()
 
@@ -43,13 +41,6 @@ def revoke_if_rotated(refresh_digest: bytes, client: Registration) -> None:
     if row is None:
         db.session.rollback()
         return
-    _revoke_family(row.family)
+    issued.end_all(Token.family == row.family)
     log.record(RefreshReused(account_id=row.account_id, client_id=client.key))
     db.session.commit()
-
-
-def _revoke_family(family: uuid.UUID) -> None:
-    """Revoke until none is left: a rotation that holds its row just now adds a pair that the first look misses."""
-    alive = update(Token).where(Token.family == family, Token.revoked_at.is_(None))
-    while db.session.scalars(alive.values(revoked_at=now()).returning(Token.digest)).all():
-        pass

@@ -14,12 +14,12 @@ def revoke() -> Response:
     """
     try:
         parameters = posting.read(request, "token")
-        client = posting.authenticated(parameters, "revocation")
+        client = posting.proven(parameters, "revocation")
     except posting.Malformed as malformed:
         return malformed.response()
     except OAuth2Error as error:
         return of_app().handle_response(*error())
-    issued.revoke(parameters["token"], client.registration)
+    issued.revoke(parameters["token"], client)
     return posting.answer({})
 
 

@@ -13,7 +13,7 @@ from authlib.oauth2.rfc6749 import AuthorizationServer, ClientMixin, InvalidClie
 from flask import Response, current_app
 
 from idp.config import Settings
-from idp.oidc import assertions, clients
+from idp.oidc import assertions, brakes, clients
 from idp.oidc.grants import CodeGrant, RefreshGrant
 from idp.oidc.hot import Store
 from idp.oidc.keys import KeyRing
@@ -46,10 +46,12 @@ class Server(AuthorizationServer):
 
         Raises:
             InvalidClientError: always the same one.
+            TooManyTries: there were too many that proved none.
         """
         try:
             return super().authenticate_client(request, methods, endpoint)
         except InvalidClientError:
+            brakes.count_failure(request)
             raise clients.refused() from None
 
     def save_token(self, token: Any, request: Any) -> None:

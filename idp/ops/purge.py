@@ -30,6 +30,8 @@ DEAD_KEPT = timedelta(days=7)
 """How long links and sessions are kept once they are dead: long enough for a question to the help desk."""
 SENT_KEPT = timedelta(days=30)
 """How long the outbox tells what became of a message."""
+PROOFS_KEPT = timedelta(days=1)
+"""How long proofs are known beyond their end: longer than the clock of whichever node purges may be wrong."""
 
 _WALKED = 5000
 
@@ -81,9 +83,10 @@ def _proofs(settings: Settings, moment: datetime) -> dict[str, int]:
     """Remove pushed requests once every sign-in that they may have begun is over, and proofs that count no more."""
     longest = settings.lifetime("interaction_lifetime") + settings.lifetime("activation_lifetime")
     over = PushedRequest.expires_at <= moment - longest
+    old = SpentProof.expires_at <= moment - PROOFS_KEPT
     return {
         "pushed_requests": delete_all(PushedRequest, over, order_by=PushedRequest.expires_at),
-        "proofs": delete_all(SpentProof, SpentProof.expires_at <= moment, order_by=SpentProof.expires_at),
+        "proofs": delete_all(SpentProof, old, order_by=SpentProof.expires_at),
     }
 
 

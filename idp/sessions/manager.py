@@ -21,6 +21,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.outbox import queue
+from idp.sessions import browser_state
 from idp.sessions.models import PASSWORD, Session
 from idp.web.browser import cookie_name, cookie_options
 from idp.web.user_agent import describe
@@ -246,12 +247,14 @@ def set_cookie(response: Response, value: str) -> None:
     """Give the browser its session cookie: no `Max-Age`, so that closing the browser ends it on shared computers."""
     settings = _settings()
     response.set_cookie(cookie_name(settings, "ss"), value, **cookie_options(settings))
+    browser_state.forget_if_kept(response)
 
 
 def clear_cookie(response: Response) -> None:
-    """Take the session cookie away."""
+    """Take the session cookie away, and with it what tells ENTs of the session."""
     settings = _settings()
     response.delete_cookie(cookie_name(settings, "ss"), **cookie_options(settings))
+    browser_state.forget(response)
 
 
 def _settings() -> Settings:

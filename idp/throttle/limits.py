@@ -99,6 +99,11 @@ FORGOTTEN_ADDRESS = Budget("forgotten_address", (Window(20, _HOUR),), by_network
 """Both kinds of requests from one network address."""
 NOTICE_MAILBOX = Budget("notice_mailbox", (Window(10, _HOUR),))
 """Mails that tell a mailbox the same again and again (a sign-in, a change of password), counted where they are sent."""
+CLIENT_PROOF = Backoff("client_proof", 10, (timedelta(seconds=1),), quiet=_MINUTE)
+"""Wrong proofs in the name of one client, from anywhere: one look a second. Right ones are neither counted nor stopped:
+nobody shuts an ENT out by guessing in its name."""
+CLIENT_PROOF_ADDRESS = Budget("client_proof_address", (Window(100, _MINUTE),), by_network=True)
+"""Wrong proofs from one network address, in the name of any client."""
 
 TABLE: tuple[Limit, ...] = (
     SIGN_IN_ACCOUNT,
@@ -115,6 +120,8 @@ TABLE: tuple[Limit, ...] = (
     FORGOTTEN_USERNAME_MAILBOX,
     FORGOTTEN_ADDRESS,
     NOTICE_MAILBOX,
+    CLIENT_PROOF,
+    CLIENT_PROOF_ADDRESS,
 )
 
 

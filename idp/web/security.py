@@ -31,7 +31,7 @@ _HEADERS = (
 # Chromium applies form-action to the whole redirect chain that follows a form, up to wherever the ENT redirects in
 # turn: pages whose form can end at an ENT leave it out, all others keep it.
 MAY_LEAVE = frozenset({"/profil", "/connexion", "/charte", "/authorize/accord", "/logout", "/adresse/confirmation"})
-_PUBLIC = ("/.well-known/", "/jwks.json", "/openapi.json", "/static/")
+_PUBLIC = ("/.well-known/", "/jwks.json", "/openapi.json", "/static/", "/session/check")
 
 
 def _limit() -> None:

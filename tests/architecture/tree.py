@@ -37,10 +37,18 @@ def templates(suffix: str = ".html") -> list[Path]:
 
 
 def pages() -> list[Path]:
-    """Return the templates that are whole pages: what is neither a layout, nor macros, nor a mail."""
+    """Return the templates that are whole pages: what is neither a layout, nor macros, nor a mail.
+
+    Nor is what ENTs load into a hidden frame: it shows nothing to anybody.
+    """
     skipped = ("macros", "mail")
+    frame = TEMPLATES / "oidc" / "session.html"
     layouts = {TEMPLATES / "layout.html", TEMPLATES / "demo" / "demo.html"}
-    return [path for path in templates() if path.relative_to(TEMPLATES).parts[0] not in skipped and path not in layouts]
+    return [
+        path
+        for path in templates()
+        if path.relative_to(TEMPLATES).parts[0] not in skipped and path not in {*layouts, frame}
+    ]
 
 
 def named(node: ast.AST) -> str:

@@ -159,6 +159,7 @@ def _application(provider: FakeProvider) -> Flask:
         # `none` and HS256 are offered on purpose: what the provider offers must not be what the ENT believes.
         metadata: Claims = {
             "issuer": provider.issuer,
+            "authorization_response_iss_parameter_supported": True,
             "id_token_signing_alg_values_supported": ["RS256", "none", "HS256"],
         }
         metadata |= {name: provider.issuer + path for name, path in paths.items()}

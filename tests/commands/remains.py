@@ -80,6 +80,8 @@ class Remains:
                 family=key,
                 redirect_uri="https://ent.test/cb",
                 scope="openid",
+                acr="pwd",
+                auth_time=moment,
                 expires_at=moment,
                 used_at=moment,
                 **issued,
@@ -99,6 +101,8 @@ class Remains:
                 account_id=self.account.id,
                 session_id=session,
                 scope="openid",
+                acr="pwd",
+                auth_time=now(),
                 expires_at=now() - age,
                 **more,
             )
@@ -162,7 +166,7 @@ def a_dead_town(account: Account, count: int) -> None:
     ]
     db.session.execute(insert(Session), rows)
     issued: dict[str, Any] = {"client_id": uuid.UUID(int=7), "account_id": account.id, "scope": "openid"}
-    issued["expires_at"] = old
+    issued |= {"expires_at": old, "acr": "pwd", "auth_time": old}
     db.session.execute(
         insert(AuthorizationCode),
         [

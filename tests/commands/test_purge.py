@@ -24,7 +24,7 @@ from idp.charter.models import CharterAcceptance
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.oidc.models import AuthorizationCode, Token
+from idp.oidc.models import AuthorizationCode, PushedRequest, SpentProof, Token
 from idp.ops import removal
 from idp.outbox.models import OutboxMessage
 from idp.paths import CHECKOUT
@@ -52,7 +52,7 @@ def test_nothing_to_do_is_a_table_of_zeros(act: Run, build: Build) -> None:
     build.active()
     answer = act("purge")
     assert (answer.code, answer.err) == (0, "")
-    assert len(answer.out.splitlines()) == 14
+    assert len(answer.out.splitlines()) == 16
     assert all(line.split()[0] == "0" for line in answer.out.splitlines())
 
 
@@ -65,6 +65,19 @@ def test_links_go_seven_days_after_their_end(act: Run, build: Build) -> None:
     remains.link(-HOUR, revoked_at=now())
     assert run(act) == {"links": 2}
     assert number(OneTimeLink) == 3
+
+
+def test_what_clients_pushed_and_proved_goes_once_it_can_do_nothing(act: Run, build: Build, app: Flask) -> None:
+    """A pushed request outlives the sign-in that it began: the code uses it up. A proof is known beyond its end, by
+    more than a clock may be wrong.
+    """
+    ages = [DAY + HOUR, DAY - HOUR, timedelta(minutes=61), timedelta(minutes=30), -HOUR]
+    for index, age in enumerate(ages):
+        row = {"digest": bytes([index]), "expires_at": now() - age}
+        keep(PushedRequest(client_id=uuid.uuid4(), parameters={}, **row), SpentProof(**row))
+    assert run(act) == {"pushed_requests": 3, "proofs": 1}
+    assert sorted(db.session.scalars(select(SpentProof.digest))) == [bytes([index]) for index in range(1, 5)]
+    assert sorted(db.session.scalars(select(PushedRequest.digest))) == [b"\x03", b"\x04"]
 
 
 def test_sessions_go_with_what_was_issued_in_them(act: Run, build: Build) -> None:

@@ -14,7 +14,7 @@ from idp.accounts.models import Account, Child, Degree, Guardianship, OneTimeLin
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import Base
-from idp.oidc.models import AuthorizationCode, Token
+from idp.oidc.models import AuthorizationCode, PushedRequest, SpentProof, Token
 from idp.outbox.models import OutboxMessage
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.sessions.models import Session
@@ -32,6 +32,8 @@ GROWING = (
     Session,
     Token,
     AuthorizationCode,
+    PushedRequest,
+    SpentProof,
     OneTimeLink,
     AuditEntry,
     OutboxMessage,
@@ -54,6 +56,7 @@ def _rows() -> list[tuple[type[Base], dict[str, Any], dict[str, str]]]:
     """Return of each table the values of a row, and what is another in each: `{key}`, `{few}` and `{blob}` of `n`."""
     later = now() + timedelta(days=30)
     owned: dict[str, Any] = {"client_id": uuid.UUID(int=7), "scope": "openid", "expires_at": later}
+    sure: dict[str, Any] = {"acr": "pwd", "auth_time": now()}
     person: dict[str, Any] = {"family_name": "FOULE", "given_name": "Noémie", "postcode": "59990"}
     names = {"roster_key": "'aaf:' || n", "name_key": "'cle' || n", "mailbox": "'m' || n || '@exemple.fr'"}
     of, of_session = {"account_id": "{key}"}, {"account_id": "{key}", "session_id": "{key}"}
@@ -72,12 +75,18 @@ def _rows() -> list[tuple[type[Base], dict[str, Any], dict[str, str]]]:
             {"generation": 1, "auth_time": now(), "amr": ["pwd"], "expires_at": later},
             {"id": "{key}", "digest": "{blob}", "sid": "'s' || n", **of},
         ),
-        (Token, {"kind": "a", **owned}, {"digest": "{blob}", "family": "{key}", **of_session}),
+        (Token, {"kind": "a", **owned, **sure}, {"digest": "{blob}", "family": "{key}", **of_session}),
         (
             AuthorizationCode,
-            {"redirect_uri": "https://ent.test/cb", **owned},
+            {"redirect_uri": "https://ent.test/cb", **owned, **sure},
             {"digest": "{blob}", "family": "{key}", **of_session},
         ),
+        (
+            PushedRequest,
+            {"client_id": uuid.UUID(int=7), "parameters": {}, "expires_at": later},
+            {"digest": "{blob}"},
+        ),
+        (SpentProof, {"expires_at": later}, {"digest": "{blob}"}),
         (
             OneTimeLink,
             {"purpose": "new_password", "address": "a@exemple.fr", "generation": 1, "expires_at": later},

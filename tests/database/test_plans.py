@@ -28,6 +28,7 @@ from tests.builders import PASSWORD, Build
 from tests.commands.conftest import Run, bare, idp  # noqa: F401 - fixtures
 from tests.database.crowd import GROWING, crowd
 from tests.databases import postgresql_copy, sqlite_copy
+from tests.dpop_party import Key, KeyedParty
 from tests.pages import sign_in
 from tests.protocol.flow import OFFLINE, tokens_for
 from tests.protocol.listening import Seen, listening
@@ -117,6 +118,25 @@ def test_tokens_walk_no_table(app: Flask, browser: FlaskClient, build: Build, da
         browser.get("/logout", query_string={"id_token_hint": tokens["id_token"]})
     assert used_again.status_code in {200, 400}
     check_plans(seen, database_url, "authorization_code", "token", "session", "account", "guardianship", "child")
+
+
+def test_what_clients_with_keys_send_walks_no_table(
+    app: Flask, browser: FlaskClient, build: Build, database_url: str
+) -> None:
+    parent, key = build.active(), Key.new()
+    ent = build.ent(auth_method="private_key_jwt", jwks={"keys": [key.jwk]}, par=True)
+    party, attempt = KeyedParty.of(ent, client=key), Attempt()
+    sign_in(browser, "/connexion", parent.username, PASSWORD)
+    with listening(app) as seen:
+        code = party.answer(browser.get(party.opened(party.pushed(browser, attempt))))["code"]
+        tokens = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()
+        party.told(browser, tokens["access_token"])
+        for path in ("/introspect", "/revoke"):
+            assert party.post(browser, path, {"token": tokens["access_token"]}, None).status_code == 200
+        assert party.post(browser, "/revoke", {"token": "x", "client_id": "another"}, None).status_code == 401
+        purge._proofs(app.extensions["idp.settings"], now())
+        db.session.remove()
+    check_plans(seen, database_url, "pushed_request", "spent_proof", "token", "throttle")
 
 
 def test_recovery_walks_no_table(app: Flask, browser: FlaskClient, build: Build, database_url: str) -> None:

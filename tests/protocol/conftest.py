@@ -1,9 +1,13 @@
 """What the protocol's tests start from: a parent who is signed in, in a browser that keeps the session."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 from flask.testing import FlaskClient
 
 from idp.accounts.models import Account
+from idp.throttle import limits
 from tests.builders import PASSWORD, Build
 from tests.pages import sign_in
 
@@ -21,3 +25,11 @@ def session(browser: FlaskClient, parent: Account) -> Account:
     assert page.status_code == 200, page.status
     assert browser.get_cookie("__Host-ss", domain="connexion.exemple.test")
     return parent
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look at as many wrong proofs as a test shows; their brake has tests of its own (test_client_brakes)."""
+    monkeypatch.setattr(limits, "CLIENT_PROOF", replace(limits.CLIENT_PROOF, free=10_000))
+    patient = replace(limits.CLIENT_PROOF_ADDRESS, windows=(limits.Window(10_000, timedelta(minutes=1)),))
+    monkeypatch.setattr(limits, "CLIENT_PROOF_ADDRESS", patient)

@@ -105,47 +105,51 @@ def _certificate(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePub
     )
 
 
+class _Handler(BaseHTTPRequestHandler):
+    """Writes down what is asked, and gives the answers that its ENT was told to give."""
+
+    timeout = 10
+
+    @property
+    def ent(self) -> EntServer:
+        assert isinstance(self.server, _Server)
+        return self.server.ent
+
+    def handle_one_request(self) -> None:
+        self.close_connection = True
+        super().handle_one_request()
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.ent.asked.append(Asked("POST", self.path, dict(self.headers), body))
+        self._give(self.ent.next.pop(0) if self.ent.next else FINE)
+
+    def do_GET(self) -> None:
+        self.ent.asked.append(Asked("GET", self.path, dict(self.headers), ""))
+        answer = self.ent.next.pop(0) if self.ent.next else self.ent.served.get(self.path)
+        self._give(answer if answer is not None else (404, {}, b""))
+
+    def _give(self, answer: Answer | Behaviour) -> None:
+        given = answer(self) if callable(answer) else answer
+        if given is None:
+            return
+        status, headers, content = given
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(content)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
 @contextmanager
 def listening_ent(chain: Path | None) -> Iterator[EntServer]:
     """Serve one ENT on a free port of loopback, over TLS unless there is no certificate."""
     ent = EntServer()
-
-    class Handler(BaseHTTPRequestHandler):
-        timeout = 10
-
-        def handle_one_request(self) -> None:
-            self.close_connection = True
-            super().handle_one_request()
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            ent.asked.append(Asked("POST", self.path, dict(self.headers), body))
-            answer = ent.next.pop(0) if ent.next else FINE
-            given = answer(self) if callable(answer) else answer
-            if given is not None:
-                self._give(given)
-
-        def _give(self, answer: Answer) -> None:
-            status, headers, content = answer
-            self.send_response(status)
-            for name, value in {"Content-Length": str(len(content)), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
-
-        def do_GET(self) -> None:
-            ent.asked.append(Asked("GET", self.path, dict(self.headers), ""))
-            answer = ent.next.pop(0) if ent.next else ent.served.get(self.path)
-            given = answer(self) if callable(answer) else answer
-            if answer is None:
-                self.send_error(404)
-            elif given is not None:
-                self._give(given)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = _Server(("127.0.0.1", 0), Handler)
+    server = _Server(("127.0.0.1", 0), _Handler)
+    server.ent = ent
     if chain is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(chain)
@@ -166,6 +170,7 @@ class _Server(ThreadingHTTPServer):
 
     daemon_threads = True
     block_on_close = False
+    ent: EntServer
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing."""

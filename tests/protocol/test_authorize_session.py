@@ -113,14 +113,15 @@ def test_a16_a_max_age_that_is_no_number_of_seconds_is_refused(
     assert ent.answer(browser.get(ent.url(Attempt(), max_age=age)))["error"] == "invalid_request"
 
 
+@pytest.mark.parametrize("prompt", ["login", "select_account"])
 def test_a17_prompt_login_lets_another_person_in_and_ends_the_first_session(
-    browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
+    browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, prompt: str
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1: "login: The Authorization Server SHOULD prompt the End-User for
     reauthentication"; whoever answers, one browser has one session (CVE-2025-12390).
     """
     before, attempt, other = tokens_for(browser, ent), Attempt(), build.active()
-    page = sign_in(browser, ent.url(attempt, prompt="login"), other.username, PASSWORD)
+    page = sign_in(browser, ent.url(attempt, prompt=prompt), other.username, PASSWORD)
     after = ent.tokens(browser, ent.answer(page)["code"], attempt)
     assert after["claims"]["sub"] != before["claims"]["sub"]
     assert after["claims"]["sid"] != before["claims"]["sid"]

@@ -228,7 +228,7 @@ REQUESTS = st.dictionaries(
 @settings(max_examples=300, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(REQUESTS, st.text(max_size=20))
 def test_a26_any_request_is_read_or_refused_and_read_again_as_it_was(asked: dict[str, Any], acr: str) -> None:
-    """OpenID Connect Core 1.0, 5.5: what is kept of a request says the same when it is read again, and no other name."""
+    """OpenID Connect Core 1.0, 5.5: what is kept of a request says the same when it is read again, and no more."""
     known = frozenset(PERSON)
     try:
         read = claims_request.read(json.dumps(asked), acr, releasable=known, classes=claims.ACR_VALUES)

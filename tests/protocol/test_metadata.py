@@ -121,7 +121,7 @@ def test_d02_what_is_announced_is_exactly_this(browser: FlaskClient) -> None:
 
 @one_database
 def test_d02_every_address_is_there(browser: FlaskClient) -> None:
-    """RFC 8414, 2: "URL of the authorization server's … endpoint": each answers, and none needs a slash more or less."""
+    """RFC 8414, 2: "URL of the authorization server's … endpoint": each answers, with no slash more or less."""
     document = metadata(browser)
     for name in ADDRESSES:
         assert document[name].startswith(f"{ISSUER}/"), name

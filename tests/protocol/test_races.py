@@ -126,7 +126,7 @@ def in_a_thread(app: Flask, ent: RelyingParty, refresh_token: str) -> TestRespon
 def test_z02_a_rotation_under_way_does_not_outlive_the_replay_that_ends_its_family(
     browser: FlaskClient, app: Flask, build: Build, session: Account, database_url: str
 ) -> None:
-    """RFC 9700, 4.14.2: "it will revoke the active refresh token": also the one that is being issued at that instant."""
+    """RFC 9700, 4.14.2: "it will revoke the active refresh token": also one that is being issued just now."""
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     first = ent.tokens(browser, code_for(browser, ent, attempt, scope=OFFLINE), attempt)["refresh_token"]
     second = ent.refresh(browser, first).get_json()["refresh_token"]

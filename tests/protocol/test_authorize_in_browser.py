@@ -1,24 +1,23 @@
-"""`response_mode=form_post` as Chromium does it: the form leaves at once, by its button without script, and alone."""
+"""What Chromium does with the pages of `/authorize`: the answer that is posted, and the question of `prompt=consent`.
+
+The form of an answer leaves at once, and by its button where no script runs.
+"""
 
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from threading import Thread
 from urllib.parse import parse_qs
 
 import pytest
 from flask import Flask
 from playwright.sync_api import Browser, Page, expect
-from werkzeug.serving import make_server
 
 from idp.accounts.models import Account
-from idp.app import create_app
-from idp.clients import registry
 from idp.config import Settings
-from idp.db import db
 from tests.builders import PASSWORD, Build
 from tests.databases import settings_for
 from tests.protocol.ent_server import Asked, EntServer, listening_ent
+from tests.protocol.served import served
 from tests.relying_party import Attempt, RelyingParty
 from tests.stories.browser import CHROMIUM, follow, look, new_page
 
@@ -49,20 +48,8 @@ def settings(database_url: str, listener: socket.socket) -> Settings:
 @pytest.fixture
 def site(settings: Settings, listener: socket.socket) -> Iterator[str]:
     """The provider, served on that port."""
-    registry.forget()
-    app = create_app(settings)
-    server = make_server("127.0.0.1", listener.getsockname()[1], app, threaded=True, fd=listener.fileno())
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    try:
-        yield settings.issuer
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-        with app.app_context():
-            db.engine.dispose()
-        app.extensions["idp.server"].store.close()
+    with served(settings, listener) as address:
+        yield address
 
 
 @dataclass
@@ -88,8 +75,8 @@ def ent(app: Flask, build: Build) -> Iterator[Ent]:
         yield Ent(party, server)
 
 
-def sign_in(page: Page, site: str, ent: Ent, account: Account, attempt: Attempt) -> None:
-    page.goto(site + ent.party.url(attempt, response_mode="form_post"))
+def sign_in(page: Page, site: str, ent: Ent, account: Account, attempt: Attempt, **changes: str | None) -> None:
+    page.goto(site + ent.party.url(attempt, **{"response_mode": "form_post", **changes}))
     page.get_by_label("Identifiant", exact=True).fill(account.username)
     page.get_by_label("Mot de passe", exact=True).fill(PASSWORD)
     follow(page.get_by_role("button", name="Se connecter"))
@@ -141,3 +128,20 @@ def test_a12_the_page_is_one_of_ours(
         sign_in(page, site, ent, parent, Attempt(state=HOSTILE))
         expect(page).to_have_title(f"{HEADING} – Scolarité Services")
         look(page)
+
+
+@pytest.mark.parametrize(("width", "javascript"), [(360, True), (1280, True), (360, False)])
+def test_a15_the_agreement_leads_on_to_the_ent(
+    browser_process: Browser, site: str, ent: Ent, parent: Account, width: int, *, javascript: bool
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.4: the decision is taken in "an interactive dialogue with the End-User"; the
+    policy of its page lets the form end at the ENT.
+    """
+    attempt = Attempt()
+    with new_page(browser_process, width=width, javascript=javascript) as page:
+        sign_in(page, site, ent, parent, attempt, response_mode=None, prompt="consent")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Ce que l’ENT va recevoir")
+        if javascript:
+            look(page)
+        follow(page.get_by_role("button", name="Continuer"))
+        assert page.url.startswith(f"{ent.party.redirect_uri}&code=")

@@ -1,0 +1,136 @@
+"""The kit on Flask: `/login`, `/callback`, `/logout` and `/backchannel-logout` of an ENT, as one blueprint.
+
+OpenID Connect Core 1.0: 3.1.2 and 4; RP-Initiated Logout 1.0; Back-Channel Logout 1.0. The ENT says what its own
+sessions are by the methods that it overrides. Set SESSION_COOKIE_SECURE, and SESSION_COOKIE_SAMESITE to "Lax".
+"""
+
+import logging
+import re
+import secrets
+from abc import ABC, abstractmethod
+from dataclasses import asdict
+from urllib.parse import urlencode, urlsplit
+
+from flask import Blueprint, Response, jsonify, redirect, request, session, url_for
+from flask.typing import ResponseReturnValue
+
+from .checks import Attempt, CheckError, Ended, ProviderDownError, SignedIn, must, now
+from .provider import Provider
+
+_BEGINNINGS = ("iss", "login_hint", "target_link_uri")
+_PROFILES = frozenset({"eleve", "parent", "enseignant", "personnel"})
+_LONGEST_HINT, _MOST_ATTEMPTS = 200, 4
+_PAGE = r"(/(?!/)[!-\[\]-~]{0,1000})"  # any URI characters, which a backslash is not
+_HEADERS = {"Cache-Control": "no-store"}
+_log = logging.getLogger(__name__)
+
+
+class FlaskEnt(ABC):
+    """The way into an ENT and out of it. One object serves all requests."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+        self._seen: dict[str, Ended] = {}
+
+    @abstractmethod
+    def enter(self, person: SignedIn, target: str) -> ResponseReturnValue:
+        """Open the ENT's own session, under a new value of its cookie, and go to `target` (empty: the ENT's choice)."""
+
+    @abstractmethod
+    def leave(self) -> str | None:
+        """End the session of this browser; return the ID token of who was signed in, if anybody was."""
+
+    @abstractmethod
+    def end(self, ended: Ended) -> None:
+        """End the sessions that the provider names, in whichever browser they are."""
+
+    def left(self, url: str | None, _state: str) -> ResponseReturnValue:
+        """Answer a sign-out, after `leave`: the browser goes to the provider, and comes back with `_state`."""
+        return redirect(url or self.provider.registration.post_logout_redirect_uri or "/", 303)
+
+    def refused(self, error: CheckError) -> ResponseReturnValue:
+        """Answer a sign-in that stopped; an ENT has a page of its own."""
+        _log.warning("A sign-in stopped at %s: %r", error.check, str(error))
+        return Response(f"La connexion n’a pas abouti ({error.check}).", error.status, mimetype="text/plain")
+
+    def keep(self, attempt: Attempt) -> None:
+        """Keep an attempt for its state and this browser alone; here in Flask's session, whose cookie is signed."""
+        former = list(session.get("attempts", {}).items())[1 - _MOST_ATTEMPTS :]
+        session["attempts"] = dict(former) | {attempt.state: asdict(attempt)}
+
+    def take(self, state: str) -> Attempt | None:
+        """Return the attempt of this state and browser, and forget it: an answer counts once."""
+        kept = session.pop("attempts", {})
+        found, session["attempts"] = kept.get(state), {name: kept[name] for name in kept if name != state}
+        return Attempt(**found) if found else None
+
+    def is_first(self, ended: Ended) -> bool:
+        """Note the name of a logout token; False when it came before. Several processes must share what they note."""
+        for old in [other for other in tuple(self._seen.values()) if other.forget_at <= now()]:
+            self._seen.pop(old.jti, None)
+        return self._seen.setdefault(ended.jti, ended) is ended
+
+    def blueprint(self) -> Blueprint:
+        """Return the routes; under the prefix that they are registered with lies the redirect URI, `/callback`."""
+        routes = Blueprint("oidc", __name__)
+        routes.get("/login")(self.login)
+        routes.post("/login")(self.login_from_elsewhere)
+        routes.get("/callback")(self.callback)
+        routes.post("/logout")(self.logout)
+        routes.post("/backchannel-logout")(self.backchannel_logout)
+        routes.register_error_handler(CheckError, self.refused)
+        return routes
+
+    def login_from_elsewhere(self) -> ResponseReturnValue:
+        """Take a sign-in that another site begins by a form (4), by GET: only then does the browser send our cookie."""
+        given = {name: request.form[name] for name in _BEGINNINGS if name in request.form}
+        return redirect(f"{url_for('.login')}?{urlencode(given)}", 303)
+
+    def login(self) -> ResponseReturnValue:
+        """Send the browser to the provider; `profil=parent` or `login_hint` spares the choice of the profile there."""
+        issuer, profile = self.provider.registration.issuer, request.args.get("profil", "").lower()
+        must(request.args.get("iss", issuer) == issuer, "login_iss", "the sign-in was begun for another provider")
+        hint = f"profil:{profile}" if profile in _PROFILES else request.args.get("login_hint", "")[:_LONGEST_HINT]
+        url, attempt = self.provider.departure(self._target(), **({"login_hint": hint} if hint else {}))
+        self.keep(attempt)
+        return redirect(url, 303)
+
+    def _target(self) -> str:
+        """Return the page of this ENT that was wanted (4); empty for any address that is not one."""
+        origin = "{0.scheme}://{0.netloc}".format(urlsplit(self.provider.registration.redirect_uri))
+        page = re.fullmatch(re.escape(origin) + _PAGE, request.args.get("target_link_uri", ""))
+        steps = (url_for(".login"), url_for(".callback"))
+        return page[1] if page and not page[1].startswith(steps) else ""
+
+    def callback(self) -> ResponseReturnValue:
+        """Take the answer and believe it once everything is checked; one of another provider uses up no attempt."""
+        answer = self.provider.answer(request.query_string.decode(errors="replace"))
+        attempt = self.take(answer.get("state", ""))
+        if attempt is None:
+            raise CheckError("state", "the answer belongs to no sign-in on its way in this browser")
+        return self.enter(self.provider.arrival(answer, attempt), attempt.target)
+
+    def logout(self) -> ResponseReturnValue:
+        """Sign out here first, whatever comes next, then at the provider."""
+        id_token, state, url = self.leave(), secrets.token_urlsafe(16), None
+        if id_token is None:
+            return redirect(self.provider.registration.post_logout_redirect_uri or "/", 303)
+        try:
+            url = self.provider.sign_out_url(id_token, state)
+        except CheckError as error:
+            _log.warning("The provider is not told of the sign-out: %s", error)
+        return self.left(url, state)
+
+    def backchannel_logout(self) -> ResponseReturnValue:
+        """End what a logout token names: 400 when it is not believed (2.8), 503 when nobody can tell."""
+        tokens = request.form.getlist("logout_token")
+        try:
+            must(len(tokens) == 1, "logout_token", "the form must hold one logout_token")
+            ended = self.provider.checks.logout_token(tokens[0])
+            must(self.is_first(ended), "jti", "the token was used before")
+        except CheckError as error:
+            _log.warning("Logout token refused, check %s: %s", error.check, error)
+            code = "temporarily_unavailable" if error.status == ProviderDownError.status else "invalid_request"
+            return jsonify(error=code, error_description=str(error)), error.status, _HEADERS
+        self.end(ended)
+        return Response(headers=_HEADERS)

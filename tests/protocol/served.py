@@ -1,0 +1,32 @@
+"""The provider on a port of loopback, for tests in which a real browser asks."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
+
+from werkzeug.serving import make_server
+
+from idp.app import create_app
+from idp.clients import registry
+from idp.config import Settings
+from idp.db import db
+
+
+@contextmanager
+def served(settings: Settings, listener: socket.socket) -> Iterator[str]:
+    """Serve the provider on a port that is taken already, as its issuer says; give its address."""
+    registry.forget()
+    app = create_app(settings)
+    server = make_server("127.0.0.1", listener.getsockname()[1], app, threaded=True, fd=listener.fileno())
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield settings.issuer
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        with app.app_context():
+            db.engine.dispose()
+        app.extensions["idp.server"].store.close()

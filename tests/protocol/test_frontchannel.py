@@ -1,0 +1,235 @@
+"""Front-channel logout (OpenID Connect Front-Channel Logout 1.0), and what is dead after any logout (L-08, L-09)."""
+
+from html.parser import HTMLParser
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from idp.accounts.models import Account
+from idp.oidc import registration
+from tests.builders import PASSWORD, Build
+from tests.myaccount.changes import CHOSEN, PASSWORD_PAGE, PASSWORD_TITLE, stored
+from tests.pages import follow, form_token, heading, sign_in, submit
+from tests.protocol.flow import HOST, OFFLINE, refused, tokens_for
+from tests.relying_party import Attempt, RelyingParty
+
+SIGNED_OUT = "Vous êtes déconnecté"
+BYE = "https://ent.test/bye"
+FRONT = "https://ent.test/front"
+
+
+class _Page(HTMLParser):
+    """What a browser loads, follows or refreshes to on a page."""
+
+    def __init__(self, page: TestResponse) -> None:
+        super().__init__()
+        self.frames: list[str] = []
+        self.refresh: list[str] = []
+        self.next: dict[str, str | None] = {}
+        self._without_script = False
+        self.feed(page.get_data(as_text=True))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "noscript":
+            self._without_script = True
+        elif tag == "iframe":
+            self.frames.append(given["src"] or "")
+        elif tag == "meta" and given.get("http-equiv") == "refresh":
+            assert self._without_script, "with a script it would cut short what the frames do"
+            self.refresh.append(given["content"] or "")
+        elif tag == "a" and given.get("id") == "suite":
+            self.next = given
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "noscript":
+            self._without_script = False
+
+
+def frame_sources(page: TestResponse) -> list[str]:
+    [policy] = page.headers.getlist("Content-Security-Policy")
+    directives = dict(part.strip().split(" ", 1) for part in policy.split(";"))
+    assert directives["default-src"] == "'none'"
+    assert directives["frame-ancestors"] == "'none'"
+    return directives.get("frame-src", "").split()
+
+
+def sign_out(browser: FlaskClient) -> TestResponse:
+    """Sign out by the page's question."""
+    return submit(browser, browser.get("/logout"))
+
+
+def told(address: str) -> tuple[str, dict[str, str]]:
+    base, _, query = address.partition("?")
+    pairs = parse_qsl(query, strict_parsing=True)
+    assert len(dict(pairs)) == len(pairs)
+    return base, dict(pairs)
+
+
+def test_only_ents_of_this_session_that_registered_an_address_are_loaded(
+    app: Flask, browser: FlaskClient, build: Build, session: Account
+) -> None:
+    """Front-Channel Logout 1.0, 2: "The OP renders <iframe src="frontchannel_logout_uri"> in a page with the registered
+    logout URI as the source to trigger the logout actions by the RP".
+    """
+    first = build.ent(frontchannel_logout_uri=FRONT)
+    second = build.ent(
+        "Horizon",
+        "horizon.test",
+        redirect_uris=["https://horizon.test:8443/cb"],
+        frontchannel_logout_uri="https://horizon.test:8443/front",
+    )
+    second.redirect_uri = "https://horizon.test:8443/cb"
+    without = build.ent("Sans", "sans.test")
+    never_entered = build.ent("Ailleurs", "ailleurs.test", frontchannel_logout_uri="https://ailleurs.test/front")
+    shut_out = build.ent("Fermé", "ferme.test", frontchannel_logout_uri="https://ferme.test/front")
+    others = app.test_client()
+    sign_in(others, "/connexion", build.active().username, PASSWORD)
+    tokens_for(others, never_entered)
+    sid = tokens_for(browser, first)["claims"]["sid"]
+    for ent in (first, second, without, shut_out):  # one frame each, however often one was entered
+        tokens_for(browser, ent)
+    registration.disable(shut_out.client_id)
+    page = sign_out(browser)
+    assert page.status_code == 200
+    assert heading(page) == SIGNED_OUT
+    assert sorted(map(told, _Page(page).frames)) == [
+        (FRONT, {"iss": first.issuer, "sid": sid}),
+        ("https://horizon.test:8443/front", {"iss": first.issuer, "sid": sid}),
+    ]
+    assert frame_sources(page) == ["https://ent.test", "https://horizon.test:8443"]
+    assert page.headers["Cache-Control"] == "no-store"
+    [own] = _Page(sign_out(others)).frames
+    assert own.startswith("https://ailleurs.test/front?")
+
+
+def test_what_is_told_joins_the_query_that_was_registered(browser: FlaskClient, build: Build, session: Account) -> None:
+    """Front-Channel Logout 1.0, 2: a query component "MUST be retained when adding additional query parameters"; of
+    `iss` and `sid`, "if either is included, both MUST be".
+    """
+    ent = build.ent(frontchannel_logout_uri=f"{FRONT}?app=a%26b&v=%22")
+    sid = tokens_for(browser, ent)["claims"]["sid"]
+    [address] = _Page(sign_out(browser)).frames
+    assert address.startswith(f"{FRONT}?app=a%26b&v=%22&")
+    assert told(address) == (FRONT, {"app": "a&b", "v": '"', "iss": ent.issuer, "sid": sid})
+
+
+def test_a_session_that_went_on_under_another_row_tells_the_ents_of_before(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    """Front-Channel Logout 1.0, 2: `sid` is the session's; proving the password again keeps it."""
+    ent = build.ent(frontchannel_logout_uri=FRONT)
+    sid = tokens_for(browser, ent)["claims"]["sid"]
+    other = build.ent("Horizon", "horizon.test")
+    answer = ent_answer_after_password(browser, other, session)
+    assert "code" in answer
+    [address] = _Page(sign_out(browser)).frames
+    assert told(address)[1]["sid"] == sid
+
+
+def ent_answer_after_password(browser: FlaskClient, ent: RelyingParty, account: Account) -> dict[str, str]:
+    return ent.answer(sign_in(browser, ent.url(Attempt(), prompt="login"), account.username, PASSWORD))
+
+
+def test_a_former_session_of_the_same_person_is_not_told_again(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    """Front-Channel Logout 1.0, 2: `sid` is one session's; what was entered before a logout is none of the next."""
+    tokens_for(browser, build.ent(frontchannel_logout_uri=FRONT))
+    assert _Page(sign_out(browser)).frames
+    sign_in(browser, "/connexion", session.username, PASSWORD)
+    page = sign_out(browser)
+    assert _Page(page).frames == []
+    assert frame_sources(page) == []
+
+
+def test_the_page_goes_on_to_the_registered_address_with_the_state(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    """RP-Initiated Logout 1.0, 3: the browser goes back once the logout has been performed, with the `state` that came;
+    here by a script, by a link, and by itself without a script.
+    """
+    ent = build.ent(frontchannel_logout_uri=FRONT)
+    token = tokens_for(browser, ent)["id_token"]
+    state = "a b&\"'><é"
+    page = browser.get(
+        "/logout", query_string={"id_token_hint": token, "post_logout_redirect_uri": BYE, "state": state}
+    )
+    assert page.status_code == 200
+    read = _Page(page)
+    target = read.next["href"] or ""
+    assert target.partition("?")[0] == BYE
+    assert parse_qsl(urlsplit(target).query) == [("state", state)]
+    [refresh] = read.refresh
+    seconds, _, address = refresh.partition(";url=")
+    assert (seconds, address) == (read.next["data-seconds"], target)
+    assert 1 <= int(seconds) <= 5
+    assert len(read.frames) == 1
+    assert any(line.startswith("__Host-ss=;") for line in page.headers.getlist("Set-Cookie"))
+
+
+def test_without_a_target_the_page_stays_and_leads_to_the_ent(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    """RP-Initiated Logout 1.0, 3: "The OP also MUST NOT perform post-logout redirection if the
+    post_logout_redirect_uri value supplied does not exactly match one of the previously registered".
+    """
+    ent = build.ent(frontchannel_logout_uri=FRONT)
+    token = tokens_for(browser, ent)["id_token"]
+    page = browser.get(
+        "/logout", query_string={"id_token_hint": token, "post_logout_redirect_uri": "https://evil.test/"}
+    )
+    read = _Page(page)
+    assert (len(read.frames), read.next, read.refresh) == (1, {}, [])
+    assert 'href="https://ent.test/"' in page.get_data(as_text=True)
+    assert "evil.test" not in page.get_data(as_text=True)
+
+
+def test_without_any_frame_the_browser_goes_back_at_once(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """RP-Initiated Logout 1.0, 3: where no frame has to load, the browser goes back by a plain redirect."""
+    token = tokens_for(browser, ent)["id_token"]
+    response = browser.get("/logout", query_string={"id_token_hint": token, "post_logout_redirect_uri": BYE})
+    assert (response.status_code, response.headers["Location"]) == (303, BYE)
+
+
+@pytest.mark.parametrize("front", ["", FRONT])
+def test_l08_after_a_logout_the_cookie_the_refresh_token_and_the_session_are_dead(
+    app: Flask, browser: FlaskClient, build: Build, session: Account, front: str
+) -> None:
+    """L-08 (OWASP ASVS 5, V 7.4.1): the back button, the old cookie and the old tokens open nothing any more."""
+    ent = build.ent(frontchannel_logout_uri=front, scopes=OFFLINE)
+    tokens = tokens_for(browser, ent, scope=OFFLINE)
+    cookie = browser.get_cookie("__Host-ss", domain=HOST)
+    assert cookie
+    shown = browser.get("/mon-compte")
+    assert shown.headers["Cache-Control"] == "no-store"  # so that the back button asks again
+    sign_out(browser)
+    refused(ent.refresh(browser, tokens["refresh_token"]), "invalid_grant")
+    assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
+    thief: Any = app.test_client()
+    thief.set_cookie("__Host-ss", cookie.value, domain=HOST, secure=True)
+    for holder in (browser, thief):
+        assert ent.answer(holder.get(ent.url(Attempt(), prompt="none")))["error"] == "login_required"
+        assert heading(follow(holder, holder.get("/mon-compte"))) == "Connexion"
+        assert heading(follow(holder, holder.get(ent.url(Attempt())))) == "Connexion"
+
+
+def test_l09_a_form_of_another_tab_is_refused_with_a_readable_page(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """L-09: logout in tab 1, then a form of tab 2: refused with a readable page, nothing changed."""
+    second = browser.get(PASSWORD_PAGE)
+    assert heading(second) == PASSWORD_TITLE
+    before = stored(session).password_hash
+    sign_out(browser)
+    after = submit(browser, second, actuel=PASSWORD, nouveau=CHOSEN, confirmation=CHOSEN)
+    assert after.status_code == 200
+    assert heading(after) == "Connexion"
+    assert form_token(after)
+    assert stored(session).password_hash == before

@@ -1,0 +1,71 @@
+"""Where « Accéder à l’ENT » leads: a sign-in that the ENT begins (OpenID Connect Core 4)."""
+
+from html import unescape
+from urllib.parse import parse_qs, parse_qsl, urlsplit
+
+import pytest
+from flask.testing import FlaskClient
+
+from idp.clients import registry
+from tests.activation.steps import activate, newest_link
+from tests.builders import Build
+from tests.pages import heading, submit
+
+HOME = "https://ent.test/"
+BEGIN = "https://ent.test/login"
+
+
+def entrance(build: Build, **registered: str) -> str:
+    found = registry.find(build.ent(**registered).client_id)
+    assert found
+    return found.entrance(build.settings.issuer)
+
+
+def test_the_ent_is_told_who_begins_and_where_to_end(build: Build) -> None:
+    """Core 4: "iss REQUIRED. Issuer Identifier for the OP that the RP is to send the Authentication Request to …
+    target_link_uri OPTIONAL. URL that the RP is requested to redirect to after authentication".
+    """
+    base, _, query = entrance(build, initiate_login_uri=BEGIN, home_uri=f"{HOME}?a=b&c=d").partition("?")
+    assert base == BEGIN
+    assert parse_qsl(query, strict_parsing=True) == [
+        ("iss", build.settings.issuer),
+        ("target_link_uri", f"{HOME}?a=b&c=d"),
+    ]
+
+
+def test_a_query_that_was_registered_stays(build: Build) -> None:
+    """Core 4: "The RP's login initiation endpoint … the parameters can either be passed as query parameters"."""
+    address = entrance(build, initiate_login_uri=f"{BEGIN}?idp=edu%26co")
+    assert address.startswith(f"{BEGIN}?idp=edu%26co&")
+    assert parse_qs(urlsplit(address).query, strict_parsing=True) == {
+        "idp": ["edu&co"],
+        "iss": [build.settings.issuer],
+        "target_link_uri": [HOME],
+    }
+
+
+def test_without_a_home_only_the_issuer_is_told(build: Build) -> None:
+    """Core 4: target_link_uri is OPTIONAL."""
+    query = urlsplit(entrance(build, initiate_login_uri=BEGIN, home_uri="")).query
+    assert parse_qsl(query) == [("iss", build.settings.issuer)]
+
+
+@pytest.mark.parametrize("home", [HOME, ""])
+def test_an_ent_that_begins_no_sign_in_is_entered_by_its_home(build: Build, home: str) -> None:
+    """Core 4: the RP "MAY" support it: `initiate_login_uri` is OPTIONAL metadata (Registration 1.0, 2)."""
+    assert entrance(build, home_uri=home) == home
+
+
+@pytest.mark.parametrize("begin", [BEGIN, ""])
+def test_the_page_of_a_confirmed_address_leads_there(browser: FlaskClient, build: Build, begin: str) -> None:
+    """Core 4: "the login flow is initiated by an OpenID Provider"."""
+    ent = build.ent(initiate_login_uri=begin)
+    account = build.never_activated()
+    activate(browser, account)
+    page = submit(browser, browser.get(newest_link(build.settings, account.id)))
+    assert heading(page) == "Confirmation de votre adresse mail"
+    found = registry.find(ent.client_id)
+    assert found
+    wanted = found.entrance(build.settings.issuer)
+    assert wanted.startswith(begin or HOME)
+    assert f'href="{wanted}">Accéder à l’ENT' in unescape(page.get_data(as_text=True))

@@ -1,0 +1,119 @@
+"""JOSE regressions wherever this service reads a JWT: hints, client assertions, DPoP proofs (security row X-02)."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.accounts.models import Account
+from idp.oidc import hints, jose
+from tests.builders import Build
+from tests.dpop_party import Key, KeyedParty
+from tests.pages import heading
+from tests.protocol.flow import code_for, one_database, refused, tokens_for
+from tests.protocol.forgeries import forgeries
+from tests.relying_party import Attempt, RelyingParty
+
+_LARGEST_BODY = 64 * 1024
+
+
+@pytest.fixture(scope="module")
+def key() -> Key:
+    return Key.new("RS256")
+
+
+@pytest.fixture
+def signing(build: Build, key: Key) -> KeyedParty:
+    """An ENT that signs with `key`, which is its DPoP key too."""
+    jwks = {"keys": [{**key.jwk, "kid": key.kid}]}
+    return KeyedParty.of(build.ent(auth_method="private_key_jwt", jwks=jwks), client=key, key=key)
+
+
+def quickly(forged: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Yield forgeries, none of which may cost us much work: the limit is ten times what the slowest takes."""
+    for name, token in forged:
+        start = time.thread_time()
+        yield name, token
+        assert time.thread_time() - start < 1, name
+
+
+@one_database
+def test_x02_no_forgery_is_read_as_an_id_token_of_ours(
+    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
+) -> None:
+    genuine = tokens_for(browser, ent)["id_token"]
+    ring = app.extensions["idp.server"].ring
+    [jwk] = browser.get("/jwks.json").get_json()["keys"]
+    claims = hints.read_id_token(build.settings, ring, genuine)
+    assert claims is not None
+    assert claims["sid"]
+    for name, token in quickly(forgeries(genuine, jwk)):
+        assert hints.read_id_token(build.settings, ring, token) is None, name
+
+
+@one_database
+def test_x02_nor_is_one_believed_by_an_endpoint(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    genuine = tokens_for(browser, ent)["id_token"]
+    [jwk] = browser.get("/jwks.json").get_json()["keys"]
+    for name, token in forgeries(genuine, jwk):
+        if len(token) > jose.LONGEST:  # the address has no room for it
+            continue
+        answer = ent.answer(browser.get(ent.url(Attempt(), id_token_hint=token, prompt="none")))
+        assert answer["error"] == "invalid_request", name
+        page = browser.get("/logout", query_string={"id_token_hint": token})
+        assert heading(page) == "Voulez-vous vous déconnecter ?", name
+
+
+@one_database
+@pytest.mark.usefixtures("unhurried")
+@pytest.mark.parametrize("path", ["/token", "/revoke", "/introspect", "/par"])
+def test_x02_no_forgery_is_believed_as_a_client_s_assertion(
+    browser: FlaskClient, signing: KeyedParty, session: Account, path: str
+) -> None:
+    """RFC 8725 3.1: « libraries MUST enable the caller to specify a supported set of algorithms and MUST NOT use any
+    other algorithms when performing cryptographic operations ».
+    """
+    genuine = signing.assertion()
+    form = {"grant_type": "authorization_code", "code": "x" * 43, "token": "x" * 43, **genuine}
+    for name, token in quickly(forgeries(genuine["client_assertion"], {**signing.key.jwk, "kid": signing.key.kid})):
+        answer = browser.post(path, data={**form, "client_assertion": token})
+        if len(token) > _LARGEST_BODY:
+            assert answer.status_code == 413, name
+        elif len(token) > 10_000:
+            refused(answer, "invalid_request")
+        else:
+            refused(answer, "invalid_client", 401)
+    answer = browser.post(path, data=form)  # nothing was wrong with it but the forger's part, and nobody used it up
+    assert answer.status_code in {200, 400}, answer.text
+    assert (answer.get_json() or {}).get("error") != "invalid_client"
+
+
+@one_database
+def test_x02_no_forgery_is_believed_as_a_proof(browser: FlaskClient, signing: KeyedParty, session: Account) -> None:
+    """RFC 9449 7.1: « the resource server MUST NOT grant access to the resource unless all checks are successful »."""
+    attempt = Attempt()
+    answer = signing.redeem(browser, code_for(browser, signing, attempt), attempt, signing.fresh_proof())
+    token = answer.get_json()["access_token"]
+    genuine = signing.key.proof("GET", f"{signing.issuer}/userinfo", token, head={"kid": signing.key.kid})
+    for name, proof in quickly(forgeries(genuine, {**signing.key.jwk, "kid": signing.key.kid})):
+        if "\n" in proof:  # no header field holds it
+            continue
+        answer = signing.resource(browser, token, proof)
+        assert answer.status_code == 401, name
+        assert answer.get_json()["error"] == "invalid_dpop_proof", name
+    assert signing.resource(browser, token, genuine).status_code == 200
+
+
+@one_database
+def test_x02_a_proof_of_the_forger_s_own_key_is_good_and_opens_nothing(
+    browser: FlaskClient, signing: KeyedParty, session: Account
+) -> None:
+    """RFC 9449 7.1: the token's key must be the proof's, whatever key a header brings along."""
+    attempt, thief = Attempt(), Key.new("RS256")
+    answer = signing.redeem(browser, code_for(browser, signing, attempt), attempt, signing.fresh_proof())
+    token = answer.get_json()["access_token"]
+    answer = signing.resource(browser, token, thief.proof("GET", f"{signing.issuer}/userinfo", token))
+    assert answer.status_code == 401
+    assert answer.get_json()["error"] == "invalid_token"

@@ -1,0 +1,166 @@
+"""Session management and front-channel logout as Chromium does them: frames of another port, on loopback."""
+
+import json
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from flask import Flask
+from playwright.sync_api import Browser, Page, expect
+
+from idp.accounts.models import Account
+from idp.config import Settings
+from tests.builders import PASSWORD, Build
+from tests.databases import settings_for
+from tests.protocol.ent_server import Answer, EntServer, listening_ent
+from tests.protocol.served import served
+from tests.relying_party import Attempt, RelyingParty
+from tests.stories.browser import CHROMIUM, follow, look, new_page
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),  # what a browser does with a page
+]
+
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+SIGNED_OUT = "Vous êtes déconnecté"
+# the RP's frame of section 3.1: it asks the OP's, and hands the answer over
+ASK = """message => new Promise(resolve => {
+  const provider = document.querySelector('iframe');
+  addEventListener('message', event => {
+    if (event.source === provider.contentWindow) resolve([event.data, event.origin]);
+  }, {once: true});
+  provider.contentWindow.postMessage(message, new URL(provider.src).origin);
+})"""
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """The provider's port, taken before its address is known to anybody."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        yield taken
+
+
+@pytest.fixture
+def settings(database_url: str, listener: socket.socket) -> Settings:
+    port = listener.getsockname()[1]
+    return settings_for(database_url, issuer=f"http://127.0.0.1:{port}", env="development")
+
+
+@pytest.fixture
+def site(settings: Settings, listener: socket.socket) -> Iterator[str]:
+    with served(settings, listener) as address:
+        yield address
+
+
+@dataclass
+class Ent:
+    """A registered ENT and its server."""
+
+    party: RelyingParty
+    server: EntServer
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server.port}"
+
+    def serve(self, path: str, html: str, **headers: str) -> None:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        answer: Answer = (200, {**HTML, **named}, f"<!DOCTYPE html><title>ENT</title>{html}".encode())
+        self.server.served[path] = answer
+
+    def asked(self, path: str) -> list[dict[str, list[str]]]:
+        """Return the queries of what was asked of a path."""
+        found = [urlsplit(one.path) for one in self.server.asked]
+        return [parse_qs(one.query, strict_parsing=True) for one in found if one.path == path]
+
+
+@pytest.fixture
+def ent(app: Flask, build: Build) -> Iterator[Ent]:
+    with listening_ent(None) as server:
+        address = f"http://127.0.0.1:{server.port}"
+        party = build.ent(
+            redirect_uris=[f"{address}/cb"],
+            post_logout_redirect_uris=[f"{address}/bye"],
+            frontchannel_logout_uri=f"{address}/front",
+        )
+        party.redirect_uri = f"{address}/cb"
+        found = Ent(party, server)
+        found.serve("/bye?state=s", "<h1>Au revoir</h1>")
+        yield found
+
+
+def sign_in(page: Page, site: str, ent: Ent, account: Account, attempt: Attempt) -> dict[str, str]:
+    """Sign in, and return what the ENT was answered."""
+    page.goto(site + ent.party.url(attempt))
+    page.get_by_label("Identifiant", exact=True).fill(account.username)
+    page.get_by_label("Mot de passe", exact=True).fill(PASSWORD)
+    follow(page.get_by_role("button", name="Se connecter"))
+    [query] = ent.asked("/cb")
+    return {name: values[0] for name, values in query.items()}
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_a_frame_says_whether_the_session_is_the_same(
+    browser_process: Browser, site: str, ent: Ent, parent: Account, *, isolated: bool
+) -> None:
+    """Session Management 1.0, 3.2: the OP frame answers "unchanged", "changed", or "error" for a message that has not
+    the form of a client ID, a space and a session state.
+    """
+    policy = {"Cross_Origin_Embedder_Policy": "require-corp"} if isolated else {}
+    ent.serve("/rp", f"<iframe src='{site}/session/check'></iframe>", **policy)
+    with new_page(browser_process) as page:
+        told = sign_in(page, site, ent, parent, Attempt())
+        page.goto(f"{ent.address}/rp", wait_until="load")
+        good = f"{ent.party.client_id} {told['session_state']}"
+        assert page.evaluate(ASK, good) == ["unchanged", site]
+        assert page.evaluate(ASK, f"x{good}") == ["changed", site]
+        for nonsense in ("", "nonsense", good.replace(" ", ""), f"{good} more", good[:-50], 7, None, {"a": good}):
+            assert page.evaluate(ASK, nonsense) == ["error", site], json.dumps(nonsense)
+        other = page.context.new_page()
+        other.goto(f"{site}/logout")
+        follow(other.get_by_role("button", name="Se déconnecter"))
+        expect(other.get_by_role("heading", level=1)).to_have_text(SIGNED_OUT)
+        other.close()
+        assert page.evaluate(ASK, good) == ["changed", site]
+
+
+def enter_and_leave(page: Page, site: str, ent: Ent, account: Account, app: Flask, *, back: bool) -> str:
+    """Sign in, fetch the tokens, sign out by the ENT's link; return the session's `sid`."""
+    attempt = Attempt()
+    told = sign_in(page, site, ent, account, attempt)
+    tokens = ent.party.tokens(app.test_client(), told["code"], attempt)
+    address = f"&post_logout_redirect_uri={ent.address}/bye&state=s" if back else ""
+    page.goto(f"{site}/logout?id_token_hint={tokens['id_token']}{address}")
+    sid: str = tokens["claims"]["sid"]
+    return sid
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_the_ent_is_told_and_then_the_browser_goes_back_to_it(
+    browser_process: Browser, app: Flask, site: str, ent: Ent, parent: Account, *, javascript: bool
+) -> None:
+    """Front-Channel Logout 1.0, 2: the OP renders the frame "in a page with the registered logout URI as the source to
+    trigger the logout actions by the RP"; then it goes on, without script too.
+    """
+    ent.serve("/front", "")
+    with new_page(browser_process, javascript=javascript) as page:
+        sid = enter_and_leave(page, site, ent, parent, app, back=True)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Au revoir")
+        assert page.url == f"{ent.address}/bye?state=s"
+        assert ent.asked("/front") == [{"iss": [site], "sid": [sid]}]
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_page_that_tells_the_ents_is_one_of_ours(
+    browser_process: Browser, app: Flask, site: str, ent: Ent, parent: Account, width: int
+) -> None:
+    with new_page(browser_process, width=width) as page:
+        page.route("**/front_channel.js*", lambda route: route.fulfill(body="", content_type="text/javascript"))
+        enter_and_leave(page, site, ent, parent, app, back=True)
+        expect(page).to_have_title(f"{SIGNED_OUT} – Scolarité Services")
+        expect(page.get_by_role("link", name="Continuer")).to_be_visible()
+        look(page)

@@ -1,0 +1,178 @@
+"""Session management (OpenID Connect Session Management 1.0): the value, the cookie behind it, the page for frames."""
+
+import hashlib
+import re
+
+import pytest
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from idp.accounts.models import Account
+from tests.builders import PASSWORD, Build
+from tests.myaccount.changes import change_password
+from tests.pages import follow, form_token, sign_in, submit
+from tests.protocol.flow import HOST, posted_answer
+from tests.relying_party import Attempt, RelyingParty
+
+COOKIE = "__Host-bs"
+
+
+def state(browser: FlaskClient) -> str:
+    """Return the OP browser state, as the page for frames reads it; empty when there is none."""
+    kept = browser.get_cookie(COOKIE, domain=HOST)
+    return kept.value if kept else ""
+
+
+def agrees(told: str, ent: RelyingParty, browser_state: str, origin: str = "https://ent.test") -> bool:
+    """Compute what the page for frames does (3.2), with the salt that came."""
+    digest, _, salt = told.partition(".")
+    assert re.fullmatch(r"[!-~]{8,100}", salt), "no space, and enough of it"
+    return digest == hashlib.sha256(f"{ent.client_id} {origin} {browser_state} {salt}".encode()).hexdigest()
+
+
+def set_cookie(response: TestResponse) -> str:
+    [line] = [line for line in response.headers.getlist("Set-Cookie") if line.startswith(f"{COOKIE}=")]
+    return line
+
+
+def told(browser: FlaskClient, ent: RelyingParty) -> str:
+    return ent.answer(browser.get(ent.url(Attempt())))["session_state"]
+
+
+def test_the_value_is_a_salted_hash_of_client_origin_and_browser_state(
+    browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
+) -> None:
+    """Session Management 1.0, 2: session_state "MUST NOT contain the space (" ") character" and is "based on a salted
+    cryptographic hash of Client ID, origin URL, and OP User Agent state".
+    """
+    first, second = told(browser, ent), told(browser, ent)
+    assert agrees(first, ent, state(browser))
+    assert agrees(second, ent, state(browser))
+    assert first != second, "a salt of its own"
+    assert " " not in first
+    other = build.ent("Horizon", "horizon.test")
+    assert agrees(told(browser, other), other, state(browser), "https://horizon.test")
+
+
+@pytest.mark.parametrize(
+    ("uri", "origin"),
+    [
+        ("https://ent.test:443/cb", "https://ent.test"),
+        ("https://ENT.test/cb", "https://ent.test"),
+        ("https://ent.test:8443/cb?a=b", "https://ent.test:8443"),
+    ],
+)
+def test_the_origin_is_the_one_that_browsers_report(
+    browser: FlaskClient, build: Build, session: Account, uri: str, origin: str
+) -> None:
+    """Session Management 1.0, 2: "For the origin URL, the server can use the origin URL of the Authentication Response,
+    following the algorithm specified in Section 4 of RFC 6454".
+    """
+    ent = build.ent(redirect_uris=[uri])
+    ent.redirect_uri = uri
+    location = browser.get(ent.url(Attempt())).headers["Location"]
+    found = re.search(r"session_state=([^&]+)", location)
+    assert found
+    assert agrees(found.group(1), ent, state(browser), origin)
+
+
+def test_it_comes_in_a_posted_answer_too(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    """Session Management 1.0, 2: session_state "is REQUIRED if session management is supported", in whichever mode."""
+    answer = posted_answer(ent, browser.get(ent.url(Attempt(), response_mode="form_post")))
+    assert agrees(answer["session_state"], ent, state(browser))
+
+
+def test_a_refusal_has_none(browser: FlaskClient, ent: RelyingParty) -> None:
+    """Session Management 1.0, 2: the value stands for a login state; without a login there is none to tell."""
+    answer = ent.answer(browser.get(ent.url(Attempt(), prompt="none")))
+    assert answer["error"] == "login_required"
+    assert "session_state" not in answer
+    assert state(browser) == ""
+
+
+def test_frames_and_scripts_may_read_the_cookie_and_it_says_nothing(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """Session Management 1.0, 3.2: the OP's frame reads the state, from a cookie: inside other sites' pages, by a
+    script. It is not the session's own cookie.
+    """
+    first = browser.get(ent.url(Attempt()))
+    line = set_cookie(first)
+    assert {part.strip() for part in line.split(";")[1:]} == {"Secure", "SameSite=None", "Path=/"}
+    session_cookie = browser.get_cookie("__Host-ss", domain=HOST)
+    assert session_cookie
+    assert state(browser) != session_cookie.value
+    again = browser.get(ent.url(Attempt()))
+    assert not any(line.startswith(COOKIE) for line in again.headers.getlist("Set-Cookie")), "it has it already"
+
+
+def test_a_logout_takes_it_away(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    """Session Management 1.0, 3.2: the state changes with meaningful events, such as a logout."""
+    value = told(browser, ent)
+    after = submit(browser, browser.get("/logout"))
+    gone = set_cookie(after)
+    assert gone.startswith(f"{COOKIE}=;")
+    assert {"Max-Age=0", "Secure", "SameSite=None", "Path=/"} <= {part.strip() for part in gone.split(";")}
+    assert state(browser) == ""
+    assert not agrees(value, ent, "")
+
+
+def test_it_changes_with_the_session_and_stays_with_it(
+    browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
+) -> None:
+    """Session Management 1.0, 3.2: the state changes with meaningful events, such as another person's sign-in."""
+    value, former = told(browser, ent), state(browser)
+    change_password(browser)  # the same session goes on under another cookie
+    assert agrees(value, ent, state(browser)) is False
+    assert ent.answer(browser.get(ent.url(Attempt(), prompt="none")))["session_state"]
+    assert state(browser) == former
+    other = build.active()
+    sign_in(browser, ent.url(Attempt(), prompt="login"), other.username, PASSWORD)
+    assert state(browser) not in {"", former}
+    assert not agrees(value, ent, state(browser))
+
+
+def test_another_person_s_sign_in_is_noticed_before_any_ent_asks(
+    browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
+) -> None:
+    """Session Management 1.0, 3.2: the state changes when another person signs in, not at the next request."""
+    value = told(browser, ent)
+    other = build.active()
+    page = follow(browser, browser.get(ent.url(Attempt(), prompt="login")))
+    answer = browser.post(
+        page.request.full_path,
+        data={"csrf_token": form_token(page), "identifiant": other.username, "mot-de-passe": PASSWORD},
+    )
+    assert answer.headers["Location"].startswith("/authorize/resume")
+    assert not agrees(value, ent, state(browser))
+    [line] = [line for line in answer.headers.getlist("Set-Cookie") if line.startswith("__Host-ss=")]
+    assert not line.startswith("__Host-ss=;")
+
+
+def test_the_page_for_frames_may_be_framed_by_anybody_and_kept(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """Session Management 1.0, 3.3: check_session_iframe is the "URL of an OP iframe that supports cross-origin
+    communications for session state information with the RP Client".
+    """
+    published = browser.get("/.well-known/openid-configuration").get_json()["check_session_iframe"]
+    assert published == f"{ent.issuer}/session/check"
+    told(browser, ent)
+    page = browser.get("/session/check")
+    assert page.status_code == 200
+    assert "X-Frame-Options" not in page.headers
+    [policy] = page.headers.getlist("Content-Security-Policy")
+    assert {part.strip() for part in policy.split(";")} == {
+        "default-src 'none'",
+        "script-src 'self'",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors *",
+    }
+    assert page.headers.getlist("Cross-Origin-Resource-Policy") == ["cross-origin"]
+    assert page.headers.getlist("Cross-Origin-Embedder-Policy") == ["require-corp"]
+    assert page.headers.getlist("Cache-Control") == ["public, max-age=3600"]
+    assert "Vary" not in page.headers
+    assert "Set-Cookie" not in page.headers
+    assert page.get_data() == browser.application.test_client().get("/session/check").get_data()
+    assert browser.get("/mon-compte").headers["Cross-Origin-Resource-Policy"] == "same-origin"
