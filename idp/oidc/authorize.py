@@ -195,11 +195,10 @@ def _issue(client: Registration, wanted: AuthorizationRequest) -> Response | Non
         grant.save_authorization_code(code, parsed)
     except (StepOwed, OAuth2Error):  # the second when the client was shut out since the request was checked
         return None
-    state = session_state.of(grant.sid, client.client_id, redirect_uri)
-    response = answers.send(
-        redirect_uri, [("code", code), ("session_state", state)], wanted.state, wanted.response_mode
-    )
-    browser_state.keep(response, grant.sid)
+    state = browser_state.value(grant.sid)
+    pairs = [("code", code), ("session_state", session_state.of(state, client.client_id, redirect_uri))]
+    response = answers.send(redirect_uri, pairs, wanted.state, wanted.response_mode)
+    browser_state.keep(response, state)
     return response
 
 
@@ -220,7 +219,14 @@ def _code_lifetime(settings: Settings, client: Registration) -> timedelta:
 
 
 def _refusal(wanted: AuthorizationRequest, error: str, description: str) -> RequestRefused:
-    return RequestRefused(error, description, wanted.redirect_uri, wanted.state, wanted.response_mode)
+    return RequestRefused(
+        error,
+        description,
+        client_id=wanted.client_id,
+        redirect_uri=wanted.redirect_uri,
+        state=wanted.state,
+        response_mode=wanted.response_mode,
+    )
 
 
 def _client(interaction: Interaction | None) -> Registration | None:

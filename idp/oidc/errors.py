@@ -4,7 +4,8 @@ import structlog
 from flask import Response, make_response, render_template
 
 from idp.clock import now
-from idp.oidc import answers
+from idp.oidc import answers, session_state
+from idp.sessions import browser_state, manager
 from idp.web.request_context import request_id
 
 log = structlog.get_logger()
@@ -14,11 +15,19 @@ class RequestRefused(Exception):  # noqa: N818 - what happened, not what failed
     """The request is certain to come from a client: the error goes back to it, in the response mode that it wants."""
 
     def __init__(
-        self, error: str, description: str, redirect_uri: str, state: str | None, response_mode: str = ""
+        self,
+        error: str,
+        description: str,
+        *,
+        client_id: str,
+        redirect_uri: str,
+        state: str | None,
+        response_mode: str,
     ) -> None:
         super().__init__(error)
         self.error = error
         self.description = description
+        self.client_id = client_id
         self.redirect_uri = redirect_uri
         self.state = state
         self.response_mode = response_mode
@@ -33,11 +42,27 @@ class RequestUntrusted(Exception):  # noqa: N818 - same
 
 
 def refuse(refused: RequestRefused) -> Response:
-    """Send an error to the client."""
+    """Send an error to the client, with the `session_state` by which it learns what changes (Session Management 2)."""
     pairs = [("error", refused.error)]
     if refused.description:
         pairs.append(("error_description", refused.description))
-    return answers.send(refused.redirect_uri, pairs, refused.state, refused.response_mode)
+    state = _browser_state()
+    pairs.append(("session_state", session_state.of(state, refused.client_id, refused.redirect_uri)))
+    response = answers.send(refused.redirect_uri, pairs, refused.state, refused.response_mode)
+    browser_state.keep(response, state)
+    return response
+
+
+def _browser_state() -> str:
+    """Return what the browser's state is from now on.
+
+    A session that is over takes it along. A request from inside another site's page comes without the session's cookie:
+    that says nothing of the session, and must not sign the person out elsewhere.
+    """
+    found = manager.current()
+    if found:
+        return browser_state.value(found[0].sid)
+    return "" if manager.cookie_value() else browser_state.kept()
 
 
 def page(untrusted: RequestUntrusted) -> Response:

@@ -1,10 +1,12 @@
 """RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0): at once for a good hint, else after a question.
 
-The browser goes back to an ENT only by a registered address, for a hint that is an ID token of this very session, or
-when there is no session.
+The browser goes back to an ENT only by an address that the ENT registered: for a hint that is an ID token of this very
+session, or when there is no session; once the person has confirmed, also for a former ID token of theirs, or for the
+`client_id` alone.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, make_response, render_template, request
@@ -22,14 +24,25 @@ from idp.sessions import manager
 from idp.web.redirects import see_other
 from idp.web.security import csrf
 
+_KEPT = ("client_id", "id_token_hint", "post_logout_redirect_uri", "state")
+"""What the question hands on to its answer."""
+
 
 @dataclass(frozen=True)
 class _Asked:
-    """A logout request: the client that is certain (by its hint), whether the hint is this session's, where to go."""
+    """A logout request.
 
-    client: Registration | None
-    own_session: bool
-    target: str
+    Attributes:
+        client: the ENT that it names.
+        own_session: its hint is an ID token of this browser's session.
+        target: where the browser may go afterwards; empty for nowhere.
+        fields: what came, for the question's form.
+    """
+
+    client: Registration | None = None
+    own_session: bool = False
+    target: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
 
 
 def logout() -> Response:
@@ -39,11 +52,11 @@ def logout() -> Response:
         csrf.protect()
     elif request.method == "POST" and (again := as_get(posted())):
         return again
-    asked = _read()
+    asked = _read(confirmed=confirmed)
     found = manager.current()
-    if found and not confirmed and not asked.own_session:
-        fields = {"client_id": asked.client.client_id} if asked.client else {}
-        return make_response(render_template("oidc/deconnexion.html", dest=asked.client, fields=fields))
+    # a post that is too long for an address may have left its cookies behind: the form of the question brings them
+    if not confirmed and (request.method == "POST" or (found and not asked.own_session)):
+        return make_response(render_template("oidc/deconnexion.html", dest=asked.client, fields=asked.fields))
     ent = asked.client or (_ent_of(found[1]) if found else None)
     told = frontchannel.frames(found[0]) if found else []
     if found:
@@ -57,37 +70,44 @@ def logout() -> Response:
     return response
 
 
-def _read() -> _Asked:
-    server = of_app()
+def _read(*, confirmed: bool) -> _Asked:
     encoded = request.get_data() if request.method == "POST" and request.form else request.query_string
     try:
         parameters = parse(encoded)
     except ParameterError:
-        return _Asked(None, own_session=False, target="")
-    hint = parameters.get("id_token_hint", "")
-    identity = read_id_token(server.settings, server.ring, hint) if hint else None
+        return _Asked()
+    fields = {name: parameters[name] for name in _KEPT if name in parameters}
+    if "id_token_hint" in parameters:
+        return _hinted(parameters, fields, confirmed=confirmed)
+    client = _named(parameters.get("client_id", ""))
+    # whoever made the link, it names the ENT, and the person said yes: that is what a hint would prove (3)
+    return _Asked(client, target=_target(client, parameters) if client and confirmed else "", fields=fields)
+
+
+def _hinted(parameters: Mapping[str, str], fields: Mapping[str, str], *, confirmed: bool) -> _Asked:
+    """Return what a request with a hint asks for. One whose hint is not certain leads nowhere (4)."""
+    server = of_app()
+    identity = read_id_token(server.settings, server.ring, parameters["id_token_hint"])
     if identity is None:
-        return _Asked(_named(parameters.get("client_id", "")), own_session=False, target="")
+        return _Asked(_named(parameters.get("client_id", "")), fields=fields)
     client = _named(str(identity.get("aud")))
     if client is None or parameters.get("client_id", client.client_id) != client.client_id:
-        return _Asked(None, own_session=False, target="")
+        return _Asked(fields=fields)
     found = manager.current()
-    own = found is not None and identity["sid"] == found[0].sid
-    if found and own:
-        own = identity["sub"] == claims.subject(client, found[1].id, found[1].join_key)
-    target = ""
-    if own or found is None:
-        target = _target(client, parameters.get("post_logout_redirect_uri", ""), parameters.get("state"))
-    return _Asked(client, own_session=own, target=target)
+    own_person = found is not None and identity["sub"] == claims.subject(client, found[1].id, found[1].join_key)
+    own = found is not None and own_person and identity["sid"] == found[0].sid
+    certain = own or found is None or (confirmed and own_person)
+    return _Asked(client, own, _target(client, parameters) if certain else "", fields)
 
 
 def _named(client_id: str) -> Registration | None:
-    """Return the client as the database has it. Named without a hint, it is good for a link, not for a redirect."""
+    """Return the client as the database has it."""
     return registry.find(client_id, fresh=True) if client_id else None
 
 
-def _target(client: Registration, uri: str, state: str | None) -> str:
+def _target(client: Registration, parameters: Mapping[str, str]) -> str:
     """Return the registered address to go back to, with the state that came; empty unless it is registered so."""
+    uri, state = parameters.get("post_logout_redirect_uri", ""), parameters.get("state")
     if uri not in client.post_logout_redirect_uris:
         return ""
     if state is None:

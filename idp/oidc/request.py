@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 from idp.clients.registry import Registration
 from idp.config import Settings
@@ -72,14 +73,17 @@ def check_parameters(
     """
     redirect_uri = check_redirect_uri(client, parameters)
     state, mode = parameters.get("state"), _answer_mode(parameters)
+    refused = partial(
+        RequestRefused, client_id=client.client_id, redirect_uri=redirect_uri, state=state, response_mode=mode
+    )
     if mode == FORM_POST and state and ("\n" in state or "\r" in state):
         raise RequestUntrusted("unreadable state")  # browsers write line ends anew: it would come back as another one
     if fault:
-        raise RequestRefused("invalid_request", fault, redirect_uri, state, mode)
+        raise refused("invalid_request", fault)
     try:
         return _check_rest(settings, ring, client, parameters)
     except _Refusal as refusal:
-        raise RequestRefused(refusal.error, refusal.description, redirect_uri, state, mode) from refusal
+        raise refused(refusal.error, refusal.description) from refusal
 
 
 def _answer_mode(parameters: Mapping[str, str]) -> str:

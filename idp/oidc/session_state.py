@@ -1,7 +1,8 @@
 """Session management (OpenID Connect Session Management 1.0): an ENT's page asks ours whether somebody signed out.
 
-The page compares what the ENT was told with the state that the browser has now (`idp.sessions.browser_state`). Browsers
-that keep cookies from frames of other sites answer `changed` for ever: an ENT then asks with `prompt=none`.
+The page compares what the ENT was told with the state that the browser has now (`idp.sessions.browser_state`). Where
+browsers keep cookies from frames of other sites it cannot know, and answers `error`: at `changed`, an ENT would ask
+with `prompt=none` again and again (3.1).
 """
 
 import hashlib
@@ -24,10 +25,10 @@ _HEADERS = {
 }
 
 
-def of(sid: str, client_id: str, redirect_uri: str) -> str:
-    """Return the `session_state` of an answer (2): client, origin and the browser's state, hashed with a salt."""
+def of(state: str, client_id: str, redirect_uri: str) -> str:
+    """Return the `session_state` of an answer (2): client, origin and the browser's `state`, hashed with a salt."""
     salt = opaque.new_value()[:_SALT_LENGTH]
-    text = f"{client_id} {_origin(redirect_uri)} {browser_state.value(sid)} {salt}"
+    text = f"{client_id} {_origin(redirect_uri)} {state} {salt}"
     return f"{hashlib.sha256(text.encode()).hexdigest()}.{salt}"
 
 

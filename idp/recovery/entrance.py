@@ -7,9 +7,10 @@ from idp.config import Settings
 
 
 def entrance(settings: Settings, account: Account) -> str:
-    """Return the home of the ENT that serves a child's school; this service's own sign-in page when none has one."""
+    """Return where a person enters the ENT that serves a child's school; our own sign-in page when none says."""
     ent = registry.serving(school.uai for school in directory.schools(account))
-    return ent.home if ent and ent.home else f"{settings.issuer}/connexion"
+    address = ent.home_uri or ent.entrance(settings.issuer) if ent else ""
+    return address or f"{settings.issuer}/connexion"
 
 
 def school_names(account: Account) -> str:

@@ -25,11 +25,19 @@ def value(sid: str) -> str:
     return opaque.keyed_value(opaque.derive_key(_settings().secrets[0], "browser state"), sid)
 
 
-def keep(response: Response, sid: str) -> None:
-    """Give the browser its state, unless it has it."""
-    state = value(sid)
-    if request.cookies.get(name()) != state:
+def kept() -> str:
+    """Return the state that the browser has; empty for none."""
+    return request.cookies.get(name(), "")
+
+
+def keep(response: Response, state: str) -> None:
+    """Give the browser its state, unless it has it; an empty one is none."""
+    if kept() == state:
+        return
+    if state:
         response.set_cookie(name(), state, **_OPTIONS)  # type: ignore[arg-type]
+    else:
+        forget(response)
 
 
 def forget(response: Response) -> None:
@@ -39,8 +47,7 @@ def forget(response: Response) -> None:
 
 def forget_if_kept(response: Response) -> None:
     """Take the browser's state away where it has one: the next answer to an ENT gives it that of the new session."""
-    if name() in request.cookies:
-        forget(response)
+    keep(response, "")
 
 
 def _settings() -> Settings:

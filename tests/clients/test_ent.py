@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import requests
 from flask import Flask
+from joserfc.jwk import RSAKey
 
 from clients.ent.app import create_app
 from clients.ent.settings import read_settings
@@ -15,6 +16,7 @@ from tests.clients.fake_provider import (
     CLIENT_ID,
     EC,
     OTHER_RSA,
+    RSA,
     Claims,
     FakeProvider,
     signed_with_public_key,
@@ -119,7 +121,8 @@ SIGNATURES: dict[str, tuple[dict[str, object], str]] = {
     "a signature cut off": ({"sign": lambda _claims: "a.b"}, "id_token"),
     "five parts": ({"sign": lambda _claims: "a.b.c.d.e"}, "id_token"),
     "a key that is published nowhere": ({"header": {"kid": "inconnue"}}, "kid"),
-    "a key of another kind": ({"header": {"kid": "ec-1"}}, "kid"),
+    "a key of another kind": ({"header": {"kid": "ec-1"}}, "key"),
+    "another signature than the one registered": ({"signing_key": EC, "algorithm": "ES256"}, "alg"),
     "no key's name": ({"header": {"kid": ""}}, "kid"),
 }
 
@@ -144,18 +147,18 @@ def test_a_changed_payload_is_refused(browser: Browser, provider: FakeProvider) 
     _assert_refused(browser, "signature")
 
 
-def test_es256_is_believed_too(browser: Browser, provider: FakeProvider) -> None:
+def test_an_ent_that_registered_es256_believes_that(provider: FakeProvider, tmp_path: Path) -> None:
     provider.signing_key, provider.algorithm = EC, "ES256"
-    assert browser.sign_in().location == "/charte"
+    app = create_app(read_settings(environment(provider.issuer, tmp_path) | {"ENT_ID_TOKEN_ALG": "ES256"}))
+    assert Browser(app.test_client()).sign_in().location == "/charte"
 
 
 def test_a_new_key_is_fetched_when_it_is_met(browser: Browser, provider: FakeProvider) -> None:
-    provider.keys = [EC]
-    provider.signing_key, provider.algorithm = EC, "ES256"
+    provider.keys = [RSA]
     assert browser.sign_in().status_code == 303
     fetched = provider.calls.count("/jwks.json")
-    fresh = FakeProvider()
-    provider.keys, provider.signing_key, provider.algorithm = fresh.keys, fresh.signing_key, "RS256"
+    new = RSAKey.generate_key(2048, {"kid": "rsa-2", "use": "sig", "alg": "RS256"}, private=True)
+    provider.keys, provider.signing_key = [RSA, new], new
     assert browser.sign_in().status_code == 303
     assert provider.calls.count("/jwks.json") == fetched + 1
     assert browser.sign_in().status_code == 303
@@ -210,6 +213,8 @@ def test_discovery_that_describes_another_provider_is_refused(browser: Browser, 
     assert "<b>metadata_issuer</b>" in browser.get("/login").text
     provider.metadata_lie = {"token_endpoint": "http://ailleurs.example/token"}
     assert "<b>metadata</b>" in browser.get("/login").text
+    provider.metadata_lie = {"end_session_endpoint": "javascript:alert(1)"}
+    assert "<b>metadata</b>" in browser.get("/login").text
     provider.metadata_lie = {}
     assert browser.get("/login").status_code == 303, "a wrong description is not remembered"
 
@@ -227,7 +232,7 @@ def test_a_token_response_without_id_token_is_refused(browser: Browser, provider
     _assert_refused(browser, "id_token")
 
 
-@pytest.mark.parametrize("lie", [{"access_token": None}, {"token_type": "DPoP"}, {"expires_in": "bientôt"}])
+@pytest.mark.parametrize("lie", [{"access_token": None}, {"token_type": "DPoP"}, {"access_token": "é"}])
 def test_a_token_response_that_makes_no_sense_opens_nothing(
     browser: Browser, provider: FakeProvider, lie: Claims
 ) -> None:

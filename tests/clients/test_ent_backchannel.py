@@ -109,21 +109,15 @@ def test_the_session_is_over_at_the_next_request(app: Flask, browser: Browser, p
 
 
 @pytest.mark.parametrize(
-    ("changes", "alg"),
-    [
-        ({"sub": None}, RSA),
-        ({"sid": None}, RSA),
-        ({"aud": [CLIENT_ID]}, RSA),
-        ({}, EC),
-        ({"events": {EVENT: {}, "https://exemple.fr/other": {}}}, RSA),
-    ],
-    ids=["a session alone", "a person alone", "a list of one audience", "ES256", "another event too"],
+    "changes",
+    [{"sub": None}, {"sid": None}, {"aud": [CLIENT_ID]}, {"events": {EVENT: {}, "https://exemple.fr/other": {}}}],
+    ids=["a session alone", "a person alone", "a list of one audience", "another event too"],
 )
 def test_each_form_that_the_specification_allows_is_believed(
-    app: Flask, browser: Browser, provider: FakeProvider, changes: dict[str, object], alg: RSAKey | ECKey
+    app: Flask, browser: Browser, provider: FakeProvider, changes: dict[str, object]
 ) -> None:
     browser.enter()
-    believed(tell(app, signed(claims_of(provider, **changes), alg)))
+    believed(tell(app, signed(claims_of(provider, **changes))))
     assert not is_inside(browser)
 
 
@@ -150,10 +144,6 @@ def test_a_session_that_is_not_here_is_over_all_the_same(app: Flask, browser: Br
     browser.enter()
     believed(tell(app, signed(claims_of(provider, sid="ailleurs"))))
     assert is_inside(browser)
-
-
-def test_a_date_without_end_is_no_server_error(app: Flask, provider: FakeProvider) -> None:
-    believed(tell(app, forged(claims_of(provider, exp=float("inf")))))
 
 
 def test_nobody_who_has_not_signed_in_is_touched(app: Flask, browser: Browser, provider: FakeProvider) -> None:
@@ -191,7 +181,10 @@ LIES: dict[str, Callable[[FakeProvider], str]] = {
     "the type of an ID token": lambda p: signed(claims_of(p), typ="JWT"),
     "a type that is no text": lambda p: forged(claims_of(p), typ=["logout+jwt"]),
     "a name that is no ASCII": lambda p: forged(claims_of(p, jti="\ud800")),
-    "an end that is no number": lambda p: forged(claims_of(p, exp=float("-inf"))),
+    "a date without end": lambda p: forged(claims_of(p, exp=float("inf"))),
+    "a date that is too large": lambda p: forged(claims_of(p, exp=10**400)),
+    "an end that is no number": lambda p: forged(claims_of(p, exp=float("nan"))),
+    "another signature than the one registered": lambda p: signed(claims_of(p), EC),
     "a part that must be understood": lambda p: forged(claims_of(p), crit=["x"], x=1),
     "claims that are a list": lambda _: forged([]),  # type: ignore[arg-type]  # that is the lie
     "a key of the same name that is not published": lambda p: signed(claims_of(p), OTHER_RSA),
@@ -217,7 +210,7 @@ def test_a_logout_token_is_no_id_token(browser: Browser, provider: FakeProvider)
     provider.sign = lambda claims: signed(claims_of(provider, nonce=None) | {"at_hash": claims["at_hash"]})
     answer = browser.sign_in()
     assert answer.status_code == 400
-    assert "<b>nonce</b>" in answer.text
+    assert "<b>typ</b>" in answer.text
 
 
 def test_a_token_counts_once_even_when_it_comes_eight_times_at_once(
@@ -246,7 +239,7 @@ def test_the_names_of_tokens_are_kept_as_long_as_tokens_are_believed(app: Flask,
     with time_machine.travel(start + 590, tick=True):
         assert refused(tell(app, endless)) == "the token was used before"
     with time_machine.travel(start + 700, tick=True):
-        assert refused(tell(app, endless)) == "the token was not issued just now"
+        assert refused(tell(app, endless)) == "the token is not fresh"
         believed(tell(app, signed(claims_of(provider))))
     assert names() == 1
 

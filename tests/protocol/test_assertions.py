@@ -1,8 +1,11 @@
 """Clients that prove who they are by a JWT that they signed (RFC 7523, Core 9; security row T-16)."""
 
 import json
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ from flask.testing import FlaskClient
 
 from idp.accounts.models import Account
 from idp.config import Settings
-from idp.oidc import client_keys, registration
+from idp.oidc import client_keys, key_rotation, outgoing, registration
 from tests.builders import Build
 from tests.databases import settings_for
 from tests.dpop_party import Key, KeyedParty, without
@@ -63,6 +66,7 @@ def test_t16_a_signed_assertion_authenticates(browser: FlaskClient, build: Build
     ent.read(browser, answer.get_json()["id_token"])
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_t16_only_the_right_claims_are_accepted(browser: FlaskClient, build: Build, key: Key) -> None:
     """RFC 7523 3: « The JWT MUST contain an "exp" … a "sub" … an "aud" … »; Core 9 adds `jti`."""
     ent, moment = signing(build, key), int(time.time())
@@ -103,6 +107,7 @@ def test_t16_an_assertion_counts_once(browser: FlaskClient, build: Build, key: K
     believed(shown(browser, other, other.assertion(jti="one")))  # each client has its own
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_t16_the_header_chooses_nothing(browser: FlaskClient, build: Build, key: Key) -> None:
     """RFC 8725 3.1, 3.10: the caller fixes the algorithms, and received claims of keys are not followed."""
     ent, mine = signing(build, key), Key.new("ES256")
@@ -130,6 +135,7 @@ def test_t16_the_header_chooses_nothing(browser: FlaskClient, build: Build, key:
     believed(shown(browser, ent, fields))
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_t16_what_is_no_token_is_no_proof(browser: FlaskClient, build: Build, key: Key) -> None:
     ent = signing(build, key)
     head, body, signature = ent.assertion()["client_assertion"].split(".")
@@ -156,16 +162,50 @@ def test_t16_two_proofs_at_once_are_refused(browser: FlaskClient, build: Build, 
     refused(shown(browser, ent, {**ent.assertion(), "client_secret": "x"}), "invalid_request")
 
 
-def test_t16_a_client_is_held_to_its_algorithm_and_a_fapi2_client_to_the_profile_s(
-    browser: FlaskClient, build: Build
-) -> None:
-    """FAPI 2.0 5.4.1: « shall use PS256, ES256, or EdDSA »; 5.3.2.1: the issuer alone is the audience."""
+def test_t16_a_client_is_held_to_the_algorithm_that_it_registered(browser: FlaskClient, build: Build) -> None:
+    """Registration 1.0, 2: « token_endpoint_auth_signing_alg: … algorithm that MUST be used for signing the JWT »."""
     rsa = Key.new("PS256")
     both = {"keys": [{**rsa.jwk, "kid": rsa.kid}]}
     held = KeyedParty.of(build.ent(auth_method="private_key_jwt", jwks=both, auth_alg="PS256"), client=rsa)
     believed(shown(browser, held, held.assertion()))
     held.client = Key("RS256", rsa.private)
     not_believed(shown(browser, held, held.assertion()))
+
+
+def test_t16_a_client_of_the_profile_names_the_issuer_alone_and_signs_by_no_rs256(
+    browser: FlaskClient, build: Build, settings: Settings
+) -> None:
+    """FAPI 2.0 Security Profile, 5.3.2.1: « shall accept its issuer identifier value … as a string in the aud claim
+    received in client authentication assertions »; 5.4.1: « shall use PS256, ES256, or EdDSA ».
+    """
+    key_rotation.rotate(settings, "ES256")
+    rsa = Key.new("PS256")
+    ent = signing(build, rsa, profile="fapi2", id_token_alg="ES256", jwks={"keys": [{**rsa.jwk, "kid": rsa.kid}]})
+    audiences: list[Any] = [TOKEN, [ent.issuer], [ent.issuer, TOKEN], f"{ent.issuer}/"]
+    for audience in audiences:
+        not_believed(shown(browser, ent, ent.assertion(aud=audience)))
+    ent.client = Key("RS256", rsa.private)
+    not_believed(shown(browser, ent, ent.assertion()))
+    ent.client = rsa
+    answer = shown(browser, ent, ent.assertion())
+    assert answer.get_json()["error_description"] == "A DPoP proof is needed."
+
+
+def test_t16_an_assertion_may_name_the_endpoint_that_is_asked(browser: FlaskClient, build: Build, key: Key) -> None:
+    """RFC 9126 2: « the authorization server MUST accept its issuer identifier, token endpoint URL, or pushed
+    authorization request endpoint URL as values that identify it as an intended audience ».
+    """
+    ent = signing(build, key)
+    for path, audience, status in (
+        ("/revoke", f"{ent.issuer}/revoke", 200),
+        ("/introspect", f"{ent.issuer}/introspect", 200),
+        ("/introspect", TOKEN, 200),
+        ("/par", f"{ent.issuer}/par", 400),
+        ("/introspect", f"{ent.issuer}/revoke", 401),
+        ("/token", f"{ent.issuer}/par", 401),
+    ):
+        form = {"grant_type": "authorization_code", "token": "x", **ent.assertion(aud=audience)}
+        assert browser.post(path, data=form).status_code == status, (path, audience)
 
 
 def test_t16_a_key_without_a_name_is_good_when_there_is_no_choice(browser: FlaskClient, build: Build) -> None:
@@ -180,11 +220,11 @@ def test_t16_a_key_without_a_name_is_good_when_there_is_no_choice(browser: Flask
 def test_t16_one_assertion_shown_by_many_processes_at_once_counts_once(
     app: Flask, build: Build, key: Key, settings: Settings
 ) -> None:
-    ent = signing(build, key)
-    form = {"grant_type": "authorization_code", "code": "x" * 43, "redirect_uri": ent.redirect_uri}
+    parties = [signing(build, key, name=f"Passerelle {n}", host=f"e{n}.test") for n in range(10)]
+    form = {"grant_type": "authorization_code", "code": "x" * 43, "code_verifier": "v" * 43}
     requests = [
-        {"path": "/token", "method": "POST", "data": {**form, "code_verifier": "v" * 43, **ent.assertion()}}
-        for _ in range(10)
+        {"path": "/token", "method": "POST", "data": {**form, "redirect_uri": ent.redirect_uri, **ent.assertion()}}
+        for ent in parties
     ]
     for answers in rush(settings.database_url, settings.issuer, requests, processes=6):
         errors = sorted(error for _status, error, _brought in answers)
@@ -263,6 +303,90 @@ def test_t16_an_address_that_gives_no_keys_is_nobody_s_fault_but_the_client_s(
         server.next = [answer, answer]
         not_believed(shown(browser, ent, ent.assertion()))
         server.next = []
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_t16_names_of_keys_that_nobody_has_make_one_request_a_minute(
+    browser: FlaskClient, build: Build, ent_server: tuple[EntServer, Path], key: Key
+) -> None:
+    """Core 10.1.1: an unfamiliar `kid` makes the verifier look again; not as often as anybody likes to invent one."""
+    published(ent_server[0], key)
+    ent = at_address(build, ent_server[0], key)
+    for _ in range(20):
+        ent.client = Key.new()
+        not_believed(shown(browser, ent, ent.assertion()))
+    ent.client = key
+    believed(shown(browser, ent, ent.assertion()))
+    assert len(ent_server[0].asked) == 1
+
+
+def test_t16_keys_of_an_address_that_is_down_serve_a_day_longer(
+    browser: FlaskClient,
+    build: Build,
+    ent_server: tuple[EntServer, Path],
+    key: Key,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server, day = ent_server[0], client_keys.LONGEST_KEPT_SECONDS
+    published(server, key)
+    ent = at_address(build, server, key)
+    believed(shown(browser, ent, ent.assertion()))
+    server.served.clear()
+    clock = time.monotonic
+    for later, judge in ((2 * client_keys.KEPT_SECONDS, believed), (day + 60, not_believed)):
+        monkeypatch.setattr(time, "monotonic", lambda later=later: clock() + later)
+        judge(shown(browser, ent, ent.assertion()))
+    assert len(server.asked) >= 3
+
+
+def test_t16_an_ent_that_does_not_answer_holds_no_transaction_and_no_other_ent_up(
+    app: Flask,
+    browser: FlaskClient,
+    build: Build,
+    ent_server: tuple[EntServer, Path],
+    key: Key,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While one ENT's keys are waited for, another's are fetched, and the database is free to write."""
+    server, asked, left = ent_server[0], threading.Event(), threading.Event()
+    monkeypatch.setattr(outgoing, "TIMEOUT", 60)
+
+    def hang(_handler: BaseHTTPRequestHandler) -> None:
+        asked.set()
+        left.wait(60)
+
+    published(server, key)
+    server.served["/slow"] = hang
+    uri = server.uri(path="/slow")
+    slow = KeyedParty.of(build.ent("Lent", "lent.test", auth_method="private_key_jwt", jwks_uri=uri), client=key)
+    quick = at_address(build, server, key)
+    waiting = ThreadPoolExecutor(1).submit(shown, app.test_client(), slow, slow.assertion())
+    assert asked.wait(30)
+    believed(shown(browser, quick, quick.assertion()))  # a proof is stored, a claim of a code is tried
+    assert not waiting.done()
+    left.set()
+    not_believed(waiting.result(60))
+
+
+def test_t16_an_ent_that_takes_too_long_is_left(
+    browser: FlaskClient,
+    build: Build,
+    ent_server: tuple[EntServer, Path],
+    key: Key,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server, left = ent_server[0], threading.Event()
+    monkeypatch.setattr(outgoing, "TIMEOUT", 0.5)
+
+    def hang(_handler: BaseHTTPRequestHandler) -> None:
+        left.wait(60)
+
+    server.served["/keys"] = hang
+    ent = at_address(build, server, key)
+    for _ in range(3):
+        not_believed(shown(browser, ent, ent.assertion()))
+    left.set()
+    assert len(server.asked) == 1, "it is not asked again within the minute"
 
 
 def test_t16_keys_are_not_fetched_from_inside_this_house(browser: FlaskClient, build: Build, key: Key) -> None:

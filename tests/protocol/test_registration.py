@@ -1,8 +1,9 @@
-"""Clients that register themselves with an invitation (RFC 7591), and manage their registration (RFC 7592)."""
+"""Clients that register themselves with an invitation (RFC 7591, OpenID Connect Registration 1.0)."""
 
 import json
 import uuid
 from datetime import timedelta
+from html import unescape
 from typing import Any
 
 import pytest
@@ -13,10 +14,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 from sqlalchemy import select
-from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account
-from idp.audit.models import AuditEntry
 from idp.clients.models import Client, ClientInvite
 from idp.clock import now
 from idp.config import Settings
@@ -24,34 +23,17 @@ from idp.db import db
 from idp.oidc import invites
 from tests.builders import COLLEGE
 from tests.dpop_party import Key
+from tests.pages import follow, heading
 from tests.protocol.flow import OFFLINE, refused, tokens_for
+from tests.protocol.registering import MINIMAL, SCOPES, bearer, invited, party, register, registered, replaced
 from tests.protocol.test_races import rush
-from tests.relying_party import RelyingParty
-
-SCOPES = ["openid", "profile", "email", "ent", "charter", "offline_access"]
-MINIMAL: dict[str, Any] = {"redirect_uris": ["https://nouveau.test/cb"], "client_name": "Nouveau"}
+from tests.relying_party import Attempt
 
 
 @pytest.fixture
 def invitation(app: Flask) -> str:
     """A token that an operator gave."""
-    return invites.invite("ENT", [COLLEGE], SCOPES, timedelta(days=7))[1]
-
-
-def bearer(token: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"}
-
-
-def register(browser: FlaskClient, token: str, **metadata: Any) -> TestResponse:
-    return browser.post("/register", json={**MINIMAL, **metadata}, headers=bearer(token))
-
-
-def registered(browser: FlaskClient, token: str, **metadata: Any) -> dict[str, Any]:
-    answer = register(browser, token, **metadata)
-    assert answer.status_code == 201, answer.get_data(as_text=True)
-    assert answer.headers["Cache-Control"] == "no-store"
-    told: dict[str, Any] = answer.get_json()
-    return told
+    return invited()
 
 
 def used(token: str) -> bool:
@@ -62,27 +44,33 @@ def used(token: str) -> bool:
 def test_a_client_registers_itself_and_signs_people_in(
     browser: FlaskClient, invitation: str, session: Account, settings: Settings
 ) -> None:
-    """RFC 7591 3.2.1: « a 201 Created status code … with a body … containing all registered metadata »."""
+    """RFC 7591, 3.2.1: "the authorization server responds with an HTTP 201 Created status code and a body of type
+    "application/json" with content as described in Section 3.2.1": "all registered metadata about this client".
+    """
     told = registered(browser, invitation, grant_types=["authorization_code", "refresh_token"])
     assert told["client_secret_expires_at"] == 0
     assert told["registration_client_uri"] == f"{settings.issuer}/register/{told['client_id']}"
     assert told["token_endpoint_auth_method"] == "client_secret_basic"
     assert set(told["scope"].split()) == set(SCOPES)
-    ent = RelyingParty(
-        settings.issuer, told["client_id"], told["client_secret"], told["redirect_uris"][0], told["scope"].split()
-    )
+    ent = party(settings, told)
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     assert ent.refresh(browser, tokens["refresh_token"]).status_code == 200
     assert ent.userinfo(browser, tokens["access_token"]).get_json()["uai"] == [COLLEGE]
 
 
 def test_an_invitation_is_needed_and_counts_once(browser: FlaskClient, invitation: str) -> None:
-    """RFC 7591 3: « The … endpoint MAY be an OAuth 2.0 protected resource … an initial access token »."""
-    for token in ("", "x" * 43, "é", "x" * 5000):
+    """RFC 7591, 3: "the client registration endpoint MAY be an OAuth 2.0 protected resource and it MAY accept an
+    initial access token"; RFC 6750, 3.1: "If the request lacks any authentication information …, the resource server
+    SHOULD NOT include an error code".
+    """
+    for token in ("x" * 43, "x", "x" * 5000):
         answer = register(browser, token)
         assert answer.status_code == 401
-        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
-    assert browser.post("/register", json=MINIMAL).status_code == 401
+        assert answer.headers["WWW-Authenticate"] == 'Bearer realm="idp", error="invalid_token"'
+    for headers in ({}, {"Authorization": "Bearer "}, {"Authorization": "Basic eDp5"}, {"Authorization": "é"}):
+        answer = browser.post("/register", json=MINIMAL, headers=headers)
+        assert answer.status_code == 401
+        assert answer.headers["WWW-Authenticate"] == 'Bearer realm="idp"'
     registered(browser, invitation)
     assert register(browser, invitation).status_code == 401
     late = invites.invite("ENT", [], SCOPES, timedelta(days=1))[1]
@@ -90,151 +78,219 @@ def test_an_invitation_is_needed_and_counts_once(browser: FlaskClient, invitatio
         assert register(browser, late).status_code == 401
 
 
+def test_wrong_tokens_are_slowed_and_right_ones_are_not(browser: FlaskClient, invitation: str) -> None:
+    """RFC 7592, 3: the registration access token is "not … obtained by" anybody else: guesses are counted by network
+    address, at both endpoints together.
+    """
+    for place in ("/register", "/register/nobody") * 50:
+        method = "POST" if place == "/register" else "GET"
+        assert browser.open(place, method=method, json=MINIMAL, headers=bearer("x" * 43)).status_code == 401
+    for place, method in (("/register", "POST"), ("/register/nobody", "GET"), ("/register/nobody", "DELETE")):
+        answer = browser.open(place, method=method, json=MINIMAL, headers=bearer("x" * 43))
+        assert answer.status_code == 429
+        assert int(answer.headers["Retry-After"]) >= 1
+    told = registered(browser, invitation)
+    assert replaced(browser, told).status_code == 200
+
+
+WRONG: list[dict[str, Any]] = [
+    {"initiate_login_uri": "http://nouveau.test/login"},
+    {"jwks": {"keys": [Key.new().jwk]}, "jwks_uri": "https://nouveau.test/keys"},
+    {"jwks": {"keys": []}},
+    {"jwks": {"keys": [Key.new().secret_jwk]}},
+    {"jwks": {"keys": [Key.new().jwk, Key.new().secret_jwk]}},
+    {"jwks": {"keys": [Key.new().jwk, {"kty": "oct", "k": "c2VjcmV0"}]}},
+    {"jwks": {"keys": [Key.new().jwk] * 21}},
+    {"jwks": {"keys": [{**Key.new().jwk, "kid": ["k"]}]}},
+    {"jwks": {"keys": [{**Key.new().jwk, "kid": "k" * 1501}]}},
+    {"jwks": {"keys": [{**Key.new().jwk, "key_ops": {"verify": 1}}]}},
+    {"jwks": {"keys": [Key.new().jwk, 5]}},
+    {
+        "jwks": {"keys": [Key.new("ES256").jwk]},
+        "token_endpoint_auth_method": "private_key_jwt",
+        "token_endpoint_auth_signing_alg": "PS256",
+    },
+    {"token_endpoint_auth_method": "private_key_jwt"},
+    {"token_endpoint_auth_method": "client_secret_jwt"},
+    {"token_endpoint_auth_method": ["none"]},
+    {"id_token_signed_response_alg": "none"},
+    {"id_token_signed_response_alg": "ES256"},  # there is no such key
+    {"userinfo_signed_response_alg": "HS256"},
+    {"subject_type": "aaf"},
+    {"subject_type": []},
+    {"grant_types": ["password"]},
+    {"response_types": ["id_token"]},
+    {"application_type": "native"},
+    {"post_logout_redirect_uris": ["javascript:alert(1)"]},
+    {"policy_uri": "javascript:alert(1)"},
+    {"tos_uri": "http://nouveau.test/tos"},
+    {"policy_uri#fr": "javascript:alert(1)"},
+    {"client_uri#fr": 5},
+    {"client_name#fr": 5},
+    {"frontchannel_logout_uri": "https://elsewhere.test/out"},
+    {"backchannel_logout_uri": "http://nouveau.test/out"},
+    {"default_max_age": -1},
+    {"default_max_age": 1.5},
+    {"default_max_age": True},
+    {"require_auth_time": "yes"},
+    {"contacts": "a@b.test"},
+    {"logo_uri": "http://nouveau.test/logo"},
+    {"client_name": "x" * 81},
+    {"client_name": "a\x00b"},
+    {"id_token_encrypted_response_alg": "RSA-OAEP"},
+    {"request_object_signing_alg": "RS256"},
+    {"require_signed_request_object": True},
+    {"tls_client_certificate_bound_access_tokens": True},
+    {"redirect_uris": ["https://un.test/cb", "https://deux.test/cb"]},
+    {"redirect_uris": ["https://un.test/cb", "https://un.test:444/cb"]},
+    {"redirect_uris": ["https://un.test/cb", "https://deux.test/cb"], "sector_identifier_uri": "x"},
+]
+
+
 def test_a_faulty_request_does_not_use_the_invitation_up(browser: FlaskClient, invitation: str) -> None:
-    """RFC 7591 3.2.2: `invalid_redirect_uri` and `invalid_client_metadata`, with a sentence."""
+    """RFC 7591, 3.2.2: "invalid_redirect_uri The value of one or more redirection URIs is invalid.
+    invalid_client_metadata The value of one of the client metadata fields is invalid".
+    """
     redirects: list[Any] = [[], ["http://nouveau.test/cb"], ["https://nouveau.test/cb#f"], "x", [5], None, ["x"] * 30]
     for uris in redirects:
         refused(register(browser, invitation, redirect_uris=uris), "invalid_redirect_uri")
-    key = Key.new().jwk
-    wrong: list[dict[str, Any]] = [
-        {"initiate_login_uri": "http://nouveau.test/login"},
-        {"jwks": {"keys": [key]}, "jwks_uri": "https://nouveau.test/keys"},
-        {"jwks": {"keys": []}},
-        {"jwks": {"keys": [Key.new().secret_jwk]}},
-        {"token_endpoint_auth_method": "private_key_jwt"},
-        {"token_endpoint_auth_method": "client_secret_jwt"},
-        {"token_endpoint_auth_method": ["none"]},
-        {"id_token_signed_response_alg": "none"},
-        {"id_token_signed_response_alg": "ES256"},  # there is no such key
-        {"userinfo_signed_response_alg": "HS256"},
-        {"subject_type": "aaf"},
-        {"grant_types": ["password"]},
-        {"response_types": ["id_token"]},
-        {"application_type": "native"},
-        {"post_logout_redirect_uris": ["javascript:alert(1)"]},
-        {"frontchannel_logout_uri": "https://elsewhere.test/out"},
-        {"backchannel_logout_uri": "http://nouveau.test/out"},
-        {"default_max_age": -1},
-        {"default_max_age": 1.5},
-        {"require_auth_time": "yes"},
-        {"contacts": "a@b.test"},
-        {"logo_uri": "http://nouveau.test/logo"},
-        {"client_name": "x" * 81},
-        {"client_name": "a\x00b"},
-        {"id_token_encrypted_response_alg": "RSA-OAEP"},
-        {"request_object_signing_alg": "RS256"},
-        {"redirect_uris": ["https://un.test/cb", "https://deux.test/cb"], "sector_identifier_uri": "x"},
-    ]
-    for metadata in wrong:
+    for metadata in WRONG:
         answer = register(browser, invitation, **metadata)
         refused(answer, "invalid_client_metadata")
         assert "--" not in answer.get_json()["error_description"], "the client's own names, not a command's"
     refused(register(browser, invitation, software_statement="a.b.c"), "unapproved_software_statement")
-    for body in (b"", b"[", b"[]", b"5", b'{"a":1,"a":2}', b"[" * 60_000, b'{"a":NaN}', b"\xff"):
+    for body in (
+        b"",
+        b"[",
+        b"[]",
+        b"5",
+        b'{"a":1,"a":2}',
+        b"[" * 60_000,
+        b'{"a":NaN}',
+        b"\xff",
+        b'{"a":' + b"1" * 5000,
+    ):
         answer = browser.post("/register", data=body, content_type="application/json", headers=bearer(invitation))
         refused(answer, "invalid_client_metadata")
+    for kind in ("application/x-www-form-urlencoded", "text/plain", ""):
+        body = json.dumps(MINIMAL).encode()
+        answer = browser.post("/register", data=body, content_type=kind, headers=bearer(invitation))
+        refused(answer, "invalid_client_metadata", 415)
     assert not used(invitation)
     registered(browser, invitation)
 
 
+def test_what_is_false_or_null_is_as_if_left_out(browser: FlaskClient, invitation: str) -> None:
+    """RFC 7592, 2.2: "Omitted fields MUST be treated as null or empty values by the server"."""
+    told = registered(
+        browser,
+        invitation,
+        require_signed_request_object=False,
+        tls_client_certificate_bound_access_tokens=False,
+        software_statement=None,
+        jwks=None,
+        policy_uri=None,
+        default_max_age=None,
+    )
+    assert not {"jwks", "policy_uri", "default_max_age", "require_signed_request_object"} & told.keys()
+
+
 def test_n03_a_client_gets_no_more_schools_or_scopes_than_its_invitation_says(browser: FlaskClient) -> None:
-    token = invites.invite("ENT", [COLLEGE], ["openid", "profile"], timedelta(days=7))[1]
+    """RFC 7591, 3.2.1: "The authorization server MAY reject or replace any of the client's requested metadata values"."""
+    token = invited(["openid", "profile"])
     told = registered(browser, token, scope="openid profile email ent charter offline_access", uai=["0599002P"])
     assert told["scope"] == "openid profile"
     client = db.session.scalars(select(Client)).one()
     assert client.uais == [COLLEGE]
-    own = bearer(told["registration_access_token"])
-    body = {**MINIMAL, "client_id": told["client_id"], "scope": "openid ent", "grant_types": ["refresh_token"]}
-    answer = browser.put(f"/register/{told['client_id']}", json=body, headers=own)
+    answer = replaced(browser, told, scope="openid ent", grant_types=["refresh_token"], uai=["0599002P"])
     assert answer.get_json()["scope"] == "openid"
+    db.session.expire_all()
+    assert client.uais == [COLLEGE]
 
 
 def test_everything_that_was_registered_is_told_again(browser: FlaskClient, invitation: str) -> None:
-    """OpenID Connect Registration 1.0, 2: the metadata; unknown members are ignored (RFC 7591 2)."""
+    """OpenID Connect Registration 1.0, 2: the metadata; RFC 7591, 2: "The authorization server MUST ignore any client
+    metadata sent by the client that it does not understand".
+    """
     key = Key.new()
     metadata = {
         "token_endpoint_auth_method": "private_key_jwt",
         "token_endpoint_auth_signing_alg": "ES256",
-        "jwks": {"keys": [{**key.jwk, "kid": "k"}]},
+        "jwks": {"keys": [{**key.jwk, "kid": "k", "use": "sig", "alg": "ES256", "key_ops": ["verify"]}]},
         "subject_type": "public",
         "default_max_age": 600,
         "require_auth_time": True,
+        "default_acr_values": ["urn:x"],
         "initiate_login_uri": "https://nouveau.test/login",
         "post_logout_redirect_uris": ["https://nouveau.test/"],
         "backchannel_logout_uri": "https://nouveau.test/back",
         "backchannel_logout_session_required": True,
         "frontchannel_logout_uri": "https://nouveau.test/front",
+        "frontchannel_logout_session_required": True,
         "require_pushed_authorization_requests": True,
         "dpop_bound_access_tokens": True,
         "client_uri": "https://nouveau.test/",
+        "logo_uri": "https://nouveau.test/logo.png",
         "policy_uri": "https://nouveau.test/policy",
+        "policy_uri#en": "https://nouveau.test/en/policy",
         "tos_uri": "https://nouveau.test/tos",
         "client_name#en": "New",
         "contacts": ["a@b.test"],
         "application_type": "web",
+        "userinfo_signed_response_alg": "RS256",
+        "id_token_signed_response_alg": "RS256",
     }
-    told = registered(browser, invitation, **metadata, unheard_of={"a": 1})
+    tag = "client_name#" + "x" * 300
+    unknown = {"unheard_of": {"a": 1}, tag: "x", "client_name#\x00": "x", "contacts#fr": 5, "request_uris": []}
+    told = registered(browser, invitation, **metadata, **unknown)
     assert "client_secret" not in told
     assert {name: told.get(name) for name in metadata} == metadata
-    assert "unheard_of" not in told
+    assert not unknown.keys() & told.keys()
 
 
-def test_the_registration_is_read_replaced_and_ended(
-    browser: FlaskClient, invitation: str, session: Account, settings: Settings
+def test_of_a_key_is_kept_what_makes_it(browser: FlaskClient, invitation: str) -> None:
+    """RFC 7517, 4: "Additional members can be present in the JWK; if not understood by implementations encountering
+    them, they MUST be ignored".
+    """
+    key = Key.new().jwk
+    deep: Any = "x"
+    for _ in range(300):
+        deep = [deep]
+    jwks = {"keys": [{**key, "x5c": ["x"], "note": deep}], "more": deep}
+    told = registered(browser, invitation, token_endpoint_auth_method="private_key_jwt", jwks=jwks)
+    assert told["jwks"] == {"keys": [key]}
+
+
+def test_a_name_in_french_is_the_name(browser: FlaskClient, invitation: str) -> None:
+    """OpenID Connect Registration 1.0, 2.1: "Human-readable Client Metadata values … that reference human-readable
+    values MAY be represented in multiple languages and scripts".
+    """
+    told = registered(browser, invitation, client_name=None, **{"client_name#fr": "Nouvel ENT", "client_name#en": "x"})
+    assert told["client_name"] == told["client_name#fr"] == "Nouvel ENT"
+
+
+def test_the_sign_in_page_leads_to_what_the_ent_says_of_itself(
+    browser: FlaskClient, invitation: str, settings: Settings
 ) -> None:
-    """RFC 7592 2.1 to 2.3: GET 200, PUT 200 with all metadata, DELETE 204."""
-    told = registered(browser, invitation)
-    path, own = f"/register/{told['client_id']}", bearer(told["registration_access_token"])
-    read = browser.get(path, headers=own)
-    assert read.status_code == 200
-    assert read.get_json() == {k: v for k, v in told.items() if k not in {"client_secret", "client_secret_expires_at"}}
-    body = {
-        **MINIMAL,
-        "client_id": told["client_id"],
-        "client_name": "Autre nom",
-        "client_secret": told["client_secret"],
-    }
-    replaced = browser.put(path, json=body, headers=own)
-    assert replaced.status_code == 200, replaced.get_data(as_text=True)
-    assert replaced.get_json()["client_name"] == "Autre nom"
-    ent = RelyingParty(settings.issuer, told["client_id"], told["client_secret"], MINIMAL["redirect_uris"][0], [])
-    tokens = tokens_for(browser, ent)
-    ended = browser.delete(path, headers=own)
-    assert (ended.status_code, ended.data) == (204, b"")
-    assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
-    assert browser.get(path, headers=own).status_code == 401
-    kinds = db.session.scalars(
-        select(AuditEntry.details).where(AuditEntry.kind == "client.changed_itself").order_by(AuditEntry.id)
-    ).all()
-    assert [details["change"] for details in kinds] == ["registered", "changed", "ended"]
-
-
-def test_a_registration_is_changed_by_its_own_token_alone(browser: FlaskClient, invitation: str) -> None:
-    """RFC 7592 2: « the client MUST … include … its registration access token »."""
-    told, other = registered(browser, invitation), invites.invite("Autre", [], SCOPES, timedelta(days=7))[1]
-    neighbour = registered(browser, other, redirect_uris=["https://voisin.test/cb"])
-    path = f"/register/{told['client_id']}"
-    body = {**MINIMAL, "client_id": told["client_id"]}
-    for token in ("", "x", neighbour["registration_access_token"], told["client_secret"], invitation):
-        for method in ("GET", "PUT", "DELETE"):
-            answer = browser.open(path, method=method, json=body, headers=bearer(token))
-            assert answer.status_code == 401, (method, token)
-    own = bearer(told["registration_access_token"])
-    for odd in ("x" * 20, "é", "%00", "..%2f", neighbour["client_id"]):
-        assert browser.get(f"/register/{odd}", headers=own).status_code in {401, 404}
-    wrong: list[dict[str, Any]] = [
-        {"client_id": neighbour["client_id"]},
-        {"client_id": None},
-        {"client_secret": "chosen by the client"},
-        {"registration_access_token": "x"},
-        {"redirect_uris": ["https://autre.test/cb"]},  # another sector
-    ]
-    for change in wrong:
-        assert browser.put(path, json={**body, **change}, headers=own).status_code == 400
-    assert browser.post(path, json=body, headers=own).status_code == 405
+    """OpenID Connect Registration 1.0, 2, policy_uri: "The OpenID Provider SHOULD display this URL to the End-User if it
+    is given"; the same holds for tos_uri.
+    """
+    told = registered(
+        browser, invitation, policy_uri="https://nouveau.test/p?a=1&b=2", tos_uri="https://nouveau.test/t"
+    )
+    page = follow(browser, browser.get(party(settings, told).url(Attempt(), scope="openid")))
+    assert heading(page) == "Connexion"
+    text = unescape(page.get_data(as_text=True))
+    assert '<a href="https://nouveau.test/p?a=1&b=2">Ce qu’il fait de vos données</a>' in text
+    assert '<a href="https://nouveau.test/t">Conditions d’utilisation</a>' in text
+    assert "Pages de l’ENT Nouveau" in text
+    replaced(browser, told)
+    page = follow(browser, browser.get(party(settings, told).url(Attempt(), scope="openid")))
+    assert "Pages de l’ENT" not in page.get_data(as_text=True)
 
 
 def test_one_invitation_shown_by_many_processes_registers_one_client(settings: Settings, invitation: str) -> None:
+    """RFC 7591, 1.2: "initial access token … The method and means by which … validated" are ours: it counts once."""
     order = {
         "path": "/register",
         "method": "POST",
@@ -249,25 +305,46 @@ def test_one_invitation_shown_by_many_processes_registers_one_client(settings: S
     assert isinstance(row.client_id, uuid.UUID)
 
 
-def test_anything_as_metadata_is_answered(browser: FlaskClient, invitation: str) -> None:
-    names = [*MINIMAL, "jwks", "scope", "grant_types", "contacts", "default_max_age", "subject_type", "client_name#fr"]
-    names += [
-        "jwks_uri",
-        "policy_uri",
-        "token_endpoint_auth_method",
-        "frontchannel_logout_uri",
-        "sector_identifier_uri",
-    ]
-    leaves = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=30))
-    values = st.recursive(
-        leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
-    )
+NAMES = (
+    *("redirect_uris", "client_name", "client_name#fr", "policy_uri", "policy_uri#en", "scope", "grant_types"),
+    *("response_types", "contacts", "default_max_age", "subject_type", "jwks", "jwks_uri", "sector_identifier_uri"),
+    *("token_endpoint_auth_method", "token_endpoint_auth_signing_alg", "frontchannel_logout_uri", "application_type"),
+    *("post_logout_redirect_uris", "initiate_login_uri", "logo_uri", "id_token_signed_response_alg"),
+    *("dpop_bound_access_tokens", "default_acr_values", "software_statement", "client_uri", "tos_uri"),
+)
 
-    @limits(max_examples=150, database=None, suppress_health_check=list(HealthCheck))
-    @given(st.dictionaries(st.sampled_from(names), values, min_size=1, max_size=4))
+
+def test_anything_as_metadata_is_answered(browser: FlaskClient, app: Flask, unhurried: None) -> None:
+    """RFC 7591, 3.2.2: "the server MUST respond with an HTTP 400 status code" to what it cannot register; never 5xx."""
+    tokens = [invited()]
+    texts = st.one_of(
+        st.text(max_size=30),
+        st.sampled_from(["https://nouveau.test/cb", "https://[", "https://nouveau.test:99999/", "none", "RS256"]),
+        st.sampled_from(["private_key_jwt", "pairwise", "public", "openid email", "\ud800", "\x00", "x" * 600]),
+    )
+    keys = st.fixed_dictionaries(
+        {"kty": st.sampled_from(["EC", "RSA", "OKP", "oct", 5])},
+        optional={name: texts for name in ("crv", "x", "y", "n", "e", "kid", "use", "alg", "d")},
+    )
+    leaves = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), texts, keys)
+    values = st.recursive(
+        leaves,
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3)
+        | st.fixed_dictionaries({"keys": st.lists(inner, max_size=3)}),
+    )  # fmt: skip
+    seen = set()
+
+    @limits(max_examples=200, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.dictionaries(st.sampled_from(NAMES) | texts, values, min_size=1, max_size=4))
     def send(metadata: dict[str, Any]) -> None:
-        answer = browser.post("/register", json={**MINIMAL, **metadata}, headers=bearer(invitation))
-        assert answer.status_code in {201, 400, 401}
+        answer = register(browser, tokens[-1], **metadata)
+        seen.add(answer.status_code)
+        assert answer.status_code in {201, 400}, answer.get_data(as_text=True)
         assert answer.mimetype == "application/json"
+        if answer.status_code == 201:
+            told = answer.get_json()
+            assert replaced(browser, told, **metadata, client_id=told["client_id"]).status_code in {200, 400}
+            tokens.append(invited())
 
     send()
+    assert seen == {201, 400}

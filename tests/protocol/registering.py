@@ -1,0 +1,56 @@
+"""ENTs that register themselves: the invitation that an operator gives them, and what they send."""
+
+from datetime import timedelta
+from typing import Any
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from idp.config import Settings
+from idp.oidc import invites
+from tests.builders import COLLEGE
+from tests.relying_party import RelyingParty
+
+SCOPES = ["openid", "profile", "email", "ent", "charter", "offline_access"]
+MINIMAL: dict[str, Any] = {"redirect_uris": ["https://nouveau.test/cb"], "client_name": "Nouveau"}
+
+
+def invited(scopes: list[str] | None = None, uais: tuple[str, ...] = (COLLEGE,)) -> str:
+    """Return the token of a new invitation."""
+    return invites.invite("ENT", uais, scopes or SCOPES, timedelta(days=7))[1]
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Return the header that shows a token (RFC 6750 2.1)."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+def register(browser: FlaskClient, token: str, **metadata: Any) -> TestResponse:
+    """Send metadata; what is given here replaces or joins the least that a client says."""
+    return browser.post("/register", json={**MINIMAL, **metadata}, headers=bearer(token))
+
+
+def registered(browser: FlaskClient, token: str, **metadata: Any) -> dict[str, Any]:
+    """Return what a new client is told of its registration."""
+    answer = register(browser, token, **metadata)
+    assert answer.status_code == 201, answer.get_data(as_text=True)
+    assert answer.headers["Cache-Control"] == "no-store"
+    told: dict[str, Any] = answer.get_json()
+    return told
+
+
+def replaced(browser: FlaskClient, told: dict[str, Any], **metadata: Any) -> TestResponse:
+    """Replace a registration (RFC 7592 2.2)."""
+    body = {**MINIMAL, "client_id": told["client_id"], **metadata}
+    return browser.put(f"/register/{told['client_id']}", json=body, headers=bearer(told["registration_access_token"]))
+
+
+def party(settings: Settings, told: dict[str, Any]) -> RelyingParty:
+    """Return the relying party that a registration makes."""
+    return RelyingParty(
+        settings.issuer,
+        told["client_id"],
+        told.get("client_secret"),
+        told["redirect_uris"][0],
+        told["scope"].split(),
+    )

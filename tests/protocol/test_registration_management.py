@@ -1,0 +1,218 @@
+"""Registrations that clients read, replace and end themselves (RFC 7592)."""
+
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select, update
+
+from idp.accounts.models import Account
+from idp.audit.models import AuditEntry
+from idp.clients.models import CharterMode, Client, ClientInvite
+from idp.config import Settings
+from idp.db import db
+from idp.oidc import keys, registration
+from idp.oidc.wanted import RegistrationRefused
+from tests.dpop_party import Key
+from tests.protocol.flow import refused, tokens_for
+from tests.protocol.registering import MINIMAL, bearer, invited, party, registered, replaced
+
+
+@pytest.fixture
+def told(browser: FlaskClient) -> dict[str, Any]:
+    """What a client that registered itself was told."""
+    return registered(browser, invited())
+
+
+def row() -> Client:
+    db.session.expire_all()
+    return db.session.scalars(select(Client)).one()
+
+
+def test_the_registration_is_read_replaced_and_ended(
+    browser: FlaskClient, told: dict[str, Any], session: Account, settings: Settings
+) -> None:
+    """RFC 7592, 2.1 to 2.3: "the authorization server responds with an HTTP 200 status code and a body … with content
+    as described in Section 3"; "A successful delete action … responds with an HTTP 204 No Content message".
+    """
+    path, own = f"/register/{told['client_id']}", bearer(told["registration_access_token"])
+    read = browser.get(path, headers=own)
+    assert read.status_code == 200
+    assert read.headers["Cache-Control"] == "no-store"
+    assert read.get_json() == {k: v for k, v in told.items() if k not in {"client_secret", "client_secret_expires_at"}}
+    changed = replaced(browser, told, client_name="Autre nom", client_secret=told["client_secret"])
+    assert changed.status_code == 200, changed.get_data(as_text=True)
+    assert changed.get_json()["client_name"] == "Autre nom"
+    assert changed.get_json()["registration_access_token"] == told["registration_access_token"], "it is not rotated"
+    ent = party(settings, told)
+    tokens = tokens_for(browser, ent)
+    ended = browser.delete(path, headers=own)
+    assert (ended.status_code, ended.data) == (204, b"")
+    assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
+    for method in ("GET", "PUT", "DELETE"):
+        assert browser.open(path, method=method, json=MINIMAL, headers=own).status_code == 401
+    kinds = db.session.scalars(
+        select(AuditEntry.details).where(AuditEntry.kind == "client.changed_itself").order_by(AuditEntry.id)
+    ).all()
+    assert [details["change"] for details in kinds] == ["registered", "changed", "ended"]
+
+
+def test_what_ended_does_not_come_back(browser: FlaskClient, told: dict[str, Any]) -> None:
+    """RFC 7592, 2.3: "the authorization server SHOULD immediately invalidate all existing authorization grants and
+    currently active access tokens, all refresh tokens": they would live again with the client.
+    """
+    registration.disable(told["client_id"])
+    registration.enable(told["client_id"])  # what an operator shut, an operator opens
+    assert replaced(browser, told).status_code == 200
+    browser.delete(f"/register/{told['client_id']}", headers=bearer(told["registration_access_token"]))
+    with pytest.raises(RegistrationRefused, match="ended its registration itself"):
+        registration.enable(told["client_id"])
+    assert row().disabled_at is not None
+
+
+def test_a_client_that_was_shut_out_changes_nothing(browser: FlaskClient, told: dict[str, Any]) -> None:
+    """RFC 7592, 2: the server "MUST respond with HTTP 401 Unauthorized" when the client may not manage itself."""
+    registration.disable(told["client_id"])
+    assert replaced(browser, told, client_name="Autre").status_code == 401
+    registration.enable(told["client_id"])
+    assert row().name == MINIMAL["client_name"]
+
+
+def test_a_registration_is_changed_by_its_own_token_alone(
+    browser: FlaskClient, told: dict[str, Any], unhurried: None
+) -> None:
+    """RFC 7592, 3: "The client MUST use its registration access token in all calls to this endpoint as an OAuth 2.0
+    Bearer Token".
+    """
+    other = invited()
+    neighbour = registered(browser, other, redirect_uris=["https://voisin.test/cb"])
+    path = f"/register/{told['client_id']}"
+    body = {**MINIMAL, "client_id": told["client_id"]}
+    for token in ("", "x", neighbour["registration_access_token"], told["client_secret"], other):
+        for method in ("GET", "PUT", "DELETE"):
+            answer = browser.open(path, method=method, json=body, headers=bearer(token))
+            assert answer.status_code == 401, (method, token)
+            assert answer.headers["WWW-Authenticate"].startswith('Bearer realm="idp"')
+    own = bearer(told["registration_access_token"])
+    for odd in ("x" * 20, "é", "%00", "..%2f", neighbour["client_id"]):
+        assert browser.get(f"/register/{odd}", headers=own).status_code in {401, 404}
+    assert browser.post(path, json=body, headers=own).status_code == 405
+
+
+def test_what_a_client_may_not_say_of_itself(browser: FlaskClient, told: dict[str, Any]) -> None:
+    """RFC 7592, 2.2: "The updated client metadata fields request MUST NOT include the "registration_access_token",
+    "registration_client_uri", "client_secret_expires_at", or "client_id_issued_at" fields"; "it MUST match the
+    currently issued client identifier"; "The client MUST NOT be allowed to overwrite its existing client secret".
+    """
+    before = row().version
+    wrong: list[dict[str, Any]] = [
+        {"client_id": "autre"},
+        {"client_id": None},
+        {"client_id": [told["client_id"]]},
+        {"client_secret": "chosen by the client"},
+        {"client_secret": 5},
+        {"registration_access_token": told["registration_access_token"]},
+        {"registration_client_uri": told["registration_client_uri"]},
+        {"client_id_issued_at": 1},
+        {"client_secret_expires_at": 0},
+    ]
+    for change in wrong:
+        refused(replaced(browser, told, **change), "invalid_request")
+    for uris in (["https://autre.test/cb"], ["https://nouveau.test/cb", "https://autre.test/cb"]):  # another sector
+        refused(replaced(browser, told, redirect_uris=uris), "invalid_redirect_uri")
+    refused(replaced(browser, told, subject_type="public"), "invalid_client_metadata")
+    assert row().version == before
+
+
+def test_what_is_left_out_is_gone(browser: FlaskClient) -> None:
+    """RFC 7592, 2.2: "This request MUST include all client metadata fields as returned to the client …. Omitted fields
+    MUST be treated as null or empty values by the server, indicating a request to delete them".
+    """
+    more = {
+        "backchannel_logout_uri": "https://nouveau.test/back",
+        "policy_uri": "https://nouveau.test/policy",
+        "client_uri": "https://nouveau.test/",
+        "default_max_age": 600,
+        "contacts": ["a@b.test"],
+        "client_name#en": "New",
+        "dpop_bound_access_tokens": True,
+    }
+    told = registered(browser, invited(), **more)
+    assert more.items() <= told.items()
+    left = replaced(browser, told).get_json()
+    assert not (more.keys() - {"dpop_bound_access_tokens"}) & left.keys()
+    assert left["dpop_bound_access_tokens"] is False
+
+
+def test_refresh_tokens_are_given_up_and_taken_back_within_the_invitation(
+    browser: FlaskClient, told: dict[str, Any]
+) -> None:
+    """RFC 7592, 2.2: a replacement is whole: what an earlier one left out may be asked for again."""
+    both = ["authorization_code", "refresh_token"]
+    assert told["grant_types"] == ["authorization_code"]
+    assert replaced(browser, told, grant_types=both).get_json()["grant_types"] == both
+    assert replaced(browser, told, scope="openid").get_json()["scope"] == "openid"
+    assert replaced(browser, told, grant_types=both).get_json()["grant_types"] == both
+
+
+def test_n03_what_an_operator_took_back_is_not_asked_for_again(
+    app: Flask, browser: FlaskClient, told: dict[str, Any]
+) -> None:
+    """RFC 7592, 2.2: "The authorization server MAY … replace any of the client's requested metadata values"."""
+    answer = app.test_cli_runner().invoke(args=["client", "set", told["client_id"], "--scopes", "openid profile"])
+    if answer.exit_code == 2:  # the runner knows the application's own commands alone
+        pytest.fail(answer.output)
+    assert replaced(browser, told, scope="openid profile email ent").get_json()["scope"] == "openid profile"
+
+
+def test_what_metadata_have_no_word_for_stays_the_operator_s(
+    browser: FlaskClient, told: dict[str, Any], settings: Settings
+) -> None:
+    """RFC 7591, 2: metadata are what a client says of itself; who shows its charter is not for it to say."""
+    keys.rotate(settings, "ES256")
+    key = {"keys": [Key.new("ES256").jwk]}
+    signing = {"token_endpoint_auth_method": "private_key_jwt", "jwks": key}
+    fapi2 = {"security_profile": "fapi2", "charter_mode": CharterMode.PROVIDER, "always_claims": ["charter"]}
+    db.session.execute(update(Client).values(default_profile="parent", **fapi2))
+    db.session.commit()
+    refused(replaced(browser, told), "invalid_client_metadata")  # the profile wants keys
+    answer = replaced(browser, told, **signing)
+    assert answer.status_code == 200, answer.get_data(as_text=True)
+    assert answer.get_json()["id_token_signed_response_alg"] == "ES256"
+    assert answer.get_json()["require_pushed_authorization_requests"] is True
+    client = row()
+    assert (client.security_profile, client.charter_mode) == ("fapi2", CharterMode.PROVIDER)
+    assert (client.always_claims, client.default_profile) == (["charter"], "parent")
+    assert client.secret_digest is None
+
+
+def test_a_change_of_how_a_client_proves_itself(browser: FlaskClient, told: dict[str, Any]) -> None:
+    """RFC 7592, 2.2: the answer holds a `client_secret` when the server gives a new one, and only then."""
+    signing = {"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [Key.new().jwk]}}
+    assert "client_secret" not in replaced(browser, told).get_json()
+    assert "client_secret" not in replaced(browser, told, **signing).get_json()
+    back = replaced(browser, told).get_json()
+    assert len(back["client_secret"]) == 43
+    assert back["client_secret"] != told["client_secret"]
+    refused(replaced(browser, told, client_secret=told["client_secret"]), "invalid_request")
+
+
+def test_two_changes_at_once_are_not_mixed(told: dict[str, Any], settings: Settings) -> None:
+    """RFC 7592, 2.2: a replacement is whole: whoever checked another state begins anew."""
+    client = row()
+    wanted = registration.as_wanted(client)
+    db.session.commit()
+    with db.engine.begin() as elsewhere:
+        elsewhere.execute(update(Client).values(version=Client.version + 1, name="Entre-temps"))
+    with pytest.raises(RegistrationRefused, match="changed by somebody else"):
+        registration.change(settings, client, wanted)
+    db.session.rollback()
+    assert row().name == "Entre-temps"
+
+
+def test_the_invitation_remembers_who_came(told: dict[str, Any]) -> None:
+    """RFC 7591, 1.2: an initial access token stands for the operator's leave, which the journal must be able to tell."""
+    invitation = db.session.scalars(select(ClientInvite)).one()
+    assert invitation.client_id == row().id
+    assert invitation.used_at is not None

@@ -1,0 +1,252 @@
+"""Pairwise subjects by sector (OpenID Connect Core 8.1): who knows a person by the same `sub`, and for how long."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import delete, func, select, update
+
+from idp.accounts.models import Account
+from idp.app import create_app
+from idp.clients import registry
+from idp.clients.models import Client, ClientInvite, ClientSchool, Sector
+from idp.config import Settings
+from idp.db import db
+from idp.oidc import registration, sectors
+from idp.oidc.wanted import RegistrationRefused, Wanted
+from tests.builders import Build
+from tests.databases import SECRET, settings_for
+from tests.protocol.ent_server import Answer, EntServer, Resolver, authority, listening_ent
+from tests.protocol.flow import refused, tokens_for
+from tests.protocol.registering import MINIMAL, bearer, invited, party, register, registered, replaced
+from tests.protocol.test_races import rush
+from tests.relying_party import RelyingParty
+
+BOTH = ["https://un.test/cb", "https://deux.test/cb"]
+
+
+def sub(browser: FlaskClient, ent: RelyingParty) -> str:
+    return str(tokens_for(browser, ent, scope="openid")["claims"]["sub"])
+
+
+def wanted(client_id: str) -> Wanted:
+    return registration.as_wanted(registration.get(client_id))
+
+
+def test_u06_clients_of_one_host_share_a_subject_and_others_do_not(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 8.1: "the Sector Identifier used for pairwise identifier calculation is the host
+    component of the registered redirect_uri"; "The Subject Identifier value MUST NOT be reversible by any party other
+    than the OpenID Provider"; "Distinct Sector Identifier values MUST result in distinct Subject Identifier values".
+
+    A port that is not the scheme's own makes another sector: two ENTs on two ports of one machine are two ENTs.
+    """
+    one, same, usual = (
+        build.ent(name, host) for name, host in (("A", "un.test"), ("B", "un.test"), ("C", "UN.test:443"))
+    )
+    others = [build.ent(host, host) for host in ("deux.test", "un.test:8443", "a.un.test")]
+    shared = sub(browser, one)
+    assert sub(browser, same) == sub(browser, usual) == shared
+    assert len({shared, *(sub(browser, other) for other in others)}) == 4
+    assert session.id.hex not in shared
+
+
+def test_u06_a_subject_outlives_the_client_and_the_secret_key(
+    browser: FlaskClient, build: Build, session: Account, settings: Settings
+) -> None:
+    """OpenID Connect Core 1.0, 8: "A Subject Identifier is a locally unique and never reassigned identifier within the
+    Issuer for the End-User": a client that is removed and registered anew finds whom it knew.
+    """
+    first = build.ent(host="un.test")
+    before = sub(browser, first)
+    key = db.session.scalar(select(Client.id).where(Client.client_id == first.client_id))
+    db.session.execute(delete(ClientSchool).where(ClientSchool.client_id == key))
+    db.session.execute(delete(Client).where(Client.id == key))
+    db.session.commit()
+    assert sub(browser, build.ent("Autre", "un.test")) == before
+    account, changed = (
+        session.id,
+        settings_for(settings.database_url, secret_key="another " + SECRET, secret_key_fallbacks=[SECRET]),
+    )
+    app = create_app(changed)
+    with app.app_context():
+        registry.forget()
+        row, _ = registration.register(changed, Wanted(name="Encore", redirect_uris=["https://un.test/autre"]))
+        kept = registry.find(row.client_id)
+        assert kept is not None
+        from idp.oidc import claims  # noqa: PLC0415
+
+        assert claims.subject(kept, account, None) == before
+        db.session.remove()
+        db.engine.dispose()
+
+
+def test_u06_clients_of_before_keep_their_own_salt(
+    browser: FlaskClient, build: Build, session: Account, settings: Settings
+) -> None:
+    """OpenID Connect Core 1.0, 8: "never reassigned": sectors came later than some clients, whose people stay who they
+    are, also when their registration changes.
+    """
+    old = build.ent(host="un.test")
+    db.session.execute(update(Client).values(subject_salt=b"a salt of before the sectors"))
+    db.session.commit()
+    registry.forget()
+    before = sub(browser, old)
+    assert sub(browser, build.ent("Nouveau", "un.test")) != before
+    client = registration.get(old.client_id)
+    more = replace(registration.as_wanted(client), redirect_uris=[old.redirect_uri, "https://un.test/cb2"])
+    registration.change(settings, client, more)
+    db.session.commit()
+    registry.forget()
+    assert sub(browser, old) == before
+
+
+def test_several_hosts_without_a_document(browser: FlaskClient, build: Build, settings: Settings) -> None:
+    """OpenID Connect Core 1.0, 8.1: "If there are multiple hostnames in the registered redirect_uris, the Client MUST
+    register a sector_identifier_uri". An operator may leave it out, and makes a sector of that client alone.
+    """
+    refused(register(browser, invited(), redirect_uris=BOTH), "invalid_client_metadata")
+    told = registered(browser, invited(), redirect_uris=BOTH, subject_type="public")
+    assert told["redirect_uris"] == BOTH
+    alone, beside = (build.ent(name, "un.test", redirect_uris=BOTH) for name in ("A", "B"))
+    salts = [registration.get(ent.client_id).subject_salt for ent in (alone, beside)]
+    assert salts[0] != salts[1]
+    assert "" not in db.session.scalars(select(Sector.identifier)).all()
+    client = registration.get(alone.client_id)
+    third = replace(registration.as_wanted(client), redirect_uris=[*BOTH, "https://trois.test/cb"])
+    registration.change(settings, client, third)
+    assert client.subject_salt == salts[0]
+
+
+def test_a_change_that_would_change_the_sector_is_refused(build: Build, settings: Settings) -> None:
+    """OpenID Connect Core 1.0, 8.1: the sector decides the `sub`; who moves is somebody else, and registers anew."""
+    client = registration.get(build.ent(host="un.test").client_id)
+    now = registration.as_wanted(client)
+    for uris in (["https://deux.test/cb"], ["https://un.test:444/cb"], BOTH):
+        with pytest.raises(RegistrationRefused, match="another sector"):
+            registration.change(settings, client, replace(now, redirect_uris=uris))
+    registration.change(settings, client, replace(now, redirect_uris=["https://un.test:443/cb"]))
+    with pytest.raises(RegistrationRefused, match="--subject"):
+        registration.change(settings, client, replace(now, subject="public"))
+
+
+def test_one_salt_for_all_who_come_at_once(app: Flask, settings: Settings) -> None:
+    """OpenID Connect Core 1.0, 8.1: clients "under the same administrative control" get one value, also when eight of
+    them register at one instant.
+    """
+    tokens = [invited() for _ in range(4)]
+    bodies = [json.dumps({**MINIMAL, "redirect_uris": [f"https://r{n}.test/cb"]}) for n in range(4)]
+    common = {"path": "/register", "method": "POST", "content_type": "application/json"}
+    rush(
+        settings.database_url,
+        settings.issuer,
+        [{**common, "data": body, "headers": bearer(token)} for body, token in zip(bodies, tokens, strict=True)],
+        processes=4,
+    )
+    assert db.session.scalar(select(func.count()).select_from(Sector)) == 4
+    salts = {identifier: sectors.salt(identifier) for identifier in db.session.scalars(select(Sector.identifier))}
+    assert len(set(salts.values())) == 4
+    for client in db.session.scalars(select(Client)):
+        assert client.subject_salt == salts[sectors.authority(client.redirect_uris[0])]
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
+    made = Resolver(monkeypatch)
+    made.hosts = {"secteur.test": ["127.0.0.1"]}
+    return made
+
+
+@pytest.fixture
+def server(resolver: Resolver, tmp_path: Path) -> Iterator[EntServer]:
+    """The server of a `sector_identifier_uri`."""
+    with listening_ent(authority(tmp_path, "secteur.test").chain) as served:
+        yield served
+
+
+class TestDocuments:
+    """Sectors that a document describes."""
+
+    @pytest.fixture
+    def settings(self, database_url: str, server: EntServer, tmp_path: Path) -> Settings:
+        return settings_for(
+            database_url, ca_bundle=tmp_path / "secteur.test.root.pem", outgoing_allow=("secteur.test",)
+        )
+
+    def test_u06_a_document_joins_hosts_in_one_sector(
+        self, browser: FlaskClient, session: Account, settings: Settings, server: EntServer
+    ) -> None:
+        """OpenID Connect Core 1.0, 8.1: "the host component of this URL is used as the Sector Identifier";
+        Registration 1.0, 5: "The values of the registered redirect_uris MUST be included in the elements of the array".
+        """
+        document = server.uri("secteur.test", "/uris.json")
+        server.served["/uris.json"] = (200, {}, json.dumps([*BOTH, "https://trois.test/cb", 5]).encode())
+        first, second, third = (
+            registered(browser, invited(), redirect_uris=uris, sector_identifier_uri=document)
+            for uris in (BOTH, BOTH[:1], ["https://trois.test/cb"])
+        )
+        assert first["sector_identifier_uri"] == document
+        subjects = {sub(browser, party(settings, told)) for told in (first, second, third)}
+        assert len(subjects) == 1
+        assert sub(browser, party(settings, registered(browser, invited(), redirect_uris=BOTH[:1]))) not in subjects
+
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            (200, {}, b'["https://un.test/cb"]'),
+            (200, {}, b'["https://un.test/cb", "https://deux.test/CB"]'),
+            (200, {}, b'{"https://un.test/cb": 1, "https://deux.test/cb": 1}'),
+            (200, {}, b'"https://un.test/cb https://deux.test/cb"'),
+            (200, {}, b"null"),
+            (200, {}, b"["),
+            (200, {}, b"[" * 5000),
+            (200, {}, b"\xff"),
+            (200, {}, b'["https://un.test/cb", "https://deux.test/cb", "' + b"x" * 66_000 + b'"]'),
+            (302, {"Location": "/uris.json"}, b'["https://un.test/cb", "https://deux.test/cb"]'),
+            (404, {}, b'["https://un.test/cb", "https://deux.test/cb"]'),
+            (500, {}, b""),
+        ],
+    )
+    def test_a_document_that_does_not_hold(self, browser: FlaskClient, server: EntServer, answer: Answer) -> None:
+        """OpenID Connect Registration 1.0, 5: "the OP MUST … verify that the values … are included"; what cannot be
+        read verifies nothing, and the invitation stays good.
+        """
+        token = invited()
+        server.served["/s"] = answer
+        document = server.uri("secteur.test", "/s")
+        told = register(browser, token, redirect_uris=BOTH, sector_identifier_uri=document)
+        refused(told, "invalid_client_metadata")
+        assert "sector_identifier_uri" in told.get_json()["error_description"]
+        assert db.session.scalar(select(func.count()).select_from(Client)) == 0
+        assert db.session.scalars(select(ClientInvite.used_at)).one() is None
+        server.served["/s"] = (200, {}, json.dumps(BOTH).encode())
+        registered(browser, token, redirect_uris=BOTH, sector_identifier_uri=document)
+
+    def test_the_document_is_asked_for_when_it_decides(self, browser: FlaskClient, server: EntServer) -> None:
+        """OpenID Connect Registration 1.0, 5: the document is checked at registration; a change of something else must
+        not fail because the ENT's server is away.
+        """
+        document = server.uri("secteur.test", "/s")
+        server.served["/s"] = (200, {}, json.dumps(BOTH).encode())
+        told = registered(browser, invited(), redirect_uris=BOTH, sector_identifier_uri=document)
+        server.served.clear()
+        same: dict[str, Any] = {"redirect_uris": BOTH, "sector_identifier_uri": document}
+        assert replaced(browser, told, client_name="Autre", **same).status_code == 200
+        assert len(server.asked) == 1
+        refused(replaced(browser, told, **{**same, "redirect_uris": BOTH[:1]}), "invalid_client_metadata")
+        assert replaced(browser, told, **{**same, "sector_identifier_uri": None}).status_code == 400
+
+
+def test_a_document_inside_the_house_is_not_asked_for(browser: FlaskClient, server: EntServer) -> None:
+    """OpenID Connect Registration 1.0, 9.6 with OWASP ASVS 5, V 1.3.6: an address that a stranger names must not lead
+    into this house's own network.
+    """
+    told = register(browser, invited(), redirect_uris=BOTH, sector_identifier_uri=server.uri("secteur.test", "/s"))
+    refused(told, "invalid_client_metadata")
+    assert server.asked == []
