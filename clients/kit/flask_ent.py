@@ -61,8 +61,8 @@ class FlaskEnt(ABC):
     def take(self, state: str) -> Attempt | None:
         """Return the attempt of this state and browser, and forget it: an answer counts once."""
         kept = session.pop("attempts", {})
-        found, session["attempts"] = kept.get(state), {name: kept[name] for name in kept if name != state}
-        return Attempt(**found) if found else None
+        session["attempts"] = {name: kept[name] for name in kept if name != state}
+        return Attempt(**kept[state]) if state in kept else None
 
     def is_first(self, ended: Ended) -> bool:
         """Note the name of a logout token; False when it came before. Several processes must share what they note."""
@@ -130,7 +130,9 @@ class FlaskEnt(ABC):
             must(self.is_first(ended), "jti", "the token was used before")
         except CheckError as error:
             _log.warning("Logout token refused, check %s: %s", error.check, error)
-            code = "temporarily_unavailable" if error.status == ProviderDownError.status else "invalid_request"
-            return jsonify(error=code, error_description=str(error)), error.status, _HEADERS
+            is_down = error.status == ProviderDownError.status
+            code = "temporarily_unavailable" if is_down else "invalid_request"
+            headers = _HEADERS | ({"Retry-After": "30"} if is_down else {})
+            return jsonify(error=code, error_description=str(error)), error.status, headers
         self.end(ended)
         return Response(headers=_HEADERS)

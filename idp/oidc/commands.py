@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 from flask import current_app
 from sqlalchemy import select
 
@@ -113,10 +114,12 @@ def change(client_id: str, *, title: str, unset: Sequence[str], as_json: bool, *
     metavar="HOURS",
     help="How long the former secret works still.",
 )
-@click.option("--at-once", is_flag=True, help="The former secret ends now: it has leaked. As --keep-former 0.")
+@click.option("--at-once", is_flag=True, help="The former secret ends now: it has leaked.")
 @_JSON
 def rotate_secret(client_id: str, *, keep_former: int, at_once: bool, as_json: bool) -> None:
     """Draw a new secret, shown this once; the former works for a day still, so that the ENT may change over."""
+    if at_once and click.get_current_context().get_parameter_source("keep_former") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--at-once or --keep-former, not both")
     keep_former = 0 if at_once else keep_former
     secret = _or_fail(lambda: registration.rotate_secret(client_id, keep=timedelta(hours=keep_former)))
     click.echo(json.dumps({"client_id": client_id, "client_secret": secret}) if as_json else f"client_secret: {secret}")

@@ -13,6 +13,7 @@ READS_ENVIRONMENT = {
     "idp/demo/commands.py": "it hands the environment on to the processes that it starts",
     "clients/ent/__main__.py": "the sample ENT is another program: its entry hands the environment to its settings",
     "clients/ent/app.py": "its other entry, for any WSGI server, does the same",
+    "clients/reference/__main__.py": "so is the headless ENT: its entry reads its secrets there",
     "clients/recipes/django/ent/settings.py": "the Django recipe is another program too: these are its settings",
     "clients/recipes/django/ent/wsgi.py": "it names them to Django",
     "clients/recipes/django/manage.py": "so does its other entry",

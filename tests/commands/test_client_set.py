@@ -5,10 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import Engine, text
 
 from tests.commands.conftest import Run
 from tests.commands.test_client import BASIC, add, show
 from tests.dpop_party import Key
+from tests.protocol.registering import bearer, registered, replaced
 
 
 @pytest.fixture
@@ -80,11 +83,10 @@ def test_fapi2_says_what_it_needs(idp: Run, jwks: Path) -> None:
 
 def test_keys_that_are_none_are_refused(idp: Run, tmp_path: Path) -> None:
     file = tmp_path / "jwks.json"
-    private = Key.new("ES256").secret_jwk
+    public, private = Key.new("ES256").jwk, Key.new("ES256").secret_jwk
     weak = {"kty": "RSA", "n": "AQAB", "e": "AQAB"}
     contents: list[Any] = [
         {"keys": []},
-        {"keys": [private]},
         {"keys": [weak]},
         {"keys": 5},
         {"keys": [{"kty": "oct"}]},
@@ -95,8 +97,14 @@ def test_keys_that_are_none_are_refused(idp: Run, tmp_path: Path) -> None:
         answer = idp("client", "add", "ENT", *BASIC, "--auth-method", "private_key_jwt", "--jwks", str(file))
         assert answer.code == 1, content
         assert "usable public key" in answer.err
-    for text in ("", "[", "[]", "5"):
-        file.write_text(text)
+    for keys in ([private], [public, private], [public, {"kty": "oct", "k": "c2VjcmV0"}]):
+        file.write_text(json.dumps({"keys": keys}))
+        answer = idp("client", "add", "ENT", *BASIC, "--auth-method", "private_key_jwt", "--jwks", str(file))
+        assert answer.code == 1
+        assert "holds a private key" in answer.err
+        assert private["d"] not in answer.err
+    for content in ("", "[", "[]", "5"):
+        file.write_text(content)
         assert idp("client", "add", "ENT", *BASIC, "--jwks", str(file)).code == 2
 
 
@@ -115,12 +123,49 @@ def test_a_disabled_ent_is_let_in_again(idp: Run) -> None:
     assert show(idp, client_id)["disabled_at"] is None
 
 
+def test_n03_what_an_operator_took_back_is_not_asked_for_again(act: Run, browser: FlaskClient) -> None:
+    told = registered(browser, json.loads(act("client", "invite", "--json").out)["initial_access_token"])
+    assert told["scope"] == "openid profile email ent charter"
+    assert act("client", "set", told["client_id"], "--scopes", "openid profile").code == 0
+    assert replaced(browser, told, scope="openid profile email ent").get_json()["scope"] == "openid profile"
+    assert act("client", "set", told["client_id"], "--scopes", "openid profile email").code == 0
+    assert replaced(browser, told).get_json()["scope"] == "openid profile email"
+    shown = show(act, told["client_id"])
+    assert (shown["registered_by_itself"], shown["uais"]) == (True, [])
+
+
+def test_what_a_client_ended_itself_is_not_enabled(act: Run, browser: FlaskClient) -> None:
+    told = registered(browser, json.loads(act("client", "invite", "--json").out)["initial_access_token"])
+    path, own = f"/register/{told['client_id']}", bearer(told["registration_access_token"])
+    assert browser.delete(path, headers=own).status_code == 204
+    answer = act("client", "enable", told["client_id"])
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == "Error: Nouveau ended its registration itself: invite it to register anew\n"
+    assert show(act, told["client_id"])["disabled_at"]
+
+
+def test_an_algorithm_without_a_key_is_refused_with_what_to_run(idp: Run, engine: Engine) -> None:
+    for made in (True, False):
+        if not made:
+            with engine.begin() as connection:
+                connection.execute(text("DELETE FROM signing_key"))
+        for option in ("--id-token-alg", "--userinfo-alg"):
+            answer = idp("client", "add", "ENT", *BASIC, option, "ES256")
+            assert (answer.code, answer.out) == (1, "")
+            assert "run `idp keys rotate --alg ES256` first" in answer.err
+        assert idp("client", "add", "ENT", *BASIC, "--id-token-alg", "RS256").code == 0
+
+
 def test_the_former_secret_has_an_end_that_is_shown(idp: Run) -> None:
     client_id = add(idp)["client_id"]
     idp("client", "rotate-secret", client_id)
     assert show(idp, client_id)["former_secret_until"]
-    idp("client", "rotate-secret", client_id, "--keep-former", "0")
-    assert show(idp, client_id)["former_secret_until"] is None
+    for now in (("--keep-former", "0"), ("--at-once",)):
+        idp("client", "rotate-secret", client_id)
+        assert show(idp, client_id)["former_secret_until"]
+        assert idp("client", "rotate-secret", client_id, *now).code == 0
+        assert show(idp, client_id)["former_secret_until"] is None
+    assert idp("client", "rotate-secret", client_id, "--at-once", "--keep-former", "5").code == 2
 
 
 def test_an_invitation_is_shown_once_listed_without_its_token_and_taken_back(idp: Run) -> None:

@@ -126,7 +126,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.ent.asked.append(Asked("GET", self.path, dict(self.headers), ""))
-        answer = self.ent.next.pop(0) if self.ent.next else self.ent.served.get(self.path)
+        served, path = self.ent.served, self.path.partition("?")[0]
+        answer = self.ent.next.pop(0) if self.ent.next else served.get(self.path, served.get(path))
         self._give(answer if answer is not None else (404, {}, b""))
 
     def _give(self, answer: Answer | Behaviour) -> None:

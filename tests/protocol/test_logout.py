@@ -4,12 +4,14 @@ import re
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
+from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
@@ -34,6 +36,18 @@ def ask(browser: FlaskClient, **parameters: str) -> Any:
     return browser.get("/logout", query_string=parameters)
 
 
+def hidden(page: TestResponse) -> dict[str, str]:
+    """Return the hidden fields of a page's form."""
+    found = re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', page.get_data(as_text=True))
+    return {unescape(name): unescape(value) for name, value in found}
+
+
+def confirm(browser: FlaskClient, question: TestResponse) -> TestResponse:
+    """Touch « Se déconnecter »."""
+    assert heading(question) == QUESTION
+    return browser.post(question.request.full_path.rstrip("?"), data=hidden(question))
+
+
 def test_l01_without_a_hint_nothing_ends_before_the_person_says_so(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
@@ -51,8 +65,7 @@ def test_l01_without_a_hint_nothing_ends_before_the_person_says_so(
         assert browser.post("/logout", data={"csrf_token": token}).status_code == 400
         assert alive() == 1
     question = ask(browser, client_id=ent.client_id)
-    hidden = dict(re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', question.get_data(as_text=True)))
-    after = browser.post("/logout", data={**hidden, "csrf_token": form_token(question)})
+    after = confirm(browser, question)
     assert heading(after) == SIGNED_OUT
     assert 'href="https://ent.test/"' in after.get_data(as_text=True)
     assert alive() == 0
@@ -86,6 +99,101 @@ def test_l02_a_hint_that_is_not_this_session_s_asks_and_leads_nowhere(
         assert page.status_code == 200, name
         assert heading(page) == QUESTION, name
         assert alive() == 2, name
+
+
+def test_l02_not_even_after_a_yes_does_another_s_hint_lead_anywhere(
+    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
+) -> None:
+    """RP-Initiated Logout 1.0, 4: "If any of the validation procedures defined in this specification fail, any
+    operations requiring the information that failed to correctly validate MUST be aborted and the OP MUST NOT perform
+    post-logout redirection".
+    """
+    others, other = app.test_client(), build.active()
+    sign_in(others, "/connexion", other.username, PASSWORD)
+    second = build.ent("Horizon", "horizon.test")
+    for parameters in (
+        {"id_token_hint": tokens_for(others, ent)["id_token"]},
+        {"id_token_hint": tokens_for(browser, second)["id_token"], "client_id": ent.client_id},
+        {"id_token_hint": "x.y.z", "client_id": ent.client_id},
+    ):
+        sign_in(browser, "/connexion", session.username, PASSWORD)
+        after = confirm(browser, ask(browser, post_logout_redirect_uri=BYE, state="s", **parameters))
+        assert heading(after) == SIGNED_OUT
+        assert "Location" not in after.headers
+        assert alive() == 1, "the other person's"
+
+
+def test_l03_a_hint_of_a_former_session_of_the_same_person_asks_and_then_leads_back(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """RP-Initiated Logout 1.0, 2: "The OP SHOULD accept ID Tokens when the RP identified by the ID Token's aud claim
+    and/or sid claim has a current session or had a recent session at the OP, even when the exp time has passed".
+    """
+    token = tokens_for(browser, ent)["id_token"]
+    confirm(browser, ask(browser))
+    sign_in(browser, "/connexion", session.username, PASSWORD)
+    question = ask(browser, id_token_hint=token, post_logout_redirect_uri=BYE, state="a&b")
+    assert alive() == 1
+    after = confirm(browser, question)
+    assert after.headers["Location"] == f"{BYE}?state=a%26b"
+    assert alive() == 0
+
+
+def test_l01_named_by_its_client_id_an_ent_is_led_back_to_once_the_person_says_so(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """RP-Initiated Logout 1.0, 2: "The most common use case for this parameter is to specify the Client Identifier when
+    post_logout_redirect_uri is used but id_token_hint is not"; 3: without a hint the OP redirects only with "other
+    means of confirming the legitimacy of the post-logout redirection target".
+    """
+    named = {"client_id": ent.client_id, "state": "s"}
+    for uri in ("https://ent.test/", f"{BYE}?x=1", "https://evil.test/"):
+        after = confirm(browser, ask(browser, **named, post_logout_redirect_uri=uri))
+        assert heading(after) == SIGNED_OUT, uri
+        assert "evil.test" not in after.get_data(as_text=True)
+        sign_in(browser, "/connexion", session.username, PASSWORD)
+    question = ask(browser, **named, post_logout_redirect_uri=BYE)
+    assert alive() == 1
+    after = confirm(browser, question)
+    assert after.headers["Location"] == f"{BYE}?state=s"
+    assert alive() == 0
+    assert heading(ask(browser, **named, post_logout_redirect_uri=BYE)) == SIGNED_OUT, "nobody says yes to it"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_l03_what_only_helps_is_never_an_error(
+    browser: FlaskClient, ent: RelyingParty, session: Account, method: str
+) -> None:
+    """RP-Initiated Logout 1.0, 2: "logout_hint OPTIONAL. Hint to the Authorization Server about the End-User that is
+    logging out … The use of this parameter is left to the OP's discretion"; "ui_locales OPTIONAL".
+    """
+    token = tokens_for(browser, ent)["id_token"]
+    helping = {"logout_hint": "nobody@exemple.fr \u00e9", "ui_locales": "xx-% de fr-FR", "unknown": "x"}
+    parameters = {"id_token_hint": token, "post_logout_redirect_uri": BYE, **helping}
+    if method == "POST":
+        response = follow(browser, browser.post("/logout", data=parameters))
+    else:
+        response = ask(browser, **parameters)
+    assert response.headers["Location"] == BYE
+    assert alive() == 0
+
+
+def test_l03_a_post_that_no_address_can_carry_is_asked_about_and_then_counts(
+    app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """RP-Initiated Logout 1.0, 2: "OpenID Providers MUST support the use of the HTTP GET and POST methods": a post from
+    another site comes without cookies, and must not lead back as if nobody were signed in.
+    """
+    token, state = tokens_for(browser, ent)["id_token"], "é" * 1300
+    parameters = {"id_token_hint": token, "post_logout_redirect_uri": BYE, "state": state}
+    question = app.test_client().post("/logout", data=parameters)
+    assert heading(question) == QUESTION
+    assert alive() == 1
+    assert {name: hidden(question)[name] for name in parameters} == parameters
+    own = form_token(ask(browser))  # as the browser's own cookie would have had it
+    after = browser.post("/logout", data={**parameters, "csrf_token": own})
+    assert after.headers["Location"] == f"{BYE}?{urlencode({'state': state})}"
+    assert alive() == 0
 
 
 def test_l02_a_hint_of_another_issuer_asks(

@@ -328,3 +328,34 @@ def test_the_setting_is_a_json_list_as_the_other_lists_are(monkeypatch: pytest.M
     settings = load(issuer=ISSUER, secret_key=SECRET)
     assert settings.outgoing_allow == ("ent.intranet", "10.0.0.0/8")
     assert dict(settings.rows())["IDP_OUTGOING_ALLOW"] == "(2 set)"
+
+
+def test_authorities_of_the_operator_s_own_vouch_besides_the_system_s(
+    resolver: Resolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ENT inside a network often has a certificate that nobody outside knows."""
+    ours, systems = authority(tmp_path, "ours.test"), authority(tmp_path, "theirs.test")
+    monkeypatch.setenv("SSL_CERT_FILE", str(systems.trusted))
+    allowed = ("ours.test", "theirs.test")
+    plain = Outgoing(load(issuer=ISSUER, secret_key=SECRET, outgoing_allow=allowed))
+    told = Outgoing(load(issuer=ISSUER, secret_key=SECRET, outgoing_allow=allowed, ca_bundle=ours.trusted))
+    resolver.hosts |= {"ours.test": ["127.0.0.1"], "theirs.test": ["127.0.0.1"]}
+    with listening_ent(ours.chain) as near, listening_ent(systems.chain) as far:
+        far.served["/keys"] = near.served["/keys"] = (200, {}, b"{}")
+        assert told.get(near.uri("ours.test", "/keys")).status == 200
+        assert told.get(far.uri("theirs.test", "/keys")).status == 200
+        with pytest.raises(OutgoingError, match="certificate is not good"):
+            plain.get(near.uri("ours.test", "/keys"))
+    [asked] = near.asked
+    assert (asked.method, asked.headers["Accept"], asked.body) == ("GET", "application/json", "")
+    assert "Content-Type" not in asked.headers
+
+
+@pytest.mark.parametrize("content", [None, b"", b"-----BEGIN CERTIFICATE-----", b"\xff\xfe"])
+def test_a_bundle_of_no_authorities_is_said_at_the_start(content: bytes | None, tmp_path: Path) -> None:
+    bundle = tmp_path / "authorities.pem"
+    if content is not None:
+        bundle.write_bytes(content)
+    with pytest.raises(ConfigurationError) as refusal:
+        load(issuer=ISSUER, secret_key=SECRET, ca_bundle=bundle)
+    assert any("IDP_CA_BUNDLE: must be a readable PEM file" in fault for fault in refusal.value.faults)

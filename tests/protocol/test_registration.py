@@ -196,7 +196,9 @@ def test_what_is_false_or_null_is_as_if_left_out(browser: FlaskClient, invitatio
 
 
 def test_n03_a_client_gets_no_more_schools_or_scopes_than_its_invitation_says(browser: FlaskClient) -> None:
-    """RFC 7591, 3.2.1: "The authorization server MAY reject or replace any of the client's requested metadata values"."""
+    """RFC 7591, 3.2.1: "The authorization server MAY reject or replace any of the client's requested metadata values
+    submitted during the registration and substitute them with suitable values".
+    """
     token = invited(["openid", "profile"])
     told = registered(browser, token, scope="openid profile email ent charter offline_access", uai=["0599002P"])
     assert told["scope"] == "openid profile"
@@ -272,8 +274,8 @@ def test_a_name_in_french_is_the_name(browser: FlaskClient, invitation: str) -> 
 def test_the_sign_in_page_leads_to_what_the_ent_says_of_itself(
     browser: FlaskClient, invitation: str, settings: Settings
 ) -> None:
-    """OpenID Connect Registration 1.0, 2, policy_uri: "The OpenID Provider SHOULD display this URL to the End-User if it
-    is given"; the same holds for tos_uri.
+    """OpenID Connect Registration 1.0, 2, policy_uri: "The OpenID Provider SHOULD display this URL to the End-User if
+    it is given"; the same holds for tos_uri.
     """
     told = registered(
         browser, invitation, policy_uri="https://nouveau.test/p?a=1&b=2", tos_uri="https://nouveau.test/t"
@@ -324,7 +326,7 @@ def test_anything_as_metadata_is_answered(browser: FlaskClient, app: Flask, unhu
     )
     keys = st.fixed_dictionaries(
         {"kty": st.sampled_from(["EC", "RSA", "OKP", "oct", 5])},
-        optional={name: texts for name in ("crv", "x", "y", "n", "e", "kid", "use", "alg", "d")},
+        optional=dict.fromkeys(("crv", "x", "y", "n", "e", "kid", "use", "alg", "d"), texts),
     )
     leaves = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), texts, keys)
     values = st.recursive(

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
@@ -156,16 +155,6 @@ def test_refresh_tokens_are_given_up_and_taken_back_within_the_invitation(
     assert replaced(browser, told, grant_types=both).get_json()["grant_types"] == both
 
 
-def test_n03_what_an_operator_took_back_is_not_asked_for_again(
-    app: Flask, browser: FlaskClient, told: dict[str, Any]
-) -> None:
-    """RFC 7592, 2.2: "The authorization server MAY … replace any of the client's requested metadata values"."""
-    answer = app.test_cli_runner().invoke(args=["client", "set", told["client_id"], "--scopes", "openid profile"])
-    if answer.exit_code == 2:  # the runner knows the application's own commands alone
-        pytest.fail(answer.output)
-    assert replaced(browser, told, scope="openid profile email ent").get_json()["scope"] == "openid profile"
-
-
 def test_what_metadata_have_no_word_for_stays_the_operator_s(
     browser: FlaskClient, told: dict[str, Any], settings: Settings
 ) -> None:
@@ -212,7 +201,7 @@ def test_two_changes_at_once_are_not_mixed(told: dict[str, Any], settings: Setti
 
 
 def test_the_invitation_remembers_who_came(told: dict[str, Any]) -> None:
-    """RFC 7591, 1.2: an initial access token stands for the operator's leave, which the journal must be able to tell."""
+    """RFC 7591, 1.2: an initial access token stands for the operator's leave: who used it can be told."""
     invitation = db.session.scalars(select(ClientInvite)).one()
     assert invitation.client_id == row().id
     assert invitation.used_at is not None

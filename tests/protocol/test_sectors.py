@@ -17,7 +17,7 @@ from idp.clients import registry
 from idp.clients.models import Client, ClientInvite, ClientSchool, Sector
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import registration, sectors
+from idp.oidc import claims, registration, sectors
 from idp.oidc.wanted import RegistrationRefused, Wanted
 from tests.builders import Build
 from tests.databases import SECRET, settings_for
@@ -48,7 +48,7 @@ def test_u06_clients_of_one_host_share_a_subject_and_others_do_not(
     A port that is not the scheme's own makes another sector: two ENTs on two ports of one machine are two ENTs.
     """
     one, same, usual = (
-        build.ent(name, host) for name, host in (("A", "un.test"), ("B", "un.test"), ("C", "UN.test:443"))
+        build.ent(name, host) for name, host in (("A", "un.test"), ("B", "un.test"), ("C", "un.test:443"))
     )
     others = [build.ent(host, host) for host in ("deux.test", "un.test:8443", "a.un.test")]
     shared = sub(browser, one)
@@ -70,18 +70,15 @@ def test_u06_a_subject_outlives_the_client_and_the_secret_key(
     db.session.execute(delete(Client).where(Client.id == key))
     db.session.commit()
     assert sub(browser, build.ent("Autre", "un.test")) == before
-    account, changed = (
-        session.id,
-        settings_for(settings.database_url, secret_key="another " + SECRET, secret_key_fallbacks=[SECRET]),
-    )
+    account = session.id
+    db.session.rollback()
+    changed = settings_for(settings.database_url, secret_key="another " + SECRET, secret_key_fallbacks=[SECRET])
     app = create_app(changed)
     with app.app_context():
         registry.forget()
         row, _ = registration.register(changed, Wanted(name="Encore", redirect_uris=["https://un.test/autre"]))
         kept = registry.find(row.client_id)
         assert kept is not None
-        from idp.oidc import claims  # noqa: PLC0415
-
         assert claims.subject(kept, account, None) == before
         db.session.remove()
         db.engine.dispose()
@@ -174,13 +171,15 @@ class TestDocuments:
     """Sectors that a document describes."""
 
     @pytest.fixture
-    def settings(self, database_url: str, server: EntServer, tmp_path: Path) -> Settings:
+    def settings(self, database_url: str, tmp_path: Path, server: EntServer) -> Settings:
+        assert server.port
         return settings_for(
             database_url, ca_bundle=tmp_path / "secteur.test.root.pem", outgoing_allow=("secteur.test",)
         )
 
+    @pytest.mark.usefixtures("session")
     def test_u06_a_document_joins_hosts_in_one_sector(
-        self, browser: FlaskClient, session: Account, settings: Settings, server: EntServer
+        self, browser: FlaskClient, settings: Settings, server: EntServer
     ) -> None:
         """OpenID Connect Core 1.0, 8.1: "the host component of this URL is used as the Sector Identifier";
         Registration 1.0, 5: "The values of the registered redirect_uris MUST be included in the elements of the array".

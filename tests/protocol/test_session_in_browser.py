@@ -3,7 +3,10 @@
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler
+from threading import Event
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -17,7 +20,7 @@ from tests.databases import settings_for
 from tests.protocol.ent_server import Answer, EntServer, listening_ent
 from tests.protocol.served import served
 from tests.relying_party import Attempt, RelyingParty
-from tests.stories.browser import CHROMIUM, follow, look, new_page
+from tests.stories.browser import CHROMIUM, PATIENCE, follow, look, new_page
 
 pytestmark = [
     pytest.mark.browser,
@@ -62,10 +65,7 @@ class Ent:
 
     party: RelyingParty
     server: EntServer
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self.server.port}"
+    address: str
 
     def serve(self, path: str, html: str, **headers: str) -> None:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -78,18 +78,28 @@ class Ent:
         return [parse_qs(one.query, strict_parsing=True) for one in found if one.path == path]
 
 
-@pytest.fixture
-def ent(app: Flask, build: Build) -> Iterator[Ent]:
+@contextmanager
+def registered(build: Build, name: str = "Passerelle", host: str = "127.0.0.1") -> Iterator[Ent]:
+    """Register an ENT under a name of loopback: browsers take `localhost` and `127.0.0.1` for two sites."""
     with listening_ent(None) as server:
-        address = f"http://127.0.0.1:{server.port}"
+        address = f"http://{host}:{server.port}"
         party = build.ent(
+            name,
             redirect_uris=[f"{address}/cb"],
             post_logout_redirect_uris=[f"{address}/bye"],
             frontchannel_logout_uri=f"{address}/front",
         )
         party.redirect_uri = f"{address}/cb"
-        found = Ent(party, server)
-        found.serve("/bye?state=s", "<h1>Au revoir</h1>")
+        found = Ent(party, server, address)
+        found.serve("/cb", "<h1>Dedans</h1>")
+        found.serve("/front", "")
+        found.serve("/bye", "<h1>Au revoir</h1>")
+        yield found
+
+
+@pytest.fixture
+def ent(app: Flask, build: Build) -> Iterator[Ent]:
+    with registered(build) as found:
         yield found
 
 
@@ -128,6 +138,21 @@ def test_a_frame_says_whether_the_session_is_the_same(
         assert page.evaluate(ASK, good) == ["changed", site]
 
 
+def test_where_frames_have_no_cookies_an_ent_is_not_sent_round_and_round(
+    browser_process: Browser, build: Build, site: str, parent: Account
+) -> None:
+    """Session Management 1.0, 3.1: "Upon receipt of changed, the RP MUST perform re-authentication with prompt=none …
+    Upon receipt of error, the RP MUST NOT …, so as to not cause potential infinite loops": what the browser hides from
+    frames of other sites is no change.
+    """
+    with registered(build, host="localhost") as ent, new_page(browser_process) as page:
+        ent.serve("/rp", f"<iframe src='{site}/session/check'></iframe>")
+        told = sign_in(page, site, ent, parent, Attempt())
+        page.goto(f"{ent.address}/rp", wait_until="load")
+        assert page.frames[1].evaluate("document.hasStorageAccess()") is False, "this browser hides cookies"
+        assert page.evaluate(ASK, f"{ent.party.client_id} {told['session_state']}") == ["error", site]
+
+
 def enter_and_leave(page: Page, site: str, ent: Ent, account: Account, app: Flask, *, back: bool) -> str:
     """Sign in, fetch the tokens, sign out by the ENT's link; return the session's `sid`."""
     attempt = Attempt()
@@ -146,12 +171,70 @@ def test_the_ent_is_told_and_then_the_browser_goes_back_to_it(
     """Front-Channel Logout 1.0, 2: the OP renders the frame "in a page with the registered logout URI as the source to
     trigger the logout actions by the RP"; then it goes on, without script too.
     """
-    ent.serve("/front", "")
     with new_page(browser_process, javascript=javascript) as page:
         sid = enter_and_leave(page, site, ent, parent, app, back=True)
         expect(page.get_by_role("heading", level=1)).to_have_text("Au revoir")
         assert page.url == f"{ent.address}/bye?state=s"
         assert ent.asked("/front") == [{"iss": [site], "sid": [sid]}]
+
+
+def test_an_ent_that_hangs_keeps_nobody_here(
+    browser_process: Browser, app: Flask, site: str, ent: Ent, parent: Account
+) -> None:
+    """Front-Channel Logout 1.0, 4.1 leaves open what became of a frame: the page goes on without its answer."""
+    released = Event()
+
+    def hang(_: BaseHTTPRequestHandler) -> None:
+        released.wait(PATIENCE / 1000)
+
+    with new_page(browser_process) as page:
+        ent.server.next = [(200, HTML, b"<!DOCTYPE html><title>ENT</title>"), hang]
+        enter_and_leave(page, site, ent, parent, app, back=True)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Au revoir")
+        assert len(ent.asked("/front")) == 1
+        assert not released.is_set()
+        released.set()
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_se_deconnecter_d_un_ent_fait_sortir_de_l_autre_par_le_navigateur_seul(
+    browser_process: Browser, app: Flask, build: Build, site: str, parent: Account, *, javascript: bool
+) -> None:
+    """Deux ENT ouverts ; le parent se déconnecte du premier. Personne n'écrit au second de serveur à serveur : c'est le
+    navigateur qui lui apporte la nouvelle, avec son propre cookie, avant de revenir au premier.
+    """
+    with (
+        registered(build, "Passerelle") as passerelle,
+        registered(build, "Horizon") as horizon,
+        new_page(browser_process, javascript=javascript) as page,
+    ):
+        kept = {"Set-Cookie": "horizon_seance=celle-de-ce-parent; Path=/; HttpOnly; SameSite=Lax"}
+        horizon.server.next = [(200, {**HTML, **kept}, b"<!DOCTYPE html><title>ENT</title><h1>Dedans</h1>")]
+        attempt = Attempt()
+        page.goto(site + horizon.party.url(attempt))
+        page.get_by_label("Identifiant", exact=True).fill(parent.username)
+        page.get_by_label("Mot de passe", exact=True).fill(PASSWORD)
+        follow(page.get_by_role("button", name="Se connecter"))
+        expect(page.get_by_role("heading", level=1)).to_have_text("Dedans")
+        horizon.party.tokens(app.test_client(), horizon.asked("/cb")[0]["code"][0], attempt)
+
+        attempt = Attempt()
+        page.goto(site + passerelle.party.url(attempt))  # sans rien retaper
+        tokens = passerelle.party.tokens(app.test_client(), passerelle.asked("/cb")[0]["code"][0], attempt)
+        hint = f"id_token_hint={tokens['id_token']}&post_logout_redirect_uri={passerelle.address}/bye&state=s"
+        page.goto(f"{site}/logout?{hint}")
+        expect(page.get_by_role("heading", level=1)).to_have_text("Au revoir")
+        assert page.url == f"{passerelle.address}/bye?state=s"
+
+        told = [one for one in horizon.server.asked if one.path.startswith("/front?")]
+        assert [parse_qs(urlsplit(one.path).query) for one in told] == [
+            {"iss": [site], "sid": [tokens["claims"]["sid"]]}
+        ]
+        assert "horizon_seance=celle-de-ce-parent" in told[0].headers["Cookie"]
+        assert len(passerelle.asked("/front")) == 1
+
+        page.goto(site + horizon.party.url(Attempt(), prompt="none"))
+        assert horizon.asked("/cb")[-1]["error"] == ["login_required"]
 
 
 @pytest.mark.parametrize("width", [360, 1280])

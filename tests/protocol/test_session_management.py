@@ -4,10 +4,13 @@ import hashlib
 import re
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account
+from idp.db import db
+from idp.sessions import manager
 from tests.builders import PASSWORD, Build
 from tests.myaccount.changes import change_password
 from tests.pages import follow, form_token, sign_in, submit
@@ -82,12 +85,69 @@ def test_it_comes_in_a_posted_answer_too(browser: FlaskClient, ent: RelyingParty
     assert agrees(answer["session_state"], ent, state(browser))
 
 
-def test_a_refusal_has_none(browser: FlaskClient, ent: RelyingParty) -> None:
-    """Session Management 1.0, 2: the value stands for a login state; without a login there is none to tell."""
+def no_cookie_changes(response: TestResponse) -> bool:
+    return not any(line.startswith(f"{COOKIE}=") for line in response.headers.getlist("Set-Cookie"))
+
+
+def test_a_refusal_has_one_by_which_a_later_sign_in_is_noticed(
+    browser: FlaskClient, ent: RelyingParty, parent: Account
+) -> None:
+    """Session Management 1.0, 2: the OP "SHOULD also return the Session State as an additional session_state parameter
+    in the Authentication Error Response"; 3.2: its value "SHOULD vary with each request".
+    """
+    first, second = (ent.answer(browser.get(ent.url(Attempt(), prompt="none"))) for _ in range(2))
+    assert first["error"] == second["error"] == "login_required"
+    assert agrees(first["session_state"], ent, state(browser))
+    assert agrees(second["session_state"], ent, state(browser))
+    assert first["session_state"] != second["session_state"]
+    assert state(browser) == ""
+    posted = posted_answer(ent, browser.get(ent.url(Attempt(), prompt="none", response_mode="form_post")))
+    assert agrees(posted["session_state"], ent, "")
+    sign_in(browser, ent.url(Attempt()), parent.username, PASSWORD)
+    assert not agrees(first["session_state"], ent, state(browser))
+
+
+def test_a_refusal_to_who_is_signed_in_tells_of_that_session(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """Session Management 1.0, 2: the value "represents the End-User's login state at the OP", whatever is refused."""
+    answer = ent.answer(browser.get(ent.url(Attempt(), scope="openid nonsense")))
+    assert answer["error"] == "invalid_scope"
+    assert state(browser)
+    assert agrees(answer["session_state"], ent, state(browser))
+
+
+def test_a_session_that_ended_elsewhere_takes_the_state_along(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """Session Management 1.0, 3.2: the OP "SHOULD update the value of the User Agent state in response to such
+    meaningful events": here at the first request after a session that an operator ended.
+    """
+    value = told(browser, ent)
+    manager.end_all(session.id, by="operator")
+    db.session.commit()
     answer = ent.answer(browser.get(ent.url(Attempt(), prompt="none")))
     assert answer["error"] == "login_required"
-    assert "session_state" not in answer
     assert state(browser) == ""
+    assert agrees(answer["session_state"], ent, "")
+    assert not agrees(value, ent, "")
+
+
+def test_a_request_from_inside_another_site_changes_nothing(
+    app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """Session Management 1.0, 3.2: "many values of session state can be simultaneously valid", and the state "need not
+    change unless a meaningful event happens". A frame's request comes without the session's cookie (`SameSite=Lax`):
+    it is refused, and no other ENT may take that for a sign-out.
+    """
+    told(browser, ent)
+    frame: FlaskClient = app.test_client()
+    frame.set_cookie(COOKIE, state(browser), domain=HOST, secure=True)
+    response = frame.get(ent.url(Attempt(), prompt="none"))
+    answer = ent.answer(response)
+    assert answer["error"] == "login_required"
+    assert no_cookie_changes(response)
+    assert agrees(answer["session_state"], ent, state(browser))
 
 
 def test_frames_and_scripts_may_read_the_cookie_and_it_says_nothing(
@@ -103,7 +163,7 @@ def test_frames_and_scripts_may_read_the_cookie_and_it_says_nothing(
     assert session_cookie
     assert state(browser) != session_cookie.value
     again = browser.get(ent.url(Attempt()))
-    assert not any(line.startswith(COOKIE) for line in again.headers.getlist("Set-Cookie")), "it has it already"
+    assert no_cookie_changes(again), "it has it already"
 
 
 def test_a_logout_takes_it_away(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:

@@ -13,6 +13,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account
+from idp.clients import registry
 from idp.clock import now
 from idp.oidc import registration
 from tests.builders import Build
@@ -145,6 +146,36 @@ def test_two_secrets_are_good_during_a_rotation_and_one_after_it(browser: FlaskC
                 ent.secret = secret
                 answer = ask(browser, form(ent, code_verifier="v" * 43), headers=ent.basic())
                 refused(answer, *(("invalid_grant", 400) if secret in good else ("invalid_client", 401)))
+
+
+def test_a_process_that_remembers_the_registration_of_before_takes_either_secret_during_a_rotation(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """What a request proved must be what the client must prove now: the former secret is, until it ends."""
+    tokens_for(browser, ent)
+    former, current = ent.secret, registration.rotate_secret(ent.client_id)
+    kept = registry.find(ent.client_id)
+    assert kept
+    assert kept.former_secret_digest is None, "it remembers the registration of before"
+    for secret in (former, current):
+        ent.secret = secret
+        assert tokens_for(browser, ent)["access_token"]
+
+
+def test_a_secret_that_leaked_opens_no_endpoint_in_a_process_that_remembers_it(
+    browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
+) -> None:
+    """Introspection and revocation run no statement that checks the registration's version: they look it up."""
+    token = tokens_for(browser, ent)["access_token"]
+    leaked, disabled = ent.basic(), build.ent("Horizon", "horizon.test")
+    tokens_for(browser, disabled)
+    registration.rotate_secret(ent.client_id, keep=timedelta())
+    registration.disable(disabled.client_id)
+    for path in ("/introspect", "/revoke", "/par"):
+        for shown in (leaked, disabled.basic()):
+            answer = browser.post(path, data={"token": token, "client_id": ent.client_id}, headers=shown)
+            refused(answer, "invalid_client", 401)
+    assert ent.userinfo(browser, token).status_code == 200
 
 
 def test_t11_parameters_in_the_address_are_not_read(browser: FlaskClient, build: Build, session: Account) -> None:

@@ -1,0 +1,55 @@
+"""The real provider as a process on loopback, with an ENT that is registered and a parent who can sign in."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from idp.app import create_app
+from idp.db import db
+from tests.builders import PASSWORD, Build
+from tests.commands.processes import connect, free_port, running
+from tests.databases import settings_for
+from tests.protocol.flow import OFFLINE
+
+REDIRECT_URI = "http://127.0.0.1:9/callback"
+"""Nobody listens there: the headless ENT stops before."""
+BACK = "https://ent.test/bye"
+
+
+@dataclass(frozen=True)
+class Service:
+    """A running provider, and what its operator handed over."""
+
+    issuer: str
+    client_id: str
+    secret: str
+    username: str
+    password: str = PASSWORD
+
+
+@contextmanager
+def running_service(database_url: str, folder: Path, **client: object) -> Iterator[Service]:
+    """Run the provider with an ENT whose charter the provider shows; `client` changes its registration."""
+    port = free_port()
+    issuer = f"http://127.0.0.1:{port}"
+    settings = settings_for(database_url, issuer=issuer, env="development", new_device_mail=False)
+    app = create_app(settings)
+    with app.app_context():
+        build = Build(settings)
+        agreed: dict[str, object] = {
+            "redirect_uris": [REDIRECT_URI],
+            "charter": "provider",
+            "scopes": OFFLINE,
+            **client,
+        }
+        ent = build.ent(**agreed)  # type: ignore[arg-type]
+        build.publish(ent, "1")
+        username = build.active().username
+        db.session.remove()
+        db.engine.dispose()
+        app.extensions["idp.server"].store.close()
+    log = folder / "serve.log"
+    with running(settings, log, "serve", "--bind", f"127.0.0.1:{port}", "--workers", "1") as process:
+        connect(port, process, log).close()
+        yield Service(issuer, ent.client_id, ent.secret or "", username)

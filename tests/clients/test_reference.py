@@ -1,0 +1,183 @@
+"""`python -m clients.reference` on the real provider: it gets in, and says by which check it does not."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from idp.paths import CHECKOUT
+from tests.clients.fake_provider import CLIENT_ID, CLIENT_SECRET, FakeProvider, running_provider
+from tests.clients.service import BACK, REDIRECT_URI, Service, running_service
+from tests.databases import sqlite_copy
+
+SECRET, PASSWORD = "REFERENCE_CLIENT_SECRET", "REFERENCE_PASSWORD"
+
+
+def run(*arguments: str, **secrets: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command with these secrets in its environment, and nothing else of ours."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-m", "clients.reference", *arguments],
+        cwd=CHECKOUT,
+        env={"PATH": os.environ["PATH"], **secrets},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+    )
+
+
+def signing_in(service: Service, *more: str, **changes: str) -> "subprocess.CompletedProcess[str]":
+    """Sign in once; a change replaces an argument or a secret, and the last of two arguments counts."""
+    options = {"issuer": service.issuer, "client_id": service.client_id, "redirect_uri": REDIRECT_URI}
+    options |= {"username": service.username} | {k: v for k, v in changes.items() if k not in {"secret", "password"}}
+    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+    secret, password = changes.get("secret", service.secret), changes.get("password", service.password)
+    done = run(*arguments, "--once", *more, **{SECRET: secret, PASSWORD: password})
+    said = done.stdout + done.stderr
+    assert "Traceback" not in said, said
+    for hidden in (secret, password, service.secret, service.password):
+        assert not hidden or hidden not in said
+    assert not re.search(r"eyJ|code=|[\w-]{40}", said), "neither a token nor a code nor a verifier is printed"
+    return done
+
+
+def refused(done: "subprocess.CompletedProcess[str]") -> str:
+    """Return the step and the check by which it was refused."""
+    assert done.returncode == 1, done.stdout + done.stderr
+    [line] = done.stderr.splitlines()
+    match = re.fullmatch(r"refused {2}(\w+: \w+): .+", line)
+    assert match, line
+    return match[1]
+
+
+@pytest.fixture(scope="module")
+def service(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    folder = tmp_path_factory.mktemp("service")
+    with sqlite_copy(shared, folder) as url, running_service(url, folder) as running:
+        yield running
+
+
+@pytest.fixture
+def liar() -> Iterator[Service]:
+    """The provider that can be told to lie, which asks nobody for a password."""
+    with running_provider() as provider:
+        yield Service(provider.issuer, CLIENT_ID, CLIENT_SECRET, "", "")
+
+
+CHECKS = {
+    "discovery": "metadata_issuer metadata",
+    "pages": "profile sign_in charter response_iss state",
+    "tokens": "code alg crit kid key signature typ iss aud azp exp iat nonce sub at_hash userinfo_sub FrEduVecteur",
+    "refresh": "refresh_token alg crit kid key signature typ iss aud azp exp iat sub auth_time at_hash userinfo_sub",
+    "logout": "end_session_endpoint post_logout_redirect_uri response_iss state signed_out",
+}
+
+
+def test_a_parent_gets_in_renews_and_gets_out(database_url: str, tmp_path: Path) -> None:
+    with running_service(database_url, tmp_path) as service:
+        done = signing_in(service, "--refresh", "--logout", f"--post-logout-redirect-uri={BACK}")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stderr == ""
+        lines = done.stdout.splitlines()
+        for step, checks in CHECKS.items():
+            for check in checks.split():
+                assert f"ok       {step}: {check}" in lines
+        again = signing_in(service)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "ok       pages: charter" not in again.stdout, "it was accepted"
+    assert "refresh:" not in again.stdout
+    assert "logout:" not in again.stdout
+
+
+def test_secrets_come_in_files_too(service: Service, tmp_path: Path) -> None:
+    secret, password = tmp_path / "secret", tmp_path / "password"
+    secret.write_text(f"{service.secret}\n")
+    password.write_text(f"{service.password}\n", encoding="utf-8")
+    files = (f"--client-secret-file={secret}", f"--password-file={password}")
+    assert signing_in(service, *files, secret="", password="").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "check"),
+    [
+        ({"secret": "un-autre-secret"}, "tokens: token"),
+        ({"secret": ""}, "tokens: token"),
+        ({"client_id": "inconnu"}, "pages: page"),
+        ({"redirect_uri": "http://127.0.0.1:9/ailleurs"}, "pages: page"),
+        ({"redirect_uri": f"{REDIRECT_URI}/"}, "pages: page"),
+        ({"password": "un-autre-mot-de-passe"}, "pages: sign_in"),
+        ({"username": "personne"}, "pages: sign_in"),
+        ({"username": "", "password": ""}, "pages: sign_in"),
+        ({"scope": "openid tout"}, "tokens: authorization"),
+        ({"id_token_alg": "ES256"}, "tokens: alg"),
+        ({"userinfo_alg": "RS256"}, "tokens: userinfo_signed"),
+        ({"issuer": "http://127.0.0.1:9"}, "discovery: discovery"),
+    ],
+)
+def test_what_is_wrong_is_named(service: Service, changes: dict[str, str], check: str) -> None:
+    assert refused(signing_in(service, **changes)) == check
+
+
+def test_another_issuer_is_refused(service: Service) -> None:
+    """OpenID Connect Discovery 1.0, 4.3: "The issuer value returned MUST be identical to the Issuer URL"."""
+    assert refused(signing_in(service, issuer=f"{service.issuer}/")) == "discovery: metadata_issuer"
+    other = service.issuer.replace("127.0.0.1", "localhost")
+    assert refused(signing_in(service, issuer=other)) == "discovery: metadata_issuer"
+
+
+def test_a_sign_out_that_leads_elsewhere_is_refused(service: Service) -> None:
+    unknown = "--post-logout-redirect-uri=https://ent.test/ailleurs"
+    assert refused(signing_in(service, "--logout", unknown)) == "logout: post_logout_redirect_uri"
+    assert signing_in(service, "--logout").returncode == 0
+
+
+def test_a_provider_without_forms_is_enough(liar: Service) -> None:
+    done = signing_in(liar)
+    assert done.returncode == 0, done.stderr
+    assert refused(signing_in(liar, "--refresh")) == "refresh: refresh_token"
+
+
+def test_a_lie_is_named(liar: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lying(provider: FakeProvider, asked: dict[str, str], access_token: str) -> str:
+        return honest(provider, asked | {"nonce": "autre"}, access_token)
+
+    honest = FakeProvider.id_token
+    monkeypatch.setattr(FakeProvider, "id_token", lying)
+    assert refused(signing_in(liar)) == "tokens: nonce"
+
+
+def test_nothing_is_typed_into_a_form_of_another_site(service: Service) -> None:
+    """The password goes to the provider that was named, whatever its pages say."""
+    with running_provider() as provider:
+        provider.metadata_lie = {"authorization_endpoint": f"{provider.issuer}/away"}
+        provider.away = f"{service.issuer}/connexion"
+        lured = Service(provider.issuer, CLIENT_ID, CLIENT_SECRET, service.username)
+        assert refused(signing_in(lured)) == "pages: form"
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ("--issuer=http://ailleurs.example", "--issuer must be"),
+        ("--redirect-uri=callback", "--redirect-uri must be"),
+        ("--ca-bundle=/nulle/part.pem", "--ca-bundle must name"),
+        ("--username=", "--username goes with"),
+        ("--password-file=/nulle/part", "cannot be read"),
+        ("--id-token-alg=none", "--id-token-alg"),
+        ("--password=tasse-de-test", "unknown"),
+        ("--client-secret", "unknown: --client-secret"),
+    ],
+)
+def test_wrong_usage_is_a_sentence_and_2(change: str, complaint: str) -> None:
+    base = ("--issuer=https://connexion.exemple.fr", "--client-id=ent", "--redirect-uri=https://ent.test/callback")
+    done = run(*base, "--username=n.leroy", change, **{PASSWORD: "tasse vélo"})
+    assert (done.returncode, done.stdout) == (2, "")
+    [line] = done.stderr.splitlines()
+    assert complaint in line
+    assert "tasse" not in line
+    assert run("--once").returncode == 2

@@ -1,0 +1,188 @@
+"""Where the keys of clients come from that sign: `jwks_uri`, fetched under the rules of security rows T-16 and L-07."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.config import Settings
+from idp.oidc import client_keys, outgoing
+from tests.builders import Build
+from tests.databases import settings_for
+from tests.dpop_party import Key, KeyedParty
+from tests.protocol.ent_server import EntServer, Resolver, authority, listening_ent
+from tests.protocol.test_assertions import believed, jwks, not_believed, shown
+
+
+@pytest.fixture(scope="module")
+def key() -> Key:
+    return Key.new("ES256")
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EntServer]:
+    """The server of an ENT on this very machine."""
+    Resolver(monkeypatch).hosts["ent.test"] = ["127.0.0.1"]
+    with listening_ent(authority(tmp_path, "ent.test").chain) as listening:
+        yield listening
+
+
+@pytest.fixture
+def settings(database_url: str, server: EntServer, tmp_path: Path) -> Settings:
+    """Settings that let it be called by its name, and trust the authority that vouches for it."""
+    return settings_for(database_url, outgoing_allow=("ent.test",), ca_bundle=tmp_path / "ent.test.root.pem")
+
+
+def published(server: EntServer, *keys: Key) -> None:
+    server.served["/keys"] = (200, {"Content-Type": "application/json"}, json.dumps(jwks(*keys)).encode())
+
+
+def at_address(build: Build, server: EntServer, key: Key) -> KeyedParty:
+    more = {"auth_method": "private_key_jwt", "jwks_uri": server.uri(path="/keys")}
+    return KeyedParty.of(build.ent(**more), client=key)
+
+
+def test_t16_a_client_changes_the_keys_at_its_address_without_a_word(
+    browser: FlaskClient, build: Build, server: EntServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Core 10.1.1: « the signer can begin using a new key … and signals the change to the verifier using kid »."""
+    first, second = Key.new(), Key.new()
+    published(server, first)
+    ent = at_address(build, server, first)
+    for _ in range(3):
+        believed(shown(browser, ent, ent.assertion()))
+    assert len(server.asked) == 1, "the keys are kept"
+    published(server, second)
+    ent.client = second
+    not_believed(shown(browser, ent, ent.assertion()))  # within the minute nobody is asked again
+    assert len(server.asked) == 1
+    monkeypatch.setattr(client_keys, "AGAIN_SECONDS", 0.0)
+    believed(shown(browser, ent, ent.assertion()))
+    ent.client = first
+    not_believed(shown(browser, ent, ent.assertion()))
+
+
+def test_t16_an_address_that_gives_no_keys_is_nobody_s_fault_but_the_client_s(
+    browser: FlaskClient, build: Build, server: EntServer
+) -> None:
+    key = Key.new()
+    elsewhere = (302, {"Location": server.uri(path="/keys")}, b"")
+    answers: list[Any] = [(500, {}, b""), elsewhere, (200, {}, b"["), (200, {}, b"{}"), (200, {}, b'{"keys": 5}')]
+    answers += [(200, {}, b'{"keys": [' + b"[" * 50_000), (200, {}, b'{"keys": [7, null, {"kty": "RSA"}]}')]
+    for number, answer in enumerate(answers):
+        published(server, key)
+        ent = KeyedParty.of(
+            build.ent(auth_method="private_key_jwt", jwks_uri=server.uri(path=f"/keys?{number}")), client=key
+        )
+        server.next = [answer, answer]
+        not_believed(shown(browser, ent, ent.assertion()))
+        server.next = []
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_t16_names_of_keys_that_nobody_has_make_one_request_a_minute(
+    browser: FlaskClient, build: Build, server: EntServer, key: Key
+) -> None:
+    """Core 10.1.1: an unfamiliar `kid` makes the verifier look again; not as often as anybody likes to invent one."""
+    published(server, key)
+    ent = at_address(build, server, key)
+    for _ in range(20):
+        ent.client = Key.new()
+        not_believed(shown(browser, ent, ent.assertion()))
+    ent.client = key
+    believed(shown(browser, ent, ent.assertion()))
+    assert len(server.asked) == 1
+
+
+def test_t16_keys_of_an_address_that_is_down_serve_a_day_longer(
+    browser: FlaskClient,
+    build: Build,
+    server: EntServer,
+    key: Key,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    day = client_keys.LONGEST_KEPT_SECONDS
+    published(server, key)
+    ent = at_address(build, server, key)
+    believed(shown(browser, ent, ent.assertion()))
+    server.served.clear()
+    clock = time.monotonic
+    for later, judge in ((2 * client_keys.KEPT_SECONDS, believed), (day + 60, not_believed)):
+        monkeypatch.setattr(time, "monotonic", lambda later=later: clock() + later)
+        judge(shown(browser, ent, ent.assertion()))
+    assert len(server.asked) >= 3
+
+
+def test_t16_an_ent_that_does_not_answer_holds_no_transaction_and_no_other_ent_up(
+    app: Flask,
+    browser: FlaskClient,
+    build: Build,
+    server: EntServer,
+    key: Key,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """While one ENT's keys are waited for, another's are fetched, and the database is free to write."""
+    asked, left = threading.Event(), threading.Event()
+    monkeypatch.setattr(outgoing, "TIMEOUT", 60)
+
+    def hang(_handler: BaseHTTPRequestHandler) -> None:
+        asked.set()
+        left.wait(60)
+
+    published(server, key)
+    server.served["/slow"] = hang
+    uri = server.uri(path="/slow")
+    slow = KeyedParty.of(build.ent("Lent", "lent.test", auth_method="private_key_jwt", jwks_uri=uri), client=key)
+    quick = at_address(build, server, key)
+
+    def wait() -> Any:
+        with app.app_context():
+            return shown(app.test_client(), slow, slow.assertion())
+
+    waiting = ThreadPoolExecutor(1).submit(wait)
+    assert asked.wait(30)
+    believed(shown(browser, quick, quick.assertion()))  # a proof is stored, a claim of a code is tried
+    assert not waiting.done()
+    left.set()
+    not_believed(waiting.result(60))
+
+
+def test_t16_an_ent_that_takes_too_long_is_left(
+    browser: FlaskClient,
+    build: Build,
+    server: EntServer,
+    key: Key,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    left = threading.Event()
+    monkeypatch.setattr(outgoing, "TIMEOUT", 0.5)
+
+    def hang(_handler: BaseHTTPRequestHandler) -> None:
+        left.wait(60)
+
+    server.served["/keys"] = hang
+    ent = at_address(build, server, key)
+    for _ in range(3):
+        not_believed(shown(browser, ent, ent.assertion()))
+    left.set()
+    assert len(server.asked) == 1, "it is not asked again within the minute"
+
+
+def test_t16_keys_are_not_fetched_from_inside_this_house(
+    browser: FlaskClient, build: Build, server: EntServer, key: Key
+) -> None:
+    """OWASP ASVS 5, V 1.3.6: an address that others choose must not lead into the network of the service."""
+    with listening_ent(None) as inside:
+        for address in ("https://127.0.0.1", "https://169.254.169.254", "https://[::1]", "https://10.0.0.1"):
+            uri = f"{address}:{inside.port}/keys"
+            ent = KeyedParty.of(build.ent(auth_method="private_key_jwt", jwks_uri=uri), client=key)
+            not_believed(shown(browser, ent, ent.assertion()))
+        assert inside.asked == []
