@@ -23,7 +23,7 @@ from joserfc.jws import JWSRegistry, extract_compact, validate_compact
 CLOCK_SKEW, OLDEST_TOKEN = 30, 600
 """Seconds by which two clocks may differ; since a token was issued that comes straight from the provider."""
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
-_LAST_DATE, _SHORTEST_MODULUS = 2**53, 342  # 342 characters are 2,048 bits
+_LAST_DATE, _MODULUS = 2**53, "x" * 342  # the shortest modulus, 2,048 bits
 _NAME = re.compile(r"[\x00-\x7f]{1,255}")
 _VECTOR = re.compile(r"(?:[12](?:\|[^|]+){2}|[34](?:\|[^|]*){2})\|[^|\s]+\|[0-9]{7}[A-Z]")
 _KEYS: dict[str, type[RSAKey | ECKey | OKPKey]] = {"RS256": RSAKey, "PS256": RSAKey, "ES256": ECKey, "EdDSA": OKPKey}
@@ -191,8 +191,7 @@ class Checks:
         if ent.userinfo_alg:
             told, _ = self._signed(told, ent.userinfo_alg, "userinfo_signed")
             must(told.pop("iss", None) == ent.issuer, "userinfo_iss", "UserInfo comes from another provider")
-            audience = told.pop("aud", None)
-            must(audience in (ent.client_id, [ent.client_id]), "userinfo_aud", "UserInfo is for another site")
+            must(told.pop("aud", None) in (ent.client_id, [ent.client_id]), "userinfo_aud", "UserInfo is for others")
         if not isinstance(told, dict):
             raise CheckError("userinfo", "UserInfo is not of the kind that was registered")
         must(told.get("sub") == subject, "userinfo_sub", "UserInfo speaks of another person than the ID token")
@@ -249,8 +248,8 @@ class Checks:
         keys = (key for some in listed for key in (some if isinstance(some, list) else []) if isinstance(key, dict))
         found = next((key for key in keys if kid and key.get("kid") == kid and key.get("use", "sig") == "sig"), {})
         must(found, "kid", "the token is signed by a key that the provider does not publish")
-        weak = len(str(found.get("n", "x" * _SHORTEST_MODULUS))) < _SHORTEST_MODULUS
-        must(found.get("alg", alg) == alg and not weak, "key", "the key of the token is for another algorithm, or weak")
+        fits = (found.get("kty"), found.get("alg", alg)) == (_KEYS[alg].key_type, alg)
+        must(fits and len(str(found.get("n", _MODULUS))) >= len(_MODULUS), "key", "the key is of another kind, or weak")
         try:
             return _KEYS[alg].import_key({member: found[member] for member in _MEMBERS & found.keys()})
         except _BROKEN as error:

@@ -21,7 +21,7 @@ _BEGINNINGS = ("iss", "login_hint", "target_link_uri")
 _PROFILES = frozenset({"eleve", "parent", "enseignant", "personnel"})
 _LONGEST_HINT, _MOST_ATTEMPTS = 200, 4
 _PAGE = r"(/(?!/)[!-\[\]-~]{0,1000})"  # any URI characters, which a backslash is not
-_HEADERS = {"Cache-Control": "no-store"}
+_NO_STORE, _AGAIN = {"Cache-Control": "no-store"}, {"Cache-Control": "no-store", "Retry-After": "30"}
 _log = logging.getLogger(__name__)
 
 
@@ -130,9 +130,8 @@ class FlaskEnt(ABC):
             must(self.is_first(ended), "jti", "the token was used before")
         except CheckError as error:
             _log.warning("Logout token refused, check %s: %s", error.check, error)
-            is_down = error.status == ProviderDownError.status
-            code = "temporarily_unavailable" if is_down else "invalid_request"
-            headers = _HEADERS | ({"Retry-After": "30"} if is_down else {})
+            is_down = isinstance(error, ProviderDownError)
+            code, headers = ("temporarily_unavailable", _AGAIN) if is_down else ("invalid_request", _NO_STORE)
             return jsonify(error=code, error_description=str(error)), error.status, headers
         self.end(ended)
-        return Response(headers=_HEADERS)
+        return Response(headers=_NO_STORE)

@@ -2,7 +2,8 @@
 
 An operator invites (`idp client invite`): the invitation is used up in the transaction that writes the client, and says
 which schools it serves and which scopes it may have. What the client does later it proves by its registration access
-token.
+token, which stays the same as long as the registration (RFC 7592 3 leaves that open): an answer that was lost shuts
+nobody out.
 """
 
 import hmac

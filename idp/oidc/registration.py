@@ -88,7 +88,7 @@ def change(settings: Settings, client: Client, wanted: Wanted) -> str | None:
     check(settings, wanted)
     if (wanted.subject, wanted.subject_prefix) != (former.subject, former.subject_prefix):
         raise RegistrationRefused(["--subject: the ENT would take everybody for somebody new; register it anew"])
-    if _sector_decides(former, wanted) and sectors.find(settings, wanted) != sectors.of(former):
+    if _names_another_sector(settings, former, wanted):
         raise RegistrationRefused(["--redirect-uri: another sector would give everybody another sub; register it anew"])
     _count_change(client)
     _write(client, wanted)
@@ -102,10 +102,12 @@ def change(settings: Settings, client: Client, wanted: Wanted) -> str | None:
     return shown
 
 
-def _sector_decides(former: Wanted, wanted: Wanted) -> bool:
-    """Say whether a change touches what a pairwise `sub` depends on: only then the ENT's own document is asked for."""
+def _names_another_sector(settings: Settings, former: Wanted, wanted: Wanted) -> bool:
+    """Say whether a change would move a client's pairwise subjects; the ENT's own document is read when it matters."""
     before, after = ((list(w.redirect_uris), w.sector_identifier_uri) for w in (former, wanted))
-    return wanted.subject == SubjectType.PAIRWISE.value and before != after
+    if before == after:
+        return False
+    return sectors.find(settings, wanted) != sectors.of(former) and wanted.subject == SubjectType.PAIRWISE.value
 
 
 def _count_change(client: Client) -> None:

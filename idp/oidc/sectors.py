@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from idp.clients.models import Sector, SubjectType
+from idp.clients.models import Sector
 from idp.config import Settings
 from idp.db import db, end_read
 from idp.oidc.outgoing import Outgoing, OutgoingError
@@ -27,9 +27,10 @@ def find(settings: Settings, wanted: Wanted) -> str:
     """Return the sector of a registration; empty when it is alone in its own.
 
     Raises:
-        RegistrationRefused: what its `sector_identifier_uri` says does not hold (Registration 1.0, 5).
+        RegistrationRefused: what its `sector_identifier_uri` says does not hold (Registration 1.0, 5), whatever its
+            subjects are.
     """
-    if wanted.sector_identifier_uri and wanted.subject == SubjectType.PAIRWISE.value:
+    if wanted.sector_identifier_uri:
         _check_published(settings, wanted)
     return of(wanted)
 

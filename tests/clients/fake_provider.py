@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Thread
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import unquote_plus, urlencode
 
 from flask import Flask, Response, jsonify, redirect, request
-from joserfc import jwt
-from joserfc.jwk import ECKey, RSAKey
+from joserfc import jws, jwt
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Response as AnyResponse
 
@@ -25,6 +25,9 @@ Claims = dict[str, Any]
 RSA = RSAKey.generate_key(2048, {"kid": "rsa-1", "use": "sig", "alg": "RS256"}, private=True)
 OTHER_RSA = RSAKey.generate_key(2048, {"kid": "rsa-1", "use": "sig", "alg": "RS256"}, private=True)
 EC = ECKey.generate_key("P-256", {"kid": "ec-1", "use": "sig", "alg": "ES256"}, private=True)
+PSS = RSAKey.generate_key(2048, {"kid": "ps-1", "use": "sig", "alg": "PS256"}, private=True)
+ED = OKPKey.generate_key("Ed25519", {"kid": "ed-1", "use": "sig", "alg": "EdDSA"}, private=True)
+KEYS: dict[str, RSAKey | ECKey | OKPKey] = {"RS256": RSA, "PS256": PSS, "ES256": EC, "EdDSA": ED}
 
 
 def unsigned(claims: Claims) -> str:
@@ -48,8 +51,8 @@ class FakeProvider:
     """What the provider holds, and how it lies: each `*_lie` changes one thing on its way out."""
 
     issuer: str = ""
-    keys: list[RSAKey | ECKey] = field(default_factory=lambda: [RSA, EC])
-    signing_key: RSAKey | ECKey = field(default_factory=lambda: RSA)
+    keys: list[RSAKey | ECKey | OKPKey] = field(default_factory=lambda: [RSA, EC])
+    signing_key: RSAKey | ECKey | OKPKey = field(default_factory=lambda: RSA)
     algorithm: str = "RS256"
     header: Claims = field(default_factory=dict)
     metadata_lie: Claims = field(default_factory=dict)
@@ -63,6 +66,13 @@ class FakeProvider:
     charter_status: int = 200
     accepted: list[str] = field(default_factory=list)
     token_refused: bool = False
+    client_id: str = CLIENT_ID
+    client_secret: str = CLIENT_SECRET
+    userinfo_key: RSAKey | ECKey | OKPKey | None = None
+    refreshes: dict[str, dict[str, str]] = field(default_factory=dict)
+    bodies: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    headers: list[tuple[str, str]] = field(default_factory=list)
+    away: str = ""
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     requests: list[dict[str, str]] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
@@ -77,22 +87,22 @@ class FakeProvider:
         return {name: value for name, value in {**given, **self.answer_lie}.items() if value is not None}
 
     def id_token(self, asked: dict[str, str], access_token: str) -> str:
-        half = hashlib.sha256(access_token.encode()).digest()[:16]
+        half = (hashlib.sha512 if self.algorithm == "EdDSA" else hashlib.sha256)(access_token.encode()).digest()
         moment = int(time.time())
         claims: Claims = {
             "iss": self.issuer,
             "sub": self.sub,
-            "aud": CLIENT_ID,
-            "azp": CLIENT_ID,
+            "aud": self.client_id,
+            "azp": self.client_id,
             "iat": moment,
             "exp": moment + 300,
-            "auth_time": moment,
-            "nonce": asked["nonce"],
-            "at_hash": base64.urlsafe_b64encode(half).rstrip(b"=").decode(),
+            "auth_time": int(asked.get("auth_time", moment)),
+            "nonce": asked.get("nonce"),
+            "at_hash": base64.urlsafe_b64encode(half[: len(half) // 2]).rstrip(b"=").decode(),
             "sid": "sid-1",
             **self.charter_claims,
         }
-        claims = self.claims_lie(claims)
+        claims = self.claims_lie({name: value for name, value in claims.items() if value is not None})
         if self.sign is not None:
             return self.sign(claims)
         header = {"alg": self.algorithm, "kid": self.signing_key.kid, **self.header}
@@ -144,8 +154,11 @@ def _application(provider: FakeProvider) -> Flask:
     app = Flask("fake_provider")
 
     @app.before_request
-    def count() -> None:
+    def count() -> tuple[bytes, int] | None:
         provider.calls.append(request.path)
+        provider.headers.append((request.path, request.headers.get("Authorization", "")))
+        body = provider.bodies.get(request.path)
+        return None if body is None else (body[1], body[0])
 
     @app.get("/.well-known/openid-configuration")
     def discovery() -> Response:
@@ -172,10 +185,16 @@ def _application(provider: FakeProvider) -> Flask:
     @app.get("/authorize")
     def authorize() -> AnyResponse:
         asked = request.args.to_dict()
+        if provider.away:
+            return redirect(provider.away, 303)
         provider.requests.append(asked)
         code = secrets.token_urlsafe(16)
         provider.codes[code] = asked
         return redirect(f"{asked['redirect_uri']}?{urlencode(provider.answer(code))}", 303)
+
+    @app.route("/moved/<path:path>", methods=["GET", "POST"])
+    def moved(path: str) -> AnyResponse:
+        return redirect(f"/{path}", 307)
 
     @app.get("/logout")
     def logout() -> AnyResponse:
@@ -191,23 +210,45 @@ def _application(provider: FakeProvider) -> Flask:
 def _add_back_channel(app: Flask, provider: FakeProvider) -> None:
     @app.post("/token")
     def token() -> tuple[Response, int]:
-        asked = provider.codes.pop(request.form["code"], None)
-        basic = request.authorization
-        if basic is None or (basic.username, basic.password) != (CLIENT_ID, CLIENT_SECRET):
+        if not _is_client(provider):
             return jsonify(error="invalid_client"), 401
-        challenge = hashlib.sha256(request.form.get("code_verifier", "").encode()).digest()
-        if asked is None or asked["code_challenge"] != base64.urlsafe_b64encode(challenge).rstrip(b"=").decode():
+        asked = _renewed(provider) if request.form["grant_type"] == "refresh_token" else _redeemed(provider)
+        if asked is None:
             return jsonify(error="invalid_grant"), 400
-        if request.form["redirect_uri"] != asked["redirect_uri"]:
-            return jsonify(error="invalid_grant"), 400
-        access_token = "at-" + secrets.token_urlsafe(16)
+        access_token, refresh_token = "at-" + secrets.token_urlsafe(16), "rt-" + secrets.token_urlsafe(16)
         answer = {
             "access_token": access_token,
             "token_type": "Bearer",
             "expires_in": 600,
             "id_token": provider.id_token(asked, access_token),
         }
-        return jsonify(answer | provider.token_lie), 200
+        if "offline_access" in asked["scope"].split():
+            answer["refresh_token"] = refresh_token
+            provider.refreshes[refresh_token] = {"scope": asked["scope"], "auth_time": str(int(time.time()))}
+        return jsonify({k: v for k, v in (answer | provider.token_lie).items() if v is not None}), 200
+
+
+def _is_client(provider: FakeProvider) -> bool:
+    """Whether the request proves that it comes from the client (RFC 6749, 2.3.1)."""
+    basic = request.authorization
+    if basic is None:
+        return not provider.client_secret and request.form.get("client_id") == provider.client_id
+    given = (unquote_plus(basic.username or ""), unquote_plus(basic.password or ""))
+    return given == (provider.client_id, provider.client_secret)
+
+
+def _redeemed(provider: FakeProvider) -> dict[str, str] | None:
+    """Return the request of a code that is as it should be."""
+    asked = provider.codes.pop(request.form["code"], None)
+    challenge = hashlib.sha256(request.form.get("code_verifier", "").encode()).digest()
+    if asked is None or asked["code_challenge"] != base64.urlsafe_b64encode(challenge).rstrip(b"=").decode():
+        return None
+    return asked if request.form["redirect_uri"] == asked["redirect_uri"] else None
+
+
+def _renewed(provider: FakeProvider) -> dict[str, str] | None:
+    """Return what a refresh token stands for; it counts once."""
+    return provider.refreshes.pop(request.form["refresh_token"], None)
 
 
 def _is_bearer() -> bool:
@@ -218,7 +259,14 @@ def _is_bearer() -> bool:
 def _add_apis(app: Flask, provider: FakeProvider) -> None:
     @app.get("/userinfo")
     def userinfo() -> tuple[Response, int]:
-        return (jsonify(provider.userinfo()), 200) if _is_bearer() else (jsonify(error="invalid_token"), 401)
+        if not _is_bearer():
+            return jsonify(error="invalid_token"), 401
+        if provider.userinfo_key is None:
+            return jsonify(provider.userinfo()), 200
+        claims = provider.userinfo_lie({**provider.userinfo(), "iss": provider.issuer, "aud": provider.client_id})
+        key, alg = provider.userinfo_key, str(provider.userinfo_key.get("alg"))
+        token = jws.serialize_compact({"alg": alg, "kid": key.kid}, json.dumps(claims), key, algorithms=[alg])
+        return Response(token, content_type="application/jwt"), 200
 
     @app.get("/charter")
     def charter() -> tuple[Response, int]:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from idp.paths import CHECKOUT
-from tests.clients.fake_provider import CLIENT_ID, CLIENT_SECRET, FakeProvider, running_provider
+from tests.clients.conftest import change
+from tests.clients.fake_provider import CLIENT_ID, CLIENT_SECRET, KEYS, FakeProvider, running_provider
 from tests.clients.service import BACK, REDIRECT_URI, Service, running_service
 from tests.databases import sqlite_copy
 
@@ -63,10 +64,15 @@ def service(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture
-def liar() -> Iterator[Service]:
+def liar() -> Iterator[FakeProvider]:
     """The provider that can be told to lie, which asks nobody for a password."""
     with running_provider() as provider:
-        yield Service(provider.issuer, CLIENT_ID, CLIENT_SECRET, "", "")
+        yield provider
+
+
+def shown(liar: FakeProvider) -> Service:
+    """Return what a client is told of that provider."""
+    return Service(liar.issuer, CLIENT_ID, CLIENT_SECRET, "", "")
 
 
 CHECKS = {
@@ -136,25 +142,40 @@ def test_a_sign_out_that_leads_elsewhere_is_refused(service: Service) -> None:
     assert signing_in(service, "--logout").returncode == 0
 
 
-def test_a_provider_without_forms_is_enough(liar: Service) -> None:
-    done = signing_in(liar)
+def test_a_provider_without_forms_is_enough(liar: FakeProvider) -> None:
+    done = signing_in(shown(liar))
     assert done.returncode == 0, done.stderr
-    assert refused(signing_in(liar, "--refresh")) == "refresh: refresh_token"
 
 
-def test_a_lie_is_named(liar: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    def lying(provider: FakeProvider, asked: dict[str, str], access_token: str) -> str:
-        return honest(provider, asked | {"nonce": "autre"}, access_token)
+def test_no_refresh_token_is_a_refusal(liar: FakeProvider) -> None:
+    liar.token_lie = {"refresh_token": None}
+    assert refused(signing_in(shown(liar), "--refresh")) == "refresh: refresh_token"
 
-    honest = FakeProvider.id_token
-    monkeypatch.setattr(FakeProvider, "id_token", lying)
-    assert refused(signing_in(liar)) == "tokens: nonce"
+
+def test_a_lie_is_named(liar: FakeProvider) -> None:
+    liar.claims_lie = change(nonce="autre")
+    assert refused(signing_in(shown(liar))) == "tokens: nonce"
+
+
+def test_the_code_of_an_error_cannot_write_on_the_terminal(liar: FakeProvider) -> None:
+    liar.answer_lie = {"code": None, "error": "access_denied\n\x1b[2Jok"}
+    done = signing_in(shown(liar))
+    assert refused(done) == "tokens: authorization"
+    assert "\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize("algorithm", ["PS256", "EdDSA"])
+def test_each_registered_signature_is_read_without_a_warning(liar: FakeProvider, algorithm: str) -> None:
+    key = KEYS[algorithm]
+    liar.keys, liar.signing_key, liar.algorithm, liar.userinfo_key = [key], key, algorithm, key
+    algorithms = (f"--id-token-alg={algorithm}", f"--userinfo-alg={algorithm}")
+    assert signing_in(shown(liar), *algorithms).returncode == 0
+    assert refused(signing_in(shown(liar))) == "tokens: alg"
 
 
 def test_nothing_is_typed_into_a_form_of_another_site(service: Service) -> None:
     """The password goes to the provider that was named, whatever its pages say."""
     with running_provider() as provider:
-        provider.metadata_lie = {"authorization_endpoint": f"{provider.issuer}/away"}
         provider.away = f"{service.issuer}/connexion"
         lured = Service(provider.issuer, CLIENT_ID, CLIENT_SECRET, service.username)
         assert refused(signing_in(lured)) == "pages: form"

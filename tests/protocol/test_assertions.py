@@ -1,5 +1,6 @@
 """Clients that prove who they are by a JWT that they signed (RFC 7523, Core 9; security row T-16)."""
 
+import json
 import time
 from typing import Any
 
@@ -14,7 +15,7 @@ from tests.builders import Build
 from tests.dpop_party import Key, KeyedParty, without
 from tests.protocol.flow import code_for, refused
 from tests.protocol.test_races import rush
-from tests.relying_party import Attempt
+from tests.relying_party import Attempt, unb64
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 TOKEN = "https://connexion.exemple.test/token"
@@ -146,6 +147,36 @@ def test_t16_what_is_no_token_is_no_proof(browser: FlaskClient, build: Build, ke
     for kind in (None, "", "urn:ietf:params:oauth:client-assertion-type:saml2-bearer"):
         not_believed(shown(browser, ent, without({**ent.assertion(), "client_assertion_type": kind})))
     not_believed(shown(browser, ent, {**ent.assertion(), "client_id": "another"}))
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_t16_the_right_key_makes_no_odd_token_good(browser: FlaskClient, build: Build, key: Key) -> None:
+    """RFC 7519 4: « the Claim Names within a JWT Claims Set MUST be unique »; RFC 7515 4 says so of headers, and that
+    members which nobody understands « MUST be ignored »; 4.1.11: not those that `crit` names.
+    """
+    ent = signing(build, key)
+    fields = ent.assertion()
+    head, body = (unb64(part) for part in fields["client_assertion"].split(".")[:2])
+    odd: list[tuple[bytes, bytes]] = [
+        *((head[:-1] + b"," + more + b"}", body) for more in (
+            b'"alg":"ES256"', b'"jwk":%s' % json.dumps(key.jwk).encode(), b'"jku":"https://ent.test/keys"',
+            b'"x5u":"https://ent.test/cert"', b'"x5c":["MIIB"]', b'"crit":["exp"]', b'"crit":[]',
+            b'"b64":true', b'"zip":"DEF"', b'"pad":"%s"' % (b"x" * 5500), b'"pad":NaN',
+        )),
+        *((head, body[:-1] + b"," + more + b"}") for more in (
+            b'"aud":"%s"' % ent.issuer.encode(), b'"sub":"%s"' % ent.client_id.encode(), b'"pad":Infinity',
+            b'"pad":"%s"' % (b"x" * 5500), b'"pad":' + b"[" * 2000 + b"]" * 2000, b'"pad":"\xff"',
+        )),
+        (head.decode().encode("utf-16"), body),
+        (head, body.decode().encode("utf-16")),
+        (b"[" + head + b"]", body),
+        (head, b"[" + body + b"]"),
+    ]  # fmt: skip
+    for number, parts in enumerate(odd):
+        answer = shown(browser, ent, {**fields, "client_assertion": key.sign(*parts)})
+        assert answer.status_code == 401, (number, parts)
+    more = key.sign(head[:-1] + b',"x5t":"abc","new":{"a":1}}', body[:-1] + b',"new":[1]}')
+    believed(shown(browser, ent, {**fields, "client_assertion": more}))
 
 
 def test_t16_two_proofs_at_once_are_refused(browser: FlaskClient, build: Build, key: Key) -> None:

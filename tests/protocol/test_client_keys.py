@@ -147,12 +147,15 @@ def test_t16_an_ent_that_does_not_answer_holds_no_transaction_and_no_other_ent_u
         with app.app_context():
             return shown(app.test_client(), slow, slow.assertion())
 
-    waiting = ThreadPoolExecutor(1).submit(wait)
+    threads = ThreadPoolExecutor(2)
+    waiting = [threads.submit(wait) for _ in range(2)]
     assert asked.wait(30)
     believed(shown(browser, quick, quick.assertion()))  # a proof is stored, a claim of a code is tried
-    assert not waiting.done()
+    assert not any(one.done() for one in waiting)
     left.set()
-    not_believed(waiting.result(60))
+    for one in waiting:
+        not_believed(one.result(60))
+    assert [request.path for request in server.asked] == ["/slow", "/keys"], "the second found what the first got"
 
 
 def test_t16_an_ent_that_takes_too_long_is_left(

@@ -1,7 +1,7 @@
 """Where « Accéder à l’ENT » leads: a sign-in that the ENT begins (OpenID Connect Core 4)."""
 
 from html import unescape
-from urllib.parse import parse_qs, parse_qsl, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 import pytest
 from flask.testing import FlaskClient
@@ -69,3 +69,17 @@ def test_the_page_of_a_confirmed_address_leads_there(browser: FlaskClient, build
     wanted = found.entrance(build.settings.issuer)
     assert wanted.startswith(begin or HOME)
     assert f'href="{wanted}">Accéder à l’ENT' in unescape(page.get_data(as_text=True))
+
+
+@pytest.mark.parametrize("home", [HOME, ""])
+def test_the_page_after_a_sign_out_leads_home_or_where_a_sign_in_begins(
+    browser: FlaskClient, build: Build, home: str
+) -> None:
+    """Core 4: "iss REQUIRED": an address that begins a sign-in is never left to without it, and after a sign-out only
+    where the ENT has no home.
+    """
+    ent = build.ent(initiate_login_uri=BEGIN, home_uri=home)
+    page = browser.get("/logout", query_string={"client_id": ent.client_id})
+    assert heading(page) == "Vous êtes déconnecté"
+    wanted = home or f"{BEGIN}?{urlencode({'iss': build.settings.issuer})}"
+    assert f'href="{wanted}">Revenir à' in unescape(page.get_data(as_text=True))

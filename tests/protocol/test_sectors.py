@@ -219,9 +219,10 @@ class TestDocuments:
         token = invited()
         server.served["/s"] = answer
         document = server.uri("secteur.test", "/s")
-        told = register(browser, token, redirect_uris=BOTH, sector_identifier_uri=document)
-        refused(told, "invalid_client_metadata")
-        assert "sector_identifier_uri" in told.get_json()["error_description"]
+        for subjects in ("pairwise", "public"):
+            told = register(browser, token, redirect_uris=BOTH, sector_identifier_uri=document, subject_type=subjects)
+            refused(told, "invalid_client_metadata")
+            assert "sector_identifier_uri" in told.get_json()["error_description"]
         assert db.session.scalar(select(func.count()).select_from(Client)) == 0
         assert db.session.scalars(select(ClientInvite.used_at)).one() is None
         server.served["/s"] = (200, {}, json.dumps(BOTH).encode())

@@ -188,7 +188,7 @@ def test_an_ent_that_hangs_keeps_nobody_here(
         released.wait(PATIENCE / 1000)
 
     with new_page(browser_process) as page:
-        ent.server.next = [(200, HTML, b"<!DOCTYPE html><title>ENT</title>"), hang]
+        ent.server.served["/front"] = hang
         enter_and_leave(page, site, ent, parent, app, back=True)
         expect(page.get_by_role("heading", level=1)).to_have_text("Au revoir")
         assert len(ent.asked("/front")) == 1
@@ -208,8 +208,8 @@ def test_se_deconnecter_d_un_ent_fait_sortir_de_l_autre_par_le_navigateur_seul(
         registered(build, "Horizon") as horizon,
         new_page(browser_process, javascript=javascript) as page,
     ):
-        kept = {"Set-Cookie": "horizon_seance=celle-de-ce-parent; Path=/; HttpOnly; SameSite=Lax"}
-        horizon.server.next = [(200, {**HTML, **kept}, b"<!DOCTYPE html><title>ENT</title><h1>Dedans</h1>")]
+        seance = "horizon_seance=celle-de-ce-parent"
+        horizon.serve("/cb", "<h1>Dedans</h1>", Set_Cookie=f"{seance}; Path=/; HttpOnly; SameSite=Lax")
         attempt = Attempt()
         page.goto(site + horizon.party.url(attempt))
         page.get_by_label("Identifiant", exact=True).fill(parent.username)
@@ -230,7 +230,7 @@ def test_se_deconnecter_d_un_ent_fait_sortir_de_l_autre_par_le_navigateur_seul(
         assert [parse_qs(urlsplit(one.path).query) for one in told] == [
             {"iss": [site], "sid": [tokens["claims"]["sid"]]}
         ]
-        assert "horizon_seance=celle-de-ce-parent" in told[0].headers["Cookie"]
+        assert seance in told[0].headers["Cookie"]
         assert len(passerelle.asked("/front")) == 1
 
         page.goto(site + horizon.party.url(Attempt(), prompt="none"))

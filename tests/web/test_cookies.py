@@ -36,7 +36,8 @@ def test_b01_each_cookie_carries_the_attributes_that_browsers_enforce(
     page = follow(browser, browser.get(ent.url(Attempt(), login_hint=None, state="x" * 1500)))
     page = submit(browser, page, profil="parent")
     submit(browser, page, identifiant=build.active().username, mot_de_passe=PASSWORD)
-    state = seen.pop("__Host-bs")  # the one that scripts and frames of ENTs read (Session Management 1.0, 4.2)
+    # scripts and frames read this one (Session Management 1.0, 3.2): it opens nothing, and names nobody
+    state = seen.pop("__Host-bs")
     assert {part.strip() for part in state.split(";")[1:]} == {"Secure", "SameSite=None", "Path=/"}
     assert len(state) < 1000
     assert set(seen) == {"__Host-tx", "__Host-ss", "__Host-profil", "__Host-dv"}
