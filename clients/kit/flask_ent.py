@@ -20,7 +20,7 @@ from .provider import Provider
 _BEGINNINGS = ("iss", "login_hint", "target_link_uri")
 _PROFILES = frozenset({"eleve", "parent", "enseignant", "personnel"})
 _LONGEST_HINT, _MOST_ATTEMPTS = 200, 4
-_PAGE = r"(/(?!/)[!-\[\]-~]{0,1000})"  # any URI characters, which a backslash is not
+_PAGE = r"(/(?!/)[!-\[\]-~]{0,500})"  # URI characters, which a backslash is not; four of them fit into a cookie
 _NO_STORE, _AGAIN = {"Cache-Control": "no-store"}, {"Cache-Control": "no-store", "Retry-After": "30"}
 _log = logging.getLogger(__name__)
 
@@ -55,14 +55,13 @@ class FlaskEnt(ABC):
 
     def keep(self, attempt: Attempt) -> None:
         """Keep an attempt for its state and this browser alone; here in Flask's session, whose cookie is signed."""
-        former = list(session.get("attempts", {}).items())[1 - _MOST_ATTEMPTS :]
-        session["attempts"] = dict(former) | {attempt.state: asdict(attempt)}
+        session["attempts"] = [*session.get("attempts", [])[1 - _MOST_ATTEMPTS :], asdict(attempt)]
 
     def take(self, state: str) -> Attempt | None:
         """Return the attempt of this state and browser, and forget it: an answer counts once."""
-        kept = session.pop("attempts", {})
-        session["attempts"] = {name: kept[name] for name in kept if name != state}
-        return Attempt(**kept[state]) if state in kept else None
+        kept = session.pop("attempts", [])
+        session["attempts"] = [attempt for attempt in kept if attempt["state"] != state]
+        return next((Attempt(**attempt) for attempt in kept if attempt["state"] == state), None)
 
     def is_first(self, ended: Ended) -> bool:
         """Note the name of a logout token; False when it came before. Several processes must share what they note."""

@@ -1,0 +1,273 @@
+"""`clients.kit.flask_ent`: the ENT that clients/README.md shows, run as it stands there."""
+
+import re
+import secrets
+from typing import Any
+
+import pytest
+import requests
+from flask import Flask, redirect, session
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from clients.kit import Provider, Registration
+from clients.kit.checks import SignedIn
+from clients.kit.flask_ent import FlaskEnt
+from idp.paths import CHECKOUT
+from tests.clients.conftest import PUBLIC_URL, change, query
+from tests.clients.fake_provider import CLIENT_ID, CLIENT_SECRET, FakeProvider
+from tests.clients.test_ent_backchannel import claims_of, signed
+
+README = CHECKOUT / "clients" / "README.md"
+CALLBACK = f"{PUBLIC_URL}/callback"
+
+
+def example() -> str:
+    [code] = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    return str(code)
+
+
+def passerelle(provider: FakeProvider) -> Flask:
+    """Run the example on that provider."""
+    app = Flask("passerelle")
+    app.config.update(SECRET_KEY="k" * 32, TESTING=True, SESSION_COOKIE_SAMESITE="Lax")
+    settings = {
+        "issuer": provider.issuer,
+        "client_id": CLIENT_ID,
+        "client_secret": CLIENT_SECRET,
+        "redirect_uri": CALLBACK,
+        "post_logout_redirect_uri": f"{PUBLIC_URL}/",
+    }
+    known: dict[str, Any] = {
+        "FlaskEnt": FlaskEnt,
+        "Provider": Provider,
+        "Registration": Registration,
+        "SignedIn": SignedIn,
+        "app": app,
+        "redirect": redirect,
+        "session": session,
+        "settings": settings,
+    }
+    exec(example(), known)  # noqa: S102 - ours, and the point
+
+    @app.get("/espace")
+    @app.get("/devoirs")
+    def inside() -> str:
+        person = known["Passerelle"].inside.get(session.get("sid", ""))
+        return person.userinfo["name"] if person else "dehors"
+
+    return app
+
+
+@pytest.fixture
+def flask_app(provider: FakeProvider) -> Flask:
+    return passerelle(provider)
+
+
+@pytest.fixture
+def client(flask_app: Flask) -> FlaskClient:
+    return flask_app.test_client()
+
+
+def leave(client: FlaskClient, **asked: str) -> str:
+    """Begin a sign-in and go to the provider; return the path of its answer."""
+    departure = client.get("/login", query_string=asked)
+    assert departure.status_code == 303, departure.text
+    answer = requests.get(departure.location, allow_redirects=False, timeout=60)
+    return answer.headers["Location"].removeprefix(PUBLIC_URL)
+
+
+def sign_in(client: FlaskClient, **asked: str) -> TestResponse:
+    return client.get(leave(client, **asked))
+
+
+def is_inside(client: FlaskClient) -> bool:
+    return client.get("/espace").text == "Noémie LEROY-VANDEPUTTE"
+
+
+def test_the_example_is_about_fifteen_lines() -> None:
+    assert len([line for line in example().splitlines() if line.strip()]) <= 16
+
+
+def test_a_parent_enters_and_leaves(client: FlaskClient, provider: FakeProvider) -> None:
+    assert not is_inside(client)
+    assert sign_in(client).location == "/espace"
+    assert is_inside(client)
+    out = client.post("/logout")
+    assert out.status_code == 303
+    assert out.location.startswith(f"{provider.issuer}/logout?")
+    assert query(out.location)["post_logout_redirect_uri"] == f"{PUBLIC_URL}/"
+    assert not is_inside(client)
+    assert client.post("/logout").location == f"{PUBLIC_URL}/", "nobody was inside"
+
+
+def test_the_sign_out_happens_here_whatever_the_provider_says(client: FlaskClient, provider: FakeProvider) -> None:
+    sign_in(client)
+    provider.metadata_lie = {"end_session_endpoint": None}
+    other = passerelle(provider).test_client()
+    sign_in(other)
+    assert other.post("/logout").location == f"{PUBLIC_URL}/"
+    assert not is_inside(other)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "target"),
+    [
+        (f"{PUBLIC_URL}/devoirs", "/devoirs"),
+        (f"{PUBLIC_URL}/devoirs?jour=1&x=%2F", "/devoirs?jour=1&x=%2F"),
+        (f"{PUBLIC_URL}//ailleurs.example", "/espace"),
+        (f"{PUBLIC_URL}.ailleurs.example/", "/espace"),
+        (f"{PUBLIC_URL}/\\ailleurs.example", "/espace"),
+        (f"{PUBLIC_URL}/a\nb", "/espace"),
+        (f"{PUBLIC_URL}/login", "/espace"),
+        (f"{PUBLIC_URL}/callback?code=x", "/espace"),
+        (f"{PUBLIC_URL}/{'x' * 501}", "/espace"),
+        ("https://ailleurs.example/", "/espace"),
+        ("//ailleurs.example/", "/espace"),
+        ("/devoirs", "/espace"),
+        ("javascript:alert(1)", "/espace"),
+    ],
+)
+def test_a_sign_in_begun_elsewhere_leads_to_a_page_of_this_ent_alone(
+    client: FlaskClient, provider: FakeProvider, wanted: str, target: str
+) -> None:
+    """OpenID Connect Core 1.0, 4: "RPs MUST verify the value of the target_link_uri to prevent being used as an open
+    redirector to external sites".
+    """
+    begun = client.post("/login", data={"iss": provider.issuer, "target_link_uri": wanted, "login_hint": "n.leroy"})
+    assert begun.status_code == 303
+    departure = client.get(begun.location)
+    assert query(departure.location)["login_hint"] == "n.leroy"
+    answer = requests.get(departure.location, allow_redirects=False, timeout=60).headers["Location"]
+    assert client.get(answer.removeprefix(PUBLIC_URL)).location == target
+
+
+def test_a_sign_in_begun_for_another_provider_is_refused(client: FlaskClient) -> None:
+    answer = client.get("/login?iss=https://ailleurs.example")
+    assert (answer.status_code, answer.text) == (400, "La connexion n’a pas abouti (login_iss).")
+
+
+def test_the_routes_may_lie_under_a_prefix(provider: FakeProvider) -> None:
+    app = Flask("prefixed")
+    app.config.update(SECRET_KEY="k" * 32)
+    agreed = Registration(
+        issuer=provider.issuer,
+        client_id=CLIENT_ID,
+        client_secret=CLIENT_SECRET,
+        redirect_uri=f"{PUBLIC_URL}/oidc/callback",
+    )
+    entered: list[SignedIn] = []
+
+    class Ent(FlaskEnt):
+        def enter(self, person: SignedIn, target: str) -> str:
+            entered.append(person)
+            return f"entré {target}"
+
+        def leave(self) -> None:
+            return None
+
+        def end(self, ended: object) -> None:
+            raise AssertionError(ended)
+
+    app.register_blueprint(Ent(Provider(agreed)).blueprint(), url_prefix="/oidc")
+    client = app.test_client()
+    posted = client.post("/oidc/login", data={"target_link_uri": f"{PUBLIC_URL}/devoirs"})
+    departure = client.get(posted.location)
+    answer = requests.get(departure.location, allow_redirects=False, timeout=60).headers["Location"]
+    assert client.get(answer.removeprefix(PUBLIC_URL)).text == "entré /devoirs"
+    assert [person.userinfo["sub"] for person in entered] == [provider.sub]
+    lured = client.get("/oidc/login", query_string={"target_link_uri": f"{PUBLIC_URL}/oidc/login"})
+    answer = requests.get(lured.location, allow_redirects=False, timeout=60).headers["Location"]
+    assert client.get(answer.removeprefix(PUBLIC_URL)).text == "entré "
+    assert client.post("/oidc/logout").location == "/"
+
+
+def test_an_answer_counts_once_and_for_one_browser(flask_app: Flask, client: FlaskClient) -> None:
+    path = leave(client)
+    other = flask_app.test_client()
+    leave(other)
+    assert other.get(path).status_code == 400
+    assert client.get(path).status_code == 303
+    replayed = client.get(path)
+    assert (replayed.status_code, replayed.text) == (400, "La connexion n’a pas abouti (state).")
+    assert client.get("/callback").status_code == 400
+
+
+def test_an_answer_of_another_provider_uses_up_nothing(client: FlaskClient, provider: FakeProvider) -> None:
+    path = leave(client)
+    forged = path.replace(provider.issuer.partition("://")[2].replace(":", "%3A"), "ailleurs.example")
+    assert forged != path
+    assert "response_iss" in client.get(forged).text
+    assert client.get(path).status_code == 303
+
+
+def test_several_tabs_do_not_disturb_one_another_and_the_cookie_stays_small(client: FlaskClient) -> None:
+    paths = [leave(client, target_link_uri=f"{PUBLIC_URL}/{secrets.token_hex(250)}") for _ in range(12)]
+    cookie = client.get_cookie("session")
+    assert cookie is not None
+    assert len(cookie.value) < 4096 - len("session=; HttpOnly; Path=/; SameSite=Lax; Secure")
+    assert [client.get(path).status_code for path in paths[-4:]] == [303] * 4
+    assert client.get(paths[0]).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [({"error": "access_denied"}, 400), ({"error": "<script>\nx"}, 400), ({"code": "inconnu"}, 400)],
+)
+def test_a_refusal_of_the_provider_is_a_plain_sentence(
+    client: FlaskClient, provider: FakeProvider, answer: dict[str, str], status: int
+) -> None:
+    provider.answer_lie = {"code": None, **answer}
+    refused = sign_in(client)
+    assert refused.status_code == status
+    assert refused.mimetype == "text/plain"
+    assert "<script>" not in refused.text
+    assert not is_inside(client)
+
+
+def test_a_provider_that_is_down_is_said(client: FlaskClient, provider: FakeProvider) -> None:
+    provider.bodies["/token"] = (500, b"")
+    assert sign_in(client).status_code == 503
+    assert not is_inside(client)
+
+
+def test_a_lie_opens_nothing(client: FlaskClient, provider: FakeProvider) -> None:
+    provider.claims_lie = change(nonce="autre")
+    assert "nonce" in sign_in(client).text
+    assert not is_inside(client)
+
+
+def tell(app: Flask, **form: str) -> TestResponse:
+    return app.test_client(use_cookies=False).post("/backchannel-logout", data=form)
+
+
+def test_the_back_channel_ends_the_sessions_that_it_names(
+    flask_app: Flask, client: FlaskClient, provider: FakeProvider
+) -> None:
+    sign_in(client)
+    neighbour = flask_app.test_client()
+    provider.claims_lie = change(sid="sid-2", sub="autre")
+    provider.userinfo_lie = change(sub="autre")
+    sign_in(neighbour)
+    assert tell(flask_app, logout_token=signed(claims_of(provider, sid="sid-2"))).status_code == 200
+    assert is_inside(neighbour), "that session is not this person's"
+    token = signed(claims_of(provider))
+    answer = tell(flask_app, logout_token=token)
+    assert (answer.status_code, answer.headers["Cache-Control"], answer.data) == (200, "no-store", b"")
+    assert (is_inside(client), is_inside(neighbour)) == (False, True)
+    replayed = tell(flask_app, logout_token=token)
+    assert (replayed.status_code, replayed.get_json()["error"]) == (400, "invalid_request")
+    assert tell(flask_app, logout_token=signed(claims_of(provider, sid=None, sub="autre"))).status_code == 200
+    assert not is_inside(neighbour)
+
+
+def test_the_back_channel_believes_no_lie(flask_app: Flask, client: FlaskClient, provider: FakeProvider) -> None:
+    sign_in(client)
+    for form in ({}, {"logout_token": ""}, {"logout_token": signed(claims_of(provider, nonce="n"))}):
+        answer = tell(flask_app, **form)
+        assert (answer.status_code, answer.headers["Cache-Control"]) == (400, "no-store")
+        assert set(answer.get_json()) == {"error", "error_description"}
+    assert is_inside(client)
+    provider.metadata_lie = {"jwks_uri": f"{provider.issuer}/nulle-part"}
+    again = tell(passerelle(provider), logout_token=signed(claims_of(provider)))
+    assert (again.status_code, again.headers["Retry-After"]) == (503, "30")
