@@ -9,6 +9,7 @@ import math
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,7 +110,7 @@ def of_app() -> ClientKeys:
 
 def usable(jwks: object) -> list[str]:
     """Return the algorithms that a JWK set has a usable key for."""
-    return [alg for alg in ALGORITHMS if any(_loads(jwk, alg) for jwk in _listed(jwks))]
+    return [alg for alg in ALGORITHMS if _loaded([jwk for jwk in _listed(jwks) if _is_for(jwk, alg)], alg)]
 
 
 def _listed(jwks: object) -> list[Any]:
@@ -119,26 +120,28 @@ def _listed(jwks: object) -> list[Any]:
 
 def _chosen(keys: list[Any], head: Mapping[str, Any], alg: str) -> JoseKey:
     kid = head.get("kid")
-    fitting = [jwk for jwk in keys if _fits(jwk, alg)]
+    fitting = [jwk for jwk in keys if _is_for(jwk, alg)]
     named = [jwk for jwk in fitting if jwk.get("kid") == kid] if kid is not None else []
     # a key without a name, or a token that names none, is good when there is no choice (RFC 7517 4.5)
     lone = [jwk for jwk in fitting if kid is None or "kid" not in jwk]
-    candidates = named or lone
+    candidates = _loaded(named, alg) or _loaded(lone, alg)
     if len(candidates) != 1:
         raise BadToken("it is not signed by a key that the client registered")
-    return jose.public_key(candidates[0], alg)
+    return candidates[0]
 
 
-def _fits(jwk: object, alg: str) -> bool:
+def _is_for(jwk: object, alg: str) -> bool:
+    """Say whether a JWK says no other purpose than to check signatures of `alg` (RFC 7517 4.2, 4.3, 4.4)."""
     if not isinstance(jwk, dict) or jwk.get("use", "sig") != "sig" or jwk.get("alg", alg) != alg:
         return False
     operations = jwk.get("key_ops", ["verify"])
-    return isinstance(operations, list) and "verify" in operations and _loads(jwk, alg)
+    return isinstance(operations, list) and "verify" in operations
 
 
-def _loads(jwk: object, alg: str) -> bool:
-    try:
-        jose.public_key(jwk, alg)
-    except BadToken:
-        return False
-    return True
+def _loaded(jwks: list[Any], alg: str) -> list[JoseKey]:
+    """Return the keys among `jwks` that are sane keys of the kind of `alg`."""
+    found = []
+    for jwk in jwks:
+        with suppress(BadToken):
+            found.append(jose.public_key(jwk, alg))
+    return found

@@ -1,8 +1,9 @@
 """Tells the ENTs by the browser that its session ended (OpenID Connect Front-Channel Logout 1.0).
 
 The page that follows a sign-out loads one frame for each ENT that got a token in the session and registered an address
-for it; the browser brings that ENT's own cookies along. Where browsers keep cookies from frames of other sites the ENT
-hears nothing: the back channel is the sure way, and the only one when a session ends without its browser.
+for it; the browser brings that ENT's own cookies along, and lets the frame do nothing to the page around it. Where
+browsers keep cookies from frames of other sites the ENT hears nothing: the back channel is the sure way, and the only
+one when a session ends without its browser.
 """
 
 from collections.abc import Sequence

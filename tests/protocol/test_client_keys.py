@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -177,6 +178,49 @@ def test_t16_an_ent_that_takes_too_long_is_left(
         not_believed(shown(browser, ent, ent.assertion()))
     left.set()
     assert len(server.asked) == 1, "it is not asked again within the minute"
+
+
+@pytest.mark.parametrize(
+    "members",
+    [{"use": "enc"}, {"alg": "ES256"}, {"key_ops": ["sign"]}, {"key_ops": "verify"}, {"kty": "EC"}, {"d": "AQAB"}],
+    ids=lambda members: next(iter(members)),
+)
+def test_t16_a_key_for_something_else_checks_no_signature(
+    browser: FlaskClient, build: Build, server: EntServer, members: dict[str, Any]
+) -> None:
+    """RFC 7517 4.2 to 4.4: `use`, `key_ops` and `alg` say what a key is for."""
+    key = Key.new("RS256")
+    ent, odd = at_address(build, server, key), {**key.jwk, "kid": key.kid, **members}
+    server.served["/keys"] = (200, {}, json.dumps({"keys": [odd]}).encode())
+    not_believed(shown(browser, ent, ent.assertion()))
+
+
+def test_t16_other_keys_beside_the_right_one_do_no_harm(browser: FlaskClient, build: Build, server: EntServer) -> None:
+    """RFC 7517 5: « Implementations SHOULD ignore JWKs within a JWK Set that use "kty" values that are not understood
+    …, that are missing required members, or for which values are out of the supported ranges ».
+    """
+    key, other = Key.new(), Key.new("RS256")
+    named: list[Any] = [{"kty": "AKP"}, {"kty": "EC", "crv": "P-521"}, {"kty": "EC", "crv": "P-256", "x": "AA"}]
+    strange: list[Any] = [
+        7,
+        None,
+        [],
+        {},
+        *({**one, "kid": key.kid} for one in named),
+        other.jwk,
+        {**key.jwk, "use": "enc"},
+    ]
+    ent = at_address(build, server, key)
+    server.served["/keys"] = (200, {}, json.dumps({"keys": [*strange, {**key.jwk, "kid": key.kid}]}).encode())
+    believed(shown(browser, ent, ent.assertion()))
+
+
+def test_t16_a_weak_key_checks_no_signature(browser: FlaskClient, build: Build, server: EntServer) -> None:
+    """RFC 7518 3.3: « A key of size 2048 bits or larger MUST be used with these algorithms »."""
+    weak = Key("RS256", rsa.generate_private_key(65537, 1024))  # noqa: S505 - the point
+    ent = at_address(build, server, weak)
+    published(server, weak)
+    not_believed(shown(browser, ent, ent.assertion()))
 
 
 def test_t16_keys_are_not_fetched_from_inside_this_house(

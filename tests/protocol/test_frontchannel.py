@@ -39,6 +39,8 @@ class _Page(HTMLParser):
             self._without_script = True
         elif tag == "iframe":
             self.frames.append(given["src"] or "")
+            # its own cookies and scripts, but neither windows nor the page around it: many pages break out of frames
+            assert set((given["sandbox"] or "").split()) == {"allow-same-origin", "allow-scripts", "allow-forms"}
         elif tag == "meta" and given.get("http-equiv") == "refresh":
             assert self._without_script, "with a script it would cut short what the frames do"
             self.refresh.append(given["content"] or "")

@@ -47,11 +47,12 @@ def test_x02_a_token_of_ours_that_is_no_id_token_is_no_hint(app: Flask, build: B
     signer = server.ring.signer("RS256")
     claims: dict[str, object] = {"iss": build.settings.issuer, "sub": "a", "sid": "b", "aud": "c"}
 
-    def read(changed: dict[str, object]) -> object:
-        token = jwt.encode({"alg": "RS256", "kid": signer.kid}, changed, signer.key)
+    def read(changed: dict[str, object], typ: str = "JWT") -> object:
+        token = jwt.encode({"alg": "RS256", "kid": signer.kid, "typ": typ}, changed, signer.key)
         return hints.read_id_token(build.settings, server.ring, token)
 
     assert read(claims) == claims
     assert read({name: value for name, value in claims.items() if name != missing}) is None
     assert read({**claims, missing: 7}) is None
     assert read({**claims, "iss": f"{build.settings.issuer}/"}) is None
+    assert read(claims, typ="logout+jwt") is None
