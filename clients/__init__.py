@@ -1,1 +1,1 @@
-"""Relying parties that know the provider only by HTTP: the sample ENT, and configuration for ready-made clients."""
+"""Relying parties that know the provider only by HTTP: a kit, a sample ENT, a headless one, and recipes for others."""

@@ -14,6 +14,8 @@ from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 import requests
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 from hypothesis import given
 from hypothesis import strategies as st
 from joserfc import jwt
@@ -181,9 +183,6 @@ def test_a_token_of_another_type_is_no_id_token(provider: FakeProvider, typ: obj
 
 
 def _signature(signing: str) -> str:
-    from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
-    from cryptography.hazmat.primitives.asymmetric import padding  # noqa: PLC0415
-
     assert RSA.private_key is not None
     made = RSA.private_key.sign(signing.encode(), padding.PKCS1v15(), hashes.SHA256())
     return base64.urlsafe_b64encode(made).rstrip(b"=").decode()
