@@ -9,7 +9,7 @@ unexport VIRTUAL_ENV
 
 help:
 	@echo "make demo        the whole journey on this machine, until Ctrl-C"
-	@echo "make test        every test (what needs Chromium says so when it is absent)"
+	@echo "make test        every test (what needs software that is absent says so)"
 	@echo "make check       lint, types, import contracts, templates"
 	@echo "make bench       load scenarios, a table of results"
 	@echo "make fuzz        200,000 bent requests to every endpoint (FUZZ_REQUESTS, FUZZ_SEED)"

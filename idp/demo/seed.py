@@ -1,4 +1,4 @@
-"""Makes the invented school year be there, by the ways of a real one: ENTs, school files, letters, a signing key.
+"""Makes the invented school year be there, by the ways of a real one: ENTs, school files, letters, signing keys.
 
 What is there already is kept, what is missing is added. A demonstration may be stopped at any moment and started again,
 on another port too.
@@ -32,7 +32,7 @@ from idp.oidc.models import SigningKey
 
 
 def seed(settings: Settings, ents: Sequence[DemoEnt], paper: Paper, files: Path) -> list[SeededLetter]:
-    """Make ENTs, families, letters and a signing key be there. Needs the application's context.
+    """Make ENTs, families, letters and signing keys be there. Needs the application's context.
 
     Args:
         settings: the provider's.
@@ -54,8 +54,7 @@ def seed(settings: Settings, ents: Sequence[DemoEnt], paper: Paper, files: Path)
     paper.write(letter.printed for letter in letters)
     for ent in ents:
         _publish_charter(ent)
-    if not db.session.scalar(select(SigningKey.id).where(SigningKey.retired_at.is_(None)).limit(1)):
-        keys.rotate(settings)
+    _make_keys(settings)
     return letters
 
 
@@ -158,6 +157,15 @@ def _waits_for(account: Account, letter: Printed) -> bool:
         and account.provisional_expires_at == letter.expires_at
         and account.username == letter.letter.username
     )
+
+
+def _make_keys(settings: Settings) -> None:
+    """Make the first key of what ENTs sign in with by default, and of what the profile `fapi2` signs with."""
+    made = set(db.session.scalars(select(SigningKey.alg).where(SigningKey.retired_at.is_(None))))
+    end_read()
+    for alg in ("RS256", "ES256"):
+        if alg not in made:
+            keys.rotate(settings, alg)
 
 
 def _publish_charter(ent: DemoEnt) -> None:

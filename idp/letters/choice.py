@@ -70,9 +70,9 @@ def entrance(school: School) -> str:
         Refused: there is no such address.
     """
     ent = registry.serving([school.uai])
-    if ent is None or not ent.home:
+    if ent is None or not ent.home_uri:  # where a sign-in begins needs parameters that nobody types
         raise Refused(f"no ENT with a home address serves {school.uai}, where its parents would go")
-    return ent.home
+    return ent.home_uri
 
 
 def of_school(school: School, class_name: str | None, *, renew: bool) -> tuple[list[Chosen], list[Skipped]]:

@@ -17,13 +17,12 @@ from idp.clients.registry import Registration
 from idp.clock import now
 from idp.oidc import client_keys, clients, jose, replay
 from idp.oidc.jose import BadToken
-from idp.oidc.key_material import ALGORITHMS
+from idp.oidc.key_material import ALGORITHMS, FAPI2_ALGORITHMS
 
 log = structlog.get_logger()
 
 METHOD = "private_key_jwt"
 TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-FAPI2_ALGORITHMS = tuple(alg for alg in ALGORITHMS if alg != "RS256")
 SKEW = timedelta(seconds=60)
 """How far a client's clock may be ahead of this node's, or behind it."""
 LONGEST_LIFE = timedelta(minutes=10)

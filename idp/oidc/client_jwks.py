@@ -8,28 +8,34 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from idp.oidc import client_keys
+from idp.oidc.jose import PRIVATE_MEMBERS
 
 MOST = 20
 _LONGEST = 1500  # characters of a member: the modulus of an RSA key of 8192 bits has 1366
 _TEXTS = ("kty", "kid", "use", "alg", "crv", "x", "y", "n", "e")
 _LISTS = ("key_ops",)
-_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})  # RFC 7518 6.2.2, 6.3.2, 6.4.1
 
 
 def faults(jwks: Mapping[str, Any], allowed: Collection[str]) -> Iterator[str]:
-    """Yield what is wrong with a set whose client may sign with one of the algorithms `allowed`, a sentence each."""
+    """Yield what is wrong with a set, a sentence each.
+
+    Its client signs with one of the algorithms `allowed`; a set of one that signs nothing (none is allowed) may hold
+    keys of other purposes only.
+    """
     keys = jwks.get("keys")
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
         yield "--jwks holds no usable public key: it is not a JWK set"
         return
     if len(keys) > MOST:
         yield f"--jwks holds more than {MOST} keys"
-    if any(key.keys() & _PRIVATE for key in keys):
+    if any(key.keys() & PRIVATE_MEMBERS for key in keys):
         yield "--jwks holds a private key: give the public part alone, and make a new key since this one was shown"
     if not all(_is_text(key[name]) for key in keys for name in _TEXTS if name in key) or not all(
         _is_short_list(key[name]) for key in keys for name in _LISTS if name in key
     ):
         yield f"--jwks: the members of a key must be texts of {_LONGEST} characters at most (RFC 7517 4)"
+        return
+    if not allowed:
         return
     usable = client_keys.usable(jwks)
     if not usable:

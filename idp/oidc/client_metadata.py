@@ -16,14 +16,13 @@ from idp.db import db
 from idp.oidc import client_jwks
 from idp.oidc.claims import CLAIMS_BY_SCOPE, SCOPES
 from idp.oidc.clients import AUTH_METHODS
-from idp.oidc.key_material import ALGORITHMS
+from idp.oidc.key_material import ALGORITHMS, FAPI2_ALGORITHMS
 from idp.oidc.models import SigningKey
 from idp.oidc.wanted import Wanted
 from idp.profile_choice.profiles import PROFILES
 
 ALWAYS_CLAIMS = tuple(CLAIMS_BY_SCOPE)
 SECURITY_PROFILES = ("", "fapi2")
-FAPI2_ALGORITHMS = tuple(alg for alg in ALGORITHMS if alg != "RS256")
 _LONGEST_URI = 500
 _LONGEST_NAME = 80
 _LONGEST_PREFIX = 30
@@ -86,9 +85,9 @@ def _key_faults(wanted: Wanted) -> Iterator[str]:
     signs = wanted.auth_method == "private_key_jwt"
     if signs and wanted.jwks is None and not wanted.jwks_uri:
         yield "--auth-method private_key_jwt needs --jwks or --jwks-uri"
-    allowed = [alg for alg in _profile_algorithms(wanted) if wanted.auth_alg in ("", alg)]
-    if wanted.jwks is not None and allowed:
-        yield from client_jwks.faults(wanted.jwks, allowed)
+    if wanted.jwks is not None:
+        allowed = [alg for alg in _profile_algorithms(wanted) if wanted.auth_alg in ("", alg)]
+        yield from client_jwks.faults(wanted.jwks, allowed if signs else ())
     if wanted.auth_alg and not signs:
         yield "--auth-alg is for --auth-method private_key_jwt"
     made = algorithms_made() or {"RS256"}  # what the first `idp keys rotate` makes

@@ -26,8 +26,8 @@ from flask import request
 from idp.clients.registry import Registration
 from idp.clock import now
 from idp.oidc import jose, replay
-from idp.oidc.assertions import FAPI2_ALGORITHMS
 from idp.oidc.jose import BadToken
+from idp.oidc.key_material import FAPI2_ALGORITHMS
 
 HEADER = "DPoP"
 WINDOW = timedelta(seconds=60)

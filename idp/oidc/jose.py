@@ -23,7 +23,9 @@ LONGEST = 6000
 _COMPACT = re.compile(r"([\w-]+)\.([\w-]+)\.([\w-]+)", re.ASCII)
 _LARGEST_EXPONENT = 2**32
 _RSA_BITS = range(2048, 4097)
-_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
+"""Of a JWK: RFC 7518 6.2.2, 6.3.2, 6.4.1."""
+
 _EC, _RSA, _OKP = ("crv", "x", "y"), ("n", "e"), ("crv", "x")
 _KINDS: dict[str, tuple[str, str | None, tuple[str, ...], type[JoseKey]]] = {
     "ES256": ("EC", "P-256", _EC, ECKey),
@@ -83,7 +85,7 @@ def public_key(jwk: object, alg: str) -> JoseKey:
     kind, curve, members, load = _KINDS[alg]
     if not isinstance(jwk, dict) or jwk.get("kty") != kind or jwk.get("crv") != curve:
         raise BadToken(f"the key is not one for {alg}")
-    if jwk.keys() & _PRIVATE:
+    if jwk.keys() & PRIVATE_MEMBERS:
         raise BadToken("the key must be a public key")
     values = {name: jwk[name] for name in members if isinstance(jwk.get(name), str)}
     if len(values) < len(members) or not "".join(values.values()).isascii():

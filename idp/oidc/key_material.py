@@ -27,6 +27,9 @@ from idp import opaque
 from idp.config import Settings
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
+FAPI2_ALGORITHMS = tuple(alg for alg in ALGORITHMS if alg != "RS256")
+"""What FAPI 2.0 signs with (Security Profile 5.4.1)."""
+
 RSA_BITS = (2048, 3072, 4096)
 
 _CERTIFICATE_DAYS = 3650

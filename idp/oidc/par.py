@@ -11,7 +11,7 @@ from authlib.oauth2.rfc6749 import InvalidRequestError
 from flask import Blueprint, Response, request
 
 from idp.clients.registry import Registration
-from idp.oidc import clients, dpop, posting, pushed
+from idp.oidc import dpop, posting, pushed
 from idp.oidc.errors import RequestRefused, RequestUntrusted
 from idp.oidc.request import check_parameters
 from idp.oidc.server import of_app
@@ -47,13 +47,10 @@ def _authenticated(parameters: dict[str, str]) -> Registration:
         InvalidClientError: it does not prove who it is, or has been shut out since.
         InvalidRequestError: it asks in the name of another.
     """
-    proven = posting.authenticated(parameters, "par").registration
-    if parameters["client_id"] != proven.client_id:
+    client = posting.proven(parameters, "par")
+    if parameters["client_id"] != client.client_id:
         raise InvalidRequestError("The client_id must be that of the client that authenticates.")
-    fresh = clients.find(proven.client_id, fresh=True)
-    if fresh is None or not clients.still_proves(proven, fresh.registration):
-        raise clients.refused()
-    return fresh.registration
+    return client
 
 
 def _wanted(client: Registration, parameters: Mapping[str, str]) -> dict[str, str]:
