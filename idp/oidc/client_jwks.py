@@ -35,7 +35,7 @@ def faults(jwks: Mapping[str, Any], allowed: Collection[str]) -> Iterator[str]:
     ):
         yield f"--jwks: the members of a key must be texts of {_LONGEST} characters at most (RFC 7517 4)"
         return
-    if not allowed:
+    if keys and not allowed:
         return
     usable = client_keys.usable(jwks)
     if not usable:

@@ -263,6 +263,16 @@ def test_of_a_key_is_kept_what_makes_it(browser: FlaskClient, invitation: str) -
     assert told["jwks"] == {"keys": [key]}
 
 
+def test_who_signs_nothing_may_have_keys_for_encryption_alone(browser: FlaskClient, invitation: str) -> None:
+    """RFC 7591, 2: "jwks Client's JSON Web Key Set document value, which contains the client's public keys"."""
+    jwks = {"keys": [{**Key.new().jwk, "use": "enc"}]}
+    refused(
+        register(browser, invitation, token_endpoint_auth_method="private_key_jwt", jwks=jwks),
+        "invalid_client_metadata",
+    )
+    assert registered(browser, invitation, jwks=jwks)["jwks"] == jwks
+
+
 def test_a_name_in_french_is_the_name(browser: FlaskClient, invitation: str) -> None:
     """OpenID Connect Registration 1.0, 2.1: "Human-readable Client Metadata values … that reference human-readable
     values MAY be represented in multiple languages and scripts".
