@@ -11,10 +11,14 @@ from authlib.oauth2.rfc6749 import InvalidRequestError
 from flask import Blueprint, Response, request
 
 from idp.clients.registry import Registration
+from idp.db import end_read
 from idp.oidc import dpop, posting, pushed
 from idp.oidc.errors import RequestRefused, RequestUntrusted
 from idp.oidc.request import check_parameters
 from idp.oidc.server import of_app
+from idp.throttle import guard, limits
+from idp.web.errors import TooManyTries
+from idp.web.request_context import remote_address
 
 _CREDENTIALS = frozenset({"client_secret", "client_assertion", "client_assertion_type"})
 
@@ -35,6 +39,8 @@ def push() -> Response:
         return posting.refuse(400, "invalid_request", untrusted.phrase)
     except RequestRefused as refused:
         return posting.refuse(400, refused.error, refused.description)
+    if client.auth_method == "none":
+        _count()
     lifetime = server.settings.pushed_request_lifetime
     request_uri = pushed.push(client, wanted, lifetime)
     return posting.answer({"request_uri": request_uri, "expires_in": lifetime}, 201)
@@ -51,6 +57,18 @@ def _authenticated(parameters: dict[str, str]) -> Registration:
     if parameters["client_id"] != client.client_id:
         raise InvalidRequestError("The client_id must be that of the client that authenticates.")
     return client
+
+
+def _count() -> None:
+    """Count a request that anybody may push.
+
+    Raises:
+        TooManyTries: there were too many from that address.
+    """
+    end_read()
+    verdict = guard.take_all((limits.PUSHED_ADDRESS, remote_address()))
+    if isinstance(verdict, guard.Wait):
+        raise TooManyTries(verdict.seconds)
 
 
 def _wanted(client: Registration, parameters: Mapping[str, str]) -> dict[str, str]:

@@ -104,6 +104,9 @@ CLIENT_PROOF = Backoff("client_proof", 10, (timedelta(seconds=1),), quiet=_MINUT
 nobody shuts an ENT out by guessing in its name."""
 CLIENT_PROOF_ADDRESS = Budget("client_proof_address", (Window(100, _MINUTE),), by_network=True)
 """Wrong proofs from one network address, in the name of any client."""
+PUSHED_ADDRESS = Budget("pushed_address", (Window(120, _MINUTE),), by_network=True)
+"""Authorization requests pushed in the name of clients without a proof, from one network address: each one that is
+right leaves a row."""
 
 TABLE: tuple[Limit, ...] = (
     SIGN_IN_ACCOUNT,
@@ -122,6 +125,7 @@ TABLE: tuple[Limit, ...] = (
     NOTICE_MAILBOX,
     CLIENT_PROOF,
     CLIENT_PROOF_ADDRESS,
+    PUSHED_ADDRESS,
 )
 
 

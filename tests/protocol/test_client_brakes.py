@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -17,7 +18,7 @@ from tests.builders import Build
 from tests.dpop_party import Key, KeyedParty
 from tests.protocol.flow import refused
 from tests.protocol.listening import listening
-from tests.relying_party import RelyingParty
+from tests.relying_party import Attempt, RelyingParty
 
 FREE = limits.CLIENT_PROOF.free
 WRONG = "faux"
@@ -133,3 +134,20 @@ def test_a_flood_leaves_no_trace_in_the_database_and_nobody_sleeps(
         slowed(ask(browser, ent.client_id), 1)
     assert not [text for text, _values in seen if re.match(r"\s*(INSERT|UPDATE|DELETE|WITH)|.*throttle", text)]
     assert slept == []
+
+
+def test_what_anybody_may_push_is_bounded_and_what_an_ent_proves_is_not(
+    browser: FlaskClient, build: Build, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 9126, 7.1 and 2.1: a pushed request costs a row, and a client without a secret proves nothing."""
+    few = replace(limits.PUSHED_ADDRESS, windows=(limits.Window(3, timedelta(minutes=1)),))
+    monkeypatch.setattr(limits, "PUSHED_ADDRESS", few)
+    public = KeyedParty.of(build.ent("Appli", "appli.test", auth_method="none"))
+    proven = KeyedParty.of(build.ent())
+    refused(public.push(browser, Attempt(), prompt="none login"), "invalid_request")
+    for _ in range(3):
+        public.pushed(browser, Attempt())
+    slowed(public.push(browser, Attempt()), 60)
+    proven.pushed(browser, Attempt())
+    clock.shift(timedelta(seconds=61))
+    public.pushed(browser, Attempt())
