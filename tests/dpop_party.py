@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from tests.relying_party import Attempt, RelyingParty, b64
+from tests.relying_party import Attempt, RelyingParty
+from tests.signatures import b64
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey

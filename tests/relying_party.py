@@ -2,44 +2,16 @@
 
 import base64
 import hashlib
-import json
 import secrets
 import time
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-
-def b64(data: bytes) -> str:
-    """Return base64url without padding."""
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def unb64(text: str) -> bytes:
-    """Read base64url without padding."""
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-
-
-def check(key: dict[str, str], signed: bytes, signature: bytes) -> None:
-    """Verify a signature with a published key: RS256 or ES256 (RFC 7518 3.3, 3.4)."""
-    if key["kty"] == "RSA":
-        numbers = rsa.RSAPublicNumbers(number(key["e"]), number(key["n"]))
-        numbers.public_key().verify(signature, signed, padding.PKCS1v15(), hashes.SHA256())
-        return
-    point = ec.EllipticCurvePublicNumbers(number(key["x"]), number(key["y"]), ec.SECP256R1())
-    der = encode_dss_signature(int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big"))
-    point.public_key().verify(der, signed, ec.ECDSA(hashes.SHA256()))
-
-
-def number(text: str) -> int:
-    """Read a number of a JWK (RFC 7518 2, Base64urlUInt)."""
-    return int.from_bytes(unb64(text), "big")
+from tests import signatures
 
 
 @dataclass
@@ -53,7 +25,7 @@ class Attempt:
     @property
     def challenge(self) -> str:
         """The S256 challenge (RFC 7636 4.2)."""
-        return b64(hashlib.sha256(self.verifier.encode()).digest())
+        return signatures.b64(hashlib.sha256(self.verifier.encode()).digest())
 
 
 @dataclass
@@ -133,17 +105,13 @@ class RelyingParty:
         """Verify the ID token of a sign-on (OpenID Connect Core 3.1.3.7)."""
         claims = self.read(browser, token)
         assert claims.get("nonce") == attempt.nonce
-        assert claims["at_hash"] == b64(hashlib.sha256(access_token.encode()).digest()[:16])
+        assert claims["at_hash"] == signatures.at_hash(signatures.read(token)[0]["alg"], access_token)
         return claims
 
     def read(self, browser: FlaskClient, token: str) -> dict[str, Any]:
         """Verify any ID token for this client, with the published keys and nothing of the provider's code."""
-        head, body, signature = token.split(".")
-        header, claims = json.loads(unb64(head)), json.loads(unb64(body))
-        published = browser.get("/jwks.json").get_json()["keys"]
-        [key] = [key for key in published if key["kid"] == header["kid"]]
-        assert header["alg"] == key["alg"]
-        check(key, f"{head}.{body}".encode(), unb64(signature))
+        _, claims = signatures.read(token)
+        signatures.verified(token, signatures.by_name(browser.get("/jwks.json").get_json()))
         assert claims["iss"] == self.issuer
         assert claims["aud"] == self.client_id
         assert claims["azp"] == self.client_id

@@ -30,7 +30,7 @@ from tests.clients.fake_provider import (
     signed_with_public_key,
     unsigned,
 )
-from tests.relying_party import b64
+from tests.signatures import b64
 
 PATH = "/backchannel-logout"
 EVENT = "http://schemas.openid.net/event/backchannel-logout"

@@ -1,8 +1,6 @@
 """What the fuzzer bends: right requests of every endpoint, by ENTs of every kind, for a parent who is signed in."""
 
 import base64
-import hashlib
-import json
 import random
 import secrets
 import time
@@ -10,35 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from flask import Flask
 from flask.testing import FlaskClient
 
 from tests.builders import PASSWORD, Build
+from tests.dpop_party import ASSERTION_TYPE, Key
 from tests.fuzz.shots import Shot
 from tests.pages import form_token, sign_in
-from tests.relying_party import Attempt, RelyingParty, b64
+from tests.relying_party import Attempt, RelyingParty
 
 OFFLINE = "openid profile email ent charter offline_access"
-JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-
-
-class Key:
-    """A key on P-256 that signs assertions and proofs with this file's own code."""
-
-    def __init__(self) -> None:
-        self._private = ec.generate_private_key(ec.SECP256R1())
-        point = self._private.public_key().public_numbers()
-        x, y = (b64(number.to_bytes(32, "big")) for number in (point.x, point.y))
-        self.public = {"kty": "EC", "crv": "P-256", "x": x, "y": y}
-
-    def jwt(self, header: dict[str, Any], claims: dict[str, Any]) -> str:
-        """Return a signed JWT (ES256)."""
-        signed = ".".join(b64(json.dumps(part).encode()) for part in ({"alg": "ES256", **header}, claims))
-        r, s = decode_dss_signature(self._private.sign(signed.encode(), ec.ECDSA(hashes.SHA256())))
-        return f"{signed}.{b64(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
 
 
 @dataclass
@@ -50,12 +29,12 @@ class World:
 
     def __post_init__(self) -> None:
         """Register the ENTs and sign the parent in."""
-        self.key, self.proving = Key(), Key()
+        self.key, self.proving = Key.new(), Key.new()
         self.username = self.build.active().username
         more: dict[str, Any] = {"scopes": OFFLINE, "charter": "ent"}
         self.secret = self.build.ent("Secret", "secret.test", **more)
         self.open = self.build.ent("Ouvert", "open.test", auth_method="none", **more)
-        jwks = {"keys": [{**self.key.public, "kid": "k1", "alg": "ES256", "use": "sig"}]}
+        jwks = {"keys": [{**self.key.jwk, "kid": "k1", "alg": "ES256", "use": "sig"}]}
         self.signing = self.build.ent("Signe", "signing.test", auth_method="private_key_jwt", jwks=jwks, **more)
         self.build.publish(self.secret, "1")
         self.browser = self.app.test_client()
@@ -142,15 +121,7 @@ class World:
         return Shot("pushed", "GET", "/authorize", [("client_id", name), ("request_uri", uri)])
 
     def _proof(self, method: str, path: str, access_token: str = "") -> str:
-        claims: dict[str, Any] = {
-            "jti": secrets.token_urlsafe(12),
-            "htm": method,
-            "htu": self.build.settings.issuer + path,
-            "iat": int(time.time()),
-        }
-        if access_token:
-            claims["ath"] = b64(hashlib.sha256(access_token.encode()).digest())
-        return self.proving.jwt({"typ": "dpop+jwt", "jwk": self.proving.public}, claims)
+        return self.proving.proof(method, self.build.settings.issuer + path, access_token or None)
 
     def _authenticated(self, draw: random.Random, ent: RelyingParty, path: str, form: list[tuple[str, str]]) -> Shot:
         """Return a request of a client, proved in one of the ways."""
@@ -167,8 +138,8 @@ class World:
                 "iat": moment,
                 "exp": moment + 60,
             }
-            assertion = self.key.jwt({"kid": "k1"}, claims)
-            form = [*form, ("client_assertion_type", JWT_BEARER), ("client_assertion", assertion)]
+            assertion = self.key.sign({"alg": "ES256", "kid": "k1"}, claims)
+            form = [*form, ("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion)]
         else:
             form = [*form, ("client_id", ent.client_id), *([("client_secret", ent.secret)] if ent.secret else [])]
         if draw.random() < 0.3:
@@ -253,7 +224,7 @@ class World:
             "grant_types": ["authorization_code", "refresh_token"],
             "response_types": ["code"],
             "token_endpoint_auth_method": draw.choice(["client_secret_basic", "private_key_jwt", "none"]),
-            "jwks": {"keys": [{**self.key.public, "kid": "k1"}]},
+            "jwks": {"keys": [{**self.key.jwk, "kid": "k1"}]},
             "subject_type": "pairwise",
             "contacts": ["a@b.test"],
             "post_logout_redirect_uris": ["https://new.test/"],

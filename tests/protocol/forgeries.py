@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tests.relying_party import b64, number, unb64
+from tests.signatures import b64, number, unb64
 
 MINE = rsa.generate_private_key(65537, 2048)
 MY_JWK = {"kty": "RSA", "n": b64(MINE.public_key().public_numbers().n.to_bytes(256, "big")), "e": "AQAB"}

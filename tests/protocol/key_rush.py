@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlencode, urlsplit
 
-from tests.protocol.signatures import PublicKey, at_hash, public_key, verify
-from tests.relying_party import Attempt, RelyingParty, unb64
+from tests.relying_party import Attempt, RelyingParty
+from tests.signatures import PublicKey, at_hash, public_key, unb64, verify
 
 PATIENCE = 60.0
 _FORM = {"Content-Type": "application/x-www-form-urlencoded"}

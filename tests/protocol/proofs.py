@@ -10,7 +10,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from tests.dpop_party import Key, coordinate, whole
-from tests.relying_party import b64
+from tests.signatures import b64
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 LARGE = Key.new("RS256")

@@ -15,7 +15,8 @@ from tests.builders import Build
 from tests.dpop_party import Key, KeyedParty, without
 from tests.protocol.flow import code_for, refused
 from tests.protocol.test_races import rush
-from tests.relying_party import Attempt, unb64
+from tests.relying_party import Attempt
+from tests.signatures import unb64
 
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 TOKEN = "https://connexion.exemple.test/token"

@@ -31,12 +31,13 @@ from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Worker
 from idp.sessions import manager
 from idp.sessions.models import Session
+from tests import signatures
 from tests.builders import PASSWORD, Build
 from tests.databases import ISSUER, settings_for
 from tests.pages import sign_in
 from tests.protocol.ent_server import EntServer, Resolver, authority, listening_ent
 from tests.protocol.flow import OFFLINE, tokens_for
-from tests.relying_party import RelyingParty, check, unb64
+from tests.relying_party import RelyingParty
 
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
 HOSTS = ("ent.test", "horizon.test", "slow.test")
@@ -113,13 +114,10 @@ def read(browser: FlaskClient, ent: RelyingParty, server: EntServer, index: int 
     assert not {"Authorization", "Cookie"} & asked.headers.keys()
     [(name, token)] = parse_qsl(asked.body, strict_parsing=True)
     assert name == "logout_token"
-    head, body, signature = token.split(".")
-    header, claims = json.loads(unb64(head)), json.loads(unb64(body))
+    header, claims = signatures.read(token)
     assert set(header) == {"alg", "kid", "typ"}
     assert header["typ"] == "logout+jwt"
-    [key] = [key for key in browser.get("/jwks.json").get_json()["keys"] if key["kid"] == header["kid"]]
-    assert header["alg"] == key["alg"]
-    check(key, f"{head}.{body}".encode(), unb64(signature))
+    signatures.verified(token, signatures.by_name(browser.get("/jwks.json").get_json()))
     assert set(claims) == {"iss", "sub", "aud", "iat", "exp", "jti", "events", "sid"}
     assert (claims["iss"], claims["aud"]) == (ISSUER, ent.client_id)
     assert claims["exp"] == claims["iat"] + 120

@@ -21,7 +21,8 @@ from idp.oidc.models import SigningKey
 from tests.builders import Build
 from tests.databases import ISSUER, SECRET
 from tests.protocol.flow import one_database, tokens_for
-from tests.relying_party import RelyingParty, number, unb64
+from tests.relying_party import RelyingParty
+from tests.signatures import number, unb64
 
 DOCUMENTS = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
 

@@ -29,7 +29,7 @@ from tests.databases import ISSUER
 from tests.entcore_party import Departure, EntcoreParty, Refused, Relative, match, read_key
 from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import HOST, one_database
-from tests.relying_party import b64
+from tests.signatures import b64
 
 CLIENTS = Path(__file__).parents[2] / "clients"
 ECOLE = "0599003R"

@@ -20,8 +20,8 @@ from tests.databases import SECRET
 from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import code_for, refused, tokens_for
 from tests.protocol.nodes import moved, node, published
-from tests.protocol.signatures import read, verified
-from tests.relying_party import Attempt, RelyingParty, b64
+from tests.relying_party import Attempt, RelyingParty
+from tests.signatures import b64, read, verified
 
 OTHER = "another secret key, of more than 32 bytes: 9876543210"
 

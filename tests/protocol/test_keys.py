@@ -28,8 +28,8 @@ from idp.oidc.models import SigningKey
 from tests.builders import Build
 from tests.protocol.flow import code_for, one_database
 from tests.protocol.nodes import node, published
-from tests.protocol.signatures import at_hash, public_key, read, verified
-from tests.relying_party import Attempt, b64
+from tests.relying_party import Attempt
+from tests.signatures import at_hash, b64, public_key, read, verified
 
 MEMBERS = {
     "RS256": {"kty", "n", "e", "kid", "use", "alg", "x5c"},

@@ -20,7 +20,8 @@ from tests.databases import ISSUER
 from tests.dpop_party import Key, KeyedParty
 from tests.pages import follow, heading, sign_in
 from tests.protocol.flow import code_for, one_database, posted_answer, step_of, tokens_for
-from tests.relying_party import Attempt, unb64
+from tests.relying_party import Attempt
+from tests.signatures import unb64
 
 DOCUMENTS = ("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server")
 EVERY = "openid profile email address phone ent charter offline_access"

@@ -23,7 +23,8 @@ from idp.sessions.models import Session
 from tests.builders import Build
 from tests.pages import form_token
 from tests.protocol.flow import OFFLINE, refused, tokens_for
-from tests.relying_party import RelyingParty, b64
+from tests.relying_party import RelyingParty
+from tests.signatures import b64
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ from idp.sessions.models import Session
 from tests.builders import LYCEE, PASSWORD, Build
 from tests.pages import sign_in
 from tests.protocol.flow import OFFLINE, code_for, one_database, tokens_for
-from tests.relying_party import Attempt, RelyingParty, unb64
+from tests.relying_party import Attempt, RelyingParty
+from tests.signatures import unb64
 
 RESERVED = ("iss", "aud", "sub", "exp", "nonce", "azp", "at_hash")
 IDENTITY = {"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "azp"}

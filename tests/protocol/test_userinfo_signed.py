@@ -17,8 +17,8 @@ from idp.oidc.key_material import ALGORITHMS
 from idp.oidc.models import SigningKey
 from tests.builders import Build
 from tests.protocol.flow import tokens_for
-from tests.protocol.signatures import public_key, verify
-from tests.relying_party import Attempt, unb64
+from tests.relying_party import Attempt
+from tests.signatures import public_key, unb64, verify
 
 
 def opened(browser: FlaskClient, response: TestResponse, alg: str) -> dict[str, Any]:

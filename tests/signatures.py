@@ -1,5 +1,6 @@
 """Signatures as a relying party checks them: with the published key, and nothing of the provider's code (RFC 7518)."""
 
+import base64
 import hashlib
 import json
 from typing import Any
@@ -9,9 +10,22 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
-from tests.relying_party import b64, number, unb64
-
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+
+
+def b64(data: bytes) -> str:
+    """Return base64url without padding."""
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def unb64(text: str) -> bytes:
+    """Read base64url without padding."""
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+def number(text: str) -> int:
+    """Read a number of a JWK (RFC 7518 2, Base64urlUInt)."""
+    return int.from_bytes(unb64(text), "big")
 
 
 def public_key(jwk: dict[str, Any]) -> PublicKey:
@@ -56,6 +70,11 @@ def read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return header and claims of a token, unverified."""
     head, body, _ = token.split(".")
     return json.loads(unb64(head)), json.loads(unb64(body))
+
+
+def by_name(jwks: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the keys of a JWK set by their names."""
+    return {key["kid"]: key for key in jwks["keys"]}
 
 
 def verified(token: str, jwks: dict[str, dict[str, Any]]) -> dict[str, Any]:
