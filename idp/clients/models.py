@@ -35,7 +35,7 @@ class Client(UuidKey, Base):
     During a rotation the former secret is good until `former_secret_until`. A client that signs its requests has its
     keys in `jwks` or behind `jwks_uri`, and `auth_alg` when it is held to one algorithm. `subject_salt` is the salt of
     its sector, copied when it was registered, so that a `sub` stays what it is for ever. `security_profile` is `fapi2`
-    or nothing. `description` holds what the registration said that decides nothing (RFC 7591 2). A client that
+    or nothing. `description` holds what else the registration said (RFC 7591 2). A client that
     registered itself proves its further requests by the token whose digest is `registration_digest` (RFC 7592).
     """
 

@@ -53,6 +53,7 @@ class Registration:
     dpop_required: bool
     fapi2: bool
     default_max_age: int | None
+    default_acr_values: str
     id_token_alg: str
     userinfo_alg: str
     refresh_id_token: bool
@@ -152,6 +153,7 @@ def _registration(row: Client) -> Registration:
         dpop_required=row.dpop_required,
         fapi2=row.security_profile == "fapi2",
         default_max_age=row.default_max_age,
+        default_acr_values=" ".join(row.description.get("default_acr_values", ())),
         id_token_alg=row.id_token_alg,
         userinfo_alg=row.userinfo_alg,
         refresh_id_token=row.refresh_id_token,

@@ -257,12 +257,13 @@ def check_max_age(client: Registration, parameters: Mapping[str, str]) -> int | 
 def check_claims(client: Registration, parameters: Mapping[str, str]) -> ClaimsRequest:
     """The claims request (Core 5.5), and `acr_values`, which is a wish and never an error (3.1.2.1).
 
-    An essential `acr` that no sign-in here can have is told at once (Unmet Authentication Requirements 1.0).
+    Who says nothing wishes what the client registered (Registration 2, `default_acr_values`). An essential
+    `acr` that no sign-in here can have is told at once (Unmet Authentication Requirements 1.0).
     """
     try:
         return claims_request.read(
             parameters.get("claims"),
-            parameters.get("acr_values", ""),
+            parameters.get("acr_values") or client.default_acr_values,
             releasable=claims.releasable(client),
             classes=claims.ACR_VALUES,
         )

@@ -11,6 +11,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, update
 
 from idp.accounts.models import Account
+from idp.clients import registry
+from idp.clients.models import Client
 from idp.db import db
 from idp.oidc.claims import KNOWN_DEVICE_CLASS, PASSWORD_CLASS
 from idp.sessions.models import PASSWORD as BY_PASSWORD
@@ -74,6 +76,25 @@ def test_a25_the_first_wish_that_the_sign_in_satisfies_is_told(
     asked = json.dumps({"id_token": {"acr": {"values": wished.split()}}})
     assert acr_of(browser, ent, claims=asked) == told
     assert acr_of(browser, ent, claims=asked, acr_values="urn:none") == told
+
+
+def test_a25_what_a_client_registered_is_its_wish_when_it_has_none(
+    browser: FlaskClient, ent: RelyingParty, known: Account
+) -> None:
+    """OpenID Connect Registration 1.0, 2: "Array of strings that specifies the default acr values that the OP is being
+    requested to use for processing requests from this Client, with the values appearing in order of preference. …
+    Values specified in the acr_values request parameter or an individual acr Claim request override these default
+    values."
+    """
+    client = db.session.scalars(select(Client).where(Client.client_id == ent.client_id)).one()
+    client.description = {"default_acr_values": ["urn:none", PASSWORD_CLASS]}
+    client.version += 1
+    db.session.commit()
+    registry.forget()
+    assert acr_of(browser, ent) == PASSWORD_CLASS
+    assert acr_of(browser, ent, acr_values=KNOWN_DEVICE_CLASS) == KNOWN_DEVICE_CLASS
+    asked = json.dumps({"id_token": {"acr": {"value": KNOWN_DEVICE_CLASS}}})
+    assert acr_of(browser, ent, claims=asked) == KNOWN_DEVICE_CLASS
 
 
 def test_a25_a_wish_is_never_an_error(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
