@@ -132,7 +132,8 @@ def _database(app: Flask, settings: Settings) -> None:
 
 def _protocol(app: Flask, settings: Settings) -> None:
     ring = KeyRing(settings)
-    app.extensions["idp.client_keys"] = ClientKeys(Outgoing(settings))
+    app.extensions["idp.outgoing"] = outgoing = Outgoing(settings)
+    app.extensions["idp.client_keys"] = ClientKeys(outgoing)
     app.extensions["idp.server"] = Server(settings, open_store(settings), ring)
     app.register_blueprint(routes.blueprint)
     security.csrf.exempt(routes.blueprint)

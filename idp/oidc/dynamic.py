@@ -50,7 +50,7 @@ def register() -> Response:
         given = Wanted(name="", redirect_uris=(), uais=invitation.uais)
         wanted = _within(lambda: dynamic_metadata.as_wanted(metadata, invitation.scopes, given))
         _within(lambda: _check(wanted))
-        client, secret = _within(lambda: registration.add(of_app().settings, wanted))
+        client, secret = _within(lambda: registration.add(wanted))
         db.session.flush()
         _use(invitation, client)
     except _Refused as refused:

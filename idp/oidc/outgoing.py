@@ -12,7 +12,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
@@ -28,10 +28,13 @@ TIMEOUT = 3.0
 """Seconds for the whole of a request: name, connection, TLS, answer."""
 LONGEST_ANSWER = 64 * 1024
 """Bytes that are read of an answer's body; what follows is left."""
+_LONGEST_HEAD = 16 * 1024
 REST = 60.0
 """Seconds in which a server that let the time run out is not asked again: the outbox has others to serve."""
 
 _PORTS = {"https": 443, "http": 80}
+_SAYS_ALL = frozenset({200, 204})
+"""What a POST is answered with when all is well: nobody waits for more."""
 _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 _UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
@@ -91,15 +94,14 @@ class Outgoing:
 
     def _send(self, url: str, method: str, body: bytes | None) -> Answer:
         target = self._target(url)
-        server = (target.host, target.port)
-        if self._resting.get(server, 0.0) > time.monotonic():
+        if self._resting.get((target.host, target.port), 0.0) > time.monotonic():
             raise OutgoingError("not asked: it let the time run out a moment ago")
         try:
             return self._exchange(target, method, body, Deadline(TIMEOUT))
         except TimeoutError as error:
-            self._resting[server] = time.monotonic() + REST
+            self._let_rest(target)
             raise OutgoingError(f"no answer within {TIMEOUT:g} seconds") from error
-        except (OSError, http.client.HTTPException, UnicodeError) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
             raise OutgoingError(_said(error)) from error
 
     def _target(self, url: str) -> _Target:
@@ -130,13 +132,24 @@ class Outgoing:
             if target.secure:
                 connected = opened.enter_context(secure(connected, target.host, deadline, self._tls))
             connection = http.client.HTTPConnection(target.host, target.port)
-            connection.sock = Wire(connected, deadline)
+            connection.sock = Wire(connected, deadline, _LONGEST_HEAD + LONGEST_ANSWER)
             connection.request(method, target.path, body, headers)
             response = connection.getresponse()
-            content = b""
-            with suppress(OSError, http.client.HTTPException):  # the status is the answer; the body explains it
-                content = response.read(LONGEST_ANSWER)
+            content = b"" if body is not None and response.status in _SAYS_ALL else self._body(target, response)
             return Answer(response.status, _retry_after(response.getheader("Retry-After", "")), content)
+
+    def _body(self, target: _Target, response: http.client.HTTPResponse) -> bytes:
+        """Return the body, or nothing when it does not come: the status is the answer, the body explains it."""
+        try:
+            return response.read(LONGEST_ANSWER)
+        except TimeoutError:
+            self._let_rest(target)
+        except (OSError, http.client.HTTPException, ValueError):
+            pass
+        return b""
+
+    def _let_rest(self, target: _Target) -> None:
+        self._resting[target.host, target.port] = time.monotonic() + REST
 
     def _check_addresses(self, host: str, addresses: Iterable[Address]) -> None:
         """Refuse a name that has any address that is not public, unless the operator allowed the name or the address.
@@ -196,7 +209,7 @@ def _said(error: Exception) -> str:
             return f"no TLS: {error.reason or type(error).__name__}"
         case socket.gaierror() | UnicodeError():
             return "its name is not known"
-        case http.client.HTTPException():
+        case http.client.HTTPException() | ValueError():
             return "it does not speak HTTP"
         case OSError(strerror=str() as said):
             return said

@@ -41,7 +41,7 @@ def register(settings: Settings, wanted: Wanted, *, client_id: str = "", secret:
         RegistrationRefused: with every fault.
     """
     check(settings, wanted)
-    client, shown = add(settings, wanted, client_id=client_id, secret=secret)
+    client, shown = add(wanted, client_id=client_id, secret=secret)
     log.record(ClientChanged(client_id=client.id, change="registered"))
     db.session.commit()
     return client, shown
@@ -59,13 +59,13 @@ def check(settings: Settings, wanted: Wanted) -> None:
         raise RegistrationRefused(faults)
 
 
-def add(settings: Settings, wanted: Wanted, *, client_id: str = "", secret: str = "") -> tuple[Client, str | None]:
+def add(wanted: Wanted, *, client_id: str = "", secret: str = "") -> tuple[Client, str | None]:
     """Add a checked registration to the caller's transaction; see `register`.
 
     Raises:
         RegistrationRefused: its sector identifier does not hold.
     """
-    sector = sectors.find(settings, wanted)
+    sector = sectors.find(wanted)
     client = Client(
         id=uuid.uuid4(), client_id=client_id or uuid.uuid4().hex[:20], subject_salt=sectors.salt(sector), version=1
     )
@@ -88,7 +88,7 @@ def change(settings: Settings, client: Client, wanted: Wanted) -> str | None:
     check(settings, wanted)
     if (wanted.subject, wanted.subject_prefix) != (former.subject, former.subject_prefix):
         raise RegistrationRefused(["--subject: the ENT would take everybody for somebody new; register it anew"])
-    if _names_another_sector(settings, former, wanted):
+    if _names_another_sector(former, wanted):
         raise RegistrationRefused(["--redirect-uri: another sector would give everybody another sub; register it anew"])
     _count_change(client)
     _write(client, wanted)
@@ -102,12 +102,12 @@ def change(settings: Settings, client: Client, wanted: Wanted) -> str | None:
     return shown
 
 
-def _names_another_sector(settings: Settings, former: Wanted, wanted: Wanted) -> bool:
+def _names_another_sector(former: Wanted, wanted: Wanted) -> bool:
     """Say whether a change would move a client's pairwise subjects; the ENT's own document is read when it matters."""
     before, after = ((list(w.redirect_uris), w.sector_identifier_uri) for w in (former, wanted))
     if before == after:
         return False
-    return sectors.find(settings, wanted) != sectors.of(former) and wanted.subject == SubjectType.PAIRWISE.value
+    return sectors.find(wanted) != sectors.of(former) and wanted.subject == SubjectType.PAIRWISE.value
 
 
 def _count_change(client: Client) -> None:

@@ -7,31 +7,37 @@ for ever: a `sub` survives a client that is removed and registered anew, and eve
 
 import json
 import secrets
+import threading
 from typing import Any
 from urllib.parse import urlsplit
 
+from flask import current_app
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from idp.clients.models import Sector
-from idp.config import Settings
 from idp.db import db, end_read
 from idp.oidc.outgoing import Outgoing, OutgoingError
 from idp.oidc.wanted import RegistrationRefused, Wanted
+from idp.web.errors import TooManyTries
 
 _OK = 200
+_AGAIN_SECONDS = 3
+_fetches = threading.BoundedSemaphore(2)
+"""Documents that one process fetches at a time: whoever registers chooses how long the other side takes."""
 _PORTS = {"https": 443, "http": 80}
 
 
-def find(settings: Settings, wanted: Wanted) -> str:
+def find(wanted: Wanted) -> str:
     """Return the sector of a registration; empty when it is alone in its own.
 
     Raises:
         RegistrationRefused: what its `sector_identifier_uri` says does not hold (Registration 1.0, 5), whatever its
             subjects are.
+        TooManyTries: others are having theirs read.
     """
     if wanted.sector_identifier_uri:
-        _check_published(settings, wanted)
+        _check_published(wanted)
     return of(wanted)
 
 
@@ -59,14 +65,19 @@ def salt(identifier: str) -> bytes:
     return db.session.scalars(select(Sector.salt).where(Sector.identifier == identifier)).one()
 
 
-def _check_published(settings: Settings, wanted: Wanted) -> None:
+def _check_published(wanted: Wanted) -> None:
     """The document behind `sector_identifier_uri` is a JSON array that holds all redirect URIs."""
     end_read()  # nothing is open while another machine takes its time
+    if not _fetches.acquire(blocking=False):
+        raise TooManyTries(_AGAIN_SECONDS)
+    outgoing: Outgoing = current_app.extensions["idp.outgoing"]
     try:
-        answer = Outgoing(settings).get(wanted.sector_identifier_uri)
+        answer = outgoing.get(wanted.sector_identifier_uri)
         listed = json.loads(answer.body) if answer.status == _OK else None
     except (OutgoingError, ValueError, RecursionError) as error:
         reason = error.reason if isinstance(error, OutgoingError) else "not JSON"
         raise RegistrationRefused([f"--sector-identifier-uri: {reason}"]) from error
+    finally:
+        _fetches.release()
     if not isinstance(listed, list) or not set(wanted.redirect_uris).issubset(u for u in listed if isinstance(u, str)):
         raise RegistrationRefused(["--sector-identifier-uri must be a JSON array that holds every redirect URI"])

@@ -75,7 +75,7 @@ def findings(server: Server, subject: Subject) -> Iterator[Finding]:
     yield from _provider(server.settings, subject.wanted)
     yield from _addresses(outgoing, subject.wanted)
     yield from _keys(outgoing, subject.wanted)
-    yield from _sector(server.settings, outgoing, subject.wanted)
+    yield from _sector(outgoing, subject.wanted)
     uri = subject.wanted.backchannel_logout_uri
     if uri:
         token = trial_backchannel.refusable_token(server, subject.client_id, subject.wanted.id_token_alg)
@@ -175,7 +175,7 @@ def _keys(outgoing: Outgoing, wanted: Wanted) -> Iterator[Finding]:
     yield Finding("jwks_uri", not problem, label + (problem or f"utilisables pour {', '.join(given)}"))
 
 
-def _sector(settings: Settings, outgoing: Outgoing, wanted: Wanted) -> Iterator[Finding]:
+def _sector(outgoing: Outgoing, wanted: Wanted) -> Iterator[Finding]:
     """The document of the sector holds every redirect URI (Core 8.1, Registration 1.0, 5)."""
     uri = wanted.sector_identifier_uri
     if not uri:
@@ -186,7 +186,7 @@ def _sector(settings: Settings, outgoing: Outgoing, wanted: Wanted) -> Iterator[
         if status != HTTPStatus.OK:
             problem = f"répond {status} au lieu de 200"
         else:
-            sectors.find(settings, replace(wanted, subject="pairwise"))
+            sectors.find(replace(wanted, subject="pairwise"))
     except OutgoingError as error:
         problem = failure(uri, error)
     except RegistrationRefused:

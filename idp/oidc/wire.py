@@ -37,6 +37,13 @@ class Deadline:
         return left
 
 
+class AnswerTooLong(OSError):  # noqa: N818 - says what is so
+    """The other side says more than it may."""
+
+    def __init__(self) -> None:
+        super().__init__(None, "it says too much")
+
+
 @dataclass(frozen=True)
 class Place:
     """One address that a name has: as it is judged, and as a socket takes it."""
@@ -47,11 +54,12 @@ class Place:
 
 
 class Wire:
-    """A connected socket as `http.client` uses one, each of whose operations knows the deadline of the whole."""
+    """A connected socket as `http.client` uses one: one deadline for all, and `longest` bytes to read."""
 
-    def __init__(self, connected: socket.socket, deadline: Deadline) -> None:
+    def __init__(self, connected: socket.socket, deadline: Deadline, longest: int) -> None:
         self._socket = connected
         self._deadline = deadline
+        self._longest = longest
 
     def sendall(self, data: bytes) -> None:
         """Send all of `data`."""
@@ -60,28 +68,37 @@ class Wire:
 
     def makefile(self, _mode: str) -> io.BufferedReader:
         """Return what reads the answer."""
-        return io.BufferedReader(_Reads(self._socket, self._deadline))
+        return io.BufferedReader(_Reads(self._socket, self._deadline, self._longest))
 
     def close(self) -> None:
         """Do nothing: `http.client` closes before the body is read, and whoever connected closes for good."""
 
 
 class _Reads(io.RawIOBase):
-    """The bytes of a socket, until the deadline."""
+    """The bytes of a socket, until the deadline, and no more than were said: no library's count is relied on."""
 
-    def __init__(self, connected: socket.socket, deadline: Deadline) -> None:
+    def __init__(self, connected: socket.socket, deadline: Deadline, longest: int) -> None:
         super().__init__()
         self._socket = connected
         self._deadline = deadline
+        self._left = longest
 
     def readable(self) -> bool:
         """Say yes."""
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read what has come, or wait for it."""
+        """Read what has come, or wait for it.
+
+        Raises:
+            AnswerTooLong: all that may be read has been.
+        """
+        if not self._left:
+            raise AnswerTooLong
         self._socket.settimeout(self._deadline.left())
-        return self._socket.recv_into(buffer)
+        count = self._socket.recv_into(buffer, min(len(buffer), self._left))
+        self._left -= count
+        return count
 
 
 def resolve(host: str, port: int, deadline: Deadline) -> list[Place]:

@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
@@ -288,9 +288,41 @@ def test_a_status_counts_though_its_body_never_comes(
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n")
         left.wait(60)
 
-    ent.next = [half]
-    answer = production("ent.test").post_form(ent.uri(), FORM)
+    ent.next = [half, half]
+    caller = production("ent.test")
+    start = time.monotonic()
+    answer = caller.post_form(ent.uri(), FORM)
     assert (answer.status, answer.body) == (200, b"")
+    assert time.monotonic() - start < 2, "a sign-out that was taken is not waited for"
+    assert caller.get(ent.uri()).body == b""
+    with pytest.raises(OutgoingError, match="not asked"):
+        caller.get(ent.uri())
+
+
+@pytest.mark.parametrize("size", [b"-1", b"-ffff", b"+ffffff", b"ffffff"])
+def test_l07_no_count_of_theirs_makes_more_be_read(ent: EntServer, size: bytes) -> None:
+    """`int` takes signs that RFC 9112 (7.1) does not have, and a negative length is read to the end."""
+    sent = []
+
+    def endless(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + size + b"\r\n")
+        with suppress(OSError):
+            for _ in range(500):
+                handler.wfile.write(b"x" * 65_536)
+                sent.append(65_536)
+
+    ent.next = [endless]
+    assert len(production("ent.test").get(ent.uri()).body) <= 64 * 1024
+    assert sum(sent) < 500 * 65_536
+
+
+def test_l07_a_head_without_end_is_no_answer(ent: EntServer) -> None:
+    def headers(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"x" * 9000) for n in range(60)))
+
+    ent.next = [headers]
+    with pytest.raises(OutgoingError, match="says too much"):
+        production("ent.test").get(ent.uri())
 
 
 @pytest.mark.parametrize(
