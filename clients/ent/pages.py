@@ -14,7 +14,7 @@ from clients.ent.door import current_provider
 from clients.ent.person import INSIDE, Person, find_person, keep_person, next_page, owed_page
 from clients.ent.sessions import current_session, current_store
 from clients.ent.settings import current_settings
-from clients.kit.checks import CheckError
+from clients.kit.checks import CheckError, ProviderRefusedError
 
 pages = Blueprint("pages", __name__)
 Answer = Response | str | tuple[str, int]
@@ -100,7 +100,13 @@ def accept_charter(person: Person) -> Answer:
         return _go_on(person)
     if request.form.get("accord") != "oui":
         return _show_charter(person, problem="unchecked", status=400)
-    if not current_provider().accept_charter(person.access_token, request.form.get("version", "")):
+    try:
+        recorded = current_provider().accept_charter(person.access_token, request.form.get("version", ""))
+    except ProviderRefusedError as refusal:
+        if str(refusal) != "no_charter":
+            raise
+        return _show_charter(person)  # it was withdrawn meanwhile: nothing is owed
+    if not recorded:
         return _show_charter(person, problem="changed", status=409)
     current_session()["charter_settled"] = True
     keep_person(current_session(), _with_fresh_claims(person))

@@ -36,6 +36,8 @@ CREATE TABLE IF NOT EXISTS notification_address (
   issuer TEXT NOT NULL, sub TEXT NOT NULL, address TEXT NOT NULL, saved_at INTEGER NOT NULL, PRIMARY KEY (issuer, sub)
 ) STRICT;
 """
+_ADDED = ("max_age", "acr_values")
+"""Columns that `attempt` got later, after those above and in this order: files of before are still in use."""
 
 
 class Store:
@@ -49,6 +51,11 @@ class Store:
         with self._connection() as connection:
             connection.execute("PRAGMA journal_mode=WAL")
             connection.executescript(_SCHEMA)
+            connection.execute("BEGIN IMMEDIATE")  # several processes may start at once
+            present = {row[1] for row in connection.execute("PRAGMA table_info(attempt)")}
+            for name in _ADDED:
+                if name not in present:
+                    connection.execute(f"ALTER TABLE attempt ADD COLUMN {name} TEXT NOT NULL DEFAULT ''")
 
     def find_session(self, session_id: str) -> str | None:
         """Return the content of a session that has not ended."""
@@ -110,10 +117,12 @@ class Store:
 
     def start_attempt(self, browser: str, attempt: Attempt) -> None:
         """Remember a sign-in that leaves for the provider, bound to the browser that asked for it."""
-        row = (_digest(attempt.state), _digest(browser), attempt.nonce, attempt.code_verifier, attempt.target)
+        key = (_digest(attempt.state), _digest(browser))
+        kept = (attempt.nonce, attempt.code_verifier, attempt.target)
+        row = (*key, *kept, now() + ATTEMPT_LIFETIME, attempt.max_age, attempt.acr_values)
         with self._connection() as connection:
             connection.execute("DELETE FROM attempt WHERE expires_at <= ?", (now(),))
-            connection.execute("INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?)", (*row, now() + ATTEMPT_LIFETIME))
+            connection.execute("INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
             connection.execute(
                 "DELETE FROM attempt WHERE rowid <= (SELECT max(rowid) FROM attempt) - ?",
                 (MAX_ATTEMPTS,),
@@ -123,7 +132,7 @@ class Store:
         """Return the sign-in that this answer ends, and forget it in the same statement: an answer counts once."""
         query = (
             "DELETE FROM attempt WHERE state_digest = ? AND browser_digest = ? AND expires_at > ?"
-            " RETURNING nonce, code_verifier, target"
+            " RETURNING nonce, code_verifier, target, max_age, acr_values"
         )
         with self._connection() as connection:
             row = connection.execute(query, (_digest(state), _digest(browser), now())).fetchone()

@@ -219,8 +219,7 @@ class Checks:
         must(claims.get("azp", ent.client_id) == ent.client_id, "azp", "the token was given to another site")
         must(_number(claims, "exp") > moment - CLOCK_SKEW, "exp", "the token has expired")
         must(moment - OLDEST_TOKEN <= _number(claims, "iat") <= moment + CLOCK_SKEW, "iat", "the token is not fresh")
-        if "nbf" in claims:
-            must(_number(claims, "nbf") <= moment + CLOCK_SKEW, "nbf", "the token is not valid yet")
+        must(_number({"nbf": 0, **claims}, "nbf") <= moment + CLOCK_SKEW, "nbf", "the token is not valid yet")
         return claims
 
     def _signed(self, token: object, alg: str, kind: str) -> tuple[Claims, Claims]:
@@ -230,9 +229,7 @@ class Checks:
         except _BROKEN as error:
             raise CheckError(kind, "the token is not a signed JWT") from error
         header = jws.headers() if isinstance(jws.headers(), dict) else {}
-        must(
-            header.get("alg") == alg and alg in _KEYS, "alg", f"the token is not signed by {alg}, which was registered"
-        )
+        must(header.get("alg") == alg and alg in _KEYS, "alg", f"the token is not signed by {alg}, as was registered")
         must(not {"crit", "b64"} & header.keys(), "crit", "the token has an extension that is not understood")
         key = self._key(header.get("kid"), alg)
         try:

@@ -17,7 +17,6 @@ from flask.typing import ResponseReturnValue
 from .checks import Attempt, CheckError, Ended, ProviderDownError, SignedIn, must, now
 from .provider import Provider
 
-_BEGINNINGS = ("iss", "login_hint", "target_link_uri")
 _PROFILES = frozenset({"eleve", "parent", "enseignant", "personnel"})
 _LONGEST_HINT, _MOST_ATTEMPTS = 200, 4
 _PAGE = r"(/(?!/)[!-\[\]-~]{0,500})"  # URI characters, which a backslash is not; four of them fit into a cookie
@@ -82,7 +81,7 @@ class FlaskEnt(ABC):
 
     def login_from_elsewhere(self) -> ResponseReturnValue:
         """Take a sign-in that another site begins by a form (4), by GET: only then does the browser send our cookie."""
-        given = {name: request.form[name] for name in _BEGINNINGS if name in request.form}
+        given = {name: request.form[name] for name in ("iss", "login_hint", "target_link_uri") if name in request.form}
         return redirect(f"{url_for('.login')}?{urlencode(given)}", 303)
 
     def login(self) -> ResponseReturnValue:
@@ -98,8 +97,7 @@ class FlaskEnt(ABC):
         """Return the page of this ENT that was wanted (4); empty for any address that is not one."""
         origin = "{0.scheme}://{0.netloc}".format(urlsplit(self.provider.registration.redirect_uri))
         page = re.fullmatch(re.escape(origin) + _PAGE, request.args.get("target_link_uri", ""))
-        steps = (url_for(".login"), url_for(".callback"))
-        return page[1] if page and not page[1].startswith(steps) else ""
+        return page[1] if page and not page[1].startswith((url_for(".login"), url_for(".callback"))) else ""
 
     def callback(self) -> ResponseReturnValue:
         """Take the answer and believe it once everything is checked; one of another provider uses up no attempt."""

@@ -8,8 +8,8 @@ import base64
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
-from threading import RLock
+from collections.abc import Callable, Mapping
+from threading import Lock
 from time import monotonic
 from typing import Any
 from urllib.parse import parse_qsl, quote_plus, urlencode
@@ -19,44 +19,46 @@ import requests
 from . import checks
 from .checks import Attempt, Charter, Claims, ProviderDownError, ProviderRefusedError, Registration, SignedIn, must
 
-_TIMEOUT, _KEYS_ANEW, _MEMORY = 10, 10, 3600
-"""Seconds: for an answer to come; between two readings of the keys because a token, which anybody may show, names an
-unknown one; for which keys are believed, since one that is withdrawn is one no more."""
+_TIMEOUT, _SILENCE, _KEYS_ANEW, _MEMORY = 10, 5, 10, 3600
+"""Seconds: for an answer to come; in which nobody asks again when none came; between two readings of the keys because a
+token, which anybody may show, names an unknown one; for which keys are believed, since one may be withdrawn."""
 _ADDRESSES = ("issuer", "authorization_endpoint", "token_endpoint", "userinfo_endpoint", "jwks_uri")
 
 
+class _Document:
+    """What one address of the provider says, in memory: of those who need it one asks, and all share its silence."""
+
+    def __init__(self, ask: Callable[[], Claims]) -> None:
+        self._ask, self._lock, self._content = ask, Lock(), Claims()
+        self._due, self._silent_until, self._failure = {False: 0.0, True: 0.0}, 0.0, ProviderDownError("", "")
+
+    def __call__(self, afresh: bool = False) -> Claims:  # noqa: FBT001, FBT002 - the shape that the checks ask for
+        """Return it as known or, though not twice in a moment, asked again, which leaves it when it fails."""
+        if monotonic() < self._due[afresh]:
+            return self._content
+        with self._lock:
+            if monotonic() < self._due[afresh]:  # somebody asked while this thread waited
+                return self._content
+            if monotonic() < self._silent_until:
+                raise ProviderDownError(self._failure.check, str(self._failure))
+            try:
+                self._content = self._ask()
+            except ProviderDownError as error:
+                self._failure, self._silent_until = error, monotonic() + _SILENCE
+                raise
+            self._due = {False: monotonic() + _MEMORY, True: monotonic() + (_KEYS_ANEW if afresh else 0)}
+            return self._content
+
+
 class Provider:
-    """The identity provider of one ENT; threads may share it."""
+    """The identity provider of one ENT; threads may share it. `metadata()` is its description (Discovery 1.0)."""
 
     def __init__(self, registration: Registration) -> None:
         self.registration = registration
         self._base = registration.issuer.rstrip("/")
-        self.checks = checks.Checks(registration, self.keys)
-        self._lock = RLock()
-        self._metadata: Claims = {}
-        self._keys: Claims = {}
-        self._metadata_until = self._keys_until = self._keys_anew_from = 0.0
-
-    def metadata(self) -> Claims:
-        """Return the provider's description, found by discovery and checked (Discovery 1.0, 4.3)."""
-        with self._lock:
-            if monotonic() > self._metadata_until:
-                told = _object("discovery", self._send("discovery", f"{self._base}/.well-known/openid-configuration"))
-                must(told.get("issuer") == self.registration.issuer, "metadata_issuer", "it describes another provider")
-                for name in (*_ADDRESSES, *({"end_session_endpoint"} & told.keys())):
-                    must(checks.is_web_address(told.get(name)), "metadata", f"discovery gives no usable {name}")
-                self._metadata, self._metadata_until = told, monotonic() + _MEMORY
-            return self._metadata
-
-    def keys(self, afresh: bool) -> Claims:  # noqa: FBT001 - the shape that the checks ask for
-        """Return the provider's public keys, from memory or asked again, though not twice in a moment."""
-        with self._lock:
-            if afresh and monotonic() > self._keys_anew_from:
-                self._keys_anew_from, self._keys_until = monotonic() + _KEYS_ANEW, 0.0
-            if monotonic() > self._keys_until:
-                self._keys = _object("jwks", self._send("jwks", self.metadata()["jwks_uri"]))
-                self._keys_until = monotonic() + _MEMORY
-            return self._keys
+        self.metadata = _Document(self._discovered)
+        keys = _Document(lambda: _object("jwks", self._send("jwks", self.metadata()["jwks_uri"])))
+        self.checks = checks.Checks(registration, keys)
 
     def departure(self, target: str = "", **parameters: str) -> tuple[str, Attempt]:
         """Begin a sign-in (3.1.2.1; RFC 7636, 4.3): where the browser goes, and what is kept for it on this side.
@@ -68,14 +70,12 @@ class Provider:
         query = {"client_id": ent.client_id, "redirect_uri": ent.redirect_uri, "response_type": "code"}
         query |= {"scope": ent.scope, "state": state, "nonce": nonce}
         query |= {"code_challenge": challenge, "code_challenge_method": "S256", **parameters}
-        bounds = (parameters.get("max_age", ""), parameters.get("acr_values", ""))
         url = f"{self.metadata()['authorization_endpoint']}?{urlencode(query)}"
-        return url, Attempt(state, nonce, verifier, target, *bounds)
+        return url, Attempt(state, nonce, verifier, target, *(parameters.get(n, "") for n in ("max_age", "acr_values")))
 
     def answer(self, query: str) -> dict[str, str]:
         """Read the query of an answer; it is this provider's (RFC 9207), so the attempt of its `state` can be taken."""
-        pairs = parse_qsl(query, keep_blank_values=True)
-        found = dict(pairs)
+        found = dict(pairs := parse_qsl(query, keep_blank_values=True))
         must(len(found) == len(pairs), "duplicate", "the answer says one thing twice")
         if "iss" in found or self.metadata().get("authorization_response_iss_parameter_supported") is True:
             must(found.get("iss") == self.registration.issuer, "response_iss", "the answer is not of who was asked")
@@ -117,10 +117,12 @@ class Provider:
         return Charter(version, text, str(told.get("published_at", "")), told.get("accepted") is True)
 
     def accept_charter(self, access_token: str, version: str) -> bool:
-        """Record that the person accepts this version; False when another is current, which is to be shown."""
-        url, refusals = f"{self._base}/charter/acceptance", (400, 404, 409, 422)
-        answer = self._send("charter", url, f"Bearer {access_token}", *refusals, json={"version": version})
-        return answer.status_code not in refusals
+        """Record an acceptance; False when another version is current (409), to be shown; other refusals are errors."""
+        url = f"{self._base}/charter/acceptance"
+        answer = self._send("charter", url, f"Bearer {access_token}", 400, 404, 409, json={"version": version})
+        if answer.status_code in {400, 404}:
+            raise ProviderRefusedError("charter", str(_object("charter", answer).get("error")))
+        return answer.ok
 
     def sign_out_url(self, id_token: str, state: str) -> str | None:
         """Return where the browser goes to sign out there too (RP-Initiated Logout 1.0, 2), if anywhere."""
@@ -129,19 +131,24 @@ class Provider:
         query |= {"post_logout_redirect_uri": back} if back else {}
         return f"{endpoint}?{urlencode(query)}" if endpoint else None
 
+    def _discovered(self) -> Claims:
+        """Ask for the metadata, and check them (Discovery 1.0, 4.3)."""
+        told = _object("discovery", self._send("discovery", f"{self._base}/.well-known/openid-configuration"))
+        must(told.get("issuer") == self.registration.issuer, "metadata_issuer", "it describes another provider")
+        for name in (*_ADDRESSES, *({"end_session_endpoint"} & told.keys())):
+            must(checks.is_web_address(told.get(name)), "metadata", f"discovery gives no usable {name}")
+        return told
+
     def _person(self, tokens: Claims, claims: Claims) -> SignedIn:
         told = self.userinfo(tokens["access_token"], claims["sub"])
         return SignedIn(claims, told, tokens["id_token"], tokens["access_token"], tokens.get("refresh_token"))
 
     def _tokens(self, grant: str, **form: str) -> Claims:
         """Ask the token endpoint, as the client that was registered (RFC 6749, 2.3.1 and 5)."""
-        ent, proof = self.registration, ""
-        form["grant_type"] = grant
-        if ent.client_secret:
-            pair = f"{quote_plus(ent.client_id)}:{quote_plus(ent.client_secret)}"
-            proof = f"Basic {base64.b64encode(pair.encode()).decode()}"
-        else:
-            form["client_id"] = ent.client_id
+        ent = self.registration
+        pair = f"{quote_plus(ent.client_id)}:{quote_plus(ent.client_secret)}".encode()
+        proof = f"Basic {base64.b64encode(pair).decode()}" if ent.client_secret else ""
+        form |= {"grant_type": grant} if proof else {"grant_type": grant, "client_id": ent.client_id}
         answer = self._send("token", self.metadata()["token_endpoint"], proof, 400, 401, data=form)
         told = _object("token", answer)
         if answer.status_code != requests.codes.ok:
@@ -153,12 +160,11 @@ class Provider:
 
     def _send(self, step: str, url: str, proof: str = "", *fine: int, **body: Any) -> requests.Response:
         """Ask, with `proof` as authorization; a status that is neither 200 nor `fine` is an error."""
-        more: dict[str, Any] = {"verify": self.registration.ca_bundle or True, **body}
+        # `auth` changes nothing, and keeps a .netrc from taking the place of `proof`
+        more: dict[str, Any] = {"verify": self.registration.ca_bundle or True, "auth": lambda asked: asked, **body}
         more["headers"] = {"Accept": "application/json, application/jwt", **({"Authorization": proof} if proof else {})}
-        more["auth"] = lambda request: request  # it changes nothing, and keeps a .netrc from taking its place
         try:
-            method = "POST" if body else "GET"
-            answer = requests.request(method, url, timeout=_TIMEOUT, allow_redirects=False, **more)
+            answer = requests.request("POST" if body else "GET", url, timeout=_TIMEOUT, allow_redirects=False, **more)
         except (OSError, ValueError) as error:
             # the type alone: the text holds the address, and with it what was sent
             raise ProviderDownError(step, f"the provider does not answer ({type(error).__name__})") from error

@@ -5,12 +5,13 @@ it. Nothing changes anywhere: addresses are read by GET, and the back channel is
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
+from flask import current_app
 from sqlalchemy import select
 
 from idp.accounts.models import School
@@ -26,6 +27,7 @@ from idp.oidc.wanted import RegistrationRefused, Wanted
 from idp.terminal import instant
 
 METADATA = "/.well-known/openid-configuration"
+_NOTHING_THERE = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
 @dataclass(frozen=True)
@@ -70,12 +72,12 @@ def read(client_id: str) -> Subject:
 
 def findings(server: Server, subject: Subject) -> Iterator[Finding]:
     """Try everything, one thing after the other; each address has `outgoing.TIMEOUT` seconds."""
-    outgoing = Outgoing(server.settings)
+    outgoing: Outgoing = current_app.extensions["idp.outgoing"]
     yield from _registered(subject)
     yield from _provider(server.settings, subject.wanted)
     yield from _addresses(outgoing, subject.wanted)
     yield from _keys(outgoing, subject.wanted)
-    yield from _sector(outgoing, subject.wanted)
+    yield from _sector(subject.wanted)
     uri = subject.wanted.backchannel_logout_uri
     if uri:
         token = trial_backchannel.refusable_token(server, subject.client_id, subject.wanted.id_token_alg)
@@ -139,7 +141,7 @@ def _provider(settings: Settings, wanted: Wanted) -> Iterator[Finding]:
 
 
 def _addresses(outgoing: Outgoing, wanted: Wanted) -> Iterator[Finding]:
-    """Where browsers are sent: the name resolves, the certificate is good, something answers and does not fail."""
+    """Where browsers are sent: the name resolves, the certificate is good, a page is there and does not fail."""
     named = (
         ("redirect_uri", "adresse de retour", wanted.redirect_uris),
         ("post_logout_redirect_uri", "adresse après déconnexion", wanted.post_logout_redirect_uris),
@@ -155,10 +157,21 @@ def _addresses(outgoing: Outgoing, wanted: Wanted) -> Iterator[Finding]:
             except OutgoingError as error:
                 yield Finding(check, ok=False, message=f"{label} {uri} : {failure(uri, error)}")
                 continue
-            fine = status < HTTPStatus.INTERNAL_SERVER_ERROR
-            said = f"répond ({status}){_certified(uri)}"
-            fails = f"répond {status}, une erreur du serveur de l’ENT : voyez son journal"
-            yield Finding(check, fine, f"{label} {uri} : {said if fine else fails}")
+            problem = _problem(check, status)
+            yield Finding(check, not problem, f"{label} {uri} : {problem or f'répond ({status}){_certified(uri)}'}")
+
+
+def _problem(check: str, status: int) -> str:
+    """Say what is wrong with the status of a page; nothing when it may be all right.
+
+    A page may well refuse who comes without a code or by GET (400, 401, 403, 405).
+    """
+    if status in _NOTHING_THERE:
+        option = f"--{check.replace('_', '-')}"
+        return f"répond {status}, il n’y a rien à cette adresse : corrigez-la ({option}), ou mettez la page en service"
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return f"répond {status}, une erreur du serveur de l’ENT : voyez son journal"
+    return ""
 
 
 def _keys(outgoing: Outgoing, wanted: Wanted) -> Iterator[Finding]:
@@ -175,22 +188,21 @@ def _keys(outgoing: Outgoing, wanted: Wanted) -> Iterator[Finding]:
     yield Finding("jwks_uri", not problem, label + (problem or f"utilisables pour {', '.join(given)}"))
 
 
-def _sector(outgoing: Outgoing, wanted: Wanted) -> Iterator[Finding]:
+def _sector(wanted: Wanted) -> Iterator[Finding]:
     """The document of the sector holds every redirect URI (Core 8.1, Registration 1.0, 5)."""
     uri = wanted.sector_identifier_uri
     if not uri:
         return
     problem = ""
     try:
-        status = outgoing.get(uri).status
-        if status != HTTPStatus.OK:
-            problem = f"répond {status} au lieu de 200"
-        else:
-            sectors.find(replace(wanted, subject="pairwise"))
-    except OutgoingError as error:
-        problem = failure(uri, error)
-    except RegistrationRefused:
-        problem = "ce doit être un tableau JSON qui contient toutes les adresses de retour, lettre pour lettre"
+        sectors.find(wanted)
+    except RegistrationRefused as refused:
+        cause = refused.__cause__
+        problem = (
+            failure(uri, cause)
+            if isinstance(cause, OutgoingError)
+            else "ne donne pas (200) un tableau JSON qui contient toutes les adresses de retour, lettre pour lettre"
+        )
     said = problem or "contient toutes les adresses de retour"
     yield Finding("sector_identifier_uri", not problem, f"secteur {uri} : {said}")
 

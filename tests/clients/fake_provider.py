@@ -285,6 +285,8 @@ def _add_apis(app: Flask, provider: FakeProvider) -> None:
     def acceptance() -> tuple[Response, int]:
         if not _is_bearer():
             return jsonify(error="invalid_token"), 401
+        if provider.charter_status == 404:
+            return jsonify(error="no_charter"), 404
         version = request.get_json()["version"]
         if version != provider.charter_version:
             return jsonify(error="conflict"), 409

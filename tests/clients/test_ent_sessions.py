@@ -3,6 +3,8 @@
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,8 @@ from flask import Flask
 
 from clients.ent.app import create_app
 from clients.ent.settings import read_settings
+from clients.ent.store import Store
+from clients.kit.checks import Attempt
 from tests.clients.conftest import PUBLIC_URL, Browser, environment
 from tests.clients.fake_provider import (
     FakeProvider,
@@ -66,6 +70,29 @@ def test_an_answer_that_comes_after_an_hour_is_refused(browser: Browser, provide
     with time_machine.travel(time.time() + 3601, tick=True):
         assert "Reprenons depuis le début" in browser.get(address).text
     assert "/token" not in provider.calls
+
+
+BEFORE = """
+CREATE TABLE attempt (
+  state_digest BLOB PRIMARY KEY, browser_digest BLOB NOT NULL, nonce TEXT NOT NULL, code_verifier TEXT NOT NULL,
+  target TEXT NOT NULL, expires_at INTEGER NOT NULL
+) STRICT;
+"""
+
+
+@pytest.mark.parametrize("schema", [BEFORE, ""], ids=["a file of before", "a new file"])
+def test_all_that_was_asked_is_kept_for_the_checks_of_the_answer(tmp_path: Path, schema: str) -> None:
+    path = tmp_path / "ent.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript(schema)
+        if schema:
+            row = (sha256(b"old").digest(), sha256(b"b").digest(), "n", "v", "/devoirs", int(time.time()) + 60)
+            connection.execute("INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?)", row)
+    attempt = Attempt("new", "n", "v", "/devoirs", "60", "a b")
+    Store(path).start_attempt("b", attempt)
+    store = Store(path)  # opened a second time, it is as it should be
+    assert store.take_attempt("b", "new") == attempt
+    assert store.take_attempt("b", "old") == (Attempt("old", "n", "v", "/devoirs") if schema else None)
 
 
 def test_two_tabs_do_not_disturb_one_another(browser: Browser) -> None:

@@ -1,5 +1,6 @@
 """Between the sign-in and the inside: the charter, then the notification address; no address skips them."""
 
+import re
 import time
 from pathlib import Path
 
@@ -74,6 +75,16 @@ def test_an_ent_whose_charter_was_never_published_has_none_to_show(browser: Brow
     provider.charter_status = 404
     browser.sign_in()
     assert browser.get("/charte").location == "/notifications"
+
+
+def test_a_charter_that_is_withdrawn_while_it_is_read_is_not_owed(browser: Browser, provider: FakeProvider) -> None:
+    browser.sign_in()
+    html = browser.get("/charte").text
+    [token] = re.findall(r'name="csrf_token" value="([^"]+)"', html)
+    provider.charter_status = 404
+    answer = browser.client.post("/charte", data={"csrf_token": token, "version": "2", "accord": "oui"})
+    assert answer.location == "/notifications"
+    assert provider.accepted == []
 
 
 def test_a_slow_reader_is_signed_in_again_and_a_useless_token_does_not_turn_in_circles(

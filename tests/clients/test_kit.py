@@ -8,7 +8,9 @@ import json
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
@@ -36,7 +38,7 @@ from tests.clients.fake_provider import (
     signed_with_public_key,
     unsigned,
 )
-from tests.protocol.ent_server import authority, listening_ent
+from tests.protocol.ent_server import Answer, authority, listening_ent
 
 CALLBACK = "https://passerelle.exemple.fr/callback"
 OFFLINE = "openid ent offline_access"
@@ -380,8 +382,26 @@ def test_the_charter_is_read_and_accepted(provider: FakeProvider) -> None:
     assert again.accepted
     provider.charter_status = 404
     assert kit.charter(token) is None
+    with pytest.raises(ProviderRefusedError, match=r"^no_charter$"):
+        kit.accept_charter(token, "2")
     with pytest.raises(ProviderRefusedError, match=r"^invalid_token$"):
         kit.charter("périmé")
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(400, ProviderRefusedError), (403, ProviderDownError), (404, ProviderRefusedError), (422, ProviderDownError)],
+)
+def test_another_charter_is_current_is_said_by_409_alone(
+    provider: FakeProvider, status: int, error: type[CheckError]
+) -> None:
+    kit = Provider(registered(provider))
+    token = signed_in(kit).access_token
+    provider.bodies["/charter/acceptance"] = (status, b'{"error": "invalid_request"}')
+    with pytest.raises(error):
+        kit.accept_charter(token, "2")
+    provider.bodies["/charter/acceptance"] = (409, b"{}")
+    assert kit.accept_charter(token, "2") is False
 
 
 def test_the_sign_out_names_the_session_and_the_way_back(provider: FakeProvider) -> None:
@@ -512,6 +532,85 @@ def test_an_unknown_key_is_asked_for_at_once_and_then_not_for_ten_seconds(
     assert refused(lambda: signed_in(kit)) == "kid"
     moment += 11
     assert signed_in(kit).claims["sub"] == provider.sub
+
+
+def test_a_key_that_nobody_has_heard_of_does_not_shut_the_others_out(
+    provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever posts logout tokens chooses their `kid`: when the keys cannot be read anew, the known ones stay good."""
+    moment = 1000.0
+    monkeypatch.setattr(kit_provider, "monotonic", lambda: moment)
+    kit = Provider(registered(provider))
+    signed_in(kit)
+    provider.bodies["/jwks.json"] = (503, b"")
+    provider.header = {"kid": "inconnue"}
+    for _ in range(3):
+        with pytest.raises(ProviderDownError):
+            signed_in(kit)
+    assert provider.calls.count("/jwks.json") == 2, "asked once more, and not again for a moment"
+    provider.header = {}
+    assert signed_in(kit).claims["sub"] == provider.sub
+    assert provider.calls.count("/jwks.json") == 2
+    moment += 6
+    provider.header = {"kid": "inconnue"}
+    provider.bodies.clear()
+    assert refused(lambda: signed_in(kit)) == "kid"
+
+
+def test_those_who_come_while_the_provider_is_silent_wait_for_one_answer_and_not_for_one_each(
+    provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment, over = 1000.0, Event()
+    monkeypatch.setattr(kit_provider, "monotonic", lambda: moment)
+    monkeypatch.setattr(kit_provider, "_TIMEOUT", 0.3)
+
+    def late(_handler: object) -> Answer:
+        over.wait(20)
+        return 200, {}, b""
+
+    with listening_ent(None) as silent:
+        silent.served["/.well-known/openid-configuration"] = late
+        kit = Provider(registered(provider, issuer=f"http://127.0.0.1:{silent.port}"))
+
+        def leave(_: int) -> str:
+            with pytest.raises(ProviderDownError, match="Timeout") as caught:
+                kit.departure()
+            return caught.value.check
+
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(leave, range(8))) == ["discovery"] * 8
+        assert len(silent.asked) == 1
+        moment += 6
+        leave(0)
+        assert len(silent.asked) == 2, "after a moment it is asked again"
+        over.set()
+
+
+def test_nobody_waits_for_the_keys_that_an_unknown_name_asks_for(provider: FakeProvider) -> None:
+    keys = json.dumps({"keys": [RSA.as_dict(private=False)]}).encode()
+    asked, over = Event(), Event()
+
+    def late(_handler: object) -> Answer:
+        asked.set()
+        over.wait(20)
+        return 200, {}, keys
+
+    stranger = jwt.encode({"alg": "RS256", "kid": "inconnue", "typ": "logout+jwt"}, {}, RSA)
+    with listening_ent(None) as elsewhere, ThreadPoolExecutor(1) as pool:
+        elsewhere.served["/keys"] = (200, {}, keys)
+        provider.metadata_lie = {"jwks_uri": f"http://127.0.0.1:{elsewhere.port}/keys"}
+        kit = Provider(registered(provider))
+        signed_in(kit)
+        elsewhere.served["/keys"] = late
+        asking = pool.submit(kit.checks.logout_token, stranger)
+        try:
+            assert asked.wait(20)
+            assert signed_in(kit).claims["sub"] == provider.sub
+            assert not asking.done(), "the keys are asked for all the while"
+        finally:
+            over.set()
+        with pytest.raises(CheckError, match="does not publish"):
+            asking.result()
 
 
 # --- whatever comes

@@ -211,6 +211,31 @@ def test_an_ent_that_fails(act: Run, ent: RelyingParty, place: Place) -> None:
 
 
 @sqlite_alone
+@pytest.mark.parametrize("status", [404, 410])
+def test_an_address_with_nothing_behind_it(act: Run, build: Build, place: Place, status: int) -> None:
+    """A page may refuse who comes without a code or by GET; one that is not there serves no parent."""
+    build.school()
+    paths = {"/start": "initiate_login_uri", "/front": "frontchannel_logout_uri", "/cb": "redirect_uri"}
+    place.ent.served |= {"/start": (405, {}, b""), "/front": (401, {}, b""), "/home": (403, {}, b"")}
+    ent = build.ent(
+        host=place.host,
+        home_uri=place.ent.uri(path="/home"),
+        post_logout_redirect_uris=[place.ent.uri(path="/bye")],
+        initiate_login_uri=place.ent.uri(path="/start"),
+        frontchannel_logout_uri=place.ent.uri(path="/front"),
+    )
+    assert wrong(act, ent) == []
+    paths |= {"/bye": "post_logout_redirect_uri", "/home": "home_uri"}
+    for path, name in paths.items():
+        before = place.ent.served[path]
+        place.ent.served[path] = (status, {}, b"")
+        [(found, said)] = wrong(act, ent)
+        assert found == name
+        assert f"répond {status}, il n’y a rien à cette adresse : corrigez-la (--{name.replace('_', '-')})" in said
+        place.ent.served[path] = before
+
+
+@sqlite_alone
 def test_an_ent_that_is_down_or_has_no_name(act: Run, build: Build, place: Place, tmp_path: Path) -> None:
     build.school()
     with listening_ent(tmp_path / "ent.test.pem") as gone:
@@ -334,11 +359,26 @@ def test_a_sector_that_lost_a_redirect_uri(act: Run, build: Build, place: Place)
     build.school()
     place.ent.served["/s.json"] = (200, {}, json.dumps([f"https://{place.host}/cb"]).encode())
     ent = build.ent(host=place.host, sector_identifier_uri=place.ent.uri(path="/s.json"))
+    place.ent.asked.clear()
     assert wrong(act, ent) == []
+    assert [asked.path for asked in place.ent.asked].count("/s.json") == 1
     answers: list[Answer] = [(200, {}, b'["https://ent.test/cb"]'), (200, {}, b"{"), (404, {}, b"")]
     for answer in answers:
         place.ent.served["/s.json"] = answer
-        assert [name for name, _ in wrong(act, ent)] == ["sector_identifier_uri"]
+        [(name, said)] = wrong(act, ent)
+        assert name == "sector_identifier_uri"
+        assert "ne donne pas (200) un tableau JSON" in said
+
+
+@sqlite_alone
+def test_a_sector_that_cannot_be_reached(act: Run, build: Build, place: Place, tmp_path: Path) -> None:
+    build.school()
+    with listening_ent(tmp_path / "ent.test.pem") as gone:
+        gone.served["/s.json"] = (200, {}, json.dumps([f"https://{place.host}/cb"]).encode())
+        ent = build.ent(host=place.host, sector_identifier_uri=gone.uri(path="/s.json"), subject="public")
+    [(name, said)] = wrong(act, ent)
+    assert name == "sector_identifier_uri"
+    assert "rien n’écoute" in said
 
 
 @sqlite_alone

@@ -77,8 +77,8 @@ def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(built: Built)
 def test_the_sdist_holds_what_builds_and_tests_it(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    wanted = {"pyproject.toml", "README.md", "CHANGELOG.md", "PKG-INFO"}
-    for folder in ("idp", "clients", "tests", *DATA):
+    wanted = {"pyproject.toml", "uv.lock", "Makefile", "README.md", "CHANGELOG.md", "PKG-INFO"}
+    for folder in ("idp", "clients", "tests", "bench", "docs", "deploy", ".ci", *DATA):
         wanted |= sources(folder)
     assert wanted <= names
     assert not [name for name in names if re.search(r"(^|/)(var|\.venv|\.git|node_modules|__pycache__)(/|$)", name)]

@@ -1,5 +1,7 @@
 """B-08, W-03 and TLS through the proxy that we supply: nginx with deploy/nginx.conf in front of `idp serve`."""
 
+import re
+import secrets
 import socket
 import ssl
 import threading
@@ -10,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from cryptography import x509
@@ -18,9 +21,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from idp.app import create_app
+from idp.config import Settings
+from idp.db import db
+from tests.builders import Build
 from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
 from tests.databases import settings_for, sqlite_copy
 from tests.protocol.ent_server import authority
+from tests.relying_party import Attempt, RelyingParty
 from tests.serving.proxy import nginx, supplied
 
 pytestmark = pytest.mark.proxy
@@ -40,6 +48,7 @@ class Proxied:
     trusted: Path
     proxy_log: Path
     service_log: Path
+    ent: RelyingParty
 
     def connect(self) -> ssl.SSLSocket:
         plain = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
@@ -59,11 +68,23 @@ def proxied(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         url = stack.enter_context(sqlite_copy(shared, folder))
         settings = settings_for(url, issuer=f"https://localhost:{port}", trusted_proxies=1)
         arguments = ("serve", "--bind", f"127.0.0.1:{upstream}", "--workers", "1", "--threads", "4")
+        ent = registered(settings)
         process = stack.enter_context(running(settings, log, *arguments))
         connect(upstream, process, log).close()
         site = supplied(folder, port, upstream, certified.chain)
         proxy_log = stack.enter_context(nginx(folder / "nginx", port, site))
-        yield Proxied(port, certified.trusted, proxy_log, log)
+        yield Proxied(port, certified.trusted, proxy_log, log, ent)
+
+
+def registered(settings: Settings) -> RelyingParty:
+    """Register an ENT with a service that does not run yet."""
+    app = create_app(settings)
+    with app.app_context():
+        ent = Build(settings).ent()
+        db.session.remove()
+        db.engine.dispose()
+        app.extensions["idp.server"].store.close()
+    return ent
 
 
 def test_the_service_answers_through_it(proxied: Proxied) -> None:
@@ -72,6 +93,53 @@ def test_the_service_answers_through_it(proxied: Proxied) -> None:
     answer = proxied.ask(HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b'"error"' in answer, "the service's own answer"
+
+
+LONGEST = Attempt(state=secrets.token_urlsafe(3072), nonce=secrets.token_urlsafe(450))
+WIDE = Attempt(state="*" * 4096, nonce=LONGEST.nonce)
+"""4,096 characters that an address may write as they are, or as three each."""
+WIDEST = Attempt(state="😀" * 4096)
+
+
+def redirected(proxied: Proxied, attempt: Attempt, *, posted: bool = False, **changes: str) -> str:
+    """Ask for a sign-in as an ENT that writes what it may as it is; return where the answer leads."""
+    path, _, query = proxied.ent.url(attempt, **changes).replace("%2A", "*").partition("?")
+    head = f"Host: localhost:{proxied.port}\r\nConnection: close\r\n"
+    if posted:
+        head += f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {len(query)}\r\n"
+        answer = proxied.ask(f"POST {path} HTTP/1.1\r\n{head}\r\n{query}".encode())
+    else:
+        answer = proxied.ask(f"GET {path}?{query} HTTP/1.1\r\n{head}\r\n".encode())
+    assert answer.startswith(b"HTTP/1.1 303 "), answer[:500]
+    [location] = re.findall(rb"\r\nLocation: (\S+)\r\n", answer)
+    return str(location, "ascii")
+
+
+@pytest.mark.parametrize("attempt", [LONGEST, WIDE], ids=["longest", "wide"])
+def test_the_longest_request_passes(proxied: Proxied, attempt: Attempt) -> None:
+    """nginx answers 502 when the head of an answer, which has the state in an address, does not fit its buffer."""
+    assert urlsplit(redirected(proxied, attempt)).path == "/connexion"
+    assert refused(proxied, redirected(proxied, attempt, prompt="none")) == ["login_required", attempt.state]
+
+
+def test_the_longest_answer_passes(proxied: Proxied) -> None:
+    answer = redirected(proxied, WIDEST, posted=True, prompt="none")
+    assert len(answer) > 49_000
+    assert refused(proxied, answer) == ["login_required", WIDEST.state]
+
+
+def refused(proxied: Proxied, location: str) -> list[str]:
+    """Return the error and the state that the ENT is told."""
+    assert location.startswith(f"{proxied.ent.redirect_uri}?")
+    told = parse_qs(urlsplit(location).query)
+    return [*told["error"], *told["state"]]
+
+
+def test_the_proxy_does_not_say_its_version(proxied: Proxied) -> None:
+    for request in (ASK, HEAD + b"Transfer-Encoding: xchunked\r\n\r\n"):
+        answer = proxied.ask(request)
+        assert b"\r\nServer: nginx\r\n" in answer
+        assert not re.search(rb"nginx/|gunicorn", answer)
 
 
 AMBIGUOUS = {
