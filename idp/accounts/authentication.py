@@ -34,10 +34,14 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Device:
-    """A browser that the account signed in on before: its number in its own cookie, and since when it is known."""
+    """A browser that the account signed in on before: its number in its own cookie, since when it is known by it.
+
+    `first` is when the account first signed in on it, however often it did so since.
+    """
 
     number: str
     since: datetime
+    first: datetime
 
 
 @dataclass(frozen=True)

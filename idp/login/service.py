@@ -2,6 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import update
 
@@ -18,6 +19,9 @@ from idp.db import db
 from idp.sessions import manager
 from idp.sessions.models import PASSWORD, PASSWORD_ON_KNOWN_DEVICE
 from idp.web.user_agent import describe
+
+SETTLED = timedelta(days=1)
+"""How long ago an account first signed in on a browser that counts as its own: a mail told the person that day."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +87,17 @@ def _admit(
         if not proven.known_device and account.last_sign_in_at is not None and settings.new_device_mail:
             notices.tell(Notice.NEW_DEVICE, account.id, device=describe(attempt.user_agent).code)
         browser = manager.Browser(attempt.address, attempt.user_agent)
-        acr = PASSWORD_ON_KNOWN_DEVICE if proven.known_device else PASSWORD
+        acr = PASSWORD_ON_KNOWN_DEVICE if proven.known_device and _is_settled(attempt) else PASSWORD
         cookie = manager.open_session(account, ["pwd"], browser, former=former, acr=acr)
         outcome = SignedIn(cookie, account.username)
         _note(account, proven)
     db.session.commit()
     return outcome
+
+
+def _is_settled(attempt: Attempt) -> bool:
+    """Say whether a browser is known for long enough to prove something: else two sign-ins in a row would."""
+    return attempt.device is not None and attempt.device.first <= now() - SETTLED
 
 
 def _note(account: Account, proven: Proven) -> None:

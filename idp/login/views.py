@@ -90,6 +90,7 @@ def _page(
     html = render_template(
         "login/connexion.html",
         dest=_client(interaction),
+        live=request.method == "GET" and manager.current() is not None,
         form=form,
         failed=failed,
         wait=wait,

@@ -26,7 +26,7 @@ from idp.oidc.errors import RequestRefused, RequestUntrusted
 from idp.oidc.grants import CodeGrant, StepOwed
 from idp.oidc.hot import CodeRequest
 from idp.oidc.parameters import ParsedRequest, as_get, posted
-from idp.oidc.request import check
+from idp.oidc.request import check, check_again
 from idp.oidc.server import of_app
 from idp.profile_choice import profiles
 from idp.sessions import browser_state, manager
@@ -83,6 +83,8 @@ def resume() -> Response:
     if interaction is None or client is None:
         raise InteractionLost
     try:
+        if interaction.request is not None and interaction.request.redirect_uri in client.redirect_uris:
+            check_again(client, interaction.request)
         return _dispatch(interaction, client)
     except RequestUntrusted as untrusted:
         return errors.page(untrusted)

@@ -78,7 +78,7 @@ def hand_over(message: OutboxMessage, *, outgoing: Outgoing) -> Outcome:
     """
     client = registry.find_by_key(uuid.UUID(message.payload["client"]))
     session = db.session.execute(
-        select(Session.sid, Session.ended_at, Account.id, Account.join_key)
+        select(Session.sid, Session.ended_at, Account.id.label("account_id"), Account.join_key)
         .join(Account, Account.id == Session.account_id)
         .where(Session.id == uuid.UUID(message.payload["session"]))
     ).one_or_none()
@@ -89,7 +89,8 @@ def hand_over(message: OutboxMessage, *, outgoing: Outgoing) -> Outcome:
     if session.ended_at < now() - POINTLESS_AFTER:
         return Outcome.DROPPED
     try:
-        token = logout_token(of_app(), client, claims.subject(client, session.id, session.join_key), session.sid)
+        subject = claims.subject(client, session.account_id, session.join_key)
+        token = logout_token(of_app(), client, subject, claims.session_id(client.subject_salt, session.sid))
         end_read()  # nothing is open while another machine takes its time
         answer = outgoing.post_form(uri, {"logout_token": token})
     except NoSigningKey as missing:

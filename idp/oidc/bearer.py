@@ -11,7 +11,7 @@ from idp.charter.api import Bearer
 from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.clock import now
-from idp.oidc import dpop
+from idp.oidc import claims, dpop
 from idp.oidc.hot import Holder
 from idp.oidc.key_material import ALGORITHMS
 from idp.oidc.parameters import ParameterError, parse
@@ -34,7 +34,8 @@ class Unauthorized(Exception):  # noqa: N818 - what is answered
 
     def response(self) -> Response:
         """Return the answer: first the challenge of the scheme that was tried, which says what is wrong."""
-        response = make_response({"error": self.error, "error_description": self.description}, self.status)
+        error = {"error": self.error} if self.error else {}  # who shows no token is told no code (RFC 6750 3.1)
+        response = make_response({**error, "error_description": self.description}, self.status)
         by_dpop = _presented_scheme() == "dpop"
         for scheme in (_DPOP, _BEARER) if by_dpop else (_BEARER, _DPOP):
             response.headers.add("WWW-Authenticate", self._challenge(scheme, tried=(scheme is _DPOP) == by_dpop))
@@ -85,7 +86,7 @@ def authenticate_charter() -> Bearer | Response:
         client = registration(found)
     except Unauthorized as refused:
         return refused.response()
-    if "charter" not in client.always_claims.union(found.scope.split()):
+    if "charter" not in claims.effective(client, found.scope):
         return Unauthorized(403, "insufficient_scope", "the scope charter is needed").response()
     return Bearer(found.account_id, found.client_key)
 

@@ -47,6 +47,8 @@ CLAIMS_BY_SCOPE = {
     "ent": ("ENTPersonProfils", "ENTPersonJointure", "FrEduVecteur", "uai", "children"),
     "charter": ("charter_accepted", "charter_version", "charter_accepted_at"),
 }
+_UNKNOWN: tuple[Any, ...] = ("", None, [])
+"""What is not told: a claim that is not known is absent, never empty (5.3.2)."""
 SCOPES = ("openid", *CLAIMS_BY_SCOPE, "offline_access")
 
 
@@ -63,6 +65,15 @@ def subject(client: Registration, account_id: uuid.UUID, join_key: str | None) -
     return account_id.hex
 
 
+def session_id(salt: bytes, sid: str) -> str:
+    """Return `sid` (Back-Channel Logout 1.0, 2.1) as the clients of one sector know a session.
+
+    Others know it by another name, as they do with `sub`: no two ENTs can tell by comparing whose session it is, nor
+    can one end it at another.
+    """
+    return opaque.keyed_value(salt, f"sid {sid}")
+
+
 def releasable(client: Registration) -> frozenset[str]:
     """Return the claims of a person that a client may ever be told, however it asks: those of its registered scopes."""
     return _of_scopes(client.scopes | client.always_claims)
@@ -72,7 +83,7 @@ def scopes_told(client: Registration, scope: str, asked: str | None) -> frozense
     """Return the scopes whose claims, some at least, a request with `scope` and claims request `asked` releases."""
     request = claims_request.kept(asked)
     names = (request.userinfo.keys() | request.id_token.keys()) & releasable(client)
-    return _effective(client, scope) | {one for one, own in CLAIMS_BY_SCOPE.items() if not names.isdisjoint(own)}
+    return effective(client, scope) | {one for one, own in CLAIMS_BY_SCOPE.items() if not names.isdisjoint(own)}
 
 
 @lru_cache(maxsize=256)
@@ -98,14 +109,14 @@ def id_token(client: Registration, granted: Granted, holder: Holder | None = Non
     claims: dict[str, Any] = {}
     if holder is not None:
         claims |= _asked(client, holder, claims_request.kept(granted.claims).id_token)
-    if "charter" in _effective(client, granted.scope):
+    if "charter" in effective(client, granted.scope):
         claims |= _charter(granted)
     claims |= {
         "sub": subject(client, granted.account_id, granted.join_key),
         "auth_time": int(granted.auth_time.timestamp()),
         "acr": class_of(granted.acr, granted.claims),
         "amr": granted.amr,
-        "sid": granted.sid,
+        "sid": session_id(client.subject_salt, granted.sid),
         "azp": client.client_id,
     }
     if granted.nonce is not None:
@@ -115,7 +126,7 @@ def id_token(client: Registration, granted: Granted, holder: Holder | None = Non
 
 def user_info(client: Registration, holder: Holder) -> dict[str, Any]:
     """Return what the token's scopes, its claims request and the client's registration release (Core 5.3)."""
-    scopes = _effective(client, holder.scope)
+    scopes = effective(client, holder.scope)
     claims: dict[str, Any] = {}
     for scope, group in _GROUPS.items():
         if scope in scopes:
@@ -123,7 +134,7 @@ def user_info(client: Registration, holder: Holder) -> dict[str, Any]:
     if holder.claims:
         claims |= _asked(client, holder, claims_request.kept(holder.claims).userinfo)
     claims["sub"] = subject(client, holder.account_id, holder.join_key)
-    return {name: value for name, value in claims.items() if value not in ("", None)}
+    return {name: value for name, value in claims.items() if value not in _UNKNOWN}
 
 
 def _asked(client: Registration, holder: Holder, asked: Asked) -> dict[str, Any]:
@@ -133,7 +144,7 @@ def _asked(client: Registration, holder: Holder, asked: Asked) -> dict[str, Any]
     for scope, group in _GROUPS.items():
         if not allowed.isdisjoint(CLAIMS_BY_SCOPE[scope]):
             known |= group(holder)
-    suiting = {name: known[name] for name in allowed if known.get(name) not in ("", None)}
+    suiting = {name: known[name] for name in allowed if known.get(name) not in _UNKNOWN}
     return {name: value for name, value in suiting.items() if (values := asked[name]) is None or value in values}
 
 
@@ -144,8 +155,14 @@ def class_of(acr: str, asked: str | None) -> str:
     return next((value for value in wished if value in satisfied), satisfied[0])
 
 
-def _effective(client: Registration, scope: str) -> frozenset[str]:
-    return frozenset(scope.split()) | client.always_claims
+def scope_left(client: Registration, scope: str) -> str:
+    """Return what is left of a granted scope: the client may have lost some of it since (RFC 6749 5.1)."""
+    return " ".join(one for one in scope.split() if one in client.scopes)
+
+
+def effective(client: Registration, scope: str) -> frozenset[str]:
+    """Return the scopes that count: those of the request that the client still has, and those it always gets."""
+    return client.scopes.intersection(scope.split()) | client.always_claims
 
 
 def _profile(holder: Holder) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 Asked = Mapping[str, list[Any] | None]
 """Names of claims, each with the values that suit; None for any."""
 
+_DEEPEST = 8
+"""How deep a value may be nested: what reads it again stands deeper in the stack than what reads it first."""
 _LONGEST = 255
 """Characters that a `sub` may have (Core 2)."""
 
@@ -81,6 +83,8 @@ def read(text: str | None, acr_values: str, *, releasable: Collection[str], clas
         return ClaimsRequest(acr=wished)
     try:
         request = _object(json.loads(text, parse_constant=_refuse_constant), "claims")
+        if _is_deep(request, _DEEPEST):
+            raise ClaimsMalformed("claims is nested too deep")
         userinfo, id_token = (_member(request, name) for name in ("userinfo", "id_token"))
         acr, essential = _acr(id_token.get("acr", {}), classes)
         return ClaimsRequest(
@@ -92,6 +96,11 @@ def read(text: str | None, acr_values: str, *, releasable: Collection[str], clas
         )
     except (ValueError, RecursionError):
         raise ClaimsMalformed("claims is not JSON") from None
+
+
+def _is_deep(value: Any, left: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return left == 0 or any(_is_deep(one, left - 1) for one in inner)
 
 
 def _refuse_constant(name: str) -> NoReturn:

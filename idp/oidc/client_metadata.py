@@ -4,6 +4,7 @@ Operators and clients that register themselves are held to the same rules. Fault
 `idp.oidc.dynamic` translates it.
 """
 
+import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -27,6 +28,10 @@ _LONGEST_URI = 500
 _LONGEST_NAME = 80
 _LONGEST_PREFIX = 30
 _LONGEST_AGE = 10**9
+_LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_AUTHORITY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]{{2,45}}\])(?::[0-9]{{1,5}})?", re.ASCII)
+"""A host as policies, redirects and certificates name it, which has no mark that means something to one of them."""
+_LONGEST_HOST = 253
 _UAI_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 _UAI_DIGITS = 7
 
@@ -175,10 +180,11 @@ def _uri_fault(settings: Settings, uri: str) -> str:
         port_is_right = parts.port is None or parts.port > 0
     except ValueError:  # a bracket without its other half, a port that is no number
         return "not an address"
-    if parts.scheme not in {"https", "http"} or not parts.hostname or "@" in parts.netloc or not port_is_right:
-        return "must be https://host/…"
-    if "#" in uri:
-        return "must not have a fragment"
+    is_host = _AUTHORITY.fullmatch(parts.netloc) and len(parts.netloc) <= _LONGEST_HOST
+    if parts.scheme not in {"https", "http"} or not port_is_right or not is_host:
+        return "must be https://host/…, the host in lower case"
+    if "#" in uri or set(uri.removeprefix(f"{parts.scheme}://{parts.netloc}")) & set("[]"):
+        return "must not have a fragment, nor brackets in its path"
     if parts.scheme == "http" and not (settings.development and parts.hostname in LOOPBACK):
         return "must be https (http is for loopback in development)"
     return ""

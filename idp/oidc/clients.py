@@ -98,9 +98,19 @@ def find(client_id: str | None, *, fresh: bool = False) -> ProtocolClient | None
     return ProtocolClient(registration) if registration else None
 
 
+class _Refusal(InvalidClientError):  # noqa: N818 - what is answered
+    """The refusal with a challenge that names its realm, as this scheme must (RFC 7617 2)."""
+
+    def get_headers(self) -> list[tuple[str, str]]:
+        """Return the headers of the answer."""
+        headers = super().get_headers()  # type: ignore[no-untyped-call] # Authlib's stubs lack it
+        challenge = f'Basic realm="idp", error="{self.error}", error_description="{self.description}"'
+        return [(name, challenge if name == "WWW-Authenticate" else value) for name, value in headers]
+
+
 def refused() -> InvalidClientError:
     """Return the one answer to unknown clients, disabled ones and wrong proofs (RFC 6749 5.2)."""
-    return InvalidClientError(description="The client cannot authenticate.", status_code=401)
+    return _Refusal(description="The client cannot authenticate.", status_code=401)
 
 
 def _matching(client_id: str, secret: str) -> ProtocolClient | None:

@@ -52,14 +52,19 @@ class WrongKey(Exception):  # noqa: N818 - what is wrong
 
 @dataclass(frozen=True)
 class Proof:
-    """A good proof: the thumbprint of its key (RFC 7638), and how it was signed."""
+    """A good proof: the thumbprint of its key (RFC 7638), how it was signed, its name, and until when that counts."""
 
     jkt: str
     alg: str
+    jti: str
+    too_old: datetime
 
 
 def shown(issuer: str) -> Proof | None:
-    """Return the proof that the present request brings to the provider's own endpoints, used up; None without one.
+    """Return the proof that the present request brings to the provider's own endpoints; None without one.
+
+    It is to be used up (`use_up`) before anything is given for it, and not before it is certain that something may be:
+    who proves nothing else leaves no row.
 
     Raises:
         ProofRefused: it proves nothing.
@@ -68,11 +73,23 @@ def shown(issuer: str) -> Proof | None:
     if value is None:
         return None
     try:
-        proof, claims, moment = _good(issuer, value)
-        check_first_use(proof, claims, moment)
+        proof, _ = _good(issuer, value)
     except BadToken as bad:
         raise _refused(bad) from bad
     return proof
+
+
+def use_up(proof: Proof | None) -> None:
+    """Use a proof up, if there is one.
+
+    Raises:
+        ProofRefused: it was used before.
+    """
+    try:
+        if proof is not None:
+            check_first_use(proof)
+    except BadToken as bad:
+        raise _refused(bad) from bad
 
 
 def confirm(issuer: str, client: Registration, token: str, jkt: str) -> None:
@@ -83,11 +100,11 @@ def confirm(issuer: str, client: Registration, token: str, jkt: str) -> None:
         WrongKey: it proves another key.
     """
     try:
-        proof, claims, moment = _good(issuer, request.headers.get(HEADER, ""))
+        proof, claims = _good(issuer, request.headers.get(HEADER, ""))
         check_policy(client, proof)
         check_token(claims, token)
         check_binding(proof, jkt)
-        check_first_use(proof, claims, moment)
+        check_first_use(proof)
     except BadToken as bad:
         raise _refused(bad) from bad
 
@@ -96,7 +113,7 @@ def _refused(bad: BadToken) -> ProofRefused:
     return ProofRefused(f"The DPoP proof is refused: {bad}.")
 
 
-def _good(issuer: str, value: str) -> tuple[Proof, Mapping[str, Any], datetime]:
+def _good(issuer: str, value: str) -> tuple[Proof, Mapping[str, Any]]:
     """Check what is the same everywhere: rows 1 to 11.
 
     Two header fields (row 1) reach us as one with a comma in it, which is no JWT (row 2).
@@ -111,7 +128,8 @@ def _good(issuer: str, value: str) -> tuple[Proof, Mapping[str, Any], datetime]:
     alg = jose.algorithm(head)  # row 5
     key = jose.public_key(head.get("jwk"), alg)  # row 7
     jose.check_signature(value, alg, key)  # row 6
-    return Proof(key.thumbprint(), alg), claims, moment
+    too_old = moment + 3 * WINDOW  # made a minute ahead, good for a minute, on a node whose clock is a minute behind
+    return Proof(key.thumbprint(), alg, claims["jti"], too_old), claims
 
 
 def check_policy(client: Registration, proof: Proof | None) -> None:
@@ -179,10 +197,9 @@ def check_binding(proof: Proof, jkt: str) -> None:
         raise WrongKey
 
 
-def check_first_use(proof: Proof, claims: Mapping[str, Any], moment: datetime) -> None:
+def check_first_use(proof: Proof) -> None:
     """Section 11.1: nobody has shown it before, on any node. Each key has `jti` values of its own."""
-    too_old = moment + 3 * WINDOW  # made a minute ahead, good for a minute, on a node whose clock is a minute behind
-    if not replay.spend(f"dpop {proof.jkt} {claims['jti']}", too_old):
+    if not replay.spend(f"dpop {proof.jkt} {proof.jti}", proof.too_old):
         raise BadToken("it was used before")
 
 

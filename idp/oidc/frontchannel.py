@@ -16,6 +16,7 @@ from sqlalchemy.orm import aliased
 from idp.clients.models import Client
 from idp.clients.registry import Registration
 from idp.db import db
+from idp.oidc import claims
 from idp.oidc.models import Token
 from idp.oidc.server import of_app
 from idp.sessions.models import Session
@@ -32,8 +33,8 @@ def frames(session: Session) -> list[str]:
     rows counts too.
     """
     row = aliased(Session)
-    uris = db.session.scalars(
-        select(Client.frontchannel_logout_uri)
+    ents = db.session.execute(
+        select(Client.frontchannel_logout_uri, Client.subject_salt)
         .distinct()
         .join(Token, Token.client_id == Client.id)
         .join(row, row.id == Token.session_id)
@@ -45,8 +46,12 @@ def frames(session: Session) -> list[str]:
         )
         .order_by(Client.frontchannel_logout_uri)
     )
-    told = urlencode({"iss": of_app().settings.issuer, "sid": session.sid})
-    return [f"{uri}{'&' if '?' in uri else '?'}{told}" for uri in uris]
+    return [_address(uri, claims.session_id(salt, session.sid)) for uri, salt in ents]
+
+
+def _address(uri: str, sid: str) -> str:
+    told = urlencode({"iss": of_app().settings.issuer, "sid": sid})
+    return f"{uri}{'&' if '?' in uri else '?'}{told}"
 
 
 def page(addresses: Sequence[str], target: str, dest: Registration | None) -> Response:

@@ -16,7 +16,7 @@ from authlib.oauth2.rfc6749 import (
 )
 from authlib.oauth2.rfc6749.grants import AuthorizationCodeGrant, RefreshTokenGrant
 from joserfc import jwt
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, literal, select
 
 from idp import opaque
 from idp.clients.registry import Registration
@@ -24,7 +24,7 @@ from idp.clock import now
 from idp.db import db, end_read
 from idp.oidc import claims, clients, dpop, reuse
 from idp.oidc.hot import CodeRequest, Granted, Holder, Redemption, Rotation
-from idp.oidc.models import Token
+from idp.oidc.models import AuthorizationCode, Token
 
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}", re.ASCII)
 _AUTH_METHODS = list(clients.AUTH_METHODS)
@@ -62,11 +62,15 @@ class CodeGrant(AuthorizationCodeGrant):
         if not code:
             raise InvalidRequestError("The code is missing.")
         self.request.client = client
-        self._claim(code, client, dpop.shown(self.server.settings.issuer))
+        proof = dpop.shown(self.server.settings.issuer)
+        if proof and _is_there(AuthorizationCode.digest == opaque.digest(code)):
+            dpop.use_up(proof)
+        self._claim(code, client, proof)
 
     def create_token_response(self) -> tuple[int, dict[str, Any], Any]:  # type: ignore[override] # the stub is wrong
         """Return the tokens (Core 3.1.3.3)."""
-        body = _token_body(self.server, self.granted, self.granted.scope, self.access, self.refresh)
+        scope = claims.scope_left(self.granted_for, self.granted.scope)
+        body = _token_body(self.server, self.granted, scope, self.access, self.refresh)
         body["id_token"] = _id_token(self.server, self.granted_for, self.granted, self.access)
         return 200, body, self.TOKEN_RESPONSE_HEADER
 
@@ -121,29 +125,40 @@ class RefreshGrant(RefreshTokenGrant):
     def validate_token_request(self) -> None:
         """Authenticate the client and rotate the token."""
         client = cast("clients.ProtocolClient", self.authenticate_token_endpoint_client())
-        if not client.check_grant_type("refresh_token"):
-            raise UnauthorizedClientError("The client may not ask for offline access.")
         old = self.request.form.get("refresh_token")
         if not old:
             raise InvalidRequestError("The refresh token is missing.")
         self.request.client = client
-        self._rotate(opaque.digest(old), client, dpop.shown(self.server.settings.issuer))
+        proof = dpop.shown(self.server.settings.issuer)
+        if proof and _is_there(Token.digest == opaque.digest(old)):
+            dpop.use_up(proof)
+        self._rotate(old, client, proof)
 
     def create_token_response(self) -> tuple[int, dict[str, Any], Any]:  # type: ignore[override] # the stub is wrong
         """Return the new pair; an ID token only for clients registered to want one (Core 12.2 leaves it open)."""
-        body = _token_body(self.server, self.granted, self.scope or self.granted.scope, self.access, self.refresh)
+        scope = claims.scope_left(self.granted_for, self.scope or self.granted.scope)
+        body = _token_body(self.server, self.granted, scope, self.access, self.refresh)
         if self.granted_for.refresh_id_token:
             body["id_token"] = _id_token(self.server, self.granted_for, self.granted, self.access)
         return 200, body, self.TOKEN_RESPONSE_HEADER
 
-    def _rotate(self, old: bytes, client: clients.ProtocolClient, proof: dpop.Proof | None) -> None:
-        """Use the token up and store the pair that follows it, in one statement; see `CodeGrant`."""
-        settings, moment = self.server.settings, now()
+    def _rotate(self, value: str, client: clients.ProtocolClient, proof: dpop.Proof | None) -> None:
+        """Use the token up and store the pair that follows it, in one statement; see `CodeGrant`.
+
+        The next refresh token is computed from the former one: who asks again because the answer was lost gets the same
+        one, and the family stays one chain, on which a thief is found out.
+        """
+        settings, moment, old = self.server.settings, now(), opaque.digest(value)
         self.scope = self._narrowed(old)
         self.access = opaque.new_value()
+        successor = opaque.keyed_value(self.server.refresh_key, value)
+        allowed = False
         for registration in _registrations(client):
+            allowed = "offline_access" in registration.scopes
+            if not allowed:
+                continue
             dpop.check_policy(registration, proof)
-            self.refresh = None if registration.fapi2 else opaque.new_value()
+            self.refresh = None if registration.fapi2 else successor
             if registration.refresh_id_token:
                 self.server.ring.signer(registration.id_token_alg)
             end_read()
@@ -166,6 +181,8 @@ class RefreshGrant(RefreshTokenGrant):
             if granted:
                 self.granted, self.granted_for = granted, registration
                 return
+        if not allowed:
+            raise UnauthorizedClientError("The client may not ask for offline access.")
         reuse.revoke_if_rotated(old, client.registration)
         raise InvalidGrantError("The refresh token is unknown, used, expired or revoked.")
 
@@ -178,6 +195,13 @@ class RefreshGrant(RefreshTokenGrant):
         if granted is not None and not set(granted.split()).issuperset(asked):
             raise InvalidScopeError("The scope is wider than what was granted.")
         return " ".join(dict.fromkeys(asked))
+
+
+def _is_there(condition: ColumnElement[bool]) -> bool:
+    """Say whether what a request shows was ever issued: nobody's proof is worth a row for anything else."""
+    found = db.session.scalar(select(literal(1)).where(condition)) is not None
+    end_read()
+    return found
 
 
 def _registrations(client: clients.ProtocolClient) -> Iterator[Registration]:

@@ -78,7 +78,8 @@ class Redemption:
 class Rotation:
     """A refresh token to be exchanged; one used since `grace_since` may be asked again (its answer was lost).
 
-    `refresh_digest` is None for a client whose refresh tokens are not rotated: the old one goes on. `jkt` is the DPoP
+    `refresh_digest` is that of the token's one successor, which is there already when it is asked again; None for a
+    client whose refresh tokens are not rotated: the old one goes on. `jkt` is the DPoP
     key that was shown; a token that is bound to a key needs one, and with `same_key` (public clients, RFC 9449 5) the
     same one.
     """

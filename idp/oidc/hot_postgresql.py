@@ -105,6 +105,7 @@ WITH claimed AS (
     (%(refresh_digest)s::bytea, 'r', %(refresh_expires_at)s::timestamptz, NULL::text)
   ) AS t(digest, kind, expires_at, scope)
   WHERE t.digest IS NOT NULL
+  ON CONFLICT (digest) DO NOTHING
 ) {_ANSWER}
 """  # noqa: S608 - made of constants
 

@@ -76,6 +76,7 @@ SELECT digest, kind, :family, :client, :account, :session, scope, :claims, :jkt,
     NULL AS family_expires_at
   UNION ALL SELECT :refresh_digest, 'r', :scope, :refresh_expires_at, :family_expires_at)
 WHERE digest IS NOT NULL
+ON CONFLICT (digest) DO NOTHING
 """
 
 _HOLDER = """

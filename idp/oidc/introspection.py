@@ -37,7 +37,7 @@ def _described(client: Registration, found: issued.Issued) -> dict[str, Any]:
         "client_id": client.client_id,
         "aud": client.client_id,
         "sub": claims.subject(client, account.id, account.join_key),
-        "scope": token.scope,
+        "scope": claims.scope_left(client, token.scope),
         "exp": int(token.expires_at.timestamp()),
         "auth_time": int(token.auth_time.timestamp()),
         "acr": claims.class_of(token.acr, token.claims),

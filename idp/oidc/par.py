@@ -14,13 +14,11 @@ from idp.clients.registry import Registration
 from idp.db import end_read
 from idp.oidc import dpop, posting, pushed
 from idp.oidc.errors import RequestRefused, RequestUntrusted
-from idp.oidc.request import check_parameters
+from idp.oidc.request import READ, check_parameters
 from idp.oidc.server import of_app
 from idp.throttle import guard, limits
 from idp.web.errors import TooManyTries
 from idp.web.request_context import remote_address
-
-_CREDENTIALS = frozenset({"client_secret", "client_assertion", "client_assertion_type"})
 
 
 def push() -> Response:
@@ -29,8 +27,12 @@ def push() -> Response:
     try:
         parameters = posting.read(request, "client_id")
         client = _authenticated(parameters)
-        wanted = _wanted(client, parameters)
+        if client.auth_method == "none":
+            _count()
+        proof = dpop.shown(server.settings.issuer)
+        wanted = _wanted(client, parameters, proof)
         check_parameters(server.settings, server.ring, client, wanted)
+        dpop.use_up(proof)
     except posting.Malformed as malformed:
         return malformed.response()
     except OAuth2Error as error:
@@ -39,8 +41,6 @@ def push() -> Response:
         return posting.refuse(400, "invalid_request", untrusted.phrase)
     except RequestRefused as refused:
         return posting.refuse(400, refused.error, refused.description)
-    if client.auth_method == "none":
-        _count()
     lifetime = server.settings.pushed_request_lifetime
     request_uri = pushed.push(client, wanted, lifetime)
     return posting.answer({"request_uri": request_uri, "expires_in": lifetime}, 201)
@@ -71,8 +71,10 @@ def _count() -> None:
         raise TooManyTries(verdict.seconds)
 
 
-def _wanted(client: Registration, parameters: Mapping[str, str]) -> dict[str, str]:
+def _wanted(client: Registration, parameters: Mapping[str, str], proof: dpop.Proof | None) -> dict[str, str]:
     """Return the authorization request among the parameters, bound to the key of the proof if there is one.
+
+    What nobody reads is not kept, and least of all what proves the client.
 
     Raises:
         InvalidRequestError: it refers to another request (section 2.1).
@@ -80,8 +82,7 @@ def _wanted(client: Registration, parameters: Mapping[str, str]) -> dict[str, st
     """
     if "request_uri" in parameters:
         raise InvalidRequestError("A pushed request must not have a request_uri.")
-    wanted = {name: value for name, value in parameters.items() if name not in _CREDENTIALS}
-    proof = dpop.shown(of_app().settings.issuer)
+    wanted = {name: value for name, value in parameters.items() if name in READ}
     if proof is None:
         return wanted
     dpop.check_policy(client, proof)

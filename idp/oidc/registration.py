@@ -22,8 +22,11 @@ __all__ = [
     "DEFAULT_SCOPES",
     "RegistrationRefused",
     "Wanted",
+    "add",
+    "as_wanted",
     "change",
     "check",
+    "default_alg",
     "disable",
     "enable",
     "get",
@@ -162,11 +165,6 @@ def as_wanted(client: Client) -> Wanted:
         default_profile=client.default_profile,
         profile_uris={str(profile): str(uri) for profile, uri in client.profile_uris.items()},
     )
-
-
-def sector_of(wanted: Wanted) -> str:
-    """Return the sector of a registration; empty when it is alone in its own."""
-    return sectors.of(wanted)
 
 
 def default_alg(profile: str) -> str:

@@ -24,6 +24,14 @@ from idp.oidc.parameters import ParameterError, parse
 from idp.web import i18n
 
 PROMPTS = frozenset({"none", "login", "consent", "select_account"})
+READ = frozenset(
+    {
+        *("client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "prompt"),
+        *("code_challenge", "code_challenge_method", "dpop_jkt", "claims", "acr_values", "id_token_hint"),
+        *("max_age", "login_hint", "ui_locales", "request", "request_uri", "registration"),
+    }
+)
+"""The parameters of a request that are looked at; others are ignored (RFC 6749 3.1)."""
 _SHA256 = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _MAX_AGE = re.compile(r"[0-9]{1,9}", re.ASCII)
 _MUST_BE_CERTAIN = frozenset({"client_id", "redirect_uri", "parameters", "parameter"})
@@ -68,10 +76,11 @@ def check_parameters(
     """Check what a client asks for, wherever it came from; `fault` is one that is known and not told yet.
 
     Raises:
-        RequestUntrusted: the redirect URI is wrong.
+        RequestUntrusted: the redirect URI is wrong, or the way to answer is not served.
         RequestRefused: something else is.
     """
     redirect_uri = check_redirect_uri(client, parameters)
+    check_response_mode(parameters)
     state, mode = parameters.get("state"), _answer_mode(parameters)
     refused = partial(
         RequestRefused, client_id=client.client_id, redirect_uri=redirect_uri, state=state, response_mode=mode
@@ -86,8 +95,31 @@ def check_parameters(
         raise refused(refusal.error, refusal.description) from refusal
 
 
+def check_again(client: Registration, request: AuthorizationRequest) -> None:
+    """Hold a request that was checked some pages ago to the registration of now.
+
+    Raises:
+        RequestRefused: the client may no longer ask for that, or not in that way.
+    """
+    pkce = {"code_challenge": request.code_challenge, "code_challenge_method": "S256"} if request.code_challenge else {}
+    try:
+        check_scope(client, {"scope": request.scope})
+        check_pkce(client, pkce)
+        if (client.par_required or client.fapi2) and not request.pushed:
+            raise _Refusal("invalid_request", "this client must push its requests")  # noqa: TRY301 - one way out
+    except _Refusal as refusal:
+        raise RequestRefused(
+            refusal.error,
+            refusal.description,
+            client_id=client.client_id,
+            redirect_uri=request.redirect_uri,
+            state=request.state,
+            response_mode=request.response_mode,
+        ) from refusal
+
+
 def _answer_mode(parameters: Mapping[str, str]) -> str:
-    """Return how errors travel too: as asked, and in the query when that is no way that is served."""
+    """Return how answers and errors travel, if not in the query."""
     return FORM_POST if parameters.get("response_mode") == FORM_POST else ""
 
 
@@ -154,7 +186,6 @@ def _check_rest(
 ) -> AuthorizationRequest:
     check_no_request_object(parameters)
     check_response_type(parameters)
-    check_response_mode(parameters)
     asked = check_claims(client, parameters)
     return AuthorizationRequest(
         client_id=client.client_id,
@@ -196,9 +227,12 @@ def check_response_type(parameters: Mapping[str, str]) -> None:
 
 
 def check_response_mode(parameters: Mapping[str, str]) -> None:
-    """Answers travel in the query, or by the browser's post (Form Post Response Mode 1.0); never in a fragment."""
+    """Answers travel in the query, or by the browser's post (Form Post Response Mode 1.0); never in a fragment.
+
+    Who asks for another way could not read an answer: it is told on a page of ours (Core 3.1.2.6).
+    """
     if parameters.get("response_mode", RESPONSE_MODES[0]) not in RESPONSE_MODES:
-        raise _Refusal("invalid_request", f"response_mode must be one of: {', '.join(RESPONSE_MODES)}")
+        raise RequestUntrusted(f"response_mode must be one of: {', '.join(RESPONSE_MODES)}")
 
 
 def check_scope(client: Registration, parameters: Mapping[str, str]) -> str:

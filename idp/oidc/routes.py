@@ -1,6 +1,6 @@
 """All endpoints of the protocol on one blueprint. Their own proofs replace the form token."""
 
-from flask import Blueprint
+from flask import Blueprint, Response, request
 
 from idp.oidc import (
     agreement,
@@ -32,6 +32,17 @@ _ENDPOINTS = (
     logout,
     openapi,
 )
+
+_ACT_ON_GET = frozenset({"oidc.authorize", "oidc.resume", "oidc.deny", "oidc.logout"})
+
+
+@blueprint.before_request
+def look_only() -> Response | None:
+    """Answer HEAD where a GET would do something: who asks for the head alone only looks (RFC 9110 9.2.1, 9.3.2)."""
+    if request.method == "HEAD" and request.endpoint in _ACT_ON_GET:
+        return Response(headers={"Cache-Control": "no-store"})
+    return None
+
 
 for endpoint in _ENDPOINTS:
     endpoint.add_routes(blueprint)

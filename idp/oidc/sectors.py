@@ -1,8 +1,8 @@
 """Pairwise subjects by sector (OpenID Connect Core 8.1): the clients of one sector know a person by the same `sub`.
 
-A sector is the host of a client's redirect URIs, or that of its `sector_identifier_uri`. The port counts unless it is
-the scheme's own: two ENTs on two ports of one machine are two ENTs. Its salt is drawn once and kept in the database,
-for ever: a `sub` survives a client that is removed and registered anew, and every change of `IDP_SECRET_KEY`.
+A sector is the host of a client's redirect URIs, or that of its `sector_identifier_uri`. Its salt is drawn once and
+kept in the database, for ever: a `sub` survives a client that is removed and registered anew, and every change of
+`IDP_SECRET_KEY`.
 """
 
 import json
@@ -25,7 +25,6 @@ _OK = 200
 _AGAIN_SECONDS = 3
 _fetches = threading.BoundedSemaphore(2)
 """Documents that one process fetches at a time: whoever registers chooses how long the other side takes."""
-_PORTS = {"https": 443, "http": 80}
 
 
 def find(wanted: Wanted) -> str:
@@ -44,15 +43,8 @@ def find(wanted: Wanted) -> str:
 def of(wanted: Wanted) -> str:
     """Return the sector that a registration names; empty when its redirect URIs have several hosts."""
     named = [wanted.sector_identifier_uri] if wanted.sector_identifier_uri else wanted.redirect_uris
-    hosts = {authority(uri) for uri in named}
+    hosts = {urlsplit(uri).hostname or "" for uri in named}
     return hosts.pop() if len(hosts) == 1 else ""
-
-
-def authority(uri: str) -> str:
-    """Return host and port of an address, without the scheme's own port."""
-    parts = urlsplit(uri)
-    host = parts.hostname or ""
-    return host if parts.port in {None, _PORTS.get(parts.scheme)} else f"{host}:{parts.port}"
 
 
 def salt(identifier: str) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any
 from authlib.oauth2.rfc6749 import AuthorizationServer, ClientMixin, InvalidClientError
 from flask import Response, current_app
 
+from idp import opaque
 from idp.config import Settings
 from idp.oidc import assertions, brakes, clients
 from idp.oidc.grants import CodeGrant, RefreshGrant
@@ -30,6 +31,7 @@ class Server(AuthorizationServer):
         self.settings = settings
         self.store = store
         self.ring = ring
+        self.refresh_key = opaque.derive_key(settings.secrets[0], "refresh token")
         self.register_client_auth_method("client_secret_basic", clients.authenticate_basic)
         self.register_client_auth_method("client_secret_post", clients.authenticate_post)
         self.register_client_auth_method(assertions.METHOD, assertions.authenticate)

@@ -26,27 +26,35 @@ _LONGEST = 2000
 
 @dataclass(frozen=True)
 class _Entry:
-    """One account of this browser: the digest of its identifier, this browser's own number for it, since when."""
+    """One account of this browser: the digest of its identifier, this browser's own number for it, since when.
+
+    `first` is when it first got one.
+    """
 
     name: str
     number: str
     since: int
+    first: int
 
 
 def known(username: str) -> Device | None:
     """Return this browser as a device of the account with the folded identifier, or None when it is a stranger."""
     name = _name(username)
     entry = next((entry for entry in _entries() if entry.name == name), None)
-    return Device(entry.number, datetime.fromtimestamp(entry.since, UTC)) if entry else None
+    if entry is None:
+        return None
+    return Device(entry.number, datetime.fromtimestamp(entry.since, UTC), datetime.fromtimestamp(entry.first, UTC))
 
 
 def remember(response: Response, username: str) -> None:
     """Make this browser a device of the account from now on; call it once the password was right."""
-    settings, name = _settings(), _name(username)
-    others = [entry for entry in _entries() if entry.name != name]
+    settings, name, known_here = _settings(), _name(username), _entries()
+    others = [entry for entry in known_here if entry.name != name]
     # rounded up: a device is good from the second after a change of password on, and this one just proved the new one
-    entry = _Entry(name, opaque.new_value()[:16], int(now().timestamp()) + 1)
-    kept = [[e.name, e.number, e.since] for e in (entry, *others)][:_MOST_ACCOUNTS]
+    since = int(now().timestamp()) + 1
+    first = next((entry.first for entry in known_here if entry.name == name), since)
+    entry = _Entry(name, opaque.new_value()[:16], since, first)
+    kept = [[e.name, e.number, e.since, e.first] for e in (entry, *others)][:_MOST_ACCOUNTS]
     value = _serializer().dumps(kept)
     response.set_cookie(
         cookie_name(settings, "dv"),
@@ -61,7 +69,10 @@ def _entries() -> list[_Entry]:
     if not value or len(value) > _LONGEST:
         return []
     try:
-        entries = [_Entry(str(name), str(number), int(since)) for name, number, since in _serializer().loads(value)]
+        entries = [
+            _Entry(str(name), str(number), int(since), int(first))
+            for name, number, since, first in _serializer().loads(value)
+        ]
     except (BadData, TypeError, ValueError):
         return []
     oldest = (now() - LIFETIME).timestamp()

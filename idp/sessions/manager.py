@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from flask import Response, current_app, g, request
 from sqlalchemy import select, update
@@ -44,12 +45,33 @@ class Browser:
 def open_session(account: Account, amr: list[str], browser: Browser, *, former: str | None, acr: str = PASSWORD) -> str:
     """Add a session for `account` to the caller's transaction; return the cookie's value.
 
-    `former` is the value of the cookie that the browser came with: its session, whoever's it was, ends here, so that no
-    two people share a browser's session (security rows A-17, I-17). When it was the same person's, the new session goes
-    on under its `sid`: the ENTs that the person is in need not end theirs.
+    `former` is the value of the cookie that the browser came with: its session ends here when it was somebody else's,
+    so that no two people share a browser's session (security rows A-17, I-17). When it was the same person's, it goes
+    on under another id, as young as a new one: the ENTs that the person is in keep what they were given.
     """
-    left = _leave(former, account.id) if former else None
-    return _add(account, sid=left or opaque.new_value(), amr=amr, acr=acr, browser=browser)
+    left = _live(former, account) if former else None
+    if left is None:
+        sid = _leave(former, account.id) if former else None
+        return _add(account, sid=sid or opaque.new_value(), amr=amr, acr=acr, browser=browser)
+    expires_at = now() + _settings().lifetime("session_absolute")
+    place = {"address": browser.address, "user_agent": browser.user_agent}
+    _record_sign_in(account, left.sid, amr, browser)
+    return _rename(left, amr=amr, acr=acr, expires_at=expires_at, **place)
+
+
+def _live(cookie: str, account: Account) -> Session | None:
+    """Return the session of a cookie if it is a live one of this account, and none that a new password ended."""
+    return db.session.scalar(
+        select(Session)
+        .where(
+            Session.digest == opaque.digest(cookie),
+            Session.account_id == account.id,
+            Session.generation == account.generation,
+            Session.ended_at.is_(None),
+            Session.expires_at > now(),
+        )
+        .with_for_update()
+    )
 
 
 def renew(session: Session, account: Account) -> str:
@@ -67,13 +89,13 @@ def renew(session: Session, account: Account) -> str:
     return _add(account, sid=session.sid, amr=session.amr, acr=session.acr, browser=browser, resumed=session)
 
 
-def _rename(session: Session) -> str:
+def _rename(session: Session, **changes: Any) -> str:
     """Give the row a new cookie, and leave an ended row under the former one, by which a second click is known."""
     value, moment, former = opaque.new_value(), now(), session.digest
     db.session.execute(
         update(Session)
         .where(Session.id == session.id)
-        .values(digest=opaque.digest(value), auth_time=moment, last_seen_at=moment)
+        .values(digest=opaque.digest(value), auth_time=moment, last_seen_at=moment, **changes)
         .execution_options(synchronize_session=False)
     )
     db.session.add(
@@ -117,9 +139,13 @@ def _add(
         )
     )
     if resumed is None:
-        device = describe(browser.user_agent).code
-        log.record(SignInSucceeded(account_id=account.id, sid=sid, amr=amr, device=device))
+        _record_sign_in(account, sid, amr, browser)
     return value
+
+
+def _record_sign_in(account: Account, sid: str, amr: list[str], browser: Browser) -> None:
+    device = describe(browser.user_agent).code
+    log.record(SignInSucceeded(account_id=account.id, sid=sid, amr=amr, device=device))
 
 
 def end_former(cookie: str) -> None:

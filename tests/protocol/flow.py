@@ -9,6 +9,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from tests.pages import heading
 from tests.relying_party import Attempt, RelyingParty
 
 HOST = "connexion.exemple.test"
@@ -41,7 +42,8 @@ def stays_here(response: TestResponse) -> str:
     text = unescape(response.get_data(as_text=True))
     assert response.status_code == 400, text
     assert "Location" not in response.headers
-    assert "La demande de connexion n’est pas complète" in text
+    over = "invalid request_uri" in text
+    assert heading(response) == ("Reprenons depuis l’ENT" if over else "La demande de connexion n’est pas complète")
     return text
 
 

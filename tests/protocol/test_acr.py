@@ -4,8 +4,11 @@ There are two classes: the password, and the password on a browser that the acco
 """
 
 import json
+import time
+from collections.abc import Iterator
 
 import pytest
+import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, update
@@ -14,12 +17,13 @@ from idp.accounts.models import Account
 from idp.clients import registry
 from idp.clients.models import Client
 from idp.db import db
+from idp.login.service import SETTLED
 from idp.oidc.claims import KNOWN_DEVICE_CLASS, PASSWORD_CLASS
 from idp.sessions.models import PASSWORD as BY_PASSWORD
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
 from tests.pages import heading, sign_in
-from tests.protocol.flow import OFFLINE, one_database, posted_answer, step_of, tokens_for
+from tests.protocol.flow import OFFLINE, posted_answer, step_of, tokens_for
 from tests.relying_party import Attempt, RelyingParty
 
 UNMET = "unmet_authentication_requirements"
@@ -34,25 +38,40 @@ def acr_of(browser: FlaskClient, ent: RelyingParty, **changes: str | None) -> st
 
 
 @pytest.fixture
-def known(browser: FlaskClient, session: Account) -> Account:
-    """The parent, signed in on a browser that they had signed in on before."""
+def next_day() -> Iterator[None]:
+    with time_machine.travel(time.time() + SETTLED.total_seconds() + 60):
+        yield
+
+
+@pytest.fixture
+def known(browser: FlaskClient, session: Account, next_day: None) -> Account:
+    """The parent, signed in on a browser that they had signed in on the day before."""
     sign_in(browser, "/connexion", session.username, PASSWORD)
     return session
 
 
 def test_a25_every_id_token_says_how_sure_the_sign_in_was(
-    app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
+    app: Flask, browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
     """OpenID Connect Core 1.0, 2: "acr OPTIONAL. Authentication Context Class Reference. String specifying an
     Authentication Context Class Reference value that identifies the Authentication Context Class that the
     authentication performed satisfied".
     """
-    assert acr_of(browser, ent) == PASSWORD_CLASS
-    sign_in(browser, "/connexion", session.username, PASSWORD)
     assert acr_of(browser, ent) == KNOWN_DEVICE_CLASS
     stranger = app.test_client()
-    sign_in(stranger, "/connexion", session.username, PASSWORD)
+    sign_in(stranger, "/connexion", known.username, PASSWORD)
     assert acr_of(stranger, ent) == PASSWORD_CLASS
+
+
+def test_a25_two_sign_ins_in_a_row_make_no_known_browser(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """Security row A-25: who has the password alone must not reach the class by typing it twice."""
+    for _ in range(3):
+        sign_in(browser, "/connexion", session.username, PASSWORD)
+        assert acr_of(browser, ent) == PASSWORD_CLASS
+    sign_in(browser, ent.url(Attempt(), claims=essential(KNOWN_DEVICE_CLASS)), session.username, PASSWORD)
+    assert ent.answer(browser.get(ent.url(Attempt(), claims=essential(KNOWN_DEVICE_CLASS), prompt="none")))["error"]
 
 
 @pytest.mark.parametrize(
@@ -114,15 +133,17 @@ def test_a25_a_wish_is_never_an_error(browser: FlaskClient, ent: RelyingParty, s
 
 
 def test_a26_an_essential_class_that_the_session_lacks_asks_the_password_once_more(
-    browser: FlaskClient, ent: RelyingParty, session: Account
+    browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.5.1.1: "the Authorization Server MUST return an acr Claim Value that matches one of
     the requested values. The Authorization Server MAY ask the End-User to re-authenticate with additional factors to
     meet this requirement".
     """
     attempt, wanted = Attempt(), essential("urn:none", KNOWN_DEVICE_CLASS)
+    db.session.execute(update(Session).where(Session.ended_at.is_(None)).values(acr=BY_PASSWORD))
+    db.session.commit()
     assert step_of(browser.get(ent.url(attempt, claims=wanted))) == "/connexion"
-    page = sign_in(browser, ent.url(attempt, claims=wanted), session.username, PASSWORD)
+    page = sign_in(browser, ent.url(attempt, claims=wanted), known.username, PASSWORD)
     claims = ent.tokens(browser, ent.answer(page)["code"], attempt)["claims"]
     assert claims["acr"] == KNOWN_DEVICE_CLASS
     assert acr_of(browser, ent, claims=wanted, prompt="none") == KNOWN_DEVICE_CLASS  # and nobody is asked again
@@ -153,11 +174,12 @@ def test_a26_a_sign_in_that_does_not_reach_it_ends_in_an_error(
     assert acr_of(stranger, ent) == PASSWORD_CLASS, "the person is signed in all the same"
 
 
-@one_database
 def test_a26_a_class_that_nobody_can_reach_is_refused_at_once(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Unmet Authentication Requirements 1.0, 1: the error is told without a page that could change nothing."""
+    """Unmet Authentication Requirements 1.0: "The Authorization Server is unable to meet the requirements of the
+    Relying Party for the authentication of the End-User": it says so without a page that could change nothing.
+    """
     for visitor in (browser, app.test_client()):
         for wanted in (essential("urn:none"), essential(), essential(PASSWORD_CLASS.upper())):
             assert ent.answer(visitor.get(ent.url(Attempt(), claims=wanted)))["error"] == UNMET, wanted
@@ -166,7 +188,10 @@ def test_a26_a_class_that_nobody_can_reach_is_refused_at_once(
 def test_a26_a_session_that_is_replaced_meanwhile_is_looked_at_anew(
     browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5.1.1, the same sentence: what counts is the sign-in that the code stands for."""
+    """OpenID Connect Core 1.0, 5.5.1.1: "If this is an Essential Claim and the requirement cannot be met, then the
+    Authorization Server MUST treat that outcome as a failed authentication attempt": what counts is the sign-in that
+    the code stands for.
+    """
     wanted = essential(KNOWN_DEVICE_CLASS)
     assert acr_of(browser, ent, claims=wanted) == KNOWN_DEVICE_CLASS
     db.session.execute(update(Session).where(Session.ended_at.is_(None)).values(acr=BY_PASSWORD))
@@ -175,8 +200,8 @@ def test_a26_a_session_that_is_replaced_meanwhile_is_looked_at_anew(
 
 
 def test_t20_a_refresh_keeps_the_class_of_the_sign_in(browser: FlaskClient, build: Build, known: Account) -> None:
-    """OpenID Connect Core 1.0, 12.2: an ID token of a refresh stands for "the original authentication", whatever the
-    session became since.
+    """OpenID Connect Core 1.0, 12.2: "otherwise, the same rules apply as apply when issuing an ID Token at the time of
+    the original authentication", whatever the session became since.
     """
     ent = build.ent(scopes=OFFLINE)
     for wished, told in ((None, KNOWN_DEVICE_CLASS), (PASSWORD_CLASS, PASSWORD_CLASS)):
@@ -193,6 +218,9 @@ def test_t20_a_refresh_keeps_the_class_of_the_sign_in(browser: FlaskClient, buil
 
 
 def test_a26_the_person_is_told_nothing_odd(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """The page is the ordinary sign-in page: which class an ENT wants is no matter of the family's."""
+    """OpenID Connect Core 1.0, 3.1.2.3: "An Authentication user interface MAY be displayed by the Authorization Server,
+    depending upon the request parameter values used": it is the ordinary sign-in page. Which class an ENT wants is no
+    matter of the family's.
+    """
     page = browser.get(browser.get(ent.url(Attempt(), claims=essential(KNOWN_DEVICE_CLASS))).headers["Location"])
     assert heading(page) == "Connexion"

@@ -10,7 +10,7 @@ from idp.accounts.models import Account
 from idp.oidc import registration
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, form_token, sign_in
-from tests.protocol.flow import code_for, one_database, stays_here
+from tests.protocol.flow import code_for, stays_here
 from tests.relying_party import Attempt, RelyingParty
 
 STRANGE_REDIRECTS = [
@@ -53,7 +53,6 @@ ANSWERS: list[dict[str, str | None]] = [
 """One request for each kind of answer that a signed-in browser brings to the client at once."""
 
 
-@one_database
 def test_a01_a_redirect_uri_that_is_not_registered_letter_by_letter_gets_a_page(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
@@ -66,7 +65,6 @@ def test_a01_a_redirect_uri_that_is_not_registered_letter_by_letter_gets_a_page(
         assert uri not in stays_here(response), uri
 
 
-@one_database
 def test_a02_accents_and_quotes_in_addresses_and_types_are_refused_not_a_fault(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
@@ -81,7 +79,6 @@ def test_a02_accents_and_quotes_in_addresses_and_types_are_refused_not_a_fault(
     assert ent.answer(browser.get("/authorize", query_string=raw.partition("?")[2]))["error"]
 
 
-@one_database
 def test_a03_a_missing_redirect_uri_gets_a_page_even_when_one_alone_is_registered(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
@@ -110,7 +107,10 @@ def test_a04_unknown_and_disabled_clients_get_the_same_page(
 def test_a04_a_client_that_is_disabled_during_the_sign_in_gets_no_answer(
     browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
-    """The same sentence (RFC 6749, 4.1.2.1): the client is looked up again when the person comes back from a step."""
+    """RFC 6749, 4.1.2.1: "… or if the client identifier is missing or invalid, the authorization server SHOULD inform
+    the resource owner of the error and MUST NOT automatically redirect the user-agent to the invalid redirection URI":
+    the client is looked up again when the person comes back from a step.
+    """
     page = follow(browser, browser.get(ent.url(Attempt())))
     registration.disable(ent.client_id)
     data = {"csrf_token": form_token(page), "identifiant": parent.username, "mot-de-passe": PASSWORD}
@@ -119,7 +119,6 @@ def test_a04_a_client_that_is_disabled_during_the_sign_in_gets_no_answer(
     assert "Location" not in response.headers
 
 
-@one_database
 def test_a05_other_response_types_are_refused_to_the_client_only_when_it_is_certain(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
@@ -135,7 +134,6 @@ def test_a05_other_response_types_are_refused_to_the_client_only_when_it_is_cert
     stays_here(browser.get(ent.url(Attempt(), response_type="token", client_id="nobody")))
 
 
-@one_database
 def test_a06_a_request_without_challenge_is_refused(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RFC 7636, 4.4.1: "… the client does not send the "code_challenge" in the request, the authorization endpoint MUST
     return the authorization error response with the "error" value set to "invalid_request"".
@@ -146,7 +144,6 @@ def test_a06_a_request_without_challenge_is_refused(browser: FlaskClient, ent: R
     assert "code" not in answer
 
 
-@one_database
 @pytest.mark.parametrize("registered", [{"pkce": True}, {"pkce": False}])
 def test_a07_a_challenge_by_another_method_than_s256_is_refused(
     browser: FlaskClient, build: Build, session: Account, registered: dict[str, bool]
@@ -178,7 +175,6 @@ def test_a08_a_challenge_that_need_not_be_sent_is_enforced_when_it_is(
     assert ent.exchange(browser, bare, attempt, code_verifier=None).status_code == 200
 
 
-@one_database
 def test_a09_a_parameter_that_stands_twice_is_refused(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
@@ -208,7 +204,6 @@ def test_a10_the_state_comes_back_byte_for_byte(browser: FlaskClient, ent: Relyi
     assert (refusal["error"], refusal["state"]) == ("invalid_scope", state)
 
 
-@one_database
 def test_a10_a_state_that_was_not_encoded_comes_back_as_it_was(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
@@ -218,12 +213,11 @@ def test_a10_a_state_that_was_not_encoded_comes_back_as_it_was(
     assert ent.answer(response)["state"] == "é"
 
 
-@one_database
 def test_a11_a_huge_state_or_nonce_is_refused_and_not_sent_on(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749 sets no limit to a state; "the authorization server SHOULD document the size of any value it issues"
-    (4.1.2) binds what we issue. A limit that is far above what anybody sends keeps answers within what browsers take.
+    """RFC 6749, 4.1.2: "The authorization server SHOULD document the size of any value it issues" binds what we issue;
+    nothing limits a state. A limit that is far above what anybody sends keeps answers within what browsers take.
     """
     for name, size, status in (("state", 200_000, 414), ("nonce", 200_000, 414), ("state", 5_000, 400)):
         response = browser.get(ent.url(Attempt(), **{name: "x" * size}))
@@ -234,7 +228,6 @@ def test_a11_a_huge_state_or_nonce_is_refused_and_not_sent_on(
     assert len(response.headers["Location"]) < 500
 
 
-@one_database
 def test_a13_request_objects_are_refused_and_nothing_is_fetched(
     browser: FlaskClient, ent: RelyingParty, session: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,7 +248,6 @@ def test_a13_request_objects_are_refused_and_nothing_is_fetched(
     assert asked == []
 
 
-@one_database
 def test_a14_iss_is_in_every_answer_and_is_the_metadata_s(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
@@ -268,7 +260,6 @@ def test_a14_iss_is_in_every_answer_and_is_the_metadata_s(
         assert parse_qs(urlsplit(location).query)["iss"] == [issuer], changes
 
 
-@one_database
 def test_a10_a_redirect_uri_keeps_its_own_query(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 6749, 3.1.2: "The endpoint URI MAY include an "application/x-www-form-urlencoded" formatted query component,
     which MUST be retained when adding additional query parameters".
@@ -294,7 +285,9 @@ def test_a10_a_redirect_uri_keeps_its_own_query(browser: FlaskClient, build: Bui
 def test_a10_a_long_nonce_stands_in_the_id_token_as_it_was_sent(
     browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
-    """Core 1.0, 3.1.2.1: "The value is passed through unmodified from the Authentication Request to the ID Token"."""
+    """OpenID Connect Core 1.0, 3.1.2.1: "The value is passed through unmodified from the Authentication Request to the
+    ID Token".
+    """
     attempt = Attempt(nonce="".join(chr(33 + (11 * i) % 94) for i in range(500)), state="s" * 1000)
     page = sign_in(browser, ent.url(attempt), parent.username, PASSWORD)
     answer = ent.answer(page)
@@ -302,7 +295,6 @@ def test_a10_a_long_nonce_stands_in_the_id_token_as_it_was_sent(
     assert ent.tokens(browser, answer["code"], attempt)["claims"]["nonce"] == attempt.nonce
 
 
-@one_database
 def test_a25_order_and_unknown_parameters_change_nothing(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:

@@ -1,18 +1,20 @@
 """The authorization endpoint's answers, and wishes that change none (security rows A-19, A-23 to A-26)."""
 
 import json
+import re
 
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account
 from tests.builders import PASSWORD, Build
-from tests.pages import follow, form_token, sign_in
-from tests.protocol.flow import code_for, one_database, step_of
+from tests.dpop_party import KeyedParty
+from tests.pages import follow, form_token, heading, sign_in, submit
+from tests.protocol.flow import code_for, stays_here, step_of
 from tests.relying_party import Attempt, RelyingParty
 
 
-@one_database
 def test_a19_a_scope_that_is_not_the_client_s_is_refused_not_dropped(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
@@ -28,7 +30,54 @@ def test_a19_a_scope_that_is_not_the_client_s_is_refused_not_dropped(
     assert tokens["scope"].split() == ["email", "openid"]
 
 
-@one_database
+def led_back_to(page: TestResponse) -> list[str]:
+    """Return where the buttons of a page lead."""
+    return re.findall(r'class="btn" href="([^"]+)"', page.text)
+
+
+def test_a02_what_is_wrong_with_a_known_client_leads_back_to_its_registered_home_alone(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    """RFC 6749, 4.1.2.1: "the authorization server SHOULD inform the resource owner of the error and MUST NOT
+    automatically redirect the user-agent to the invalid redirection URI".
+    """
+    homeless = build.ent("Horizon", "horizon.test", home_uri="")
+    for changes, homes in (
+        ({"redirect_uri": "https://evil.test/cb"}, ["https://ent.test/"]),
+        ({"redirect_uri": "https://evil.test/cb", "client_id": homeless.client_id}, []),
+        ({"redirect_uri": "https://evil.test/cb", "client_id": "nobody"}, []),
+    ):
+        page = browser.get(ent.url(Attempt(), **changes))
+        assert led_back_to(page) == homes, changes
+        assert "evil.test" not in stays_here(page)
+    doubled = browser.get(f"{ent.url(Attempt())}&client_id={homeless.client_id}")
+    assert led_back_to(doubled) == []
+    assert "doubled client_id" in stays_here(doubled)
+
+
+def test_a02_a_request_that_is_over_is_not_called_incomplete(
+    browser: FlaskClient, build: Build, parent: Account
+) -> None:
+    """RFC 9126, 4: "An expired request_uri MUST be rejected as invalid". The person did nothing wrong, and reads that the
+    request is over, whether its address is opened again or another tab gave its code.
+    """
+    party = KeyedParty.of(build.ent())
+    opened = party.opened(party.pushed(browser, Attempt()))
+    other_tab = follow(browser, browser.get(opened))
+    assert party.answer(sign_in(browser, opened, parent.username, PASSWORD))["code"]
+    late = submit(
+        browser, browser.get(other_tab.request.full_path), identifiant=parent.username, mot_de_passe=PASSWORD
+    )
+    assert late.request.path == "/authorize/resume"
+    for page in (browser.get(opened), late):
+        assert page.status_code == 400
+        assert heading(page) == "Reprenons depuis l’ENT"
+        assert "Cette demande de connexion a expiré, ou elle a déjà servi." in page.text
+        assert "Le site d’où vous venez" not in page.text
+        assert led_back_to(page) == ["https://ent.test/"]
+        assert "invalid request_uri" in page.text
+
+
 def test_a23_no_page_can_be_framed_read_by_others_or_kept(browser: FlaskClient, ent: RelyingParty) -> None:
     """RFC 9700, 4.16: "Authorization servers MUST prevent clickjacking attacks"; 4.2.4: "Suppress the Referer header by
     applying an appropriate Referrer Policy".
@@ -62,12 +111,32 @@ def test_a24_the_answer_to_a_password_is_a_303(browser: FlaskClient, ent: Relyin
     assert ent.answer(response)["code"]
 
 
+def test_a25_the_sign_in_says_why_it_asks_again_and_says_it_to_nobody_else(
+    app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.1: of prompt=login "The Authorization Server SHOULD prompt the End-User for
+    reauthentication"; max_age: "the OP MUST attempt to actively re-authenticate the End-User".
+    """
+    why = "Vous êtes déjà connecté. Pour continuer vers l’ENT Passerelle, redonnez votre identifiant et votre mot de passe."
+    again: list[dict[str, str]] = [{"prompt": "login"}, {"prompt": "select_account"}, {"max_age": "0"}]
+    for changes in again:
+        page = follow(browser, browser.get(ent.url(Attempt(), **changes)))
+        assert heading(page) == "Connexion"
+        assert why in page.text, changes
+        assert why not in submit(browser, page, identifiant="x", mot_de_passe="y").text  # it says what went wrong
+    for page in (
+        browser.get("/connexion"),  # no ENT asked
+        follow(app.test_client(), app.test_client().get(ent.url(Attempt(), prompt="login"))),
+    ):
+        assert "déjà connecté" not in page.text
+
+
 def test_a25_wishes_that_we_do_not_know_are_no_error(
     browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 15.1: "OPs MUST support requests for preferred languages and scripts via the ui_locales
-    and claims_locales request parameters. The minimum level of support required for these parameters is to have their
-    use not result in errors".
+    """OpenID Connect Core 1.0, 15.1: "OPs MUST support requests for preferred languages and scripts for the user
+    interface and for Claims via the ui_locales and claims_locales request parameters … (Note that the minimum level of
+    support required for these parameters is simply to have their use not result in errors.)".
     """
     attempt = Attempt()
     wishes = {
@@ -88,7 +157,6 @@ def test_a25_wishes_that_we_do_not_know_are_no_error(
     assert ent.answer(browser.get(ent.url(attempt, **wishes)))["code"]
 
 
-@one_database
 def test_a26_the_claims_parameter_changes_no_reserved_claim(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:

@@ -123,6 +123,9 @@ def test_a12_without_a_script_its_button_sends_it(
 def test_a12_the_page_is_one_of_ours(
     browser_process: Browser, site: str, ent: Ent, parent: Account, width: int
 ) -> None:
+    """Form Post Response Mode 1.0, 2: "any form content necessary to support this MAY be included, such as submit
+    controls": where no script sends the form, the page is read, and looks like the others.
+    """
     with new_page(browser_process, width=width) as page:
         page.route("**/form_post.js*", lambda route: route.fulfill(body="", content_type="text/javascript"))
         sign_in(page, site, ent, parent, Attempt(state=HOSTILE))
@@ -134,8 +137,8 @@ def test_a12_the_page_is_one_of_ours(
 def test_a15_the_agreement_leads_on_to_the_ent(
     browser_process: Browser, site: str, ent: Ent, parent: Account, width: int, *, javascript: bool
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4: the decision is taken in "an interactive dialogue with the End-User"; the
-    policy of its page lets the form end at the ENT.
+    """OpenID Connect Core 1.0, 3.1.2.4: "this MAY be done through an interactive dialogue with the End-User that makes
+    it clear what is being consented to"; the policy of its page lets the form end at the ENT.
     """
     attempt = Attempt()
     with new_page(browser_process, width=width, javascript=javascript) as page:

@@ -15,7 +15,7 @@ from idp.db import db
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, heading, sign_in, submit
-from tests.protocol.flow import HOST, code_for, one_database, stays_here, step_of, tokens_for
+from tests.protocol.flow import HOST, code_for, stays_here, step_of, tokens_for
 from tests.relying_party import Attempt, RelyingParty
 
 
@@ -211,7 +211,6 @@ def test_a20_a_post_that_is_too_long_for_an_address_leads_to_the_sign_in(
     assert "code" in answer
 
 
-@one_database
 def test_a20_a_post_of_another_kind_asks_for_nothing(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1: "If using the HTTP POST method, the request parameters are serialized using
     Form Serialization": neither JSON nor the address is looked at.
@@ -226,7 +225,6 @@ def test_a20_a_post_of_another_kind_asks_for_nothing(browser: FlaskClient, ent: 
         assert "invalid client_id" in stays_here(response), kind
 
 
-@one_database
 def test_a20_a_request_that_no_address_can_carry_is_refused(app: Flask, ent: RelyingParty) -> None:
     """RFC 9110, 4.1: "It is RECOMMENDED that all senders and recipients support, at a minimum, URIs with lengths of
     8000 octets in protocol elements": beyond that, the steps could not carry the request.
@@ -284,7 +282,9 @@ def test_a22_a_continuation_opens_in_the_browser_that_started_it_alone(
 
 
 def test_a22_a_continuation_expires(browser: FlaskClient, ent: RelyingParty) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.3, the same sentence: a request in progress is good for half an hour."""
+    """OpenID Connect Core 1.0, 3.1.2.3: "the Authorization Server MUST employ appropriate measures against Cross-Site
+    Request Forgery and Clickjacking": a request in progress is good for half an hour.
+    """
     sealed = browser.get(ent.url(Attempt())).headers["Location"]
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=31)):
         assert browser.get(sealed).status_code == 400

@@ -17,7 +17,7 @@ from idp.oidc import claims, claims_request
 from idp.oidc.models import AuthorizationCode, Token
 from tests.builders import PASSWORD, Build
 from tests.pages import sign_in
-from tests.protocol.flow import OFFLINE, code_for, one_database, tokens_for
+from tests.protocol.flow import OFFLINE, code_for, tokens_for
 from tests.protocol.listening import listening
 from tests.relying_party import Attempt, RelyingParty
 
@@ -49,8 +49,9 @@ def test_u04_claims_are_asked_for_where_they_are_wanted(
 
 
 def test_u04_claims_are_added_to_those_of_the_scopes(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 5.5: "If present, it lists the requested Claims. … If not present, the Claims being
-    requested from the UserInfo Endpoint are only those requested using scope values".
+    """OpenID Connect Core 1.0, 5.5: "If present, the listed Claims are being requested to be added to any Claims that
+    are being requested using scope values. If not present, the Claims being requested from the UserInfo Endpoint are
+    only those requested using scope values".
     """
     _, plain = told(browser, ent, {}, "openid email")
     _, more = told(browser, ent, {"userinfo": {"name": None}}, "openid email")
@@ -78,7 +79,9 @@ def test_u04_no_request_goes_beyond_the_registration(browser: FlaskClient, build
 def test_u04_what_is_unregistered_later_is_not_told_any_more(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """The registration decides when the claim is told, not when it was asked for (the rule of U-04)."""
+    """OpenID Connect Core 1.0, 5.3.2: "For privacy reasons, OpenID Providers MAY elect to not return values for some
+    requested Claims": the registration decides when the claim is told, not when it was asked for (security row U-04).
+    """
     registered, asked = frozenset({"openid", "profile", "email"}), '{"userinfo":{"email":null,"name":null}}'
     ent = build.ent(scopes=" ".join(registered))
     token = tokens_for(browser, ent, scope="openid", claims=asked)["access_token"]
@@ -131,7 +134,6 @@ def test_a26_what_is_not_understood_is_ignored(browser: FlaskClient, ent: Relyin
     assert set(in_token) == IDENTITY
 
 
-@one_database
 @pytest.mark.parametrize(
     "broken",
     [
@@ -167,7 +169,9 @@ def test_u04_the_request_goes_on_with_the_refresh_token(browser: FlaskClient, bu
 def test_u04_one_more_statement_only_for_whoever_asks(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """The hot path of ordinary requests keeps its statements; claims of the person in the ID token cost one."""
+    """OpenID Connect Core 1.0, 5.5: "Support for the claims parameter is OPTIONAL": the hot path of ordinary requests
+    keeps its statements; claims of the person in the ID token cost one.
+    """
     with listening(app) as seen:
         tokens_for(browser, ent)
         counts = {}
@@ -186,11 +190,12 @@ def test_u04_one_more_statement_only_for_whoever_asks(
     assert counts["person"] == counts["nothing"] + 1
 
 
-@one_database
 def test_a26_nothing_is_kept_of_a_request_that_can_release_nothing(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """Data minimisation: names and values that can come to nothing stand in no table."""
+    """OpenID Connect Core 1.0, 5.5.1: "When the Claim value does not match the requested value, the Claim is not
+    included in the response". Data minimisation: names and values that can come to nothing stand in no table.
+    """
     ent = build.ent(scopes="openid profile")
     asked = {"userinfo": {"email": {"value": "secret@exemple.fr"}, "x": None}, "id_token": {"nonce": {"value": "n"}}}
     tokens_for(browser, ent, scope="openid", claims=json.dumps(asked))
@@ -199,7 +204,9 @@ def test_a26_nothing_is_kept_of_a_request_that_can_release_nothing(
 
 
 def test_a26_the_request_survives_the_sign_in(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
-    """OpenID Connect Core 1.0, 5.5, for somebody who had to sign in first: the same answer."""
+    """OpenID Connect Core 1.0, 5.5: "The claims Authentication Request parameter requests that specific Claims be
+    returned from the UserInfo Endpoint and/or in the ID Token": they are, to somebody who had to sign in first, too.
+    """
     attempt = Attempt()
     asked = json.dumps({"userinfo": {"name": {"value": "Noémie LEROY-VANDEPUTTE"}}, "id_token": {"email": None}})
     page = sign_in(browser, ent.url(attempt, scope="openid", claims=asked), parent.username, PASSWORD)
@@ -228,7 +235,9 @@ REQUESTS = st.dictionaries(
 @settings(max_examples=300, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(REQUESTS, st.text(max_size=20))
 def test_a26_any_request_is_read_or_refused_and_read_again_as_it_was(asked: dict[str, Any], acr: str) -> None:
-    """OpenID Connect Core 1.0, 5.5: what is kept of a request says the same when it is read again, and no more."""
+    """OpenID Connect Core 1.0, 5.5: "It is represented as a JSON object containing lists of Claims being requested from
+    these locations": what is kept of a request says the same when it is read again, and no more.
+    """
     known = frozenset(PERSON)
     try:
         read = claims_request.read(json.dumps(asked), acr, releasable=known, classes=claims.ACR_VALUES)

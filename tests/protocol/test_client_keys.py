@@ -54,7 +54,9 @@ def at_address(build: Build, server: EntServer, key: Key) -> KeyedParty:
 def test_t16_a_client_changes_the_keys_at_its_address_without_a_word(
     browser: FlaskClient, build: Build, server: EntServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Core 10.1.1: « the signer can begin using a new key … and signals the change to the verifier using kid »."""
+    """OpenID Connect Core 1.0, 10.1.1: "The signer can begin using a new key at its discretion and signals the change
+    to the verifier using the kid value".
+    """
     first, second = Key.new(), Key.new()
     published(server, first)
     ent = at_address(build, server, first)
@@ -74,6 +76,10 @@ def test_t16_a_client_changes_the_keys_at_its_address_without_a_word(
 def test_t16_an_address_that_gives_no_keys_is_nobody_s_fault_but_the_client_s(
     browser: FlaskClient, build: Build, server: EntServer
 ) -> None:
+    """OpenID Connect Registration 1.0, 2, jwks_uri: "If the Client signs requests to the Server, it contains the
+    signing key(s) the Server uses to validate signatures from the Client"; RFC 7523, 3.2, where it contains none: "The
+    value of the "error" parameter MUST be the "invalid_client" error code".
+    """
     key = Key.new()
     elsewhere = (302, {"Location": server.uri(path="/keys")}, b"")
     answers: list[Any] = [(500, {}, b""), elsewhere, (200, {}, b"["), (200, {}, b"{}"), (200, {}, b'{"keys": 5}')]
@@ -92,7 +98,9 @@ def test_t16_an_address_that_gives_no_keys_is_nobody_s_fault_but_the_client_s(
 def test_t16_names_of_keys_that_nobody_has_make_one_request_a_minute(
     browser: FlaskClient, build: Build, server: EntServer, key: Key
 ) -> None:
-    """Core 10.1.1: an unfamiliar `kid` makes the verifier look again; not as often as anybody likes to invent one."""
+    """OpenID Connect Core 1.0, 10.1.1: "The verifier knows to go back to the jwks_uri location to re-retrieve the keys
+    when it sees an unfamiliar kid value"; not as often as anybody likes to invent one.
+    """
     published(server, key)
     ent = at_address(build, server, key)
     for _ in range(20):
@@ -110,6 +118,9 @@ def test_t16_keys_of_an_address_that_is_down_serve_a_day_longer(
     key: Key,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """RFC 9111, 4.2.4: "A cache MUST NOT generate a stale response unless it is disconnected or doing so is explicitly
+    permitted by the client or origin server": disconnected it is, and for a day at most.
+    """
     day = client_keys.LONGEST_KEPT_SECONDS
     published(server, key)
     ent = at_address(build, server, key)
@@ -130,7 +141,10 @@ def test_t16_an_ent_that_does_not_answer_holds_no_transaction_and_no_other_ent_u
     key: Key,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """While one ENT's keys are waited for, another's are fetched, and the database is free to write."""
+    """OWASP ASVS 5, V 13.2.6: "where the application connects to separate services, it follows the documented
+    configuration for each connection, such as … connection timeouts, and retry strategies". While one ENT's keys are
+    waited for, another's are fetched, and the database is free to write.
+    """
     asked, left = threading.Event(), threading.Event()
     monkeypatch.setattr(outgoing, "TIMEOUT", 60)
 
@@ -166,6 +180,9 @@ def test_t16_an_ent_that_takes_too_long_is_left(
     key: Key,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """OWASP ASVS 5, V 13.2.6: "where the application connects to separate services, it follows the documented
+    configuration for each connection, such as … connection timeouts, and retry strategies".
+    """
     left = threading.Event()
     monkeypatch.setattr(outgoing, "TIMEOUT", 0.5)
 
@@ -188,7 +205,10 @@ def test_t16_an_ent_that_takes_too_long_is_left(
 def test_t16_a_key_for_something_else_checks_no_signature(
     browser: FlaskClient, build: Build, server: EntServer, members: dict[str, Any]
 ) -> None:
-    """RFC 7517 4.2 to 4.4: `use`, `key_ops` and `alg` say what a key is for."""
+    """RFC 7517, 4.2: "The "use" (public key use) parameter identifies the intended use of the public key"; 4.3: "The
+    "key_ops" (key operations) parameter identifies the operation(s) for which the key is intended to be used"; 4.4:
+    "The "alg" (algorithm) parameter identifies the algorithm intended for use with the key".
+    """
     key = Key.new("RS256")
     ent, odd = at_address(build, server, key), {**key.jwk, "kid": key.kid, **members}
     server.served["/keys"] = (200, {}, json.dumps({"keys": [odd]}).encode())
@@ -196,8 +216,8 @@ def test_t16_a_key_for_something_else_checks_no_signature(
 
 
 def test_t16_other_keys_beside_the_right_one_do_no_harm(browser: FlaskClient, build: Build, server: EntServer) -> None:
-    """RFC 7517 5: « Implementations SHOULD ignore JWKs within a JWK Set that use "kty" values that are not understood
-    …, that are missing required members, or for which values are out of the supported ranges ».
+    """RFC 7517, 5: "Implementations SHOULD ignore JWKs within a JWK Set that use "kty" (key type) values that are not
+    understood by them, that are missing required members, or for which values are out of the supported ranges".
     """
     key, other = Key.new(), Key.new("RS256")
     named: list[Any] = [{"kty": "AKP"}, {"kty": "EC", "crv": "P-521"}, {"kty": "EC", "crv": "P-256", "x": "AA"}]
@@ -216,7 +236,7 @@ def test_t16_other_keys_beside_the_right_one_do_no_harm(browser: FlaskClient, bu
 
 
 def test_t16_a_weak_key_checks_no_signature(browser: FlaskClient, build: Build, server: EntServer) -> None:
-    """RFC 7518 3.3: « A key of size 2048 bits or larger MUST be used with these algorithms »."""
+    """RFC 7518, 3.3: "A key of size 2048 bits or larger MUST be used with these algorithms"."""
     weak = Key("RS256", rsa.generate_private_key(65537, 1024))  # noqa: S505 - the point
     ent = at_address(build, server, weak)
     published(server, weak)
@@ -226,7 +246,10 @@ def test_t16_a_weak_key_checks_no_signature(browser: FlaskClient, build: Build, 
 def test_t16_keys_are_not_fetched_from_inside_this_house(
     browser: FlaskClient, build: Build, server: EntServer, key: Key
 ) -> None:
-    """OWASP ASVS 5, V 1.3.6: an address that others choose must not lead into the network of the service."""
+    """OWASP ASVS 5, V 1.3.6: "Verify that the application protects against Server-side Request Forgery (SSRF) attacks,
+    by validating untrusted data against an allowlist of protocols, domains, paths and ports": an address that others
+    choose must not lead into the network of the service.
+    """
     with listening_ent(None) as inside:
         for address in ("https://127.0.0.1", "https://169.254.169.254", "https://[::1]", "https://10.0.0.1"):
             uri = f"{address}:{inside.port}/keys"

@@ -50,7 +50,7 @@ def challenges(response: TestResponse) -> Iterator[str]:
 def unauthorized(response: TestResponse, error: str, scheme: str = "DPoP") -> None:
     """Check a refusal at a resource: the scheme that was tried says what is wrong, and the other one is offered."""
     assert response.status_code == 401, response.get_data(as_text=True)
-    assert response.get_json()["error"] == error
+    assert response.get_json().get("error", "") == error
     first, second = challenges(response)
     assert first.startswith(f"{scheme} ")
     assert (f'error="{error}"' in first) is bool(error)
@@ -135,6 +135,10 @@ def test_the_names_of_header_and_scheme_are_written_as_one_likes(browser: FlaskC
 
 
 def test_the_address_is_the_issuers_whatever_the_host_says(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 9449, 4.3: "The htu claim matches the HTTP URI value for the HTTP request in which the JWT was received,
+    ignoring any query and fragment parts". Security row D-01, whatever headers say: "issuer and all URLs stay the
+    configured ones".
+    """
     attempt = Attempt()
     code = code_for(browser, party, attempt)
     form = {
@@ -170,6 +174,9 @@ def test_a_proof_counts_once(browser: FlaskClient, party: KeyedParty) -> None:
 
 
 def test_a_proof_is_remembered_as_long_as_it_counts(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 9449, 11.1: "servers can store the jti value of each DPoP proof for the time window in which the respective
+    DPoP proof JWT would be accepted".
+    """
     token = bound(browser, party)["access_token"]
     proof = party.key.proof("GET", f"{party.issuer}/userinfo", token, iat=now() + 55)
     assert party.resource(browser, token, proof).status_code == 200
@@ -214,6 +221,10 @@ def test_bound_and_plain_tokens_come_by_their_own_scheme(browser: FlaskClient, p
 def test_the_charter_is_read_and_accepted_with_a_bound_token(
     browser: FlaskClient, build: Build, party: KeyedParty
 ) -> None:
+    """RFC 9449, 7.1: "check that the public key of the DPoP proof matches the public key to which the access token is
+    bound"; RFC 6750, 3.1: "insufficient_scope The request requires higher privileges than provided by the access token.
+    The resource server SHOULD respond with the HTTP 403 (Forbidden) status code".
+    """
     build.publish(party, "2026")
     token = bound(browser, party)["access_token"]
     read = party.resource(browser, token, party.fresh_proof("/charter", "GET", token), path="/charter")
@@ -249,6 +260,9 @@ def test_a_code_that_names_a_key_is_exchanged_with_that_key_alone(
 
 
 def test_a_thumbprint_that_is_none_is_refused(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 9449, 10: "The value of the dpop_jkt authorization request parameter is the JWK Thumbprint [RFC7638] of the
+    proof-of-possession public key using the SHA-256 hash function".
+    """
     for odd in ("x", "x" * 44, "é" * 43, f"{party.key.thumbprint[:-1]}="):
         answer = party.answer(browser.get(party.url(Attempt(), dpop_jkt=odd)))
         assert answer["error"] == "invalid_request"
@@ -281,6 +295,9 @@ def test_t22_a_bound_refresh_token_never_becomes_a_bearer_token(browser: FlaskCl
 
 
 def test_a_plain_refresh_token_may_be_bound_and_stays_bound(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 9449, 5: "A token_type of DPoP MUST be included in the access token response to signal to the client that the
+    access token was bound to its DPoP key": whoever shows a key with a refresh token gets tokens of that key.
+    """
     plain = tokens_for(browser, party, scope=OFFLINE)
     first = party.renew(browser, plain["refresh_token"], party.fresh_proof()).get_json()
     assert first["token_type"] == "DPoP"
@@ -301,6 +318,9 @@ def test_a_public_client_keeps_its_key(browser: FlaskClient, build: Build, sessi
 
 
 def test_u03_a_bound_token_dies_as_others_do(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 6750, 3.1: "invalid_token The access token provided is expired, revoked, malformed, or invalid for other
+    reasons".
+    """
     token = bound(browser, party)["access_token"]
     with time_machine.travel(time.time() + 601):
         unauthorized(party.resource(browser, token, party.fresh_proof("/userinfo", "GET", token)), "invalid_token")
@@ -321,6 +341,9 @@ JWKS = st.dictionaries(st.sampled_from(["kty", "crv", "x", "y", "n", "e", "d", "
 
 @one_database
 def test_anything_as_a_proof_is_answered(browser: FlaskClient, party: KeyedParty) -> None:
+    """Security rows, "never 5xx": "assert status < 500 and no stack trace". RFC 9449, 4.3: "The DPoP HTTP request
+    header field value is a single and well-formed JWT".
+    """
     token = bound(browser, party)["access_token"]
     at = Request(party.key, "GET", f"{party.issuer}/userinfo", token)
 
@@ -338,7 +361,7 @@ def test_anything_as_a_proof_is_answered(browser: FlaskClient, party: KeyedParty
 
 
 def test_these_tests_name_keys_as_the_specification_does() -> None:
-    """RFC 7638 3.1: the thumbprint of the example's key."""
+    """RFC 7638, 3.1: the thumbprint of the example's key is "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"."""
     modulus = (
         "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3okn"
         "jhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6q"
@@ -346,3 +369,15 @@ def test_these_tests_name_keys_as_the_specification_does() -> None:
         "JzKnqDKgw"
     )
     assert thumbprint({"kty": "RSA", "n": modulus, "e": "AQAB"}) == "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+
+
+def test_a_proof_for_what_was_never_issued_leaves_no_row(browser: FlaskClient, build: Build, session: Account) -> None:
+    """RFC 9449, 11.1: "servers can store … the jti value of each DPoP proof": whoever makes up codes fills no table."""
+    public = KeyedParty.of(build.ent("Appli", "appli.test", auth_method="none"))
+    for form in (
+        {"grant_type": "authorization_code", "code": "x" * 43, "code_verifier": "v" * 43},
+        {"grant_type": "refresh_token", "refresh_token": "x" * 43},
+    ):
+        for _ in range(3):
+            assert public.post(browser, "/token", form, public.fresh_proof()).status_code == 400
+    assert db.session.scalar(select(func.count()).select_from(SpentProof)) == 0

@@ -92,16 +92,17 @@ def test_only_ents_of_this_session_that_registered_an_address_are_loaded(
     others = app.test_client()
     sign_in(others, "/connexion", build.active().username, PASSWORD)
     tokens_for(others, never_entered)
-    sid = tokens_for(browser, first)["claims"]["sid"]
+    tokens_for(browser, first)
+    sids = {}
     for ent in (first, second, without, shut_out):  # one frame each, however often one was entered
-        tokens_for(browser, ent)
+        sids[ent.client_id] = tokens_for(browser, ent)["claims"]["sid"]
     registration.disable(shut_out.client_id)
     page = sign_out(browser)
     assert page.status_code == 200
     assert heading(page) == SIGNED_OUT
     assert sorted(map(told, _Page(page).frames)) == [
-        (FRONT, {"iss": first.issuer, "sid": sid}),
-        ("https://horizon.test:8443/front", {"iss": first.issuer, "sid": sid}),
+        (FRONT, {"iss": first.issuer, "sid": sids[first.client_id]}),
+        ("https://horizon.test:8443/front", {"iss": first.issuer, "sid": sids[second.client_id]}),
     ]
     assert frame_sources(page) == ["https://ent.test", "https://horizon.test:8443"]
     assert page.headers["Cache-Control"] == "no-store"
@@ -123,7 +124,9 @@ def test_what_is_told_joins_the_query_that_was_registered(browser: FlaskClient, 
 def test_a_session_that_went_on_under_another_row_tells_the_ents_of_before(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """Front-Channel Logout 1.0, 2: `sid` is the session's; proving the password again keeps it."""
+    """Front-Channel Logout 1.0, 3: "sid … This represents a Session of a User Agent or device for a logged-in End-User
+    at an RP": proving the password again keeps it.
+    """
     ent = build.ent(frontchannel_logout_uri=FRONT)
     sid = tokens_for(browser, ent)["claims"]["sid"]
     other = build.ent("Horizon", "horizon.test")
@@ -140,7 +143,9 @@ def ent_answer_after_password(browser: FlaskClient, ent: RelyingParty, account: 
 def test_a_former_session_of_the_same_person_is_not_told_again(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """Front-Channel Logout 1.0, 2: `sid` is one session's; what was entered before a logout is none of the next."""
+    """Front-Channel Logout 1.0, 3: "Different sid values are used to identify distinct sessions at an OP": what was
+    entered before a logout is none of the next.
+    """
     tokens_for(browser, build.ent(frontchannel_logout_uri=FRONT))
     assert _Page(sign_out(browser)).frames
     sign_in(browser, "/connexion", session.username, PASSWORD)
@@ -152,8 +157,9 @@ def test_a_former_session_of_the_same_person_is_not_told_again(
 def test_the_page_goes_on_to_the_registered_address_with_the_state(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 3: the browser goes back once the logout has been performed, with the `state` that came;
-    here by a script, by a link, and by itself without a script.
+    """RP-Initiated Logout 1.0, 3: "The post-logout redirection is performed after the OP has finished notifying the RPs
+    that logged in with the OP for that End-User that they are to log out the End-User"; here by a script, by a link,
+    and by itself without a script, with the `state` that came.
     """
     ent = build.ent(frontchannel_logout_uri=FRONT)
     token = tokens_for(browser, ent)["id_token"]
@@ -194,7 +200,9 @@ def test_without_a_target_the_page_stays_and_leads_to_the_ent(
 def test_without_any_frame_the_browser_goes_back_at_once(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 3: where no frame has to load, the browser goes back by a plain redirect."""
+    """RP-Initiated Logout 1.0, 3: "The post-logout redirection is performed after the OP has finished notifying the
+    RPs": where no frame has to load, the browser goes back by a plain redirect.
+    """
     token = tokens_for(browser, ent)["id_token"]
     response = browser.get("/logout", query_string={"id_token_hint": token, "post_logout_redirect_uri": BYE})
     assert (response.status_code, response.headers["Location"]) == (303, BYE)
@@ -204,7 +212,9 @@ def test_without_any_frame_the_browser_goes_back_at_once(
 def test_l08_after_a_logout_the_cookie_the_refresh_token_and_the_session_are_dead(
     app: Flask, browser: FlaskClient, build: Build, session: Account, front: str
 ) -> None:
-    """L-08 (OWASP ASVS 5, V 7.4.1): the back button, the old cookie and the old tokens open nothing any more."""
+    """Security row L-08 (OWASP ASVS 5, V 7.4.1): after a logout, "back button; old cookie replayed; old refresh token":
+    "login page; 401".
+    """
     ent = build.ent(frontchannel_logout_uri=front, scopes=OFFLINE)
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     cookie = browser.get_cookie("__Host-ss", domain=HOST)
@@ -225,7 +235,9 @@ def test_l08_after_a_logout_the_cookie_the_refresh_token_and_the_session_are_dea
 def test_l09_a_form_of_another_tab_is_refused_with_a_readable_page(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """L-09: logout in tab 1, then a form of tab 2: refused with a readable page, nothing changed."""
+    """Security row L-09: "logout in tab 1", then "submit a form in tab 2": "refused with a readable page, nothing
+    changed".
+    """
     second = browser.get(PASSWORD_PAGE)
     assert heading(second) == PASSWORD_TITLE
     before = stored(session).password_hash

@@ -71,6 +71,9 @@ def addresses(app: Flask) -> list[tuple[str, str]]:
 
 
 def test_any_request_to_any_address_is_answered(app: Flask, browser: FlaskClient, session: Account) -> None:
+    """Security rows, "never 5xx": "a table-driven fuzz test must run all rows' inputs and assert status < 500 and no
+    stack trace".
+    """
     every = addresses(app)
     assert {"/authorize", "/token", "/userinfo", "/logout", "/connexion"} <= {path for _method, path in every}
 
@@ -88,6 +91,10 @@ def test_any_request_to_any_address_is_answered(app: Flask, browser: FlaskClient
 
 
 def test_any_path_is_answered(browser: FlaskClient) -> None:
+    """Security rows, "never 5xx": "assert status < 500 and no stack trace". RFC 9110, 15.5.5: "The 404 (Not Found)
+    status code indicates that the origin server did not find a current representation for the target resource".
+    """
+
     @bounded
     @given(st.one_of(st.binary(max_size=60), st.sampled_from([b"static/../../etc/passwd", b"/evil.test", b"\x00"])))
     def send(path: bytes) -> None:
@@ -100,6 +107,10 @@ def test_any_path_is_answered(browser: FlaskClient) -> None:
 def test_a_right_authorization_request_with_anything_in_it_is_answered(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.2: "If the Authorization Server encounters any error, it MUST return an error
+    response"; 3.1.2.6: "If the Redirection URI is invalid, the Authorization Server MUST NOT redirect the User Agent to
+    the invalid Redirection URI".
+    """
     names = ["state", "nonce", "scope", "prompt", "max_age", "claims", "login_hint", "id_token_hint", "acr_values"]
     names += ["code_challenge", "code_challenge_method", "response_type", "response_mode", "ui_locales", "display"]
 
@@ -120,6 +131,9 @@ def test_a_right_authorization_request_with_anything_in_it_is_answered(
 def test_a_right_token_request_with_anything_in_it_is_answered(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
+    """OpenID Connect Core 1.0, 3.1.3.4: "If the Token Request is invalid or unauthorized, the Authorization Server
+    constructs the error response. … The HTTP response body uses the application/json media type".
+    """
     attempt = Attempt()
     right: dict[str, Any] = {
         "grant_type": "authorization_code",
@@ -142,6 +156,9 @@ def test_a_right_token_request_with_anything_in_it_is_answered(
 
 
 def test_anything_as_a_token_is_answered(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    """OpenID Connect Core 1.0, 5.3.3: "When an error condition occurs, the UserInfo Endpoint returns an Error Response
+    as defined in Section 3 of OAuth 2.0 Bearer Token Usage [RFC6750]", whatever was sent as a token or beside it.
+    """
     good = tokens_for(browser, ent)["access_token"]
 
     @bounded
@@ -162,6 +179,9 @@ def test_anything_as_a_token_is_answered(browser: FlaskClient, ent: RelyingParty
 
 
 def test_anything_in_a_form_with_its_right_token_is_answered(app: Flask, build: Any) -> None:
+    """Security rows, "never 5xx": "assert status < 500 and no stack trace". OWASP ASVS 5, V 16.5.1: "Verify that a
+    generic message is returned to the consumer when an unexpected or security-sensitive error occurs".
+    """
     pages = ["/connexion", "/profil", "/logout"]
     visitors = {path: app.test_client() for path in pages}
     proof = {path: form_token(browser.get("/connexion")) for path, browser in visitors.items()}
@@ -179,6 +199,9 @@ def test_anything_in_a_form_with_its_right_token_is_answered(app: Flask, build: 
 
 @one_database
 def test_names_that_flask_gives_a_meaning_make_no_link_wrong(app: Flask) -> None:
+    """RFC 6749, 3.1: "The authorization server MUST ignore unrecognized request parameters": a name that the framework
+    reads as its own is one, and changes no link.
+    """
     odd = "endpoint=x&_external=1&_scheme=ftp&_method=PUT&_anchor=a&self=b&demande=c"
     with app.test_request_context(f"/connexion?{odd}"):
         assert unescape(render_template_string("{{ language_url('fr') }}")) == f"?{odd}&ui_locales=fr"

@@ -8,7 +8,7 @@ from joserfc import jwt
 from idp.accounts.models import Account
 from idp.oidc import hints, keys
 from tests.builders import Build
-from tests.protocol.flow import one_database, tokens_for
+from tests.protocol.flow import tokens_for
 from tests.relying_party import Attempt, RelyingParty
 
 
@@ -40,9 +40,11 @@ def test_a18_a_hint_signed_by_a_retired_key_is_not_believed(
     assert ent.answer(browser.get(ent.url(Attempt(), id_token_hint=token)))["error"] == "invalid_request"
 
 
-@one_database
 @pytest.mark.parametrize("missing", ["sub", "sid"])
 def test_x02_a_token_of_ours_that_is_no_id_token_is_no_hint(app: Flask, build: Build, missing: str) -> None:
+    """RFC 8725, 3.12: "If more than one kind of JWT can be issued by the same issuer, the validation rules for those
+    JWTs MUST be written such that they are mutually exclusive, rejecting JWTs of the wrong kind".
+    """
     server = app.extensions["idp.server"]
     signer = server.ring.signer("RS256")
     claims: dict[str, object] = {"iss": build.settings.issuer, "sub": "a", "sid": "b", "aud": "c"}

@@ -22,8 +22,8 @@ def entrance(build: Build, **registered: str) -> str:
 
 
 def test_the_ent_is_told_who_begins_and_where_to_end(build: Build) -> None:
-    """Core 4: "iss REQUIRED. Issuer Identifier for the OP that the RP is to send the Authentication Request to …
-    target_link_uri OPTIONAL. URL that the RP is requested to redirect to after authentication".
+    """OpenID Connect Core 1.0, 4: "iss REQUIRED. Issuer Identifier for the OP that the RP is to send the Authentication
+    Request to … target_link_uri OPTIONAL. URL that the RP is requested to redirect to after authentication".
     """
     base, _, query = entrance(build, initiate_login_uri=BEGIN, home_uri=f"{HOME}?a=b&c=d").partition("?")
     assert base == BEGIN
@@ -34,7 +34,9 @@ def test_the_ent_is_told_who_begins_and_where_to_end(build: Build) -> None:
 
 
 def test_a_query_that_was_registered_stays(build: Build) -> None:
-    """Core 4: "The RP's login initiation endpoint … the parameters can either be passed as query parameters"."""
+    """OpenID Connect Core 1.0, 4: "The parameters can either be passed as query parameters using the HTTP GET method":
+    beside those that the registered address has.
+    """
     address = entrance(build, initiate_login_uri=f"{BEGIN}?idp=edu%26co")
     assert address.startswith(f"{BEGIN}?idp=edu%26co&")
     assert parse_qs(urlsplit(address).query, strict_parsing=True) == {
@@ -45,20 +47,24 @@ def test_a_query_that_was_registered_stays(build: Build) -> None:
 
 
 def test_without_a_home_only_the_issuer_is_told(build: Build) -> None:
-    """Core 4: target_link_uri is OPTIONAL."""
+    """OpenID Connect Core 1.0, 4: "target_link_uri OPTIONAL"."""
     query = urlsplit(entrance(build, initiate_login_uri=BEGIN, home_uri="")).query
     assert parse_qsl(query) == [("iss", build.settings.issuer)]
 
 
 @pytest.mark.parametrize("home", [HOME, ""])
 def test_an_ent_that_begins_no_sign_in_is_entered_by_its_home(build: Build, home: str) -> None:
-    """Core 4: the RP "MAY" support it: `initiate_login_uri` is OPTIONAL metadata (Registration 1.0, 2)."""
+    """OpenID Connect Registration 1.0, 2: "initiate_login_uri OPTIONAL. URI using the https scheme that a third party
+    can use to initiate a login by the RP".
+    """
     assert entrance(build, home_uri=home) == home
 
 
 @pytest.mark.parametrize("begin", [BEGIN, ""])
 def test_the_page_of_a_confirmed_address_leads_there(browser: FlaskClient, build: Build, begin: str) -> None:
-    """Core 4: "the login flow is initiated by an OpenID Provider"."""
+    """OpenID Connect Core 1.0, 4: "In some cases, the login flow is initiated by an OpenID Provider or another party,
+    rather than the Relying Party".
+    """
     ent = build.ent(initiate_login_uri=begin)
     account = build.never_activated()
     activate(browser, account)
@@ -75,8 +81,8 @@ def test_the_page_of_a_confirmed_address_leads_there(browser: FlaskClient, build
 def test_the_page_after_a_sign_out_leads_home_or_where_a_sign_in_begins(
     browser: FlaskClient, build: Build, home: str
 ) -> None:
-    """Core 4: "iss REQUIRED": an address that begins a sign-in is never left to without it, and after a sign-out only
-    where the ENT has no home.
+    """OpenID Connect Core 1.0, 4: "iss REQUIRED": an address that begins a sign-in is never left to without it, and
+    after a sign-out only where the ENT has no home.
     """
     ent = build.ent(initiate_login_uri=BEGIN, home_uri=home)
     page = browser.get("/logout", query_string={"client_id": ent.client_id})

@@ -39,7 +39,9 @@ def ent(build: Build) -> RelyingParty:
 
 
 def test_revoking_an_access_token_ends_it_alone(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """RFC 7009 2: « this … allows clients to notify the authorization server that a … token is no longer needed »."""
+    """RFC 7009, 2.1: "If the token passed to the request is an access token, the server MAY revoke the respective
+    refresh token as well": this one leaves it.
+    """
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     revoked(browser, ent, tokens["access_token"])
     assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
@@ -50,7 +52,10 @@ def test_revoking_an_access_token_ends_it_alone(browser: FlaskClient, ent: Relyi
 def test_revoking_a_refresh_token_ends_all_that_came_from_its_sign_in(
     browser: FlaskClient, ent: RelyingParty, session: Account, hint: str
 ) -> None:
-    """RFC 7009 2.1: « the authorization server SHOULD also invalidate all access tokens based on the same … grant »."""
+    """RFC 7009, 2.1: "If the particular token is a refresh token and the authorization server supports the revocation
+    of access tokens, then the authorization server SHOULD also invalidate all access tokens based on the same
+    authorization grant".
+    """
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     renewed = ent.refresh(browser, tokens["refresh_token"]).get_json()
     revoked(browser, ent, tokens["refresh_token"], token_type_hint=hint)
@@ -62,7 +67,9 @@ def test_revoking_a_refresh_token_ends_all_that_came_from_its_sign_in(
 def test_another_client_s_token_is_neither_ended_nor_told_of(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 7009 2.1: « the authorization server … verifies whether the token was issued to the client »."""
+    """RFC 7009, 2.1: "The authorization server first validates the client credentials (in case of a confidential
+    client) and then verifies whether the token was issued to the client making the revocation request".
+    """
     tokens, other = tokens_for(browser, ent, scope=OFFLINE), build.ent("Voisin", "voisin.test")
     for token in (tokens["access_token"], tokens["refresh_token"]):
         revoked(browser, other, token)
@@ -72,7 +79,9 @@ def test_another_client_s_token_is_neither_ended_nor_told_of(
 
 
 def test_what_is_no_token_is_revoked_already(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """RFC 7009 2.2: « invalid tokens do not cause an error response ». Types are not mixed up (row T-25)."""
+    """RFC 7009, 2.2: "invalid tokens do not cause an error response since the client cannot handle such an error in a
+    reasonable way". Types are not mixed up (row T-25).
+    """
     attempt = Attempt()
     code = code_for(browser, ent, attempt, scope=OFFLINE)
     for text in ("x", "é", "x" * 9000, "a.b.c", code):
@@ -83,7 +92,10 @@ def test_what_is_no_token_is_revoked_already(browser: FlaskClient, ent: RelyingP
 
 @pytest.mark.parametrize("path", ["/revoke", "/introspect"])
 def test_both_endpoints_want_a_proven_client_and_a_form(browser: FlaskClient, ent: RelyingParty, path: str) -> None:
-    """RFC 7009 2.1, RFC 7662 2.1: the client authenticates, and the request is a form sent by POST."""
+    """RFC 7009, 2.1: "The client constructs the request by including the following parameters using the
+    "application/x-www-form-urlencoded" format in the HTTP request entity-body"; RFC 7662, 2.1: "The protected resource
+    calls the introspection endpoint using an HTTP POST [RFC7231] request". Both want the client to prove itself.
+    """
     assert browser.get(path).status_code == 405
     assert browser.get(path).headers["Allow"] == "POST"
     refused(browser.post(path, data={"token": "x"}), "invalid_client", 401)
@@ -97,7 +109,9 @@ def test_both_endpoints_want_a_proven_client_and_a_form(browser: FlaskClient, en
 
 
 def test_a_public_client_may_revoke_and_not_introspect(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 7662 2.1: « the endpoint MUST also require some form of authorization »."""
+    """RFC 7662, 2.1: "To prevent token scanning attacks, the endpoint MUST also require some form of authorization to
+    access this endpoint".
+    """
     ent = build.ent(auth_method="none", scopes=OFFLINE)
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     form = {"token": tokens["access_token"], "client_id": ent.client_id}
@@ -109,7 +123,9 @@ def test_a_public_client_may_revoke_and_not_introspect(browser: FlaskClient, bui
 def test_introspection_says_what_a_live_token_is_good_for(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 7662 2.2: `active`, and the members that the server knows."""
+    """RFC 7662, 2.2: "active REQUIRED. Boolean indicator of whether or not the presented token is currently active",
+    and the members that the server knows.
+    """
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     access = told(browser, ent, tokens["access_token"], token_type_hint="access_token")
     claims = tokens["claims"]
@@ -130,7 +146,10 @@ def test_introspection_says_what_a_live_token_is_good_for(
 
 
 def test_introspection_names_the_key_of_a_bound_token(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 9449 6.2: « the JWK SHA-256 Thumbprint … in the `cnf` member of the introspection response »."""
+    """RFC 9449, 6.2: "For a DPoP-bound access token, the hash of the public key to which the token is bound is conveyed
+    to the protected resource as metainformation in a token introspection response. The hash is conveyed using the same
+    cnf content with jkt member structure as the JWK Thumbprint confirmation method".
+    """
     key = Key.new()
     jwks = {"keys": [{**key.jwk, "kid": key.kid}]}
     ent, attempt = KeyedParty.of(build.ent(auth_method="private_key_jwt", jwks=jwks), client=key), Attempt()
@@ -143,7 +162,9 @@ def test_introspection_names_the_key_of_a_bound_token(browser: FlaskClient, buil
 def test_dead_tokens_are_not_active_and_nobody_is_told_why(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 7662 2.2: « the authorization server … SHOULD NOT include any additional information »."""
+    """RFC 7662, 2.2: "the authorization server SHOULD NOT include any additional information about an inactive token,
+    including why the token is inactive".
+    """
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     ent.refresh(browser, tokens["refresh_token"])
     assert told(browser, ent, tokens["refresh_token"]) == {"active": False}

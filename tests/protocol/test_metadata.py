@@ -19,7 +19,7 @@ from tests.builders import PASSWORD, Build
 from tests.databases import ISSUER
 from tests.dpop_party import Key, KeyedParty
 from tests.pages import follow, heading, sign_in
-from tests.protocol.flow import code_for, one_database, posted_answer, step_of, tokens_for
+from tests.protocol.flow import code_for, posted_answer, step_of, tokens_for
 from tests.relying_party import Attempt
 from tests.signatures import unb64
 
@@ -103,7 +103,6 @@ def ask(browser: FlaskClient, ent: KeyedParty, path: str, form: dict[str, str], 
     return browser.post(path, data=form, headers=headers)
 
 
-@one_database
 def test_d02_what_is_announced_is_exactly_this(browser: FlaskClient) -> None:
     """OpenID Connect Discovery 1.0, 3: "OpenID Providers have metadata describing their configuration"; RFC 8414, 3.2:
     "Claims with zero elements MUST be omitted from the response".
@@ -120,7 +119,6 @@ def test_d02_what_is_announced_is_exactly_this(browser: FlaskClient) -> None:
     assert not [name for name, value in document.items() if value in ([], "", None)]
 
 
-@one_database
 def test_d02_every_address_is_there(browser: FlaskClient) -> None:
     """RFC 8414, 2: "URL of the authorization server's … endpoint": each answers, with no slash more or less."""
     document = metadata(browser)
@@ -190,7 +188,6 @@ def test_d02_every_claim_is_told_and_no_other(browser: FlaskClient, build: Build
     assert set(told) == set(info)
 
 
-@one_database
 def test_d02_every_scope_works_alone_and_no_other_does(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 8414, 2: "scopes_supported RECOMMENDED. JSON array containing a list of the OAuth 2.0 [RFC6749] "scope"
     values that this authorization server supports".
@@ -219,7 +216,6 @@ def test_d02_every_prompt_works_and_no_other(browser: FlaskClient, build: Build,
         assert ent.answer(browser.get(ent.url(Attempt(), prompt=prompt)))["error"] == "invalid_request"
 
 
-@one_database
 def test_d02_every_mode_type_and_method_works_and_no_other(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
@@ -243,7 +239,6 @@ def test_d02_every_mode_type_and_method_works_and_no_other(
         assert "code" not in answer, changes
 
 
-@one_database
 def test_d02_no_other_grant_or_proof_works(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 6749, 5.2: "unsupported_grant_type The authorization grant type is not supported by the authorization
     server", "invalid_client Client authentication failed (e.g., … unsupported authentication method)".

@@ -80,6 +80,10 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     ],
 )
 def test_l07_an_address_of_this_house_is_refused_before_any_connection(host: str, connections: list[Any]) -> None:
+    """OWASP ASVS 5, V 1.3.6: "Verify that the application protects against Server-side Request Forgery (SSRF) attacks,
+    by validating untrusted data against an allowlist of protocols, domains, paths and ports". Security row L-07:
+    "private address refused unless allow-listed".
+    """
     with pytest.raises(AddressRefusedError) as refusal:
         production().post_form(f"https://{host}/logout", FORM)
     assert "IDP_OUTGOING_ALLOW" in refusal.value.reason
@@ -93,6 +97,9 @@ def test_l07_an_address_of_this_house_is_refused_before_any_connection(host: str
 def test_l07_a_name_that_leads_there_is_refused_even_when_one_address_is_good(
     addresses: list[str], resolver: Resolver, connections: list[Any]
 ) -> None:
+    """Security row L-07, of an address that "resolves to 127.0.0.1 or 169.254.169.254": "private address refused unless
+    allow-listed".
+    """
     resolver.hosts["rebind.test"] = addresses
     with pytest.raises(AddressRefusedError):
         production("autre.test", "192.168.0.0/16").post_form("https://rebind.test/", FORM)
@@ -101,6 +108,9 @@ def test_l07_a_name_that_leads_there_is_refused_even_when_one_address_is_good(
 
 @pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "64:ff9b::5db8:d70e"])
 def test_a_public_address_is_called(address: str, resolver: Resolver, connections: list[Any]) -> None:
+    """Back-Channel Logout 1.0, 2.5: "The OP uses an HTTP POST to the registered back-channel logout URI": one that
+    leads to no private address needs no permission.
+    """
     resolver.hosts["public.test"] = [address]
     with pytest.raises(OutgoingError) as failure:
         production().post_form("https://public.test/", FORM)
@@ -122,6 +132,9 @@ def test_a_public_address_is_called(address: str, resolver: Resolver, connection
     ],
 )
 def test_l07_only_https_is_spoken(url: str, resolver: Resolver, connections: list[Any]) -> None:
+    """Back-Channel Logout 1.0, 2.2: "This URL SHOULD use the https scheme". OWASP ASVS 5, V 1.3.6: "validating
+    untrusted data against an allowlist of protocols, domains, paths and ports".
+    """
     resolver.hosts["ent.test"] = ["93.184.215.14"]
     with pytest.raises(AddressRefusedError):
         production("ent.test", "127.0.0.0/8", "::1").post_form(url, FORM)
@@ -132,6 +145,9 @@ def test_l07_only_https_is_spoken(url: str, resolver: Resolver, connections: lis
 def test_in_development_loopback_is_called_without_tls_and_nothing_else_is(
     resolver: Resolver, connections: list[Any]
 ) -> None:
+    """Back-Channel Logout 1.0, 2.2: "it MAY use the http scheme, …, provided the OP allows the use of http RP URIs": in
+    development it does, for one address.
+    """
     resolver.hosts |= {"ent.test": ["127.0.0.1"], "public.test": ["93.184.215.14"]}
     for url in ("http://ent.test/", "http://public.test/", "http://127.0.0.2/", "http://10.0.0.1/"):
         with pytest.raises(AddressRefusedError):
@@ -142,6 +158,7 @@ def test_in_development_loopback_is_called_without_tls_and_nothing_else_is(
 
 
 def test_in_development_an_ent_on_loopback_is_told() -> None:
+    """Back-Channel Logout 1.0, 2.2: "it MAY use the http scheme, …, provided the OP allows the use of http RP URIs"."""
     with listening_ent(None) as ent:
         assert development().post_form(f"http://127.0.0.1:{ent.port}/x?a=b", FORM).status == 200
     assert [asked.path for asked in ent.asked] == ["/x?a=b"]
@@ -149,6 +166,9 @@ def test_in_development_an_ent_on_loopback_is_told() -> None:
 
 @pytest.mark.parametrize("allowed", ["ent.test", "ENT.test", "127.0.0.1", "127.0.0.0/8"])
 def test_what_the_operator_names_is_called_by_its_name_over_tls(allowed: str, ent: EntServer) -> None:
+    """OWASP ASVS 5, V 13.2.4: "Verify that an allowlist is used to define the external resources or systems with which
+    the application is permitted to communicate".
+    """
     answer = production(allowed).post_form(ent.uri(), FORM)
     assert (answer.status, answer.retry_after) == (200, None)
     [asked] = ent.asked
@@ -160,6 +180,9 @@ def test_what_the_operator_names_is_called_by_its_name_over_tls(allowed: str, en
 def test_l07_the_name_is_asked_once_and_the_checked_address_is_the_one_called(
     ent: EntServer, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """OWASP ASVS 5, V 1.3.6: "Verify that the application protects against Server-side Request Forgery (SSRF) attacks":
+    a name that leads elsewhere when it is asked a second time is not asked a second time.
+    """
     for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     assert production("127.0.0.0/8").post_form(ent.uri(), FORM).status == 200
@@ -167,11 +190,17 @@ def test_l07_the_name_is_asked_once_and_the_checked_address_is_the_one_called(
 
 
 def test_an_address_that_does_not_answer_leaves_the_next_one_its_share(ent: EntServer, resolver: Resolver) -> None:
+    """OWASP ASVS 5, V 13.2.6: "where the application connects to separate services, it follows the documented
+    configuration for each connection, such as … connection timeouts, and retry strategies".
+    """
     resolver.hosts["ent.test"] = ["127.0.0.9", "127.0.0.1"]  # nobody listens on the first
     assert production("ent.test").post_form(ent.uri(), FORM).status == 200
 
 
 def test_l07_a_certificate_of_another_name_is_refused(ent: EntServer, resolver: Resolver) -> None:
+    """OWASP ASVS 5, V 12.3.2: "Verify that TLS clients validate certificates received before communicating with a TLS
+    server".
+    """
     resolver.hosts["other.test"] = ["127.0.0.1"]
     with pytest.raises(OutgoingError, match="certificate is not good: Hostname mismatch"):
         production("127.0.0.0/8").post_form(ent.uri("other.test"), FORM)
@@ -181,6 +210,9 @@ def test_l07_a_certificate_of_another_name_is_refused(ent: EntServer, resolver: 
 def test_l07_a_certificate_of_an_unknown_authority_is_refused(
     ent: EntServer, resolver: Resolver, tmp_path: Path
 ) -> None:
+    """OWASP ASVS 5, V 12.3.2: "Verify that TLS clients validate certificates received before communicating with a TLS
+    server".
+    """
     resolver.hosts["foreign.test"] = ["127.0.0.1"]
     with (
         listening_ent(authority(tmp_path, "foreign.test").chain) as foreign,
@@ -191,6 +223,9 @@ def test_l07_a_certificate_of_an_unknown_authority_is_refused(
 
 
 def test_a_server_that_speaks_something_else_is_no_answer(ent: EntServer, resolver: Resolver) -> None:
+    """Back-Channel Logout 1.0, 2.8: "If the logout succeeded, the RP MUST respond with HTTP 200 OK": what speaks
+    neither TLS nor HTTP, or has no address, did not.
+    """
     with listening_ent(None) as clear, pytest.raises(OutgoingError, match="no TLS"):
         production("127.0.0.0/8").post_form(f"https://ent.test:{clear.port}/", FORM)
     ent.next = [greet]
@@ -203,6 +238,9 @@ def test_a_server_that_speaks_something_else_is_no_answer(ent: EntServer, resolv
 
 
 def test_l07_a_redirect_is_an_answer_and_is_not_followed(ent: EntServer) -> None:
+    """OWASP ASVS 5, V 15.3.2: "Verify that where the application backend makes calls to external URLs, it is configured
+    to not follow redirects unless it is intended functionality".
+    """
     for status in (301, 302, 303, 307, 308):
         ent.next = [(status, {"Location": ent.uri(path="/elsewhere")}, b"")]
         assert production("ent.test").post_form(ent.uri(), FORM).status == status
@@ -236,6 +274,9 @@ def left() -> Iterator[threading.Event]:
 def test_l07_a_slow_server_has_no_more_time_than_another_and_then_rests(
     behaviour: Any, ent: EntServer, left: threading.Event, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """OWASP ASVS 5, V 13.2.6: "it follows the documented configuration for each connection, such as … connection
+    timeouts, and retry strategies". Security row L-07: "one client's back-channel URL hangs 60 s".
+    """
     monkeypatch.setattr(outgoing, "TIMEOUT", 2)
     caller = production("ent.test")
     ent.next = [partial(behaviour, left=left)]
@@ -255,6 +296,9 @@ def test_l07_a_slow_server_has_no_more_time_than_another_and_then_rests(
 def test_l07_a_server_that_never_ends_the_handshake_is_left(
     known: Authority, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """OWASP ASVS 5, V 13.2.6: "it follows the documented configuration for each connection, such as … connection
+    timeouts, and retry strategies". Security row L-07: "one client's back-channel URL hangs 60 s".
+    """
     monkeypatch.setattr(outgoing, "TIMEOUT", 0.4)
     resolver.hosts["ent.test"] = ["127.0.0.1"]
     with (
@@ -267,6 +311,9 @@ def test_l07_a_server_that_never_ends_the_handshake_is_left(
 def test_l07_a_name_that_nobody_resolves_in_time_is_left(
     left: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """OWASP ASVS 5, V 13.2.6: "it follows the documented configuration for each connection, such as … connection
+    timeouts, and retry strategies". Security row L-07: "one client's back-channel URL hangs 60 s".
+    """
     monkeypatch.setattr(outgoing, "TIMEOUT", 0.3)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [][: left.wait(60)])
     with pytest.raises(OutgoingError, match="no answer within"):
@@ -274,6 +321,9 @@ def test_l07_a_name_that_nobody_resolves_in_time_is_left(
 
 
 def test_an_answer_without_end_is_read_up_to_64_kib(ent: EntServer) -> None:
+    """Back-Channel Logout 1.0, 2.8: "The response MAY include an HTTP body consisting of a JSON object with error and
+    error_description parameters": 64 KiB are room enough for it.
+    """
     ent.next = [(400, {}, b"x" * 300_000)]
     answer = production("ent.test").post_form(ent.uri(), FORM)
     assert (answer.status, len(answer.body)) == (400, 64 * 1024)
@@ -282,6 +332,9 @@ def test_an_answer_without_end_is_read_up_to_64_kib(ent: EntServer) -> None:
 def test_a_status_counts_though_its_body_never_comes(
     ent: EntServer, left: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Back-Channel Logout 1.0, 2.8: "If the logout succeeded, the RP MUST respond with HTTP 200 OK": a sign-out that
+    was taken is not waited for. What was asked for its body, as keys are, is.
+    """
     monkeypatch.setattr(outgoing, "TIMEOUT", 2)
 
     def half(handler: BaseHTTPRequestHandler) -> None:
@@ -301,7 +354,9 @@ def test_a_status_counts_though_its_body_never_comes(
 
 @pytest.mark.parametrize("size", [b"-1", b"-ffff", b"+ffffff", b"ffffff"])
 def test_l07_no_count_of_theirs_makes_more_be_read(ent: EntServer, size: bytes) -> None:
-    """`int` takes signs that RFC 9112 (7.1) does not have, and a negative length is read to the end."""
+    """RFC 9112, 7.1: "The chunk-size field is a string of hex digits indicating the size of the chunk-data in octets":
+    `int` takes signs besides, and a negative length is read to the end.
+    """
     sent = []
 
     def endless(handler: BaseHTTPRequestHandler) -> None:
@@ -317,6 +372,10 @@ def test_l07_no_count_of_theirs_makes_more_be_read(ent: EntServer, size: bytes) 
 
 
 def test_l07_a_head_without_end_is_no_answer(ent: EntServer) -> None:
+    """RFC 9110, 5.4: "A client MAY discard or truncate received field lines that are larger than the client wishes to
+    process": more than it wishes to process is no answer.
+    """
+
     def headers(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"x" * 9000) for n in range(60)))
 
@@ -333,11 +392,15 @@ def test_l07_a_head_without_end_is_no_answer(ent: EntServer) -> None:
     ],
 )  # fmt: skip
 def test_retry_after_is_read_when_it_is_one(value: str, seconds: int | None) -> None:
+    """RFC 9110, 10.2.3: "A delay-seconds value is a non-negative decimal integer, representing time in seconds"."""
     expected = None if seconds is None else timedelta(seconds=seconds)
     assert outgoing._retry_after(value) == expected
 
 
 def test_retry_after_may_be_a_date() -> None:
+    """RFC 9110, 10.2.3: "The Retry-After field value can be either an HTTP-date or a number of seconds to delay after
+    receiving the response".
+    """
     wait = outgoing._retry_after(format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True))
     assert wait is not None
     assert timedelta(hours=1, minutes=59) < wait <= timedelta(hours=2)
@@ -349,6 +412,9 @@ def test_retry_after_may_be_a_date() -> None:
 def test_an_entry_that_is_neither_host_nor_network_is_said_at_the_start(
     entry: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """OWASP ASVS 5, V 13.2.4: "Verify that an allowlist is used to define the external resources or systems with which
+    the application is permitted to communicate": one that cannot be read permits nothing, and says so.
+    """
     monkeypatch.setenv("IDP_OUTGOING_ALLOW", f'["ent.intranet", "10.0.0.0/8", "fd00::/8", "{entry}"]')
     with pytest.raises(ConfigurationError) as refusal:
         load(issuer=ISSUER, secret_key=SECRET)
@@ -356,6 +422,9 @@ def test_an_entry_that_is_neither_host_nor_network_is_said_at_the_start(
 
 
 def test_the_setting_is_a_json_list_as_the_other_lists_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OWASP ASVS 5, V 13.2.4: "Verify that an allowlist is used to define the external resources or systems with which
+    the application is permitted to communicate": it is a setting like others.
+    """
     monkeypatch.setenv("IDP_OUTGOING_ALLOW", '["ent.intranet", "10.0.0.0/8"]')
     settings = load(issuer=ISSUER, secret_key=SECRET)
     assert settings.outgoing_allow == ("ent.intranet", "10.0.0.0/8")
@@ -365,7 +434,9 @@ def test_the_setting_is_a_json_list_as_the_other_lists_are(monkeypatch: pytest.M
 def test_authorities_of_the_operator_s_own_vouch_besides_the_system_s(
     resolver: Resolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An ENT inside a network often has a certificate that nobody outside knows."""
+    """OWASP ASVS 5, V 12.3.2: "Verify that TLS clients validate certificates received before communicating with a TLS
+    server". An ENT inside a network often has a certificate that nobody outside knows.
+    """
     ours, systems = authority(tmp_path, "ours.test"), authority(tmp_path, "theirs.test")
     monkeypatch.setenv("SSL_CERT_FILE", str(systems.trusted))
     allowed = ("ours.test", "theirs.test")
@@ -385,6 +456,9 @@ def test_authorities_of_the_operator_s_own_vouch_besides_the_system_s(
 
 @pytest.mark.parametrize("content", [None, b"", b"-----BEGIN CERTIFICATE-----", b"\xff\xfe"])
 def test_a_bundle_of_no_authorities_is_said_at_the_start(content: bytes | None, tmp_path: Path) -> None:
+    """OWASP ASVS 5, V 12.3.2: "Verify that TLS clients validate certificates received before communicating with a TLS
+    server": a bundle that holds no authority validates none, and is no setting.
+    """
     bundle = tmp_path / "authorities.pem"
     if content is not None:
         bundle.write_bytes(content)

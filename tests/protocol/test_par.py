@@ -65,6 +65,7 @@ def test_a_pushed_request_gets_an_address_that_nobody_can_guess(browser: FlaskCl
 
 
 def test_what_proves_the_client_is_not_kept(browser: FlaskClient, build: Build) -> None:
+    """RFC 6819, 5.1.4.1.3: "The authorization server should not store credentials in clear text"."""
     ent = build.ent(auth_method="client_secret_post")
     party = KeyedParty(ent.issuer, ent.client_id, None, ent.redirect_uri, ent.scopes)
     assert ent.secret
@@ -74,11 +75,19 @@ def test_what_proves_the_client_is_not_kept(browser: FlaskClient, build: Build) 
     assert ent.secret not in str(kept)
 
 
+def test_what_nobody_reads_is_not_kept(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 6749, 3.1: "The authorization server MUST ignore unrecognized request parameters": they cost no room."""
+    party.pushed(browser, Attempt(), unheard_of="x" * 9000, another="y" * 9000)
+    kept = db.session.scalars(select(PushedRequest.parameters)).one()
+    assert kept.keys().isdisjoint({"unheard_of", "another"})
+    assert len(str(kept)) < 1000
+
+
 def test_a_pushed_request_is_answered_and_nothing_beside_it_counts(
     browser: FlaskClient, party: KeyedParty, session: Account
 ) -> None:
-    """RFC 9101 5: "The authorization server MUST only use the parameters in the Request Object, even if the same
-    parameter is provided in the query parameter", which RFC 9126 4 takes over for what was pushed.
+    """RFC 9101, 6.3: "The authorization server MUST only use the parameters in the Request Object, even if the same
+    parameter is provided in the query parameter", which RFC 9126, 4, takes over for what was pushed.
     """
     attempt = Attempt()
     request_uri = party.pushed(browser, attempt, state="mine é & co", scope="openid email")
@@ -102,6 +111,9 @@ def test_a_pushed_request_is_answered_and_nothing_beside_it_counts(
 
 
 def test_a_request_is_opened_by_post_as_well(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.1: "Authorization Servers MUST support the use of the HTTP GET and POST methods …
+    at the Authorization Endpoint".
+    """
     request_uri = party.pushed(browser, Attempt())
     led = browser.post("/authorize", data={"client_id": party.client_id, "request_uri": request_uri})
     assert (led.status_code, led.headers["Location"].partition("?")[0]) == (303, "/authorize")
@@ -111,6 +123,9 @@ def test_a_request_is_opened_by_post_as_well(browser: FlaskClient, party: KeyedP
 def test_signing_in_may_take_longer_than_the_request_lives(
     browser: FlaskClient, party: KeyedParty, parent: Account
 ) -> None:
+    """RFC 9126, 2.2: "The request URI lifetime is at the discretion of the authorization server but will typically be
+    relatively short": it is how long the address may be opened, not how long a sign-in may take.
+    """
     attempt = Attempt()
     page = follow(browser, browser.get(party.opened(party.pushed(browser, attempt))))
     assert heading(page) == "Connexion"
@@ -229,6 +244,7 @@ def test_a_request_is_refused_as_the_authorization_endpoint_would(
 
 @one_database
 def test_a_doubled_parameter_is_refused(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 6749, 3.1: "Request and response parameters MUST NOT be included more than once"."""
     body = party.url(Attempt()).partition("?")[2] + "&state=twice"
     kind = "application/x-www-form-urlencoded"
     refused(browser.post("/par", data=body, content_type=kind, headers=party.basic()), "invalid_request")
@@ -253,6 +269,10 @@ def test_only_the_client_itself_pushes(browser: FlaskClient, build: Build, party
 
 
 def test_a_public_client_pushes_by_its_name(browser: FlaskClient, build: Build, session: Account) -> None:
+    """RFC 9126, 2: "the token_endpoint_auth_method client metadata parameter [RFC7591] indicates the registered
+    authentication method for the client to use when making direct requests to the authorization server, including
+    requests to the PAR endpoint": `none` is one.
+    """
     party, attempt = KeyedParty.of(build.ent("Appli", "appli.test", auth_method="none")), Attempt()
     answer = party.answer(browser.get(party.opened(party.pushed(browser, attempt))))
     assert party.tokens(browser, answer["code"], attempt)["claims"]["sub"]
@@ -277,8 +297,8 @@ def test_nothing_but_a_posted_form_is_taken(browser: FlaskClient, party: KeyedPa
 def test_a_client_that_must_push_is_not_answered_otherwise(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 9126 6: with `require_pushed_authorization_requests` the only means of initiating an authorization request
-    that is allowed for this client is to push it.
+    """RFC 9126, 6, require_pushed_authorization_requests: "Boolean parameter indicating whether the only means of
+    initiating an authorization request the client is allowed to use is PAR".
     """
     party = KeyedParty.of(build.ent(par=True))
     answer = party.answer(browser.get(party.url(Attempt(), state="s")))
@@ -288,6 +308,9 @@ def test_a_client_that_must_push_is_not_answered_otherwise(
 
 
 def test_nothing_is_fetched_for_a_request(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.6: "request_uri_not_supported The OP does not support use of the request_uri
+    parameter". Security row A-13: "no outgoing connection (socket monitor)".
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.2)
         elsewhere = f"https://127.0.0.1:{listener.getsockname()[1]}/request.jwt"
@@ -324,8 +347,9 @@ def test_a_proof_and_a_thumbprint_must_name_one_key(browser: FlaskClient, party:
 
 @one_database
 def test_the_metadata_say_where_requests_are_pushed(browser: FlaskClient) -> None:
-    """RFC 9126 5: "the presence of pushed_authorization_request_endpoint is sufficient for a client to determine that
-    it may use the PAR flow"; RFC 9449 5.1.
+    """RFC 9126, 5: "the presence of pushed_authorization_request_endpoint is sufficient for a client to determine that
+    it may use the PAR flow"; RFC 9449, 5.1, dpop_signing_alg_values_supported: "A JSON array containing a list of the
+    JWS alg values … supported by the authorization server for DPoP proof JWTs".
     """
     metadata = browser.get("/.well-known/openid-configuration").get_json()
     assert metadata["pushed_authorization_request_endpoint"] == f"{metadata['issuer']}/par"
@@ -335,5 +359,8 @@ def test_the_metadata_say_where_requests_are_pushed(browser: FlaskClient) -> Non
 
 
 def test_no_cookie_is_read_where_clients_push(browser: FlaskClient, party: KeyedParty, parent: Account) -> None:
+    """RFC 9126, abstract: "to push the payload of an OAuth 2.0 authorization request to the authorization server via a
+    direct request": no browser stands between, so no cookie is read or set.
+    """
     sign_in(browser, "/connexion", parent.username, PASSWORD)
     assert "Set-Cookie" not in party.push(browser, Attempt()).headers

@@ -85,6 +85,26 @@ def test_a15_an_agreement_is_one_person_s_and_one_request_s(
     assert app.test_client().get(agreed).status_code == 400
 
 
+@pytest.mark.parametrize("touched", [True, False])
+def test_a15_the_page_of_who_signed_out_in_another_tab_asks_for_the_sign_in_first(
+    browser: FlaskClient, ent: RelyingParty, session: Account, *, touched: bool
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.4: "Once the End-User is authenticated, the Authorization Server MUST obtain an
+    authorization decision": nobody agrees without a session, and whoever signs in again is asked again.
+    """
+    page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
+    submit(browser, browser.get("/logout"))
+    address = page.request.full_path
+    data = {"csrf_token": form_token(page)}
+    answer = browser.post(address, data=data) if touched else browser.get(address)
+    assert step_of(answer) == "/authorize/resume"
+    again = follow(browser, answer)
+    assert heading(again) == "Connexion"
+    asked = submit(browser, again, identifiant=session.username, mot_de_passe=PASSWORD)
+    assert heading(asked) == HEADING
+    assert ent.answer(submit(browser, asked))["code"]
+
+
 def test_a15_the_form_of_another_site_agrees_to_nothing(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
@@ -98,10 +118,9 @@ def test_a15_the_form_of_another_site_agrees_to_nothing(
         assert heading(response) == "Cette page est restée ouverte trop longtemps"
 
 
-@one_database
 def test_a15_the_page_says_what_is_asked_for_and_no_more(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 17.1: "only necessary UserInfo data should be stored at the Relying Party"; 3.1.2.4: the
-    decision is taken "by presenting the request … through an interactive dialogue with the End-User".
+    """OpenID Connect Core 1.0, 3.1.2.4: "an interactive dialogue with the End-User that makes it clear what is being
+    consented to"; 17.1: "Only necessary UserInfo data should be stored at the Client".
     """
     ent = build.ent(scopes="openid profile email address phone ent offline_access", always_claims=["charter"])
 
@@ -121,7 +140,9 @@ def test_a15_the_page_says_what_is_asked_for_and_no_more(browser: FlaskClient, b
 
 @one_database
 def test_every_scope_has_its_words(app: Flask) -> None:
-    """Nothing is released that the page of `prompt=consent` and « Mes données dans les ENT » do not say."""
+    """OpenID Connect Core 1.0, 3.1.2.4: "an interactive dialogue with the End-User that makes it clear what is being
+    consented to". Nothing is released that the page of `prompt=consent` and « Mes données dans les ENT » do not say.
+    """
     always = [str(sentence) for sentence in released.told([])]
     for scope in SCOPES:
         sentences = [str(sentence) for sentence in released.told([scope])]

@@ -92,8 +92,8 @@ def test_z02_sixteen_processes_refresh_one_token_and_no_chain_outlives_a_replay(
     browser: FlaskClient, build: Build, session: Account, database_url: str
 ) -> None:
     """RFC 9700, 4.14.2: "the authorization server issues a new refresh token with every access token refresh response.
-    The previous refresh token is invalidated but information about the relationship is retained": whoever asks at the
-    same instant belongs to the same family, and one late replay ends all of it.
+    The previous refresh token is invalidated, but information about the relationship is retained by the authorization
+    server": whoever asks at the same instant belongs to the same family, and one late replay ends all of it.
     """
     ent = build.ent(scopes=OFFLINE)
     forms = []

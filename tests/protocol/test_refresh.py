@@ -80,11 +80,12 @@ def test_t21_a_lost_answer_may_be_asked_again_for_ten_seconds(
     authorization grant": a client whose answer was lost on the way is no thief, and has ten seconds.
     """
     first = tokens_for(browser, offline, scope=OFFLINE)
-    offline.refresh(browser, first["refresh_token"])
+    answer = offline.refresh(browser, first["refresh_token"]).get_json()
     with later(2):
         again = offline.refresh(browser, first["refresh_token"])
         assert again.status_code == 200
         sibling = again.get_json()
+        assert sibling["refresh_token"] == answer["refresh_token"], "one chain, however often it is asked for"
         assert offline.userinfo(browser, sibling["access_token"]).status_code == 200
         assert offline.refresh(browser, sibling["refresh_token"]).status_code == 200
     assert reuses() == 0
@@ -113,6 +114,7 @@ def test_t21_siblings_of_a_lost_answer_die_together(
     """
     first = tokens_for(browser, offline, scope=OFFLINE)
     pairs = [offline.refresh(browser, first["refresh_token"]).get_json() for _ in range(3)]
+    assert len({pair["refresh_token"] for pair in pairs}) == 1
     pairs.append(offline.refresh(browser, pairs[0]["refresh_token"]).get_json())
     with later(15):
         refused(offline.refresh(browser, first["refresh_token"]), "invalid_grant")
@@ -268,7 +270,7 @@ def test_t22_a_token_that_is_not_used_for_two_weeks_dies(
 def test_t23_a_replay_after_a_restart_is_detected(
     browser: FlaskClient, app: Flask, settings: Settings, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 9700, 4.14.2: "The previous refresh token is invalidated but information about the relationship is retained
+    """RFC 9700, 4.14.2: "The previous refresh token is invalidated, but information about the relationship is retained
     by the authorization server": in the database, not in a process.
     """
     first = tokens_for(browser, offline, scope=OFFLINE)

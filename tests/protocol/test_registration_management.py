@@ -1,5 +1,6 @@
 """Registrations that clients read, replace and end themselves (RFC 7592)."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from idp.oidc.wanted import RegistrationRefused
 from tests.dpop_party import Key
 from tests.protocol.flow import refused, tokens_for
 from tests.protocol.registering import MINIMAL, bearer, invited, party, registered, replaced
+from tests.relying_party import Attempt
 
 
 @pytest.fixture
@@ -32,8 +34,10 @@ def row() -> Client:
 def test_the_registration_is_read_replaced_and_ended(
     browser: FlaskClient, told: dict[str, Any], session: Account, settings: Settings
 ) -> None:
-    """RFC 7592, 2.1 to 2.3: "the authorization server responds with an HTTP 200 status code and a body … with content
-    as described in Section 3"; "A successful delete action … responds with an HTTP 204 No Content message".
+    """RFC 7592, 2.1: "the authorization server responds with an HTTP 200 OK"; 2.2: "Valid values of client metadata
+    fields in this request MUST replace, not augment, the values previously associated with this client"; 2.3: "If a
+    client has been successfully deprovisioned, the authorization server MUST respond with an HTTP 204 No Content
+    message".
     """
     path, own = f"/register/{told['client_id']}", bearer(told["registration_access_token"])
     read = browser.get(path, headers=own)
@@ -81,7 +85,7 @@ def test_a_client_that_was_shut_out_changes_nothing(browser: FlaskClient, told: 
 def test_a_registration_is_changed_by_its_own_token_alone(
     browser: FlaskClient, told: dict[str, Any], unhurried: None
 ) -> None:
-    """RFC 7592, 3: "The client MUST use its registration access token in all calls to this endpoint as an OAuth 2.0
+    """RFC 7592, 2: "The client MUST use its registration access token in all calls to this endpoint as an OAuth 2.0
     Bearer Token".
     """
     other = invited()
@@ -101,8 +105,9 @@ def test_a_registration_is_changed_by_its_own_token_alone(
 
 def test_what_a_client_may_not_say_of_itself(browser: FlaskClient, told: dict[str, Any]) -> None:
     """RFC 7592, 2.2: "The updated client metadata fields request MUST NOT include the "registration_access_token",
-    "registration_client_uri", "client_secret_expires_at", or "client_id_issued_at" fields"; "it MUST match the
-    currently issued client identifier"; "The client MUST NOT be allowed to overwrite its existing client secret".
+    "registration_client_uri", "client_secret_expires_at", or "client_id_issued_at" fields"; of client_id: "it MUST be
+    the same as its currently issued client identifier"; "The client MUST NOT be allowed to overwrite its existing
+    client secret with its own chosen value".
     """
     before = row().version
     wrong: list[dict[str, Any]] = [
@@ -135,19 +140,47 @@ def test_what_is_left_out_is_gone(browser: FlaskClient) -> None:
         "default_max_age": 600,
         "contacts": ["a@b.test"],
         "client_name#en": "New",
-        "dpop_bound_access_tokens": True,
     }
     told = registered(browser, invited(), **more)
     assert more.items() <= told.items()
-    left = replaced(browser, told).get_json()
-    assert not (more.keys() - {"dpop_bound_access_tokens"}) & left.keys()
-    assert left["dpop_bound_access_tokens"] is False
+    assert not more.keys() & replaced(browser, told).get_json().keys()
+
+
+STRICT = ("require_pushed_authorization_requests", "dpop_bound_access_tokens")
+
+
+@pytest.mark.parametrize("member", STRICT)
+def test_what_makes_requests_stricter_is_not_taken_back_by_the_client(browser: FlaskClient, member: str) -> None:
+    """RFC 7592, 2.2: "The authorization server MAY ignore any null or empty value in the request just as any other
+    value"; 3: it "MAY reject or replace any of the client's requested metadata values".
+    """
+    told = registered(browser, invited(), **{member: True})
+    assert {name: told[name] for name in STRICT} == {name: name == member for name in STRICT}
+    for change in ({}, {member: None}, {member: False}):
+        left = replaced(browser, told, **change).get_json()
+        assert {name: left[name] for name in STRICT} == {name: name == member for name in STRICT}, change
+
+
+def test_what_an_operator_made_stricter_stays(browser: FlaskClient, told: dict[str, Any], settings: Settings) -> None:
+    """RFC 7592, 2.2, the same sentence: `idp client set --require-par --require-dpop` is not the client's to undo."""
+    assert [told[name] for name in STRICT] == [False, False]
+    client = row()
+    registration.change(settings, client, replace(registration.as_wanted(client), par=True, dpop=True))
+    db.session.commit()
+    answer = replaced(browser, told, **dict.fromkeys(STRICT, False))
+    assert answer.status_code == 200, answer.get_data(as_text=True)
+    assert [answer.get_json()[name] for name in STRICT] == [True, True]
+    assert (row().par_required, row().dpop_required) == (True, True)
+    ent = party(settings, told)
+    assert ent.answer(browser.get(ent.url(Attempt(), scope="openid")))["error"] == "invalid_request"
 
 
 def test_refresh_tokens_are_given_up_and_taken_back_within_the_invitation(
     browser: FlaskClient, told: dict[str, Any]
 ) -> None:
-    """RFC 7592, 2.2: a replacement is whole: what an earlier one left out may be asked for again."""
+    """RFC 7592, 2.2: "Valid values of client metadata fields in this request MUST replace, not augment, the values
+    previously associated with this client": what an earlier one left out may be asked for again.
+    """
     both = ["authorization_code", "refresh_token"]
     assert told["grant_types"] == ["authorization_code"]
     assert replaced(browser, told, grant_types=both).get_json()["grant_types"] == both
@@ -158,7 +191,9 @@ def test_refresh_tokens_are_given_up_and_taken_back_within_the_invitation(
 def test_what_metadata_have_no_word_for_stays_the_operator_s(
     browser: FlaskClient, told: dict[str, Any], settings: Settings
 ) -> None:
-    """RFC 7591, 2: metadata are what a client says of itself; who shows its charter is not for it to say."""
+    """RFC 7591, 2: "The authorization server MUST ignore any client metadata sent by the client that it does not
+    understand": who shows its charter is not for a client to say.
+    """
     keys.rotate(settings, "ES256")
     key = {"keys": [Key.new("ES256").jwk]}
     signing = {"token_endpoint_auth_method": "private_key_jwt", "jwks": key}
@@ -177,7 +212,10 @@ def test_what_metadata_have_no_word_for_stays_the_operator_s(
 
 
 def test_a_change_of_how_a_client_proves_itself(browser: FlaskClient, told: dict[str, Any]) -> None:
-    """RFC 7592, 2.2: the answer holds a `client_secret` when the server gives a new one, and only then."""
+    """RFC 7592, 2.2: "If the authorization server includes a new client secret and/or registration access token in its
+    response, the client MUST immediately discard its previous client secret and/or registration access token": there is
+    one when the server gives a new one, and only then.
+    """
     signing = {"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [Key.new().jwk]}}
     assert "client_secret" not in replaced(browser, told).get_json()
     assert "client_secret" not in replaced(browser, told, **signing).get_json()
@@ -188,7 +226,9 @@ def test_a_change_of_how_a_client_proves_itself(browser: FlaskClient, told: dict
 
 
 def test_two_changes_at_once_are_not_mixed(told: dict[str, Any], settings: Settings) -> None:
-    """RFC 7592, 2.2: a replacement is whole: whoever checked another state begins anew."""
+    """RFC 7592, 2.2: "Valid values of client metadata fields in this request MUST replace, not augment, the values
+    previously associated with this client": whoever checked another state begins anew.
+    """
     client = row()
     wanted = registration.as_wanted(client)
     db.session.commit()
@@ -201,7 +241,9 @@ def test_two_changes_at_once_are_not_mixed(told: dict[str, Any], settings: Setti
 
 
 def test_the_invitation_remembers_who_came(told: dict[str, Any]) -> None:
-    """RFC 7591, 1.2: an initial access token stands for the operator's leave: who used it can be told."""
+    """OpenID Connect Registration 1.0, 3: "The OpenID Provider MAY require an Initial Access Token that is provisioned
+    out-of-band … to restrict registration requests to only authorized Clients or developers": who used it can be told.
+    """
     invitation = db.session.scalars(select(ClientInvite)).one()
     assert invitation.client_id == row().id
     assert invitation.used_at is not None

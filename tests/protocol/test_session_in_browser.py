@@ -117,8 +117,9 @@ def sign_in(page: Page, site: str, ent: Ent, account: Account, attempt: Attempt)
 def test_a_frame_says_whether_the_session_is_the_same(
     browser_process: Browser, site: str, ent: Ent, parent: Account, *, isolated: bool
 ) -> None:
-    """Session Management 1.0, 3.2: the OP frame answers "unchanged", "changed", or "error" for a message that has not
-    the form of a client ID, a space and a session state.
+    """Session Management 1.0, 3.2: "If the postMessage received is syntactically malformed …, then the OP iframe SHOULD
+    postMessage the string error back to the source. If the received value and the calculated value do not match, then
+    the OP iframe MUST postMessage the string changed …. If it matched, then it MUST postMessage the string unchanged".
     """
     policy = {"Cross_Origin_Embedder_Policy": "require-corp"} if isolated else {}
     ent.serve("/rp", f"<iframe src='{site}/session/check'></iframe>", **policy)
@@ -181,7 +182,9 @@ def test_the_ent_is_told_and_then_the_browser_goes_back_to_it(
 def test_an_ent_that_hangs_keeps_nobody_here(
     browser_process: Browser, app: Flask, site: str, ent: Ent, parent: Account
 ) -> None:
-    """Front-Channel Logout 1.0, 4.1 leaves open what became of a frame: the page goes on without its answer."""
+    """Front-Channel Logout 1.0, 3: "OPs contact them in parallel using a dynamically constructed page". What became of
+    a frame nobody tells: the page goes on without its answer.
+    """
     released = Event()
 
     def hang(_: BaseHTTPRequestHandler) -> None:
@@ -200,8 +203,10 @@ def test_an_ent_that_hangs_keeps_nobody_here(
 def test_se_deconnecter_d_un_ent_fait_sortir_de_l_autre_par_le_navigateur_seul(
     browser_process: Browser, app: Flask, build: Build, site: str, parent: Account, *, javascript: bool
 ) -> None:
-    """Deux ENT ouverts ; le parent se déconnecte du premier. Personne n'écrit au second de serveur à serveur : c'est le
-    navigateur qui lui apporte la nouvelle, avec son propre cookie, avant de revenir au premier.
+    """Front-Channel Logout 1.0, 2 : "The OP renders <iframe src="frontchannel_logout_uri"> in a page with the
+    registered logout URI as the source to trigger the logout actions by the RP". Deux ENT ouverts ; le parent se
+    déconnecte du premier. Personne n'écrit au second de serveur à serveur : c'est le navigateur qui lui apporte la
+    nouvelle, avec son propre cookie, avant de revenir au premier.
     """
     with (
         registered(build, "Passerelle") as passerelle,
@@ -241,6 +246,9 @@ def test_se_deconnecter_d_un_ent_fait_sortir_de_l_autre_par_le_navigateur_seul(
 def test_the_page_that_tells_the_ents_is_one_of_ours(
     browser_process: Browser, app: Flask, site: str, ent: Ent, parent: Account, width: int
 ) -> None:
+    """Front-Channel Logout 1.0, 3: "OPs contact them in parallel using a dynamically constructed page": where no script
+    leaves it, the page is read, and looks like the others.
+    """
     with new_page(browser_process, width=width) as page:
         page.route("**/front_channel.js*", lambda route: route.fulfill(body="", content_type="text/javascript"))
         enter_and_leave(page, site, ent, parent, app, back=True)

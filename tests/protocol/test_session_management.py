@@ -153,8 +153,9 @@ def test_a_request_from_inside_another_site_changes_nothing(
 def test_frames_and_scripts_may_read_the_cookie_and_it_says_nothing(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Session Management 1.0, 3.2: the OP's frame reads the state, from a cookie: inside other sites' pages, by a
-    script. It is not the session's own cookie.
+    """Session Management 1.0, 3.2: "the HttpOnly flag likely cannot be set for this cookie because it needs to be
+    accessed from JavaScript. Therefore, information that can be used for identifying the user should not be put into
+    the cookie". It is not the session's own cookie.
     """
     first = browser.get(ent.url(Attempt()))
     line = set_cookie(first)
@@ -167,7 +168,9 @@ def test_frames_and_scripts_may_read_the_cookie_and_it_says_nothing(
 
 
 def test_a_logout_takes_it_away(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """Session Management 1.0, 3.2: the state changes with meaningful events, such as a logout."""
+    """Session Management 1.0, 3.2: "It captures meaningful events such as logins, logouts, change of user": the state
+    goes with a logout.
+    """
     value = told(browser, ent)
     after = submit(browser, browser.get("/logout"))
     gone = set_cookie(after)
@@ -180,7 +183,9 @@ def test_a_logout_takes_it_away(browser: FlaskClient, ent: RelyingParty, session
 def test_it_changes_with_the_session_and_stays_with_it(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """Session Management 1.0, 3.2: the state changes with meaningful events, such as another person's sign-in."""
+    """Session Management 1.0, 3.2: "It captures meaningful events such as logins, logouts, change of user"; "It is
+    RECOMMENDED that the OP not update the User Agent state too frequently in the absence of meaningful events".
+    """
     value, former = told(browser, ent), state(browser)
     change_password(browser)  # the same session goes on under another cookie
     assert agrees(value, ent, state(browser)) is False
@@ -195,7 +200,9 @@ def test_it_changes_with_the_session_and_stays_with_it(
 def test_another_person_s_sign_in_is_noticed_before_any_ent_asks(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """Session Management 1.0, 3.2: the state changes when another person signs in, not at the next request."""
+    """Session Management 1.0, 3.2: "the OP SHOULD update the value of the User Agent state in response to such
+    meaningful events": when another person signs in, not at the next request.
+    """
     value = told(browser, ent)
     other = build.active()
     page = follow(browser, browser.get(ent.url(Attempt(), prompt="login")))

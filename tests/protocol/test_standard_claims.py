@@ -18,7 +18,7 @@ from idp.oidc import standard_claims
 from idp.oidc.standard_claims import ClaimRefused, changed
 from tests.builders import PASSWORD, Build
 from tests.pages import sign_in
-from tests.protocol.flow import one_database, tokens_for
+from tests.protocol.flow import tokens_for
 from tests.relying_party import RelyingParty
 
 WIDE = "openid profile email address phone"
@@ -215,8 +215,9 @@ def test_t19_each_value_is_of_the_form_that_the_specification_gives(name: str, g
 
 @pytest.mark.parametrize("name", [*RESERVED, *KNOWN_ELSEWHERE, "charter_accepted", "uai", "is_admin", "address", "é"])
 def test_t19_no_other_name_can_be_set_or_taken_away(name: str) -> None:
-    """OpenID Connect Core 1.0, 2: `iss`, `sub`, `aud`… say who issued a token, of whom, for whom: nobody sets them.
-    Names and mail address come from the school's file and the person.
+    """OpenID Connect Core 1.0, 2: "iss REQUIRED. Issuer Identifier for the Issuer of the response", "sub REQUIRED.
+    Subject Identifier", "aud REQUIRED. Audience(s) that this ID Token is intended for": nobody sets them. Names and
+    mail address come from the school's file and the person.
     """
     with pytest.raises(ClaimRefused, match="cannot be set"):
         changed({}, {name: "x"}, ())
@@ -242,9 +243,10 @@ def test_t19_whatever_the_database_holds_no_reserved_claim_changes(
     assert "https://evil.test" not in json.dumps([tokens["claims"], info])
 
 
-@one_database
 def test_u04_an_address_is_told_to_nobody_else(browser: FlaskClient, ent: RelyingParty, resident: Account) -> None:
-    """OpenID Connect Core 1.0, 17.1: an ENT that is not registered for it learns no address, however it asks."""
+    """OpenID Connect Core 1.0, 5.3.2: "For privacy reasons, OpenID Providers MAY elect to not return values for some
+    requested Claims": an ENT that is not registered for it learns no address, however it asks.
+    """
     asked = '{"userinfo":{"address":{"essential":true}},"id_token":{"address":null}}'
     tokens = tokens_for(browser, ent, claims=asked)
     shown = json.dumps([tokens["claims"], ent.userinfo(browser, tokens["access_token"]).get_json()])
@@ -255,7 +257,9 @@ def test_u04_an_address_is_told_to_nobody_else(browser: FlaskClient, ent: Relyin
 @settings(derandomize=True, database=None, max_examples=200)
 @given(st.sampled_from([*standard_claims._FORMS, "address", "x", "iss"]), st.text(max_size=60), st.booleans())
 def test_t19_anything_is_taken_or_refused(name: str, text: str, remove: bool) -> None:  # noqa: FBT001 - drawn
-    """A claim that is taken is one that UserInfo may send: text without control characters, or a boolean."""
+    """OpenID Connect Core 1.0, 13.3: "Parameter names and string values are represented as JSON strings. … Boolean
+    values are represented as JSON booleans". A claim that is taken is text without control characters, or a boolean.
+    """
     try:
         held = changed({}, {} if remove else {name: text}, [name] if remove else [])
     except ClaimRefused:

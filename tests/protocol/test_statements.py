@@ -45,6 +45,9 @@ def requests(browser: FlaskClient, ent: RelyingParty, scope: str) -> Iterator[tu
 def test_a_sign_on_with_a_session_costs_five_statements_at_most(
     app: Flask, browser: FlaskClient, build: Build, session: Account, scope: str
 ) -> None:
+    """Rule of this house, for the three requests of OpenID Connect Core 1.0, 3.1.2, 3.1.3 and 5.3: two statements,
+    three, and one for UserInfo. No specification bounds them.
+    """
     ent = build.ent(scopes=scope)
     most = {"authorize": 2, "token": 3, "userinfo": 1}
     with listening(app) as seen:
@@ -60,6 +63,9 @@ def test_a_sign_on_with_a_session_costs_five_statements_at_most(
 def test_a_sign_on_commits_twice_and_userinfo_writes_nothing(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str
 ) -> None:
+    """RFC 6749, 4.1.2: "The client MUST NOT use the authorization code more than once": that a code was given and that
+    it was used are written, once each. Rule of this house: nothing else is.
+    """
     rounds = 20
 
     def counted() -> tuple[int, int]:
@@ -107,6 +113,9 @@ def test_a_sign_on_commits_twice_and_userinfo_writes_nothing(
 def test_no_hot_statement_walks_a_table_however_it_is_planned(
     app: Flask, browser: FlaskClient, build: Build, session: Account, database_url: str
 ) -> None:
+    """Rule of this house: no statement of the requests of OpenID Connect Core 1.0, 3.1.2, 3.1.3, 5.3 and 12.1 reads a
+    table from end to end, whether the planner has statistics or not.
+    """
     ent = build.ent(scopes=OFFLINE, charter="provider")
     with listening(app) as seen:
         for _name, send in requests(browser, ent, OFFLINE):

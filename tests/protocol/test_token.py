@@ -19,7 +19,7 @@ from idp.oidc.models import AuthorizationCode
 from idp.sessions.models import Session
 from tests.builders import Build
 from tests.pages import heading
-from tests.protocol.flow import OFFLINE, code_for, one_database, refused, tokens_for
+from tests.protocol.flow import OFFLINE, code_for, refused, tokens_for
 from tests.recovery.steps import FORM, mailed_link
 from tests.relying_party import Attempt, RelyingParty
 
@@ -31,6 +31,9 @@ def events(kind: str) -> int:
 def test_t01_a_code_older_than_sixty_seconds_is_refused(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
+    """RFC 6749, 4.1.2: "The authorization code MUST expire shortly after it is issued to mitigate the risk of leaks";
+    FAPI 2.0 Security Profile, 5.3.2.1: "shall issue authorization codes with a maximum lifetime of 60 seconds".
+    """
     attempt = Attempt()
     code = code_for(browser, ent, attempt)
     with time_machine.travel(datetime.now(UTC) + timedelta(seconds=61)):
@@ -43,6 +46,9 @@ def test_t01_a_code_older_than_sixty_seconds_is_refused(
 def test_t02_a_code_that_comes_again_kills_all_that_it_gave(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
+    """RFC 6749, 4.1.2: "If an authorization code is used more than once, the authorization server MUST deny the request
+    and SHOULD revoke (when possible) all tokens previously issued based on that authorization code".
+    """
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     code = code_for(browser, ent, attempt, scope=OFFLINE)
     tokens = ent.tokens(browser, code, attempt)
@@ -57,6 +63,9 @@ def test_t02_a_code_that_comes_again_kills_all_that_it_gave(
 def test_t02_a_first_use_that_comes_too_late_is_no_reuse(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
+    """RFC 6749, 4.1.2: "If an authorization code is used more than once": one that was refused when its session had
+    ended was not used. Security row T-02: of a code that was, "event logged".
+    """
     attempt = Attempt()
     code = code_for(browser, ent, attempt)
     db.session.scalars(select(Session)).one().ended_at = datetime.now(UTC)
@@ -67,6 +76,9 @@ def test_t02_a_first_use_that_comes_too_late_is_no_reuse(
 
 
 def test_t02_a_refusal_harms_nobody_who_comes_after(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+    """RFC 6749, 5.2: "invalid_grant The provided authorization grant (e.g., authorization code, resource owner
+    credentials) or refresh token is invalid": that one, and no other.
+    """
     for _ in range(2):
         refused(ent.exchange(browser, "unknown", Attempt()), "invalid_grant")
         tokens_for(browser, ent)
@@ -75,6 +87,9 @@ def test_t02_a_refusal_harms_nobody_who_comes_after(browser: FlaskClient, ent: R
 def test_t03_another_client_cannot_use_a_code_and_does_not_use_it_up(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
+    """RFC 6749, 4.1.3: "ensure that the authorization code was issued to the authenticated confidential client".
+    Security row T-03: "C's code still usable / C's tokens not revoked".
+    """
     other, attempt = build.ent("Horizon", "horizon.test"), Attempt()
     code = code_for(browser, ent, attempt)
     for uri in (ent.redirect_uri, other.redirect_uri):
@@ -86,6 +101,10 @@ def test_t03_another_client_cannot_use_a_code_and_does_not_use_it_up(
 
 
 def test_t04_the_redirect_uri_must_be_there_and_the_same(browser: FlaskClient, build: Build, session: Account) -> None:
+    """RFC 6749, 4.1.3: "ensure that the "redirect_uri" parameter is present if the "redirect_uri" parameter was
+    included in the initial authorization request as described in Section 4.1.1, and if included ensure that their
+    values are identical".
+    """
     ent, attempt = build.ent(redirect_uris=["https://ent.test/cb", "https://ent.test/cb2"]), Attempt()
     code = code_for(browser, ent, attempt)
     for uri in (None, "", "https://ent.test/cb2", "https://ent.test/cb/", "é"):
@@ -96,6 +115,10 @@ def test_t04_the_redirect_uri_must_be_there_and_the_same(browser: FlaskClient, b
 def test_t05_a_verifier_that_is_missing_wrong_or_malformed_is_refused(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
+    """RFC 7636, 4.6: "If the values are not equal, an error response indicating "invalid_grant" as described in Section
+    5.2 of [RFC6749] MUST be returned"; 4.1: "with a minimum length of 43 characters and a maximum length of 128
+    characters".
+    """
     attempt = Attempt()
     code = code_for(browser, ent, attempt)
     for verifier in (None, "", Attempt().verifier, attempt.challenge):
@@ -108,6 +131,10 @@ def test_t05_a_verifier_that_is_missing_wrong_or_malformed_is_refused(
 def test_t06_a_verifier_for_a_code_without_challenge_is_refused(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
+    """RFC 9700, 2.1.1: "Authorization servers MUST mitigate PKCE downgrade attacks by ensuring that a token request
+    containing a code_verifier parameter is accepted only if a code_challenge parameter was present in the authorization
+    request".
+    """
     ent, attempt = build.ent(pkce=False), Attempt()
     code = code_for(browser, ent, attempt, code_challenge=None, code_challenge_method=None)
     refused(ent.exchange(browser, code, attempt), "invalid_grant")
@@ -117,6 +144,9 @@ def test_t06_a_verifier_for_a_code_without_challenge_is_refused(
 def test_t07_no_challenge_and_a_false_secret_is_unauthorized(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
+    """RFC 6749, 3.2.1: "Confidential clients or other clients issued client credentials MUST authenticate with the
+    authorization server as described in Section 2.3 when making requests to the token endpoint".
+    """
     for method in ("client_secret_basic", "client_secret_post"):
         ent, attempt = build.ent(pkce=False, auth_method=method), Attempt()
         code = code_for(browser, ent, attempt, code_challenge=None, code_challenge_method=None)
@@ -133,6 +163,9 @@ def test_t07_no_challenge_and_a_false_secret_is_unauthorized(
 def test_t07_a_public_client_proves_itself_by_its_verifier_alone(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
+    """RFC 9700, 2.1.1: "Public clients MUST use PKCE [RFC7636] to this end". OpenID Connect Core 1.0, 9: "none The
+    Client does not authenticate itself at the Token Endpoint".
+    """
     ent, attempt = build.ent(auth_method="none"), Attempt()
     assert ent.secret is None
     code = code_for(browser, ent, attempt)
@@ -147,8 +180,8 @@ def test_t17_the_answer_says_what_is_true_and_no_more(
 ) -> None:
     """RFC 6749, 5.1: "The authorization server MUST include the HTTP "Cache-Control" response header field [RFC2616]
     with a value of "no-store" in any response containing tokens, credentials, or other sensitive information". OpenID
-    Connect Core 1.0, 3.1.3.3: "token_type … The value MUST be Bearer or another token_type value that the Client has
-    negotiated".
+    Connect Core 1.0, 3.1.3.3: "The OAuth 2.0 token_type response parameter value MUST be Bearer, … unless another Token
+    Type has been negotiated with the Client".
     """
     attempt = Attempt()
     response = ent.exchange(browser, code_for(browser, ent, attempt), attempt)
@@ -166,7 +199,6 @@ def test_t17_the_answer_says_what_is_true_and_no_more(
     assert "refresh_token" in tokens_for(browser, offline, scope=OFFLINE)
 
 
-@one_database
 def test_t24_values_have_256_bits_in_an_alphabet_that_needs_no_encoding(app: Flask) -> None:
     """RFC 6749, 10.10: "The probability of an attacker guessing generated tokens (and other credentials not intended
     for handling by end-users) MUST be less than or equal to 2^(-128) and SHOULD be less than or equal to 2^(-160)".
@@ -201,8 +233,8 @@ def test_t24_no_value_stands_in_clear_in_the_database(browser: FlaskClient, buil
 
 
 def test_t25_a_value_of_one_kind_is_nothing_elsewhere(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 6749, 4.1.3, 6 and RFC 6750, 2: a code is exchanged, a refresh token refreshed, an access token shown; the
-    kind is part of the key by which each is found (CVE-2026-4282).
+    """Security row T-25: "refused: type is part of the key". RFC 6749, 4.1.3, 6 and RFC 6750, 2: a code is exchanged, a
+    refresh token refreshed, an access token shown (CVE-2026-4282).
     """
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     tokens = tokens_for(browser, ent, scope=OFFLINE)
@@ -243,6 +275,9 @@ def test_t25_a_link_of_a_mail_is_nothing_to_the_protocol_nor_to_another_page(
 def test_t10_a_client_that_is_disabled_after_the_code_gets_nothing(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
+    """RFC 6749, 4.1.3: "require client authentication for confidential clients or for any client that was issued client
+    credentials"; security row T-10: a "disabled client" is answered as an unknown one.
+    """
     attempt = Attempt()
     code = code_for(browser, ent, attempt)
     registration.disable(ent.client_id)
@@ -254,6 +289,9 @@ def test_t10_a_client_that_is_disabled_after_the_code_gets_nothing(
 def test_t02_a_code_dies_with_its_account_s_credentials(
     browser: FlaskClient, ent: RelyingParty, session: Account, changed: str
 ) -> None:
+    """RFC 6749, 5.2: "invalid_grant The provided authorization grant … is invalid, expired, revoked": it is, once the
+    account is disabled or its credentials are of another generation.
+    """
     attempt = Attempt()
     code = code_for(browser, ent, attempt)
     if changed == "disabled":

@@ -76,7 +76,7 @@ def test_a25_a_language_that_is_not_there_is_no_error(
 def test_a25_every_display_is_served_as_a_page(
     browser: FlaskClient, ent: RelyingParty, session: Account, display: str
 ) -> None:
-    """OpenID Connect Core 1.0, 15.1: "OPs MUST support the display parameter. The minimum level of support required for
-    this parameter is that its use MUST NOT result in an error".
+    """OpenID Connect Core 1.0, 15.1: "OPs MUST support the display parameter … (Note that the minimum level of support
+    required for this parameter is simply that its use must not result in an error.)".
     """
     assert ent.answer(browser.get(ent.url(Attempt(), display=display)))["code"]

@@ -20,7 +20,7 @@ from idp.oidc.registration import RegistrationRefused, Wanted
 from idp.sessions.models import Session
 from tests.builders import LYCEE, PASSWORD, Build
 from tests.pages import sign_in
-from tests.protocol.flow import OFFLINE, code_for, one_database, tokens_for
+from tests.protocol.flow import OFFLINE, code_for, tokens_for
 from tests.relying_party import Attempt, RelyingParty
 from tests.signatures import unb64
 
@@ -100,8 +100,8 @@ def test_u03_what_is_no_live_access_token_is_unauthorized(browser: FlaskClient, 
 
 
 def test_u04_scopes_decide_what_is_told(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 5.4: "the scope values … determine what resources will be available when they are used
-    to access OAuth 2.0 protected endpoints".
+    """OpenID Connect Core 1.0, 5.4: "The scopes associated with Access Tokens determine what resources will be
+    available when they are used to access OAuth 2.0 protected endpoints".
     """
     ent = build.ent()
     build.publish(ent, "2026")
@@ -244,9 +244,10 @@ def test_t19_nothing_of_an_account_becomes_a_reserved_claim(
     assert info["FrEduVecteur"][0].count("|") == 4
 
 
-@one_database
 def test_t19_a_client_cannot_be_given_a_reserved_claim(app: Flask, build: Build) -> None:
-    """OpenID Connect Core 1.0, 2, the same claims: no registration names them either."""
+    """OpenID Connect Core 1.0, 2: "iss REQUIRED. Issuer Identifier for the Issuer of the response", "sub REQUIRED.
+    Subject Identifier": no registration names them either.
+    """
     for name in RESERVED:
         wanted = Wanted(name=str(uuid.uuid4()), redirect_uris=["https://a.test/cb"], always_claims=[name])
         with pytest.raises(RegistrationRefused, match="always-claims"):

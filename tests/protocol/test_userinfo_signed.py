@@ -42,7 +42,7 @@ def test_u01_a_signed_answer_says_who_tells_whom(
 ) -> None:
     """OpenID Connect Core 1.0, 5.3.2: "If signed, the UserInfo Response MUST contain the Claims iss (issuer) and aud
     (audience) as members. The iss value MUST be the OP's Issuer Identifier URL. The aud value MUST be or include the
-    RP's Client ID value"; "The content-type … is application/jwt".
+    RP's Client ID value"; "the content-type MUST be application/jwt".
     """
     if alg != "RS256":
         keys.rotate(build.settings, alg, at_once=True)
@@ -94,7 +94,9 @@ def test_u01_without_a_key_the_client_comes_again(
 
 
 def test_t25_a_signed_answer_is_no_id_token(app: Flask, browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 8725, 2.8: "attackers could use a JWT issued for one purpose for another": as a hint it is nothing."""
+    """RFC 8725, 2.8: "it becomes increasingly important to prevent cases of JWT tokens that have been issued for one
+    purpose being subverted and used for another": as a hint it is nothing.
+    """
     ent = build.ent(userinfo_alg="RS256")
     signed = ent.userinfo(browser, tokens_for(browser, ent)["access_token"]).get_data(as_text=True)
     assert hints.read_id_token(build.settings, app.extensions["idp.server"].ring, signed) is None

@@ -1,0 +1,109 @@
+"""What clients that register themselves are told of it, where it is not what they said (RFC 7591 3.2.1)."""
+
+from datetime import timedelta
+from html import unescape
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import update
+
+from idp.clients.models import Client
+from idp.config import Settings
+from idp.db import db
+from idp.oidc import invites
+from idp.oidc.claims import KNOWN_DEVICE_CLASS, PASSWORD_CLASS
+from tests.pages import follow
+from tests.protocol.registering import SCOPES, bearer, invited, party, registered, replaced
+from tests.relying_party import Attempt
+
+
+@pytest.fixture
+def invitation(app: Flask) -> str:
+    """A token that an operator gave."""
+    return invited()
+
+
+@pytest.mark.parametrize(
+    ("wished", "kept"),
+    [
+        (["urn:x", PASSWORD_CLASS, KNOWN_DEVICE_CLASS], [PASSWORD_CLASS, KNOWN_DEVICE_CLASS]),
+        (["urn:x"], None),
+        ([], None),
+    ],
+    ids=["some", "unknown", "none"],
+)
+def test_of_the_classes_that_are_wished_for_those_that_there_are_are_told_again(
+    browser: FlaskClient, invitation: str, wished: list[str], kept: list[str] | None
+) -> None:
+    """RFC 7591, 3.2.1: "The authorization server MAY reject or replace any of the client's requested metadata values
+    submitted during the registration and substitute them with suitable values".
+    """
+    told = registered(browser, invitation, default_acr_values=wished)
+    assert told.get("default_acr_values") == kept
+    assert replaced(browser, told, default_acr_values=wished).get_json().get("default_acr_values") == kept
+
+
+def test_what_was_kept_before_and_is_not_any_more_is_not_told(browser: FlaskClient, invitation: str) -> None:
+    """RFC 7591, 3.2.1: the answer tells "all registered metadata about this client", and what is shown nowhere is
+    none.
+    """
+    told = registered(browser, invitation)
+    of_before = {"logo_uri": "https://nouveau.test/logo.png", "default_acr_values": ["urn:x"], "contacts": ["a@b.test"]}
+    db.session.execute(update(Client).values(description=of_before))
+    db.session.commit()
+    read = browser.get(f"/register/{told['client_id']}", headers=bearer(told["registration_access_token"])).get_json()
+    assert of_before.keys() & read.keys() == {"contacts"}
+
+
+def test_the_scopes_are_always_told(browser: FlaskClient) -> None:
+    """RFC 7591, 3.2.1: "the authorization server MUST return all registered metadata about this client, including any
+    fields provisioned by the authorization server itself": those that it left out of the scopes are seen by that.
+    """
+    for asked in ({}, {"scope": ""}, {"scope": None}, {"scope": "address phone"}):
+        told = registered(browser, invited(["openid"]), **asked)
+        assert told["scope"] == "openid"
+        own = bearer(told["registration_access_token"])
+        assert browser.get(f"/register/{told['client_id']}", headers=own).get_json()["scope"] == "openid"
+        assert replaced(browser, told, **asked).get_json()["scope"] == "openid"
+
+
+def test_a_name_in_french_is_the_name(browser: FlaskClient, invitation: str) -> None:
+    """OpenID Connect Registration 1.0, 2.1: "Human-readable Client Metadata values … that reference human-readable
+    values MAY be represented in multiple languages and scripts".
+    """
+    told = registered(browser, invitation, client_name=None, **{"client_name#fr": "Nouvel ENT", "client_name#en": "x"})
+    assert told["client_name"] == told["client_name#fr"] == "Nouvel ENT"
+
+
+@pytest.mark.parametrize(
+    ("label", "metadata", "name"),
+    [
+        ("Passerelle", {}, "Passerelle"),
+        (" Passerelle ", {"client_name": ""}, "Passerelle"),
+        ("Passerelle", {"client_name#en": "New"}, "Passerelle"),
+        ("Passerelle", {"client_name#fr": "Nouveau"}, "Nouveau"),
+        ("Passerelle", {"client_name": "Nouveau"}, "Nouveau"),
+        (" ", {}, "ENT"),
+    ],
+)
+def test_who_gives_itself_no_name_has_that_of_its_invitation(
+    browser: FlaskClient, app: Flask, settings: Settings, label: str, metadata: dict[str, str], name: str
+) -> None:
+    """RFC 7591, 2, client_name: "If omitted, the authorization server MAY display the raw "client_id" value to the
+    end-user instead": which says nothing to a parent.
+    """
+    token = invites.invite(label, [], SCOPES, timedelta(days=1))[1]
+    told = registered(browser, token, **{"client_name": None, **metadata})
+    assert told["client_name"] == name
+    page = follow(browser, browser.get(party(settings, told).url(Attempt(), scope="openid")))
+    assert f"Pour entrer dans <b>{name}</b>" in unescape(page.get_data(as_text=True))
+
+
+def test_the_name_that_parents_read_stays_until_another_is_said(browser: FlaskClient, invitation: str) -> None:
+    """RFC 7592, 2.2: "The authorization server MAY ignore any null or empty value in the request just as any other
+    value": no ENT is without a name.
+    """
+    told = registered(browser, invitation)
+    assert replaced(browser, told, client_name=None).get_json()["client_name"] == "Nouveau"
+    assert replaced(browser, told, client_name="Autre").get_json()["client_name"] == "Autre"
