@@ -31,6 +31,7 @@ _LONGEST_AGE = 10**9
 _LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _AUTHORITY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]{{2,45}}\])(?::[0-9]{{1,5}})?", re.ASCII)
 """A host as policies, redirects and certificates name it, which has no mark that means something to one of them."""
+_CONTROL = re.compile("%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
 _LONGEST_HOST = 253
 _UAI_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 _UAI_DIGITS = 7
@@ -183,8 +184,8 @@ def _uri_fault(settings: Settings, uri: str) -> str:
     is_host = _AUTHORITY.fullmatch(parts.netloc) and len(parts.netloc) <= _LONGEST_HOST
     if parts.scheme not in {"https", "http"} or not port_is_right or not is_host:
         return "must be https://host/…, the host in lower case"
-    if "#" in uri or set(uri.removeprefix(f"{parts.scheme}://{parts.netloc}")) & set("[]"):
-        return "must not have a fragment, nor brackets in its path"
+    if "#" in uri or set(uri.removeprefix(f"{parts.scheme}://{parts.netloc}")) & set("[]") or _CONTROL.search(uri):
+        return "must not have a fragment, nor brackets or control characters in its path"
     if parts.scheme == "http" and not (settings.development and parts.hostname in LOOPBACK):
         return "must be https (http is for loopback in development)"
     return ""

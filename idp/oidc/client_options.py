@@ -1,7 +1,7 @@
 """The options of `idp client add` and `idp client set`: the same, but that `set` changes only what is given."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,9 +46,22 @@ def _claims(_ctx: click.Context, _option: click.Parameter, text: str) -> list[st
 
 
 _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
-    (("--redirect-uri", "redirect_uris"), _URIS),
-    (("--uai", "uais"), {"multiple": True, "metavar": "UAI", "help": "A school that the ENT serves, it alone."}),
-    (("--post-logout-redirect-uri", "post_logout_redirect_uris"), _URIS),
+    (
+        ("--redirect-uri", "redirect_uris"),
+        {**_URIS, "help": "Where the browser comes back to with a code; once for each address."},
+    ),
+    (
+        ("--uai", "uais"),
+        {
+            "multiple": True,
+            "metavar": "UAI",
+            "help": "A school that the ENT serves; once for each school. It learns of no child elsewhere.",
+        },
+    ),
+    (
+        ("--post-logout-redirect-uri", "post_logout_redirect_uris"),
+        {**_URIS, "help": "Where the browser may go after a sign-out; once for each address."},
+    ),
     (("--backchannel-logout-uri",), {**_URI, "help": "Told from server to server when a session ends."}),
     (("--frontchannel-logout-uri",), {**_URI, "help": "Loaded by the browser when a person signs out."}),
     (("--initiate-login-uri",), {**_URI, "help": "Where a sign-in is started from elsewhere (Core 4)."}),
@@ -79,19 +92,33 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--subject-prefix",), {"default": "", "help": "The academy before an AAF join key, without hyphen."}),
     (("--sector-identifier-uri",), {**_URI, "help": "Joins redirect URIs of several hosts in one sector (Core 8.1)."}),
     (("--no-pkce/--pkce", "no_pkce"), {"default": False, "help": "The client sends no PKCE."}),
-    (("--scopes",), {"default": registration.DEFAULT_SCOPES, "show_default": True}),
+    (
+        ("--scopes",),
+        {"default": registration.DEFAULT_SCOPES, "show_default": True, "help": "Those that the ENT may ask for."},
+    ),
     (
         ("--always-claims",),
         {"default": "", "callback": _claims, "help": "Scopes released without being asked, such as ent,charter."},
     ),
     (("--charter",), {"default": "ent", "show_default": True, "help": "Who shows it: ent, provider or none."}),
-    (("--id-token-alg",), {**_ALG, "help": "RS256 unless the profile excludes it."}),
+    (
+        ("--id-token-alg",),
+        {**_ALG, "show_default": "RS256, unless the profile excludes it", "help": "Sign ID tokens with it."},
+    ),
     (("--userinfo-alg",), {**_ALG, "help": "Sign UserInfo answers with it."}),
     (
         ("--refresh-id-token/--no-refresh-id-token",),
         {"default": True, "show_default": True, "help": "An ID token in refresh answers."},
     ),
-    (("--default-max-age",), {"type": click.IntRange(0), "default": None, "metavar": "SECONDS"}),
+    (
+        ("--default-max-age",),
+        {
+            "type": click.IntRange(0),
+            "default": None,
+            "metavar": "SECONDS",
+            "help": "People sign in again when they did so longer ago.",
+        },
+    ),
     (("--policy-uri",), {**_URI, "help": "Shown on the sign-in page: how the ENT uses data."}),
     (("--tos-uri",), {**_URI, "help": "Shown on the sign-in page: the ENT's terms."}),
     (("--default-profile",), {"default": "", "help": "Skip the choice of a profile, with parent for instance."}),
@@ -101,15 +128,17 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     ),
 )
 _DESCRIBED = ("policy_uri", "tos_uri")
+_LISTS = ("redirect_uris", "uais", "post_logout_redirect_uris", "scopes", "always_claims", "profile_uris")
 
 
 def registration_options(*, new: bool) -> Callable[[_Command], _Command]:
-    """Add the options of a registration to a command; a `new` one cannot do without a redirect URI."""
+    """Add the options of a registration to a command; a `new` one alone needs a redirect URI, and has defaults."""
 
     def decorate(command: _Command) -> _Command:
         for names, settings in reversed(_OPTIONS):
             required = new and names[0] == "--redirect-uri"
-            command = click.option(*names, **settings, required=required)(command)
+            shown = settings.get("show_default", False) if new else False
+            command = click.option(*names, **{**settings, "show_default": shown, "required": required})(command)
         return command
 
     return decorate
@@ -133,9 +162,12 @@ def changed(former: Wanted, options: Mapping[str, Any], unset: Sequence[str]) ->
 
     Raises:
         click.BadParameter: `unset` names an option that does not exist, or cannot be empty.
+        click.UsageError: it names one that is given.
     """
     context = click.get_current_context()
     given = {key: value for key, value in options.items() if _is_given(context, key)}
+    if twice := [option for option in unset if _field(option) in given]:
+        raise click.UsageError(f"set and unset at once: {', '.join(twice)}")
     for option in unset:
         key = _field(option)
         empty = getattr(Wanted(name="x", redirect_uris=()), key, "") if key else None
@@ -149,12 +181,38 @@ def changed(former: Wanted, options: Mapping[str, Any], unset: Sequence[str]) ->
     return Wanted(**{**kept, **given, "description": {key: value for key, value in description.items() if value}})
 
 
+def taken_away(former: Wanted, current: Wanted) -> Iterator[str]:
+    """Yield what was registered and is no more, an option each: parts of lists, and what is empty now."""
+    for names, _ in _OPTIONS:
+        key = _key(names)
+        before, after = _values(former, key), _values(current, key)
+        gone = [value for value in before if value not in after]
+        if gone and (key in _LISTS or not after):
+            yield f"{names[0]} {', '.join(gone)}"
+
+
+def _values(wanted: Wanted, key: str) -> list[str]:
+    """Return what an option holds; nothing for a switch, nor for keys, which have no short name."""
+    value = wanted.description.get(key) if key in _DESCRIBED else getattr(wanted, key, None)
+    if key == "profile_uris":
+        return [f"{profile}={uri}" for profile, uri in wanted.profile_uris.items()]
+    if key == "scopes":
+        return wanted.scopes.split()
+    if key in _LISTS:
+        return list(value or ())
+    return [] if value in (None, "") or isinstance(value, bool | dict) else [str(value)]
+
+
+def _key(names: Sequence[str]) -> str:
+    """Return the name under which an option is kept."""
+    return names[1] if len(names) > 1 else names[0].removeprefix("--").replace("-", "_")
+
+
 def _field(option: str) -> str | None:
     """Return the name under which an option is kept; None for one that does not exist."""
-    for names, _ in _OPTIONS:
-        if names[0].partition("/")[0] == f"--{option.removeprefix('--')}":
-            return names[1] if len(names) > 1 else names[0].partition("/")[0].removeprefix("--").replace("-", "_")
-    return None
+    return next(
+        (_key(names) for names, _ in _OPTIONS if names[0].partition("/")[0] == f"--{option.removeprefix('--')}"), None
+    )
 
 
 def _is_given(context: click.Context, key: str) -> bool:

@@ -1,27 +1,25 @@
 """`idp client`."""
 
-import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import click
-from click.core import ParameterSource
 from flask import current_app
 from sqlalchemy import select
 
 from idp.audit import log
 from idp.audit.events import ClientChanged
-from idp.clients.models import Client, ClientInvite
+from idp.clients.models import Client, ClientInvite, ClientSchool
 from idp.db import db
-from idp.oidc import client_options, invites, registration
+from idp.oidc import client_options, invites, registration, sectors
 from idp.oidc.client_options import registration_options
-from idp.oidc.wanted import RegistrationRefused
+from idp.oidc.wanted import RegistrationRefused, Wanted
+from idp.terminal import AS_JSON, dumped, plain
 
 T = TypeVar("T")
-_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group()
@@ -32,30 +30,25 @@ def client() -> None:
 @client.command()
 @click.argument("name")
 @registration_options(new=True)
-@_JSON
+@AS_JSON
 def add(name: str, *, as_json: bool, **options: Any) -> None:
     """Register an ENT called NAME; its secret is shown this once."""
     wanted = client_options.as_wanted(name, options)
     row, secret = _or_fail(lambda: registration.register(current_app.extensions["idp.settings"], wanted))
-    if wanted.subject == "pairwise" and not registration.sector_of(wanted):
-        click.echo(
-            "note: the redirect URIs have several hosts, so that this ENT is alone in its sector (Core 8.1)", err=True
-        )
     shown = {"client_id": row.client_id, **({"client_secret": secret} if secret else {}), "name": row.name}
-    if as_json:
-        click.echo(json.dumps(shown, ensure_ascii=False))
-        return
-    for field, value in shown.items():
-        click.echo(f"{field}: {value}")
+    _print(shown, as_json=as_json)
+    if wanted.subject == "pairwise" and not sectors.of(wanted):
+        _note("the redirect URIs have several hosts, so that this ENT is alone in its sector (Core 8.1)")
+    _note_neighbours(wanted.uais, row)
 
 
 @client.command("list")
-@_JSON
+@AS_JSON
 def list_clients(*, as_json: bool) -> None:
     """List all ENTs."""
     rows = [_client_row(row) for row in db.session.scalars(select(Client).order_by(Client.name))]
     if as_json:
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        click.echo(dumped(rows))
         return
     for row in rows:
         click.echo(f"{row['client_id']}  {row['name']}{'  (disabled)' if row['disabled_at'] else ''}")
@@ -63,45 +56,43 @@ def list_clients(*, as_json: bool) -> None:
 
 @client.command()
 @click.argument("client_id")
-@_JSON
+@AS_JSON
 def show(client_id: str, *, as_json: bool) -> None:
-    """Show one registration; never its secret."""
-    row = _client_row(_or_fail(lambda: registration.get(client_id)))
-    if as_json:
-        click.echo(json.dumps(row, ensure_ascii=False, indent=2))
-        return
-    for name, value in row.items():
-        click.echo(f"{name}: {value}")
+    """Show one registration; never its secret. What is empty is left out, but not of --json."""
+    _print(_client_row(_or_fail(lambda: registration.get(client_id))), as_json=as_json)
 
 
 @client.command("set")
 @click.argument("client_id")
-@click.option("--name", "title", default="", help="What parents read.")
+@click.option("--name", "title", help="What parents read.")
 @click.option("--unset", multiple=True, metavar="OPTION", help="Empty an option, such as backchannel-logout-uri.")
 @registration_options(new=False)
-@_JSON
-def change(client_id: str, *, title: str, unset: Sequence[str], as_json: bool, **options: Any) -> None:
-    """Change an ENT's registration: what is given, nothing else. Lists replace the former ones."""
+@AS_JSON
+def change(client_id: str, *, title: str | None, unset: Sequence[str], as_json: bool, **options: Any) -> None:
+    """Change an ENT's registration: what is given, nothing else.
 
-    def act() -> tuple[Client, str | None]:
+    An option that may be given several times replaces the whole list: name all that is to stay. What is taken away is
+    said on stderr.
+    """
+
+    def act() -> tuple[Client, Wanted, str | None]:
         row = registration.get(client_id)
-        wanted = client_options.changed(registration.as_wanted(row), options, unset)
-        wanted = replace(wanted, name=title or wanted.name)
+        former = registration.as_wanted(row)
+        wanted = client_options.changed(former, options, unset)
+        wanted = wanted if title is None else replace(wanted, name=title)
         scopes = row.scopes
         secret = registration.change(current_app.extensions["idp.settings"], row, wanted)
         if row.scopes != scopes:
             invites.bind(row)
         log.record(ClientChanged(client_id=row.id, change="changed"))
         db.session.commit()
-        return row, secret
+        return row, former, secret
 
-    row, secret = _or_fail(act)
-    shown = _client_row(row) | ({"client_secret": secret} if secret else {})
-    if as_json:
-        click.echo(json.dumps(shown, ensure_ascii=False, indent=2))
-        return
-    for key, value in shown.items():
-        click.echo(f"{key}: {value}")
+    row, former, secret = _or_fail(act)
+    _print(_client_row(row) | ({"client_secret": secret} if secret else {}), as_json=as_json)
+    for gone in client_options.taken_away(former, registration.as_wanted(row)):
+        _note(f"no longer registered: {gone}")
+    _note_neighbours(set(row.uais) - set(former.uais), row)
 
 
 @client.command("rotate-secret")
@@ -112,17 +103,13 @@ def change(client_id: str, *, title: str, unset: Sequence[str], as_json: bool, *
     default=24,
     show_default=True,
     metavar="HOURS",
-    help="How long the former secret works still.",
+    help="How long the former secret works still; 0 when it leaked.",
 )
-@click.option("--at-once", is_flag=True, help="The former secret ends now: it has leaked.")
-@_JSON
-def rotate_secret(client_id: str, *, keep_former: int, at_once: bool, as_json: bool) -> None:
+@AS_JSON
+def rotate_secret(client_id: str, *, keep_former: int, as_json: bool) -> None:
     """Draw a new secret, shown this once; the former works for a day still, so that the ENT may change over."""
-    if at_once and click.get_current_context().get_parameter_source("keep_former") is ParameterSource.COMMANDLINE:
-        raise click.UsageError("--at-once or --keep-former, not both")
-    keep_former = 0 if at_once else keep_former
     secret = _or_fail(lambda: registration.rotate_secret(client_id, keep=timedelta(hours=keep_former)))
-    click.echo(json.dumps({"client_id": client_id, "client_secret": secret}) if as_json else f"client_secret: {secret}")
+    _print(({"client_id": client_id} if as_json else {}) | {"client_secret": secret}, as_json=as_json)
 
 
 @client.command()
@@ -142,29 +129,25 @@ def enable(client_id: str) -> None:
 
 
 @client.command()
-@click.option("--label", default="", help="For whom it is.")
+@click.option("--label", default="", help="For whom it is; parents read it where the ENT gives no name of its own.")
 @click.option("--uai", "uais", multiple=True, metavar="UAI", help="A school that the ENT will serve.")
 @click.option("--scopes", default=registration.DEFAULT_SCOPES, show_default=True, help="Those it may ask for at most.")
 @click.option("--days", type=click.IntRange(1, 90), default=7, show_default=True, help="How long it may be used.")
-@_JSON
+@AS_JSON
 def invite(*, label: str, uais: Sequence[str], scopes: str, days: int, as_json: bool) -> None:
     """Invite an ENT to register itself, once, at /register (RFC 7591); the token is shown this once."""
     row, token = _or_fail(lambda: invites.invite(label, uais, scopes.split(), timedelta(days=days)))
-    shown = _invite_row(row) | {"initial_access_token": token}
-    if as_json:
-        click.echo(json.dumps(shown, ensure_ascii=False))
-        return
-    for key, value in shown.items():
-        click.echo(f"{key}: {value}")
+    _print(_invite_row(row) | {"initial_access_token": token}, as_json=as_json)
+    _note_neighbours(uais)
 
 
 @client.command("invites")
-@_JSON
+@AS_JSON
 def list_invites(*, as_json: bool) -> None:
     """List all invitations, youngest first."""
     rows = [_invite_row(row) for row in invites.listed()]
     if as_json:
-        click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
+        click.echo(dumped(rows))
         return
     for row in rows:
         state = f"used {row['used_at']}" if row["used_at"] else f"until {row['expires_at']}"
@@ -186,6 +169,55 @@ def _or_fail(act: Callable[[], T]) -> T:
         return act()
     except RegistrationRefused as refused:
         raise click.ClickException("\n".join(refused.faults)) from refused
+
+
+def _note(said: str) -> None:
+    """Say on stderr what may be meant, and may be a slip."""
+    click.echo(plain(f"note: {said}"), err=True)
+
+
+def _note_neighbours(uais: Iterable[str], own: Client | None = None) -> None:
+    """Say which other ENTs serve one of `uais`: several may, and letters lead to one."""
+    found = db.session.execute(
+        select(Client.name, Client.client_id, ClientSchool.uai)
+        .join(ClientSchool, ClientSchool.client_id == Client.id)
+        .where(ClientSchool.uai.in_(list(uais)), Client.disabled_at.is_(None))
+        .order_by(Client.created_at, ClientSchool.uai)
+    )
+    served: dict[str, list[str]] = {}
+    for name, client_id, uai in found:
+        if own is None or client_id != own.client_id:
+            served.setdefault(f"{name} ({client_id})", []).append(uai)
+    for neighbour, shared in served.items():
+        _note(f"{neighbour} serves {', '.join(shared)} too; letters lead to the ENT that was registered first")
+
+
+def _print(shown: dict[str, Any], *, as_json: bool) -> None:
+    """Print one object: as JSON, or in lines of which those that would be empty are left out."""
+    if as_json:
+        click.echo(dumped(shown))
+        return
+    for name, value in shown.items():
+        for text in _texts(value):
+            click.echo(f"{name}: {plain(text)}")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the lines that a value takes: one for each member of an object, none for what is not there."""
+    if isinstance(value, dict):
+        yield from (f"{name}={_text(member)}" for name, member in value.items())
+    elif value not in (None, "", []):
+        yield _text(value)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    if isinstance(value, dict):  # a key, which is known by its name
+        return " ".join(str(value[member]) for member in ("kty", "kid") if member in value)
+    return str(value)
 
 
 def _invite_row(row: ClientInvite) -> dict[str, Any]:

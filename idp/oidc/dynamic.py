@@ -1,9 +1,9 @@
 """Clients that register themselves (RFC 7591, OpenID Connect Registration 1.0), and manage that (RFC 7592).
 
 An operator invites (`idp client invite`): the invitation is used up in the transaction that writes the client, and says
-which schools it serves and which scopes it may have. What the client does later it proves by its registration access
-token, which stays the same as long as the registration (RFC 7592 3 leaves that open): an answer that was lost shuts
-nobody out.
+which schools it serves, which scopes it may have, and its name if it gives none. What the client does later it proves
+by its registration access token, which stays the same as long as the registration (RFC 7592 3 leaves that open): an
+answer that was lost shuts nobody out.
 """
 
 import hmac
@@ -19,7 +19,7 @@ from idp.audit.events import ClientChangedItself
 from idp.clients.models import Client, ClientInvite, SubjectType
 from idp.clock import now
 from idp.db import db
-from idp.oidc import dynamic_metadata, invites, jose, posting, registration
+from idp.oidc import dynamic_metadata, invites, jose, posting, registration, sectors
 from idp.oidc.dynamic_metadata import BadMetadata
 from idp.oidc.server import of_app
 from idp.oidc.wanted import RegistrationRefused, Wanted
@@ -47,7 +47,7 @@ def register() -> Response:
     try:
         invitation = _invitation()
         metadata = _metadata()
-        given = Wanted(name="", redirect_uris=(), uais=invitation.uais)
+        given = Wanted(name=invitation.label.strip(), redirect_uris=(), uais=invitation.uais)
         wanted = _within(lambda: dynamic_metadata.as_wanted(metadata, invitation.scopes, given))
         _within(lambda: _check(wanted))
         client, secret = _within(lambda: registration.add(wanted))
@@ -70,7 +70,7 @@ def _check(wanted: Wanted) -> None:
         RegistrationRefused: with every fault.
     """
     registration.check(of_app().settings, wanted)
-    if wanted.subject == SubjectType.PAIRWISE.value and not registration.sector_of(wanted):
+    if wanted.subject == SubjectType.PAIRWISE.value and not sectors.of(wanted):
         raise RegistrationRefused(["--sector-identifier-uri is needed, as the --redirect-uri have several hosts"])
 
 

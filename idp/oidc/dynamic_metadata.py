@@ -1,8 +1,9 @@
 """Client metadata (RFC 7591 2, OpenID Connect Registration 1.0 2) and what this service keeps of it.
 
-Each member is read by its name and its kind; members that are not known are ignored, as RFC 7591 says, but those that
-ask for something that is not served (encryption, request objects) are refused: a client must not believe that it got
-them. What metadata have no word for (the charter's mode, profiles) is the operator's, and no client changes it.
+Each member is read by its name and its kind; members that are not known are ignored and not told again, as RFC 7591
+says (a logo, which no page shows, is one), but those that ask for something that is not served (encryption, request
+objects) are refused: a client must not believe that it got them. What metadata have no word for (the charter's mode,
+profiles) is the operator's, and no client changes it.
 """
 
 import re
@@ -12,6 +13,7 @@ from typing import Any
 
 from idp.clients.models import Client
 from idp.oidc import registration
+from idp.oidc.claims import ACR_VALUES
 from idp.oidc.clients import GRANT_TYPES, SECRET_METHODS
 from idp.oidc.wanted import Wanted
 
@@ -38,23 +40,26 @@ OPTIONS = {
 }
 """What the options of `idp client add` are called in metadata, for the sentences of faults."""
 
-_TEXTS = ("redirect_uris", "post_logout_redirect_uris", "grant_types", "response_types", "contacts")
+_TEXTS = (
+    *("redirect_uris", "post_logout_redirect_uris", "grant_types", "response_types", "contacts"),
+    "default_acr_values",
+)
 _TEXT = (
     *("client_name", "scope", "token_endpoint_auth_method", "token_endpoint_auth_signing_alg", "jwks_uri"),
     *("subject_type", "sector_identifier_uri", "id_token_signed_response_alg", "userinfo_signed_response_alg"),
     *("initiate_login_uri", "backchannel_logout_uri", "frontchannel_logout_uri", "application_type"),
-    *("client_uri", "logo_uri", "policy_uri", "tos_uri", "software_id", "software_version"),
+    *("client_uri", "policy_uri", "tos_uri", "software_id", "software_version"),
 )
 _TRUTH = (
     *("require_auth_time", "backchannel_logout_session_required", "frontchannel_logout_session_required"),
     *("require_pushed_authorization_requests", "dpop_bound_access_tokens"),
 )
 _DESCRIBED = (
-    *("logo_uri", "policy_uri", "tos_uri", "contacts", "application_type", "default_acr_values"),
+    *("policy_uri", "tos_uri", "contacts", "application_type"),
     *("require_auth_time", "backchannel_logout_session_required", "frontchannel_logout_session_required"),
     *("software_id", "software_version"),
 )
-_PAGES = ("client_uri", "logo_uri", "policy_uri", "tos_uri")
+_PAGES = ("client_uri", "policy_uri", "tos_uri")
 _IN_LANGUAGES = ("client_name", *_PAGES)
 """What may be given in several languages, its tag behind a `#` (Registration 1.0, 2.1)."""
 _NOT_SERVED = (
@@ -83,7 +88,8 @@ def as_wanted(metadata: Mapping[str, Any], scopes: Sequence[str], former: Wanted
         metadata: what the client sent; a member that is null is one that is left out (RFC 7592 2.2).
         scopes: those that it may have at most.
         former: what was registered, or for a new client what its invitation gives: whatever metadata have no word for
-            stays as it is there, and so do the schools.
+            stays as it is there, and so do the schools. What makes its requests stricter stays too: an operator may
+            have asked for it. So does the name that parents read, until the client says another.
 
     Raises:
         BadMetadata: a member is not of its kind, or asks for what is not served.
@@ -94,7 +100,7 @@ def as_wanted(metadata: Mapping[str, Any], scopes: Sequence[str], former: Wanted
     described = _described(said)
     return replace(
         former,
-        name=said.get("client_name") or described.get("client_name#fr") or "ENT",
+        name=said.get("client_name") or described.get("client_name#fr") or former.name or "ENT",
         redirect_uris=said.get("redirect_uris", []),
         post_logout_redirect_uris=said.get("post_logout_redirect_uris", []),
         backchannel_logout_uri=said.get("backchannel_logout_uri", ""),
@@ -105,8 +111,8 @@ def as_wanted(metadata: Mapping[str, Any], scopes: Sequence[str], former: Wanted
         auth_alg=said.get("token_endpoint_auth_signing_alg", ""),
         jwks=said.get("jwks"),
         jwks_uri=said.get("jwks_uri", ""),
-        par=said.get("require_pushed_authorization_requests", False),
-        dpop=said.get("dpop_bound_access_tokens", False),
+        par=former.par or said.get("require_pushed_authorization_requests", False),
+        dpop=former.dpop or said.get("dpop_bound_access_tokens", False),
         sector_identifier_uri=said.get("sector_identifier_uri", ""),
         userinfo_alg=said.get("userinfo_signed_response_alg", ""),
         default_max_age=said.get("default_max_age"),
@@ -121,7 +127,7 @@ def of_client(client: Client) -> dict[str, Any]:
     """Return a registration as metadata: all that was registered, whoever registered it (RFC 7591 3.2.1)."""
     offline = "offline_access" in client.scopes
     told: dict[str, Any] = {
-        **client.description,
+        **_described(client.description),
         "client_id": client.client_id,
         "client_id_issued_at": int(client.created_at.timestamp()),
         "client_name": client.name,
@@ -150,9 +156,14 @@ def of_client(client: Client) -> dict[str, Any]:
 
 
 def _described(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is kept to be told again; names in other languages (`client_name#en`) are among it."""
+    """Return what is kept to be told again; names in other languages (`client_name#en`) are among it.
+
+    Of the classes that it wishes for by default, those that there are (RFC 7591 3.2.1 lets values be replaced).
+    """
     tagged = sorted(name for name in metadata if _is_tagged(name))[:_MOST]
-    return {name: metadata[name] for name in (*_DESCRIBED, *tagged) if name in metadata}
+    kept = {name: metadata[name] for name in (*_DESCRIBED, *tagged) if name in metadata}
+    classes = [wish for wish in metadata.get("default_acr_values", ()) if wish in ACR_VALUES]
+    return {**kept, "default_acr_values": classes} if classes else kept
 
 
 def _is_tagged(name: str) -> bool:
@@ -181,14 +192,14 @@ def _faults(metadata: Mapping[str, Any]) -> Iterator[str]:
     if metadata.get("subject_type", "pairwise") not in {"pairwise", "public"}:
         yield "subject_type must be pairwise or public"
     for name, value in metadata.items():
-        if (name == "logo_uri" or (_is_tagged(name) and not name.startswith("client_name"))) and not _is_page(value):
+        if _is_tagged(name) and not name.startswith("client_name") and not _is_page(value):
             yield f"{name} must be an https address"
 
 
 def _problem(name: str, value: Any) -> str:
     """Say why a member is not of its kind; nothing for those that are, and for those that are not known."""
     base = name.partition("#")[0] if _is_tagged(name) else name
-    if base in (*_TEXTS, "default_acr_values"):
+    if base in _TEXTS:
         fine = isinstance(value, list) and len(value) <= _MOST and all(_is_text(one) for one in value)
         return "" if fine else f"must be an array of {_MOST} strings at most"
     if base in _TEXT:

@@ -23,7 +23,7 @@ def invite(label: str, uais: Sequence[str], scopes: Sequence[str], life: timedel
     """Make an invitation; return it and its token, which is shown this once.
 
     Args:
-        label: for whom it is, to the operators.
+        label: for whom it is, to the operators; to parents too when the ENT gives itself no name.
         uais: the schools that the ENT will serve; what it asks for itself changes nothing of that.
         scopes: those that it may ask for at most.
         life: how long it may be used.

@@ -175,6 +175,49 @@ def test_the_list_is_an_array_by_name(idp: Run) -> None:
     assert {frozenset(row) for row in rows} == {frozenset(SHOWN)}
 
 
+def test_for_people_a_registration_is_lines_without_what_is_empty(idp: Run) -> None:
+    more = ("--redirect-uri", "https://ent.test/cb2", "--default-max-age", "0", "--policy-uri", "https://ent.test/data")
+    client_id = add(idp, *more, "--profile-uri", "eleve=https://ent.test/eleves", "--no-refresh-id-token")["client_id"]
+    answer = idp("client", "show", client_id)
+    assert (answer.code, answer.err) == (0, "")
+    shown = answer.out.splitlines()
+    assert shown.pop(-2).startswith("created_at: 20")
+    assert shown == [
+        f"client_id: {client_id}",
+        "name: ENT des Tilleuls",
+        "redirect_uris: https://ent.test/cb, https://ent.test/cb2",
+        "auth_method: client_secret_basic",
+        "par_required: no",
+        "dpop_required: no",
+        "subject: pairwise",
+        "pkce_required: yes",
+        "scopes: openid, profile, email, ent, charter",
+        "charter: ent",
+        "id_token_alg: RS256",
+        "refresh_id_token: no",
+        "default_max_age: 0",
+        "description: policy_uri=https://ent.test/data",
+        "profile_uris: eleve=https://ent.test/eleves",
+        "registered_by_itself: no",
+    ]
+
+
+def test_a_school_that_another_ent_serves_is_said(idp: Run) -> None:
+    first = add(idp, "--uai", "0599001N", "--uai", "0599002P")["client_id"]
+    second = ("client", "add", "Deuxième", *BASIC, "--uai", "0599001N", "--json")
+    answer = idp(*second)
+    told = "note: ENT des Tilleuls ({}) serves {} too; letters lead to the ENT that was registered first\n"
+    assert (answer.code, answer.err) == (0, told.format(first, "0599001N"))
+    made = json.loads(answer.out)["client_id"]
+    assert idp("client", "set", made, "--uai", "0599001N", "--uai", "0599002P").err == told.format(first, "0599002P")
+    assert idp("client", "set", made, "--charter", "none").err == "", "it is said when a school comes"
+    idp("client", "disable", made)
+    both = ("--uai", "0599001N", "--uai", "0599002P", "--uai", "0599003R")
+    assert idp("client", "invite", *both).err == told.format(first, "0599001N, 0599002P")
+    idp("client", "disable", first)
+    assert idp(*second).err == "", "who is shut out serves nobody"
+
+
 @pytest.mark.parametrize("command", ["show", "rotate-secret", "disable"])
 def test_an_unknown_client_is_said(idp: Run, command: str) -> None:
     answer = idp("client", command, "né'\"; --")
@@ -222,7 +265,10 @@ NO_ADDRESS = (
     "https://ent.test:0/cb", "https://user@ent.test/cb", "https://ent.test@evil.test/cb", "https://ent.test/cb#f",
     "https://ent.test/c b", "https://ent.test/cb\\..", "https://ent.test/*|x", "https://ént.test/cb",
     "https://ent.test/cb\x7f", "https://ent.test/cb\t", "http://127.0.0.1/cb", "http://localhost/cb",
-    "https://ent.test/" + "a" * 500,
+    "https://ent.test/" + "a" * 500, "https://ent.test/cb%0a", "https://ent.test/cb%7F", "https://ent.test/[cb]",
+    "https://ENT.test/cb", "https://ent..test/cb", "https://./cb", "https://ent.test./cb", "https://ent.test:/cb",
+    "https://a;sandbox;b.test/cb", "https://a,b.test/cb", "https://*.test/cb", "https://'none'/cb", "https://-a.test/cb",
+    "https://" + "a" * 64 + ".test/cb", "https://" + "a." * 130 + "test/cb",
 )  # fmt: skip
 
 

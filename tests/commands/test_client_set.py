@@ -37,6 +37,80 @@ def test_only_what_is_given_changes(idp: Run) -> None:
     assert show(idp, client_id) == {**before, "name": "Passerelle", "uais": []}
 
 
+def test_what_a_change_takes_away_is_said(idp: Run) -> None:
+    three = ("--uai", "0599001N", "--uai", "0599002P", "--uai", "0599003R")
+    more = ("--redirect-uri", "https://ent.test/cb2", "--home-uri", "https://ent.test/", "--default-max-age", "600")
+    doors = ("--profile-uri", "eleve=https://ent.test/e", "--policy-uri", "https://ent.test/data")
+    client_id = add(idp, *three, *more, *doors, "--always-claims", "ent,charter")["client_id"]
+
+    def said(*options: str) -> list[str]:
+        answer = idp("client", "set", client_id, *options)
+        assert answer.code == 0, answer.err
+        return [line.removeprefix("note: no longer registered: ") for line in answer.err.splitlines()]
+
+    assert said("--uai", "0599003R") == ["--uai 0599001N, 0599002P"]
+    assert said(*three) == []
+    assert said("--redirect-uri", "https://ent.test/cb2") == ["--redirect-uri https://ent.test/cb"]
+    assert said("--scopes", "openid email offline_access") == ["--scopes profile, ent, charter"]
+    assert said("--always-claims", "ent") == ["--always-claims charter"]
+    assert said("--profile-uri", "eleve=https://ent.test/eleves") == ["--profile-uri eleve=https://ent.test/e"]
+    assert said("--home-uri", "https://ent.test/accueil", "--require-par") == [], "another is in its place"
+    assert said("--no-require-par", "--unset", "profile-uri") == ["--profile-uri eleve=https://ent.test/eleves"]
+    emptied = ("--home-uri", "", "--unset", "policy-uri", "--unset", "default-max-age")
+    assert said(*emptied) == [
+        *("--home-uri https://ent.test/accueil", "--default-max-age 600", "--policy-uri https://ent.test/data"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_ent_has_a_name(idp: Run, name: str) -> None:
+    client_id = add(idp)["client_id"]
+    for command in (("set", client_id, "--name", name), ("add", name, *BASIC)):
+        answer = idp("client", *command)
+        assert (answer.code, answer.out) == (1, "")
+        assert answer.err == "Error: the name must have 1 to 80 printable characters\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "values"),
+    [
+        ("home-uri", ("--home-uri", "https://ent.test/autre")),
+        ("--uai", ("--uai", "0599002P")),
+        ("require-par", ("--require-par",)),
+        ("policy-uri", ("--policy-uri", "https://ent.test/data")),
+    ],
+)
+def test_nothing_is_set_and_unset_at_once(idp: Run, option: str, values: tuple[str, ...]) -> None:
+    client_id = add(idp, "--home-uri", "https://ent.test/", "--uai", "0599001N")["client_id"]
+    before = show(idp, client_id)
+    for options in ((*values, "--unset", option), ("--unset", option, *values)):
+        answer = idp("client", "set", client_id, *options)
+        assert (answer.code, answer.out) == (2, "")
+        assert answer.err.endswith(f"\nError: set and unset at once: {option}\n")
+    assert show(idp, client_id) == before
+
+
+def test_what_stays_as_it_is_has_no_default(bare: Run) -> None:
+    assert "[default: pairwise]" in " ".join(bare("client", "add", "--help").out.split())
+    assert "default: (RS256" in " ".join(bare("client", "add", "--help").out.split())
+    assert "[default" not in bare("client", "set", "--help").out
+
+
+def test_o02_what_an_ent_says_of_itself_moves_no_terminal(act: Run, browser: FlaskClient) -> None:
+    odd = "\x1b[2J\x9b2J\u202e\n"
+    key = {**Key.new("ES256").jwk, "kid": "k1"}
+    said: dict[str, Any] = {"contacts": [odd], "client_name#en": odd, "jwks": {"keys": [key]}}
+    told = registered(browser, json.loads(act("client", "invite", "--json").out)["initial_access_token"], **said)
+    for command in (("show", told["client_id"]), ("set", told["client_id"]), ("list",)):
+        for options in ((), ("--json",)):
+            out = act("client", *command, *options).out
+            assert told["client_id"] in out
+            assert not [character for character in out if not character.isprintable() and character != "\n"]
+    shown = act("client", "show", told["client_id"]).out
+    assert "description: contacts=\\x1b[2J\\x9b2J\\u202e\\n\n" in shown
+    assert "jwks: keys=EC k1\n" in shown
+
+
 def test_a_wrong_change_changes_nothing(idp: Run) -> None:
     client_id = add(idp)["client_id"]
     before = show(idp, client_id)
@@ -160,12 +234,9 @@ def test_the_former_secret_has_an_end_that_is_shown(idp: Run) -> None:
     client_id = add(idp)["client_id"]
     idp("client", "rotate-secret", client_id)
     assert show(idp, client_id)["former_secret_until"]
-    for now in (("--keep-former", "0"), ("--at-once",)):
-        idp("client", "rotate-secret", client_id)
-        assert show(idp, client_id)["former_secret_until"]
-        assert idp("client", "rotate-secret", client_id, *now).code == 0
-        assert show(idp, client_id)["former_secret_until"] is None
-    assert idp("client", "rotate-secret", client_id, "--at-once", "--keep-former", "5").code == 2
+    assert idp("client", "rotate-secret", client_id, "--keep-former", "0").code == 0
+    assert show(idp, client_id)["former_secret_until"] is None
+    assert idp("client", "rotate-secret", client_id, "--keep-former", "721").code == 2
 
 
 def test_an_invitation_is_shown_once_listed_without_its_token_and_taken_back(idp: Run) -> None:

@@ -43,7 +43,6 @@ ANSWERS: list[dict[str, str | None]] = [
     {"prompt": "none login"},
     {"response_type": None},
     {"response_type": "token"},
-    {"response_mode": "fragment"},
     {"code_challenge_method": "plain"},
     {"claims": "{"},
     {"claims": '{"id_token":{"acr":{"essential":true,"value":"none"}}}'},

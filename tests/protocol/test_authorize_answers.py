@@ -58,16 +58,14 @@ def test_a02_what_is_wrong_with_a_known_client_leads_back_to_its_registered_home
 def test_a02_a_request_that_is_over_is_not_called_incomplete(
     browser: FlaskClient, build: Build, parent: Account
 ) -> None:
-    """RFC 9126, 4: "An expired request_uri MUST be rejected as invalid". The person did nothing wrong, and reads that the
-    request is over, whether its address is opened again or another tab gave its code.
+    """RFC 9126, 4: "An expired request_uri MUST be rejected as invalid". The person did nothing wrong, and reads that
+    the request is over, whether its address is opened again or another tab gave its code.
     """
     party = KeyedParty.of(build.ent())
     opened = party.opened(party.pushed(browser, Attempt()))
     other_tab = follow(browser, browser.get(opened))
     assert party.answer(sign_in(browser, opened, parent.username, PASSWORD))["code"]
-    late = submit(
-        browser, browser.get(other_tab.request.full_path), identifiant=parent.username, mot_de_passe=PASSWORD
-    )
+    late = submit(browser, browser.get(other_tab.request.full_path), identifiant=parent.username, mot_de_passe=PASSWORD)
     assert late.request.path == "/authorize/resume"
     for page in (browser.get(opened), late):
         assert page.status_code == 400
@@ -117,7 +115,7 @@ def test_a25_the_sign_in_says_why_it_asks_again_and_says_it_to_nobody_else(
     """OpenID Connect Core 1.0, 3.1.2.1: of prompt=login "The Authorization Server SHOULD prompt the End-User for
     reauthentication"; max_age: "the OP MUST attempt to actively re-authenticate the End-User".
     """
-    why = "Vous êtes déjà connecté. Pour continuer vers l’ENT Passerelle, redonnez votre identifiant et votre mot de passe."
+    why = "Vous êtes déjà connecté. Pour continuer vers l’ENT Passerelle, redonnez"
     again: list[dict[str, str]] = [{"prompt": "login"}, {"prompt": "select_account"}, {"max_age": "0"}]
     for changes in again:
         page = follow(browser, browser.get(ent.url(Attempt(), **changes)))

@@ -152,7 +152,8 @@ STRICT = ("require_pushed_authorization_requests", "dpop_bound_access_tokens")
 @pytest.mark.parametrize("member", STRICT)
 def test_what_makes_requests_stricter_is_not_taken_back_by_the_client(browser: FlaskClient, member: str) -> None:
     """RFC 7592, 2.2: "The authorization server MAY ignore any null or empty value in the request just as any other
-    value"; 3: it "MAY reject or replace any of the client's requested metadata values".
+    value"; RFC 7591, 3.2.1: "The authorization server MAY reject or replace any of the client's requested metadata
+    values".
     """
     told = registered(browser, invited(), **{member: True})
     assert {name: told[name] for name in STRICT} == {name: name == member for name in STRICT}

@@ -61,7 +61,6 @@ def test_the_value_is_a_salted_hash_of_client_origin_and_browser_state(
     ("uri", "origin"),
     [
         ("https://ent.test:443/cb", "https://ent.test"),
-        ("https://ENT.test/cb", "https://ent.test"),
         ("https://ent.test:8443/cb?a=b", "https://ent.test:8443"),
     ],
 )

@@ -227,7 +227,7 @@ def test_t24_no_value_stands_in_clear_in_the_database(browser: FlaskClient, buil
         for table in db.metadata.tables
         for row in db.session.execute(text(f'SELECT * FROM "{table}"'))  # noqa: S608 - our own table names
     )
-    assert tokens["claims"]["sid"] in everything  # what is no secret is found, so the search works
+    assert ent.client_id in everything  # what is no secret is found, so the search works
     for value in secrets:
         assert str(value) not in everything
 
