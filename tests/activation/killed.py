@@ -9,15 +9,12 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
-
-from sqlalchemy import event
 
 from idp.app import create_app
-from idp.db import db
 from tests.activation.steps import ADDRESS, CHOSEN, open_activation
 from tests.conftest import Browser
 from tests.databases import settings_for
+from tests.killing import arm
 from tests.pages import form_token
 
 
@@ -26,24 +23,6 @@ class Account:
 
     def __init__(self, username: str) -> None:
         self.username = username
-
-
-def arm(countdown: int, note: Path) -> None:
-    """Die at the `countdown`-th statement or commit from now on, as at a power cut: nothing flushed, nothing undone."""
-    left = countdown
-
-    def count(what: str) -> None:
-        nonlocal left
-        left -= 1
-        if not left:
-            note.write_text(what)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def statement(_connection: Any, _cursor: Any, text: str, *_more: Any) -> None:
-        count(" ".join(text.split())[:60])
-
-    event.listen(db.engine, "before_cursor_execute", statement)
-    event.listen(db.engine, "commit", lambda _connection: count("COMMIT"))
 
 
 def live(database: str, username: str, countdown: int, note: Path) -> None:

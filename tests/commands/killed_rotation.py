@@ -7,7 +7,6 @@ Prints, as JSON, what each was about to do when it died, and what the database h
 
 import json
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import time_machine
-from sqlalchemy import event, select
+from sqlalchemy import select
 
 from idp.app import create_app
 from idp.audit.models import AuditEntry
@@ -27,6 +26,7 @@ from idp.oidc import key_rotation, keys
 from idp.oidc.models import SigningKey
 from tests.commands.rotation_race import QUARTER
 from tests.databases import settings_for
+from tests.killing import arm
 
 _MOST = 60
 
@@ -50,24 +50,6 @@ def drop(settings: Settings) -> Callable[[], object]:
 
 
 ACTS: dict[str, Callable[[Settings], Callable[[], object]]] = {"tend": tend, "rotate": rotate, "drop": drop}
-
-
-def arm(countdown: int, note: Path) -> None:
-    """Die at the `countdown`-th statement or commit from now on: nothing flushed, nothing undone."""
-    left = countdown
-
-    def count(what: str) -> None:
-        nonlocal left
-        left -= 1
-        if not left:
-            note.write_text(what)
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def statement(_connection: Any, _cursor: Any, text: str, *_more: Any) -> None:
-        count(" ".join(text.split())[:60])
-
-    event.listen(db.engine, "before_cursor_execute", statement)
-    event.listen(db.engine, "commit", lambda _connection: count("COMMIT"))
 
 
 def live(database: str, act: str, moment: datetime, countdown: int, note: Path) -> None:
