@@ -12,7 +12,7 @@ help:
 	@echo "make test        every test (what needs software that is absent says so)"
 	@echo "make check       lint, types, import contracts, templates"
 	@echo "make bench       load scenarios, a table of results"
-	@echo "make fuzz        200,000 bent requests to every endpoint (FUZZ_REQUESTS, FUZZ_SEED)"
+	@echo "make fuzz        200,000 right and bent requests, to every route (FUZZ_REQUESTS, FUZZ_SEED)"
 	@echo "make demo-reset  forget the demonstration's data"
 
 $(filter .tools/%,$(UV)):

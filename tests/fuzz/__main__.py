@@ -4,54 +4,44 @@ import argparse
 import os
 import sys
 import tempfile
-from collections import Counter
-from dataclasses import replace
-from multiprocessing import get_context
+import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from idp.app import create_app
-from idp.throttle import limits
-from tests.builders import Build
-from tests.conftest import Browser
-from tests.databases import drop_template, postgresql_copy, settings_for, sqlite_copy
-from tests.fuzz.engine import UnsoundError, run
-from tests.fuzz.world import World
+from tests.databases import drop_template
+from tests.fuzz.long_run import on_both
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from tests.fuzz.engine import Seen
 
 
 def main() -> int:
-    """Run on each database in a process of its own; return 1 when an answer was one that may not be."""
+    """Run; return 1 when an answer was one that may not be, or a run could not be finished."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--requests", type=int, default=200_000, help="in all, over both databases")
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4), "big"))
     wanted = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="idp-fuzz-"))
-    with get_context("spawn").Pool(2) as pool:
-        each = wanted.requests // 2
-        jobs = [(kind, folder, each, wanted.seed) for kind in ("sqlite", "postgresql")]
-        results = pool.starmap(_on, jobs, chunksize=1)
-    drop_template(folder)
-    for (kind, *_), (fault, seen) in zip(jobs, results, strict=True):
-        print(f"{kind}: {sum(seen.values())} requests, seed {wanted.seed}")  # noqa: T201 - what the command says
-        for (name, status), count in sorted(seen.items()):
-            print(f"{count:>8}  {status}  {name}")  # noqa: T201 - same
-        if fault:
-            print(fault, file=sys.stderr)  # noqa: T201 - same
-    return int(any(fault for fault, _ in results))
+    with tempfile.TemporaryDirectory(prefix="idp-fuzz-", ignore_cleanup_errors=True) as folder:
+        ended = on_both(Path(folder), wanted.requests // 2, wanted.seed)
+        drop_template(Path(folder))
+    well = [_told(kind, wanted.seed, job) for kind, job in ended.items()]
+    return int(not all(well))
 
 
-def _on(kind: str, folder: Path, requests: int, seed: int) -> tuple[str, Counter[tuple[str, int]]]:
-    os.environ["PYTHONWARNINGS"] = "error"
-    limits.CLIENT_PROOF = replace(limits.CLIENT_PROOF, free=requests)  # else the brake would answer most wrong proofs
-    own = folder / kind
-    own.mkdir()
-    with sqlite_copy(folder, own) if kind == "sqlite" else postgresql_copy(folder) as url:
-        app = create_app(settings_for(url, log_level="ERROR"))
-        app.test_client_class = Browser
-        with app.app_context():
-            try:
-                return "", run(World(app, Build(settings_for(url))), requests, seed)
-            except UnsoundError as fault:
-                return f"{kind}: {fault}", Counter()
+def _told(kind: str, seed: int, job: "Future[Seen]") -> bool:
+    """Say how a run ended; return whether it ended well."""
+    fault = job.exception()
+    if fault is not None:
+        print(f"{kind}, seed {seed}:", *traceback.format_exception(fault), file=sys.stderr)  # noqa: T201 - what is said
+        return False
+    seen = job.result()
+    for (name, status), count in sorted(seen.answers.items()):
+        print(f"{count:>8}  {status}  {name}")  # noqa: T201 - what the command says
+    total, routes = sum(seen.answers.values()), len(seen.right)
+    print(f"{kind}: {total} requests, right ones to {routes} routes, seed {seed}")  # noqa: T201 - same
+    return True
 
 
 if __name__ == "__main__":

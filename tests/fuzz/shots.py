@@ -6,7 +6,12 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote_from_bytes
+from urllib.parse import parse_qsl, quote_from_bytes, urlsplit
+
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from tests.pages import form_token
 
 FORM = "application/x-www-form-urlencoded"
 ODD = [
@@ -22,7 +27,18 @@ NAMES = [
     *("request", "request_uri", "registration", "dpop_jkt", "display", "grant_type", "code", "code_verifier"),
     *("client_secret", "client_assertion", "client_assertion_type", "refresh_token", "access_token", "token"),
     *("token_type_hint", "post_logout_redirect_uri", "logout_hint", "demande", "csrf_token", "profil", "identifiant"),
-    *("mot-de-passe", "adresse", "version", "resource", "audience", "subject_token"),
+    *(
+        "mot-de-passe",
+        "adresse",
+        "version",
+        "resource",
+        "audience",
+        "subject_token",
+        "nouveau",
+        "confirmation",
+        "actuel",
+    ),
+    *("mail", "accepte", "renvoyer", "garder", "toutes", "connexion", "fait", "suite", "autre"),
 ]
 HEADERS = [
     *("Authorization", "Cookie", "Host", "Accept", "Accept-Language", "Content-Type", "Content-Encoding", "DPoP"),
@@ -44,15 +60,19 @@ _JSON: list[Any] = [None, True, 0, -1, 1e308, 10**40, "", "é", [], {}, [[]], {"
 
 @dataclass
 class Shot:
-    """One request: what it is called, where it goes and what it carries."""
+    """One request: where it goes, what it carries, whose browser sends it.
 
-    name: str
+    `right` is how it is answered as long as nobody bends it: the status, and what a redirect's address begins with.
+    """
+
     method: str
     path: str
     query: list[tuple[str, str]] = field(default_factory=list)
     form: list[tuple[str, str]] | None = None
     json: Any = None
     headers: dict[str, str] = field(default_factory=dict)
+    browser: FlaskClient | None = field(default=None, repr=False)
+    right: tuple[int, str] | None = (200, "")
     cookies: bool = True
     raw: bytes | None = None
 
@@ -71,6 +91,21 @@ class Shot:
         return _encoded(self.query), self.raw if self.raw is not None else body, self.headers.get("Content-Type", kind)
 
 
+def opening(address: str, browser: FlaskClient, right: tuple[int, str] = (200, "")) -> Shot:
+    """Return the request that opens a page of ours at its whole address."""
+    parts = urlsplit(address)
+    return Shot("GET", parts.path, parse_qsl(parts.query), browser=browser, right=right)
+
+
+def filled(
+    page: TestResponse, browser: FlaskClient, fields: dict[str, str], right: tuple[int, str] = (200, "")
+) -> Shot:
+    """Return the request that sends the form of `page` back to its own address."""
+    shot = opening(page.request.full_path, browser, right)
+    shot.method, shot.form = "POST", [("csrf_token", form_token(page)), *fields.items()]
+    return shot
+
+
 def _encoded(pairs: list[tuple[str, str]]) -> bytes:
     return "&".join(
         "=".join(quote_from_bytes(t.encode("utf-8", "surrogatepass")) for t in pair) for pair in pairs
@@ -86,14 +121,25 @@ def _replace(draw: random.Random, shot: Shot) -> None:
         shot.pairs[place] = (shot.pairs[place][0], odd_text(draw))
 
 
+def _bitten(draw: random.Random, value: str) -> str:
+    at = draw.randrange(len(value))
+    return value[:at] + draw.choice("AZaz09-_.=/ é\x00") + value[at + 1 :]
+
+
 def _bite(draw: random.Random, shot: Shot) -> None:
     """Change one character of one value: what is almost right is refused by the last check, not by the first."""
-    places = [place for place, (_, value) in enumerate(shot.pairs) if value]
+    pairs = draw.choice([shot.pairs, shot.pairs, shot.query])  # a form's address carries the request in progress
+    places = [place for place, (_, value) in enumerate(pairs) if value]
     if places:
         place = draw.choice(places)
-        name, value = shot.pairs[place]
-        at = draw.randrange(len(value))
-        shot.pairs[place] = (name, value[:at] + draw.choice("AZaz09-_.=/ é\x00") + value[at + 1 :])
+        pairs[place] = (pairs[place][0], _bitten(draw, pairs[place][1]))
+
+
+def _segment(draw: random.Random, shot: Shot) -> None:
+    """Change the last part of the path, which may be a link's token, or somebody's name."""
+    head, _, last = shot.path.rpartition("/")
+    changed = _bitten(draw, last) if last and draw.random() < 0.5 else odd_text(draw)[:4000]
+    shot.path = f"{head}/{quote_from_bytes(changed.encode('utf-8', 'surrogatepass'))}"
 
 
 def _drop(draw: random.Random, shot: Shot) -> None:
@@ -179,7 +225,7 @@ def _stranger(_draw: random.Random, shot: Shot) -> None:
 
 BENDS: list[Bend] = [
     *(_replace, _replace, _bite, _bite, _drop, _double, _add, _add, _elsewhere, _method, _kind, _header, _header),
-    *(_no_header, _path, _raw, _json_node, _json_node, _token, _token, _crowd, _stranger),
+    *(_no_header, _path, _segment, _raw, _json_node, _json_node, _token, _token, _crowd, _stranger),
 ]
 
 

@@ -1,0 +1,272 @@
+"""Right requests of people, one function for each kind: pages that are open, pages of an account, forms filled in."""
+
+import random
+from collections.abc import Callable
+
+from idp.accounts.tokens import Purpose
+from tests.activation.steps import CHOSEN, open_activation
+from tests.builders import PASSWORD, PROVISIONAL
+from tests.fuzz.protocol import Make
+from tests.fuzz.shots import Shot, filled, opening
+from tests.fuzz.world import Opened, World
+from tests.pages import follow, form_token, submit
+from tests.relying_party import Attempt
+
+TWICE = {"nouveau": CHOSEN, "confirmation": CHOSEN}
+
+
+def _public(path: str) -> Make:
+    """Open a page that everybody may see, in the middle of an authorization request or not."""
+
+    def make(world: World, draw: random.Random) -> Shot:
+        browser, address = _open_profile(world)
+        query = address.partition("?")[2] if draw.random() < 0.5 else ""
+        shot = opening(f"{path}?{query}", browser)
+        shot.query.append(("ui_locales", "fr"))
+        return shot
+
+    return make
+
+
+def _open_profile(world: World) -> Opened:
+    """Be asked for the profile, in a browser that remembers none."""
+    browser = world.app.test_client()
+    return browser, browser.get(world.open.url(Attempt(), login_hint=None)).headers["Location"]
+
+
+def _profile(world: World, draw: random.Random) -> Shot:
+    browser, address = _open_profile(world)
+    profile, leads_to = draw.choice([("parent", "/authorize/resume?"), ("enseignant", "/profil/ailleurs?")])
+    return filled(browser.get(address), browser, {"profil": profile}, right=(303, leads_to))
+
+
+def _elsewhere(world: World, _draw: random.Random) -> Shot:
+    browser, address = _open_profile(world)
+    page = submit(browser, browser.get(address), profil="enseignant")
+    return opening(page.request.full_path, browser)
+
+
+def _sign_in(world: World, draw: random.Random) -> Shot:
+    """With the password, or with the letter's."""
+    browser = world.app.test_client()
+    page = follow(browser, browser.get(draw.choice(["/connexion", world.open.url(Attempt())])))
+    username, password, leads_to = world.build.never_activated().username, PROVISIONAL, "/activation?"
+    if draw.random() < 0.5:
+        username, password = world.parent().username, PASSWORD
+        leads_to = "/authorize/resume?" if "demande" in page.request.args else "/mon-compte"
+    fields = {"identifiant": username, "mot-de-passe": password}
+    return filled(page, browser, fields, right=(303, leads_to))
+
+
+def _open_activation(world: World) -> Opened:
+    browser = world.app.test_client()
+    return browser, open_activation(browser, world.build.never_activated()).request.full_path
+
+
+def _activation_page(path: str) -> Make:
+    def make(world: World, _draw: random.Random) -> Shot:
+        browser, address = world.lasting("activation", lambda: _open_activation(world))
+        return opening(address.replace("/activation?", f"{path}?"), browser)
+
+    return make
+
+
+def _activation(world: World, _draw: random.Random) -> Shot:
+    browser, address = _open_activation(world)
+    fields = {**TWICE, "mail": world.address()}
+    return filled(browser.get(address), browser, fields, right=(303, "/adresse/confirmation?"))
+
+
+def _not_guardian(world: World, _draw: random.Random) -> Shot:
+    browser, address = _open_activation(world)
+    return filled(browser.get(address.replace("/activation?", "/activation/non-representant?")), browser, {})
+
+
+def _waiting_page(path: str) -> Make:
+    def make(world: World, _draw: random.Random) -> Shot:
+        browser, _ = world.lasting(path, lambda: (world.signed_in(world.unconfirmed()), path))
+        return opening(path, browser)
+
+    return make
+
+
+def _resend(world: World, _draw: random.Random) -> Shot:
+    browser = world.signed_in(world.unconfirmed())
+    return filled(browser.get("/adresse/confirmation"), browser, {}, right=(303, "/adresse/confirmation"))
+
+
+def _correct(world: World, _draw: random.Random) -> Shot:
+    browser = world.signed_in(world.unconfirmed())
+    fields = {"mail": world.address()}
+    return filled(browser.get("/adresse/modifier"), browser, fields, right=(303, "/adresse/confirmation"))
+
+
+def _link(*purposes: Purpose) -> Make:
+    def make(world: World, draw: random.Random) -> Shot:
+        return opening(world.link(draw.choice(purposes)), world.stranger)
+
+    return make
+
+
+def _use_link(purpose: Purpose, fields: dict[str, str], right: tuple[int, str]) -> Make:
+    def make(world: World, _draw: random.Random) -> Shot:
+        return filled(world.stranger.get(world.link(purpose)), world.stranger, fields, right)
+
+    return make
+
+
+def _forgotten(path: str, field: str) -> Make:
+    def make(world: World, _draw: random.Random) -> Shot:
+        value = world.parent().username if field == "identifiant" else world.address()
+        return filled(world.stranger.get(path), world.stranger, {field: value}, right=(303, f"{path}/envoye"))
+
+    return make
+
+
+def _owes_charter(world: World) -> Opened:
+    browser = world.signed_in()
+    return browser, browser.get(world.provider.url(Attempt())).headers["Location"]
+
+
+def _charter_page(path: str, right: tuple[int, str]) -> Make:
+    def make(world: World, _draw: random.Random) -> Shot:
+        browser, address = world.lasting("charter", lambda: _owes_charter(world))
+        return opening(address.replace("/charte?", f"{path}?"), browser, right)
+
+    return make
+
+
+def _charter(world: World, _draw: random.Random) -> Shot:
+    browser, address = _owes_charter(world)
+    fields = {"version": "1", "accepte": "y"}
+    return filled(browser.get(address), browser, fields, right=(303, "/authorize/resume?"))
+
+
+def _owes_agreement(world: World) -> Opened:
+    browser = world.at_home()
+    return browser, browser.get(world.open.url(Attempt(), prompt="consent")).headers["Location"]
+
+
+def _agreement_page(world: World, _draw: random.Random) -> Shot:
+    browser, address = _owes_agreement(world)
+    return opening(address, browser)
+
+
+def _agreement(world: World, _draw: random.Random) -> Shot:
+    browser, address = _owes_agreement(world)
+    return filled(browser.get(address), browser, {}, right=(303, "/authorize/resume?"))
+
+
+def _resume(world: World, _draw: random.Random) -> Shot:
+    browser, address = _owes_agreement(world)
+    answer = browser.post(address, data={"csrf_token": form_token(browser.get(address))})
+    return opening(answer.headers["Location"], browser, right=(303, f"{world.open.redirect_uri}?code="))
+
+
+def _deny(world: World, _draw: random.Random) -> Shot:
+    browser, address = _owes_agreement(world)
+    leads_to = f"{world.open.redirect_uri}?error=access_denied"
+    return opening(address.replace("/authorize/accord?", "/authorize/refus?"), browser, right=(303, leads_to))
+
+
+def _mine(path: str) -> Make:
+    """Open a page of the account."""
+
+    def make(world: World, _draw: random.Random) -> Shot:
+        return opening(path, world.at_home(path))
+
+    return make
+
+
+def _my_charter(world: World, _draw: random.Random) -> Shot:
+    return opening(f"/mon-compte/charte/{world.charter}", world.at_home())
+
+
+def _change(
+    path: str, fields: Callable[[World], dict[str, str]], leads_to: str, *, pending: bool = False, query: str = ""
+) -> Make:
+    """Send a form of the account's pages, for a parent of whom nothing else is asked afterwards."""
+
+    def make(world: World, _draw: random.Random) -> Shot:
+        browser = world.signed_in(world.parent(pending_email=world.address()) if pending else None)
+        return filled(browser.get(f"{path}{query}"), browser, fields(world), right=(303, leads_to))
+
+    return make
+
+
+def _end_others(world: World, _draw: random.Random) -> Shot:
+    """Put the other device out."""
+    account = world.parent()
+    _, browser = world.signed_in(account), world.signed_in(account)
+    return filled(browser.get(_SESSIONS), browser, {"toutes": "1"}, right=(303, f"{_SESSIONS}?fait=autres"))
+
+
+def _letter(world: World) -> dict[str, str]:
+    return {"identifiant": world.build.never_activated().username, "mot-de-passe": PROVISIONAL}
+
+
+def _open_doubt(world: World) -> Opened:
+    """Add a letter of somebody with another name."""
+    browser = world.signed_in()
+    letter = world.build.never_activated(family_name="MARTIN", given_name="Paul")
+    page = browser.get("/mon-compte/courrier")
+    return browser, submit(browser, page, identifiant=letter.username, mot_de_passe=PROVISIONAL).request.path
+
+
+def _doubt(world: World, _draw: random.Random) -> Shot:
+    browser, address = world.lasting("doubt", lambda: _open_doubt(world))
+    return opening(address, browser)
+
+
+_CONFIRM, _CHANGE, _CONTEST = Purpose.CONFIRM_EMAIL, Purpose.CHANGE_EMAIL, Purpose.CONTEST_EMAIL
+_OPEN = (
+    *("/healthz", "/readyz", "/accessibilite", "/donnees-personnelles", "/mentions-legales", "/connexion", "/profil"),
+    *("/identifiant-oublie", "/identifiant-oublie/envoye", "/mot-de-passe-oublie", "/mot-de-passe-oublie/envoye"),
+    "/mot-de-passe/change",
+)
+_HOME, _PASSWORD, _EMAIL = "/mon-compte", "/mon-compte/mot-de-passe", "/mon-compte/adresse"
+_SESSIONS, _PROOF, _LETTER = "/mon-compte/sessions", "/mon-compte/verification", "/mon-compte/courrier"
+_MINE = (_HOME, _PASSWORD, _EMAIL, _SESSIONS, _PROOF, _LETTER, "/mon-compte/charte", "/mon-compte/ent")
+PEOPLE: dict[str, tuple[Make, ...]] = {
+    **{f"GET {path}": (_public(path),) for path in _OPEN},
+    **{f"GET {path}": (_mine(path),) for path in _MINE},
+    "POST /profil": (_profile,),
+    "GET /profil/ailleurs": (_elsewhere,),
+    "POST /connexion": (_sign_in,),
+    "GET /activation": (_activation_page("/activation"),),
+    "POST /activation": (_activation,),
+    "GET /activation/non-representant": (_activation_page("/activation/non-representant"),),
+    "POST /activation/non-representant": (_not_guardian,),
+    "GET /adresse/confirmation": (_waiting_page("/adresse/confirmation"),),
+    "POST /adresse/confirmation": (_resend,),
+    "GET /adresse/modifier": (_waiting_page("/adresse/modifier"),),
+    "POST /adresse/modifier": (_correct,),
+    "GET /adresse/lien/<token>": (_link(_CONFIRM, _CHANGE),),
+    "POST /adresse/lien/<token>": (_use_link(_CONFIRM, {}, (200, "")), _use_link(_CHANGE, {}, (200, ""))),
+    "GET /adresse/contestation/<token>": (_link(_CONTEST),),
+    "POST /adresse/contestation/<token>": (_use_link(_CONTEST, {}, (303, "/adresse/contestation/")),),
+    "GET /mot-de-passe/lien/<token>": (_link(Purpose.RESET_PASSWORD),),
+    "POST /mot-de-passe/lien/<token>": (_use_link(Purpose.RESET_PASSWORD, TWICE, (303, "/mot-de-passe/change")),),
+    "POST /identifiant-oublie": (_forgotten("/identifiant-oublie", "mail"),),
+    "POST /mot-de-passe-oublie": (_forgotten("/mot-de-passe-oublie", "identifiant"),),
+    "GET /charte": (_charter_page("/charte", (200, "")),),
+    "POST /charte": (_charter,),
+    "GET /charte/refus": (_charter_page("/charte/refus", (303, "/authorize/refus?")),),
+    "GET /authorize/accord": (_agreement_page,),
+    "POST /authorize/accord": (_agreement,),
+    "GET /authorize/resume": (_resume,),
+    "GET /authorize/refus": (_deny,),
+    "GET /mon-compte/charte/<version>": (_my_charter,),
+    "GET /mon-compte/courrier/doute": (_doubt,),
+    "POST /mon-compte/mot-de-passe": (_change(_PASSWORD, lambda _: {"actuel": PASSWORD, **TWICE}, f"{_HOME}?"),),
+    "POST /mon-compte/adresse": (
+        _change(_EMAIL, lambda world: {"actuel": PASSWORD, "mail": world.address()}, _EMAIL),
+        _change(_EMAIL, lambda _: {"renvoyer": "1"}, f"{_EMAIL}?", pending=True),
+        _change(_EMAIL, lambda _: {"garder": "1"}, f"{_HOME}?", pending=True),
+    ),
+    "POST /mon-compte/sessions": (_end_others,),
+    "POST /mon-compte/verification": (
+        _change(_PROOF, lambda _: {"mot-de-passe": PASSWORD}, f"{_SESSIONS}?", query="?suite=connexions"),
+    ),
+    "POST /mon-compte/courrier": (_change(_LETTER, _letter, f"{_HOME}?"),),
+}
