@@ -107,7 +107,7 @@ def _check(form: ActivationForm, account: Account) -> str | None:
     form.password.errors = [fault.message for fault in faults]
     if not faults and not typed_twice(password, form.confirmation.data or ""):
         form.confirmation.errors = [
-            gettext("Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, avec « Afficher ».")
+            gettext("Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, lettre par lettre.")
         ]
     typed = form.email.data or ""
     if not typed and not settings.mail_required:
@@ -127,6 +127,7 @@ def _page(interaction: store.Interaction, account: Account, form: ActivationForm
         dest=_client(interaction),
         form=form,
         person=account.display_name,
+        username=account.username,
         children=[directory.child_sentence(child) for child in account.children],
         avoid=" ".join(" ".join(names).replace("-", " ").split()),
         min_length=_settings().password_min_length,

@@ -22,6 +22,8 @@ blueprint = Blueprint("charter", __name__)
 def show() -> Response:
     """Show the charter that is owed; record the acceptance and go on, or show again what is missing."""
     interaction, client, account_id = _context()
+    if account_id is None:
+        return see_other(store.resume_url(interaction))
     charter = service.current(client.key, account_id)
     if charter is None or charter.accepted_at is not None:
         return see_other(store.resume_url(interaction))
@@ -52,6 +54,8 @@ def show() -> Response:
 def refused() -> Response:
     """« Refuser »: tell the ENT (`access_denied`); no code is issued and the account is kept as it is."""
     interaction, client, account_id = _context()
+    if account_id is None:
+        return see_other(store.resume_url(interaction))
     charter = service.current(client.key, account_id)
     if charter is None or charter.accepted_at is not None:
         return see_other(store.resume_url(interaction))
@@ -59,9 +63,10 @@ def refused() -> Response:
     return see_other(store.page_url("oidc.deny", interaction))
 
 
-def _context() -> tuple[store.Interaction, registry.Registration, uuid.UUID]:
+def _context() -> tuple[store.Interaction, registry.Registration, uuid.UUID | None]:
+    """Return what the person is in the middle of, and who they are; None when they signed out in another tab."""
     interaction, found = store.current(), manager.current()
     client = registry.find(interaction.request.client_id) if interaction and interaction.request else None
-    if interaction is None or client is None or found is None:
+    if interaction is None or client is None:
         raise InteractionLost
-    return interaction, client, found[1].id
+    return interaction, client, found[1].id if found else None

@@ -97,7 +97,7 @@ def _check(form: PasswordForm, account: Account) -> None:
         form.password.errors = [gettext("C’est le même que votre mot de passe actuel. Choisissez-en un autre.")]
     elif not typed_twice(new, form.confirmation.data or ""):
         form.confirmation.errors = [
-            gettext("Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, avec « Afficher ».")
+            gettext("Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, lettre par lettre.")
         ]
 
 

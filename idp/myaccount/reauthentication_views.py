@@ -46,7 +46,7 @@ def confirm() -> Response:
         case Refused():
             if manager.find(manager.cookie_value() or "") is None:  # ended meanwhile: by the first of two clicks?
                 return _again()
-            form.password.errors = [gettext("Ce n’est pas votre mot de passe. Retapez-le, et touchez « Afficher ».")]
+            form.password.errors = [gettext("Ce n’est pas votre mot de passe. Retapez-le lettre par lettre.")]
             return _page(account, form, 200)
         case cookie:
             return _go_on(cookie, account)

@@ -22,8 +22,10 @@ def agree() -> Response:
     interaction, found = store.current(), manager.current()
     wanted = interaction.request if interaction else None
     client = registry.find(wanted.client_id) if wanted else None
-    if interaction is None or wanted is None or client is None or found is None:
+    if interaction is None or wanted is None or client is None:
         raise InteractionLost
+    if found is None:  # signed out meanwhile, in another tab: the sign-in comes first, then this page again
+        return see_other(store.resume_url(interaction))
     session, account = found
     if request.method == "POST":
         return see_other(store.resume_url(interaction.with_agreement(session.sid)))

@@ -1,9 +1,11 @@
 """Errors of the authorization endpoint: to the client when it is certain who asks (RFC 6749 4.1.2.1), else our page."""
 
 import structlog
-from flask import Response, make_response, render_template
+from flask import Response, make_response, render_template, request
 
+from idp.clients import registry
 from idp.clock import now
+from idp.interaction import store
 from idp.oidc import answers, session_state
 from idp.sessions import browser_state, manager
 from idp.web.request_context import request_id
@@ -66,7 +68,20 @@ def _browser_state() -> str:
 
 
 def page(untrusted: RequestUntrusted) -> Response:
-    """Show the error to the person, with a reference; nothing of the request is repeated."""
+    """Show the error to the person, with a reference; nothing of the request is repeated.
+
+    The way back is to the home that the client registered, never to an address of the request.
+    """
     log.warning("request refused", phrase=untrusted.phrase, reference=request_id())
-    html = render_template("errors/demande.html", dest=None, reference=request_id(), code=untrusted.phrase, at=now())
+    template = "errors/expire.html" if untrusted.phrase == "invalid request_uri" else "errors/demande.html"
+    html = render_template(template, dest=_asking(), reference=request_id(), code=untrusted.phrase, at=now())
     return make_response(html, 400)
+
+
+def _asking() -> registry.Registration | None:
+    """Return the client that the request names once, or that the request in progress is for."""
+    if request.endpoint == "oidc.resume":
+        interaction = store.current()
+        return registry.find(interaction.request.client_id) if interaction and interaction.request else None
+    named = request.values.getlist("client_id")
+    return registry.find(named[0]) if len(named) == 1 else None

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, make_response, render_template, request
+from sqlalchemy import select
 
 from idp.accounts import directory
 from idp.accounts.models import Account
@@ -18,9 +19,11 @@ from idp.clients.registry import Registration
 from idp.db import db
 from idp.oidc import claims, frontchannel
 from idp.oidc.hints import read_id_token
+from idp.oidc.models import AuthorizationCode
 from idp.oidc.parameters import ParameterError, as_get, parse, posted
 from idp.oidc.server import of_app
 from idp.sessions import manager
+from idp.sessions.models import Session
 from idp.web.redirects import see_other
 from idp.web.security import csrf
 
@@ -57,7 +60,7 @@ def logout() -> Response:
     # a post that is too long for an address may have left its cookies behind: the form of the question brings them
     if not confirmed and (request.method == "POST" or (found and not asked.own_session)):
         return make_response(render_template("oidc/deconnexion.html", dest=asked.client, fields=asked.fields))
-    ent = asked.client or (_ent_of(found[1]) if found else None)
+    ent = asked.client or (_ent_of(*found) if found else None)
     told = frontchannel.frames(found[0]) if found else []
     if found:
         manager.end(found[0], by=asked.client.client_id if asked.client else "page")
@@ -95,7 +98,7 @@ def _hinted(parameters: Mapping[str, str], fields: Mapping[str, str], *, confirm
         return _Asked(fields=fields)
     found = manager.current()
     own_person = found is not None and identity["sub"] == claims.subject(client, found[1].id, found[1].join_key)
-    own = found is not None and own_person and identity["sid"] == found[0].sid
+    own = found is not None and own_person and identity["sid"] == claims.session_id(client.subject_salt, found[0].sid)
     certain = own or found is None or (confirmed and own_person)
     return _Asked(client, own, _target(client, parameters) if certain else "", fields)
 
@@ -115,8 +118,20 @@ def _target(client: Registration, parameters: Mapping[str, str]) -> str:
     return f"{uri}{'&' if '?' in uri else '?'}{urlencode({'state': state})}"
 
 
-def _ent_of(account: Account) -> Registration | None:
-    return registry.serving(school.uai for school in directory.schools(account))
+def _ent_of(session: Session, account: Account) -> Registration | None:
+    """Return the ENT to lead back to when none is named: the last one entered, else one of the person's schools.
+
+    A session that went on under another row keeps its `sid`. Codes live about equally long: the last to die is the
+    last that was given.
+    """
+    entered = db.session.scalar(
+        select(AuthorizationCode.client_id)
+        .join(Session, Session.id == AuthorizationCode.session_id)
+        .where(Session.account_id == account.id, Session.sid == session.sid)
+        .order_by(AuthorizationCode.expires_at.desc())
+        .limit(1)
+    )
+    return registry.find_by_key(entered) or registry.serving(school.uai for school in directory.schools(account))
 
 
 def _signed_out(client: Registration | None) -> Response:

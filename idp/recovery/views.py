@@ -93,7 +93,7 @@ def _choose(token: str) -> Response:
     form.password.errors = list(passwords.faults(settings, hasher, found.account, chosen))
     if not form.password.errors and not typed_twice(chosen, form.confirmation.data or ""):
         form.confirmation.errors = [
-            gettext("Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, avec « Afficher ».")
+            gettext("Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, lettre par lettre.")
         ]
     if form.errors:
         return _form(form)

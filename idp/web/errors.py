@@ -134,7 +134,7 @@ def _on_too_many(error: TooManyTries) -> Response:
 
 
 def _on_lost(error: InteractionLost) -> Response:
-    return _page("errors/expire.html", 400, dest=error.dest)
+    return _page("errors/expire.html", 400, dest=error.dest, code="")
 
 
 def _on_form_token(_error: CSRFError) -> Response:

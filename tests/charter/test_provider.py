@@ -131,7 +131,7 @@ def test_c02_who_is_not_signed_in_accepts_nothing(
     ):
         assert answer.status_code == 400
     browser.delete_cookie("__Host-ss", domain="connexion.exemple.test")
-    assert browser.post(place, data={**data, "csrf_token": form_token(page)}).status_code == 400
+    assert browser.post(place, data={**data, "csrf_token": form_token(page)}).status_code == 303, "to the sign-in"
     assert acceptances() == []
 
 
@@ -151,6 +151,18 @@ _HOSTILE = """# Titre <script>alert(1)</script>
 
 `<b>code</b>`
 """
+
+
+def test_c02_who_signed_out_in_another_tab_signs_in_and_finds_the_charter_again(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    account = build.active()
+    page = sign_in(browser, ent.url(Attempt()), account.username, PASSWORD)
+    browser.delete_cookie("__Host-ss", domain="connexion.exemple.test")
+    for address in (page.request.full_path, _refusal(page)):
+        asked = follow(browser, browser.get(address))
+        assert heading(asked) == "Connexion"
+    assert heading(submit(browser, asked, identifiant=account.username, mot_de_passe=PASSWORD)) == CHARTER
 
 
 def test_c05_markdown_becomes_text_and_never_script(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:

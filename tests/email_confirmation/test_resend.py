@@ -30,11 +30,11 @@ def test_e10_sixty_seconds_pass_between_two_mails(browser: FlaskClient, build: B
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock:
         waiting = activate(browser, account)
-        assert "Vous pourrez renvoyer le message dans 60 s." in waiting.text
+        assert "Vous pourrez renvoyer le message dans 60&nbsp;s." in waiting.text
         clock.shift(timedelta(seconds=59))
         early = submit(browser, browser.get(waiting.request.full_path))
         assert (early.status_code, early.headers["Retry-After"]) == (429, "1")
-        assert "Vous pourrez renvoyer le message dans 1 s." in early.text
+        assert "Vous pourrez renvoyer le message dans 1&nbsp;s." in early.text
         assert kept(account.id).links == 1
         clock.shift(timedelta(seconds=1))
         sent = submit(browser, browser.get(waiting.request.full_path))

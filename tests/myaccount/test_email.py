@@ -242,7 +242,7 @@ def test_e10_the_message_is_sent_again_after_a_minute_and_only_the_last_link_wor
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
         waiting = change_email(browser)
-        assert "Vous pourrez renvoyer le message dans 60 s." in waiting.text
+        assert "Vous pourrez renvoyer le message dans 60&nbsp;s." in waiting.text
         clock.shift(timedelta(seconds=59))
         early = submit(browser, waiting, renvoyer="1")
         assert (early.status_code, early.headers["Retry-After"]) == (429, "1")

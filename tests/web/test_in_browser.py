@@ -1,0 +1,143 @@
+"""What Chromium makes of the pages: targets that a thumb hits, words that hold without a script, words kept whole."""
+
+import re
+import socket
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from idp.config import Settings
+from tests.activation.steps import CHOSEN
+from tests.builders import PASSWORD, PROVISIONAL, Build
+from tests.databases import settings_for
+from tests.protocol.served import served
+from tests.relying_party import Attempt
+from tests.stories.browser import CHROMIUM, follow, look, new_page
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),  # what a browser does with a page
+]
+
+NARROWEST = 180  # 360 px at 200 %
+_TORN = """element => {
+  const range = document.createRange(), torn = [];
+  const texts = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+  for (let node = texts.nextNode(); node; node = texts.nextNode())
+    for (const word of node.data.matchAll(/[\\p{L}’]+/gu)) {
+      range.setStart(node, word.index);
+      range.setEnd(node, word.index + word[0].length);
+      if (new Set([...range.getClientRects()].map(box => box.top)).size > 1) torn.push(word[0]);
+    }
+  return torn;
+}"""
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """The provider's port, taken before its address is known to anybody."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        yield taken
+
+
+@pytest.fixture
+def settings(database_url: str, listener: socket.socket) -> Settings:
+    port = listener.getsockname()[1]
+    return settings_for(database_url, issuer=f"http://127.0.0.1:{port}", env="development")
+
+
+@pytest.fixture
+def site(settings: Settings, listener: socket.socket) -> Iterator[str]:
+    """The provider, served on that port."""
+    with served(settings, listener) as address:
+        yield address
+
+
+def sign_in(page: Page, address: str, username: str, password: str) -> None:
+    page.goto(address)
+    page.get_by_label("Identifiant", exact=True).fill(username)
+    page.get_by_label("Mot de passe", exact=True).fill(password)
+    follow(page.get_by_role("button", name="Se connecter"))
+
+
+def fits_a_thumb(link: Locator) -> None:
+    box = link.bounding_box()
+    assert box is not None
+    assert box["height"] >= 44, (link.inner_text(), box)
+
+
+def whole(page: Page) -> None:
+    """Check that no word is cut, and the page as ever."""
+    assert page.locator("main").evaluate(_TORN) == [], page.url
+    look(page)
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_whoever_declines_hits_the_link(browser_process: Browser, build: Build, site: str, width: int) -> None:
+    ent = build.ent(charter="provider", description={"policy_uri": "https://ent.test/donnees"})
+    build.publish(ent, "1")
+    with new_page(browser_process, width=width) as page:
+        sign_in(page, site + ent.url(Attempt(), prompt="consent"), build.active().username, PASSWORD)
+        fits_a_thumb(page.get_by_role("link", name="Refuser"))
+        look(page)
+        page.get_by_role("checkbox").check()
+        follow(page.get_by_role("button", name="Accepter"))
+        expect(page.get_by_role("heading", level=1)).to_have_text("Ce que l’ENT va recevoir")
+        fits_a_thumb(page.get_by_role("link", name="Refuser"))
+        fits_a_thumb(page.get_by_role("link", name="Ce qu’il fait de ces informations"))
+        look(page)
+
+
+def test_whoever_is_no_guardian_hits_the_link_and_a_manager_keeps_the_identifier(
+    browser_process: Browser, build: Build, site: str
+) -> None:
+    account = build.never_activated()
+    with new_page(browser_process) as page:
+        sign_in(page, f"{site}/connexion", account.username, PROVISIONAL)
+        fits_a_thumb(page.get_by_role("link", name=re.compile("Je ne suis pas le représentant légal")))
+        kept = page.locator("form input[autocomplete=username]")
+        expect(kept).to_be_hidden()
+        expect(kept).to_have_value(account.username)
+        look(page)
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_the_sign_in_names_the_button_only_where_it_is(
+    browser_process: Browser, build: Build, site: str, *, javascript: bool
+) -> None:
+    with new_page(browser_process, javascript=javascript) as page:
+        sign_in(page, f"{site}/connexion", build.active().username, "faux")
+        advice = page.get_by_role("alert").get_by_role("listitem").first
+        expect(page.get_by_role("button", name="Afficher")).to_have_count(int(javascript))
+        end = " et touchez « Afficher » ;" if javascript else " ;"
+        assert advice.inner_text().replace("\xa0", " ") == f"chaque lettre : retapez le mot de passe{end}"
+
+
+def test_a_number_stays_with_its_unit(browser_process: Browser, build: Build, site: str) -> None:
+    with new_page(browser_process, javascript=False) as page:
+        sign_in(page, f"{site}/connexion", build.never_activated().username, PROVISIONAL)
+        for label in ("Nouveau mot de passe", "Confirmez le mot de passe"):
+            page.get_by_label(label).fill(CHOSEN)
+        page.get_by_label("Adresse mail").fill("noemie@exemple.fr")
+        follow(page.get_by_role("button", name="Valider"))
+        expect(page.locator("#attente")).to_contain_text(re.compile("dans [0-9]+\xa0s\\."))
+
+
+def test_words_stay_whole_at_twice_the_size(browser_process: Browser, build: Build, site: str) -> None:
+    with new_page(browser_process, width=NARROWEST) as page:
+        for path in ("/connexion", "/mot-de-passe-oublie", "/authorize", "/rien"):
+            page.goto(site + path)
+            whole(page)
+        sign_in(page, f"{site}/connexion", "x.inconnu", "faux")
+        whole(page)
+        sign_in(page, f"{site}/connexion", build.active(email="n@exemple.fr").username, PASSWORD)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Gérer mon compte")
+        whole(page)
+        page.goto(f"{site}/logout")
+        whole(page)
+        follow(page.get_by_role("button", name="Se déconnecter"))
+        whole(page)
+        sign_in(page, f"{site}/connexion", build.never_activated().username, PROVISIONAL)
+        whole(page)
