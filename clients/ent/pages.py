@@ -152,7 +152,8 @@ def save_notifications(person: Person) -> Answer:
         return _go_on(person)
     typed = request.form.get("mail", "").strip()
     try:
-        address = validate_email(typed, check_deliverability=False).normalized
+        # `.test` is what a demonstration is tried with (RFC 6761)
+        address = validate_email(typed, check_deliverability=False, test_environment=True).normalized
     except EmailNotValidError:
         problem = "empty" if not typed else "wrong"
         return render_template("notifications.html", address=typed, is_proposed=False, problem=problem), 400
