@@ -19,7 +19,7 @@ from tests.builders import PASSWORD, Build
 from tests.databases import ISSUER
 from tests.dpop_party import Key, KeyedParty
 from tests.pages import follow, heading, sign_in
-from tests.protocol.flow import code_for, posted_answer, step_of, tokens_for
+from tests.protocol.flow import code_for, posted_answer, stays_here, step_of, tokens_for
 from tests.relying_party import Attempt
 from tests.signatures import unb64
 
@@ -227,7 +227,6 @@ def test_d02_every_mode_type_and_method_works_and_no_other(
         response = browser.get(ent.url(Attempt(), response_mode=mode))
         assert (posted_answer if mode == "form_post" else lambda e, r: e.answer(r))(ent, response)["code"]
     for changes in (
-        {"response_mode": "fragment"},
         {"response_type": "code id_token"},
         {"response_type": "none"},
         {"code_challenge_method": "plain"},
@@ -237,6 +236,9 @@ def test_d02_every_mode_type_and_method_works_and_no_other(
     ):
         answer = ent.answer(browser.get(ent.url(Attempt(), **changes)))
         assert "code" not in answer, changes
+    for mode in ("fragment", "query.jwt"):
+        assert mode not in document["response_modes_supported"]
+        stays_here(browser.get(ent.url(Attempt(), response_mode=mode)))
 
 
 def test_d02_no_other_grant_or_proof_works(browser: FlaskClient, build: Build, session: Account) -> None:

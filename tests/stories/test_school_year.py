@@ -139,8 +139,8 @@ def jeton(famille: Famille, ents: dict[str, RelyingParty]) -> dict[str, dict[str
     for uai, ent in ents.items():
         issued = tokens_for(famille.telephone, ent)
         dit: dict[str, Any] = ent.userinfo(famille.telephone, issued["access_token"]).get_json()
-        assert dit["uai"] in ([uai], [])
-        if dit["uai"]:
+        assert dit.get("uai", [uai]) == [uai]
+        if "uai" in dit:
             lu[uai] = dit
     return lu
 
