@@ -23,6 +23,7 @@ from idp.db import db
 from tests.builders import Build
 from tests.canaries import _everything_is_heard, canaries, keep_stored  # noqa: F401 - fixtures of every test
 from tests.databases import ISSUER, drop_template, postgresql_copy, settings_for, sqlite_copy
+from tests.protocol.served import listener, loopback  # noqa: F401 - fixtures
 from tests.relying_party import RelyingParty
 from tests.stories.browser import chromium
 
@@ -69,9 +70,12 @@ def database_url(request: pytest.FixtureRequest, shared: Path, tmp_path: Path) -
 
 
 @pytest.fixture
-def settings(database_url: str) -> Settings:
-    """Production settings on that database."""
-    return settings_for(database_url)
+def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
+    """Production settings on that database; those of development where `loopback` serves them without TLS."""
+    if "loopback" not in request.fixturenames:
+        return settings_for(database_url)
+    port = request.getfixturevalue("listener").getsockname()[1]
+    return settings_for(database_url, issuer=f"http://127.0.0.1:{port}", env="development")
 
 
 @pytest.fixture

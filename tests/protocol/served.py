@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
 
+import pytest
 from werkzeug.serving import make_server
 
 from idp.app import create_app
@@ -30,3 +31,17 @@ def served(settings: Settings, listener: socket.socket) -> Iterator[str]:
         with app.app_context():
             db.engine.dispose()
         app.extensions["idp.server"].store.close()
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """The provider's port, taken before its address is known to anybody."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        yield taken
+
+
+@pytest.fixture
+def loopback(settings: Settings, listener: socket.socket) -> Iterator[str]:
+    """The provider on that port, over HTTP, as the fixture `settings` then says; its address."""
+    with served(settings, listener) as address:
+        yield address

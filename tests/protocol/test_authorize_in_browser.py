@@ -3,7 +3,6 @@
 The form of an answer leaves at once, and by its button where no script runs.
 """
 
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import parse_qs
@@ -13,11 +12,8 @@ from flask import Flask
 from playwright.sync_api import Browser, Page, expect
 
 from idp.accounts.models import Account
-from idp.config import Settings
 from tests.builders import PASSWORD, Build
-from tests.databases import settings_for
 from tests.protocol.ent_server import Asked, EntServer, listening_ent
-from tests.protocol.served import served
 from tests.relying_party import Attempt, RelyingParty
 from tests.stories.browser import CHROMIUM, follow, look, new_page
 
@@ -30,26 +26,6 @@ pytestmark = [
 HOSTILE = "\"><script>document.title='taken'</script> é&amp;+ %0A"
 ARRIVED = (200, {"Content-Type": "text/html; charset=utf-8"}, b"<!DOCTYPE html><title>ENT</title><h1>Dedans</h1>")
 HEADING = "Retour à l’ENT"
-
-
-@pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    """The provider's port, taken before its address is known to anybody."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        yield taken
-
-
-@pytest.fixture
-def settings(database_url: str, listener: socket.socket) -> Settings:
-    port = listener.getsockname()[1]
-    return settings_for(database_url, issuer=f"http://127.0.0.1:{port}", env="development")
-
-
-@pytest.fixture
-def site(settings: Settings, listener: socket.socket) -> Iterator[str]:
-    """The provider, served on that port."""
-    with served(settings, listener) as address:
-        yield address
 
 
 @dataclass
@@ -75,8 +51,8 @@ def ent(app: Flask, build: Build) -> Iterator[Ent]:
         yield Ent(party, server)
 
 
-def sign_in(page: Page, site: str, ent: Ent, account: Account, attempt: Attempt, **changes: str | None) -> None:
-    page.goto(site + ent.party.url(attempt, **{"response_mode": "form_post", **changes}))
+def sign_in(page: Page, loopback: str, ent: Ent, account: Account, attempt: Attempt, **changes: str | None) -> None:
+    page.goto(loopback + ent.party.url(attempt, **{"response_mode": "form_post", **changes}))
     page.get_by_label("Identifiant", exact=True).fill(account.username)
     page.get_by_label("Mot de passe", exact=True).fill(PASSWORD)
     follow(page.get_by_role("button", name="Se connecter"))
@@ -92,27 +68,27 @@ def check(ent: Ent, attempt: Attempt) -> None:
     assert "Referer" not in asked.headers
 
 
-def test_a12_the_form_leaves_by_itself(browser_process: Browser, site: str, ent: Ent, parent: Account) -> None:
+def test_a12_the_form_leaves_by_itself(browser_process: Browser, loopback: str, ent: Ent, parent: Account) -> None:
     """Form Post Response Mode 1.0, 2: "… HTML form values that are auto-submitted in the User Agent, and thus are
     transmitted via the HTTP POST method to the Client".
     """
     attempt = Attempt(state=HOSTILE)
     with new_page(browser_process) as page:
-        sign_in(page, site, ent, parent, attempt)
+        sign_in(page, loopback, ent, parent, attempt)
         expect(page.get_by_role("heading", level=1)).to_have_text("Dedans")
         assert page.url == ent.party.redirect_uri
         check(ent, attempt)
 
 
 def test_a12_without_a_script_its_button_sends_it(
-    browser_process: Browser, site: str, ent: Ent, parent: Account
+    browser_process: Browser, loopback: str, ent: Ent, parent: Account
 ) -> None:
     """Form Post Response Mode 1.0, 2: "Any technique supported by the User Agent MAY be used to cause the submission of
     the form, and any form content necessary to support this MAY be included, such as submit controls".
     """
     attempt = Attempt(state=HOSTILE)
     with new_page(browser_process, javascript=False) as page:
-        sign_in(page, site, ent, parent, attempt)
+        sign_in(page, loopback, ent, parent, attempt)
         expect(page.get_by_role("heading", level=1)).to_have_text(HEADING)
         follow(page.get_by_role("button", name="Continuer"))
         expect(page.get_by_role("heading", level=1)).to_have_text("Dedans")
@@ -121,28 +97,28 @@ def test_a12_without_a_script_its_button_sends_it(
 
 @pytest.mark.parametrize("width", [360, 1280])
 def test_a12_the_page_is_one_of_ours(
-    browser_process: Browser, site: str, ent: Ent, parent: Account, width: int
+    browser_process: Browser, loopback: str, ent: Ent, parent: Account, width: int
 ) -> None:
     """Form Post Response Mode 1.0, 2: "any form content necessary to support this MAY be included, such as submit
     controls": where no script sends the form, the page is read, and looks like the others.
     """
     with new_page(browser_process, width=width) as page:
         page.route("**/form_post.js*", lambda route: route.fulfill(body="", content_type="text/javascript"))
-        sign_in(page, site, ent, parent, Attempt(state=HOSTILE))
+        sign_in(page, loopback, ent, parent, Attempt(state=HOSTILE))
         expect(page).to_have_title(f"{HEADING} – Scolarité Services")
         look(page)
 
 
 @pytest.mark.parametrize(("width", "javascript"), [(360, True), (1280, True), (360, False)])
 def test_a15_the_agreement_leads_on_to_the_ent(
-    browser_process: Browser, site: str, ent: Ent, parent: Account, width: int, *, javascript: bool
+    browser_process: Browser, loopback: str, ent: Ent, parent: Account, width: int, *, javascript: bool
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.4: "this MAY be done through an interactive dialogue with the End-User that makes
     it clear what is being consented to"; the policy of its page lets the form end at the ENT.
     """
     attempt = Attempt()
     with new_page(browser_process, width=width, javascript=javascript) as page:
-        sign_in(page, site, ent, parent, attempt, response_mode=None, prompt="consent")
+        sign_in(page, loopback, ent, parent, attempt, response_mode=None, prompt="consent")
         expect(page.get_by_role("heading", level=1)).to_have_text("Ce que l’ENT va recevoir")
         if javascript:
             look(page)

@@ -1,7 +1,6 @@
 """Session management and front-channel logout as Chromium does them: frames of another port, on loopback."""
 
 import json
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,11 +13,8 @@ from flask import Flask
 from playwright.sync_api import Browser, Page, expect
 
 from idp.accounts.models import Account
-from idp.config import Settings
 from tests.builders import PASSWORD, Build
-from tests.databases import settings_for
 from tests.protocol.ent_server import Answer, EntServer, listening_ent
-from tests.protocol.served import served
 from tests.relying_party import Attempt, RelyingParty
 from tests.stories.browser import CHROMIUM, PATIENCE, follow, look, new_page
 
@@ -38,25 +34,6 @@ ASK = """message => new Promise(resolve => {
   }, {once: true});
   provider.contentWindow.postMessage(message, new URL(provider.src).origin);
 })"""
-
-
-@pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    """The provider's port, taken before its address is known to anybody."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        yield taken
-
-
-@pytest.fixture
-def settings(database_url: str, listener: socket.socket) -> Settings:
-    port = listener.getsockname()[1]
-    return settings_for(database_url, issuer=f"http://127.0.0.1:{port}", env="development")
-
-
-@pytest.fixture
-def site(settings: Settings, listener: socket.socket) -> Iterator[str]:
-    with served(settings, listener) as address:
-        yield address
 
 
 @dataclass
@@ -103,9 +80,9 @@ def ent(app: Flask, build: Build) -> Iterator[Ent]:
         yield found
 
 
-def sign_in(page: Page, site: str, ent: Ent, account: Account, attempt: Attempt) -> dict[str, str]:
+def sign_in(page: Page, loopback: str, ent: Ent, account: Account, attempt: Attempt) -> dict[str, str]:
     """Sign in, and return what the ENT was answered."""
-    page.goto(site + ent.party.url(attempt))
+    page.goto(loopback + ent.party.url(attempt))
     page.get_by_label("Identifiant", exact=True).fill(account.username)
     page.get_by_label("Mot de passe", exact=True).fill(PASSWORD)
     follow(page.get_by_role("button", name="Se connecter"))
@@ -115,72 +92,72 @@ def sign_in(page: Page, site: str, ent: Ent, account: Account, attempt: Attempt)
 
 @pytest.mark.parametrize("isolated", [False, True])
 def test_a_frame_says_whether_the_session_is_the_same(
-    browser_process: Browser, site: str, ent: Ent, parent: Account, *, isolated: bool
+    browser_process: Browser, loopback: str, ent: Ent, parent: Account, *, isolated: bool
 ) -> None:
     """Session Management 1.0, 3.2: "If the postMessage received is syntactically malformed …, then the OP iframe SHOULD
     postMessage the string error back to the source. If the received value and the calculated value do not match, then
     the OP iframe MUST postMessage the string changed …. If it matched, then it MUST postMessage the string unchanged".
     """
     policy = {"Cross_Origin_Embedder_Policy": "require-corp"} if isolated else {}
-    ent.serve("/rp", f"<iframe src='{site}/session/check'></iframe>", **policy)
+    ent.serve("/rp", f"<iframe src='{loopback}/session/check'></iframe>", **policy)
     with new_page(browser_process) as page:
-        told = sign_in(page, site, ent, parent, Attempt())
+        told = sign_in(page, loopback, ent, parent, Attempt())
         page.goto(f"{ent.address}/rp", wait_until="load")
         good = f"{ent.party.client_id} {told['session_state']}"
-        assert page.evaluate(ASK, good) == ["unchanged", site]
-        assert page.evaluate(ASK, f"x{good}") == ["changed", site]
+        assert page.evaluate(ASK, good) == ["unchanged", loopback]
+        assert page.evaluate(ASK, f"x{good}") == ["changed", loopback]
         for nonsense in ("", "nonsense", good.replace(" ", ""), f"{good} more", good[:-50], 7, None, {"a": good}):
-            assert page.evaluate(ASK, nonsense) == ["error", site], json.dumps(nonsense)
+            assert page.evaluate(ASK, nonsense) == ["error", loopback], json.dumps(nonsense)
         other = page.context.new_page()
-        other.goto(f"{site}/logout")
+        other.goto(f"{loopback}/logout")
         follow(other.get_by_role("button", name="Se déconnecter"))
         expect(other.get_by_role("heading", level=1)).to_have_text(SIGNED_OUT)
         other.close()
-        assert page.evaluate(ASK, good) == ["changed", site]
+        assert page.evaluate(ASK, good) == ["changed", loopback]
 
 
 def test_where_frames_have_no_cookies_an_ent_is_not_sent_round_and_round(
-    browser_process: Browser, build: Build, site: str, parent: Account
+    browser_process: Browser, build: Build, loopback: str, parent: Account
 ) -> None:
     """Session Management 1.0, 3.1: "Upon receipt of changed, the RP MUST perform re-authentication with prompt=none …
     Upon receipt of error, the RP MUST NOT …, so as to not cause potential infinite loops": what the browser hides from
     frames of other sites is no change.
     """
     with registered(build, host="localhost") as ent, new_page(browser_process) as page:
-        ent.serve("/rp", f"<iframe src='{site}/session/check'></iframe>")
-        told = sign_in(page, site, ent, parent, Attempt())
+        ent.serve("/rp", f"<iframe src='{loopback}/session/check'></iframe>")
+        told = sign_in(page, loopback, ent, parent, Attempt())
         page.goto(f"{ent.address}/rp", wait_until="load")
         assert page.frames[1].evaluate("document.hasStorageAccess()") is False, "this browser hides cookies"
-        assert page.evaluate(ASK, f"{ent.party.client_id} {told['session_state']}") == ["error", site]
+        assert page.evaluate(ASK, f"{ent.party.client_id} {told['session_state']}") == ["error", loopback]
 
 
-def enter_and_leave(page: Page, site: str, ent: Ent, account: Account, app: Flask, *, back: bool) -> str:
+def enter_and_leave(page: Page, loopback: str, ent: Ent, account: Account, app: Flask, *, back: bool) -> str:
     """Sign in, fetch the tokens, sign out by the ENT's link; return the session's `sid`."""
     attempt = Attempt()
-    told = sign_in(page, site, ent, account, attempt)
+    told = sign_in(page, loopback, ent, account, attempt)
     tokens = ent.party.tokens(app.test_client(), told["code"], attempt)
     address = f"&post_logout_redirect_uri={ent.address}/bye&state=s" if back else ""
-    page.goto(f"{site}/logout?id_token_hint={tokens['id_token']}{address}")
+    page.goto(f"{loopback}/logout?id_token_hint={tokens['id_token']}{address}")
     sid: str = tokens["claims"]["sid"]
     return sid
 
 
 @pytest.mark.parametrize("javascript", [True, False])
 def test_the_ent_is_told_and_then_the_browser_goes_back_to_it(
-    browser_process: Browser, app: Flask, site: str, ent: Ent, parent: Account, *, javascript: bool
+    browser_process: Browser, app: Flask, loopback: str, ent: Ent, parent: Account, *, javascript: bool
 ) -> None:
     """Front-Channel Logout 1.0, 2: the OP renders the frame "in a page with the registered logout URI as the source to
     trigger the logout actions by the RP"; then it goes on, without script too.
     """
     with new_page(browser_process, javascript=javascript) as page:
-        sid = enter_and_leave(page, site, ent, parent, app, back=True)
+        sid = enter_and_leave(page, loopback, ent, parent, app, back=True)
         expect(page.get_by_role("heading", level=1)).to_have_text("Au revoir")
         assert page.url == f"{ent.address}/bye?state=s"
-        assert ent.asked("/front") == [{"iss": [site], "sid": [sid]}]
+        assert ent.asked("/front") == [{"iss": [loopback], "sid": [sid]}]
 
 
 def test_an_ent_that_hangs_keeps_nobody_here(
-    browser_process: Browser, app: Flask, site: str, ent: Ent, parent: Account
+    browser_process: Browser, app: Flask, loopback: str, ent: Ent, parent: Account
 ) -> None:
     """Front-Channel Logout 1.0, 3: "OPs contact them in parallel using a dynamically constructed page". What became of
     a frame nobody tells: the page goes on without its answer.
@@ -192,7 +169,7 @@ def test_an_ent_that_hangs_keeps_nobody_here(
 
     with new_page(browser_process) as page:
         ent.server.served["/front"] = hang
-        enter_and_leave(page, site, ent, parent, app, back=True)
+        enter_and_leave(page, loopback, ent, parent, app, back=True)
         expect(page.get_by_role("heading", level=1)).to_have_text("Au revoir")
         assert len(ent.asked("/front")) == 1
         assert not released.is_set()
@@ -201,7 +178,7 @@ def test_an_ent_that_hangs_keeps_nobody_here(
 
 @pytest.mark.parametrize("javascript", [True, False])
 def test_se_deconnecter_d_un_ent_fait_sortir_de_l_autre_par_le_navigateur_seul(
-    browser_process: Browser, app: Flask, build: Build, site: str, parent: Account, *, javascript: bool
+    browser_process: Browser, app: Flask, build: Build, loopback: str, parent: Account, *, javascript: bool
 ) -> None:
     """Front-Channel Logout 1.0, 2 : "The OP renders <iframe src="frontchannel_logout_uri"> in a page with the
     registered logout URI as the source to trigger the logout actions by the RP". Deux ENT ouverts ; le parent se
@@ -216,7 +193,7 @@ def test_se_deconnecter_d_un_ent_fait_sortir_de_l_autre_par_le_navigateur_seul(
         seance = "horizon_seance=celle-de-ce-parent"
         horizon.serve("/cb", "<h1>Dedans</h1>", Set_Cookie=f"{seance}; Path=/; HttpOnly; SameSite=Lax")
         attempt = Attempt()
-        page.goto(site + horizon.party.url(attempt))
+        page.goto(loopback + horizon.party.url(attempt))
         page.get_by_label("Identifiant", exact=True).fill(parent.username)
         page.get_by_label("Mot de passe", exact=True).fill(PASSWORD)
         follow(page.get_by_role("button", name="Se connecter"))
@@ -224,34 +201,34 @@ def test_se_deconnecter_d_un_ent_fait_sortir_de_l_autre_par_le_navigateur_seul(
         horizon.party.tokens(app.test_client(), horizon.asked("/cb")[0]["code"][0], attempt)
 
         attempt = Attempt()
-        page.goto(site + passerelle.party.url(attempt))  # sans rien retaper
+        page.goto(loopback + passerelle.party.url(attempt))  # sans rien retaper
         tokens = passerelle.party.tokens(app.test_client(), passerelle.asked("/cb")[0]["code"][0], attempt)
         hint = f"id_token_hint={tokens['id_token']}&post_logout_redirect_uri={passerelle.address}/bye&state=s"
-        page.goto(f"{site}/logout?{hint}")
+        page.goto(f"{loopback}/logout?{hint}")
         expect(page.get_by_role("heading", level=1)).to_have_text("Au revoir")
         assert page.url == f"{passerelle.address}/bye?state=s"
 
         told = [one for one in horizon.server.asked if one.path.startswith("/front?")]
         assert [parse_qs(urlsplit(one.path).query) for one in told] == [
-            {"iss": [site], "sid": [tokens["claims"]["sid"]]}
+            {"iss": [loopback], "sid": [tokens["claims"]["sid"]]}
         ]
         assert seance in told[0].headers["Cookie"]
         assert len(passerelle.asked("/front")) == 1
 
-        page.goto(site + horizon.party.url(Attempt(), prompt="none"))
+        page.goto(loopback + horizon.party.url(Attempt(), prompt="none"))
         assert horizon.asked("/cb")[-1]["error"] == ["login_required"]
 
 
 @pytest.mark.parametrize("width", [360, 1280])
 def test_the_page_that_tells_the_ents_is_one_of_ours(
-    browser_process: Browser, app: Flask, site: str, ent: Ent, parent: Account, width: int
+    browser_process: Browser, app: Flask, loopback: str, ent: Ent, parent: Account, width: int
 ) -> None:
     """Front-Channel Logout 1.0, 3: "OPs contact them in parallel using a dynamically constructed page": where no script
     leaves it, the page is read, and looks like the others.
     """
     with new_page(browser_process, width=width) as page:
         page.route("**/front_channel.js*", lambda route: route.fulfill(body="", content_type="text/javascript"))
-        enter_and_leave(page, site, ent, parent, app, back=True)
+        enter_and_leave(page, loopback, ent, parent, app, back=True)
         expect(page).to_have_title(f"{SIGNED_OUT} – Scolarité Services")
         expect(page.get_by_role("link", name="Continuer")).to_be_visible()
         look(page)

@@ -1,17 +1,12 @@
 """What Chromium makes of the pages: targets that a thumb hits, words that hold without a script, words kept whole."""
 
 import re
-import socket
-from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from idp.config import Settings
 from tests.activation.steps import CHOSEN
 from tests.builders import PASSWORD, PROVISIONAL, Build
-from tests.databases import settings_for
-from tests.protocol.served import served
 from tests.relying_party import Attempt
 from tests.stories.browser import CHROMIUM, follow, look, new_page
 
@@ -35,26 +30,6 @@ _TORN = """element => {
 }"""
 
 
-@pytest.fixture
-def listener() -> Iterator[socket.socket]:
-    """The provider's port, taken before its address is known to anybody."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        yield taken
-
-
-@pytest.fixture
-def settings(database_url: str, listener: socket.socket) -> Settings:
-    port = listener.getsockname()[1]
-    return settings_for(database_url, issuer=f"http://127.0.0.1:{port}", env="development")
-
-
-@pytest.fixture
-def site(settings: Settings, listener: socket.socket) -> Iterator[str]:
-    """The provider, served on that port."""
-    with served(settings, listener) as address:
-        yield address
-
-
 def sign_in(page: Page, address: str, username: str, password: str) -> None:
     page.goto(address)
     page.get_by_label("Identifiant", exact=True).fill(username)
@@ -75,11 +50,11 @@ def whole(page: Page) -> None:
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_whoever_declines_hits_the_link(browser_process: Browser, build: Build, site: str, width: int) -> None:
+def test_whoever_declines_hits_the_link(browser_process: Browser, build: Build, loopback: str, width: int) -> None:
     ent = build.ent(charter="provider", description={"policy_uri": "https://ent.test/donnees"})
     build.publish(ent, "1")
     with new_page(browser_process, width=width) as page:
-        sign_in(page, site + ent.url(Attempt(), prompt="consent"), build.active().username, PASSWORD)
+        sign_in(page, loopback + ent.url(Attempt(), prompt="consent"), build.active().username, PASSWORD)
         fits_a_thumb(page.get_by_role("link", name="Refuser"))
         look(page)
         page.get_by_role("checkbox").check()
@@ -91,11 +66,11 @@ def test_whoever_declines_hits_the_link(browser_process: Browser, build: Build, 
 
 
 def test_whoever_is_no_guardian_hits_the_link_and_a_manager_keeps_the_identifier(
-    browser_process: Browser, build: Build, site: str
+    browser_process: Browser, build: Build, loopback: str
 ) -> None:
     account = build.never_activated()
     with new_page(browser_process) as page:
-        sign_in(page, f"{site}/connexion", account.username, PROVISIONAL)
+        sign_in(page, f"{loopback}/connexion", account.username, PROVISIONAL)
         fits_a_thumb(page.get_by_role("link", name=re.compile("Je ne suis pas le représentant légal")))
         kept = page.locator("form input[autocomplete=username]")
         expect(kept).to_be_hidden()
@@ -105,19 +80,19 @@ def test_whoever_is_no_guardian_hits_the_link_and_a_manager_keeps_the_identifier
 
 @pytest.mark.parametrize("javascript", [True, False])
 def test_the_sign_in_names_the_button_only_where_it_is(
-    browser_process: Browser, build: Build, site: str, *, javascript: bool
+    browser_process: Browser, build: Build, loopback: str, *, javascript: bool
 ) -> None:
     with new_page(browser_process, javascript=javascript) as page:
-        sign_in(page, f"{site}/connexion", build.active().username, "faux")
+        sign_in(page, f"{loopback}/connexion", build.active().username, "faux")
         advice = page.get_by_role("alert").get_by_role("listitem").first
         expect(page.get_by_role("button", name="Afficher")).to_have_count(int(javascript))
         end = " et touchez « Afficher » ;" if javascript else " ;"
         assert advice.inner_text().replace("\xa0", " ") == f"chaque lettre : retapez le mot de passe{end}"
 
 
-def test_a_number_stays_with_its_unit(browser_process: Browser, build: Build, site: str) -> None:
+def test_a_number_stays_with_its_unit(browser_process: Browser, build: Build, loopback: str) -> None:
     with new_page(browser_process, javascript=False) as page:
-        sign_in(page, f"{site}/connexion", build.never_activated().username, PROVISIONAL)
+        sign_in(page, f"{loopback}/connexion", build.never_activated().username, PROVISIONAL)
         for label in ("Nouveau mot de passe", "Confirmez le mot de passe"):
             page.get_by_label(label).fill(CHOSEN)
         page.get_by_label("Adresse mail").fill("noemie@exemple.fr")
@@ -125,19 +100,19 @@ def test_a_number_stays_with_its_unit(browser_process: Browser, build: Build, si
         expect(page.locator("#attente")).to_contain_text(re.compile("dans [0-9]+\xa0s\\."))
 
 
-def test_words_stay_whole_at_twice_the_size(browser_process: Browser, build: Build, site: str) -> None:
+def test_words_stay_whole_at_twice_the_size(browser_process: Browser, build: Build, loopback: str) -> None:
     with new_page(browser_process, width=NARROWEST) as page:
         for path in ("/connexion", "/mot-de-passe-oublie", "/authorize", "/rien"):
-            page.goto(site + path)
+            page.goto(loopback + path)
             whole(page)
-        sign_in(page, f"{site}/connexion", "x.inconnu", "faux")
+        sign_in(page, f"{loopback}/connexion", "x.inconnu", "faux")
         whole(page)
-        sign_in(page, f"{site}/connexion", build.active(email="n@exemple.fr").username, PASSWORD)
+        sign_in(page, f"{loopback}/connexion", build.active(email="n@exemple.fr").username, PASSWORD)
         expect(page.get_by_role("heading", level=1)).to_have_text("Gérer mon compte")
         whole(page)
-        page.goto(f"{site}/logout")
+        page.goto(f"{loopback}/logout")
         whole(page)
         follow(page.get_by_role("button", name="Se déconnecter"))
         whole(page)
-        sign_in(page, f"{site}/connexion", build.never_activated().username, PROVISIONAL)
+        sign_in(page, f"{loopback}/connexion", build.never_activated().username, PROVISIONAL)
         whole(page)
