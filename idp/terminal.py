@@ -4,7 +4,7 @@ Names come from school files and addresses from browsers: what a terminal would 
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -34,3 +34,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def members(shown: dict[str, Any], texts: Callable[[Any], Iterable[object]], *, as_json: bool) -> None:
+    """Print one object: as JSON, or `name: text`, a line for each of the texts that a member's value takes."""
+    if as_json:
+        click.echo(dumped(shown))
+        return
+    for name, value in shown.items():
+        for text in texts(value):
+            click.echo(f"{name}: {plain(text)}")

@@ -17,7 +17,7 @@ from idp.db import db
 from idp.oidc import client_options, invites, registration, sectors
 from idp.oidc.client_options import registration_options
 from idp.oidc.wanted import RegistrationRefused, Wanted
-from idp.terminal import AS_JSON, dumped, plain
+from idp.terminal import AS_JSON, dumped, members, plain
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ def add(name: str, *, as_json: bool, **options: Any) -> None:
     wanted = client_options.as_wanted(name, options)
     row, secret = _or_fail(lambda: registration.register(current_app.extensions["idp.settings"], wanted))
     shown = {"client_id": row.client_id, **({"client_secret": secret} if secret else {}), "name": row.name}
-    _print(shown, as_json=as_json)
+    members(shown, _texts, as_json=as_json)
     if wanted.subject == "pairwise" and not sectors.of(wanted):
         _note("the redirect URIs have several hosts, so that this ENT is alone in its sector (Core 8.1)")
     _note_neighbours(wanted.uais, row)
@@ -59,7 +59,7 @@ def list_clients(*, as_json: bool) -> None:
 @AS_JSON
 def show(client_id: str, *, as_json: bool) -> None:
     """Show one registration; never its secret. What is empty is left out, but not of --json."""
-    _print(_client_row(_or_fail(lambda: registration.get(client_id))), as_json=as_json)
+    members(_client_row(_or_fail(lambda: registration.get(client_id))), _texts, as_json=as_json)
 
 
 @client.command("set")
@@ -89,7 +89,7 @@ def change(client_id: str, *, title: str | None, unset: Sequence[str], as_json: 
         return row, former, secret
 
     row, former, secret = _or_fail(act)
-    _print(_client_row(row) | ({"client_secret": secret} if secret else {}), as_json=as_json)
+    members(_client_row(row) | ({"client_secret": secret} if secret else {}), _texts, as_json=as_json)
     for gone in client_options.taken_away(former, registration.as_wanted(row)):
         _note(f"no longer registered: {gone}")
     _note_neighbours(set(row.uais) - set(former.uais), row)
@@ -109,7 +109,7 @@ def change(client_id: str, *, title: str | None, unset: Sequence[str], as_json: 
 def rotate_secret(client_id: str, *, keep_former: int, as_json: bool) -> None:
     """Draw a new secret, shown this once; the former works for a day still, so that the ENT may change over."""
     secret = _or_fail(lambda: registration.rotate_secret(client_id, keep=timedelta(hours=keep_former)))
-    _print(({"client_id": client_id} if as_json else {}) | {"client_secret": secret}, as_json=as_json)
+    members(({"client_id": client_id} if as_json else {}) | {"client_secret": secret}, _texts, as_json=as_json)
 
 
 @client.command()
@@ -137,7 +137,7 @@ def enable(client_id: str) -> None:
 def invite(*, label: str, uais: Sequence[str], scopes: str, days: int, as_json: bool) -> None:
     """Invite an ENT to register itself, once, at /register (RFC 7591); the token is shown this once."""
     row, token = _or_fail(lambda: invites.invite(label, uais, scopes.split(), timedelta(days=days)))
-    _print(_invite_row(row) | {"initial_access_token": token}, as_json=as_json)
+    members(_invite_row(row) | {"initial_access_token": token}, _texts, as_json=as_json)
     _note_neighbours(uais)
 
 
@@ -190,16 +190,6 @@ def _note_neighbours(uais: Iterable[str], own: Client | None = None) -> None:
             served.setdefault(f"{name} ({client_id})", []).append(uai)
     for neighbour, shared in served.items():
         _note(f"{neighbour} serves {', '.join(shared)} too; letters lead to the ENT that was registered first")
-
-
-def _print(shown: dict[str, Any], *, as_json: bool) -> None:
-    """Print one object: as JSON, or in lines of which those that would be empty are left out."""
-    if as_json:
-        click.echo(dumped(shown))
-        return
-    for name, value in shown.items():
-        for text in _texts(value):
-            click.echo(f"{name}: {plain(text)}")
 
 
 def _texts(value: Any) -> Iterator[str]:

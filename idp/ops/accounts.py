@@ -14,7 +14,7 @@ from idp.ops import batches, desk, dossier
 from idp.ops.claims import claims
 from idp.ops.desk import Blocked, Refused
 from idp.ops.dossier import NotFound
-from idp.terminal import AS_JSON, dumped, plain, table
+from idp.terminal import AS_JSON, dumped, members, plain, table
 
 _SCHOOL = click.option("--school", "uai", metavar="UAI", help="Only accounts with a child in this school.")
 _USERNAME = click.argument("username")
@@ -75,21 +75,16 @@ def show(username: str, uai: str | None, *, as_json: bool) -> None:
     """Show one account: its state, its children, what waits. Mail addresses are hidden in the middle."""
     with _one_sentence():
         shown = dossier.describe(*_chosen(username, uai))
-    if as_json:
-        click.echo(dumped(shown))
-        return
-    for name, value in shown.items():
-        for text in _texts(value):
-            click.echo(f"{name}: {text}")
+    members(shown, _texts, as_json=as_json)
 
 
-def _texts(value: Any) -> Iterator[str]:
+def _texts(value: Any) -> Iterator[object]:
     """Yield the lines that a value takes: one for each child and notice, none for what is not there."""
     if isinstance(value, list):
         for item in value:
-            yield plain(", ".join(str(part) for part in item.values() if part) if isinstance(item, dict) else item)
+            yield ", ".join(str(part) for part in item.values() if part) if isinstance(item, dict) else item
     elif value is not None:
-        yield plain(value)
+        yield value
 
 
 @account.command()
