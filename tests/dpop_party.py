@@ -49,7 +49,7 @@ class Key:
         """Draw one."""
         if alg == "ES256":
             return cls(alg, ec.generate_private_key(ec.SECP256R1()))
-        if alg == "EdDSA":
+        if alg in {"EdDSA", "Ed25519"}:  # two names of one algorithm (RFC 9864 2.2)
             return cls(alg, ed25519.Ed25519PrivateKey.generate())
         return cls(alg, rsa.generate_private_key(65537, 2048))
 

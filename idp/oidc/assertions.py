@@ -17,7 +17,6 @@ from idp.clients.registry import Registration
 from idp.clock import now
 from idp.oidc import client_keys, clients, jose, replay
 from idp.oidc.jose import BadToken
-from idp.oidc.key_material import ALGORITHMS, FAPI2_ALGORITHMS
 
 log = structlog.get_logger()
 
@@ -88,8 +87,7 @@ def check_header(client: Registration, head: Mapping[str, Any]) -> str:
     """An asymmetric algorithm that the client may use; no member that would bring a key along (RFC 8725 3.10)."""
     if head.keys() & _KEYS_IN_HEADERS:
         raise BadToken("its header must not bring a key along")
-    allowed = FAPI2_ALGORITHMS if client.fapi2 else ALGORITHMS
-    return jose.algorithm(head, tuple(alg for alg in allowed if client.auth_alg in ("", alg)))
+    return jose.algorithm(head, jose.client_names(fapi2=client.fapi2, held_to=client.auth_alg))
 
 
 def check_times(claims: Mapping[str, Any]) -> datetime:

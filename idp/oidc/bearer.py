@@ -11,16 +11,15 @@ from idp.charter.api import Bearer
 from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.clock import now
-from idp.oidc import claims, dpop
+from idp.oidc import claims, dpop, jose
 from idp.oidc.hot import Holder
-from idp.oidc.key_material import ALGORITHMS
 from idp.oidc.parameters import ParameterError, parse
 from idp.oidc.server import of_app
 
 _TOKEN_LENGTH = 43
 _FORM = "application/x-www-form-urlencoded"
 _BEARER, _DPOP = 'Bearer realm="idp"', "DPoP"
-_ALGORITHMS = f'algs="{" ".join(ALGORITHMS)}"'
+_ALGORITHMS = f'algs="{" ".join(jose.CLIENT_ALGORITHMS)}"'
 
 
 class Unauthorized(Exception):  # noqa: N818 - what is answered

@@ -30,6 +30,7 @@ def faults(jwks: Mapping[str, Any], allowed: Collection[str]) -> Iterator[str]:
         yield f"--jwks holds more than {MOST} keys"
     if any(key.keys() & PRIVATE_MEMBERS for key in keys):
         yield "--jwks holds a private key: give the public part alone, and make a new key since this one was shown"
+        return  # whatever else is wrong with it, another set must come
     if not all(_is_text(key[name]) for key in keys for name in _TEXTS if name in key) or not all(
         _is_short_list(key[name]) for key in keys for name in _LISTS if name in key
     ):

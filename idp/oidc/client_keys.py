@@ -1,15 +1,17 @@
 """The keys that a client signs with (OpenID Connect Registration 1.0, `jwks` and `jwks_uri`).
 
-Keys behind an address are kept in the process. They are fetched again when they are old, and at once when a token names
-a key that they lack, since clients change keys too; but no more than once a minute for one client, so that nobody makes
-this service knock at an ENT's door by inventing names of keys (Core 10.1.1).
+Keys behind an address are kept in the process. They are fetched again when they are old, by one thread while the others
+still use them, and at once when a token names a key that they lack, since clients change keys too; but no more than
+once a minute for one address, so that nobody makes this service knock at an ENT's door by inventing names of keys (Core
+10.1.1). Anybody can send requests in the name of a client whose server is slow: few threads wait for one, and a client
+that changes its address gets one fetch more in a minute.
 """
 
 import math
 import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,28 +21,33 @@ from flask import current_app
 from idp.clients.registry import Registration
 from idp.db import end_read
 from idp.oidc import jose
-from idp.oidc.jose import BadToken
-from idp.oidc.key_material import ALGORITHMS, JoseKey
+from idp.oidc.jose import CLIENT_ALGORITHMS, BadToken
+from idp.oidc.key_material import JoseKey
 from idp.oidc.outgoing import Outgoing, OutgoingError
+from idp.web.errors import Busy
 
 log = structlog.get_logger()
 
 KEPT_SECONDS = 3600.0
 AGAIN_SECONDS = 60.0
 LONGEST_KEPT_SECONDS = 86_400.0
+MOST_WAITING, MOST_WAITING_FOR_ONE = 16, 8
+"""Threads of a process that wait for clients' servers, and for one of them; who comes then is told to come back."""
 _MOST_KEYS = 20
 _OK = 200
 
 
 @dataclass
 class _Address:
-    """What one client's address gave, when it was last asked and when it last gave keys (`time.monotonic`)."""
+    """What one client's address gave; when it was registered, last asked and last gave keys (`time.monotonic`)."""
 
     uri: str
+    since: float
     keys: list[Any] = field(default_factory=list)
     asked_at: float = -math.inf
     given_at: float = -math.inf
     turn: threading.Lock = field(default_factory=threading.Lock)
+    places: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(MOST_WAITING_FOR_ONE))
 
 
 class ClientKeys:
@@ -49,12 +56,14 @@ class ClientKeys:
     def __init__(self, outgoing: Outgoing) -> None:
         self._outgoing = outgoing
         self._addresses: dict[str, _Address] = {}
+        self._places = threading.Semaphore(MOST_WAITING)
 
     def find(self, client: Registration, head: Mapping[str, Any], alg: str) -> JoseKey:
         """Return the client's key that a token's header means: the one of its `kid`, or the only candidate.
 
         Raises:
             BadToken: the client has no such key, or its address gives none.
+            Busy: as many as may are waiting for addresses.
         """
         if not client.jwks_uri:
             return _chosen(_listed(client.jwks), head, alg)
@@ -70,15 +79,27 @@ class ClientKeys:
         if time.monotonic() - address.asked_at < enough:
             return address.keys
         end_read()  # nothing is open while another machine takes its time, or while another thread waits for it
-        with address.turn:  # one thread asks; the others find what it got. Other clients' addresses are not waited for
+        if address.keys and not anew and address.turn.locked():
+            return address.keys  # old, and another thread is at it
+        with ExitStack() as held:
+            for places in (address.places, self._places):
+                if not places.acquire(blocking=False):
+                    raise Busy
+                held.callback(places.release)
+            # one thread asks; the others find what it got. Other clients' addresses are not waited for
+            held.enter_context(address.turn)
             if time.monotonic() - address.asked_at >= AGAIN_SECONDS:
                 self._ask(client, address)
             return address.keys
 
     def _address(self, client: Registration) -> _Address:
-        address = self._addresses.get(client.client_id)
-        if address is None or address.uri != client.jwks_uri:
-            address = self._addresses[client.client_id] = _Address(client.jwks_uri)
+        address, moment = self._addresses.get(client.client_id), time.monotonic()
+        if address is None:
+            address = self._addresses[client.client_id] = _Address(client.jwks_uri, moment)
+        elif address.uri != client.jwks_uri:
+            # a change is followed at once, but not one that follows another within the minute
+            asked_at = address.asked_at if moment - address.since < AGAIN_SECONDS else -math.inf
+            address = self._addresses[client.client_id] = _Address(client.jwks_uri, moment, asked_at=asked_at)
         return address
 
     def _ask(self, client: Registration, address: _Address) -> None:
@@ -109,8 +130,9 @@ def of_app() -> ClientKeys:
 
 
 def usable(jwks: object) -> list[str]:
-    """Return the algorithms that a JWK set has a usable key for."""
-    return [alg for alg in ALGORITHMS if _loaded([jwk for jwk in _listed(jwks) if _is_for(jwk, alg)], alg)]
+    """Return the algorithms, by all their names, that a JWK set has a usable key for."""
+    named = [(name, jose.canonical(name)) for name in CLIENT_ALGORITHMS]
+    return [name for name, alg in named if _loaded([jwk for jwk in _listed(jwks) if _is_for(jwk, alg)], alg)]
 
 
 def _listed(jwks: object) -> list[Any]:
@@ -132,7 +154,10 @@ def _chosen(keys: list[Any], head: Mapping[str, Any], alg: str) -> JoseKey:
 
 def _is_for(jwk: object, alg: str) -> bool:
     """Say whether a JWK says no other purpose than to check signatures of `alg` (RFC 7517 4.2, 4.3, 4.4)."""
-    if not isinstance(jwk, dict) or jwk.get("use", "sig") != "sig" or jwk.get("alg", alg) != alg:
+    if not isinstance(jwk, dict) or jwk.get("use", "sig") != "sig":
+        return False
+    said = jwk.get("alg", alg)
+    if not isinstance(said, str) or jose.canonical(said) != alg:
         return False
     operations = jwk.get("key_ops", ["verify"])
     return isinstance(operations, list) and "verify" in operations

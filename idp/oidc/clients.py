@@ -80,14 +80,20 @@ def _secrets(registration: Registration) -> list[bytes]:
 
 
 def still_proves(known: Registration, current: Registration) -> bool:
-    """Say whether what a request proved by `known` is what it must prove now: its method, and a secret of then.
+    """Say whether what a request proved by `known` is what it must prove now: the same rules, and a secret of then.
 
     A secret that was replaced at once is good no more, even for a request on its way.
     """
-    if known.auth_method != current.auth_method or (known.jwks, known.jwks_uri) != (current.jwks, current.jwks_uri):
+    if _proved_by(known) != _proved_by(current):
         return False
     good = _secrets(current)
     return all(secret in good for secret in _secrets(known))
+
+
+def _proved_by(registration: Registration) -> tuple[object, ...]:
+    """Return what decides how a client proves itself, but for its secrets."""
+    one = registration
+    return one.auth_method, one.auth_alg, one.fapi2, one.jwks, one.jwks_uri
 
 
 def find(client_id: str | None, *, fresh: bool = False) -> ProtocolClient | None:

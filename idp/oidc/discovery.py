@@ -9,11 +9,14 @@ from flask import Blueprint, Response
 from idp.oidc.answers import RESPONSE_MODES
 from idp.oidc.claims import ACR_VALUES, CLAIMS_BY_SCOPE, SCOPES
 from idp.oidc.clients import AUTH_METHODS, GRANT_TYPES
-from idp.oidc.key_material import ALGORITHMS
+from idp.oidc.jose import CLIENT_ALGORITHMS
 from idp.oidc.server import of_app
 from idp.web.i18n import LANGUAGES
 
 _CACHED = {"Cache-Control": "public, max-age=3600", "Access-Control-Allow-Origin": "*"}
+_KEYS_CACHED = {**_CACHED, "Cache-Control": "public, max-age=60"}
+"""A key may sign from its first moment on, in an emergency: who finds its `kid` unknown and asks again must not be
+answered by a cache in between."""
 
 
 def metadata(issuer: str, algorithms: list[str]) -> dict[str, Any]:
@@ -39,12 +42,12 @@ def metadata(issuer: str, algorithms: list[str]) -> dict[str, Any]:
         "id_token_signing_alg_values_supported": algorithms or ["RS256"],
         "userinfo_signing_alg_values_supported": algorithms or ["RS256"],
         "token_endpoint_auth_methods_supported": list(AUTH_METHODS),
-        "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+        "token_endpoint_auth_signing_alg_values_supported": list(CLIENT_ALGORITHMS),
         "revocation_endpoint_auth_methods_supported": list(AUTH_METHODS),
-        "revocation_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
+        "revocation_endpoint_auth_signing_alg_values_supported": list(CLIENT_ALGORITHMS),
         "introspection_endpoint_auth_methods_supported": [method for method in AUTH_METHODS if method != "none"],
-        "introspection_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
-        "dpop_signing_alg_values_supported": list(ALGORITHMS),
+        "introspection_endpoint_auth_signing_alg_values_supported": list(CLIENT_ALGORITHMS),
+        "dpop_signing_alg_values_supported": list(CLIENT_ALGORITHMS),
         "code_challenge_methods_supported": ["S256"],
         "claim_types_supported": ["normal"],
         "claims_supported": [*identity, *(claim for group in CLAIMS_BY_SCOPE.values() for claim in group)],
@@ -78,7 +81,7 @@ def discovery() -> Response:
 
 def jwks() -> Response:
     """Serve the public keys."""
-    return Response(of_app().ring.document(), headers=_CACHED, content_type="application/json")
+    return Response(of_app().ring.document(), headers=_KEYS_CACHED, content_type="application/json")
 
 
 def add_routes(blueprint: Blueprint) -> None:

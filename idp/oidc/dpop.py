@@ -33,6 +33,7 @@ HEADER = "DPoP"
 WINDOW = timedelta(seconds=60)
 """How far `iat` may be from this node's clock, on either side."""
 
+_NEEDED = "A DPoP proof is needed."
 _LONGEST_ID = 300
 _LONGEST_ADDRESS = 2000
 _ESCAPED = re.compile(r"%([0-9A-Fa-f]{2})", re.ASCII)
@@ -99,8 +100,11 @@ def confirm(issuer: str, client: Registration, token: str, jkt: str) -> None:
         ProofRefused: it proves nothing.
         WrongKey: it proves another key.
     """
+    value = request.headers.get(HEADER)
+    if value is None:
+        raise ProofRefused(_NEEDED)
     try:
-        proof, claims = _good(issuer, request.headers.get(HEADER, ""))
+        proof, claims = _good(issuer, value)
         check_policy(client, proof)
         check_token(claims, token)
         check_binding(proof, jkt)
@@ -125,7 +129,7 @@ def _good(issuer: str, value: str) -> tuple[Proof, Mapping[str, Any]]:
     check_address(claims, f"{issuer}{request.path}")
     moment = now()
     check_time(claims, moment)
-    alg = jose.algorithm(head)  # row 5
+    alg = jose.algorithm(head, jose.CLIENT_ALGORITHMS)  # row 5
     key = jose.public_key(head.get("jwk"), alg)  # row 7
     jose.check_signature(value, alg, key)  # row 6
     too_old = moment + 3 * WINDOW  # made a minute ahead, good for a minute, on a node whose clock is a minute behind
@@ -141,9 +145,9 @@ def check_policy(client: Registration, proof: Proof | None) -> None:
     """
     if proof is None:
         if client.dpop_required or client.fapi2:
-            raise InvalidRequestError("A DPoP proof is needed.")
+            raise InvalidRequestError(_NEEDED)
     elif client.fapi2 and proof.alg not in FAPI2_ALGORITHMS:
-        raise ProofRefused(f"This client's proofs are signed by one of {' '.join(FAPI2_ALGORITHMS)}.")
+        raise ProofRefused(f"This client's proofs are signed by one of {' '.join(jose.client_names(fapi2=True))}.")
 
 
 def check_required(claims: Mapping[str, Any]) -> None:

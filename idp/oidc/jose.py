@@ -15,7 +15,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, OKPKey, RSAKey
 from joserfc.jws import JWSRegistry, deserialize_compact
 
-from idp.oidc.key_material import ALGORITHMS, JoseKey
+from idp.oidc.key_material import ALGORITHMS, FAPI2_ALGORITHMS, JoseKey
 
 LONGEST = 6000
 """Characters of a token: what a proof or an assertion needs is a tenth of it."""
@@ -35,12 +35,34 @@ _KINDS: dict[str, tuple[str, str | None, tuple[str, ...], type[JoseKey]]] = {
 }
 """For each algorithm the kind of its keys, their curve, their members (RFC 7638 3.2), and what loads them."""
 
+_SAME = {"Ed25519": "EdDSA"}
+"""What RFC 9864 (2.2) calls an algorithm of ours, which has no other curve here: one algorithm, one kind of key."""
+CLIENT_ALGORITHMS = (*ALGORITHMS, *_SAME)
+"""The names of algorithms that clients may sign by; this service signs by the names of `ALGORITHMS` alone."""
+
+
+def canonical(name: str) -> str:
+    """Return our name of the algorithm of that name."""
+    return _SAME.get(name, name)
+
 
 def _registry(alg: str) -> JWSRegistry:
     """Return what joserfc reads a token by: a header may hold a key, and unknown members are no fault (RFC 7515 4)."""
-    registry = JWSRegistry(algorithms=[alg], strict_check_header=False)
+    names = [name for name in CLIENT_ALGORITHMS if canonical(name) == alg]
+    registry = JWSRegistry(algorithms=names, strict_check_header=False)
     registry.max_header_length = LONGEST
     return registry
+
+
+def client_names(*, fapi2: bool, held_to: str = "") -> tuple[str, ...]:
+    """Return the names by which a client may sign: all of its profile's, or those of the algorithm that it is held to.
+
+    Who registered one name of an algorithm may sign by the other: what is registered is an algorithm, and a library
+    that learns the new name must not shut its ENT out.
+    """
+    algorithms = FAPI2_ALGORITHMS if fapi2 else ALGORITHMS
+    served = [name for name in CLIENT_ALGORITHMS if canonical(name) in algorithms]
+    return tuple(name for name in served if not held_to or canonical(name) == canonical(held_to))
 
 
 _REGISTRIES = {alg: _registry(alg) for alg in _KINDS}
@@ -63,17 +85,17 @@ def parts(value: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def algorithm(head: Mapping[str, Any], allowed: tuple[str, ...] = ALGORITHMS) -> str:
-    """Return the algorithm, which must be one of `allowed`.
+    """Return the algorithm by our name of it; the header's own must be one of `allowed`.
 
     Raises:
         BadToken: it is not, or the header has an extension that must be understood (RFC 7515 4.1.11).
     """
     if head.keys() & {"crit", "b64", "zip"}:
         raise BadToken("its header names an extension that is not understood")
-    alg = head.get("alg")
-    if not isinstance(alg, str) or alg not in allowed or alg not in _KINDS:
+    name = head.get("alg")
+    if not isinstance(name, str) or name not in allowed or canonical(name) not in _KINDS:
         raise BadToken(f"its algorithm must be one of {' '.join(allowed)}")
-    return alg
+    return canonical(name)
 
 
 def public_key(jwk: object, alg: str) -> JoseKey:

@@ -30,7 +30,9 @@ LONGEST_ANSWER = 64 * 1024
 """Bytes that are read of an answer's body; what follows is left."""
 _LONGEST_HEAD = 16 * 1024
 REST = 60.0
-"""Seconds in which a server that let the time run out is not asked again: the outbox has others to serve."""
+"""Seconds in which an address that let the time run out is not asked again: the outbox has others to serve. No other
+address of that host rests with it, or one ENT could silence its neighbour there."""
+_MOST_RESTING = 1000
 
 _PORTS = {"https": 443, "http": 80}
 _SAYS_ALL = frozenset({200, 204})
@@ -63,6 +65,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class _Target:
+    url: str
     secure: bool
     host: str
     port: int
@@ -76,7 +79,7 @@ class Outgoing:
     def __init__(self, settings: Settings) -> None:
         self._development = settings.development
         self._names, self._networks = _allowed(settings.outgoing_allow)
-        self._resting: dict[tuple[str, int], float] = {}
+        self._resting: dict[str, float] = {}
         self._tls = trust(settings.ca_bundle)
 
     def post_form(self, url: str, fields: Mapping[str, str]) -> Answer:
@@ -94,12 +97,12 @@ class Outgoing:
 
     def _send(self, url: str, method: str, body: bytes | None) -> Answer:
         target = self._target(url)
-        if self._resting.get((target.host, target.port), 0.0) > time.monotonic():
+        if self._resting.get(url, 0.0) > time.monotonic():
             raise OutgoingError("not asked: it let the time run out a moment ago")
         try:
             return self._exchange(target, method, body, Deadline(TIMEOUT))
         except TimeoutError as error:
-            self._let_rest(target)
+            self._let_rest(url)
             raise OutgoingError(f"no answer within {TIMEOUT:g} seconds") from error
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise OutgoingError(_said(error)) from error
@@ -115,7 +118,7 @@ class Outgoing:
         if parts.scheme != "https" and not (self._development and host in LOOPBACK):
             raise AddressRefusedError("not https")
         path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
-        return _Target(parts.scheme == "https", host.removesuffix("."), port, parts.netloc, path)
+        return _Target(url, parts.scheme == "https", host.removesuffix("."), port, parts.netloc, path)
 
     def _exchange(self, target: _Target, method: str, body: bytes | None, deadline: Deadline) -> Answer:
         places = resolve(target.host, target.port, deadline)
@@ -143,13 +146,16 @@ class Outgoing:
         try:
             return response.read(LONGEST_ANSWER)
         except TimeoutError:
-            self._let_rest(target)
+            self._let_rest(target.url)
         except (OSError, http.client.HTTPException, ValueError):
             pass
         return b""
 
-    def _let_rest(self, target: _Target) -> None:
-        self._resting[target.host, target.port] = time.monotonic() + REST
+    def _let_rest(self, url: str) -> None:
+        moment = time.monotonic()
+        if len(self._resting) >= _MOST_RESTING:
+            self._resting = {one: until for one, until in self._resting.items() if until > moment}
+        self._resting[url] = moment + REST
 
     def _check_addresses(self, host: str, addresses: Iterable[Address]) -> None:
         """Refuse a name that has any address that is not public, unless the operator allowed the name or the address.

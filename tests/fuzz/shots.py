@@ -247,7 +247,7 @@ def bent_jwt(draw: random.Random, token: str) -> str:
         header = {}
     header = header if isinstance(header, dict) else {}
     more: list[dict[str, Any]] = [
-        *({"alg": alg} for alg in ("none", "nOnE", "HS256", "RS512", "ES256K", "", None, 5, ["RS256"])),
+        *({"alg": alg} for alg in ("none", "nOnE", "HS256", "RS512", "ES256K", "Ed25519", "", None, 5, ["RS256"])),
         *({"kid": kid} for kid in ("../../x", "' OR 1=1", "x" * 3000, None, 7, {"a": 1})),
         {"crit": ["x"]},
         {"jku": "https://evil.test/k"},

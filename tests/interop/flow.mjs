@@ -1,7 +1,7 @@
 // A relying party made of openid-client, a library with OpenID certification, and a browser that only knows cookies,
 // redirects and one form. Reads what it needs from the environment, prints one JSON object of what it saw.
 // With a private key it is a client of the profile FAPI 2.0: it pushes its requests and binds its tokens to a key.
-import { importJWK } from 'jose'
+import { decodeProtectedHeader, importJWK } from 'jose'
 import * as oidc from 'openid-client'
 
 const { ISSUER, CLIENT_ID, CLIENT_SECRET, PRIVATE_JWK, REDIRECT_URI, POST_LOGOUT_URI, LOGIN, PASSWORD } = process.env
@@ -47,8 +47,17 @@ const proof = fapi
   : oidc.ClientSecretBasic(CLIENT_SECRET)
 const expected = fapi ? { id_token_signed_response_alg: 'ES256' } : {}
 const config = await oidc.discovery(new URL(ISSUER), CLIENT_ID, expected, proof)
-const bound = async () => ({ DPoP: oidc.getDPoPHandle(config, await oidc.randomDPoPKeyPair('ES256')) })
+const bound = async () => ({ DPoP: oidc.getDPoPHandle(config, await oidc.randomDPoPKeyPair(fapi.alg)) })
 const how = fapi ? await bound() : undefined
+
+const signed = { assertions: new Set(), proofs: new Set() }
+config[oidc.customFetch] = (url, options) => {
+  const assertion = new URLSearchParams(options.body ?? '').get('client_assertion')
+  const proof = new Headers(options.headers).get('dpop')
+  if (assertion) signed.assertions.add(decodeProtectedHeader(assertion).alg)
+  if (proof) signed.proofs.add(decodeProtectedHeader(proof).alg)
+  return fetch(url, options)
+}
 
 async function authorize(browser, more, signIn) {
   const verifier = oidc.randomPKCECodeVerifier()
@@ -126,6 +135,7 @@ console.log(
       same_person: again.sub === claims.sub,
     },
     stolen,
+    signed: { assertions: [...signed.assertions], proofs: [...signed.proofs] },
     same_person: silent.claims().sub === claims.sub,
     same_sign_in: silent.claims().auth_time === claims.auth_time,
     replay,

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, KeyParameters, OKPKey
 
 from tests.builders import COLLEGE, PASSWORD
 from tests.interop import node
@@ -93,19 +93,35 @@ def test_openid_client_goes_from_discovery_to_logout(installation: Installation,
     assert seen["renewed"] == {"access_token": True, "refresh_token": True, "same_person": True}
 
 
-def test_openid_client_does_so_with_a_key_pushed_requests_and_bound_tokens(
-    installation: Installation, flow: Flow, tmp_path: Path
-) -> None:
-    """FAPI 2.0 Security Profile: `private_key_jwt`, PAR (RFC 9126), DPoP (RFC 9449)."""
+@pytest.fixture(scope="module")
+def signs_es256(installation: Installation) -> None:
+    """Gives the service the key that it signs with for clients of the profile."""
     installation.idp("keys", "rotate", "--alg", "ES256")
-    key = ECKey.generate_key("P-256", {"kid": "ent-1", "use": "sig", "alg": "ES256"}, private=True)
+
+
+@pytest.mark.usefixtures("signs_es256")
+@pytest.mark.parametrize(("alg", "signed"), [("ES256", "ES256"), ("EdDSA", "Ed25519"), ("Ed25519", "Ed25519")])
+def test_openid_client_does_so_with_a_key_pushed_requests_and_bound_tokens(
+    installation: Installation, flow: Flow, tmp_path: Path, alg: str, signed: str
+) -> None:
+    """FAPI 2.0 Security Profile: `private_key_jwt`, PAR (RFC 9126), DPoP (RFC 9449).
+
+    Of an Ed25519 key the library says `Ed25519` (RFC 9864), whatever the key and its registration say.
+    """
+    members: KeyParameters = {"kid": "ent-1", "use": "sig", "alg": alg}
+    key: ECKey | OKPKey = (
+        ECKey.generate_key("P-256", members, private=True)
+        if alg == "ES256"
+        else OKPKey.generate_key("Ed25519", members, private=True)
+    )
     public = tmp_path / "jwks.json"
     public.write_text(json.dumps({"keys": [key.as_dict(private=False)]}))
     seen = flow(
-        *("--auth-method", "private_key_jwt", "--jwks", str(public), "--profile", "fapi2"),
+        *("--auth-method", "private_key_jwt", "--auth-alg", alg, "--jwks", str(public), "--profile", "fapi2"),
         PRIVATE_JWK=json.dumps(key.as_dict(private=True)),
     )
     check(seen, installation.issuer)
+    assert seen["signed"] == {"assertions": [signed], "proofs": [signed]}
     assert sorted(seen["asked"]) == ["client_id", "request_uri"], "the browser carries nothing else"
     assert seen["token_type"].lower() == "dpop"
     assert seen["renewed"] == {"access_token": True, "refresh_token": False, "same_person": True}

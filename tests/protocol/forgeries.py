@@ -24,7 +24,7 @@ def forgeries(genuine: str, jwk: Mapping[str, str]) -> Iterator[tuple[str, str]]
     head, body, signature = genuine.split(".")
     header: dict[str, Any] = json.loads(unb64(head))
     payload = unb64(body)
-    for alg in ("none", "None", "nOnE", "NONE", "", "RS512", "PS256", "ES256", "HS256", None, 1, ["RS256"]):
+    for alg in ("none", "None", "nOnE", "NONE", "", "RS512", "PS256", "ES256", "Ed25519", "HS256", None, 1, ["RS256"]):
         named = json.dumps({**header, "alg": alg}).encode()
         yield f"alg {alg}", f"{b64(named)}.{body}."
         yield f"alg {alg}, signature kept", f"{b64(named)}.{body}.{signature}"

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, rsa
 
 from tests.dpop_party import Key, coordinate, whole
 from tests.signatures import b64
 
-ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
+ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA", "Ed25519")
 LARGE = Key.new("RS256")
 
 
@@ -83,6 +83,15 @@ def of_another_curve(at: Request) -> str:
     point = ec.generate_private_key(ec.SECP384R1()).public_key().public_numbers()
     jwk = {"kty": "EC", "crv": "P-384", "x": b64(point.x.to_bytes(48)), "y": b64(point.y.to_bytes(48))}
     return at.proof(head={"jwk": jwk})
+
+
+def by_ed448(at: Request, alg: str) -> str:
+    """A proof that a key of the other Edwards curve signed well."""
+    private = ed448.Ed448PrivateKey.generate()
+    jwk = {"kty": "OKP", "crv": "Ed448", "x": b64(private.public_key().public_bytes_raw())}
+    head, body, _ = cut(at.proof(head={"alg": alg, "jwk": jwk}))
+    signed = f"{head}.{body}"
+    return f"{signed}.{b64(private.sign(signed.encode()))}"
 
 
 def slow(at: Request) -> str:
@@ -157,6 +166,8 @@ NEGATIVES: dict[str, dict[str, Maker]] = {
         "a secret as a key": lambda at: at.proof(head={"alg": "HS256", "jwk": {"kty": "oct", "k": "eHh4"}}),
         "alg HS256 over the public key": lambda at: at.proof(head={"alg": "HS256"}),
         "an algorithm that is not served": lambda at: at.proof(head={"alg": "ES512"}),
+        "another Edwards curve": lambda at: by_ed448(at, "Ed448"),
+        "an alg in small letters": lambda at: at.proof(head={"alg": "ed25519"}),
     },
     # 6. The JWT signature verifies with the public key contained in the jwk JOSE Header Parameter.
     "the key is not one for ES256": {
@@ -165,6 +176,11 @@ NEGATIVES: dict[str, dict[str, Maker]] = {
         "a key that is text": lambda at: at.proof(head={"jwk": "x"}),
         "a key of another kind": lambda at: at.proof(head={"jwk": LARGE.jwk}),
         "a key of another curve": of_another_curve,
+    },
+    "the key is not one for EdDSA": {
+        "a key of another Edwards curve": lambda at: by_ed448(at, "EdDSA"),
+        "a key of another Edwards curve, said to be Ed25519": lambda at: by_ed448(at, "Ed25519"),
+        "a key of another kind, said to be Ed25519": lambda at: at.proof(head={"alg": "Ed25519"}),
     },
     "the key lacks members": {
         "a key with a part missing": lambda at: at.proof(head={"jwk": {"kty": "EC", "crv": "P-256", "x": "x"}}),

@@ -18,7 +18,7 @@ from tests.protocol.test_races import rush
 from tests.relying_party import Attempt
 from tests.signatures import unb64
 
-ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
+ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA", "Ed25519")
 TOKEN = "https://connexion.exemple.test/token"
 
 
@@ -120,7 +120,7 @@ def test_t16_the_header_chooses_nothing(browser: FlaskClient, build: Build, key:
     heads: list[dict[str, Any]] = [
         *(
             {**right, "alg": alg}
-            for alg in ("none", "nOnE", "HS256", "RS512", "ES256K", "PS256", "", None, 5, ["ES256"])
+            for alg in ("none", "nOnE", "HS256", "RS512", "ES256K", "PS256", "Ed25519", "Ed448", "", None, 5, ["ES256"])
         ),
         {**right, "jwk": mine.jwk},
         {**right, "jku": "https://evil.test/keys"},

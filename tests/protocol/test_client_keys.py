@@ -4,8 +4,9 @@ import json
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from http.server import BaseHTTPRequestHandler
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import select
 
+from idp.clients import registry
+from idp.clients.models import Client
 from idp.config import Settings
+from idp.db import db
 from idp.oidc import client_keys, outgoing
 from tests.builders import Build
 from tests.databases import settings_for
@@ -44,6 +49,15 @@ def settings(database_url: str, server: EntServer, tmp_path: Path) -> Settings:
 
 def published(server: EntServer, *keys: Key) -> None:
     server.served["/keys"] = (200, {"Content-Type": "application/json"}, json.dumps(jwks(*keys)).encode())
+
+
+def moved(ent: KeyedParty, uri: str) -> None:
+    """Register another address for the client's keys, as another process would."""
+    client = db.session.scalars(select(Client).where(Client.client_id == ent.client_id)).one()
+    client.jwks_uri = uri
+    client.version += 1
+    db.session.commit()
+    registry.forget()
 
 
 def at_address(build: Build, server: EntServer, key: Key) -> KeyedParty:
@@ -195,6 +209,100 @@ def test_t16_an_ent_that_takes_too_long_is_left(
         not_believed(shown(browser, ent, ent.assertion()))
     left.set()
     assert len(server.asked) == 1, "it is not asked again within the minute"
+
+
+def test_t16_no_more_than_a_few_threads_wait_for_one_ent(
+    app: Flask, browser: FlaskClient, build: Build, server: EntServer, key: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 9110, 15.6.4: "the server is currently unable to handle the request due to a temporary overload or scheduled
+    maintenance, which will likely be alleviated after some delay". Anybody can name a client whose server is slow.
+    """
+    asked, left = threading.Event(), threading.Event()
+    monkeypatch.setattr(outgoing, "TIMEOUT", 60)
+    most = client_keys.MOST_WAITING_FOR_ONE
+
+    def hang(_handler: BaseHTTPRequestHandler) -> None:
+        asked.set()
+        left.wait(60)
+
+    published(server, key)
+    server.served["/slow"] = hang
+    slow_keys = {"auth_method": "private_key_jwt", "jwks_uri": server.uri(path="/slow")}
+    slow = KeyedParty.of(build.ent("Lent", "lent.test", **slow_keys), client=key)
+    quick = at_address(build, server, key)
+
+    def wait() -> Any:
+        with app.app_context():
+            return shown(app.test_client(), slow, slow.assertion())
+
+    with ThreadPoolExecutor(most + 4) as threads:
+        waiting = [threads.submit(wait) for _ in range(most + 4)]
+        try:
+            assert asked.wait(30)
+            turned_away = [one.result() for one in islice(as_completed(waiting, 60), 4)]
+            assert [answer.status_code for answer in turned_away] == [503] * 4
+            assert all(answer.get_json() == {"error": "temporarily_unavailable"} for answer in turned_away)
+            assert all(int(answer.headers["Retry-After"]) >= 1 for answer in turned_away)
+            believed(shown(browser, quick, quick.assertion()))
+        finally:
+            left.set()
+    assert len(server.asked) == 2
+
+
+def test_t16_old_keys_are_used_while_they_are_fetched_anew(
+    app: Flask, browser: FlaskClient, build: Build, server: EntServer, key: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 5861, 3: "the cache MAY serve the response … after it becomes stale … While doing so, it SHOULD attempt to
+    revalidate the response": one request waits for the ENT, the others do not.
+    """
+    asked, left = threading.Event(), threading.Event()
+    monkeypatch.setattr(outgoing, "TIMEOUT", 60)
+
+    def hang(_handler: BaseHTTPRequestHandler) -> None:
+        asked.set()
+        left.wait(60)
+
+    published(server, key)
+    ent = at_address(build, server, key)
+    believed(shown(browser, ent, ent.assertion()))
+    server.served["/keys"] = hang
+    clock = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + 2 * client_keys.KEPT_SECONDS)
+
+    def first() -> Any:
+        with app.app_context():
+            return shown(app.test_client(), ent, ent.assertion())
+
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(first)
+        try:
+            assert asked.wait(30)
+            for _ in range(3):
+                believed(shown(browser, ent, ent.assertion()))
+            assert not waiting.done()
+        finally:
+            left.set()
+        believed(waiting.result(60))
+
+
+def test_t16_an_address_that_changes_all_the_time_is_not_asked_each_time(
+    browser: FlaskClient, build: Build, server: EntServer, key: Key, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenID Connect Core 1.0, 10.1.1: "The verifier knows to go back to the jwks_uri location to re-retrieve the keys
+    when it sees an unfamiliar kid value"; a client that registers another address is followed, once in a minute.
+    """
+    published(server, key)
+    ent = at_address(build, server, key)
+    believed(shown(browser, ent, ent.assertion()))
+    clock, later = time.monotonic, 120.0
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + later)
+    for path, judge in (("/second", believed), ("/third", not_believed), ("/fourth", not_believed)):
+        server.served[path] = server.served["/keys"]
+        moved(ent, server.uri(path=path))
+        judge(shown(browser, ent, ent.assertion()))
+    assert [request.path for request in server.asked] == ["/keys", "/second"]
+    later += 120
+    believed(shown(browser, ent, ent.assertion()))
 
 
 @pytest.mark.parametrize(

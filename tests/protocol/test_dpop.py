@@ -100,6 +100,17 @@ def test_a_proof_that_fails_one_check_opens_no_resource(browser: FlaskClient, pa
     assert party.told(browser, token)["sub"]
 
 
+def test_a_bound_token_without_any_proof_is_told_that_one_is_needed(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 9449 7.1: "a resource server MUST check that a DPoP proof was also received in the DPoP header field of the
+    HTTP request": who sends none has not sent a wrong one.
+    """
+    token = bound(browser, party)["access_token"]
+    for place, method in RESOURCES:
+        answer = browser.open(place, method=method, headers={"Authorization": f"DPoP {token}"})
+        unauthorized(answer, "invalid_dpop_proof")
+        assert answer.get_json()["error_description"] == "A DPoP proof is needed."
+
+
 @pytest.mark.parametrize("alg", ALGORITHMS)
 @one_database
 def test_what_is_written_otherwise_and_means_the_same_is_accepted(
@@ -328,7 +339,8 @@ def test_u03_a_bound_token_dies_as_others_do(browser: FlaskClient, party: KeyedP
 
 ODD = st.one_of(
     *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20)),
-    st.sampled_from(["ES256", "EdDSA", "PS256", "dpop+jwt", "POST", "https://connexion.exemple.test/token", "\ud800"]),
+    st.sampled_from(["ES256", "EdDSA", "Ed25519", "PS256", "dpop+jwt", "POST", "https://connexion.exemple.test/token"]),
+    st.just("\ud800"),
 )
 JSON = st.recursive(
     ODD, lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3))
@@ -361,7 +373,9 @@ def test_anything_as_a_proof_is_answered(browser: FlaskClient, party: KeyedParty
 
 
 def test_these_tests_name_keys_as_the_specification_does() -> None:
-    """RFC 7638, 3.1: the thumbprint of the example's key is "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"."""
+    """RFC 7638, 3: "The thumbprint of a JSON Web Key (JWK) is computed as follows"; below are the key and the result of
+    its example (3.1).
+    """
     modulus = (
         "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3okn"
         "jhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6q"

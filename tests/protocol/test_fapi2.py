@@ -21,7 +21,7 @@ from tests.pages import follow, submit
 from tests.protocol.flow import OFFLINE, one_database, refused, stays_here
 from tests.relying_party import Attempt
 
-ALGORITHMS = ("ES256", "PS256", "EdDSA")
+ALGORITHMS = ("ES256", "PS256", "EdDSA", "Ed25519")
 
 
 @pytest.fixture
@@ -204,3 +204,21 @@ def test_a_request_of_one_client_is_nothing_to_another(
     code = code_of(browser, party, attempt)
     refused(other.redeem(browser, code, attempt, other.fresh_proof()), "invalid_grant")
     assert party.redeem(browser, code, attempt, party.fresh_proof()).status_code == 200
+
+
+def test_a_process_that_has_not_heard_of_the_profile_yet_holds_its_client_to_it(
+    browser: FlaskClient, build: Build, settings: Settings
+) -> None:
+    """FAPI 2.0 Security Profile, 5.3.2.1: "shall only accept its issuer identifier value … as a string in the aud claim
+    received in client authentication assertions", from the moment on in which the client is under the profile.
+    """
+    key_rotation.rotate(settings, "ES256")
+    key = Key.new("RS256")
+    keys = {"keys": [{**key.jwk, "kid": key.kid, "use": "sig"}]}
+    ent = build.ent(auth_method="private_key_jwt", jwks=keys, scopes=OFFLINE)
+    party = KeyedParty.of(ent, client=key)
+    assert party.pushed(browser, Attempt())
+    changed = update(Client).where(Client.client_id == ent.client_id)
+    db.session.execute(changed.values(security_profile="fapi2", version=Client.version + 1))
+    db.session.commit()
+    refused(party.push(browser, Attempt()), "invalid_client", 401)

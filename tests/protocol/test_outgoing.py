@@ -288,6 +288,7 @@ def test_l07_a_slow_server_has_no_more_time_than_another_and_then_rests(
         caller.post_form(ent.uri(), FORM)
     assert (len(ent.asked), len(resolver.questions)) == (1, 1)
     monkeypatch.setattr(outgoing, "TIMEOUT", 60)
+    assert caller.post_form(ent.uri(path="/neighbour"), FORM).status == 200, "another ENT of that host is asked"
     clock = time.monotonic
     monkeypatch.setattr(time, "monotonic", lambda: clock() + outgoing.REST)
     assert caller.post_form(ent.uri(), FORM).status == 200, "after its rest it is asked again"

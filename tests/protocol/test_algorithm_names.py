@@ -1,0 +1,131 @@
+"""`Ed25519` (RFC 9864) beside `EdDSA`: two names that clients have for one algorithm; this service signs by the older.
+
+Assertions, proofs and profiles of each name alone are in test_assertions, test_dpop and test_fapi2.
+"""
+
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ed448
+from flask import Flask
+from flask.testing import FlaskClient
+from joserfc import jwt
+
+from idp.accounts.models import Account
+from idp.oidc import hints, keys
+from tests.builders import Build
+from tests.dpop_party import Key, KeyedParty
+from tests.protocol.flow import code_for, refused
+from tests.protocol.registering import invited, register, registered
+from tests.protocol.test_assertions import believed, jwks, not_believed, shown, signing
+from tests.relying_party import Attempt
+from tests.signatures import b64
+
+NAMES = ("EdDSA", "Ed25519")
+
+
+@pytest.fixture(scope="module")
+def key() -> Key:
+    return Key.new("Ed25519")
+
+
+def called(key: Key, alg: str) -> Key:
+    """Return the same key under another algorithm's name."""
+    return Key(alg, key.private)
+
+
+@pytest.mark.parametrize("held", ["", *NAMES])
+@pytest.mark.parametrize("published", [None, *NAMES])
+def test_t16_either_name_is_good_whatever_name_was_registered(
+    browser: FlaskClient, build: Build, key: Key, held: str, published: str | None
+) -> None:
+    """RFC 9864, 2.2, of Ed25519: "EdDSA using the Ed25519 parameter set in Section 5.1 of [RFC8032]": a client that
+    registered EdDSA with such a key, or Ed25519, is held to this algorithm and not to its name.
+    """
+    ent = signing(build, key, jwks=jwks(key, alg=published), auth_alg=held)
+    for name in NAMES:
+        ent.client = called(key, name)
+        believed(shown(browser, ent, ent.assertion()))
+
+
+def test_t16_neither_name_is_good_for_another_key(browser: FlaskClient, build: Build, key: Key) -> None:
+    """RFC 8725, 3.1: "each key MUST be used with exactly one algorithm, and this MUST be checked when the cryptographic
+    operation is performed".
+    """
+    elliptic = Key.new("ES256")
+    held = signing(build, elliptic, jwks=jwks(elliptic, key), auth_alg="ES256")
+    believed(shown(browser, held, held.assertion()))
+    for name in NAMES:
+        held.client = called(key, name)
+        not_believed(shown(browser, held, held.assertion()))
+    for number, member in enumerate(({"alg": "Ed448"}, {"alg": "ES256"}, {"alg": "ed25519"}, {"crv": "X25519"})):
+        odd = {"keys": [*jwks(elliptic)["keys"], *jwks(key, **member)["keys"]]}
+        ent = signing(build, elliptic, jwks=odd, host=f"e{number}.test")
+        believed(shown(browser, ent, ent.assertion()))
+        for name in NAMES:
+            ent.client = called(key, name)
+            not_believed(shown(browser, ent, ent.assertion()))
+
+
+def test_t16_the_other_edwards_curve_is_refused(browser: FlaskClient, build: Build, key: Key) -> None:
+    """FAPI 2.0 Security Profile, 5.4.1: "use PS256, ES256, or EdDSA (using the Ed25519 variant) algorithms"."""
+    private = ed448.Ed448PrivateKey.generate()
+    jwk = {"kty": "OKP", "crv": "Ed448", "x": b64(private.public_key().public_bytes_raw()), "kid": "448"}
+    ent = signing(build, key, jwks={"keys": [*jwks(key)["keys"], jwk]})
+    fields = ent.assertion()
+    body = fields["client_assertion"].split(".")[1]
+    for name in (*NAMES, "Ed448"):
+        head = key.sign({"alg": name, "kid": "448", "typ": "JWT"}, {}).split(".")[0]
+        signed = f"{head}.{body}"
+        forged = f"{signed}.{b64(private.sign(signed.encode()))}"
+        not_believed(shown(browser, ent, {**fields, "client_assertion": forged}))
+    believed(shown(browser, ent, fields))
+
+
+def test_a_key_has_one_thumbprint_under_both_names(browser: FlaskClient, build: Build, session: Account) -> None:
+    """RFC 9449, 6.1: "The value of the jkt member MUST be the base64url encoding … of the JWK SHA-256 Thumbprint
+    (according to [RFC7638]) of the DPoP public key": no name of an algorithm is in it, and a token is good with either.
+    """
+    party, attempt = KeyedParty.of(build.ent(), key=Key.new("EdDSA")), Attempt()
+    answer = party.redeem(browser, code_for(browser, party, attempt), attempt, party.fresh_proof())
+    token = answer.get_json()["access_token"]
+    for name in NAMES:
+        party.key = called(party.key, name)
+        assert party.told(browser, token)["sub"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_client_registers_either_name_and_is_told_it_again(browser: FlaskClient, name: str) -> None:
+    """RFC 7591, 3.2.1: "The authorization server MUST return all registered metadata about this client"."""
+    key = Key.new(name)
+    said: dict[str, Any] = {
+        "token_endpoint_auth_method": "private_key_jwt",
+        "token_endpoint_auth_signing_alg": name,
+        "jwks": jwks(key),
+    }
+    told = registered(browser, invited(), **said)
+    assert {member: told[member] for member in said} == said
+    lacking = register(browser, invited(), **{**said, "jwks": jwks(Key.new("ES256"))})
+    refused(lacking, "invalid_client_metadata")
+
+
+def test_what_this_service_signs_has_the_older_name(
+    app: Flask, browser: FlaskClient, build: Build, session: Account
+) -> None:
+    """OpenID Connect Discovery 1.0, 3: "id_token_signing_alg_values_supported REQUIRED. JSON array containing a list of
+    the JWS signing algorithms (alg values) supported by the OP for the ID Token".
+    """
+    keys.rotate(build.settings, "EdDSA", at_once=True)
+    server = app.extensions["idp.server"]
+    server.ring.forget()
+    metadata = browser.get("/.well-known/openid-configuration").get_json()
+    for member in ("id_token_signing_alg_values_supported", "userinfo_signing_alg_values_supported"):
+        assert metadata[member] == ["RS256", "EdDSA"]
+    for member in ("id_token_signed_response_alg", "userinfo_signed_response_alg"):
+        refused(register(browser, invited(), **{member: "Ed25519"}), "invalid_client_metadata")
+        assert registered(browser, invited(), **{member: "EdDSA"})[member] == "EdDSA"
+    signer = server.ring.signer("EdDSA")
+    claims = {"iss": build.settings.issuer, "sub": "a", "sid": "b"}
+    for name, expected in (("EdDSA", claims), ("Ed25519", None)):
+        token = jwt.encode({"alg": name, "kid": signer.kid, "typ": "JWT"}, claims, signer.key, algorithms=[name])
+        assert hints.read_id_token(build.settings, server.ring, token) == expected
