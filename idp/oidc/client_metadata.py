@@ -14,7 +14,7 @@ from idp.clients.models import CharterMode, SubjectType
 from idp.clock import now
 from idp.config import LOOPBACK, Settings
 from idp.db import db
-from idp.oidc import client_jwks
+from idp.oidc import client_jwks, jose, sectors
 from idp.oidc.claims import CLAIMS_BY_SCOPE, SCOPES
 from idp.oidc.clients import AUTH_METHODS
 from idp.oidc.key_material import ALGORITHMS, FAPI2_ALGORITHMS
@@ -37,12 +37,16 @@ _UAI_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 _UAI_DIGITS = 7
 
 
-def faults(settings: Settings, wanted: Wanted) -> Iterator[str]:
-    """Yield what is wrong with a registration, a sentence each; it asks the database which keys there are."""
+def faults(settings: Settings, wanted: Wanted, former: Wanted | None = None) -> Iterator[str]:
+    """Yield what is wrong with a registration, a sentence each; it asks the database which keys there are.
+
+    Of a change, `former` is what was registered.
+    """
     name = wanted.name.strip()
     if not name or len(name) > _LONGEST_NAME or not name.isprintable():
         yield f"the name must have 1 to {_LONGEST_NAME} printable characters"
-    yield from _address_faults(settings, wanted)
+    addresses = list(_address_faults(settings, wanted))
+    yield from addresses or _sector_faults(wanted, former)
     yield from (
         f"--uai {uai!r}: not a UAI (7 digits and their control letter)" for uai in wanted.uais if not is_uai(uai)
     )
@@ -74,7 +78,7 @@ def _choice_faults(wanted: Wanted) -> Iterator[str]:
         ("--charter", wanted.charter, tuple(mode.value for mode in CharterMode)),
         ("--id-token-alg", wanted.id_token_alg, ALGORITHMS),
         ("--userinfo-alg", wanted.userinfo_alg, ("", *ALGORITHMS)),
-        ("--auth-alg", wanted.auth_alg, ("", *ALGORITHMS)),
+        ("--auth-alg", wanted.auth_alg, ("", *jose.CLIENT_ALGORITHMS)),
         ("--profile", wanted.profile, SECURITY_PROFILES),
         *((("--default-profile", wanted.default_profile, profiles),) if wanted.default_profile else ()),
         *(("--profile-uri", profile, profiles) for profile in wanted.profile_uris),
@@ -92,7 +96,7 @@ def _key_faults(wanted: Wanted) -> Iterator[str]:
     if signs and wanted.jwks is None and not wanted.jwks_uri:
         yield "--auth-method private_key_jwt needs --jwks or --jwks-uri"
     if wanted.jwks is not None:
-        allowed = [alg for alg in _profile_algorithms(wanted) if wanted.auth_alg in ("", alg)]
+        allowed = jose.client_names(fapi2=wanted.profile == "fapi2", held_to=wanted.auth_alg)
         yield from client_jwks.faults(wanted.jwks, allowed if signs else ())
     if wanted.auth_alg and not signs:
         yield "--auth-alg is for --auth-method private_key_jwt"
@@ -100,10 +104,6 @@ def _key_faults(wanted: Wanted) -> Iterator[str]:
     for option, alg in (("--id-token-alg", wanted.id_token_alg), ("--userinfo-alg", wanted.userinfo_alg)):
         if alg in ALGORITHMS and alg not in made:
             yield f"{option} {alg}: this service has no such key yet; run `idp keys rotate --alg {alg}` first"
-
-
-def _profile_algorithms(wanted: Wanted) -> tuple[str, ...]:
-    return FAPI2_ALGORITHMS if wanted.profile == "fapi2" else ALGORITHMS
 
 
 def algorithms_made() -> set[str]:
@@ -130,6 +130,15 @@ def _profile_faults(wanted: Wanted) -> Iterator[str]:
     ):
         if alg == "RS256":
             yield f"{option} RS256: --profile fapi2 signs with {', '.join(FAPI2_ALGORITHMS)}"
+
+
+def _sector_faults(wanted: Wanted, former: Wanted | None) -> Iterator[str]:
+    """Several hosts need a document that joins them (Core 8.1).
+
+    Who was registered without one before this rule stays so: a sector would give everybody another `sub`.
+    """
+    if sectors.is_missing(wanted) and not (former and sectors.is_missing(former)):
+        yield "--sector-identifier-uri is needed, as the --redirect-uri have several hosts"
 
 
 def _logout_faults(wanted: Wanted) -> Iterator[str]:
@@ -162,6 +171,7 @@ def _address_faults(settings: Settings, wanted: Wanted) -> Iterator[str]:
         "--frontchannel-logout-uri": filter(None, (wanted.frontchannel_logout_uri,)),
         "--jwks-uri": filter(None, (wanted.jwks_uri,)),
         "--sector-identifier-uri": filter(None, (wanted.sector_identifier_uri,)),
+        "--logo-uri": filter(None, (wanted.description.get("logo_uri"),)),
         "--policy-uri": filter(None, (wanted.description.get("policy_uri"),)),
         "--tos-uri": filter(None, (wanted.description.get("tos_uri"),)),
         "--profile-uri": wanted.profile_uris.values(),
@@ -183,7 +193,7 @@ def _uri_fault(settings: Settings, uri: str) -> str:
         return "not an address"
     is_host = _AUTHORITY.fullmatch(parts.netloc) and len(parts.netloc) <= _LONGEST_HOST
     if parts.scheme not in {"https", "http"} or not port_is_right or not is_host:
-        return "must be https://host/…, the host in lower case"
+        return "must be https://host/..., the host in lower case"
     if "#" in uri or set(uri.removeprefix(f"{parts.scheme}://{parts.netloc}")) & set("[]") or _CONTROL.search(uri):
         return "must not have a fragment, nor brackets or control characters in its path"
     if parts.scheme == "http" and not (settings.development and parts.hostname in LOOPBACK):

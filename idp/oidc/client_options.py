@@ -90,7 +90,7 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (("--require-dpop/--no-require-dpop", "dpop"), {"default": False, "help": "Tokens are bound to keys (RFC 9449)."}),
     (("--subject",), {"default": "pairwise", "show_default": True, "help": "pairwise, public or aaf."}),
     (("--subject-prefix",), {"default": "", "help": "The academy before an AAF join key, without hyphen."}),
-    (("--sector-identifier-uri",), {**_URI, "help": "Joins redirect URIs of several hosts in one sector (Core 8.1)."}),
+    (("--sector-identifier-uri",), {**_URI, "help": "Joins redirect URIs of several hosts, which need it (Core 8.1)."}),
     (("--no-pkce/--pkce", "no_pkce"), {"default": False, "help": "The client sends no PKCE."}),
     (
         ("--scopes",),

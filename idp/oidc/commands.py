@@ -14,7 +14,7 @@ from idp.audit import log
 from idp.audit.events import ClientChanged
 from idp.clients.models import Client, ClientInvite, ClientSchool
 from idp.db import db
-from idp.oidc import client_options, invites, registration, sectors
+from idp.oidc import client_options, invites, registration
 from idp.oidc.client_options import registration_options
 from idp.oidc.wanted import RegistrationRefused, Wanted
 from idp.terminal import AS_JSON, dumped, members, plain
@@ -37,8 +37,6 @@ def add(name: str, *, as_json: bool, **options: Any) -> None:
     row, secret = _or_fail(lambda: registration.register(current_app.extensions["idp.settings"], wanted))
     shown = {"client_id": row.client_id, **({"client_secret": secret} if secret else {}), "name": row.name}
     members(shown, _texts, as_json=as_json)
-    if wanted.subject == "pairwise" and not sectors.of(wanted):
-        _note("the redirect URIs have several hosts, so that this ENT is alone in its sector (Core 8.1)")
     _note_neighbours(wanted.uais, row)
 
 
@@ -103,13 +101,31 @@ def change(client_id: str, *, title: str | None, unset: Sequence[str], as_json: 
     default=24,
     show_default=True,
     metavar="HOURS",
-    help="How long the former secret works still; 0 when it leaked.",
+    help="How long the former secret works still; 0 when it leaked: all that were given out end at once.",
 )
+@click.option("--lost", is_flag=True, help="Nobody has the last secret: draw another one in its place.")
+@click.option("--force", is_flag=True, help="End a former secret whose time is not over: the ENT uses the last one.")
 @AS_JSON
-def rotate_secret(client_id: str, *, keep_former: int, as_json: bool) -> None:
-    """Draw a new secret, shown this once; the former works for a day still, so that the ENT may change over."""
-    secret = _or_fail(lambda: registration.rotate_secret(client_id, keep=timedelta(hours=keep_former)))
-    members(({"client_id": client_id} if as_json else {}) | {"client_secret": secret}, _texts, as_json=as_json)
+def rotate_secret(client_id: str, *, keep_former: int, lost: bool, force: bool, as_json: bool) -> None:
+    """Draw a new secret, shown this once; the former works for a day still, so that the ENT may change over.
+
+    Two secrets are good at most: within that day another one is drawn with --lost or --force alone.
+    """
+    keep = timedelta(hours=keep_former)
+    secret = _or_fail(lambda: registration.rotate_secret(client_id, keep=keep, lost=lost, force=force))
+    until = registration.get(client_id).former_secret_until
+    shown = {"client_secret": secret, "former_secret_until": until.isoformat() if until else None}
+    members(({"client_id": client_id} if as_json else {}) | shown, _texts, as_json=as_json)
+
+
+@client.command("renew-registration-token")
+@click.argument("client_id")
+@AS_JSON
+def renew_registration_token(client_id: str, *, as_json: bool) -> None:
+    """Give an ENT that registered itself another registration access token, shown this once: the former one leaked."""
+    token = _or_fail(lambda: registration.renew_management(client_id))
+    shown = {"registration_access_token": token}
+    members(({"client_id": client_id} if as_json else {}) | shown, _texts, as_json=as_json)
 
 
 @client.command()
@@ -223,6 +239,7 @@ def _invite_row(row: ClientInvite) -> dict[str, Any]:
 
 
 def _client_row(row: Client) -> dict[str, Any]:
+    disabled_at = row.disabled_at.isoformat() if row.disabled_at else None
     return {
         "client_id": row.client_id,
         "name": row.name,
@@ -256,6 +273,7 @@ def _client_row(row: Client) -> dict[str, Any]:
         "profile_uris": row.profile_uris,
         "created_at": row.created_at.isoformat(),
         "former_secret_until": row.former_secret_until.isoformat() if row.former_secret_until else None,
-        "registered_by_itself": row.registration_digest is not None,
-        "disabled_at": row.disabled_at.isoformat() if row.disabled_at else None,
+        "registered_by_itself": registration.came_by_invitation(row),
+        "ended_itself_at": disabled_at if registration.ended_itself(row) else None,
+        "disabled_at": disabled_at,
     }

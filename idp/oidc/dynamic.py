@@ -12,15 +12,17 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from flask import Blueprint, Response, request
+from sqlalchemy import select
 
 from idp import opaque
+from idp.accounts.words.folding import fold
 from idp.audit import log
 from idp.audit.events import ClientChangedItself
-from idp.clients.models import Client, ClientInvite, SubjectType
+from idp.clients.models import Client, ClientInvite
 from idp.clock import now
 from idp.db import db
-from idp.oidc import dynamic_metadata, invites, jose, posting, registration, sectors
-from idp.oidc.dynamic_metadata import BadMetadata
+from idp.oidc import dynamic_metadata, invites, jose, posting, registration
+from idp.oidc.dynamic_metadata import METADATA_FAULT, BadMetadata
 from idp.oidc.server import of_app
 from idp.oidc.wanted import RegistrationRefused, Wanted
 from idp.throttle import guard, limits
@@ -29,8 +31,13 @@ from idp.web.request_context import remote_address
 
 T = TypeVar("T")
 _OPTION = re.compile(r"--[a-z-]+")
-_ADVICE = re.compile(r"; run `[^`]+` first")  # it is for operators
+_FOR_OPERATORS = re.compile(r"; run `[^`]+` first|(?<=cannot be read): .*")
+"""Of a fault: what to do about a key, and why a document cannot be read, which would tell of this house's network."""
 _REALM = 'Bearer realm="idp"'
+_NO_INVITATION = (
+    "this invitation is not good here: one counts once and ends after some days; ask the operator for another"
+)
+"""Whether it was used, taken back or never made is not told."""
 _OWN = ("registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at")
 
 
@@ -49,10 +56,11 @@ def register() -> Response:
         metadata = _metadata()
         given = Wanted(name=invitation.label.strip(), redirect_uris=(), uais=invitation.uais)
         wanted = _within(lambda: dynamic_metadata.as_wanted(metadata, invitation.scopes, given))
-        _within(lambda: _check(wanted))
+        _within(lambda: registration.check(of_app().settings, wanted))
         client, secret = _within(lambda: registration.add(wanted))
         db.session.flush()
         _use(invitation, client)
+        _within(lambda: _check_name(client))
     except _Refused as refused:
         db.session.rollback()
         return refused.response
@@ -63,28 +71,17 @@ def register() -> Response:
     return posting.answer(_told(client, token, secret), 201)
 
 
-def _check(wanted: Wanted) -> None:
-    """Check a registration as an operator's is, and that its sector is known (Core 8.1: of several hosts it is not).
-
-    Raises:
-        RegistrationRefused: with every fault.
-    """
-    registration.check(of_app().settings, wanted)
-    if wanted.subject == SubjectType.PAIRWISE.value and not sectors.of(wanted):
-        raise RegistrationRefused(["--sector-identifier-uri is needed, as the --redirect-uri have several hosts"])
-
-
 def _invitation() -> ClientInvite:
-    invitation = invites.find(_token())
+    invitation = invites.find(_token("the invitation is needed: send its token as Authorization: Bearer"))
     if invitation is None:
-        raise _Refused(_unauthorized())
+        raise _Refused(_unauthorized(_NO_INVITATION))
     return invitation
 
 
 def _use(invitation: ClientInvite, client: Client) -> None:
     """Use the invitation up; of several requests at once, one goes on."""
     if not invites.use(invitation, client.id):
-        raise _Refused(_unauthorized())
+        raise _Refused(_unauthorized(_NO_INVITATION))
 
 
 def manage(client_id: str) -> Response:
@@ -113,10 +110,27 @@ def _replaced(client: Client) -> str | None:
     scopes = invites.bounds(client) or client.scopes
     wanted = _within(lambda: dynamic_metadata.as_wanted(metadata, scopes, registration.as_wanted(client)))
     secret = _within(lambda: registration.change(of_app().settings, client, wanted))
+    _within(lambda: _check_name(client))
     log.record(ClientChangedItself(client_id=client.id, change="changed"))
     db.session.commit()
     db.session.refresh(client)
     return secret
+
+
+def _check_name(client: Client) -> None:
+    """Refuse a name under which parents know another ENT: they would take the one for the other.
+
+    Raises:
+        BadMetadata: it is one.
+    """
+    others = select(Client.name).where(Client.disabled_at.is_(None), Client.id != client.id)
+    if _as_read(client.name) in map(_as_read, db.session.scalars(others)):
+        raise BadMetadata(METADATA_FAULT, "client_name: another ENT has this name")
+
+
+def _as_read(name: str) -> str:
+    """Return the letters and digits of a name, as whoever looks quickly takes them."""
+    return "".join(filter(str.isalnum, fold(name)))
 
 
 def _end(client: Client) -> Response:
@@ -140,14 +154,14 @@ def _told(client: Client, token: str, secret: str | None) -> dict[str, Any]:
 
 def _owned(client_id: str) -> tuple[Client, str]:
     """Return the client that the registration access token of this request is of, and the token (3)."""
-    token = _token()
+    token = _token("the registration access token is needed: send it as Authorization: Bearer")
     try:
         client = registration.get(client_id) if client_id.isascii() and client_id.isalnum() else None
     except RegistrationRefused:
         client = None
     digest = client.registration_digest if client and client.disabled_at is None else None
     if client is None or digest is None or not hmac.compare_digest(digest, opaque.digest(token)):
-        raise _Refused(_unauthorized())
+        raise _Refused(_unauthorized("the token is not one that is good here"))
     return client, token
 
 
@@ -156,14 +170,15 @@ def _is_its_own(client: Client, secret: str) -> bool:
     return digest is not None and hmac.compare_digest(digest, opaque.digest(secret))
 
 
-def _token() -> str:
+def _token(needed: str) -> str:
+    """Return the token of the request; one without any is refused by the sentence `needed`."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise _Refused(_unauthorized(_REALM))
+        raise _Refused(_unauthorized(needed, _REALM))
     return token.strip()
 
 
-def _unauthorized(challenge: str = f'{_REALM}, error="invalid_token"') -> Response:
+def _unauthorized(said: str, challenge: str = f'{_REALM}, error="invalid_token"') -> Response:
     """Return the refusal of RFC 6750 3.1, and count it; a request without any token is not told of an error.
 
     Raises:
@@ -176,7 +191,7 @@ def _unauthorized(challenge: str = f'{_REALM}, error="invalid_token"') -> Respon
     verdict = guard.take_all(demand)
     if isinstance(verdict, guard.Wait):
         raise TooManyTries(verdict.seconds)
-    response = posting.refuse(401, "invalid_token", "the token is not one that is good here")
+    response = posting.refuse(401, "invalid_token", said)
     response.headers["WWW-Authenticate"] = challenge
     return response
 
@@ -208,7 +223,7 @@ def _within(act: Callable[[], T]) -> T:
         first = refused.faults[0]
         about_redirects = first.startswith("--redirect-uri")
         error = dynamic_metadata.REDIRECT_FAULT if about_redirects else dynamic_metadata.METADATA_FAULT
-        said = "; ".join(_OPTION.sub(_by_its_name, _ADVICE.sub("", fault)) for fault in refused.faults)
+        said = "; ".join(_OPTION.sub(_by_its_name, _FOR_OPERATORS.sub("", fault)) for fault in refused.faults)
         raise _Refused(posting.refuse(400, error, said)) from refused
 
 

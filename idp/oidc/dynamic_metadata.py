@@ -1,9 +1,12 @@
 """Client metadata (RFC 7591 2, OpenID Connect Registration 1.0 2) and what this service keeps of it.
 
 Each member is read by its name and its kind; members that are not known are ignored and not told again, as RFC 7591
-says (a logo, which no page shows, is one), but those that ask for something that is not served (encryption, request
-objects) are refused: a client must not believe that it got them. What metadata have no word for (the charter's mode,
-profiles) is the operator's, and no client changes it.
+says, but those that ask for something that is not served (encryption, request objects) are refused: a client must not
+believe that it got them. What metadata have no word for (the charter's mode, profiles) is the operator's, and no client
+changes it.
+
+A logo is kept and told again, and shown nowhere, though the server SHOULD show it: a picture of a third host on a page
+that takes passwords would tell that host each parent's address, and may change into anything.
 """
 
 import re
@@ -28,6 +31,7 @@ OPTIONS = {
     "--jwks-uri": "jwks_uri",
     "--jwks": "jwks",
     "--sector-identifier-uri": "sector_identifier_uri",
+    "--logo-uri": "logo_uri",
     "--policy-uri": "policy_uri",
     "--tos-uri": "tos_uri",
     "--auth-method": "token_endpoint_auth_method",
@@ -48,24 +52,28 @@ _TEXT = (
     *("client_name", "scope", "token_endpoint_auth_method", "token_endpoint_auth_signing_alg", "jwks_uri"),
     *("subject_type", "sector_identifier_uri", "id_token_signed_response_alg", "userinfo_signed_response_alg"),
     *("initiate_login_uri", "backchannel_logout_uri", "frontchannel_logout_uri", "application_type"),
-    *("client_uri", "policy_uri", "tos_uri", "software_id", "software_version"),
+    *("client_uri", "logo_uri", "policy_uri", "tos_uri", "software_id", "software_version"),
 )
 _TRUTH = (
     *("require_auth_time", "backchannel_logout_session_required", "frontchannel_logout_session_required"),
     *("require_pushed_authorization_requests", "dpop_bound_access_tokens"),
 )
 _DESCRIBED = (
-    *("policy_uri", "tos_uri", "contacts", "application_type"),
+    *("logo_uri", "policy_uri", "tos_uri", "contacts", "application_type"),
     *("require_auth_time", "backchannel_logout_session_required", "frontchannel_logout_session_required"),
     *("software_id", "software_version"),
 )
-_PAGES = ("client_uri", "policy_uri", "tos_uri")
-_IN_LANGUAGES = ("client_name", *_PAGES)
+_IN_LANGUAGES = ("client_name", "client_uri", "logo_uri", "policy_uri", "tos_uri")
 """What may be given in several languages, its tag behind a `#` (Registration 1.0, 2.1)."""
 _NOT_SERVED = (
-    *("id_token_encrypted_response_alg", "userinfo_encrypted_response_alg", "request_object_encryption_alg"),
-    *("request_object_signing_alg", "introspection_signed_response_alg", "authorization_signed_response_alg"),
-    *("tls_client_certificate_bound_access_tokens", "require_signed_request_object"),
+    *("id_token_encrypted_response_alg", "id_token_encrypted_response_enc"),
+    *("userinfo_encrypted_response_alg", "userinfo_encrypted_response_enc"),
+    *("request_object_signing_alg", "request_object_encryption_alg", "request_object_encryption_enc"),
+    *("request_uris", "require_signed_request_object"),
+    *("introspection_signed_response_alg", "introspection_encrypted_response_alg"),
+    *("introspection_encrypted_response_enc", "authorization_signed_response_alg"),
+    *("authorization_encrypted_response_alg", "authorization_encrypted_response_enc"),
+    "tls_client_certificate_bound_access_tokens",
 )
 _TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}")
 _LONGEST_TEXT = 500
@@ -192,7 +200,7 @@ def _faults(metadata: Mapping[str, Any]) -> Iterator[str]:
     if metadata.get("subject_type", "pairwise") not in {"pairwise", "public"}:
         yield "subject_type must be pairwise or public"
     for name, value in metadata.items():
-        if _is_tagged(name) and not name.startswith("client_name") and not _is_page(value):
+        if _is_tagged(name) and not name.startswith("client_name") and not _is_address(value):
             yield f"{name} must be an https address"
 
 
@@ -210,14 +218,14 @@ def _problem(name: str, value: Any) -> str:
         return "" if isinstance(value, int) and not isinstance(value, bool) else "must be a number of seconds"
     if base == "jwks":
         return "" if isinstance(value, dict) else "must be a JWK set"
-    return "is not served" if base in _NOT_SERVED and value is not False else ""
+    return "is not served" if base in _NOT_SERVED and value is not False and value != [] else ""
 
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= _LONGEST_TEXT and "\x00" not in value and _is_whole(value)
 
 
-def _is_page(value: str) -> bool:
+def _is_address(value: str) -> bool:
     return value.startswith("https://") and value.isascii() and value.isprintable() and " " not in value
 
 

@@ -51,6 +51,7 @@ _METADATA: dict[str, Any] = {
     "software_id": _TEXT,
     "software_version": _TEXT,
     "client_uri": _TEXT,
+    "logo_uri": _TEXT,
     "policy_uri": _TEXT,
     "tos_uri": _TEXT,
     "contacts": _TEXTS,

@@ -4,6 +4,7 @@ The client authenticates as at the token endpoint, and its request is checked by
 it is opened. A DPoP proof binds the code to its key as the parameter `dpop_jkt` does (RFC 9449 10.1).
 """
 
+import json
 from collections.abc import Mapping
 
 from authlib.oauth2 import OAuth2Error
@@ -19,6 +20,10 @@ from idp.oidc.server import of_app
 from idp.throttle import guard, limits
 from idp.web.errors import TooManyTries
 from idp.web.request_context import remote_address
+
+_LONGEST_KEPT = 16_000
+"""Characters of a request as it is kept, a day long at the most: all that the limits of its parameters allow together
+would be ten times that, and clients without a secret push in anybody's name."""
 
 
 def push() -> Response:
@@ -41,6 +46,8 @@ def push() -> Response:
         return posting.refuse(400, "invalid_request", untrusted.phrase)
     except RequestRefused as refused:
         return posting.refuse(400, refused.error, refused.description)
+    if len(json.dumps(wanted)) > _LONGEST_KEPT:
+        return posting.refuse(413, "invalid_request", "the request is too long")
     lifetime = server.settings.pushed_request_lifetime
     request_uri = pushed.push(client, wanted, lifetime)
     return posting.answer({"request_uri": request_uri, "expires_in": lifetime}, 201)

@@ -1,6 +1,7 @@
 """Requests of clients to the back-channel endpoints: POST, a form, one authentication, nothing from the query."""
 
 import json
+import re
 from typing import cast
 
 from flask import Request, Response, request
@@ -11,6 +12,7 @@ from idp.oidc.parameters import ParameterError, ParsedRequest, parse
 from idp.oidc.server import of_app
 
 FORM = "application/x-www-form-urlencoded"
+_UNFIT = re.compile(r"[^ !#-\[\]-~]")
 
 
 class Malformed(Exception):  # noqa: N818 - what it is
@@ -74,8 +76,12 @@ def proven(parameters: dict[str, str], endpoint: str) -> Registration:
 
 
 def refuse(status: int, error: str, description: str) -> Response:
-    """Return an error in the form of RFC 6749 5.2."""
-    return answer({"error": error, "error_description": description}, status)
+    """Return an error in the form of RFC 6749 5.2.
+
+    A description is of printable ASCII without double quotes and backslashes, and never empty (A.8).
+    """
+    described = {"error_description": _UNFIT.sub("?", description)} if description else {}
+    return answer({"error": error, **described}, status)
 
 
 def answer(body: object, status: int = 200) -> Response:

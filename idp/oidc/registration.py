@@ -17,6 +17,7 @@ from idp.db import db, end_read
 from idp.oidc import client_jwks, client_metadata, invites, sectors
 from idp.oidc.clients import SECRET_METHODS
 from idp.oidc.wanted import DEFAULT_SCOPES, RegistrationRefused, Wanted
+from idp.terminal import instant
 
 __all__ = [
     "DEFAULT_SCOPES",
@@ -24,13 +25,16 @@ __all__ = [
     "Wanted",
     "add",
     "as_wanted",
+    "came_by_invitation",
     "change",
     "check",
     "default_alg",
     "disable",
     "enable",
+    "ended_itself",
     "get",
     "register",
+    "renew_management",
     "rotate_secret",
 ]
 
@@ -50,13 +54,13 @@ def register(settings: Settings, wanted: Wanted, *, client_id: str = "", secret:
     return client, shown
 
 
-def check(settings: Settings, wanted: Wanted) -> None:
-    """Check a registration before it is written.
+def check(settings: Settings, wanted: Wanted, former: Wanted | None = None) -> None:
+    """Check a registration before it is written; of a change, `former` is what was registered.
 
     Raises:
         RegistrationRefused: with every fault.
     """
-    faults = list(client_metadata.faults(settings, wanted))
+    faults = list(client_metadata.faults(settings, wanted, former))
     end_read()
     if faults:
         raise RegistrationRefused(faults)
@@ -88,13 +92,16 @@ def change(settings: Settings, client: Client, wanted: Wanted) -> str | None:
         RegistrationRefused: with every fault; a change that would give people another `sub` is one.
     """
     former = as_wanted(client)
-    check(settings, wanted)
+    check(settings, wanted, former)
     if (wanted.subject, wanted.subject_prefix) != (former.subject, former.subject_prefix):
         raise RegistrationRefused(["--subject: the ENT would take everybody for somebody new; register it anew"])
-    if _names_another_sector(former, wanted):
+    sector = _next_sector(former, wanted)
+    if sector is not None and wanted.subject == SubjectType.PAIRWISE.value:
         raise RegistrationRefused(["--redirect-uri: another sector would give everybody another sub; register it anew"])
     _count_change(client)
     _write(client, wanted)
+    if sector is not None:  # what it calls a session must not be what its former neighbours call it
+        client.subject_salt = sectors.salt(sector)
     if wanted.auth_method not in SECRET_METHODS:
         client.secret_digest = client.former_secret_digest = client.former_secret_until = None
         return None
@@ -105,12 +112,13 @@ def change(settings: Settings, client: Client, wanted: Wanted) -> str | None:
     return shown
 
 
-def _names_another_sector(former: Wanted, wanted: Wanted) -> bool:
-    """Say whether a change would move a client's pairwise subjects; the ENT's own document is read when it matters."""
+def _next_sector(former: Wanted, wanted: Wanted) -> str | None:
+    """Return the sector that a change moves a client to, None when it stays; its document is read when it matters."""
     before, after = ((list(w.redirect_uris), w.sector_identifier_uri) for w in (former, wanted))
     if before == after:
-        return False
-    return sectors.find(wanted) != sectors.of(former) and wanted.subject == SubjectType.PAIRWISE.value
+        return None
+    sector = sectors.find(wanted)
+    return sector if sector != sectors.of(former) else None
 
 
 def _count_change(client: Client) -> None:
@@ -214,24 +222,70 @@ def get(client_id: str) -> Client:
     return client
 
 
-def rotate_secret(client_id: str, *, keep: timedelta = FORMER_SECRET_KEPT) -> str:
+def rotate_secret(
+    client_id: str, *, keep: timedelta = FORMER_SECRET_KEPT, lost: bool = False, force: bool = False
+) -> str:
     """Give a client a new secret; the former stays good for `keep`, on every node, so that the ENT may change over.
 
+    Args:
+        client_id: whose secret.
+        keep: how long the former one is good still; nothing ends it, and the one before, at once.
+        lost: nobody has the present one: the new one takes its place, and the former keeps its end.
+        force: the former one ends at once, even if its time is not over.
+
     Raises:
-        RegistrationRefused: there is no such client, it proves itself otherwise, or somebody else changed it just now.
+        RegistrationRefused: there is no such client, it proves itself otherwise, somebody else changed it just now, or
+            its former secret is good still: the ENT may use it, and two are good at most.
     """
     client = get(client_id)
     if client.auth_method not in SECRET_METHODS:
         kind = "is a public client" if client.auth_method == "none" else f"authenticates by {client.auth_method}"
         raise RegistrationRefused([f"{client.name} {kind}: it has no secret"])
+    if keep and not lost and not force:
+        _spare_former_secret(client)
     secret = opaque.new_value()
     _count_change(client)
-    client.former_secret_digest = client.secret_digest if keep else None
-    client.former_secret_until = now() + keep if keep else None
+    if not keep:
+        client.former_secret_digest = client.former_secret_until = None
+    elif not lost:
+        client.former_secret_digest, client.former_secret_until = client.secret_digest, now() + keep
     client.secret_digest = opaque.digest(secret)
     log.record(ClientChanged(client_id=client.id, change="secret rotated"))
     db.session.commit()
     return secret
+
+
+def renew_management(client_id: str) -> str:
+    """Return a new registration access token of a client that registered itself; the former one is good no more.
+
+    Raises:
+        RegistrationRefused: there is no such client, or it has no such token.
+    """
+    client = get(client_id)
+    if client.registration_digest is None:
+        raise RegistrationRefused([f"{client.name} does not manage its registration itself"])
+    token = opaque.new_value()
+    _count_change(client)
+    client.registration_digest = opaque.digest(token)
+    log.record(ClientChanged(client_id=client.id, change="registration token renewed"))
+    db.session.commit()
+    return token
+
+
+def _spare_former_secret(client: Client) -> None:
+    """Refuse to end a secret before the time that the ENT was told.
+
+    Raises:
+        RegistrationRefused: it would.
+    """
+    until = client.former_secret_until
+    if until is not None and until > now():
+        said = (
+            f"{client.name}: the former secret works until {instant(until)}, and a third one would end it at once, "
+            "though the ENT may use it still. If nobody has the last one, --lost draws another in its place; "
+            "if the ENT uses the last one already, --force"
+        )
+        raise RegistrationRefused([said])
 
 
 def disable(client_id: str) -> None:
@@ -251,13 +305,23 @@ def enable(client_id: str) -> None:
         RegistrationRefused: there is no such client, or it ended its registration itself, for good (RFC 7592 2.3).
     """
     client = get(client_id)
-    if client.registration_digest is None and invites.bounds(client) is not None:
+    if ended_itself(client):
         raise RegistrationRefused([f"{client.name} ended its registration itself: invite it to register anew"])
     if client.disabled_at is not None:
         client.disabled_at = None
         client.version = Client.version + 1
         log.record(ClientChanged(client_id=client.id, change="enabled"))
         db.session.commit()
+
+
+def came_by_invitation(client: Client) -> bool:
+    """Say whether a client registered itself (RFC 7591)."""
+    return invites.bounds(client) is not None
+
+
+def ended_itself(client: Client) -> bool:
+    """Say whether a client ended its registration itself, for good (RFC 7592 2.3): its token is forgotten then."""
+    return client.registration_digest is None and came_by_invitation(client)
 
 
 def _each_once(values: Sequence[str]) -> list[str]:

@@ -33,6 +33,7 @@ READ = frozenset(
 )
 """The parameters of a request that are looked at; others are ignored (RFC 6749 3.1)."""
 _SHA256 = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+_MOST_SCOPES = 50
 _MAX_AGE = re.compile(r"[0-9]{1,9}", re.ASCII)
 _MUST_BE_CERTAIN = frozenset({"client_id", "redirect_uri", "parameters", "parameter"})
 
@@ -236,14 +237,19 @@ def check_response_mode(parameters: Mapping[str, str]) -> None:
 
 
 def check_scope(client: Registration, parameters: Mapping[str, str]) -> str:
-    """`openid` must be there; a scope that is unknown or not assigned to the client is refused, never just dropped."""
+    """`openid` must be there; a scope that is not assigned to the client is refused, never just dropped.
+
+    One that means nothing here is ignored (Core 3.1.2.1), and is not in the `scope` of the answer (RFC 6749 3.3).
+    """
     asked = list(dict.fromkeys(parameters.get("scope", "").split()))
     if "openid" not in asked:
         raise _Refusal("invalid_scope", "scope must contain openid")
-    allowed = client.scopes & set(claims.SCOPES) | {"openid"}
-    if not allowed.issuperset(asked):
+    if len(asked) > _MOST_SCOPES:
+        raise _Refusal("invalid_scope", f"scope has more than {_MOST_SCOPES} values")
+    understood = [scope for scope in asked if scope in claims.SCOPES]
+    if not (client.scopes | {"openid"}).issuperset(understood):
         raise _Refusal("invalid_scope", "a scope is not assigned to this client")
-    return " ".join(asked)
+    return " ".join(understood)
 
 
 def check_pkce(client: Registration, parameters: Mapping[str, str]) -> str | None:

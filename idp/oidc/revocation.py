@@ -8,7 +8,7 @@ from idp.oidc.server import of_app
 
 
 def revoke() -> Response:
-    """Revoke the token; 200 also for one that is unknown, dead or another client's (2.2): it is not alive for this one.
+    """Revoke the token; 200 also for one that is unknown or dead (2.2), an error for another client's (2.1).
 
     The hint of its type is not needed: each token is found by its digest.
     """
@@ -19,7 +19,10 @@ def revoke() -> Response:
         return malformed.response()
     except OAuth2Error as error:
         return of_app().handle_response(*error())
-    issued.revoke(parameters["token"], client)
+    try:
+        issued.revoke(parameters["token"], client)
+    except issued.OfAnotherClient:
+        return posting.refuse(400, "invalid_grant", "the token was issued to another client")
     return posting.answer({})
 
 

@@ -15,7 +15,7 @@ from flask import current_app
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from idp.clients.models import Sector
+from idp.clients.models import Sector, SubjectType
 from idp.db import db, end_read
 from idp.oidc.outgoing import Outgoing, OutgoingError
 from idp.oidc.wanted import RegistrationRefused, Wanted
@@ -47,6 +47,11 @@ def of(wanted: Wanted) -> str:
     return hosts.pop() if len(hosts) == 1 else ""
 
 
+def is_missing(wanted: Wanted) -> bool:
+    """Whether a registration has pairwise subjects and several hosts, and no document that joins these (Core 8.1)."""
+    return wanted.subject == SubjectType.PAIRWISE.value and not of(wanted)
+
+
 def salt(identifier: str) -> bytes:
     """Return the salt of a sector, drawn at the first need, in the caller's transaction; one of its own for none."""
     if not identifier:
@@ -68,7 +73,7 @@ def _check_published(wanted: Wanted) -> None:
         listed = json.loads(answer.body) if answer.status == _OK else None
     except (OutgoingError, ValueError, RecursionError) as error:
         reason = error.reason if isinstance(error, OutgoingError) else "not JSON"
-        raise RegistrationRefused([f"--sector-identifier-uri: {reason}"]) from error
+        raise RegistrationRefused([f"--sector-identifier-uri cannot be read: {reason}"]) from error
     finally:
         _fetches.release()
     if not isinstance(listed, list) or not set(wanted.redirect_uris).issubset(u for u in listed if isinstance(u, str)):

@@ -191,6 +191,12 @@ def _keys(outgoing: Outgoing, wanted: Wanted) -> Iterator[Finding]:
 def _sector(wanted: Wanted) -> Iterator[Finding]:
     """The document of the sector holds every redirect URI (Core 8.1, Registration 1.0, 5)."""
     uri = wanted.sector_identifier_uri
+    if sectors.is_missing(wanted):
+        told = (
+            "adresses de retour sur plusieurs hôtes sans document de secteur : l’ENT est seul dans son secteur, et le "
+            "reste pour que personne ne change de sub ; un nouvel ENT aurait besoin de --sector-identifier-uri"
+        )
+        yield Finding("sector_identifier_uri", ok=True, message=told)
     if not uri:
         return
     problem = ""

@@ -1,8 +1,10 @@
 import json
 import re
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from sqlalchemy import Engine, text
 
 from idp import opaque
@@ -16,6 +18,7 @@ SHOWN = {
     "default_profile", "profile_uris", "created_at", "disabled_at", "frontchannel_logout_uri", "auth_alg", "jwks",
     "jwks_uri", "profile", "par_required", "dpop_required", "sector_identifier_uri", "userinfo_alg", "refresh_id_token",
     "default_max_age", "description", "former_secret_until", "registered_by_itself",
+    "ended_itself_at",
 }  # fmt: skip
 
 
@@ -34,6 +37,7 @@ UNASKED: dict[str, Any] = {
     "description": {},
     "former_secret_until": None,
     "registered_by_itself": False,
+    "ended_itself_at": None,
 }
 
 
@@ -54,10 +58,16 @@ def whole_table(engine: Engine) -> str:
         return repr(connection.execute(text("SELECT * FROM client")).all())
 
 
-def digest_of(engine: Engine, client_id: str) -> bytes:
+def digests_of(engine: Engine, client_id: str) -> tuple[bytes, bytes | None]:
+    """Return what is kept of a client's secret and of the one before."""
+    query = text("SELECT secret_digest, former_secret_digest FROM client WHERE client_id = :id")
     with engine.connect() as connection:
-        found = connection.scalar(text("SELECT secret_digest FROM client WHERE client_id = :id"), {"id": client_id})
-    return bytes(found)
+        current, former = connection.execute(query, {"id": client_id}).one()
+    return bytes(current), former if former is None else bytes(former)
+
+
+def digest_of(engine: Engine, client_id: str) -> bytes:
+    return digests_of(engine, client_id)[0]
 
 
 def test_a_client_is_registered_with_what_was_asked(idp: Run) -> None:
@@ -139,7 +149,44 @@ def test_k07_a_new_secret_replaces_the_former(idp: Run, engine: Engine) -> None:
     assert fresh["client_id"] == made["client_id"]
     assert fresh["client_secret"] != made["client_secret"]
     assert digest_of(engine, made["client_id"]) == opaque.digest(fresh["client_secret"])
-    assert idp("client", "rotate-secret", made["client_id"]).out.startswith("client_secret: ")
+    ends_in = datetime.fromisoformat(fresh["former_secret_until"]) - datetime.now(UTC)
+    assert timedelta(hours=23) < ends_in < timedelta(hours=25)
+    answer = idp("client", "rotate-secret", made["client_id"], "--force")
+    assert re.fullmatch(r"client_secret: [\w-]{43}\nformer_secret_until: 20[-\dT:.+]+\n", answer.out)
+    last = json.loads(idp("client", "rotate-secret", made["client_id"], "--keep-former", "0", "--json").out)
+    assert last["former_secret_until"] is None
+
+
+def test_a_secret_that_an_ent_may_use_is_not_killed_unsaid(idp: Run, engine: Engine) -> None:
+    """Who loses the output of a rotation runs it again: the ENT has the secret of before both."""
+    made = add(idp)
+    client_id, first = made["client_id"], made["client_secret"]
+    lost = json.loads(idp("client", "rotate-secret", client_id, "--json").out)
+    until = lost["former_secret_until"]
+    kept = digests_of(engine, client_id)
+    for more in ((), ("--keep-former", "48"), ("--json",)):
+        answer = idp("client", "rotate-secret", client_id, *more)
+        assert (answer.code, answer.out) == (1, "")
+        [line] = answer.err.splitlines()
+        assert until[:16] in line
+        assert "--lost" in line
+        assert "--force" in line
+    assert digests_of(engine, client_id) == kept == (opaque.digest(lost["client_secret"]), opaque.digest(first))
+    again = json.loads(idp("client", "rotate-secret", client_id, "--lost", "--json").out)
+    assert again["former_secret_until"] == until, "it is not put off either"
+    assert digests_of(engine, client_id) == (opaque.digest(again["client_secret"]), opaque.digest(first))
+    forced = json.loads(idp("client", "rotate-secret", client_id, "--force", "--json").out)
+    two = opaque.digest(forced["client_secret"]), opaque.digest(again["client_secret"])
+    assert digests_of(engine, client_id) == two, "the first one is dead"
+    alone = json.loads(idp("client", "rotate-secret", client_id, "--keep-former", "0", "--json").out)
+    assert digests_of(engine, client_id) == (opaque.digest(alone["client_secret"]), None), "it says so itself"
+
+
+def test_a_former_secret_that_is_over_holds_nobody_up(idp: Run) -> None:
+    client_id = add(idp)["client_id"]
+    assert idp("client", "rotate-secret", client_id, "--keep-former", "1").code == 0
+    with time_machine.travel(datetime.now(UTC) + timedelta(hours=1, seconds=1)):
+        assert idp("client", "rotate-secret", client_id).code == 0
 
 
 def test_each_change_is_counted_and_recorded(idp: Run, engine: Engine) -> None:

@@ -175,19 +175,33 @@ def test_keys_that_are_none_are_refused(idp: Run, tmp_path: Path) -> None:
         file.write_text(json.dumps({"keys": keys}))
         answer = idp("client", "add", "ENT", *BASIC, "--auth-method", "private_key_jwt", "--jwks", str(file))
         assert answer.code == 1
-        assert "holds a private key" in answer.err
+        assert answer.err.startswith("Error: --jwks holds a private key")
+        assert answer.err.count("\n") == 1, "not that there is none besides"
         assert private["d"] not in answer.err
     for content in ("", "[", "[]", "5"):
         file.write_text(content)
         assert idp("client", "add", "ENT", *BASIC, "--jwks", str(file)).code == 2
 
 
-def test_several_hosts_are_a_sector_of_their_own_and_that_is_said(idp: Run) -> None:
-    answer = idp("client", "add", "ENT", *BASIC, "--redirect-uri", "https://autre.test/cb", "--json")
-    assert answer.code == 0
-    assert "alone in its sector" in answer.err
-    client_id = json.loads(answer.out)["client_id"]
-    assert idp("client", "set", client_id, "--redirect-uri", "https://ent.test/cb").code == 1
+def test_several_hosts_need_a_sector(idp: Run, engine: Engine) -> None:
+    both = (*BASIC, "--redirect-uri", "https://autre.test/cb")
+    told = "Error: --sector-identifier-uri is needed, as the --redirect-uri have several hosts\n"
+    answer = idp("client", "add", "ENT", *both)
+    assert (answer.code, answer.out, answer.err) == (1, "", told)
+    client_id = add(idp)["client_id"]
+    assert idp("client", "set", client_id, *both).err == told
+    assert show(idp, client_id)["redirect_uris"] == [BASIC[1]]
+    assert idp("client", "add", "ENT", *both, "--subject", "public").code == 0
+
+
+def test_several_hosts_of_before_the_rule_are_left_alone(idp: Run, engine: Engine) -> None:
+    client_id = add(idp)["client_id"]
+    uris = json.dumps([BASIC[1], "https://autre.test/cb"])
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE client SET redirect_uris = :uris"), {"uris": uris})
+    assert idp("client", "set", client_id, "--name", "Autre").code == 0
+    assert idp("client", "set", client_id, *BASIC, "--redirect-uri", "https://tiers.test/cb").code == 0
+    assert idp("client", "set", client_id, *BASIC).code == 1, "another sector"
 
 
 def test_a_disabled_ent_is_let_in_again(idp: Run) -> None:
@@ -215,7 +229,20 @@ def test_what_a_client_ended_itself_is_not_enabled(act: Run, browser: FlaskClien
     answer = act("client", "enable", told["client_id"])
     assert (answer.code, answer.out) == (1, "")
     assert answer.err == "Error: Nouveau ended its registration itself: invite it to register anew\n"
-    assert show(act, told["client_id"])["disabled_at"]
+    shown = show(act, told["client_id"])
+    assert shown["registered_by_itself"] is True
+    assert shown["ended_itself_at"] == shown["disabled_at"] is not None
+
+
+def test_who_shut_a_client_out_is_told_apart(act: Run, browser: FlaskClient) -> None:
+    itself = registered(browser, json.loads(act("client", "invite", "--json").out)["initial_access_token"])["client_id"]
+    by_operator = add(act)["client_id"]
+    for client_id in (itself, by_operator):
+        act("client", "disable", client_id)
+    shown = {client_id: show(act, client_id) for client_id in (itself, by_operator)}
+    assert [row["registered_by_itself"] for row in shown.values()] == [True, False]
+    assert [row["ended_itself_at"] for row in shown.values()] == [None, None]
+    assert all(row["disabled_at"] for row in shown.values())
 
 
 def test_an_algorithm_without_a_key_is_refused_with_what_to_run(idp: Run, engine: Engine) -> None:

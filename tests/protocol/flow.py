@@ -1,5 +1,6 @@
 """Steps that many protocol tests take, and the marks that they share."""
 
+import re
 from html import unescape
 from html.parser import HTMLParser
 from typing import Any
@@ -14,6 +15,9 @@ from tests.relying_party import Attempt, RelyingParty
 
 HOST = "connexion.exemple.test"
 OFFLINE = "openid profile email ent charter offline_access"
+
+_DESCRIPTION = re.compile("[ !#-\\[\\]-~]+")
+"""RFC 6749 A.8."""
 
 # Rows that are decided before any statement is run: one database is enough, and half a minute is saved.
 one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -33,7 +37,9 @@ def tokens_for(browser: FlaskClient, ent: RelyingParty, **changes: str | None) -
 def refused(response: TestResponse, error: str, status: int = 400) -> None:
     """Check that a back-channel answer is this error, in the form of RFC 6749 5.2."""
     assert response.status_code == status, response.get_data(as_text=True)
-    assert response.get_json()["error"] == error, response.get_data(as_text=True)
+    said = response.get_json()
+    assert said["error"] == error, said
+    assert _DESCRIPTION.fullmatch(said.get("error_description", "none is allowed, an empty one is not")), said
     assert response.headers["Cache-Control"] == "no-store"
 
 

@@ -23,11 +23,24 @@ def test_a19_a_scope_that_is_not_the_client_s_is_refused_not_dropped(
     """
     ent = build.ent(scopes="openid email")
     heap = " ".join(["openid", *(f"s{i}" for i in range(1000))])
-    for scope in ("profile", "email", "openid profile", "openid offline_access", "openid admin", "", "OPENID", heap):
+    for scope in ("profile", "email", "openid profile", "openid offline_access", "openid address", "", "OPENID", heap):
         assert ent.answer(browser.get(ent.url(Attempt(), scope=scope)))["error"] == "invalid_scope", scope[:40]
     attempt = Attempt()
     tokens = ent.tokens(browser, code_for(browser, ent, attempt, scope="email  openid email"), attempt)
     assert tokens["scope"].split() == ["email", "openid"]
+
+
+def test_a19_a_scope_that_nobody_here_understands_is_ignored_and_not_granted(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.1: "Scope values used that are not understood by an implementation SHOULD be
+    ignored"; RFC 6749, 3.3: "If the issued access token scope is different from the one requested by the client, the
+    authorization server MUST include the "scope" response parameter to inform the client of the actual scope granted".
+    """
+    ent, attempt = build.ent(scopes="openid email"), Attempt()
+    tokens = ent.tokens(browser, code_for(browser, ent, attempt, scope="openid groups é* email urn:x"), attempt)
+    assert tokens["scope"] == "openid email"
+    assert ent.answer(browser.get(ent.url(Attempt(), scope="openid groups profile")))["error"] == "invalid_scope"
 
 
 def led_back_to(page: TestResponse) -> list[str]:
@@ -65,8 +78,7 @@ def test_a02_a_request_that_is_over_is_not_called_incomplete(
     opened = party.opened(party.pushed(browser, Attempt()))
     other_tab = follow(browser, browser.get(opened))
     assert party.answer(sign_in(browser, opened, parent.username, PASSWORD))["code"]
-    late = submit(browser, browser.get(other_tab.request.full_path), identifiant=parent.username, mot_de_passe=PASSWORD)
-    assert late.request.path == "/authorize/resume"
+    late = browser.get(other_tab.request.full_path.replace("/connexion?", "/authorize/resume?"))
     for page in (browser.get(opened), late):
         assert page.status_code == 400
         assert heading(page) == "Reprenons depuis l’ENT"

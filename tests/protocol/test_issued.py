@@ -1,8 +1,10 @@
 """What a client may ask of its own tokens: to end them (RFC 7009), and what they are good for (RFC 7662)."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -64,18 +66,39 @@ def test_revoking_a_refresh_token_ends_all_that_came_from_its_sign_in(
         refused(ent.refresh(browser, one["refresh_token"]), "invalid_grant")
 
 
-def test_another_client_s_token_is_neither_ended_nor_told_of(
+def test_another_client_s_token_is_refused_and_not_told_of(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 7009, 2.1: "The authorization server first validates the client credentials (in case of a confidential
-    client) and then verifies whether the token was issued to the client making the revocation request".
+    client) and then verifies whether the token was issued to the client making the revocation request. If this
+    validation fails, the request is refused and the client is informed of the error by the authorization server as
+    described below". RFC 6749, 5.2, invalid_grant: "was issued to another client".
     """
     tokens, other = tokens_for(browser, ent, scope=OFFLINE), build.ent("Voisin", "voisin.test")
     for token in (tokens["access_token"], tokens["refresh_token"]):
-        revoked(browser, other, token)
+        refused(post(browser, "/revoke", other, token), "invalid_grant")
         assert told(browser, other, token) == {"active": False}
     assert ent.userinfo(browser, tokens["access_token"]).status_code == 200
     assert ent.refresh(browser, tokens["refresh_token"]).status_code == 200
+
+
+def test_another_client_s_dead_token_is_revoked_already(
+    browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
+) -> None:
+    """RFC 7009, 2.2: "The authorization server responds with HTTP status code 200 if the token has been revoked
+    successfully or if the client submitted an invalid token": whoever's it was.
+    """
+    tokens, other = tokens_for(browser, ent, scope=OFFLINE), build.ent("Voisin", "voisin.test")
+    renewed = ent.refresh(browser, tokens["refresh_token"]).get_json()
+    revoked(browser, other, tokens["refresh_token"])  # used up: of its own client it would end the family
+    assert ent.userinfo(browser, renewed["access_token"]).status_code == 200
+    revoked(browser, ent, renewed["access_token"])
+    revoked(browser, other, renewed["access_token"])
+    with time_machine.travel(now() + timedelta(hours=1), tick=False):
+        revoked(browser, other, tokens["access_token"])
+    manager.end_all(session.id, by="operator")
+    db.session.commit()
+    revoked(browser, other, renewed["refresh_token"])
 
 
 def test_what_is_no_token_is_revoked_already(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:

@@ -1,5 +1,6 @@
 """Pushed authorization requests (RFC 9126)."""
 
+import json
 import socket
 import time
 from typing import Any
@@ -149,8 +150,7 @@ def test_a_request_is_opened_as_often_as_one_likes_until_it_gave_its_code(
     untrusted(browser, opened)
     untrusted(other, opened)
     # what another tab began ends on the same page
-    fresh = follow(browser, browser.get(tabs[1].request.full_path))
-    over = submit(browser, fresh, identifiant=parent.username, mot_de_passe=PASSWORD)
+    over = browser.get(tabs[1].request.full_path.replace("/connexion?", "/authorize/resume?"))
     assert "invalid request_uri" in stays_here(over)
     assert db.session.scalar(select(func.count()).select_from(AuthorizationCode)) == 1
 
@@ -240,6 +240,14 @@ def test_a_request_is_refused_as_the_authorization_endpoint_would(
         if plain.status_code == 303 and "request_uri" not in changes:
             assert party.answer(plain)["error"] == error
     assert pushed_count() == 0
+
+
+@one_database
+def test_an_error_without_a_description_has_no_member_for_it(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 6749, 5.2: "error_description OPTIONAL. Human-readable ASCII [USASCII] text providing additional
+    information", and A.8, which allows no empty one: "error-description = 1*NQSCHAR".
+    """
+    assert party.push(browser, Attempt(), request="x").get_json() == {"error": "request_not_supported"}
 
 
 @one_database
@@ -355,7 +363,7 @@ def test_the_metadata_say_where_requests_are_pushed(browser: FlaskClient) -> Non
     assert metadata["pushed_authorization_request_endpoint"] == f"{metadata['issuer']}/par"
     assert metadata["require_pushed_authorization_requests"] is False
     assert metadata["request_uri_parameter_supported"] is False
-    assert metadata["dpop_signing_alg_values_supported"] == ["RS256", "PS256", "ES256", "EdDSA"]
+    assert metadata["dpop_signing_alg_values_supported"] == ["RS256", "PS256", "ES256", "EdDSA", "Ed25519"]
 
 
 def test_no_cookie_is_read_where_clients_push(browser: FlaskClient, party: KeyedParty, parent: Account) -> None:
@@ -364,3 +372,17 @@ def test_no_cookie_is_read_where_clients_push(browser: FlaskClient, party: Keyed
     """
     sign_in(browser, "/connexion", parent.username, PASSWORD)
     assert "Set-Cookie" not in party.push(browser, Attempt()).headers
+
+
+def test_what_is_pushed_is_kept_in_little_room(browser: FlaskClient, build: Build, session: Account) -> None:
+    """RFC 9126, 2.3: "If the request size was beyond the upper bound that the authorization server allows, the
+    authorization server responds with an HTTP 413 (Payload Too Large) status code".
+    """
+    party = KeyedParty.of(build.ent())
+    longest = {"state": "s" * 4096, "nonce": "n" * 600, "login_hint": "h" * 300}
+    assert party.answer(browser.get(party.opened(party.pushed(browser, Attempt(), **longest))))["code"]
+    refused(party.push(browser, Attempt(), state="\N{GRINNING FACE}" * 4096), "invalid_request", 413)
+    for name, value in (("prompt", "login " * 20), ("scope", "openid " * 200), ("ui_locales", "fr " * 200)):
+        refused(party.push(browser, Attempt(), **{name: value}), "invalid_request")
+    [kept] = db.session.scalars(select(PushedRequest)).all()
+    assert len(json.dumps(kept.parameters)) < 6000

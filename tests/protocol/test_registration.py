@@ -22,9 +22,9 @@ from idp.config import Settings
 from idp.db import db
 from idp.oidc import invites
 from idp.oidc.claims import PASSWORD_CLASS
-from tests.builders import COLLEGE
+from tests.builders import COLLEGE, PASSWORD
 from tests.dpop_party import Key
-from tests.pages import follow, heading
+from tests.pages import follow, heading, submit
 from tests.protocol.flow import OFFLINE, refused, tokens_for
 from tests.protocol.registering import MINIMAL, SCOPES, bearer, invited, party, register, registered, replaced
 from tests.protocol.test_races import rush
@@ -79,6 +79,29 @@ def test_an_invitation_is_needed_and_counts_once(browser: FlaskClient, invitatio
         assert register(browser, late).status_code == 401
 
 
+def test_a_refused_invitation_says_what_to_do(browser: FlaskClient, invitation: str) -> None:
+    """RFC 6750, 3: "the resource server MAY include the "error_description" attribute to provide developers a
+    human-readable explanation that is not meant to be displayed to end-users". One that was used, one that is over and
+    one that never was get the same.
+    """
+
+    def said(**headers: str) -> str:
+        return str(browser.post("/register", json=MINIMAL, headers=headers).get_json()["error_description"])
+
+    told = registered(browser, invitation)
+    late = invites.invite("ENT", [], SCOPES, timedelta(days=1))[1]
+    with time_machine.travel(now() + timedelta(days=1, seconds=1), tick=False):
+        [answer] = {said(**bearer(token)) for token in (invitation, late, "x" * 43, told["registration_access_token"])}
+    assert answer == (
+        "this invitation is not good here: one counts once and ends after some days; ask the operator for another"
+    )
+    unsent = {said(), said(Authorization="Basic eDp5"), said(Authorization="Bearer ")}
+    assert unsent == {"the invitation is needed: send its token as Authorization: Bearer"}
+    path = f"/register/{told['client_id']}"
+    assert "Authorization: Bearer" in browser.get(path).get_json()["error_description"]
+    assert "invitation" not in browser.get(path, headers=bearer("x")).get_json()["error_description"]
+
+
 def test_wrong_tokens_are_slowed_and_right_ones_are_not(browser: FlaskClient, invitation: str) -> None:
     """OpenID Connect Registration 1.0, 4.4: "Note that for security reasons, to inhibit brute force attacks, endpoints
     MUST NOT return the HTTP 404 Not Found status code". Guesses are counted by network address besides, at both
@@ -95,6 +118,14 @@ def test_wrong_tokens_are_slowed_and_right_ones_are_not(browser: FlaskClient, in
     assert replaced(browser, told).status_code == 200
 
 
+NOT_SERVED = (
+    *("id_token_encrypted_response_alg", "id_token_encrypted_response_enc"),
+    *("userinfo_encrypted_response_alg", "userinfo_encrypted_response_enc"),
+    *("request_object_signing_alg", "request_object_encryption_alg", "request_object_encryption_enc"),
+    *("introspection_signed_response_alg", "introspection_encrypted_response_alg"),
+    *("introspection_encrypted_response_enc", "authorization_signed_response_alg"),
+    *("authorization_encrypted_response_alg", "authorization_encrypted_response_enc"),
+)
 WRONG: list[dict[str, Any]] = [
     {"initiate_login_uri": "http://nouveau.test/login"},
     {"jwks": {"keys": [Key.new().jwk]}, "jwks_uri": "https://nouveau.test/keys"},
@@ -127,6 +158,11 @@ WRONG: list[dict[str, Any]] = [
     {"policy_uri": "javascript:alert(1)"},
     {"tos_uri": "http://nouveau.test/tos"},
     {"policy_uri#fr": "javascript:alert(1)"},
+    {"logo_uri": "javascript:alert(1)"},
+    {"logo_uri": "http://nouveau.test/logo.png"},
+    {"logo_uri": 5},
+    {"logo_uri#fr": "http://nouveau.test/logo.png"},
+    {"logo_uri#fr": 5},
     {"client_uri#fr": 5},
     {"client_name#fr": 5},
     {"frontchannel_logout_uri": "https://elsewhere.test/out"},
@@ -139,8 +175,8 @@ WRONG: list[dict[str, Any]] = [
     {"default_acr_values": "urn:x"},
     {"client_name": "x" * 81},
     {"client_name": "a\x00b"},
-    {"id_token_encrypted_response_alg": "RSA-OAEP"},
-    {"request_object_signing_alg": "RS256"},
+    *({name: "RSA-OAEP"} for name in NOT_SERVED),
+    {"request_uris": ["https://nouveau.test/request.jwt"]},
     {"require_signed_request_object": True},
     {"tls_client_certificate_bound_access_tokens": True},
     {"redirect_uris": ["https://un.test/cb", "https://deux.test/cb"]},
@@ -188,12 +224,16 @@ def test_what_is_false_or_null_is_as_if_left_out(browser: FlaskClient, invitatio
         invitation,
         require_signed_request_object=False,
         tls_client_certificate_bound_access_tokens=False,
+        request_uris=[],
+        request_object_encryption_enc=None,
         software_statement=None,
         jwks=None,
         policy_uri=None,
         default_max_age=None,
     )
-    assert not {"jwks", "policy_uri", "default_max_age", "require_signed_request_object"} & told.keys()
+    left_out = {"jwks", "policy_uri", "default_max_age", "require_signed_request_object", "request_uris"}
+    assert not left_out & told.keys()
+    assert replaced(browser, told, request_uris=None).status_code == 200
 
 
 def test_n03_a_client_gets_no_more_schools_or_scopes_than_its_invitation_says(browser: FlaskClient) -> None:
@@ -236,6 +276,8 @@ def test_everything_that_was_registered_is_told_again(browser: FlaskClient, invi
         "policy_uri": "https://nouveau.test/policy",
         "policy_uri#en": "https://nouveau.test/en/policy",
         "tos_uri": "https://nouveau.test/tos",
+        "logo_uri": "https://nouveau.test/logo.png",
+        "logo_uri#en": "https://nouveau.test/en/logo.png",
         "client_name#en": "New",
         "contacts": ["a@b.test"],
         "application_type": "web",
@@ -245,8 +287,6 @@ def test_everything_that_was_registered_is_told_again(browser: FlaskClient, invi
     tag = "client_name#" + "x" * 300
     unknown = {
         "unheard_of": {"a": 1},
-        "logo_uri": "https://nouveau.test/logo.png",
-        "logo_uri#fr": 5,
         tag: "x",
         "client_name#\x00": "x",
         "contacts#fr": 5,
@@ -299,6 +339,23 @@ def test_the_sign_in_page_leads_to_what_the_ent_says_of_itself(
     replaced(browser, told)
     page = follow(browser, browser.get(party(settings, told).url(Attempt(), scope="openid")))
     assert "Pages de l’ENT" not in page.get_data(as_text=True)
+
+
+def test_the_picture_of_an_ent_is_shown_nowhere(
+    browser: FlaskClient, invitation: str, parent: Account, settings: Settings
+) -> None:
+    """OpenID Connect Registration 1.0, 2, logo_uri: "If present, the server SHOULD display this image to the End-User
+    during approval": ours does not. The host of the picture would learn each parent's address from a page that takes a
+    password, and could change the picture into anything.
+    """
+    logos = {"logo_uri": "https://images.test/logo.png", "logo_uri#fr": "https://images.test/fr/logo.png"}
+    ent = party(settings, registered(browser, invitation, **logos))
+    page = follow(browser, browser.get(ent.url(Attempt(), scope="openid", prompt="consent")))
+    for title in ("Connexion", "Ce que l’ENT va recevoir"):
+        assert heading(page) == title
+        assert "images.test" not in page.get_data(as_text=True)
+        assert "images.test" not in page.headers["Content-Security-Policy"]
+        page = submit(browser, page, identifiant=parent.username, mot_de_passe=PASSWORD)
 
 
 def test_one_invitation_shown_by_many_processes_registers_one_client(settings: Settings, invitation: str) -> None:

@@ -13,8 +13,10 @@ from idp.config import Settings
 from idp.db import db
 from idp.oidc import invites
 from idp.oidc.claims import KNOWN_DEVICE_CLASS, PASSWORD_CLASS
+from tests.builders import Build
 from tests.pages import follow
-from tests.protocol.registering import SCOPES, bearer, invited, party, registered, replaced
+from tests.protocol.flow import refused
+from tests.protocol.registering import SCOPES, bearer, invited, party, register, registered, replaced
 from tests.relying_party import Attempt
 
 
@@ -45,11 +47,9 @@ def test_of_the_classes_that_are_wished_for_those_that_there_are_are_told_again(
 
 
 def test_what_was_kept_before_and_is_not_any_more_is_not_told(browser: FlaskClient, invitation: str) -> None:
-    """RFC 7591, 3.2.1: the answer tells "all registered metadata about this client", and what is shown nowhere is
-    none.
-    """
+    """RFC 7591, 3.2.1: the answer tells "all registered metadata about this client", and what is not known is none."""
     told = registered(browser, invitation)
-    of_before = {"logo_uri": "https://nouveau.test/logo.png", "default_acr_values": ["urn:x"], "contacts": ["a@b.test"]}
+    of_before = {"unheard_of": "x", "default_acr_values": ["urn:x"], "contacts": ["a@b.test"]}
     db.session.execute(update(Client).values(description=of_before))
     db.session.commit()
     read = browser.get(f"/register/{told['client_id']}", headers=bearer(told["registration_access_token"])).get_json()
@@ -60,12 +60,26 @@ def test_the_scopes_are_always_told(browser: FlaskClient) -> None:
     """RFC 7591, 3.2.1: "the authorization server MUST return all registered metadata about this client, including any
     fields provisioned by the authorization server itself": those that it left out of the scopes are seen by that.
     """
-    for asked in ({}, {"scope": ""}, {"scope": None}, {"scope": "address phone"}):
+    scopes: list[dict[str, str | None]] = [{}, {"scope": ""}, {"scope": None}, {"scope": "address phone"}]
+    for number, scope in enumerate(scopes):
+        asked = {"client_name": f"Nouveau {number}", **scope}
         told = registered(browser, invited(["openid"]), **asked)
         assert told["scope"] == "openid"
         own = bearer(told["registration_access_token"])
         assert browser.get(f"/register/{told['client_id']}", headers=own).get_json()["scope"] == "openid"
         assert replaced(browser, told, **asked).get_json()["scope"] == "openid"
+
+
+@pytest.mark.parametrize("name", ["Passerelle", "PASSERELLE", " pàsserelle. ", "P a s s e r e l l e"])
+def test_nobody_takes_another_ent_s_name(browser: FlaskClient, build: Build, invitation: str, name: str) -> None:
+    """Security list, of a malicious RP: "client name fixed by admin". Parents read the name and know nothing else of an
+    ENT; the invitation stays good.
+    """
+    build.ent("Passerelle")
+    refused(register(browser, invitation, client_name=name), "invalid_client_metadata")
+    told = registered(browser, invitation, client_name="Passerelle bleue")
+    refused(replaced(browser, told, client_name=name), "invalid_client_metadata")
+    assert replaced(browser, told, client_name="Passerelle bleue").status_code == 200
 
 
 def test_a_name_in_french_is_the_name(browser: FlaskClient, invitation: str) -> None:

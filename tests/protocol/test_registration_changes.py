@@ -54,7 +54,10 @@ def test_a19_a_scope_that_was_taken_away_is_not_told_any_more(
 
 
 def test_a19_a_code_of_before_gives_what_is_left(browser: FlaskClient, offline: RelyingParty, session: Account) -> None:
-    """RFC 6749, 3.3, the same sentence: the code stands for more than the client may still have."""
+    """RFC 6749, 3.3: "The authorization server MAY fully or partially ignore the scope requested by the client, based
+    on the authorization server policy or the resource owner's instructions": the code stands for more than the client
+    may still have.
+    """
     attempt = Attempt()
     code = code_for(browser, offline, attempt, scope=OFFLINE)
     changed(offline, scopes=["openid", "profile"])
@@ -138,8 +141,9 @@ def test_a_look_at_the_head_alone_does_nothing(browser: FlaskClient, ent: Relyin
 def test_a_claims_request_that_is_nested_too_deep_is_refused_where_it_comes(
     browser: FlaskClient, ent: RelyingParty, session: Account, depth: int
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6 sends errors of the request back to the client; the token endpoint, which reads
-    the request again, never meets what could not be read there.
+    """OpenID Connect Core 1.0, 3.1.2.6: "the Authorization Server returns the Client to the Redirection URI specified
+    in the Authorization Request with the appropriate error and state parameters"; the token endpoint, which reads the
+    request again, never meets what could not be read there.
     """
     nested = f'{{"id_token":{{"name":{{"value":{"[" * depth}{"]" * depth}}}}}}}'
     if len(nested) < 3000:

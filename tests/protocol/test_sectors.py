@@ -87,8 +87,8 @@ def test_u06_a_subject_outlives_the_client_and_the_secret_key(
 def test_u06_clients_of_before_keep_their_own_salt(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
-    """OpenID Connect Core 1.0, 8: "never reassigned": sectors came later than some clients, whose people stay who they
-    are, also when their registration changes.
+    """OpenID Connect Core 1.0, 8: "A Subject Identifier is a locally unique and never reassigned identifier": sectors
+    came later than some clients, whose people stay who they are, also when their registration changes.
     """
     old = build.ent(host="un.test")
     db.session.execute(update(Client).values(subject_salt=b"a salt of before the sectors"))
@@ -106,19 +106,43 @@ def test_u06_clients_of_before_keep_their_own_salt(
 
 def test_several_hosts_without_a_document(browser: FlaskClient, build: Build, settings: Settings) -> None:
     """OpenID Connect Core 1.0, 8.1: "If there are multiple hostnames in the registered redirect_uris, the Client MUST
-    register a sector_identifier_uri". An operator may leave it out, and makes a sector of that client alone.
+    register a sector_identifier_uri", whoever registers it; 8, public: "This provides the same sub (subject) value to
+    all Clients", which asks for no sector.
     """
     refused(register(browser, invited(), redirect_uris=BOTH), "invalid_client_metadata")
+    with pytest.raises(RegistrationRefused, match="--sector-identifier-uri is needed"):
+        build.ent(redirect_uris=BOTH)
     told = registered(browser, invited(), redirect_uris=BOTH, subject_type="public")
     assert told["redirect_uris"] == BOTH
-    alone, beside = (build.ent(name, "un.test", redirect_uris=BOTH) for name in ("A", "B"))
-    salts = [registration.get(ent.client_id).subject_salt for ent in (alone, beside)]
-    assert salts[0] != salts[1]
-    assert "" not in db.session.scalars(select(Sector.identifier)).all()
-    client = registration.get(alone.client_id)
-    third = replace(registration.as_wanted(client), redirect_uris=[*BOTH, "https://trois.test/cb"])
-    registration.change(settings, client, third)
-    assert client.subject_salt == salts[0]
+    changed = registration.get(build.ent(host="un.test").client_id)
+    both = replace(registration.as_wanted(changed), redirect_uris=BOTH)
+    with pytest.raises(RegistrationRefused, match="--sector-identifier-uri is needed"):
+        registration.change(settings, changed, both)
+    several = registered(browser, invited(), client_name="Plusieurs")
+    refused(replaced(browser, several, redirect_uris=[*MINIMAL["redirect_uris"], *BOTH]), "invalid_client_metadata")
+
+
+def test_u06_several_hosts_of_before_the_rule_keep_their_subjects(
+    browser: FlaskClient, build: Build, session: Account, settings: Settings
+) -> None:
+    """OpenID Connect Core 1.0, 8: "A Subject Identifier is a locally unique and never reassigned identifier": who was
+    registered with several hosts and no document goes on, and may be changed. No document would give its people the
+    `sub` that they have.
+    """
+    old = build.ent(host="un.test")
+    db.session.execute(update(Client).values(redirect_uris=BOTH, subject_salt=b"a salt that is its own"))
+    db.session.commit()
+    registry.forget()
+    before = sub(browser, old)
+    client = registration.get(old.client_id)
+    for uris in (BOTH, [*BOTH, "https://trois.test/cb"]):
+        now = replace(registration.as_wanted(client), name="Autre", redirect_uris=uris)
+        registration.change(settings, client, now)
+        db.session.commit()
+        registry.forget()
+        assert sub(browser, old) == before
+    with pytest.raises(RegistrationRefused, match="another sector"):
+        registration.change(settings, client, replace(now, redirect_uris=BOTH[:1]))
 
 
 def test_a_change_that_would_change_the_sector_is_refused(build: Build, settings: Settings) -> None:
@@ -127,7 +151,7 @@ def test_a_change_that_would_change_the_sector_is_refused(build: Build, settings
     """
     client = registration.get(build.ent(host="un.test").client_id)
     now = registration.as_wanted(client)
-    for uris in (["https://deux.test/cb"], ["https://a.un.test/cb"], BOTH):
+    for uris in (["https://deux.test/cb"], ["https://a.un.test/cb"]):
         with pytest.raises(RegistrationRefused, match="another sector"):
             registration.change(settings, client, replace(now, redirect_uris=uris))
     registration.change(settings, client, replace(now, redirect_uris=["https://un.test:8443/cb"]))
@@ -135,12 +159,27 @@ def test_a_change_that_would_change_the_sector_is_refused(build: Build, settings
         registration.change(settings, client, replace(now, subject="public"))
 
 
+def test_u06_who_moves_away_calls_no_session_as_its_former_neighbours_do(
+    browser: FlaskClient, build: Build, session: Account, settings: Settings
+) -> None:
+    """Back-Channel Logout 1.0, 2.1, sid: "Its contents are opaque to the RP": an ENT that is registered on another's
+    host and then moves must not know by what name that one knows a session.
+    """
+    victim = build.ent(host="un.test")
+    told = registered(browser, invited(), subject_type="public", redirect_uris=["https://un.test/autre"])
+    moved = replaced(browser, told, subject_type="public", redirect_uris=["https://ailleurs.test/cb"])
+    assert moved.status_code == 200
+    elsewhere = party(settings, moved.get_json() | {"client_secret": told["client_secret"]})
+    sids = [tokens_for(browser, one)["claims"]["sid"] for one in (victim, elsewhere)]
+    assert len(set(sids)) == 2
+
+
 def test_one_salt_for_all_who_come_at_once(app: Flask, settings: Settings) -> None:
     """OpenID Connect Core 1.0, 8.1: "It provides a way for a group of websites under common administrative control to
     have consistent pairwise sub values", also when eight of them register at one instant.
     """
     tokens = [invited() for _ in range(4)]
-    bodies = [json.dumps({**MINIMAL, "redirect_uris": [f"https://r{n}.test/cb"]}) for n in range(4)]
+    bodies = [json.dumps({"client_name": f"ENT {n}", "redirect_uris": [f"https://r{n}.test/cb"]}) for n in range(4)]
     common = {"path": "/register", "method": "POST", "content_type": "application/json"}
     rush(
         settings.database_url,
@@ -190,13 +229,14 @@ class TestDocuments:
         document = server.uri("secteur.test", "/uris.json")
         server.served["/uris.json"] = (200, {}, json.dumps([*BOTH, "https://trois.test/cb", 5]).encode())
         first, second, third = (
-            registered(browser, invited(), redirect_uris=uris, sector_identifier_uri=document)
-            for uris in (BOTH, BOTH[:1], ["https://trois.test/cb"])
+            registered(browser, invited(), client_name=name, redirect_uris=uris, sector_identifier_uri=document)
+            for name, uris in (("Un", BOTH), ("Deux", BOTH[:1]), ("Trois", ["https://trois.test/cb"]))
         )
         assert first["sector_identifier_uri"] == document
         subjects = {sub(browser, party(settings, told)) for told in (first, second, third)}
         assert len(subjects) == 1
-        assert sub(browser, party(settings, registered(browser, invited(), redirect_uris=BOTH[:1]))) not in subjects
+        alone = registered(browser, invited(), client_name="Seul", redirect_uris=BOTH[:1])
+        assert sub(browser, party(settings, alone)) not in subjects
 
     @pytest.mark.parametrize(
         "answer",
@@ -255,3 +295,7 @@ def test_a_document_inside_the_house_is_not_asked_for(browser: FlaskClient, serv
     told = register(browser, invited(), redirect_uris=BOTH, sector_identifier_uri=server.uri("secteur.test", "/s"))
     refused(told, "invalid_client_metadata")
     assert server.asked == []
+    # which of a stranger's names this house knows, and what listens there, is not told
+    for elsewhere in ("https://nulle-part.test/s", "https://127.0.0.1/s", server.uri("secteur.test", "/s")):
+        told = register(browser, invited(), redirect_uris=BOTH, sector_identifier_uri=elsewhere)
+        assert told.get_json()["error_description"] == "sector_identifier_uri cannot be read"

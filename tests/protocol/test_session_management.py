@@ -110,7 +110,7 @@ def test_a_refusal_to_who_is_signed_in_tells_of_that_session(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """Session Management 1.0, 2: the value "represents the End-User's login state at the OP", whatever is refused."""
-    answer = ent.answer(browser.get(ent.url(Attempt(), scope="openid nonsense")))
+    answer = ent.answer(browser.get(ent.url(Attempt(), scope="openid address")))
     assert answer["error"] == "invalid_scope"
     assert state(browser)
     assert agrees(answer["session_state"], ent, state(browser))
