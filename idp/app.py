@@ -32,7 +32,7 @@ from idp.myaccount import password_views as account_password
 from idp.myaccount import reauthentication_views as reauthentication
 from idp.myaccount import received_views as received
 from idp.myaccount import views as myaccount
-from idp.oidc import backchannel, bearer, key_rotation, routes
+from idp.oidc import backchannel, bearer, issued, key_rotation, routes
 from idp.oidc.client_keys import ClientKeys
 from idp.oidc.keys import KeyRing
 from idp.oidc.outgoing import Outgoing
@@ -46,7 +46,7 @@ from idp.profile_choice import views as profile_choice
 from idp.recovery import answer as recovery_answer
 from idp.recovery import username as recovery_username
 from idp.recovery import views as recovery
-from idp.sessions.manager import SESSIONS_ENDED
+from idp.sessions.manager import RENEWABLE, SESSIONS_ENDED
 from idp.web import browser, errors, i18n, legal, request_context, security, theme
 
 _PAGES = (
@@ -105,6 +105,7 @@ def create_app(settings: Settings) -> Flask:
     _protocol(app, settings)
     app.extensions[deliver.EXTENSION] = Transport(settings)
     app.extensions[outbox.EXTENSION] = outbox_handlers(settings)
+    app.extensions[outbox.APART] = frozenset({backchannel.LOGOUT})
     app.extensions[outbox.JOBS] = {key_rotation.ROTATION: key_rotation.ROTATION_PERIOD}
     theme.configure(app, settings)
     app.jinja_env.globals["entrance"] = lambda dest: dest.entrance(settings.issuer)
@@ -135,6 +136,7 @@ def _protocol(app: Flask, settings: Settings) -> None:
     app.extensions["idp.outgoing"] = outgoing = Outgoing(settings)
     app.extensions["idp.client_keys"] = ClientKeys(outgoing)
     app.extensions["idp.server"] = Server(settings, open_store(settings), ring)
+    app.extensions[RENEWABLE] = issued.renewable
     app.register_blueprint(routes.blueprint)
     security.csrf.exempt(routes.blueprint)
     api = charter_api.blueprint(bearer.authenticate_charter)

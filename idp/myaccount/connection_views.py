@@ -73,6 +73,7 @@ def in_words(one: connections.Connection, here: str) -> dict[str, object]:
         "since": spoken(one.since),
         "origin": _capital(origin_of(one.address, here)),
         "present": one.present,
+        "left_alone": one.left_alone,
     }
 
 

@@ -19,13 +19,17 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class Connection:
-    """A device that is in; `key` is the row of its session, `present` says that it is the reader's own."""
+    """A device that is in; `key` is the row of its session, `present` says that it is the reader's own.
+
+    `left_alone`: it is in an ENT, and no more here.
+    """
 
     key: uuid.UUID
     device: Device
     since: datetime
     address: str
     present: bool
+    left_alone: bool
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,15 @@ def live(account: Account, present: Session) -> list[Connection]:
     """Return the devices that are in, the reader's own first, then the one that was used last."""
     rows = sorted(manager.open_sessions(account), key=lambda row: row.id != present.id)
     return [
-        Connection(row.id, describe(row.user_agent), row.created_at, row.address, row.id == present.id) for row in rows
+        Connection(
+            row.id,
+            describe(row.user_agent),
+            row.created_at,
+            row.address,
+            present=row.id == present.id,
+            left_alone=manager.is_left_alone(row),
+        )
+        for row in rows
     ]
 
 

@@ -1,8 +1,9 @@
 """RP-initiated logout (OpenID Connect RP-Initiated Logout 1.0): at once for a good hint, else after a question.
 
 The browser goes back to an ENT only by an address that the ENT registered: for a hint that is an ID token of this very
-session, or when there is no session; once the person has confirmed, also for a former ID token of theirs, or for the
-`client_id` alone.
+session, or when the browser has no session; once the person has confirmed, also for a former ID token of theirs, or for
+the `client_id` alone. A session that was left alone too long to open anything is signed out of like any other, and so
+is that of a hint where the browser was closed and has forgotten it: the ENTs are still in it.
 """
 
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from idp.accounts.models import Account
 from idp.clients import registry
 from idp.clients.registry import Registration
 from idp.db import db
-from idp.oidc import claims, frontchannel
+from idp.oidc import claims, frontchannel, issued
 from idp.oidc.hints import read_id_token
 from idp.oidc.models import AuthorizationCode
 from idp.oidc.parameters import ParameterError, as_get, parse, posted
@@ -30,18 +31,23 @@ from idp.web.security import csrf
 _KEPT = ("client_id", "id_token_hint", "post_logout_redirect_uri", "state")
 """What the question hands on to its answer."""
 
+_Found = tuple[Session, Account] | None
+"""The session of this browser that is to end, and its account."""
+
 
 @dataclass(frozen=True)
 class _Asked:
     """A logout request.
 
     Attributes:
+        found: the session that is to end, and its account.
         client: the ENT that it names.
-        own_session: its hint is an ID token of this browser's session.
+        own_session: its hint is an ID token of that session.
         target: where the browser may go afterwards; empty for nowhere.
         fields: what came, for the question's form.
     """
 
+    found: _Found = None
     client: Registration | None = None
     own_session: bool = False
     target: str = ""
@@ -55,8 +61,8 @@ def logout() -> Response:
         csrf.protect()
     elif request.method == "POST" and (again := as_get(posted())):
         return again
-    asked = _read(confirmed=confirmed)
-    found = manager.current()
+    asked = _read(manager.unended(), confirmed=confirmed)
+    found = asked.found
     # a post that is too long for an address may have left its cookies behind: the form of the question brings them
     if not confirmed and (request.method == "POST" or (found and not asked.own_session)):
         return make_response(render_template("oidc/deconnexion.html", dest=asked.client, fields=asked.fields))
@@ -73,34 +79,39 @@ def logout() -> Response:
     return response
 
 
-def _read(*, confirmed: bool) -> _Asked:
+def _read(found: _Found, *, confirmed: bool) -> _Asked:
     encoded = request.get_data() if request.method == "POST" and request.form else request.query_string
     try:
         parameters = parse(encoded)
     except ParameterError:
-        return _Asked()
+        return _Asked(found)
     fields = {name: parameters[name] for name in _KEPT if name in parameters}
     if "id_token_hint" in parameters:
-        return _hinted(parameters, fields, confirmed=confirmed)
+        return _hinted(found, parameters, fields, confirmed=confirmed)
     client = _named(parameters.get("client_id", ""))
     # whoever made the link, it names the ENT, and the person said yes: that is what a hint would prove (3)
-    return _Asked(client, target=_target(client, parameters) if client and confirmed else "", fields=fields)
+    return _Asked(found, client, target=_target(client, parameters) if client and confirmed else "", fields=fields)
 
 
-def _hinted(parameters: Mapping[str, str], fields: Mapping[str, str], *, confirmed: bool) -> _Asked:
-    """Return what a request with a hint asks for. One whose hint is not certain leads nowhere (4)."""
+def _hinted(found: _Found, parameters: Mapping[str, str], fields: Mapping[str, str], *, confirmed: bool) -> _Asked:
+    """Return what a request with a hint asks for. One whose hint is not certain leads nowhere (4).
+
+    A browser that was closed has forgotten its session, and the ENT may not have: the hint says which one it was.
+    """
     server = of_app()
     identity = read_id_token(server.settings, server.ring, parameters["id_token_hint"])
     if identity is None:
-        return _Asked(_named(parameters.get("client_id", "")), fields=fields)
+        return _Asked(found, _named(parameters.get("client_id", "")), fields=fields)
     client = _named(str(identity.get("aud")))
     if client is None or parameters.get("client_id", client.client_id) != client.client_id:
-        return _Asked(fields=fields)
-    found = manager.current()
-    own_person = found is not None and identity["sub"] == claims.subject(client, found[1].id, found[1].join_key)
-    own = found is not None and own_person and identity["sid"] == claims.session_id(client.subject_salt, found[0].sid)
-    certain = own or found is None or (confirmed and own_person)
-    return _Asked(client, own, _target(client, parameters) if certain else "", fields)
+        return _Asked(found, fields=fields)
+    if found is None:
+        left = issued.session_of(identity, client)
+        return _Asked(left, client, own_session=True, target=_target(client, parameters), fields=fields)
+    own_person = identity["sub"] == claims.subject(client, found[1].id, found[1].join_key)
+    own = own_person and identity["sid"] == claims.session_id(client.subject_salt, found[0].sid)
+    certain = own or (confirmed and own_person)
+    return _Asked(found, client, own, _target(client, parameters) if certain else "", fields)
 
 
 def _named(client_id: str) -> Registration | None:

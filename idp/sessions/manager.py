@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from flask import Response, current_app, g, request
-from sqlalchemy import select, update
+from sqlalchemy import and_, or_, select, update
 
 from idp import opaque
 from idp.accounts.models import Account
@@ -29,6 +29,10 @@ from idp.web.user_agent import describe
 
 SESSIONS_ENDED = "sessions.ended"
 """The kind of outbox message that tells of ended sessions, for the ENTs to end theirs; its payload names their rows."""
+
+RENEWABLE = "idp.sessions.renewable"
+"""The extension by which the protocol, which stands above, says which sessions an ENT can still renew its tokens in: a
+function of the moment that gives the condition."""
 
 _TOLD_AT_ONCE = 200
 _TOUCH_AFTER = timedelta(minutes=5)
@@ -172,8 +176,12 @@ def _leave(cookie: str, next_account: uuid.UUID | None) -> str | None:
 
 
 def open_sessions(account: Account) -> list[Session]:
-    """Return the account's live sessions, the one that was used last first."""
+    """Return the account's sessions that open something, the one that was used last first.
+
+    These are the live ones, and those that were left alone while an ENT can still renew what it was given in them.
+    """
     settings, moment = _settings(), now()
+    live = and_(Session.expires_at > moment, Session.last_seen_at > moment - settings.lifetime("session_idle"))
     return list(
         db.session.scalars(
             select(Session)
@@ -181,12 +189,17 @@ def open_sessions(account: Account) -> list[Session]:
                 Session.account_id == account.id,
                 Session.generation == account.generation,
                 Session.ended_at.is_(None),
-                Session.expires_at > moment,
-                Session.last_seen_at > moment - settings.lifetime("session_idle"),
+                or_(live, current_app.extensions[RENEWABLE](moment)),
             )
             .order_by(Session.last_seen_at.desc())
         )
     )
+
+
+def is_left_alone(session: Session) -> bool:
+    """Say whether a session opens nothing at this service any more, only because nobody came for long."""
+    moment = now()
+    return session.expires_at <= moment or session.last_seen_at <= moment - _settings().lifetime("session_idle")
 
 
 def end_all(account_id: uuid.UUID, *, by: str, keep: uuid.UUID | None = None, only: uuid.UUID | None = None) -> int:
@@ -253,6 +266,23 @@ def find(value: str) -> tuple[Session, Account] | None:
         session.last_seen_at = moment
         db.session.commit()
     return session, account
+
+
+def unended() -> tuple[Session, Account] | None:
+    """Return the session of this request that nobody has ended, and its account, however long it was left alone.
+
+    One that is idle or expired opens nothing any more, but what ENTs were given in it lives on: whoever signs out means
+    that too.
+    """
+    value = cookie_value()
+    if value is None:
+        return None
+    row = db.session.execute(
+        select(Session, Account)
+        .join(Account, Account.id == Session.account_id)
+        .where(Session.digest == opaque.digest(value), Session.ended_at.is_(None))
+    ).one_or_none()
+    return (row[0], row[1]) if row else None
 
 
 def end(session: Session, *, by: str) -> None:

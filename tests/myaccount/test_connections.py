@@ -188,6 +188,31 @@ def test_t22_the_refresh_token_of_an_ended_session_is_dead(app: Flask, build: Bu
     assert ent.refresh(phone, kept["refresh_token"]).status_code == 200
 
 
+@pytest.mark.parametrize("alone", [timedelta(minutes=70), timedelta(days=3)], ids=["idle", "expired"])
+@pytest.mark.parametrize("button", ["connexion", "toutes"])
+def test_m07_a_device_that_is_in_an_ent_only_is_shown_and_put_out(
+    app: Flask, build: Build, alone: timedelta, button: str
+) -> None:
+    account, ent = build.active(), build.ent(scopes=OFFLINE)
+    evening = datetime.now(UTC)
+    with time_machine.travel(evening, tick=False) as clock:
+        library, laptop, phone = device(app, LAPTOP), device(app, LAPTOP), device(app)
+        enter(library, account)
+        tokens_for(library, ent)  # nothing that can be renewed: after its hour it is out everywhere
+        enter(laptop, account)
+        tokens = tokens_for(laptop, ent, scope=OFFLINE)
+        clock.move_to(evening + alone)
+        enter(phone, account)
+        page = phone.get(PAGE)
+        [key] = _keys(page)
+        assert text_of(page).count("Plus ouvert ici, mais un ENT peut y être resté ouvert.") == 1
+        assert "2 appareils connectés" in text_of(phone.get("/mon-compte"))
+        submit(phone, page, **{button: key if button == "connexion" else "1"})
+        assert _told()
+        refused(ent.refresh(laptop, tokens["refresh_token"]), "invalid_grant")
+        assert _keys(phone.get(PAGE)) == []
+
+
 def test_a_session_ended_elsewhere_ends_nobody(app: Flask, build: Build) -> None:
     account, phone, laptop = build.active(), device(app), device(app, LAPTOP)
     enter(laptop, account)

@@ -80,8 +80,10 @@ def test_l01_without_a_hint_nothing_ends_before_the_person_says_so(
 def test_l01_where_no_ent_is_named_the_page_leads_back_to_the_one_entered_last(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, *, renewed: bool
 ) -> None:
-    """RP-Initiated Logout 1.0, 3: without a post-logout address the page of the OP is the last: it must not name an ENT
-    where the person never was, only because it serves the school too. A password proved again changes nothing.
+    """RP-Initiated Logout 1.0, 3: "Post-logout redirection is only done when the logout is RP-initiated, in which case
+    the redirection target is the post_logout_redirect_uri parameter value sent by the initiating RP": else the page of
+    the OP is the last. It must not name an ENT where the person never was, only because it serves the school too. A
+    password proved again changes nothing.
     """
     second = build.ent("Horizon", "horizon.test", home_uri="https://horizon.test/", uais=[LYCEE])
     third = build.ent("Presqu’île", "presquile.test", uais=[LYCEE])

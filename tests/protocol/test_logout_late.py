@@ -1,0 +1,153 @@
+"""Signing out when the session has been left alone for long: it opens nothing any more, and is not over (row L-08)."""
+
+import time
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from idp.accounts.models import Account
+from idp.audit.models import AuditEntry
+from idp.db import db
+from idp.outbox.models import OutboxMessage
+from idp.sessions.manager import SESSIONS_ENDED
+from idp.sessions.models import Session
+from tests.builders import PASSWORD, Build
+from tests.pages import heading, sign_in
+from tests.protocol.flow import OFFLINE, refused, tokens_for
+from tests.protocol.test_logout import BYE, QUESTION, SIGNED_OUT, alive, ask, confirm
+from tests.relying_party import Attempt, RelyingParty
+
+IDLE, EXPIRED = timedelta(minutes=70), timedelta(hours=13)
+FRONT = "https://horizon.test/front"
+pytestmark = pytest.mark.parametrize("alone", [IDLE, EXPIRED], ids=["idle", "expired"])
+
+
+class Evening:
+    """A parent who is in two ENTs of one session, and then not at the provider for as long as the test says."""
+
+    def __init__(self, browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+        self.browser = browser
+        self.ent = ent
+        self.other = build.ent(
+            "Horizon",
+            "horizon.test",
+            frontchannel_logout_uri=FRONT,
+            backchannel_logout_uri="https://horizon.test/back",
+            scopes=OFFLINE,
+        )
+        self.first = tokens_for(browser, ent, scope=OFFLINE)
+        self.second = tokens_for(browser, self.other, scope=OFFLINE)
+
+    def hint(self) -> str:
+        """Renew the first ENT's tokens, as it does while the parent reads there; return its ID token."""
+        self.first |= self.ent.refresh(self.browser, self.first["refresh_token"]).get_json()
+        return str(self.first["id_token"])
+
+    def all_is_over(self) -> None:
+        """Check that nothing of the session opens anything, and that the ENTs are told."""
+        assert alive() == 0
+        for party, tokens in ((self.ent, self.first), (self.other, self.second)):
+            refused(party.refresh(self.browser, tokens["refresh_token"]), "invalid_grant")
+        [message] = db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == SESSIONS_ENDED)).all()
+        [session] = db.session.scalars(select(Session)).all()
+        assert message.payload == {"sessions": [str(session.id)]}
+        assert db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "sign_out")).one().result == "ok"
+
+
+@pytest.fixture
+def evening(browser: FlaskClient, build: Build, session: Account) -> Evening:
+    return Evening(browser, build, build.ent(scopes=OFFLINE))
+
+
+def test_l08_an_ent_that_signs_out_ends_the_session_that_was_left_alone(
+    browser: FlaskClient, evening: Evening, alone: timedelta
+) -> None:
+    """RP-Initiated Logout 1.0, 2: "An RP requests that the OP log out the End-User by redirecting the End-User's User
+    Agent to the OP's Logout Endpoint": the ENT's own session outlives the hour after which ours opens nothing, and the
+    other ENTs' tokens too.
+    """
+    with time_machine.travel(time.time() + alone.total_seconds()):
+        page: Any = ask(browser, id_token_hint=evening.hint(), post_logout_redirect_uri=BYE)
+        assert page.status_code == 200
+        assert heading(page) == SIGNED_OUT
+        assert page.text.count(f'src="{FRONT}?') == 1
+        assert f'href="{BYE}"' in page.text
+        evening.all_is_over()
+
+
+def test_l08_without_a_hint_the_session_that_was_left_alone_is_asked_about_too(
+    browser: FlaskClient, evening: Evening, alone: timedelta
+) -> None:
+    """RP-Initiated Logout 1.0, 2: "the OP MUST ask the End-User this question if an id_token_hint was not provided":
+    a stranger's picture must not sign a family out of its ENTs, however long ago it was here.
+    """
+    with time_machine.travel(time.time() + alone.total_seconds()):
+        question: Any = ask(browser, client_id=evening.ent.client_id)
+        assert heading(question) == QUESTION
+        assert alive() == 1
+        assert heading(confirm(browser, question)) == SIGNED_OUT
+        evening.all_is_over()
+
+
+def test_l02_somebody_else_s_hint_does_not_end_the_session_that_was_left_alone(
+    browser: FlaskClient, build: Build, evening: Evening, alone: timedelta
+) -> None:
+    """RP-Initiated Logout 1.0, 2: "the OP MUST ask the End-User this question … if the supplied ID Token does not
+    belong to the current OP session with the RP and/or currently logged in End-User".
+    """
+    stranger = browser.application.test_client()
+    sign_in(stranger, "/connexion", build.active().username, PASSWORD)
+    hint = tokens_for(stranger, evening.ent)["id_token"]
+    with time_machine.travel(time.time() + alone.total_seconds()):
+        page: Any = ask(browser, id_token_hint=hint, post_logout_redirect_uri=BYE)
+        assert heading(page) == QUESTION
+        assert alive() == 2
+        assert evening.other.refresh(browser, evening.second["refresh_token"]).status_code == 200
+
+
+def test_l08_a_session_that_was_left_alone_still_opens_nothing(
+    browser: FlaskClient, evening: Evening, alone: timedelta
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.6: "login_required The Authorization Server requires End-User authentication":
+    what a sign-out finds is good for a sign-out alone.
+    """
+    with time_machine.travel(time.time() + alone.total_seconds()):
+        answer = evening.ent.answer(browser.get(evening.ent.url(Attempt(), prompt="none")))
+        assert answer["error"] == "login_required"
+        assert browser.get("/mon-compte").status_code == 303
+
+
+def test_l08_an_ent_that_outlived_its_browser_s_session_ends_it_by_its_hint(
+    browser: FlaskClient, evening: Evening, alone: timedelta
+) -> None:
+    """RP-Initiated Logout 1.0, 2: "The OP SHOULD accept ID Tokens when the RP identified by the ID Token's aud claim
+    and/or sid claim has a current session or had a recent session at the OP": the browser was closed and has forgotten
+    our cookie, the ENT has not.
+    """
+    reopened = browser.application.test_client()
+    with time_machine.travel(time.time() + alone.total_seconds()):
+        page: Any = ask(reopened, id_token_hint=evening.hint(), post_logout_redirect_uri=BYE)
+        assert heading(page) == SIGNED_OUT
+        assert f'href="{BYE}"' in page.text
+        evening.all_is_over()
+        again = ask(reopened, id_token_hint=evening.first["id_token"], post_logout_redirect_uri=BYE)
+        assert (again.status_code, again.headers["Location"]) == (303, BYE)
+        evening.all_is_over()
+
+
+def test_l02_a_hint_ends_no_session_but_its_own(browser: FlaskClient, evening: Evening, alone: timedelta) -> None:
+    """RP-Initiated Logout 1.0, 2: "if the supplied ID Token does not belong to the current OP session": a second device
+    of the same person is another session.
+    """
+    laptop = browser.application.test_client()
+    [account] = db.session.scalars(select(Account)).all()
+    sign_in(laptop, "/connexion", account.username, PASSWORD)
+    kept = tokens_for(laptop, evening.other, scope=OFFLINE)
+    with time_machine.travel(time.time() + alone.total_seconds()):
+        ask(browser.application.test_client(), id_token_hint=evening.hint())
+        assert alive() == 1
+        assert evening.other.refresh(laptop, kept["refresh_token"]).status_code == 200
