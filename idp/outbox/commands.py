@@ -4,7 +4,8 @@ import json
 import signal
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
 from types import FrameType
@@ -25,6 +26,10 @@ EXTENSION = "idp.outbox.handlers"
 JOBS = "idp.outbox.jobs"
 """Where it leaves the periodic jobs: kinds of messages, and how often each is put in."""
 
+APART = "idp.outbox.apart"
+"""Where it leaves the kinds that wait for machines of others, which may be slow: a thread of their own hands these over
+and no mail waits behind them."""
+
 _SHOWN = ("id", "kind", "outcome", "attempts", "available_at", "created_at", "last_error")
 
 log = structlog.get_logger()
@@ -35,18 +40,46 @@ log = structlog.get_logger()
 def worker(*, once: bool) -> None:
     """Hand over what waits in the outbox and do the periodic jobs, until SIGTERM or Ctrl-C."""
     handlers: Mapping[str, Handler] = current_app.extensions[EXTENSION]
-    crew = Worker(handlers, jobs=current_app.extensions.get(JOBS))
+    first, apart = _crews(handlers, current_app.extensions.get(APART, frozenset()))
     with _stop_on_signal() as stop:
         if not once:
             log.info("outbox.worker_started", kinds=sorted(handlers))
-            crew.run_forever(stop)
+            _run_both(first, apart, stop)
             log.info("outbox.worker_stopped")
             return
         try:
-            while crew.run_once(stop):
+            while first.run_once(stop) or apart.run_once(stop):
                 pass
         except SQLAlchemyError as error:
             raise click.ClickException(f"the database cannot be used ({type(error).__name__})") from error
+
+
+def _crews(handlers: Mapping[str, Handler], apart: Collection[str]) -> tuple[Worker, Worker]:
+    """Return who hands over most kinds and does the periodic jobs, and who those that stand apart."""
+    mine = {kind: handler for kind, handler in handlers.items() if kind not in apart}
+    slow = {kind: handler for kind, handler in handlers.items() if kind in apart}
+    jobs = current_app.extensions.get(JOBS)
+    return Worker(mine, known=handlers, jobs=jobs), Worker(slow, known=handlers)
+
+
+def _run_both(first: Worker, apart: Worker, stop: threading.Event) -> None:
+    """Let both work until `stop` is set. If one fails, the other finishes what it has in hand, and the process ends."""
+    app = current_app._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - for the other thread
+
+    def beside() -> None:
+        try:
+            with app.app_context():
+                apart.run_forever(stop)
+        finally:
+            stop.set()
+
+    with ThreadPoolExecutor(1, thread_name_prefix="outbox-apart") as threads:
+        other = threads.submit(beside)
+        try:
+            first.run_forever(stop)
+        finally:
+            stop.set()
+        other.result()
 
 
 @click.group("outbox")

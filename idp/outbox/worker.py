@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -82,6 +82,7 @@ class Worker:
         self,
         handlers: Mapping[str, Handler],
         *,
+        known: Collection[str] | None = None,
         jobs: Mapping[str, timedelta] | None = None,
         poll: float = 1.0,
         batch: int = 100,
@@ -90,11 +91,13 @@ class Worker:
 
         Args:
             handlers: who hands over which kind of message.
+            known: all kinds that this version hands over, when another worker beside this one has some of them.
             jobs: the kinds that are put in once a period, and how long that is.
             poll: seconds between two looks at an empty outbox.
             batch: most messages of a run.
         """
         self._handlers = handlers
+        self._known = handlers.keys() if known is None else known
         self._jobs = jobs or {}
         self._put_in: dict[str, int] = {}
         self._poll = poll
@@ -107,7 +110,7 @@ class Worker:
             sqlalchemy.exc.SQLAlchemyError: when the database cannot be used; the message in hand keeps its lease.
         """
         self._begin_periods()
-        if count := claims.note_unknown(self._handlers.keys()):
+        if count := claims.note_unknown(self._known):
             log.warning("outbox.no_handler", count=count)
         handled = 0
         while handled < self._batch and not (stop and stop.is_set()):

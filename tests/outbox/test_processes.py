@@ -101,6 +101,28 @@ def test_s05_four_workers_send_three_hundred_mails_once_each(queue_app: Flask, s
     assert all(each.log.read_text().count("outbox.handed_over") > 0 for each in workers), "all four took part"
 
 
+def test_l07_mails_leave_while_a_slow_ent_has_the_worker_wait(
+    queue_app: Flask, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    started, wanted, mailbox = tmp_path / "started", tmp_path / "wanted", Mailbox()
+    for _ in range(3):
+        enqueue("slow", {"started": str(started), "wanted": str(wanted)})
+    db.session.commit()
+    with smtp_server(mailbox) as port, soon() as wait:
+        worker = start_worker(port)
+        while not started.exists():
+            wait()
+        queue_mails(20)
+        while outcomes() != {"sent": 20, "waiting": 3}:
+            wait()
+        worker.process.terminate()  # both threads finish what they have in hand
+        wanted.touch()
+        assert worker.process.wait(_PATIENCE) == 0
+    assert outcomes() == {"sent": 21, "waiting": 2}
+    with Session(db.engine) as session:
+        assert set(session.scalars(select(OutboxMessage.last_error))) == {""}, "no kind is called unknown"
+
+
 def test_z11_s06_the_mail_of_a_killed_worker_leaves_again_after_the_lease_with_the_same_id(
     queue_app: Flask, start_worker: StartWorker
 ) -> None:
