@@ -1,8 +1,7 @@
 """What an ENT checks before it believes an answer, of what it agreed on with its provider when it was registered.
 
 OpenID Connect Core 1.0: 2 and 3.1.3.7 (ID token), 3.1.3.8 (access token), 5.3.2 (UserInfo), 12.2 (renewed ID token);
-Back-Channel Logout 1.0: 2.6; RFC 8725. One `must` for each sentence of the specifications, none optional; at DEBUG the
-log names each that holds. Nothing here speaks HTTP.
+Back-Channel Logout 1.0: 2.6; RFC 8725. One `must` for each sentence of the specifications; DEBUG logs those that hold.
 """
 
 import base64
@@ -24,7 +23,6 @@ CLOCK_SKEW, OLDEST_TOKEN = 30, 600
 """Seconds by which two clocks may differ; since a token was issued that comes straight from the provider."""
 LOGOUT_EVENT = "http://schemas.openid.net/event/backchannel-logout"
 _LAST_DATE, _MODULUS = 2**53, "x" * 342  # the shortest modulus, 2,048 bits
-_NAME = re.compile(r"[\x00-\x7f]{1,255}")
 _VECTOR = re.compile(r"(?:[12](?:\|[^|]+){2}|[34](?:\|[^|]*){2})\|[^|\s]+\|[0-9]{7}[A-Z]")
 _KEYS: dict[str, type[RSAKey | ECKey | OKPKey]] = {"RS256": RSAKey, "PS256": RSAKey, "ES256": ECKey, "EdDSA": OKPKey}
 """What reads the keys of each signature that can be registered: there is no `none`, and no shared secret."""
@@ -42,13 +40,13 @@ class CheckError(Exception):
 
     status = 400
 
-    def __init__(self, check: str, sentence: str) -> None:
+    def __init__(self, check: str, sentence: str, description: object = None) -> None:
         super().__init__(sentence)
-        self.check = check
+        self.check, self.description = check, str(description or "")
 
 
 class ProviderRefusedError(CheckError):
-    """The provider says no; the text is the code of RFC 6749 (4.1.2.1, 5.2), RFC 6750 (3.1) or Core (3.1.2.6)."""
+    """The provider says no by a code (RFC 6749, 4.1.2.1, 5.2; RFC 6750, 3.1; Core, 3.1.2.6) and its `description`."""
 
 
 class ProviderDownError(CheckError):
@@ -269,5 +267,5 @@ def _number(claims: Claims, name: str) -> float:
 def _name(claims: Claims, name: str) -> str:
     """Return a claim that names somebody or something: 1 to 255 ASCII characters (2)."""
     value = claims.get(name, "")
-    must(isinstance(value, str) and _NAME.fullmatch(value), name, f"the token has no usable {name}")
+    must(isinstance(value, str) and re.fullmatch(r"[\x00-\x7f]{1,255}", value), name, f"the token has no usable {name}")
     return str(value)

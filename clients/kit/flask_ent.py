@@ -1,7 +1,6 @@
 """The kit on Flask: `/login`, `/callback`, `/logout` and `/backchannel-logout` of an ENT, as one blueprint.
 
-OpenID Connect Core 1.0: 3.1.2 and 4; RP-Initiated Logout 1.0; Back-Channel Logout 1.0. The ENT says what its own
-sessions are by the methods that it overrides. Set SESSION_COOKIE_SECURE, and SESSION_COOKIE_SAMESITE to "Lax".
+Core 1.0: 3.1.2, 4; RP-Initiated and Back-Channel Logout 1.0. Set SESSION_COOKIE_SECURE, SESSION_COOKIE_SAMESITE="Lax".
 """
 
 import logging
@@ -9,23 +8,27 @@ import re
 import secrets
 from abc import ABC, abstractmethod
 from dataclasses import asdict
+from html import escape
 from urllib.parse import urlencode, urlsplit
 
 from flask import Blueprint, Response, jsonify, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 
-from .checks import Attempt, CheckError, Ended, ProviderDownError, SignedIn, must, now
+from .checks import Attempt, CheckError, Ended, ProviderDownError, ProviderRefusedError, SignedIn, must, now
 from .provider import Provider
 
-_PROFILES = frozenset({"eleve", "parent", "enseignant", "personnel"})
-_LONGEST_HINT, _MOST_ATTEMPTS = 200, 4
+_PROFILES, _LONGEST_HINT, _MOST_ATTEMPTS = frozenset({"eleve", "parent", "enseignant", "personnel"}), 200, 4
 _PAGE = r"(/(?!/)[!-\[\]-~]{0,500})"  # URI characters, which a backslash is not; four of them fit into a cookie
 _NO_STORE, _AGAIN = {"Cache-Control": "no-store"}, {"Cache-Control": "no-store", "Retry-After": "30"}
+_STOPPED = """<!doctype html><html lang="fr"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Connexion</title><h1>La connexion n’a pas abouti</h1><p>{}</p><p><a href="{}">Se connecter de nouveau</a></p>
+<p><a href="{}">Revenir à l’accueil</a></p><p>Code : {}</p>"""
+_WHY = {"access_denied": "Elle a été refusée ou arrêtée avant la fin. Vous pouvez recommencer."}
 _log = logging.getLogger(__name__)
 
 
 class FlaskEnt(ABC):
-    """The way into an ENT and out of it. One object serves all requests."""
+    """The way into an ENT and out of it: the ENT overrides what its sessions are. One object serves all requests."""
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
@@ -48,9 +51,16 @@ class FlaskEnt(ABC):
         return redirect(url or self.provider.registration.post_logout_redirect_uri or "/", 303)
 
     def refused(self, error: CheckError) -> ResponseReturnValue:
-        """Answer a sign-in that stopped; an ENT has a page of its own."""
+        """Answer a sign-in that stopped: what the person can do, and the code to tell; an ENT may have its own page."""
         _log.warning("A sign-in stopped at %s: %r", error.check, str(error))
-        return Response(f"La connexion n’a pas abouti ({error.check}).", error.status, mimetype="text/plain")
+        code, why, headers = error.check, "Rien n’est perdu : recommencez.", _NO_STORE
+        if isinstance(error, ProviderDownError):
+            why, headers = "Le service de connexion ne répond pas. Attendez une minute.", _AGAIN
+        if isinstance(error, ProviderRefusedError):
+            code, why = str(error), _WHY.get(str(error), why)
+        home = self.provider.registration.post_logout_redirect_uri or "/"
+        page = _STOPPED.format(*map(escape, (why, url_for(".login"), home, code)))
+        return Response(page, error.status, headers, mimetype="text/html")
 
     def keep(self, attempt: Attempt) -> None:
         """Keep an attempt for its state and this browser alone; here in Flask's session, whose cookie is signed."""
@@ -85,19 +95,16 @@ class FlaskEnt(ABC):
         return redirect(f"{url_for('.login')}?{urlencode(given)}", 303)
 
     def login(self) -> ResponseReturnValue:
-        """Send the browser to the provider; `profil=parent` or `login_hint` spares the choice of the profile there."""
+        """Send the browser to the provider, and keep the page that was wanted (4) if it is one of this ENT."""
         issuer, profile = self.provider.registration.issuer, request.args.get("profil", "").lower()
         must(request.args.get("iss", issuer) == issuer, "login_iss", "the sign-in was begun for another provider")
         hint = f"profil:{profile}" if profile in _PROFILES else request.args.get("login_hint", "")[:_LONGEST_HINT]
-        url, attempt = self.provider.departure(self._target(), **({"login_hint": hint} if hint else {}))
-        self.keep(attempt)
-        return redirect(url, 303)
-
-    def _target(self) -> str:
-        """Return the page of this ENT that was wanted (4); empty for any address that is not one."""
         origin = "{0.scheme}://{0.netloc}".format(urlsplit(self.provider.registration.redirect_uri))
         page = re.fullmatch(re.escape(origin) + _PAGE, request.args.get("target_link_uri", ""))
-        return page[1] if page and not page[1].startswith((url_for(".login"), url_for(".callback"))) else ""
+        target = page[1] if page and not page[1].startswith((url_for(".login"), url_for(".callback"))) else ""
+        url, attempt = self.provider.departure(target, **({"login_hint": hint} if hint else {}))
+        self.keep(attempt)
+        return redirect(url, 303)
 
     def callback(self) -> ResponseReturnValue:
         """Take the answer and believe it once everything is checked; one of another provider uses up no attempt."""

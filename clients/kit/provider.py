@@ -61,16 +61,12 @@ class Provider:
         self.checks = checks.Checks(registration, keys)
 
     def departure(self, target: str = "", **parameters: str) -> tuple[str, Attempt]:
-        """Begin a sign-in (3.1.2.1; RFC 7636, 4.3): where the browser goes, and what is kept for it on this side.
-
-        `parameters` are what else is asked: `login_hint`, `prompt`, `max_age`, `acr_values`, `ui_locales`…
-        """
+        """Begin a sign-in (3.1.2.1; RFC 7636, 4.3), with `login_hint`, `prompt`…: where to go, and what to keep."""
         ent, (state, nonce, verifier) = self.registration, (secrets.token_urlsafe(32) for _ in range(3))
         challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
-        query = {"client_id": ent.client_id, "redirect_uri": ent.redirect_uri, "response_type": "code"}
-        query |= {"scope": ent.scope, "state": state, "nonce": nonce}
-        query |= {"code_challenge": challenge, "code_challenge_method": "S256", **parameters}
-        url = f"{self.metadata()['authorization_endpoint']}?{urlencode(query)}"
+        query = {"client_id": ent.client_id, "redirect_uri": ent.redirect_uri, "scope": ent.scope, "state": state}
+        query |= {"response_type": "code", "nonce": nonce, "code_challenge": challenge, "code_challenge_method": "S256"}
+        url = f"{self.metadata()['authorization_endpoint']}?{urlencode(query | parameters)}"
         return url, Attempt(state, nonce, verifier, target, *(parameters.get(n, "") for n in ("max_age", "acr_values")))
 
     def answer(self, query: str) -> dict[str, str]:
@@ -84,7 +80,7 @@ class Provider:
     def arrival(self, answer: Mapping[str, str], attempt: Attempt) -> SignedIn:
         """End a sign-in: change the code for tokens, check them, ask UserInfo (3.1.2.5 to 3.1.3.7, 5.3)."""
         if "error" in answer:
-            raise ProviderRefusedError("authorization", answer["error"])
+            raise ProviderRefusedError("authorization", answer["error"], answer.get("error_description"))
         must(answer.get("code"), "code", "the answer holds neither a code nor an error")
         given = {"code": answer["code"], "code_verifier": attempt.code_verifier}
         tokens = self._tokens("authorization_code", redirect_uri=self.registration.redirect_uri, **given)
@@ -134,7 +130,8 @@ class Provider:
     def _discovered(self) -> Claims:
         """Ask for the metadata, and check them (Discovery 1.0, 4.3)."""
         told = _object("discovery", self._send("discovery", f"{self._base}/.well-known/openid-configuration"))
-        must(told.get("issuer") == self.registration.issuer, "metadata_issuer", "it describes another provider")
+        named, agreed = told.get("issuer"), self.registration.issuer
+        must(named == agreed, "metadata_issuer", f"the provider calls itself {named!r:.80}, not {agreed!r:.80}")
         for name in (*_ADDRESSES, *({"end_session_endpoint"} & told.keys())):
             must(checks.is_web_address(told.get(name)), "metadata", f"discovery gives no usable {name}")
         return told
@@ -152,7 +149,7 @@ class Provider:
         answer = self._send("token", self.metadata()["token_endpoint"], proof, 400, 401, data=form)
         told = _object("token", answer)
         if answer.status_code != requests.codes.ok:
-            raise ProviderRefusedError("token", str(told.get("error")))
+            raise ProviderRefusedError("token", str(told.get("error")), told.get("error_description"))
         access, kind = told.get("access_token"), str(told.get("token_type")).lower()
         if not isinstance(access, str) or not access.isascii() or kind != "bearer":
             raise ProviderDownError("token", "the token response holds no bearer token")

@@ -14,7 +14,8 @@ from clients.kit.checks import CheckError, is_web_address
 from clients.reference.page import printable
 from clients.reference.steps import Order, sign_in
 
-_LONGEST_LINE = 200
+_LONGEST_LINE = 300
+_RANDOM = re.compile(r"[\w-]{32,}", re.ASCII)  # a code, a token or a verifier, whole or in parts
 _SCOPE = "openid profile email ent charter"
 _OFFLINE = "offline_access"
 _ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
@@ -122,6 +123,14 @@ class _Report(logging.Handler):
             sys.stdout.write(line)
 
 
+def _said(error: CheckError, order: Order) -> str:
+    """Return what stopped the sign-in, with the provider's own words, where a secret might stand: none is left."""
+    said = f"{error}: {error.description}" if error.description else str(error)
+    for secret in filter(None, (order.registration.client_secret, order.password)):
+        said = said.replace(secret, "…")
+    return printable(_RANDOM.sub("…", said), _LONGEST_LINE)
+
+
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Sign in once."""
     for stream in (sys.stdout, sys.stderr):
@@ -139,7 +148,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         sign_in(order, report.begin)
     except CheckError as error:
         sys.stdout.flush()
-        sys.stderr.write(f"refused  {report.step}: {error.check}: {printable(str(error), _LONGEST_LINE)}\n")
+        sys.stderr.write(f"refused  {report.step}: {error.check}: {_said(error, order)}\n")
         return 1
     return 0
 

@@ -62,7 +62,10 @@ class Person:
             boxes = [box for box in form.of_kind("checkbox") if box.is_required]
             if boxes and not form.of_kind("password"):
                 return "charter", form, {box.name: box.value for box in boxes}
-        raise CheckError("page", f"the provider shows « {page.title} » (HTTP {page.status})")
+        advice = ": do what it asks in a browser first, such as to activate the account with its letter"
+        is_for_people = page.status == requests.codes.ok
+        said = f"the provider shows « {page.title} » (HTTP {page.status}){advice if is_for_people else ''}"
+        raise CheckError("page", said)
 
     def _submit(self, page: Page, form: Form, typed: dict[str, str], stop: str) -> Page | str:
         target = urljoin(page.url, form.action)

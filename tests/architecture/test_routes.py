@@ -28,6 +28,11 @@ def continuation(answer: TestResponse) -> None:
     assert heading(answer) == "Reprenons depuis l’ENT"
 
 
+def to_the_account(answer: TestResponse) -> None:
+    """Anybody, who is led on to the account's page."""
+    assert (answer.status_code, answer.headers["Location"]) == (HTTPStatus.SEE_OTHER, "/mon-compte")
+
+
 def session(answer: TestResponse) -> None:
     """Only whoever is signed in."""
     assert (answer.status_code, answer.headers["Location"]) == (HTTPStatus.SEE_OTHER, "/connexion")
@@ -74,6 +79,7 @@ def bearer(answer: TestResponse) -> None:
 
 
 ROUTES: dict[str, dict[str, Guard]] = {
+    "/": {"GET": to_the_account},
     "/.well-known/oauth-authorization-server": {"GET": public},
     "/.well-known/openid-configuration": {"GET": public},
     "/jwks.json": {"GET": public},

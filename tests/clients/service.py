@@ -26,6 +26,7 @@ class Service:
     secret: str
     username: str
     password: str = PASSWORD
+    newcomer: str = ""  # whose letter is on its way
 
 
 @contextmanager
@@ -45,11 +46,11 @@ def running_service(database_url: str, folder: Path, **client: object) -> Iterat
         }
         ent = build.ent(**agreed)  # type: ignore[arg-type]
         build.publish(ent, "1")
-        username = build.active().username
+        username, newcomer = build.active().username, build.never_activated().username
         db.session.remove()
         db.engine.dispose()
         app.extensions["idp.server"].store.close()
     log = folder / "serve.log"
     with running(settings, log, "serve", "--bind", f"127.0.0.1:{port}", "--workers", "1") as process:
         connect(port, process, log).close()
-        yield Service(issuer, ent.client_id, ent.secret or "", username)
+        yield Service(issuer, ent.client_id, ent.secret or "", username, newcomer=newcomer)

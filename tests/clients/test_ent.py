@@ -1,5 +1,6 @@
 """The ENT lets in whom the provider vouches for, and nobody else."""
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -206,6 +207,15 @@ def test_a_refusal_of_the_provider_is_a_page_with_a_way_on(
     assert f"<h1>{title}</h1>" in answer.text
     assert 'href="/login"' in answer.text
     assert "<b>x</b>" not in answer.text
+
+
+def test_whoever_turned_back_at_the_sign_in_did_not_refuse_the_charter(
+    browser: Browser, provider: FakeProvider
+) -> None:
+    provider.answer_lie = {"code": None, "error": "access_denied"}
+    [text] = re.findall(r"</h1>\s*<p>(.*?)</p>", browser.sign_in().text)
+    assert text.startswith("La connexion a été arrêtée avant la fin. Pour entrer, touchez")
+    assert [part for part in text.split(". ") if "charte" in part and not part.startswith("Si vous avez")] == []
 
 
 def test_discovery_that_describes_another_provider_is_refused(browser: Browser, provider: FakeProvider) -> None:

@@ -6,6 +6,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -45,13 +46,15 @@ def settings(provider: FakeProvider, address: str) -> dict[str, str]:
     }
 
 
-def passerelle(provider: FakeProvider) -> Flask:
-    """Run the example on that provider."""
+def passerelle(provider: FakeProvider, more: str = "") -> Flask:
+    """Run the example on that provider, with `more` lines in its class."""
     known: dict[str, Any] = {"__name__": "passerelle"}
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings(provider, PUBLIC_URL).items():
             patch.setenv(name, value)
-        exec(example().replace("from kit", "from clients.kit"), known)  # noqa: S102 - ours, and the point
+        code = example().replace("from kit", "from clients.kit").replace("\n\nours =", f"\n{more}\nours =")
+        code = code.replace("import SignedIn", "import ProviderRefusedError, SignedIn")
+        exec(code, known)  # noqa: S102 - ours, and the point
     app: Flask = known["app"]
     app.config["TESTING"] = True
     return app
@@ -67,9 +70,9 @@ def client(flask_app: Flask) -> FlaskClient:
     return flask_app.test_client()
 
 
-def leave(client: FlaskClient, **asked: str) -> str:
+def leave(client: FlaskClient, login: str = "/login", **asked: str) -> str:
     """Begin a sign-in and go to the provider; return the path of its answer."""
-    departure = client.get("/login", query_string=asked)
+    departure = client.get(login, query_string=asked)
     assert departure.status_code == 303, departure.text
     answer = requests.get(departure.location, allow_redirects=False, timeout=60)
     return answer.headers["Location"].removeprefix(PUBLIC_URL)
@@ -77,6 +80,14 @@ def leave(client: FlaskClient, **asked: str) -> str:
 
 def sign_in(client: FlaskClient, **asked: str) -> TestResponse:
     return client.get(leave(client, **asked))
+
+
+def stopped(answer: TestResponse) -> tuple[int, str]:
+    """Return the status of the page that says that a sign-in stopped, and the code that is named there."""
+    assert answer.mimetype == "text/html"
+    assert "<h1>La connexion n’a pas abouti</h1>" in answer.text
+    [code] = re.findall(r"Code : ([^<]+)<", answer.text)
+    return answer.status_code, unescape(code)
 
 
 def is_inside(client: FlaskClient) -> bool:
@@ -169,7 +180,7 @@ def test_a_sign_in_begun_elsewhere_leads_to_a_page_of_this_ent_alone(
 
 def test_a_sign_in_begun_for_another_provider_is_refused(client: FlaskClient) -> None:
     answer = client.get("/login?iss=https://ailleurs.example")
-    assert (answer.status_code, answer.text) == (400, "La connexion n’a pas abouti (login_iss).")
+    assert stopped(answer) == (400, "login_iss")
 
 
 def test_the_routes_may_lie_under_a_prefix(provider: FakeProvider) -> None:
@@ -214,7 +225,7 @@ def test_an_answer_counts_once_and_for_one_browser(flask_app: Flask, client: Fla
     assert other.get(path).status_code == 400
     assert client.get(path).status_code == 303
     replayed = client.get(path)
-    assert (replayed.status_code, replayed.text) == (400, "La connexion n’a pas abouti (state).")
+    assert stopped(replayed) == (400, "state")
     assert client.get("/callback").status_code == 400
 
 
@@ -236,24 +247,45 @@ def test_several_tabs_do_not_disturb_one_another_and_the_cookie_stays_small(clie
 
 
 @pytest.mark.parametrize(
-    ("answer", "status"),
-    [({"error": "access_denied"}, 400), ({"error": "<script>\nx"}, 400), ({"code": "inconnu"}, 400)],
+    ("answer", "code", "why"),
+    [
+        ({"error": "access_denied"}, "access_denied", "refusée ou arrêtée"),
+        ({"error": "<script>\nx"}, "<script>\nx", "recommencez"),
+        ({"code": "inconnu"}, "invalid_grant", "recommencez"),
+    ],
 )
-def test_a_refusal_of_the_provider_is_a_plain_sentence(
-    client: FlaskClient, provider: FakeProvider, answer: dict[str, str], status: int
+def test_a_refusal_of_the_provider_is_a_page_with_a_way_on(
+    client: FlaskClient, provider: FakeProvider, answer: dict[str, str], code: str, why: str
 ) -> None:
     provider.answer_lie = {"code": None, **answer}
     refused = sign_in(client)
-    assert refused.status_code == status
-    assert refused.mimetype == "text/plain"
+    assert stopped(refused) == (400, code)
+    assert why in refused.text
     assert "<script>" not in refused.text
     assert not is_inside(client)
+    again, home = re.findall(r'<a href="([^"]+)">', refused.text)
+    assert home == f"{PUBLIC_URL}/"
+    provider.answer_lie = {}
+    assert sign_in(client, login=again).location == "/espace"
 
 
 def test_a_provider_that_is_down_is_said(client: FlaskClient, provider: FakeProvider) -> None:
     provider.bodies["/token"] = (500, b"")
-    assert sign_in(client).status_code == 503
+    answer = sign_in(client)
+    assert stopped(answer) == (503, "token")
+    assert "ne répond pas" in answer.text
+    assert answer.headers["Retry-After"] == "30"
     assert not is_inside(client)
+
+
+def test_an_ent_shows_a_page_of_its_own_by_the_lines_of_the_text(provider: FakeProvider) -> None:
+    [lines] = re.findall(r"```py\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    app = passerelle(provider, more=lines)
+    provider.answer_lie = {"code": None, "error": "access_denied"}
+    denied = sign_in(app.test_client())
+    assert (denied.status_code, denied.location) == (303, "/refus")
+    provider.answer_lie = {"code": None, "error": "server_error"}
+    assert stopped(sign_in(app.test_client())) == (400, "server_error")
 
 
 def test_a_lie_opens_nothing(client: FlaskClient, provider: FakeProvider) -> None:

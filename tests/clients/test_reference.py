@@ -1,5 +1,6 @@
 """`python -m clients.reference` on the real provider: it gets in, and says by which check it does not."""
 
+import json
 import os
 import re
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from idp.paths import CHECKOUT
+from tests.builders import PROVISIONAL
 from tests.clients.conftest import change
 from tests.clients.fake_provider import CLIENT_ID, CLIENT_SECRET, KEYS, FakeProvider, running_provider
 from tests.clients.service import BACK, REDIRECT_URI, Service, running_service
@@ -119,7 +121,7 @@ def test_secrets_come_in_files_too(service: Service, tmp_path: Path) -> None:
         ({"password": "un-autre-mot-de-passe"}, "pages: sign_in"),
         ({"username": "personne"}, "pages: sign_in"),
         ({"username": "", "password": ""}, "pages: sign_in"),
-        ({"scope": "openid tout"}, "tokens: authorization"),
+        ({"scope": "openid address"}, "tokens: authorization"),
         ({"id_token_alg": "ES256"}, "tokens: alg"),
         ({"userinfo_alg": "RS256"}, "tokens: userinfo_signed"),
         ({"issuer": "http://127.0.0.1:9"}, "discovery: discovery"),
@@ -129,9 +131,31 @@ def test_what_is_wrong_is_named(service: Service, changes: dict[str, str], check
     assert refused(signing_in(service, **changes)) == check
 
 
+def test_the_provider_s_own_words_are_printed_and_no_secret(service: Service, liar: FakeProvider) -> None:
+    """RFC 6749, 5.2: "error_description … used to assist the client developer in understanding the error"."""
+    [line] = signing_in(service, scope="openid address").stderr.splitlines()
+    assert line == "refused  tokens: authorization: invalid_scope: a scope is not assigned to this client"
+    [line] = signing_in(service, secret="un-autre-secret").stderr.splitlines()
+    assert re.fullmatch(r"refused  tokens: token: invalid_client: \w.+", line), line
+    echoed = {"error": "invalid_grant", "error_description": f"{CLIENT_SECRET} \x1b[2J {'c' * 43} is not good"}
+    liar.bodies["/token"] = (400, json.dumps(echoed).encode())
+    [line] = signing_in(shown(liar)).stderr.splitlines()
+    assert line == "refused  tokens: token: invalid_grant: … [2J … is not good"
+
+
+def test_an_account_that_is_not_active_is_said_with_what_to_do(service: Service) -> None:
+    done = signing_in(service, username=service.newcomer, password=PROVISIONAL)
+    assert refused(done) == "pages: page"
+    assert "« Activez votre compte »" in done.stderr
+    assert "in a browser first" in done.stderr
+
+
 def test_another_issuer_is_refused(service: Service) -> None:
     """OpenID Connect Discovery 1.0, 4.3: "The issuer value returned MUST be identical to the Issuer URL"."""
-    assert refused(signing_in(service, issuer=f"{service.issuer}/")) == "discovery: metadata_issuer"
+    slash = signing_in(service, issuer=f"{service.issuer}/")
+    assert refused(slash) == "discovery: metadata_issuer"
+    assert f"'{service.issuer}'" in slash.stderr
+    assert f"'{service.issuer}/'" in slash.stderr
     other = service.issuer.replace("127.0.0.1", "localhost")
     assert refused(signing_in(service, issuer=other)) == "discovery: metadata_issuer"
 
