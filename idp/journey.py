@@ -12,9 +12,8 @@ from idp.accounts.models import Account
 from idp.charter import service as charters
 from idp.clients.models import CharterMode
 from idp.clients.registry import Registration
+from idp.sessions import freshness
 from idp.sessions.models import Session
-
-_WAY_BACK_SECONDS = 60
 
 
 @dataclass(frozen=True)
@@ -57,19 +56,14 @@ def _profile_is_elsewhere(state: State) -> bool:
 
 def _authentication_is_needed(state: State) -> bool:
     """No session, or a request that wants a fresher one than the one it found (`prompt`, `max_age`; Core 3.1.2.1)."""
-    if state.session is None:
-        return True
-    age = (state.now - state.session.auth_time).total_seconds()
-    if state.session.auth_time >= state.started_at:
-        # signed in for this very request: a minute is what the way back to the client may take
-        return state.max_age is not None and age > max(state.max_age, _WAY_BACK_SECONDS)
-    if state.prompts & {"login", "select_account"} or _acr_is_unmet(state.session, state.acr):
-        return True
-    return state.max_age is not None and age > state.max_age
-
-
-def _acr_is_unmet(session: Session, wanted: str | None) -> bool:
-    return wanted is not None and session.acr != wanted
+    return state.session is None or not freshness.is_enough(
+        state.session,
+        prompts=state.prompts,
+        max_age=state.max_age,
+        acr=state.acr,
+        started_at=state.started_at,
+        now=state.now,
+    )
 
 
 def _address_is_unconfirmed(state: State) -> bool:
@@ -106,4 +100,4 @@ def next_step(state: State) -> Step | None:
 def is_out_of_reach(state: State) -> bool:
     """Say whether the person just signed in for this request, and not in the way that is essential to it (5.5.1.1)."""
     session = state.session
-    return session is not None and _acr_is_unmet(session, state.acr) and not _authentication_is_needed(state)
+    return session is not None and freshness.lacks(session, state.acr) and not _authentication_is_needed(state)

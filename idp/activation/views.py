@@ -64,13 +64,13 @@ def not_guardian() -> Response:
     if request.method == "POST":
         schools = service.dispute(person.account_id, person.generation, person.since)
         if schools is None:
-            raise InteractionLost
+            raise InteractionLost(_client(interaction))
         return make_response(
             render_template("activation/non_representant_fait.html", dest=_client(interaction), schools=schools)
         )
     account = service.find_open(person.account_id, person.generation)
     if account is None:
-        raise InteractionLost
+        raise InteractionLost(_client(interaction))
     return make_response(
         render_template(
             "activation/non_representant.html",
@@ -83,10 +83,10 @@ def not_guardian() -> Response:
 
 def _opened() -> tuple[store.Interaction, store.Person]:
     interaction = store.current()
-    if interaction is None or interaction.person is None:
+    if interaction is None:
         raise InteractionLost
-    if now() - interaction.person.since > _settings().lifetime("activation_lifetime"):
-        raise InteractionLost
+    if interaction.person is None or now() - interaction.person.since > _settings().lifetime("activation_lifetime"):
+        raise InteractionLost(_client(interaction))
     return interaction, interaction.person
 
 
@@ -94,7 +94,7 @@ def _second_click(interaction: store.Interaction, person: store.Person) -> Respo
     """Lead a form that was sent twice to the result of the first; refuse everybody else."""
     if service.was_completed_in(person.account_id, interaction.id):
         return see_other(store.page_url("email_confirmation.waiting", interaction))
-    raise InteractionLost
+    raise InteractionLost(_client(interaction))
 
 
 def _check(form: ActivationForm, account: Account) -> str | None:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import lazyload
 
 from idp.clients.models import CharterMode, Client, ClientSchool, SubjectType
@@ -118,6 +118,18 @@ def serving(uais: Iterable[str]) -> Registration | None:
         .limit(1)
     )
     return find_by_key(key)
+
+
+def all_serving(uais: Iterable[str]) -> list[Registration]:
+    """Return the ENTs that serve any of the schools `uais`, by name."""
+    serving_one = select(ClientSchool.client_id).where(ClientSchool.uai.in_(list(uais)))
+    rows = db.session.scalars(
+        select(Client)
+        .where(Client.disabled_at.is_(None), Client.id.in_(serving_one))
+        .order_by(func.lower(Client.name), Client.id)
+        .options(lazyload(Client.schools))
+    )
+    return [_registration(row) for row in rows]
 
 
 def forget() -> None:

@@ -122,12 +122,12 @@ def _whose() -> tuple[store.Interaction | None, Account]:
     if found and person is None:
         return interaction, found[1]
     if found and person and found[1].id != person.account_id:
-        raise InteractionLost
+        raise InteractionLost(_client(interaction))
     account = db.session.get(Account, person.account_id) if person else None
     if interaction is None or person is None or account is None or account.disabled_at is not None:
-        raise InteractionLost
+        raise InteractionLost(_client(interaction))
     if account.generation != person.generation + 1 or account.activated_in != opaque.digest(interaction.id):
-        raise InteractionLost
+        raise InteractionLost(_client(interaction))
     return interaction, account
 
 

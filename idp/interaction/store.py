@@ -1,10 +1,11 @@
 """Starts, seals, opens and resumes interactions.
 
-A sealed interaction is signed under `IDP_SECRET_KEY` together with the browser's own cookie: the address, sent to
-somebody else, opens nothing there (security rows A-22, V-03).
+A sealed interaction is signed under `IDP_SECRET_KEY` and holds the digest of the browser's own cookie: the address,
+sent to somebody else, opens nothing there (security rows A-22, V-03). It tells which ENT to go back to, and no more.
 """
 
 import hashlib
+import hmac
 import uuid
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -96,7 +97,7 @@ class Interaction:
 
 def seal(interaction: Interaction) -> str:
     """Return `interaction` as a value for an address, readable by this browser only."""
-    data: dict[str, Any] = {"i": interaction.id, "t": interaction.started_at.timestamp()}
+    data: dict[str, Any] = {"i": interaction.id, "t": interaction.started_at.timestamp(), "b": _this_browser()}
     if interaction.request:
         data["r"] = {k: v for k, v in asdict(interaction.request).items() if v not in {None, ""}}
     if interaction.profile:
@@ -114,15 +115,16 @@ def current() -> Interaction | None:
     """Return the interaction of this request's address; None when the address carries none.
 
     Raises:
-        InteractionLost: it has expired, was changed, or belongs to another browser.
+        InteractionLost: it has expired, was changed, or belongs to another browser. All but a changed one tell the ENT.
     """
     sealed = request.args.get(PARAMETER)
     if sealed is None:
         return None
-    interaction = _open(sealed)
-    if interaction is None:
+    opened = _open(sealed)
+    if opened is None:
         raise InteractionLost
-    if _is_over(interaction):
+    interaction, browser = opened
+    if not hmac.compare_digest(browser, _this_browser()) or _is_over(interaction):
         raise InteractionLost(registry.find(interaction.request.client_id) if interaction.request else None)
     return interaction
 
@@ -145,11 +147,18 @@ def resume_url(interaction: Interaction | None) -> str:
     return page_url("oidc.resume", interaction)
 
 
-def _open(sealed: str) -> Interaction | None:
+def back_url(interaction: Interaction | None) -> str:
+    """Return where « Revenir à l’ENT » leads from pages that nobody is activating an account on."""
+    return page_url("oidc.deny", interaction and interaction.without_person())
+
+
+def _open(sealed: str) -> tuple[Interaction, str] | None:
+    """Return what we sealed, and for which browser: to be compared before anything else is done with it."""
     if len(sealed) > _LONGEST:
         return None
     try:
         data = _serializer().loads(sealed)
+        browser: str = data["b"]
         started_at = datetime.fromtimestamp(data["t"], UTC)
         person = data.get("a")
         interaction = Interaction(
@@ -162,7 +171,11 @@ def _open(sealed: str) -> Interaction | None:
         )
     except (BadData, KeyError, TypeError, ValueError):
         return None
-    return interaction
+    return interaction, browser
+
+
+def _this_browser() -> str:
+    return opaque.digest(binding()).hex()[:32]
 
 
 def _is_over(interaction: Interaction) -> bool:
@@ -173,7 +186,7 @@ def _is_over(interaction: Interaction) -> bool:
 
 def _serializer() -> URLSafeSerializer:
     keys = [opaque.derive_key(secret, "interaction") for secret in reversed(_settings().secrets)]
-    return URLSafeSerializer(keys, salt=f"interaction:{binding()}", signer_kwargs={"digest_method": hashlib.sha256})
+    return URLSafeSerializer(keys, salt="interaction", signer_kwargs={"digest_method": hashlib.sha256})
 
 
 def _settings() -> Settings:

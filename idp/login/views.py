@@ -1,15 +1,16 @@
 """`/connexion`."""
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request
+from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
 
 from idp.accounts.authentication import Attempt, Refused, Throttled
 from idp.accounts.passwords import Busy as HasherBusy
 from idp.accounts.passwords import fold_username
 from idp.clients import registry
+from idp.clock import now
 from idp.interaction import store
 from idp.login import service
 from idp.login.forms import SignInForm
-from idp.sessions import devices, manager
+from idp.sessions import devices, freshness, manager
 from idp.web.browser import renew_form_token
 from idp.web.errors import Busy
 from idp.web.redirects import see_other
@@ -24,7 +25,7 @@ def sign_in() -> Response:
     interaction = store.current()
     form = SignInForm()
     if request.method == "GET":
-        return _page(interaction, form, 200)
+        return _already_in(interaction) or _page(interaction, form, 200)
     outcome = _try(form)
     match outcome:
         case service.SignedIn(cookie, username):
@@ -47,6 +48,35 @@ def sign_in() -> Response:
             return response
         case Refused():
             return _page(interaction, form, 200, failed=True)
+
+
+def _already_in(interaction: store.Interaction | None) -> Response | None:
+    """Lead on who is signed in already, and came by Back or in a second tab; None for whoever may have to sign in.
+
+    The ENT is entered afresh: it may have had the answer to this request, and would refuse another.
+    """
+    client, wanted, found = _client(interaction), interaction and interaction.request, manager.current()
+    if interaction is None or client is None or not wanted or wanted.subject is not None or found is None:
+        return None
+    session, account = found
+    if account.email is None:  # to correct an address asks for the password, on this page
+        return None
+    if not freshness.is_enough(
+        session,
+        prompts=frozenset(wanted.prompt.split()),
+        max_age=wanted.max_age,
+        acr=wanted.acr,
+        started_at=interaction.started_at,
+        now=now(),
+    ):
+        return None
+    html = render_template(
+        "login/deja_connecte.html",
+        dest=client,
+        account_url=url_for("myaccount.show"),
+        sign_out_url=url_for("oidc.logout"),
+    )
+    return make_response(html)
 
 
 def _must_renew(interaction: store.Interaction | None, *, closed: bool, has_address: bool) -> Response:
@@ -98,6 +128,7 @@ def _page(
         change_profile_url=store.page_url("profile_choice.choose", interaction),
         forgotten_username_url=store.page_url("recovery.username", interaction),
         forgotten_password_url=store.page_url("recovery.password", interaction),
+        back_url=store.back_url(interaction),
         letter_days=current_app.extensions["idp.settings"].provisional_days,
     )
     return make_response(html, status)

@@ -134,7 +134,6 @@ def _form_page(account: Account, form: EmailForm, status: int, *, wait: int = 0)
         username=account.username,
         email=account.email,
         frozen_until=account.recovery_frozen_until if addresses.is_frozen(account) else None,
-        account_url=url_for("myaccount.show"),
     )
     return make_response(html, status)
 
@@ -155,7 +154,6 @@ def _waiting_page(account: Account, *, refused: addresses.TooSoon | None = None)
         capped=refused is not None and refused.capped,
         resent_at=email.last_sent_at(account.id) if request.args.get("fait") == _AGAIN else None,
         another_url=url_for("account_email.show", autre=1),
-        account_url=url_for("myaccount.show"),
     )
     return make_response(html, 429 if refused else 200)
 

@@ -113,7 +113,6 @@ def _page(account: Account, form: PasswordForm, status: int, *, wait: int = 0) -
         pending=account.pending_email,
         avoid=" ".join(" ".join(names).replace("-", " ").split()),
         min_length=_settings().password_min_length,
-        account_url=url_for("myaccount.show"),
     )
     return make_response(html, status)
 

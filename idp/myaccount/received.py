@@ -11,7 +11,9 @@ from idp.accounts import directory
 from idp.accounts.models import Account, Child
 from idp.accounts.vector import guardian_vector
 from idp.audit.models import AuditEntry
+from idp.clients import registry
 from idp.clients.models import Client, ClientSchool
+from idp.clients.registry import Registration
 from idp.db import db
 
 _ENTERED = "code.issued"
@@ -40,6 +42,11 @@ class Receiver:
     children: Sequence[SeenChild]
     entries: Sequence[datetime]
     serves: bool
+
+
+def entrances(account: Account) -> list[Registration]:
+    """Return the ENTs that serve the person's schools and can be entered from here, by name."""
+    return [ent for ent in registry.all_serving(school.uai for school in directory.schools(account)) if ent.home]
 
 
 def receivers(account: Account) -> list[Receiver]:

@@ -4,12 +4,21 @@ from flask import Blueprint, Response, make_response, render_template
 
 from idp.accounts.models import Account
 from idp.clients import released
+from idp.clients.registry import Registration
 from idp.myaccount import received
 from idp.myaccount.moments import spoken
+from idp.sessions import manager
 from idp.sessions.guard import signed_in
 from idp.sessions.models import Session
 
 blueprint = Blueprint("received", __name__)
+
+
+@blueprint.app_template_global("own_ents")
+def own_ents() -> list[Registration]:
+    """Return where whoever is signed in can go on from the account's pages."""
+    found = manager.current()
+    return received.entrances(found[1]) if found else []
 
 
 @blueprint.get("/mon-compte/ent")

@@ -1,4 +1,4 @@
-"""`/mon-compte`: the account at a glance, and the way to everything that can be done with it."""
+"""`/` and `/mon-compte`: the account at a glance, and the way to everything that can be done with it."""
 
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ from idp.myaccount.connection_views import in_words
 from idp.sessions.guard import signed_in
 from idp.sessions.models import Session
 from idp.web.i18n import day
+from idp.web.redirects import see_other
 from idp.web.request_context import remote_address
 
 blueprint = Blueprint("myaccount", __name__)
@@ -25,6 +26,12 @@ class Tile:
     title: str
     sentence: str
     url: str
+
+
+@blueprint.get("/")
+def root() -> Response:
+    """Lead on whoever typed the name of the service and nothing else."""
+    return see_other(url_for("myaccount.show"))
 
 
 @blueprint.get("/mon-compte")

@@ -35,7 +35,14 @@ from idp.web.redirects import see_other
 from idp.web.request_context import remote_address, request_id
 
 TOUCH_AFTER = timedelta(minutes=5)
-_MAY_BE_DECLINED = {"charter.show": "the charter was declined", "oidc.agree": "the person declined"}
+_DECLINED = {
+    "profile_choice.choose": "the person did not sign in",
+    "profile_choice.elsewhere": "the person did not sign in",
+    "login.sign_in": "the person did not sign in",
+    "charter.show": "the charter is not accepted",
+    "oidc.agree": "the person did not agree",
+}
+"""The steps that may be declined, and what the client is told: what is owed, for another tab may have gone on."""
 _LONGEST_ADDRESS = 7800
 """What is left of the 8190 bytes of a request line for what later steps add."""
 _FAPI2_CODE = timedelta(seconds=60)
@@ -93,15 +100,18 @@ def resume() -> Response:
 
 
 def deny() -> Response:
-    """`/authorize/refus`: the person declined the charter or the agreement; tell the client, if that is owed."""
+    """`/authorize/refus`: the person declined what is owed, or turned back; tell the client, if that may be."""
     interaction = store.current()
     client = _client(interaction)
-    if interaction is None or interaction.request is None or client is None:
-        raise InteractionLost
-    step = journey.next_step(_state(interaction, interaction.request, client))
-    if step is None or step.endpoint not in _MAY_BE_DECLINED:
+    wanted = interaction.request if interaction else None
+    if interaction is None or wanted is None or client is None or wanted.redirect_uri not in client.redirect_uris:
+        raise InteractionLost(client)
+    state = _state(interaction, wanted, client)
+    step = journey.next_step(state)
+    is_activating = interaction.person is not None and state.session is None
+    if step is None or step.endpoint not in _DECLINED or is_activating:
         return see_other(store.resume_url(interaction))
-    return errors.refuse(_refusal(interaction.request, "access_denied", _MAY_BE_DECLINED[step.endpoint]))
+    return errors.refuse(_refusal(wanted, "access_denied", _DECLINED[step.endpoint]))
 
 
 def _dispatch(interaction: Interaction, client: Registration) -> Response:

@@ -16,9 +16,11 @@ from idp.accounts.policy import check_password
 from idp.accounts.tokens import LinkState, Purpose
 from idp.audit import log
 from idp.audit.events import PasswordReset, RecoveryThrottled
+from idp.clients.registry import Registration
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
+from idp.recovery.entrance import ent_for
 from idp.sessions import manager
 from idp.throttle import guard, limits
 
@@ -58,6 +60,13 @@ def look_up(value: str) -> Found:
     if account is None or not may_reset(account, link.row):
         return Found(LinkState.DEAD, None)
     return Found(LinkState.ALIVE, account)
+
+
+def ent_of(value: str) -> Registration | None:
+    """Return the ENT that the account of a link, alive or not, goes on to."""
+    row = tokens.look_up(Purpose.RESET_PASSWORD, value).row
+    account = db.session.get(Account, row.account_id) if row else None
+    return ent_for(account) if account else None
 
 
 def may_reset(account: Account, link: OneTimeLink) -> bool:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request
+from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
 from flask_babel import gettext
 
 from idp.accounts import addresses
@@ -10,6 +10,7 @@ from idp.accounts.identity import typed_twice
 from idp.accounts.passwords import Busy as HasherBusy
 from idp.accounts.passwords import Hasher
 from idp.accounts.tokens import LinkState
+from idp.clients import registry
 from idp.config import Settings
 from idp.db import end_read
 from idp.interaction import store
@@ -69,7 +70,7 @@ def link(token: str) -> Response:
     """GET shows the form and changes nothing, POST uses the link; the page names nobody: anybody may hold the link."""
     if request.method != "POST":
         found = passwords.look_up(token)
-        return _form(NewPasswordForm()) if found.account else _closed(found.state)
+        return _form(NewPasswordForm()) if found.account else _closed(token, found.state)
     try:
         with _hasher().place("activation"):
             return _choose(token)
@@ -79,15 +80,15 @@ def link(token: str) -> Response:
 
 @blueprint.get("/mot-de-passe/change")
 def changed() -> Response:
-    """« Votre mot de passe est changé »; nobody was signed in."""
-    return _page("nouveau_mot_de_passe_fait.html", _interaction())
+    """« Votre mot de passe est changé »; nobody was signed in. The address names the ENT to go on to, and no person."""
+    return _page("nouveau_mot_de_passe_fait.html", _interaction(), dest=registry.find(request.args.get("ent", "")))
 
 
 def _choose(token: str) -> Response:
     """Take the new password: first whether the link is alive, then whether the password will do (G-06, G-11)."""
     found = passwords.look_up(token)
     if found.account is None:
-        return _closed(found.state)
+        return _closed(token, found.state)
     form, settings, hasher = NewPasswordForm(), _settings(), _hasher()
     chosen = form.password.data or ""
     form.password.errors = list(passwords.faults(settings, hasher, found.account, chosen))
@@ -99,8 +100,11 @@ def _choose(token: str) -> Response:
         return _form(form)
     username = passwords.choose(token, hasher.hash(chosen, "activation"), former=manager.cookie_value())
     if username is None:
-        return _closed(passwords.look_up(token).state)
-    response = see_other(store.page_url("recovery.changed", _interaction()))
+        return _closed(token, passwords.look_up(token).state)
+    ent = passwords.ent_of(token)
+    response = see_other(
+        url_for("recovery.changed", ent=ent.client_id) if ent else store.page_url("recovery.changed", _interaction())
+    )
     manager.clear_cookie(response)
     # nobody is signed in, but who chose the password here is not made to wait behind whoever guesses at it elsewhere
     devices.remember(response, username)
@@ -111,11 +115,11 @@ def _form(form: NewPasswordForm) -> Response:
     return _page("nouveau_mot_de_passe.html", _interaction(), form=form, min_length=_settings().password_min_length)
 
 
-def _closed(state: LinkState) -> Response:
+def _closed(token: str, state: LinkState) -> Response:
     """Say that a link has served, which a second click sees too, or that it is none; the latter is counted."""
     interaction = _interaction()
     if state is LinkState.USED:
-        return _page("lien_servi.html", interaction)
+        return _page("lien_servi.html", interaction, dest=passwords.ent_of(token))
     verdict = guard.take(limits.BAD_LINK_ADDRESS, remote_address())
     if isinstance(verdict, guard.Wait):
         raise TooManyTries(verdict.seconds)

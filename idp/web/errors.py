@@ -9,7 +9,7 @@ from flask_babel import gettext
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from idp.clock import now
 from idp.logging import frames
@@ -73,11 +73,18 @@ def _page(template: str, status: int, *, dest: object = None, **context: object)
 
 def _plain(error: HTTPException) -> Response:
     """What machines get: JSON, in the form of RFC 6749 5.2."""
-    response = make_response({"error": "invalid_request" if (error.code or 500) < 500 else "server_error"}, error.code)  # noqa: PLR2004
+    body = {"error": "invalid_request" if (error.code or 500) < 500 else "server_error"}  # noqa: PLR2004
+    if isinstance(error, MethodNotAllowed):
+        body["error_description"] = f"this address serves {_served(error)}"
+    response = make_response(body, error.code)
     for name, value in error.get_headers():
         if name == "Allow":
             response.headers[name] = value
     return response
+
+
+def _served(error: MethodNotAllowed) -> str:
+    return ", ".join(sorted(error.valid_methods or ["GET"]))
 
 
 def _too_much(code: int) -> Response:
@@ -97,9 +104,9 @@ def _on_http_error(error: HTTPException) -> Response:
     code = error.code or 500
     if code in {404, 410}:
         return _page("errors/introuvable.html", code)
-    if code == 405:  # noqa: PLR2004
+    if isinstance(error, MethodNotAllowed):
         response = _page("errors/methode.html", code)
-        response.headers["Allow"] = ", ".join(sorted(getattr(error, "valid_methods", None) or ["GET"]))
+        response.headers["Allow"] = _served(error)
         return response
     if code in {413, 414, 431}:
         return _too_much(code)

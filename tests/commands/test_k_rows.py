@@ -98,9 +98,15 @@ def test_k01_there_is_no_default_secret(bare: Run, monkeypatch: pytest.MonkeyPat
         assert "IDP_SECRET_KEY: must be 32 bytes or more" in answer.err
 
 
-@pytest.mark.parametrize("place", ["/debug", "/console", "/__debugger__", "/admin", "/metrics", "/?__debugger__=yes"])
+@pytest.mark.parametrize("place", ["/debug", "/console", "/__debugger__", "/admin", "/metrics"])
 def test_k01_no_door_for_developers_is_open(browser: FlaskClient, place: str) -> None:
     assert browser.get(place).status_code == 404
+
+
+def test_k01_werkzeug_s_debugger_is_not_there(browser: FlaskClient) -> None:
+    plain, wanted = browser.get("/"), browser.get("/?__debugger__=yes&cmd=resource&f=debugger.js")
+    assert (wanted.status_code, wanted.headers["Location"]) == (plain.status_code, plain.headers["Location"])
+    assert wanted.get_data() == plain.get_data()
 
 
 def test_k02_no_command_takes_a_secret_on_its_command_line() -> None:

@@ -156,3 +156,32 @@ def test_e10_the_waiting_page_belongs_to_the_browser_that_activated(
     stranger = app.test_client()
     assert stranger.get(waiting.request.full_path).status_code == 400
     assert heading(sign_in(stranger, "/connexion", account.username, CHOSEN)) == SENT
+
+
+def test_e10_what_is_said_after_a_dead_link_is_true_whether_a_message_leaves_or_not(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account, stranger, texts = build.never_activated(), app.test_client(), []
+    with time_machine.travel(now(), tick=False) as clock:
+        activate(browser, account)
+        link = newest_link(build.settings, account.id)
+        clock.shift(timedelta(hours=25))
+        dead = stranger.get(link)
+        assert dead.status_code == 410
+        assert "Vous en avez donné une autre depuis" in dead.text
+        for _ in ("a message leaves", "it would be too soon for another"):
+            texts.append(submit(stranger, dead, renvoyer="1").text)
+            assert kept(account.id).links == 2
+        sign_in(browser, "/connexion", account.username, CHOSEN)
+        corrected = submit(browser, browser.get("/adresse/modifier"), mail="autre@exemple.fr")
+        assert "autre@exemple.fr" in corrected.text
+        assert kept(account.id).links == 3
+        clock.shift(timedelta(minutes=2))
+        texts.append(submit(stranger, dead, renvoyer="1").text)
+        assert kept(account.id).links == 3, "the message is for the other mailbox"
+    assert len({text.replace(form_token(dead), "") for text in texts}) == 1
+    assert "un message part maintenant, ou il est déjà parti il y a peu" in texts[0]
+    assert "Vous avez donné une autre adresse depuis ? Le message est dans l’autre boîte." in texts[0].replace(
+        "\xa0", " "
+    )
+    assert "un nouveau message est parti" not in texts[0]

@@ -34,6 +34,12 @@ def _open_profile(world: World) -> Opened:
     return browser, browser.get(world.open.url(Attempt(), login_hint=None)).headers["Location"]
 
 
+def _root(world: World, draw: random.Random) -> Shot:
+    shot = opening("/", draw.choice([world.stranger, world.at_home()]))
+    shot.right = (303, "/mon-compte")
+    return shot
+
+
 def _profile(world: World, draw: random.Random) -> Shot:
     browser, address = _open_profile(world)
     profile, leads_to = draw.choice([("parent", "/authorize/resume?"), ("enseignant", "/profil/ailleurs?")])
@@ -163,10 +169,11 @@ def _resume(world: World, _draw: random.Random) -> Shot:
     return opening(answer.headers["Location"], browser, right=(303, f"{world.open.redirect_uri}?code="))
 
 
-def _deny(world: World, _draw: random.Random) -> Shot:
-    browser, address = _owes_agreement(world)
+def _deny(world: World, draw: random.Random) -> Shot:
+    """Decline to agree, or turn back from the profiles."""
+    browser, address = draw.choice([_owes_agreement, _open_profile])(world)
     leads_to = f"{world.open.redirect_uri}?error=access_denied"
-    return opening(address.replace("/authorize/accord?", "/authorize/refus?"), browser, right=(303, leads_to))
+    return opening(f"/authorize/refus?{address.partition('?')[2]}", browser, right=(303, leads_to))
 
 
 def _mine(path: str) -> Make:
@@ -230,6 +237,7 @@ _MINE = (_HOME, _PASSWORD, _EMAIL, _SESSIONS, _PROOF, _LETTER, "/mon-compte/char
 PEOPLE: dict[str, tuple[Make, ...]] = {
     **{f"GET {path}": (_public(path),) for path in _OPEN},
     **{f"GET {path}": (_mine(path),) for path in _MINE},
+    "GET /": (_root,),
     "POST /profil": (_profile,),
     "GET /profil/ailleurs": (_elsewhere,),
     "POST /connexion": (_sign_in,),

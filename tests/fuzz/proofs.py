@@ -5,7 +5,7 @@ from typing import Any
 
 from idp.oidc.openapi_schemas import SCHEMAS
 from tests.fuzz.world import World
-from tests.protocol.registering import MINIMAL, bearer, invited, registered
+from tests.protocol.registering import bearer, invited, of_another, registered
 from tests.relying_party import Attempt
 
 Mend = Callable[[World, Any], None]
@@ -38,7 +38,7 @@ def _invited(_world: World, case: Any) -> None:
 
 
 def _as_registered(world: World, case: Any) -> None:
-    told = registered(world.stranger, invited())
+    told = registered(world.stranger, invited(), **of_another())
     case.path_parameters = {"client_id": told["client_id"]}
     case.headers.update(bearer(told["registration_access_token"]))
 
@@ -78,7 +78,7 @@ def _version(_world: World, case: Any) -> None:
 
 def _metadata(_world: World, case: Any) -> None:
     known = {name for name in case.body if name in SCHEMAS["ClientMetadata"]["properties"]}
-    case.body = {name: value for name, value in case.body.items() if name not in known or name in _PLAIN} | MINIMAL
+    case.body = {name: value for name, value in case.body.items() if name not in known or name in _PLAIN} | of_another()
 
 
 def _update(world: World, case: Any) -> None:

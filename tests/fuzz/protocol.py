@@ -10,7 +10,7 @@ from tests.builders import LYCEE
 from tests.fuzz.shots import Shot, filled
 from tests.fuzz.world import World
 from tests.protocol.flow import OFFLINE
-from tests.protocol.registering import MINIMAL, bearer, invited, registered
+from tests.protocol.registering import bearer, invited, of_another, registered
 from tests.relying_party import Attempt, RelyingParty
 
 Make = Callable[[World, random.Random], Shot]
@@ -145,7 +145,7 @@ def _acceptance(world: World, draw: random.Random) -> Shot:
 
 def _metadata(world: World, draw: random.Random) -> dict[str, Any]:
     return {
-        **MINIMAL,
+        **of_another(),
         "scope": "openid profile",
         "grant_types": ["authorization_code", "refresh_token"],
         "response_types": ["code"],
@@ -173,7 +173,7 @@ def _registered(method: str) -> Make:
         told = registered(world.stranger, _invited(), **metadata)
         shot = Shot(method, f"/register/{told['client_id']}", headers=bearer(told["registration_access_token"]))
         if method == "PUT":
-            shot.json = {**metadata, "client_id": told["client_id"], "client_name": "Autrement"}
+            shot.json = {**metadata, "client_id": told["client_id"], **of_another()}
         if method == "DELETE":
             shot.right = (204, "")
         return shot

@@ -1,6 +1,7 @@
 """ENTs that register themselves: the invitation that an operator gives them, and what they send."""
 
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 from flask.testing import FlaskClient
@@ -13,6 +14,12 @@ from tests.relying_party import RelyingParty
 
 SCOPES = ["openid", "profile", "email", "ent", "charter", "offline_access"]
 MINIMAL: dict[str, Any] = {"redirect_uris": ["https://nouveau.test/cb"], "client_name": "Nouveau"}
+_numbers = count(1)
+
+
+def of_another() -> dict[str, Any]:
+    """Return the least that a client says, under a name that no other has: two ENTs of one name are refused."""
+    return {**MINIMAL, "client_name": f"Nouveau {next(_numbers)}"}
 
 
 def invited(scopes: list[str] | None = None, uais: tuple[str, ...] = (COLLEGE,)) -> str:

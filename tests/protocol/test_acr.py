@@ -66,7 +66,9 @@ def test_a25_every_id_token_says_how_sure_the_sign_in_was(
 def test_a25_two_sign_ins_in_a_row_make_no_known_browser(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Security row A-25: who has the password alone must not reach the class by typing it twice."""
+    """OpenID Connect Core 1.0, 5.5.1.1: "the Authorization Server MUST return an acr Claim Value that matches one of
+    the requested values" or fail: who has the password alone must not reach the class by typing it twice.
+    """
     for _ in range(3):
         sign_in(browser, "/connexion", session.username, PASSWORD)
         assert acr_of(browser, ent) == PASSWORD_CLASS

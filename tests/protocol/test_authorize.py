@@ -81,7 +81,9 @@ def test_a02_accents_and_quotes_in_addresses_and_types_are_refused_not_a_fault(
 def test_a03_a_missing_redirect_uri_gets_a_page_even_when_one_alone_is_registered(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: "redirect_uri REQUIRED": no default, though RFC 6749 would have one."""
+    """OpenID Connect Core 1.0, 3.1.2.1: "redirect_uri REQUIRED. Redirection URI to which the response will be sent": no
+    default, though RFC 6749 would have one.
+    """
     stays_here(browser.get(ent.url(Attempt(), redirect_uri=None)))
     stays_here(browser.get(ent.url(Attempt(), redirect_uri="")))
 

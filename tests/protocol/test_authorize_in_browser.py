@@ -1,4 +1,5 @@
-"""What Chromium does with the pages of `/authorize`: the answer that is posted, and the question of `prompt=consent`.
+"""What Chromium does with the pages of `/authorize`: the answer that is posted, the question of `prompt=consent`, and
+the link back to the ENT.
 
 The form of an answer leaves at once, and by its button where no script runs.
 """
@@ -16,6 +17,7 @@ from tests.builders import PASSWORD, Build
 from tests.protocol.ent_server import Asked, EntServer, listening_ent
 from tests.relying_party import Attempt, RelyingParty
 from tests.stories.browser import CHROMIUM, follow, look, new_page
+from tests.web.test_in_browser import fits_a_thumb
 
 pytestmark = [
     pytest.mark.browser,
@@ -123,4 +125,33 @@ def test_a15_the_agreement_leads_on_to_the_ent(
         if javascript:
             look(page)
         follow(page.get_by_role("button", name="Continuer"))
+        assert page.url.startswith(f"{ent.party.redirect_uri}&code=")
+
+
+@pytest.mark.parametrize(("width", "javascript"), [(360, True), (1280, True), (360, False)])
+def test_whoever_turns_back_arrives_at_the_ent_and_may_come_again(
+    browser_process: Browser, loopback: str, ent: Ent, parent: Account, width: int, *, javascript: bool
+) -> None:
+    """RFC 6749, 4.1.2.1: "access_denied: The resource owner or authorization server denied the request": by a link that
+    a thumb hits, from both pages of the sign-in; the browser's Back button shows a page that works.
+    """
+    attempt = Attempt()
+    ent.server.served["/cb"] = ARRIVED
+    with new_page(browser_process, width=width, javascript=javascript) as page:
+        page.goto(loopback + ent.party.url(attempt, login_hint=None))
+        for title in ("Sélectionnez votre profil", "Connexion"):
+            expect(page.get_by_role("heading", level=1)).to_have_text(title)
+            link = page.get_by_role("link", name="Revenir à l’ENT Passerelle")
+            fits_a_thumb(link)
+            if javascript:
+                look(page)
+            follow(link)
+            assert page.url.startswith(f"{ent.party.redirect_uri}&error=access_denied&")
+            page.go_back()
+            expect(page.get_by_role("heading", level=1)).to_have_text(title)
+            if title != "Connexion":
+                follow(page.get_by_role("button", name="Parent"))
+        page.get_by_label("Identifiant", exact=True).fill(parent.username)
+        page.get_by_label("Mot de passe", exact=True).fill(PASSWORD)
+        follow(page.get_by_role("button", name="Se connecter"))
         assert page.url.startswith(f"{ent.party.redirect_uri}&code=")

@@ -253,8 +253,10 @@ def test_a21_two_requests_in_two_tabs_end_each_at_its_own_client(
     late = submit(browser, second_tab, **names)
     assert late.status_code == 400
     assert second_tab.request.full_path in unescape(late.get_data(as_text=True))
-    late = submit(browser, browser.get(second_tab.request.full_path), **names)
-    answer = second.answer(late)
+    page = browser.get(second_tab.request.full_path)
+    assert heading(page) == "Vous êtes déjà connecté"
+    assert 'href="https://horizon.test/"' in page.text
+    answer = second.answer(browser.get(second_tab.request.full_path.replace("/connexion?", "/authorize/resume?")))
     assert answer["state"] == two.state
     second.tokens(browser, answer["code"], two)
 

@@ -47,7 +47,9 @@ def test_a_query_that_was_registered_stays(build: Build) -> None:
 
 
 def test_without_a_home_only_the_issuer_is_told(build: Build) -> None:
-    """OpenID Connect Core 1.0, 4: "target_link_uri OPTIONAL"."""
+    """OpenID Connect Core 1.0, 4: "target_link_uri OPTIONAL. URL that the RP is requested to redirect to after
+    authentication".
+    """
     query = urlsplit(entrance(build, initiate_login_uri=BEGIN, home_uri="")).query
     assert parse_qsl(query) == [("iss", build.settings.issuer)]
 
@@ -81,8 +83,9 @@ def test_the_page_of_a_confirmed_address_leads_there(browser: FlaskClient, build
 def test_the_page_after_a_sign_out_leads_home_or_where_a_sign_in_begins(
     browser: FlaskClient, build: Build, home: str
 ) -> None:
-    """OpenID Connect Core 1.0, 4: "iss REQUIRED": an address that begins a sign-in is never left to without it, and
-    after a sign-out only where the ENT has no home.
+    """OpenID Connect Core 1.0, 4: "iss REQUIRED. Issuer Identifier for the OP that the RP is to send the Authentication
+    Request to": an address that begins a sign-in is never left to without it, and after a sign-out only where the ENT
+    has no home.
     """
     ent = build.ent(initiate_login_uri=BEGIN, home_uri=home)
     page = browser.get("/logout", query_string={"client_id": ent.client_id})

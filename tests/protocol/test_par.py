@@ -381,8 +381,11 @@ def test_what_is_pushed_is_kept_in_little_room(browser: FlaskClient, build: Buil
     party = KeyedParty.of(build.ent())
     longest = {"state": "s" * 4096, "nonce": "n" * 600, "login_hint": "h" * 300}
     assert party.answer(browser.get(party.opened(party.pushed(browser, Attempt(), **longest))))["code"]
-    refused(party.push(browser, Attempt(), state="\N{GRINNING FACE}" * 4096), "invalid_request", 413)
-    for name, value in (("prompt", "login " * 20), ("scope", "openid " * 200), ("ui_locales", "fr " * 200)):
-        refused(party.push(browser, Attempt(), **{name: value}), "invalid_request")
+    for heap in (
+        {"state": "\N{GRINNING FACE}" * 4096},
+        {"scope": "openid " * 1400, "prompt": "login " * 1600},
+        {"ui_locales": "fr " * 3000, "scope": "openid " * 1400},
+    ):
+        refused(party.push(browser, Attempt(), **heap), "invalid_request", 413)
     [kept] = db.session.scalars(select(PushedRequest)).all()
     assert len(json.dumps(kept.parameters)) < 6000

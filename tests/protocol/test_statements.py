@@ -45,8 +45,9 @@ def requests(browser: FlaskClient, ent: RelyingParty, scope: str) -> Iterator[tu
 def test_a_sign_on_with_a_session_costs_five_statements_at_most(
     app: Flask, browser: FlaskClient, build: Build, session: Account, scope: str
 ) -> None:
-    """Rule of this house, for the three requests of OpenID Connect Core 1.0, 3.1.2, 3.1.3 and 5.3: two statements,
-    three, and one for UserInfo. No specification bounds them.
+    """OpenID Connect Core 1.0, 3.1.3: "To obtain an Access Token, an ID Token, and optionally a Refresh Token, the RP
+    (Client) sends a Token Request to the Token Endpoint". Rule of this house, as no specification bounds them: two
+    statements before that request (3.1.2), three for it, and one for UserInfo (5.3).
     """
     ent = build.ent(scopes=scope)
     most = {"authorize": 2, "token": 3, "userinfo": 1}
@@ -113,8 +114,9 @@ def test_a_sign_on_commits_twice_and_userinfo_writes_nothing(
 def test_no_hot_statement_walks_a_table_however_it_is_planned(
     app: Flask, browser: FlaskClient, build: Build, session: Account, database_url: str
 ) -> None:
-    """Rule of this house: no statement of the requests of OpenID Connect Core 1.0, 3.1.2, 3.1.3, 5.3 and 12.1 reads a
-    table from end to end, whether the planner has statistics or not.
+    """OpenID Connect Core 1.0, 12.1: "To refresh an Access Token, the Client MUST authenticate to the Token Endpoint
+    using the authentication method registered for its client_id". Rule of this house: no statement of that request and
+    of those before it (3.1.2, 3.1.3, 5.3) reads a table from end to end, whether the planner has statistics or not.
     """
     ent = build.ent(scopes=OFFLINE, charter="provider")
     with listening(app) as seen:

@@ -227,6 +227,8 @@ def test_t12_other_methods_are_told_which_is_right(browser: FlaskClient, ent: Re
     response = browser.open("/token", method=method, headers=ent.basic(), data=form(ent))
     assert response.status_code == 405
     assert response.headers["Allow"] == "POST"
+    if method != "HEAD":
+        assert response.get_json() == {"error": "invalid_request", "error_description": "this address serves POST"}
 
 
 def test_t13_a_parameter_that_stands_twice_is_refused(

@@ -49,8 +49,8 @@ def test_a25_the_language_that_is_asked_for_holds_through_the_steps(
 def test_a25_the_person_s_own_choice_goes_before_and_on(
     two_languages: None, browser: FlaskClient, ent: RelyingParty
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: the tags are the client's guess at "End-User's preferred languages"; who chose
-    another one on the page keeps it.
+    """OpenID Connect Core 1.0, 3.1.2.1: the tags are the client's guess at the "End-User's preferred languages and
+    scripts for the user interface"; who chose another one on the page keeps it.
     """
     page = follow(browser, browser.get(ent.url(Attempt(), ui_locales="en", login_hint=None)))
     assert language(page) == "en"

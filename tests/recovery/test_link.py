@@ -4,12 +4,15 @@ import hashlib
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from html import unescape
+from urllib.parse import urlencode
 
 import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select, text
+from werkzeug.test import TestResponse
 
 from idp.accounts import notices, tokens
 from idp.accounts.models import Account, OneTimeLink
@@ -168,6 +171,37 @@ def test_g06_a_used_link_says_so_to_whoever_clicks_twice_and_changes_nothing(
     assert 'href="/connexion"' in opened.text
     assert account.username not in opened.text
     assert stored(account) == before
+
+
+@pytest.mark.parametrize("entrance", ["https://ent.test/", "https://ent.test/entrer"])
+def test_whoever_chose_a_new_password_goes_on_to_the_ent(
+    app: Flask, browser: FlaskClient, build: Build, entrance: str
+) -> None:
+    begins = "" if entrance.endswith("/") else entrance
+    ent = build.ent(initiate_login_uri=begins)
+    account = build.active()
+    link = mailed_link(app, browser, account)
+    done = choose(browser, link)
+    assert heading(done) == DONE
+    for page in (done, browser.get(done.request.full_path), app.test_client().get(link)):
+        assert _way_on(page) == [("Accéder à l’ENT", f"{begins}?{_told(build)}" if begins else entrance)]
+        assert account.username not in page.text
+    assert ent.client_id in done.request.full_path, "what the page knows is in its address: the ENT, and no person"
+
+
+def _way_on(page: TestResponse) -> list[tuple[str, str]]:
+    """Return the buttons of a page that lead on: what is written on each, and where it leads."""
+    found = re.findall(r'<a class="btn" href="([^"]+)">(.*?)</a>', page.text)
+    return [(text, unescape(address)) for address, text in found]
+
+
+def _told(build: Build) -> str:
+    return urlencode({"iss": build.settings.issuer, "target_link_uri": "https://ent.test/"})
+
+
+@pytest.mark.parametrize("named", ["", "?ent=", "?ent=nobody", "?ent=https://evil.test/", "?ent=x&ent=y", "?ent=%00"])
+def test_without_an_ent_that_is_registered_the_way_on_is_the_sign_in(browser: FlaskClient, named: str) -> None:
+    assert _way_on(browser.get(f"/mot-de-passe/change{named}")) == [("Se connecter", "/connexion")]
 
 
 def test_g06_opening_the_link_uses_nothing_however_often_and_whoever_opens_it(

@@ -9,6 +9,8 @@ from tests.stories.gestes import (
     NEW_PASSWORD,
     OTHER_PASSWORD,
     a_un_compte,
+    accepte_la_charte,
+    choisit_parent,
     entre_dans_son_compte,
     lien_du_mail,
     se_connecte,
@@ -79,7 +81,14 @@ def test_un_antivirus_ouvre_le_lien_avant_le_parent(phone: Page, site: Site) -> 
     titre(phone, "Votre mot de passe est changé")
     phone.goto(lien)
     expect(phone.get_by_label("Nouveau mot de passe")).to_have_count(0)
-    entre_dans_son_compte(phone, site, claire, OTHER_PASSWORD)
+    titre(phone, "Ce lien a déjà servi")
+    follow(phone.get_by_role("link", name="Accéder à l’ENT"))
+    choisit_parent(phone)
+    se_connecte(phone, claire, OTHER_PASSWORD)
+    accepte_la_charte(phone)
+    phone.goto(f"{site.settings.issuer}/")
+    titre(phone, "Gérer mon compte")
+    expect(phone.get_by_role("link", name="Accéder à l’ENT")).to_be_visible()
 
 
 def test_le_lien_est_ouvert_sur_un_autre_appareil_et_tous_les_appareils_sont_deconnectes(

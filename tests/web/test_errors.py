@@ -7,8 +7,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 from structlog.testing import capture_logs
 
-from tests.builders import Build
-from tests.pages import heading
+from tests.builders import PASSWORD, Build
+from tests.pages import follow, heading, sign_in
 from tests.web.tour import break_page, pages
 
 _REFERENCE = re.compile(r"\b[2-9A-HJKMNP-TV-Z]{4}-[2-9A-HJKMNP-TV-Z]{4}\b")
@@ -70,10 +70,22 @@ def test_each_way_of_going_wrong_has_its_page(
         assert answer.headers["Allow"] == "GET, HEAD, OPTIONS, POST"
 
 
+def test_who_is_nowhere_finds_the_sign_in_or_the_account(browser: FlaskClient, build: Build) -> None:
+    for place in ("/rien", "/profil/ailleurs"):
+        page = browser.get(place)
+        [way_on] = re.findall(r'<a class="btn" href="([^"]+)">Se connecter</a>', page.text)
+        assert heading(follow(browser, browser.get(way_on))) == "Connexion"
+    assert heading(follow(browser, browser.get("/"))) == "Connexion"
+    sign_in(browser, "/connexion", build.active().username, PASSWORD)
+    for place in ("/", way_on):
+        assert heading(follow(browser, browser.get(place))) == "Gérer mon compte"
+
+
 def test_machines_get_json(browser: FlaskClient) -> None:
-    for place in ("/charter/acceptance", "/token"):
+    for place, methods in (("/charter/acceptance", "OPTIONS, POST"), ("/token", "POST"), ("/register", "POST")):
         answer = browser.get(place)
         assert answer.status_code == 405
-        assert answer.is_json
-        assert "POST" in answer.headers["Allow"]
+        described = f"this address serves {methods}"
+        assert answer.get_json() == {"error": "invalid_request", "error_description": described}
+        assert sorted(answer.headers["Allow"].split(", ")) == methods.split(", ")
     assert browser.post("/charter/acceptance", data=b"x" * 70_000).is_json

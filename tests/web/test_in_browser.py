@@ -1,6 +1,7 @@
 """What Chromium makes of the pages: targets that a thumb hits, words that hold without a script, words kept whole."""
 
 import re
+from collections.abc import Collection
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -43,9 +44,9 @@ def fits_a_thumb(link: Locator) -> None:
     assert box["height"] >= 44, (link.inner_text(), box)
 
 
-def whole(page: Page) -> None:
-    """Check that no word is cut, and the page as ever."""
-    assert page.locator("main").evaluate(_TORN) == [], page.url
+def whole(page: Page, *, wider: Collection[str] = ()) -> None:
+    """Check that no word is cut, but those that are wider than the page, and the page as ever."""
+    assert set(page.locator("main").evaluate(_TORN)) <= set(wider), page.url
     look(page)
 
 
@@ -116,3 +117,25 @@ def test_words_stay_whole_at_twice_the_size(browser_process: Browser, build: Bui
         whole(page)
         sign_in(page, f"{loopback}/connexion", build.never_activated().username, PROVISIONAL)
         whole(page)
+
+
+def test_words_stay_whole_where_the_text_alone_is_twice_as_big(
+    browser_process: Browser, build: Build, loopback: str
+) -> None:
+    ent = build.ent()
+    with new_page(browser_process) as page:
+
+        def enlarged() -> None:
+            page.evaluate("document.documentElement.style.fontSize = '200%'")
+            whole(page, wider={"Sélectionnez"})
+
+        for path in (ent.url(Attempt(), login_hint=None), "/connexion", "/mot-de-passe/change", "/rien"):
+            page.goto(loopback + path)
+            enlarged()
+        page.goto(loopback + ent.url(Attempt()))
+        behind = page.url
+        sign_in(page, f"{loopback}/connexion", build.active().username, PASSWORD)
+        for path, title in (("/mon-compte", "Gérer mon compte"), (behind, "Vous êtes déjà connecté")):
+            page.goto(path if path == behind else loopback + path)
+            expect(page.get_by_role("heading", level=1)).to_have_text(title)
+            enlarged()

@@ -79,6 +79,7 @@ def _after(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, T
     browser, account = app.test_client(), build.active()
     charter = sign_in(browser, ent.url(Attempt()), account.username, PASSWORD)
     yield "charter", charter
+    yield "signed in already", browser.get(charter.request.full_path.replace("/charte?", "/connexion?"))
     yield "charter not ticked", submit(browser, charter)
     yield "agreement", submit(browser, follow(browser, browser.get(ent.url(Attempt(), prompt="consent"))), **ACCEPTED)
     yield "answer posted", browser.get(ent.url(Attempt(), response_mode="form_post"))

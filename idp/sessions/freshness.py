@@ -1,0 +1,31 @@
+"""Whether a session answers a request, or its person has to sign in again first (OpenID Connect Core 3.1.2.1)."""
+
+from datetime import datetime
+
+from idp.sessions.models import Session
+
+_WAY_BACK_SECONDS = 60
+
+
+def is_enough(
+    session: Session,
+    *,
+    prompts: frozenset[str],
+    max_age: int | None,
+    acr: str | None,
+    started_at: datetime,
+    now: datetime,
+) -> bool:
+    """Say whether nobody need sign in again for a request that began at `started_at` (`prompt`, `max_age`, `acr`)."""
+    age = (now - session.auth_time).total_seconds()
+    if session.auth_time >= started_at:
+        # signed in for this very request: a minute is what the way back to the client may take
+        return max_age is None or age <= max(max_age, _WAY_BACK_SECONDS)
+    if prompts & {"login", "select_account"} or lacks(session, acr):
+        return False
+    return max_age is None or age <= max_age
+
+
+def lacks(session: Session, acr: str | None) -> bool:
+    """Say whether the session was not opened in the way that is essential (5.5.1.1)."""
+    return acr is not None and session.acr != acr

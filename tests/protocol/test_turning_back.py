@@ -1,0 +1,229 @@
+"""« Revenir à l’ENT »: whoever turns back at the sign-in or at the choice of a profile leaves with `access_denied`."""
+
+import re
+import time
+from html import unescape
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from idp.accounts.models import Account
+from idp.audit.models import AuditEntry
+from idp.db import db
+from idp.oidc import registration
+from tests.activation.steps import SENT, open_activation
+from tests.builders import PASSWORD, Build
+from tests.dpop_party import KeyedParty
+from tests.pages import follow, heading, sign_in, submit
+from tests.protocol.flow import posted_answer, step_of, tokens_for
+from tests.protocol.test_registration_changes import changed
+from tests.relying_party import Attempt, RelyingParty
+
+SIGN_IN, PROFILE, ELSEWHERE = "Connexion", "Sélectionnez votre profil", "Votre connexion est ailleurs"
+LOST = "Reprenons depuis l’ENT"
+_LINK = re.compile(r'<a href="([^"]+)">Revenir à (l’[^<]+)</a>')
+
+
+def way_back(page: TestResponse) -> str:
+    """Return where the page's one link back to the ENT leads."""
+    [(address, ent)] = _LINK.findall(page.text)
+    assert ent == "l’ENT Passerelle"
+    return unescape(address)
+
+
+def of_step(page: TestResponse) -> str:
+    """Return the address that a person would type who wants to decline the page that is shown."""
+    path, query = page.request.full_path.split("?")
+    assert path != "/authorize/refus"
+    return f"/authorize/refus?{query}"
+
+
+def denied(ent: RelyingParty, response: TestResponse, attempt: Attempt) -> None:
+    """Check that the answer brings the denial to the client, and nothing beside it."""
+    answer = ent.answer(response)  # with the issuer
+    assert answer.keys() == {"error", "error_description", "session_state", "state", "iss"}
+    assert (answer["error"], answer["state"]) == ("access_denied", attempt.state)
+    assert answer["error_description"] == "the person did not sign in"
+
+
+def shut(response: TestResponse) -> None:
+    """Check that the page says to begin again at the ENT, and leads nowhere by itself."""
+    assert (response.status_code, heading(response)) == (400, LOST)
+    assert "Location" not in response.headers
+
+
+@pytest.mark.parametrize(("hint", "title"), [("profil:parent", SIGN_IN), (None, PROFILE)])
+def test_whoever_turns_back_leaves_with_an_error(
+    browser: FlaskClient, ent: RelyingParty, hint: str | None, title: str
+) -> None:
+    """RFC 6749, 4.1.2.1: "access_denied: The resource owner or authorization server denied the request"; OpenID Connect
+    Core 1.0, 3.1.2.6: "the Authorization Server returns the Client to the Redirection URI specified in the
+    Authorization Request with the appropriate error and state parameters".
+    """
+    attempt = Attempt(state="é &=%+")
+    page = follow(browser, browser.get(ent.url(attempt, login_hint=hint)))
+    assert heading(page) == title
+    denied(ent, browser.get(way_back(page)), attempt)
+    page = follow(browser, browser.get(ent.url(attempt, login_hint=hint, response_mode="form_post")))
+    answer = posted_answer(ent, browser.get(way_back(page)))
+    assert (answer["error"], answer["state"]) == ("access_denied", attempt.state)
+    assert "code" not in answer
+
+
+@pytest.mark.parametrize("again", [{"prompt": "login"}, {"prompt": "select_account"}, {"max_age": "0"}], ids=str)
+def test_whoever_does_not_give_the_password_again_stays_signed_in(
+    browser: FlaskClient, ent: RelyingParty, session: Account, again: dict[str, str | None]
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.6: "If the End-User denies the request or the End-User authentication fails, the
+    OP (Authorization Server) informs the RP (Client) by using the Error Response parameters": the session of before is
+    not what was denied.
+    """
+    tokens, attempt = tokens_for(browser, ent), Attempt()
+    page = follow(browser, browser.get(ent.url(attempt, **again)))
+    assert heading(page) == SIGN_IN
+    denied(ent, browser.get(way_back(page)), attempt)
+    assert ent.userinfo(browser, tokens["access_token"]).status_code == 200
+    assert tokens_for(browser, ent, prompt="none")["claims"]["sid"] == tokens["claims"]["sid"]
+
+
+def test_a_pushed_request_is_turned_back_from_like_any_other(browser: FlaskClient, build: Build) -> None:
+    """RFC 6749, 4.1.2.1: "access_denied: The resource owner or authorization server denied the request", to the
+    redirect URI and with the `state` that were pushed (RFC 9126 4).
+    """
+    party, attempt = KeyedParty.of(build.ent()), Attempt()
+    for hint, title in (("profil:parent", SIGN_IN), ("", PROFILE)):
+        page = follow(browser, browser.get(party.opened(party.pushed(browser, attempt, login_hint=hint))))
+        assert heading(page) == title
+        denied(party, browser.get(way_back(page)), attempt)
+
+
+def test_whoever_signs_in_elsewhere_may_turn_back_too(browser: FlaskClient, ent: RelyingParty) -> None:
+    """RFC 6749, 4.1.2.1: "access_denied: The resource owner or authorization server denied the request": also a teacher
+    who came to the parents' door, and looks at the profiles once more.
+    """
+    attempt = Attempt()
+    page = submit(browser, follow(browser, browser.get(ent.url(attempt, login_hint=None))), profil="enseignant")
+    assert heading(page) == ELSEWHERE
+    [choose] = re.findall(r'href="(/profil\?[^"]+)"', page.text)
+    again = browser.get(unescape(choose))
+    assert heading(again) == PROFILE
+    denied(ent, browser.get(way_back(again)), attempt)
+
+
+def test_what_was_begun_is_gone_on_with(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.6: "If the End-User denies the request …": whoever has typed a right password did
+    not, and the address of a denial leads back to what is still owed.
+    """
+    activation = open_activation(browser, build.never_activated(), ent.url(Attempt()))
+    assert step_of(browser.get(of_step(activation))) == "/authorize/resume"
+    waiting = sign_in(
+        browser, ent.url(Attempt()), build.active(email=None, pending_email="n@x.test").username, PASSWORD
+    )
+    assert heading(waiting) == SENT
+    assert step_of(browser.get(of_step(waiting))) == "/authorize/resume"
+
+
+def test_the_sign_in_page_of_a_half_done_activation_leads_back_too(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    """RFC 6749, 4.1.2.1: "access_denied: The resource owner or authorization server denied the request": on the sign-in
+    page nobody is activating an account any more, whatever was begun before.
+    """
+    attempt = Attempt()
+    activation = open_activation(browser, build.never_activated(), ent.url(attempt))
+    page = follow(browser, browser.get(activation.request.full_path.replace("/activation?", "/authorize/resume?")))
+    assert heading(page) == SIGN_IN
+    denied(ent, browser.get(way_back(page)), attempt)
+
+
+def test_a_page_of_before_a_sign_in_leads_into_the_ent(
+    browser: FlaskClient, ent: RelyingParty, parent: Account
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.5: "An Authentication Response … returned from the OP's Authorization Endpoint in
+    response to the Authorization Request": the browser's Back button shows the page again, and nothing is owed there.
+    """
+    attempt = Attempt()
+    page = follow(browser, browser.get(ent.url(attempt)))
+    submit(browser, page, identifiant=parent.username, mot_de_passe=PASSWORD)
+    answer = ent.answer(follow(browser, browser.get(way_back(page))))
+    ent.tokens(browser, answer["code"], attempt)
+
+
+def test_two_clicks_say_the_same_and_the_page_is_good_for_a_sign_in_yet(
+    browser: FlaskClient, ent: RelyingParty, parent: Account
+) -> None:
+    """RFC 9110, 9.2.1: "Request methods are considered "safe" if their defined semantics are essentially read-only": to
+    turn back uses nothing up, so that the Back button shows a page that works.
+    """
+    attempt = Attempt()
+    page = follow(browser, browser.get(ent.url(attempt)))
+    for _ in range(2):
+        denied(ent, browser.get(way_back(page)), attempt)
+    back = browser.get(page.request.full_path)
+    answer = ent.answer(submit(browser, back, identifiant=parent.username, mot_de_passe=PASSWORD))
+    ent.tokens(browser, answer["code"], attempt)
+
+
+def test_a_look_at_the_head_does_not_turn_back(browser: FlaskClient, ent: RelyingParty) -> None:
+    """RFC 9110, 9.2.1: "Request methods are considered "safe" if their defined semantics are essentially read-only";
+    9.3.2 makes HEAD one of them.
+    """
+    page = follow(browser, browser.get(ent.url(Attempt())))
+    answer = browser.head(way_back(page))
+    assert (answer.status_code, answer.headers.get("Location"), answer.get_data()) == (200, None, b"")
+
+
+def test_a22_a_link_that_waited_too_long_says_so(app: Flask, browser: FlaskClient, ent: RelyingParty) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.3: "the Authorization Server MUST employ appropriate measures against Cross-Site
+    Request Forgery and Clickjacking": neither an old link nor that of another browser sends anybody anywhere.
+    """
+    address = way_back(follow(browser, browser.get(ent.url(Attempt()))))
+    shut(app.test_client().get(address))
+    shut(browser.get("/authorize/refus"))
+    with time_machine.travel(time.time() + 20 * 60):  # in another tab: the browser keeps its cookie
+        browser.get("/profil")
+    with time_machine.travel(time.time() + 31 * 60):
+        answer = browser.get(address)
+    shut(answer)
+    assert 'href="https://ent.test/"' in answer.text
+
+
+def test_a04_a_client_that_is_shut_out_meanwhile_is_told_nothing(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.6: "If the Redirection URI is invalid, the Authorization Server MUST NOT redirect
+    the User Agent to the invalid Redirection URI": one that was taken out of the registration, or whose client is shut
+    out, is not valid any more.
+    """
+    moved = build.ent(host="moved.test")
+    for party in (moved, ent):
+        address = way_back(follow(browser, browser.get(party.url(Attempt()))))
+        if party is moved:
+            changed(moved, redirect_uris=["https://moved.test/other"])
+        else:
+            registration.disable(ent.client_id)
+        shut(browser.get(address))
+
+
+def test_a_charter_that_nobody_saw_was_not_refused(
+    app: Flask, browser: FlaskClient, build: Build, parent: Account
+) -> None:
+    """RFC 6749, 4.1.2.1: "error_description OPTIONAL. Human-readable ASCII text providing additional information, used
+    to assist the client developer in understanding the error that occurred": it does not say what did not happen, nor
+    does the journal, also where the person signed in in another tab meanwhile.
+    """
+    ent, attempt = build.ent(charter="provider"), Attempt()
+    build.publish(ent, "1")
+    address = way_back(follow(browser, browser.get(ent.url(attempt))))
+    denied(ent, browser.get(address), attempt)
+    sign_in(browser, "/connexion", parent.username, PASSWORD)
+    answer = ent.answer(browser.get(address))
+    assert (answer["error"], answer["error_description"]) == ("access_denied", "the charter is not accepted")
+    assert db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "charter.refused")).all() == []
+    charter = follow(browser, browser.get(ent.url(attempt)))
+    assert heading(charter) == "Charte ENT"
+    assert _LINK.findall(charter.text) == []
