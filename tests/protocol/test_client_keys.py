@@ -47,6 +47,25 @@ def settings(database_url: str, server: EntServer, tmp_path: Path) -> Settings:
     return settings_for(database_url, outgoing_allow=("ent.test",), ca_bundle=tmp_path / "ent.test.root.pem")
 
 
+class Hung:
+    """An answer that does not come before `left` is set; `asked` tells that somebody waits for it."""
+
+    def __init__(self) -> None:
+        self.asked, self.left = threading.Event(), threading.Event()
+
+    def answer(self, _handler: BaseHTTPRequestHandler) -> None:
+        self.asked.set()
+        self.left.wait(60)
+
+
+@pytest.fixture
+def hung(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hung]:
+    monkeypatch.setattr(outgoing, "TIMEOUT", 60)
+    made = Hung()
+    yield made
+    made.left.set()
+
+
 def published(server: EntServer, *keys: Key) -> None:
     server.served["/keys"] = (200, {"Content-Type": "application/json"}, json.dumps(jwks(*keys)).encode())
 
@@ -148,26 +167,14 @@ def test_t16_keys_of_an_address_that_is_down_serve_a_day_longer(
 
 
 def test_t16_an_ent_that_does_not_answer_holds_no_transaction_and_no_other_ent_up(
-    app: Flask,
-    browser: FlaskClient,
-    build: Build,
-    server: EntServer,
-    key: Key,
-    monkeypatch: pytest.MonkeyPatch,
+    app: Flask, browser: FlaskClient, build: Build, server: EntServer, key: Key, hung: Hung
 ) -> None:
     """OWASP ASVS 5, V 13.2.6: "where the application connects to separate services, it follows the documented
     configuration for each connection, such as … connection timeouts, and retry strategies". While one ENT's keys are
     waited for, another's are fetched, and the database is free to write.
     """
-    asked, left = threading.Event(), threading.Event()
-    monkeypatch.setattr(outgoing, "TIMEOUT", 60)
-
-    def hang(_handler: BaseHTTPRequestHandler) -> None:
-        asked.set()
-        left.wait(60)
-
     published(server, key)
-    server.served["/slow"] = hang
+    server.served["/slow"] = hung.answer
     uri = server.uri(path="/slow")
     slow = KeyedParty.of(build.ent("Lent", "lent.test", auth_method="private_key_jwt", jwks_uri=uri), client=key)
     quick = at_address(build, server, key)
@@ -178,10 +185,10 @@ def test_t16_an_ent_that_does_not_answer_holds_no_transaction_and_no_other_ent_u
 
     threads = ThreadPoolExecutor(2)
     waiting = [threads.submit(wait) for _ in range(2)]
-    assert asked.wait(30)
+    assert hung.asked.wait(30)
     believed(shown(browser, quick, quick.assertion()))  # a proof is stored, a claim of a code is tried
     assert not any(one.done() for one in waiting)
-    left.set()
+    hung.left.set()
     for one in waiting:
         not_believed(one.result(60))
     assert [request.path for request in server.asked] == ["/slow", "/keys"], "the second found what the first got"
@@ -212,21 +219,14 @@ def test_t16_an_ent_that_takes_too_long_is_left(
 
 
 def test_t16_no_more_than_a_few_threads_wait_for_one_ent(
-    app: Flask, browser: FlaskClient, build: Build, server: EntServer, key: Key, monkeypatch: pytest.MonkeyPatch
+    app: Flask, browser: FlaskClient, build: Build, server: EntServer, key: Key, hung: Hung
 ) -> None:
     """RFC 9110, 15.6.4: "the server is currently unable to handle the request due to a temporary overload or scheduled
     maintenance, which will likely be alleviated after some delay". Anybody can name a client whose server is slow.
     """
-    asked, left = threading.Event(), threading.Event()
-    monkeypatch.setattr(outgoing, "TIMEOUT", 60)
     most = client_keys.MOST_WAITING_FOR_ONE
-
-    def hang(_handler: BaseHTTPRequestHandler) -> None:
-        asked.set()
-        left.wait(60)
-
     published(server, key)
-    server.served["/slow"] = hang
+    server.served["/slow"] = hung.answer
     slow_keys = {"auth_method": "private_key_jwt", "jwks_uri": server.uri(path="/slow")}
     slow = KeyedParty.of(build.ent("Lent", "lent.test", **slow_keys), client=key)
     quick = at_address(build, server, key)
@@ -238,34 +238,33 @@ def test_t16_no_more_than_a_few_threads_wait_for_one_ent(
     with ThreadPoolExecutor(most + 4) as threads:
         waiting = [threads.submit(wait) for _ in range(most + 4)]
         try:
-            assert asked.wait(30)
+            assert hung.asked.wait(30)
             turned_away = [one.result() for one in islice(as_completed(waiting, 60), 4)]
             assert [answer.status_code for answer in turned_away] == [503] * 4
             assert all(answer.get_json() == {"error": "temporarily_unavailable"} for answer in turned_away)
             assert all(int(answer.headers["Retry-After"]) >= 1 for answer in turned_away)
             believed(shown(browser, quick, quick.assertion()))
         finally:
-            left.set()
+            hung.left.set()
     assert len(server.asked) == 2
 
 
 def test_t16_old_keys_are_used_while_they_are_fetched_anew(
-    app: Flask, browser: FlaskClient, build: Build, server: EntServer, key: Key, monkeypatch: pytest.MonkeyPatch
+    app: Flask,
+    browser: FlaskClient,
+    build: Build,
+    server: EntServer,
+    key: Key,
+    hung: Hung,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """RFC 5861, 3: "the cache MAY serve the response … after it becomes stale … While doing so, it SHOULD attempt to
-    revalidate the response": one request waits for the ENT, the others do not.
+    """RFC 5861, 3: "the cache SHOULD attempt to revalidate it while still serving stale responses (i.e., without
+    blocking)": one request waits for the ENT, the others do not.
     """
-    asked, left = threading.Event(), threading.Event()
-    monkeypatch.setattr(outgoing, "TIMEOUT", 60)
-
-    def hang(_handler: BaseHTTPRequestHandler) -> None:
-        asked.set()
-        left.wait(60)
-
     published(server, key)
     ent = at_address(build, server, key)
     believed(shown(browser, ent, ent.assertion()))
-    server.served["/keys"] = hang
+    server.served["/keys"] = hung.answer
     clock = time.monotonic
     monkeypatch.setattr(time, "monotonic", lambda: clock() + 2 * client_keys.KEPT_SECONDS)
 
@@ -276,12 +275,12 @@ def test_t16_old_keys_are_used_while_they_are_fetched_anew(
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(first)
         try:
-            assert asked.wait(30)
+            assert hung.asked.wait(30)
             for _ in range(3):
                 believed(shown(browser, ent, ent.assertion()))
             assert not waiting.done()
         finally:
-            left.set()
+            hung.left.set()
         believed(waiting.result(60))
 
 
