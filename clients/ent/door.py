@@ -3,13 +3,14 @@
 import secrets
 from typing import cast
 
-from flask import current_app, redirect, render_template
+from flask import Response, after_this_request, current_app, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from clients.ent.errors import page_of
 from clients.ent.person import INSIDE, Person, find_person, next_page, sign_in
-from clients.ent.sessions import current_session, current_store
+from clients.ent.sessions import MAX_COOKIE, current_session, current_store
 from clients.ent.settings import current_settings
+from clients.ent.store import ATTEMPT_LIFETIME
 from clients.kit.checks import Attempt, CheckError, Ended, SignedIn, now
 from clients.kit.flask_ent import FlaskEnt
 from clients.kit.provider import Provider
@@ -53,17 +54,34 @@ class Door(FlaskEnt):
         return page_of(error)
 
     def keep(self, attempt: Attempt) -> None:
-        """Keep the attempt in the store, for the browser that asked for it."""
-        browser = current_session().setdefault("browser", secrets.token_urlsafe(32))
-        current_store().start_attempt(str(browser), attempt)
+        """Keep the attempt in the store, for the browser that asked for it.
+
+        The browser is known by a cookie of its own, which holds for all its tabs: the provider may end the session that
+        it has here while its next one is on the way.
+        """
+        browser = _browser() or secrets.token_urlsafe(32)
+        current_store().start_attempt(browser, attempt)
+
+        @after_this_request
+        def remember(response: Response) -> Response:
+            settings = current_settings()
+            name, secure = settings.browser_cookie_name, settings.secure
+            response.set_cookie(name, browser, ATTEMPT_LIFETIME, path="/", httponly=True, samesite="Lax", secure=secure)
+            return response
 
     def take(self, state: str) -> Attempt | None:
         """Take the attempt from the store: of eight answers that come at once, one finds it."""
-        return current_store().take_attempt(str(current_session().get("browser", "")), state)
+        return current_store().take_attempt(_browser(), state)
 
     def is_first(self, ended: Ended) -> bool:
         """Note the token in the store, which all processes share."""
         return current_store().note_logout_token(ended.jti, ended.forget_at)
+
+
+def _browser() -> str:
+    """Return the name of the browser that asks; empty when it has left for no sign-in of late."""
+    value = request.cookies.get(current_settings().browser_cookie_name, "")
+    return value if len(value) <= MAX_COOKIE else ""
 
 
 def current_provider() -> Provider:

@@ -41,7 +41,7 @@ class Person:
 
 def sign_in(session: ServerSession, person: Person, settings: Settings, target: str) -> None:
     """Open the ENT's own session under a new value, so that one planted before the sign-in is worth nothing."""
-    session.renew(keep=("browser",))
+    session.renew()
     session["expires_at"] = now() + SIGNED_IN_LIFETIME
     session["owner"] = (person.sub, person.sid)
     session["target"] = target

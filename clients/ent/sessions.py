@@ -1,8 +1,7 @@
 """Sessions kept on the server: the cookie holds a random value alone, so that no token travels in it.
 
-A session begins anonymous (it only recognises the browser that asked to sign in) and is given a new value at the
-sign-in, so that a value planted beforehand is worth nothing. It ends eight hours after the sign-in, at the sign-out, or
-when the provider says that it ended there.
+A session that began before the sign-in is given a new value there, so that one planted beforehand is worth nothing. It
+ends eight hours after the sign-in, at the sign-out, or when the provider says that it ended there.
 """
 
 import secrets
@@ -19,7 +18,7 @@ from clients.kit.checks import now
 
 SIGNED_IN_LIFETIME = 8 * 3600
 """Seconds, from the sign-in: a school day."""
-_MAX_COOKIE = 128
+MAX_COOKIE = 128
 _serializer = TaggedJSONSerializer()
 
 
@@ -46,14 +45,12 @@ class ServerSession(CallbackDict[str, object], SessionMixin):
         """The provider's names for the person and for the session there, once somebody has signed in."""
         return cast("tuple[str, str | None] | None", self.get("owner"))
 
-    def renew(self, *, keep: tuple[str, ...] = ()) -> None:
-        """Empty the session but for the names to keep, and give it a new value; the former one dies at once."""
+    def renew(self) -> None:
+        """Empty the session and give it a new value; the former one dies at once."""
         if self.session_id:
             self.retired.append(self.session_id)
-        kept = {name: self[name] for name in keep if name in self}
         self.session_id = ""
         self.clear()
-        self.update(kept)
 
 
 class ServerSessions(SessionInterface):
@@ -65,7 +62,7 @@ class ServerSessions(SessionInterface):
     def open_session(self, app: Flask, request: Request) -> ServerSession:
         """Return the session of the cookie, or a new one when the cookie opens nothing."""
         session_id = request.cookies.get(self.get_cookie_name(app), "")
-        content = self._store.find_session(session_id) if 0 < len(session_id) <= _MAX_COOKIE else None
+        content = self._store.find_session(session_id) if 0 < len(session_id) <= MAX_COOKIE else None
         return ServerSession() if content is None else ServerSession(_serializer.loads(content), session_id)
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:

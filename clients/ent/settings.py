@@ -108,6 +108,11 @@ class Settings:
         """A name of this ENT's own, since cookies ignore ports and two ENTs may share a host."""
         return ("__Host-" if self.secure else "") + "ent_" + re.sub(r"[^A-Za-z0-9_.~-]", "_", self.client_id)
 
+    @property
+    def browser_cookie_name(self) -> str:
+        """The name of the cookie by which a browser is known that has left to sign in."""
+        return f"{self.cookie_name}.browser"
+
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Read and check the settings.

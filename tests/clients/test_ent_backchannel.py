@@ -97,6 +97,17 @@ def refused(answer: TestResponse) -> str:
     return str(said["error_description"])
 
 
+def test_the_end_of_one_session_does_not_lose_the_sign_in_that_is_on_its_way(
+    app: Flask, browser: Browser, provider: FakeProvider
+) -> None:
+    """A parent signs out, comes back at once, and is told of meanwhile."""
+    browser.enter()
+    address = browser.leave()
+    believed(tell(app, signed(claims_of(provider))))
+    assert browser.get(address).status_code == 303
+    assert is_inside(browser)
+
+
 def test_the_session_is_over_at_the_next_request(app: Flask, browser: Browser, provider: FakeProvider) -> None:
     browser.enter()
     assert is_inside(browser)

@@ -43,7 +43,7 @@ def test_an_answer_counts_once(browser: Browser, provider: FakeProvider) -> None
 def test_an_answer_counts_once_even_when_it_comes_eight_times_at_once(app: Flask, provider: FakeProvider) -> None:
     browser = Browser(app.test_client())
     path = browser.leave().removeprefix(PUBLIC_URL)
-    cookie = browser.client.get_cookie("ent_ent-de-test", domain="localhost")
+    cookie = browser.client.get_cookie("ent_ent-de-test.browser", domain="localhost")
     assert cookie is not None
 
     def open_callback(_: int) -> int:
@@ -110,7 +110,7 @@ def test_an_answer_that_says_a_thing_twice_is_refused(browser: Browser, provider
 def test_no_token_travels_in_the_cookie_and_none_opens_a_session_from_the_file(
     browser: Browser, app: Flask, provider: FakeProvider
 ) -> None:
-    browser.leave()
+    browser.sign_in()
     before = browser.client.get_cookie("ent_ent-de-test")
     answer = browser.sign_in()
     after = browser.client.get_cookie("ent_ent-de-test")
@@ -118,7 +118,7 @@ def test_no_token_travels_in_the_cookie_and_none_opens_a_session_from_the_file(
     assert after is not None
     assert before.value != after.value, "a value planted before the sign-in is worth nothing"
     assert len(after.value) == 43
-    header = answer.headers["Set-Cookie"]
+    [header] = answer.headers.getlist("Set-Cookie")
     assert "HttpOnly" in header
     assert "SameSite=Lax" in header
     with sqlite3.connect(app.extensions["ent_settings"].database) as connection:
@@ -208,8 +208,9 @@ def test_an_https_ent_has_a_host_cookie_that_never_travels_in_clear(provider: Fa
     given = environment(provider.issuer, tmp_path) | {"ENT_PUBLIC_URL": "https://passerelle.exemple.fr"}
     client = create_app(read_settings(given)).test_client()
     answer = client.get("/login", base_url="https://passerelle.exemple.fr")
-    cookie = answer.headers["Set-Cookie"]
-    assert cookie.startswith("__Host-ent_ent-de-test=")
+    [cookie] = answer.headers.getlist("Set-Cookie")
+    assert cookie.startswith("__Host-ent_ent-de-test.browser=")
+    assert "HttpOnly" in cookie
     assert "Secure" in cookie
     assert "Path=/" in cookie
     assert "Domain" not in cookie

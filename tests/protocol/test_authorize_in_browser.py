@@ -70,6 +70,20 @@ def check(ent: Ent, attempt: Attempt) -> None:
     assert "Referer" not in asked.headers
 
 
+def test_b03_the_form_of_the_sign_in_may_end_at_the_ent(
+    browser_process: Browser, loopback: str, ent: Ent, parent: Account
+) -> None:
+    """Security row B-03: "`form-action` must list the RP origin of the current request (Chrome/Safari check redirects
+    after a form POST) or be omitted": the browser goes from the form through our redirects to another origin.
+    """
+    attempt = Attempt()
+    with new_page(browser_process) as page:
+        sign_in(page, loopback, ent, parent, attempt, response_mode=None)
+        expect(page.get_by_role("heading", level=1)).to_have_text("Dedans")
+        assert page.url.startswith(f"{ent.party.redirect_uri}&code=")
+        assert f"state={attempt.state}" in page.url
+
+
 def test_a12_the_form_leaves_by_itself(browser_process: Browser, loopback: str, ent: Ent, parent: Account) -> None:
     """Form Post Response Mode 1.0, 2: "… HTML form values that are auto-submitted in the User Agent, and thus are
     transmitted via the HTTP POST method to the Client".
