@@ -72,8 +72,8 @@ def test_the_scopes_are_always_told(browser: FlaskClient) -> None:
 
 @pytest.mark.parametrize("name", ["Passerelle", "PASSERELLE", " pàsserelle. ", "P a s s e r e l l e"])
 def test_nobody_takes_another_ent_s_name(browser: FlaskClient, build: Build, invitation: str, name: str) -> None:
-    """Security list, of a malicious RP: "client name fixed by admin". Parents read the name and know nothing else of an
-    ENT; the invitation stays good.
+    """RFC 7591, 2, client_name: "Human-readable string name of the client to be presented to the end-user during
+    authorization": parents know nothing else of an ENT. The invitation stays good.
     """
     build.ent("Passerelle")
     refused(register(browser, invitation, client_name=name), "invalid_client_metadata")
