@@ -23,7 +23,7 @@ from idp.oidc.hints import read_id_token
 from idp.oidc.models import AuthorizationCode
 from idp.oidc.parameters import ParameterError, as_get, parse, posted
 from idp.oidc.server import of_app
-from idp.sessions import manager
+from idp.sessions import devices, manager
 from idp.sessions.models import Session
 from idp.web.redirects import see_other
 from idp.web.security import csrf
@@ -96,7 +96,8 @@ def _read(found: _Found, *, confirmed: bool) -> _Asked:
 def _hinted(found: _Found, parameters: Mapping[str, str], fields: Mapping[str, str], *, confirmed: bool) -> _Asked:
     """Return what a request with a hint asks for. One whose hint is not certain leads nowhere (4).
 
-    A browser that was closed has forgotten its session, and the ENT may not have: the hint says which one it was.
+    A browser that was closed has forgotten its session, and the ENT may not have: the hint says which one it was. It
+    counts from a browser that the account signed in on alone: an ENT's server and a stolen hint end nothing from afar.
     """
     server = of_app()
     identity = read_id_token(server.settings, server.ring, parameters["id_token_hint"])
@@ -107,6 +108,8 @@ def _hinted(found: _Found, parameters: Mapping[str, str], fields: Mapping[str, s
         return _Asked(found, fields=fields)
     if found is None:
         left = issued.session_of(identity, client)
+        if left and devices.known(left[1].username) is None:
+            left = None
         return _Asked(left, client, own_session=True, target=_target(client, parameters), fields=fields)
     own_person = identity["sub"] == claims.subject(client, found[1].id, found[1].join_key)
     own = own_person and identity["sid"] == claims.session_id(client.subject_salt, found[0].sid)

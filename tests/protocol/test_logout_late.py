@@ -17,7 +17,7 @@ from idp.sessions.manager import SESSIONS_ENDED
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
 from tests.pages import heading, sign_in
-from tests.protocol.flow import OFFLINE, refused, tokens_for
+from tests.protocol.flow import HOST, OFFLINE, refused, tokens_for
 from tests.protocol.test_logout import BYE, QUESTION, SIGNED_OUT, alive, ask, confirm
 from tests.relying_party import Attempt, RelyingParty
 
@@ -56,6 +56,14 @@ class Evening:
         [session] = db.session.scalars(select(Session)).all()
         assert message.payload == {"sessions": [str(session.id)]}
         assert db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "sign_out")).one().result == "ok"
+
+
+def again_opened(browser: FlaskClient) -> FlaskClient:
+    """Return the browser as it is once it was closed: it keeps what lasts, and has forgotten its session."""
+    kept, reopened = browser.get_cookie("__Host-dv", domain=HOST), browser.application.test_client()
+    assert kept is not None
+    reopened.set_cookie("__Host-dv", kept.value, domain=HOST, secure=True)
+    return reopened
 
 
 @pytest.fixture
@@ -128,7 +136,7 @@ def test_l08_an_ent_that_outlived_its_browser_s_session_ends_it_by_its_hint(
     and/or sid claim has a current session or had a recent session at the OP": the browser was closed and has forgotten
     our cookie, the ENT has not.
     """
-    reopened = browser.application.test_client()
+    reopened = again_opened(browser)
     with time_machine.travel(time.time() + alone.total_seconds()):
         page: Any = ask(reopened, id_token_hint=evening.hint(), post_logout_redirect_uri=BYE)
         assert heading(page) == SIGNED_OUT
@@ -148,6 +156,20 @@ def test_l02_a_hint_ends_no_session_but_its_own(browser: FlaskClient, evening: E
     sign_in(laptop, "/connexion", account.username, PASSWORD)
     kept = tokens_for(laptop, evening.other, scope=OFFLINE)
     with time_machine.travel(time.time() + alone.total_seconds()):
-        ask(browser.application.test_client(), id_token_hint=evening.hint())
+        ask(again_opened(browser), id_token_hint=evening.hint())
         assert alive() == 1
         assert evening.other.refresh(laptop, kept["refresh_token"]).status_code == 200
+
+
+def test_l02_a_hint_from_a_machine_where_the_person_never_was_ends_nothing(
+    browser: FlaskClient, evening: Evening, alone: timedelta
+) -> None:
+    """RP-Initiated Logout 1.0, 6: "OPs should obtain explicit confirmation from the End-User before acting upon them":
+    an ENT's server, or whoever found an ID token in a log, must not sign people out from afar.
+    """
+    stranger = browser.application.test_client()
+    with time_machine.travel(time.time() + alone.total_seconds()):
+        page: Any = ask(stranger, id_token_hint=evening.hint(), post_logout_redirect_uri=BYE)
+        assert (page.status_code, page.headers["Location"]) == (303, BYE)
+        assert alive() == 1
+        assert evening.other.refresh(browser, evening.second["refresh_token"]).status_code == 200
