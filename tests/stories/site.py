@@ -138,6 +138,13 @@ class Site:
         """Return what a part printed last."""
         return (self.folder / f"{name}.log").read_text(errors="replace")[-3000:]
 
+    def wait_for_log(self, name: str, words: str) -> None:
+        """Wait until a part has printed `words`."""
+        until = time.monotonic() + _PATIENCE
+        while words not in (printed := self.log(name)):
+            assert time.monotonic() < until, f"{name} never said {words}: {printed}"
+            time.sleep(0.1)
+
     def logs(self) -> Iterator[tuple[str, str]]:
         """Yield each part's name and all that it printed."""
         for path in sorted(self.folder.glob("*.log")):

@@ -117,7 +117,7 @@ def test_le_mail_arrive_une_fois_apres_une_panne_du_facteur_et_du_serveur_de_mai
     se_connecte(phone, courrier.username, courrier.provisional_password)
     active(phone, "claire@exemple.fr")
     site.start("worker")  # le serveur de mail est encore arrêté : rien ne part, rien n'est perdu
-    phone.wait_for_timeout(1500)
+    site.wait_for_log("worker", '"kind": "confirm_email"')  # tué pendant l'envoi, il garderait le mail cinq minutes
     site.stop("worker", kill=True)
     site.start("catcher", "worker")
     confirme(phone, lien_du_mail(site, "claire@exemple.fr"))
