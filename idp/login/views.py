@@ -1,6 +1,7 @@
 """`/connexion`."""
 
 from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
+from flask_wtf.csrf import CSRFError
 
 from idp.accounts.authentication import Attempt, Refused, Throttled
 from idp.accounts.passwords import Busy as HasherBusy
@@ -12,7 +13,7 @@ from idp.login import service
 from idp.login.forms import SignInForm
 from idp.sessions import devices, freshness, manager
 from idp.web.browser import renew_form_token
-from idp.web.errors import Busy
+from idp.web.errors import Busy, form_token_refused
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_address, user_agent
 
@@ -48,6 +49,15 @@ def sign_in() -> Response:
             return response
         case Refused():
             return _page(interaction, form, 200, failed=True)
+
+
+@blueprint.errorhandler(CSRFError)
+def form_is_old(error: CSRFError) -> Response:
+    """Say what is so where another tab signed in: that ended this form, and neither time nor a refused cookie did."""
+    interaction = store.current()
+    if _already_in(interaction):
+        return see_other(store.page_url("login.sign_in", interaction))
+    return form_token_refused(error)
 
 
 def _already_in(interaction: store.Interaction | None) -> Response | None:

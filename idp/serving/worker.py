@@ -76,7 +76,6 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes 
 
     def handle(self, conn: Arrival) -> Any:
         """In a thread: give the parser what was received."""
-        conn.sock.setblocking(True)
         conn.init()
         conn.parser.unreader.unread(bytes(conn.received))
         conn.received.clear()
@@ -116,13 +115,13 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes 
         return bool(super()._keepalive_after(conn, keepalive and not conn.oversized))
 
     def _expect(self, conn: Arrival, received: bytes = b"") -> None:
-        """Begin to collect a request, of which `received` is there already."""
+        """Begin to collect a request, of which `received` is there already. Most are whole now, and never watched."""
         conn.begin()
         conn.deadline = time.monotonic() + READ_SECONDS
         if received and self._settled(conn, received):
             return
-        self._watch(conn)
-        self._read(conn)
+        if self._read(conn):
+            self._watch(conn)
 
     def _watch(self, conn: Arrival) -> None:
         self._waiting.add(conn)
@@ -137,17 +136,18 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes 
     def _on_readable(self, conn: Arrival, _client: socket.socket) -> None:
         self._read(conn)
 
-    def _read(self, conn: Arrival) -> None:
+    def _read(self, conn: Arrival) -> bool:
+        """Read what has come; say whether more is awaited."""
         try:
             part = conn.sock.recv(_BLOCK)
         except BlockingIOError:
-            return
+            return True
         except OSError:
             part = b""
         if not part:
             self._drop(conn)
-        elif not conn.ending:
-            self._settled(conn, part)
+            return False
+        return conn.ending or not self._settled(conn, part)
 
     def _settled(self, conn: Arrival, part: bytes) -> bool:
         """Take `part` in; say whether nothing more is awaited: the request is whole, or refused."""

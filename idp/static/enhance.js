@@ -4,6 +4,9 @@
   var d = document, all = function (s, r) { return [].slice.call((r || d).querySelectorAll(s)); };
   var fold = function (s) { return s.normalize('NFD').replace(/[\u0300-\u036f]/g, '').toLowerCase(); };
 
+  /* a form that the server refused: Back and reload ask for its page again, where they would send it again */
+  if (d.querySelector('form[novalidate]')) history.replaceState(history.state, '');
+
   /* errors: the summary takes the focus, its links take it to the field */
   var sum = d.querySelector('.sum');
   if (sum) sum.focus();

@@ -144,7 +144,8 @@ def _on_lost(error: InteractionLost) -> Response:
     return _page("errors/expire.html", 400, dest=error.dest, code="")
 
 
-def _on_form_token(_error: CSRFError) -> Response:
+def form_token_refused(_error: CSRFError) -> Response:
+    """Show that the form was open for too long, and the way to open it again."""
     return _page("errors/formulaire.html", 400, retry_url=_same_page())
 
 
@@ -185,7 +186,7 @@ def configure(app: Flask) -> None:
     app.register_error_handler(Busy, _on_busy)
     app.register_error_handler(TooManyTries, _on_too_many)
     app.register_error_handler(InteractionLost, _on_lost)
-    app.register_error_handler(CSRFError, _on_form_token)
+    app.register_error_handler(CSRFError, form_token_refused)
     app.register_error_handler(OperationalError, _on_database)
     app.register_error_handler(DBAPIError, _on_driver)
     app.register_error_handler(PoolTimeout, _on_database)

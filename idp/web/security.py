@@ -1,6 +1,9 @@
 """Headers of every answer, limits of every request, and the token that proves that a form is ours."""
 
-from flask import Flask, Response, request
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, request
 from flask_wtf import CSRFProtect
 from gunicorn.http.errors import ParseException
 from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, RequestURITooLarge, UnsupportedMediaType
@@ -8,6 +11,9 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, RequestURIToo
 from idp import opaque
 from idp.config import Settings
 from idp.web.browser import is_back_channel
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 MAX_BODY = 64 * 1024
 MAX_FIELDS = 50
@@ -31,6 +37,10 @@ _HEADERS = (
 # Chromium applies form-action to the whole redirect chain that follows a form, up to wherever the ENT redirects in
 # turn: pages whose form can end at an ENT leave it out, all others keep it.
 MAY_LEAVE = frozenset({"/profil", "/connexion", "/charte", "/authorize/accord", "/logout", "/adresse/confirmation"})
+_PRIVATE = (("Cross-Origin-Resource-Policy", "same-origin"), ("Cache-Control", "no-store"))
+_REPLACED = frozenset({"cache-control"})
+_REPLACED_ON_PAGES = frozenset({"cache-control", "vary"})
+_CSP = "content-security-policy"
 _PUBLIC = ("/.well-known/", "/jwks.json", "/openapi.json", "/static/", "/session/check")
 
 
@@ -71,18 +81,42 @@ def configure(app: Flask, settings: Settings) -> None:
     if settings.https:
         fixed.append(("Strict-Transport-Security", "max-age=31536000; includeSubDomains"))
 
-    @app.after_request
-    def protect(response: Response) -> Response:
-        headers = response.headers
-        headers.extend(fixed)
-        if response.mimetype == "text/html":
-            policy = POLICY if request.path in MAY_LEAVE else f"{POLICY}; form-action 'self'"
-            headers.setdefault("Content-Security-Policy", policy)
-        if request.path.startswith(_PUBLIC):
-            headers["Cross-Origin-Resource-Policy"] = "cross-origin"
-        else:
-            headers["Cross-Origin-Resource-Policy"] = "same-origin"
-            headers["Cache-Control"] = "no-store"
-            if not is_back_channel(request.path):
-                response.vary.add("Cookie")
-        return response
+    app.wsgi_app = _Protected(app.wsgi_app, fixed)  # type: ignore[method-assign]
+
+
+class _Protected:
+    """Adds the headers that every answer has, as it leaves: werkzeug's own lists would take a sign-on longer."""
+
+    def __init__(self, app: "WSGIApplication", fixed: Iterable[tuple[str, str]]) -> None:
+        self._app = app
+        self._fixed = tuple(fixed)
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        path = f"/{environ.get('PATH_INFO', '').lstrip('/')}"  # as werkzeug reads it
+
+        def protect(line: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            return start_response(line, self._protected(path, headers), *rest)
+
+        return self._app(environ, protect)
+
+    def _protected(self, path: str, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Return the headers of an answer with those that protect it. What is not public is stored by nobody."""
+        ours = [*self._fixed]
+        given = {name.lower(): value for name, value in headers}
+        if given.get("content-type", "").startswith("text/html") and _CSP not in given:
+            ours.append(("Content-Security-Policy", POLICY if path in MAY_LEAVE else f"{POLICY}; form-action 'self'"))
+        if path.startswith(_PUBLIC):
+            return [*headers, *ours, ("Cross-Origin-Resource-Policy", "cross-origin")]
+        ours += _PRIVATE
+        replaced = _REPLACED
+        if not is_back_channel(path):
+            ours.append(("Vary", _with_cookie(given.get("vary", ""))))
+            replaced = _REPLACED_ON_PAGES
+        return [*(pair for pair in headers if pair[0].lower() not in replaced), *ours]
+
+
+def _with_cookie(vary: str) -> str:
+    """Return `vary` with the name of the header that every page depends on (RFC 9110 12.5.5)."""
+    if not vary:
+        return "Cookie"
+    return vary if "cookie" in vary.lower() else f"{vary}, Cookie"

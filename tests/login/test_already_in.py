@@ -52,6 +52,17 @@ def test_a_second_tab_is_told_the_same(browser: FlaskClient, build: Build, ent: 
     assert _BUTTON.findall(page.text) == [("https://ent.test/", "Continuer vers l’ENT Passerelle")]
 
 
+def test_a_form_that_a_second_tab_sends_after_the_first_signed_in_is_led_on_too(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    account = build.active()
+    waiting = follow(browser, browser.get(ent.url(Attempt())))
+    other = follow(browser, browser.get(ent.url(Attempt())))
+    submit(browser, waiting, identifiant=account.username, mot_de_passe=PASSWORD)
+    page = submit(browser, other, identifiant=account.username, mot_de_passe=PASSWORD)
+    assert (page.request.method, heading(page)) == ("GET", _ALREADY), "neither time nor a refused cookie ended it"
+
+
 def test_an_ent_without_an_address_is_named_and_the_way_there_is_told(browser: FlaskClient, build: Build) -> None:
     page = browser.get(_sign_in_and_go_back(browser, build, build.ent(home_uri="")))
     assert heading(page) == _ALREADY
