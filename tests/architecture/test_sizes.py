@@ -22,7 +22,7 @@ def functions(path: Path) -> Iterator[tuple[str, int]]:
 
 
 def test_no_module_is_longer_than_what_is_read_at_once() -> None:
-    assert {shown(path): length(path) for path in modules(*PRODUCT, "bench") if length(path) > MODULE} == {}
+    assert {shown(path): length(path) for path in modules(*PRODUCT, "tests", "bench") if length(path) > MODULE} == {}
 
 
 def test_no_function_is_longer_than_a_screen() -> None:

@@ -1,5 +1,6 @@
 """`GET /charter` and `POST /charter/acceptance`, for ENTs that show their charter themselves (C-02, C-03, C-04)."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,8 +9,11 @@ from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from idp.audit.models import AuditEntry
+from idp.clients.models import Client
 from idp.clock import now
+from idp.config import Settings
 from idp.db import db
+from idp.oidc import registration
 from tests.builders import PASSWORD, Build
 from tests.charter.tokens import accept, acceptances, ask, token_of
 from tests.pages import sign_in
@@ -53,6 +57,22 @@ def test_the_ent_reads_its_charter_and_records_an_acceptance(
     info = ent.userinfo(browser, tokens["access_token"]).get_json()
     assert info["charter_accepted"] is True
     assert info["charter_accepted_at"] == int(moment.timestamp())
+
+
+@pytest.mark.parametrize("mode", ["provider", "none"])
+def test_c02_an_ent_that_leaves_its_charter_to_the_provider_accepts_it_for_nobody(
+    browser: FlaskClient, build: Build, settings: Settings, mode: str
+) -> None:
+    ent = build.ent(charter="ent")
+    token = token_of(browser, ent, build.active())["access_token"]
+    build.publish(ent, "2026-09")
+    client = db.session.scalars(select(Client).where(Client.client_id == ent.client_id)).one()
+    registration.change(settings, client, replace(registration.as_wanted(client), charter=mode))
+    db.session.commit()
+    refused = accept(browser, token, "2026-09")
+    assert (refused.status_code, refused.get_json()["error"]) == (403, "access_denied")
+    assert acceptances() == []
+    assert ask(browser, token).get_json()["accepted"] is False, "it may read what its parents owe"
 
 
 def test_c02_without_a_live_token_nothing_is_accepted(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:

@@ -9,7 +9,7 @@ from pypdf import PdfReader
 from idp.accounts.models import Account, Child, Guardianship
 from idp.db import db
 from tests.builders import COLLEGE, Build
-from tests.letters.test_pdf import secrets_in, text_of
+from tests.letters.read_back import secrets_in, text_of
 
 
 def pupil(build: Build, class_name: str, uai: str = COLLEGE, given_name: str = "Malo") -> Child:

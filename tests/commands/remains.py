@@ -1,5 +1,6 @@
-"""What a purge finds: rows of every kind, dead for a while or still of use."""
+"""What a purge finds: rows of every kind, dead for a while or still of use; and what it says that it did."""
 
+import json
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +19,7 @@ from idp.outbox.models import OutboxMessage
 from idp.sessions.models import Session
 from idp.throttle.models import ThrottleCounter
 from tests.builders import Build
+from tests.commands.conftest import Run
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
@@ -33,6 +35,13 @@ def keep(*rows: Base) -> None:
     """Put rows into the database."""
     db.session.add_all(rows)
     db.session.commit()
+
+
+def purged(act: Run) -> dict[str, int]:
+    """Purge; return what it counted, zeros left out."""
+    answer = act("purge", "--json")
+    assert (answer.code, answer.err) == (0, "")
+    return {name: count for name, count in json.loads(answer.out).items() if count}
 
 
 @dataclass

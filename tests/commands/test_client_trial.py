@@ -1,105 +1,33 @@
 """`idp client test`, against real servers: what an integrator would find by hand is found and said."""
 
 import json
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs
 
 import pytest
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec
-from flask import Flask
-from joserfc.jwk import ECKey
 from sqlalchemy import update
 
 from idp.clients.models import Client
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import outgoing, registration
-from tests import signatures
+from idp.oidc import registration
 from tests.builders import COLLEGE, LYCEE, Build
+from tests.commands.client_trial import (  # noqa: F401 - fixtures too
+    METADATA,
+    REFUSED,
+    Place,
+    public_keys,
+    sqlite_alone,
+    trial_ent,
+    trial_place,
+    trial_published,
+    trial_resolver,
+    trial_settings,
+    tried,
+    wrong,
+)
 from tests.commands.conftest import Run
-from tests.databases import settings_for
-from tests.protocol.ent_server import FINE, Answer, EntServer, Resolver, authority, listening_ent
+from tests.protocol.ent_server import FINE, Answer, listening_ent
 from tests.relying_party import RelyingParty
-
-HOSTS = ("ent.test", "connexion.test")
-METADATA = "/.well-known/openid-configuration"
-REFUSED: Answer = (400, {}, b'{"error": "invalid_request"}')
-sqlite_alone = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # nothing of it is the database's
-
-
-@dataclass
-class Place:
-    """The provider as it is reached from outside, and the ENT's servers: its pages, and its back channel."""
-
-    provider: EntServer
-    ent: EntServer
-    back: EntServer
-
-    @property
-    def host(self) -> str:
-        return f"ent.test:{self.ent.port}"
-
-
-@pytest.fixture
-def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
-    made = Resolver(monkeypatch)
-    made.hosts = {host: ["127.0.0.1"] for host in (*HOSTS, "interne.test", "autre.test")}
-    return made
-
-
-@pytest.fixture
-def place(resolver: Resolver, tmp_path: Path) -> Iterator[Place]:
-    chain = authority(tmp_path, *HOSTS, "interne.test").chain
-    with listening_ent(chain) as provider, listening_ent(chain) as ent, listening_ent(chain) as back:
-        ent.served = {"/": FINE, "/cb": (400, {}, b"no code"), "/bye": FINE}
-        back.next = [REFUSED]
-        yield Place(provider, ent, back)
-
-
-@pytest.fixture
-def settings(database_url: str, place: Place, tmp_path: Path) -> Settings:
-    issuer = place.provider.uri("connexion.test", "")
-    trusted = tmp_path / "ent.test.root.pem"
-    return settings_for(database_url, issuer=issuer, ca_bundle=trusted, outgoing_allow=("ent.test",))
-
-
-@pytest.fixture(autouse=True)
-def _published(app: Flask, settings: Settings, place: Place) -> None:
-    """What the provider's server gives is what the application gives."""
-    for path in (METADATA, "/jwks.json"):
-        content = app.test_client().get(path, base_url=settings.issuer).data
-        place.provider.served[path] = (200, {"Content-Type": "application/json"}, content)
-
-
-@pytest.fixture
-def ent(build: Build, place: Place) -> RelyingParty:
-    build.school()
-    return build.ent(host=place.host)
-
-
-def tried(act: Run, client_id: str) -> tuple[int, list[dict[str, Any]]]:
-    answer = act("client", "test", client_id, "--json")
-    assert answer.err == ""
-    return answer.code, json.loads(answer.out)
-
-
-def wrong(act: Run, ent: RelyingParty) -> list[tuple[str, str]]:
-    """Return the checks that failed, and hold the exit code to them."""
-    code, found = tried(act, ent.client_id)
-    bad = [(finding["check"], finding["message"]) for finding in found if not finding["ok"]]
-    assert code == (1 if bad else 0)
-    return bad
-
-
-def public_keys() -> bytes:
-    key = ECKey.import_key(ec.generate_private_key(ec.SECP256R1()).public_key())
-    return json.dumps({"keys": [key.as_dict(private=False)]}).encode()
 
 
 def test_an_ent_that_is_ready(act: Run, build: Build, place: Place) -> None:
@@ -141,26 +69,6 @@ def test_an_ent_that_is_ready(act: Run, build: Build, place: Place) -> None:
     assert f"✓ adresse de retour {callback} : répond (400), certificat bon" in lines
 
 
-def test_the_token_of_the_trial_lacks_a_signature_and_nothing_else(
-    act: Run, build: Build, place: Place, settings: Settings
-) -> None:
-    """Back-Channel Logout 1.0, 2.4: an ENT that refuses it does so for the signature, not for its form."""
-    build.school()
-    ent = build.ent(host=place.host, backchannel_logout_uri=place.back.uri())
-    assert wrong(act, ent) == []
-    [asked] = place.back.asked
-    [token] = parse_qs(asked.body)["logout_token"]
-    header, claims = signatures.read(token)
-    assert (header["typ"], header["alg"]) == ("logout+jwt", "RS256")
-    assert (claims["iss"], claims["aud"]) == (settings.issuer, ent.client_id)
-    assert claims["events"] == {"http://schemas.openid.net/event/backchannel-logout": {}}
-    assert "nonce" not in claims
-    answer = place.provider.served["/jwks.json"]
-    assert isinstance(answer, tuple)
-    with pytest.raises(InvalidSignature):
-        signatures.verified(token, signatures.by_name(json.loads(answer[2])))
-
-
 def test_an_unknown_client(act: Run) -> None:
     answer = act("client", "test", "nobody")
     assert (answer.code, answer.out, answer.err) == (1, "", "Error: no client nobody\n")
@@ -196,141 +104,6 @@ def test_what_is_told_without_being_wrong(act: Run, build: Build, place: Place) 
     told = {finding["check"]: finding for finding in found}
     assert "une version est publiée" in told["charter"]["message"]
     assert "secret" not in told
-
-
-@sqlite_alone
-def test_a_redirect_is_an_answer_and_is_not_followed(act: Run, ent: RelyingParty, place: Place) -> None:
-    place.ent.served["/"] = (302, {"Location": place.back.uri(path="/elsewhere")}, b"")
-    assert wrong(act, ent) == []
-    assert place.back.asked == []
-
-
-@sqlite_alone
-def test_an_ent_that_fails(act: Run, ent: RelyingParty, place: Place) -> None:
-    place.ent.served["/cb"] = (500, {}, b"")
-    [(name, said)] = wrong(act, ent)
-    assert name == "redirect_uri"
-    assert "répond 500" in said
-
-
-@sqlite_alone
-@pytest.mark.parametrize("status", [404, 410])
-def test_an_address_with_nothing_behind_it(act: Run, build: Build, place: Place, status: int) -> None:
-    """A page may refuse who comes without a code or by GET; one that is not there serves no parent."""
-    build.school()
-    paths = {"/start": "initiate_login_uri", "/front": "frontchannel_logout_uri", "/cb": "redirect_uri"}
-    place.ent.served |= {"/start": (405, {}, b""), "/front": (401, {}, b""), "/home": (403, {}, b"")}
-    ent = build.ent(
-        host=place.host,
-        home_uri=place.ent.uri(path="/home"),
-        post_logout_redirect_uris=[place.ent.uri(path="/bye")],
-        initiate_login_uri=place.ent.uri(path="/start"),
-        frontchannel_logout_uri=place.ent.uri(path="/front"),
-    )
-    assert wrong(act, ent) == []
-    paths |= {"/bye": "post_logout_redirect_uri", "/home": "home_uri"}
-    for path, name in paths.items():
-        before = place.ent.served[path]
-        place.ent.served[path] = (status, {}, b"")
-        [(found, said)] = wrong(act, ent)
-        assert found == name
-        assert f"répond {status}, il n’y a rien à cette adresse : corrigez-la (--{name.replace('_', '-')})" in said
-        place.ent.served[path] = before
-
-
-@sqlite_alone
-def test_an_ent_that_is_down_or_has_no_name(act: Run, build: Build, place: Place, tmp_path: Path) -> None:
-    build.school()
-    with listening_ent(tmp_path / "ent.test.pem") as gone:
-        host = f"ent.test:{gone.port}"
-    ent = build.ent(host=host, home_uri="https://nulle-part.test/", backchannel_logout_uri=f"https://{host}/bc")
-    found = wrong(act, ent)
-    assert [name for name, _ in found] == [
-        "redirect_uri", "post_logout_redirect_uri", "home_uri", "backchannel_logout_uri",
-    ]  # fmt: skip
-    assert all("rien n’écoute" in said for name, said in found if name != "home_uri")
-    assert "le nom nulle-part.test est inconnu" in found[2][1]
-
-
-@sqlite_alone
-def test_wrong_certificates(act: Run, build: Build, place: Place, tmp_path: Path) -> None:
-    build.school()
-    folder = tmp_path / "other"
-    folder.mkdir()
-    with listening_ent(authority(folder, "horizon.test", "ent.test").chain) as stranger, listening_ent(None) as clear:
-        ent = build.ent(
-            host=place.host,
-            home_uri=stranger.uri(path="/"),
-            initiate_login_uri=clear.uri(path="/"),
-            backchannel_logout_uri=stranger.uri(),
-        )
-        found = dict(wrong(act, ent))
-    assert set(found) == {"home_uri", "initiate_login_uri", "backchannel_logout_uri"}
-    assert "IDP_CA_BUNDLE" in found["home_uri"]
-    assert "pas de TLS" in found["initiate_login_uri"]
-    assert "IDP_CA_BUNDLE" in found["backchannel_logout_uri"]
-    assert stranger.asked == []
-
-
-@sqlite_alone
-def test_a_certificate_of_another_name(act: Run, ent: RelyingParty, place: Place, monkeypatch: pytest.MonkeyPatch,
-                                       ) -> None:  # fmt: skip
-    registered = place.ent.uri("autre.test", "/")
-    assert act("client", "set", ent.client_id, "--home-uri", registered).code == 0
-    monkeypatch.setenv("IDP_OUTGOING_ALLOW", '["ent.test", "autre.test"]')
-    [(name, said)] = wrong(act, ent)
-    assert name == "home_uri"
-    assert "il en faut un pour autre.test" in said
-
-
-@sqlite_alone
-def test_a_private_address_that_nobody_allowed(act: Run, build: Build, place: Place) -> None:
-    build.school()
-    ent = build.ent(host=place.host, backchannel_logout_uri=place.back.uri("interne.test"))
-    [(name, said)] = wrong(act, ent)
-    assert name == "backchannel_logout_uri"
-    assert "nommez interne.test dans IDP_OUTGOING_ALLOW" in said
-    assert place.back.asked == []
-
-
-@sqlite_alone
-@pytest.mark.parametrize(
-    ("answer", "told"),
-    [
-        (FINE, "ne vérifie pas la signature"),
-        ((204, {}, b""), "ne vérifie pas la signature"),
-        ((404, {}, b""), "--backchannel-logout-uri"),
-        ((302, {"Location": "/login"}, b""), "répond 302"),
-        ((403, {}, b""), "jeton CSRF"),
-        ((500, {}, b""), "répond 500"),
-    ],
-)
-def test_back_channels_that_answer_wrongly(act: Run, build: Build, place: Place, answer: Answer, told: str) -> None:
-    build.school()
-    ent = build.ent(host=place.host, backchannel_logout_uri=place.back.uri())
-    place.back.next = [answer]
-    [(name, said)] = wrong(act, ent)
-    assert name == "backchannel_logout_uri"
-    assert told in said
-
-
-@sqlite_alone
-def test_a_slow_address_is_told_and_the_others_of_its_host_are_tried(
-    act: Run, ent: RelyingParty, place: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(outgoing, "TIMEOUT", 1.5)
-    over = threading.Event()
-
-    def never(_: BaseHTTPRequestHandler) -> None:
-        over.wait(20)
-
-    place.ent.served["/cb"] = never
-    try:
-        [(name, said)] = wrong(act, ent)
-    finally:
-        over.set()
-    assert (name, "pas de réponse en" in said) == ("redirect_uri", True)
-    assert sorted(one.path for one in place.ent.asked) == ["/", "/bye", "/cb"]
 
 
 @sqlite_alone

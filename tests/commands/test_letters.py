@@ -26,11 +26,11 @@ from idp.sessions.manager import SESSIONS_ENDED
 from idp.throttle import guard, limits
 from tests.activation.steps import ACTIVATION, activate
 from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
+from tests.commands.accounts import kept, living, waiting
 from tests.commands.conftest import Events, Run
-from tests.commands.test_account import kept, living, waiting
 from tests.email_confirmation.post import html_of, post_office, text_of
-from tests.letters.test_pdf import secrets_in
-from tests.letters.test_pdf import text_of as text_of_page
+from tests.letters.read_back import secrets_in
+from tests.letters.read_back import text_of as text_of_page
 from tests.pages import heading, sign_in
 from tests.protocol.flow import OFFLINE, tokens_for
 

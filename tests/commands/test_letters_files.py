@@ -25,10 +25,10 @@ from idp.letters import merge_csv, printing
 from idp.paths import CHECKOUT
 from tests.activation.steps import ACTIVATION
 from tests.builders import COLLEGE, LYCEE, Build
+from tests.commands.accounts import kept
 from tests.commands.conftest import Run
 from tests.commands.families import pages, parent, pupil, rows_of, secret_on, usernames_on
 from tests.commands.processes import PATIENCE
-from tests.commands.test_account import kept
 from tests.pages import heading, sign_in
 
 COLUMNS = (

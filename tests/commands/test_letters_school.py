@@ -17,9 +17,9 @@ from idp.letters.pdf import Letter
 from idp.letters.typesetting import Press
 from tests.activation.steps import ACTIVATION
 from tests.builders import COLLEGE, LYCEE, PROVISIONAL, Build
+from tests.commands.accounts import kept
 from tests.commands.conftest import Answer, Events, Run
 from tests.commands.families import link, pages, parent, pupil, secret_on, usernames_on
-from tests.commands.test_account import kept
 from tests.email_confirmation.post import post_office
 from tests.pages import heading, sign_in
 

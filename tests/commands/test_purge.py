@@ -1,4 +1,4 @@
-"""`idp purge`: O-04, W-10, the retention of section 6.7, and what becomes of accounts that nobody uses."""
+"""`idp purge`: O-04, W-10, the retention of section 6.7, and what becomes of a purge that is not alone or is killed."""
 
 import json
 import subprocess
@@ -15,17 +15,15 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import Connection, Engine, event, func, inspect, or_, select, text, true
+from sqlalchemy import Connection, Engine, event, func, or_, select, text
 
-from idp.accounts.models import Account, Child, Guardianship, OneTimeLink, SchoolNotice
+from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.notices import NOTICE
 from idp.audit.models import AuditEntry
-from idp.charter.models import CharterAcceptance
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.oidc.models import AuthorizationCode, PushedRequest, SpentProof, Token
-from idp.ops import removal
 from idp.outbox.models import OutboxMessage
 from idp.paths import CHECKOUT
 from idp.sessions.models import Session
@@ -33,19 +31,9 @@ from idp.throttle.models import ThrottleCounter
 from tests.builders import PASSWORD, Build
 from tests.commands.conftest import Events, Run
 from tests.commands.processes import IDP, environment
-from tests.commands.remains import DAY, HOUR, Remains, a_dead_town, keep, number
-from tests.email_confirmation.post import post_office, text_of
+from tests.commands.remains import DAY, HOUR, Remains, a_dead_town, keep, number, purged
 from tests.pages import heading, sign_in
 from tests.protocol.flow import tokens_for
-
-HANGING = (Session, OneTimeLink, Guardianship, CharterAcceptance, SchoolNotice)
-
-
-def run(act: Run) -> dict[str, int]:
-    """Purge; return what it counted, zeros left out."""
-    answer = act("purge", "--json")
-    assert (answer.code, answer.err) == (0, "")
-    return {name: count for name, count in json.loads(answer.out).items() if count}
 
 
 def test_nothing_to_do_is_a_table_of_zeros(act: Run, build: Build) -> None:
@@ -63,7 +51,7 @@ def test_links_go_seven_days_after_their_end(act: Run, build: Build) -> None:
     remains.link(7 * DAY - HOUR)
     remains.link(-HOUR)
     remains.link(-HOUR, revoked_at=now())
-    assert run(act) == {"links": 2}
+    assert purged(act) == {"links": 2}
     assert number(OneTimeLink) == 3
 
 
@@ -75,7 +63,7 @@ def test_what_clients_pushed_and_proved_goes_once_it_can_do_nothing(act: Run, bu
     for index, age in enumerate(ages):
         row = {"digest": bytes([index]), "expires_at": now() - age}
         keep(PushedRequest(client_id=uuid.uuid4(), parameters={}, **row), SpentProof(**row))
-    assert run(act) == {"pushed_requests": 3, "proofs": 1}
+    assert purged(act) == {"pushed_requests": 3, "proofs": 1}
     assert sorted(db.session.scalars(select(SpentProof.digest))) == [bytes([index]) for index in range(1, 5)]
     assert sorted(db.session.scalars(select(PushedRequest.digest))) == [b"\x03", b"\x04"]
 
@@ -85,7 +73,7 @@ def test_sessions_go_with_what_was_issued_in_them(act: Run, build: Build) -> Non
     remains.session(7 * DAY + HOUR)
     remains.session(9 * DAY, ended_at=now() - 9 * DAY)
     recent = remains.session(6 * DAY)
-    assert run(act) == {"sessions": 2, "codes": 2, "tokens": 2}
+    assert purged(act) == {"sessions": 2, "codes": 2, "tokens": 2}
     assert db.session.scalars(select(Session.id)).all() == [recent]
     assert (number(Token), number(AuthorizationCode)) == (1, 1)
 
@@ -101,7 +89,7 @@ def test_a_session_stays_while_a_refresh_token_of_it_lives_and_only_its_old_acce
     for dead in ({"revoked_at": now()}, {}):
         remains.token(remains.session(20 * DAY), "r", -DAY if dead else DAY, **dead)
     remains.token(remains.session(20 * DAY, ended_at=now() - 20 * DAY), "r", -DAY)
-    assert run(act) == {"sessions": 3, "codes": 3, "tokens": 7}
+    assert purged(act) == {"sessions": 3, "codes": 3, "tokens": 7}
     assert db.session.scalars(select(Session.id)).all() == [living]
     assert sorted(db.session.scalars(select(Token.kind))) == ["a", "r", "r"], "a reuse is still seen"
 
@@ -114,7 +102,7 @@ def test_a_parent_whose_app_refreshes_for_weeks_is_left_alone(
     sign_in(browser, "/connexion", account.username, PASSWORD)
     tokens = tokens_for(browser, ent, scope="openid offline_access")
     with time_machine.travel(now() + timedelta(days=12)):
-        run(act)
+        purged(act)
         answer = ent.refresh(browser, tokens["refresh_token"])
     assert answer.status_code == 200, answer.text
 
@@ -123,7 +111,7 @@ def test_messages_go_thirty_days_after_they_left(act: Run, app: Flask) -> None:
     for age, outcome in ((31 * DAY, "sent"), (31 * DAY, "dead"), (29 * DAY, "sent"), (None, "waiting")):
         finished = None if age is None else now() - age
         keep(OutboxMessage(kind="x", payload={}, finished_at=finished, outcome=outcome, created_at=now() - 40 * DAY))
-    assert run(act) == {"outbox_messages": 2}
+    assert purged(act) == {"outbox_messages": 2}
     assert number(OutboxMessage) == 2
 
 
@@ -137,7 +125,7 @@ def test_o04_the_journal_keeps_a_year_and_refused_sign_ins_half_of_it(
             remains.event(age, result=result)
         remains.event(age, kind="letter.link_doubted", result="refused")
     before = number(AuditEntry)
-    assert run(act) == {"journal_entries": 4, "failed_sign_ins": 4}
+    assert purged(act) == {"journal_entries": 4, "failed_sign_ins": 4}
     assert number(AuditEntry) == before - 8
     left = db.session.scalars(
         select(AuditEntry.at).where(AuditEntry.kind == "sign_in", AuditEntry.result != "ok")
@@ -152,134 +140,8 @@ def test_counters_that_no_longer_count_go(act: Run, app: Flask) -> None:
         keep(
             ThrottleCounter(limit="x", key=uuid.uuid4().bytes, count=1, since=moment, open_at=moment, expires_at=moment)
         )
-    assert run(act) == {"throttle_counters": 1}
+    assert purged(act) == {"throttle_counters": 1}
     assert number(ThrottleCounter) == 1
-
-
-def test_expired_letters_are_burnt_but_not_under_an_activation_that_is_open(act: Run, build: Build) -> None:
-    expired = build.never_activated(provisional_expires_at=now() - 2 * HOUR)
-    open_still = build.never_activated(provisional_expires_at=now() - timedelta(minutes=10))
-    valid = build.never_activated()
-    changed_at = db.session.get_one(Account, expired.id).updated_at
-    assert run(act) == {"letters_burnt": 1}
-    assert (expired.provisional_hash, expired.activated_at, expired.disabled_at) == (None, None, None)
-    assert expired.provisional_expires_at is not None
-    assert expired.updated_at == changed_at
-    assert open_still.provisional_hash is not None
-    assert valid.provisional_hash is not None
-    db.session.rollback()
-    assert run(act) == {}
-
-
-def test_o04_an_unused_account_is_warned_then_removed_with_all_that_hangs_on_it(
-    act: Run, app: Flask, build: Build, events: Events
-) -> None:
-    build.ent()
-    child = build.child()
-    unused = build.active(activated_at=now() - 800 * DAY, last_sign_in_at=now() - 366 * DAY, children=[child])
-    used = build.active(activated_at=now() - 800 * DAY, last_sign_in_at=now() - 364 * DAY, children=[child])
-    for account in (unused, used):
-        Remains(account).everything(build)
-    key, changed_at = unused.id, unused.updated_at
-    db.session.rollback()
-    with post_office(app) as office:
-        assert run(act) == {"accounts_warned": 1}
-        assert run(act) == {}
-        [mail] = office.deliver()
-    assert mail["To"] == "noemie.leroy@exemple.fr"
-    assert "Il sera effacé dans 30 jours." in " ".join(text_of(mail).split())
-    assert (unused.inactive_warned_at is not None, unused.updated_at) == (True, changed_at)
-    assert [e.account_id for e in events("account.inactivity_warned")] == [key]
-
-    before = number(AuditEntry, AuditEntry.account_id == key)
-    with time_machine.travel(now() + 29 * DAY):
-        assert "accounts_removed" not in run(act)
-    with time_machine.travel(now() + 30 * DAY + HOUR):
-        assert run(act)["accounts_removed"] == 1
-    assert db.session.get(Account, key) is None
-    for table in HANGING:
-        assert number(table, table.account_id == key) == 0, table
-        of_others = number(table, table.account_id == used.id)
-        assert of_others == (0 if table in {Session, OneTimeLink} else 1), "dead ones go with their time, no others"
-    assert number(Child) == 1, "the pupil is the school's"
-    trace = db.session.scalars(select(AuditEntry).where(AuditEntry.account_id == key).order_by(AuditEntry.id)).all()
-    assert len(trace) == before + 1, "the events stay"
-    assert {(e.address, e.request_id, json.dumps(e.details)) for e in trace[:-1]} == {("", "", "{}")}
-    assert (trace[-1].kind, trace[-1].details) == ("account.purged", {"why": "inactive"})
-    assert number(AuditEntry, AuditEntry.account_id == used.id, AuditEntry.address != "") == 1
-
-
-def test_whoever_signs_in_after_the_warning_stays(act: Run, build: Build, browser: FlaskClient) -> None:
-    account = build.active(activated_at=now() - 800 * DAY, last_sign_in_at=now() - 366 * DAY)
-    assert run(act) == {"accounts_warned": 1}
-    assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
-    with time_machine.travel(now() + 40 * DAY):
-        assert "accounts_removed" not in run(act)
-    assert db.session.get(Account, account.id) is not None
-
-
-def test_who_cannot_be_warned_is_removed_after_both_delays_and_no_mail_leaves(act: Run, build: Build) -> None:
-    goes = build.active(email=None, pending_email="p@exemple.fr", activated_at=now() - 396 * DAY).id
-    stays = build.active(email=None, activated_at=now() - 394 * DAY).id
-    assert run(act) == {"accounts_removed": 1}
-    assert db.session.get(Account, goes) is None
-    assert db.session.get(Account, stays) is not None
-    assert number(OutboxMessage) == 0
-
-
-def test_a_new_letter_starts_the_time_again_and_a_letter_on_its_way_is_no_inactivity(act: Run, build: Build) -> None:
-    build.active(activated_at=now() - DAY, last_sign_in_at=now() - 700 * DAY)
-    build.never_activated(created_at=now() - 900 * DAY, last_sign_in_at=now() - 700 * DAY)
-    assert run(act) == {}
-
-
-def test_disabled_and_merged_accounts_are_removed_after_ninety_days(act: Run, build: Build, events: Events) -> None:
-    main = build.active()
-    merged = build.never_activated(disabled_at=now() - 91 * DAY, merged_into_id=main.id, children=[]).id
-    disabled = build.active(disabled_at=now() - 91 * DAY, last_sign_in_at=now() - 91 * DAY)
-    pointing = build.never_activated(disabled_at=now() - 10 * DAY, merged_into_id=disabled.id, children=[])
-    recent = build.active(disabled_at=now() - 89 * DAY).id
-    gone = disabled.id
-    assert run(act) == {"accounts_removed": 2}
-    assert db.session.get(Account, merged) is None
-    assert db.session.get(Account, gone) is None
-    assert db.session.get(Account, recent) is not None
-    assert db.session.get(Account, main.id) is not None
-    assert pointing.merged_into_id is None
-    assert {e.account_id: e.details["why"] for e in events("account.purged")} == {merged: "merged", gone: "disabled"}
-
-
-def test_removing_an_account_scans_no_table(app: Flask, build: Build) -> None:
-    build.ent()
-    account = build.active()
-    Remains(account).everything(build)
-    plans: list[tuple[str, Any]] = []
-    listener = lambda *call: plans.append((call[2], call[3]))  # noqa: E731 - what the event asks for
-    event.listen(db.engine, "before_cursor_execute", listener)
-    assert removal.remove(account.id, true())
-    event.remove(db.engine, "before_cursor_execute", listener)
-    assert len(plans) > 9
-    if db.engine.dialect.name == "sqlite":  # PostgreSQL rightly scans tables as small as these
-        raw = db.session.connection().connection.cursor()
-        for statement, values in plans:
-            if statement.startswith(("SELECT", "UPDATE", "DELETE")):
-                steps = [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
-                assert steps, statement
-                assert not [step for step in steps if step.startswith("SCAN")], statement
-    db.session.rollback()
-
-
-def test_whatever_refers_to_an_account_or_a_session_is_indexed_by_it(app: Flask) -> None:
-    found = inspect(db.engine)
-    checked = 0
-    for table in found.get_table_names():
-        leading = {tuple(index["column_names"][:1]) for index in found.get_indexes(table)}
-        leading.add(tuple(found.get_pk_constraint(table)["constrained_columns"][:1]))
-        for key in found.get_foreign_keys(table):
-            if key["referred_table"] in {"account", "session"}:
-                assert tuple(key["constrained_columns"]) in leading, (table, key["constrained_columns"])
-                checked += 1
-    assert checked >= 8
 
 
 def total_changes(connection: Connection) -> int:
@@ -329,7 +191,7 @@ def test_w10_a_big_purge_goes_in_short_transactions(act: Run, build: Build) -> N
         )
     db.session.commit()
     with transactions() as sizes:
-        counted = run(act)
+        counted = purged(act)
     assert counted == {
         "throttle_counters": 1200,
         "links": 1200,
@@ -345,7 +207,7 @@ def test_w10_a_big_purge_goes_in_short_transactions(act: Run, build: Build) -> N
     assert max(sizes) <= 1000, "no transaction is longer than that"
     assert sum(size * times for size, times in sizes.items()) >= 12_400
     assert number(Account) == 1601
-    assert run(act) == {}
+    assert purged(act) == {}
 
 
 def test_w10_sign_ins_go_on_meanwhile(app: Flask, build: Build, settings: Settings, tmp_path: Path) -> None:
@@ -404,7 +266,7 @@ def test_a_purge_that_is_killed_anywhere_goes_on_when_it_is_run_again(act: Run, 
     assert done.returncode == 0, done.stderr[-3000:]
     assert int(done.stdout) > 10, "each time one commit later"
     assert_done_once(gone, events)
-    assert run(act) == {}
+    assert purged(act) == {}
 
 
 def test_two_purges_at_once_share_the_work(act: Run, build: Build, settings: Settings, events: Events) -> None:
@@ -425,7 +287,7 @@ def test_two_purges_at_once_share_the_work(act: Run, build: Build, settings: Set
     assert all(total[name] == 1507 for name in ("links", "sessions", "codes", "outbox_messages", "letters_burnt"))
     assert (total["accounts_warned"], total["accounts_removed"]) == (5, 5)
     assert_done_once(gone, events)
-    assert run(act) == {}
+    assert purged(act) == {}
 
 
 def test_o05_k06_a_purge_that_the_database_refuses_says_so(act: Run, build: Build) -> None:

@@ -13,7 +13,7 @@ import typst
 
 from idp.letters import pdf, slips
 from idp.letters.pdf import Letter, LetterChild, LetterError
-from tests.letters.test_pdf import LONG, NOEMIE, WORST, letters_of, links_of, pieces, secrets_in, text_of
+from tests.letters.read_back import LONG, NOEMIE, WORST, letters_of, links_of, pieces, secrets_in, text_of
 
 TALL = 297 / slips.PER_SHEET
 

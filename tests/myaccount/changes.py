@@ -29,6 +29,8 @@ PASSWORD_PAGE, PASSWORD_TITLE = "/mon-compte/mot-de-passe", "Changer mon mot de 
 EMAIL_PAGE, EMAIL_TITLE = "/mon-compte/adresse", "Changer mon adresse mail"
 CHOSEN = "orage brique hamster violon"
 OLD, NEW = "noemie.leroy@exemple.fr", "n.leroy@exemple.fr"
+WRONG = "Ce n’est pas votre mot de passe actuel."
+WAITING = "Touchez le lien envoyé à la nouvelle adresse."
 
 
 def enter(browser: FlaskClient, account: Account, password: str = PASSWORD) -> FlaskClient:
@@ -70,6 +72,12 @@ def stored(account: Account) -> Account:
     """Return the account as the database has it."""
     db.session.rollback()
     return db.session.get_one(Account, account.id, populate_existing=True)
+
+
+def addresses(account: Account) -> tuple[str | None, str | None]:
+    """Return the account's address, and the one that waits to be confirmed."""
+    kept = stored(account)
+    return kept.email, kept.pending_email
 
 
 def links(account: Account, purpose: Purpose) -> list[OneTimeLink]:

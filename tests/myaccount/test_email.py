@@ -1,6 +1,5 @@
-"""M-01, M-04 to M-06, E-04, E-05, E-07, E-10 and I-09 for the address: who may change it, and what is told to whom."""
+"""M-01, M-04 to M-06, E-05, E-07 and I-09 for the address: who may change it, and what is told to whom."""
 
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -27,8 +26,10 @@ from tests.myaccount.changes import (
     EMAIL_TITLE,
     NEW,
     OLD,
+    WAITING,
+    WRONG,
+    addresses,
     change_email,
-    cookie,
     enter,
     errors,
     journal,
@@ -38,14 +39,6 @@ from tests.myaccount.changes import (
     told,
 )
 from tests.pages import follow, form_token, heading, sign_in, submit
-
-_WRONG = "Ce n’est pas votre mot de passe actuel."
-_WAITING = "Touchez le lien envoyé à la nouvelle adresse."
-
-
-def _now(account: Account) -> tuple[str | None, str | None]:
-    kept = stored(account)
-    return kept.email, kept.pending_email
 
 
 @pytest.mark.parametrize("current", ["", "faux, complètement", PASSWORD + " "])
@@ -58,9 +51,9 @@ def test_m01_the_present_password_is_asked_for_however_long_ago_the_sign_in_was(
         clock.shift(timedelta(minutes=20))
         page = change_email(browser, current=current)
         assert heading(page) == EMAIL_TITLE
-        assert errors(page) == [_WRONG if current else "Tapez votre mot de passe actuel."]
+        assert errors(page) == [WRONG if current else "Tapez votre mot de passe actuel."]
         assert f'value="{NEW}"' in page.text, "what was typed is not lost"
-        assert _now(account) == (OLD, None)
+        assert addresses(account) == (OLD, None)
         assert told(account) == []
 
 
@@ -71,9 +64,9 @@ def test_e05_until_the_new_address_is_confirmed_the_former_one_stays_and_is_told
     enter(browser, account)
     page = change_email(browser)
     assert page.request.path == EMAIL_PAGE
-    assert _WAITING in page.text
+    assert WAITING in page.text
     assert page.text.index(NEW) < page.text.index(OLD)
-    assert _now(account) == (OLD, NEW)
+    assert addresses(account) == (OLD, NEW)
     assert told(account) == [("adresse_change", OLD)]
     [alarm], [change] = links(account, Purpose.CONTEST_EMAIL), links(account, Purpose.CHANGE_EMAIL)
     assert (alarm.address, alarm.expires_at - alarm.created_at) == (OLD, timedelta(hours=72))
@@ -89,7 +82,7 @@ def test_e05_once_it_is_confirmed_the_former_one_is_told_again(app: Flask, brows
     phone = app.test_client()
     done = submit(phone, phone.get(path_of(build.settings, change)))
     assert "Votre nouvelle adresse est confirmée." in done.text
-    assert _now(account) == (NEW, None)
+    assert addresses(account) == (NEW, None)
     assert stored(account).mailbox == NEW
     assert told(account) == [("adresse_change", OLD), ("adresse_changee", OLD)]
     assert [link.address for link in links(account, Purpose.CONTEST_EMAIL)] == [OLD, OLD]
@@ -98,32 +91,13 @@ def test_e05_once_it_is_confirmed_the_former_one_is_told_again(app: Flask, brows
     assert heading(follow(phone, phone.get("/mon-compte"))) == "Connexion", "the link signs nobody in"
 
 
-def test_e04_only_the_last_address_that_was_asked_for_can_be_confirmed(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
-    account = build.active()
-    with time_machine.travel(now(), tick=False) as clock:
-        enter(browser, account)
-        change_email(browser, "premiere@exemple.fr")
-        clock.shift(timedelta(seconds=5))
-        assert _WAITING in change_email(browser, "deuxieme@exemple.fr").text, "a slip is put right at once"
-        first, second = links(account, Purpose.CHANGE_EMAIL)
-        phone = app.test_client()
-        dead = phone.get(path_of(build.settings, first))
-        assert dead.status_code == 410
-        assert submit(phone, dead).status_code == 410
-        assert _now(account) == (OLD, "deuxieme@exemple.fr")
-        submit(phone, phone.get(path_of(build.settings, second)))
-    assert _now(account) == ("deuxieme@exemple.fr", None)
-
-
 @pytest.mark.parametrize("same", [OLD, "Noemie.Leroy@EXEMPLE.fr", f"  {OLD} "])
 def test_m06_the_present_address_is_no_other(browser: FlaskClient, build: Build, same: str) -> None:
     account = build.active()
     enter(browser, account)
     page = change_email(browser, same)
     assert errors(page) == ["C’est déjà l’adresse de votre compte. Donnez-en une autre."]
-    assert _now(account) == (OLD, None)
+    assert addresses(account) == (OLD, None)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +120,7 @@ def test_m06_an_address_that_is_none_is_refused_with_its_reason(
     page = change_email(browser, typed)
     [error] = errors(page)
     assert error.startswith(reason), error
-    assert _now(account) == (OLD, None)
+    assert addresses(account) == (OLD, None)
     assert journal(account, "sign_in") == journal(account, "sign_in")[:1], "no try is counted for it"
 
 
@@ -181,8 +155,8 @@ def test_m04_fields_that_nobody_asked_for_change_nothing(browser: FlaskClient, b
         sub=str(other.id),
         is_admin="1",
     )
-    assert _now(account) == (OLD, NEW)
-    assert _now(other) == ("karim@exemple.fr", None)
+    assert addresses(account) == (OLD, NEW)
+    assert addresses(other) == ("karim@exemple.fr", None)
 
 
 def test_m05_nothing_changes_without_the_form_token_of_this_browser(
@@ -198,7 +172,7 @@ def test_m05_nothing_changes_without_the_form_token_of_this_browser(
             assert browser.post(EMAIL_PAGE, data={**data, "csrf_token": token}).status_code == 400
         own = form_token(browser.get(EMAIL_PAGE))
         assert browser.get(EMAIL_PAGE, query_string={**data, "csrf_token": own}).status_code == 200
-    assert _now(account) == (OLD, NEW)
+    assert addresses(account) == (OLD, NEW)
     assert len(links(account, Purpose.CHANGE_EMAIL)) == 1
 
 
@@ -207,116 +181,10 @@ def test_e07_two_parents_may_share_one_mailbox(browser: FlaskClient, build: Buil
     account = build.active()
     enter(browser, account)
     page = change_email(browser, NEW)
-    assert _WAITING in page.text
+    assert WAITING in page.text
     [link] = links(account, Purpose.CHANGE_EMAIL)
     submit(browser, browser.get(path_of(build.settings, link)))
-    assert _now(account) == (NEW, None)
-
-
-def test_e05_who_keeps_the_former_address_kills_the_link_but_not_the_alarm(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
-    account = build.active()
-    enter(browser, account)
-    waiting = change_email(browser)
-    kept = submit(browser, waiting, garder="1")
-    assert heading(kept) == ACCOUNT
-    assert "Vous gardez votre adresse mail actuelle." in kept.text
-    assert _now(account) == (OLD, None)
-    assert len(journal(account, "email.change_cancelled")) == 1
-    [change], [alarm] = links(account, Purpose.CHANGE_EMAIL), links(account, Purpose.CONTEST_EMAIL)
-    assert (tokens.is_alive(change), tokens.is_alive(alarm)) == (False, True)
-    phone = app.test_client()
-    dead = phone.get(path_of(build.settings, change))
-    submit(phone, dead, renvoyer="1")
-    assert len(links(account, Purpose.CHANGE_EMAIL)) == 1
-    again = submit(browser, waiting, garder="1")
-    assert heading(again) == EMAIL_TITLE, "a second click finds the form"
-    assert len(journal(account, "email.change_cancelled")) == 1
-
-
-def test_e10_the_message_is_sent_again_after_a_minute_and_only_the_last_link_works(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
-    account = build.active()
-    with time_machine.travel(now(), tick=False) as clock:
-        enter(browser, account)
-        waiting = change_email(browser)
-        assert "Vous pourrez renvoyer le message dans 60&nbsp;s." in waiting.text
-        clock.shift(timedelta(seconds=59))
-        early = submit(browser, waiting, renvoyer="1")
-        assert (early.status_code, early.headers["Retry-After"]) == (429, "1")
-        assert "Le message n’est pas reparti." in early.text
-        assert heading(early) == EMAIL_TITLE
-        clock.shift(timedelta(seconds=1))
-        sent = submit(browser, waiting, renvoyer="1")
-        assert (sent.status_code, sent.request.full_path) == (200, f"{EMAIL_PAGE}?fait=renvoi")
-        assert "Un nouveau message est parti à" in sent.text
-        first, second = links(account, Purpose.CHANGE_EMAIL)
-        phone = app.test_client()
-        assert phone.get(path_of(build.settings, first)).status_code == 410
-        assert phone.get(path_of(build.settings, second)).status_code == 200
-    assert told(account) == [("adresse_change", OLD)], "the former mailbox is told once"
-
-
-def test_e10_five_messages_an_hour_then_the_page_says_when(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    with time_machine.travel(now(), tick=False) as clock:
-        enter(browser, account)
-        waiting = change_email(browser)
-        for _ in range(4):
-            clock.shift(timedelta(seconds=61))
-            assert submit(browser, waiting, renvoyer="1").status_code == 200
-        clock.shift(timedelta(seconds=61))
-        capped = submit(browser, waiting, renvoyer="1")
-        assert capped.status_code == 429
-        assert "Beaucoup de messages sont déjà partis." in capped.text
-        assert len(links(account, Purpose.CHANGE_EMAIL)) == 5
-
-
-def test_e10_a_change_to_the_same_mailbox_waits_and_keeps_what_was_typed(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    with time_machine.travel(now(), tick=False):
-        enter(browser, account)
-        submit(browser, change_email(browser), garder="1")
-        early = change_email(browser, NEW.upper())
-        assert (early.status_code, early.headers["Retry-After"]) == (429, "60")
-        assert errors(early) == ["Un message vient de partir. Vous pourrez enregistrer cette adresse dans 60 secondes."]
-        assert f'value="{NEW.upper()}"' in early.text
-        assert _now(account) == (OLD, None)
-        # the pause is for one mailbox: another need not wait
-        assert _WAITING in change_email(browser, "encore@exemple.fr").text
-
-
-def test_e10_a_slip_in_the_password_uses_no_message_up(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    with time_machine.travel(now(), tick=False):
-        enter(browser, account)
-        assert errors(change_email(browser, current="faux")) == [_WRONG]
-        assert _WAITING in change_email(browser).text
-    assert _now(account) == (OLD, NEW)
-
-
-def test_e10_twenty_clicks_at_once_send_one_message(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    with time_machine.travel(now(), tick=False) as clock:
-        enter(browser, account)
-        waiting = change_email(browser)
-        clock.shift(timedelta(seconds=61))
-        data = {"csrf_token": form_token(waiting), "renvoyer": "1"}
-        cookies = {name: cookie(browser, name) for name in ("__Host-ss", "__Host-tx")}
-
-        def click(_number: int) -> int:
-            with app.app_context():
-                client = app.test_client()
-                for name, value in cookies.items():
-                    client.set_cookie(name, value, domain=HOST, secure=True)
-                return client.post(EMAIL_PAGE, data=data).status_code
-
-        with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(click, range(20)))
-    assert sorted(answers) == [303] + [429] * 19
-    assert len(links(account, Purpose.CHANGE_EMAIL)) == 2
+    assert addresses(account) == (NEW, None)
 
 
 def test_i09_wrong_passwords_here_count_with_those_of_the_sign_in(
@@ -327,13 +195,13 @@ def test_i09_wrong_passwords_here_count_with_those_of_the_sign_in(
         enter(browser, account)
         browser.delete_cookie("__Host-dv", domain=HOST)
         for _ in range(5):
-            assert errors(change_email(browser, current="faux")) == [_WRONG]
+            assert errors(change_email(browser, current="faux")) == [WRONG]
         held = change_email(browser)
         assert (held.status_code, held.headers["Retry-After"]) == (429, "5")
         assert "Un peu de patience" in held.text
         assert f'value="{NEW}"' in held.text
         assert sign_in(app.test_client(), "/connexion", account.username, PASSWORD).status_code == 429
-        assert _now(account) == (OLD, None)
+        assert addresses(account) == (OLD, None)
 
 
 def test_e05_while_two_people_claim_the_account_its_address_stays(browser: FlaskClient, build: Build) -> None:
@@ -347,7 +215,7 @@ def test_e05_while_two_people_claim_the_account_its_address_stays(browser: Flask
     assert 'name="actuel"' not in page.text
     refused = submit(browser, form, actuel=PASSWORD, mail=NEW)
     assert "L’établissement a été prévenu" in refused.text
-    assert _now(account) == (OLD, None)
+    assert addresses(account) == (OLD, None)
 
 
 def test_an_account_without_any_address_gives_its_first_one(database_url: str) -> None:
@@ -364,7 +232,7 @@ def test_an_account_without_any_address_gives_its_first_one(database_url: str) -
         assert told(account) == [], "nobody to tell"
         [link] = links(account, Purpose.CONFIRM_EMAIL)
         assert "Votre compte a été validé." in submit(browser, browser.get(path_of(settings, link))).text
-        assert _now(account) == (NEW, None)
+        assert addresses(account) == (NEW, None)
         assert links(account, Purpose.CONTEST_EMAIL) == []
         db.session.remove()
         db.engine.dispose()
@@ -399,22 +267,5 @@ def test_e05_whoever_is_put_out_while_the_password_is_compared_changes_nothing(
         monkeypatch.setattr(hasher, "verify", stopped_meanwhile)
         answer = submit(browser, page, actuel=PASSWORD, mail="voleur@exemple.fr")
     assert heading(answer) == "Connexion"
-    assert _now(account) == (OLD, None)
+    assert addresses(account) == (OLD, None)
     assert db.session.scalars(select(Session.id).where(Session.ended_at.is_(None))).all() == []
-
-
-def test_m01_a_session_alone_neither_keeps_the_former_address_nor_corrects_the_first(
-    browser: FlaskClient, app: Flask, build: Build
-) -> None:
-    confirmed, waiting = build.active(), build.active(email=None, pending_email="attend@exemple.fr")
-    other = app.test_client()
-    with time_machine.travel(now(), tick=False) as clock:
-        change_email(enter(browser, confirmed))
-        sign_in(other, "/connexion", waiting.username, PASSWORD)
-        clock.shift(timedelta(minutes=6))
-        data = {"csrf_token": form_token(browser.get(EMAIL_PAGE)), "garder": "1"}
-        assert browser.post(EMAIL_PAGE, data=data).headers["Location"] == "/mon-compte/verification?suite=adresse"
-        assert _now(confirmed) == (OLD, NEW)
-        form = {"csrf_token": form_token(other.get("/adresse/confirmation")), "mail": "voleur@exemple.fr"}
-        assert other.post("/adresse/modifier", data=form).headers["Location"] == "/connexion"
-        assert _now(waiting) == (None, "attend@exemple.fr")

@@ -4,12 +4,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from idp.accounts.models import Account
 from idp.throttle import limits
 from tests.builders import PASSWORD, Build
 from tests.pages import sign_in
+from tests.protocol.registering import invited
 
 
 @pytest.fixture
@@ -25,6 +27,12 @@ def session(browser: FlaskClient, parent: Account) -> Account:
     assert page.status_code == 200, page.status
     assert browser.get_cookie("__Host-ss", domain="connexion.exemple.test")
     return parent
+
+
+@pytest.fixture
+def invitation(app: Flask) -> str:
+    """A token that an operator gave."""
+    return invited()
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from tests.dpop_party import KeyedParty
 from tests.pages import heading
 from tests.relying_party import Attempt, RelyingParty
 
@@ -32,6 +33,16 @@ def tokens_for(browser: FlaskClient, ent: RelyingParty, **changes: str | None) -
     """Return the tokens of one sign-on of a signed-in browser, the ID token verified."""
     attempt = Attempt()
     return ent.tokens(browser, code_for(browser, ent, attempt, **changes), attempt)
+
+
+def bound(browser: FlaskClient, party: KeyedParty, scope: str = OFFLINE) -> dict[str, Any]:
+    """Return tokens that are bound to the party's key."""
+    attempt = Attempt()
+    code = code_for(browser, party, attempt, scope=scope)
+    response = party.redeem(browser, code, attempt, party.fresh_proof())
+    assert response.status_code == 200, response.get_data(as_text=True)
+    body: dict[str, Any] = response.get_json()
+    return body
 
 
 def refused(response: TestResponse, error: str, status: int = 400) -> None:

@@ -19,7 +19,7 @@ from idp.db import db
 from idp.oidc.models import SpentProof, Token
 from tests.builders import Build
 from tests.dpop_party import Key, KeyedParty, thumbprint
-from tests.protocol.flow import OFFLINE, code_for, one_database, refused, tokens_for
+from tests.protocol.flow import OFFLINE, bound, code_for, one_database, refused, tokens_for
 from tests.protocol.proofs import ALGORITHMS, NEGATIVES, POSITIVES, WITH_A_TOKEN, Maker, Request, now, without_signature
 from tests.protocol.test_fuzz import bounded, sound
 from tests.relying_party import Attempt
@@ -31,16 +31,6 @@ RESOURCES = (("/userinfo", "GET"), ("/userinfo", "POST"), ("/charter", "GET"), (
 def party(build: Build, session: Account) -> KeyedParty:
     """A client with a secret that signs proofs besides, because it likes to."""
     return KeyedParty.of(build.ent(scopes=OFFLINE))
-
-
-def bound(browser: FlaskClient, party: KeyedParty, scope: str = OFFLINE) -> dict[str, Any]:
-    """Return tokens that are bound to the party's key."""
-    attempt = Attempt()
-    code = code_for(browser, party, attempt, scope=scope)
-    response = party.redeem(browser, code, attempt, party.fresh_proof())
-    assert response.status_code == 200, response.get_data(as_text=True)
-    body: dict[str, Any] = response.get_json()
-    return body
 
 
 def challenges(response: TestResponse) -> Iterator[str]:
@@ -291,41 +281,6 @@ def test_a_client_that_must_show_proofs_gets_nothing_without(
     tokens = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()
     refused(party.renew(browser, tokens["refresh_token"], None), "invalid_request")
     assert party.renew(browser, tokens["refresh_token"], party.fresh_proof()).status_code == 200
-
-
-def test_t22_a_bound_refresh_token_never_becomes_a_bearer_token(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449 5: "Refresh tokens issued to confidential clients … are not bound to the DPoP proof public key because
-    they are already sender-constrained with a different existing mechanism": the key may change, and there is one.
-    """
-    first = bound(browser, party)
-    refused(party.renew(browser, first["refresh_token"], None), "invalid_grant")
-    party.key = Key.new()
-    second = party.renew(browser, first["refresh_token"], party.fresh_proof()).get_json()
-    assert second["token_type"] == "DPoP"
-    assert party.told(browser, second["access_token"])["sub"]
-
-
-def test_a_plain_refresh_token_may_be_bound_and_stays_bound(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 5: "A token_type of DPoP MUST be included in the access token response to signal to the client that the
-    access token was bound to its DPoP key": whoever shows a key with a refresh token gets tokens of that key.
-    """
-    plain = tokens_for(browser, party, scope=OFFLINE)
-    first = party.renew(browser, plain["refresh_token"], party.fresh_proof()).get_json()
-    assert first["token_type"] == "DPoP"
-    refused(party.renew(browser, first["refresh_token"], None), "invalid_grant")
-
-
-def test_a_public_client_keeps_its_key(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 9449 5: "such a client MUST present a DPoP proof for the same key that was used to obtain the refresh token
-    each time that refresh token is used to obtain a new access token."
-    """
-    party = KeyedParty.of(build.ent("Appli", "appli.test", scopes=OFFLINE, auth_method="none"))
-    first = bound(browser, party)
-    refused(party.renew(browser, first["refresh_token"], None), "invalid_grant")
-    other = Key.new().proof("POST", f"{party.issuer}/token")
-    refused(party.renew(browser, first["refresh_token"], other), "invalid_grant")
-    second = party.renew(browser, first["refresh_token"], party.fresh_proof()).get_json()
-    assert party.told(browser, second["access_token"])["sub"]
 
 
 def test_u03_a_bound_token_dies_as_others_do(browser: FlaskClient, party: KeyedParty) -> None:

@@ -161,24 +161,26 @@ def test_a_request_that_is_expired_foreign_or_unknown_stays_here(
     """RFC 9126 4: "An expired request_uri MUST be rejected as invalid"; 2.2: "The request_uri … MUST be bound to the
     client that posted the authorization request."
     """
-    request_uri = party.pushed(browser, Attempt())
-    other = KeyedParty.of(build.ent("Horizon", "horizon.test"))
-    untrusted(browser, other.opened(request_uri))
-    for unknown in (
-        URN,
-        f"{URN}{'x' * 43}",
-        f"{request_uri}x",
-        f"{request_uri} ",
-        f"{URN}é\U0001f600",
-        URN + "x" * 900,
-    ):
-        untrusted(browser, party.opened(unknown))
-    for nobody in ({}, {"client_id": "nobody"}):
-        query = urlencode({"request_uri": request_uri, **nobody})
-        assert "invalid client_id" in stays_here(browser.get(f"/authorize?{query}"))
-    with later(91):
+    with time_machine.travel(time.time(), tick=False) as clock:
+        pushed, lives = time.time(), party.push(browser, Attempt()).get_json()
+        request_uri = lives["request_uri"]
+        other = KeyedParty.of(build.ent("Horizon", "horizon.test"))
+        untrusted(browser, other.opened(request_uri))
+        for unknown in (
+            URN,
+            f"{URN}{'x' * 43}",
+            f"{request_uri}x",
+            f"{request_uri} ",
+            f"{URN}é\U0001f600",
+            URN + "x" * 900,
+        ):
+            untrusted(browser, party.opened(unknown))
+        for nobody in ({}, {"client_id": "nobody"}):
+            query = urlencode({"request_uri": request_uri, **nobody})
+            assert "invalid client_id" in stays_here(browser.get(f"/authorize?{query}"))
+        clock.move_to(pushed + lives["expires_in"] + 1)
         untrusted(browser, party.opened(request_uri))
-    with later(89):
+        clock.move_to(pushed + lives["expires_in"] - 1)
         assert party.answer(browser.get(party.opened(request_uri)))["code"]
 
 

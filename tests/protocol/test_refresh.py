@@ -179,6 +179,25 @@ def test_t22_a_scope_may_be_narrowed_and_never_widened(
     refused(offline.refresh(browser, "x" * 43, scope="openid"), "invalid_grant")
 
 
+def test_u04_a_narrowed_scope_is_narrow_in_the_id_token_too(
+    browser: FlaskClient, build: Build, offline: RelyingParty, session: Account
+) -> None:
+    """RFC 6749, 3.3: "If the issued access token scope is different from the one requested by the client, the
+    authorization server MUST include the "scope" response parameter to inform the client of the actual scope granted."
+    What is told is held to; without `openid` there is no sign-in to tell of (Core 3.1.2.1).
+    """
+    build.publish(offline, "1")
+    first = tokens_for(browser, offline, scope=OFFLINE)
+    assert "charter_accepted" in offline.read(browser, first["id_token"])
+    narrow = offline.refresh(browser, first["refresh_token"], scope="openid").get_json()
+    assert "charter_accepted" not in offline.read(browser, narrow["id_token"])
+    other = offline.refresh(browser, narrow["refresh_token"], scope="email").get_json()
+    assert "id_token" not in other
+    answer = offline.userinfo(browser, other["access_token"])
+    refused(answer, "insufficient_scope", 403)
+    assert 'error="insufficient_scope"' in answer.headers["WWW-Authenticate"]
+
+
 def test_t22_another_client_s_refresh_token_is_refused_and_stays_good(
     browser: FlaskClient, build: Build, offline: RelyingParty, session: Account
 ) -> None:

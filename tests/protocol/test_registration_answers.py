@@ -20,12 +20,6 @@ from tests.protocol.registering import SCOPES, bearer, invited, party, register,
 from tests.relying_party import Attempt
 
 
-@pytest.fixture
-def invitation(app: Flask) -> str:
-    """A token that an operator gave."""
-    return invited()
-
-
 @pytest.mark.parametrize(
     ("wished", "kept"),
     [
@@ -70,7 +64,22 @@ def test_the_scopes_are_always_told(browser: FlaskClient) -> None:
         assert replaced(browser, told, **asked).get_json()["scope"] == "openid"
 
 
-@pytest.mark.parametrize("name", ["Passerelle", "PASSERELLE", " pàsserelle. ", "P a s s e r e l l e"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "Passerelle",
+            "PASSERELLE",
+            " pàsserelle. ",
+            "P a s s e r e l l e",
+            "Passere11e",
+            "PassereIIe",
+            "Ｐasserelle",
+        ),
+        *("P\u0430sserelle", "Passerell\u03b5", "Пассерель"),
+        *("Scolarité Services", "Académie des Deux Rives"),
+    ],
+)
 def test_nobody_takes_another_ent_s_name(browser: FlaskClient, build: Build, invitation: str, name: str) -> None:
     """RFC 7591, 2, client_name: "Human-readable string name of the client to be presented to the end-user during
     authorization": parents know nothing else of an ENT. The invitation stays good.

@@ -19,10 +19,11 @@ from idp.audit.models import AuditEntry
 from idp.db import db
 from idp.outbox.models import OutboxMessage
 from tests.email_confirmation.post import html_of, post_office, text_of
-from tests.pages import form_token, submit
+from tests.pages import form_token, heading, sign_in, submit
 
 CHOSEN = "orage brique hamster violon"
 OTHER = "cerise tracteur lampe bocal"
+WEAK = "court"
 HOST = "connexion.exemple.test"
 USERNAME, PASSWORD = "/identifiant-oublie", "/mot-de-passe-oublie"
 LOOK = "Regardez votre messagerie"
@@ -61,6 +62,11 @@ def choose(browser: FlaskClient, link: str, password: str = CHOSEN, again: str |
     """Open the link, type a password twice, and return the page that comes after."""
     page = browser.get(link)
     return submit(browser, page, nouveau=password, confirmation=password if again is None else again)
+
+
+def enters(app: Flask, account: Account, password: str) -> bool:
+    """Tell whether the password signs the account in, on a browser that nobody knows."""
+    return heading(sign_in(app.test_client(), "/connexion", account.username, password)) == "Gérer mon compte"
 
 
 def token_of(browser: FlaskClient) -> dict[str, str]:

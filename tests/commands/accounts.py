@@ -1,0 +1,51 @@
+"""Accounts that an operator acts on: what the database holds of one, and what holds it back."""
+
+import getpass
+
+from sqlalchemy import select
+
+from idp.accounts.models import Account
+from idp.db import db
+from idp.outbox.models import OutboxMessage
+from idp.sessions.models import Session
+from idp.throttle import guard, limits
+
+OPERATOR = getpass.getuser()
+ACTS = ("show", "unlock", "disable", "enable", "end-sessions")
+
+
+def living(account: Account) -> int:
+    """How many sessions of the account open something."""
+    rows = db.session.scalars(
+        select(Session.id)
+        .join(Account, Account.id == Session.account_id)
+        .where(
+            Session.account_id == account.id,
+            Session.ended_at.is_(None),
+            Session.generation == Account.generation,
+            Account.disabled_at.is_(None),
+        )
+    ).all()
+    db.session.rollback()
+    return len(rows)
+
+
+def kept(account: Account) -> Account:
+    """Return the account as the database has it."""
+    found = db.session.get_one(Account, account.id, populate_existing=True)
+    db.session.rollback()
+    return found
+
+
+def waiting(kind: str) -> list[dict[str, object]]:
+    """Return what the messages of one kind in the outbox say."""
+    found = list(db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.kind == kind)))
+    db.session.rollback()
+    return found
+
+
+def wrong_tries(username: str) -> None:
+    """Use up the free tries of an identifier."""
+    db.session.rollback()
+    for _ in range(5):
+        guard.take(limits.SIGN_IN_ACCOUNT, username)

@@ -1,0 +1,93 @@
+"""Where `idp client test` is tried: the provider as it is reached from outside, and the servers of an ENT."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from flask import Flask
+from joserfc.jwk import ECKey
+
+from idp.config import Settings
+from tests.builders import Build
+from tests.commands.conftest import Run
+from tests.databases import settings_for
+from tests.protocol.ent_server import FINE, Answer, EntServer, Resolver, authority, listening_ent
+from tests.relying_party import RelyingParty
+
+HOSTS = ("ent.test", "connexion.test")
+METADATA = "/.well-known/openid-configuration"
+REFUSED: Answer = (400, {}, b'{"error": "invalid_request"}')
+sqlite_alone = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # nothing of it is the database's
+
+
+@dataclass
+class Place:
+    """The provider as it is reached from outside, and the ENT's servers: its pages, and its back channel."""
+
+    provider: EntServer
+    ent: EntServer
+    back: EntServer
+
+    @property
+    def host(self) -> str:
+        return f"ent.test:{self.ent.port}"
+
+
+@pytest.fixture(name="resolver")
+def trial_resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
+    made = Resolver(monkeypatch)
+    made.hosts = {host: ["127.0.0.1"] for host in (*HOSTS, "interne.test", "autre.test")}
+    return made
+
+
+@pytest.fixture(name="place")
+def trial_place(resolver: Resolver, tmp_path: Path) -> Iterator[Place]:
+    chain = authority(tmp_path, *HOSTS, "interne.test").chain
+    with listening_ent(chain) as provider, listening_ent(chain) as ent, listening_ent(chain) as back:
+        ent.served = {"/": FINE, "/cb": (400, {}, b"no code"), "/bye": FINE}
+        back.next = [REFUSED]
+        yield Place(provider, ent, back)
+
+
+@pytest.fixture(name="settings")
+def trial_settings(database_url: str, place: Place, tmp_path: Path) -> Settings:
+    issuer = place.provider.uri("connexion.test", "")
+    trusted = tmp_path / "ent.test.root.pem"
+    return settings_for(database_url, issuer=issuer, ca_bundle=trusted, outgoing_allow=("ent.test",))
+
+
+@pytest.fixture(autouse=True)
+def trial_published(app: Flask, settings: Settings, place: Place) -> None:
+    """What the provider's server gives is what the application gives."""
+    for path in (METADATA, "/jwks.json"):
+        content = app.test_client().get(path, base_url=settings.issuer).data
+        place.provider.served[path] = (200, {"Content-Type": "application/json"}, content)
+
+
+@pytest.fixture(name="ent")
+def trial_ent(build: Build, place: Place) -> RelyingParty:
+    build.school()
+    return build.ent(host=place.host)
+
+
+def tried(act: Run, client_id: str) -> tuple[int, list[dict[str, Any]]]:
+    answer = act("client", "test", client_id, "--json")
+    assert answer.err == ""
+    return answer.code, json.loads(answer.out)
+
+
+def wrong(act: Run, ent: RelyingParty) -> list[tuple[str, str]]:
+    """Return the checks that failed, and hold the exit code to them."""
+    code, found = tried(act, ent.client_id)
+    bad = [(finding["check"], finding["message"]) for finding in found if not finding["ok"]]
+    assert code == (1 if bad else 0)
+    return bad
+
+
+def public_keys() -> bytes:
+    key = ECKey.import_key(ec.generate_private_key(ec.SECP256R1()).public_key())
+    return json.dumps({"keys": [key.as_dict(private=False)]}).encode()

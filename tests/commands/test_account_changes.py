@@ -1,0 +1,192 @@
+"""`idp account` unlocks, shuts, opens, ends sessions, blocks passwords, and never without the journal (K-03, O-05)."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import text
+
+from idp.accounts.notices import RESET_WANTED
+from idp.clock import now
+from idp.db import db
+from idp.sessions.manager import SESSIONS_ENDED
+from idp.throttle import guard, limits
+from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
+from tests.commands.accounts import ACTS, OPERATOR, kept, living, waiting, wrong_tries
+from tests.commands.conftest import Events, Run
+from tests.pages import follow, heading, sign_in
+from tests.protocol.flow import OFFLINE, tokens_for
+
+
+def test_unlock_opens_at_once_and_thaws_the_recovery(
+    act: Run, build: Build, browser: FlaskClient, events: Events
+) -> None:
+    account = build.active(recovery_frozen_until=now() + timedelta(hours=50))
+    wrong_tries(account.username)
+    assert guard.look(limits.SIGN_IN_ACCOUNT, account.username) > 0
+    answer = act("account", "unlock", account.username)
+    assert (answer.code, answer.out) == (0, f"{account.username} may try again, on every node within ten seconds\n")
+    assert kept(account).recovery_frozen_until is None
+    assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
+    [event] = events("account.changed")
+    assert (event.account_id, event.actor, event.details) == (account.id, OPERATOR, {"change": "unlocked"})
+
+
+def test_disable_shuts_everything_for_good_and_enable_opens_the_account_again(
+    act: Run, app: Flask, build: Build, browser: FlaskClient, events: Events
+) -> None:
+    ent = build.ent(scopes=OFFLINE)
+    account = build.active()
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    tokens = tokens_for(browser, ent, scope=OFFLINE)
+    answer = act("account", "disable", account.username)
+    assert (answer.code, answer.out) == (0, f"{account.username} is disabled, 1 session ended\n")
+    assert waiting(SESSIONS_ENDED)
+    assert follow(browser, browser.get("/mon-compte")).request.path == "/connexion"
+    stranger = app.test_client()
+    assert heading(sign_in(stranger, "/connexion", account.username, PASSWORD)) == "Connexion"
+    assert act("account", "disable", account.username).err == f"Error: {account.username} is disabled already\n"
+
+    assert act("account", "enable", account.username).out == f"{account.username} is enabled\n"
+    again = act("account", "enable", account.username)
+    assert (again.code, again.err) == (1, f"Error: {account.username} is not disabled\n")
+    assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
+    assert ent.refresh(browser, tokens["refresh_token"]).status_code == 400
+    assert follow(browser, browser.get("/mon-compte")).request.path == "/connexion"
+    assert heading(sign_in(stranger, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
+    assert [event.details["change"] for event in events("account.changed")] == ["disabled", "enabled"]
+
+
+def test_enable_leaves_a_merged_account_shut(act: Run, build: Build) -> None:
+    other = build.active()
+    account = build.never_activated(disabled_at=now(), merged_into_id=other.id)
+    answer = act("account", "enable", account.username)
+    assert (answer.code, answer.out) == (1, "")
+    assert "was merged into another account" in answer.err
+    assert kept(account).disabled_at is not None
+
+
+def test_end_sessions_ends_them_here_and_in_the_ents(
+    act: Run, app: Flask, build: Build, browser: FlaskClient, events: Events
+) -> None:
+    account = build.active()
+    for one in (browser, app.test_client()):
+        sign_in(one, "/connexion", account.username, PASSWORD)
+    answer = act("account", "end-sessions", account.username, "--school", COLLEGE)
+    assert (answer.code, answer.out) == (0, f"{account.username}: 2 sessions ended\n")
+    assert living(account) == 0
+    assert len(waiting(SESSIONS_ENDED)) == 1
+    assert [(e.actor, e.details) for e in events("sessions.ended")] == [(OPERATOR, {"count": 2, "by": "operator"})]
+    assert act("account", "end-sessions", account.username).out == f"{account.username}: 0 sessions ended\n"
+    assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
+
+
+def test_k03_an_operator_starts_the_mail_and_never_meets_a_password(
+    act: Run, bare: Run, build: Build, browser: FlaskClient
+) -> None:
+    account = build.active()
+    before = kept(account).password_hash
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    answer = act("account", "force-password-change", account.username)
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out == "1 password blocked, 1 session ended, 0 left as is\n"
+    assert (kept(account).password_hash, living(account), waiting(RESET_WANTED)) == (before, 0, [])
+    page = sign_in(browser, "/connexion", account.username, PASSWORD)
+    assert living(account) == 0
+    assert heading(page) != "Gérer mon compte"
+    assert [wanted["account"] for wanted in waiting(RESET_WANTED)] == [str(account.id)]
+    for command in (*ACTS, "force-password-change", "find"):
+        options = bare("account", command, "--help").out.partition("Options:")[2]
+        assert "--password" not in options
+        assert "--email" not in options
+
+
+def test_force_password_change_of_a_school_leaves_letters_and_other_schools(
+    act: Run, app: Flask, build: Build, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("idp.ops.batches.ROWS", 2)
+    child = build.child()
+    inside = [build.active(children=[child]) for _ in range(5)]
+    inside.append(build.active(children=[child], email=None, pending_email="n@exemple.fr"))
+    letter = build.never_activated(children=[child])
+    elsewhere = build.active(children=[build.child(uai=LYCEE)])
+    sign_in(app.test_client(), "/connexion", inside[0].username, PASSWORD)
+    sign_in(app.test_client(), "/connexion", elsewhere.username, PASSWORD)
+    answer = act("account", "force-password-change", "--school", COLLEGE, "--json")
+    assert json.loads(answer.out) == {"blocked": 6, "sessions_ended": 1, "without_address": 1, "untouched": 1}
+    assert all(kept(account).password_blocked_at is not None for account in inside)
+    assert living(inside[0]) == 0
+    assert living(elsewhere) == 1
+    for other in (letter, elsewhere):
+        assert (kept(other).password_blocked_at, kept(other).generation) == (None, other.generation)
+    assert {(event.account_id, event.actor) for event in events("account.changed")} == {
+        (account.id, OPERATOR) for account in inside
+    }
+    again = json.loads(act("account", "force-password-change", "--school", COLLEGE, "--json").out)
+    assert again == {"blocked": 0, "sessions_ended": 0, "without_address": 0, "untouched": 7}
+
+
+def test_force_password_change_of_everybody_asks_first(act: Run, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("idp.ops.batches.ROWS", 2)
+    child = build.child()
+    accounts = [build.active(children=[child]) for _ in range(5)]
+    disabled = build.active(children=[], disabled_at=now())
+    changed_at = kept(accounts[0]).updated_at
+    asked = act("account", "force-password-change", "--all")  # nobody answers
+    assert (asked.code, asked.out) == (1, "")
+    assert "Block the passwords of 6 accounts?" in asked.err
+    assert not any(kept(account).password_blocked_at for account in accounts)
+    answer = act("account", "force-password-change", "--all", "--yes")
+    assert answer.out == "6 passwords blocked, 0 sessions ended, 0 left as is\n"
+    assert all(kept(account).password_blocked_at for account in [*accounts, disabled])
+    assert kept(accounts[0]).updated_at == changed_at, "ENTs see no change of the person"
+
+
+def test_one_wrong_identifier_and_nobody_is_touched(act: Run, build: Build) -> None:
+    account = build.active()
+    answer = act("account", "force-password-change", account.username, "n.personne1")
+    assert (answer.code, answer.out, answer.err) == (1, "", "Error: no account n.personne1\n")
+    assert kept(account).password_blocked_at is None
+
+
+def refuse_the_journal() -> None:
+    """Make the journal unwritable, as a full disk would."""
+    with db.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE audit RENAME TO gone"))
+        if db.engine.dialect.name == "postgresql":
+            connection.execute(text("CREATE TABLE audit (LIKE gone INCLUDING DEFAULTS)"))
+            connection.execute(
+                text(
+                    "CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+                    "RAISE EXCEPTION 'no space left on device' USING ERRCODE = 'disk_full'; END $$"
+                )
+            )
+            connection.execute(
+                text("CREATE TRIGGER full_disk BEFORE INSERT ON audit FOR EACH ROW EXECUTE FUNCTION full_disk()")
+            )
+
+
+@pytest.mark.parametrize("command", ["disable", "unlock", "end-sessions", "force-password-change", "show", "find"])
+def test_o05_what_the_journal_cannot_keep_is_not_done(
+    act: Run, build: Build, browser: FlaskClient, command: str
+) -> None:
+    account = build.active(recovery_frozen_until=now() + timedelta(hours=5))
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    refuse_the_journal()
+    answer = act("account", command, account.username)
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.startswith("Error: the database cannot be used (OperationalError)")
+    after = kept(account)
+    assert (after.disabled_at, after.password_blocked_at) == (None, None)
+    assert after.recovery_frozen_until is not None
+    assert living(account) == 1
+
+
+def test_o05_a_sign_in_that_the_journal_cannot_keep_opens_no_session(build: Build, browser: FlaskClient) -> None:
+    account = build.active()
+    refuse_the_journal()
+    page = sign_in(browser, "/connexion", account.username, PASSWORD)
+    assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
+    assert living(account) == 0

@@ -1,0 +1,152 @@
+"""`idp purge` and accounts (O-04): letters that nobody used, accounts that nobody uses, and all that hangs on them."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import event, inspect, select, true
+
+from idp.accounts.models import Account, Child, Guardianship, OneTimeLink, SchoolNotice
+from idp.audit.models import AuditEntry
+from idp.charter.models import CharterAcceptance
+from idp.clock import now
+from idp.db import db
+from idp.ops import removal
+from idp.outbox.models import OutboxMessage
+from idp.sessions.models import Session
+from tests.builders import PASSWORD, Build
+from tests.commands.conftest import Events, Run
+from tests.commands.remains import DAY, HOUR, Remains, number, purged
+from tests.email_confirmation.post import post_office, text_of
+from tests.pages import heading, sign_in
+
+HANGING = (Session, OneTimeLink, Guardianship, CharterAcceptance, SchoolNotice)
+
+
+def test_expired_letters_are_burnt_but_not_under_an_activation_that_is_open(act: Run, build: Build) -> None:
+    expired = build.never_activated(provisional_expires_at=now() - 2 * HOUR)
+    open_still = build.never_activated(provisional_expires_at=now() - timedelta(minutes=10))
+    valid = build.never_activated()
+    changed_at = db.session.get_one(Account, expired.id).updated_at
+    assert purged(act) == {"letters_burnt": 1}
+    assert (expired.provisional_hash, expired.activated_at, expired.disabled_at) == (None, None, None)
+    assert expired.provisional_expires_at is not None
+    assert expired.updated_at == changed_at
+    assert open_still.provisional_hash is not None
+    assert valid.provisional_hash is not None
+    db.session.rollback()
+    assert purged(act) == {}
+
+
+def test_o04_an_unused_account_is_warned_then_removed_with_all_that_hangs_on_it(
+    act: Run, app: Flask, build: Build, events: Events
+) -> None:
+    build.ent()
+    child = build.child()
+    unused = build.active(activated_at=now() - 800 * DAY, last_sign_in_at=now() - 366 * DAY, children=[child])
+    used = build.active(activated_at=now() - 800 * DAY, last_sign_in_at=now() - 364 * DAY, children=[child])
+    for account in (unused, used):
+        Remains(account).everything(build)
+    key, changed_at = unused.id, unused.updated_at
+    db.session.rollback()
+    with post_office(app) as office:
+        assert purged(act) == {"accounts_warned": 1}
+        assert purged(act) == {}
+        [mail] = office.deliver()
+    assert mail["To"] == "noemie.leroy@exemple.fr"
+    assert "Il sera effacé dans 30 jours." in " ".join(text_of(mail).split())
+    assert (unused.inactive_warned_at is not None, unused.updated_at) == (True, changed_at)
+    assert [e.account_id for e in events("account.inactivity_warned")] == [key]
+
+    before = number(AuditEntry, AuditEntry.account_id == key)
+    with time_machine.travel(now() + 29 * DAY):
+        assert "accounts_removed" not in purged(act)
+    with time_machine.travel(now() + 30 * DAY + HOUR):
+        assert purged(act)["accounts_removed"] == 1
+    assert db.session.get(Account, key) is None
+    for table in HANGING:
+        assert number(table, table.account_id == key) == 0, table
+        of_others = number(table, table.account_id == used.id)
+        assert of_others == (0 if table in {Session, OneTimeLink} else 1), "dead ones go with their time, no others"
+    assert number(Child) == 1, "the pupil is the school's"
+    trace = db.session.scalars(select(AuditEntry).where(AuditEntry.account_id == key).order_by(AuditEntry.id)).all()
+    assert len(trace) == before + 1, "the events stay"
+    assert {(e.address, e.request_id, json.dumps(e.details)) for e in trace[:-1]} == {("", "", "{}")}
+    assert (trace[-1].kind, trace[-1].details) == ("account.purged", {"why": "inactive"})
+    assert number(AuditEntry, AuditEntry.account_id == used.id, AuditEntry.address != "") == 1
+
+
+def test_whoever_signs_in_after_the_warning_stays(act: Run, build: Build, browser: FlaskClient) -> None:
+    account = build.active(activated_at=now() - 800 * DAY, last_sign_in_at=now() - 366 * DAY)
+    assert purged(act) == {"accounts_warned": 1}
+    assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
+    with time_machine.travel(now() + 40 * DAY):
+        assert "accounts_removed" not in purged(act)
+    assert db.session.get(Account, account.id) is not None
+
+
+def test_who_cannot_be_warned_is_removed_after_both_delays_and_no_mail_leaves(act: Run, build: Build) -> None:
+    goes = build.active(email=None, pending_email="p@exemple.fr", activated_at=now() - 396 * DAY).id
+    stays = build.active(email=None, activated_at=now() - 394 * DAY).id
+    assert purged(act) == {"accounts_removed": 1}
+    assert db.session.get(Account, goes) is None
+    assert db.session.get(Account, stays) is not None
+    assert number(OutboxMessage) == 0
+
+
+def test_a_new_letter_starts_the_time_again_and_a_letter_on_its_way_is_no_inactivity(act: Run, build: Build) -> None:
+    build.active(activated_at=now() - DAY, last_sign_in_at=now() - 700 * DAY)
+    build.never_activated(created_at=now() - 900 * DAY, last_sign_in_at=now() - 700 * DAY)
+    assert purged(act) == {}
+
+
+def test_disabled_and_merged_accounts_are_removed_after_ninety_days(act: Run, build: Build, events: Events) -> None:
+    main = build.active()
+    merged = build.never_activated(disabled_at=now() - 91 * DAY, merged_into_id=main.id, children=[]).id
+    disabled = build.active(disabled_at=now() - 91 * DAY, last_sign_in_at=now() - 91 * DAY)
+    pointing = build.never_activated(disabled_at=now() - 10 * DAY, merged_into_id=disabled.id, children=[])
+    recent = build.active(disabled_at=now() - 89 * DAY).id
+    gone = disabled.id
+    assert purged(act) == {"accounts_removed": 2}
+    assert db.session.get(Account, merged) is None
+    assert db.session.get(Account, gone) is None
+    assert db.session.get(Account, recent) is not None
+    assert db.session.get(Account, main.id) is not None
+    assert pointing.merged_into_id is None
+    assert {e.account_id: e.details["why"] for e in events("account.purged")} == {merged: "merged", gone: "disabled"}
+
+
+def test_removing_an_account_scans_no_table(app: Flask, build: Build) -> None:
+    build.ent()
+    account = build.active()
+    Remains(account).everything(build)
+    plans: list[tuple[str, Any]] = []
+    listener = lambda *call: plans.append((call[2], call[3]))  # noqa: E731 - what the event asks for
+    event.listen(db.engine, "before_cursor_execute", listener)
+    assert removal.remove(account.id, true())
+    event.remove(db.engine, "before_cursor_execute", listener)
+    assert len(plans) > 9
+    if db.engine.dialect.name == "sqlite":  # PostgreSQL rightly scans tables as small as these
+        raw = db.session.connection().connection.cursor()
+        for statement, values in plans:
+            if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+                steps = [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {statement}", values)]
+                assert steps, statement
+                assert not [step for step in steps if step.startswith("SCAN")], statement
+    db.session.rollback()
+
+
+def test_whatever_refers_to_an_account_or_a_session_is_indexed_by_it(app: Flask) -> None:
+    found = inspect(db.engine)
+    checked = 0
+    for table in found.get_table_names():
+        leading = {tuple(index["column_names"][:1]) for index in found.get_indexes(table)}
+        leading.add(tuple(found.get_pk_constraint(table)["constrained_columns"][:1]))
+        for key in found.get_foreign_keys(table):
+            if key["referred_table"] in {"account", "session"}:
+                assert tuple(key["constrained_columns"]) in leading, (table, key["constrained_columns"])
+                checked += 1
+    assert checked >= 8

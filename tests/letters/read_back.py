@@ -1,0 +1,128 @@
+"""Letters to parents who are invented, and what is read back from their pages."""
+
+import io
+import itertools
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from typing import NamedTuple
+
+import pypdf
+
+from idp.letters import provisional
+from idp.letters.pdf import Letter, LetterChild, render
+
+LONG = "W" * 200
+NOEMIE = Letter(
+    service_name="Scolarité Services",
+    academy="Académie des Deux-Rives",
+    place="Rivebelle",
+    printed_on=date(2026, 11, 24),
+    school_name="Collège des Tilleuls",
+    school_address=("12 rue des Tilleuls", "59990 Rivebelle"),
+    school_phone="03 53 01 40 40",
+    recipient=("Madame Noémie Leroy Vandeputte", "Appartement 12", "Bâtiment B", "1 rue du Test", "59990 Rivebelle"),
+    greeting="Madame",
+    children=(LetterChild("Malo", "6e 1"),),
+    ent_address="https://passerelle.exemple.fr",
+    username="n.leroy4821",
+    provisional_password="7K4MQX2P9RTD",
+    valid_until=date(2027, 1, 23),
+    help_phone="03 53 01 12 12",
+    help_hours="Lundi à vendredi, 8 h à 18 h",
+    dpo_mail="dpd@exemple.fr",
+)
+WORST = replace(
+    NOEMIE,
+    service_name=LONG,
+    academy=LONG,
+    place=LONG,
+    school_name=LONG,
+    school_address=(LONG,) * 9,
+    school_phone=LONG,
+    recipient=("Madame " + LONG, *(LONG,) * 7, "59990 " + LONG),
+    greeting=LONG,
+    children=(LetterChild(LONG, LONG),) * 12,
+    ent_address="https://" + "m" * 61 + ".exemple.fr",
+    username="w" * 64,
+    help_phone=LONG,
+    help_hours=LONG,
+    dpo_mail=LONG,
+)
+
+
+class Piece(NamedTuple):
+    """A run of text on a page: where it begins, in mm from the top left corner, and its size in points."""
+
+    text: str
+    x: float
+    y: float
+    size: float
+
+
+def open_pdf(*letters: Letter) -> pypdf.PdfReader:
+    return pypdf.PdfReader(io.BytesIO(render(letters)))
+
+
+def pieces(page: pypdf.PageObject) -> list[Piece]:
+    found: list[Piece] = []
+
+    def keep(text: str, cm: list[float], tm: list[float], _font: object, size: float) -> None:
+        x = tm[4] * cm[0] + tm[5] * cm[2] + cm[4]
+        y = tm[4] * cm[1] + tm[5] * cm[3] + cm[5]
+        if text.strip():
+            found.append(Piece(text.strip(), x / 72 * 25.4, 297 - y / 72 * 25.4, size))
+
+    page.extract_text(visitor_text=keep)
+    return found
+
+
+def text_of(page: pypdf.PageObject) -> str:
+    """The text of a page, spaces and the marks of wrapping evened out."""
+    return re.sub(r"\s+", " ", page.extract_text().replace("\u200b", ""))
+
+
+def secrets_in(text: str) -> set[str]:
+    """Every provisional password that the text of a page shows."""
+    group = f"[{provisional.ALPHABET}]{{4}}"
+    found = re.findall(rf"\b{group}\s*-\s*{group}\s*-\s*{group}\b", text)
+    return {re.sub(r"[\s-]", "", secret) for secret in found}
+
+
+def assert_intact(page: pypdf.PageObject) -> None:
+    """All that a parent needs is there, everything is on the sheet, and the window shows the address alone."""
+    text = text_of(page)
+    for sentence in (
+        "Votre accès à l’ENT, en cinq minutes",
+        "Les cinq étapes",
+        "Ce n’est pas votre enfant ?",
+        "la CNIL.",
+    ):
+        assert sentence in text
+    runs = pieces(page)
+    assert all(5 <= run.x <= 205 and 5 <= run.y <= 290 for run in runs)
+    window = [run for run in runs if run.x >= 88 and 40 <= run.y <= 93]
+    assert all(104.9 <= run.x <= 190 and 55 <= run.y <= 79 for run in window)
+    heights = sorted(run.y for run in window)  # the dots of Arabic letters are drawn apart, a little above or below
+    assert sum(below - above > 2 for above, below in itertools.pairwise(heights)) < 6
+    last_of_head = max(run.y for run in runs if run.y < 99)
+    assert last_of_head < 93
+
+
+def letters_of(count: int) -> list[Letter]:
+    return [
+        replace(
+            NOEMIE,
+            username=f"parent{number:04}",
+            provisional_password=provisional.draw(),
+            recipient=(f"Madame Famille{number:04}", "1 rue du Test", "59990 Rivebelle"),
+            children=(LetterChild(f"Enfant{number:04}", "6e 1"),),
+        )
+        for number in range(count)
+    ]
+
+
+def links_of(page: pypdf.PageObject) -> Iterator[str]:
+    for annotation in page.annotations or ():
+        yield annotation.get_object()["/A"]["/URI"]

@@ -1,0 +1,130 @@
+"""P-04 and P-06: whatever a name holds, a letter is one page, whole, and no page is another letter's."""
+
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from idp.letters import glyphs, pdf
+from idp.letters.pdf import LetterChild, LetterError, render
+from tests.letters.read_back import NOEMIE, WORST, assert_intact, letters_of, open_pdf, pieces, secrets_in, text_of
+
+
+def test_p04_names_of_two_hundred_letters_leave_the_page_intact() -> None:
+    (page,) = open_pdf(WORST).pages
+    assert_intact(page)
+    assert secrets_in(text_of(page)) == {"7K4MQX2P9RTD"}
+    runs = pieces(page)
+    assert any(run.text == "w" * 64 for run in runs)
+    window = [run for run in runs if run.x >= 88 and 40 <= run.y <= 93]
+    assert len(window) == 6
+    # W is 0.93 em wide: 38 of them hold in 85 mm (241 pt) below 6.83 pt
+    assert all(6 < run.size < 6.83 for run in window if len(run.text) == 38)
+
+
+def test_p04_the_address_is_not_reduced_without_need() -> None:
+    assert {run.size for run in pieces(open_pdf(NOEMIE).pages[0]) if run.x > 88 and 55 < run.y < 79} == {10.0}
+
+
+@pytest.mark.parametrize("name", ["فاطمة الزهراء", "שרה לוי", "Ya\u202egnirts", "محمد" * 50])
+def test_p04_a_name_from_right_to_left_leaves_the_sentence_alone(name: str) -> None:
+    letter = replace(NOEMIE, recipient=(f"Madame {name}", *NOEMIE.recipient[1:]), children=(LetterChild(name, "6e 1"),))
+    (page,) = open_pdf(letter).pages
+    assert_intact(page)
+    runs = pieces(page)
+    before = next(run for run in runs if run.text.startswith("Madame, voici"))
+    after = next(run for run in runs if run.text.startswith("6e 1"))
+    assert after.y > before.y or after.x > before.x
+
+
+def test_p04_a_missing_glyph_is_a_question_mark() -> None:
+    letter = replace(NOEMIE, children=(LetterChild("漢字 Malo 😀", "6e\u0378"),), school_name="Lycée 漢")
+    (page,) = open_pdf(letter).pages
+    assert "pour ? Malo ? (6e?)." in text_of(page)
+    assert "Lycée ?" in text_of(page)
+    assert_intact(page)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["\\", "a \\ b", "<b>Malo</b>", "#panic()", '#read("logo.svg")', "$x^2$", "*a* _b_", "@x", "= A", "`c`", "// d"],
+)
+def test_p04_markup_in_a_name_is_text(name: str) -> None:
+    letter = replace(NOEMIE, children=(LetterChild(name, name),), school_name=name, recipient=(name, "59990 Rivebelle"))
+    (page,) = open_pdf(letter).pages
+    assert f"pour {name} ({name})." in text_of(page)
+    assert name.upper() in text_of(page)
+    assert_intact(page)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=220), st.text(max_size=60))
+def test_p04_any_text_makes_one_page(name: str, more: str) -> None:
+    letter = replace(
+        NOEMIE,
+        academy=more,
+        place=more,
+        school_name=name,
+        school_address=(more, name),
+        school_phone=more,
+        recipient=("Madame " + name, more, name, "59990 " + more),
+        greeting=more,
+        children=(LetterChild(name, more), LetterChild(more, name)),
+        help_phone=more,
+        help_hours=name,
+        dpo_mail=more,
+    )
+    assert len(open_pdf(letter).pages) == 1
+
+
+def test_p04_every_character_of_the_fonts_is_drawn() -> None:
+    """The typesetter refuses a missing glyph: what `glyphs` believes is put to it whole, 38 characters at a time."""
+    held = [chr(point) for point in sorted(glyphs._covered()) if glyphs.printable(chr(point)) == chr(point)]
+    assert len(held) > 3000
+    lines = ["".join(held[start : start + 38]) for start in range(0, len(held), 38)]
+    letters = [
+        replace(NOEMIE, children=(LetterChild(line, ""),), recipient=(line, "59990 Rivebelle")) for line in lines
+    ]
+    assert len(open_pdf(*letters).pages) == len(lines)
+
+
+def test_p06_page_n_is_letter_n_and_no_other() -> None:
+    letters = letters_of(40)
+    started = time.process_time()  # of this process alone, so that a busy machine does not fail the test
+    reader = open_pdf(*letters)
+    assert time.process_time() - started < 3
+    assert len(reader.pages) == 40
+    for page, letter in zip(reader.pages, letters, strict=True):
+        text = text_of(page)
+        number = letter.username.removeprefix("parent")
+        assert set(re.findall(r"(?:parent|FAMILLE|Enfant)(\d{4})", text)) == {number}
+        assert len(re.findall(r"(?:parent|FAMILLE|Enfant)\d{4}", text)) == 3
+        assert secrets_in(text) == {letter.provisional_password}
+
+
+def test_p06_the_hardest_letters_do_not_move_their_neighbours() -> None:
+    letters = [replace(NOEMIE, username="before"), WORST, replace(NOEMIE, username="after")]
+    first, second, third = open_pdf(*letters).pages
+    assert "before" in text_of(first)
+    assert "w" * 64 in text_of(second)
+    assert "after" in text_of(third)
+
+
+def test_p06_a_letter_that_overflows_is_named_and_nothing_is_printed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for file in pdf._TEMPLATE.parent.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    template = tmp_path / "letter.typ"
+    # a layout where the second letter alone is too tall
+    grown = 'v(if d.username == "parent0001" { 190mm } else { 88mm })'
+    template.write_text(pdf._TEMPLATE.read_text().replace("v(88mm)", grown))
+    monkeypatch.setattr(pdf, "_TEMPLATE", template)
+    letters = letters_of(3)
+    with pytest.raises(LetterError, match="the letter of parent0001 does not hold on one page") as refused:
+        render(letters)
+    assert not any(letter.provisional_password in str(refused.value) for letter in letters)

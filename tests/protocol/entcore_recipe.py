@@ -1,0 +1,67 @@
+"""An ENT of the entcore family, made of its printed recipe, and the parents who sign in to it."""
+
+import json
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from click.testing import CliRunner
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.accounts.models import Account
+from idp.oidc.commands import add
+from tests.builders import PASSWORD
+from tests.entcore_party import Departure, EntcoreParty
+from tests.pages import sign_in
+from tests.protocol.flow import HOST
+
+CLIENTS = Path(__file__).parents[2] / "clients"
+ENT = "https://ent.exemple.fr"
+Register = Callable[..., EntcoreParty]
+
+
+@pytest.fixture(name="register")
+def recipe_register(app: Flask) -> Register:
+    """Registers the ENT with the command of `clients/README.md`, and more options, and fills the recipe in."""
+
+    def run(*more: str, **settings: Any) -> EntcoreParty:
+        chapter = (CLIENTS / "README.md").read_text().partition("\n## entcore\n")[2]
+        [command] = re.findall(r"```sh\n(idp client add .*?)```", chapter, re.DOTALL)
+        arguments = shlex.split(command.replace("\\\n", " "))[3:]
+        made = CliRunner().invoke(add, [*arguments, *more, "--json"])
+        assert made.exit_code == 0, made.output
+        shown = json.loads(made.output)
+        recipe = (CLIENTS / "recipes" / "entcore.json").read_text().replace("connexion.exemple.fr", HOST)
+        [domain] = json.loads(recipe)["openid-federate"]["domains"].values()
+        filled = domain | {"clientId": shown["client_id"], "secret": shown["client_secret"]} | settings
+        return EntcoreParty(filled, app.test_client())
+
+    return run
+
+
+@pytest.fixture(name="entcore")
+def recipe_party(register: Register) -> EntcoreParty:
+    return register()
+
+
+def location_for(browser: FlaskClient, departure: Departure) -> str:
+    """Return where a signed-in browser, which writes a blank as %20, is sent with the code."""
+    answer = browser.get(urlsplit(departure.url).path, query_string=departure.query.replace(" ", "%20"))
+    assert answer.status_code in {302, 303}, answer.get_data(as_text=True)
+    return answer.headers["Location"]
+
+
+def arrive(browser: FlaskClient, party: EntcoreParty) -> dict[str, Any]:
+    """Return the claims of one sign-on of a signed-in browser."""
+    departure = party.leave()
+    return party.receive(location_for(browser, departure), departure)
+
+
+def signed_in(browser: FlaskClient, account: Account) -> Account:
+    assert sign_in(browser, "/connexion", account.username, PASSWORD).status_code == 200
+    return account

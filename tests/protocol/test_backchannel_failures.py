@@ -1,0 +1,165 @@
+"""ENTs that fail, refuse, hang or want a pause when they are told that a session ended (security row L-07)."""
+
+import threading
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler
+
+import pytest
+from flask.testing import FlaskClient
+
+from idp.accounts.models import Account
+from idp.clock import now
+from idp.db import db
+from idp.oidc import outgoing
+from tests.builders import Build
+from tests.protocol.ent_server import EntServer
+from tests.protocol.flow import tokens_for
+from tests.protocol.told_ents import (  # noqa: F401 - fixtures too
+    Work,
+    log_out,
+    other_told_server,
+    outbox,
+    outcomes,
+    read,
+    told_ent,
+    told_names,
+    told_server,
+    told_settings,
+    told_work,
+)
+from tests.relying_party import RelyingParty
+
+
+def test_l07_an_ent_that_fails_is_asked_again_with_a_new_token(
+    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+) -> None:
+    """Back-Channel Logout 1.0, 2.6: "Optionally verify that another Logout Token with the same jti value has not been
+    recently received". Security row L-07, of an ENT that fails: "retried by the worker with limit; redirect not
+    followed".
+    """
+    log_out(browser, tokens_for(browser, told))
+    server.next = [(500, {}, b""), (302, {"Location": server.uri(path="/elsewhere")}, b""), (404, {}, b"")]
+    work()
+    assert outcomes() == [("waiting", f"{told.client_id}: answered 500")]
+    assert work() == 0, "not at once"
+    for after, status in ((2, 302), (5, 404)):
+        assert work(timedelta(minutes=after)) == 1
+        assert outcomes() == [("waiting", f"{told.client_id}: answered {status}")]
+    server.next = [(204, {}, b"")]
+    assert work(timedelta(minutes=15)) == 1
+    assert outcomes() == [("sent", "")]
+    assert {asked.path for asked in server.asked} == {"/backchannel-logout"}, "no redirect is followed"
+    claims = [read(browser, told, server, index) for index in range(4)]
+    assert len({each["jti"] for each in claims}) == 4
+    assert [each["iat"] for each in claims] == sorted({each["iat"] for each in claims})
+
+
+def test_l07_an_ent_that_names_a_pause_is_left_alone_as_long(
+    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+) -> None:
+    """RFC 9110, 10.2.3: "Servers send the "Retry-After" header field to indicate how long the user agent ought to wait
+    before making a follow-up request".
+    """
+    server.next = [(503, {"Retry-After": "7200"}, b"")]
+    log_out(browser, tokens_for(browser, told))
+    work()
+    assert outbox()[0].available_at - now() == pytest.approx(timedelta(hours=2), abs=timedelta(minutes=1))
+    assert work(timedelta(minutes=110)) == 0
+    assert work(timedelta(minutes=125)) == 1
+    assert outcomes() == [("sent", "")]
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b'{"error": "invalid_request", "error_description": "jti"}', " invalid_request"),
+        (b'{"error": "noemie.leroy@exemple.fr"}', ""),
+        (b'["x"]', ""),
+        (b"[" * 60_000, ""),
+        (b"\xff", ""),
+    ],
+    ids=["as specified", "not a code", "not an object", "deep", "not text"],
+)
+def test_l07_an_ent_that_refuses_is_not_asked_again(
+    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer, body: bytes, shown: str
+) -> None:
+    """Back-Channel Logout 1.0, 2.8: "If the logout request was invalid or the logout failed, the RP MUST respond with
+    HTTP 400 Bad Request. The response MAY include an HTTP body consisting of a JSON object with error and
+    error_description parameters".
+    """
+    server.next = [(400, {}, body)]
+    log_out(browser, tokens_for(browser, told))
+    work()
+    assert outcomes() == [("dead", f"{told.client_id}: answered 400{shown}")]
+    assert work(timedelta(hours=3)) == 0
+    assert len(server.asked) == 1
+
+
+def test_l07_an_ent_that_hangs_keeps_nobody_else_waiting(
+    browser: FlaskClient,
+    build: Build,
+    session: Account,
+    server: EntServer,
+    other_server: EntServer,
+    work: Work,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Back-Channel Logout 1.0, 2.3: "OPs are encouraged to send logout requests to them in parallel". Security row
+    L-07, of one that hangs: "parent's page answers < 1 s; retried by the worker with limit".
+    """
+    monkeypatch.setattr(outgoing, "TIMEOUT", 2)
+    left, ended = threading.Event(), threading.Event()
+
+    def hang(handler: BaseHTTPRequestHandler) -> None:
+        left.wait(60)
+        ended.set()
+
+    server.next = [hang, hang, hang]
+    slow = [build.ent(f"Lent {n}", backchannel_logout_uri=server.uri("slow.test")) for n in range(3)]
+    quick = build.ent("Horizon", backchannel_logout_uri=other_server.uri("horizon.test"))
+    for ent in slow:
+        tokens_for(browser, ent)
+    log_out(browser, tokens_for(browser, quick))
+    assert server.asked == [], "the parent's page waits for nobody"
+    assert work() == 5
+    assert not ended.is_set(), "the others are told while it hangs"
+    left.set()
+    assert len(server.asked) == 1, "once it let the time run out, it rests"
+    assert sorted(outcome for outcome, _ in outcomes()) == ["sent", "waiting", "waiting", "waiting"]
+    errors = sorted(error.partition(": ")[2] for _, error in outcomes())
+    assert errors == ["", "no answer within 2 seconds", *["not asked: it let the time run out a moment ago"] * 2]
+    assert len(other_server.asked) == 1
+
+
+def test_l07_nothing_is_open_while_an_ent_takes_its_time(
+    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+) -> None:
+    """OWASP ASVS 5, V 13.2.6: "where the application connects to separate services, it follows the documented
+    configuration for each connection": a worker that waits for an ENT holds no connection of the database.
+    """
+    engine = db.engine
+    open_then: list[int] = []
+
+    def look(handler: BaseHTTPRequestHandler) -> tuple[int, dict[str, str], bytes]:
+        open_then.append(engine.pool.checkedout())  # type: ignore[attr-defined]  # every pool that we use counts
+        return 200, {}, b""
+
+    server.next = [look]
+    log_out(browser, tokens_for(browser, told))
+    work()
+    assert open_then == [0]
+
+
+def test_l07_nobody_is_told_of_what_ended_a_day_ago(
+    browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
+) -> None:
+    """Security row L-07, of an ENT that fails: "retried by the worker with limit": here, a day."""
+    server.next = [(500, {}, b"")] * 100
+    log_out(browser, tokens_for(browser, told))
+    work()
+    assert work(timedelta(hours=23)) == 1
+    assert outbox()[0].outcome == "waiting"
+    asked = len(server.asked)
+    assert work(timedelta(hours=25)) == 1
+    assert outbox()[0].outcome == "dropped"
+    assert len(server.asked) == asked

@@ -1,0 +1,119 @@
+"""Refresh tokens and DPoP keys (RFC 9449 5): what is bound stays bound, also where an answer was lost."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import func, select
+
+from idp.accounts.models import Account
+from idp.db import db
+from idp.oidc.models import Token
+from tests.builders import Build
+from tests.dpop_party import Key, KeyedParty
+from tests.protocol.flow import OFFLINE, bound, refused, tokens_for
+
+
+@pytest.fixture
+def party(build: Build, session: Account) -> KeyedParty:
+    """A client with a secret that signs proofs besides, because it likes to."""
+    return KeyedParty.of(build.ent(scopes=OFFLINE))
+
+
+@pytest.fixture
+def public(build: Build, session: Account) -> KeyedParty:
+    """A client without a secret: its refresh tokens are bound to a key that it shows."""
+    return KeyedParty.of(build.ent("Appli", "appli.test", scopes=OFFLINE, auth_method="none"))
+
+
+def alive() -> int:
+    return db.session.scalar(select(func.count()).select_from(Token).where(Token.revoked_at.is_(None))) or 0
+
+
+def test_t22_a_bound_refresh_token_never_becomes_a_bearer_token(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 9449 5: "Refresh tokens issued to confidential clients … are not bound to the DPoP proof public key because
+    they are already sender-constrained with a different existing mechanism": the key may change, and there is one.
+    """
+    first = bound(browser, party)
+    refused(party.renew(browser, first["refresh_token"], None), "invalid_grant")
+    party.key = Key.new()
+    second = party.renew(browser, first["refresh_token"], party.fresh_proof()).get_json()
+    assert second["token_type"] == "DPoP"
+    assert party.told(browser, second["access_token"])["sub"]
+
+
+def test_a_plain_refresh_token_may_be_bound_and_stays_bound(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 9449, 5: "A token_type of DPoP MUST be included in the access token response to signal to the client that the
+    access token was bound to its DPoP key": whoever shows a key with a refresh token gets tokens of that key.
+    """
+    plain = tokens_for(browser, party, scope=OFFLINE)
+    first = party.renew(browser, plain["refresh_token"], party.fresh_proof()).get_json()
+    assert first["token_type"] == "DPoP"
+    refused(party.renew(browser, first["refresh_token"], None), "invalid_grant")
+
+
+def test_a_public_client_keeps_its_key(browser: FlaskClient, public: KeyedParty) -> None:
+    """RFC 9449 5: "such a client MUST present a DPoP proof for the same key that was used to obtain the refresh token
+    each time that refresh token is used to obtain a new access token."
+    """
+    first = bound(browser, public)
+    refused(public.renew(browser, first["refresh_token"], None), "invalid_grant")
+    other = Key.new().proof("POST", f"{public.issuer}/token")
+    refused(public.renew(browser, first["refresh_token"], other), "invalid_grant")
+    second = public.renew(browser, first["refresh_token"], public.fresh_proof()).get_json()
+    assert public.told(browser, second["access_token"])["sub"]
+
+
+@pytest.mark.parametrize("thief_first", [True, False])
+def test_t22_a_lost_answer_is_not_given_to_another_key(
+    browser: FlaskClient, public: KeyedParty, *, thief_first: bool
+) -> None:
+    """RFC 9700, 4.14.2: "the authorization server cannot determine which party submitted the invalid refresh token, but
+    it will revoke the active refresh token": who shows a rotated token and could not use its successor lost no answer.
+    """
+    token = tokens_for(browser, public, scope=OFFLINE)["refresh_token"]
+    proofs = [public.fresh_proof(), None] if thief_first else [None, public.fresh_proof()]
+    assert public.renew(browser, token, proofs[0]).status_code == 200
+    assert alive() > 0
+    refused(public.renew(browser, token, proofs[1]), "invalid_grant")
+    assert alive() == 0
+
+
+def test_t22_a_lost_answer_is_given_again_to_the_same_key(browser: FlaskClient, public: KeyedParty) -> None:
+    """RFC 9449, 5: "such a client MUST present a DPoP proof for the same key that was used to obtain the refresh token
+    each time that refresh token is used": in the moment of grace as well.
+    """
+    token = tokens_for(browser, public, scope=OFFLINE)["refresh_token"]
+    answers = [public.renew(browser, token, public.fresh_proof()).get_json() for _ in range(2)]
+    assert answers[0]["refresh_token"] == answers[1]["refresh_token"]
+    for answer in answers:
+        assert public.told(browser, answer["access_token"])["sub"]
+    assert public.renew(browser, answers[1]["refresh_token"], public.fresh_proof()).status_code == 200
+
+
+def test_t22_a_client_with_a_secret_finds_its_answer_under_a_new_key(browser: FlaskClient, party: KeyedParty) -> None:
+    """RFC 9449, 5: "Refresh tokens issued to confidential clients … are not bound to the DPoP proof public key"."""
+    token = bound(browser, party)["refresh_token"]
+    first = party.renew(browser, token, party.fresh_proof()).get_json()
+    party.key = Key.new()
+    second = party.renew(browser, token, party.fresh_proof()).get_json()
+    assert second["refresh_token"] == first["refresh_token"]
+    assert party.told(browser, second["access_token"])["sub"]
+
+
+def test_z02_two_keys_at_once_get_one_answer_between_them(app: Flask, browser: FlaskClient, public: KeyedParty) -> None:
+    """RFC 9700, 4.14.2: "each refresh token is used only once": the two do not see each other's rows, and find out."""
+    for _ in range(10):
+        token = tokens_for(browser, public, scope=OFFLINE)["refresh_token"]
+        keys = [Key.new() for _ in range(2)]
+
+        def renew(key: Key, token: str = token) -> int:
+            with app.app_context():
+                proof = key.proof("POST", f"{public.issuer}/token")
+                return public.renew(app.test_client(), token, proof).status_code
+
+        with ThreadPoolExecutor(2) as both:
+            assert sorted(both.map(renew, keys)) == [200, 400]
+        db.session.rollback()
+        assert alive() == 0

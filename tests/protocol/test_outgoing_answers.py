@@ -1,0 +1,210 @@
+"""What counts as an answer to this service's calls: how long it waits, and how much it reads (security row L-07)."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from functools import partial
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+import pytest
+
+from idp.oidc import outgoing
+from idp.oidc.outgoing import OutgoingError
+from tests.protocol.calling import (  # noqa: F401 - fixtures too
+    FORM,
+    called_authority,
+    called_ent,
+    called_resolver,
+    production,
+)
+from tests.protocol.ent_server import Authority, EntServer, Resolver, listening_ent
+
+
+def test_a_server_that_speaks_something_else_is_no_answer(ent: EntServer, resolver: Resolver) -> None:
+    """Back-Channel Logout 1.0, 2.8: "If the logout succeeded, the RP MUST respond with HTTP 200 OK": what speaks
+    neither TLS nor HTTP, or has no address, did not.
+    """
+    with listening_ent(None) as clear, pytest.raises(OutgoingError, match="no TLS"):
+        production("127.0.0.0/8").post_form(f"https://ent.test:{clear.port}/", FORM)
+    ent.next = [greet]
+    with pytest.raises(OutgoingError, match="does not speak HTTP"):
+        production("ent.test").post_form(ent.uri(), FORM)
+    with pytest.raises(OutgoingError, match="its name is not known"):
+        production().post_form("https://unknown.test/", FORM)
+    with pytest.raises(OutgoingError, match="its name is not known"):
+        production().post_form(f"https://{'a' * 64}.fr/", FORM)
+
+
+def test_l07_a_redirect_is_an_answer_and_is_not_followed(ent: EntServer) -> None:
+    """OWASP ASVS 5, V 15.3.2: "Verify that where the application backend makes calls to external URLs, it is configured
+    to not follow redirects unless it is intended functionality".
+    """
+    for status in (301, 302, 303, 307, 308):
+        ent.next = [(status, {"Location": ent.uri(path="/elsewhere")}, b"")]
+        assert production("ent.test").post_form(ent.uri(), FORM).status == status
+    assert {asked.path for asked in ent.asked} == {"/backchannel-logout"}
+    assert len(ent.asked) == 5
+
+
+def greet(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"220 mail.test ESMTP\r\n")
+
+
+def hang(handler: BaseHTTPRequestHandler, left: threading.Event) -> None:
+    left.wait(60)
+
+
+def drip(handler: BaseHTTPRequestHandler, left: threading.Event) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+    while not left.wait(0.02):
+        handler.wfile.write(b"s")
+
+
+@pytest.fixture
+def left() -> Iterator[threading.Event]:
+    """Until it is set, at the test's end, a slow server goes on being slow."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.mark.parametrize("behaviour", [hang, drip], ids=["hangs", "one byte at a time"])
+def test_l07_a_slow_server_has_no_more_time_than_another_and_then_rests(
+    behaviour: Any, ent: EntServer, left: threading.Event, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OWASP ASVS 5, V 13.2.6: "it follows the documented configuration for each connection, such as … connection
+    timeouts, and retry strategies". Security row L-07: "one client's back-channel URL hangs 60 s".
+    """
+    monkeypatch.setattr(outgoing, "TIMEOUT", 2)
+    caller = production("ent.test")
+    ent.next = [partial(behaviour, left=left)]
+    start = time.monotonic()
+    with pytest.raises(OutgoingError, match="no answer within 2 seconds"):
+        caller.post_form(ent.uri(), FORM)
+    assert time.monotonic() - start >= 2
+    with pytest.raises(OutgoingError, match="not asked"):
+        caller.post_form(ent.uri(), FORM)
+    assert (len(ent.asked), len(resolver.questions)) == (1, 1)
+    monkeypatch.setattr(outgoing, "TIMEOUT", 60)
+    assert caller.post_form(ent.uri(path="/neighbour"), FORM).status == 200, "another ENT of that host is asked"
+    clock = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + outgoing.REST)
+    assert caller.post_form(ent.uri(), FORM).status == 200, "after its rest it is asked again"
+
+
+def test_l07_a_server_that_never_ends_the_handshake_is_left(
+    known: Authority, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OWASP ASVS 5, V 13.2.6: "it follows the documented configuration for each connection, such as … connection
+    timeouts, and retry strategies". Security row L-07: "one client's back-channel URL hangs 60 s".
+    """
+    monkeypatch.setattr(outgoing, "TIMEOUT", 0.4)
+    resolver.hosts["ent.test"] = ["127.0.0.1"]
+    with (
+        closing(socket.create_server(("127.0.0.1", 0))) as mute,
+        pytest.raises(OutgoingError, match="no answer within"),
+    ):
+        production("ent.test").post_form(f"https://ent.test:{mute.getsockname()[1]}/", FORM)
+
+
+def test_l07_a_name_that_nobody_resolves_in_time_is_left(
+    left: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OWASP ASVS 5, V 13.2.6: "it follows the documented configuration for each connection, such as … connection
+    timeouts, and retry strategies". Security row L-07: "one client's back-channel URL hangs 60 s".
+    """
+    monkeypatch.setattr(outgoing, "TIMEOUT", 0.3)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [][: left.wait(60)])
+    with pytest.raises(OutgoingError, match="no answer within"):
+        production().post_form("https://slow.test/", FORM)
+
+
+def test_an_answer_without_end_is_read_up_to_64_kib(ent: EntServer) -> None:
+    """Back-Channel Logout 1.0, 2.8: "The response MAY include an HTTP body consisting of a JSON object with error and
+    error_description parameters": 64 KiB are room enough for it.
+    """
+    ent.next = [(400, {}, b"x" * 300_000)]
+    answer = production("ent.test").post_form(ent.uri(), FORM)
+    assert (answer.status, len(answer.body)) == (400, 64 * 1024)
+
+
+def test_a_status_counts_though_its_body_never_comes(
+    ent: EntServer, left: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Back-Channel Logout 1.0, 2.8: "If the logout succeeded, the RP MUST respond with HTTP 200 OK": a sign-out that
+    was taken is not waited for. What was asked for its body, as keys are, is.
+    """
+    monkeypatch.setattr(outgoing, "TIMEOUT", 2)
+
+    def half(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n")
+        left.wait(60)
+
+    ent.next = [half, half]
+    caller = production("ent.test")
+    start = time.monotonic()
+    answer = caller.post_form(ent.uri(), FORM)
+    assert (answer.status, answer.body) == (200, b"")
+    assert time.monotonic() - start < 2, "a sign-out that was taken is not waited for"
+    assert caller.get(ent.uri()).body == b""
+    with pytest.raises(OutgoingError, match="not asked"):
+        caller.get(ent.uri())
+
+
+@pytest.mark.parametrize("size", [b"-1", b"-ffff", b"+ffffff", b"ffffff"])
+def test_l07_no_count_of_theirs_makes_more_be_read(ent: EntServer, size: bytes) -> None:
+    """RFC 9112, 7.1: "The chunk-size field is a string of hex digits indicating the size of the chunk-data in octets":
+    `int` takes signs besides, and a negative length is read to the end.
+    """
+    sent = []
+
+    def endless(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + size + b"\r\n")
+        with suppress(OSError):
+            for _ in range(500):
+                handler.wfile.write(b"x" * 65_536)
+                sent.append(65_536)
+
+    ent.next = [endless]
+    assert len(production("ent.test").get(ent.uri()).body) <= 64 * 1024
+    assert sum(sent) < 500 * 65_536
+
+
+def test_l07_a_head_without_end_is_no_answer(ent: EntServer) -> None:
+    """RFC 9110, 5.4: "A client MAY discard or truncate received field lines that are larger than the client wishes to
+    process": more than it wishes to process is no answer.
+    """
+
+    def headers(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"x" * 9000) for n in range(60)))
+
+    ent.next = [headers]
+    with pytest.raises(OutgoingError, match="says too much"):
+        production("ent.test").get(ent.uri())
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120), ("0", 0), ("", None), ("-5", None), ("9" * 5000, None), ("soon", None), ("1.5", None),
+        ("٣", None), ("Wed, 21 Oct 2015 07:28:00 GMT", None), ("Wed, 99 Oct 9999999 07:28:00 GMT", None),
+    ],
+)  # fmt: skip
+def test_retry_after_is_read_when_it_is_one(value: str, seconds: int | None) -> None:
+    """RFC 9110, 10.2.3: "A delay-seconds value is a non-negative decimal integer, representing time in seconds"."""
+    expected = None if seconds is None else timedelta(seconds=seconds)
+    assert outgoing._retry_after(value) == expected
+
+
+def test_retry_after_may_be_a_date() -> None:
+    """RFC 9110, 10.2.3: "The Retry-After field value can be either an HTTP-date or a number of seconds to delay after
+    receiving the response".
+    """
+    wait = outgoing._retry_after(format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True))
+    assert wait is not None
+    assert timedelta(hours=1, minutes=59) < wait <= timedelta(hours=2)

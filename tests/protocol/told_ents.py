@@ -1,0 +1,111 @@
+"""ENTs that want to be told that a session ended: their servers over TLS, the worker that tells them, what they get."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from idp.config import Settings
+from idp.db import db
+from idp.outbox.commands import EXTENSION as HANDLERS
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import Worker
+from tests import signatures
+from tests.builders import Build
+from tests.databases import ISSUER, settings_for
+from tests.protocol.ent_server import EntServer, Resolver, authority, listening_ent
+from tests.relying_party import RelyingParty
+
+EVENT = "http://schemas.openid.net/event/backchannel-logout"
+HOSTS = ("ent.test", "horizon.test", "slow.test")
+KINDS = ("sessions.ended", "backchannel.logout")
+Work = Callable[..., int]
+
+
+@pytest.fixture(name="settings")
+def told_settings(database_url: str) -> Settings:
+    return settings_for(database_url, outgoing_allow=HOSTS)
+
+
+@pytest.fixture(autouse=True)
+def told_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    resolver = Resolver(monkeypatch)
+    resolver.hosts = {host: ["127.0.0.1"] for host in HOSTS}
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority(tmp_path, *HOSTS).trusted))
+
+
+@pytest.fixture(name="server")
+def told_server(told_names: None, tmp_path: Path) -> Iterator[EntServer]:
+    with listening_ent(tmp_path / "ent.test.pem") as listening:
+        yield listening
+
+
+@pytest.fixture(name="other_server")
+def other_told_server(told_names: None, tmp_path: Path) -> Iterator[EntServer]:
+    with listening_ent(tmp_path / "ent.test.pem") as listening:
+        yield listening
+
+
+@pytest.fixture(name="told")
+def told_ent(build: Build, server: EntServer) -> RelyingParty:
+    """An ENT that wants to be told."""
+    return build.ent(backchannel_logout_uri=server.uri())
+
+
+@pytest.fixture(name="work")
+def told_work(app: Flask) -> Work:
+    """Run the worker until none of our messages is ready, `after` some time; return how many it handled."""
+
+    def run(after: timedelta = timedelta()) -> int:
+        db.session.rollback()
+        handled = 0
+        with time_machine.travel(datetime.now(UTC) + after):
+            crew = Worker({kind: app.extensions[HANDLERS][kind] for kind in KINDS})
+            while count := crew.run_once():
+                handled += count
+        return handled
+
+    return run
+
+
+def log_out(browser: FlaskClient, tokens: dict[str, Any]) -> None:
+    response = browser.get("/logout", query_string={"id_token_hint": tokens["id_token"]})
+    assert response.status_code == 200
+
+
+def outbox(kind: str = "backchannel.logout") -> list[OutboxMessage]:
+    db.session.rollback()
+    messages = select(OutboxMessage).where(OutboxMessage.kind == kind).order_by(OutboxMessage.created_at)
+    return list(db.session.scalars(messages.execution_options(populate_existing=True)))
+
+
+def outcomes() -> list[tuple[str, str]]:
+    return [(message.outcome, message.last_error) for message in outbox()]
+
+
+def read(browser: FlaskClient, ent: RelyingParty, server: EntServer, index: int = -1) -> dict[str, Any]:
+    """Verify the logout token that a server was given (2.6), by nothing of the provider's code; return its claims."""
+    asked = server.asked[index]
+    assert (asked.method, asked.path) == ("POST", "/backchannel-logout")
+    assert asked.headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert not {"Authorization", "Cookie"} & asked.headers.keys()
+    [(name, token)] = parse_qsl(asked.body, strict_parsing=True)
+    assert name == "logout_token"
+    header, claims = signatures.read(token)
+    assert set(header) == {"alg", "kid", "typ"}
+    assert header["typ"] == "logout+jwt"
+    signatures.verified(token, signatures.by_name(browser.get("/jwks.json").get_json()))
+    assert set(claims) == {"iss", "sub", "aud", "iat", "exp", "jti", "events", "sid"}
+    assert (claims["iss"], claims["aud"]) == (ISSUER, ent.client_id)
+    assert claims["exp"] == claims["iat"] + 120
+    assert claims["events"] == {EVENT: {}}
+    assert len(claims["jti"]) == 43
+    result: dict[str, Any] = claims
+    return result
