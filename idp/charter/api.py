@@ -14,10 +14,14 @@ from idp.web.request_context import remote_address
 
 @dataclass(frozen=True)
 class Bearer:
-    """Whom an access token with scope `charter` stands for, and the client that presents it."""
+    """Whom an access token with scope `charter` stands for, and the client that presents it.
+
+    `shows_charter` says that this client shows its charter itself, and may tell that it was accepted there.
+    """
 
     account_id: uuid.UUID
     client_id: uuid.UUID
+    shows_charter: bool
 
 
 Authenticate = Callable[[], Bearer | Response]
@@ -43,6 +47,8 @@ def blueprint(authenticate: Authenticate) -> Blueprint:
         bearer = authenticate()
         if isinstance(bearer, Response):
             return bearer
+        if not bearer.shows_charter:
+            return _error(403, "access_denied", "this client does not show its charter itself (--charter ent)")
         version = _version()
         if version is None:
             return _error(400, "invalid_request", 'the body must be JSON: {"version": "…"}')

@@ -9,6 +9,7 @@ from flask import Response, make_response, request
 from idp import opaque
 from idp.charter.api import Bearer
 from idp.clients import registry
+from idp.clients.models import CharterMode
 from idp.clients.registry import Registration
 from idp.clock import now
 from idp.oidc import claims, dpop, jose
@@ -87,7 +88,7 @@ def authenticate_charter() -> Bearer | Response:
         return refused.response()
     if "charter" not in claims.effective(client, found.scope):
         return Unauthorized(403, "insufficient_scope", "the scope charter is needed").response()
-    return Bearer(found.account_id, found.client_key)
+    return Bearer(found.account_id, found.client_key, client.charter_mode is CharterMode.ENT)
 
 
 def _check_binding(scheme: str, value: str, found: Holder) -> None:

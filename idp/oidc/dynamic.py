@@ -15,13 +15,12 @@ from flask import Blueprint, Response, request
 from sqlalchemy import select
 
 from idp import opaque
-from idp.accounts.words.folding import fold
 from idp.audit import log
 from idp.audit.events import ClientChangedItself
 from idp.clients.models import Client, ClientInvite
 from idp.clock import now
 from idp.db import db
-from idp.oidc import dynamic_metadata, invites, jose, posting, registration
+from idp.oidc import client_names, dynamic_metadata, invites, jose, posting, registration
 from idp.oidc.dynamic_metadata import METADATA_FAULT, BadMetadata
 from idp.oidc.server import of_app
 from idp.oidc.wanted import RegistrationRefused, Wanted
@@ -118,19 +117,18 @@ def _replaced(client: Client) -> str | None:
 
 
 def _check_name(client: Client) -> None:
-    """Refuse a name under which parents know another ENT: they would take the one for the other.
+    """Refuse a name under which parents know another ENT, or this service: they would take the one for the other.
 
     Raises:
-        BadMetadata: it is one.
+        BadMetadata: it is one, or has letters of another alphabet, many of which look like ours.
     """
+    read, settings = client_names.as_read(client.name), of_app().settings
+    if read is None:
+        raise BadMetadata(METADATA_FAULT, "client_name: letters and digits as French has them")
     others = select(Client.name).where(Client.disabled_at.is_(None), Client.id != client.id)
-    if _as_read(client.name) in map(_as_read, db.session.scalars(others)):
-        raise BadMetadata(METADATA_FAULT, "client_name: another ENT has this name")
-
-
-def _as_read(name: str) -> str:
-    """Return the letters and digits of a name, as whoever looks quickly takes them."""
-    return "".join(filter(str.isalnum, fold(name)))
+    taken = (*db.session.scalars(others), settings.service_name, settings.academy)
+    if read in map(client_names.as_read, taken):
+        raise BadMetadata(METADATA_FAULT, "client_name: another ENT has this name, or this service")
 
 
 def _end(client: Client) -> Response:

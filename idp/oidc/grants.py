@@ -4,6 +4,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, cast
 
@@ -138,8 +139,9 @@ class RefreshGrant(RefreshTokenGrant):
         """Return the new pair; an ID token only for clients registered to want one (Core 12.2 leaves it open)."""
         scope = claims.scope_left(self.granted_for, self.scope or self.granted.scope)
         body = _token_body(self.server, self.granted, scope, self.access, self.refresh)
-        if self.granted_for.refresh_id_token:
-            body["id_token"] = _id_token(self.server, self.granted_for, self.granted, self.access)
+        if self.granted_for.refresh_id_token and "openid" in scope.split():
+            left = replace(self.granted, scope=scope)  # who wanted less is told less
+            body["id_token"] = _id_token(self.server, self.granted_for, left, self.access)
         return 200, body, self.TOKEN_RESPONSE_HEADER
 
     def _rotate(self, value: str, client: clients.ProtocolClient, proof: dpop.Proof | None) -> None:

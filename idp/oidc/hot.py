@@ -81,7 +81,7 @@ class Rotation:
     `refresh_digest` is that of the token's one successor, which is there already when it is asked again; None for a
     client whose refresh tokens are not rotated: the old one goes on. `jkt` is the DPoP
     key that was shown; a token that is bound to a key needs one, and with `same_key` (public clients, RFC 9449 5) the
-    same one.
+    same one. So does the successor: whoever asks again and could not use it is not the one who lost an answer.
     """
 
     old_digest: bytes

@@ -105,8 +105,12 @@ WITH claimed AS (
     (%(refresh_digest)s::bytea, 'r', %(refresh_expires_at)s::timestamptz, NULL::text)
   ) AS t(digest, kind, expires_at, scope)
   WHERE t.digest IS NOT NULL
-  ON CONFLICT (digest) DO NOTHING
+  ON CONFLICT (digest) DO UPDATE SET digest = EXCLUDED.digest
+    WHERE token.jkt IS NOT DISTINCT FROM EXCLUDED.jkt
+      OR (NOT %(same_key)s AND token.jkt IS NOT NULL AND EXCLUDED.jkt IS NOT NULL)
+  RETURNING kind
 ) {_ANSWER}
+WHERE %(refresh_digest)s::bytea IS NULL OR EXISTS (SELECT 1 FROM tokens WHERE kind = 'r')
 """  # noqa: S608 - made of constants
 
 _HOLDER = """

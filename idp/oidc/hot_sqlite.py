@@ -56,6 +56,8 @@ UPDATE token SET used_at = iif(:refresh_digest IS NULL, used_at, coalesce(used_a
 WHERE digest = :old_digest AND kind = 'r' AND client_id = :client AND revoked_at IS NULL AND expires_at > :now
   AND family_expires_at > :now AND (used_at IS NULL OR used_at > :grace_since)
   AND (jkt IS NULL OR (:jkt IS NOT NULL AND (NOT :same_key OR jkt = :jkt))) {_STILL_HOLDS}
+  AND NOT EXISTS (SELECT 1 FROM token n WHERE n.digest = :refresh_digest AND n.jkt IS NOT :jkt
+    AND (:same_key OR n.jkt IS NULL OR :jkt IS NULL))
 RETURNING family, account_id, session_id, scope, NULL, acr, claims, auth_time, family_expires_at
 """  # noqa: S608 - made of constants
 

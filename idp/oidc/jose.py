@@ -23,6 +23,10 @@ LONGEST = 6000
 _COMPACT = re.compile(r"([\w-]+)\.([\w-]+)\.([\w-]+)", re.ASCII)
 _LARGEST_EXPONENT = 2**32
 _RSA_BITS = range(2048, 4097)
+_FIELD = 2**255 - 19
+_ORDER_8 = 2707385501144840649318225287225658788936804267575313519463743609750303402022
+_SMALL_ORDER = frozenset({0, 1, _FIELD - 1, _ORDER_8, _FIELD - _ORDER_8})
+"""The y of the eight points of Ed25519 (RFC 8032 5.1) that signatures without a private key hold for."""
 PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 """Of a JWK: RFC 7518 6.2.2, 6.3.2, 6.4.1."""
 
@@ -114,6 +118,8 @@ def public_key(jwk: object, alg: str) -> JoseKey:
         raise BadToken("the key lacks members")
     if kind == "RSA" and not _is_sane(values["n"], values["e"]):
         raise BadToken(f"an RSA key must have {_RSA_BITS[0]} to {_RSA_BITS[-1]} bits, and a small exponent")
+    if kind == "OKP" and _has_small_order(values["x"]):
+        raise BadToken("the key is one that anybody can sign for")
     try:
         return load.import_key({"kty": kind, **values})
     except (JoseError, ValueError) as error:
@@ -178,3 +184,12 @@ def _is_sane(modulus: str, exponent: str) -> bool:
     except ValueError:
         return False
     return n.bit_length() in _RSA_BITS and e < _LARGEST_EXPONENT
+
+
+def _has_small_order(point: str) -> bool:
+    """Whether an Ed25519 key is a point of order 8 or less (RFC 8725 3.4): OpenSSL takes it for any other."""
+    try:
+        encoded = base64.urlsafe_b64decode(point + "=" * (-len(point) % 4))
+    except ValueError:
+        return False  # no key at all, as joserfc will say
+    return int.from_bytes(encoded, "little") % 2**255 % _FIELD in _SMALL_ORDER

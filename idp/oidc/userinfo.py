@@ -20,6 +20,8 @@ def userinfo() -> Response:
         client = bearer.registration(holder)
     except bearer.Unauthorized as refused:
         return refused.response()
+    if "openid" not in holder.scope.split():  # a refresh may have asked for less
+        return bearer.Unauthorized(403, "insufficient_scope", "the scope openid is needed").response()
     told = claims.user_info(client, holder)
     return _signed(client, told) if client.userinfo_alg else jsonify(told)
 

@@ -1,0 +1,25 @@
+"""Names of ENTs as parents read them: quickly, on a small screen, and without knowing which look alike."""
+
+import string
+
+from idp.accounts.words.folding import fold
+
+_FRENCH = frozenset(string.ascii_lowercase + string.digits)
+"""What `fold` leaves of French, whose accents it takes away and whose ligatures it spells out."""
+_ALIKE = str.maketrans("ij1058", "lllosb")
+_PAIRS = (("rn", "m"), ("vv", "w"))
+
+
+def as_read(name: str) -> str | None:
+    """Return what two names have in common that are taken for one another; None with letters that French has not.
+
+    Those are refused by the caller: for each of ours other alphabets have some that nobody can tell from it (Unicode
+    Technical Standard 39 counts six thousand).
+    """
+    letters = [letter for letter in fold(name) if letter.isalnum()]
+    if not _FRENCH.issuperset(letters):
+        return None
+    read = "".join(letters).translate(_ALIKE)
+    for pair, one in _PAIRS:
+        read = read.replace(pair, one)
+    return read
