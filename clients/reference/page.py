@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 from typing import Self
 
 _LONGEST_TITLE = 80
+_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,9 @@ class Page(HTMLParser):
         self.url, self.status = url, status
         self.forms: list[Form] = []
         self.links: list[str] = []
-        self._in_title = self._in_form = False
+        self._in_title = self._in_form = self._in_code = False
         self._title: list[str] = []
+        self._code: list[str] = []
 
     @classmethod
     def read(cls, url: str, status: int, html: str) -> Self:
@@ -61,12 +63,19 @@ class Page(HTMLParser):
         """The heading of the page, safe to be printed on a terminal."""
         return printable(" ".join("".join(self._title).split()), _LONGEST_TITLE) or "a page without a title"
 
+    @property
+    def reason(self) -> str:
+        """What the page tells the ENT's developers, for it is in no person's words; empty when it tells nothing."""
+        return printable(" ".join("".join(self._code).split()), _LONGEST_REASON)
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         """Note what counts."""
         given = dict(attrs)
         match tag:
             case "h1":
                 self._in_title = True
+            case "code":
+                self._in_code = True
             case "a":
                 self.links.append(given.get("href") or "")
             case "form":
@@ -79,14 +88,17 @@ class Page(HTMLParser):
                 self.forms[-1].inputs.append(Input(*named, is_required="required" in given))
 
     def handle_endtag(self, tag: str) -> None:
-        """Note where a title or a form ends."""
+        """Note where a title, a reason or a form ends."""
+        self._in_code = self._in_code and tag != "code"
         self._in_title = self._in_title and tag != "h1"
         self._in_form = self._in_form and tag != "form"
 
     def handle_data(self, data: str) -> None:
-        """Keep the title."""
+        """Keep the title and the reason."""
         if self._in_title:
             self._title.append(data)
+        if self._in_code:
+            self._code.append(data)
 
 
 def printable(text: str, longest: int) -> str:

@@ -64,7 +64,8 @@ class Person:
                 return "charter", form, {box.name: box.value for box in boxes}
         advice = ": do what it asks in a browser first, such as to activate the account with its letter"
         is_for_people = page.status == requests.codes.ok
-        said = f"the provider shows « {page.title} » (HTTP {page.status}){advice if is_for_people else ''}"
+        why = f": {page.reason}" if page.reason else ""
+        said = f"the provider shows « {page.title} » (HTTP {page.status}){advice if is_for_people else why}"
         raise CheckError("page", said)
 
     def _submit(self, page: Page, form: Form, typed: dict[str, str], stop: str) -> Page | str:

@@ -16,7 +16,7 @@ from idp.web.request_context import remote_address
 class Bearer:
     """Whom an access token with scope `charter` stands for, and the client that presents it.
 
-    `shows_charter` says that this client shows its charter itself, and may tell that it was accepted there.
+    `shows_charter` says that nobody shows the charter in this client's place: it may tell that it was accepted there.
     """
 
     account_id: uuid.UUID
@@ -48,7 +48,7 @@ def blueprint(authenticate: Authenticate) -> Blueprint:
         if isinstance(bearer, Response):
             return bearer
         if not bearer.shows_charter:
-            return _error(403, "access_denied", "this client does not show its charter itself (--charter ent)")
+            return _error(403, "access_denied", "the provider shows the charter of this client (--charter provider)")
         version = _version()
         if version is None:
             return _error(400, "invalid_request", 'the body must be JSON: {"version": "…"}')

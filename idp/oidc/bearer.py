@@ -88,7 +88,7 @@ def authenticate_charter() -> Bearer | Response:
         return refused.response()
     if "charter" not in claims.effective(client, found.scope):
         return Unauthorized(403, "insufficient_scope", "the scope charter is needed").response()
-    return Bearer(found.account_id, found.client_key, client.charter_mode is CharterMode.ENT)
+    return Bearer(found.account_id, found.client_key, client.charter_mode is not CharterMode.PROVIDER)
 
 
 def _check_binding(scheme: str, value: str, found: Holder) -> None:

@@ -14,7 +14,7 @@ from idp.audit import log
 from idp.audit.events import ClientChanged
 from idp.clients.models import Client, ClientInvite, ClientSchool
 from idp.db import db
-from idp.oidc import client_options, invites, registration
+from idp.oidc import client_names, client_options, invites, registration
 from idp.oidc.client_options import registration_options
 from idp.oidc.wanted import RegistrationRefused, Wanted
 from idp.terminal import AS_JSON, dumped, members, plain
@@ -37,6 +37,7 @@ def add(name: str, *, as_json: bool, **options: Any) -> None:
     row, secret = _or_fail(lambda: registration.register(current_app.extensions["idp.settings"], wanted))
     shown = {"client_id": row.client_id, **({"client_secret": secret} if secret else {}), "name": row.name}
     members(shown, _texts, as_json=as_json)
+    _note_namesakes(row)
     _note_neighbours(wanted.uais, row)
 
 
@@ -90,6 +91,8 @@ def change(client_id: str, *, title: str | None, unset: Sequence[str], as_json: 
     members(_client_row(row) | ({"client_secret": secret} if secret else {}), _texts, as_json=as_json)
     for gone in client_options.taken_away(former, registration.as_wanted(row)):
         _note(f"no longer registered: {gone}")
+    if row.name != former.name:
+        _note_namesakes(row)
     _note_neighbours(set(row.uais) - set(former.uais), row)
 
 
@@ -190,6 +193,17 @@ def _or_fail(act: Callable[[], T]) -> T:
 def _note(said: str) -> None:
     """Say on stderr what may be meant, and may be a slip."""
     click.echo(plain(f"note: {said}"), err=True)
+
+
+def _note_namesakes(own: Client) -> None:
+    """Say which other ENTs parents would take this one for: the same person may have several on her account's page."""
+    read = client_names.as_read(own.name)
+    others = db.session.execute(
+        select(Client.name, Client.client_id).where(Client.id != own.id, Client.disabled_at.is_(None))
+    )
+    for name, client_id in others:
+        if read is not None and client_names.as_read(name) == read:
+            _note(f"{name} ({client_id}) has the same name, or one that parents take for it")
 
 
 def _note_neighbours(uais: Iterable[str], own: Client | None = None) -> None:

@@ -131,6 +131,11 @@ def test_what_is_wrong_is_named(service: Service, changes: dict[str, str], check
     assert refused(signing_in(service, **changes)) == check
 
 
+def test_what_a_page_tells_the_ent_s_developers_is_printed(service: Service) -> None:
+    printed = signing_in(service, redirect_uri=f"{REDIRECT_URI}/").stderr
+    assert "« La demande de connexion n’est pas complète » (HTTP 400): invalid redirect_uri" in printed
+
+
 def test_the_provider_s_own_words_are_printed_and_no_secret(service: Service, liar: FakeProvider) -> None:
     """RFC 6749, 5.2: "error_description … used to assist the client developer in understanding the error"."""
     [line] = signing_in(service, scope="openid address").stderr.splitlines()

@@ -265,6 +265,18 @@ def test_a_school_that_another_ent_serves_is_said(idp: Run) -> None:
     assert idp(*second).err == "", "who is shut out serves nobody"
 
 
+def test_a_name_that_another_ent_has_is_said(idp: Run) -> None:
+    first = add(idp)["client_id"]
+    note = f"note: ENT des Tilleuls ({first}) has the same name, or one that parents take for it\n"
+    same = idp("client", "add", "ENT DES TILLEU1S", *BASIC, "--json")
+    assert (same.code, same.err) == (0, note)
+    other = json.loads(idp("client", "add", "Deuxième", *BASIC, "--json").out)["client_id"]
+    idp("client", "disable", json.loads(same.out)["client_id"])
+    assert idp("client", "set", other, "--name", "ent des tilleuls").err == note
+    assert idp("client", "set", other, "--charter", "none").err == "", "it is said when a name comes"
+    assert idp("client", "set", other, "--name", "Troisième").err == ""
+
+
 @pytest.mark.parametrize("command", ["show", "rotate-secret", "disable"])
 def test_an_unknown_client_is_said(idp: Run, command: str) -> None:
     answer = idp("client", command, "né'\"; --")

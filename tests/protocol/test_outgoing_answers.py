@@ -139,7 +139,7 @@ def test_a_status_counts_though_its_body_never_comes(
     """Back-Channel Logout 1.0, 2.8: "If the logout succeeded, the RP MUST respond with HTTP 200 OK": a sign-out that
     was taken is not waited for. What was asked for its body, as keys are, is.
     """
-    monkeypatch.setattr(outgoing, "TIMEOUT", 2)
+    monkeypatch.setattr(outgoing, "TIMEOUT", 60)
 
     def half(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n")
@@ -150,7 +150,8 @@ def test_a_status_counts_though_its_body_never_comes(
     start = time.monotonic()
     answer = caller.post_form(ent.uri(), FORM)
     assert (answer.status, answer.body) == (200, b"")
-    assert time.monotonic() - start < 2, "a sign-out that was taken is not waited for"
+    assert time.monotonic() - start < 30, "a sign-out that was taken is not waited for"
+    monkeypatch.setattr(outgoing, "TIMEOUT", 2)
     assert caller.get(ent.uri()).body == b""
     with pytest.raises(OutgoingError, match="not asked"):
         caller.get(ent.uri())
