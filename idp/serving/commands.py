@@ -67,6 +67,7 @@ def command(load_settings: Callable[[], Settings], create_app: Callable[[Setting
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108, PTH112 - the heartbeat file
             "proc_name": "idp serve",
             "loglevel": "warning",
+            "http_parser": "python",  # the one that was tried against ours, also where another is installed
             "control_socket_disable": True,
         }
         try:
