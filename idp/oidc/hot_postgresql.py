@@ -105,12 +105,12 @@ WITH claimed AS (
     (%(refresh_digest)s::bytea, 'r', %(refresh_expires_at)s::timestamptz, NULL::text)
   ) AS t(digest, kind, expires_at, scope)
   WHERE t.digest IS NOT NULL
-  ON CONFLICT (digest) DO UPDATE SET digest = EXCLUDED.digest
-    WHERE token.jkt IS NOT DISTINCT FROM EXCLUDED.jkt
-      OR (NOT %(same_key)s AND token.jkt IS NOT NULL AND EXCLUDED.jkt IS NOT NULL)
+  ON CONFLICT (digest) DO NOTHING
   RETURNING kind
 ) {_ANSWER}
 WHERE %(refresh_digest)s::bytea IS NULL OR EXISTS (SELECT 1 FROM tokens WHERE kind = 'r')
+  OR EXISTS (SELECT 1 FROM token n WHERE n.digest = %(refresh_digest)s AND (n.jkt IS NOT DISTINCT FROM %(jkt)s::text
+    OR (NOT %(same_key)s AND n.jkt IS NOT NULL AND %(jkt)s::text IS NOT NULL)))
 """  # noqa: S608 - made of constants
 
 _HOLDER = """
@@ -154,8 +154,12 @@ class PostgresqlStore:
         return Granted(*row) if row else None
 
     def refresh(self, request: Rotation) -> Granted | None:
-        """Exchange a refresh token for a new pair."""
-        row = self._one(_REFRESH, _values(request))
+        """Exchange a refresh token for a new pair.
+
+        A successor that another request stored during the statement is not seen by it, and by the second one it is.
+        """
+        values = _values(request)
+        row = self._one(_REFRESH, values) or self._one(_REFRESH, values)
         return Granted(*row) if row else None
 
     def holder(self, access_digest: bytes, moment: datetime) -> Holder | None:

@@ -13,7 +13,6 @@ commit.
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from flask import current_app
@@ -170,15 +169,11 @@ def _forget(counters: list[Counter]) -> None:
 def _counters(limit: Limit, subject: str) -> list[Counter]:
     """Return the rows of `limit` for `subject`. A new secret key names them anew: all counters start again."""
     settings: Settings = current_app.extensions["idp.settings"]
-    key = opaque.keyed_digest(_key(settings.secrets[0]), network_of(subject) if limit.by_network else subject)
+    own_key = opaque.derive_key(settings.secrets[0], "throttle")
+    key = opaque.keyed_digest(own_key, network_of(subject) if limit.by_network else subject)
     if isinstance(limit, Backoff):
         return [Counter(limit.name, key, limit, limit)]
     return [Counter(f"{limit.name}:{int(w.span.total_seconds())}", key, limit, w) for w in limit.windows]
-
-
-@lru_cache(maxsize=4)
-def _key(secret: bytes) -> bytes:
-    return opaque.derive_key(secret, "throttle")
 
 
 def _connection() -> Connection:

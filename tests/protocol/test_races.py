@@ -27,6 +27,7 @@ from idp.oidc.models import Token
 from tests.builders import Build
 from tests.databases import settings_for
 from tests.protocol.flow import OFFLINE, code_for
+from tests.protocol.rush import PATIENCE
 from tests.relying_party import Attempt, RelyingParty
 
 ROOT = Path(__file__).parents[2]
@@ -122,6 +123,15 @@ def in_a_thread(app: Flask, ent: RelyingParty, refresh_token: str) -> TestRespon
         return ent.refresh(app.test_client(), refresh_token)
 
 
+def wait_until_somebody_waits_for_a_lock(database_url: str) -> None:
+    until = time.monotonic() + PATIENCE
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    with psycopg.connect(database_url, autocommit=True) as watcher:
+        while watcher.execute(waiting).fetchone() == (0,):
+            assert time.monotonic() < until, "nobody waits"
+            time.sleep(0.05)
+
+
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite's writers follow one another
 def test_z02_a_rotation_under_way_does_not_outlive_the_replay_that_ends_its_family(
     browser: FlaskClient, app: Flask, build: Build, session: Account, database_url: str
@@ -142,7 +152,7 @@ def test_z02_a_rotation_under_way_does_not_outlive_the_replay_that_ends_its_fami
             [b"third", opaque.digest(second)],
         )
         replay = thief.submit(in_a_thread, app, ent, first)
-        time.sleep(0.5)
+        wait_until_somebody_waits_for_a_lock(database_url)
         assert not replay.done()
         rotation.commit()
         assert replay.result().get_json()["error"] == "invalid_grant"
