@@ -1,7 +1,10 @@
 """`/connexion`."""
 
+from contextlib import suppress
+
 from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
 from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import SQLAlchemyError
 
 from idp.accounts.authentication import Attempt, Refused, Throttled
 from idp.accounts.passwords import Busy as HasherBusy
@@ -13,7 +16,7 @@ from idp.login import service
 from idp.login.forms import SignInForm
 from idp.sessions import devices, freshness, manager
 from idp.web.browser import renew_form_token
-from idp.web.errors import Busy, form_token_refused
+from idp.web.errors import Busy, InteractionLost, form_token_refused
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_address, user_agent
 
@@ -54,9 +57,10 @@ def sign_in() -> Response:
 @blueprint.errorhandler(CSRFError)
 def form_is_old(error: CSRFError) -> Response:
     """Say what is so where another tab signed in: that ended this form, and neither time nor a refused cookie did."""
-    interaction = store.current()
-    if _already_in(interaction):
-        return see_other(store.page_url("login.sign_in", interaction))
+    with suppress(InteractionLost, SQLAlchemyError):  # a fault here would be one in the page for a fault
+        interaction = store.current()
+        if _already_in(interaction):
+            return see_other(store.page_url("login.sign_in", interaction))
     return form_token_refused(error)
 
 

@@ -6,8 +6,10 @@ from datetime import timedelta
 import pytest
 import time_machine
 from flask.testing import FlaskClient
+from sqlalchemy import text
 
 from idp.clock import now
+from idp.db import db
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import one_database
@@ -61,6 +63,19 @@ def test_a_form_that_a_second_tab_sends_after_the_first_signed_in_is_led_on_too(
     submit(browser, waiting, identifiant=account.username, mot_de_passe=PASSWORD)
     page = submit(browser, other, identifiant=account.username, mot_de_passe=PASSWORD)
     assert (page.request.method, heading(page)) == ("GET", _ALREADY), "neither time nor a refused cookie ended it"
+
+
+def test_a_form_that_is_too_old_is_told_so_whatever_else_is_wrong(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    behind = _sign_in_and_go_back(browser, build, ent)
+    broken = behind.replace("demande=", "demande=x")
+    for address, away in ((broken, False), (behind, True)):
+        if away:
+            db.session.execute(text("ALTER TABLE session RENAME TO away"))
+            db.session.commit()
+        page = browser.post(address, data={"csrf_token": "x", "identifiant": "a", "mot-de-passe": "b"})
+        assert (page.status_code, heading(page)) == (400, "Cette page est restée ouverte trop longtemps"), address
 
 
 def test_an_ent_without_an_address_is_named_and_the_way_there_is_told(browser: FlaskClient, build: Build) -> None:
