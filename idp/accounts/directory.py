@@ -4,11 +4,10 @@ import hashlib
 import unicodedata
 import uuid
 
-from sqlalchemy import ColumnElement, or_, select, update
+from sqlalchemy import ColumnElement, or_, select
 
-from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
+from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.words.folding import fold
-from idp.clock import now
 from idp.db import db
 
 
@@ -27,16 +26,6 @@ def get_for_change(account_id: uuid.UUID) -> Account | None:
     """Return the account, its row locked until the caller's transaction ends, as the database has it now."""
     return db.session.scalar(
         select(Account).where(Account.id == account_id).with_for_update().execution_options(populate_existing=True)
-    )
-
-
-def close_notices(account_id: uuid.UUID) -> None:
-    """Close what schools were told of the account, in the caller's transaction: somebody has dealt with it."""
-    db.session.execute(
-        update(SchoolNotice)
-        .where(SchoolNotice.account_id == account_id, SchoolNotice.handled_at.is_(None))
-        .values(handled_at=now())
-        .execution_options(synchronize_session=False)
     )
 
 

@@ -38,7 +38,8 @@ class School(UuidKey, Base):
     """An établissement, named by its UAI (7 digits and a control letter).
 
     `roster_key` is the key by which its file names it, `source` the format of that file: the same families from another
-    one would all come a second time.
+    one would all come a second time. `email` is where the digest of notices goes; `digest_sent_at` is when the last one
+    was asked for.
     """
 
     __tablename__ = "school"
@@ -48,6 +49,8 @@ class School(UuidKey, Base):
     degree: Mapped[Degree] = mapped_column(Enum(Degree, native_enum=False, length=10))
     address: Mapped[list[str]] = mapped_column(default=list)
     phone: Mapped[str] = mapped_column(String(30), default="")
+    email: Mapped[str | None] = mapped_column(String(254))
+    digest_sent_at: Mapped[datetime | None]
     roster_key: Mapped[str | None] = mapped_column(String(80), unique=True)
     source: Mapped[str] = mapped_column(String(10), default="")
 
@@ -96,10 +99,12 @@ class Account(UuidKey, Base):
 
     `mailbox` is `email` folded, so that all accounts of one mailbox are found. `school_email` stands in the school's
     file: nobody has proved that it is the person's, so that it is only ever told where the letter is. A password that
-    is blocked (`password_blocked_at`) opens nothing: a new one is chosen by mail or with a new letter. Until
-    `recovery_frozen_until` nothing is recovered by mail and no address changes: two people claim the account, and the
-    school decides. `tries_forgotten_at` is when an operator forgave the wrong tries. `merged_into_id` is set when the
-    person's other account took the children over.
+    is blocked (`password_blocked_at`) opens nothing: a new one is chosen by mail or with a new letter.
+    `contested_at` is when a change of address was contested after it had been applied; `contested_email` is the former
+    address. From then on neither address recovers anything, until the school decides or a new letter has served.
+    `breached_at` is when the password was found in a list of breached ones. `letter_school_id` is the school that
+    printed the last letter. `tries_forgotten_at` is when an operator forgave the wrong tries. `merged_into_id` is set
+    when the person's other account took the children over.
 
     `roster_key` is the person's key in the files, whose record the names and the address come from; `join_key` is that
     key as ENTs know it, which only an AAF has. `name_key` finds people of the same names (`directory.name_key`).
@@ -150,6 +155,10 @@ class Account(UuidKey, Base):
     school_email: Mapped[str | None] = mapped_column(String(254))
     password_blocked_at: Mapped[datetime | None]
     recovery_frozen_until: Mapped[datetime | None]
+    contested_at: Mapped[datetime | None]
+    contested_email: Mapped[str | None] = mapped_column(String(254))
+    breached_at: Mapped[datetime | None]
+    letter_school_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("school.id"))
     tries_forgotten_at: Mapped[datetime | None]
     last_sign_in_at: Mapped[datetime | None]
     inactive_warned_at: Mapped[datetime | None]
@@ -188,8 +197,9 @@ class Account(UuidKey, Base):
 class Guardianship(Base):
     """That an account is the legal guardian of a child; `disputed_at` is set when the person says they are not.
 
-    `ended_at` is when a file said that they are no more, or that the child left. `kinship` and `authority` are SDET's
-    codes; neither is ever released.
+    `ended_at` is when a file said that they are no more, or that the child left. `excluded_at` is when the school
+    confirmed the dispute: the tie has ended, and a file that goes on naming it does not open it again. `kinship` and
+    `authority` are SDET's codes; neither is ever released.
     """
 
     __tablename__ = "guardianship"
@@ -202,6 +212,7 @@ class Guardianship(Base):
     authority: Mapped[int] = mapped_column(SmallInteger, default=1)
     disputed_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+    excluded_at: Mapped[datetime | None]
 
     account: Mapped[Account] = relationship(back_populates="guardianships")
     child: Mapped[Child] = relationship(lazy="joined")
@@ -239,7 +250,13 @@ class OneTimeLink(UuidKey, Base):
 
 
 class SchoolNotice(UuidKey, Base):
-    """What a school's desk must know and act on; `other_account_id` is the second account that it is about, if any."""
+    """Something that one school has to know and to settle.
+
+    `kind` is a `school_notices.Kind`. `other_account_id` is the second account that the notice is about, if any;
+    `child_ids` are the children that it concerns (empty: all children of the account in that school). Open until
+    `settled_at`; `settled_by` is the operator, and `sentence` what they said. `digested_at` is when the school's mail
+    named the notice.
+    """
 
     __tablename__ = "school_notice"
 
@@ -247,5 +264,9 @@ class SchoolNotice(UuidKey, Base):
     account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True)
     other_account_id: Mapped[uuid.UUID | None] = mapped_column(index=True)
     kind: Mapped[str] = mapped_column(String(40))
+    child_ids: Mapped[list[str]] = mapped_column(default=list)
     created_at: Mapped[datetime] = mapped_column(default=now)
-    handled_at: Mapped[datetime | None]
+    settled_at: Mapped[datetime | None]
+    settled_by: Mapped[str] = mapped_column(String(80), default="")
+    sentence: Mapped[str] = mapped_column(String(500), default="")
+    digested_at: Mapped[datetime | None]

@@ -7,15 +7,14 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, select, update
 
 from idp import opaque
-from idp.accounts import addresses, directory
+from idp.accounts import addresses, directory, school_notices
 from idp.accounts.models import Account, Guardianship, School, SchoolNotice
+from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.events import ActivationCompleted, GuardianshipDisputed
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-
-_NOT_GUARDIAN = "not_guardian"
 
 
 @dataclass(frozen=True)
@@ -109,9 +108,7 @@ def dispute(account_id: uuid.UUID, generation: int, since: datetime) -> list[str
         .where(Guardianship.account_id == account_id, Guardianship.disputed_at.is_(None))
         .values(disputed_at=moment)
     )
-    db.session.add_all(
-        SchoolNotice(school_id=school.id, account_id=account_id, kind=_NOT_GUARDIAN) for school in schools
-    )
+    school_notices.add(Kind.NOT_GUARDIAN, account_id, [school.id for school in schools])
     log.record(GuardianshipDisputed(account_id=account_id, uais=[school.uai for school in schools]))
     db.session.commit()
     return [school.name for school in schools]
@@ -125,7 +122,7 @@ def _disputed(account_id: uuid.UUID, since: datetime) -> list[str]:
             .join(SchoolNotice, SchoolNotice.school_id == School.id)
             .where(
                 SchoolNotice.account_id == account_id,
-                SchoolNotice.kind == _NOT_GUARDIAN,
+                SchoolNotice.kind == Kind.NOT_GUARDIAN.value,
                 SchoolNotice.created_at >= since,
             )
             .order_by(School.name)

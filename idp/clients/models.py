@@ -29,14 +29,23 @@ class CharterMode(enum.Enum):
     NONE = "none"
 
 
+class Audience(enum.Enum):
+    """Whom a client may know: the families of the schools that it serves, or everyone (a service of the académie)."""
+
+    FAMILIES = "families"
+    EVERYONE = "everyone"
+
+
 class Client(UuidKey, Base):
     """A registered relying party. `secret_digest` is SHA-256 of a 256-bit secret that was shown once.
 
     During a rotation the former secret is good until `former_secret_until`. A client that signs its requests has its
     keys in `jwks` or behind `jwks_uri`, and `auth_alg` when it is held to one algorithm. `subject_salt` is the salt of
     its sector, copied when it was registered, so that a `sub` stays what it is for ever. `security_profile` is `fapi2`
-    or nothing. `description` holds what else the registration said (RFC 7591 2). A client that
-    registered itself proves its further requests by the token whose digest is `registration_digest` (RFC 7592).
+    or nothing. `description` holds what else the registration said (RFC 7591 2). A client that registered itself proves
+    its further requests by the token whose digest is `registration_digest` (RFC 7592), last used at
+    `registration_used_at`; `pending_metadata` is a change that waits for an operator. `release_username` adds
+    `preferred_username` to the profile claims.
     """
 
     __tablename__ = "client"
@@ -76,6 +85,10 @@ class Client(UuidKey, Base):
     profile_uris: Mapped[dict[str, Any]] = mapped_column(default=dict)
     description: Mapped[dict[str, Any]] = mapped_column(default=dict)
     registration_digest: Mapped[bytes | None]
+    registration_used_at: Mapped[datetime | None]
+    pending_metadata: Mapped[dict[str, Any] | None]
+    audience: Mapped[Audience] = mapped_column(Enum(Audience, native_enum=False, length=20), default=Audience.FAMILIES)
+    release_username: Mapped[bool] = mapped_column(default=False)
     version: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(default=now)
     disabled_at: Mapped[datetime | None]
@@ -107,7 +120,11 @@ class Sector(Base):
 
 
 class ClientInvite(UuidKey, Base):
-    """An initial access token (RFC 7591 1.2): whoever holds it may register one client, once, within these bounds."""
+    """An initial access token (RFC 7591 1.2): whoever holds it may register clients within these bounds.
+
+    `uses_left` counts down at each registration. `hosts`, `subject_type`, `auth_method` and `pkce_required` bind what
+    is registered; empty (or None) leaves it free.
+    """
 
     __tablename__ = "client_invite"
 
@@ -115,6 +132,11 @@ class ClientInvite(UuidKey, Base):
     label: Mapped[str] = mapped_column(String(80), default="")
     uais: Mapped[list[str]] = mapped_column(default=list)
     scopes: Mapped[list[str]] = mapped_column(default=list)
+    hosts: Mapped[list[str]] = mapped_column(default=list)
+    subject_type: Mapped[str] = mapped_column(String(20), default="")
+    auth_method: Mapped[str] = mapped_column(String(40), default="")
+    pkce_required: Mapped[bool | None]
+    uses_left: Mapped[int] = mapped_column(default=1)
     created_at: Mapped[datetime] = mapped_column(default=now)
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import or_, select, update
 
-from idp.accounts import addresses, directory, notices, tokens
-from idp.accounts.models import Account, OneTimeLink, SchoolNotice
+from idp.accounts import addresses, directory, notices, school_notices, tokens
+from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.notices import Notice
+from idp.accounts.school_notices import Kind
 from idp.accounts.tokens import LinkState, Purpose
 from idp.audit import log
 from idp.audit.events import EmailChangeContested
@@ -21,9 +22,6 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
 from idp.sessions import manager
-
-EMAIL_CONTESTED = "email_contested"
-"""The kind of notice that the schools get."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +66,7 @@ def stop(settings: Settings, value: str) -> bool:
         _put_back(settings, account, link)
     notices.tell(Notice.EMAIL_CHANGE_STOPPED, account.id)
     schools = directory.schools(account)
-    db.session.add_all(
-        SchoolNotice(school_id=school.id, account_id=account.id, kind=EMAIL_CONTESTED) for school in schools
-    )
+    school_notices.add(Kind.EMAIL_CONTESTED, account.id, [school.id for school in schools])
     log.record(
         EmailChangeContested(account_id=account.id, undone=undone, uais=[school.uai for school in schools]),
     )

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import select
 
-from idp.accounts import directory, notices, tokens
+from idp.accounts import notices, school_notices, tokens
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
 from idp.accounts.tokens import Purpose
@@ -58,7 +58,7 @@ def exchange(settings: Settings, fresh: Mapping[uuid.UUID, Fresh], expires_at: d
     for account in locked:
         if account.activated_at is not None:
             _close(settings, account, reason)
-        directory.close_notices(account.id)
+        school_notices.settle(account.id, by=log.current_origin().actor, sentence=reason)
         account.provisional_hash, account.provisional_expires_at = fresh[account.id].hashed, expires_at
         account.generation += 1
         log.record(LetterDrawn(account_id=account.id))

@@ -5,20 +5,19 @@ from dataclasses import dataclass
 
 from sqlalchemy import delete, func, select, update
 
-from idp.accounts import authentication, directory, notices
+from idp.accounts import authentication, directory, notices, school_notices
 from idp.accounts.authentication import Attempt, Proven, Refused, Throttled
 from idp.accounts.models import Account, Guardianship, RosterAlias, School, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.accounts.passwords import Hasher, fold_username
 from idp.accounts.same_person import same_person
+from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.events import LetterLinkDoubted, LetterLinked
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.sessions.models import Session
-
-_DOUBT = "letter_doubt"
 
 
 @dataclass(frozen=True)
@@ -61,8 +60,8 @@ def doubtful_schools(account_id: uuid.UUID) -> list[str]:
         .join(SchoolNotice, SchoolNotice.school_id == School.id)
         .where(
             SchoolNotice.other_account_id == account_id,
-            SchoolNotice.kind == _DOUBT,
-            SchoolNotice.handled_at.is_(None),
+            SchoolNotice.kind == Kind.LETTER_DOUBT.value,
+            SchoolNotice.settled_at.is_(None),
         )
         .distinct()
         .order_by(School.name)
@@ -157,16 +156,6 @@ def _move_children(mine: uuid.UUID, other: uuid.UUID) -> None:
 
 def _doubt(mine: Account, other: Account) -> None:
     """Have the letter's schools look, once: the same letter tried again is the same question."""
-    asked = select(SchoolNotice.school_id).where(
-        SchoolNotice.account_id == other.id,
-        SchoolNotice.other_account_id == mine.id,
-        SchoolNotice.kind == _DOUBT,
-        SchoolNotice.handled_at.is_(None),
-    )
-    waiting = set(db.session.scalars(asked))
-    db.session.add_all(
-        SchoolNotice(school_id=school.id, account_id=other.id, other_account_id=mine.id, kind=_DOUBT)
-        for school in directory.schools(other)
-        if school.id not in waiting
-    )
+    schools = [school.id for school in directory.schools(other)]
+    school_notices.add(Kind.LETTER_DOUBT, other.id, schools, other_account_id=mine.id)
     log.record(LetterLinkDoubted(account_id=mine.id, other=str(other.id)))

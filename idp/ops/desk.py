@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, select, update
 
-from idp.accounts import directory
+from idp.accounts import directory, school_notices
 from idp.accounts.models import Account, School
 from idp.audit import log
 from idp.audit.events import AccountChanged, AccountRead
@@ -36,7 +36,7 @@ def unlock(account_id: uuid.UUID) -> None:
     account = _locked(account_id)
     account.recovery_frozen_until = None
     account.tries_forgotten_at = now()  # the lines of its own browsers are not known here: they become strangers
-    directory.close_notices(account.id)
+    school_notices.settle(account.id, by=log.current_origin().actor)
     _note(account, "unlocked")
     db.session.commit()
     for limit in (limits.SIGN_IN_ACCOUNT, limits.FORGOTTEN_PASSWORD_ACCOUNT):

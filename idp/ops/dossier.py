@@ -243,7 +243,7 @@ def _notices(account: Account, school: School | None) -> list[dict[str, Any]]:
         .outerjoin(other, other.id == SchoolNotice.other_account_id)
         .where(
             or_(SchoolNotice.account_id == account.id, SchoolNotice.other_account_id == account.id),
-            SchoolNotice.handled_at.is_(None),
+            SchoolNotice.settled_at.is_(None),
         )
         .order_by(SchoolNotice.created_at)
     )

@@ -6,7 +6,9 @@ from typing import Any, cast
 
 from sqlalchemy import Table, bindparam, func, select, update
 
-from idp.accounts.models import Child, Guardianship, SchoolNotice
+from idp.accounts import school_notices
+from idp.accounts.models import Child, Guardianship
+from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.events import AccountImported
 from idp.clock import now
@@ -15,7 +17,6 @@ from idp.rostering import bulk
 from idp.rostering.staging import Staging
 
 _links = cast("Table", Guardianship.__table__)
-_NOT_GUARDIAN = "not_guardian"
 
 ONE = update(_links).where(
     _links.c.account_id == bindparam("this_account"), _links.c.child_id == bindparam("this_child")
@@ -81,5 +82,5 @@ def _keep_disputes(accounts: Sequence[uuid.UUID], new: Sequence[dict[str, Any]])
             continue
         names = {"this_account": link["account_id"], "this_child": link["child_id"], "disputed_at": now()}
         db.session.execute(ONE, [names])
-        school_id = db.session.scalar(select(Child.school_id).where(Child.id == link["child_id"]))
-        db.session.add(SchoolNotice(school_id=school_id, account_id=link["account_id"], kind=_NOT_GUARDIAN))
+        school_id = db.session.scalars(select(Child.school_id).where(Child.id == link["child_id"])).one()
+        school_notices.add(Kind.NOT_GUARDIAN, link["account_id"], {school_id: [link["child_id"]]})

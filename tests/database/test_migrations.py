@@ -127,31 +127,3 @@ def test_revisions_are_numbered_in_their_order() -> None:
     assert order == [f"{number:04}" for number in range(1, len(order) + 1)]
     files = sorted((MIGRATIONS / "versions").glob("*.py"))
     assert [file.name[:5] for file in files] == [f"{revision}_" for revision in order]
-
-
-def test_0002_finds_what_stood_there_before(empty: Settings) -> None:
-    schema.upgrade(empty)
-    go_down(empty, "0001")
-    moment = "2026-11-01 08:00:00"
-    with seen(empty).begin() as connection:
-        account: dict[str, object] = dict.fromkeys(("civility", "birth_name", "postcode", "city", "country"), "")
-        account |= {"family_name": "LEROY", "given_name": "Noémie", "profile": "GUARDIAN", "locale": "fr-FR"}
-        account |= {"address_lines": "[]", "generation": 1, "created_at": moment, "updated_at": moment}
-        for number, email in enumerate(("Noemie@Exemple.fr", None)):
-            row = account | {"id": f"{number:032x}", "username": f"n.leroy{number}", "email": email}
-            names, places = ", ".join(row), ", ".join(f":{name}" for name in row)
-            connection.execute(text(f"INSERT INTO account ({names}) VALUES ({places})"), row)  # noqa: S608 - ours
-        for result in ("ok", "refused"):
-            connection.execute(
-                text(
-                    "INSERT INTO audit (at, kind, result, account_id, actor, address, request_id, details)"
-                    " VALUES (:at, 'sign_in', :result, :account, '', '', '', '{}')"
-                ),
-                {"at": moment, "result": result, "account": f"{0:032x}"},
-            )
-    schema.upgrade(empty)
-    with seen(empty).connect() as connection:
-        rows = connection.execute(text("SELECT mailbox, last_sign_in_at FROM account ORDER BY username")).all()
-    assert [row.mailbox for row in rows] == ["noemie@exemple.fr", None]
-    assert [str(row.last_sign_in_at or "")[:16] for row in rows] == ["2026-11-01 08:00", ""]
-    assert differences(empty) == []

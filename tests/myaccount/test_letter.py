@@ -213,7 +213,7 @@ def test_in_doubt_nothing_changes_and_the_letters_schools_are_asked_once(browser
     assert (notice.account_id, notice.other_account_id) == (letter.id, mine.id)
     [event, _] = journal("letter.link_doubted", mine)
     assert (event.result, event.details) == ("refused", {"other": str(letter.id)})
-    notice.handled_at = now()
+    notice.settled_at = now()
     db.session.commit()
     assert browser.get("/mon-compte/courrier/doute").headers["Location"] == "/mon-compte"
     add(browser, letter.username)
