@@ -14,7 +14,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
-from jinja2 import BytecodeCache, FileSystemBytecodeCache
+from jinja2 import FileSystemBytecodeCache
 from playwright.sync_api import Browser as ChromiumBrowser
 
 from idp.app import create_app
@@ -79,21 +79,13 @@ def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
     return settings_for(database_url, issuer=f"http://127.0.0.1:{port}", env="development")
 
 
-@pytest.fixture(scope="session")
-def compiled_templates(shared: Path) -> BytecodeCache:
-    """The compiled templates of all test processes: compiling a page takes longer than most tests."""
-    folder = shared / "templates"
-    folder.mkdir(exist_ok=True)
-    return FileSystemBytecodeCache(str(folder))
-
-
 @pytest.fixture
-def app(settings: Settings, compiled_templates: BytecodeCache) -> Iterator[Flask]:
+def app(settings: Settings, shared: Path) -> Iterator[Flask]:
     """The application, inside its context."""
     registry.forget()
     app = create_app(settings)
     app.test_client_class = Browser
-    app.jinja_env.bytecode_cache = compiled_templates
+    app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(shared))  # compiling takes longer than most tests
     with app.app_context():
         yield app
         db.session.remove()
