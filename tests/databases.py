@@ -175,7 +175,11 @@ def _shape(_shared: Path, template: str) -> tuple[list[str], list[tuple[object, 
     """Return the template's tables, columns, constraints and settings, and its signing keys."""
     with psycopg.connect(template) as connection:
         [shape] = connection.execute(_SHAPE).fetchone() or [[]]
-        return shape, connection.execute("SELECT * FROM signing_key").fetchall()
+        return [*shape, *_revision(connection)], connection.execute("SELECT * FROM signing_key").fetchall()
+
+
+def _revision(connection: psycopg.Connection[tuple[object, ...]]) -> list[str]:
+    return [f"revision {row[0]}" for row in connection.execute("SELECT version_num FROM alembic_version")]
 
 
 def _emptied(url: str, expected: tuple[list[str], list[tuple[object, ...]]]) -> bool:
@@ -187,7 +191,8 @@ def _emptied(url: str, expected: tuple[list[str], list[tuple[object, ...]]]) -> 
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
-            if [shape] != list(connection.execute(_SHAPE).fetchone() or []):
+            [found] = connection.execute(_SHAPE).fetchone() or [[]]
+            if shape != [*found, *_revision(connection)]:
                 return False
             [size] = connection.execute("SELECT pg_database_size(current_database())").fetchone() or [0]
             if size > _LARGE:
