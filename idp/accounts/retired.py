@@ -5,9 +5,8 @@ needs no secret key that might change. A new name that shares a digest by chance
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
-from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from idp.accounts.models import Account, RetiredName
@@ -26,11 +25,6 @@ def retire(account: Account) -> None:
     dialect = postgresql if db.engine.dialect.name == "postgresql" else sqlite
     rows = [{"trace": trace} for trace in sorted(traces)]  # sorted: two removals at once must not wait in a circle
     db.session.execute(dialect.insert(RetiredName).values(rows).on_conflict_do_nothing())
-
-
-def retired_among(traces: Sequence[int]) -> set[int]:
-    """Return which of these digests are those of removed names."""
-    return set(db.session.scalars(select(RetiredName.trace).where(RetiredName.trace.in_(traces))))
 
 
 def username(name: str) -> int:

@@ -5,11 +5,11 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from sqlalchemy import Table, delete
+from sqlalchemy import Table, delete, select
 
 from idp.accounts import retired
 from idp.accounts.directory import name_key
-from idp.accounts.models import Account
+from idp.accounts.models import Account, RetiredName
 from idp.db import db
 from idp.rostering import bulk, usernames
 from idp.rostering.records import Format
@@ -48,7 +48,8 @@ def _insert(wanted: Mapping[str, dict[str, Any]]) -> set[uuid.UUID]:
     """
     inserted = bulk.insert_unless_taken(_accounts, "username", list(wanted.values()))
     traces = {values["id"]: retired.username(name) for name, values in wanted.items() if values["id"] in inserted}
-    found = retired.retired_among(list(traces.values()))
+    of_these = bulk.one_of(RetiredName.trace, list(traces.values()))
+    found = set(db.session.scalars(select(RetiredName.trace).where(of_these)))
     had = {account_id for account_id, trace in traces.items() if trace in found}
     if had:
         db.session.execute(delete(_accounts).where(bulk.one_of(_accounts.c.id, list(had))))

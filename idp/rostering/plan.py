@@ -38,15 +38,14 @@ ON CONFLICT DO UPDATE SET authority = min(authority, excluded.authority)
 """
 
 _KEEP_OUT = """
-INSERT INTO kept_out SELECT l.child, l.account FROM live l JOIN known_link k ON k.child = l.child
-AND k.account = l.account AND k.is_excluded AND k.kinship IS l.kinship AND k.authority IS l.authority
+INSERT INTO kept_out SELECT l.child, l.account FROM known_link k CROSS JOIN live l ON l.child = k.child
+AND l.account = k.account AND l.kinship IS k.kinship AND l.authority IS k.authority WHERE k.is_excluded
 """
 """Ties that the school excluded, and that the file goes on naming as they were: they stay ended."""
 
 _SURPLUS = """
 INSERT OR IGNORE INTO {table} SELECT k.child, k.account FROM student s JOIN known_link k ON k.child = s.child_id
 WHERE s.fate IN ('open', 'kept') AND s.says_links AND {these}
-  AND NOT EXISTS (SELECT 1 FROM kept_out o WHERE o.child = k.child AND o.account = k.account)
   AND NOT EXISTS (SELECT 1 FROM live l WHERE l.child = k.child AND l.account = k.account)
   AND NOT EXISTS (SELECT 1 FROM link l JOIN guardian g ON g.key = l.guardian AND g.fate = 'refused'
     WHERE l.student = s.key AND g.account_id = k.account)
@@ -58,6 +57,12 @@ INSERT OR IGNORE INTO {table} SELECT k.child, k.account FROM known_link k WHERE 
 AND (k.child IN (SELECT child_id FROM student WHERE fate = 'gone')
   OR k.child IN (SELECT id FROM absent) OR k.account IN (SELECT account_id FROM guardian WHERE fate = 'gone'))
 """
+
+_NO_LONGER = {
+    "ending": "NOT k.is_ended",
+    "named_no_more": "k.is_excluded AND (k.child, k.account) NOT IN (SELECT child, account FROM kept_out)",
+}
+"""Which ties go where when the file does not name them."""
 
 _ABSENT = """
 CREATE TABLE absent (id TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -123,7 +128,9 @@ def find_leavers(staging: Staging, mode: Mode, format_: Format) -> None:
         if not (by_rows and staging.refused["student"]):
             staging.run(_FILL_ABSENT)
     staging.run("UPDATE student SET says_links = 0 WHERE bare(key) IN (SELECT key FROM doubt WHERE kind = 'link')")
-    for table, these in (("ending", "NOT k.is_ended"), ("named_no_more", "k.is_excluded")):
+    for table, these in _NO_LONGER.items():
+        if not staging.one(f"SELECT EXISTS (SELECT 1 FROM known_link k WHERE {these})"):
+            continue
         if not (by_rows and staging.refused["guardian"]):
             staging.run(_SURPLUS.format(table=table, these=these))
         staging.run(_GONE.format(table=table, these=these))

@@ -277,7 +277,7 @@ def _tell_disputes(staging: Staging) -> None:
         "WHERE coalesce(g.account_id, a.account, k.id) = t.account"
     )
     disputed = (
-        "(SELECT d.child, d.account FROM known_link d JOIN live v ON v.child = d.child AND v.account = d.account "
+        "(SELECT d.child, d.account FROM known_link d CROSS JOIN live v ON v.child = d.child AND v.account = d.account "
         "WHERE d.is_disputed AND NOT d.is_excluded)"
     )
     staging.tell_all(
