@@ -21,8 +21,7 @@ CREATE TABLE ending (child TEXT, account TEXT, PRIMARY KEY (child, account)) WIT
 CREATE TABLE leaving (account TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE kept_out (child TEXT, account TEXT, PRIMARY KEY (child, account)) WITHOUT ROWID;
 CREATE TABLE named_no_more (child TEXT, account TEXT, PRIMARY KEY (child, account)) WITHOUT ROWID;
-CREATE VIEW closing AS SELECT account FROM leaving UNION SELECT r.account FROM replaced r
-  JOIN known_account k ON k.id = r.account WHERE r.closes AND NOT k.is_disabled;
+CREATE TABLE closing (account TEXT PRIMARY KEY) WITHOUT ROWID;
 UPDATE student SET child_id = lower(hex(randomblob(16))) WHERE fate = 'open' AND child_id IS NULL;
 CREATE INDEX student_child ON student (child_id);
 """
@@ -150,6 +149,10 @@ def find_leavers(staging: Staging, mode: Mode, format_: Format) -> None:
         staying = known.elsewhere(accounts, ended)
         staging.fill("INSERT INTO leaving VALUES (?)", ((account,) for account in accounts if account not in staying))
     known.copy_leaving(staging)
+    staging.run(
+        "INSERT INTO closing SELECT account FROM leaving UNION SELECT r.account FROM replaced r "
+        "JOIN known_account k ON k.id = r.account WHERE r.closes AND NOT k.is_disabled"
+    )
 
 
 _THERE = "known_link k JOIN known_child c ON c.id = k.child AND c.scope WHERE NOT k.is_ended"

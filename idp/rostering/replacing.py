@@ -77,19 +77,20 @@ def replace(
     marks = ", ".join("?" * len(former))
     rows = list(
         staging.rows(
-            f"SELECT r.account, r.closes, g.account_id, g.key, {', '.join(f'g.{name}' for name in GUARDIAN_FIELDS)} "
+            f"SELECT r.account, g.account_id, g.key, {', '.join(f'g.{name}' for name in GUARDIAN_FIELDS)} "
             f"FROM replaced r JOIN guardian g ON g.key = r.key WHERE r.account IN ({marks}) ORDER BY r.account, r.key",
             *former,
         )
     )
-    keys, ids = [row[3] for row in rows], [uuid.UUID(account) for account in former]
+    keys, ids = [row[2] for row in rows], [uuid.UUID(account) for account in former]
     db.session.execute(select(Account.id).where(bulk.one_of(Account.id, ids)).order_by(Account.id).with_for_update())
-    _give_up(keys, ids)
-    opening.open_accounts(format_, [row[2:] for row in rows])
+    keyless = _give_up(keys, ids)
+    opening.open_accounts(format_, [row[1:] for row in rows])
     families = _families(ids)
     closing: dict[uuid.UUID, str] = {}
-    for account, closes, successor, key, *_ in rows:
+    for account, successor, key, *_ in rows:
         account_id, school_id = uuid.UUID(account), schools.get(key.split(":")[1])
+        closes = account_id in keyless
         told = dict(families.get(account_id, {})) if closes else {}
         if school_id is not None:
             told.setdefault(school_id, families.get(account_id, {}).get(school_id, []))
@@ -101,8 +102,8 @@ def replace(
         _close(account_id, told_of)
 
 
-def _give_up(keys: Sequence[str], ids: Sequence[uuid.UUID]) -> None:
-    """Take the keys from their accounts; who has another one goes on under that."""
+def _give_up(keys: Sequence[str], ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Take the keys from their accounts; who has another one goes on under that. Return the accounts without a key."""
     accounts, aliases = cast("Table", Account.__table__), cast("Table", RosterAlias.__table__)
     moment = now()
     db.session.execute(
@@ -118,6 +119,8 @@ def _give_up(keys: Sequence[str], ids: Sequence[uuid.UUID]) -> None:
     for account_id, key in db.session.execute(others).all():
         db.session.execute(delete(aliases).where(aliases.c.roster_key == key))
         db.session.execute(update(accounts).where(accounts.c.id == account_id).values(roster_key=key))
+    keyless = select(accounts.c.id).where(bulk.one_of(accounts.c.id, ids), accounts.c.roster_key.is_(None))
+    return set(db.session.scalars(keyless))
 
 
 def _families(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]]:

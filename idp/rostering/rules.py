@@ -271,8 +271,8 @@ def tell_who_is_left_out(staging: Staging) -> None:
 def _tell_disputes(staging: Staging) -> None:
     """Say which ties of the file wait for the school's decision, and which ones the school excluded."""
     named = (
-        "SELECT l.file, l.line, l.guardian FROM {0} t JOIN student s ON s.child_id = t.child "
-        "JOIN link l ON l.student = s.key LEFT JOIN guardian g ON g.key = l.guardian "
+        "SELECT l.file, l.line, l.guardian FROM {0} t CROSS JOIN student s ON s.child_id = t.child "
+        "CROSS JOIN link l ON l.student = s.key LEFT JOIN guardian g ON g.key = l.guardian "
         "LEFT JOIN alias a ON a.key = l.guardian LEFT JOIN known_account k ON k.key = l.guardian "
         "WHERE coalesce(g.account_id, a.account, k.id) = t.account"
     )

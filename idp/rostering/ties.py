@@ -4,10 +4,10 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, func, select, update
+from sqlalchemy import Table, bindparam, func, or_, select, update
 
 from idp.accounts import school_notices
-from idp.accounts.models import Child, Guardianship
+from idp.accounts.models import Account, Child, Guardianship
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.events import AccountImported
@@ -36,7 +36,8 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
     marks = ", ".join("?" * len(children))
     rows = staging.rows(
         "SELECT l.child, l.account, l.kinship, l.authority, k.child IS NOT NULL, coalesce(k.is_ended, 1), "
-        "coalesce(k.is_excluded, 0), a.id IS NOT NULL FROM live l JOIN student s ON s.child_id = l.child "
+        "coalesce(k.is_excluded, 0), coalesce(k.is_disputed, 0), a.id IS NOT NULL "
+        "FROM live l JOIN student s ON s.child_id = l.child "
         "LEFT JOIN known_link k ON k.child = l.child AND k.account = l.account "
         "LEFT JOIN known_account a ON a.id = l.account "
         f"WHERE l.child IN ({marks}) AND (k.child IS NULL OR k.is_ended OR k.kinship IS NOT l.kinship "
@@ -44,7 +45,7 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
         *children,
     )
     new, changed, readmitted, opened = [], [], [], []
-    for child, account, kinship, authority, is_there, is_opened, is_excluded, is_known in rows:
+    for child, account, kinship, authority, is_there, is_opened, is_excluded, is_disputed, is_known in rows:
         pair = {"account_id": uuid.UUID(account), "child_id": uuid.UUID(child)}
         tie = {"kinship": kinship, "authority": authority}
         if is_excluded:  # the file says something else of it than what the school refused
@@ -54,15 +55,16 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
         else:
             new.append(pair | tie)
         if is_known:
-            if is_opened and not is_excluded:
+            if is_opened and not (is_excluded or is_disputed):
                 opened.append(pair)
             change = "child_added" if is_opened else "tie_changed"
             log.record(AccountImported(account_id=pair["account_id"], batch=batch, change=change, child=child))
     doubted = _in_dispute(opened)
     bulk.insert_rows(_links, _ranked(new))
-    for some in (changed, readmitted):
-        if some:
-            db.session.execute(ONE, some)
+    if changed:
+        db.session.execute(ONE.where(_links.c.excluded_at.is_(None)), changed)  # the school may have decided meanwhile
+    if readmitted:
+        db.session.execute(ONE, readmitted)
     _dispute(doubted)
 
 
@@ -94,12 +96,16 @@ def _in_dispute(ties: Sequence[dict[str, uuid.UUID]]) -> list[tuple[uuid.UUID, u
         return []
     accounts = sorted({tie["account_id"] for tie in ties})
     holding = (
-        select(_links.c.account_id, _children.c.school_id, _links.c.child_id, _links.c.disputed_at)
+        select(_links.c.account_id, _children.c.school_id, _links.c.disputed_at)
         .join(_children, _children.c.id == _links.c.child_id)
-        .where(bulk.one_of(_links.c.account_id, accounts), _links.c.ended_at.is_(None), _links.c.excluded_at.is_(None))
+        .where(
+            bulk.one_of(_links.c.account_id, accounts),
+            or_(_links.c.ended_at.is_(None), _links.c.disputed_at.is_not(None)),  # undecided, though the pupil left
+            _links.c.excluded_at.is_(None),
+        )
     )
     is_disputed: dict[tuple[uuid.UUID, uuid.UUID], bool] = {}
-    for account_id, school_id, _, disputed_at in db.session.execute(holding):
+    for account_id, school_id, disputed_at in db.session.execute(holding):
         whole = is_disputed.get((account_id, school_id), True)
         is_disputed[account_id, school_id] = whole and disputed_at is not None
     if not any(is_disputed.values()):
@@ -115,7 +121,10 @@ def _dispute(ties: Sequence[tuple[uuid.UUID, uuid.UUID, uuid.UUID]]) -> None:
     """Dispute ties that have just opened, and have the school look again."""
     if not ties:
         return
-    moment = now()
+    moment, accounts = now(), sorted({account_id for account_id, _, _ in ties})
+    db.session.execute(
+        select(Account.id).where(bulk.one_of(Account.id, accounts)).order_by(Account.id).with_for_update()
+    )
     db.session.execute(
         ONE, [{"this_account": one, "this_child": child, "disputed_at": moment} for one, _, child in ties]
     )

@@ -233,3 +233,14 @@ def test_a_settled_dispute_gives_the_next_child(act: Run, year: Year, folder: Pa
     year.add(sister(year.pupils["9200000"].uai))
     imported(act, year.write(folder))
     assert children_of(FATHER) == ["Sœur"]
+
+
+def test_a_dispute_that_nobody_decided_outlives_the_childs_leaving(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    set_ties(FATHER, disputed_at=now())
+    uai = year.pupils.pop("9200000").uai
+    imported(act, year.write(folder), "--force")
+    year.add(sister(uai))
+    imported(act, year.write(folder))
+    assert children_of(FATHER) == []
+    assert tie(FATHER, "Sœur").disputed_at is not None
