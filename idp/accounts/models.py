@@ -227,6 +227,14 @@ class RosterAlias(Base):
     account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), index=True)
 
 
+class RetiredName(Base):
+    """A name by which ENTs may have known a removed account, so that no other account gets it (`accounts.retired`)."""
+
+    __tablename__ = "retired_name"
+
+    trace: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+
+
 class OneTimeLink(UuidKey, Base):
     """A link sent by mail, good for one act of one account at one address, once.
 

@@ -10,7 +10,7 @@ from typing import Any
 from flask_babel import force_locale
 
 from idp.accounts import tokens
-from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.models import Account, OneTimeLink, School
 from idp.accounts.tokens import Purpose
 from idp.audit import log
 from idp.clock import now
@@ -43,6 +43,7 @@ class Notice(enum.Enum):
     LETTER_LINKED = "courrier_ajoute"
     LETTER_REISSUED = "courrier_refait"
     INACTIVE = "compte_inactif"
+    REPLACED = "homonyme"
 
 
 _REPEATED = frozenset({Notice.NEW_DEVICE, Notice.PASSWORD_CHANGED})
@@ -57,7 +58,7 @@ def tell(notice: Notice, account_id: uuid.UUID, *, link: OneTimeLink | None = No
         account_id: whose account it is about.
         link: a link's row: its address gets the mail, whatever the account's has become meanwhile; for a
             `CONTEST_EMAIL` link the mail carries it.
-        details: more that the mail tells, such as the device's code; never a secret.
+        details: more that the mail tells, such as the device's code or the id of a school; never a secret.
     """
     payload: dict[str, Any] = {"notice": notice.value, "account": str(account_id), **details}
     if link is not None:
@@ -103,6 +104,9 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     if "device" in payload:
         with force_locale("fr"):
             context["device"] = from_code(payload["device"]).label
+    if payload.get("school"):
+        school = db.session.get(School, uuid.UUID(payload["school"]), populate_existing=True)
+        context |= {"school": school.name, "phone": school.phone} if school else {}
     end_read()
     if notice in _REPEATED and message.attempts <= 1 and not _has_slot(recipient):
         return Outcome.DROPPED

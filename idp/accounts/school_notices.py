@@ -34,7 +34,7 @@ def add(
     *,
     other_account_id: uuid.UUID | None = None,
 ) -> None:
-    """Write one notice for each school, unless the same one is open there already.
+    """Write one notice for each school; one that is open there already gets the children added.
 
     Args:
         kind: what happened.
@@ -43,29 +43,29 @@ def add(
         other_account_id: a second account that the notice is about.
     """
     children = schools if isinstance(schools, Mapping) else dict.fromkeys(schools, ())
-    known = set(
-        db.session.scalars(
-            select(SchoolNotice.school_id).where(
-                SchoolNotice.account_id == account_id,
-                SchoolNotice.kind == kind.value,
-                SchoolNotice.other_account_id == other_account_id
-                if other_account_id
-                else SchoolNotice.other_account_id.is_(None),
-                SchoolNotice.settled_at.is_(None),
+    same = select(SchoolNotice).where(
+        SchoolNotice.account_id == account_id,
+        SchoolNotice.kind == kind.value,
+        SchoolNotice.other_account_id == other_account_id
+        if other_account_id
+        else SchoolNotice.other_account_id.is_(None),
+        SchoolNotice.settled_at.is_(None),
+    )
+    known = {notice.school_id: notice for notice in db.session.scalars(same)}
+    for school_id, child_ids in children.items():
+        wanted, notice = [child.hex for child in child_ids], known.get(school_id)
+        if notice is None:
+            db.session.add(
+                SchoolNotice(
+                    school_id=school_id,
+                    account_id=account_id,
+                    other_account_id=other_account_id,
+                    kind=kind.value,
+                    child_ids=wanted,
+                )
             )
-        )
-    )
-    db.session.add_all(
-        SchoolNotice(
-            school_id=school_id,
-            account_id=account_id,
-            other_account_id=other_account_id,
-            kind=kind.value,
-            child_ids=[child.hex for child in child_ids],
-        )
-        for school_id, child_ids in children.items()
-        if school_id not in known
-    )
+        elif notice.child_ids:  # without children it concerns them all already
+            notice.child_ids = list(dict.fromkeys((*notice.child_ids, *wanted))) if wanted else []
 
 
 def settle(

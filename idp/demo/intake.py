@@ -86,7 +86,9 @@ def import_files(settings: Settings, folder: Path) -> None:
 
 def _refuse_older() -> None:
     """Refuse accounts that no file brought: older demonstrations wrote them, and the files would bring them again."""
-    written = select(Account.id).where(Account.roster_key.is_(None), Account.merged_into_id.is_(None))
+    written = select(Account.id).where(
+        Account.roster_key.is_(None), Account.merged_into_id.is_(None), Account.disabled_at.is_(None)
+    )
     is_older = db.session.scalar(written.limit(1)) is not None
     end_read()
     if is_older:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 
-from idp.accounts import notices
+from idp.accounts import notices, retired
 from idp.accounts.models import Account, Child, Guardianship, OneTimeLink, RosterAlias, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.audit import log
@@ -86,9 +86,14 @@ def _orphan_since(moment: datetime) -> ColumnElement[bool]:
 
 
 def _still_in_a_file() -> ColumnElement[bool]:
-    """Return the condition of the accounts that the next file would only open again, under another identifier."""
+    """Return the condition of the accounts that the next file would only open again, under another identifier.
+
+    A file names a tie that the school excluded as long as the mark is there.
+    """
     tie = select(Guardianship.child_id).where(
-        Guardianship.account_id == Account.id, Guardianship.ended_at.is_(None), Account.merged_into_id.is_(None)
+        Guardianship.account_id == Account.id,
+        or_(Guardianship.ended_at.is_(None), Guardianship.excluded_at.is_not(None)),
+        Account.merged_into_id.is_(None),
     )
     return and_(Account.roster_key.is_not(None), tie.exists())
 
@@ -107,10 +112,11 @@ def remove(account_id: uuid.UUID, due: ColumnElement[bool]) -> bool:
 
     Every statement reads by an index of its table, whatever the size of the others.
     """
-    locked = select(Account.disabled_at, Account.merged_into_id, Account.left_at).where(Account.id == account_id, due)
-    row = db.session.execute(locked.with_for_update(skip_locked=True)).one_or_none()
-    if row is None:
+    locked = select(Account).where(Account.id == account_id, due).execution_options(populate_existing=True)
+    account = db.session.scalar(locked.with_for_update(skip_locked=True))
+    if account is None:
         return False
+    retired.retire(account)
     sessions = select(Session.id).where(Session.account_id == account_id)
     for statement in (
         delete(Token).where(Token.session_id.in_(sessions)),
@@ -126,7 +132,7 @@ def remove(account_id: uuid.UUID, due: ColumnElement[bool]) -> bool:
     ):
         db.session.execute(statement.execution_options(synchronize_session=False))
     log.forget(account_id)
-    why = _why(row.disabled_at, left=row.left_at is not None, merged=row.merged_into_id is not None)
+    why = _why(account.disabled_at, left=account.left_at is not None, merged=account.merged_into_id is not None)
     log.record(AccountPurged(account_id=account_id, why=why))
     db.session.execute(delete(Account).where(Account.id == account_id).execution_options(synchronize_session=False))
     return True
@@ -155,7 +161,11 @@ def remove_children(keys: Sequence[uuid.UUID]) -> int:
 
 def remove_ended_links(before: datetime) -> int:
     """Remove a batch of the ties that ended before a moment, in the caller's transaction; return how many."""
-    ended = and_(Guardianship.ended_at <= before, Guardianship.disputed_at.is_(None))  # a dispute is not forgotten
+    ended = and_(
+        Guardianship.ended_at <= before,
+        Guardianship.disputed_at.is_(None),  # a dispute is not forgotten
+        Guardianship.excluded_at.is_(None),  # nor what the school decided, as long as a file says otherwise
+    )
     some = select(Guardianship.account_id, Guardianship.child_id).where(ended).order_by(Guardianship.ended_at)
     pairs = db.session.execute(some.limit(batches.ROWS).with_for_update(skip_locked=True)).all()
     for account_id, child_id in pairs:

@@ -14,13 +14,12 @@ from typing import Any, cast
 
 from sqlalchemy import Table, bindparam, select, update
 
-from idp.accounts.directory import name_key
 from idp.accounts.models import Account, Child, Degree, Guardianship, School
 from idp.audit import log
 from idp.audit.events import AccountImported
 from idp.clock import now
 from idp.db import committed, db
-from idp.rostering import bulk, leaving, ties, usernames
+from idp.rostering import bulk, leaving, opening, replacing, ties
 from idp.rostering.records import Format
 from idp.rostering.staging import GUARDIAN_FIELDS, Staging
 
@@ -48,10 +47,11 @@ def apply(staging: Staging, format_: Format, batch: str, tick: Tick) -> None:
     db.session.commit()
     written, moment = 0, now()
     for statement, size, write in (
-        (_NEW_ACCOUNTS, _PAGE, partial(_open_accounts, format_)),
-        (_STARTING_AGAIN, _FEW, partial(leaving.begin_again, batch)),
+        (_NEW_ACCOUNTS, _PAGE, partial(opening.open_accounts, format_)),
+        (replacing.ACCOUNTS, _FEW, partial(replacing.replace, staging, format_, schools, batch)),
         (_CHANGED_ACCOUNTS, _PAGE, partial(_change_accounts, batch)),
         (_STUDENTS, _PAGE, partial(_write_students, staging, schools, batch)),
+        ("SELECT child, account FROM named_no_more ORDER BY child, account", _PAGE, ties.forget_exclusions),
         (_RETURNING, _FEW, partial(leaving.welcome_back, batch)),
         (_ENDING, _FEW, partial(leaving.end_links, staging, batch, moment)),
         (_LEFT, _PAGE, partial(leaving.mark_left, moment)),
@@ -83,60 +83,23 @@ def _write_schools(staging: Staging, format_: Format) -> None:
         school.phone = phone or school.phone
 
 
-_NEW_ACCOUNTS = f"SELECT account_id, key, {', '.join(GUARDIAN_FIELDS)} FROM guardian WHERE fate = 'new' ORDER BY key"
+_NEW_ACCOUNTS = (
+    f"SELECT account_id, key, {', '.join(GUARDIAN_FIELDS)} FROM guardian "
+    "WHERE fate = 'new' AND key NOT IN (SELECT key FROM replaced) ORDER BY key"
+)
 _CHANGED_ACCOUNTS = (
     f"SELECT k.id, k.key, {', '.join(f'coalesce(g.{field}, k.{field})' for field in GUARDIAN_FIELDS)} "
     "FROM changed_guardian c JOIN guardian g ON g.key = c.key JOIN known_account k ON k.key = c.key ORDER BY k.id"
 )
 
 
-def _open_accounts(format_: Format, page: Sequence[tuple[Any, ...]]) -> None:
-    """Open a page of accounts. An identifier that is taken is drawn again: the index decides, nobody looks before."""
-    opened = {}
-    for row in page:
-        values = _account(row)
-        values["roster_key"] = row[1]
-        values["join_key"] = row[1].partition(":")[2] if format_ in {Format.AAF, Format.AAF1D} else None
-        opened[values["id"]] = values
-    for attempt in usernames.ATTEMPTS:
-        wanted = {}
-        for values in opened.values():
-            begun = usernames.base(values["given_name"], values["family_name"])
-            values["username"] = usernames.drawn(begun, attempt)
-            wanted[values["username"]] = values  # of two that draw one number, the other draws again
-        for key in bulk.insert_unless_taken(_accounts, "username", list(wanted.values())):
-            del opened[key]
-        if not opened:
-            return
-    raise RuntimeError("no free identifier of eight digits: this cannot be chance")
-
-
 def _change_accounts(batch: str, page: Sequence[tuple[Any, ...]]) -> None:
     moment = now()
-    changed = [_account(row) | {"updated_at": moment} for row in page]
+    changed = [opening.columns_of(row) | {"updated_at": moment} for row in page]
     for values in changed:
         values["this"] = values.pop("id")
         log.record(AccountImported(account_id=values["this"], batch=batch, change="record"))
     db.session.execute(update(_accounts).where(_accounts.c.id == bindparam("this")), changed)
-
-
-def _account(row: Sequence[Any]) -> dict[str, Any]:
-    """Return the columns that a file decides. Names stay letter by letter as it has them."""
-    account, _, civility, family, birth, given, address, postcode, city, country, mail, diffusion = row
-    return {
-        "id": uuid.UUID(account),
-        "civility": civility,
-        "family_name": family,
-        "birth_name": birth,
-        "given_name": given,
-        "name_key": name_key(given, family),
-        "address_lines": json.loads(address),
-        "postcode": postcode,
-        "city": city,
-        "country": country,
-        "school_email": mail or None,
-        "address_diffusion": None if diffusion is None else bool(diffusion),
-    }
 
 
 _STUDENTS = (
@@ -176,11 +139,10 @@ def _number(key: str) -> str:
     return key.rpartition(":")[2][:16]
 
 
-_STARTING_AGAIN = "SELECT account_id FROM guardian WHERE starts_again AND fate = 'known' ORDER BY account_id"
 _RETURNING = (
     "SELECT DISTINCT l.account FROM live l JOIN known_account a ON a.id = l.account WHERE a.is_left ORDER BY l.account"
 )
-_ENDING = "SELECT DISTINCT account FROM ending ORDER BY account"
+_ENDING = "SELECT account FROM ending UNION SELECT account FROM leaving ORDER BY account"
 _LEFT = (
     "SELECT id FROM absent UNION SELECT k.id FROM student s JOIN known_child k ON k.key = s.key "
     "WHERE s.fate = 'gone' AND NOT k.is_left ORDER BY 1"

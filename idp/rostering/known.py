@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select
+from sqlalchemy import ColumnElement, Select, and_, func, select
 
-from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
+from idp.accounts import retired
+from idp.accounts.models import Account, Child, Guardianship, RetiredName, RosterAlias, School
 from idp.db import db, end_read
 from idp.rostering.bulk import one_of
 from idp.rostering.staging import Staging
@@ -28,11 +29,12 @@ CREATE TABLE known_child (id TEXT PRIMARY KEY, key TEXT UNIQUE, school_id TEXT, 
   given_name TEXT, class_name TEXT, is_left INT, scope INT);
 CREATE TABLE known_account (id TEXT PRIMARY KEY, key TEXT UNIQUE, civility TEXT, family_name TEXT, birth_name TEXT,
   given_name TEXT, address TEXT, postcode TEXT, city TEXT, country TEXT, mail TEXT, address_diffusion INT,
-  is_left INT, username TEXT);
-CREATE TABLE known_link (child TEXT, account TEXT, kinship TEXT, authority INT, is_ended INT,
-  PRIMARY KEY (child, account)) WITHOUT ROWID;
+  is_left INT, username TEXT, is_disabled INT, is_blank INT);
+CREATE TABLE known_link (child TEXT, account TEXT, kinship TEXT, authority INT, is_ended INT, is_disputed INT,
+  is_excluded INT, PRIMARY KEY (child, account)) WITHOUT ROWID;
 CREATE INDEX known_link_account ON known_link (account);
 CREATE TABLE alias (key TEXT PRIMARY KEY, account TEXT);
+CREATE TABLE retired (key TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 _CHILD = (
@@ -60,6 +62,13 @@ _ACCOUNT = (
     Account.address_diffusion,
     Account.left_at,
     Account.username,
+    Account.disabled_at,
+    and_(
+        Account.generation == 0,
+        Account.activated_at.is_(None),
+        Account.provisional_hash.is_(None),
+        Account.merged_into_id.is_(None),
+    ).label("is_blank"),
 )
 _LINK = (
     Guardianship.child_id,
@@ -67,6 +76,8 @@ _LINK = (
     Guardianship.kinship,
     Guardianship.authority,
     Guardianship.ended_at,
+    Guardianship.disputed_at,
+    Guardianship.excluded_at,
 )
 Tick = Callable[[int], None]
 
@@ -122,11 +133,38 @@ def elsewhere(account_ids: Sequence[str], ending: AbstractSet[tuple[str, str]]) 
     """Return which accounts have a child that stays: a tie that is not among `ending`, as (account, child)."""
     rows = db.session.execute(
         select(Guardianship.account_id, Guardianship.child_id).where(
-            one_of(Guardianship.account_id, [uuid.UUID(key) for key in account_ids]), Guardianship.ended_at.is_(None)
+            one_of(Guardianship.account_id, [uuid.UUID(key) for key in account_ids]),
+            Guardianship.ended_at.is_(None),
+            Guardianship.excluded_at.is_(None),
         )
     ).all()
     end_read()
     return {account.hex for account, child in rows if (account.hex, child.hex) not in ending}
+
+
+def aliases_of(account_ids: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the second keys (key, account) of accounts."""
+    of_these = one_of(RosterAlias.account_id, [uuid.UUID(key) for key in account_ids])
+    return [
+        (key, account.hex)
+        for key, account in _page(select(RosterAlias.roster_key, RosterAlias.account_id).where(of_these))
+    ]
+
+
+def has_retired() -> bool:
+    """Say whether an account was ever removed."""
+    return bool(_page(select(RetiredName.trace).limit(1)))
+
+
+def retired_keys(people: Sequence[tuple[str, str, str, str]]) -> Iterator[str]:
+    """Yield the keys, of (key, given name, family name, birth name), that removed accounts of other names had."""
+    traces = {
+        key: (retired.join_key(key.partition(":")[2]), *retired.named_join_key(key.partition(":")[2], names))
+        for key, *names in people
+    }
+    wanted = [trace for key_traces in traces.values() for trace in key_traces]
+    found = {trace for (trace,) in _page(select(RetiredName.trace).where(one_of(RetiredName.trace, wanted)))}
+    yield from (key for key, (bare, *named) in traces.items() if bare in found and found.isdisjoint(named))
 
 
 def open_accounts() -> int:
@@ -150,10 +188,10 @@ def namesakes(name_keys: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
 
 def _copy_accounts(staging: Staging, some: ColumnElement[bool]) -> None:
     staging.fill(
-        "INSERT OR IGNORE INTO known_account VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO known_account VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             (a.id.hex, *a[1:6], _text(a.address_lines), *a[7:10], a.school_email or "", a.address_diffusion,
-             int(a.left_at is not None), a.username)
+             int(a.left_at is not None), a.username, int(a.disabled_at is not None), int(a.is_blank))
             for a in _page(select(*_ACCOUNT).where(some))
         ),
     )  # fmt: skip
@@ -185,12 +223,14 @@ def _copy_children(staging: Staging, some: ColumnElement[bool], *, scope: int) -
 
 def _copy_links(staging: Staging, some: ColumnElement[bool]) -> None:
     staging.fill(
-        "INSERT OR IGNORE INTO known_link VALUES (?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO known_link VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
-            (link.child_id.hex, link.account_id.hex, link.kinship, link.authority, int(link.ended_at is not None))
+            (link.child_id.hex, link.account_id.hex, link.kinship, link.authority,
+             int(link.ended_at is not None or link.excluded_at is not None), int(link.disputed_at is not None),
+             int(link.excluded_at is not None))
             for link in _page(select(*_LINK).where(some))
         ),
-    )
+    )  # fmt: skip
 
 
 def _page(statement: Select[*tuple[Any, ...]]) -> Sequence[Any]:

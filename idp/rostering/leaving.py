@@ -1,4 +1,4 @@
-"""What becomes of accounts whose children leave, come back, or turn out to be somebody else's."""
+"""What becomes of accounts whose children leave or come back."""
 
 import uuid
 from collections.abc import Sequence
@@ -7,9 +7,7 @@ from typing import Any, cast
 
 from sqlalchemy import Table, func, literal, select, update
 
-from idp.accounts import tokens
 from idp.accounts.models import Account, Child, Guardianship
-from idp.accounts.tokens import Purpose
 from idp.audit import log
 from idp.audit.events import AccountChanged, AccountImported
 from idp.clock import now
@@ -21,27 +19,6 @@ from idp.sessions import manager
 _accounts = cast("Table", Account.__table__)
 _children = cast("Table", Child.__table__)
 _BY = "roster"
-
-_NOTHING_OF_BEFORE = dict.fromkeys(
-    (
-        "password_hash", "password_changed_at", "password_blocked_at", "provisional_hash", "provisional_expires_at",
-        "activated_at", "activated_in", "email", "mailbox", "email_confirmed_at", "pending_email",
-        "recovery_frozen_until", "inactive_warned_at", "last_sign_in_at",
-    )
-)  # fmt: skip
-
-
-def begin_again(batch: str, page: Sequence[tuple[str]]) -> None:
-    """Take accounts back to where no letter was printed: their name is all that says who they are (R-08)."""
-    for account_id in [uuid.UUID(account) for (account,) in page]:
-        tokens.revoke(account_id, *Purpose)
-        db.session.execute(
-            update(_accounts)
-            .where(_accounts.c.id == account_id)
-            .values(generation=_accounts.c.generation + 1, updated_at=now(), **_NOTHING_OF_BEFORE)
-        )
-        manager.end_all(account_id, by=_BY)
-        log.record(AccountImported(account_id=account_id, batch=batch, change="starts_again"))
 
 
 def welcome_back(batch: str, page: Sequence[tuple[str]]) -> None:
@@ -65,7 +42,8 @@ def end_links(staging: Staging, batch: str, moment: datetime, page: Sequence[tup
     accounts = [account for (account,) in page]
     marks = ", ".join("?" * len(accounts))
     ending = list(staging.rows(f"SELECT account, child FROM ending WHERE account IN ({marks})", *accounts))
-    db.session.execute(ties.ONE, [ties.this(account, child) | {"ended_at": moment} for account, child in ending])
+    if ending:
+        db.session.execute(ties.ONE, [ties.this(account, child) | {"ended_at": moment} for account, child in ending])
     for account, child in ending:
         log.record(AccountImported(account_id=uuid.UUID(account), batch=batch, change="child_ended", child=child))
     leaving = staging.rows(f"SELECT account FROM leaving WHERE account IN ({marks}) ORDER BY account", *accounts)
@@ -77,7 +55,9 @@ def end_links(staging: Staging, batch: str, moment: datetime, page: Sequence[tup
 
 
 def _shut(account_id: uuid.UUID, moment: datetime) -> Any:
-    holds = select(Guardianship.child_id).where(Guardianship.account_id == account_id, Guardianship.ended_at.is_(None))
+    holds = select(Guardianship.child_id).where(
+        Guardianship.account_id == account_id, Guardianship.ended_at.is_(None), Guardianship.excluded_at.is_(None)
+    )
     return (
         update(_accounts)
         .where(

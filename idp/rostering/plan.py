@@ -1,7 +1,9 @@
 """What an import would do, worked out on the copies: nothing of the database is written here.
 
-`live` is every link that the file asks for and the rules allow; `ending` the known links that it ends; `leaving` the
-accounts that have no child left by that. `idp roster check` stops after this; `idp roster import` goes on to `apply`.
+`live` is every link that the file asks for and the rules allow; `kept_out` those that the school excluded; `ending` the
+known links that it ends, `named_no_more` the excluded ones that it no longer names; `leaving` the accounts that have no
+child left by that, `closing` these and the ones whose key goes to somebody else (`replacing`). `idp roster check` stops
+after this; `idp roster import` goes on to `apply`.
 """
 
 from collections.abc import Iterator
@@ -17,6 +19,9 @@ _LIVE = """
 CREATE TABLE live (child TEXT, account TEXT, kinship TEXT, authority INT, PRIMARY KEY (child, account)) WITHOUT ROWID;
 CREATE TABLE ending (child TEXT, account TEXT, PRIMARY KEY (child, account)) WITHOUT ROWID;
 CREATE TABLE leaving (account TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE kept_out (child TEXT, account TEXT, PRIMARY KEY (child, account)) WITHOUT ROWID;
+CREATE TABLE named_no_more (child TEXT, account TEXT, PRIMARY KEY (child, account)) WITHOUT ROWID;
+CREATE TABLE closing (account TEXT PRIMARY KEY) WITHOUT ROWID;
 UPDATE student SET child_id = lower(hex(randomblob(16))) WHERE fate = 'open' AND child_id IS NULL;
 CREATE INDEX student_child ON student (child_id);
 """
@@ -31,9 +36,15 @@ WHERE l.authority BETWEEN 1 AND ? AND coalesce(g.account_id, a.account, k.id) IS
 ON CONFLICT DO UPDATE SET authority = min(authority, excluded.authority)
 """
 
+_KEEP_OUT = """
+INSERT INTO kept_out SELECT l.child, l.account FROM known_link k CROSS JOIN live l ON l.child = k.child
+AND l.account = k.account AND l.kinship IS k.kinship AND l.authority IS k.authority WHERE k.is_excluded
+"""
+"""Ties that the school excluded, and that the file goes on naming as they were: they stay ended."""
+
 _SURPLUS = """
-INSERT OR IGNORE INTO ending SELECT k.child, k.account FROM student s JOIN known_link k ON k.child = s.child_id
-WHERE s.fate IN ('open', 'kept') AND s.says_links AND NOT k.is_ended
+INSERT OR IGNORE INTO {table} SELECT k.child, k.account FROM student s JOIN known_link k ON k.child = s.child_id
+WHERE s.fate IN ('open', 'kept') AND s.says_links AND {these}
   AND NOT EXISTS (SELECT 1 FROM live l WHERE l.child = k.child AND l.account = k.account)
   AND NOT EXISTS (SELECT 1 FROM link l JOIN guardian g ON g.key = l.guardian AND g.fate = 'refused'
     WHERE l.student = s.key AND g.account_id = k.account)
@@ -41,10 +52,16 @@ WHERE s.fate IN ('open', 'kept') AND s.says_links AND NOT k.is_ended
 """Ties that the file no longer names. Whoever it names, but in a record that is in doubt, keeps what they have."""
 
 _GONE = """
-INSERT OR IGNORE INTO ending SELECT child, account FROM known_link WHERE NOT is_ended
-AND (child IN (SELECT child_id FROM student WHERE fate = 'gone')
-  OR child IN (SELECT id FROM absent) OR account IN (SELECT account_id FROM guardian WHERE fate = 'gone'))
+INSERT OR IGNORE INTO {table} SELECT k.child, k.account FROM known_link k WHERE {these}
+AND (k.child IN (SELECT child_id FROM student WHERE fate = 'gone')
+  OR k.child IN (SELECT id FROM absent) OR k.account IN (SELECT account_id FROM guardian WHERE fate = 'gone'))
 """
+
+_NO_LONGER = {
+    "ending": "NOT k.is_ended",
+    "named_no_more": "k.is_excluded AND (k.child, k.account) NOT IN (SELECT child, account FROM kept_out)",
+}
+"""Which ties go where when the file does not name them."""
 
 _ABSENT = """
 CREATE TABLE absent (id TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -75,6 +92,8 @@ def find_links(staging: Staging, most_authority: int) -> None:
     """Work out which links hold."""
     staging.connection.executescript(_LIVE)
     staging.run(_FILL_LIVE, most_authority)
+    staging.run(_KEEP_OUT)
+    staging.run("DELETE FROM live WHERE (child, account) IN (SELECT child, account FROM kept_out)")
     staging.run("CREATE INDEX live_account ON live (account)")
     missing = (
         "SELECT l.file, l.line, l.guardian FROM link l JOIN student s ON s.key = l.student "
@@ -108,12 +127,18 @@ def find_leavers(staging: Staging, mode: Mode, format_: Format) -> None:
         if not (by_rows and staging.refused["student"]):
             staging.run(_FILL_ABSENT)
     staging.run("UPDATE student SET says_links = 0 WHERE bare(key) IN (SELECT key FROM doubt WHERE kind = 'link')")
-    if not (by_rows and staging.refused["guardian"]):
-        staging.run(_SURPLUS)
-    staging.run(_GONE)
+    for table, these in _NO_LONGER.items():
+        if not staging.one(f"SELECT EXISTS (SELECT 1 FROM known_link k WHERE {these})"):
+            continue
+        if not (by_rows and staging.refused["guardian"]):
+            staging.run(_SURPLUS.format(table=table, these=these))
+        staging.run(_GONE.format(table=table, these=these))
     staging.run("CREATE INDEX ending_account ON ending (account)")
     hopeless = (
-        "SELECT DISTINCT e.account FROM ending e WHERE e.account NOT IN (SELECT account FROM live) AND NOT EXISTS "
+        "SELECT e.account FROM (SELECT account FROM ending UNION SELECT o.account FROM kept_out o "
+        "JOIN known_account a ON a.id = o.account AND NOT a.is_left) e "
+        "WHERE e.account NOT IN (SELECT account FROM live) "
+        "AND e.account NOT IN (SELECT account FROM replaced WHERE closes) AND NOT EXISTS "
         "(SELECT 1 FROM known_link k LEFT JOIN ending x ON x.child = k.child AND x.account = k.account "
         "WHERE k.account = e.account AND NOT k.is_ended AND x.child IS NULL)"
     )
@@ -124,6 +149,10 @@ def find_leavers(staging: Staging, mode: Mode, format_: Format) -> None:
         staying = known.elsewhere(accounts, ended)
         staging.fill("INSERT INTO leaving VALUES (?)", ((account,) for account in accounts if account not in staying))
     known.copy_leaving(staging)
+    staging.run(
+        "INSERT INTO closing SELECT account FROM leaving UNION SELECT r.account FROM replaced r "
+        "JOIN known_account k ON k.id = r.account WHERE r.closes AND NOT k.is_disabled"
+    )
 
 
 _THERE = "known_link k JOIN known_child c ON c.id = k.child AND c.scope WHERE NOT k.is_ended"
@@ -131,7 +160,7 @@ _THERE = "known_link k JOIN known_child c ON c.id = k.child AND c.scope WHERE NO
 
 def find_absurd(staging: Staging, mode: Mode, percent: float) -> str | None:
     """Return why the files look like a mistake: too many would leave, lose a child, or come from elsewhere."""
-    leaving = staging.one("SELECT count(*) FROM leaving")
+    leaving = staging.one("SELECT count(*) FROM closing")
     total = staging.one(f"SELECT count(DISTINCT k.account) FROM {_THERE}")
     if mode is Mode.DELTA:
         everybody = known.open_accounts() if leaving > _FEW else 0
@@ -169,7 +198,7 @@ def _emptied(staging: Staging) -> str | None:
     emptied = staging.rows(
         "SELECT s.uai, count(DISTINCT k.account) AS people, count(DISTINCT l.account) AS lost FROM known_link k "
         "JOIN known_child c ON c.id = k.child AND c.scope JOIN known_school s ON s.id = c.school_id "
-        "LEFT JOIN leaving l ON l.account = k.account WHERE NOT k.is_ended GROUP BY s.uai "
+        "LEFT JOIN closing l ON l.account = k.account WHERE NOT k.is_ended GROUP BY s.uai "
         "HAVING people >= ? AND lost * 2 > people",
         _FEW,
     )
@@ -209,7 +238,7 @@ def find_changes(staging: Staging) -> None:
     )
     staging.run(
         "INSERT INTO changed_guardian SELECT g.key FROM guardian g JOIN known_account k ON k.key = g.key "
-        f"WHERE g.fate = 'known' AND (g.starts_again OR {_GUARDIAN_CHANGED} "
+        f"WHERE g.fate = 'known' AND ({_GUARDIAN_CHANGED} "
         "OR (k.is_left AND k.id IN (SELECT account FROM live)))"
     )
 
@@ -229,7 +258,7 @@ def count(staging: Staging, mode: Mode) -> dict[str, Counted]:
         ),
         "guardians": _counted(
             staging, "guardian", spare, "SELECT count(*) FROM guardian WHERE fate = 'new'",
-            "SELECT count(*) FROM changed_guardian", "SELECT count(*) FROM leaving",
+            "SELECT count(*) FROM changed_guardian", "SELECT count(*) FROM closing",
         ),
     }  # fmt: skip
 
@@ -259,9 +288,10 @@ def count_accounts(staging: Staging) -> dict[str, int]:
     created = staging.one("SELECT count(*) FROM guardian WHERE fate = 'new'")
     staying = staging.one(
         "SELECT count(*) FROM (SELECT account FROM live UNION SELECT k.account FROM known_link k WHERE NOT k.is_ended "
-        "AND NOT EXISTS (SELECT 1 FROM ending e WHERE e.child = k.child AND e.account = k.account))"
+        "AND NOT EXISTS (SELECT 1 FROM ending e WHERE e.child = k.child AND e.account = k.account) "
+        "EXCEPT SELECT account FROM closing)"
     )
-    return {"total": staying, "created": created, "disabled": staging.one("SELECT count(*) FROM leaving")}
+    return {"total": staying, "created": created, "disabled": staging.one("SELECT count(*) FROM closing")}
 
 
 def rows_to_write(staging: Staging) -> int:

@@ -11,17 +11,18 @@ from datetime import date
 
 from idp.accounts.models import Account
 from idp.accounts.same_person import same_person, shares_a_name
+from idp.rostering import known, replacing
 from idp.rostering.records import Mode, Severity
 from idp.rostering.staging import Staging
 
 _ERROR, _WARNING = Severity.ERROR, Severity.WARNING
+_PAGE = 1000
 
 _INDEXES = """
 CREATE INDEX link_guardian ON link (guardian);
 ALTER TABLE student ADD COLUMN uai TEXT;
 ALTER TABLE student ADD COLUMN child_id TEXT;
 ALTER TABLE guardian ADD COLUMN account_id TEXT;
-ALTER TABLE guardian ADD COLUMN starts_again INT DEFAULT 0;
 """
 
 BY_NAME = "({0} GLOB 'onde:*' OR ({0} GLOB 'csv:*' AND length({0}) = 45 AND substr({0}, 14) NOT GLOB '*[^0-9a-f]*'))"
@@ -38,7 +39,7 @@ _AGAIN = "Cette ligne répète une autre ligne du fichier : elle compte une seul
 
 def prepare(staging: Staging) -> None:
     """Add what the rules note beside the records; SQLite calls `alike` for two names that differ."""
-    staging.connection.executescript(_INDEXES)
+    staging.connection.executescript(_INDEXES + replacing.SCHEMA)
     staging.connection.create_function("alike", 6, _alike, deterministic=True)
     staging.connection.create_function("same", 6, _same, deterministic=True)
 
@@ -178,17 +179,15 @@ def judge_guardians(staging: Staging, most_authority: int) -> None:
         "changé. L’établissement doit dire si c’est la même personne.",
         f"{_KNOWN} AND NOT ({_NAMES.format('same')}) AND NOT ({_CONTINUES})",
     )  # fmt: skip
-    staging.run("UPDATE guardian SET fate = 'alias' WHERE fate IS NULL AND key IN (SELECT key FROM alias)")
     staging.run(
-        f"UPDATE guardian SET starts_again = 1 WHERE {BY_NAME.format('key')} AND key IN (SELECT s.key FROM {_KNOWN} "
-        f"AND NOT ({_CONTINUES}))"
+        f"INSERT INTO replaced (key, account) SELECT s.key, k.id FROM {_KNOWN} AND {BY_NAME.format('s.key')} "
+        f"AND NOT ({_CONTINUES}) AND NOT ({_NOBODYS})"
     )
-    staging.tell_all(
-        _WARNING, "namesake_starts_again",
-        "Une personne de ce nom est connue ici, mais ni avec cet élève ni à cette adresse : le compte recommence avec "
-        "un nouveau courrier.",
-        "SELECT file, line, key FROM guardian WHERE starts_again AND fate IS NULL",
-    )  # fmt: skip
+    staging.run("UPDATE guardian SET account_id = NULL WHERE key IN (SELECT key FROM replaced)")
+    staging.run(
+        "UPDATE guardian SET fate = 'alias' WHERE fate IS NULL AND account_id IS NOT NULL "
+        "AND key IN (SELECT key FROM alias)"
+    )
     staging.run(
         "UPDATE guardian SET fate = CASE WHEN act = 'delete' THEN iif(account_id IS NULL, 'refused', 'gone') "
         "ELSE 'known' END WHERE fate IS NULL AND (account_id IS NOT NULL OR act = 'delete')"
@@ -205,7 +204,9 @@ def judge_guardians(staging: Staging, most_authority: int) -> None:
     for fate, message in _NO_ACCOUNT.items():
         staging.tell_all(_WARNING, fate, message, "SELECT file, line, key FROM guardian WHERE fate = ?", fate)
         staging.run("UPDATE guardian SET fate = 'refused' WHERE fate = ?", fate)
+    _refuse_retired_keys(staging)
     staging.run("UPDATE guardian SET account_id = lower(hex(randomblob(16))) WHERE fate = 'new'")
+    replacing.find_former_accounts(staging)
 
 
 _KNOWN = "guardian s JOIN known_account k ON k.id = s.account_id WHERE s.fate IS NULL AND s.act <> 'delete'"
@@ -220,7 +221,12 @@ _CONTINUES = (
     "JOIN student c ON c.key = l.student JOIN known_link t ON t.child = c.child_id AND t.account = k.id "
     "WHERE l.guardian = s.key)"
 )
-"""Something beside the name says that it is the person of before: the home, the mailbox, or a child."""
+"""Something beside the name says that it is the person of before: the home, the mailbox, or a child.
+
+A tie that ended or is disputed counts too: a dispute must not be undone by a new account under the same name.
+"""
+_NOBODYS = "k.is_blank AND NOT EXISTS (SELECT 1 FROM known_link t WHERE t.account = k.id)"
+"""No letter was ever printed for the account and it has no child: a killed import opened it, and this one goes on."""
 
 _NO_ACCOUNT = {
     "no_open_student": "Aucun élève de cette personne n’est dans une classe : pas de compte.",
@@ -229,20 +235,62 @@ _NO_ACCOUNT = {
 }
 
 
+def _refuse_retired_keys(staging: Staging) -> None:
+    """Refuse new people under a key that ENTs know as a removed account's, unless a name says that it is the same.
+
+    The `sub` of clients of type `aaf` is made of that key: it must not reach another person.
+    """
+    named = "SELECT key, given_name, family_name, birth_name FROM guardian WHERE fate = 'new' AND key GLOB 'aaf:*'"
+    for page in list(staging.pages(named, _PAGE)) if known.has_retired() else ():
+        staging.fill("INSERT INTO retired VALUES (?)", [(key,) for key in known.retired_keys(page)])
+    _refuse(
+        staging, "guardian", "key_of_other_person",
+        "Cette clé était celle d’une autre personne, dont le compte a été supprimé : rien n’est changé.",
+        "guardian s WHERE s.key IN (SELECT key FROM retired)",
+    )  # fmt: skip
+
+
 def tell_who_is_left_out(staging: Staging) -> None:
     """Say which pupils nobody gets a letter for, and which accounts close; needs the plan."""
     staging.tell_all(
         _WARNING, "student_without_representative",
         "Cet élève n’a aucun représentant légal dans le fichier : personne ne recevra de courrier pour lui.",
         "SELECT file, line, key FROM student WHERE fate = 'open' AND (says_links OR act = 'put') "
-        "AND child_id NOT IN (SELECT child FROM live)",
+        "AND child_id NOT IN (SELECT child FROM live) AND child_id NOT IN (SELECT child FROM kept_out)",
     )  # fmt: skip
+    _tell_disputes(staging)
     nowhere = staging.nowhere()
     staging.tell_all(
         _WARNING, "guardian_left",
         "Cette personne n’a plus d’enfant dans le fichier : son compte se ferme.",
         "SELECT ?, 0, coalesce(a.key, '') FROM leaving l LEFT JOIN known_account a ON a.id = l.account ORDER BY 3",
         nowhere,
+    )  # fmt: skip
+
+
+def _tell_disputes(staging: Staging) -> None:
+    """Say which ties of the file wait for the school's decision, and which ones the school excluded."""
+    named = (
+        "SELECT l.file, l.line, l.guardian FROM {0} t CROSS JOIN student s ON s.child_id = t.child "
+        "CROSS JOIN link l ON l.student = s.key LEFT JOIN guardian g ON g.key = l.guardian "
+        "LEFT JOIN alias a ON a.key = l.guardian LEFT JOIN known_account k ON k.key = l.guardian "
+        "WHERE coalesce(g.account_id, a.account, k.id) = t.account"
+    )
+    disputed = (
+        "(SELECT d.child, d.account FROM known_link d CROSS JOIN live v ON v.child = d.child AND v.account = d.account "
+        "WHERE d.is_disputed AND NOT d.is_excluded)"
+    )
+    staging.tell_all(
+        _WARNING, "tie_disputed",
+        "Cette personne a répondu qu’elle n’est pas représentante légale de cet élève : elle n’a pas accès à cet élève "
+        "tant que l’établissement n’a pas décidé.",
+        named.format(disputed),
+    )  # fmt: skip
+    staging.tell_all(
+        _WARNING, "tie_excluded",
+        "Le fichier nomme toujours cette personne pour cet élève, mais l’établissement a confirmé qu’elle n’est pas "
+        "représentante légale : elle reste sans accès. Corrigez le fichier.",
+        named.format("kept_out"),
     )  # fmt: skip
 
 

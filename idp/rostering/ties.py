@@ -4,10 +4,10 @@ import uuid
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlalchemy import Table, bindparam, func, select, update
+from sqlalchemy import Table, bindparam, func, or_, select, update
 
 from idp.accounts import school_notices
-from idp.accounts.models import Child, Guardianship
+from idp.accounts.models import Account, Child, Guardianship
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.events import AccountImported
@@ -17,6 +17,9 @@ from idp.rostering import bulk
 from idp.rostering.staging import Staging
 
 _links = cast("Table", Guardianship.__table__)
+_children = cast("Table", Child.__table__)
+_OPEN = {"ended_at": None}
+_UNDISPUTED = {"excluded_at": None, "disputed_at": None}
 
 ONE = update(_links).where(
     _links.c.account_id == bindparam("this_account"), _links.c.child_id == bindparam("this_child")
@@ -33,28 +36,41 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
     marks = ", ".join("?" * len(children))
     rows = staging.rows(
         "SELECT l.child, l.account, l.kinship, l.authority, k.child IS NOT NULL, coalesce(k.is_ended, 1), "
-        "a.id IS NOT NULL FROM live l JOIN student s ON s.child_id = l.child "
+        "coalesce(k.is_excluded, 0), coalesce(k.is_disputed, 0), a.id IS NOT NULL "
+        "FROM live l JOIN student s ON s.child_id = l.child "
         "LEFT JOIN known_link k ON k.child = l.child AND k.account = l.account "
         "LEFT JOIN known_account a ON a.id = l.account "
         f"WHERE l.child IN ({marks}) AND (k.child IS NULL OR k.is_ended OR k.kinship IS NOT l.kinship "
         "OR k.authority IS NOT l.authority) ORDER BY l.account, s.rowid",
         *children,
     )
-    new, changed, known = [], [], set()
-    for child, account, kinship, authority, is_there, is_opened, is_known in rows:
+    new, changed, readmitted, opened = [], [], [], []
+    for child, account, kinship, authority, is_there, is_opened, is_excluded, is_disputed, is_known in rows:
         pair = {"account_id": uuid.UUID(account), "child_id": uuid.UUID(child)}
-        if is_there:
-            changed.append(this(account, child) | {"kinship": kinship, "authority": authority, "ended_at": None})
+        tie = {"kinship": kinship, "authority": authority}
+        if is_excluded:  # the file says something else of it than what the school refused
+            readmitted.append(this(account, child) | tie | _OPEN | _UNDISPUTED)
+        elif is_there:
+            changed.append(this(account, child) | tie | _OPEN)
         else:
-            new.append(pair | {"kinship": kinship, "authority": authority})
+            new.append(pair | tie)
         if is_known:
-            known.add(pair["account_id"])
+            if is_opened and not (is_excluded or is_disputed):
+                opened.append(pair)
             change = "child_added" if is_opened else "tie_changed"
             log.record(AccountImported(account_id=pair["account_id"], batch=batch, change=change, child=child))
+    doubted = _in_dispute(opened)
     bulk.insert_rows(_links, _ranked(new))
     if changed:
-        db.session.execute(ONE, changed)
-    _keep_disputes(sorted(known), [link for link in new if link["account_id"] in known])
+        db.session.execute(ONE.where(_links.c.excluded_at.is_(None)), changed)  # the school may have decided meanwhile
+    if readmitted:
+        db.session.execute(ONE, readmitted)
+    _dispute(doubted)
+
+
+def forget_exclusions(page: Sequence[tuple[str, str]]) -> None:
+    """Let ties that the school excluded be as if they had only ended: the file no longer names them."""
+    db.session.execute(ONE, [this(account, child) | _UNDISPUTED for child, account in page])
 
 
 def _ranked(links: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -69,18 +85,51 @@ def _ranked(links: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return ranked
 
 
-def _keep_disputes(accounts: Sequence[uuid.UUID], new: Sequence[dict[str, Any]]) -> None:
-    """Dispute the new ties of whoever said not to be these children's guardian, and have the school look again."""
-    if not new:
-        return
-    disputing = select(_links.c.account_id).where(
-        bulk.one_of(_links.c.account_id, accounts), _links.c.disputed_at.is_not(None)
+def _in_dispute(ties: Sequence[dict[str, uuid.UUID]]) -> list[tuple[uuid.UUID, uuid.UUID, uuid.UUID]]:
+    """Return which ties that open are in dispute from the start, as (account, school, child).
+
+    A dispute says that a school's letter reached somebody else than the children's guardian. While every child that the
+    account has in that school is in dispute, the next child there is too: the school looks at both. Another school's
+    letter may have reached the right person, and so may one of which some children were not disputed.
+    """
+    if not ties:
+        return []
+    accounts = sorted({tie["account_id"] for tie in ties})
+    holding = (
+        select(_links.c.account_id, _children.c.school_id, _links.c.disputed_at)
+        .join(_children, _children.c.id == _links.c.child_id)
+        .where(
+            bulk.one_of(_links.c.account_id, accounts),
+            or_(_links.c.ended_at.is_(None), _links.c.disputed_at.is_not(None)),  # undecided, though the pupil left
+            _links.c.excluded_at.is_(None),
+        )
     )
-    doubtful = set(db.session.scalars(disputing))
-    for link in new:
-        if link["account_id"] not in doubtful:
-            continue
-        names = {"this_account": link["account_id"], "this_child": link["child_id"], "disputed_at": now()}
-        db.session.execute(ONE, [names])
-        school_id = db.session.scalars(select(Child.school_id).where(Child.id == link["child_id"])).one()
-        school_notices.add(Kind.NOT_GUARDIAN, link["account_id"], {school_id: [link["child_id"]]})
+    is_disputed: dict[tuple[uuid.UUID, uuid.UUID], bool] = {}
+    for account_id, school_id, disputed_at in db.session.execute(holding):
+        whole = is_disputed.get((account_id, school_id), True)
+        is_disputed[account_id, school_id] = whole and disputed_at is not None
+    if not any(is_disputed.values()):
+        return []
+    ids = sorted({tie["child_id"] for tie in ties})
+    chosen = select(_children.c.id, _children.c.school_id).where(bulk.one_of(_children.c.id, ids))
+    schools: dict[uuid.UUID, uuid.UUID] = dict(db.session.execute(chosen).all())
+    found = ((tie["account_id"], schools[tie["child_id"]], tie["child_id"]) for tie in ties)
+    return [one for one in found if is_disputed.get(one[:2], False)]
+
+
+def _dispute(ties: Sequence[tuple[uuid.UUID, uuid.UUID, uuid.UUID]]) -> None:
+    """Dispute ties that have just opened, and have the school look again."""
+    if not ties:
+        return
+    moment, accounts = now(), sorted({account_id for account_id, _, _ in ties})
+    db.session.execute(
+        select(Account.id).where(bulk.one_of(Account.id, accounts)).order_by(Account.id).with_for_update()
+    )
+    db.session.execute(
+        ONE, [{"this_account": one, "this_child": child, "disputed_at": moment} for one, _, child in ties]
+    )
+    told: dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]] = {}
+    for account_id, school_id, child_id in ties:
+        told.setdefault(account_id, {}).setdefault(school_id, []).append(child_id)
+    for account_id, schools in told.items():
+        school_notices.add(Kind.NOT_GUARDIAN, account_id, schools)

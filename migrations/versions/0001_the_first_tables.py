@@ -120,6 +120,10 @@ def upgrade() -> None:
     with op.batch_alter_table('pushed_request', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_pushed_request_expires_at'), ['expires_at'], unique=False)
 
+    op.create_table('retired_name',
+    sa.Column('trace', sa.Integer(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('trace', name=op.f('pk_retired_name'))
+    )
     op.create_table('school',
     sa.Column('uai', sa.String(length=8), nullable=False),
     sa.Column('name', sa.String(length=200), nullable=False),
@@ -522,6 +526,7 @@ def downgrade() -> None:
     op.drop_table('signing_key')
     op.drop_table('sector')
     op.drop_table('school')
+    op.drop_table('retired_name')
     with op.batch_alter_table('pushed_request', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_pushed_request_expires_at'))
 

@@ -15,6 +15,12 @@ CONTEXT: dict[str, dict[str, Any]] = {
     "compte_inactif": {"username": "n.oneill4821", "days": 30},
     "courrier_refait": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
     "courrier_ajoute": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
+    "homonyme": {
+        "username": "n.oneill4821",
+        "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC),
+        "school": "Collège des Tilleuls",
+        "phone": "03 53 01 40 40",
+    },
     "essais_nombreux": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
     "nouvel_appareil": {
         "username": "n.oneill4821",
@@ -49,6 +55,7 @@ WITHOUT_LINK: set[str] = {
     "changement_arrete",
     "courrier_ajoute",
     "essais_nombreux",
+    "homonyme",
     "nouvel_appareil",
     "mot_de_passe_change",
 }

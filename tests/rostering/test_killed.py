@@ -12,16 +12,19 @@ import pytest
 from sqlalchemy import Engine, create_engine, event, select, update
 from sqlalchemy.pool import NullPool
 
-from idp.accounts.models import Account
+from idp.accounts.models import Account, SchoolNotice
+from idp.accounts.notices import NOTICE
 from idp.app import create_app
 from idp.clock import now
 from idp.db import db
+from idp.outbox.models import OutboxMessage
 from idp.rostering import lock
 from idp.rostering.models import ImportBatch
 from tests.commands.conftest import Run
 from tests.commands.processes import IDP, environment
 from tests.databases import settings_for, sqlite_copy
 from tests.rostering.aaf_school import LYCEE, Parent, Pupil, small_year
+from tests.rostering.by_names import written
 from tests.rostering.seen import account, imported, state
 
 SEED = 20261124
@@ -69,6 +72,39 @@ def test_z10_killed_at_ten_points_and_run_again_the_end_is_the_same(
         db.session.remove()
         db.engine.dispose()
     assert set(db.session.scalars(select(ImportBatch.state))) == {"done", "running"}, "cut ones are seen as such"
+
+
+def test_a_killed_import_gives_each_namesake_one_account(
+    act: Run, database_url: str, undisturbed: str, tmp_path: Path
+) -> None:
+    pairs = [(f"MARTIN;Marie{n}", f"{n} rue A;59990;R;;{LYCEE};E;Un{n};CM2", f"{n} rue Z;59992;V;;{LYCEE};F;Deux{n};CP")
+             for n in range(5)]  # fmt: skip
+    first = written(tmp_path / "one", *(f"{name};{before}" for name, before, _ in pairs))
+    second = written(tmp_path / "two", *(f"{name};{after}" for name, _, after in pairs))
+    on(database_url, first)
+    on(undisturbed, first)
+    own = {"activated_at": now(), "password_hash": "x", "email": "elle@exemple.fr", "generation": 3}
+    former = set(db.session.scalars(update(Account).values(**own).returning(Account.id)))
+    db.session.commit()
+    assert on(database_url, second, 12, 20, 28, 17, 23, 9, 14) >= 4, "the points lie within the import"
+    on(undisturbed, second)
+    people = db.session.scalars(select(Account)).all()
+    assert {one.id for one in people if one.disabled_at is not None} == former
+    assert {one.generation for one in people if one.id in former} == {4}
+    assert {one.roster_key is None for one in people if one.id in former} == {True}
+    new = [one for one in people if one.id not in former]
+    assert sorted(child.given_name for one in new for child in one.children) == [f"Deux{n}" for n in range(5)]
+    notices = db.session.execute(select(SchoolNotice.account_id, SchoolNotice.other_account_id)).all()
+    assert sorted(notices) == sorted((one, other) for one, other in notices if one in former)
+    assert {other for _, other in notices} == {one.id for one in new}
+    assert len(notices) == len(new) == len(former) == 5
+    told = db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.kind == NOTICE)).all()
+    assert sorted(payload["account"] for payload in told) == sorted(map(str, former))
+    reached = state()
+    with create_app(settings_for(undisturbed)).app_context():
+        assert state() == reached
+        db.session.remove()
+        db.engine.dispose()
 
 
 def test_z07_r05_a_second_import_is_refused_and_a_killed_one_holds_nothing(

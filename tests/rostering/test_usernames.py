@@ -5,7 +5,7 @@ import pytest
 from idp.accounts.models import Account
 from idp.accounts.passwords import fold_username
 from idp.db import db
-from idp.rostering import apply, usernames
+from idp.rostering import opening, usernames
 from idp.rostering.records import Format
 from tests.builders import Build
 
@@ -46,7 +46,7 @@ def test_an_identifier_that_is_taken_is_drawn_again(build: Build, monkeypatch: p
     build.never_activated(username="n.leroy1000", children=[])
     numbers = iter([0, 0, 0, 1, 2, 3, 4])  # the first is taken, the second and third draw one number
     monkeypatch.setattr("secrets.randbelow", lambda _: next(numbers))
-    apply._open_accounts(Format.AAF, [row("01"), row("02")])
+    opening.open_accounts(Format.AAF, [row("01"), row("02")])
     db.session.commit()
     assert sorted(account.username for account in db.session.query(Account)) == [
         "n.leroy1000", "n.leroy1001", "n.leroy1002",
@@ -60,5 +60,5 @@ def test_a_name_that_everybody_has_ends_in_a_clear_fault_and_not_in_a_loop(
         build.never_activated(username=f"n.leroy1{'0' * (digits - 1)}", children=[])
     monkeypatch.setattr("secrets.randbelow", lambda _: 0)
     with pytest.raises(RuntimeError, match="cannot be chance"):
-        apply._open_accounts(Format.AAF, [row("01")])
+        opening.open_accounts(Format.AAF, [row("01")])
     db.session.rollback()

@@ -1,0 +1,49 @@
+"""The identifiers and join keys of removed accounts: nobody else may get them (OpenID Connect Core 2).
+
+What is kept of a name is a digest of 28 bits, which many names share: it says of nobody that they had an account, and
+needs no secret key that might change. A new name that shares a digest by chance is drawn again.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+
+from sqlalchemy.dialects import postgresql, sqlite
+
+from idp.accounts.models import Account, RetiredName
+from idp.accounts.words.folding import fold
+from idp.db import db
+
+_BITS = 28
+
+
+def retire(account: Account) -> None:
+    """Keep the account's identifier and join key from everybody else, in the transaction that removes the account."""
+    traces = {username(account.username)}
+    if account.join_key is not None:
+        names = (account.given_name, account.family_name, account.birth_name)
+        traces |= {join_key(account.join_key), *named_join_key(account.join_key, names)}
+    dialect = postgresql if db.engine.dialect.name == "postgresql" else sqlite
+    rows = [{"trace": trace} for trace in sorted(traces)]  # sorted: two removals at once must not wait in a circle
+    db.session.execute(dialect.insert(RetiredName).values(rows).on_conflict_do_nothing())
+
+
+def username(name: str) -> int:
+    """Return the digest of an identifier."""
+    return _trace("username", name)
+
+
+def join_key(key: str) -> int:
+    """Return the digest of a join key."""
+    return _trace("join key", key)
+
+
+def named_join_key(key: str, names: Iterable[str]) -> Iterator[int]:
+    """Yield the digests of a join key with each of the person's names: one of them stays when a person marries."""
+    for place, name in zip(("given", "family", "family"), names, strict=True):
+        if word := "".join(c for c in fold(name) if c.isalnum()):
+            yield _trace(f"join key {place}", f"{key}|{word}")
+
+
+def _trace(kind: str, name: str) -> int:
+    digest = hashlib.blake2b(f"{kind}|{name}".encode("utf-8", "surrogatepass"), digest_size=4).digest()
+    return int.from_bytes(digest) & ((1 << _BITS) - 1)

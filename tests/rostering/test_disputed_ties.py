@@ -1,0 +1,246 @@
+"""What an import makes of ties that a person disputed, and of those that the school then excluded."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select, update
+
+from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
+from idp.clock import now
+from idp.db import db
+from idp.ops import removal
+from tests.builders import Build
+from tests.commands.conftest import Run
+from tests.rostering.aaf_school import COLLEGE, LYCEE, Pupil, Year, modify, write
+from tests.rostering.by_names import FIRST, of_name, written
+from tests.rostering.seen import account, children_of, codes, imported
+
+FATHER = "9150000"
+
+
+def set_ties(key: str, *children: str, **values: datetime | None) -> None:
+    """Change the ties of a parent to the named children (all without names)."""
+    ties = update(Guardianship).where(Guardianship.account_id == account(key).id)
+    if children:
+        ties = ties.where(Guardianship.child_id.in_(select(Child.id).where(Child.given_name.in_(children))))
+    db.session.execute(ties.values(**values).execution_options(synchronize_session=False))
+    db.session.commit()
+
+
+def excluded(key: str, *children: str) -> None:
+    """Do what the school does when it confirms a dispute."""
+    moment = now()
+    set_ties(key, *children, disputed_at=moment, ended_at=moment, excluded_at=moment)
+
+
+def tie(key: str, child: str) -> Guardianship:
+    found = select(Guardianship).join(Child, Child.id == Guardianship.child_id)
+    return db.session.scalars(found.where(Guardianship.account_id == account(key).id, Child.given_name == child)).one()
+
+
+def sister(uai: str) -> Pupil:
+    return Pupil("88", "Sœur", "FAMILLEAA", uai=uai, parents=(("9100000", "10", "1"), (FATHER, "20", "1")))
+
+
+def test_an_excluded_tie_stays_ended_while_the_file_goes_on_naming_it(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    excluded(FATHER)
+    for _ in range(2):
+        said = imported(act, folder)
+        assert codes(said).count("tie_excluded") == 1
+        assert children_of(FATHER) == []
+        assert tie(FATHER, "Enfanta").excluded_at is not None
+    day = folder.parent / "delta"
+    write(day / "ENT_Delta_Eleve_0000.xml", [modify("Eleve", "9200000", {"ENTEleveClasses": ["52001$3EME2"]})])
+    imported(act, day)
+    again = modify("Eleve", "9200000", {"ENTElevePersRelEleve": ["9100000$10$1$1$1$0", f"{FATHER}$20$1$1$1$0"]})
+    write(day / "ENT_Delta_Eleve_0000.xml", [again])
+    imported(act, day)
+    assert children_of(FATHER) == []
+
+
+@pytest.mark.parametrize("parent", [(FATHER, "39", "1"), (FATHER, "20", "2")])
+def test_an_excluded_tie_opens_again_when_the_file_says_something_else_of_it(
+    act: Run, year: Year, folder: Path, parent: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    imported(act, year.write(folder))
+    excluded(FATHER)
+    imported(act, folder)
+    assert account(FATHER).disabled_at is not None
+    year.change("9200000", parents=(("9100000", "10", "1"), parent))
+    monkeypatch.setenv("IDP_ROSTER_PERSON_IN_CHARGE", "1")
+    said = imported(act, year.write(folder))
+    assert not {"tie_excluded", "tie_disputed"} & set(codes(said))
+    assert children_of(FATHER) == ["Enfanta"]
+    opened = tie(FATHER, "Enfanta")
+    assert (opened.excluded_at, opened.disputed_at, opened.ended_at) == (None, None, None)
+    assert account(FATHER).disabled_at is None, "shut by a file, opened by a file"
+
+
+def test_the_mark_goes_when_the_file_no_longer_names_the_tie(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    excluded(FATHER)
+    year.change("9200000", parents=(("9100000", "10", "1"),))
+    said = imported(act, year.write(folder), "--force")
+    assert "tie_excluded" not in codes(said)
+    ended = tie(FATHER, "Enfanta")
+    assert (ended.excluded_at, ended.disputed_at, ended.ended_at is None) == (None, None, False)
+    year.change("9200000", parents=(("9100000", "10", "1"), (FATHER, "20", "1")))
+    imported(act, year.write(folder))
+    assert children_of(FATHER) == ["Enfanta"]
+
+
+def test_the_mark_goes_with_the_pupil(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    excluded(FATHER)
+    child = year.pupils.pop("9200000")
+    imported(act, year.write(folder), "--force")
+    year.add(child)
+    imported(act, year.write(folder))
+    assert children_of(FATHER) == ["Enfanta"]
+
+
+def test_a_link_that_cannot_be_read_does_not_take_the_mark_away(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    excluded(FATHER)
+    year.change("9200000", parents=(("9100000", "10", "1"), (FATHER, "20", "?")))
+    imported(act, year.write(folder))
+    assert tie(FATHER, "Enfanta").excluded_at is not None
+
+
+def test_who_has_excluded_ties_alone_has_no_child(act: Run, year: Year, folder: Path) -> None:
+    year.add(sister(COLLEGE))
+    imported(act, year.write(folder))
+    excluded(FATHER, "Enfanta")
+    said = imported(act, folder)
+    assert (account(FATHER).disabled_at, said["accounts"]["disabled"]) == (None, 0)
+    del year.pupils["88"]
+    said = imported(act, year.write(folder), "--force")
+    assert said["accounts"]["disabled"] == 1
+    him = account(FATHER)
+    assert him.left_at == him.disabled_at is not None
+    assert imported(act, folder)["accounts"]["disabled"] == 0
+    assert account(FATHER).disabled_at is not None
+
+
+def test_purge_does_not_forget_what_the_school_decided(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    excluded(FATHER)
+    set_ties(FATHER, disputed_at=None)
+    imported(act, folder)
+    long_ago = now() - removal.DISABLED_KEPT - timedelta(days=1)
+    set_ties(FATHER, ended_at=long_ago)
+    gone = update(Account).where(Account.id == account(FATHER).id)
+    db.session.execute(gone.values(disabled_at=long_ago, left_at=long_ago))
+    db.session.commit()
+    assert act("purge").code == 0
+    said = imported(act, folder)
+    assert said["accounts"]["created"] == 0
+    assert children_of(FATHER) == []
+
+
+def test_a_pupil_whose_only_guardian_is_excluded_is_said_without_an_untrue_word(
+    act: Run, year: Year, folder: Path
+) -> None:
+    year.change("9200000", parents=((FATHER, "20", "1"),))
+    imported(act, year.write(folder))
+    excluded(FATHER)
+    said = imported(act, folder)
+    assert "student_without_representative" not in codes(said)
+    assert "tie_excluded" in codes(said)
+
+
+def test_a_disputed_tie_stays_disputed_and_the_report_shows_it(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    set_ties(FATHER, disputed_at=now())
+    said = imported(act, folder)
+    [issue] = [issue for issue in said["issues"] if issue["code"] == "tie_disputed"]
+    assert (issue["severity"], issue["key"]) == ("warning", f"aaf:{FATHER}")
+    assert issue["message"].startswith("Cette personne a répondu qu’elle n’est pas représentante légale de cet élève")
+    answer = act("roster", "check", str(folder))
+    assert "warning: " in answer.err
+    assert "n’est pas représentante légale" in answer.err
+    year.change("9200000", parents=(("9100000", "10", "1"), (FATHER, "39", "1")))
+    imported(act, year.write(folder))
+    assert tie(FATHER, "Enfanta").disputed_at is not None
+    assert children_of(FATHER) == []
+
+
+def test_a_namesakes_disputed_tie_is_shown_by_its_line(act: Run, folder: Path) -> None:
+    imported(act, written(folder, FIRST))
+    db.session.execute(update(Guardianship).values(disputed_at=now()))
+    db.session.commit()
+    said = imported(act, folder)
+    assert [(issue["code"], issue["line"]) for issue in said["issues"] if "tie" in issue["code"]] == [
+        ("tie_disputed", 2)
+    ]
+    assert of_name("MARTIN")[0].children == []
+
+
+def test_who_disputed_all_children_of_a_school_is_not_given_another_there(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    set_ties(FATHER, disputed_at=now())
+    year.add(sister(year.pupils["9200000"].uai))
+    imported(act, year.write(folder))
+    assert children_of("9100000") == ["Enfanta", "Sœur"]
+    assert children_of(FATHER) == []
+    [notice] = db.session.scalars(select(SchoolNotice))
+    assert (notice.kind, notice.account_id) == ("not_guardian", account(FATHER).id)
+    assert notice.child_ids == [tie(FATHER, "Sœur").child_id.hex]
+
+
+def test_the_open_notice_names_the_next_child_too(act: Run, year: Year, folder: Path, build: Build) -> None:
+    imported(act, year.write(folder))
+    set_ties(FATHER, disputed_at=now())
+    first = tie(FATHER, "Enfanta")
+    db.session.add(
+        SchoolNotice(
+            school_id=first.child.school_id, account_id=first.account_id, kind="not_guardian",
+            child_ids=[first.child_id.hex],
+        )
+    )  # fmt: skip
+    db.session.commit()
+    year.add(sister(year.pupils["9200000"].uai))
+    imported(act, year.write(folder))
+    [notice] = db.session.scalars(select(SchoolNotice))
+    assert notice.child_ids == [first.child_id.hex, tie(FATHER, "Sœur").child_id.hex]
+
+
+def test_a_dispute_concerns_one_school(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    set_ties(FATHER, disputed_at=now())
+    other = COLLEGE if year.pupils["9200000"].uai == LYCEE else LYCEE
+    year.add(sister(other))
+    imported(act, year.write(folder))
+    assert children_of(FATHER) == ["Sœur"]
+    assert db.session.scalars(select(SchoolNotice)).all() == []
+
+
+def test_who_disputed_one_child_of_several_is_given_the_next(act: Run, year: Year, folder: Path) -> None:
+    uai = year.pupils["9200000"].uai
+    year.add(Pupil("87", "Frère", "FAMILLEAA", uai=uai, parents=((FATHER, "20", "1"),)))
+    imported(act, year.write(folder))
+    set_ties(FATHER, "Enfanta", disputed_at=now())
+    year.add(sister(uai))
+    imported(act, year.write(folder))
+    assert children_of(FATHER) == ["Frère", "Sœur"]
+
+
+def test_a_settled_dispute_gives_the_next_child(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    excluded(FATHER)
+    year.add(sister(year.pupils["9200000"].uai))
+    imported(act, year.write(folder))
+    assert children_of(FATHER) == ["Sœur"]
+
+
+def test_a_dispute_that_nobody_decided_outlives_the_childs_leaving(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    set_ties(FATHER, disputed_at=now())
+    uai = year.pupils.pop("9200000").uai
+    imported(act, year.write(folder), "--force")
+    year.add(sister(uai))
+    imported(act, year.write(folder))
+    assert children_of(FATHER) == []
+    assert tie(FATHER, "Sœur").disputed_at is not None

@@ -1,0 +1,351 @@
+"""What an import does when a key of names is somebody else's: nothing of an account ever reaches another person."""
+
+import secrets
+import uuid
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy import Table, func, select, true, update
+
+from idp.accounts import tokens
+from idp.accounts.models import Account, Guardianship, OneTimeLink, RosterAlias, School, SchoolNotice
+from idp.accounts.tokens import LinkState, Purpose
+from idp.audit.models import AuditEntry
+from idp.charter.models import CharterAcceptance, CharterVersion
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.myaccount import letter
+from idp.oidc.models import Token
+from idp.ops import removal
+from idp.rostering import bulk, opening
+from idp.rostering.records import Format
+from idp.sessions.models import Session
+from tests.builders import PASSWORD, Build
+from tests.commands.conftest import Run
+from tests.email_confirmation.post import post_office, text_of
+from tests.pages import heading, sign_in
+from tests.protocol.flow import tokens_for
+from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year
+from tests.rostering.by_names import FIRST, SECOND, of_name, written
+from tests.rostering.seen import account, children_of, codes, imported
+
+MAIL = "premiere@exemple.fr"
+OTHER_SCHOOL = f"MARTIN;Marie;1 rue A;59990;Rivebelle;;{LYCEE};MARTIN;Tom;2DE1"
+
+
+def activated(build: Build, person: Account) -> Account:
+    """Let an account be its owner's, with a password and a confirmed address."""
+    own = {
+        "password_hash": build.hash(PASSWORD),
+        "activated_at": now(),
+        "email": MAIL,
+        "mailbox": MAIL,
+        "email_confirmed_at": now(),
+        "generation": 3,
+    }
+    db.session.execute(update(Account).where(Account.id == person.id).values(**own))
+    db.session.commit()
+    return db.session.get_one(Account, person.id, populate_existing=True)
+
+
+def first_of_two(act: Run, build: Build, folder: Path) -> Account:
+    imported(act, written(folder, FIRST))
+    [first] = of_name("MARTIN")
+    return activated(build, first)
+
+
+def count(table: type, *conditions: object) -> int:
+    found = db.session.scalar(select(func.count()).select_from(table).where(*conditions)) or 0  # type: ignore[arg-type]
+    db.session.rollback()
+    return found
+
+
+def test_sub_is_never_reassigned(act: Run, app: Flask, build: Build, folder: Path) -> None:
+    first = first_of_two(act, build, folder)
+    ents = {
+        "pairwise": build.ent(host="a.test"),
+        "public": build.ent(host="b.test", subject="public"),
+        "aaf": build.ent(host="c.test", subject="aaf", subject_prefix="DR"),
+    }
+    phone, tablet = app.test_client(), app.test_client()
+    sign_in(phone, "/connexion", first.username, PASSWORD)
+    before = {name: tokens_for(phone, ent) for name, ent in ents.items()}
+    subjects = {name: ent.userinfo(phone, before[name]["access_token"]).get_json()["sub"] for name, ent in ents.items()}
+
+    said = imported(act, written(folder, SECOND), "--force")
+    assert (said["accounts"]["created"], said["accounts"]["disabled"]) == (1, 1)
+    former, second = of_name("MARTIN")
+    assert former.id == first.id
+    assert second.username != former.username
+    assert [child.given_name for child in second.children] == ["Zoé"]
+    activated(build, second)
+    sign_in(tablet, "/connexion", second.username, PASSWORD)
+    for name, ent in ents.items():
+        hers = ent.userinfo(tablet, tokens_for(tablet, ent)["access_token"]).get_json()
+        assert hers["sub"] != subjects[name], name
+        assert ent.userinfo(phone, before[name]["access_token"]).status_code == 401, "the former tokens are dead"
+    assert heading(sign_in(app.test_client(), "/connexion", former.username, PASSWORD)) == "Connexion"
+
+
+def test_a_namesake_inherits_nothing(act: Run, app: Flask, build: Build, folder: Path) -> None:
+    first = first_of_two(act, build, folder)
+    ent = build.ent()
+    build.publish(ent, "1")
+    sign_in(app.test_client(), "/connexion", first.username, PASSWORD)
+    version_id = db.session.scalars(select(CharterVersion.id)).one()
+    db.session.add(CharterAcceptance(account_id=first.id, charter_version_id=version_id))
+    db.session.execute(update(Account).where(Account.id == first.id).values(more_claims={"nickname": "Mimi"}))
+    db.session.commit()
+    imported(act, written(folder, SECOND), "--force")
+    former, second = of_name("MARTIN")
+    nothing = (None,) * 8
+    assert (
+        second.password_hash, second.email, second.mailbox, second.activated_at, second.provisional_hash,
+        second.pending_email, second.last_sign_in_at, second.letter_school_id,
+    ) == nothing  # fmt: skip
+    assert (second.generation, second.more_claims) == (0, {})
+    for table in (Session, CharterAcceptance, OneTimeLink, RosterAlias, AuditEntry):
+        assert count(table, table.account_id == second.id) == 0, table
+    assert (former.password_hash, former.email, former.generation) == (build.hash(PASSWORD), MAIL, 4)
+    assert former.disabled_at is not None
+    assert (former.roster_key, former.left_at) == (None, None)
+    assert count(CharterAcceptance, CharterAcceptance.account_id == former.id) == 1
+    assert count(Session, Session.ended_at.is_(None)) == 0
+
+
+def test_the_former_person_and_the_school_are_told(act: Run, app: Flask, build: Build, folder: Path) -> None:
+    first = first_of_two(act, build, folder)
+    child = first.children[0]
+    db.session.execute(update(School).values(name="École des Tilleuls", phone="03 53 01 40 40"))
+    db.session.commit()
+    with post_office(app) as office:
+        imported(act, written(folder, SECOND), "--force")
+        [mail] = office.deliver()
+        imported(act, folder)
+        assert len(office.deliver()) == 1, "told once"
+    assert mail["To"] == MAIL
+    assert mail["Subject"] == "Votre compte est fermé : une autre personne porte votre nom"
+    text = " ".join(text_of(mail).split())
+    for words in (first.username, "« École des Tilleuls »", "03 53 01 40 40", "elle ne voit rien du vôtre"):
+        assert words in text.replace("\u00a0", " ")
+    former, second = of_name("MARTIN")
+    [notice] = db.session.scalars(select(SchoolNotice))
+    assert (notice.kind, notice.account_id, notice.other_account_id) == ("person_replaced", former.id, second.id)
+    assert (notice.school_id, notice.child_ids, notice.settled_at) == (child.school_id, [child.id.hex], None)
+    journal = select(AuditEntry).where(AuditEntry.account_id == former.id).order_by(AuditEntry.id)
+    changes = [entry.details["change"] for entry in db.session.scalars(journal) if "change" in entry.details]
+    assert changes == ["replaced", "replaced", "child_ended"]
+
+
+def test_the_report_says_that_it_is_somebody_else(act: Run, build: Build, folder: Path) -> None:
+    first_of_two(act, build, folder)
+    written(folder, SECOND)
+    for command in ("check", "import"):
+        said = imported(act, folder, "--force", command=command)
+        assert said["guardians"] == {"read": 1, "created": 1, "changed": 0, "unchanged": 0, "left": 1, "refused": 0}
+        assert said["accounts"] == {"total": 1, "created": 1, "disabled": 1}
+        assert codes(said).count("namesake_starts_again") == 1
+        assert "guardian_left" not in codes(said)
+        [issue] = [issue for issue in said["issues"] if issue["code"] == "namesake_starts_again"]
+        assert (issue["severity"], issue["line"]) == ("warning", 2)
+        assert (
+            "Elle reçoit un nouveau compte et un nouveau courrier ; le compte de la première se ferme."
+            in issue["message"]
+        )
+    assert set(codes(imported(act, folder))) <= {"school_without_name"}
+
+
+def test_no_import_opens_the_former_account_again_and_an_operator_may(act: Run, build: Build, folder: Path) -> None:
+    first = first_of_two(act, build, folder)
+    imported(act, written(folder, SECOND), "--force")
+    imported(act, written(folder, FIRST), "--force")
+    former, second, third = of_name("MARTIN")
+    assert (former.id, former.disabled_at is None, second.disabled_at is None) == (first.id, False, False)
+    assert [child.given_name for child in third.children] == ["Léa"]
+    assert former.children == []
+    assert act("account", "enable", former.username).code == 0
+    assert [one.disabled_at is None for one in of_name("MARTIN")] == [True, False, True]
+
+
+def test_what_was_issued_for_the_former_account_stays_dead(
+    act: Run, build: Build, settings: Settings, folder: Path
+) -> None:
+    first = first_of_two(act, build, folder)
+    values = {
+        purpose: tokens.token(
+            settings, tokens.issue(settings, purpose, first, address=MAIL, lifetime=timedelta(hours=1))
+        )
+        for purpose in Purpose
+    }
+    db.session.commit()
+    imported(act, written(folder, SECOND), "--force")
+    assert act("account", "enable", first.username).code == 0
+    for purpose, value in values.items():
+        assert value is not None
+        assert tokens.look_up(purpose, value).state is LinkState.DEAD
+        assert tokens.redeem(purpose, value) is None
+    db.session.rollback()
+    assert count(Token) == 0
+
+
+def test_a_leaver_is_not_welcomed_back_as_a_namesake(act: Run, build: Build, folder: Path) -> None:
+    first = first_of_two(act, build, folder)
+    bystander = f"PETIT;Paul;2 rue B;59990;Rivebelle;;{COLLEGE};PETIT;Rose;CP"
+    imported(act, written(folder, bystander), "--force")
+    assert of_name("MARTIN")[0].left_at is not None
+    said = imported(act, written(folder, bystander, SECOND), "--force")
+    assert (said["accounts"]["created"], said["accounts"]["disabled"]) == (1, 0)
+    former, second = of_name("MARTIN")
+    assert (former.id, former.disabled_at is None, former.roster_key) == (first.id, False, None)
+    assert (second.disabled_at, [child.given_name for child in second.children]) == (None, ["Zoé"])
+    imported(act, written(folder, bystander, FIRST), "--force")
+    assert of_name("MARTIN")[0].disabled_at is not None, "the key that would open it is another person's"
+
+
+def joined(act: Run, build: Build, folder: Path) -> Account:
+    """Let Marie MARTIN join the letters of two schools: one account, two keys of names."""
+    imported(act, written(folder, FIRST, OTHER_SCHOOL))
+    one, two = sorted(of_name("MARTIN"), key=lambda person: person.children[0].given_name)
+    letter._merge(activated(build, one), two)
+    db.session.commit()
+    return one
+
+
+def test_a_second_key_that_is_a_namesakes_gives_no_child(act: Run, build: Build, folder: Path) -> None:
+    hers = joined(act, build, folder)
+    namesake = f"MARTIN;Marie;5 rue Q;59993;Merval;;{LYCEE};DURAND;Bob;2DE2"
+    said = imported(act, written(folder, FIRST, namesake), "--force")
+    assert (said["accounts"]["created"], said["accounts"]["disabled"]) == (1, 0)
+    assert codes(said).count("namesake_starts_again") == 1
+    people = {one.id: one for one in of_name("MARTIN") if one.merged_into_id is None}
+    [new] = [one for key, one in people.items() if key != hers.id]
+    assert [child.given_name for child in people[hers.id].children] == ["Léa"]
+    assert [child.given_name for child in new.children] == ["Bob"]
+    assert people[hers.id].disabled_at is None
+    assert count(RosterAlias) == 0
+    [notice] = db.session.scalars(select(SchoolNotice))
+    lycee = db.session.scalars(select(School.id).where(School.uai == LYCEE)).one()
+    assert (notice.account_id, notice.other_account_id, notice.school_id) == (hers.id, new.id, lycee)
+    assert set(codes(imported(act, folder))) <= {"school_without_name"}
+
+
+def test_who_loses_one_of_two_names_goes_on_under_the_other(act: Run, build: Build, folder: Path) -> None:
+    hers = joined(act, build, folder)
+    said = imported(act, written(folder, SECOND, OTHER_SCHOOL), "--force")
+    assert (said["accounts"]["created"], said["accounts"]["disabled"]) == (1, 0)
+    kept = db.session.get_one(Account, hers.id, populate_existing=True)
+    assert (kept.disabled_at, [child.given_name for child in kept.children]) == (None, ["Tom"])
+    assert (kept.roster_key or "").startswith(f"csv:{LYCEE}:")
+    assert set(codes(imported(act, folder))) <= {"school_without_name"}
+    moved = OTHER_SCHOOL.replace("1 rue A", "27 rue du Moulin")
+    imported(act, written(folder, SECOND, moved))
+    assert db.session.get_one(Account, hers.id, populate_existing=True).address_lines == ["27 rue du Moulin"]
+
+
+def test_who_loses_both_names_is_closed_once(act: Run, app: Flask, build: Build, folder: Path) -> None:
+    hers = joined(act, build, folder)
+    namesake = f"MARTIN;Marie;5 rue Q;59993;Merval;;{LYCEE};DURAND;Bob;2DE2"
+    with post_office(app) as office:
+        said = imported(act, written(folder, SECOND, namesake), "--force")
+        subjects = [mail["Subject"] for mail in office.deliver()]
+    assert subjects.count("Votre compte est fermé : une autre personne porte votre nom") == 1
+    assert (said["accounts"]["created"], said["accounts"]["disabled"]) == (2, 1)
+    kept = db.session.get_one(Account, hers.id, populate_existing=True)
+    assert (kept.disabled_at is None, kept.children, kept.roster_key) == (False, [], None)
+    assert count(SchoolNotice) == 4, "each school hears of each of the two"
+
+
+def test_a_namesake_who_opens_no_account_takes_no_name(act: Run, build: Build, folder: Path) -> None:
+    first = first_of_two(act, build, folder)
+    without_class = SECOND.replace("Zoé;CP", "Zoé;")
+    said = imported(
+        act, written(folder, without_class, f"PETIT;Paul;2 rue B;59990;R;;{COLLEGE};PETIT;Rose;CP"), "--force"
+    )
+    assert "namesake_starts_again" not in codes(said)
+    [former] = of_name("MARTIN")
+    assert (former.id, former.children, former.roster_key) == (first.id, [], first.roster_key)
+    assert former.left_at == former.disabled_at is not None
+    assert count(SchoolNotice) == 0
+
+
+def test_a_disputed_tie_is_not_undone_by_a_new_account(act: Run, build: Build, folder: Path) -> None:
+    imported(act, written(folder, FIRST))
+    db.session.execute(update(Guardianship).values(disputed_at=now()))
+    db.session.commit()
+    moved = FIRST.replace("1 rue A;59990;Rivebelle", "9 rue Z;59992;Valdoux")
+    said = imported(act, written(folder, moved))
+    assert said["accounts"]["created"] == 0
+    assert of_name("MARTIN")[0].children == []
+
+
+def test_an_identifier_is_never_given_again(
+    act: Run, build: Build, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build.active(username="m.martin1000", children=[])
+    gone = db.session.scalars(select(Account)).one()
+    assert removal.remove(gone.id, true())
+    db.session.commit()
+    drawn = iter([0, 7])
+    monkeypatch.setattr(secrets, "randbelow", lambda _: next(drawn))
+    imported(act, written(folder, FIRST))
+    assert of_name("MARTIN")[0].username == "m.martin1007"
+
+
+def test_an_identifier_that_is_freed_during_the_import_is_not_given(
+    app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = build.active(username="n.leroy1000", children=[])
+    insert = bulk.insert_unless_taken
+
+    def freed(table: Table, unique: str, rows: bulk.Rows) -> set[uuid.UUID]:
+        """Let a purge remove the account just before the rows are inserted."""
+        if db.session.scalar(select(Account.id).where(Account.username == "n.leroy1000")) == gone.id:
+            assert removal.remove(gone.id, true())
+        return insert(table, unique, rows)
+
+    monkeypatch.setattr(bulk, "insert_unless_taken", freed)
+    drawn = iter([0, 3])
+    monkeypatch.setattr(secrets, "randbelow", lambda _: next(drawn))
+    row = (uuid.uuid4().hex, "csv:1:2", "Mme", "LEROY", "", "Noémie", "[]", "", "", "", "", None)
+    opening.open_accounts(Format.CSV, [row])
+    db.session.commit()
+    assert db.session.scalars(select(Account.username)).all() == ["n.leroy1003"]
+
+
+def test_a_join_key_is_never_given_to_another_person(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    for key in ("9100000", "9100001"):
+        assert removal.remove(account(key).id, true())
+        db.session.commit()
+    year.change("9100000", given="Igor", family="ZANZIBAR")
+    year.change("9100001", family="MARIÉE")
+    said = imported(act, year.write(folder), "--force")
+    assert codes(said).count("key_of_other_person") == 1
+    assert db.session.scalars(select(Account.id).where(Account.join_key == "9100000")).all() == []
+    assert children_of("9100001") == ["Enfantb"]
+
+
+def test_a_key_that_left_and_comes_back_for_somebody_else_opens_nothing(act: Run, year: Year, folder: Path) -> None:
+    imported(act, year.write(folder))
+    first = account("9100000").id
+    child, mother = year.pupils.pop("9200000"), year.parents.pop("9100000")
+    imported(act, year.write(folder), "--force")
+    year.add(child, Parent(mother.key, "Igor", "ZANZIBAR"), Pupil("88", "Bob", "Z", parents=((mother.key, "20", "1"),)))
+    assert "key_of_other_person" in codes(imported(act, year.write(folder), "--force"))
+    assert (account("9100000").id, account("9100000").disabled_at is None) == (first, False)
+    assert "Bob" not in children_of("9100000")
+
+
+def test_a_purged_namesake_leaves_nothing_behind(act: Run, build: Build, folder: Path) -> None:
+    first = first_of_two(act, build, folder)
+    imported(act, written(folder, SECOND), "--force")
+    long_ago = now() - timedelta(days=91)
+    db.session.execute(update(Account).where(Account.id == first.id).values(disabled_at=long_ago))
+    db.session.commit()
+    assert act("purge").code == 0
+    [second] = of_name("MARTIN")
+    assert [child.given_name for child in second.children] == ["Zoé"]
+    assert count(SchoolNotice) == 0
