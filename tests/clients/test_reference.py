@@ -134,7 +134,7 @@ def test_what_is_wrong_is_named(service: Service, changes: dict[str, str], check
 
 def test_what_a_page_tells_the_ent_s_developers_is_printed(service: Service) -> None:
     printed = signing_in(service, redirect_uri=f"{REDIRECT_URI}/").stderr
-    assert "« La demande de connexion n’est pas complète » (HTTP 400): invalid redirect_uri" in printed
+    assert "« La demande de connexion n’est pas valable » (HTTP 400): invalid redirect_uri" in printed
 
 
 def test_the_provider_s_own_words_are_printed_and_no_secret(service: Service, liar: FakeProvider) -> None:
