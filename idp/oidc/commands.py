@@ -60,7 +60,11 @@ def list_clients(*, as_json: bool) -> None:
 @AS_JSON
 def show(client_id: str, *, as_json: bool) -> None:
     """Show one registration; never its secret. What is empty is left out, but not of --json."""
-    members(_client_row(_or_fail(lambda: registration.get(client_id))), _texts, as_json=as_json)
+    row = _or_fail(lambda: registration.get(client_id))
+    members(_client_row(row), _texts, as_json=as_json)
+    if row.pending_metadata:
+        _note("a change waits: idp client approve")
+        _note_sector(row)
 
 
 @client.command("set")

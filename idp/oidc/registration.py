@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 FORMER_SECRET_KEPT = timedelta(hours=24)
+_OTHER_SECTOR = "another sector would give everybody another sub; register it anew"
 
 
 def register(settings: Settings, wanted: Wanted, *, client_id: str = "", secret: str = "") -> tuple[Client, str | None]:
@@ -135,13 +136,13 @@ def check_change(settings: Settings, client: Client, wanted: Wanted, *, approved
     sectors.check_published(wanted)
     if wanted.subject != SubjectType.PAIRWISE.value or sectors.named(wanted) == client.sector:
         return
-    option = "--redirect-uri"
     if wanted.sector_identifier_uri != former.sector_identifier_uri:
-        option, is_other = "--sector-identifier-uri", True
-    else:
-        is_other = client.sector != "" and not approved and bool(new_hosts(client, wanted))
-    if is_other:
-        raise RegistrationRefused([f"{option}: another sector would give everybody another sub; register it anew"])
+        raise RegistrationRefused([f"--sector-identifier-uri: {_OTHER_SECTOR}"])
+    if client.sector and not approved and new_hosts(client, wanted):
+        if len(sectors.hosts(wanted.redirect_uris)) > 1:
+            said = f"needed on {client.sector}, as the --redirect-uri have several hosts"
+            raise RegistrationRefused([f"--sector-identifier-uri is {said}"])
+        raise RegistrationRefused([f"--redirect-uri: {_OTHER_SECTOR}"])
 
 
 def new_hosts(client: Client, wanted: Wanted) -> set[str]:

@@ -62,8 +62,10 @@ def test_what_waits_is_rejected(act: Run, told: dict[str, Any]) -> None:
 def test_who_shares_the_sector_is_said(act: Run, told: dict[str, Any]) -> None:
     made = act("client", "add", "Voisin", "--redirect-uri", "https://nouveau.test/autre", "--json")
     neighbour = json.loads(made.out)["client_id"]
-    done = act("client", "approve", told["client_id"])
-    assert f"({neighbour}) is in the sector nouveau.test too: both know a person by the same sub" in done.err
+    said = f"({neighbour}) is in the sector nouveau.test too: both know a person by the same sub"
+    assert said in act("client", "show", told["client_id"]).err, "before anybody decides"
+    assert said in act("client", "approve", told["client_id"]).err
+    assert said not in act("client", "show", told["client_id"]).err
 
 
 def test_an_invitation_binds_what_its_options_say(act: Run, browser: FlaskClient) -> None:

@@ -117,7 +117,7 @@ def test_several_hosts_without_a_document(browser: FlaskClient, build: Build, se
     assert told["redirect_uris"] == BOTH
     changed = registration.get(build.ent(host="un.test").client_id)
     both = replace(registration.as_wanted(changed), redirect_uris=BOTH)
-    with pytest.raises(RegistrationRefused, match="another sector"):
+    with pytest.raises(RegistrationRefused, match=r"--sector-identifier-uri is needed on un\.test"):
         registration.change(settings, changed, both)
 
 
