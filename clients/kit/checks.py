@@ -202,15 +202,15 @@ class Checks:
         told = isinstance(events, dict) and isinstance(events.get(LOGOUT_EVENT), dict)
         must(told, "events", "the token does not tell of the end of a session")
         must("nonce" not in claims, "nonce", "the token has a nonce, as an ID token has")
-        sid = _name(claims, "sid") if claims.get("sid") is not None else None
-        sub = _name(claims, "sub") if claims.get("sub") is not None or sid is None else None
+        sub, sid = (_name(claims, name) if claims.get(name) is not None else None for name in ("sub", "sid"))
+        must(sub or sid, "sub", "the token names neither a person nor a session")
         return Ended(_name(claims, "jti"), now() + OLDEST_TOKEN + CLOCK_SKEW + 1, sub, sid)
 
     def _issued(self, token: object, kind: str, typ: str) -> Claims:
-        """Return what a token says that was made just now for this ENT; an ID token may leave its type out."""
+        """Return what a token says that was made just now for this ENT. Its type may be absent, but not another one."""
         ent, moment = self._ent, now()
         claims, header = self._signed(token, ent.id_token_alg, kind)
-        given = str(header.get("typ", "jwt" if kind == "id_token" else "")).lower().removeprefix("application/")
+        given = str(header.get("typ", typ)).lower().removeprefix("application/")
         must(given == typ, "typ", f"the token says that it is no {kind}")
         must(claims.get("iss") == ent.issuer, "iss", "the token comes from another provider")
         must(claims.get("aud") in (ent.client_id, [ent.client_id]), "aud", "the token was made for another site")
@@ -227,6 +227,7 @@ class Checks:
         except _BROKEN as error:
             raise CheckError(kind, "the token is not a signed JWT") from error
         header = jws.headers() if isinstance(jws.headers(), dict) else {}
+        must(header.get("alg") != "none", "alg", "the token is not signed")
         must(header.get("alg") == alg and alg in _KEYS, "alg", f"the token is not signed by {alg}, as was registered")
         must(not {"crit", "b64"} & header.keys(), "crit", "the token has an extension that is not understood")
         key = self._key(header.get("kid"), alg)
@@ -238,15 +239,23 @@ class Checks:
         return claims, header
 
     def _key(self, kid: object, alg: str) -> RSAKey | ECKey | OKPKey:
-        """Return the provider's key of that name, asking afresh once: keys change, and memory does not know it."""
-        listed = (self._fetch_keys(afresh).get("keys") for afresh in (False, True))
-        keys = (key for some in listed for key in (some if isinstance(some, list) else []) if isinstance(key, dict))
-        found = next((key for key in keys if kid and key.get("kid") == kid and key.get("use", "sig") == "sig"), {})
+        """Return the provider's key of that name, or the only one that fits a token without a name (Core, 10.1).
+
+        Keys change: an unknown name asks for them again, and so does a token without one, which cannot tell.
+        """
+        for afresh in (False, True) if kid is not None else (True,):
+            listed = self._fetch_keys(afresh).get("keys")
+            keys = [key for key in (listed if isinstance(listed, list) else []) if isinstance(key, dict)]
+            named = [key for key in keys if (kid and key.get("kid") == kid) or (kid is None and _fits(key, alg))]
+            found = [key for key in named if key.get("use", "sig") == "sig"]
+            if found:
+                break
         must(found, "kid", "the token is signed by a key that the provider does not publish")
-        fits = (found.get("kty"), found.get("alg", alg)) == (_KEYS[alg].key_type, alg)
-        must(fits and len(str(found.get("n", _MODULUS))) >= len(_MODULUS), "key", "the key is of another kind, or weak")
+        must(kid is not None or len(found) == 1, "kid", "the token names no key, and several of the provider's fit")
+        key, strong = found[0], len(str(found[0].get("n", _MODULUS))) >= len(_MODULUS)
+        must(_fits(key, alg) and strong, "key", "the key is of another kind, or weak")
         try:
-            return _KEYS[alg].import_key({member: found[member] for member in _MEMBERS & found.keys()})
+            return _KEYS[alg].import_key({member: key[member] for member in _MEMBERS & key.keys()})
         except _BROKEN as error:
             raise CheckError("key", "the key of the token is not of the kind that its algorithm asks for") from error
 
@@ -255,6 +264,10 @@ class Checks:
         made = hashlib.new({"EdDSA": "sha512"}.get(self._ent.id_token_alg, "sha256"), access_token.encode()).digest()
         expected = base64.urlsafe_b64encode(made[: len(made) // 2]).rstrip(b"=").decode()
         must(claims.get("at_hash", expected) == expected, "at_hash", "the access token is not the one of the ID token")
+
+
+def _fits(key: Claims, alg: str) -> bool:
+    return (key.get("kty"), key.get("alg", alg)) == (_KEYS[alg].key_type, alg)
 
 
 def _number(claims: Claims, name: str) -> float:

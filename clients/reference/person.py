@@ -23,7 +23,7 @@ class Person:
         self._origin = _origin(home)
         self._username, self._password = username, password
         self._session = requests.Session()
-        self._session.verify = ca_bundle or True
+        self._verify = ca_bundle or True  # given with each request: the session's own yields to REQUESTS_CA_BUNDLE
         self._session.auth = lambda request: request  # keeps a .netrc from answering for this person
 
     def answer(self, url: str, redirect_uri: str) -> str:
@@ -79,7 +79,13 @@ class Person:
         for _ in range(_LONGEST_WAY):
             try:
                 answer = self._session.request(
-                    method, url, data=data, headers=headers, allow_redirects=False, timeout=_TIMEOUT
+                    method,
+                    url,
+                    data=data,
+                    headers=headers,
+                    allow_redirects=False,
+                    timeout=_TIMEOUT,
+                    verify=self._verify,
                 )
             except (OSError, ValueError) as error:
                 raise CheckError("page", f"the provider shows no page ({type(error).__name__})") from error

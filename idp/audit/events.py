@@ -350,8 +350,17 @@ class ClientChangedItself(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClientTokenExpired(Event):
+    """A registration access token was shown that had not been used for too long (RFC 7592)."""
+
+    kind = "client.changed_itself"
+    result = "refused"
+    change: str = "registration token expired"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ClientInvited(Event):
-    """An operator made or took back an invitation to register a client."""
+    """An operator made or took back an invitation to register a client, or a client used it."""
 
     kind = "client.invited"
     change: str

@@ -41,10 +41,13 @@ class Client(UuidKey, Base):
 
     During a rotation the former secret is good until `former_secret_until`. A client that signs its requests has its
     keys in `jwks` or behind `jwks_uri`, and `auth_alg` when it is held to one algorithm. `subject_salt` is the salt of
-    its sector, copied when it was registered, so that a `sub` stays what it is for ever. `security_profile` is `fapi2`
-    or nothing. `description` holds what else the registration said (RFC 7591 2). A client that registered itself proves
-    its further requests by the token whose digest is `registration_digest` (RFC 7592), last used at
-    `registration_used_at`; `pending_metadata` is a change that waits for an operator. `release_username` adds
+    its `sector`, copied when it was registered, so that a `sub` stays what it is for ever; a client without `sector`
+    has a salt of its own. `security_profile` is `fapi2` or nothing. `description` holds what else the registration said
+    (RFC 7591 2).
+
+    A client that registered itself by `invite_id` stays within `bounds`. It proves its further requests by the token
+    whose digest is `registration_digest` (RFC 7592), last used at `registration_used_at`; the former token stays good
+    until the present one was used. `pending_metadata` is a change that waits for an operator. `release_username` adds
     `preferred_username` to the profile claims.
     """
 
@@ -70,6 +73,7 @@ class Client(UuidKey, Base):
     subject_type: Mapped[SubjectType] = mapped_column(Enum(SubjectType, native_enum=False, length=20))
     subject_salt: Mapped[bytes] = mapped_column(default=lambda: secrets.token_bytes(32))
     subject_prefix: Mapped[str] = mapped_column(String(30), default="")
+    sector: Mapped[str] = mapped_column(String(500), default="")
     sector_identifier_uri: Mapped[str] = mapped_column(String(500), default="")
     pkce_required: Mapped[bool] = mapped_column(default=True)
     par_required: Mapped[bool] = mapped_column(default=False)
@@ -84,7 +88,10 @@ class Client(UuidKey, Base):
     default_profile: Mapped[str] = mapped_column(String(20), default="")
     profile_uris: Mapped[dict[str, Any]] = mapped_column(default=dict)
     description: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    invite_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("client_invite.id"))
+    bounds: Mapped[dict[str, Any] | None]
     registration_digest: Mapped[bytes | None]
+    former_registration_digest: Mapped[bytes | None]
     registration_used_at: Mapped[datetime | None]
     pending_metadata: Mapped[dict[str, Any] | None]
     audience: Mapped[Audience] = mapped_column(Enum(Audience, native_enum=False, length=20), default=Audience.FAMILIES)
@@ -122,8 +129,8 @@ class Sector(Base):
 class ClientInvite(UuidKey, Base):
     """An initial access token (RFC 7591 1.2): whoever holds it may register clients within these bounds.
 
-    `uses_left` counts down at each registration. `hosts`, `subject_type`, `auth_method` and `pkce_required` bind what
-    is registered; empty (or None) leaves it free.
+    `uses_left` counts down at each registration, the last of which was at `used_at`. `hosts`, `subject_type`,
+    `auth_method` and `pkce_required` bind what is registered; empty (or None) leaves it free.
     """
 
     __tablename__ = "client_invite"
@@ -140,4 +147,3 @@ class ClientInvite(UuidKey, Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
     expires_at: Mapped[datetime]
     used_at: Mapped[datetime | None]
-    client_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("client.id"))

@@ -22,7 +22,7 @@ from idp.db import end_read
 from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
 from idp.oidc import answers, claims, errors, pushed, session_state
-from idp.oidc.errors import RequestRefused, RequestUntrusted
+from idp.oidc.errors import Cause, RequestRefused, RequestUntrusted
 from idp.oidc.grants import CodeGrant, StepOwed
 from idp.oidc.hot import CodeRequest
 from idp.oidc.parameters import ParsedRequest, as_get, posted
@@ -135,7 +135,7 @@ def _dispatch(interaction: Interaction, client: Registration) -> Response:
     if response:
         return response
     if wanted.pushed and pushed.is_used(wanted.pushed):
-        raise RequestUntrusted("invalid request_uri")
+        raise RequestUntrusted("invalid request_uri", Cause.EXPIRED)
     # the session ended, or the client's registration changed, between the two questions: the next request finds out
     raise _refusal(wanted, "temporarily_unavailable", "")
 

@@ -5,7 +5,7 @@ Operators and clients that register themselves are held to the same rules. Fault
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from sqlalchemy import select
@@ -37,16 +37,13 @@ _UAI_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 _UAI_DIGITS = 7
 
 
-def faults(settings: Settings, wanted: Wanted, former: Wanted | None = None) -> Iterator[str]:
-    """Yield what is wrong with a registration, a sentence each; it asks the database which keys there are.
-
-    Of a change, `former` is what was registered.
-    """
+def faults(settings: Settings, wanted: Wanted) -> Iterator[str]:
+    """Yield what is wrong with a registration, a sentence each; it asks the database which keys there are."""
     name = wanted.name.strip()
     if not name or len(name) > _LONGEST_NAME or not name.isprintable():
         yield f"the name must have 1 to {_LONGEST_NAME} printable characters"
     addresses = list(_address_faults(settings, wanted))
-    yield from addresses or _sector_faults(wanted, former)
+    yield from addresses or _sector_faults(wanted)
     yield from (
         f"--uai {uai!r}: not a UAI (7 digits and their control letter)" for uai in wanted.uais if not is_uai(uai)
     )
@@ -132,12 +129,9 @@ def _profile_faults(wanted: Wanted) -> Iterator[str]:
             yield f"{option} RS256: --profile fapi2 signs with {', '.join(FAPI2_ALGORITHMS)}"
 
 
-def _sector_faults(wanted: Wanted, former: Wanted | None) -> Iterator[str]:
-    """Several hosts need a document that joins them (Core 8.1).
-
-    Who was registered without one before this rule stays so: a sector would give everybody another `sub`.
-    """
-    if sectors.is_missing(wanted) and not (former and sectors.is_missing(former)):
+def _sector_faults(wanted: Wanted) -> Iterator[str]:
+    """Several hosts need a document that joins them (Core 8.1)."""
+    if sectors.is_missing(wanted):
         yield "--sector-identifier-uri is needed, as the --redirect-uri have several hosts"
 
 
@@ -147,6 +141,14 @@ def _logout_faults(wanted: Wanted) -> Iterator[str]:
         origin, wanted.redirect_uris
     ):
         yield "--frontchannel-logout-uri must have the scheme, host and port of a --redirect-uri"
+
+
+def host(uri: str) -> str:
+    """Return the host of an address that nobody has checked; empty for what is no address."""
+    try:
+        return urlsplit(uri).hostname or ""
+    except ValueError:
+        return ""
 
 
 def origin(uri: str) -> str:
@@ -162,24 +164,30 @@ def origin(uri: str) -> str:
 def _address_faults(settings: Settings, wanted: Wanted) -> Iterator[str]:
     if not wanted.redirect_uris:
         yield "--redirect-uri: at least one is needed"
-    named = {
-        "--redirect-uri": wanted.redirect_uris,
-        "--post-logout-redirect-uri": wanted.post_logout_redirect_uris,
-        "--backchannel-logout-uri": filter(None, (wanted.backchannel_logout_uri,)),
-        "--initiate-login-uri": filter(None, (wanted.initiate_login_uri,)),
-        "--home-uri": filter(None, (wanted.home_uri,)),
-        "--frontchannel-logout-uri": filter(None, (wanted.frontchannel_logout_uri,)),
-        "--jwks-uri": filter(None, (wanted.jwks_uri,)),
-        "--sector-identifier-uri": filter(None, (wanted.sector_identifier_uri,)),
-        "--logo-uri": filter(None, (wanted.description.get("logo_uri"),)),
-        "--policy-uri": filter(None, (wanted.description.get("policy_uri"),)),
-        "--tos-uri": filter(None, (wanted.description.get("tos_uri"),)),
-        "--profile-uri": wanted.profile_uris.values(),
-    }
-    for option, uris in named.items():
+    for option, uris in urls(wanted).items():
         for uri in uris:
             if problem := _uri_fault(settings, uri):
                 yield f"{option} {uri!r}: {problem}"
+
+
+def urls(wanted: Wanted) -> dict[str, list[str]]:
+    """Return all addresses of a registration, by the option that names them."""
+    named: dict[str, Iterable[str]] = {
+        "--redirect-uri": wanted.redirect_uris,
+        "--post-logout-redirect-uri": wanted.post_logout_redirect_uris,
+        "--backchannel-logout-uri": (wanted.backchannel_logout_uri,),
+        "--initiate-login-uri": (wanted.initiate_login_uri,),
+        "--home-uri": (wanted.home_uri,),
+        "--frontchannel-logout-uri": (wanted.frontchannel_logout_uri,),
+        "--jwks-uri": (wanted.jwks_uri,),
+        "--sector-identifier-uri": (wanted.sector_identifier_uri,),
+        "--logo-uri": (wanted.description.get("logo_uri", ""),),
+        "--policy-uri": (wanted.description.get("policy_uri", ""),),
+        "--tos-uri": (wanted.description.get("tos_uri", ""),),
+        "--profile-uri": wanted.profile_uris.values(),
+    }
+    lists = ("--redirect-uri", "--post-logout-redirect-uri")  # there an empty address is a fault
+    return {option: [uri for uri in uris if uri or option in lists] for option, uris in named.items()}
 
 
 def _uri_fault(settings: Settings, uri: str) -> str:
@@ -199,6 +207,11 @@ def _uri_fault(settings: Settings, uri: str) -> str:
     if parts.scheme == "http" and not (settings.development and parts.hostname in LOOPBACK):
         return "must be https (http is for loopback in development)"
     return ""
+
+
+def is_host(value: str) -> bool:
+    """Say whether `value` is the name of a host, as the addresses of a registration have it: without a port."""
+    return ":" not in value and len(value) <= _LONGEST_HOST and _AUTHORITY.fullmatch(value) is not None
 
 
 def is_uai(value: str) -> bool:

@@ -12,10 +12,11 @@ from sqlalchemy import select
 
 from idp.audit import log
 from idp.audit.events import ClientChanged
-from idp.clients.models import Client, ClientInvite, ClientSchool
+from idp.clients.models import Client, ClientInvite, ClientSchool, SubjectType
 from idp.db import db
-from idp.oidc import client_names, client_options, invites, registration
+from idp.oidc import approvals, client_names, client_options, invites, registration
 from idp.oidc.client_options import registration_options
+from idp.oidc.invites import Bounds
 from idp.oidc.wanted import RegistrationRefused, Wanted
 from idp.terminal import AS_JSON, dumped, members, plain
 
@@ -50,7 +51,8 @@ def list_clients(*, as_json: bool) -> None:
         click.echo(dumped(rows))
         return
     for row in rows:
-        click.echo(f"{row['client_id']}  {row['name']}{'  (disabled)' if row['disabled_at'] else ''}")
+        waits = "  (a change waits for approval)" if row["pending_since"] else ""
+        click.echo(f"{row['client_id']}  {row['name']}{'  (disabled)' if row['disabled_at'] else ''}{waits}")
 
 
 @client.command()
@@ -58,7 +60,11 @@ def list_clients(*, as_json: bool) -> None:
 @AS_JSON
 def show(client_id: str, *, as_json: bool) -> None:
     """Show one registration; never its secret. What is empty is left out, but not of --json."""
-    members(_client_row(_or_fail(lambda: registration.get(client_id))), _texts, as_json=as_json)
+    row = _or_fail(lambda: registration.get(client_id))
+    members(_client_row(row), _texts, as_json=as_json)
+    if row.pending_metadata:
+        _note("a change waits: idp client approve")
+        _note_sector(row)
 
 
 @client.command("set")
@@ -79,10 +85,8 @@ def change(client_id: str, *, title: str | None, unset: Sequence[str], as_json: 
         former = registration.as_wanted(row)
         wanted = client_options.changed(former, options, unset)
         wanted = wanted if title is None else replace(wanted, name=title)
-        scopes = row.scopes
         secret = registration.change(current_app.extensions["idp.settings"], row, wanted)
-        if row.scopes != scopes:
-            invites.bind(row)
+        invites.bind(row, former, wanted)
         log.record(ClientChanged(client_id=row.id, change="changed"))
         db.session.commit()
         return row, former, secret
@@ -148,14 +152,61 @@ def enable(client_id: str) -> None:
 
 
 @client.command()
+@click.argument("client_id")
+@click.option("--reject", is_flag=True, help="Leave the registration as it is.")
+@click.option(
+    "--host", "hosts", multiple=True, metavar="HOST", help="A new host that you expect; others approve nothing."
+)
+@AS_JSON
+def approve(client_id: str, *, reject: bool, hosts: Sequence[str], as_json: bool) -> None:
+    """Approve the redirect hosts that an ENT which registered itself asks for; `client show` says which.
+
+    The ENT stays in its sector: it knows each person by the same sub as before.
+    """
+    if reject and hosts:
+        raise click.UsageError("--host is for an approval")
+    if reject:
+        members(_client_row(_or_fail(lambda: approvals.reject(client_id))), _texts, as_json=as_json)
+        return
+    settings = current_app.extensions["idp.settings"]
+    row, former, secret = _or_fail(lambda: approvals.approve(settings, client_id, hosts))
+    members(_client_row(row) | ({"client_secret": secret} if secret else {}), _texts, as_json=as_json)
+    for gone in client_options.taken_away(former, registration.as_wanted(row)):
+        _note(f"no longer registered: {gone}")
+    _note_sector(row)
+
+
+@client.command()
 @click.option("--label", default="", help="For whom it is; parents read it where the ENT gives no name of its own.")
 @click.option("--uai", "uais", multiple=True, metavar="UAI", help="A school that the ENT will serve.")
 @click.option("--scopes", default=registration.DEFAULT_SCOPES, show_default=True, help="Those it may ask for at most.")
+@click.option(
+    "--host", "hosts", multiple=True, metavar="HOST", help="A host of its addresses, now and later; default: any."
+)
+@click.option("--subject", default="", help="The one subject_type that it may ask for: pairwise or public.")
+@click.option("--auth-method", default="", help="The one way in which it may authenticate; default: its choice.")
+@click.option("--no-pkce/--pkce", "no_pkce", default=None, help="The ENT sends no PKCE; default: it must.")
+@click.option("--reusable", type=click.IntRange(1, 1000), default=1, metavar="N", help="For trials: good for N ENTs.")
 @click.option("--days", type=click.IntRange(1, 90), default=7, show_default=True, help="How long it may be used.")
 @AS_JSON
-def invite(*, label: str, uais: Sequence[str], scopes: str, days: int, as_json: bool) -> None:
+def invite(  # noqa: PLR0913 - one for each option
+    *,
+    label: str,
+    uais: Sequence[str],
+    scopes: str,
+    hosts: Sequence[str],
+    subject: str,
+    auth_method: str,
+    no_pkce: bool | None,
+    reusable: int,
+    days: int,
+    as_json: bool,
+) -> None:
     """Invite an ENT to register itself, once, at /register (RFC 7591); the token is shown this once."""
-    row, token = _or_fail(lambda: invites.invite(label, uais, scopes.split(), timedelta(days=days)))
+    bounds = Bounds(scopes=scopes.split(), hosts=hosts, subject_type=subject, auth_method=auth_method)
+    pkce = None if no_pkce is None else not no_pkce
+    life = timedelta(days=days)
+    row, token = _or_fail(lambda: invites.invite(label, uais, bounds, life, uses=reusable, pkce=pkce))
     members(_invite_row(row) | {"initial_access_token": token}, _texts, as_json=as_json)
     _note_neighbours(uais)
 
@@ -169,7 +220,8 @@ def list_invites(*, as_json: bool) -> None:
         click.echo(dumped(rows))
         return
     for row in rows:
-        state = f"used {row['used_at']}" if row["used_at"] else f"until {row['expires_at']}"
+        state = f"until {row['expires_at']}" if row["uses_left"] else f"used {row['used_at']}"
+        state += f", {row['uses_left']} uses left" if row["uses_left"] > 1 else ""
         click.echo(f"{row['invite']}  {row['label']}  {state}")
 
 
@@ -222,6 +274,14 @@ def _note_neighbours(uais: Iterable[str], own: Client | None = None) -> None:
         _note(f"{neighbour} serves {', '.join(shared)} too; letters lead to the ENT that was registered first")
 
 
+def _note_sector(own: Client) -> None:
+    """Say which other ENTs know people by the same `sub`."""
+    if own.sector and own.subject_type is SubjectType.PAIRWISE:
+        others = select(Client.name, Client.client_id).where(Client.sector == own.sector, Client.id != own.id)
+        for name, client_id in db.session.execute(others.where(Client.disabled_at.is_(None))):
+            _note(f"{name} ({client_id}) is in the sector {own.sector} too: both know a person by the same sub")
+
+
 def _texts(value: Any) -> Iterator[str]:
     """Yield the lines that a value takes: one for each member of an object, none for what is not there."""
     if isinstance(value, dict):
@@ -246,6 +306,11 @@ def _invite_row(row: ClientInvite) -> dict[str, Any]:
         "label": row.label,
         "uais": row.uais,
         "scopes": row.scopes,
+        "hosts": row.hosts,
+        "subject": row.subject_type,
+        "auth_method": row.auth_method,
+        "pkce_required": row.pkce_required,
+        "uses_left": row.uses_left,
         "created_at": row.created_at.isoformat(),
         "expires_at": row.expires_at.isoformat(),
         "used_at": row.used_at.isoformat() if row.used_at else None,
@@ -273,6 +338,7 @@ def _client_row(row: Client) -> dict[str, Any]:
         "dpop_required": row.dpop_required,
         "subject": row.subject_type.value,
         "subject_prefix": row.subject_prefix,
+        "sector": row.sector,
         "sector_identifier_uri": row.sector_identifier_uri,
         "pkce_required": row.pkce_required,
         "scopes": row.scopes,
@@ -288,6 +354,10 @@ def _client_row(row: Client) -> dict[str, Any]:
         "created_at": row.created_at.isoformat(),
         "former_secret_until": row.former_secret_until.isoformat() if row.former_secret_until else None,
         "registered_by_itself": registration.came_by_invitation(row),
+        "bounds": row.bounds,
+        "registration_used_at": row.registration_used_at.isoformat() if row.registration_used_at else None,
+        "pending_since": row.pending_metadata["asked_at"] if row.pending_metadata else None,
+        "pending_metadata": row.pending_metadata["metadata"] if row.pending_metadata else None,
         "ended_itself_at": disabled_at if registration.ended_itself(row) else None,
         "disabled_at": disabled_at,
     }

@@ -1,9 +1,9 @@
 """Clients that register themselves (RFC 7591, OpenID Connect Registration 1.0), and manage that (RFC 7592).
 
 An operator invites (`idp client invite`): the invitation is used up in the transaction that writes the client, and says
-which schools it serves, which scopes it may have, and its name if it gives none. What the client does later it proves
-by its registration access token, which stays the same as long as the registration (RFC 7592 3 leaves that open): an
-answer that was lost shuts nobody out.
+which schools it serves, what it may ask for, and its name if it gives none. What the client does later it proves by its
+registration access token, which each update replaces (`idp.oidc.registration_tokens`). New hosts of its redirect URIs
+wait for an operator (`idp.oidc.approvals`).
 """
 
 import hmac
@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from flask import Blueprint, Response, request
-from sqlalchemy import select
 
 from idp import opaque
 from idp.audit import log
@@ -20,8 +19,9 @@ from idp.audit.events import ClientChangedItself
 from idp.clients.models import Client, ClientInvite
 from idp.clock import now
 from idp.db import db
-from idp.oidc import client_names, dynamic_metadata, invites, jose, posting, registration
-from idp.oidc.dynamic_metadata import METADATA_FAULT, BadMetadata
+from idp.oidc import approvals, dynamic_metadata, invites, jose, posting, registration, registration_tokens
+from idp.oidc.dynamic_metadata import BadMetadata
+from idp.oidc.registration_tokens import TokenExpiredError
 from idp.oidc.server import of_app
 from idp.oidc.wanted import RegistrationRefused, Wanted
 from idp.throttle import guard, limits
@@ -34,9 +34,15 @@ _FOR_OPERATORS = re.compile(r"; run `[^`]+` first|(?<=cannot be read): .*")
 """Of a fault: what to do about a key, and why a document cannot be read, which would tell of this house's network."""
 _REALM = 'Bearer realm="idp"'
 _NO_INVITATION = (
-    "this invitation is not good here: one counts once and ends after some days; ask the operator for another"
+    "this invitation is not good here: it counts once, or as often as the operator said, and ends after some days; "
+    "ask the operator for another"
 )
 """Whether it was used, taken back or never made is not told."""
+_NOT_GOOD = "the token is not one that is good here"
+_EXPIRED = (
+    "this registration access token was not used for a year and is good no more; "
+    "ask the operator for another (idp client renew-registration-token)"
+)
 _OWN = ("registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at")
 
 
@@ -53,18 +59,16 @@ def register() -> Response:
     try:
         invitation = _invitation()
         metadata = _metadata()
-        given = Wanted(name=invitation.label.strip(), redirect_uris=(), uais=invitation.uais)
-        wanted = _within(lambda: dynamic_metadata.as_wanted(metadata, invitation.scopes, given))
-        _within(lambda: registration.check(of_app().settings, wanted))
+        wanted = _wanted(invitation, metadata)
         client, secret = _within(lambda: registration.add(wanted))
         db.session.flush()
         _use(invitation, client)
-        _within(lambda: _check_name(client))
+        _within(lambda: dynamic_metadata.check_name(of_app().settings, client.name, client.id))
     except _Refused as refused:
         db.session.rollback()
         return refused.response
     token = opaque.new_value()
-    client.registration_digest = opaque.digest(token)
+    registration_tokens.give(client, token)
     log.record(ClientChangedItself(client_id=client.id, change="registered"))
     db.session.commit()
     return posting.answer(_told(client, token, secret), 201)
@@ -77,9 +81,24 @@ def _invitation() -> ClientInvite:
     return invitation
 
 
+def _wanted(invitation: ClientInvite, metadata: dict[str, Any]) -> Wanted:
+    """Return the checked registration that the metadata ask for."""
+    bounds = invites.given(invitation)
+    given = Wanted(
+        name=invitation.label.strip(),
+        redirect_uris=(),
+        uais=invitation.uais,
+        pkce=invitation.pkce_required is not False,
+    )
+    wanted = _within(lambda: dynamic_metadata.as_wanted(metadata, bounds, given))
+    _within(lambda: registration.check(of_app().settings, wanted))
+    _within(lambda: dynamic_metadata.check_hosts(wanted, bounds))
+    return wanted
+
+
 def _use(invitation: ClientInvite, client: Client) -> None:
-    """Use the invitation up; of several requests at once, one goes on."""
-    if not invites.use(invitation, client.id):
+    """Count a use of the invitation; of several requests at once, as many go on as it has uses left."""
+    if not invites.use(invitation, client):
         raise _Refused(_unauthorized(_NO_INVITATION))
 
 
@@ -89,15 +108,20 @@ def manage(client_id: str) -> Response:
         client, token = _owned(client_id)
         if request.method == "DELETE":
             return _end(client)
-        secret = _replaced(client) if request.method == "PUT" else None
+        secret = None
+        if request.method == "PUT":
+            token, secret = _replaced(client, token)
     except _Refused as refused:
         db.session.rollback()
         return refused.response
     return posting.answer(_told(client, token, secret))
 
 
-def _replaced(client: Client) -> str | None:
-    """Replace the registration by what the metadata say; return a secret if the client needs one from now on (2.2)."""
+def _replaced(client: Client, token: str) -> tuple[str, str | None]:
+    """Replace the registration by what the metadata say (2.2); return a new token in place of the one that was shown.
+
+    With it comes a secret if the client needs one from now on.
+    """
     metadata = _metadata()
     if metadata.get("client_id") != client.client_id:
         raise _Refused(posting.refuse(400, "invalid_request", "client_id must be the client's own"))
@@ -106,36 +130,36 @@ def _replaced(client: Client) -> str | None:
     shown = metadata.get("client_secret")
     if shown is not None and not (isinstance(shown, str) and _is_its_own(client, shown)):
         raise _Refused(posting.refuse(400, "invalid_request", "a client does not choose its secret"))
-    scopes = invites.bounds(client) or client.scopes
-    wanted = _within(lambda: dynamic_metadata.as_wanted(metadata, scopes, registration.as_wanted(client)))
-    secret = _within(lambda: registration.change(of_app().settings, client, wanted))
-    _within(lambda: _check_name(client))
-    log.record(ClientChangedItself(client_id=client.id, change="changed"))
+    secret = _within(lambda: _changed(client, metadata))
+    following = registration_tokens.replace(client, token)
+    if following is None:
+        raise _Refused(_unauthorized(_NOT_GOOD))
     db.session.commit()
     db.session.refresh(client)
+    return following, secret
+
+
+def _changed(client: Client, metadata: dict[str, Any]) -> str | None:
+    """Change the registration in the transaction that is open, or keep the change for an operator to approve."""
+    settings, bounds = of_app().settings, invites.bounds(client)
+    wanted = dynamic_metadata.as_wanted(metadata, bounds, registration.as_wanted(client))
+    if registration.new_hosts(client, wanted):
+        approvals.wait(settings, client, wanted, metadata)
+        return None
+    dynamic_metadata.check_hosts(wanted, bounds)
+    secret = registration.change(settings, client, wanted)
+    dynamic_metadata.check_name(settings, client.name, client.id)
+    approvals.withdraw(client)
+    log.record(ClientChangedItself(client_id=client.id, change="changed"))
     return secret
-
-
-def _check_name(client: Client) -> None:
-    """Refuse a name under which parents know another ENT, or this service: they would take the one for the other.
-
-    Raises:
-        BadMetadata: it is one, or has letters of another alphabet, many of which look like ours.
-    """
-    read, settings = client_names.as_read(client.name), of_app().settings
-    if read is None:
-        raise BadMetadata(METADATA_FAULT, "client_name: letters and digits as French has them")
-    others = select(Client.name).where(Client.disabled_at.is_(None), Client.id != client.id)
-    taken = (*db.session.scalars(others), settings.service_name, settings.academy)
-    if read in map(client_names.as_read, taken):
-        raise BadMetadata(METADATA_FAULT, "client_name: another ENT has this name, or this service")
 
 
 def _end(client: Client) -> Response:
     """Shut the client out for good, with all that was issued to it: no operator lets it in again (2.3)."""
     client.disabled_at = now()
     client.version = Client.version + 1
-    client.registration_digest = None
+    client.pending_metadata = None
+    registration_tokens.take(client)
     log.record(ClientChangedItself(client_id=client.id, change="ended"))
     db.session.commit()
     return Response(status=204, headers={"Cache-Control": "no-store"})
@@ -147,7 +171,7 @@ def _told(client: Client, token: str, secret: str | None) -> dict[str, Any]:
     told["registration_client_uri"] = f"{of_app().settings.issuer}/register/{client.client_id}"
     if secret is not None:
         told |= {"client_secret": secret, "client_secret_expires_at": 0}
-    return told
+    return told | approvals.told(client)
 
 
 def _owned(client_id: str) -> tuple[Client, str]:
@@ -157,9 +181,15 @@ def _owned(client_id: str) -> tuple[Client, str]:
         client = registration.get(client_id) if client_id.isascii() and client_id.isalnum() else None
     except RegistrationRefused:
         client = None
-    digest = client.registration_digest if client and client.disabled_at is None else None
-    if client is None or digest is None or not hmac.compare_digest(digest, opaque.digest(token)):
-        raise _Refused(_unauthorized("the token is not one that is good here"))
+    try:
+        is_own = client is not None and registration_tokens.prove(client, token)
+    except TokenExpiredError as expired:
+        response = _unauthorized(_EXPIRED)
+        registration_tokens.note_expired(expired.client)
+        db.session.commit()
+        raise _Refused(response) from expired
+    if client is None or not is_own:
+        raise _Refused(_unauthorized(_NOT_GOOD))
     return client, token
 
 

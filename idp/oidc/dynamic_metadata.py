@@ -1,23 +1,29 @@
 """Client metadata (RFC 7591 2, OpenID Connect Registration 1.0 2) and what this service keeps of it.
 
 Each member is read by its name and its kind; members that are not known are ignored and not told again, as RFC 7591
-says, but those that ask for something that is not served (encryption, request objects) are refused: a client must not
-believe that it got them. What metadata have no word for (the charter's mode, profiles) is the operator's, and no client
-changes it.
+says, but those that ask for something that is not served (encryption, signed request objects) are refused: a client
+must not believe that it got them. `request_uris` asks for nothing: it only names addresses beforehand. What metadata
+have no word for (the charter's mode, profiles) is the operator's, and no client changes it.
 
 A logo is kept and told again, and shown nowhere, though the server SHOULD show it: a picture of a third host on a page
 that takes passwords would tell that host each parent's address, and may change into anything.
 """
 
 import re
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from sqlalchemy import select
+
 from idp.clients.models import Client
-from idp.oidc import registration
+from idp.config import Settings
+from idp.db import db
+from idp.oidc import client_jwks, client_metadata, client_names, registration, sectors
 from idp.oidc.claims import ACR_VALUES
 from idp.oidc.clients import GRANT_TYPES, SECRET_METHODS
+from idp.oidc.invites import Bounds
 from idp.oidc.wanted import Wanted
 
 REDIRECT_FAULT, METADATA_FAULT = "invalid_redirect_uri", "invalid_client_metadata"
@@ -69,7 +75,7 @@ _NOT_SERVED = (
     *("id_token_encrypted_response_alg", "id_token_encrypted_response_enc"),
     *("userinfo_encrypted_response_alg", "userinfo_encrypted_response_enc"),
     *("request_object_signing_alg", "request_object_encryption_alg", "request_object_encryption_enc"),
-    *("request_uris", "require_signed_request_object"),
+    "require_signed_request_object",
     *("introspection_signed_response_alg", "introspection_encrypted_response_alg"),
     *("introspection_encrypted_response_enc", "authorization_signed_response_alg"),
     *("authorization_encrypted_response_alg", "authorization_encrypted_response_enc"),
@@ -89,12 +95,12 @@ class BadMetadata(Exception):  # noqa: N818 - what it is
         self.description = description
 
 
-def as_wanted(metadata: Mapping[str, Any], scopes: Sequence[str], former: Wanted) -> Wanted:
+def as_wanted(metadata: Mapping[str, Any], bounds: Bounds, former: Wanted) -> Wanted:
     """Return the registration that a client's metadata ask for; what is left out is as if it had never been said.
 
     Args:
         metadata: what the client sent; a member that is null is one that is left out (RFC 7592 2.2).
-        scopes: those that it may have at most.
+        bounds: what it may ask for; `check_hosts` holds it to its hosts.
         former: what was registered, or for a new client what its invitation gives: whatever metadata have no word for
             stays as it is there, and so do the schools. What makes its requests stricter stays too: an operator may
             have asked for it. So does the name that parents read, until the client says another.
@@ -115,20 +121,79 @@ def as_wanted(metadata: Mapping[str, Any], scopes: Sequence[str], former: Wanted
         frontchannel_logout_uri=said.get("frontchannel_logout_uri", ""),
         initiate_login_uri=said.get("initiate_login_uri", ""),
         home_uri=said.get("client_uri", ""),
-        auth_method=said.get("token_endpoint_auth_method", SECRET_METHODS[0]),
+        auth_method=_bound(said, "token_endpoint_auth_method", bounds.auth_method, SECRET_METHODS[0]),
         auth_alg=said.get("token_endpoint_auth_signing_alg", ""),
         jwks=said.get("jwks"),
         jwks_uri=said.get("jwks_uri", ""),
         par=former.par or said.get("require_pushed_authorization_requests", False),
         dpop=former.dpop or said.get("dpop_bound_access_tokens", False),
+        sector=_sector(said, former),
         sector_identifier_uri=said.get("sector_identifier_uri", ""),
         userinfo_alg=said.get("userinfo_signed_response_alg", ""),
         default_max_age=said.get("default_max_age"),
         description=described,
-        subject=said.get("subject_type", "pairwise"),
-        scopes=_scopes(said, scopes),
+        subject=_bound(said, "subject_type", bounds.subject_type, "pairwise"),
+        scopes=_scopes(said, bounds.scopes),
         id_token_alg=said.get("id_token_signed_response_alg") or registration.default_alg(former.profile),
     )
+
+
+def _bound(said: Mapping[str, Any], name: str, bound: str, default: str) -> str:
+    """Return what the client says, or its bound, or the default.
+
+    Raises:
+        BadMetadata: the client says something else than its bound.
+    """
+    value: str = said.get(name, bound or default)
+    if bound and value != bound:
+        raise BadMetadata(METADATA_FAULT, f"{name} must be {bound}: the invitation says so")
+    return value
+
+
+def _sector(said: Mapping[str, Any], former: Wanted) -> str | None:
+    """Return the sector of a client: its own if it is new, has several hosts and asks for no kind of subject."""
+    if former.sector is not None or {"subject_type", "sector_identifier_uri"} & said.keys():
+        return former.sector
+    return "" if len({client_metadata.host(uri) for uri in said.get("redirect_uris", [])}) > 1 else None
+
+
+def check_hosts(wanted: Wanted, bounds: Bounds) -> None:
+    """Hold all addresses of a registration to the hosts of its bounds.
+
+    Raises:
+        BadMetadata: an address has another host.
+    """
+    if not bounds.hosts:
+        return
+    named = {OPTIONS.get(option, option): uris for option, uris in client_metadata.urls(wanted).items()}
+    named |= {name: [uri] for name, uri in wanted.description.items() if _is_tagged(name) and "_uri#" in name}
+    for name, uris in named.items():
+        if strange := sectors.hosts(uris) - set(bounds.hosts):
+            error = REDIRECT_FAULT if name == "redirect_uris" else METADATA_FAULT
+            raise BadMetadata(error, f"{name}: {', '.join(sorted(strange))} is no host of the invitation")
+
+
+def check_name(settings: Settings, name: str, client: uuid.UUID | None) -> None:
+    """Refuse a name under which parents know another ENT, or this service: they would take the one for the other.
+
+    Raises:
+        BadMetadata: it is one, or has letters of another alphabet, many of which look like ours.
+    """
+    read = client_names.as_read(name)
+    if read is None:
+        raise BadMetadata(METADATA_FAULT, "client_name: letters and digits as French has them")
+    others = select(Client.name).where(Client.disabled_at.is_(None), Client.id != client)
+    taken = (*db.session.scalars(others), settings.service_name, settings.academy)
+    if read in map(client_names.as_read, taken):
+        raise BadMetadata(METADATA_FAULT, "client_name: another ENT has this name, or this service")
+
+
+def kept(metadata: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:
+    """Return the members that are read, of metadata that have no fault: to be read again when they are approved."""
+    names = {*_TEXTS, *_TEXT, *_TRUTH, "default_max_age"}
+    members = {name: value for name, value in metadata.items() if name in names and value is not None}
+    jwks = client_jwks.kept(wanted.jwks)
+    return {**members, **wanted.description, **({"jwks": jwks} if jwks else {})}
 
 
 def of_client(client: Client) -> dict[str, Any]:

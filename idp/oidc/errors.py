@@ -1,5 +1,7 @@
 """Errors of the authorization endpoint: to the client when it is certain who asks (RFC 6749 4.1.2.1), else our page."""
 
+import enum
+
 import structlog
 from flask import Response, make_response, render_template, request
 
@@ -35,12 +37,26 @@ class RequestRefused(Exception):  # noqa: N818 - what happened, not what failed
         self.response_mode = response_mode
 
 
-class RequestUntrusted(Exception):  # noqa: N818 - same
-    """Client or redirect URI are not certain: nothing leaves for another site. `phrase` is stable, for automation."""
+class Cause(enum.Enum):
+    """Why a request leads nowhere, as far as the person is told."""
 
-    def __init__(self, phrase: str) -> None:
+    CLIENT = "client"
+    NO_REDIRECT_URI = "no redirect_uri"
+    REDIRECT_URI = "redirect_uri"
+    EXPIRED = "expired"
+    REQUEST = "request"
+
+
+class RequestUntrusted(Exception):  # noqa: N818 - same
+    """Client or redirect URI are not certain: nothing leaves for another site.
+
+    `phrase` is stable, for automation; `cause` chooses the sentence that the person reads.
+    """
+
+    def __init__(self, phrase: str, cause: Cause = Cause.REQUEST) -> None:
         super().__init__(phrase)
         self.phrase = phrase
+        self.cause = cause
 
 
 def refuse(refused: RequestRefused) -> Response:
@@ -73,8 +89,15 @@ def page(untrusted: RequestUntrusted) -> Response:
     The way back is to the home that the client registered, never to an address of the request.
     """
     log.warning("request refused", phrase=untrusted.phrase, reference=request_id())
-    template = "errors/expire.html" if untrusted.phrase == "invalid request_uri" else "errors/demande.html"
-    html = render_template(template, dest=_asking(), reference=request_id(), code=untrusted.phrase, at=now())
+    template = "errors/expire.html" if untrusted.cause is Cause.EXPIRED else "errors/demande.html"
+    html = render_template(
+        template,
+        dest=_asking(),
+        reference=request_id(),
+        code=untrusted.phrase,
+        cause=untrusted.cause.value,
+        at=now(),
+    )
     return make_response(html, 400)
 
 

@@ -54,12 +54,15 @@ def _address(uri: str, sid: str) -> str:
     return f"{uri}{'&' if '?' in uri else '?'}{told}"
 
 
-def page(addresses: Sequence[str], target: str, dest: Registration | None) -> Response:
+def page(addresses: Sequence[str], target: str, dest: Registration | None, *, fault: str = "") -> Response:
     """Show that the person is signed out while the frames load; then go on to `target`, if there is one.
+
+    `fault` is a phrase for the technical team of the ENT.
 
     The policy of this answer lets these hosts be framed and nothing else.
     """
-    html = render_template("oidc/deconnexion_ent.html", frames=addresses, target=target, dest=dest, seconds=SECONDS)
+    shown = {"target": target, "dest": dest, "code": fault}
+    html = render_template("oidc/deconnexion_ent.html", frames=addresses, seconds=SECONDS, **shown)
     response = make_response(html)
     origins = sorted({"{0.scheme}://{0.netloc}".format(urlsplit(address)) for address in addresses})
     response.headers["Content-Security-Policy"] = f"{POLICY}; frame-src {' '.join(origins)}"

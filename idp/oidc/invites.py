@@ -1,7 +1,12 @@
-"""Invitations: initial access tokens (RFC 7591 1.2) by which an ENT may register itself, once, within given bounds."""
+"""Invitations: initial access tokens (RFC 7591 1.2) by which ENTs may register themselves within given bounds.
+
+An invitation counts once, or as often as the operator said. Its bounds are copied to each client that used it: they
+hold for all its later changes too.
+"""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, select, update
@@ -13,27 +18,65 @@ from idp.clients.models import Client, ClientInvite
 from idp.clock import now
 from idp.db import db
 from idp.oidc.claims import SCOPES
-from idp.oidc.client_metadata import is_uai
-from idp.oidc.wanted import RegistrationRefused
+from idp.oidc.client_metadata import is_host, is_uai, urls
+from idp.oidc.clients import AUTH_METHODS
+from idp.oidc.sectors import hosts
+from idp.oidc.wanted import RegistrationRefused, Wanted
 
 LONGEST_LABEL = 80
+SUBJECTS = ("", "pairwise", "public")
+"""What metadata have a word for."""
 
 
-def invite(label: str, uais: Sequence[str], scopes: Sequence[str], life: timedelta) -> tuple[ClientInvite, str]:
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """What a client that registers itself may ask for; what is empty is free.
+
+    Attributes:
+        scopes: those that it may have at most.
+        hosts: those of all its addresses.
+        subject_type: `pairwise` or `public`.
+        auth_method: how it authenticates.
+    """
+
+    scopes: Sequence[str]
+    hosts: Sequence[str] = ()
+    subject_type: str = ""
+    auth_method: str = ""
+
+    def faults(self, *, pkce: bool | None) -> Iterator[str]:
+        """Yield what is wrong with the bounds of an invitation, a sentence each."""
+        if "openid" not in self.scopes or set(self.scopes) - set(SCOPES):
+            yield f"--scopes must contain openid and name only: {' '.join(SCOPES)}"
+        yield from (
+            f"--host {host!r}: not a host in lower case, without a port" for host in self.hosts if not is_host(host)
+        )
+        if self.subject_type not in SUBJECTS:
+            yield f"--subject {self.subject_type!r}: must be one of {', '.join(filter(None, SUBJECTS))}"
+        if self.auth_method not in ("", *AUTH_METHODS):
+            yield f"--auth-method {self.auth_method!r}: must be one of {', '.join(AUTH_METHODS)}"
+        if self.auth_method == "none" and pkce is False:
+            yield "--no-pkce: a public client has no other proof than PKCE"
+
+
+def invite(
+    label: str, uais: Sequence[str], bounds: Bounds, life: timedelta, *, uses: int = 1, pkce: bool | None = None
+) -> tuple[ClientInvite, str]:
     """Make an invitation; return it and its token, which is shown this once.
 
     Args:
         label: for whom it is, to the operators; to parents too when the ENT gives itself no name.
         uais: the schools that the ENT will serve; what it asks for itself changes nothing of that.
-        scopes: those that it may ask for at most.
+        bounds: what it may ask for.
         life: how long it may be used.
+        uses: how many clients may register by it.
+        pkce: whether PKCE is required of them; None for the default of this service.
 
     Raises:
         RegistrationRefused: with every fault.
     """
     faults = [f"--uai {uai!r}: not a UAI (7 digits and their control letter)" for uai in uais if not is_uai(uai)]
-    if "openid" not in scopes or set(scopes) - set(SCOPES):
-        faults.append(f"--scopes must contain openid and name only: {' '.join(SCOPES)}")
+    faults += bounds.faults(pkce=pkce)
     if not label.isprintable() or len(label) > LONGEST_LABEL:
         faults.append(f"--label must have {LONGEST_LABEL} printable characters at most")
     if faults:
@@ -44,7 +87,12 @@ def invite(label: str, uais: Sequence[str], scopes: Sequence[str], life: timedel
         digest=opaque.digest(token),
         label=label,
         uais=list(dict.fromkeys(uais)),
-        scopes=list(dict.fromkeys(scopes)),
+        scopes=list(dict.fromkeys(bounds.scopes)),
+        hosts=list(dict.fromkeys(bounds.hosts)),
+        subject_type=bounds.subject_type,
+        auth_method=bounds.auth_method,
+        pkce_required=pkce,
+        uses_left=uses,
         expires_at=now() + life,
     )
     db.session.add(row)
@@ -58,26 +106,52 @@ def find(token: str) -> ClientInvite | None:
     return db.session.scalar(select(ClientInvite).where(ClientInvite.digest == opaque.digest(token), *_open(now())))
 
 
-def use(invitation: ClientInvite, client: uuid.UUID) -> bool:
-    """Use an invitation up for `client`, in the caller's transaction; False when somebody else was first."""
+def use(invitation: ClientInvite, client: Client) -> bool:
+    """Count a use of an invitation for `client`, in the caller's transaction; False when no use is left."""
     moment = now()
     used = db.session.scalar(
         update(ClientInvite)
         .where(ClientInvite.id == invitation.id, *_open(moment))
-        .values(used_at=moment, client_id=client)
+        .values(uses_left=ClientInvite.uses_left - 1, used_at=moment)
         .returning(ClientInvite.id)
+        .execution_options(synchronize_session=False)
     )
-    return used is not None
+    if used is None:
+        return False
+    client.invite_id = invitation.id
+    client.bounds = asdict(given(invitation))
+    log.record(ClientInvited(client_id=client.id, invite=str(invitation.id), change="used"))
+    return True
 
 
-def bounds(client: Client) -> list[str] | None:
-    """Return the scopes that a client which registered itself may ask for; None for one that an operator registered."""
-    return db.session.scalar(select(ClientInvite.scopes).where(ClientInvite.client_id == client.id))
+def given(invitation: ClientInvite) -> Bounds:
+    """Return the bounds that an invitation gives."""
+    return Bounds(
+        scopes=invitation.scopes,
+        hosts=invitation.hosts,
+        subject_type=invitation.subject_type,
+        auth_method=invitation.auth_method,
+    )
 
 
-def bind(client: Client) -> None:
-    """Hold a client that registered itself to the scopes that an operator gave it, in the caller's transaction."""
-    db.session.execute(update(ClientInvite).where(ClientInvite.client_id == client.id).values(scopes=client.scopes))
+def bounds(client: Client) -> Bounds:
+    """Return what a client may ask for: what its invitation said, or what it has if an operator registered it."""
+    return Bounds(scopes=client.scopes) if client.bounds is None else Bounds(**client.bounds)
+
+
+def bind(client: Client, former: Wanted, current: Wanted) -> None:
+    """Hold a client that registered itself to what an operator changed, in the caller's transaction."""
+    if client.bounds is None:
+        return
+    bound = Bounds(**client.bounds)
+    if set(current.scopes.split()) != set(former.scopes.split()):
+        bound = replace(bound, scopes=client.scopes)
+    if bound.auth_method:
+        bound = replace(bound, auth_method=client.auth_method)
+    if bound.hosts:
+        named = {host for uris in urls(current).values() for host in hosts(uris)}
+        bound = replace(bound, hosts=sorted({*bound.hosts, *named}))
+    client.bounds = asdict(bound)
 
 
 def revoke(invitation: uuid.UUID) -> bool:
@@ -103,4 +177,4 @@ def listed() -> list[ClientInvite]:
 
 
 def _open(moment: datetime) -> tuple[ColumnElement[bool], ...]:
-    return ClientInvite.used_at.is_(None), ClientInvite.expires_at > moment
+    return ClientInvite.uses_left > 0, ClientInvite.expires_at > moment

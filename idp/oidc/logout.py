@@ -4,6 +4,9 @@ The browser goes back to an ENT only by an address that the ENT registered: for 
 session, or when the browser has no session; once the person has confirmed, also for a former ID token of theirs, or for
 the `client_id` alone. A session that was left alone too long to open anything is signed out of like any other, and so
 is that of a hint where the browser was closed and has forgotten it: the ENTs are still in it.
+
+A hint with an address that is not registered asks first: the request is not what the ENT was set up to send. The pages
+then carry a phrase for its technical team.
 """
 
 from collections.abc import Mapping
@@ -44,6 +47,7 @@ class _Asked:
         client: the ENT that it names.
         own_session: its hint is an ID token of that session.
         target: where the browser may go afterwards; empty for nowhere.
+        fault: what the technical team of the ENT must know; empty if the request has no fault.
         fields: what came, for the question's form.
     """
 
@@ -51,6 +55,7 @@ class _Asked:
     client: Registration | None = None
     own_session: bool = False
     target: str = ""
+    fault: str = ""
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -64,17 +69,17 @@ def logout() -> Response:
     asked = _read(manager.unended(), confirmed=confirmed)
     found = asked.found
     # a post that is too long for an address may have left its cookies behind: the form of the question brings them
-    if not confirmed and (request.method == "POST" or (found and not asked.own_session)):
-        return make_response(render_template("oidc/deconnexion.html", dest=asked.client, fields=asked.fields))
+    if not confirmed and (request.method == "POST" or (found and (asked.fault or not asked.own_session))):
+        return _question(asked)
     ent = asked.client or (_ent_of(*found) if found else None)
     told = frontchannel.frames(found[0]) if found else []
     if found:
         manager.end(found[0], by=asked.client.client_id if asked.client else "page")
         db.session.commit()
     if told:
-        response = frontchannel.page(told, asked.target, ent)
+        response = frontchannel.page(told, asked.target, ent, fault=asked.fault)
     else:
-        response = see_other(asked.target) if asked.target else _signed_out(ent)
+        response = see_other(asked.target) if asked.target else _signed_out(ent, asked.fault)
     manager.clear_cookie(response)
     return response
 
@@ -90,7 +95,8 @@ def _read(found: _Found, *, confirmed: bool) -> _Asked:
         return _hinted(found, parameters, fields, confirmed=confirmed)
     client = _named(parameters.get("client_id", ""))
     # whoever made the link, it names the ENT, and the person said yes: that is what a hint would prove (3)
-    return _Asked(found, client, target=_target(client, parameters) if client and confirmed else "", fields=fields)
+    target = _target(client, parameters) if client and confirmed else ""
+    return _Asked(found, client, target=target, fault=_fault(client, parameters), fields=fields)
 
 
 def _hinted(found: _Found, parameters: Mapping[str, str], fields: Mapping[str, str], *, confirmed: bool) -> _Asked:
@@ -106,15 +112,16 @@ def _hinted(found: _Found, parameters: Mapping[str, str], fields: Mapping[str, s
     client = _named(str(identity.get("aud")))
     if client is None or parameters.get("client_id", client.client_id) != client.client_id:
         return _Asked(found, fields=fields)
+    fault = _fault(client, parameters)
     if found is None:
         left = issued.session_of(identity, client)
         if left and devices.known(left[1].username) is None:
             left = None
-        return _Asked(left, client, own_session=True, target=_target(client, parameters), fields=fields)
+        return _Asked(left, client, own_session=True, target=_target(client, parameters), fault=fault, fields=fields)
     own_person = identity["sub"] == claims.subject(client, found[1].id, found[1].join_key)
     own = own_person and identity["sid"] == claims.session_id(client.subject_salt, found[0].sid)
     certain = own or (confirmed and own_person)
-    return _Asked(found, client, own, _target(client, parameters) if certain else "", fields)
+    return _Asked(found, client, own, _target(client, parameters) if certain else "", fault, fields)
 
 
 def _named(client_id: str) -> Registration | None:
@@ -130,6 +137,12 @@ def _target(client: Registration, parameters: Mapping[str, str]) -> str:
     if state is None:
         return uri
     return f"{uri}{'&' if '?' in uri else '?'}{urlencode({'state': state})}"
+
+
+def _fault(client: Registration | None, parameters: Mapping[str, str]) -> str:
+    """Return a stable phrase for an address that the client did not register; empty if there is no such address."""
+    uri = parameters.get("post_logout_redirect_uri", "")
+    return "invalid post_logout_redirect_uri" if client and uri and uri not in client.post_logout_redirect_uris else ""
 
 
 def _ent_of(session: Session, account: Account) -> Registration | None:
@@ -148,8 +161,14 @@ def _ent_of(session: Session, account: Account) -> Registration | None:
     return registry.find_by_key(entered) or registry.serving(school.uai for school in directory.schools(account))
 
 
-def _signed_out(client: Registration | None) -> Response:
-    return make_response(render_template("oidc/deconnecte.html", dest=client))
+def _question(asked: _Asked) -> Response:
+    return make_response(
+        render_template("oidc/deconnexion.html", dest=asked.client, fields=asked.fields, code=asked.fault)
+    )
+
+
+def _signed_out(client: Registration | None, fault: str) -> Response:
+    return make_response(render_template("oidc/deconnecte.html", dest=client, code=fault))
 
 
 def add_routes(blueprint: Blueprint) -> None:

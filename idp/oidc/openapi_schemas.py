@@ -115,6 +115,9 @@ SCHEMAS: dict[str, Any] = {
         client_secret_expires_at=_INSTANT,
         registration_access_token=_TEXT,
         registration_client_uri=_TEXT,
+        pending_approval=_object(
+            ("redirect_uris", "asked_at", "description"), redirect_uris=_TEXTS, asked_at=_TEXT, description=_TEXT
+        ),
         **_METADATA,
     ),
 }

@@ -14,7 +14,7 @@ from idp.clients.models import CharterMode, Client, ClientSchool, SubjectType
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
-from idp.oidc import client_jwks, client_metadata, invites, sectors
+from idp.oidc import client_jwks, client_metadata, registration_tokens, sectors
 from idp.oidc.clients import SECRET_METHODS
 from idp.oidc.wanted import DEFAULT_SCOPES, RegistrationRefused, Wanted
 from idp.terminal import instant
@@ -28,17 +28,21 @@ __all__ = [
     "came_by_invitation",
     "change",
     "check",
+    "check_change",
+    "count_change",
     "default_alg",
     "disable",
     "enable",
     "ended_itself",
     "get",
+    "new_hosts",
     "register",
     "renew_management",
     "rotate_secret",
 ]
 
 FORMER_SECRET_KEPT = timedelta(hours=24)
+_OTHER_SECTOR = "another sector would give everybody another sub; register it anew"
 
 
 def register(settings: Settings, wanted: Wanted, *, client_id: str = "", secret: str = "") -> tuple[Client, str | None]:
@@ -54,13 +58,13 @@ def register(settings: Settings, wanted: Wanted, *, client_id: str = "", secret:
     return client, shown
 
 
-def check(settings: Settings, wanted: Wanted, former: Wanted | None = None) -> None:
-    """Check a registration before it is written; of a change, `former` is what was registered.
+def check(settings: Settings, wanted: Wanted) -> None:
+    """Check a registration before it is written.
 
     Raises:
         RegistrationRefused: with every fault.
     """
-    faults = list(client_metadata.faults(settings, wanted, former))
+    faults = list(client_metadata.faults(settings, wanted))
     end_read()
     if faults:
         raise RegistrationRefused(faults)
@@ -74,7 +78,11 @@ def add(wanted: Wanted, *, client_id: str = "", secret: str = "") -> tuple[Clien
     """
     sector = sectors.find(wanted)
     client = Client(
-        id=uuid.uuid4(), client_id=client_id or uuid.uuid4().hex[:20], subject_salt=sectors.salt(sector), version=1
+        id=uuid.uuid4(),
+        client_id=client_id or uuid.uuid4().hex[:20],
+        sector=sector,
+        subject_salt=sectors.salt(sector),
+        version=1,
     )
     _write(client, wanted)
     shown = None
@@ -85,23 +93,24 @@ def add(wanted: Wanted, *, client_id: str = "", secret: str = "") -> tuple[Clien
     return client, shown
 
 
-def change(settings: Settings, client: Client, wanted: Wanted) -> str | None:
+def change(settings: Settings, client: Client, wanted: Wanted, *, approved: bool = False) -> str | None:
     """Change a client's registration in the caller's transaction; return a secret if it needs one from now on.
+
+    Args:
+        settings: those of this service.
+        client: the client as it was read.
+        wanted: what it is to be.
+        approved: an operator vouches for new hosts of its redirect URIs: it stays in its sector all the same.
 
     Raises:
         RegistrationRefused: with every fault; a change that would give people another `sub` is one.
     """
-    former = as_wanted(client)
-    check(settings, wanted, former)
-    if (wanted.subject, wanted.subject_prefix) != (former.subject, former.subject_prefix):
-        raise RegistrationRefused(["--subject: the ENT would take everybody for somebody new; register it anew"])
-    sector = _next_sector(former, wanted)
-    if sector is not None and wanted.subject == SubjectType.PAIRWISE.value:
-        raise RegistrationRefused(["--redirect-uri: another sector would give everybody another sub; register it anew"])
-    _count_change(client)
+    check_change(settings, client, wanted, approved=approved)
+    count_change(client)
+    before = _addresses(as_wanted(client))
     _write(client, wanted)
-    if sector is not None:  # what it calls a session must not be what its former neighbours call it
-        client.subject_salt = sectors.salt(sector)
+    if wanted.subject != SubjectType.PAIRWISE.value and _addresses(wanted) != before:
+        _move(client, sectors.named(wanted))
     if wanted.auth_method not in SECRET_METHODS:
         client.secret_digest = client.former_secret_digest = client.former_secret_until = None
         return None
@@ -112,16 +121,47 @@ def change(settings: Settings, client: Client, wanted: Wanted) -> str | None:
     return shown
 
 
-def _next_sector(former: Wanted, wanted: Wanted) -> str | None:
-    """Return the sector that a change moves a client to, None when it stays; its document is read when it matters."""
-    before, after = ((list(w.redirect_uris), w.sector_identifier_uri) for w in (former, wanted))
-    if before == after:
-        return None
-    sector = sectors.find(wanted)
-    return sector if sector != sectors.of(former) else None
+def check_change(settings: Settings, client: Client, wanted: Wanted, *, approved: bool = False) -> None:
+    """Check a change before it is written; see `change`.
+
+    Raises:
+        RegistrationRefused: with every fault; a change that would give people another `sub` is one.
+    """
+    former = as_wanted(client)
+    check(settings, wanted)
+    if (wanted.subject, wanted.subject_prefix) != (former.subject, former.subject_prefix):
+        raise RegistrationRefused(["--subject: the ENT would take everybody for somebody new; register it anew"])
+    if _addresses(wanted) == _addresses(former):
+        return
+    sectors.check_published(wanted)
+    if wanted.subject != SubjectType.PAIRWISE.value or sectors.named(wanted) == client.sector:
+        return
+    if wanted.sector_identifier_uri != former.sector_identifier_uri:
+        raise RegistrationRefused([f"--sector-identifier-uri: {_OTHER_SECTOR}"])
+    if client.sector and not approved and new_hosts(client, wanted):
+        if len(sectors.hosts(wanted.redirect_uris)) > 1:
+            said = f"needed on {client.sector}, as the --redirect-uri have several hosts"
+            raise RegistrationRefused([f"--sector-identifier-uri is {said}"])
+        raise RegistrationRefused([f"--redirect-uri: {_OTHER_SECTOR}"])
 
 
-def _count_change(client: Client) -> None:
+def new_hosts(client: Client, wanted: Wanted) -> set[str]:
+    """Return the hosts to which a change would let people be led back, and which are not registered."""
+    return sectors.hosts(wanted.redirect_uris) - sectors.hosts(client.redirect_uris)
+
+
+def _addresses(wanted: Wanted) -> tuple[list[str], str]:
+    """Return what decides on a sector."""
+    return list(wanted.redirect_uris), wanted.sector_identifier_uri
+
+
+def _move(client: Client, sector: str) -> None:
+    """Put a client without pairwise subjects into another sector: it must not call a session as its former one does."""
+    if sector != client.sector:
+        client.sector, client.subject_salt = sector, sectors.salt(sector)
+
+
+def count_change(client: Client) -> None:
     """Count a change in the caller's transaction, which from here on holds the row.
 
     Raises:
@@ -158,6 +198,7 @@ def as_wanted(client: Client) -> Wanted:
         profile=client.security_profile,
         par=client.par_required,
         dpop=client.dpop_required,
+        sector=client.sector,
         sector_identifier_uri=client.sector_identifier_uri,
         userinfo_alg=client.userinfo_alg,
         default_max_age=client.default_max_age,
@@ -244,7 +285,7 @@ def rotate_secret(
     if keep and not lost and not force:
         _spare_former_secret(client)
     secret = opaque.new_value()
-    _count_change(client)
+    count_change(client)
     if not keep:
         client.former_secret_digest = client.former_secret_until = None
     elif not lost:
@@ -265,8 +306,8 @@ def renew_management(client_id: str) -> str:
     if client.registration_digest is None:
         raise RegistrationRefused([f"{client.name} does not manage its registration itself"])
     token = opaque.new_value()
-    _count_change(client)
-    client.registration_digest = opaque.digest(token)
+    count_change(client)
+    registration_tokens.give(client, token)
     log.record(ClientChanged(client_id=client.id, change="registration token renewed"))
     db.session.commit()
     return token
@@ -316,7 +357,7 @@ def enable(client_id: str) -> None:
 
 def came_by_invitation(client: Client) -> bool:
     """Say whether a client registered itself (RFC 7591)."""
-    return invites.bounds(client) is not None
+    return client.bounds is not None
 
 
 def ended_itself(client: Client) -> bool:

@@ -14,10 +14,10 @@ from functools import partial
 from idp.clients.registry import Registration
 from idp.config import Settings
 from idp.interaction.store import AuthorizationRequest
-from idp.oidc import claims, claims_request, clients, pushed
+from idp.oidc import claims, claims_request, clients, pushed, request_object
 from idp.oidc.answers import FORM_POST, RESPONSE_MODES
 from idp.oidc.claims_request import AcrUnknown, ClaimsMalformed, ClaimsRequest
-from idp.oidc.errors import RequestRefused, RequestUntrusted
+from idp.oidc.errors import Cause, RequestRefused, RequestUntrusted
 from idp.oidc.hints import read_id_token
 from idp.oidc.keys import KeyRing
 from idp.oidc.parameters import ParameterError, parse
@@ -121,7 +121,8 @@ def check_again(client: Registration, request: AuthorizationRequest) -> None:
 
 def _answer_mode(parameters: Mapping[str, str]) -> str:
     """Return how answers and errors travel, if not in the query."""
-    return FORM_POST if parameters.get("response_mode") == FORM_POST else ""
+    mode = request_object.response_mode(parameters.get("request", "")) or parameters.get("response_mode")
+    return FORM_POST if mode == FORM_POST else ""
 
 
 class _Refusal(Exception):  # noqa: N818 - internal
@@ -159,7 +160,7 @@ def check_client(parameters: Mapping[str, str], *, fresh: bool = False) -> Regis
     """The client must be registered and enabled; a page says the same of an unknown and of a disabled one."""
     client = clients.find(parameters.get("client_id"), fresh=fresh)
     if client is None:
-        raise RequestUntrusted("invalid client_id")
+        raise RequestUntrusted("invalid client_id", Cause.CLIENT)
     return client.registration
 
 
@@ -167,7 +168,7 @@ def check_redirect_uri(client: Registration, parameters: Mapping[str, str]) -> s
     """The redirect URI must be one that was registered, letter by letter (RFC 9700 2.1); it may not be left out."""
     uri = parameters.get("redirect_uri", "")
     if uri not in client.redirect_uris:
-        raise RequestUntrusted("invalid redirect_uri")
+        raise RequestUntrusted("invalid redirect_uri", Cause.REDIRECT_URI if uri else Cause.NO_REDIRECT_URI)
     return uri
 
 
@@ -178,7 +179,7 @@ def check_pushed(client: Registration, request_uri: str) -> Mapping[str, str]:
     """
     parameters = pushed.find(client, request_uri)
     if parameters is None:
-        raise RequestUntrusted("invalid request_uri")
+        raise RequestUntrusted("invalid request_uri", Cause.EXPIRED)
     return parameters
 
 

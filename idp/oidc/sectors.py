@@ -2,12 +2,14 @@
 
 A sector is the host of a client's redirect URIs, or that of its `sector_identifier_uri`. Its salt is drawn once and
 kept in the database, for ever: a `sub` survives a client that is removed and registered anew, and every change of
-`IDP_SECRET_KEY`.
+`IDP_SECRET_KEY`. A client that registers itself with several hosts and asks for no kind of subject gets a sector of its
+own. A registered client stays in its sector, whatever its redirect URIs become.
 """
 
 import json
 import secrets
 import threading
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,28 +30,31 @@ _fetches = threading.BoundedSemaphore(2)
 
 
 def find(wanted: Wanted) -> str:
-    """Return the sector of a registration; empty when it is alone in its own.
+    """Return the sector of a new registration; empty when it is alone in its own.
 
     Raises:
         RegistrationRefused: what its `sector_identifier_uri` says does not hold (Registration 1.0, 5), whatever its
             subjects are.
         TooManyTries: others are having theirs read.
     """
-    if wanted.sector_identifier_uri:
-        _check_published(wanted)
-    return of(wanted)
+    check_published(wanted)
+    return named(wanted) if wanted.sector is None else wanted.sector
 
 
-def of(wanted: Wanted) -> str:
-    """Return the sector that a registration names; empty when its redirect URIs have several hosts."""
-    named = [wanted.sector_identifier_uri] if wanted.sector_identifier_uri else wanted.redirect_uris
-    hosts = {urlsplit(uri).hostname or "" for uri in named}
-    return hosts.pop() if len(hosts) == 1 else ""
+def named(wanted: Wanted) -> str:
+    """Return the sector that the addresses of a registration name; empty when its redirect URIs have several hosts."""
+    found = hosts([wanted.sector_identifier_uri] if wanted.sector_identifier_uri else wanted.redirect_uris)
+    return found.pop() if len(found) == 1 else ""
+
+
+def hosts(uris: Iterable[str]) -> set[str]:
+    """Return the hosts of checked addresses."""
+    return {urlsplit(uri).hostname or "" for uri in uris}
 
 
 def is_missing(wanted: Wanted) -> bool:
-    """Whether a registration has pairwise subjects and several hosts, and no document that joins these (Core 8.1)."""
-    return wanted.subject == SubjectType.PAIRWISE.value and not of(wanted)
+    """Whether a new registration has pairwise subjects and several hosts, and no document that joins these (8.1)."""
+    return wanted.sector is None and wanted.subject == SubjectType.PAIRWISE.value and not named(wanted)
 
 
 def salt(identifier: str) -> bytes:
@@ -62,8 +67,15 @@ def salt(identifier: str) -> bytes:
     return db.session.scalars(select(Sector.salt).where(Sector.identifier == identifier)).one()
 
 
-def _check_published(wanted: Wanted) -> None:
-    """The document behind `sector_identifier_uri` is a JSON array that holds all redirect URIs."""
+def check_published(wanted: Wanted) -> None:
+    """Check that the document behind `sector_identifier_uri`, if any, is a JSON array that holds all redirect URIs.
+
+    Raises:
+        RegistrationRefused: it does not.
+        TooManyTries: others are having theirs read.
+    """
+    if not wanted.sector_identifier_uri:
+        return
     end_read()  # nothing is open while another machine takes its time
     if not _fetches.acquire(blocking=False):
         raise TooManyTries(_AGAIN_SECONDS)

@@ -17,7 +17,10 @@ class RegistrationRefused(Exception):  # noqa: N818 - what happened
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """A registration as an operator asks for it."""
+    """A registration as an operator asks for it.
+
+    `sector` is that of a registered client, or empty for a sector of its own; None if the redirect URIs decide.
+    """
 
     name: str
     redirect_uris: Sequence[str]
@@ -34,6 +37,7 @@ class Wanted:
     profile: str = ""
     par: bool = False
     dpop: bool = False
+    sector: str | None = None
     sector_identifier_uri: str = ""
     userinfo_alg: str = ""
     default_max_age: int | None = None

@@ -28,52 +28,22 @@ def upgrade() -> None:
         batch_op.create_index('ix_audit_account_id_at', ['account_id', 'at'], unique=False)
         batch_op.create_index(batch_op.f('ix_audit_at'), ['at'], unique=False)
 
-    op.create_table('client',
-    sa.Column('client_id', sa.String(length=64), nullable=False),
-    sa.Column('name', sa.String(length=80), nullable=False),
-    sa.Column('secret_digest', sa.LargeBinary(), nullable=True),
-    sa.Column('former_secret_digest', sa.LargeBinary(), nullable=True),
-    sa.Column('former_secret_until', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('auth_method', sa.String(length=40), nullable=False),
-    sa.Column('auth_alg', sa.String(length=10), nullable=False),
-    sa.Column('jwks', sa.JSON(), nullable=True),
-    sa.Column('jwks_uri', sa.String(length=500), nullable=False),
-    sa.Column('redirect_uris', sa.JSON(), nullable=False),
-    sa.Column('post_logout_redirect_uris', sa.JSON(), nullable=False),
-    sa.Column('home_uri', sa.String(length=500), nullable=False),
-    sa.Column('initiate_login_uri', sa.String(length=500), nullable=False),
-    sa.Column('backchannel_logout_uri', sa.String(length=500), nullable=False),
-    sa.Column('frontchannel_logout_uri', sa.String(length=500), nullable=False),
+    op.create_table('client_invite',
+    sa.Column('digest', sa.LargeBinary(), nullable=False),
+    sa.Column('label', sa.String(length=80), nullable=False),
+    sa.Column('uais', sa.JSON(), nullable=False),
     sa.Column('scopes', sa.JSON(), nullable=False),
-    sa.Column('always_claims', sa.JSON(), nullable=False),
-    sa.Column('subject_type', sa.Enum('PAIRWISE', 'PUBLIC', 'AAF', name='subjecttype', native_enum=False, length=20), nullable=False),
-    sa.Column('subject_salt', sa.LargeBinary(), nullable=False),
-    sa.Column('subject_prefix', sa.String(length=30), nullable=False),
-    sa.Column('sector_identifier_uri', sa.String(length=500), nullable=False),
-    sa.Column('pkce_required', sa.Boolean(), nullable=False),
-    sa.Column('par_required', sa.Boolean(), nullable=False),
-    sa.Column('dpop_required', sa.Boolean(), nullable=False),
-    sa.Column('security_profile', sa.String(length=20), nullable=False),
-    sa.Column('default_max_age', sa.Integer(), nullable=True),
-    sa.Column('id_token_alg', sa.String(length=10), nullable=False),
-    sa.Column('userinfo_alg', sa.String(length=10), nullable=False),
-    sa.Column('refresh_id_token', sa.Boolean(), nullable=False),
-    sa.Column('charter_mode', sa.Enum('ENT', 'PROVIDER', 'NONE', name='chartermode', native_enum=False, length=20), nullable=False),
-    sa.Column('charter_version_id', sa.Uuid(), nullable=True),
-    sa.Column('default_profile', sa.String(length=20), nullable=False),
-    sa.Column('profile_uris', sa.JSON(), nullable=False),
-    sa.Column('description', sa.JSON(), nullable=False),
-    sa.Column('registration_digest', sa.LargeBinary(), nullable=True),
-    sa.Column('registration_used_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('pending_metadata', sa.JSON(), nullable=True),
-    sa.Column('audience', sa.Enum('FAMILIES', 'EVERYONE', name='audience', native_enum=False, length=20), nullable=False),
-    sa.Column('release_username', sa.Boolean(), nullable=False),
-    sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('hosts', sa.JSON(), nullable=False),
+    sa.Column('subject_type', sa.String(length=20), nullable=False),
+    sa.Column('auth_method', sa.String(length=40), nullable=False),
+    sa.Column('pkce_required', sa.Boolean(), nullable=True),
+    sa.Column('uses_left', sa.Integer(), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('disabled_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('used_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('id', sa.Uuid(), nullable=False),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_client')),
-    sa.UniqueConstraint('client_id', name=op.f('uq_client_client_id'))
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_client_invite')),
+    sa.UniqueConstraint('digest', name=op.f('uq_client_invite_digest'))
     )
     op.create_table('import_batch',
     sa.Column('format', sa.String(length=10), nullable=False),
@@ -233,16 +203,6 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f('ix_account_merged_into_id'), ['merged_into_id'], unique=False)
         batch_op.create_index('ix_account_name_key', ['name_key'], unique=False)
 
-    op.create_table('charter_version',
-    sa.Column('client_id', sa.Uuid(), nullable=False),
-    sa.Column('version', sa.String(length=40), nullable=False),
-    sa.Column('text', sa.Text(), nullable=False),
-    sa.Column('published_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('id', sa.Uuid(), nullable=False),
-    sa.ForeignKeyConstraint(['client_id'], ['client.id'], name=op.f('fk_charter_version_client_id')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_charter_version')),
-    sa.UniqueConstraint('client_id', 'version', name=op.f('uq_charter_version_client_id_version'))
-    )
     op.create_table('child',
     sa.Column('school_id', sa.Uuid(), nullable=False),
     sa.Column('roster_key', sa.String(length=80), nullable=True),
@@ -260,34 +220,58 @@ def upgrade() -> None:
         batch_op.create_index('ix_child_left_at', ['left_at'], unique=False, postgresql_where=sa.text('left_at IS NOT NULL'), sqlite_where=sa.text('left_at IS NOT NULL'))
         batch_op.create_index('ix_child_school_id', ['school_id', 'class_name'], unique=False)
 
-    op.create_table('client_invite',
-    sa.Column('digest', sa.LargeBinary(), nullable=False),
-    sa.Column('label', sa.String(length=80), nullable=False),
-    sa.Column('uais', sa.JSON(), nullable=False),
-    sa.Column('scopes', sa.JSON(), nullable=False),
-    sa.Column('hosts', sa.JSON(), nullable=False),
-    sa.Column('subject_type', sa.String(length=20), nullable=False),
+    op.create_table('client',
+    sa.Column('client_id', sa.String(length=64), nullable=False),
+    sa.Column('name', sa.String(length=80), nullable=False),
+    sa.Column('secret_digest', sa.LargeBinary(), nullable=True),
+    sa.Column('former_secret_digest', sa.LargeBinary(), nullable=True),
+    sa.Column('former_secret_until', sa.DateTime(timezone=True), nullable=True),
     sa.Column('auth_method', sa.String(length=40), nullable=False),
-    sa.Column('pkce_required', sa.Boolean(), nullable=True),
-    sa.Column('uses_left', sa.Integer(), nullable=False),
+    sa.Column('auth_alg', sa.String(length=10), nullable=False),
+    sa.Column('jwks', sa.JSON(), nullable=True),
+    sa.Column('jwks_uri', sa.String(length=500), nullable=False),
+    sa.Column('redirect_uris', sa.JSON(), nullable=False),
+    sa.Column('post_logout_redirect_uris', sa.JSON(), nullable=False),
+    sa.Column('home_uri', sa.String(length=500), nullable=False),
+    sa.Column('initiate_login_uri', sa.String(length=500), nullable=False),
+    sa.Column('backchannel_logout_uri', sa.String(length=500), nullable=False),
+    sa.Column('frontchannel_logout_uri', sa.String(length=500), nullable=False),
+    sa.Column('scopes', sa.JSON(), nullable=False),
+    sa.Column('always_claims', sa.JSON(), nullable=False),
+    sa.Column('subject_type', sa.Enum('PAIRWISE', 'PUBLIC', 'AAF', name='subjecttype', native_enum=False, length=20), nullable=False),
+    sa.Column('subject_salt', sa.LargeBinary(), nullable=False),
+    sa.Column('subject_prefix', sa.String(length=30), nullable=False),
+    sa.Column('sector', sa.String(length=500), nullable=False),
+    sa.Column('sector_identifier_uri', sa.String(length=500), nullable=False),
+    sa.Column('pkce_required', sa.Boolean(), nullable=False),
+    sa.Column('par_required', sa.Boolean(), nullable=False),
+    sa.Column('dpop_required', sa.Boolean(), nullable=False),
+    sa.Column('security_profile', sa.String(length=20), nullable=False),
+    sa.Column('default_max_age', sa.Integer(), nullable=True),
+    sa.Column('id_token_alg', sa.String(length=10), nullable=False),
+    sa.Column('userinfo_alg', sa.String(length=10), nullable=False),
+    sa.Column('refresh_id_token', sa.Boolean(), nullable=False),
+    sa.Column('charter_mode', sa.Enum('ENT', 'PROVIDER', 'NONE', name='chartermode', native_enum=False, length=20), nullable=False),
+    sa.Column('charter_version_id', sa.Uuid(), nullable=True),
+    sa.Column('default_profile', sa.String(length=20), nullable=False),
+    sa.Column('profile_uris', sa.JSON(), nullable=False),
+    sa.Column('description', sa.JSON(), nullable=False),
+    sa.Column('invite_id', sa.Uuid(), nullable=True),
+    sa.Column('bounds', sa.JSON(), nullable=True),
+    sa.Column('registration_digest', sa.LargeBinary(), nullable=True),
+    sa.Column('former_registration_digest', sa.LargeBinary(), nullable=True),
+    sa.Column('registration_used_at', sa.DateTime(timezone=True), nullable=True),
+    sa.Column('pending_metadata', sa.JSON(), nullable=True),
+    sa.Column('audience', sa.Enum('FAMILIES', 'EVERYONE', name='audience', native_enum=False, length=20), nullable=False),
+    sa.Column('release_username', sa.Boolean(), nullable=False),
+    sa.Column('version', sa.Integer(), nullable=False),
     sa.Column('created_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('used_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('client_id', sa.Uuid(), nullable=True),
+    sa.Column('disabled_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('id', sa.Uuid(), nullable=False),
-    sa.ForeignKeyConstraint(['client_id'], ['client.id'], name=op.f('fk_client_invite_client_id')),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_client_invite')),
-    sa.UniqueConstraint('digest', name=op.f('uq_client_invite_digest'))
+    sa.ForeignKeyConstraint(['invite_id'], ['client_invite.id'], name=op.f('fk_client_invite_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_client')),
+    sa.UniqueConstraint('client_id', name=op.f('uq_client_client_id'))
     )
-    op.create_table('client_school',
-    sa.Column('client_id', sa.Uuid(), nullable=False),
-    sa.Column('uai', sa.String(length=8), nullable=False),
-    sa.ForeignKeyConstraint(['client_id'], ['client.id'], name=op.f('fk_client_school_client_id')),
-    sa.PrimaryKeyConstraint('client_id', 'uai', name=op.f('pk_client_school'))
-    )
-    with op.batch_alter_table('client_school', schema=None) as batch_op:
-        batch_op.create_index(batch_op.f('ix_client_school_uai'), ['uai'], unique=False)
-
     op.create_table('import_issue',
     sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
     sa.Column('batch_id', sa.Uuid(), nullable=False),
@@ -303,17 +287,24 @@ def upgrade() -> None:
     with op.batch_alter_table('import_issue', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_import_issue_batch_id'), ['batch_id'], unique=False)
 
-    op.create_table('charter_acceptance',
-    sa.Column('account_id', sa.Uuid(), nullable=False),
-    sa.Column('charter_version_id', sa.Uuid(), nullable=False),
-    sa.Column('accepted_at', sa.DateTime(timezone=True), nullable=False),
-    sa.Column('address', sa.String(length=45), nullable=False),
-    sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('fk_charter_acceptance_account_id')),
-    sa.ForeignKeyConstraint(['charter_version_id'], ['charter_version.id'], name=op.f('fk_charter_acceptance_charter_version_id')),
-    sa.PrimaryKeyConstraint('account_id', 'charter_version_id', name=op.f('pk_charter_acceptance'))
+    op.create_table('charter_version',
+    sa.Column('client_id', sa.Uuid(), nullable=False),
+    sa.Column('version', sa.String(length=40), nullable=False),
+    sa.Column('text', sa.Text(), nullable=False),
+    sa.Column('published_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('id', sa.Uuid(), nullable=False),
+    sa.ForeignKeyConstraint(['client_id'], ['client.id'], name=op.f('fk_charter_version_client_id')),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_charter_version')),
+    sa.UniqueConstraint('client_id', 'version', name=op.f('uq_charter_version_client_id_version'))
     )
-    with op.batch_alter_table('charter_acceptance', schema=None) as batch_op:
-        batch_op.create_index('ix_charter_acceptance_charter_version_id', ['charter_version_id'], unique=False)
+    op.create_table('client_school',
+    sa.Column('client_id', sa.Uuid(), nullable=False),
+    sa.Column('uai', sa.String(length=8), nullable=False),
+    sa.ForeignKeyConstraint(['client_id'], ['client.id'], name=op.f('fk_client_school_client_id')),
+    sa.PrimaryKeyConstraint('client_id', 'uai', name=op.f('pk_client_school'))
+    )
+    with op.batch_alter_table('client_school', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_client_school_uai'), ['uai'], unique=False)
 
     op.create_table('guardianship',
     sa.Column('account_id', sa.Uuid(), nullable=False),
@@ -428,6 +419,18 @@ def upgrade() -> None:
     with op.batch_alter_table('authorization_code', schema=None) as batch_op:
         batch_op.create_index('ix_authorization_code_session_id', ['session_id'], unique=False)
 
+    op.create_table('charter_acceptance',
+    sa.Column('account_id', sa.Uuid(), nullable=False),
+    sa.Column('charter_version_id', sa.Uuid(), nullable=False),
+    sa.Column('accepted_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('address', sa.String(length=45), nullable=False),
+    sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('fk_charter_acceptance_account_id')),
+    sa.ForeignKeyConstraint(['charter_version_id'], ['charter_version.id'], name=op.f('fk_charter_acceptance_charter_version_id')),
+    sa.PrimaryKeyConstraint('account_id', 'charter_version_id', name=op.f('pk_charter_acceptance'))
+    )
+    with op.batch_alter_table('charter_acceptance', schema=None) as batch_op:
+        batch_op.create_index('ix_charter_acceptance_charter_version_id', ['charter_version_id'], unique=False)
+
     op.create_table('token',
     sa.Column('digest', sa.LargeBinary(), nullable=False),
     sa.Column('kind', sa.String(length=1), nullable=False),
@@ -459,6 +462,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_token_family'))
 
     op.drop_table('token')
+    with op.batch_alter_table('charter_acceptance', schema=None) as batch_op:
+        batch_op.drop_index('ix_charter_acceptance_charter_version_id')
+
+    op.drop_table('charter_acceptance')
     with op.batch_alter_table('authorization_code', schema=None) as batch_op:
         batch_op.drop_index('ix_authorization_code_session_id')
 
@@ -488,25 +495,21 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_guardianship_child_id'))
 
     op.drop_table('guardianship')
-    with op.batch_alter_table('charter_acceptance', schema=None) as batch_op:
-        batch_op.drop_index('ix_charter_acceptance_charter_version_id')
-
-    op.drop_table('charter_acceptance')
-    with op.batch_alter_table('import_issue', schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f('ix_import_issue_batch_id'))
-
-    op.drop_table('import_issue')
     with op.batch_alter_table('client_school', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_client_school_uai'))
 
     op.drop_table('client_school')
-    op.drop_table('client_invite')
+    op.drop_table('charter_version')
+    with op.batch_alter_table('import_issue', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_import_issue_batch_id'))
+
+    op.drop_table('import_issue')
+    op.drop_table('client')
     with op.batch_alter_table('child', schema=None) as batch_op:
         batch_op.drop_index('ix_child_school_id')
         batch_op.drop_index('ix_child_left_at', postgresql_where=sa.text('left_at IS NOT NULL'), sqlite_where=sa.text('left_at IS NOT NULL'))
 
     op.drop_table('child')
-    op.drop_table('charter_version')
     with op.batch_alter_table('account', schema=None) as batch_op:
         batch_op.drop_index('ix_account_name_key')
         batch_op.drop_index(batch_op.f('ix_account_merged_into_id'))
@@ -539,7 +542,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_import_batch_started_at'))
 
     op.drop_table('import_batch')
-    op.drop_table('client')
+    op.drop_table('client_invite')
     with op.batch_alter_table('audit', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_audit_at'))
         batch_op.drop_index('ix_audit_account_id_at')

@@ -58,7 +58,7 @@ def form_token(answer: TestResponse) -> None:
 def registered(answer: TestResponse) -> None:
     """Only a client that is registered, to an address that is registered."""
     assert answer.status_code == HTTPStatus.BAD_REQUEST
-    assert heading(answer) == "La demande de connexion n’est pas complète"
+    assert heading(answer) == "La demande de connexion n’est pas valable"
 
 
 def by_get(answer: TestResponse) -> None:

@@ -106,6 +106,7 @@ class FakeProvider:
         if self.sign is not None:
             return self.sign(claims)
         header = {"alg": self.algorithm, "kid": self.signing_key.kid, **self.header}
+        header = {name: value for name, value in header.items() if value is not None}
         return jwt.encode(header, claims, self.signing_key, algorithms=[self.algorithm])
 
     def userinfo(self) -> Claims:

@@ -62,6 +62,7 @@ def signed(claims: Claims, key: RSAKey | ECKey = RSA, **header: Any) -> str:
 def forged(claims: Claims, **header: object) -> str:
     """A token that a library would not write, with a good signature."""
     head = {"alg": "RS256", "kid": "rsa-1", "typ": "logout+jwt", **header}
+    head = {name: value for name, value in head.items() if value is not None}
     signing = ".".join(b64(json.dumps(part).encode()) for part in (head, claims))
     assert RSA.private_key is not None
     signature = RSA.private_key.sign(signing.encode(), padding.PKCS1v15(), hashes.SHA256())
@@ -163,58 +164,110 @@ def test_nobody_who_has_not_signed_in_is_touched(app: Flask, browser: Browser, p
     assert browser.get(address).status_code == 303, "the sign-in on its way goes on"
 
 
-LIES: dict[str, Callable[[FakeProvider], str]] = {
-    "another provider": lambda p: signed(claims_of(p, iss="https://ailleurs.example")),
-    "another site": lambda p: signed(claims_of(p, aud="autre")),
-    "two sites": lambda p: signed(claims_of(p, aud=[CLIENT_ID, "autre"])),
-    "no site": lambda p: signed(claims_of(p, aud=None)),
-    "expired": lambda p: signed(claims_of(p, exp=int(time.time()) - 60)),
-    "no end": lambda p: signed(claims_of(p, exp=None)),
-    "old": lambda p: signed(claims_of(p, iat=int(time.time()) - 900)),
-    "to come": lambda p: signed(claims_of(p, iat=int(time.time()) + 900)),
-    "no date": lambda p: signed(claims_of(p, iat=None)),
-    "a nonce": lambda p: signed(claims_of(p, nonce="n")),
-    "an empty nonce": lambda p: signed(claims_of(p, nonce="")),
-    "no event": lambda p: signed(claims_of(p, events=None)),
-    "another event": lambda p: signed(claims_of(p, events={"https://exemple.fr/other": {}})),
-    "an event that is no object": lambda p: signed(claims_of(p, events={EVENT: True})),
-    "events in a list": lambda p: signed(claims_of(p, events=[EVENT])),
-    "nobody": lambda p: signed(claims_of(p, sub=None, sid=None)),
-    "an empty session": lambda p: signed(claims_of(p, sid="")),
-    "a session that is a number": lambda p: signed(claims_of(p, sid=1)),
-    "an endless session": lambda p: signed(claims_of(p, sid="s" * 256)),
-    "a session that is no ASCII": lambda p: forged(claims_of(p, sid="\ud800")),
-    "an empty person": lambda p: signed(claims_of(p, sub="")),
-    "a person that is a list": lambda p: signed(claims_of(p, sub=[SUB])),
-    "no name": lambda p: signed(claims_of(p, jti=None)),
-    "an empty name": lambda p: signed(claims_of(p, jti="")),
-    "no type": lambda p: signed(claims_of(p), typ=None),
-    "the type of an ID token": lambda p: signed(claims_of(p), typ="JWT"),
-    "a type that is no text": lambda p: forged(claims_of(p), typ=["logout+jwt"]),
-    "a name that is no ASCII": lambda p: forged(claims_of(p, jti="\ud800")),
-    "a date without end": lambda p: forged(claims_of(p, exp=float("inf"))),
-    "a date that is too large": lambda p: forged(claims_of(p, exp=10**400)),
-    "an end that is no number": lambda p: forged(claims_of(p, exp=float("nan"))),
-    "another signature than the one registered": lambda p: signed(claims_of(p), EC),
-    "a part that must be understood": lambda p: forged(claims_of(p), crit=["x"], x=1),
-    "claims that are a list": lambda _: forged([]),  # type: ignore[arg-type]  # that is the lie
-    "a key of the same name that is not published": lambda p: signed(claims_of(p), OTHER_RSA),
-    "a key that is published nowhere": lambda p: signed(claims_of(p), kid="inconnue"),
-    "no key's name": lambda p: signed(claims_of(p), kid=None),
-    "no signature": lambda p: unsigned(claims_of(p)),
-    "our public key as a shared secret": lambda p: signed_with_public_key(claims_of(p)),
-    "no JWT": lambda _: "a.b",
-    "no text": lambda _: "\x00",
-    "nothing": lambda _: "",
-    "an ID token": lambda p: p.id_token({"nonce": "n"}, "at-x"),
+FOREIGN, NO_ONE = "the token was made for another site", "the token names neither a person nor a session"
+NO_EVENT = "the token does not tell of the end of a session"
+NONCE, WRONG_TYPE = "the token has a nonce, as an ID token has", "the token says that it is no logout_token"
+NOT_FRESH, BROKEN = "the token is not fresh", "the signature of the token cannot be checked"
+NO_KEY = "the token is signed by a key that the provider does not publish"
+NOT_A_JWT, OTHER_ALG = "the token is not a signed JWT", "the token is not signed by RS256, as was registered"
+LIES: dict[str, tuple[Callable[[FakeProvider], str], str]] = {
+    "another provider": (
+        lambda p: signed(claims_of(p, iss="https://ailleurs.example")),
+        "the token comes from another provider",
+    ),
+    "no provider": (lambda p: signed(claims_of(p, iss=None)), "the token comes from another provider"),
+    "another site": (lambda p: signed(claims_of(p, aud="autre")), FOREIGN),
+    "two sites": (lambda p: signed(claims_of(p, aud=[CLIENT_ID, "autre"])), FOREIGN),
+    "no site": (lambda p: signed(claims_of(p, aud=None)), FOREIGN),
+    "expired": (lambda p: signed(claims_of(p, exp=int(time.time()) - 60)), "the token has expired"),
+    "no end": (lambda p: signed(claims_of(p, exp=None)), "the token has no usable exp"),
+    "old": (lambda p: signed(claims_of(p, iat=int(time.time()) - 900)), NOT_FRESH),
+    "to come": (lambda p: signed(claims_of(p, iat=int(time.time()) + 900)), NOT_FRESH),
+    "no date": (lambda p: signed(claims_of(p, iat=None)), "the token has no usable iat"),
+    "a nonce": (lambda p: signed(claims_of(p, nonce="n")), NONCE),
+    "an empty nonce": (lambda p: signed(claims_of(p, nonce="")), NONCE),
+    "no event": (lambda p: signed(claims_of(p, events=None)), NO_EVENT),
+    "another event": (lambda p: signed(claims_of(p, events={"https://exemple.fr/other": {}})), NO_EVENT),
+    "an event that is no object": (lambda p: signed(claims_of(p, events={EVENT: True})), NO_EVENT),
+    "events in a list": (lambda p: signed(claims_of(p, events=[EVENT])), NO_EVENT),
+    "nobody": (lambda p: signed(claims_of(p, sub=None, sid=None)), NO_ONE),
+    "an empty session": (lambda p: signed(claims_of(p, sid="")), "the token has no usable sid"),
+    "a session that is a number": (lambda p: signed(claims_of(p, sid=1)), "the token has no usable sid"),
+    "an endless session": (lambda p: signed(claims_of(p, sid="s" * 256)), "the token has no usable sid"),
+    "a session that is no ASCII": (lambda p: forged(claims_of(p, sid="\ud800")), "the token has no usable sid"),
+    "an empty person": (lambda p: signed(claims_of(p, sub="")), "the token has no usable sub"),
+    "a person that is a list": (lambda p: signed(claims_of(p, sub=[SUB])), "the token has no usable sub"),
+    "no name": (lambda p: signed(claims_of(p, jti=None)), "the token has no usable jti"),
+    "an empty name": (lambda p: signed(claims_of(p, jti="")), "the token has no usable jti"),
+    "the type of an ID token": (lambda p: signed(claims_of(p), typ="JWT"), WRONG_TYPE),
+    "an empty type": (lambda p: signed(claims_of(p), typ=""), WRONG_TYPE),
+    "a type that is no text": (lambda p: forged(claims_of(p), typ=["logout+jwt"]), BROKEN),
+    "a name that is no ASCII": (lambda p: forged(claims_of(p, jti="\ud800")), "the token has no usable jti"),
+    "a date without end": (lambda p: forged(claims_of(p, exp=float("inf"))), "the token has no usable exp"),
+    "a date that is too large": (lambda p: forged(claims_of(p, exp=10**400)), "the token has no usable exp"),
+    "an end that is no number": (lambda p: forged(claims_of(p, exp=float("nan"))), "the token has no usable exp"),
+    "another signature than the one registered": (lambda p: signed(claims_of(p), EC), OTHER_ALG),
+    "a part that must be understood": (
+        lambda p: forged(claims_of(p), crit=["x"], x=1),
+        "the token has an extension that is not understood",
+    ),
+    "claims that are a list": (
+        lambda _: forged([]),  # type: ignore[arg-type]  # that is the lie
+        "the signature of the token does not hold",
+    ),
+    "a key of the same name that is not published": (
+        lambda p: signed(claims_of(p), OTHER_RSA),
+        "the signature of the token does not hold",
+    ),
+    "a key that is published nowhere": (lambda p: signed(claims_of(p), kid="inconnue"), NO_KEY),
+    "no key's name, and another key": (
+        lambda p: signed(claims_of(p), OTHER_RSA, kid=None),
+        "the signature of the token does not hold",
+    ),
+    "no signature": (lambda p: unsigned(claims_of(p)), "the token is not signed"),
+    "our public key as a shared secret": (lambda p: signed_with_public_key(claims_of(p)), OTHER_ALG),
+    "no JWT": (lambda _: "a.b", NOT_A_JWT),
+    "no text": (lambda _: "\x00", NOT_A_JWT),
+    "nothing": (lambda _: "", NOT_A_JWT),
+    "an ID token": (lambda p: p.id_token({"nonce": "n"}, "at-x"), WRONG_TYPE),
 }
 
 
 @pytest.mark.parametrize("lie", LIES)
 def test_a_logout_token_that_lies_ends_nothing(app: Flask, browser: Browser, provider: FakeProvider, lie: str) -> None:
+    """Back-Channel Logout 1.0, 2.6: each rule of the validation has a refusal of its own."""
     browser.enter()
-    assert refused(tell(app, LIES[lie](provider)))
+    token, sentence = LIES[lie]
+    assert refused(tell(app, token(provider))) == sentence
     assert is_inside(browser)
+
+
+def test_each_rule_of_logout_tokens_has_its_own_refusal() -> None:
+    """Back-Channel Logout 1.0, 2.6, steps 2 to 8: no two of them are refused in the same words."""
+    rules = (
+        "another provider",
+        "another site",
+        "expired",
+        "old",
+        "no date",
+        "no name",
+        "no event",
+        "a nonce",
+        "nobody",
+    )
+    signatures = ("no signature", "another signature than the one registered", "a key that is published nowhere")
+    sentences = [LIES[rule][1] for rule in (*rules, *signatures, "a key of the same name that is not published")]
+    assert len(set(sentences)) == len(sentences)
+
+
+@pytest.mark.parametrize(("typ", "kid"), [(None, "rsa-1"), ("logout+jwt", None), (None, None)])
+def test_a_logout_token_may_leave_its_type_and_its_key_s_name_out(
+    app: Flask, browser: Browser, provider: FakeProvider, typ: str | None, kid: str | None
+) -> None:
+    """Back-Channel Logout 1.0, 2.4: "It is RECOMMENDED that Logout Tokens be explicitly typed", which is no duty."""
+    browser.enter()
+    believed(tell(app, forged(claims_of(provider), typ=typ, kid=kid)))
+    assert not is_inside(browser)
 
 
 def test_a_logout_token_is_no_id_token(browser: Browser, provider: FakeProvider) -> None:

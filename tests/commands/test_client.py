@@ -19,6 +19,7 @@ SHOWN = {
     "jwks_uri", "profile", "par_required", "dpop_required", "sector_identifier_uri", "userinfo_alg", "refresh_id_token",
     "default_max_age", "description", "former_secret_until", "registered_by_itself",
     "ended_itself_at",
+    "sector", "bounds", "registration_used_at", "pending_since", "pending_metadata",
 }  # fmt: skip
 
 
@@ -38,6 +39,11 @@ UNASKED: dict[str, Any] = {
     "former_secret_until": None,
     "registered_by_itself": False,
     "ended_itself_at": None,
+    "sector": "ent.test",
+    "bounds": None,
+    "registration_used_at": None,
+    "pending_since": None,
+    "pending_metadata": None,
 }
 
 
@@ -237,6 +243,7 @@ def test_for_people_a_registration_is_lines_without_what_is_empty(idp: Run) -> N
         "par_required: no",
         "dpop_required: no",
         "subject: pairwise",
+        "sector: ent.test",
         "pkce_required: yes",
         "scopes: openid, profile, email, ent, charter",
         "charter: ent",

@@ -185,23 +185,22 @@ def test_keys_that_are_none_are_refused(idp: Run, tmp_path: Path) -> None:
 
 def test_several_hosts_need_a_sector(idp: Run, engine: Engine) -> None:
     both = (*BASIC, "--redirect-uri", "https://autre.test/cb")
-    told = "Error: --sector-identifier-uri is needed, as the --redirect-uri have several hosts\n"
+    told = "Error: --sector-identifier-uri is needed{}, as the --redirect-uri have several hosts\n"
     answer = idp("client", "add", "ENT", *both)
-    assert (answer.code, answer.out, answer.err) == (1, "", told)
+    assert (answer.code, answer.out, answer.err) == (1, "", told.format(""))
     client_id = add(idp)["client_id"]
-    assert idp("client", "set", client_id, *both).err == told
+    assert idp("client", "set", client_id, *both).err == told.format(" on ent.test")
     assert show(idp, client_id)["redirect_uris"] == [BASIC[1]]
     assert idp("client", "add", "ENT", *both, "--subject", "public").code == 0
 
 
-def test_several_hosts_of_before_the_rule_are_left_alone(idp: Run, engine: Engine) -> None:
-    client_id = add(idp)["client_id"]
-    uris = json.dumps([BASIC[1], "https://autre.test/cb"])
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE client SET redirect_uris = :uris"), {"uris": uris})
-    assert idp("client", "set", client_id, "--name", "Autre").code == 0
-    assert idp("client", "set", client_id, *BASIC, "--redirect-uri", "https://tiers.test/cb").code == 0
-    assert idp("client", "set", client_id, *BASIC).code == 1, "another sector"
+def test_an_ent_with_a_sector_of_its_own_keeps_it_whatever_its_hosts(act: Run, browser: FlaskClient) -> None:
+    uris = [BASIC[1], "https://autre.test/cb"]
+    token = json.loads(act("client", "invite", "--json").out)["initial_access_token"]
+    client_id = registered(browser, token, redirect_uris=uris)["client_id"]
+    for more in (("--name", "Autre"), (*BASIC, "--redirect-uri", "https://tiers.test/cb"), BASIC):
+        assert act("client", "set", client_id, *more).code == 0
+        assert show(act, client_id)["sector"] == ""
 
 
 def test_a_disabled_ent_is_let_in_again(idp: Run) -> None:

@@ -60,7 +60,7 @@ def stays_here(response: TestResponse) -> str:
     assert response.status_code == 400, text
     assert "Location" not in response.headers
     over = "invalid request_uri" in text
-    assert heading(response) == ("Reprenons depuis l’ENT" if over else "La demande de connexion n’est pas complète")
+    assert heading(response) == ("Reprenons depuis l’ENT" if over else "La demande de connexion n’est pas valable")
     return text
 
 

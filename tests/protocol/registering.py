@@ -22,9 +22,15 @@ def of_another() -> dict[str, Any]:
     return {**MINIMAL, "client_name": f"Nouveau {next(_numbers)}"}
 
 
-def invited(scopes: list[str] | None = None, uais: tuple[str, ...] = (COLLEGE,)) -> str:
+def invited(scopes: list[str] | None = None, uais: tuple[str, ...] = (COLLEGE,), **more: Any) -> str:
     """Return the token of a new invitation."""
-    return invites.invite("ENT", uais, scopes or SCOPES, timedelta(days=7))[1]
+    return invites.invite("ENT", uais, invites.Bounds(scopes=scopes or SCOPES), timedelta(days=7), **more)[1]
+
+
+def bound(**bounds: Any) -> str:
+    """Return the token of a new invitation with these bounds; `uses` and `pkce` are its own."""
+    more = {name: bounds.pop(name) for name in ("uses", "pkce") if name in bounds}
+    return invites.invite("ENT", (COLLEGE,), invites.Bounds(scopes=SCOPES, **bounds), timedelta(days=7), **more)[1]
 
 
 def bearer(token: str) -> dict[str, str]:
@@ -47,9 +53,13 @@ def registered(browser: FlaskClient, token: str, **metadata: Any) -> dict[str, A
 
 
 def replaced(browser: FlaskClient, told: dict[str, Any], **metadata: Any) -> TestResponse:
-    """Replace a registration (RFC 7592 2.2)."""
+    """Replace a registration (RFC 7592 2.2), and keep the new token in `told`, as clients do."""
     body = {**MINIMAL, "client_id": told["client_id"], **metadata}
-    return browser.put(f"/register/{told['client_id']}", json=body, headers=bearer(told["registration_access_token"]))
+    own = bearer(told["registration_access_token"])
+    answer = browser.put(f"/register/{told['client_id']}", json=body, headers=own)
+    if answer.status_code == 200:
+        told["registration_access_token"] = answer.get_json()["registration_access_token"]
+    return answer
 
 
 def party(settings: Settings, told: dict[str, Any]) -> RelyingParty:

@@ -18,15 +18,18 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
 
 PATIENCE = 120
+NUMBER = "{process}"
+"""In a body, what stands for the number of the process that sends it."""
 
 
-def run(order: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[list[list[Any]]]") -> None:
+def run(order: dict[str, Any], number: int, barrier: "Barrier", answers: "SimpleQueue[list[list[Any]]]") -> None:
     app = create_app(settings_for(order["database"], code_lifetime=600, database_pool=1))
     browser, found = app.test_client(use_cookies=False), []
     browser.get("/jwks.json", base_url=order["issuer"])  # what is read once a process is read before the race
     for sent in order["requests"]:
+        own = {**sent, "data": sent["data"].replace(NUMBER, str(number))} if isinstance(sent.get("data"), str) else sent
         barrier.wait(timeout=PATIENCE)
-        response = browser.open(base_url=order["issuer"], **sent)
+        response = browser.open(base_url=order["issuer"], **own)
         body = response.get_json(silent=True) or {}
         brought = body.get("access_token") or response.headers.get("Location")
         found.append([response.status_code, body.get("error"), brought])
@@ -38,7 +41,7 @@ def main() -> None:
     context = multiprocessing.get_context("fork")
     barrier = context.Barrier(order["processes"])
     queues = [context.SimpleQueue() for _ in range(order["processes"])]
-    crowd = [context.Process(target=run, args=(order, barrier, queue)) for queue in queues]
+    crowd = [context.Process(target=run, args=(order, n, barrier, queue)) for n, queue in enumerate(queues)]
     for one in crowd:
         one.start()
     for one in crowd:

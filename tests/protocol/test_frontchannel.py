@@ -15,6 +15,7 @@ from tests.builders import PASSWORD, Build
 from tests.myaccount.changes import CHOSEN, PASSWORD_PAGE, PASSWORD_TITLE, stored
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.protocol.flow import HOST, OFFLINE, refused, tokens_for
+from tests.protocol.test_logout import confirm
 from tests.relying_party import Attempt, RelyingParty
 
 SIGNED_OUT = "Vous êtes déconnecté"
@@ -188,9 +189,9 @@ def test_without_a_target_the_page_stays_and_leads_to_the_ent(
     """
     ent = build.ent(frontchannel_logout_uri=FRONT)
     token = tokens_for(browser, ent)["id_token"]
-    page = browser.get(
-        "/logout", query_string={"id_token_hint": token, "post_logout_redirect_uri": "https://evil.test/"}
-    )
+    evil = {"id_token_hint": token, "post_logout_redirect_uri": "https://evil.test/"}
+    page = confirm(browser, browser.get("/logout", query_string=evil))
+    assert "invalid post_logout_redirect_uri" in page.text
     read = _Page(page)
     assert (len(read.frames), read.next, read.refresh) == (1, {}, [])
     assert 'href="https://ent.test/"' in page.get_data(as_text=True)

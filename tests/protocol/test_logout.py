@@ -26,6 +26,7 @@ from tests.relying_party import Attempt, RelyingParty
 QUESTION = "Voulez-vous vous déconnecter ?"
 SIGNED_OUT = "Vous êtes déconnecté"
 BYE = "https://ent.test/bye"
+INVALID = "invalid post_logout_redirect_uri"
 
 
 def alive() -> int:
@@ -291,17 +292,25 @@ def test_l04_only_a_registered_address_is_led_back_to(browser: FlaskClient, buil
         "https://evil.test/bye",
         "javascript:alert(1)",
         f"{BYE}\r\nX: y",
-        "",
     ):
         sign_in(browser, "/connexion", session.username, PASSWORD)
         token = tokens_for(browser, ent)["id_token"]
-        page = ask(browser, id_token_hint=token, post_logout_redirect_uri=uri, state="s")
-        assert page.status_code == 200, uri
+        question = ask(browser, id_token_hint=token, post_logout_redirect_uri=uri, state="s")
+        assert question.status_code == 200, uri
+        assert INVALID in question.text
+        assert alive() == 1, "the person is asked"
+        page = confirm(browser, question)
         assert heading(page) == SIGNED_OUT
         text = unescape(page.get_data(as_text=True))
+        assert INVALID in text
         assert 'href="https://ent.test/"' in text  # the ENT's home, as it was registered
         assert "evil.test" not in text
         assert alive() == 0
+        gone = ask(browser, id_token_hint=token, post_logout_redirect_uri=uri)
+        assert (heading(gone), INVALID in gone.text) == (SIGNED_OUT, True), "nobody is left to be asked"
+    sign_in(browser, "/connexion", session.username, PASSWORD)
+    page = ask(browser, id_token_hint=tokens_for(browser, ent)["id_token"], post_logout_redirect_uri="")
+    assert (heading(page), INVALID in page.text) == (SIGNED_OUT, False), "a parameter without a value is none"
     sign_in(browser, "/connexion", session.username, PASSWORD)
     token = tokens_for(browser, ent)["id_token"]
     response = ask(browser, id_token_hint=token, post_logout_redirect_uri="https://ent.test/bye?a=b", state="s")
@@ -317,8 +326,8 @@ def test_l05_the_state_goes_with_a_registered_address_alone(
     """
     token = tokens_for(browser, ent)["id_token"]
     secret_state = "state-that-nobody-else-has"
-    for parameters in ({}, {"post_logout_redirect_uri": "https://evil.test/"}):
-        page = ask(browser, id_token_hint=token, state=secret_state, **parameters)
+    question = ask(browser, id_token_hint=token, state=secret_state, post_logout_redirect_uri="https://evil.test/")
+    for page in (confirm(browser, question), ask(browser, id_token_hint=token, state=secret_state)):
         assert "Location" not in page.headers
         assert secret_state not in page.get_data(as_text=True)
     response = ask(browser, id_token_hint=token, post_logout_redirect_uri=BYE)  # signed out by now: still its own ENT

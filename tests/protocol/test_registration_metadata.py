@@ -4,6 +4,7 @@ import json
 from html import unescape
 from typing import Any
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given
@@ -86,10 +87,9 @@ WRONG: list[dict[str, Any]] = [
     {"client_name": "x" * 81},
     {"client_name": "a\x00b"},
     *({name: "RSA-OAEP"} for name in NOT_SERVED),
-    {"request_uris": ["https://nouveau.test/request.jwt"]},
     {"require_signed_request_object": True},
     {"tls_client_certificate_bound_access_tokens": True},
-    {"redirect_uris": ["https://un.test/cb", "https://deux.test/cb"]},
+    {"redirect_uris": ["https://un.test/cb", "https://deux.test/cb"], "subject_type": "pairwise"},
     {"redirect_uris": ["https://un.test/cb", "https://deux.test/cb"], "sector_identifier_uri": "x"},
 ]
 
@@ -191,6 +191,16 @@ def test_everything_that_was_registered_is_told_again(browser: FlaskClient, invi
     assert "client_secret" not in told
     assert {name: told.get(name) for name in metadata} == metadata
     assert not unknown.keys() & told.keys()
+
+
+@pytest.mark.parametrize("uris", [["https://nouveau.test/request.jwt#x"], [], None, 5, "x", {"a": 1}])
+def test_request_uris_are_ignored(browser: FlaskClient, invitation: str, uris: object) -> None:
+    """RFC 7591, 2: "The authorization server MUST ignore any client metadata sent by the client that it does not
+    understand": addresses of request objects, of which none is ever fetched.
+    """
+    told = registered(browser, invitation, request_uris=uris)
+    assert "request_uris" not in told
+    assert "request_uris" not in replaced(browser, told, request_uris=uris).get_json()
 
 
 def test_of_a_key_is_kept_what_makes_it(browser: FlaskClient, invitation: str) -> None:

@@ -1,9 +1,12 @@
 """How answers travel: in the query, or as a form that the browser posts (security row A-12; Form Post Mode 1.0)."""
 
+import json
 from html import escape
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account
 from idp.db import db
@@ -12,9 +15,10 @@ from tests.pages import follow, heading, sign_in
 from tests.protocol.flow import HOST, posted_answer, stays_here
 from tests.protocol.test_authorize import ANSWERS
 from tests.relying_party import Attempt, RelyingParty
+from tests.signatures import b64
 
 HOSTILE = "\"'><script>alert(1)</script> é 日本 😀 &amp;+%0A\\"
-FORM = "form_post"
+FORM, EVIL = "form_post", "https://evil.test/cb"
 
 
 def test_a12_a_code_travels_in_a_form_that_is_posted_to_the_redirect_uri(
@@ -141,3 +145,65 @@ def test_a12_errors_after_a_step_are_posted_too(browser: FlaskClient, build: Bui
     browser.delete_cookie("__Host-ss", domain=HOST)
     assert posted_answer(ent, browser.get(f"{url}&prompt=none"))["error"] == "login_required"
     db.session.rollback()
+
+
+TWICE = b'{"response_mode":"form_post","response_mode":"query"}'
+
+
+def object_asking(mode: object, header: bytes = b'{"alg":"none"}') -> str:
+    """Return a request object that nobody signed."""
+    return f"{b64(header)}.{b64(json.dumps({'response_mode': mode, 'redirect_uri': EVIL}).encode())}."
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a13_a_refused_request_object_is_answered_in_the_mode_that_it_asks_for(
+    browser: FlaskClient, ent: RelyingParty, session: Account, method: str
+) -> None:
+    """OpenID Connect Core 1.0, 6.1: "If the same parameter exists both in the OAuth Authorization Request parameters
+    and the Request Object, the parameters in the Request Object are used".
+    """
+    attempt = Attempt(state=HOSTILE)
+
+    def answer(**changes: str) -> TestResponse:
+        url = ent.url(attempt, **changes)
+        if method == "GET":
+            return browser.get(url)
+        return follow(browser, browser.post("/authorize", data=dict(parse_qsl(urlsplit(url).query))))
+
+    for outer in ({}, {"response_mode": "query"}):
+        told = posted_answer(ent, answer(request=object_asking(FORM), **outer))
+        assert (told["error"], told["state"]) == ("request_not_supported", HOSTILE)
+    told = ent.answer(answer(request=object_asking("query"), response_mode=FORM))
+    assert told["error"] == "request_not_supported"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(object_asking(mode) for mode in ("fragment", "FORM_POST", "", None, [FORM], {FORM: 1})),
+        *("x", "..", "a.b.c", "a.b.c.d.e", f"e30.{b64(b'[')}.", f"e30.{b64(b'[]')}.", f"e30.{b64(bytes([255]))}.x"),
+        f"e30.{b64(b'[' * 5000)}.",
+        f"e30.{b64(TWICE)}.",
+    ],
+)
+def test_a13_what_a_request_object_says_otherwise_is_not_followed(
+    browser: FlaskClient, ent: RelyingParty, session: Account, value: str
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.6: "request_not_supported: The OP does not support use of the request parameter":
+    of an object that nobody verifies, one of two words is read, and never where the answer goes.
+    """
+    told = ent.answer(browser.get(ent.url(Attempt(), request=value)))
+    assert told["error"] == "request_not_supported"
+    assert posted_answer(ent, browser.get(ent.url(Attempt(), request=value, response_mode=FORM)))["error"]
+
+
+def test_a13_no_request_object_leads_to_an_address_that_is_not_registered(
+    browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.1: "This URI MUST exactly match one of the Redirection URI values for the Client
+    pre-registered at the OpenID Provider".
+    """
+    page = browser.get(ent.url(Attempt(), request=object_asking(FORM), redirect_uri=EVIL))
+    assert "invalid redirect_uri" in stays_here(page)
+    assert EVIL not in page.text
+    stays_here(browser.get(ent.url(Attempt(state="a\nb"), request=object_asking(FORM))))

@@ -18,13 +18,13 @@ from idp.clients import registry
 from idp.clients.models import Client, ClientInvite, ClientSchool, Sector
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import claims, registration, sectors
+from idp.oidc import approvals, claims, registration, sectors
 from idp.oidc.wanted import RegistrationRefused, Wanted
 from tests.builders import Build
 from tests.databases import SECRET, settings_for
 from tests.protocol.ent_server import Answer, EntServer, Resolver, authority, listening_ent
 from tests.protocol.flow import refused, tokens_for
-from tests.protocol.registering import MINIMAL, bearer, invited, party, register, registered, replaced
+from tests.protocol.registering import bearer, invited, party, register, registered, replaced
 from tests.protocol.test_races import rush
 from tests.relying_party import RelyingParty
 
@@ -109,40 +109,44 @@ def test_several_hosts_without_a_document(browser: FlaskClient, build: Build, se
     register a sector_identifier_uri", whoever registers it; 8, public: "This provides the same sub (subject) value to
     all Clients", which asks for no sector.
     """
-    refused(register(browser, invited(), redirect_uris=BOTH), "invalid_client_metadata")
+    asked: dict[str, Any] = {"redirect_uris": BOTH, "subject_type": "pairwise"}
+    refused(register(browser, invited(), **asked), "invalid_client_metadata")
     with pytest.raises(RegistrationRefused, match="--sector-identifier-uri is needed"):
         build.ent(redirect_uris=BOTH)
     told = registered(browser, invited(), redirect_uris=BOTH, subject_type="public")
     assert told["redirect_uris"] == BOTH
     changed = registration.get(build.ent(host="un.test").client_id)
     both = replace(registration.as_wanted(changed), redirect_uris=BOTH)
-    with pytest.raises(RegistrationRefused, match="--sector-identifier-uri is needed"):
+    with pytest.raises(RegistrationRefused, match=r"--sector-identifier-uri is needed on un\.test"):
         registration.change(settings, changed, both)
-    several = registered(browser, invited(), client_name="Plusieurs")
-    refused(replaced(browser, several, redirect_uris=[*MINIMAL["redirect_uris"], *BOTH]), "invalid_client_metadata")
 
 
-def test_u06_several_hosts_of_before_the_rule_keep_their_subjects(
+def test_u06_several_hosts_without_a_word_have_a_sector_of_their_own_for_ever(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
-    """OpenID Connect Core 1.0, 8: "A Subject Identifier is a locally unique and never reassigned identifier": who was
-    registered with several hosts and no document goes on, and may be changed. No document would give its people the
-    `sub` that they have.
+    """OpenID Connect Registration 1.0, 2, subject_type: "subject_type requested for responses to this Client", which is
+    OPTIONAL; Core 1.0, 8: "A Subject Identifier is a locally unique and never reassigned identifier within the Issuer".
     """
-    old = build.ent(host="un.test")
-    db.session.execute(update(Client).values(redirect_uris=BOTH, subject_salt=b"a salt that is its own"))
-    db.session.commit()
-    registry.forget()
-    before = sub(browser, old)
-    client = registration.get(old.client_id)
-    for uris in (BOTH, [*BOTH, "https://trois.test/cb"]):
-        now = replace(registration.as_wanted(client), name="Autre", redirect_uris=uris)
-        registration.change(settings, client, now)
+    told = registered(browser, invited(), redirect_uris=BOTH)
+    assert told["subject_type"] == "pairwise"
+    assert told["redirect_uris"] == BOTH
+    before = sub(browser, party(settings, told))
+    twin = registered(browser, invited(), client_name="Jumeau", redirect_uris=BOTH)
+    neighbours = [build.ent("Un", "un.test"), build.ent("Deux", "deux.test")]
+    others = [sub(browser, party(settings, twin)), *(sub(browser, one) for one in neighbours)]
+    assert len({before, *others}) == 4
+    for change in ({"redirect_uris": BOTH[:1]}, {"redirect_uris": BOTH[:1], "subject_type": "pairwise"}):
+        answer = replaced(browser, told, **change)
+        assert answer.status_code == 200, answer.text
+        assert sub(browser, party(settings, told)) == before
+    client = registration.get(told["client_id"])
+    for uris in (BOTH, [*BOTH, "https://trois.test/cb"]):  # an operator adds hosts
+        registration.change(settings, client, replace(registration.as_wanted(client), redirect_uris=uris))
         db.session.commit()
         registry.forget()
-        assert sub(browser, old) == before
-    with pytest.raises(RegistrationRefused, match="another sector"):
-        registration.change(settings, client, replace(now, redirect_uris=BOTH[:1]))
+        assert sub(browser, party(settings, told)) == before
+    document = {"redirect_uris": BOTH, "sector_identifier_uri": "https://un.test/uris.json"}
+    refused(replaced(browser, told, **document), "invalid_client_metadata")
 
 
 def test_a_change_that_would_change_the_sector_is_refused(build: Build, settings: Settings) -> None:
@@ -167,6 +171,9 @@ def test_u06_who_moves_away_calls_no_session_as_its_former_neighbours_do(
     """
     victim = build.ent(host="un.test")
     told = registered(browser, invited(), subject_type="public", redirect_uris=["https://un.test/autre"])
+    waits = replaced(browser, told, subject_type="public", redirect_uris=["https://ailleurs.test/cb"])
+    assert waits.get_json()["redirect_uris"] == ["https://un.test/autre"]
+    approvals.approve(settings, told["client_id"])
     moved = replaced(browser, told, subject_type="public", redirect_uris=["https://ailleurs.test/cb"])
     assert moved.status_code == 200
     elsewhere = party(settings, moved.get_json() | {"client_secret": told["client_secret"]})

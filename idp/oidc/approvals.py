@@ -1,0 +1,105 @@
+"""Changes of redirect hosts by a client that registered itself: they wait for an operator.
+
+A stolen registration access token could otherwise lead people, and what their codes open, to another site. Until the
+operator approves, the registration stays as it was, and the client is told so: RFC 7591 3.2.1 lets the server replace
+values that were asked for, and the client reads in the answer what is registered. An error would say less: the request
+is not invalid, and something was kept of it.
+
+An approved client stays in its sector, so that everybody keeps their `sub`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from idp.audit import log
+from idp.audit.events import ClientChanged, ClientChangedItself
+from idp.clients.models import Client
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.oidc import dynamic_metadata, invites, registration
+from idp.oidc.dynamic_metadata import BadMetadata
+from idp.oidc.wanted import RegistrationRefused, Wanted
+
+NOT_YET = "an operator of this service must approve the new hosts; until then the registration is as this answer says"
+
+
+def wait(settings: Settings, client: Client, wanted: Wanted, metadata: dict[str, Any]) -> None:
+    """Keep a change until an operator approves it, in the caller's transaction; it takes the place of a former one.
+
+    Raises:
+        BadMetadata: its name is taken.
+        RegistrationRefused: it could not be approved, or somebody else changes the registration at this moment.
+    """
+    registration.check_change(settings, client, wanted, approved=True)
+    dynamic_metadata.check_name(settings, wanted.name, client.id)
+    registration.count_change(client)
+    client.pending_metadata = {"asked_at": now().isoformat(), "metadata": dynamic_metadata.kept(metadata, wanted)}
+    log.record(ClientChangedItself(client_id=client.id, change="waits for approval"))
+
+
+def withdraw(client: Client) -> None:
+    """Forget a change that waits, in the caller's transaction: the client asked for something else."""
+    if client.pending_metadata is not None:
+        client.pending_metadata = None
+        log.record(ClientChangedItself(client_id=client.id, change="no longer waits for approval"))
+
+
+def told(client: Client) -> dict[str, Any]:
+    """Return what the client is told of a change that waits; nothing if there is none."""
+    if client.pending_metadata is None:
+        return {}
+    asked = client.pending_metadata
+    waiting = {"redirect_uris": asked["metadata"]["redirect_uris"], "asked_at": asked["asked_at"]}
+    return {"pending_approval": {**waiting, "description": NOT_YET}}
+
+
+def approve(settings: Settings, client_id: str, hosts: Sequence[str] = ()) -> tuple[Client, Wanted, str | None]:
+    """Make the change that waits; return the client, what was registered, and a secret if it needs one from now on.
+
+    Args:
+        settings: those of this service.
+        client_id: whose change.
+        hosts: if any, the new hosts that are approved: a change with others is not made.
+
+    Raises:
+        RegistrationRefused: nothing waits, or what waits is not what is approved, or has a fault by now.
+    """
+    client = _waiting(client_id)
+    former, bounds = registration.as_wanted(client), invites.bounds(client)
+    metadata = (client.pending_metadata or {})["metadata"]
+    try:
+        wanted = dynamic_metadata.as_wanted(metadata, bounds, former)
+        dynamic_metadata.check_name(settings, wanted.name, client.id)
+    except BadMetadata as bad:
+        raise RegistrationRefused([bad.description]) from bad
+    added = registration.new_hosts(client, wanted)
+    if hosts and added != set(hosts):
+        raise RegistrationRefused([f"the new hosts are {', '.join(sorted(added)) or 'none'}: nothing was approved"])
+    secret = registration.change(settings, client, wanted, approved=True)
+    client.pending_metadata = None
+    invites.bind(client, wanted, wanted)
+    log.record(ClientChanged(client_id=client.id, change="approved"))
+    db.session.commit()
+    return client, former, secret
+
+
+def reject(client_id: str) -> Client:
+    """Forget the change that waits: the registration stays as it is.
+
+    Raises:
+        RegistrationRefused: nothing waits.
+    """
+    client = _waiting(client_id)
+    registration.count_change(client)
+    client.pending_metadata = None
+    log.record(ClientChanged(client_id=client.id, change="rejected"))
+    db.session.commit()
+    return client
+
+
+def _waiting(client_id: str) -> Client:
+    client = registration.get(client_id)
+    if client.pending_metadata is None:
+        raise RegistrationRefused([f"{client.name}: no change waits for approval"])
+    return client

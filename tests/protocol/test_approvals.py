@@ -1,0 +1,199 @@
+"""New redirect hosts of a client that registered itself: they wait for an operator, and change nobody's `sub`."""
+
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import select, update
+
+from idp.accounts.models import Account
+from idp.audit.models import AuditEntry
+from idp.clients import registry
+from idp.clients.models import Client
+from idp.config import Settings
+from idp.db import db
+from idp.oidc import approvals, registration
+from idp.oidc.wanted import RegistrationRefused
+from tests.builders import Build
+from tests.dpop_party import Key
+from tests.protocol.flow import refused, stays_here, tokens_for
+from tests.protocol.registering import MINIMAL, bearer, bound, invited, party, registered, replaced
+from tests.relying_party import Attempt
+
+THIEF = "https://voleur.test/cb"
+OWN = MINIMAL["redirect_uris"][0]
+BOTH = [OWN, THIEF]
+
+
+@pytest.fixture
+def told(browser: FlaskClient) -> dict[str, Any]:
+    """What a client that registered itself was told."""
+    return registered(browser, invited())
+
+
+def read(browser: FlaskClient, told: dict[str, Any]) -> dict[str, Any]:
+    own = bearer(told["registration_access_token"])
+    answer: dict[str, Any] = browser.get(f"/register/{told['client_id']}", headers=own).get_json()
+    return answer
+
+
+def sub(browser: FlaskClient, settings: Settings, told: dict[str, Any]) -> str:
+    registry.forget()
+    return str(tokens_for(browser, party(settings, told), scope="openid")["claims"]["sub"])
+
+
+def changes() -> list[str]:
+    kinds = ("client.changed_itself", "client.changed")
+    rows = db.session.scalars(select(AuditEntry.details).where(AuditEntry.kind.in_(kinds)).order_by(AuditEntry.id))
+    return [details["change"] for details in rows]
+
+
+@pytest.mark.usefixtures("session")
+@pytest.mark.parametrize("uris", [[THIEF], BOTH, [*BOTH, "https://nouveau.test/autre"]])
+def test_new_redirect_hosts_wait_for_an_operator(
+    browser: FlaskClient, told: dict[str, Any], settings: Settings, uris: list[str]
+) -> None:
+    """RFC 7591, 3.2.1: "The authorization server MAY reject or replace any of the client's requested metadata values
+    submitted during the registration and substitute them with suitable values": by those that are registered now, and
+    "The client or developer can check the values in the response to determine if the registration is sufficient".
+    """
+    answer = replaced(browser, told, redirect_uris=uris, client_name="Autre nom", policy_uri="https://voleur.test/p")
+    assert answer.status_code == 200
+    said = answer.get_json()
+    assert (said["redirect_uris"], said["client_name"], said.get("policy_uri")) == ([OWN], MINIMAL["client_name"], None)
+    assert said["pending_approval"]["redirect_uris"] == uris
+    assert "an operator of this service must approve" in said["pending_approval"]["description"]
+    assert read(browser, told) == said | {"registration_access_token": told["registration_access_token"]}
+    registry.forget()
+    ent = party(settings, told)
+    assert "invalid redirect_uri" in stays_here(browser.get(ent.url(Attempt(), redirect_uri=THIEF)))
+    assert ent.answer(browser.get(ent.url(Attempt())))["code"], "the registration stays as before"
+    assert changes() == ["registered", "waits for approval", "registration token replaced"]
+
+
+def test_sub_is_kept_when_new_hosts_are_approved(
+    browser: FlaskClient, told: dict[str, Any], build: Build, session: Account, settings: Settings
+) -> None:
+    """OpenID Connect Core 1.0, 8: "A Subject Identifier is a locally unique and never reassigned identifier within the
+    Issuer for the End-User, which is intended to be consumed by the Client".
+    """
+    before, neighbour = sub(browser, settings, told), build.ent("Voisin", "voleur.test")
+    for uris in (BOTH, [THIEF]):
+        replaced(browser, told, redirect_uris=uris)
+        if "pending_approval" in read(browser, told):
+            approvals.approve(settings, told["client_id"])
+        now = read(browser, told)
+        assert "pending_approval" not in now
+        assert now["redirect_uris"] == uris
+        assert sub(browser, settings, told | now) == before
+    assert sub(browser, settings, told | now) != tokens_for(browser, neighbour)["claims"]["sub"]
+    answer = replaced(browser, told, redirect_uris=["https://voleur.test/autre"])
+    assert answer.get_json()["redirect_uris"] == ["https://voleur.test/autre"], "no new host any more"
+    assert sub(browser, settings, told | answer.get_json()) == before
+    assert "approved" in changes()
+
+
+def test_rejected_change_leaves_the_registration_as_it_was(
+    browser: FlaskClient, told: dict[str, Any], settings: Settings
+) -> None:
+    """RFC 7591, 3.2.1: "The authorization server MAY reject or replace any of the client's requested metadata values
+    submitted during the registration".
+    """
+    before = read(browser, told)
+    replaced(browser, told, redirect_uris=BOTH)
+    approvals.reject(told["client_id"])
+    token = {"registration_access_token": told["registration_access_token"]}
+    assert read(browser, told) == before | token
+    for settle in (approvals.reject, lambda client_id: approvals.approve(settings, client_id)):
+        with pytest.raises(RegistrationRefused, match="no change waits"):
+            settle(told["client_id"])
+    assert changes()[-1] == "rejected"
+
+
+def test_a_later_update_without_new_hosts_takes_the_place_of_the_one_that_waits(
+    browser: FlaskClient, told: dict[str, Any]
+) -> None:
+    """RFC 7592, 2.2: "Valid values of client metadata fields in this request MUST replace, not augment, the values
+    previously associated with this client".
+    """
+    replaced(browser, told, redirect_uris=BOTH)
+    said = replaced(browser, told, redirect_uris=["https://nouveau.test/autre"]).get_json()
+    assert said["redirect_uris"] == ["https://nouveau.test/autre"]
+    assert "pending_approval" not in said
+    assert "no longer waits for approval" in changes()
+    replaced(browser, told, redirect_uris=BOTH)
+    browser.delete(f"/register/{told['client_id']}", headers=bearer(told["registration_access_token"]))
+    assert db.session.scalars(select(Client)).one().pending_metadata is None
+
+
+def test_nothing_is_approved_but_what_the_operator_saw(
+    browser: FlaskClient, told: dict[str, Any], settings: Settings
+) -> None:
+    """RFC 7592, 5: "the registration access token is a bearer token and acts as the sole authentication for use at the
+    client configuration endpoint": who has it may change what waits until it is approved, so the operator can name the
+    host that is meant, and what changes at that moment is not approved.
+    """
+    replaced(browser, told, redirect_uris=["https://vrai.test/cb"])
+    replaced(browser, told, redirect_uris=[THIEF])
+    with pytest.raises(RegistrationRefused, match=r"the new hosts are voleur\.test: nothing was approved"):
+        approvals.approve(settings, told["client_id"], ["vrai.test"])
+    db.session.rollback()
+    assert read(browser, told)["redirect_uris"] == [OWN]
+    client = registration.get(told["client_id"])
+    db.session.commit()
+    with db.engine.begin() as elsewhere:
+        elsewhere.execute(update(Client).values(version=Client.version + 1))
+    with pytest.raises(RegistrationRefused, match="changed by somebody else"):
+        approvals.approve(settings, client.client_id)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "error"),
+    [
+        ({"redirect_uris": ["http://voleur.test/cb"]}, "invalid_redirect_uri"),
+        ({"redirect_uris": [THIEF], "subject_type": "public"}, "invalid_client_metadata"),
+        ({"redirect_uris": [THIEF], "client_name": "Passerelle"}, "invalid_client_metadata"),
+        ({"redirect_uris": [THIEF], "token_endpoint_auth_method": "private_key_jwt"}, "invalid_client_metadata"),
+        ({"redirect_uris": [THIEF], "sector_identifier_uri": "https://127.0.0.1/s"}, "invalid_client_metadata"),
+    ],
+)
+def test_what_could_not_be_approved_is_refused_at_once(
+    browser: FlaskClient, build: Build, told: dict[str, Any], metadata: dict[str, Any], error: str
+) -> None:
+    """RFC 7592, 2.2: "If the client attempts to set an invalid metadata field and the authorization server does not set
+    a default value, the authorization server responds with an error as described in [RFC7591]".
+    """
+    build.ent("Passerelle")
+    refused(replaced(browser, told, **metadata), error)
+    assert "pending_approval" not in read(browser, told)
+
+
+def test_hosts_of_an_invitation_are_widened_by_an_approval_alone(browser: FlaskClient, settings: Settings) -> None:
+    """RFC 7591, 3.2.1: "The authorization server MAY reject or replace any of the client's requested metadata values":
+    the operator who pinned the hosts is the one who decides on others.
+    """
+    told = registered(browser, bound(hosts=["nouveau.test"]))
+    moved = {"redirect_uris": [THIEF], "client_uri": "https://voleur.test/"}
+    assert replaced(browser, told, **moved).get_json()["redirect_uris"] == [OWN]
+    refused(replaced(browser, told, client_uri="https://voleur.test/"), "invalid_client_metadata")
+    approvals.approve(settings, told["client_id"])
+    assert read(browser, told)["client_uri"] == "https://voleur.test/"
+    assert replaced(browser, told, **moved, tos_uri="https://voleur.test/t").status_code == 200
+    refused(replaced(browser, told, **moved, tos_uri="https://ailleurs.test/t"), "invalid_client_metadata")
+
+
+def test_a_change_of_keys_waits_with_the_hosts(browser: FlaskClient, told: dict[str, Any], settings: Settings) -> None:
+    """RFC 7592, 2.2: "This request MUST include all client metadata fields as returned to the client": one change,
+    which is made as a whole or not at all.
+    """
+    key = {**Key.new().jwk, "note": "kept by nobody"}
+    signing = {"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [key]}}
+    said = replaced(browser, told, redirect_uris=[THIEF], contacts=["a@b.test"], unheard_of="x" * 1000, **signing)
+    assert said.get_json()["token_endpoint_auth_method"] == "client_secret_basic"
+    waiting = db.session.scalars(select(Client)).one().pending_metadata
+    assert waiting is not None
+    assert "unheard_of" not in waiting["metadata"]
+    approvals.approve(settings, told["client_id"])
+    now = read(browser, told)
+    assert (now["token_endpoint_auth_method"], now["contacts"]) == ("private_key_jwt", ["a@b.test"])
+    assert now["jwks"] == {"keys": [{name: value for name, value in key.items() if name != "note"}]}

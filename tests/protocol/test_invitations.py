@@ -1,0 +1,154 @@
+"""What an invitation binds: hosts, kind of subject, authentication, PKCE, and how often it counts."""
+
+import json
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from sqlalchemy import func, select
+
+from idp.accounts.models import Account
+from idp.audit.models import AuditEntry
+from idp.clients.models import Client, ClientInvite
+from idp.config import Settings
+from idp.db import db
+from tests.dpop_party import Key
+from tests.protocol.flow import refused
+from tests.protocol.registering import MINIMAL, bearer, bound, party, register, registered, replaced
+from tests.protocol.rush import NUMBER
+from tests.protocol.test_races import rush
+from tests.relying_party import Attempt
+
+HOSTS = ["nouveau.test", "images.test"]
+ELSEWHERE = "https://ailleurs.test/x"
+SIGNING: dict[str, Any] = {
+    "token_endpoint_auth_method": "private_key_jwt",
+    "jwks": {"keys": [Key.new().jwk]},
+}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "error"),
+    [
+        ({"redirect_uris": ["https://nouveau.test/cb", ELSEWHERE], "subject_type": "public"}, "invalid_redirect_uri"),
+        ({"redirect_uris": ["https://a.nouveau.test/cb"]}, "invalid_redirect_uri"),
+        ({"redirect_uris": ["https://nouveau.test.evil.test/cb"]}, "invalid_redirect_uri"),
+        ({"post_logout_redirect_uris": [ELSEWHERE]}, "invalid_client_metadata"),
+        ({"backchannel_logout_uri": ELSEWHERE}, "invalid_client_metadata"),
+        ({"initiate_login_uri": ELSEWHERE}, "invalid_client_metadata"),
+        ({"client_uri": ELSEWHERE}, "invalid_client_metadata"),
+        ({"jwks_uri": ELSEWHERE}, "invalid_client_metadata"),
+        ({"logo_uri": ELSEWHERE}, "invalid_client_metadata"),
+        ({"policy_uri": ELSEWHERE}, "invalid_client_metadata"),
+        ({"policy_uri#en": ELSEWHERE}, "invalid_client_metadata"),
+        ({"tos_uri": ELSEWHERE}, "invalid_client_metadata"),
+    ],
+)
+def test_n03_invitation_pins_the_hosts_of_all_addresses(
+    browser: FlaskClient, metadata: dict[str, Any], error: str
+) -> None:
+    """RFC 7591, 3.2.1: "The authorization server MAY reject or replace any of the client's requested metadata values
+    submitted during the registration".
+    """
+    token = bound(hosts=HOSTS)
+    answer = register(browser, token, **metadata)
+    refused(answer, error)
+    assert "no host of the invitation" in answer.get_json()["error_description"]
+    told = registered(browser, token, logo_uri="https://images.test/logo.png")
+    if "redirect_uris" not in metadata:
+        refused(replaced(browser, told, **metadata), error)
+    assert db.session.scalar(select(func.count()).select_from(Client)) == 1
+
+
+@pytest.mark.parametrize(("pinned", "other"), [("pairwise", "public"), ("public", "pairwise")])
+def test_n03_invitation_pins_the_subject_type(browser: FlaskClient, pinned: str, other: str) -> None:
+    """RFC 7591, 3.2.1: "The authorization server MAY reject or replace any of the client's requested metadata values
+    submitted during the registration".
+    """
+    token = bound(subject_type=pinned)
+    refused(register(browser, token, subject_type=other), "invalid_client_metadata")
+    told = registered(browser, token)
+    assert told["subject_type"] == pinned
+    refused(replaced(browser, told, subject_type=other), "invalid_client_metadata")
+    assert replaced(browser, told).get_json()["subject_type"] == pinned
+
+
+def test_n03_invitation_pins_the_authentication(browser: FlaskClient) -> None:
+    """RFC 7591, 2, token_endpoint_auth_method: "String indicator of the requested authentication method for the token
+    endpoint": requested, and not the client's to weaken.
+    """
+    token = bound(auth_method="private_key_jwt")
+    for method in ("client_secret_basic", "none"):
+        refused(register(browser, token, token_endpoint_auth_method=method), "invalid_client_metadata")
+    refused(register(browser, token), "invalid_client_metadata")  # keys are missing
+    told = registered(browser, token, jwks=SIGNING["jwks"])
+    assert told["token_endpoint_auth_method"] == "private_key_jwt"
+    refused(replaced(browser, told, token_endpoint_auth_method="client_secret_post"), "invalid_client_metadata")
+    assert replaced(browser, told, **SIGNING).status_code == 200
+
+
+@pytest.mark.usefixtures("session")
+@pytest.mark.parametrize("pkce", [None, True, False])
+def test_n03_invitation_pins_pkce(browser: FlaskClient, settings: Settings, *, pkce: bool | None) -> None:
+    """RFC 9700, 2.1.1: "authorization servers MUST support PKCE", and here require it unless the operator says that
+    this software has none; the client's own word changes nothing.
+    """
+    told = registered(browser, bound(pkce=pkce), require_pkce=False, pkce_required=False)
+    for _ in range(2):
+        ent = party(settings, told)
+        answer = ent.answer(browser.get(ent.url(Attempt(), code_challenge=None, code_challenge_method=None)))
+        assert ("code" in answer) is (pkce is False)
+        assert replaced(browser, told).status_code == 200
+
+
+def test_without_pkce_a_client_needs_another_proof(browser: FlaskClient) -> None:
+    """RFC 9700, 2.1.1: "public clients MUST use PKCE to this end"."""
+    token = bound(pkce=False)
+    refused(register(browser, token, token_endpoint_auth_method="none"), "invalid_client_metadata")
+    registered(browser, token)
+
+
+def test_reusable_invitation_counts_each_use(browser: FlaskClient, session: Account) -> None:
+    """RFC 7591, 1.2: "Initial Access Token OAuth 2.0 access token optionally issued by an authorization server to a
+    developer or client and used to authorize calls to the client registration endpoint": for trials, several.
+    """
+    token = bound(uses=3)
+    for number in range(3):
+        refused(register(browser, token, redirect_uris=[]), "invalid_redirect_uri")  # counts nothing
+        registered(browser, token, client_name=f"Essai {number}")
+    assert register(browser, token, client_name="Essai 4").status_code == 401
+    invitation = db.session.scalars(select(ClientInvite)).one()
+    assert invitation.uses_left == 0
+    assert set(db.session.scalars(select(Client.invite_id))) == {invitation.id}
+    kinds = db.session.scalars(select(AuditEntry.details).where(AuditEntry.kind == "client.invited")).all()
+    assert [details["change"] for details in kinds] == ["made", "used", "used", "used"]
+
+
+def test_bounds_of_one_client_are_not_those_of_another(browser: FlaskClient) -> None:
+    """RFC 7592, 2.2: "Valid values of client metadata fields in this request MUST replace, not augment, the values
+    previously associated with this client", and with no other one that came by the same invitation.
+    """
+    token = bound(uses=2, hosts=HOSTS)
+    first = registered(browser, token, scope="openid")
+    second = registered(browser, token, client_name="Second")
+    assert replaced(browser, first).get_json()["scope"] == second["scope"]
+    assert replaced(browser, second, scope="openid", client_name="Second").get_json()["scope"] == "openid"
+
+
+@pytest.mark.usefixtures("app")
+def test_reusable_invitation_shown_by_many_processes_registers_as_many_as_it_says(settings: Settings) -> None:
+    """RFC 7591, 3: "The client registration endpoint MAY be an OAuth 2.0 [RFC6749] protected resource and it MAY accept
+    an initial access token": five uses are five, whoever is first.
+    """
+    order = {
+        "path": "/register",
+        "method": "POST",
+        "data": json.dumps({**MINIMAL, "client_name": f"Essai {NUMBER}"}),
+        "content_type": "application/json",
+        "headers": bearer(bound(uses=5)),
+    }
+    db.session.remove()
+    [answers] = rush(settings.database_url, settings.issuer, [order], processes=8)
+    assert sorted(status for status, *_ in answers) == [201] * 5 + [401] * 3
+    assert db.session.scalar(select(func.count()).select_from(Client)) == 5
+    assert db.session.scalars(select(ClientInvite.uses_left)).one() == 0

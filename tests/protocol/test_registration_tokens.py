@@ -1,0 +1,172 @@
+"""Registration access tokens: replaced at each update, never lost with an answer, over after a year without use."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from idp.audit.models import AuditEntry
+from idp.clients.models import Client
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.oidc import registration
+from tests.protocol.flow import refused
+from tests.protocol.registering import MINIMAL, bearer, invited, registered
+from tests.protocol.test_races import rush
+
+YEAR = timedelta(days=365)
+
+
+@pytest.fixture
+def told(browser: FlaskClient) -> dict[str, Any]:
+    """What a client that registered itself was told."""
+    return registered(browser, invited())
+
+
+def path(told: dict[str, Any]) -> str:
+    return f"/register/{told['client_id']}"
+
+
+def read(browser: FlaskClient, told: dict[str, Any], token: str) -> TestResponse:
+    return browser.get(path(told), headers=bearer(token))
+
+
+def replace(browser: FlaskClient, told: dict[str, Any], token: str, **metadata: Any) -> TestResponse:
+    body = {**MINIMAL, "client_id": told["client_id"], **metadata}
+    return browser.put(path(told), json=body, headers=bearer(token))
+
+
+def replacement(browser: FlaskClient, told: dict[str, Any], token: str) -> str:
+    answer = replace(browser, told, token)
+    assert answer.status_code == 200, answer.text
+    return str(answer.get_json()["registration_access_token"])
+
+
+def changes() -> list[tuple[str, str]]:
+    rows = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "client.changed_itself").order_by("id"))
+    return [(row.details["change"], row.result) for row in rows]
+
+
+def test_registration_token_is_replaced_at_each_update(browser: FlaskClient, told: dict[str, Any]) -> None:
+    """RFC 7592, 2.2: "If the authorization server includes a new client secret and/or registration access token in its
+    response, the client MUST immediately discard its previous client secret and/or registration access token": once the
+    new one was used, the former one is good no more.
+    """
+    first = told["registration_access_token"]
+    second = replacement(browser, told, first)
+    assert second != first
+    assert len(second) == 43
+    assert read(browser, told, second).get_json()["registration_access_token"] == second, "a read replaces nothing"
+    for method in ("GET", "PUT", "DELETE"):
+        answer = browser.open(path(told), method=method, json=MINIMAL, headers=bearer(first))
+        refused(answer, "invalid_token", 401)
+    third = replacement(browser, told, second)
+    assert read(browser, told, third).status_code == 200
+    assert changes()[:3] == [("registered", "ok"), ("changed", "ok"), ("registration token replaced", "ok")]
+
+
+def test_a_refused_update_replaces_no_token(browser: FlaskClient, told: dict[str, Any]) -> None:
+    """RFC 7592, 5: "the registration access token MAY be rotated when the developer or client does a read or update
+    operation on the client's client configuration endpoint": what was refused is none.
+    """
+    first = told["registration_access_token"]
+    refused(replace(browser, told, first, redirect_uris=[]), "invalid_redirect_uri")
+    assert read(browser, told, first).status_code == 200
+
+
+def test_lost_answer_does_not_lock_the_client_out(browser: FlaskClient, told: dict[str, Any]) -> None:
+    """RFC 7592, 5: without its token "a developer or client could be left in a situation where they have no means of
+    retrieving or updating the client's registration information": an answer that never arrived, however often, leaves
+    the client the token that it has.
+    """
+    first = told["registration_access_token"]
+    lost = [replacement(browser, told, first) for _ in range(3)]
+    assert read(browser, told, first).get_json()["registration_access_token"] == first
+    for token in lost[:-1]:  # nobody has them, and the last one alone could still arrive
+        assert read(browser, told, token).status_code == 401
+    arrived = replacement(browser, told, first)
+    assert read(browser, told, lost[-1]).status_code == 401
+    assert read(browser, told, arrived).status_code == 200
+    assert read(browser, told, first).status_code == 401
+
+
+def test_an_operator_s_new_token_ends_all_others(browser: FlaskClient, told: dict[str, Any]) -> None:
+    """RFC 7592, 2: "The client MUST use its registration access token in all calls to this endpoint as an OAuth 2.0
+    Bearer Token": after a leak neither the present nor the former one is.
+    """
+    first = told["registration_access_token"]
+    second = replacement(browser, told, first)
+    third = registration.renew_management(told["client_id"])
+    for token in (first, second):
+        assert read(browser, told, token).status_code == 401
+    assert read(browser, told, third).status_code == 200
+
+
+def test_registration_token_expires_when_unused_for_a_year(
+    browser: FlaskClient, told: dict[str, Any], unhurried: None
+) -> None:
+    """RFC 7592, 5: "the registration access token SHOULD NOT expire while a client is still actively registered": while
+    somebody tends it. A registration that nobody tends is not for whoever finds its token; an operator gives another.
+    """
+    token, start = told["registration_access_token"], now()
+    for days in (364, 700, 1000):
+        with time_machine.travel(start + timedelta(days=days), tick=False):
+            assert read(browser, told, token).status_code == 200, "each use counts"
+    with time_machine.travel(start + timedelta(days=1000) + YEAR + timedelta(seconds=1), tick=False):
+        for method in ("GET", "PUT", "DELETE"):
+            answer = browser.open(path(told), method=method, json=MINIMAL, headers=bearer(token))
+            refused(answer, "invalid_token", 401)
+            assert "not used for a year" in answer.get_json()["error_description"]
+            assert answer.headers["WWW-Authenticate"] == 'Bearer realm="idp", error="invalid_token"'
+        assert "not used for a year" not in read(browser, told, "x" * 43).get_json()["error_description"]
+        assert changes()[-1] == ("registration token expired", "refused")
+        assert db.session.scalars(select(Client)).one().disabled_at is None, "the registration itself goes on"
+        renewed = registration.renew_management(told["client_id"])
+        assert read(browser, told, renewed).status_code == 200
+
+
+def test_former_token_expires_with_the_present_one(browser: FlaskClient, told: dict[str, Any], unhurried: None) -> None:
+    """RFC 7592, 5: "the registration access token SHOULD NOT expire while a client is still actively registered"."""
+    first = told["registration_access_token"]
+    replacement(browser, told, first)
+    with time_machine.travel(now() + YEAR + timedelta(seconds=1), tick=False):
+        assert "not used for a year" in read(browser, told, first).get_json()["error_description"]
+
+
+def test_two_updates_at_once_leave_the_client_a_token_that_is_good(
+    browser: FlaskClient, told: dict[str, Any], settings: Settings
+) -> None:
+    """RFC 7592, 2.2: "Valid values of client metadata fields in this request MUST replace, not augment, the values
+    previously associated with this client": of eight processes with one token each wins alone or is refused, and the
+    token that all of them have stays good until a new one is used.
+    """
+    token = told["registration_access_token"]
+    order = {
+        "path": path(told),
+        "method": "PUT",
+        "data": json.dumps({**MINIMAL, "client_id": told["client_id"]}),
+        "content_type": "application/json",
+        "headers": bearer(token),
+    }
+    [answers] = rush(settings.database_url, settings.issuer, [order], processes=8)
+    statuses = [status for status, *_ in answers]
+    assert statuses.count(200) >= 1
+    assert set(statuses) <= {200, 400}
+    assert read(browser, told, token).status_code == 200
+    last = replacement(browser, told, token)
+    assert read(browser, told, last).status_code == 200
+    assert read(browser, told, token).status_code == 401
+
+
+def test_use_is_noted(browser: FlaskClient, told: dict[str, Any]) -> None:
+    """RFC 7592, 5: "the registration access token SHOULD NOT expire while a client is still actively registered"."""
+    later: datetime = now() + timedelta(days=3)
+    with time_machine.travel(later, tick=False):
+        read(browser, told, told["registration_access_token"])
+    assert db.session.scalars(select(Client.registration_used_at)).one() == later

@@ -1,0 +1,48 @@
+"""The page for a request whose client or redirect URI is not certain: its sentence fits the cause."""
+
+import pytest
+from flask.testing import FlaskClient
+
+from idp.oidc import registration
+from tests.protocol.flow import stays_here
+from tests.relying_party import Attempt, RelyingParty
+
+SENTENCES = {
+    "client": "Ce service ne connaît pas le site d’où vous venez, ou ne l’accepte plus.",
+    "redirect_uri": "L’adresse où vous deviez revenir n’est pas enregistrée ici.",
+    "none": "Le site d’où vous venez ne nous a pas dit où vous ramener.",
+    "request": "Le site d’où vous venez a envoyé une demande que nous ne pouvons pas lire.",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence", "phrase"),
+    [
+        ({"redirect_uri": "https://ent.test/autre"}, "redirect_uri", "invalid redirect_uri"),
+        ({"redirect_uri": "x"}, "redirect_uri", "invalid redirect_uri"),
+        ({"redirect_uri": None}, "none", "invalid redirect_uri"),
+        ({"redirect_uri": ""}, "none", "invalid redirect_uri"),
+        ({"client_id": "nobody"}, "client", "invalid client_id"),
+        ({"client_id": None}, "client", "invalid client_id"),
+        ({"response_mode": "fragment"}, "request", "response_mode must be one of: query, form_post"),
+        ({"state": "x" * 5000}, "request", "too long state"),
+    ],
+)
+def test_a04_the_page_says_why_it_leads_nowhere(
+    browser: FlaskClient, ent: RelyingParty, changes: dict[str, str | None], sentence: str, phrase: str
+) -> None:
+    """RFC 6749, 4.1.2.1: "If the request fails due to a missing, invalid, or mismatching redirection URI, or if the
+    client identifier is missing or invalid, the authorization server SHOULD inform the resource owner of the error and
+    MUST NOT automatically redirect the user-agent to the invalid redirection URI".
+    """
+    text = stays_here(browser.get(ent.url(Attempt(), **changes))).replace("\u202f", " ")
+    assert phrase in text
+    assert [said for said in SENTENCES.values() if said in text] == [SENTENCES[sentence]]
+
+
+def test_a04_a_disabled_client_reads_as_an_unknown_one(browser: FlaskClient, ent: RelyingParty) -> None:
+    """RFC 6749, 4.1.2.1: "if the client identifier is missing or invalid, the authorization server SHOULD inform the
+    resource owner of the error".
+    """
+    registration.disable(ent.client_id)
+    assert SENTENCES["client"] in stays_here(browser.get(ent.url(Attempt())))

@@ -1,0 +1,41 @@
+"""What Chromium shows of requests with an address that is not registered: at the sign-in and at the sign-out."""
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from idp.accounts.models import Account
+from tests.builders import PASSWORD, Build
+from tests.relying_party import Attempt
+from tests.stories.browser import CHROMIUM, follow, look, new_page
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),  # what a browser does with a page
+]
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_what_is_not_registered_leads_nowhere_and_is_said(
+    browser_process: Browser, loopback: str, build: Build, parent: Account, width: int
+) -> None:
+    """RP-Initiated Logout 1.0, 3: "The OP also MUST NOT perform post-logout redirection if the post_logout_redirect_uri
+    value supplied does not exactly match one of the previously registered post_logout_redirect_uris values"; RFC 6749,
+    4.1.2.1: the server "MUST NOT automatically redirect the user-agent to the invalid redirection URI".
+    """
+    ent = build.ent()
+    with new_page(browser_process, width=width) as page:
+        page.goto(loopback + ent.url(Attempt(), redirect_uri="https://ent.test/autre"))
+        look(page)
+        expect(page.get_by_text("n’est pas enregistrée ici")).to_be_visible()
+        page.goto(f"{loopback}/connexion")
+        page.get_by_label("Identifiant", exact=True).fill(parent.username)
+        page.get_by_label("Mot de passe", exact=True).fill(PASSWORD)
+        follow(page.get_by_role("button", name="Se connecter"))
+        page.goto(f"{loopback}/logout?client_id={ent.client_id}&post_logout_redirect_uri=https://ent.test/autre")
+        look(page)
+        expect(page.get_by_text("invalid post_logout_redirect_uri")).to_be_visible()
+        follow(page.get_by_role("button", name="Se déconnecter"))
+        look(page)
+        expect(page.get_by_role("heading", name="Vous êtes déconnecté")).to_be_visible()
+        expect(page.get_by_text("invalid post_logout_redirect_uri")).to_be_visible()
