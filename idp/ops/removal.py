@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 
-from idp.accounts import notices
+from idp.accounts import disputes, notices
 from idp.accounts.models import Account, Child, Guardianship, OneTimeLink, RosterAlias, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.audit import log
@@ -86,17 +86,27 @@ def _orphan_since(moment: datetime) -> ColumnElement[bool]:
 
 
 def _still_in_a_file() -> ColumnElement[bool]:
-    """Return the condition of the accounts that the next file would only open again, under another identifier."""
+    """Return the condition of the accounts that the next file would only open again, under another identifier.
+
+    A file names a tie that the school excluded as long as the mark is there.
+    """
     tie = select(Guardianship.child_id).where(
-        Guardianship.account_id == Account.id, Guardianship.ended_at.is_(None), Account.merged_into_id.is_(None)
+        Guardianship.account_id == Account.id,
+        or_(Guardianship.ended_at.is_(None), Guardianship.excluded_at.is_not(None)),
+        Account.merged_into_id.is_(None),
     )
     return and_(Account.roster_key.is_not(None), tie.exists())
 
 
 def _unused_since(moment: datetime) -> ColumnElement[bool]:
-    """Active, and neither activated nor signed in to since `moment`; a new letter starts the time again."""
+    """Active, and neither activated nor signed in to since `moment`; a new letter starts the time again.
+
+    Nobody can sign in while a dispute is open: it is not forgotten by removing the account.
+    """
     return and_(
         Account.disabled_at.is_(None),
+        Account.contested_at.is_(None),
+        ~disputes.has_disputed_tie(),
         Account.activated_at <= moment,
         or_(Account.last_sign_in_at.is_(None), Account.last_sign_in_at <= moment),
     )
@@ -155,7 +165,11 @@ def remove_children(keys: Sequence[uuid.UUID]) -> int:
 
 def remove_ended_links(before: datetime) -> int:
     """Remove a batch of the ties that ended before a moment, in the caller's transaction; return how many."""
-    ended = and_(Guardianship.ended_at <= before, Guardianship.disputed_at.is_(None))  # a dispute is not forgotten
+    ended = and_(
+        Guardianship.ended_at <= before,
+        Guardianship.disputed_at.is_(None),  # a dispute is not forgotten
+        Guardianship.excluded_at.is_(None),  # nor what the school decided, as long as a file says otherwise
+    )
     some = select(Guardianship.account_id, Guardianship.child_id).where(ended).order_by(Guardianship.ended_at)
     pairs = db.session.execute(some.limit(batches.ROWS).with_for_update(skip_locked=True)).all()
     for account_id, child_id in pairs:

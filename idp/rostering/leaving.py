@@ -26,7 +26,7 @@ _NOTHING_OF_BEFORE = dict.fromkeys(
     (
         "password_hash", "password_changed_at", "password_blocked_at", "provisional_hash", "provisional_expires_at",
         "activated_at", "activated_in", "email", "mailbox", "email_confirmed_at", "pending_email",
-        "recovery_frozen_until", "inactive_warned_at", "last_sign_in_at",
+        "contested_at", "contested_email", "inactive_warned_at", "last_sign_in_at",
     )
 )  # fmt: skip
 
@@ -100,3 +100,11 @@ def mark_left(moment: datetime, page: Sequence[tuple[str]]) -> None:
     """Note that pupils left, at the very instant at which their ties ended."""
     these = bulk.one_of(_children.c.id, [uuid.UUID(child) for (child,) in page])
     db.session.execute(update(_children).where(these, _children.c.left_at.is_(None)).values(left_at=moment))
+
+
+def shut_if_childless(account_id: uuid.UUID, moment: datetime) -> bool:
+    """Disable the account if no tie to a child is left, in the caller's transaction; return whether that was so."""
+    if db.session.scalar(_shut(account_id, moment)) is None:
+        return False
+    log.record(AccountChanged(account_id=account_id, change="left"))
+    return True

@@ -1,12 +1,12 @@
 """Writes who is whose guardian, in the transaction of the pupils that it is about."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
 from sqlalchemy import Table, bindparam, func, select, update
 
-from idp.accounts import school_notices
+from idp.accounts import disputes, school_notices
 from idp.accounts.models import Child, Guardianship
 from idp.accounts.school_notices import Kind
 from idp.audit import log
@@ -15,6 +15,7 @@ from idp.clock import now
 from idp.db import db
 from idp.rostering import bulk
 from idp.rostering.staging import Staging
+from idp.sessions import manager
 
 _links = cast("Table", Guardianship.__table__)
 
@@ -40,11 +41,13 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
         "OR k.authority IS NOT l.authority) ORDER BY l.account, s.rowid",
         *children,
     )
-    new, changed, known = [], [], set()
+    new, changed, known, reopened = [], [], set(), set()
     for child, account, kinship, authority, is_there, is_opened, is_known in rows:
         pair = {"account_id": uuid.UUID(account), "child_id": uuid.UUID(child)}
         if is_there:
             changed.append(this(account, child) | {"kinship": kinship, "authority": authority, "ended_at": None})
+            if is_opened:
+                reopened.add(pair["account_id"])
         else:
             new.append(pair | {"kinship": kinship, "authority": authority})
         if is_known:
@@ -55,6 +58,16 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
     if changed:
         db.session.execute(ONE, changed)
     _keep_disputes(sorted(known), [link for link in new if link["account_id"] in known])
+    _close_again(reopened)
+
+
+def _close_again(accounts: Collection[uuid.UUID]) -> None:
+    """Close the accounts whose tie holds again, but was disputed and never settled before it ended."""
+    closed = disputes.disputed_among(accounts) if accounts else set()
+    if closed:
+        disputes.shut(closed)
+        for account_id in sorted(closed):
+            manager.end_all(account_id, by="disputed")
 
 
 def _ranked(links: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -74,7 +87,7 @@ def _keep_disputes(accounts: Sequence[uuid.UUID], new: Sequence[dict[str, Any]])
     if not new:
         return
     disputing = select(_links.c.account_id).where(
-        bulk.one_of(_links.c.account_id, accounts), _links.c.disputed_at.is_not(None)
+        bulk.one_of(_links.c.account_id, accounts), disputes.tie_is_disputed()
     )
     doubtful = set(db.session.scalars(disputing))
     for link in new:
