@@ -47,7 +47,7 @@ from idp.recovery import answer as recovery_answer
 from idp.recovery import username as recovery_username
 from idp.recovery import views as recovery
 from idp.sessions.manager import RENEWABLE, SESSIONS_ENDED
-from idp.web import browser, errors, i18n, legal, request_context, security, theme
+from idp.web import browser, errors, i18n, legal, request_context, security, telling, theme
 
 _PAGES = (
     profile_choice,
@@ -108,6 +108,7 @@ def create_app(settings: Settings) -> Flask:
     app.extensions[outbox.APART] = frozenset({backchannel.LOGOUT})
     app.extensions[outbox.JOBS] = {key_rotation.ROTATION: key_rotation.ROTATION_PERIOD}
     theme.configure(app, settings)
+    app.jinja_env.globals["told"] = telling.sentence
     app.jinja_env.globals["entrance"] = lambda dest: dest.entrance(settings.issuer)
     return app
 

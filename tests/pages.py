@@ -34,7 +34,7 @@ def follow(browser: FlaskClient, response: TestResponse) -> TestResponse:
     raise AssertionError("too many redirects")
 
 
-def submit(browser: FlaskClient, page: TestResponse, **fields: str) -> TestResponse:
+def submit(browser: FlaskClient, page: TestResponse, **fields: str | list[str]) -> TestResponse:
     """Send the form of `page` back to its own address; follow redirects that stay on the service."""
     data = {"csrf_token": form_token(page), **{name.replace("_", "-"): value for name, value in fields.items()}}
     data["csrf_token"] = form_token(page)

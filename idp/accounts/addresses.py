@@ -124,7 +124,7 @@ def resend(
     if wait:
         return TooSoon(wait)
     account = directory.get_for_change(account_id)
-    if account is None or account.disabled_at or is_frozen(account) or not _has_to_confirm(account, to):
+    if account is None or account.disabled_at or account.contested_at or not _has_to_confirm(account, to):
         db.session.rollback()
         return NothingToConfirm()
     account.pending_email = to or account.pending_email
@@ -192,14 +192,13 @@ def confirm(settings: Settings, value: str) -> OneTimeLink | None:
     return link
 
 
-def is_frozen(account: Account) -> bool:
-    """Say whether two people claim the account, so that its address stays as it is until the school has decided."""
-    return account.recovery_frozen_until is not None and account.recovery_frozen_until > now()
-
-
 def _is_awaited(account: Account, link: OneTimeLink) -> bool:
     changes = Purpose(link.purpose) is Purpose.CHANGE_EMAIL
-    return account.pending_email == link.address and changes == (account.email is not None) and not is_frozen(account)
+    return (
+        account.pending_email == link.address
+        and changes == (account.email is not None)
+        and account.contested_at is None
+    )
 
 
 def _warn(settings: Settings, account: Account, mailbox: str, notice: Notice) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp import opaque
-from idp.accounts import directory, notices
+from idp.accounts import directory, disputes, notices
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
 from idp.accounts.passwords import Busy, Hasher, fold_provisional, fold_username
@@ -77,7 +77,8 @@ class Proven:
         if account is None or account.disabled_at is not None:
             return False
         if self.provisional:
-            return account.activated_at is None and account.provisional_hash == self.stored
+            is_same = account.activated_at is None and account.provisional_hash == self.stored
+            return is_same and not disputes.is_disputed(account.id)
         return account.password_hash == self.stored
 
 

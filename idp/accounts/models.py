@@ -101,7 +101,8 @@ class Account(UuidKey, Base):
     file: nobody has proved that it is the person's, so that it is only ever told where the letter is. A password that
     is blocked (`password_blocked_at`) opens nothing: a new one is chosen by mail or with a new letter.
     `contested_at` is when a change of address was contested after it had been applied; `contested_email` is the former
-    address. From then on neither address recovers anything, until the school decides or a new letter has served.
+    address, or empty if two former addresses claim the account. From then on neither address recovers anything, until
+    the school decides or a new letter has served.
     `breached_at` is when the password was found in a list of breached ones. `letter_school_id` is the school that
     printed the last letter. `tries_forgotten_at` is when an operator forgave the wrong tries. `merged_into_id` is set
     when the person's other account took the children over.
@@ -154,7 +155,6 @@ class Account(UuidKey, Base):
     mailbox: Mapped[str | None] = mapped_column(String(254))
     school_email: Mapped[str | None] = mapped_column(String(254))
     password_blocked_at: Mapped[datetime | None]
-    recovery_frozen_until: Mapped[datetime | None]
     contested_at: Mapped[datetime | None]
     contested_email: Mapped[str | None] = mapped_column(String(254))
     breached_at: Mapped[datetime | None]
@@ -197,6 +197,7 @@ class Account(UuidKey, Base):
 class Guardianship(Base):
     """That an account is the legal guardian of a child; `disputed_at` is set when the person says they are not.
 
+    While a tie is disputed, the account is closed (`accounts.disputes`). The school's settlement empties `disputed_at`.
     `ended_at` is when a file said that they are no more, or that the child left. `excluded_at` is when the school
     confirmed the dispute: the tie has ended, and a file that goes on naming it does not open it again. `kinship` and
     `authority` are SDET's codes; neither is ever released.

@@ -5,15 +5,15 @@ They carry no link that opens anything. The only link that some have, « Ce n’
 
 import enum
 import uuid
+from datetime import timedelta
 from typing import Any
 
 from flask_babel import force_locale
 
-from idp.accounts import tokens
+from idp.accounts import directory, tokens
 from idp.accounts.models import Account, OneTimeLink, School
 from idp.accounts.tokens import Purpose
 from idp.audit import log
-from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
 from idp.mail.addresses import fold_address
@@ -38,6 +38,9 @@ class Notice(enum.Enum):
     EMAIL_CHANGE_ASKED = "adresse_change"
     EMAIL_CHANGED = "adresse_changee"
     EMAIL_CHANGE_STOPPED = "changement_arrete"
+    EMAIL_CONTESTED = "adresse_contestee"
+    EMAIL_KEPT = "adresse_gardee"
+    EMAIL_DROPPED = "adresse_ecartee"
     NEW_DEVICE = "nouvel_appareil"
     MANY_TRIES = "essais_nombreux"
     LETTER_LINKED = "courrier_ajoute"
@@ -46,6 +49,16 @@ class Notice(enum.Enum):
     REPLACED = "homonyme"
 
 
+_WITH_SCHOOLS = frozenset(
+    {
+        Notice.EMAIL_CHANGE_ASKED,
+        Notice.EMAIL_CHANGED,
+        Notice.EMAIL_CHANGE_STOPPED,
+        Notice.EMAIL_CONTESTED,
+        Notice.EMAIL_DROPPED,
+    }
+)
+"""What says who hears of it, or sends the person to the school: such a mail names the schools."""
 _REPEATED = frozenset({Notice.NEW_DEVICE, Notice.PASSWORD_CHANGED})
 """What somebody who knows the password can cause without end: a mailbox that two parents share must not fill."""
 
@@ -66,6 +79,15 @@ def tell(notice: Notice, account_id: uuid.UUID, *, link: OneTimeLink | None = No
     queue.enqueue(NOTICE, payload)
 
 
+def tell_at(settings: Settings, notice: Notice, account: Account, email: str) -> None:
+    """Ask for a mail to `email`, which is not, or may soon not be, the account's address, in the caller's transaction.
+
+    The row of a link that opens nothing keeps the address for the mail.
+    """
+    link = tokens.issue(settings, Purpose.CHANGE_EMAIL, account, address=email, lifetime=timedelta(), keep_older=True)
+    tell(notice, account.id, link=link)
+
+
 def want_reset(account_id: uuid.UUID | None) -> None:
     """Ask for a mail that leads to a new password, in the caller's transaction; None for an account that is none.
 
@@ -83,11 +105,17 @@ def want_reset(account_id: uuid.UUID | None) -> None:
 
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
-    """Send a notice (outbox handler); dropped when there is no address to send it to."""
+    """Send a notice (outbox handler); dropped when there is no address to send it to.
+
+    While the address is contested, the account's mailbox is not known to be its owner's: only what was asked for one
+    address by its name is sent.
+    """
     payload, notice = message.payload, Notice(message.payload["notice"])
     account = db.session.get(Account, uuid.UUID(payload["account"]), populate_existing=True)
     link = db.session.get(OneTimeLink, uuid.UUID(payload["link"])) if "link" in payload else None
-    recipient = link.address if link else account.email if account else None
+    recipient = link.address if link else None
+    if link is None and account is not None and account.contested_at is None:
+        recipient = account.email
     if account is None or recipient is None:
         end_read()
         return Outcome.DROPPED
@@ -98,9 +126,9 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         "link": _contest_url(settings, link),
         "days": settings.inactive_warning_days,
         "hours": settings.contest_link_lifetime // 3600,
-        "closed": account.recovery_frozen_until is not None and account.recovery_frozen_until > now(),
-        "withdrawn": link is not None and link.purpose == Purpose.CHANGE_EMAIL.value,
     }
+    if notice in _WITH_SCHOOLS:
+        context["schools"] = directory.tellable(directory.schools_of_ties(account))
     if "device" in payload:
         with force_locale("fr"):
             context["device"] = from_code(payload["device"]).label

@@ -1,20 +1,22 @@
 """The rules of an activation."""
 
 import uuid
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, select, update
 
 from idp import opaque
-from idp.accounts import addresses, directory, school_notices
-from idp.accounts.models import Account, Guardianship, School, SchoolNotice
+from idp.accounts import addresses, directory, disputes, school_notices
+from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.events import ActivationCompleted, GuardianshipDisputed
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, end_read
+from idp.sessions import manager
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Activation:
 
 
 def find_open(account_id: uuid.UUID, generation: int) -> Account | None:
-    """Return the account if its letter still opens an activation: never activated, same credentials, not disabled.
+    """Return the account if its letter still opens an activation: never activated, same credentials, not shut.
 
     A letter that expires while its page is open still counts: it was right when it was typed.
     """
@@ -45,6 +47,7 @@ def _is_open(account_id: uuid.UUID, generation: int) -> tuple[ColumnElement[bool
         Account.activated_at.is_(None),
         Account.disabled_at.is_(None),
         Account.provisional_hash.is_not(None),
+        ~disputes.has_disputed_tie(),
     )
 
 
@@ -59,6 +62,8 @@ def complete(settings: Settings, account_id: uuid.UUID, generation: int, activat
 
     False, and nothing done, when somebody else did it first or the letter no longer opens an activation. One statement
     decides who wins: of any number of activations at once, exactly one.
+
+    A letter that has served ends the dispute about a contested address: the school gave it to the person whom it saw.
     """
     moment = now()
     won = db.session.scalar(
@@ -81,6 +86,8 @@ def complete(settings: Settings, account_id: uuid.UUID, generation: int, activat
         db.session.rollback()
         return False
     account = db.session.get_one(Account, account_id, populate_existing=True)
+    if account.contested_at is not None:
+        disputes.end_contest(account)
     domain = (activation.email or "").rpartition("@")[2]
     log.record(ActivationCompleted(account_id=account_id, mail_domain=domain))
     if activation.email:
@@ -89,42 +96,81 @@ def complete(settings: Settings, account_id: uuid.UUID, generation: int, activat
     return True
 
 
-def dispute(account_id: uuid.UUID, generation: int, since: datetime) -> list[str] | None:
-    """Record that the letter's holder is not the guardian: the secret is burnt, each school gets a notice.
+def children_of_letter(account: Account) -> list[Child]:
+    """Return the children that the letter is about: those of the school that printed it.
 
-    Returns the schools' names, also to a second click; None when the activation, opened at `since`, is no longer open.
+    All children of the account if that is not known, or if none of them is in that school any more.
+    """
+    children = [child for child in account.children if child.school_id == account.letter_school_id]
+    return children or account.children
+
+
+def dispute(account_id: uuid.UUID, generation: int, chosen: Collection[str], since: datetime) -> list[School]:
+    """Record that the letter's holder is not the guardian of some children, and close the account.
+
+    The letter's secret is burnt, whoever is signed in is signed out, and each school gets a notice with the children's
+    names. A school opens the account again (`idp account disputes`).
+
+    Args:
+        account_id: whose letter it is.
+        generation: the account's when the activation was opened.
+        chosen: the keys (32 hexadecimal digits) of the children, among those of `children_of_letter`.
+        since: when the activation was opened.
+
+    Returns:
+        The schools concerned, also to a second click; none if the activation is not open any more.
     """
     account = directory.get_for_change(account_id)
     if account is None or account.generation != generation or account.activated_at is not None:
         db.session.rollback()
-        return _disputed(account_id, since) or None
-    moment = now()
-    schools = directory.schools(account)
-    account.provisional_hash = None
-    account.provisional_expires_at = None
-    account.generation += 1
+        return disputed_schools(account_id, since)
+    children = [child for child in children_of_letter(account) if child.id.hex in chosen]
+    if not children:
+        db.session.rollback()
+        return []
+    _dispute(account.id, children)
+    db.session.commit()
+    return disputed_schools(account_id, since)
+
+
+def _dispute(account_id: uuid.UUID, children: Sequence[Child]) -> None:
     db.session.execute(
         update(Guardianship)
-        .where(Guardianship.account_id == account_id, Guardianship.disputed_at.is_(None))
-        .values(disputed_at=moment)
+        .where(
+            Guardianship.account_id == account_id,
+            Guardianship.child_id.in_([child.id for child in children]),
+            Guardianship.disputed_at.is_(None),
+        )
+        .values(disputed_at=now())
     )
-    school_notices.add(Kind.NOT_GUARDIAN, account_id, [school.id for school in schools])
-    log.record(GuardianshipDisputed(account_id=account_id, uais=[school.uai for school in schools]))
-    db.session.commit()
-    return [school.name for school in schools]
-
-
-def _disputed(account_id: uuid.UUID, since: datetime) -> list[str]:
-    """Return the names of the schools that were told of this account after `since`."""
-    return list(
-        db.session.scalars(
-            select(School.name)
-            .join(SchoolNotice, SchoolNotice.school_id == School.id)
-            .where(
-                SchoolNotice.account_id == account_id,
-                SchoolNotice.kind == Kind.NOT_GUARDIAN.value,
-                SchoolNotice.created_at >= since,
-            )
-            .order_by(School.name)
+    disputes.shut([account_id])
+    manager.end_all(account_id, by="disputed")
+    by_school: dict[uuid.UUID, list[uuid.UUID]] = {}
+    for child in children:
+        by_school.setdefault(child.school_id, []).append(child.id)
+    school_notices.add(Kind.NOT_GUARDIAN, account_id, by_school)
+    log.record(
+        GuardianshipDisputed(
+            account_id=account_id,
+            children=[child.id.hex for child in children],
+            uais=sorted({child.school.uai for child in children}),
         )
     )
+
+
+def disputed_schools(account_id: uuid.UUID, since: datetime) -> list[School]:
+    """Return the schools of the ties that were disputed after `since`, and that wait for them."""
+    schools = db.session.scalars(
+        select(School)
+        .join(Child, Child.school_id == School.id)
+        .join(Guardianship, Guardianship.child_id == Child.id)
+        .where(
+            Guardianship.account_id == account_id,
+            Guardianship.disputed_at >= since,
+            disputes.tie_is_disputed(),
+        )
+        .order_by(School.name)
+    )
+    found = list(dict.fromkeys(schools))
+    end_read()
+    return found

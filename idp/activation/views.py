@@ -1,16 +1,18 @@
 """`/activation` and `/activation/non-representant`."""
 
+from collections.abc import Sequence
+
 from flask import Blueprint, Response, current_app, make_response, render_template, request
 from flask_babel import gettext
 
 from idp.accounts import addresses, directory
 from idp.accounts.identity import identity, typed_twice
-from idp.accounts.models import Account
+from idp.accounts.models import Account, School
 from idp.accounts.passwords import Busy as HasherBusy
 from idp.accounts.passwords import Hasher
 from idp.accounts.policy import check_password
 from idp.activation import service
-from idp.activation.forms import ActivationForm
+from idp.activation.forms import ActivationForm, NotGuardianForm
 from idp.clients import registry
 from idp.clock import now
 from idp.config import Settings
@@ -59,26 +61,45 @@ def _complete(interaction: store.Interaction, person: store.Person) -> Response:
 
 @blueprint.route("/activation/non-representant", methods=["GET", "POST"])
 def not_guardian() -> Response:
-    """« Ce n’est pas votre enfant ? »: say what follows, then burn the letter's secret and tell the school."""
+    """« Ce n’est pas votre enfant ? »: say what follows, then close the account and give the schools a notice."""
     interaction, person = _opened()
-    if request.method == "POST":
-        schools = service.dispute(person.account_id, person.generation, person.since)
-        if schools is None:
-            raise InteractionLost(_client(interaction))
-        return make_response(
-            render_template("activation/non_representant_fait.html", dest=_client(interaction), schools=schools)
-        )
     account = service.find_open(person.account_id, person.generation)
-    if account is None:
+    if account is None:  # a second click sees the result of the first
+        return _reported(interaction, service.disputed_schools(person.account_id, person.since))
+    form, children = NotGuardianForm(), service.children_of_letter(account)
+    if not children:
         raise InteractionLost(_client(interaction))
-    return make_response(
-        render_template(
-            "activation/non_representant.html",
-            dest=_client(interaction),
-            children=[directory.child_sentence(child) for child in account.children],
-            back_url=store.page_url("activation.activate", interaction),
-        )
+    if request.method == "POST":
+        known = [child.id.hex for child in children]
+        chosen = known if len(known) == 1 else [key for key in form.children.data if key in known]
+        if chosen:
+            end_read()
+            schools = service.dispute(person.account_id, person.generation, chosen, person.since)
+            return _reported(interaction, schools)
+        form.children.errors = [gettext("Cochez au moins un élève, ou revenez à l’activation.")]
+    html = render_template(
+        "activation/non_representant.html",
+        dest=_client(interaction),
+        form=form,
+        children=[(child.id.hex, directory.child_sentence(child)) for child in children],
+        schools=directory.tellable({child.school_id: child.school for child in children}.values()),
+        back_url=store.page_url("activation.activate", interaction),
     )
+    return make_response(html)
+
+
+def _reported(interaction: store.Interaction, schools: Sequence[School]) -> Response:
+    """Say that the statement is recorded, and which schools have to decide.
+
+    Raises:
+        InteractionLost: nothing was recorded; the activation is over.
+    """
+    if not schools:
+        raise InteractionLost(_client(interaction))
+    html = render_template(
+        "activation/non_representant_fait.html", dest=_client(interaction), schools=directory.tellable(schools)
+    )
+    return make_response(html)
 
 
 def _opened() -> tuple[store.Interaction, store.Person]:

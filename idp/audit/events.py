@@ -71,10 +71,28 @@ class ActivationCompleted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class GuardianshipDisputed(Event):
-    """The holder of a letter is not the legal guardian; the secret is burnt and the school must know."""
+    """The holder of a letter is not the guardian of `children`; the account is closed and the school must know."""
 
     kind = "guardianship.disputed"
+    children: list[str]
     uais: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DisputeSettled(Event):
+    """A dispute about ties or about the address ended: `dispute` says which, `outcome` how (`reject`, `confirm`, …).
+
+    `children` are the keys of the children whose ties were settled; `before` and `after` the state of what was settled,
+    of a mail address the domain alone.
+    """
+
+    kind = "dispute.settled"
+    dispute: str
+    outcome: str
+    before: str
+    after: str
+    reason: str
+    children: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +128,10 @@ class EmailChangeCancelled(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class EmailChangeContested(Event):
-    """« Ce n’était pas moi »: the change was stopped, or undone if it was done (`undone`); the school must know."""
+    """« Ce n’était pas moi »: a change was stopped, or, if it had been `applied`, the account closed for the school."""
 
     kind = "email.change_contested"
-    undone: bool
+    applied: bool
     uais: list[str]
 
 

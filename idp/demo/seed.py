@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import select
 
 from idp import opaque
+from idp.accounts import disputes
 from idp.accounts.models import Account
 from idp.accounts.passwords import Hasher
 from idp.accounts.words.folding import fold
@@ -127,7 +128,8 @@ def _is_owed_a_letter(account: Account, printed: Printed | None) -> bool:
     A letter on paper that ends after the account's was never told to the database: its start was cut off in between.
     One that ends before was followed by another, which an operator holds.
     """
-    if account.activated_at is not None or account.disabled_at is not None or not account.children:
+    closed = account.activated_at is not None or account.disabled_at is not None or disputes.is_disputed(account.id)
+    if closed or not account.children:
         return False
     if account.provisional_hash is None:
         return account.generation == 0

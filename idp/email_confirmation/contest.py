@@ -1,18 +1,21 @@
-"""« Ce n’était pas moi »: the link of a confirmed mailbox that stops a change of address, or undoes one that is done.
+"""« Ce n’était pas moi »: the link of a confirmed mailbox that stops a change of address, or contests one that is done.
 
 Whoever asked for the change knew the password: it opens nothing from here on, and every session ends. The link gives
-its holder no control: it signs nobody in and shows nothing. When a change is undone, nothing is recovered by mail for
-as long as such links live, since the former mailbox may be the stolen one: the school decides between the two
-(security row E-05, trade-off 4).
+its holder no control: it signs nobody in and shows nothing of the account.
+
+A change that still waits is stopped: the confirmed address stays, and recovers the account by mail. A change that was
+applied is contested: either mailbox may be the intruder's, so that neither opens anything, without an end, until the
+school has settled it (`idp account disputes`) or a new letter has served (security row E-05, trade-off 4).
 """
 
-import uuid
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import Enum
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import or_, update
 
-from idp.accounts import addresses, directory, notices, school_notices, tokens
-from idp.accounts.models import Account, OneTimeLink
+from idp.accounts import directory, notices, school_notices, tokens
+from idp.accounts.models import Account, OneTimeLink, School
 from idp.accounts.notices import Notice
 from idp.accounts.school_notices import Kind
 from idp.accounts.tokens import LinkState, Purpose
@@ -24,33 +27,52 @@ from idp.db import db, end_read
 from idp.sessions import manager
 
 
+class Standing(Enum):
+    """How the account's address stands, seen from the mailbox of the link."""
+
+    OURS = "ours"
+    """The account's address is this mailbox."""
+    CHANGED = "changed"
+    """The account has another address, and nobody contests it."""
+    CONTESTED = "contested"
+    """The address is contested: the account is closed until the school decides."""
+
+
 @dataclass(frozen=True)
 class Alarm:
     """What the page of a link may tell.
 
     Attributes:
         state: what the link turns out to be.
-        changed: the address is no longer the one that the link was sent to: it would be put back.
-        closed: until the school opens the account, or time does, no password is recovered by mail.
+        standing: how the account's address stands.
+        schools: those that hear of it, and that decide.
     """
 
     state: LinkState
-    changed: bool = False
-    closed: bool = False
+    standing: Standing = Standing.OURS
+    schools: Sequence[School] = field(default=())
 
 
 def look(value: str) -> Alarm:
-    """Say what the link `value` is, and change nothing."""
+    """Return what the link `value` is, and change nothing."""
     link = tokens.look_up(Purpose.CONTEST_EMAIL, value)
     account = db.session.get(Account, link.row.account_id, populate_existing=True) if link.row else None
-    end_read()
     if link.row is None or account is None:
+        end_read()
         return Alarm(LinkState.DEAD)
-    return Alarm(link.state, changed=account.email != link.row.address, closed=addresses.is_frozen(account))
+    alarm = Alarm(link.state, _standing(account, link.row), directory.schools_of_ties(account))
+    end_read()
+    return alarm
+
+
+def _standing(account: Account, link: OneTimeLink) -> Standing:
+    if account.contested_at is not None:
+        return Standing.CONTESTED
+    return Standing.OURS if account.email == link.address else Standing.CHANGED
 
 
 def stop(settings: Settings, value: str) -> bool:
-    """Use the link `value`: stop the change, or undo it, in one transaction. False, and nothing done, when it is dead.
+    """Use the link `value`: stop the change, or contest it, in one transaction. Return False if the link is dead.
 
     Of two clicks one acts; `look` then says USED to both.
     """
@@ -60,22 +82,23 @@ def stop(settings: Settings, value: str) -> bool:
     if account is None or link is None:
         db.session.rollback()
         return False
-    undone = account.email != link.address
+    applied = account.email != link.address
     _close(account, link)
-    if undone:
-        _put_back(settings, account, link)
-    notices.tell(Notice.EMAIL_CHANGE_STOPPED, account.id)
+    if applied:
+        _contest(settings, account, link.address)
+    elif account.contested_at is None:
+        notices.tell(Notice.EMAIL_CHANGE_STOPPED, account.id)
     schools = directory.schools(account)
     school_notices.add(Kind.EMAIL_CONTESTED, account.id, [school.id for school in schools])
     log.record(
-        EmailChangeContested(account_id=account.id, undone=undone, uais=[school.uai for school in schools]),
+        EmailChangeContested(account_id=account.id, applied=applied, uais=[school.uai for school in schools]),
     )
     db.session.commit()
     return True
 
 
 def _close(account: Account, link: OneTimeLink) -> None:
-    """Let nothing go on that the password opened or a mail could open."""
+    """End all that the password opened or a mail could open."""
     account.pending_email = None
     account.password_blocked_at = now()
     account.generation += 1
@@ -102,26 +125,15 @@ def _revoke_younger_alarms(link: OneTimeLink) -> None:
     )
 
 
-def _put_back(settings: Settings, account: Account, link: OneTimeLink) -> None:
-    """Give the account its former address again, tell the other one, and leave the rest to the school."""
-    moment = now()
-    withdrawn = _link_of(account.id, account.email)
-    account.email, account.email_confirmed_at = link.address, moment
-    account.recovery_frozen_until = moment + settings.lifetime("contest_link_lifetime")
-    if withdrawn:
-        notices.tell(Notice.EMAIL_CHANGE_STOPPED, account.id, link=withdrawn)
+def _contest(settings: Settings, account: Account, former: str) -> None:
+    """Leave the account between its present and its `former` address, and tell both.
 
-
-def _link_of(account_id: uuid.UUID, address: str | None) -> OneTimeLink | None:
-    """Return the link by which `address` became the account's."""
-    return db.session.scalar(
-        select(OneTimeLink)
-        .where(
-            OneTimeLink.account_id == account_id,
-            OneTimeLink.purpose == Purpose.CHANGE_EMAIL.value,
-            OneTimeLink.address == address,
-            OneTimeLink.used_at.is_not(None),
-        )
-        .order_by(OneTimeLink.used_at.desc())
-        .limit(1)
-    )
+    A second former address that claims the account makes three of them: then no former address can be confirmed any
+    more, since the school could take one for the other.
+    """
+    if account.contested_at is None:
+        account.contested_at, account.contested_email = now(), former
+    elif account.contested_email != former:
+        account.contested_email = None
+    for email in sorted({former, account.email or former}):
+        notices.tell_at(settings, Notice.EMAIL_CONTESTED, account, email)

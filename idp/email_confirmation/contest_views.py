@@ -2,6 +2,7 @@
 
 from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
 
+from idp.accounts import directory
 from idp.accounts.tokens import LinkState
 from idp.config import Settings
 from idp.email_confirmation import contest
@@ -9,6 +10,13 @@ from idp.email_confirmation.views import count_bad_link
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("email_contest", __name__)
+
+_AFTER = {
+    contest.Standing.OURS: "pas_moi_fait.html",
+    contest.Standing.CONTESTED: "pas_moi_ferme.html",
+    contest.Standing.CHANGED: "pas_moi_regle.html",
+}
+"""The page of a link that has served."""
 
 
 @blueprint.route("/adresse/contestation/<token>", methods=["GET", "POST"])
@@ -23,7 +31,7 @@ def alarm(token: str) -> Response:
         case LinkState.USED if request.method == "POST":
             return see_other(url_for("email_contest.alarm", token=token))
         case LinkState.USED:
-            return _page("pas_moi_fait.html", found)
+            return _page(_AFTER[found.standing], found)
         case _:
             count_bad_link()
             return _page("pas_moi_expire.html", found, 410)
@@ -33,8 +41,8 @@ def _page(name: str, found: contest.Alarm, status: int = 200) -> Response:
     html = render_template(
         f"email_confirmation/{name}",
         dest=None,
-        changed=found.changed,
-        closed=found.closed,
+        applied=found.standing is not contest.Standing.OURS,
+        schools=directory.tellable(found.schools),
         hours=_settings().contest_link_lifetime // 3600,
         forgotten_password_url=url_for("recovery.password"),
     )

@@ -64,8 +64,9 @@ def look(value: str) -> Question:
 
 
 def _was_withdrawn(link: OneTimeLink) -> bool:
-    """Say whether the address that was confirmed is no longer the account's: it changed again, or was contested."""
-    return db.session.scalar(select(Account.email).where(Account.id == link.account_id)) != link.address
+    """Return whether the address that was confirmed is not the account's for sure: it changed, or is contested."""
+    uncontested = select(Account.email).where(Account.id == link.account_id, Account.contested_at.is_(None))
+    return db.session.scalar(uncontested) != link.address
 
 
 def _changes(link: OneTimeLink) -> bool:

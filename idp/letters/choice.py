@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import select
 
-from idp.accounts import directory
+from idp.accounts import directory, disputes
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.passwords import fold_username
 from idp.clients import registry
@@ -18,6 +18,7 @@ from idp.db import db, end_read
 from idp.letters import pdf
 
 _LIGATURES = str.maketrans({"œ": "oe", "æ": "ae", "ß": "ss"})
+_DISPUTED = "is closed by a dispute: settle it first with `idp account disputes`"
 _NUMBERS = re.compile(r"(\d+)")
 
 
@@ -114,7 +115,7 @@ def named(usernames: Sequence[str], school: School | None, class_name: str | Non
         reason: why an account that is active gets a letter.
 
     Raises:
-        Refused: an account is unknown, disabled, without children, or active and no reason is given.
+        Refused: an account is unknown, disabled, disputed, without children, or active and no reason is given.
     """
     accounts = {account.id: account for account in map(_get, usernames)}
     for account in accounts.values():
@@ -135,6 +136,8 @@ def _get(username: str) -> Account:
         raise Refused(f"the children of {account.username} are with {kept.username}: print that letter")
     if account.disabled_at is not None:
         raise Refused(f"{account.username} is disabled, its letter would open nothing")
+    if disputes.is_disputed(account.id):
+        raise Refused(f"{account.username} {_DISPUTED}")
     if not account.children:
         raise Refused(f"{account.username} has no child in a school, so that no school writes to it")
     return account
@@ -161,11 +164,12 @@ def _parents(school: School, class_name: str | None) -> list[Any]:
             Account.disabled_at,
             Account.provisional_hash.is_not(None).label("has_letter"),
             Account.provisional_expires_at,
+            disputes.has_disputed_tie().label("is_disputed"),
             Child.class_name,
         )
         .join(Guardianship, Guardianship.account_id == Account.id)
         .join(Child, Child.id == Guardianship.child_id)
-        .where(Child.school_id == school.id, Guardianship.disputed_at.is_(None), Guardianship.ended_at.is_(None))
+        .where(Child.school_id == school.id, Guardianship.ended_at.is_(None))
         .order_by(Guardianship.rank, Child.id)
     )
     if class_name is not None:
@@ -181,6 +185,8 @@ def _left_alone(row: Any, moment: datetime, *, renew: bool) -> str:
     """Say why an account of the school gets no letter; nothing when it gets one."""
     if row.disabled_at is not None:
         return "is disabled"
+    if row.is_disputed:
+        return _DISPUTED
     if row.activated_at is not None:
         return "is active: name it with --username to close it and print a letter"
     good_until = row.provisional_expires_at

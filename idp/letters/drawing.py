@@ -81,7 +81,7 @@ def draw(
     found, left_out = _compose(settings, people, expires_at, all_or_none=all_or_none)
     hashes = hashers.hash([letter.provisional_password for *_, letter in found])
     drawn = [
-        Drawn(account, school, one.class_name, letter, Fresh(hashed, one.generation))
+        Drawn(account, school, one.class_name, letter, Fresh(hashed, one.generation, school.id))
         for (one, account, school, letter), hashed in zip(found, hashes, strict=True)
     ]
     while drawn:

@@ -8,13 +8,14 @@ letter must not be a quiet way to take an account over.
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import select
 
-from idp.accounts import notices, school_notices, tokens
+from idp.accounts import disputes, notices, school_notices, tokens
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
+from idp.accounts.school_notices import Kind
 from idp.accounts.tokens import Purpose
 from idp.audit import log
 from idp.audit.events import LetterDrawn, LetterReissued
@@ -25,10 +26,11 @@ from idp.sessions import manager
 
 @dataclass(frozen=True)
 class Fresh:
-    """The hash of a new secret, and the account's generation when its letter was asked for."""
+    """The hash of a new secret, the account's generation when its letter was asked for, and the school that prints."""
 
     hashed: str
     generation: int
+    school_id: uuid.UUID
 
 
 class Changed(Exception):  # noqa: N818 - says what happened
@@ -43,7 +45,7 @@ def exchange(settings: Settings, fresh: Mapping[uuid.UUID, Fresh], expires_at: d
     """Give each account its new secret, in the caller's transaction: all, or none.
 
     Raises:
-        Changed: an account was activated, disabled or got another letter meanwhile.
+        Changed: an account was activated, disabled, disputed or got another letter meanwhile.
     """
     locked = db.session.scalars(
         select(Account)
@@ -53,12 +55,16 @@ def exchange(settings: Settings, fresh: Mapping[uuid.UUID, Fresh], expires_at: d
         .execution_options(populate_existing=True)
     ).all()
     same = {one.id for one in locked if one.disabled_at is None and one.generation == fresh[one.id].generation}
+    same -= disputes.disputed_among(same)
     if len(same) < len(fresh):
         raise Changed([key for key in fresh if key not in same])
     for account in locked:
         if account.activated_at is not None:
             _close(settings, account, reason)
-        school_notices.settle(account.id, by=log.current_origin().actor, sentence=reason)
+        # A contested address is settled by a letter that has served, not by one that was printed.
+        kinds = set(Kind) - ({Kind.EMAIL_CONTESTED} if account.contested_at else set())
+        school_notices.settle(account.id, by=log.current_origin().actor, sentence=reason, kinds=kinds)
+        account.letter_school_id = fresh[account.id].school_id
         account.provisional_hash, account.provisional_expires_at = fresh[account.id].hashed, expires_at
         account.generation += 1
         log.record(LetterDrawn(account_id=account.id))
@@ -74,15 +80,14 @@ def opens_something(expires_at: datetime) -> bool:
 
 
 def _close(settings: Settings, account: Account, reason: str) -> None:
-    """Take an active account back to where its first letter found it, its owner told first."""
+    """Take an active account back to where its first letter found it, its owner told first.
+
+    A contested address stays contested until the letter has served: both mailboxes are told.
+    """
     tokens.revoke(account.id, *Purpose)
-    if account.email is not None:
-        # A link that is dead from the start: its row keeps, for the mail alone, the address that the account loses.
-        former = tokens.issue(
-            settings, Purpose.CHANGE_EMAIL, account, address=account.email, lifetime=timedelta(), keep_older=True
-        )
-        notices.tell(Notice.LETTER_REISSUED, account.id, link=former)
-    account.password_hash = account.password_blocked_at = account.recovery_frozen_until = None
+    for email in filter(None, (account.email, account.contested_email)):
+        notices.tell_at(settings, Notice.LETTER_REISSUED, account, email)
+    account.password_hash = account.password_blocked_at = None
     account.email = account.email_confirmed_at = account.pending_email = None
     account.activated_at = account.activated_in = account.inactive_warned_at = None
     manager.end_all(account.id, by="letter")

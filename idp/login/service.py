@@ -1,14 +1,15 @@
 """What a right secret opens: the account's own password a session, the letter's an activation, a blocked one a mail."""
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import update
 
-from idp.accounts import addresses, authentication, directory, notices
+from idp.accounts import authentication, directory, disputes, notices
 from idp.accounts.authentication import Attempt, Proven, Refused, Throttled
-from idp.accounts.models import Account
+from idp.accounts.models import Account, School
 from idp.accounts.notices import Notice
 from idp.accounts.passwords import Hasher
 from idp.audit import log
@@ -44,15 +45,27 @@ class MayActivate:
 class MustRenew:
     """The password was right, but it no longer opens anything.
 
-    A link to choose another is on its way to the confirmed address; unless there is none, or the account is `closed`:
-    two people claim it, and the school decides.
+    A link to choose another is on its way to the confirmed address, unless there is none.
     """
 
-    closed: bool
     has_address: bool
 
 
-Outcome = SignedIn | MayActivate | MustRenew | Refused | Throttled
+@dataclass(frozen=True)
+class Closed:
+    """The password was right, but the school has to settle a dispute first.
+
+    Attributes:
+        contested: the dispute is about the account's address; otherwise about a child.
+        schools: the schools to go to.
+    """
+
+    contested: bool
+    schools: Sequence[School]
+
+
+_Admitted = SignedIn | MayActivate | MustRenew | Closed
+Outcome = _Admitted | Refused | Throttled
 
 
 def sign_in(settings: Settings, hasher: Hasher, attempt: Attempt, former: str | None) -> Outcome:
@@ -64,23 +77,24 @@ def sign_in(settings: Settings, hasher: Hasher, attempt: Attempt, former: str | 
     return authentication.prove(settings, hasher, attempt, lambda proven: _admit(settings, proven, attempt, former))
 
 
-def _admit(
-    settings: Settings, proven: Proven, attempt: Attempt, former: str | None
-) -> SignedIn | MayActivate | MustRenew | None:
+def _admit(settings: Settings, proven: Proven, attempt: Attempt, former: str | None) -> _Admitted | None:
     """Decide in one transaction, on the account as it is now: it may have changed while the hash was computed."""
     account = directory.get_for_change(proven.account_id)
     if account is None or not proven.still_holds(account):
         db.session.rollback()
         return None
-    outcome: SignedIn | MayActivate | MustRenew
+    outcome: _Admitted
     if proven.provisional:
         if former:
             manager.end_former(former)  # whoever was signed in here leaves: two people must not share a browser's state
         log.record(ActivationOpened(account_id=account.id))
         outcome = MayActivate(account.id, account.generation)
+    elif disputes.is_closed(account):
+        outcome = Closed(account.contested_at is not None, directory.schools_of_ties(account))
+        log.record(ResetRequested(account_id=account.id, answer="disputed"))
     elif account.password_blocked_at is not None:
-        outcome = MustRenew(closed=addresses.is_frozen(account), has_address=account.email is not None)
-        if outcome.has_address and not outcome.closed:
+        outcome = MustRenew(has_address=account.email is not None)
+        if outcome.has_address:
             notices.want_reset(account.id)
         log.record(ResetRequested(account_id=account.id, answer="blocked"))
     else:

@@ -6,6 +6,7 @@ from flask import Blueprint, Response, current_app, make_response, render_templa
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import SQLAlchemyError
 
+from idp.accounts import directory
 from idp.accounts.authentication import Attempt, Refused, Throttled
 from idp.accounts.passwords import Busy as HasherBusy
 from idp.accounts.passwords import fold_username
@@ -44,8 +45,8 @@ def sign_in() -> Response:
             response = see_other(store.page_url("activation.activate", started))
             manager.clear_cookie(response)
             return response
-        case service.MustRenew(closed, has_address):
-            return _must_renew(interaction, closed=closed, has_address=has_address)
+        case service.MustRenew() | service.Closed():
+            return _shut_out(interaction, outcome)
         case Throttled(seconds):
             response = _page(interaction, form, 429, wait=seconds)
             response.headers["Retry-After"] = str(seconds)
@@ -93,17 +94,15 @@ def _already_in(interaction: store.Interaction | None) -> Response | None:
     return make_response(html)
 
 
-def _must_renew(interaction: store.Interaction | None, *, closed: bool, has_address: bool) -> Response:
-    settings = current_app.extensions["idp.settings"]
-    html = render_template(
-        "login/a_renouveler.html",
-        dest=_client(interaction),
-        closed=closed,
-        has_address=has_address,
-        minutes=settings.reset_link_lifetime // 60,
-        hours=settings.contest_link_lifetime // 3600,
-        sign_in_url=store.page_url("login.sign_in", interaction),
-    )
+def _shut_out(interaction: store.Interaction | None, outcome: service.MustRenew | service.Closed) -> Response:
+    """Say why the right password opens nothing, and what to do."""
+    where = {"dest": _client(interaction), "sign_in_url": store.page_url("login.sign_in", interaction)}
+    if isinstance(outcome, service.Closed):
+        schools = directory.tellable(outcome.schools)
+        html = render_template("login/compte_ferme.html", contested=outcome.contested, schools=schools, **where)
+        return make_response(html)
+    minutes = current_app.extensions["idp.settings"].reset_link_lifetime // 60
+    html = render_template("login/a_renouveler.html", has_address=outcome.has_address, minutes=minutes, **where)
     return make_response(html)
 
 

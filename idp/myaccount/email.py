@@ -21,12 +21,7 @@ class Asked:
     """A link is on its way to the new address, and a notice to the present one."""
 
 
-@dataclass(frozen=True)
-class Frozen:
-    """The address stays as it is: two people claim the account, and its school decides."""
-
-
-Outcome = Asked | Frozen | addresses.TooSoon | Refused | Throttled
+Outcome = Asked | addresses.TooSoon | Refused | Throttled
 
 
 def ask(settings: Settings, hasher: Hasher, attempt: Attempt, session_id: uuid.UUID, address: str) -> Outcome:
@@ -42,7 +37,7 @@ def ask(settings: Settings, hasher: Hasher, attempt: Attempt, session_id: uuid.U
 
 def _admit(
     settings: Settings, network_address: str, proven: Proven, session_id: uuid.UUID, address: str
-) -> Asked | Frozen | addresses.TooSoon | None:
+) -> Asked | addresses.TooSoon | None:
     """Count the mail, once the password was right: a slip in the password must not use the mails up."""
     wait = addresses.take_slots_for_another(proven.account_id, address, network_address)
     if wait:
@@ -51,9 +46,6 @@ def _admit(
     if found is None:
         return None
     account, _ = found
-    if addresses.is_frozen(account):
-        db.session.rollback()
-        return Frozen()
     addresses.ask_change(settings, account, address)
     db.session.commit()
     return Asked()

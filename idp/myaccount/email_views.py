@@ -59,7 +59,7 @@ def change(session: Session, account: Account) -> Response:
 def _ask(session: Session, account: Account) -> Response:
     form = EmailForm()
     address = _check(form, account)
-    if address is None or form.errors or addresses.is_frozen(account):
+    if address is None or form.errors:
         return _form_page(account, form, 200)
     attempt, session_id = proof.attempt(account.username, form.current.data or ""), session.id
     end_read()
@@ -70,8 +70,6 @@ def _answer(account: Account, form: EmailForm, outcome: email.Outcome) -> Respon
     match outcome:
         case email.Asked():
             return see_other(url_for("account_email.show"))
-        case email.Frozen():
-            return _form_page(account, form, 200)
         case addresses.TooSoon(seconds):
             form.email.errors = [_wait_sentence(outcome)]
             return _held(_form_page(account, form, 429), seconds)
@@ -133,7 +131,6 @@ def _form_page(account: Account, form: EmailForm, status: int, *, wait: int = 0)
         wait=wait,
         username=account.username,
         email=account.email,
-        frozen_until=account.recovery_frozen_until if addresses.is_frozen(account) else None,
     )
     return make_response(html, status)
 

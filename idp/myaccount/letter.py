@@ -3,9 +3,9 @@
 import uuid
 from dataclasses import dataclass
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, or_, select, update
 
-from idp.accounts import authentication, directory, notices, school_notices
+from idp.accounts import authentication, directory, disputes, notices, school_notices
 from idp.accounts.authentication import Attempt, Proven, Refused, Throttled
 from idp.accounts.models import Account, Guardianship, RosterAlias, School, SchoolNotice
 from idp.accounts.notices import Notice
@@ -99,6 +99,8 @@ def _merge(mine: Account, other: Account) -> None:
     uais = [school.uai for school in directory.schools(other)]
     _move_children(mine.id, other.id)
     _answer_to_its_keys(mine.id, other)
+    if other.contested_at is not None:
+        disputes.end_contest(other)
     other.provisional_hash = other.provisional_expires_at = None
     other.merged_into_id, other.disabled_at = mine.id, moment
     other.generation += 1
@@ -121,7 +123,10 @@ def _answer_to_its_keys(mine: uuid.UUID, other: Account) -> None:
 
 
 def _move_children(mine: uuid.UUID, other: uuid.UUID) -> None:
-    """Move the children, after those that are there. One that is known stays as it is, one in dispute stays behind."""
+    """Move the children, after those that are there. One that is known stays as it is, one in dispute stays behind.
+
+    A tie that the school excluded moves too, and is not replaced: to merge accounts opens no child again.
+    """
     known = select(Guardianship.child_id).where(Guardianship.account_id == mine)
     theirs = select(Guardianship.child_id).where(Guardianship.account_id == other, Guardianship.ended_at.is_(None))
     db.session.execute(  # a tie of mine that had ended makes room for the one that holds
@@ -129,6 +134,7 @@ def _move_children(mine: uuid.UUID, other: uuid.UUID) -> None:
         .where(
             Guardianship.account_id == mine,
             Guardianship.ended_at.is_not(None),
+            Guardianship.excluded_at.is_(None),
             Guardianship.disputed_at.is_(None),
             Guardianship.child_id.in_(theirs),
         )
@@ -140,7 +146,7 @@ def _move_children(mine: uuid.UUID, other: uuid.UUID) -> None:
         .where(
             Guardianship.account_id == other,
             Guardianship.disputed_at.is_(None),
-            Guardianship.ended_at.is_(None),
+            or_(Guardianship.ended_at.is_(None), Guardianship.excluded_at.is_not(None)),
             Guardianship.child_id.not_in(known),
         )
         .order_by(Guardianship.rank)

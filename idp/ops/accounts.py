@@ -13,6 +13,7 @@ from idp.db import end_read
 from idp.ops import batches, desk, dossier
 from idp.ops.claims import claims
 from idp.ops.desk import Blocked, Refused
+from idp.ops.dispute_commands import disputes
 from idp.ops.dossier import NotFound
 from idp.terminal import AS_JSON, dumped, members, plain, table
 
@@ -40,6 +41,7 @@ def account() -> None:
 
 
 account.add_command(claims)
+account.add_command(disputes)
 
 
 @account.command()
@@ -91,7 +93,7 @@ def _texts(value: Any) -> Iterator[object]:
 @_USERNAME
 @_SCHOOL
 def unlock(username: str, uai: str | None) -> None:
-    """Forget the wrong tries, and let the account be recovered by mail again."""
+    """Forget the wrong tries. An account with an open dispute is refused: see `disputes`."""
     _act(username, uai, desk.unlock, lambda name, _: f"{name} may try again, on every node within ten seconds")
 
 

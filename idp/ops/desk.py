@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, select, update
 
-from idp.accounts import directory, school_notices
+from idp.accounts import directory, disputes, school_notices
 from idp.accounts.models import Account, School
 from idp.audit import log
 from idp.audit.events import AccountChanged, AccountRead
@@ -32,9 +32,16 @@ class Refused(Exception):  # noqa: N818 - says what it is
 
 
 def unlock(account_id: uuid.UUID) -> None:
-    """Forget the wrong tries at the account, and let it be recovered by mail again."""
+    """Forget the wrong tries at the account.
+
+    Raises:
+        Refused: somebody contests who the account belongs to: the school settles that first.
+    """
     account = _locked(account_id)
-    account.recovery_frozen_until = None
+    if disputes.is_closed(account):
+        raise _refused(
+            f"{account.username} is closed by a dispute: settle it with `idp account disputes {account.username}`"
+        )
     account.tries_forgotten_at = now()  # the lines of its own browsers are not known here: they become strangers
     school_notices.settle(account.id, by=log.current_origin().actor)
     _note(account, "unlocked")

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import exists, or_, select
 from sqlalchemy.orm import aliased
 
-from idp.accounts import directory
+from idp.accounts import directory, disputes
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.accounts.passwords import MAX_USERNAME_LENGTH, fold_username
 from idp.accounts.words.folding import fold
@@ -162,7 +162,8 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
         "email_waiting": masked(account.pending_email),
         "password_changed_at": instant(account.password_changed_at),
         "password_blocked_at": instant(account.password_blocked_at),
-        "recovery_frozen_until": instant(_ahead(account)),
+        "contested_at": instant(account.contested_at),
+        "contested_email": masked(account.contested_email),
         "last_sign_in_at": instant(account.last_sign_in_at),
         "inactive_warned_at": instant(account.inactive_warned_at),
         "disabled_at": instant(account.disabled_at),
@@ -179,6 +180,17 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
             }
             for child in _children(account, school)
         ],
+        "disputed": [
+            {
+                "key": disputes.child_key(link.child),
+                "given_name": link.child.given_name,
+                "family_name": link.child.family_name,
+                "uai": link.child.school.uai,
+                "since": instant(link.disputed_at),
+            }
+            for link in account.guardianships
+            if disputes.is_open(link) and (school is None or link.child.school_id == school.id)
+        ],
         "notices": _notices(account, school),
     }
     end_read()
@@ -191,15 +203,17 @@ def state(account: Account) -> str:
         return "merged into another account"
     if account.disabled_at is not None:
         return "disabled" if account.left_at is None else "disabled, no child in a school any more"
+    words = [_letter_state(account) if account.activated_at is None else "active"]
+    if account.contested_at is not None:
+        words.append("address contested")
+    if disputes.is_disputed(account.id):
+        words.append("disputed")
     if account.activated_at is None:
-        return _letter_state(account)
-    words = ["active"]
+        return ", ".join(words)
     if account.email is None:
         words.append("address not confirmed" if account.pending_email else "no address")
     if account.password_blocked_at is not None:
         words.append("password blocked")
-    if _ahead(account) is not None:
-        words.append("recovery frozen")
     if account.inactive_warned_at is not None:
         words.append("warned of its removal")
     return ", ".join(words)
@@ -212,12 +226,6 @@ def _letter_state(account: Account) -> str:
     if account.provisional_hash is None or expires_at is None:
         return "never activated, no letter"
     return "never activated, letter valid"
-
-
-def _ahead(account: Account) -> Any:
-    """Return until when the account's recovery is frozen; None when it is not, or no more."""
-    until = account.recovery_frozen_until
-    return until if until is not None and until > now() else None
 
 
 def masked(address: str | None) -> str | None:

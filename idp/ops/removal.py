@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 
-from idp.accounts import notices, retired
+from idp.accounts import disputes, notices, retired
 from idp.accounts.models import Account, Child, Guardianship, OneTimeLink, RosterAlias, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.audit import log
@@ -99,9 +99,14 @@ def _still_in_a_file() -> ColumnElement[bool]:
 
 
 def _unused_since(moment: datetime) -> ColumnElement[bool]:
-    """Active, and neither activated nor signed in to since `moment`; a new letter starts the time again."""
+    """Active, and neither activated nor signed in to since `moment`; a new letter starts the time again.
+
+    Nobody can sign in while a dispute is open: it is not forgotten by removing the account.
+    """
     return and_(
         Account.disabled_at.is_(None),
+        Account.contested_at.is_(None),
+        ~disputes.has_disputed_tie(),
         Account.activated_at <= moment,
         or_(Account.last_sign_in_at.is_(None), Account.last_sign_in_at <= moment),
     )

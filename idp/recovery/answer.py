@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from sqlalchemy import update
 
-from idp.accounts import addresses, directory, tokens
+from idp.accounts import addresses, directory, disputes, tokens
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.tokens import Purpose
 from idp.audit import log
@@ -42,7 +42,7 @@ class Answer(StrEnum):
     UNKNOWN = "unknown"
     DISABLED = "disabled"
     MERGED = "merged"
-    FROZEN = "frozen"
+    DISPUTED = "disputed"
     NO_ADDRESS = "no_address"
     CAPPED = "capped"
     LATE = "late"
@@ -106,7 +106,7 @@ def _plan(account: Account | None) -> tuple[Answer, str]:
     closed = (
         (Answer.DISABLED, account.disabled_at is not None),
         (Answer.MERGED, account.merged_into_id is not None),
-        (Answer.FROZEN, addresses.is_frozen(account)),
+        (Answer.DISPUTED, disputes.is_closed(account)),
     )
     for answer, holds in closed:
         if holds:

@@ -7,7 +7,7 @@ from flask_babel import lazy_gettext as _
 from flask_babel.speaklater import LazyString
 from sqlalchemy import select
 
-from idp.accounts import addresses, directory, notices, tokens
+from idp.accounts import directory, disputes, notices, tokens
 from idp.accounts.identity import identity
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.notices import Notice
@@ -72,14 +72,14 @@ def ent_of(value: str) -> Registration | None:
 def may_reset(account: Account, link: OneTimeLink) -> bool:
     """Say whether the account is still one that a link sent to that address may change.
 
-    The address may have changed meanwhile, or two people claim the account and the school decides (G-06).
+    The address may have changed meanwhile, or be contested (G-06).
     """
     return (
         account.activated_at is not None
         and account.disabled_at is None
         and account.merged_into_id is None
         and account.email == link.address
-        and not addresses.is_frozen(account)
+        and not disputes.is_closed(account)
     )
 
 

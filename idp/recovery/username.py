@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, select
 
+from idp.accounts import disputes
 from idp.accounts.models import Account
 from idp.audit import log
 from idp.audit.events import RecoveryThrottled, UsernameRequested, UsernameTold
@@ -84,8 +85,14 @@ def _mailbox(typed: str) -> str:
 
 
 def _told() -> tuple[ColumnElement[bool], ...]:
-    """Return which accounts of a mailbox are told to it: confirmed, not disabled, not taken over by another."""
-    return Account.email_confirmed_at.is_not(None), Account.disabled_at.is_(None), Account.merged_into_id.is_(None)
+    """Return which accounts of a mailbox are told to it: confirmed, undisputed, neither disabled nor merged."""
+    return (
+        Account.email_confirmed_at.is_not(None),
+        Account.contested_at.is_(None),
+        ~disputes.has_disputed_tie(),
+        Account.disabled_at.is_(None),
+        Account.merged_into_id.is_(None),
+    )
 
 
 def _still_there(message: OutboxMessage) -> Sequence[Account]:

@@ -80,3 +80,11 @@ def mark_left(moment: datetime, page: Sequence[tuple[str]]) -> None:
     """Note that pupils left, at the very instant at which their ties ended."""
     these = bulk.one_of(_children.c.id, [uuid.UUID(child) for (child,) in page])
     db.session.execute(update(_children).where(these, _children.c.left_at.is_(None)).values(left_at=moment))
+
+
+def shut_if_childless(account_id: uuid.UUID, moment: datetime) -> bool:
+    """Disable the account if no tie to a child is left, in the caller's transaction; return whether that was so."""
+    if db.session.scalar(_shut(account_id, moment)) is None:
+        return False
+    log.record(AccountChanged(account_id=account_id, change="left"))
+    return True

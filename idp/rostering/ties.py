@@ -1,12 +1,12 @@
 """Writes who is whose guardian, in the transaction of the pupils that it is about."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
 from sqlalchemy import Table, bindparam, func, or_, select, update
 
-from idp.accounts import school_notices
+from idp.accounts import disputes, school_notices
 from idp.accounts.models import Account, Child, Guardianship
 from idp.accounts.school_notices import Kind
 from idp.audit import log
@@ -15,6 +15,7 @@ from idp.clock import now
 from idp.db import db
 from idp.rostering import bulk
 from idp.rostering.staging import Staging
+from idp.sessions import manager
 
 _links = cast("Table", Guardianship.__table__)
 _children = cast("Table", Child.__table__)
@@ -44,7 +45,7 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
         "OR k.authority IS NOT l.authority) ORDER BY l.account, s.rowid",
         *children,
     )
-    new, changed, readmitted, opened = [], [], [], []
+    new, changed, readmitted, opened, reopened = [], [], [], [], set()
     for child, account, kinship, authority, is_there, is_opened, is_excluded, is_disputed, is_known in rows:
         pair = {"account_id": uuid.UUID(account), "child_id": uuid.UUID(child)}
         tie = {"kinship": kinship, "authority": authority}
@@ -52,6 +53,8 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
             readmitted.append(this(account, child) | tie | _OPEN | _UNDISPUTED)
         elif is_there:
             changed.append(this(account, child) | tie | _OPEN)
+            if is_opened:
+                reopened.add(pair["account_id"])
         else:
             new.append(pair | tie)
         if is_known:
@@ -66,11 +69,21 @@ def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
     if readmitted:
         db.session.execute(ONE, readmitted)
     _dispute(doubted)
+    _close_again(reopened)
 
 
 def forget_exclusions(page: Sequence[tuple[str, str]]) -> None:
     """Let ties that the school excluded be as if they had only ended: the file no longer names them."""
     db.session.execute(ONE, [this(account, child) | _UNDISPUTED for child, account in page])
+
+
+def _close_again(accounts: Collection[uuid.UUID]) -> None:
+    """Close the accounts whose tie holds again, but was disputed and never settled before it ended."""
+    closed = disputes.disputed_among(accounts) if accounts else set()
+    if closed:
+        disputes.shut(closed)
+        for account_id in sorted(closed):
+            manager.end_all(account_id, by="disputed")
 
 
 def _ranked(links: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

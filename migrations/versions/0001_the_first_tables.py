@@ -176,7 +176,6 @@ def upgrade() -> None:
     sa.Column('mailbox', sa.String(length=254), nullable=True),
     sa.Column('school_email', sa.String(length=254), nullable=True),
     sa.Column('password_blocked_at', sa.DateTime(timezone=True), nullable=True),
-    sa.Column('recovery_frozen_until', sa.DateTime(timezone=True), nullable=True),
     sa.Column('contested_at', sa.DateTime(timezone=True), nullable=True),
     sa.Column('contested_email', sa.String(length=254), nullable=True),
     sa.Column('breached_at', sa.DateTime(timezone=True), nullable=True),

@@ -7,8 +7,9 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import update
 
-from idp.accounts.models import SchoolNotice
+from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.clock import now
 from idp.db import db
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
@@ -53,8 +54,14 @@ def test_show_says_what_a_help_desk_needs_and_no_secret(
         assert PASSWORD not in text_or_json
 
 
+def _disputed(account: Account) -> Account:
+    db.session.execute(update(Guardianship).where(Guardianship.account_id == account.id).values(disputed_at=now()))
+    db.session.commit()
+    return account
+
+
 def test_show_names_every_state(act: Run, build: Build) -> None:
-    past, ahead = now() - timedelta(days=1), now() + timedelta(hours=70)
+    past = now() - timedelta(days=1)
     main = build.active()
     states = {
         build.never_activated(): "never activated, letter valid",
@@ -63,10 +70,11 @@ def test_show_names_every_state(act: Run, build: Build) -> None:
         build.never_activated(provisional_hash=None, provisional_expires_at=None): "never activated, no letter",
         build.active(email=None, pending_email="n@exemple.fr"): "active, address not confirmed",
         build.active(email=None): "active, no address",
-        build.active(
-            password_blocked_at=past, recovery_frozen_until=ahead
-        ): "active, password blocked, recovery frozen",
-        build.active(recovery_frozen_until=past): "active",
+        build.active(password_blocked_at=past, contested_at=past): "active, address contested, password blocked",
+        build.never_activated(contested_at=past): "never activated, letter valid, address contested",
+        _disputed(build.never_activated(provisional_hash=None, provisional_expires_at=None)): (
+            "never activated, no letter, disputed"
+        ),
         build.active(inactive_warned_at=past): "active, warned of its removal",
         build.active(disabled_at=past, password_blocked_at=past): "disabled",
         build.never_activated(disabled_at=past, merged_into_id=main.id): "merged into another account",

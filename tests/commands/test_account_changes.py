@@ -1,7 +1,6 @@
 """`idp account` unlocks, shuts, opens, ends sessions, blocks passwords, and never without the journal (K-03, O-05)."""
 
 import json
-from datetime import timedelta
 
 import pytest
 from flask import Flask
@@ -20,15 +19,12 @@ from tests.pages import follow, heading, sign_in
 from tests.protocol.flow import OFFLINE, tokens_for
 
 
-def test_unlock_opens_at_once_and_thaws_the_recovery(
-    act: Run, build: Build, browser: FlaskClient, events: Events
-) -> None:
-    account = build.active(recovery_frozen_until=now() + timedelta(hours=50))
+def test_unlock_opens_at_once(act: Run, build: Build, browser: FlaskClient, events: Events) -> None:
+    account = build.active()
     wrong_tries(account.username)
     assert guard.look(limits.SIGN_IN_ACCOUNT, account.username) > 0
     answer = act("account", "unlock", account.username)
     assert (answer.code, answer.out) == (0, f"{account.username} may try again, on every node within ten seconds\n")
-    assert kept(account).recovery_frozen_until is None
     assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
     [event] = events("account.changed")
     assert (event.account_id, event.actor, event.details) == (account.id, OPERATOR, {"change": "unlocked"})
@@ -172,7 +168,7 @@ def refuse_the_journal() -> None:
 def test_o05_what_the_journal_cannot_keep_is_not_done(
     act: Run, build: Build, browser: FlaskClient, command: str
 ) -> None:
-    account = build.active(recovery_frozen_until=now() + timedelta(hours=5))
+    account = build.active()
     sign_in(browser, "/connexion", account.username, PASSWORD)
     refuse_the_journal()
     answer = act("account", command, account.username)
@@ -180,7 +176,7 @@ def test_o05_what_the_journal_cannot_keep_is_not_done(
     assert answer.err.startswith("Error: the database cannot be used (OperationalError)")
     after = kept(account)
     assert (after.disabled_at, after.password_blocked_at) == (None, None)
-    assert after.recovery_frozen_until is not None
+    assert after.tries_forgotten_at is None
     assert living(account) == 1
 
 

@@ -121,7 +121,7 @@ def test_v12_a_new_letter_closes_all_that_opened_the_account(
     act: Run, app: Flask, build: Build, browser: FlaskClient, out: Path, events: Events
 ) -> None:
     ent = build.ent(scopes=OFFLINE)
-    account = build.active(password_blocked_at=None, recovery_frozen_until=now() + timedelta(hours=70))
+    account = build.active(password_blocked_at=None, inactive_warned_at=now())
     sign_in(browser, "/connexion", account.username, PASSWORD)
     issued = tokens_for(browser, ent, scope=OFFLINE)
     links = {}
@@ -136,7 +136,7 @@ def test_v12_a_new_letter_closes_all_that_opened_the_account(
     after = kept(account)
     assert (after.activated_at, after.activated_in, after.password_hash, after.password_blocked_at) == (None,) * 4
     assert (after.email, after.mailbox, after.email_confirmed_at, after.pending_email) == (None,) * 4
-    assert (after.recovery_frozen_until, after.inactive_warned_at) == (None, None)
+    assert after.inactive_warned_at is None
     assert living(account) == 0
     assert waiting(SESSIONS_ENDED)
     assert [e.details["by"] for e in events("sessions.ended")] == ["letter"]

@@ -118,7 +118,8 @@ def test_only_present_parents_of_the_school_who_never_activated_get_one(
     skipped = {one["username"]: one["reason"] for one in found["skipped"]}
     assert found["printed"] == 1
     assert good.username in pages(out)[0]
-    assert set(skipped) == {active.username, disabled.username}
+    assert set(skipped) == {active.username, disabled.username, disputed.username}
+    assert "idp account disputes" in skipped[disputed.username]
     assert "--username" in skipped[active.username]
     assert kept(active).password_hash is not None
 

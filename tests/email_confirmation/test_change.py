@@ -167,7 +167,7 @@ def test_e05_nothing_is_confirmed_while_two_people_claim_the_account(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account, link = _asked(browser, build)
-    _set(account.id, recovery_frozen_until=now() + timedelta(hours=1))
+    _set(account.id, contested_at=now(), contested_email="avant@exemple.fr")
     phone = app.test_client()
     assert heading(submit(phone, phone.get(link))) != CONFIRMED
     assert stored(account).email == OLD

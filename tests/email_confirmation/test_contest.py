@@ -1,4 +1,4 @@
-"""E-05, trade-off 4: « Ce n’était pas moi » stops a change or undoes it, and gives its holder nothing."""
+"""E-05, trade-off 4: « Ce n’était pas moi » stops a change, or closes the account, and gives its holder nothing."""
 
 from datetime import timedelta
 
@@ -36,7 +36,7 @@ from tests.myaccount.changes import (
 from tests.pages import follow, form_token, heading, sign_in, submit
 
 ASKS, DONE, DEAD = "Ce n’était pas vous ?", "Le changement est arrêté", "Ce lien ne marche plus"
-_CLOSED = "Par sécurité, le compte reste fermé 72 heures."
+CLOSED = "Le compte est fermé"
 
 
 def _alarms(build: Build, account: Account) -> list[str]:
@@ -50,12 +50,12 @@ def _confirm(app: Flask, build: Build, account: Account) -> None:
     assert "Votre nouvelle adresse est confirmée." in done.text
 
 
-def _stop(app: Flask, alarm: str) -> str:
+def _stop(app: Flask, alarm: str, title: str = DONE) -> str:
     owner = app.test_client()
     question = owner.get(alarm)
     assert heading(question) == ASKS
     page = submit(owner, question)
-    assert heading(page) == DONE
+    assert heading(page) == title
     assert owner.get_cookie("__Host-ss", domain="connexion.exemple.test") is None, "nobody is signed in"
     text: str = page.text
     return text
@@ -77,23 +77,22 @@ def test_e05_the_alarm_stops_a_change_that_waits(app: Flask, browser: FlaskClien
     change_email(intruder)
     [change], [alarm] = links(account, Purpose.CHANGE_EMAIL), _alarms(build, account)
     page = _stop(app, alarm)
-    assert _CLOSED not in page
     assert "/mot-de-passe-oublie" in page
     kept = stored(account)
-    assert (kept.email, kept.pending_email, kept.recovery_frozen_until) == (OLD, None, None)
+    assert (kept.email, kept.pending_email, kept.contested_at) == (OLD, None, None)
     assert kept.password_blocked_at is not None
     assert not tokens.is_alive(change)
     for one in (intruder, owner):
         assert heading(follow(one, one.get("/mon-compte"))) == "Connexion"
     assert heading(sign_in(intruder, "/connexion", account.username, PASSWORD)) == "Choisissez un nouveau mot de passe"
     assert _notices(account) == [(COLLEGE, "email_contested"), (LYCEE, "email_contested")]
-    assert journal(account, "email.change_contested") == [{"undone": False, "uais": [COLLEGE, LYCEE]}]
+    assert journal(account, "email.change_contested") == [{"applied": False, "uais": [COLLEGE, LYCEE]}]
     assert [entry["by"] for entry in journal(account, "sessions.ended")] == ["contested"]
     assert len(db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == SESSIONS_ENDED)).all()) == 1
     assert told(account) == [("adresse_change", OLD), ("changement_arrete", "")]
 
 
-def test_e05_the_alarm_undoes_a_change_that_is_done_and_the_school_decides(
+def test_e05_an_applied_change_that_is_contested_closes_the_account(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -108,51 +107,59 @@ def test_e05_the_alarm_undoes_a_change_that_is_done_and_the_school_decides(
         clock.shift(timedelta(hours=1))
         _, second = _alarms(build, account)
         question = app.test_client().get(second)
-        assert "le compte reste fermé 72 heures" in question.text
-        page = _stop(app, second)
-        assert _CLOSED in page
-        assert "L’établissement peut l’ouvrir avant" in page
+        assert "l’établissement décide quelle adresse est la bonne" in question.text
+        page = _stop(app, second, CLOSED)
+        assert "Collège des Tilleuls" in page
         kept = stored(account)
-        assert (kept.email, kept.mailbox, kept.pending_email) == (OLD, OLD, None)
-        assert kept.recovery_frozen_until == now() + timedelta(hours=72)
+        assert (kept.email, kept.mailbox, kept.pending_email) == (NEW, NEW, None)
+        assert (kept.contested_at, kept.contested_email) == (now(), OLD)
         assert kept.password_blocked_at == now()
         assert not tokens.is_alive(reset)
         assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion"
-        assert journal(account, "email.change_contested") == [{"undone": True, "uais": [COLLEGE]}]
-        assert told(account)[2:] == [("changement_arrete", NEW), ("changement_arrete", "")]
+        assert journal(account, "email.change_contested") == [{"applied": True, "uais": [COLLEGE]}]
+        assert sorted(told(account)[2:]) == [("adresse_contestee", NEW), ("adresse_contestee", OLD)]
 
 
-def test_e05_the_mails_go_to_the_address_that_was_withdrawn_and_to_the_one_that_is_back(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+def test_e05_both_mailboxes_are_told_what_to_do_and_get_no_link(app: Flask, browser: FlaskClient, build: Build) -> None:
+    build.school().phone = "03 53 01 40 40"
+    db.session.commit()
     account = build.active()
     enter(browser, account)
     change_email(browser)
     _confirm(app, build, account)
     with post_office(app) as office:
         before = len(office.deliver())
-        _stop(app, _alarms(build, account)[0])
+        _stop(app, _alarms(build, account)[0], CLOSED)
         mails = office.deliver()[before:]
-    stopped = [mail for mail in mails if mail["Subject"] == "Le changement d’adresse mail est arrêté"]
-    assert sorted(mail["To"] for mail in stopped) == [NEW, OLD]
-    for mail in stopped:
+    closed = [mail for mail in mails if mail["Subject"] == "Votre compte est fermé pour le moment"]
+    assert sorted(mail["To"] for mail in closed) == [NEW, OLD]
+    for mail in closed:
         assert account.username in text_of(mail)
+        assert "Collège des Tilleuls, 03 53 01 40 40" in text_of(mail)
         assert "http" not in text_of(mail)
 
 
-def test_e05_while_it_is_closed_no_mail_opens_the_account(app: Flask, browser: FlaskClient, build: Build) -> None:
+def test_e05_the_owners_alarm_and_an_intruders_one_leave_three_addresses_to_the_school(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    """Two changes were applied: the intruder's own former address must not be taken for the owner's."""
     account = build.active()
-    enter(browser, account)
-    change_email(browser)
-    _confirm(app, build, account)
-    _stop(app, _alarms(build, account)[0])
-    thief = app.test_client()
-    sign_in(thief, "/connexion", account.username, PASSWORD)
-    submit(thief, thief.get("/mot-de-passe-oublie"), identifiant=account.username)
-    with post_office(app) as office:
-        subjects = [mail["Subject"] for mail in office.deliver()]
-    assert "Choisissez un nouveau mot de passe" not in subjects
-    assert links(account, Purpose.RESET_PASSWORD) == []
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        change_email(browser)
+        _confirm(app, build, account)
+        clock.shift(timedelta(minutes=2))
+        change_email(browser, "troisieme@exemple.fr")
+        _confirm(app, build, account)
+        own, _, intruders, _ = _alarms(build, account)
+        clock.shift(timedelta(minutes=2))
+        _stop(app, intruders, CLOSED)
+        assert stored(account).contested_email == NEW
+        clock.shift(timedelta(minutes=2))
+        _stop(app, own, CLOSED)
+    kept = stored(account)
+    assert (kept.email, kept.contested_email) == ("troisieme@exemple.fr", None)
+    assert kept.contested_at is not None
 
 
 def test_e01_opening_the_alarm_stops_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
@@ -203,12 +210,12 @@ def test_z03_of_four_clicks_at_once_one_acts_and_all_see_it(app: Flask, browser:
     answers = at_once(build.settings, forms)
     assert sorted(answer["status"] for answer in answers) == [303, 303, 410, 410]
     kept = stored(account)
-    assert (kept.email, kept.generation) == (OLD, 2)
+    assert (kept.email, kept.contested_email, kept.generation) == (NEW, OLD, 2)
     assert len(_notices(account)) == 1
     assert len(journal(account, "email.change_contested")) == 1
 
 
-def test_z03_the_alarm_and_the_confirmation_at_once_end_with_the_former_address(
+def test_z03_the_alarm_and_the_confirmation_at_once_open_nothing(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     accounts, forms = [], []
@@ -225,7 +232,10 @@ def test_z03_the_alarm_and_the_confirmation_at_once_end_with_the_former_address(
     assert [a["text"] for a in answers if a["status"] not in {200, 303, 410}] == []
     for number, account in enumerate(accounts):
         kept = stored(account)
-        assert (kept.email, kept.pending_email) == (f"mere{number}@exemple.fr", None)
+        former, new = f"mere{number}@exemple.fr", f"voleur{number}@exemple.fr"
+        contested = kept.contested_at is not None
+        assert (kept.email, kept.contested_email) == ((new, former) if contested else (former, None))
+        assert kept.pending_email is None
         assert kept.password_blocked_at is not None
 
 
@@ -237,9 +247,8 @@ def test_e05_the_alarm_outlives_the_intruders_change_of_password(
     change_email(browser)
     _confirm(app, build, account)
     assert heading(change_password(browser)) == ACCOUNT
-    page = _stop(app, _alarms(build, account)[0])
-    assert _CLOSED in page
-    assert stored(account).email == OLD
+    _stop(app, _alarms(build, account)[0], CLOSED)
+    assert stored(account).contested_email == OLD
     assert heading(sign_in(browser, "/connexion", account.username, CHOSEN)) == "Ce compte est fermé pour le moment"
 
 
@@ -257,8 +266,8 @@ def test_e05_an_intruders_own_alarm_does_not_silence_the_owners(app: Flask, brow
         _stop(app, intruders)
         assert stored(account).email == NEW
         clock.shift(timedelta(minutes=2))
-        assert _CLOSED in _stop(app, own)
-        assert stored(account).email == OLD
+        _stop(app, own, CLOSED)
+        assert (stored(account).email, stored(account).contested_email) == (NEW, OLD)
         assert app.test_client().get(_alarms(build, account)[1]).status_code == 410
 
 
@@ -271,11 +280,11 @@ def test_e05_the_owners_alarm_silences_the_younger_ones(app: Flask, browser: Fla
         clock.shift(timedelta(minutes=2))
         change_email(browser, "troisieme@exemple.fr")
         own, _, intruders = _alarms(build, account)
-        _stop(app, own)
+        _stop(app, own, CLOSED)
         thief = app.test_client()
         dead = thief.get(intruders)
         assert (dead.status_code, heading(dead)) == (410, DEAD)
-    assert stored(account).email == OLD
+    assert stored(account).contested_email == OLD
 
 
 def test_e03_an_alarm_is_dead_after_72_hours(app: Flask, browser: FlaskClient, build: Build) -> None:

@@ -11,6 +11,8 @@ from idp.config import Settings
 from idp.mail.compose import compose
 from idp.paths import TEMPLATES
 
+_AT = datetime(2026, 11, 24, 19, 43, tzinfo=UTC)
+SCHOOLS = [{"name": "Collège des Tilleuls", "phone": "03 53 01 40 40", "by_mail": False}]
 CONTEXT: dict[str, dict[str, Any]] = {
     "compte_inactif": {"username": "n.oneill4821", "days": 30},
     "courrier_refait": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
@@ -29,13 +31,31 @@ CONTEXT: dict[str, dict[str, Any]] = {
     },
     "confirmation": {"hours": 24, "schools": "Collège des Tilleuls"},
     "nouvelle_adresse": {"hours": 24, "schools": "Collège des Tilleuls"},
-    "adresse_change": {"hours": 72, "username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
-    "adresse_changee": {"hours": 72, "username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
-    "changement_arrete": {
-        "closed": False,
-        "withdrawn": False,
+    "adresse_change": {
         "hours": 72,
+        "schools": SCHOOLS,
         "username": "n.oneill4821",
+        "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC),
+    },
+    "adresse_changee": {
+        "hours": 72,
+        "schools": SCHOOLS,
+        "username": "n.oneill4821",
+        "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC),
+    },
+    "changement_arrete": {
+        "schools": SCHOOLS,
+        "username": "n.oneill4821",
+        "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC),
+    },
+    "adresse_contestee": {
+        "schools": SCHOOLS,
+        "username": "n.oneill4821",
+        "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC),
+    },
+    "adresse_gardee": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
+    "adresse_ecartee": {
+        "schools": SCHOOLS,
         "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC),
     },
     "identifiant": {
@@ -53,6 +73,9 @@ WITHOUT_LINK: set[str] = {
     "compte_inactif",
     "courrier_refait",
     "changement_arrete",
+    "adresse_contestee",
+    "adresse_gardee",
+    "adresse_ecartee",
     "courrier_ajoute",
     "essais_nombreux",
     "homonyme",

@@ -7,10 +7,9 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from idp.accounts import tokens
-from idp.accounts.models import Account
 from idp.accounts.tokens import Purpose
 from idp.app import create_app
 from idp.clock import now
@@ -202,20 +201,6 @@ def test_i09_wrong_passwords_here_count_with_those_of_the_sign_in(
         assert f'value="{NEW}"' in held.text
         assert sign_in(app.test_client(), "/connexion", account.username, PASSWORD).status_code == 429
         assert addresses(account) == (OLD, None)
-
-
-def test_e05_while_two_people_claim_the_account_its_address_stays(browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    enter(browser, account)
-    form = browser.get(EMAIL_PAGE)
-    db.session.execute(update(Account).values(recovery_frozen_until=now() + timedelta(hours=2)))
-    db.session.commit()
-    page = browser.get(EMAIL_PAGE)
-    assert "L’établissement a été prévenu" in page.text
-    assert 'name="actuel"' not in page.text
-    refused = submit(browser, form, actuel=PASSWORD, mail=NEW)
-    assert "L’établissement a été prévenu" in refused.text
-    assert addresses(account) == (OLD, None)
 
 
 def test_an_account_without_any_address_gives_its_first_one(database_url: str) -> None:

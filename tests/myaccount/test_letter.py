@@ -104,18 +104,39 @@ def test_the_letter_opens_nothing_any_more(app: Flask, browser: FlaskClient, bui
     assert kept(letter).activated_at is None
 
 
-def test_a_child_that_is_there_is_not_doubled_and_one_in_dispute_stays_behind(
-    browser: FlaskClient, build: Build
-) -> None:
-    shared, disputed, new = build.child("Malo"), build.child("Tom", uai=LYCEE), build.child("Inès", uai=LYCEE)
-    mine, letter = build.active(children=[shared]), build.never_activated(children=[shared, disputed, new])
-    db.session.execute(update(Guardianship).where(Guardianship.child_id == disputed.id).values(disputed_at=now()))
-    db.session.commit()
+def test_a_child_that_is_there_is_not_doubled(browser: FlaskClient, build: Build) -> None:
+    shared, new = build.child("Malo"), build.child("Inès", uai=LYCEE)
+    mine, letter = build.active(children=[shared]), build.never_activated(children=[shared, new])
     enter(browser, mine)
     assert DONE in text_of(add(browser, letter.username))
     assert ranks(mine) == [("Malo", 0), ("Inès", 1)]
     assert [child.given_name for child in kept(mine).children] == ["Malo", "Inès"]
-    assert ("Tom", 1) in ranks(letter)
+
+
+def test_a_letter_with_a_disputed_tie_joins_no_account(browser: FlaskClient, build: Build) -> None:
+    disputed, new = build.child("Tom", uai=LYCEE), build.child("Inès", uai=LYCEE)
+    mine, letter = build.active(), build.never_activated(children=[disputed, new])
+    db.session.execute(update(Guardianship).where(Guardianship.child_id == disputed.id).values(disputed_at=now()))
+    db.session.commit()
+    enter(browser, mine)
+    assert DONE not in text_of(add(browser, letter.username))
+    assert ranks(mine) == [("Malo", 0)]
+    assert kept(letter).merged_into_id is None
+
+
+def test_a_merge_opens_no_tie_that_the_school_excluded(browser: FlaskClient, build: Build) -> None:
+    barred, excluded, new = build.child("Malo"), build.child("Tom", uai=LYCEE), build.child("Inès", uai=LYCEE)
+    mine = build.active(children=[barred])
+    letter = build.never_activated(children=[barred, excluded, new])
+    for account, child in ((mine, barred), (letter, excluded)):
+        tie = Guardianship.account_id == account.id, Guardianship.child_id == child.id
+        db.session.execute(update(Guardianship).where(*tie).values(ended_at=now(), excluded_at=now()))
+    db.session.commit()
+    enter(browser, mine)
+    assert DONE in text_of(add(browser, letter.username))
+    assert [child.given_name for child in kept(mine).children] == ["Inès"]
+    moved = db.session.get_one(Guardianship, (mine.id, excluded.id), populate_existing=True)
+    assert moved.excluded_at is not None, "the file that names the letter's key finds the exclusion"
 
 
 def test_an_account_without_children_takes_them_from_the_first_rank_on(browser: FlaskClient, build: Build) -> None:

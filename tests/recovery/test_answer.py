@@ -135,7 +135,7 @@ def test_s07_a_link_that_a_newer_request_replaced_is_not_sent(app: Flask, browse
         assert heading(choose(browser, link_of(mail))) == DONE
 
 
-@pytest.mark.parametrize("change", ["disabled_at", "recovery_frozen_until", "email"])
+@pytest.mark.parametrize("change", ["disabled_at", "contested_at", "email"])
 def test_s07_nothing_is_sent_again_for_an_account_that_is_not_the_same_any_more(
     app: Flask, browser: FlaskClient, build: Build, change: str
 ) -> None:

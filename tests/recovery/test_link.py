@@ -110,7 +110,7 @@ _DEATHS: dict[str, tuple[Callable[[Account], None], int]] = {
     "address changed": (_set(email="nouvelle@exemple.fr"), 0),
     "disabled": (_set(disabled_at=now), 0),
     "merged": (lambda account: _set(merged_into_id=account.id)(account), 0),
-    "frozen": (_set(recovery_frozen_until=lambda: now() + timedelta(hours=72)), 0),
+    "contested": (_set(contested_at=now, contested_email="avant@exemple.fr"), 0),
 }
 
 

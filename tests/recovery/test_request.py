@@ -6,8 +6,11 @@ import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import update
 
+from idp.accounts.models import Guardianship
 from idp.clock import now
+from idp.db import db
 from tests.builders import PASSWORD as KNOWN
 from tests.builders import Build
 from tests.email_confirmation.post import html_of, post_office, text_of
@@ -40,7 +43,8 @@ _CASES = {
     "no address": "no_address",
     "disabled": "disabled",
     "merged": "merged",
-    "frozen": "frozen",
+    "contested": "disputed",
+    "disputed": "disputed",
 }
 """Each state of an account, and what becomes of its request."""
 
@@ -57,8 +61,12 @@ def _typed(build: Build) -> dict[str, str]:
         "no address": build.active(email=None),
         "disabled": build.active(email="fermee@exemple.fr", disabled_at=now()),
         "merged": build.active(email="fondue@exemple.fr", merged_into_id=active.id),
-        "frozen": build.active(email="gelee@exemple.fr", recovery_frozen_until=now() + timedelta(hours=72)),
+        "contested": build.active(email="contestee@exemple.fr", contested_at=now(), password_blocked_at=now()),
+        "disputed": build.never_activated(school_email="dispute@exemple.fr"),
     }
+    disputed = Guardianship.account_id == accounts["disputed"].id
+    db.session.execute(update(Guardianship).where(disputed).values(disputed_at=now()))
+    db.session.commit()
     typed = {case: account.username for case, account in accounts.items()}
     return typed | {"unknown": "x.inconnu1234", "no identifier": "noemie@exemple.fr"}
 

@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.demo.ents import HOST, DemoEnt, ents_at
 from idp.demo.paper import Paper, SeededLetter
-from idp.demo.processes import SMTP_OFFSET, WEB_OFFSET, neighbours, service
+from idp.demo.processes import SMTP_OFFSET, WEB_OFFSET, exported, neighbours, service
 from idp.demo.seed import seed
 from idp.demo.supervisor import Child, find_taken
 from tests.databases import SECRET
@@ -133,6 +134,21 @@ class Site:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+    def command(self, *arguments: str, code: int = 0) -> str:
+        """Run `idp` as an operator does; return what it printed, its errors if `code` is not 0."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("IDP_")}
+        idp = Path(sys.executable).with_name("idp")
+        done = subprocess.run(
+            [idp, *arguments],
+            env={**inherited, **exported(self.settings)},
+            capture_output=True,
+            text=True,
+            timeout=_PATIENCE,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+        return done.stderr if code else done.stdout
 
     def log(self, name: str) -> str:
         """Return what a part printed last."""

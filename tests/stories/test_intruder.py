@@ -93,7 +93,7 @@ def test_une_adresse_demandee_par_un_intrus_est_arretee_par_l_ancienne_boite(
     expect(phone.get_by_text(OWN)).to_be_visible()
 
 
-def test_une_adresse_deja_changee_par_un_intrus_est_retiree(phone: Page, other_device: Page, site: Site) -> None:
+def test_une_adresse_deja_changee_par_un_intrus_ne_lui_sert_a_rien(phone: Page, other_device: Page, site: Site) -> None:
     noemie = a_un_compte(phone, site, "n.leroy", OWN)
     entre_dans_son_compte(other_device, site, noemie)
     follow(other_device.get_by_role("link", name="Changer mon adresse mail"))
@@ -109,11 +109,11 @@ def test_une_adresse_deja_changee_par_un_intrus_est_retiree(phone: Page, other_d
     mail = site.wait_for_mail(OWN, 3)
     [lien] = set(re.findall(rf"{re.escape(site.settings.issuer)}/\S+", mail["text"]))
     phone.goto(lien)
-    follow(phone.get_by_role("button", name="Arrêter le changement"))
-    look(phone)
+    follow(phone.get_by_role("button", name="Signaler le changement"))
+    titre(phone, "Le compte est fermé")
     other_device.goto(f"{site.settings.issuer}/mon-compte")
     titre(other_device, "Connexion")
-    # personne ne reprend la main par mail pendant trois jours, ni l'intrus ni l'ancienne boîte : l'école décide
+    # personne ne reprend la main par mail, ni l'intrus ni l'ancienne boîte : l'école décide
     deja = {box: len(site.mails(box)) for box in (OWN, INTRUDER)}
     envoye, trop_tot = "Regardez votre messagerie", "Un peu de patience"
     for page, attendu in ((other_device, envoye), (phone, re.compile(f"{envoye}|{trop_tot}"))):

@@ -1,0 +1,91 @@
+"""Whether somebody contests who an account belongs to: the one home of that condition.
+
+Two things can be contested. The holder of a letter says that they are not the legal guardian of a child: the tie is
+*disputed*. A mailbox says that a change of address, already applied, was not asked for: the address is *contested*.
+Both close the account until the school has settled the dispute (`idp account disputes`). A new letter can be printed
+for a contested address, and ends that dispute once it has served; none is printed while a tie is disputed.
+"""
+
+import uuid
+from collections.abc import Collection
+
+from sqlalchemy import ColumnElement, and_, exists, select, update
+
+from idp.accounts import school_notices
+from idp.accounts.models import Account, Child, Guardianship
+from idp.accounts.school_notices import Kind
+from idp.audit import log
+from idp.audit.events import DisputeSettled
+from idp.clock import now
+from idp.db import db
+
+
+def tie_is_disputed() -> ColumnElement[bool]:
+    """Return the condition of the ties whose dispute is open; a tie that a file ended is the school's own answer."""
+    return and_(Guardianship.disputed_at.is_not(None), Guardianship.ended_at.is_(None))
+
+
+def is_open(tie: Guardianship) -> bool:
+    """Return whether the dispute of this tie, as it was read, is open (`tie_is_disputed` on a row)."""
+    return tie.disputed_at is not None and tie.ended_at is None
+
+
+def child_key(child: Child) -> str:
+    """Return the key by which operators name a child: that of the school's file, else the pupil's number."""
+    return child.roster_key or child.student_id
+
+
+def has_disputed_tie() -> ColumnElement[bool]:
+    """Return the condition of the accounts with a disputed tie, to be used in a statement about `Account`."""
+    return exists().where(Guardianship.account_id == Account.id, tie_is_disputed()).correlate(Account)
+
+
+def disputed_among(account_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
+    """Return which of these accounts have a disputed tie."""
+    ties = select(Guardianship.account_id).where(Guardianship.account_id.in_(account_ids), tie_is_disputed())
+    return set(db.session.scalars(ties.distinct()))
+
+
+def is_disputed(account_id: uuid.UUID) -> bool:
+    """Return whether a tie of the account is disputed: no letter is printed for it, and no secret opens it."""
+    return bool(disputed_among([account_id]))
+
+
+def is_closed(account: Account) -> bool:
+    """Return whether the school has to settle a dispute first: the account's own password and its mailbox open nothing.
+
+    The caller has locked the account's row, or decides again once it has.
+    """
+    return account.contested_at is not None or is_disputed(account.id)
+
+
+def shut(account_ids: Collection[uuid.UUID]) -> None:
+    """End what was issued for accounts whose tie has become disputed: the letter's secret, codes, tokens, sessions.
+
+    The caller ends the rows of the sessions, so that ENTs are told.
+    """
+    db.session.execute(
+        update(Account)
+        .where(Account.id.in_(account_ids))
+        .values(provisional_hash=None, provisional_expires_at=None, generation=Account.generation + 1, updated_at=now())
+    )
+
+
+def end_contest(account: Account) -> None:
+    """End the dispute about the account's address, in the caller's transaction, because a new letter has served.
+
+    The school gave that letter to the person whom it recognised; neither of the two addresses is kept.
+    """
+    account.contested_at = account.contested_email = None
+    sentence = "a new letter has served"
+    school_notices.settle(account.id, by="letter", sentence=sentence, kinds=[Kind.EMAIL_CONTESTED])
+    log.record(
+        DisputeSettled(
+            account_id=account.id,
+            dispute=Kind.EMAIL_CONTESTED.value,
+            outcome="letter",
+            before="contested",
+            after="neither address is kept",
+            reason=sentence,
+        )
+    )

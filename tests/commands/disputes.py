@@ -1,0 +1,94 @@
+"""Accounts that somebody contests, made by the pages that people use; and what the commands say of them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
+from idp.accounts.tokens import Purpose
+from idp.db import db
+from tests.activation.steps import open_activation
+from tests.builders import Build
+from tests.commands.conftest import Run
+from tests.myaccount.changes import change_email, enter, links, path_of
+from tests.pages import heading, submit
+
+REASON = "pièce d’identité vue au guichet"
+REPORTED = "Merci, c’est signalé"
+CLOSED = "Ce compte est fermé pour le moment"
+
+
+def apply_change(app: Flask, build: Build, account: Account) -> None:
+    """Use the newest link that confirms another address."""
+    phone = app.test_client()
+    path = path_of(build.settings, links(account, Purpose.CHANGE_EMAIL)[-1])
+    assert "Votre nouvelle adresse est confirmée." in submit(phone, phone.get(path)).text
+
+
+def alarms(build: Build, account: Account) -> list[str]:
+    """Return the paths of the links « Ce n’était pas moi », the oldest first."""
+    return [path_of(build.settings, link) for link in links(account, Purpose.CONTEST_EMAIL)]
+
+
+def contested(app: Flask, build: Build, **more: Any) -> Account:
+    """Return an account whose change of address, from OLD to NEW, was applied and then contested from OLD."""
+    account = build.active(**more)
+    change_email(enter(app.test_client(), account))
+    apply_change(app, build, account)
+    former = app.test_client()
+    assert heading(submit(former, former.get(alarms(build, account)[-1]))) == "Le compte est fermé"
+    return account
+
+
+def question(browser: FlaskClient, account: Account) -> TestResponse:
+    """Type the letter's secret, and open « Je ne suis pas le représentant légal »."""
+    page = open_activation(browser, account)
+    return browser.get(page.request.full_path.replace("/activation?", "/activation/non-representant?"))
+
+
+def dispute(browser: FlaskClient, account: Account, *children: Child) -> TestResponse:
+    """Say with the letter of `account` that one is not the guardian of `children`."""
+    page = submit(browser, question(browser, account), enfant=[child.id.hex for child in children])
+    assert heading(page) == REPORTED
+    return page
+
+
+def tie(account: Account, child: Child) -> Guardianship:
+    """Return a tie as the database has it."""
+    found = db.session.get_one(Guardianship, (account.id, child.id), populate_existing=True)
+    db.session.rollback()
+    return found
+
+
+def listed(act: Run, *arguments: str) -> list[dict[str, Any]]:
+    """Return what `idp account disputes --json` prints."""
+    answer = act("account", "disputes", *arguments, "--json")
+    assert (answer.code, answer.err) == (0, "")
+    found: list[dict[str, Any]] = json.loads(answer.out)
+    return found
+
+
+def printed(act: Run, uai: str, out: Path) -> dict[str, Any]:
+    """Print the letters of a school; return what the command says."""
+    answer = act("letters", "print", "--school", uai, "--out", str(out), "--json")
+    assert answer.code == 0, answer.err
+    found: dict[str, Any] = json.loads(answer.out)
+    return found
+
+
+def notices(account: Account) -> list[tuple[str, str, list[str], bool, str]]:
+    """Return the school notices about an account: school, kind, children, whether settled, and the sentence."""
+    rows = db.session.execute(
+        select(School.uai, SchoolNotice)
+        .join(School, School.id == SchoolNotice.school_id)
+        .where(SchoolNotice.account_id == account.id)
+        .order_by(School.uai, SchoolNotice.created_at)
+    ).all()
+    found = [(uai, n.kind, list(n.child_ids), n.settled_at is not None, n.sentence) for uai, n in rows]
+    db.session.rollback()
+    return found

@@ -1,0 +1,277 @@
+"""A change of address that was applied and then contested: nobody wins by mail, and the school decides."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.accounts import notices as mails
+from idp.accounts.models import Account
+from idp.accounts.notices import Notice
+from idp.accounts.tokens import Purpose
+from idp.clock import now
+from idp.db import db
+from tests.activation.steps import fill_in
+from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
+from tests.commands.accounts import OPERATOR, kept, living
+from tests.commands.conftest import Events, Run
+from tests.commands.disputes import CLOSED, REASON, alarms, apply_change, contested, dispute, listed, notices, tie
+from tests.commands.families import pages, secret_on
+from tests.commands.remains import DAY, purged
+from tests.email_confirmation.post import post_office, text_of
+from tests.myaccount.changes import CHOSEN, NEW, OLD, change_email, enter, links, path_of
+from tests.pages import follow, heading, sign_in, submit
+from tests.protocol.flow import OFFLINE, tokens_for
+from tests.recovery.steps import DONE, answers, ask_password, ask_username, choose, link_of
+
+CONTESTED = "Le compte est fermé"
+
+
+def test_neither_mailbox_recovers_a_contested_account_and_time_changes_nothing(app: Flask, build: Build) -> None:
+    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+        account = contested(app, build)
+        old = len(office.deliver())
+        for days in (0, 4, 100):
+            clock.shift(timedelta(days=days))
+            thief = app.test_client()
+            ask_password(thief, account.username)
+            for address in (OLD, NEW):
+                ask_username(app.test_client(), address)
+            assert heading(sign_in(thief, "/connexion", account.username, PASSWORD)) == CLOSED
+            assert office.deliver()[old:] == []
+            clock.shift(timedelta(hours=1))
+        assert set(answers()) == {"disputed"}
+        assert links(account, Purpose.RESET_PASSWORD) == []
+
+
+def test_a_contest_ends_all_that_was_issued(app: Flask, build: Build) -> None:
+    ent = build.ent(scopes=OFFLINE)
+    account = build.active()
+    intruder = enter(app.test_client(), account)
+    issued = tokens_for(intruder, ent, scope=OFFLINE)
+    change_email(intruder)
+    apply_change(app, build, account)
+    reset = app.test_client()
+    with post_office(app) as office:
+        ask_password(reset, account.username)
+        [sent] = [mail for mail in office.deliver() if mail["Subject"] == "Choisissez un nouveau mot de passe"]
+        former = app.test_client()
+        submit(former, former.get(alarms(build, account)[0]))
+        assert reset.get(link_of(sent)).status_code == 410
+    assert ent.userinfo(intruder, issued["access_token"]).status_code == 401
+    assert ent.refresh(intruder, issued["refresh_token"]).status_code == 400
+    assert heading(follow(intruder, intruder.get("/mon-compte"))) == "Connexion"
+    assert living(account) == 0
+
+
+def test_the_browser_that_the_account_knows_does_not_open_a_contested_account(app: Flask, build: Build) -> None:
+    account = build.active()
+    intruder = enter(app.test_client(), account)
+    change_email(intruder)
+    apply_change(app, build, account)
+    former = app.test_client()
+    submit(former, former.get(alarms(build, account)[0]))
+    page = sign_in(intruder, "/connexion", account.username, PASSWORD)
+    assert heading(page) == CLOSED
+    assert "Collège des Tilleuls" in page.text
+
+
+def test_the_pages_name_the_telephone_of_the_school(app: Flask, build: Build) -> None:
+    build.school().phone = "03 53 01 40 40"
+    db.session.commit()
+    account = contested(app, build)
+    page = app.test_client().get(alarms(build, account)[-1])
+    assert heading(page) == CONTESTED
+    assert 'href="tel:+33353014040"' in page.text
+    assert "Dites-le au secrétariat" in page.text
+    assert "est prévenu" not in page.text, "nobody reads the notices of a school without a mail address at once"
+    build.school().email = "secretariat@exemple.fr"
+    db.session.commit()
+    assert "L’établissement est prévenu" in app.test_client().get(alarms(build, account)[-1]).text
+
+
+def test_the_link_that_confirmed_a_contested_address_tells_nothing(app: Flask, build: Build) -> None:
+    account = contested(app, build)
+    [confirmed] = [link for link in links(account, Purpose.CHANGE_EMAIL) if link.used_at is not None]
+    page = app.test_client().get(path_of(build.settings, confirmed))
+    assert heading(page) == "Ce lien ne marche plus"
+
+
+@pytest.mark.parametrize("command", ["unlock", "enable", "end-sessions", "force-password-change", "disable"])
+def test_no_other_command_opens_a_contested_account(act: Run, app: Flask, build: Build, command: str) -> None:
+    account = contested(app, build)
+    answer = act("account", command, account.username)
+    if command == "unlock":
+        assert (answer.code, answer.out) == (1, "")
+        assert f"idp account disputes {account.username}" in answer.err
+    if command == "disable":
+        assert act("account", "enable", account.username).code == 0
+    assert kept(account).contested_email == OLD
+    assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == CLOSED
+    shown = act("account", "show", account.username).out
+    assert "address contested" in shown
+    assert OLD not in shown
+
+
+@pytest.mark.parametrize(("option", "keeps", "drops"), [("--confirm", OLD, NEW), ("--reject", NEW, OLD)])
+def test_the_school_keeps_one_address_which_alone_recovers_the_account(
+    act: Run, app: Flask, build: Build, events: Events, option: str, keeps: str, drops: str
+) -> None:
+    account = contested(app, build)
+    [row] = listed(act, "--uai", COLLEGE)
+    assert (row["account"], row["kind"], row["former_email"]) == (account.username, "email_contested", "n…y@exemple.fr")
+    with post_office(app) as office:
+        old = len(office.deliver())
+        answer = act("account", "disputes", account.username, option, "--reason", REASON)
+        assert answer.code == 0, answer.err
+        told = {str(mail["To"]): mail for mail in office.deliver()[old:]}
+        assert told[keeps]["Subject"] == "L’établissement a gardé cette adresse mail"
+        assert told[drops]["Subject"] == "L’établissement a écarté cette adresse mail"
+        assert account.username not in text_of(told[drops])
+        after = kept(account)
+        assert (after.email, after.contested_at, after.contested_email) == (keeps, None, None)
+        parent = app.test_client()
+        assert (
+            heading(sign_in(parent, "/connexion", account.username, PASSWORD)) == "Choisissez un nouveau mot de passe"
+        )
+        mail = office.deliver()[-1]
+        assert mail["To"] == keeps
+        assert heading(choose(parent, link_of(mail), CHOSEN)) == DONE
+    assert heading(sign_in(parent, "/connexion", account.username, CHOSEN)) == "Gérer mon compte"
+    assert notices(account) == [(COLLEGE, "email_contested", [], True, REASON)]
+    [event] = events("dispute.settled")
+    assert (event.actor, event.details["reason"], event.details["before"]) == (OPERATOR, REASON, "contested")
+    assert "exemple.fr" in event.details["after"]
+    again = act("account", "disputes", account.username, option, "--reason", REASON)
+    assert (again.code, "settled already" in again.err) == (1, True)
+
+
+def test_after_the_school_has_decided_the_other_mailbox_contests_no_more(act: Run, app: Flask, build: Build) -> None:
+    account = contested(app, build)
+    assert act("account", "disputes", account.username, "--reject", "--reason", REASON).code == 0
+    former = app.test_client()
+    for alarm in alarms(build, account):
+        page = former.get(alarm)
+        assert heading(page) in {"Ce lien ne marche plus", "Ce lien a déjà servi"}
+        assert "est gardée" not in page.text
+    assert kept(account).contested_at is None
+
+
+def test_a_third_address_leaves_no_former_one_to_confirm(act: Run, app: Flask, build: Build) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        intruder = enter(app.test_client(), account)
+        for address in (NEW, "troisieme@exemple.fr"):
+            change_email(intruder, address)
+            apply_change(app, build, account)
+            clock.shift(timedelta(minutes=2))
+        owners, _, intruders, _ = alarms(build, account)
+        for alarm in (intruders, owners):
+            mailbox = app.test_client()
+            assert heading(submit(mailbox, mailbox.get(alarm))) == CONTESTED
+    answer = act("account", "disputes", account.username, "--confirm", "--reason", REASON)
+    assert (answer.code, "several former addresses" in answer.err) == (1, True)
+    assert kept(account).contested_at is not None
+
+
+def test_a_new_letter_ends_a_contested_address_once_it_has_served(
+    act: Run, app: Flask, build: Build, tmp_path: Path, events: Events
+) -> None:
+    build.ent()
+    account, out = contested(app, build), tmp_path / "lettre.pdf"
+    with post_office(app) as office:
+        old = len(office.deliver())
+        answer = act("letters", "print", "--username", account.username, "--reason", REASON, "--out", str(out))
+        assert answer.code == 0, answer.err
+        assert sorted(str(mail["To"]) for mail in office.deliver()[old:]) == [NEW, OLD], (
+            "K-05: whoever claims it is told"
+        )
+    assert kept(account).contested_at is not None, "a letter that was printed has not served"
+    assert [one[3] for one in notices(account)] == [False]
+    refused = act("account", "disputes", account.username, "--confirm", "--reason", REASON)
+    assert (refused.code, "has a new letter" in refused.err) == (1, True)
+    parent = app.test_client()
+    page = sign_in(parent, "/connexion", account.username, secret_on(pages(out)[0]))
+    assert heading(fill_in(parent, page, mail="parent@exemple.fr")) == "Consultez votre messagerie"
+    after = kept(account)
+    assert (after.contested_at, after.contested_email, after.email) == (None, None, None)
+    assert notices(account) == [(COLLEGE, "email_contested", [], True, "a new letter has served")]
+    assert [event.details["outcome"] for event in events("dispute.settled")] == ["letter"]
+    assert listed(act) == []
+
+
+def test_an_account_with_both_disputes_asks_which_is_meant(
+    act: Run, app: Flask, browser: FlaskClient, build: Build, tmp_path: Path
+) -> None:
+    build.ent(uais=[COLLEGE, LYCEE])
+    malo, ines = build.child(), build.child("Inès", uai=LYCEE)
+    account, out = contested(app, build, children=[malo, ines]), tmp_path / "lettre.pdf"
+    printing = ("letters", "print", "--username", account.username, "--reason", REASON, "--out", str(out))
+    assert act(*printing).code == 0
+    page = sign_in(browser, "/connexion", account.username, secret_on(pages(out)[0]))
+    submit(browser, browser.get(page.request.full_path.replace("/activation?", "/activation/non-representant?")))
+    assert tie(account, malo).disputed_at is not None
+    settle = ("account", "disputes", account.username, "--reject", "--reason", REASON)
+    unclear = act(*settle)
+    assert (unclear.code, "--kind email_contested" in unclear.err) == (1, True)
+    assert {one["kind"] for one in listed(act, account.username)} == {"not_guardian", "email_contested"}
+    done = act(*settle, "--kind", "not_guardian")
+    assert (done.code, "stays closed" in done.err) == (0, True)
+    assert kept(account).contested_at is not None
+
+
+def test_a_contested_account_is_neither_warned_nor_removed(act: Run, app: Flask, build: Build) -> None:
+    account = contested(app, build, activated_at=now() - 800 * DAY, last_sign_in_at=now() - 700 * DAY)
+    row = db.session.get_one(Account, account.id)
+    row.last_sign_in_at = now() - 700 * DAY
+    db.session.commit()
+    assert "accounts_warned" not in purged(act)
+    row = db.session.get_one(Account, account.id)
+    row.inactive_warned_at = now() - 60 * DAY
+    db.session.commit()
+    assert "accounts_removed" not in purged(act)
+    assert kept(account).contested_email == OLD
+
+
+def test_a_mailbox_that_is_contested_gets_no_notice_of_the_account(app: Flask, build: Build) -> None:
+    """A notice that was asked for before, or that an attacker causes, goes to nobody."""
+    account = contested(app, build)
+    with post_office(app) as office:
+        old = len(office.deliver())
+        mails.tell(Notice.MANY_TRIES, account.id)
+        mails.tell(Notice.INACTIVE, account.id)
+        db.session.commit()
+        assert office.deliver()[old:] == []
+
+
+def test_a_change_that_was_only_asked_for_is_stopped_and_nothing_is_contested(
+    act: Run, app: Flask, build: Build
+) -> None:
+    account = build.active()
+    change_email(enter(app.test_client(), account))
+    owner = app.test_client()
+    assert heading(submit(owner, owner.get(alarms(build, account)[0]))) == "Le changement est arrêté"
+    assert listed(act) == []
+    with post_office(app) as office:
+        old = len(office.deliver())
+        ask_password(owner, account.username)
+        [mail] = [one for one in office.deliver()[old:] if one["Subject"] == "Choisissez un nouveau mot de passe"]
+    assert mail["To"] == OLD
+    assert heading(choose(owner, link_of(mail), CHOSEN)) == DONE
+
+
+def test_a_dispute_of_a_child_and_a_contest_elsewhere_do_not_mix(
+    act: Run, app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    first, child = contested(app, build), build.child("Tom", uai=LYCEE)
+    second = build.never_activated(children=[child])
+    dispute(browser, second, child)
+    assert [one["account"] for one in listed(act, "--uai", LYCEE)] == [second.username]
+    assert [one["account"] for one in listed(act, "--uai", COLLEGE)] == [first.username]
+    assert len(listed(act)) == 2
+    table = act("account", "disputes").out
+    assert first.username in table
+    assert second.username in table

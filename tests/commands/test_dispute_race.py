@@ -1,0 +1,54 @@
+"""Several operators settle one dispute at the same moment, in processes of their own."""
+
+import json
+import subprocess
+import sys
+
+from sqlalchemy import select, update
+
+from idp.accounts.models import Account, Guardianship
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import db
+from idp.paths import CHECKOUT
+from tests.builders import Build
+
+ROUNDS = 6
+
+
+def test_of_several_operators_at_once_one_settles_a_dispute(build: Build) -> None:
+    ties = [build.never_activated(provisional_hash=None) for _ in range(ROUNDS)]
+    db.session.execute(update(Guardianship).values(disputed_at=now()))
+    db.session.commit()
+    contested = [
+        build.active(email=f"new{n}@exemple.fr", contested_at=now(), contested_email=f"former{n}@exemple.fr")
+        for n in range(ROUNDS)
+    ]
+    usernames = [account.username for account in (*ties, *contested)]
+    keys = {account.username: account.id for account in (*ties, *contested)}
+    db.session.rollback()
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.commands.dispute_race"],
+        input=json.dumps({"database": build.settings.database_url, "usernames": usernames}),
+        capture_output=True,
+        text=True,
+        cwd=CHECKOUT,
+        timeout=400,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    for username, answers in json.loads(done.stdout).items():
+        [winner] = [answer for answer in answers if answer]
+        settled = db.session.scalars(
+            select(AuditEntry.details).where(
+                AuditEntry.account_id == keys[username], AuditEntry.kind == "dispute.settled"
+            )
+        ).all()
+        assert [details["outcome"] for details in settled] == [winner]
+        account = db.session.get_one(Account, keys[username], populate_existing=True)
+        if account.activated_at is None:
+            [tie] = db.session.scalars(select(Guardianship).where(Guardianship.account_id == account.id))
+            assert (tie.disputed_at, tie.excluded_at is None) == (None, winner == "reject")
+        else:
+            assert account.contested_at is None
+            assert (account.email or "").startswith("new" if winner == "reject" else "former")

@@ -1,0 +1,279 @@
+"""« Je ne suis pas le représentant légal »: what the statement closes, and how the school opens it again."""
+
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import update
+
+from idp.accounts.models import Account
+from idp.db import db
+from tests.activation.steps import ACTIVATION, ADDRESS, activate, fill_in, open_activation
+from tests.builders import COLLEGE, LYCEE, PROVISIONAL, Build
+from tests.commands.accounts import OPERATOR, kept
+from tests.commands.conftest import Events, Run
+from tests.commands.disputes import REASON, dispute, listed, notices, printed, question, tie
+from tests.commands.families import pages, secret_on
+from tests.email_confirmation.post import post_office
+from tests.pages import heading, sign_in, submit
+from tests.recovery.steps import answers, ask_password
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "lettres.pdf"
+
+
+def _print_from(account: Account, build: Build, uai: str) -> None:
+    """Let the school of `uai` be the one that printed the letter."""
+    school = build.school(uai)
+    db.session.execute(update(Account).where(Account.id == account.id).values(letter_school_id=school.id))
+    db.session.commit()
+
+
+def test_the_statement_concerns_the_children_of_the_letters_school(browser: FlaskClient, build: Build) -> None:
+    malo, ines = build.child(), build.child("Inès", uai=LYCEE)
+    account = build.never_activated(children=[malo, ines])
+    _print_from(account, build, COLLEGE)
+    page = question(browser, account)
+    assert "Malo" in page.text
+    assert "Inès" not in page.text
+    submit(browser, page)
+    assert tie(account, malo).disputed_at is not None
+    assert tie(account, ines).disputed_at is None
+    assert notices(account) == [(COLLEGE, "not_guardian", [malo.id.hex], False, "")]
+
+
+def test_a_letter_of_unknown_school_lists_all_children_and_one_can_be_chosen(
+    browser: FlaskClient, build: Build
+) -> None:
+    malo, ines = build.child(), build.child("Inès", uai=LYCEE)
+    account = build.never_activated(children=[malo, ines])
+    dispute(browser, account, ines)
+    assert tie(account, malo).disputed_at is None
+    assert tie(account, ines).disputed_at is not None
+    assert notices(account) == [(LYCEE, "not_guardian", [ines.id.hex], False, "")]
+
+
+@pytest.mark.parametrize("sent", ["nothing", "another family's child", "noise"])
+def test_of_several_children_at_least_one_is_chosen(browser: FlaskClient, build: Build, sent: str) -> None:
+    malo, ines = build.child(), build.child("Inès")
+    account = build.never_activated(children=[malo, ines])
+    stranger = build.child("Tom")
+    values = {"nothing": [], "another family's child": [stranger.id.hex], "noise": ["é" * 500, "x"]}[sent]
+    page = submit(browser, question(browser, account), enfant=values)
+    assert "Cochez au moins un élève" in page.text
+    assert kept(account).provisional_hash is not None
+    assert notices(account) == []
+
+
+def test_the_print_keeps_the_school_of_the_letter(act: Run, build: Build, out: Path, tmp_path: Path) -> None:
+    build.ent(uais=[COLLEGE, LYCEE])
+    account = build.never_activated(
+        children=[build.child(), build.child("Inès", uai=LYCEE)], provisional_hash=None, provisional_expires_at=None
+    )
+    assert printed(act, LYCEE, out)["printed"] == 1
+    assert kept(account).letter_school_id == build.school(LYCEE).id
+    named = act("letters", "print", "--username", account.username, "--out", str(tmp_path / "autre.pdf"))
+    assert named.code == 0
+    assert kept(account).letter_school_id == build.school(COLLEGE).id, "that of the first child"
+
+
+def test_a_disputed_account_is_closed_for_every_school(
+    act: Run, app: Flask, browser: FlaskClient, build: Build, out: Path
+) -> None:
+    build.ent(uais=[COLLEGE, LYCEE])
+    malo, ines = build.child(), build.child("Inès", uai=LYCEE)
+    account = build.never_activated(children=[malo, ines], school_email="ecole@exemple.fr")
+    other = app.test_client()
+    begun = open_activation(other, account)
+    dispute(browser, account, malo)
+    assert heading(fill_in(other, begun)) == "Reprenons depuis l’ENT"
+    assert "La connexion n’a pas abouti" in sign_in(browser, "/connexion", account.username, PROVISIONAL).text
+    for uai in (COLLEGE, LYCEE):
+        found = printed(act, uai, out)
+        assert found["printed"] == 0
+        assert [one["username"] for one in found["skipped"]] == [account.username]
+        assert "idp account disputes" in found["skipped"][0]["reason"]
+    named = act("letters", "print", "--username", account.username, "--reason", REASON, "--out", str(out))
+    assert (named.code, named.out) == (1, "")
+    assert "idp account disputes" in named.err
+    with post_office(app) as office:
+        ask_password(app.test_client(), account.username)
+        assert office.deliver() == []
+    assert answers() == ["disputed"]
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("command", ["unlock", "enable", "end-sessions", "force-password-change", "disable"])
+def test_no_other_command_drops_a_dispute(act: Run, browser: FlaskClient, build: Build, command: str) -> None:
+    child = build.child()
+    account = build.never_activated(children=[child])
+    dispute(browser, account, child)
+    answer = act("account", command, account.username)
+    if command == "unlock":
+        assert (answer.code, answer.out) == (1, "")
+        assert f"idp account disputes {account.username}" in answer.err
+    if command == "disable":
+        act("account", "enable", account.username)
+    assert tie(account, child).disputed_at is not None
+    assert [one["account"] for one in listed(act)] == [account.username]
+    assert "disputed" in act("account", "show", account.username).out
+    assert [one[3] for one in notices(account)] == [False]
+
+
+def test_a_rejected_dispute_gives_the_parent_a_new_letter(
+    act: Run, app: Flask, browser: FlaskClient, build: Build, out: Path, events: Events
+) -> None:
+    build.ent()
+    malo = build.child()
+    account = build.never_activated(children=[malo])
+    dispute(browser, account, malo)
+    [row] = listed(act, "--uai", COLLEGE)
+    assert (row["account"], row["kind"], row["uai"]) == (account.username, "not_guardian", COLLEGE)
+    assert [child["key"] for child in row["children"]] == [malo.student_id]
+    answer = act("account", "disputes", account.username, "--reject", "--reason", REASON)
+    assert answer.code == 0, answer.err
+    assert "a new letter can be printed" in answer.out
+    settled = tie(account, malo)
+    assert (settled.disputed_at, settled.ended_at, settled.excluded_at) == (None, None, None)
+    assert notices(account) == [(COLLEGE, "not_guardian", [malo.id.hex], True, REASON)]
+    [event] = events("dispute.settled")
+    assert (event.account_id, event.actor) == (account.id, OPERATOR)
+    assert event.details == {
+        "dispute": "not_guardian",
+        "outcome": "reject",
+        "before": "disputed",
+        "after": "holds",
+        "reason": REASON,
+        "children": [malo.student_id],
+    }
+    assert printed(act, COLLEGE, out)["printed"] == 1
+    parent = app.test_client()
+    page = sign_in(parent, "/connexion", account.username, secret_on(pages(out)[0]))
+    assert heading(page) == ACTIVATION
+    assert heading(fill_in(parent, page)) == "Consultez votre messagerie"
+    assert kept(account).pending_email == ADDRESS
+
+
+def test_a_confirmed_dispute_ends_the_tie_and_only_that_one(
+    act: Run, browser: FlaskClient, build: Build, out: Path
+) -> None:
+    build.ent(uais=[COLLEGE, LYCEE])
+    malo, ines = build.child(), build.child("Inès", uai=LYCEE)
+    account = build.never_activated(children=[malo, ines])
+    dispute(browser, account, malo)
+    assert act("account", "disputes", account.username, "--confirm", "--reason", REASON).code == 0
+    ended = tie(account, malo)
+    assert ended.disputed_at is None
+    assert ended.ended_at == ended.excluded_at is not None
+    assert kept(account).disabled_at is None
+    assert listed(act) == []
+    found = printed(act, LYCEE, out)
+    assert found["printed"] == 1
+    assert "Malo" not in pages(out)[0]
+    assert printed(act, COLLEGE, out.with_name("autre.pdf"))["printed"] == 0
+
+
+def test_a_confirmed_dispute_about_the_last_child_shuts_the_account(
+    act: Run, browser: FlaskClient, build: Build
+) -> None:
+    malo = build.child()
+    account = build.never_activated(children=[malo])
+    dispute(browser, account, malo)
+    assert act("account", "disputes", account.username, "--confirm", "--reason", REASON).code == 0
+    after = kept(account)
+    assert after.disabled_at == after.left_at is not None
+
+
+def test_one_child_can_be_settled_alone(act: Run, browser: FlaskClient, build: Build) -> None:
+    malo, ines = build.child(), build.child("Inès")
+    account = build.never_activated(children=[malo, ines])
+    dispute(browser, account, malo, ines)
+    settle = ("account", "disputes", account.username, "--reason", REASON)
+    unknown = act(*settle, "--confirm", "--child", "123")
+    assert (unknown.code, unknown.err.count("\n")) == (1, 1)
+    first = act(*settle, "--confirm", "--child", malo.student_id)
+    assert (first.code, "stays closed" in first.err) == (0, True)
+    assert [one[3] for one in notices(account)] == [False], "the school has to decide about the other child"
+    assert act(*settle, "--reject").code == 0
+    assert tie(account, malo).excluded_at is not None
+    assert (tie(account, ines).disputed_at, tie(account, ines).ended_at) == (None, None)
+    assert [one[3] for one in notices(account)] == [True]
+
+
+def test_a_school_settles_its_own_ties_alone(act: Run, browser: FlaskClient, build: Build) -> None:
+    malo, ines = build.child(), build.child("Inès", uai=LYCEE)
+    account = build.never_activated(children=[malo, ines])
+    dispute(browser, account, malo, ines)
+    assert [one["uai"] for one in listed(act, "--uai", LYCEE)] == [LYCEE]
+    settle = ("account", "disputes", account.username, "--reject", "--reason", REASON, "--uai", LYCEE)
+    assert act(*settle).code == 0
+    assert tie(account, malo).disputed_at is not None
+    assert [(one[0], one[3]) for one in notices(account)] == [(COLLEGE, False), (LYCEE, True)]
+    again = act(*settle)
+    assert (again.code, "no open dispute" in again.err) == (1, True)
+
+
+def test_a_dispute_is_settled_once(act: Run, browser: FlaskClient, build: Build, events: Events) -> None:
+    malo = build.child()
+    account = build.never_activated(children=[malo])
+    dispute(browser, account, malo)
+    assert act("account", "disputes", account.username, "--reject", "--reason", REASON).code == 0
+    again = act("account", "disputes", account.username, "--confirm", "--reason", REASON)
+    assert (again.code, again.out, again.err.count("\n")) == (1, "", 1)
+    assert "settled already" in again.err
+    assert tie(account, malo).ended_at is None
+    assert len(events("dispute.settled")) == 1
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--reject", "--confirm", "--reason", REASON),
+        ("--reject",),
+        ("--reject", "--reason", "  "),
+        ("--child", "1"),
+        ("--confirm", "--reason", "x" * 501),
+        ("--confirm", "--reason", REASON, "--child", "1", "--kind", "email_contested"),
+    ],
+)
+def test_options_that_make_no_sense_are_a_usage_error(
+    act: Run, browser: FlaskClient, build: Build, options: tuple[str, ...]
+) -> None:
+    malo = build.child()
+    account = build.never_activated(children=[malo])
+    dispute(browser, account, malo)
+    assert act("account", "disputes", account.username, *options).code == 2
+    assert act("account", "disputes", "--reject", "--reason", REASON).code == 2
+    assert tie(account, malo).disputed_at is not None
+
+
+def test_a_pupil_who_opens_the_post_never_cuts_a_parent_off_for_good(
+    act: Run, app: Flask, build: Build, out: Path
+) -> None:
+    """However often the letter is opened, one command and one letter bring the parent back."""
+    build.ent()
+    malo = build.child()
+    account = build.never_activated(children=[malo])
+    dispute(app.test_client(), account, malo)
+    assert act("account", "disputes", account.username, "--reject", "--reason", REASON).code == 0
+    printed(act, COLLEGE, out)
+    pupil = app.test_client()
+    page = sign_in(pupil, "/connexion", account.username, secret_on(pages(out)[0]))
+    submit(pupil, pupil.get(page.request.full_path.replace("/activation?", "/activation/non-representant?")))
+    assert act("account", "disputes", account.username, "--reject", "--reason", REASON).code == 0
+    again = out.with_name("encore.pdf")
+    assert printed(act, COLLEGE, again)["printed"] == 1
+    parent = app.test_client()
+    page = sign_in(parent, "/connexion", account.username, secret_on(pages(again)[0]))
+    assert heading(fill_in(parent, page)) == "Consultez votre messagerie"
+
+
+def test_an_account_that_is_active_makes_no_such_statement(browser: FlaskClient, app: Flask, build: Build) -> None:
+    account = build.never_activated()
+    page = question(browser, account)
+    activate(app.test_client(), account)
+    assert submit(browser, page).status_code == 400
+    assert kept(account).activated_at is not None
