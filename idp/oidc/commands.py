@@ -10,7 +10,7 @@ import click
 from flask import current_app
 from sqlalchemy import select
 
-from idp.audit import log
+from idp.audit import changes, log
 from idp.audit.events import ClientChanged
 from idp.clients.models import Client, ClientInvite, ClientSchool
 from idp.db import db
@@ -79,11 +79,12 @@ def change(client_id: str, *, title: str | None, unset: Sequence[str], as_json: 
         former = registration.as_wanted(row)
         wanted = client_options.changed(former, options, unset)
         wanted = wanted if title is None else replace(wanted, name=title)
-        scopes = row.scopes
+        scopes, before = row.scopes, registration.told(row)
         secret = registration.change(current_app.extensions["idp.settings"], row, wanted)
         if row.scopes != scopes:
             invites.bind(row)
-        log.record(ClientChanged(client_id=row.id, change="changed"))
+        changed = changes.difference(before, registration.told(row))
+        log.record(ClientChanged(client_id=row.id, change="changed", **changed))
         db.session.commit()
         return row, former, secret
 

@@ -15,7 +15,7 @@ from flask import Blueprint, Response, request
 from sqlalchemy import select
 
 from idp import opaque
-from idp.audit import log
+from idp.audit import changes, log
 from idp.audit.events import ClientChangedItself
 from idp.clients.models import Client, ClientInvite
 from idp.clock import now
@@ -65,7 +65,8 @@ def register() -> Response:
         return refused.response
     token = opaque.new_value()
     client.registration_digest = opaque.digest(token)
-    log.record(ClientChangedItself(client_id=client.id, change="registered"))
+    registered = changes.made(registration.told(client))
+    log.record(ClientChangedItself(client_id=client.id, change="registered", after=registered))
     db.session.commit()
     return posting.answer(_told(client, token, secret), 201)
 
@@ -106,11 +107,12 @@ def _replaced(client: Client) -> str | None:
     shown = metadata.get("client_secret")
     if shown is not None and not (isinstance(shown, str) and _is_its_own(client, shown)):
         raise _Refused(posting.refuse(400, "invalid_request", "a client does not choose its secret"))
-    scopes = invites.bounds(client) or client.scopes
+    scopes, before = invites.bounds(client) or client.scopes, registration.told(client)
     wanted = _within(lambda: dynamic_metadata.as_wanted(metadata, scopes, registration.as_wanted(client)))
     secret = _within(lambda: registration.change(of_app().settings, client, wanted))
     _within(lambda: _check_name(client))
-    log.record(ClientChangedItself(client_id=client.id, change="changed"))
+    changed = changes.difference(before, registration.told(client))
+    log.record(ClientChangedItself(client_id=client.id, change="changed", **changed))
     db.session.commit()
     db.session.refresh(client)
     return secret
@@ -133,10 +135,11 @@ def _check_name(client: Client) -> None:
 
 def _end(client: Client) -> Response:
     """Shut the client out for good, with all that was issued to it: no operator lets it in again (2.3)."""
-    client.disabled_at = now()
+    before = registration.told(client)
+    client.disabled_at, client.registration_digest = now(), None
+    changed = changes.difference(before, registration.told(client))
     client.version = Client.version + 1
-    client.registration_digest = None
-    log.record(ClientChangedItself(client_id=client.id, change="ended"))
+    log.record(ClientChangedItself(client_id=client.id, change="ended", **changed))
     db.session.commit()
     return Response(status=204, headers={"Cache-Control": "no-store"})
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, select, update
 
 from idp import opaque
-from idp.audit import log
+from idp.audit import changes, log
 from idp.audit.events import ClientInvited
 from idp.clients.models import Client, ClientInvite
 from idp.clock import now
@@ -48,7 +48,7 @@ def invite(label: str, uais: Sequence[str], scopes: Sequence[str], life: timedel
         expires_at=now() + life,
     )
     db.session.add(row)
-    log.record(ClientInvited(invite=str(row.id), change="made"))
+    log.record(ClientInvited(invite=str(row.id), change="made", after=changes.made(changes.snapshot(row))))
     db.session.commit()
     return row, token
 

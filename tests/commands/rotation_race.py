@@ -31,8 +31,9 @@ Act = Callable[[], str]
 
 
 def work(app: Flask, _settings: Settings) -> Act:
-    """What `idp worker --once` does."""
-    return lambda: str(Worker(app.extensions[outbox.EXTENSION], jobs=app.extensions[outbox.JOBS]).run_once())
+    """What `idp worker --once` does of the keys."""
+    jobs = {key_rotation.ROTATION: app.extensions[outbox.JOBS][key_rotation.ROTATION]}
+    return lambda: str(Worker(app.extensions[outbox.EXTENSION], jobs=jobs).run_once())
 
 
 def tend(_app: Flask, settings: Settings) -> Act:

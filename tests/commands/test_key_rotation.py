@@ -20,7 +20,7 @@ from idp.app import create_app
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import keys
+from idp.oidc import key_rotation, keys
 from idp.oidc.models import SigningKey
 from idp.outbox import commands as outbox
 from idp.outbox.models import OutboxMessage
@@ -37,8 +37,9 @@ def after(**time: float) -> time_machine.travel:
 
 
 def work(app: Flask) -> int:
-    """What `idp worker --once` does; return how many messages were handled."""
-    return Worker(app.extensions[outbox.EXTENSION], jobs=app.extensions[outbox.JOBS]).run_once()
+    """What `idp worker --once` does of the keys; return how many messages were handled."""
+    jobs = {key_rotation.ROTATION: app.extensions[outbox.JOBS][key_rotation.ROTATION]}
+    return Worker(app.extensions[outbox.EXTENSION], jobs=jobs).run_once()
 
 
 def live(alg: str = "RS256") -> list[SigningKey]:
@@ -51,7 +52,8 @@ def live(alg: str = "RS256") -> list[SigningKey]:
 
 
 def job() -> OutboxMessage:
-    statement = select(OutboxMessage).order_by(OutboxMessage.created_at.desc()).limit(1)
+    of_keys = OutboxMessage.kind == key_rotation.ROTATION  # `idp worker` itself seals the journal too
+    statement = select(OutboxMessage).where(of_keys).order_by(OutboxMessage.created_at.desc()).limit(1)
     row = db.session.scalars(statement.execution_options(populate_existing=True)).one()
     db.session.commit()
     return row
