@@ -14,6 +14,7 @@ from idp.ops import batches, desk, dossier
 from idp.ops.claims import claims
 from idp.ops.desk import Blocked, Refused
 from idp.ops.dossier import NotFound
+from idp.ops.personal_commands import erase, export
 from idp.terminal import AS_JSON, dumped, members, plain, table
 
 _SCHOOL = click.option("--school", "uai", metavar="UAI", help="Only accounts with a child in this school.")
@@ -39,7 +40,8 @@ def account() -> None:
     """People's accounts: look, shut, open. No command shows or sets a password."""
 
 
-account.add_command(claims)
+for _command in (claims, export, erase):
+    account.add_command(_command)
 
 
 @account.command()
