@@ -38,7 +38,7 @@ from idp.oidc.keys import KeyRing
 from idp.oidc.outgoing import Outgoing
 from idp.oidc.server import Server
 from idp.oidc.stores import open_store
-from idp.ops import health
+from idp.ops import health, journal_chain
 from idp.outbox import commands as outbox
 from idp.outbox.worker import Handler
 from idp.paths import TEMPLATES
@@ -47,6 +47,7 @@ from idp.recovery import answer as recovery_answer
 from idp.recovery import username as recovery_username
 from idp.recovery import views as recovery
 from idp.sessions.manager import RENEWABLE, SESSIONS_ENDED
+from idp.throttle import limits
 from idp.web import browser, errors, i18n, legal, request_context, security, telling, theme
 
 _PAGES = (
@@ -106,7 +107,11 @@ def create_app(settings: Settings) -> Flask:
     app.extensions[deliver.EXTENSION] = Transport(settings)
     app.extensions[outbox.EXTENSION] = outbox_handlers(settings)
     app.extensions[outbox.APART] = frozenset({backchannel.LOGOUT})
-    app.extensions[outbox.JOBS] = {key_rotation.ROTATION: key_rotation.ROTATION_PERIOD}
+    app.extensions[outbox.JOBS] = {
+        key_rotation.ROTATION: key_rotation.ROTATION_PERIOD,
+        journal_chain.SEALING: journal_chain.SEALING_PERIOD,
+    }
+    app.extensions[legal.IPS_COUNTED] = limits.longest_by_network()
     theme.configure(app, settings)
     app.jinja_env.globals["told"] = telling.sentence
     app.jinja_env.globals["entrance"] = lambda dest: dest.entrance(settings.issuer)
@@ -123,6 +128,7 @@ def outbox_handlers(settings: Settings) -> Mapping[str, Handler]:
         SESSIONS_ENDED: backchannel.sessions_ended,
         backchannel.LOGOUT: partial(backchannel.hand_over, outgoing=Outgoing(settings)),
         key_rotation.ROTATION: partial(key_rotation.hand_over, settings=settings),
+        journal_chain.SEALING: partial(journal_chain.hand_over, settings=settings),
     }
 
 

@@ -4,8 +4,8 @@ Exit 0 is done, 1 refused or failed, 2 wrong usage; what went wrong is one sente
 """
 
 import copy
-import getpass
 import os
+import pwd
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -31,10 +31,15 @@ from idp.oidc.key_commands import keys_group
 from idp.oidc.trial_commands import try_client
 from idp.ops.accounts import account
 from idp.ops.journal import audit
+from idp.ops.journal_chain import export, verify
 from idp.ops.purge import purge
 from idp.outbox.commands import outbox, worker
 from idp.rostering.commands import roster, school
 from idp.serving import commands as serving
+
+_LAST_UID = 2**32 - 2
+_LONGEST_USER_NAME = 20
+"""Two of them and their numbers fit into the journal's column of 80 characters."""
 
 
 def _settings() -> Settings:
@@ -72,11 +77,25 @@ def _application() -> Iterator[Flask]:
 
 
 def _operator() -> str:
-    """Return who runs the command, as the machine knows them."""
+    """Return who runs the command: the real user id of the process, and who became root by sudo.
+
+    No name of the environment counts, since everybody sets their own. `SUDO_UID` is believed of root alone: for anybody
+    else it proves nothing.
+    """
+    uid = os.getuid()
+    by_sudo = os.environ.get("SUDO_UID", "")
+    if uid == 0 and by_sudo.isascii() and by_sudo.isdigit() and int(by_sudo) <= _LAST_UID:
+        return f"{_user(uid)} via sudo from {_user(int(by_sudo))}"
+    return _user(uid)
+
+
+def _user(uid: int) -> str:
+    """Return a user id, with the name that the machine gives it, such as `uid 1000 (anne)`."""
     try:
-        return getpass.getuser()[:80]
-    except (KeyError, OSError):
-        return str(os.getuid())
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
+    return f"uid {uid} ({name[:_LONGEST_USER_NAME]})"
 
 
 def _in_application(command: click.Command) -> click.Command:
@@ -121,6 +140,8 @@ cli.add_command(schema.commands(_settings))
 cli.add_command(serving.command(_settings, create_app))
 cli.add_command(demo.command(create_app, _upgrade))
 client.add_command(try_client)
+audit.add_command(verify)
+audit.add_command(export)
 for _part in (client, keys_group, charter, roster, school, letters, account, audit, purge, worker, outbox):
     cli.add_command(_in_application(_part))
 

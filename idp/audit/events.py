@@ -6,7 +6,7 @@ passwords there.
 
 import uuid
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,10 +284,12 @@ class CharterRefused(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class CharterPublished(Event):
-    """An operator published a version of a charter."""
+    """An operator published a version of a charter, whose text has `sha256`; `former` was current before."""
 
     kind = "charter.published"
     version: str
+    former: str = ""
+    sha256: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -345,26 +347,35 @@ class AccountImported(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SchoolChanged(Event):
-    """An operator said what a school's letters say of it."""
+    """An operator said what a school's letters say of it; `before` and `after` hold what changed."""
 
     kind = "school.changed"
     uai: str
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClientChanged(Event):
-    """An operator registered, changed or disabled a client."""
+    """An operator registered, changed or disabled a client; `before` and `after` hold what changed, no secret."""
 
     kind = "client.changed"
     change: str
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClientChangedItself(Event):
-    """A client registered itself with an invitation, changed its registration or ended it (RFC 7591, RFC 7592)."""
+    """A client registered itself with an invitation, changed its registration or ended it (RFC 7591, RFC 7592).
+
+    `before` and `after` hold what changed, without secrets.
+    """
 
     kind = "client.changed_itself"
     change: str
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -378,17 +389,26 @@ class ClientTokenExpired(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ClientInvited(Event):
-    """An operator made or took back an invitation to register a client, or a client used it."""
+    """An operator made or took back an invitation to register a client, or a client used it.
+
+    `after` holds the bounds of a new invitation, never its token.
+    """
 
     kind = "client.invited"
     change: str
     invite: str
+    after: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeyChanged(Event):
-    """An operator or the worker changed a signing key: rotated, started, retired, dropped."""
+    """An operator or the worker changed a signing key: rotated, started, retired, dropped.
+
+    `before` and `after` hold what changed of the row; neither half of the key.
+    """
 
     kind = "key.changed"
     change: str
     kid: str
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)

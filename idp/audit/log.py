@@ -5,12 +5,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
-from sqlalchemy import update
+from flask import current_app
+from sqlalchemy import select, update
 
+from idp.audit import chain
 from idp.audit.events import Event
 from idp.audit.models import AuditEntry
+from idp.clock import now
 from idp.db import db
+
+if TYPE_CHECKING:
+    from idp.config import Settings
 
 _COLUMNS = frozenset({"account_id", "client_id"})
 
@@ -52,18 +59,19 @@ def record(event: Event) -> None:
     """Add `event` to the caller's transaction: it is kept if, and only if, what it tells is kept."""
     origin = _origin.get()
     details = {f.name: getattr(event, f.name) for f in fields(event) if f.name not in _COLUMNS}
-    db.session.add(
-        AuditEntry(
-            kind=event.kind,
-            result=event.result,
-            account_id=event.account_id,
-            client_id=event.client_id,
-            actor=origin.actor,
-            address=origin.address,
-            request_id=origin.request_id,
-            details=details,
-        )
+    entry = AuditEntry(
+        at=now(),
+        kind=event.kind,
+        result=event.result,
+        account_id=event.account_id,
+        client_id=event.client_id,
+        actor=origin.actor,
+        address=origin.address,
+        request_id=origin.request_id,
+        details=details,
     )
+    chain.write_mac(_secrets(), entry)
+    db.session.add(entry)
 
 
 def forget(account_id: uuid.UUID) -> None:
@@ -71,11 +79,22 @@ def forget(account_id: uuid.UUID) -> None:
 
     The one exception to « append-only »: who asks for a trace of themselves to end has a right to it (GDPR article 17),
     and who reads the journal needs the event, not the person. Kind, time, result, client and operator stay; the network
-    address, the request and all details go. What is left of `account_id` leads to no row.
+    address, the request and all details go. What is left of `account_id` leads to no row. The salted digest of the
+    personal part stays and its salt goes, so that the chain stays whole and nobody can guess the part.
     """
+    of_account = AuditEntry.account_id == account_id
+    unfinished = select(AuditEntry).where(of_account, AuditEntry.personal_digest.is_(None)).order_by(AuditEntry.id)
+    for entry in db.session.scalars(unfinished.with_for_update()):
+        chain.complete(_secrets(), entry)
+    db.session.flush()
     db.session.execute(
         update(AuditEntry)
-        .where(AuditEntry.account_id == account_id)
-        .values(address="", request_id="", details={})
+        .where(of_account)
+        .values(address="", request_id="", details={}, salt=None)
         .execution_options(synchronize_session=False)
     )
+
+
+def _secrets() -> chain.Secrets:
+    settings: Settings = current_app.extensions["idp.settings"]
+    return settings.secrets

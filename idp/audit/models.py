@@ -1,4 +1,4 @@
-"""Table of the journal."""
+"""Tables of the journal."""
 
 import uuid
 from datetime import datetime
@@ -10,15 +10,26 @@ from sqlalchemy.orm import Mapped, mapped_column
 from idp.clock import now
 from idp.db import Base
 
+FAILURES = ("refused", "throttled")
+"""The results that age by the rule for failures."""
+
 
 class AuditEntry(Base):
     """One event: when, what, about whom, from where, with what result.
 
-    Rows are added, never updated, but when an account is removed (`log.forget`).
+    Rows are added, never updated, with two exceptions: the worker seals them (`idp.audit.sealing`), and the personal
+    part is erased when an account is removed (`log.forget`).
+
+    `mac` is the keyed hash of the entry, computed when the entry is written (`idp.audit.chain`). The personal part
+    (`address`, `request_id`, `details`) enters the hash through `personal_digest`, which is salted: once the part and
+    its `salt` are erased, nobody can guess the part from the digest. `seal_id` names the batch that the entry is in.
     """
 
     __tablename__ = "audit"
-    __table_args__ = (Index("ix_audit_account_id_at", "account_id", "at"),)
+    __table_args__ = (
+        Index("ix_audit_account_id_at", "account_id", "at"),
+        Index("ix_audit_seal_id_id", "seal_id", "id"),
+    )
 
     id: Mapped[int] = mapped_column(
         BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True
@@ -32,3 +43,48 @@ class AuditEntry(Base):
     address: Mapped[str] = mapped_column(String(45), default="")
     request_id: Mapped[str] = mapped_column(String(32), default="")
     details: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    salt: Mapped[bytes | None]
+    personal_digest: Mapped[bytes | None]
+    mac: Mapped[bytes | None]
+    seal_id: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class AuditSeal(Base):
+    """A batch of entries that was sealed: one link of the chain.
+
+    `entries` packs one record for each entry (`idp.audit.chain.Sealed`): its id, its time, whether it is a failure, and
+    its MAC. So a missing row is noticed, and a row that the purge removed by age is told from one that was stolen.
+    `previous` is the MAC of the seal before, `mac` the keyed hash over all of this. `newest_at` is the time of the
+    youngest entry: the purge removes a seal when all of its entries are past their time.
+    """
+
+    __tablename__ = "audit_seal"
+
+    id: Mapped[int] = mapped_column(
+        BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=False
+    )
+    sealed_at: Mapped[datetime]
+    newest_at: Mapped[datetime]
+    count: Mapped[int]
+    entries: Mapped[bytes]
+    previous: Mapped[bytes]
+    mac: Mapped[bytes]
+
+
+class AuditBeginning(Base):
+    """Where the chain begins since the last purge: one row, written before the purge removes anything.
+
+    Entries up to `entries_before`, and failures up to `failures_before`, may be missing. `first_seal` is the oldest
+    seal that stays; `previous` is the MAC of the seal before it. `actor` is who purged.
+    """
+
+    __tablename__ = "audit_beginning"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    entries_before: Mapped[datetime]
+    failures_before: Mapped[datetime]
+    first_seal: Mapped[int] = mapped_column(BigInteger)
+    previous: Mapped[bytes]
+    recorded_at: Mapped[datetime]
+    actor: Mapped[str] = mapped_column(String(80))
+    mac: Mapped[bytes]

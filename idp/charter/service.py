@@ -1,5 +1,6 @@
 """The rules of the charters."""
 
+import hashlib
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
@@ -94,12 +95,14 @@ def publish(client_id: str, version: str, text: str) -> CharterVersion:
     if db.session.scalar(taken):
         raise ValueError(f"version {version} of {client.name} exists already: a published text is never changed")
     charter = CharterVersion(id=uuid.uuid4(), client_id=client.id, version=version, text=text, published_at=now())
+    former = db.session.scalar(select(CharterVersion.version).where(CharterVersion.id == client.charter_version_id))
     db.session.add(charter)
     db.session.flush()
     db.session.execute(
         update(Client).where(Client.id == client.id).values(charter_version_id=charter.id, version=Client.version + 1)
     )
-    log.record(CharterPublished(client_id=client.id, version=version))
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    log.record(CharterPublished(client_id=client.id, version=version, former=former or "", sha256=sha256))
     db.session.commit()
     return charter
 

@@ -11,7 +11,7 @@ An approved client stays in its sector, so that everybody keeps their `sub`.
 from collections.abc import Sequence
 from typing import Any
 
-from idp.audit import log
+from idp.audit import changes, log
 from idp.audit.events import ClientChanged, ClientChangedItself
 from idp.clients.models import Client
 from idp.clock import now
@@ -76,10 +76,12 @@ def approve(settings: Settings, client_id: str, hosts: Sequence[str] = ()) -> tu
     added = registration.new_hosts(client, wanted)
     if hosts and added != set(hosts):
         raise RegistrationRefused([f"the new hosts are {', '.join(sorted(added)) or 'none'}: nothing was approved"])
+    before = registration.told(client)
     secret = registration.change(settings, client, wanted, approved=True)
     client.pending_metadata = None
     invites.bind(client, wanted, wanted)
-    log.record(ClientChanged(client_id=client.id, change="approved"))
+    changed = changes.difference(before, registration.told(client))
+    log.record(ClientChanged(client_id=client.id, change="approved", **changed))
     db.session.commit()
     return client, former, secret
 
@@ -91,9 +93,11 @@ def reject(client_id: str) -> Client:
         RegistrationRefused: nothing waits.
     """
     client = _waiting(client_id)
+    before = registration.told(client)
     registration.count_change(client)
     client.pending_metadata = None
-    log.record(ClientChanged(client_id=client.id, change="rejected"))
+    changed = changes.difference(before, registration.told(client))
+    log.record(ClientChanged(client_id=client.id, change="rejected", **changed))
     db.session.commit()
     return client
 

@@ -6,13 +6,14 @@ nothing it answers at once, by one statement and without writing anything but th
 """
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import cast
 
 from authlib.oauth2.rfc6749 import OAuth2Error
 from flask import Blueprint, Response, request
 
 from idp import journey, opaque
+from idp.audit import chain
 from idp.clients import registry
 from idp.clients.models import CharterMode
 from idp.clients.registry import Registration
@@ -165,6 +166,13 @@ def _state(interaction: Interaction, wanted: AuthorizationRequest, client: Regis
     )
 
 
+def _journal_proof(settings: Settings, client: Registration, moment: datetime) -> dict[str, bytes]:
+    """Return what protects the journal's entry of a code until the worker seals the entry."""
+    salt = chain.new_salt()
+    mac = chain.issued_mac(settings.secrets, salt, moment, client.key, remote_address(), request_id())
+    return {"journal_salt": salt, "journal_mac": mac}
+
+
 def _issue(client: Registration, wanted: AuthorizationRequest) -> Response | None:
     """Answer with a code, by the one statement that checks the session too; None when something is owed."""
     cookie = manager.cookie_value()
@@ -196,6 +204,7 @@ def _issue(client: Registration, wanted: AuthorizationRequest) -> Response | Non
             expires_at=moment + _code_lifetime(settings, client),
             address=remote_address(),
             request_id=request_id(),
+            **_journal_proof(settings, client, moment),
         )
 
     parsed = ParsedRequest(request, _as_parameters(client, wanted))

@@ -11,7 +11,7 @@ import uuid
 from datetime import timedelta
 
 from joserfc import jwt
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import aliased
 
 from idp import opaque
@@ -29,6 +29,7 @@ from idp.oidc.server import Server, of_app
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome, PermanentFailure, TemporaryFailure
+from idp.sessions.manager import SESSIONS_ENDED
 from idp.sessions.models import Session
 
 LOGOUT = "backchannel.logout"
@@ -69,6 +70,46 @@ def sessions_ended(message: OutboxMessage) -> Outcome:
     return Outcome.DONE if pairs else Outcome.DROPPED
 
 
+def announce_removal(account_id: uuid.UUID) -> int:
+    """Have the ENTs told of sessions whose rows are about to be removed, in the caller's transaction.
+
+    These are the sessions that nobody has ended, and those that ENTs wait to be told of. The messages hold what an ENT
+    knows of the person and of the session, since they outlive both rows.
+
+    Returns:
+        How many messages there are.
+    """
+    waiting = select(OutboxMessage.payload).where(
+        OutboxMessage.finished_at.is_(None), OutboxMessage.kind.in_((SESSIONS_ENDED, LOGOUT))
+    )
+    untold = {
+        uuid.UUID(key)
+        for payload in db.session.scalars(waiting)
+        for key in [*payload.get("sessions", ()), *filter(None, [payload.get("session")])]
+    }
+    any_row, wanted = aliased(Session), aliased(Session)
+    rows = db.session.execute(
+        select(Token.client_id, wanted.sid, Account.join_key)
+        .distinct()
+        .join(any_row, any_row.id == Token.session_id)
+        .join(wanted, (wanted.account_id == any_row.account_id) & (wanted.sid == any_row.sid))
+        .join(Account, Account.id == wanted.account_id)
+        .join(Client, Client.id == Token.client_id)
+        .where(
+            Account.id == account_id,
+            or_(wanted.ended_at.is_(None), wanted.id.in_(untold)),
+            Client.disabled_at.is_(None),
+            Client.backchannel_logout_uri != "",
+        )
+    ).all()
+    for key, sid, join_key in rows:
+        client = registry.find_by_key(key)
+        if client is not None:
+            subject, session = claims.subject(client, account_id, join_key), claims.session_id(client.subject_salt, sid)
+            queue.enqueue(LOGOUT, {"client": str(key), "subject": subject, "sid": session})
+    return len(rows)
+
+
 def hand_over(message: OutboxMessage, *, outgoing: Outgoing) -> Outcome:
     """Tell one ENT that one session ended (outbox handler).
 
@@ -77,20 +118,13 @@ def hand_over(message: OutboxMessage, *, outgoing: Outgoing) -> Outcome:
         TemporaryFailure: it does not answer, or not as agreed; asked again until a day has passed.
     """
     client = registry.find_by_key(uuid.UUID(message.payload["client"]))
-    session = db.session.execute(
-        select(Session.sid, Session.ended_at, Account.id.label("account_id"), Account.join_key)
-        .join(Account, Account.id == Session.account_id)
-        .where(Session.id == uuid.UUID(message.payload["session"]))
-    ).one_or_none()
+    told = _told(message, client) if client else None
     uri = client and db.session.scalar(select(Client.backchannel_logout_uri).where(Client.id == client.key))
     end_read()
-    if client is None or not uri or session is None or session.ended_at is None:
-        return Outcome.DROPPED
-    if session.ended_at < now() - POINTLESS_AFTER:
+    if client is None or not uri or told is None:
         return Outcome.DROPPED
     try:
-        subject = claims.subject(client, session.account_id, session.join_key)
-        token = logout_token(of_app(), client, subject, claims.session_id(client.subject_salt, session.sid))
+        token = logout_token(of_app(), client, *told)
         end_read()  # nothing is open while another machine takes its time
         answer = outgoing.post_form(uri, {"logout_token": token})
     except NoSigningKey as missing:
@@ -103,6 +137,22 @@ def hand_over(message: OutboxMessage, *, outgoing: Outgoing) -> Outcome:
     if answer.status == _REFUSED:
         raise PermanentFailure(reason)
     raise TemporaryFailure(reason, answer.retry_after)
+
+
+def _told(message: OutboxMessage, client: Registration) -> tuple[str, str] | None:
+    """Return the `sub` and the `sid` of a logout token; None when there is nothing to tell any more."""
+    if "subject" in message.payload:  # the account was erased
+        late = message.created_at < now() - POINTLESS_AFTER
+        return None if late else (message.payload["subject"], message.payload["sid"])
+    session = db.session.execute(
+        select(Session.sid, Session.ended_at, Account.id.label("account_id"), Account.join_key)
+        .join(Account, Account.id == Session.account_id)
+        .where(Session.id == uuid.UUID(message.payload["session"]))
+    ).one_or_none()
+    if session is None or session.ended_at is None or session.ended_at < now() - POINTLESS_AFTER:
+        return None
+    subject = claims.subject(client, session.account_id, session.join_key)
+    return subject, claims.session_id(client.subject_salt, session.sid)
 
 
 def logout_token(server: Server, client: Registration, subject: str, sid: str) -> str:

@@ -10,7 +10,7 @@ import click
 from flask import current_app
 from sqlalchemy import select
 
-from idp.audit import log
+from idp.audit import changes, log
 from idp.audit.events import ClientChanged
 from idp.clients.models import Client, ClientInvite, ClientSchool, SubjectType
 from idp.db import db
@@ -85,9 +85,11 @@ def change(client_id: str, *, title: str | None, unset: Sequence[str], as_json: 
         former = registration.as_wanted(row)
         wanted = client_options.changed(former, options, unset)
         wanted = wanted if title is None else replace(wanted, name=title)
+        before = registration.told(row)
         secret = registration.change(current_app.extensions["idp.settings"], row, wanted)
         invites.bind(row, former, wanted)
-        log.record(ClientChanged(client_id=row.id, change="changed"))
+        changed = changes.difference(before, registration.told(row))
+        log.record(ClientChanged(client_id=row.id, change="changed", **changed))
         db.session.commit()
         return row, former, secret
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from flask import Blueprint, Response, request
 
 from idp import opaque
-from idp.audit import log
+from idp.audit import changes, log
 from idp.audit.events import ClientChangedItself
 from idp.clients.models import Client, ClientInvite
 from idp.clock import now
@@ -69,7 +69,8 @@ def register() -> Response:
         return refused.response
     token = opaque.new_value()
     registration_tokens.give(client, token)
-    log.record(ClientChangedItself(client_id=client.id, change="registered"))
+    registered = changes.made(registration.told(client))
+    log.record(ClientChangedItself(client_id=client.id, change="registered", after=registered))
     db.session.commit()
     return posting.answer(_told(client, token, secret), 201)
 
@@ -147,20 +148,24 @@ def _changed(client: Client, metadata: dict[str, Any]) -> str | None:
         approvals.wait(settings, client, wanted, metadata)
         return None
     dynamic_metadata.check_hosts(wanted, bounds)
+    before = registration.told(client)
     secret = registration.change(settings, client, wanted)
     dynamic_metadata.check_name(settings, client.name, client.id)
     approvals.withdraw(client)
-    log.record(ClientChangedItself(client_id=client.id, change="changed"))
+    changed = changes.difference(before, registration.told(client))
+    log.record(ClientChangedItself(client_id=client.id, change="changed", **changed))
     return secret
 
 
 def _end(client: Client) -> Response:
     """Shut the client out for good, with all that was issued to it: no operator lets it in again (2.3)."""
+    before = registration.told(client)
     client.disabled_at = now()
+    changed = changes.difference(before, registration.told(client))
     client.version = Client.version + 1
     client.pending_metadata = None
     registration_tokens.take(client)
-    log.record(ClientChangedItself(client_id=client.id, change="ended"))
+    log.record(ClientChangedItself(client_id=client.id, change="ended", **changed))
     db.session.commit()
     return Response(status=204, headers={"Cache-Control": "no-store"})
 

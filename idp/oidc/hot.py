@@ -26,7 +26,8 @@ class CodeRequest:
 
     `client_version` must still be the client's; `charter` says that its current charter must have been accepted.
     `claims` is the claims request, `jkt` the DPoP key that alone may exchange the code, `pushed_digest` the pushed
-    request that this code uses up.
+    request that this code uses up. `journal_salt` and `journal_mac` protect the entry of the journal, as far as its
+    content is known before the statement (`idp.audit.chain.issued_mac`).
     """
 
     cookie_digest: bytes
@@ -49,6 +50,8 @@ class CodeRequest:
     expires_at: datetime
     address: str
     request_id: str
+    journal_salt: bytes
+    journal_mac: bytes
 
 
 @dataclass(frozen=True, slots=True)

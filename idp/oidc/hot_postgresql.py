@@ -32,9 +32,9 @@ WITH found AS MATERIALIZED (
   SELECT %(code_digest)s, %(family)s, %(client)s, s.account_id, s.id, %(redirect_uri)s, %(scope)s, %(nonce)s,
     %(challenge)s, %(claims)s, %(jkt)s, s.acr, s.auth_time, %(expires_at)s FROM s
 ), journal AS (
-  INSERT INTO audit (at, kind, result, account_id, client_id, actor, address, request_id, details)
+  INSERT INTO audit (at, kind, result, account_id, client_id, actor, address, request_id, details, salt, mac)
   SELECT %(now)s, 'code.issued', 'ok', s.account_id, %(client)s, '', %(address)s, %(request_id)s,
-    json_build_object('sid', s.sid) FROM s
+    json_build_object('sid', s.sid), %(journal_salt)s, %(journal_mac)s FROM s
 )
 SELECT sid FROM s
 """

@@ -29,8 +29,8 @@ RETURNING account_id, (SELECT s.sid FROM session s WHERE s.digest = :cookie_dige
 """
 
 _JOURNAL = """
-INSERT INTO audit (at, kind, result, account_id, client_id, actor, address, request_id, details)
-VALUES (:now, 'code.issued', 'ok', :account, :client, '', :address, :request_id, :details)
+INSERT INTO audit (at, kind, result, account_id, client_id, actor, address, request_id, details, salt, mac)
+VALUES (:now, 'code.issued', 'ok', :account, :client, '', :address, :request_id, :details, :journal_salt, :journal_mac)
 """
 
 _PUSHED = "UPDATE pushed_request SET used_at = :now WHERE digest = :pushed_digest"

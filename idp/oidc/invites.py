@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, select, update
 
 from idp import opaque
-from idp.audit import log
+from idp.audit import changes, log
 from idp.audit.events import ClientInvited
 from idp.clients.models import Client, ClientInvite
 from idp.clock import now
@@ -96,7 +96,7 @@ def invite(
         expires_at=now() + life,
     )
     db.session.add(row)
-    log.record(ClientInvited(invite=str(row.id), change="made"))
+    log.record(ClientInvited(invite=str(row.id), change="made", after=changes.made(changes.snapshot(row))))
     db.session.commit()
     return row, token
 

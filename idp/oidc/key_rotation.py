@@ -10,11 +10,11 @@ cannot open.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import select, text
 
-from idp.audit import log
+from idp.audit import changes, log
 from idp.audit.events import KeyChanged
 from idp.clock import now
 from idp.config import Settings
@@ -197,22 +197,29 @@ def _add(made: Material, alg: str, moment: datetime, active_from: datetime) -> S
         active_from=active_from,
     )
     db.session.add(key)
-    log.record(KeyChanged(change="rotated", kid=made.kid))
+    log.record(KeyChanged(change="rotated", kid=made.kid, after=_told(key)))
     return key
 
 
 def _start(key: SigningKey, moment: datetime) -> SigningKey:
     """Let a key that waits sign from now on."""
+    before = _told(key)
     key.active_from = moment
-    log.record(KeyChanged(change="started", kid=key.kid))
+    log.record(KeyChanged(change="started", kid=key.kid, **changes.difference(before, _told(key))))
     return key
 
 
 def _end(key: SigningKey, moment: datetime, change: str) -> None:
     """Retire a key. What it was stays known, its private half is of no use any more and goes."""
+    before = _told(key)
     key.retired_at, key.private_sealed = moment, b""
-    log.record(KeyChanged(change=change, kid=key.kid))
+    log.record(KeyChanged(change=change, kid=key.kid, **changes.difference(before, _told(key))))
     db.session.flush()
+
+
+def _told(key: SigningKey) -> dict[str, Any]:
+    """Return what the journal keeps of a key's state."""
+    return changes.snapshot(key, without=("kid", "public_jwk", "private_sealed"))
 
 
 def _successor(settings: Settings, made: Material, alg: str, moment: datetime) -> SigningKey:

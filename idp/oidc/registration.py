@@ -3,12 +3,13 @@
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm.attributes import set_committed_value
 
 from idp import opaque
-from idp.audit import log
+from idp.audit import changes, log
 from idp.audit.events import ClientChanged
 from idp.clients.models import CharterMode, Client, ClientSchool, SubjectType
 from idp.clock import now
@@ -39,6 +40,7 @@ __all__ = [
     "register",
     "renew_management",
     "rotate_secret",
+    "told",
 ]
 
 FORMER_SECRET_KEPT = timedelta(hours=24)
@@ -53,7 +55,7 @@ def register(settings: Settings, wanted: Wanted, *, client_id: str = "", secret:
     """
     check(settings, wanted)
     client, shown = add(wanted, client_id=client_id, secret=secret)
-    log.record(ClientChanged(client_id=client.id, change="registered"))
+    log.record(ClientChanged(client_id=client.id, change="registered", after=changes.made(told(client))))
     db.session.commit()
     return client, shown
 
@@ -216,6 +218,11 @@ def as_wanted(client: Client) -> Wanted:
     )
 
 
+def told(client: Client) -> dict[str, Any]:
+    """Return a registration as the journal keeps it: no secret, no salt, no digest of either."""
+    return {**changes.snapshot(client, without=("registration_used_at",)), "uais": client.uais}
+
+
 def default_alg(profile: str) -> str:
     """Return the algorithm of ID tokens for a registration that names none: the first that there is a key for."""
     if profile != "fapi2":
@@ -284,14 +291,15 @@ def rotate_secret(
         raise RegistrationRefused([f"{client.name} {kind}: it has no secret"])
     if keep and not lost and not force:
         _spare_former_secret(client)
-    secret = opaque.new_value()
+    secret, before = opaque.new_value(), told(client)
     count_change(client)
     if not keep:
         client.former_secret_digest = client.former_secret_until = None
     elif not lost:
         client.former_secret_digest, client.former_secret_until = client.secret_digest, now() + keep
     client.secret_digest = opaque.digest(secret)
-    log.record(ClientChanged(client_id=client.id, change="secret rotated"))
+    changed = changes.difference(before, told(client))
+    log.record(ClientChanged(client_id=client.id, change="secret rotated", **changed))
     db.session.commit()
     return secret
 
@@ -333,9 +341,10 @@ def disable(client_id: str) -> None:
     """Shut a client out: no code, no token, no claim from here on."""
     client = get(client_id)
     if client.disabled_at is None:
-        client.disabled_at = now()
+        before, client.disabled_at = told(client), now()
+        changed = changes.difference(before, told(client))
         client.version = Client.version + 1
-        log.record(ClientChanged(client_id=client.id, change="disabled"))
+        log.record(ClientChanged(client_id=client.id, change="disabled", **changed))
         db.session.commit()
 
 
@@ -349,9 +358,10 @@ def enable(client_id: str) -> None:
     if ended_itself(client):
         raise RegistrationRefused([f"{client.name} ended its registration itself: invite it to register anew"])
     if client.disabled_at is not None:
-        client.disabled_at = None
+        before, client.disabled_at = told(client), None
+        changed = changes.difference(before, told(client))
         client.version = Client.version + 1
-        log.record(ClientChanged(client_id=client.id, change="enabled"))
+        log.record(ClientChanged(client_id=client.id, change="enabled", **changed))
         db.session.commit()
 
 

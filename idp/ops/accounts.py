@@ -15,6 +15,7 @@ from idp.ops.claims import claims
 from idp.ops.desk import Blocked, Refused
 from idp.ops.dispute_commands import disputes
 from idp.ops.dossier import NotFound
+from idp.ops.personal_commands import erase, export
 from idp.terminal import AS_JSON, dumped, members, plain, table
 
 _SCHOOL = click.option("--school", "uai", metavar="UAI", help="Only accounts with a child in this school.")
@@ -40,8 +41,8 @@ def account() -> None:
     """People's accounts: look, shut, open. No command shows or sets a password."""
 
 
-account.add_command(claims)
-account.add_command(disputes)
+for _command in (claims, disputes, export, erase):
+    account.add_command(_command)
 
 
 @account.command()

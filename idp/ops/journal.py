@@ -16,7 +16,8 @@ from sqlalchemy import ColumnElement, and_, or_, select
 
 from idp.accounts.models import Account
 from idp.accounts.passwords import fold_username
-from idp.audit import events, log
+from idp.audit import log
+from idp.audit.chain import ISSUED
 from idp.audit.events import AccountRead, Event
 from idp.audit.models import AuditEntry
 from idp.clients.models import Client
@@ -28,15 +29,13 @@ _PAGE = 1000
 _MOST = 100_000
 _AGO = re.compile(r"(\d{1,5})([hdw])")
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
-_ISSUED = "code.issued"
-"""Written by the statement of a sign-on itself; it has no class among the events."""
 
 
 def _kinds() -> set[str]:
-    return {kind.kind for kind in Event.__subclasses__() if kind.__module__ == events.__name__} | {_ISSUED}
+    return {kind.kind for kind in Event.__subclasses__() if kind.__module__.startswith("idp.audit.")} | {ISSUED}
 
 
-def _since(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> datetime | None:
+def since_option(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> datetime | None:
     """Read a date, a time (local when it names no zone), or how long ago: `2h`, `3d`, `1w`."""
     if typed is None:
         return None
@@ -66,7 +65,7 @@ def audit() -> None:
 
 @audit.command()
 @click.option("--account", "username", metavar="U", help="An identifier; for a removed account, its key.")
-@click.option("--since", callback=_since, metavar="D", help="A date, a time, or how long ago: 2h, 3d, 1w.")
+@click.option("--since", callback=since_option, metavar="D", help="A date, a time, or how long ago: 2h, 3d, 1w.")
 @click.option("--kind", callback=_kind, metavar="K", help="One kind of event, or a family: email, recovery…")
 @click.option("--limit", type=click.IntRange(1, _MOST), metavar="N", help="The last N of them.")
 @AS_JSON
@@ -82,12 +81,12 @@ def show(username: str | None, since: datetime | None, kind: str | None, limit: 
         wanted.append(AuditEntry.account_id == account_id)
     if since is not None:
         wanted.append(AuditEntry.at >= since)
-    found = _entries(wanted, kind, backwards=limit is not None)
-    entries = iter(list(islice(found, limit))[::-1]) if limit is not None else found
+    found = entries(wanted, kind, backwards=limit is not None)
+    chosen = iter(list(islice(found, limit))[::-1]) if limit is not None else found
     if as_json:
-        _print_array(_named(entries))
+        _print_array(_named(chosen))
         return
-    for row in _named(entries):
+    for row in _named(chosen):
         click.echo(_as_line(row))
 
 
@@ -106,7 +105,7 @@ def _account_id(username: str) -> uuid.UUID:
     return key
 
 
-def _entries(wanted: list[ColumnElement[bool]], kind: str | None, *, backwards: bool) -> Iterator[AuditEntry]:
+def entries(wanted: list[ColumnElement[bool]], kind: str | None, *, backwards: bool) -> Iterator[AuditEntry]:
     """Yield the events that are asked for, page by page; `kind` has no index and is looked at here."""
     order = (AuditEntry.at.desc(), AuditEntry.id.desc()) if backwards else (AuditEntry.at, AuditEntry.id)
     beyond: tuple[ColumnElement[bool], ...] = ()

@@ -13,6 +13,7 @@ from flask import current_app
 from sqlalchemy import ColumnElement, and_, or_, select
 
 from idp.accounts.models import Account, Child, OneTimeLink
+from idp.audit import sealing
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
@@ -143,11 +144,16 @@ def _in_use() -> ColumnElement[bool]:
 
 
 def _journal(settings: Settings, moment: datetime) -> dict[str, int]:
-    over = AuditEntry.at <= moment - timedelta(days=settings.audit_days)
-    return {
-        "journal_entries": delete_all(AuditEntry, over, order_by=AuditEntry.at),
-        "failed_sign_ins": _failures(moment - timedelta(days=settings.audit_failure_days)),
+    """Remove old entries, then the seals that have none left; the chain's new beginning is recorded before."""
+    before = moment - timedelta(days=settings.audit_days)
+    failures_before = moment - timedelta(days=settings.audit_failure_days)
+    sealing.record_cut(settings.secrets, before, failures_before)
+    done = {
+        "journal_entries": delete_all(AuditEntry, AuditEntry.at <= before, order_by=AuditEntry.at),
+        "failed_sign_ins": _failures(failures_before),
     }
+    sealing.drop_old_seals()
+    return done
 
 
 def _failures(before: datetime) -> int:

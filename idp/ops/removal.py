@@ -18,6 +18,7 @@ from idp.accounts import disputes, notices, retired
 from idp.accounts.models import Account, Child, Guardianship, OneTimeLink, RosterAlias, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.audit import log
+from idp.audit.data_events import AccountErased
 from idp.audit.events import AccountPurged, InactivityWarned
 from idp.charter.models import CharterAcceptance
 from idp.config import Settings
@@ -121,6 +122,21 @@ def remove(account_id: uuid.UUID, due: ColumnElement[bool]) -> bool:
     account = db.session.scalar(locked.with_for_update(skip_locked=True))
     if account is None:
         return False
+    why = _why(account.disabled_at, left=account.left_at is not None, merged=account.merged_into_id is not None)
+    _take_away(account)
+    log.record(AccountPurged(account_id=account_id, why=why))
+    return True
+
+
+def erase(account: Account, event: AccountErased) -> None:
+    """Remove one account now, in the caller's transaction, which holds its row; `event` is what the journal keeps."""
+    _take_away(account)
+    log.record(event)
+
+
+def _take_away(account: Account) -> None:
+    """Remove an account with all that hangs on it, and what the journal tells of the person."""
+    account_id = account.id
     retired.retire(account)
     sessions = select(Session.id).where(Session.account_id == account_id)
     for statement in (
@@ -134,13 +150,10 @@ def remove(account_id: uuid.UUID, due: ColumnElement[bool]) -> bool:
         update(Account)
         .where(Account.merged_into_id == account_id)
         .values(merged_into_id=None, updated_at=Account.updated_at),
+        delete(Account).where(Account.id == account_id),
     ):
         db.session.execute(statement.execution_options(synchronize_session=False))
     log.forget(account_id)
-    why = _why(account.disabled_at, left=account.left_at is not None, merged=account.merged_into_id is not None)
-    log.record(AccountPurged(account_id=account_id, why=why))
-    db.session.execute(delete(Account).where(Account.id == account_id).execution_options(synchronize_session=False))
-    return True
 
 
 def _why(disabled_at: datetime | None, *, left: bool, merged: bool) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import select
 
 from idp.accounts.models import Degree, School
-from idp.audit import log
+from idp.audit import changes, log
 from idp.audit.events import SchoolChanged
 from idp.db import db, end_read
 from idp.rostering.records import LONGEST
@@ -48,10 +48,11 @@ def change(uai: str, *, name: str | None, address: Sequence[str], phone: str | N
             raise ValueError(f"{uai} is new here: give its --name")
         school = School(uai=uai, name=name, degree=degree or Degree.SECONDARY, address=[])
         db.session.add(school)
+    before = {} if made else changes.snapshot(school)
     school.name = name or school.name
     school.address = list(address) or school.address
     school.phone = phone if phone is not None else school.phone
     school.degree = degree or school.degree
-    log.record(SchoolChanged(uai=uai))
+    log.record(SchoolChanged(uai=uai, **changes.difference(before, changes.snapshot(school))))
     db.session.commit()
     return made

@@ -129,6 +129,14 @@ TABLE: tuple[Limit, ...] = (
 )
 
 
+def longest_by_network() -> timedelta:
+    """Return how long a limit counts a network address at most."""
+    spans = [
+        limit.quiet if isinstance(limit, Backoff) else limit.windows[-1].span for limit in TABLE if limit.by_network
+    ]
+    return max(spans)
+
+
 def network_of(address: str) -> str:
     """Return what stands for one subscriber: an IPv4 address, the /64 of an IPv6 one, or the text if it is neither."""
     try:

@@ -22,12 +22,38 @@ def upgrade() -> None:
     sa.Column('address', sa.String(length=45), nullable=False),
     sa.Column('request_id', sa.String(length=32), nullable=False),
     sa.Column('details', sa.JSON(), nullable=False),
+    sa.Column('salt', sa.LargeBinary(), nullable=True),
+    sa.Column('personal_digest', sa.LargeBinary(), nullable=True),
+    sa.Column('mac', sa.LargeBinary(), nullable=True),
+    sa.Column('seal_id', sa.BigInteger(), nullable=True),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_audit'))
     )
     with op.batch_alter_table('audit', schema=None) as batch_op:
         batch_op.create_index('ix_audit_account_id_at', ['account_id', 'at'], unique=False)
         batch_op.create_index(batch_op.f('ix_audit_at'), ['at'], unique=False)
+        batch_op.create_index('ix_audit_seal_id_id', ['seal_id', 'id'], unique=False)
 
+    op.create_table('audit_beginning',
+    sa.Column('id', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('entries_before', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('failures_before', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('first_seal', sa.BigInteger(), nullable=False),
+    sa.Column('previous', sa.LargeBinary(), nullable=False),
+    sa.Column('recorded_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('actor', sa.String(length=80), nullable=False),
+    sa.Column('mac', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_audit_beginning'))
+    )
+    op.create_table('audit_seal',
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=False, nullable=False),
+    sa.Column('sealed_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('newest_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('count', sa.Integer(), nullable=False),
+    sa.Column('entries', sa.LargeBinary(), nullable=False),
+    sa.Column('previous', sa.LargeBinary(), nullable=False),
+    sa.Column('mac', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_audit_seal'))
+    )
     op.create_table('client_invite',
     sa.Column('digest', sa.LargeBinary(), nullable=False),
     sa.Column('label', sa.String(length=80), nullable=False),
@@ -542,7 +568,10 @@ def downgrade() -> None:
 
     op.drop_table('import_batch')
     op.drop_table('client_invite')
+    op.drop_table('audit_seal')
+    op.drop_table('audit_beginning')
     with op.batch_alter_table('audit', schema=None) as batch_op:
+        batch_op.drop_index('ix_audit_seal_id_id')
         batch_op.drop_index(batch_op.f('ix_audit_at'))
         batch_op.drop_index('ix_audit_account_id_at')
 

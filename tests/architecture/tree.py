@@ -39,9 +39,10 @@ def templates(suffix: str = ".html") -> list[Path]:
 def pages() -> list[Path]:
     """Return the templates that are whole pages: what is neither a layout, nor macros, nor a mail.
 
-    Nor is what ENTs load into a hidden frame: it shows nothing to anybody.
+    Nor is what ENTs load into a hidden frame: it shows nothing to anybody; nor the page of a person's archive, which is
+    read from a disk, without this service.
     """
-    skipped = ("macros", "mail")
+    skipped = ("macros", "mail", "personal_data")
     frame = TEMPLATES / "oidc" / "session.html"
     layouts = {TEMPLATES / "layout.html", TEMPLATES / "demo" / "demo.html"}
     return [

@@ -1,16 +1,15 @@
 """Accounts that an operator acts on: what the database holds of one, and what holds it back."""
 
-import getpass
-
 from sqlalchemy import select
 
 from idp.accounts.models import Account
+from idp.cli import _operator
 from idp.db import db
 from idp.outbox.models import OutboxMessage
 from idp.sessions.models import Session
 from idp.throttle import guard, limits
 
-OPERATOR = getpass.getuser()
+OPERATOR = _operator()
 ACTS = ("show", "unlock", "disable", "enable", "end-sessions")
 
 

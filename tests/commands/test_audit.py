@@ -1,6 +1,5 @@
 """`idp audit show`: O-02, O-03, O-04."""
 
-import getpass
 import json
 import uuid
 from datetime import timedelta
@@ -18,6 +17,7 @@ from idp.clock import now
 from idp.db import db
 from idp.ops import removal
 from tests.builders import PASSWORD, Build
+from tests.commands.accounts import OPERATOR
 from tests.commands.conftest import Run
 from tests.pages import sign_in
 from tests.protocol.flow import tokens_for
@@ -61,14 +61,14 @@ def test_o03_who_when_what_from_where_with_what_result(act: Run, build: Build, b
     assert all(len(str(row["request_id"])) > 4 and str(row["at"]).endswith("+00:00") for row in (wrong, right, code))
     act("account", "disable", account.username)
     *_, last = read(act, "--kind", "account")
-    assert (last["kind"], last["operator"]) == ("account.changed", getpass.getuser())
+    assert (last["kind"], last["operator"]) == ("account.changed", OPERATOR)
 
 
 def test_whoever_reads_about_a_person_is_in_the_journal_and_not_in_what_they_read(act: Run, build: Build) -> None:
     account = build.active()
     assert read(act, "--account", account.username) == []
     [row] = read(act, "--account", account.username)
-    assert (row["kind"], row["operator"], row["account"]) == ("account.read", getpass.getuser(), account.username)
+    assert (row["kind"], row["operator"], row["account"]) == ("account.read", OPERATOR, account.username)
     everything = read(act)
     assert read(act) == everything, "the whole journal is about nobody"
 

@@ -1,6 +1,5 @@
 """`idp letters print`: V-05, V-12, K-05, and what a new letter closes."""
 
-import getpass
 import io
 import json
 import stat
@@ -26,7 +25,7 @@ from idp.sessions.manager import SESSIONS_ENDED
 from idp.throttle import guard, limits
 from tests.activation.steps import ACTIVATION, activate
 from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
-from tests.commands.accounts import kept, living, waiting
+from tests.commands.accounts import OPERATOR, kept, living, waiting
 from tests.commands.conftest import Events, Run
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.letters.read_back import secrets_in
@@ -65,7 +64,7 @@ def test_v05_a_letter_that_is_printed_again_replaces_the_first(
     assert valid_until > now() + timedelta(days=59)
     assert heading(sign_in(app.test_client(), "/connexion", account.username, PROVISIONAL)) == "Connexion"
     assert heading(sign_in(app.test_client(), "/connexion", account.username, secret_on(out))) == ACTIVATION
-    assert [(e.account_id, e.actor) for e in events("letter.drawn")] == [(account.id, getpass.getuser())]
+    assert [(e.account_id, e.actor) for e in events("letter.drawn")] == [(account.id, OPERATOR)]
     assert events("letter.reissued") == []
     assert secret_on(out) not in answer.out
 
@@ -114,7 +113,7 @@ def test_k05_its_owner_is_told_at_the_confirmed_address_and_the_journal_says_why
         assert "http" not in part.replace("http-equiv", "")
         assert secret_on(out) not in part
     [event] = events("letter.reissued")
-    assert (event.account_id, event.actor, event.details) == (account.id, getpass.getuser(), {"reason": REASON})
+    assert (event.account_id, event.actor, event.details) == (account.id, OPERATOR, {"reason": REASON})
 
 
 def test_v12_a_new_letter_closes_all_that_opened_the_account(

@@ -19,6 +19,8 @@ from flask.testing import FlaskClient
 from sqlalchemy import create_engine, make_url, update
 
 from idp.accounts.models import Child, Guardianship
+from idp.audit import sealing, verifying
+from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
@@ -187,3 +189,17 @@ def test_a_purge_of_what_imports_left_walks_no_table(
     assert done == {"links_removed": 1, "pupils_removed": 1, "imports_forgotten": 1}
     assert parent.id
     check_plans(seen, database_url, "child", "guardianship", "import_batch", "import_issue")
+
+
+def test_sealing_and_checking_the_journal_walk_no_table(
+    app: Flask, settings: Settings, build: Build, browser: FlaskClient, database_url: str
+) -> None:
+    sign_in(browser, "/connexion", build.active().username, PASSWORD)
+    with listening(app) as seen:
+        sealing.seal_batch(settings.secrets)
+        db.session.commit()
+        for page in (AuditEntry.seal_id == 1, AuditEntry.seal_id.is_(None)):
+            assert next(verifying._pages(page))
+        assert list(verifying._named_seals(0, None)) == [1]
+        db.session.remove()
+    check_plans(seen, database_url, "audit", "audit_seal")

@@ -1,0 +1,219 @@
+"""The keyed hashes of the journal: of one entry, of a sealed batch, of the beginning of the chain.
+
+All keys are derived from `IDP_SECRET_KEY`; the former secrets (`IDP_SECRET_KEY_FALLBACKS`) verify what was written
+under them. Whoever can write into the database, but does not know the secret, can neither change an entry nor make one.
+
+Nothing here takes a lock or asks the database. An entry gets its MAC in Python before it is inserted. The entry of an
+issued code is inserted by the statement that issues the code, which alone knows the account: that entry first gets a
+MAC over what is known (`issued_mac`), and the worker computes the whole MAC when it seals the entry (`complete`).
+"""
+
+import enum
+import hashlib
+import hmac
+import json
+import secrets
+import struct
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+from idp import opaque
+from idp.audit.models import FAILURES, AuditBeginning, AuditEntry, AuditSeal
+
+ISSUED = "code.issued"
+"""The kind of the entries that the statement of a sign-on writes itself; it has no class among the events."""
+
+Secrets = Sequence[bytes]
+"""The secret key, then the former ones (`Settings.secrets`)."""
+
+_NAME_LENGTH = 4
+_MAC_LENGTH = _NAME_LENGTH + 32
+_SALT_LENGTH = 16
+_RECORD = struct.Struct(">qq?16s")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class Verdict(enum.Enum):
+    """What a check of a MAC found."""
+
+    FITS = "fits"
+    WRONG = "wrong"
+    UNKNOWN_KEY = "unknown key"
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """What a seal keeps of one entry."""
+
+    id: int
+    at: int
+    failure: bool
+    mac: bytes
+
+    @classmethod
+    def of(cls, entry: AuditEntry) -> "Sealed":
+        """Return the record of an entry."""
+        mac = hashlib.sha256(entry.mac or b"").digest()[:16]
+        return cls(entry.id, microseconds(entry.at), entry.result in FAILURES, mac)
+
+
+def pack(records: Sequence[Sealed]) -> bytes:
+    """Return the records as they are stored in a seal."""
+    return b"".join(_RECORD.pack(record.id, record.at, record.failure, record.mac) for record in records)
+
+
+def unpack(entries: bytes) -> Iterator[Sealed]:
+    """Yield the records of a seal.
+
+    Raises:
+        ValueError: these are no records.
+    """
+    if len(entries) % _RECORD.size:
+        raise ValueError("the records of a seal are cut")
+    for record in _RECORD.iter_unpack(entries):
+        yield Sealed(*record)
+
+
+def microseconds(moment: datetime) -> int:
+    """Return an instant as both databases keep it: microseconds since the epoch."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def new_salt() -> bytes:
+    """Return the salt of one entry."""
+    return secrets.token_bytes(_SALT_LENGTH)
+
+
+def personal_digest(salt: bytes, ip: str, request_id: str, details: dict[str, Any]) -> bytes:
+    """Return the salted digest of an entry's personal part."""
+    return hashlib.sha256(salt + _canonical([ip, request_id, details])).digest()
+
+
+def write_mac(known: Secrets, entry: AuditEntry) -> None:
+    """Give a new entry its salt, digest and MAC."""
+    entry.salt = new_salt()
+    entry.personal_digest = personal_digest(entry.salt, entry.address, entry.request_id, entry.details)
+    entry.mac = _sign(known, _entry_message(entry))
+
+
+def issued_mac(known: Secrets, salt: bytes, at: datetime, client: uuid.UUID, ip: str, request_id: str) -> bytes:
+    """Return the first MAC of the entry of an issued code, whose account and session only the statement knows."""
+    return _sign(known, _issued_message(salt, at, client, ip, request_id))
+
+
+def complete(known: Secrets, entry: AuditEntry) -> None:
+    """Give the entry of an issued code its whole MAC; leave an entry alone whose first MAC does not fit."""
+    if entry.personal_digest is not None or verify_entry(known, entry) is not Verdict.FITS or entry.salt is None:
+        return
+    entry.personal_digest = personal_digest(entry.salt, entry.address, entry.request_id, entry.details)
+    entry.mac = _sign(known, _entry_message(entry))
+
+
+def verify_entry(known: Secrets, entry: AuditEntry) -> Verdict:
+    """Check the MAC of an entry. The personal part is checked by `has_its_personal_part`."""
+    if entry.mac is None:
+        return Verdict.WRONG
+    if entry.personal_digest is not None:
+        return _check(known, entry.mac, _entry_message(entry))
+    if entry.kind != ISSUED or (entry.result, entry.actor) != ("ok", "") or not entry.salt or not entry.client_id:
+        return Verdict.WRONG
+    message = _issued_message(entry.salt, entry.at, entry.client_id, entry.address, entry.request_id)
+    return _check(known, entry.mac, message)
+
+
+def is_erased(entry: AuditEntry) -> bool:
+    """Say whether the personal part of an entry was erased, salt included."""
+    return entry.salt is None and entry.personal_digest is not None
+
+
+def has_its_personal_part(entry: AuditEntry) -> bool:
+    """Say whether the personal part is the one that was written, or is erased whole."""
+    if entry.personal_digest is None:
+        return True
+    if entry.salt is None:
+        return (entry.address, entry.request_id, entry.details) == ("", "", {})
+    digest = personal_digest(entry.salt, entry.address, entry.request_id, entry.details)
+    return hmac.compare_digest(digest, entry.personal_digest)
+
+
+def sign_seal(known: Secrets, seal: AuditSeal) -> None:
+    """Give a seal its MAC."""
+    seal.mac = _sign(known, _seal_message(seal))
+
+
+def verify_seal(known: Secrets, seal: AuditSeal) -> Verdict:
+    """Check the MAC of a seal."""
+    return _check(known, seal.mac, _seal_message(seal))
+
+
+def sign_beginning(known: Secrets, beginning: AuditBeginning) -> None:
+    """Give the record of the beginning its MAC."""
+    beginning.mac = _sign(known, _beginning_message(beginning))
+
+
+def verify_beginning(known: Secrets, beginning: AuditBeginning) -> Verdict:
+    """Check the MAC of the record of the beginning."""
+    return _check(known, beginning.mac, _beginning_message(beginning))
+
+
+def _entry_message(entry: AuditEntry) -> bytes:
+    return _canonical(
+        [
+            "entry",
+            microseconds(entry.at),
+            entry.kind,
+            entry.result,
+            entry.account_id.hex if entry.account_id else None,
+            entry.client_id.hex if entry.client_id else None,
+            entry.actor,
+            entry.personal_digest.hex() if entry.personal_digest else None,
+        ]
+    )
+
+
+def _issued_message(salt: bytes, at: datetime, client: uuid.UUID, ip: str, request_id: str) -> bytes:
+    return _canonical([ISSUED, microseconds(at), client.hex, personal_digest(salt, ip, request_id, {}).hex()])
+
+
+def _seal_message(seal: AuditSeal) -> bytes:
+    moments = microseconds(seal.sealed_at), microseconds(seal.newest_at)
+    entries = hashlib.sha256(seal.entries).hexdigest()
+    return _canonical(["seal", seal.id, *moments, seal.count, seal.previous.hex(), entries])
+
+
+def _beginning_message(beginning: AuditBeginning) -> bytes:
+    moments = beginning.entries_before, beginning.failures_before, beginning.recorded_at
+    fields = [beginning.first_seal, beginning.previous.hex(), beginning.actor]
+    return _canonical(["beginning", *map(microseconds, moments), *fields])
+
+
+def _canonical(value: Any) -> bytes:
+    """Return the one spelling of a JSON value: the two databases give back objects in their own order."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+@lru_cache(maxsize=16)
+def _key(secret: bytes) -> tuple[bytes, bytes]:
+    """Return the name and the key of a secret. The name tells a wrong MAC from one under a secret that is not here."""
+    key = opaque.derive_key(secret, "audit chain")
+    return hmac.digest(key, b"name", "sha256")[:_NAME_LENGTH], key
+
+
+def _sign(known: Secrets, message: bytes) -> bytes:
+    name, key = _key(known[0])
+    return name + hmac.digest(key, message, "sha256")
+
+
+def _check(known: Secrets, mac: bytes, message: bytes) -> Verdict:
+    if len(mac) != _MAC_LENGTH:
+        return Verdict.WRONG
+    for name, key in map(_key, known):
+        if mac[:_NAME_LENGTH] == name:
+            fits = hmac.compare_digest(mac[_NAME_LENGTH:], hmac.digest(key, message, "sha256"))
+            return Verdict.FITS if fits else Verdict.WRONG
+    return Verdict.UNKNOWN_KEY

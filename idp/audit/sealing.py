@@ -1,0 +1,135 @@
+"""Seals the journal in batches, cuts the chain at its old end.
+
+No request waits for this: entries are inserted without a seal, each with its own MAC. The worker takes those that have
+no seal yet, whatever their ids are, since a transaction that began earlier may commit later. One transaction writes the
+seal and marks its entries. Two workers at once take different entries, but both would write the seal of the same
+number: the primary key lets one of them through, and the other one starts again behind it.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
+
+import structlog
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+
+from idp.audit import chain, log
+from idp.audit.chain import Sealed, Secrets
+from idp.audit.models import AuditBeginning, AuditEntry, AuditSeal
+from idp.clock import now
+from idp.db import committed, db
+
+BATCH = 500
+"""The most entries of a seal, and of the transaction that writes it."""
+
+_MOST_CONFLICTS = 20
+_T = TypeVar("_T")
+_logger = structlog.get_logger()
+
+
+def seal_all(known: Secrets, *, within: timedelta = timedelta(days=1)) -> int:
+    """Seal the entries that have no seal, batch by batch, until none or no time is left; return how many there were."""
+    total, until = 0, time.monotonic() + within.total_seconds()
+    while time.monotonic() < until and (count := _retried(partial(seal_batch, known))):
+        total += count
+    return total
+
+
+def seal_batch(known: Secrets) -> int:
+    """Seal up to `BATCH` entries in the caller's transaction; return how many.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: another worker has just written the seal of this number.
+    """
+    waiting = (
+        select(AuditEntry)
+        .where(AuditEntry.seal_id.is_(None))
+        .order_by(AuditEntry.seal_id, AuditEntry.id)  # both columns, which is the order of the index
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+        .execution_options(populate_existing=True)
+    )
+    entries = db.session.scalars(waiting).all()
+    if not entries:
+        return 0
+    last = db.session.scalar(select(AuditSeal).order_by(AuditSeal.id.desc()).limit(1))
+    seal = _seal(known, entries, last)
+    db.session.add(seal)
+    for entry in entries:
+        entry.seal_id = seal.id
+    db.session.flush()
+    for row in (*entries, seal):  # a long run must not keep all that it has sealed
+        db.session.expunge(row)
+    # outside the database, so that a chain whose end was cut off is noticed (`idp audit verify --head`)
+    _logger.info("audit.sealed", seal=seal.id, entries=seal.count, mac=seal.mac.hex())
+    return len(entries)
+
+
+def _seal(known: Secrets, entries: Sequence[AuditEntry], last: AuditSeal | None) -> AuditSeal:
+    for entry in entries:
+        chain.complete(known, entry)
+    seal = AuditSeal(
+        id=last.id + 1 if last else 1,
+        sealed_at=now(),
+        newest_at=max(entry.at for entry in entries),
+        count=len(entries),
+        entries=chain.pack([Sealed.of(entry) for entry in entries]),
+        previous=last.mac if last else b"",
+    )
+    chain.sign_seal(known, seal)
+    return seal
+
+
+def record_cut(known: Secrets, entries_before: datetime, failures_before: datetime) -> None:
+    """Record that entries, and failures, up to these moments may go, in a transaction of its own before any goes."""
+    _retried(partial(_record_cut, known, entries_before, failures_before))
+
+
+def _record_cut(known: Secrets, entries_before: datetime, failures_before: datetime) -> None:
+    """Move the beginning of the chain forward, never back: what was removed once stays accounted for."""
+    beginning = db.session.scalar(select(AuditBeginning).with_for_update())
+    if beginning is None:
+        beginning = AuditBeginning(
+            id=1, entries_before=entries_before, failures_before=failures_before, first_seal=1, previous=b""
+        )
+    beginning.entries_before = max(beginning.entries_before, entries_before)
+    beginning.failures_before = max(beginning.failures_before, failures_before)
+    # the youngest seal always stays: the next one is chained to it
+    living = select(AuditSeal).where(AuditSeal.newest_at > beginning.entries_before).order_by(AuditSeal.id).limit(1)
+    youngest = select(AuditSeal).order_by(AuditSeal.id.desc()).limit(1)
+    first = db.session.scalar(living) or db.session.scalar(youngest)
+    if first is not None and first.id > beginning.first_seal:
+        beginning.first_seal, beginning.previous = first.id, first.previous
+    beginning.recorded_at, beginning.actor = now(), log.current_origin().actor
+    chain.sign_beginning(known, beginning)
+    db.session.add(beginning)
+    db.session.flush()
+
+
+def drop_old_seals() -> int:
+    """Remove the seals before the beginning of the chain, in short transactions; return how many there were."""
+    total = 0
+    while dropped := committed(_drop_some):
+        total += dropped
+    return total
+
+
+def _drop_some() -> int:
+    first = select(AuditBeginning.first_seal).scalar_subquery()
+    some = select(AuditSeal.id).where(AuditSeal.id < first).order_by(AuditSeal.id).limit(BATCH)
+    keys = db.session.scalars(some.with_for_update(skip_locked=True)).all()
+    db.session.execute(delete(AuditSeal).where(AuditSeal.id.in_(keys)).execution_options(synchronize_session=False))
+    return len(keys)
+
+
+def _retried(step: Callable[[], _T]) -> _T:
+    """Run `step` and commit it; start again when somebody else wrote the same row first."""
+    for _ in range(_MOST_CONFLICTS):
+        try:
+            return committed(step)
+        except IntegrityError:
+            db.session.rollback()
+    return committed(step)

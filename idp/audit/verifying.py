@@ -1,0 +1,294 @@
+"""Checks the whole journal against its chain, and says what was changed, removed or inserted, and where.
+
+Reads page by page, each in a transaction of its own, while the service goes on. Seals that are written meanwhile are
+left to the next check: their entries count as not sealed yet.
+"""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import ColumnElement, func, select
+
+from idp.audit import chain
+from idp.audit.chain import Sealed, Secrets, Verdict
+from idp.audit.models import AuditBeginning, AuditEntry, AuditSeal
+from idp.db import db, end_read
+
+REMOVED = frozenset({"account.purged", "account.erased"})
+"""The kinds of the events that erase the personal part of an account's entries."""
+
+_PAGE = 500
+_SEALS = 20
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NEVER = -1
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as this service wrote it: in which seal, at which entry, and what."""
+
+    what: str
+    seal: int | None = None
+    entry: int | None = None
+    at: datetime | None = None
+
+
+@dataclass
+class Report:
+    """What was checked.
+
+    Attributes:
+        entries: sealed entries that were read.
+        seals: seals that were read.
+        unsealed: entries that wait for a seal.
+        oldest_unsealed_at: since when the oldest of them waits.
+        expired: sealed entries that the purge removed by age.
+        head: the number and the MAC of the last seal.
+        beginning: the record of the last purge.
+    """
+
+    entries: int = 0
+    seals: int = 0
+    unsealed: int = 0
+    oldest_unsealed_at: datetime | None = None
+    expired: int = 0
+    head: tuple[int, str] | None = None
+    beginning: AuditBeginning | None = None
+
+
+@dataclass
+class Check:
+    """One check of the journal; `findings` walks all of it and fills `report`.
+
+    Args:
+        known: the secret key and the former ones.
+        noted: the number and the MAC of a seal, as an earlier check, an export or the worker's log gave them.
+    """
+
+    known: Secrets
+    noted: tuple[int, str] | None = None
+    report: Report = field(default_factory=Report)
+    _cut: tuple[int, int] = (_NEVER, _NEVER)
+    _unknown: int = 0
+    _erased: dict[uuid.UUID, int] = field(default_factory=dict)
+    _gone: set[uuid.UUID] = field(default_factory=set)
+    _noted_seen: bool = False
+
+    def findings(self) -> Iterator[Finding]:
+        """Yield what is wrong, in the order of the chain."""
+        if not self._load_beginning():
+            yield Finding("the record of the last purge was changed")
+        last = db.session.scalar(select(func.max(AuditSeal.id))) or 0
+        end_read()
+        first = self._first
+        if first > max(last, 1):
+            yield Finding("the seal is missing", first)
+        yield from self._past_entries(first)
+        yield from self._walk(last)
+        yield from self._later_entries(last)
+        yield from self._unsealed()
+        if self.noted is not None and not self._noted_seen and self.noted[0] >= self._first:
+            yield Finding("the seal was noted before and is missing: the end of the chain was cut off", self.noted[0])
+        for account, entry in self._erased.items():
+            if account not in self._gone:
+                yield Finding(
+                    "the personal part was erased, and no event says that the account was removed", entry=entry
+                )
+
+    @property
+    def _first(self) -> int:
+        return self.report.beginning.first_seal if self.report.beginning else 1
+
+    def _load_beginning(self) -> bool:
+        """Read what the last purge recorded, which may be a moment ago; return False if the record was changed."""
+        beginning = db.session.scalar(select(AuditBeginning).execution_options(populate_existing=True))
+        db.session.expunge_all()
+        end_read()
+        self.report.beginning = beginning
+        if beginning is None:
+            return True
+        fits = chain.verify_beginning(self.known, beginning) is Verdict.FITS
+        if fits:
+            moments = beginning.entries_before, beginning.failures_before
+            self._cut = chain.microseconds(moments[0]), chain.microseconds(moments[1])
+        return fits
+
+    def _walk(self, last: int) -> Iterator[Finding]:
+        """Check the seals from the beginning to `last`, each with its entries."""
+        expected, former = self._first, None
+        previous: bytes | None = self.report.beginning.previous if self.report.beginning else b""
+        while expected <= last:
+            some = select(AuditSeal).where(AuditSeal.id.between(expected, last)).order_by(AuditSeal.id).limit(_SEALS)
+            seals = db.session.scalars(some.execution_options(populate_existing=True)).all()
+            db.session.expunge_all()
+            end_read()
+            for seal in seals:
+                if seal.id != expected:
+                    yield from self._missing_seals(expected, seal.id - 1)
+                elif previous is not None and seal.previous != previous:
+                    yield Finding("the seal does not follow the one before it", seal.id)
+                wrong = list(self._check_seal(seal))
+                yield from wrong
+                yield from self._check_batch(seal)
+                # what follows a seal that was changed is not reported a second time
+                expected, previous = seal.id + 1, None if wrong else seal.mac
+            if not seals or seals[-1].id == former:
+                return
+            former = seals[-1].id
+
+    def _missing_seals(self, first: int, last: int) -> Iterator[Finding]:
+        """Report seals that are not there, unless a purge that runs at this moment removed them."""
+        self._load_beginning()
+        if last >= self._first:
+            yield Finding(f"seals {first} to {last} are missing" if last > first else "the seal is missing", first)
+            for seal in _named_seals(first - 1, last):
+                for rows in _pages(AuditEntry.seal_id == seal):
+                    yield from self._check_entries(rows)
+
+    def _check_seal(self, seal: AuditSeal) -> Iterator[Finding]:
+        self.report.seals += 1
+        self.report.head = seal.id, seal.mac.hex()
+        if self.noted is not None and self.noted[0] == seal.id:
+            self._noted_seen = True
+            if self.noted[1] != seal.mac.hex():
+                yield Finding("the seal is not the one that was noted before: the chain was written anew", seal.id)
+        match chain.verify_seal(self.known, seal):
+            case Verdict.UNKNOWN_KEY:
+                yield Finding("the seal was made under a secret key that is not here", seal.id)
+            case Verdict.WRONG:
+                yield Finding("the seal was changed", seal.id)
+
+    def _check_batch(self, seal: AuditSeal) -> Iterator[Finding]:
+        """Compare the rows of a seal with what the seal kept of them."""
+        try:
+            records = {record.id: record for record in chain.unpack(seal.entries)}
+        except ValueError:
+            records = {}  # the seal was reported as changed
+        for rows in _pages(AuditEntry.seal_id == seal.id):
+            self.report.entries += len(rows)
+            wrong = list(self._check_entries(rows))
+            yield from wrong
+            reported = {finding.entry for finding in wrong}
+            for entry in rows:
+                record = records.pop(entry.id, None)
+                if record is None:
+                    yield _at(entry, "the entry was inserted into a batch that was sealed without it")
+                elif record != Sealed.of(entry) and entry.id not in reported:
+                    yield _at(entry, "the entry is not the one that was sealed")
+        if not all(map(self._is_expired, records.values())):
+            self._load_beginning()  # a purge may be running
+        for record in records.values():
+            if self._is_expired(record):
+                self.report.expired += 1
+            else:
+                at = _EPOCH + timedelta(microseconds=record.at)
+                yield Finding("the entry was removed", seal.id, record.id, at)
+
+    def _is_expired(self, record: Sealed) -> bool:
+        """Say whether the purge has recorded that an entry of this age may be gone."""
+        entries, failures = self._cut
+        return record.at <= entries or (record.failure and record.at <= failures)
+
+    def _check_entries(self, rows: Sequence[AuditEntry]) -> Iterator[Finding]:
+        """Check entries by themselves; those under an unknown key are reported together."""
+        unknown = 0
+        for entry in rows:
+            verdict = chain.verify_entry(self.known, entry)
+            if verdict is Verdict.UNKNOWN_KEY:
+                unknown += 1
+            elif verdict is Verdict.WRONG:
+                written = "changed" if entry.mac else "not written by this service"
+                yield _at(entry, f"the entry was {written}")
+            else:
+                yield from self._check_personal_part(entry)
+        if unknown:
+            counted = "1 entry was" if unknown == 1 else f"{unknown} entries were"
+            yield Finding(f"{counted} written under a secret key that is not here", rows[0].seal_id)
+        yield from _copies(rows)
+
+    def _check_personal_part(self, entry: AuditEntry) -> Iterator[Finding]:
+        if entry.kind in REMOVED and entry.account_id is not None:
+            self._gone.add(entry.account_id)
+        if not chain.has_its_personal_part(entry):
+            yield _at(entry, "the address, the request or the details of the entry were changed")
+        elif chain.is_erased(entry):
+            if entry.account_id is None:
+                yield _at(entry, "the personal part was erased, and the entry is about no account")
+            else:
+                self._erased.setdefault(entry.account_id, entry.id)
+
+    def _past_entries(self, first: int) -> Iterator[Finding]:
+        """Check entries that name a seal before the beginning: a purge was stopped before it removed them."""
+        for seal in _named_seals(0, first - 1):
+            for rows in _pages(AuditEntry.seal_id == seal):
+                yield from self._check_entries(rows)
+                for entry in rows:
+                    if chain.microseconds(entry.at) > self._cut[0]:
+                        yield _at(entry, "the entry names a seal that is not there")
+
+    def _later_entries(self, last: int) -> Iterator[Finding]:
+        """Check entries that name a seal after the last one: the worker may have written it since."""
+        for seal in _named_seals(last, None):
+            known = db.session.get(AuditSeal, seal) is not None
+            db.session.expunge_all()
+            end_read()
+            for rows in _pages(AuditEntry.seal_id == seal):
+                self.report.unsealed += len(rows)
+                yield from self._check_entries(rows)
+                if not known:
+                    yield from (_at(entry, "the entry names a seal that is not there") for entry in rows)
+
+    def _unsealed(self) -> Iterator[Finding]:
+        for rows in _pages(AuditEntry.seal_id.is_(None)):
+            self.report.unsealed += len(rows)
+            oldest = min(entry.at for entry in rows)
+            self.report.oldest_unsealed_at = min(self.report.oldest_unsealed_at or oldest, oldest)
+            yield from self._check_entries(rows)
+
+
+def _named_seals(after: int, last: int | None) -> Iterator[int]:
+    """Yield the numbers of seals that entries name, above `after` and up to `last`; one look at the index for each."""
+    while True:
+        wanted = AuditEntry.seal_id > after
+        if last is not None:
+            wanted &= AuditEntry.seal_id <= last
+        found = db.session.scalar(select(func.min(AuditEntry.seal_id)).where(wanted))
+        end_read()
+        if found is None:
+            return
+        yield found
+        after = found
+
+
+def _pages(wanted: ColumnElement[bool]) -> Iterator[Sequence[AuditEntry]]:
+    """Yield the entries of one seal, or of none, page by page, in the order of the index."""
+    after = _NEVER
+    while True:
+        page = select(AuditEntry).where(wanted, AuditEntry.id > after).order_by(AuditEntry.seal_id, AuditEntry.id)
+        rows = db.session.scalars(page.limit(_PAGE).execution_options(populate_existing=True)).all()
+        db.session.expunge_all()
+        end_read()
+        if not rows:
+            return
+        yield rows
+        after = rows[-1].id
+
+
+def _copies(rows: Sequence[AuditEntry]) -> Iterator[Finding]:
+    """Report the rows whose MAC an older row has too: a copy of an entry carries a MAC that fits."""
+    moments = {entry.at for entry in rows}
+    found = db.session.execute(select(AuditEntry.id, AuditEntry.mac).where(AuditEntry.at.in_(moments))).all()
+    end_read()
+    first: dict[bytes, int] = {}
+    for key, mac in found:
+        if mac is not None:
+            first[mac] = min(key, first.get(mac, key))
+    for entry in rows:
+        if entry.mac is not None and first.get(entry.mac, entry.id) < entry.id:
+            yield _at(entry, f"the entry is a copy of entry {first[entry.mac]}")
+
+
+def _at(entry: AuditEntry, what: str) -> Finding:
+    return Finding(what, entry.seal_id, entry.id, entry.at)

@@ -1,0 +1,101 @@
+"""What tests of the journal's chain share: events of the product, seals, and what `idp audit verify` finds."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select, text
+
+from idp.accounts.models import Account
+from idp.audit import log, sealing
+from idp.audit.events import SignInFailed, SignInSucceeded
+from idp.audit.log import Origin
+from idp.audit.models import AuditEntry
+from idp.db import db
+from tests.builders import PASSWORD, Build
+from tests.commands.conftest import Run
+from tests.databases import settings_for
+from tests.pages import sign_in
+from tests.protocol.flow import tokens_for
+
+ORIGIN = Origin(address="203.0.113.7", request_id="ABCD-EFGH")
+
+
+def write(account: Account | None, count: int = 1) -> None:
+    """Record sign-ins as a request does."""
+    with log.acting_for(ORIGIN):
+        for number in range(count):
+            key = account.id if account else None
+            log.record(SignInSucceeded(account_id=key, sid=f"sid {number}", device="phone-ios-safari"))
+    db.session.commit()
+
+
+def fail(account: Account | None, count: int = 1) -> None:
+    """Record refused sign-ins."""
+    with log.acting_for(ORIGIN):
+        for number in range(count):
+            key = account.id if account else None
+            log.record(SignInFailed(account_id=key, reason="wrong", username_digest=f"digest {number}"))
+    db.session.commit()
+
+
+def seal(app: Flask) -> int:
+    """Seal all that waits, as the worker does."""
+    return sealing.seal_all(app.extensions["idp.settings"].secrets)
+
+
+def a_day(app: Flask, build: Build, browser: FlaskClient) -> Account:
+    """Let a parent sign in, wrongly and rightly, and enter an ENT; return the account."""
+    ent = build.ent()
+    account = build.active()
+    sign_in(browser, "/connexion", account.username, "faux")
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    tokens_for(browser, ent)
+    db.session.rollback()
+    return account
+
+
+@contextmanager
+def at(moment: datetime) -> Iterator[None]:
+    """Record what the block does at that moment."""
+    with time_machine.travel(moment, tick=True):
+        yield
+
+
+def verified(act: Run, *arguments: str) -> tuple[int, list[dict[str, Any]], dict[str, Any]]:
+    """Check the journal; return the exit code, what was found and the summary."""
+    answer = act("audit", "verify", "--json", *arguments)
+    *found, summary = [json.loads(line) for line in answer.out.splitlines()]
+    assert summary["type"] == "summary"
+    assert summary["findings"] == len(found)
+    assert answer.code == (1 if found else 0)
+    return answer.code, found, summary
+
+
+def found(act: Run, *arguments: str) -> list[tuple[int | None, int | None, str]]:
+    """Check the journal; return seal, entry and sentence of what was found."""
+    return [(f["seal"], f["entry"], f["what"]) for f in verified(act, *arguments)[1]]
+
+
+def ids(*conditions: Any) -> list[int]:
+    """Return the ids of entries, in their order."""
+    keys = list(db.session.scalars(select(AuditEntry.id).where(*conditions).order_by(AuditEntry.id)))
+    db.session.rollback()
+    return keys
+
+
+def tamper(statement: str, **values: Any) -> None:
+    """Do by SQL what nobody may do."""
+    db.session.rollback()
+    with db.engine.begin() as connection:
+        assert connection.execute(text(statement), values).rowcount > 0
+
+
+def other_secret(database_url: str, **more: Any) -> Any:
+    """Return settings under another secret key."""
+    return settings_for(database_url, secret_key="another secret key, of more than 32 bytes: 9876543210", **more)

@@ -1,0 +1,73 @@
+"""Sealers and purges that are killed at one statement after the other: `python -m tests.audit.killed DATABASE seal`.
+
+After each death the chain must be whole. Prints how many were killed.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from flask import Flask
+
+from idp.app import create_app
+from idp.audit import sealing
+from idp.audit.verifying import Check
+from idp.clock import now
+from idp.ops import purge
+from tests.databases import settings_for
+from tests.killing import arm
+
+_MOST = 400
+
+
+def live(app: Flask, act: str, countdown: int, note: Path) -> None:
+    """Do the act, as far as the countdown lets it."""
+    settings = app.extensions["idp.settings"]
+    with app.app_context():
+        arm(countdown, note)
+        if act == "seal":
+            sealing.BATCH = 7
+            sealing.seal_all(settings.secrets)
+        else:
+            purge._journal(settings, now())
+    os._exit(0)
+
+
+def check(app: Flask) -> None:
+    """Check the journal in a process of its own, whose connections end with it."""
+    with app.app_context():
+        wrong = list(Check(app.extensions["idp.settings"].secrets).findings())
+    os._exit(1 if wrong else 0)
+
+
+def forked(act: Callable[[], None]) -> int:
+    """Run `act` in a child; return how the child ended."""
+    child = os.fork()
+    if not child:
+        try:
+            act()
+        finally:
+            os._exit(2)
+    return os.waitpid(child, 0)[1]
+
+
+def main(database: str, act: str) -> None:
+    """Kill one child after the other."""
+    app = create_app(settings_for(database, database_pool=2))  # opens no connection
+    note = Path(tempfile.mkdtemp()) / "last words"
+    for number in range(1, _MOST):
+        status = forked(partial(live, app, act, number, note))
+        if forked(partial(check, app)):
+            sys.exit(f"broken by a death at {note.read_text()}")
+        if not os.WIFSIGNALED(status):
+            assert os.WEXITSTATUS(status) == 0
+            sys.stdout.write(f"{number - 1}\n")
+            return
+    sys.exit("it never came to its end")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

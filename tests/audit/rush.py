@@ -1,0 +1,93 @@
+"""Processes that write the journal, seal it and check it at the same time: `python -m tests.audit.rush DATABASE`.
+
+Writers keep a transaction open for a moment after their entries got their ids, so that entries of lower ids become
+visible later than others. Prints, as JSON, how many entries were written and what the checks found meanwhile.
+"""
+
+import json
+import multiprocessing
+import random
+import sys
+import time
+import uuid
+from typing import TYPE_CHECKING
+
+from idp.app import create_app
+from idp.audit import log, sealing
+from idp.audit.events import SignInSucceeded
+from idp.audit.verifying import Check
+from idp.db import committed, db
+from tests.databases import settings_for
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import SimpleQueue
+    from multiprocessing.synchronize import Barrier, Event
+
+WRITERS, SEALERS, ROUNDS = 4, 3, 25
+
+
+def write(database: str, barrier: "Barrier", done: "Event", answers: "SimpleQueue[tuple[str, int]]") -> None:
+    """Write entries in transactions that overlap those of the others."""
+    settings, written = settings_for(database, database_pool=2), 0
+    slow = not database.startswith("sqlite")  # there, an open transaction keeps all others out
+
+    def step() -> int:
+        count = random.randint(1, 5)
+        for _ in range(count):
+            log.record(SignInSucceeded(account_id=uuid.uuid4(), sid="sid"))
+            db.session.flush()
+        time.sleep(random.random() * 0.05 if slow else 0)
+        return count
+
+    with create_app(settings).app_context():
+        barrier.wait(120)
+        for _ in range(ROUNDS):
+            written += committed(step)
+    answers.put(("written", written))
+
+
+def seal(database: str, barrier: "Barrier", done: "Event", answers: "SimpleQueue[tuple[str, int]]") -> None:
+    """Seal small batches until the writers are done."""
+    settings = settings_for(database, database_pool=2)
+    sealing.BATCH = 7
+    with create_app(settings).app_context():
+        barrier.wait(120)
+        while not done.is_set():
+            sealing.seal_all(settings.secrets)
+        sealing.seal_all(settings.secrets)
+
+
+def check(database: str, barrier: "Barrier", done: "Event", answers: "SimpleQueue[tuple[str, int]]") -> None:
+    """Check the journal again and again."""
+    settings, wrong = settings_for(database, database_pool=2), 0
+    with create_app(settings).app_context():
+        barrier.wait(120)
+        while not done.is_set():
+            wrong += len(list(Check(settings.secrets).findings()))
+    answers.put(("found", wrong))
+
+
+def main(database: str) -> None:
+    """Let them run."""
+    context = multiprocessing.get_context("fork")
+    barrier, done = context.Barrier(WRITERS + SEALERS + 1), context.Event()
+    answers: SimpleQueue[tuple[str, int]] = context.SimpleQueue()
+    order = (database, barrier, done, answers)
+    writers = [context.Process(target=write, args=order) for _ in range(WRITERS)]
+    others = [context.Process(target=seal, args=order) for _ in range(SEALERS)]
+    others.append(context.Process(target=check, args=order))
+    for one in (*writers, *others):
+        one.start()
+    for one in writers:
+        one.join(timeout=120)
+    done.set()
+    for one in others:
+        one.join(timeout=120)
+    if any(one.exitcode for one in (*writers, *others)):
+        sys.exit("a process failed")
+    told = [answers.get() for _ in range(WRITERS + 1)]
+    json.dump({name: sum(count for what, count in told if what == name) for name in ("written", "found")}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,231 @@
+"""Whoever can write into the database, but does not know the secret key, cannot change the journal unnoticed."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from idp.audit.models import AuditEntry, AuditSeal
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from tests.audit.journal import a_day, fail, found, ids, other_secret, seal, tamper, verified, write
+from tests.builders import Build
+from tests.commands.conftest import Run
+
+COLUMNS = ("at", "kind", "result", "account_id", "client_id", "actor", "address", "request_id", "details", "salt")
+OTHER = {
+    "at": now() - timedelta(hours=3),
+    "kind": "sign_out",
+    "result": "refused",
+    "account_id": "0" * 32,
+    "client_id": "0" * 32,
+    "actor": "uid 0 (root)",
+    "address": "198.51.100.9",
+    "request_id": "ZZZZ-ZZZZ",
+    "details": '{"sid": "another"}',
+    "salt": b"0" * 16,
+}
+
+
+def test_journal_of_a_day_is_whole_before_and_after_its_seals(
+    act: Run, app: Flask, build: Build, browser: FlaskClient
+) -> None:
+    a_day(app, build, browser)
+    code, wrong, summary = verified(act)
+    assert (code, wrong) == (0, [])
+    assert (summary["entries"], summary["seals"]) == (0, 0)
+    assert summary["unsealed"] == len(ids()) >= 4
+    assert seal(app) == len(ids())
+    assert seal(app) == 0, "sealing again seals nothing"
+    code, wrong, summary = verified(act)
+    assert (code, wrong, summary["entries"], summary["seals"], summary["unsealed"]) == (0, [], len(ids()), 1, 0)
+    issued = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "code.issued")).one()
+    assert issued.personal_digest is not None, "the worker completed the entry of the code"
+    db.session.rollback()
+
+
+def test_the_worker_seals_the_journal(act: Run, app: Flask, build: Build) -> None:
+    write(build.active(), 3)
+    assert act("worker", "--once").code == 0
+    assert ids(AuditEntry.seal_id.is_(None)) == []
+    assert found(act) == []
+
+
+@pytest.mark.parametrize("sealed", [True, False], ids=["sealed", "not sealed yet"])
+@pytest.mark.parametrize("column", COLUMNS)
+def test_changed_entry_is_found(act: Run, app: Flask, build: Build, column: str, *, sealed: bool) -> None:
+    write(build.active(), 5)
+    if sealed:
+        seal(app)
+    key = ids()[2]
+    value = OTHER[column]
+    if column == "at":
+        db.session.execute(AuditEntry.__table__.update().where(AuditEntry.id == key).values(at=value))  # type: ignore[attr-defined]
+        db.session.commit()
+    else:
+        cast = "CAST(:value AS uuid)" if column.endswith("_id") and column != "request_id" else ":value"
+        cast = "CAST(:value AS json)" if column == "details" else cast
+        cast = ":value" if db.engine.dialect.name == "sqlite" else cast
+        tamper(f"UPDATE audit SET {column} = {cast} WHERE id = :key", value=value, key=key)  # noqa: S608 - a column's name
+    [(seal_id, entry, what)] = found(act)
+    assert (seal_id, entry) == (1 if sealed else None, key)
+    assert "changed" in what
+
+
+@pytest.mark.parametrize("column", ["client_id", "address", "request_id", "salt", "mac"])
+def test_changed_entry_of_a_code_is_found_before_its_seal_and_after(
+    act: Run, app: Flask, build: Build, browser: FlaskClient, column: str
+) -> None:
+    a_day(app, build, browser)
+    [key] = ids(AuditEntry.kind == "code.issued")
+    null = column in {"client_id", "mac"}
+    tamper(f"UPDATE audit SET {column} = {'NULL' if null else ':value'} WHERE id = :key",  # noqa: S608 - as above
+           key=key, **({} if null else {"value": OTHER[column]}))  # fmt: skip
+    assert [entry for _, entry, _ in found(act)] == [key]
+    seal(app)
+    assert [(number, entry) for number, entry, _ in found(act)] == [(1, key)], "the seal makes nothing good"
+
+
+def test_removed_entry_is_found(act: Run, app: Flask, build: Build) -> None:
+    write(build.active(), 4)
+    seal(app)
+    write(build.active(), 2)
+    seal(app)
+    key = ids()[1]
+    tamper("DELETE FROM audit WHERE id = :key", key=key)
+    assert found(act) == [(1, key, "the entry was removed")]
+
+
+@pytest.mark.parametrize("name", ["seal_id", "NULL"])
+def test_copied_entry_is_found(act: Run, app: Flask, build: Build, name: str) -> None:
+    write(build.active(), 4)
+    seal(app)
+    first = ids()[0]
+    columns = "at, kind, result, account_id, client_id, actor, address, request_id, details, salt, personal_digest, mac"
+    statement = f"INSERT INTO audit ({columns}, seal_id) SELECT {columns}, {name} FROM audit WHERE id = :key"  # noqa: S608
+    tamper(statement, key=first)
+    copy = ids()[-1]
+    assert f"the entry is a copy of entry {first}" in {what for _, entry, what in found(act) if entry == copy}
+    seal(app)
+    assert {entry for _, entry, _ in found(act)} == {copy}, "the seal makes nothing good"
+
+
+def test_forged_entry_is_found_sealed_or_not(act: Run, app: Flask, build: Build) -> None:
+    account = build.active()
+    write(account, 2)
+    db.session.add(AuditEntry(kind="sign_in", result="ok", account_id=account.id, details={"sid": "x"}))
+    db.session.add(AuditEntry(kind="code.issued", result="ok", account_id=account.id, salt=b"1" * 16, mac=b"2" * 36))
+    db.session.commit()
+    forged = ids()[-2:]
+    sentences = ["the entry was not written by this service", "the entry was changed"]
+    for number in (None, 1):
+        assert found(act) == [(number, key, said) for key, said in zip(forged, sentences, strict=True)]
+        seal(app)
+
+
+def test_swapped_entries_are_found(act: Run, app: Flask, build: Build) -> None:
+    write(build.active(), 4)
+    seal(app)
+    one, other = ids()[0], ids()[3]
+    tamper("UPDATE audit SET id = -1 WHERE id = :key", key=one)
+    tamper("UPDATE audit SET id = :one WHERE id = :other", one=one, other=other)
+    tamper("UPDATE audit SET id = :other WHERE id = -1", other=other)
+    assert found(act) == [(1, key, "the entry is not the one that was sealed") for key in (one, other)]
+
+
+def test_entry_moved_to_another_batch_is_found(act: Run, app: Flask, build: Build) -> None:
+    for _ in range(2):
+        write(build.active(), 2)
+        seal(app)
+    key = ids()[0]
+    tamper("UPDATE audit SET seal_id = 2 WHERE id = :key", key=key)
+    assert [(number, entry) for number, entry, _ in found(act)] == [(1, key), (2, key)]
+    tamper("UPDATE audit SET seal_id = 9 WHERE id = :key", key=key)
+    assert (9, key, "the entry names a seal that is not there") in found(act)
+
+
+def three_seals(app: Flask, build: Build) -> None:
+    for _ in range(3):
+        write(build.active(), 3)
+        seal(app)
+
+
+@pytest.mark.parametrize("column", ["count", "entries", "mac", "previous", "sealed_at"])
+def test_changed_seal_is_found(act: Run, app: Flask, build: Build, column: str) -> None:
+    three_seals(app, build)
+    row = db.session.get_one(AuditSeal, 2)
+    changed = {
+        "count": 2,
+        "entries": row.entries[:-33],
+        "mac": row.mac[:-1] + bytes([row.mac[-1] ^ 1]),
+        "previous": b"",
+        "sealed_at": row.sealed_at + timedelta(seconds=1),
+    }
+    setattr(row, column, changed[column])
+    db.session.commit()
+    assert (2, None, "the seal was changed") in found(act)
+    assert {number for number, _, _ in found(act)} == {2}
+
+
+def test_missing_seal_is_found(act: Run, app: Flask, build: Build) -> None:
+    three_seals(app, build)
+    tamper("DELETE FROM audit_seal WHERE id = 2")
+    assert found(act) == [(2, None, "the seal is missing")]
+    tamper("DELETE FROM audit WHERE seal_id = 2")
+    assert found(act) == [(2, None, "the seal is missing")]
+
+
+def test_end_that_was_cut_off_is_found_by_a_noted_head_alone(act: Run, app: Flask, build: Build) -> None:
+    three_seals(app, build)
+    head = verified(act)[2]["head"]
+    assert found(act, "--head", head) == []
+    tamper("DELETE FROM audit_seal WHERE id = 3")
+    assert {what for _, _, what in found(act)} == {"the entry names a seal that is not there"}
+    tamper("DELETE FROM audit WHERE seal_id = 3")
+    assert found(act) == [], "the database alone does not know what it held"
+    assert found(act, "--head", head) == [
+        (3, None, "the seal was noted before and is missing: the end of the chain was cut off")
+    ]
+    write(build.active())
+    seal(app)
+    assert found(act, "--head", head) == [
+        (3, None, "the seal is not the one that was noted before: the chain was written anew")
+    ]
+    assert act("audit", "verify", "--head", "three").code == 2
+
+
+def test_former_secret_key_verifies_and_a_missing_one_is_said(
+    act: Run, app: Flask, build: Build, settings: Settings, monkeypatch: pytest.MonkeyPatch, database_url: str
+) -> None:
+    write(build.active(), 2)
+    seal(app)
+    write(build.active(), 2)
+    monkeypatch.setenv("IDP_SECRET_KEY", other_secret(database_url).secret_key.get_secret_value())
+    wrong = found(act)
+    assert (1, None, "the seal was made under a secret key that is not here") in wrong
+    assert (1, None, "2 entries were written under a secret key that is not here") in wrong
+    assert (None, None, "2 entries were written under a secret key that is not here") in wrong
+    assert len(wrong) == 3
+    monkeypatch.setenv("IDP_SECRET_KEY_FALLBACKS", json.dumps([settings.secret_key.get_secret_value()]))
+    assert act("worker", "--once").code == 0
+    assert found(act) == []
+    assert verified(act)[2]["seals"] == 2
+
+
+def test_verify_for_eyes_says_where(act: Run, app: Flask, build: Build) -> None:
+    write(build.active(), 2)
+    fail(None, 1)
+    seal(app)
+    whole = act("audit", "verify")
+    assert (whole.code, whole.err) == (0, "")
+    assert whole.out.splitlines()[0] == "whole: 3 entries in 1 seals, 0 not sealed yet"
+    key = ids()[0]
+    tamper("UPDATE audit SET result = 'refused' WHERE id = :key", key=key)
+    broken = act("audit", "verify")
+    assert broken.code == 1
+    assert broken.out.startswith(f"seal 1, entry {key}, of 20")
+    assert "1 findings: 3 entries in 1 seals" in broken.out

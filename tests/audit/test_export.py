@@ -1,0 +1,66 @@
+"""`idp audit export`: the journal and its seals as JSON lines, for another machine."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from idp.audit.models import AuditEntry, AuditSeal
+from idp.clock import now
+from idp.db import db
+from tests.audit.journal import a_day, at, found, ids, seal, verified, write
+from tests.builders import Build
+from tests.commands.accounts import OPERATOR
+from tests.commands.conftest import Events, Run
+from tests.commands.remains import purged
+
+
+def lines(act: Run, *arguments: str) -> list[dict[str, object]]:
+    answer = act("audit", "export", *arguments)
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.isascii()
+    return [json.loads(line) for line in answer.out.splitlines()]
+
+
+def test_export_holds_every_entry_and_its_seal(
+    act: Run, app: Flask, build: Build, browser: FlaskClient, events: Events, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("idp.ops.journal._PAGE", 2)
+    a_day(app, build, browser)
+    seal(app)
+    write(None, 1)
+    keys = ids()
+    told = lines(act)
+    entries = [line for line in told if line["type"] == "entry"]
+    assert [line["id"] for line in entries] == keys
+    issued = next(line for line in entries if line["kind"] == "code.issued")
+    assert (issued["seal"], issued["ip"], entries[-1]["seal"]) == (1, "127.0.0.1", None)
+    row = db.session.get_one(AuditEntry, issued["id"])
+    assert (issued["mac"], issued["details"]) == (row.mac.hex() if row.mac else "", row.details)
+    [last] = [line for line in told if line["type"] == "seal"]
+    kept = db.session.scalars(select(AuditSeal)).one()
+    assert (last["id"], last["entries"], last["mac"]) == (1, len(keys) - 1, kept.mac.hex())
+    db.session.rollback()
+    assert found(act, "--head", f"{last['id']}:{last['mac']}") == []
+    [event] = events("journal.exported")
+    assert event.actor == OPERATOR
+
+
+def test_export_since_a_moment_holds_younger_entries_and_their_seals(act: Run, app: Flask, build: Build) -> None:
+    for days in (400, 9, 1):
+        with at(now() - timedelta(days=days)):
+            write(None, 2)
+            seal(app)
+    purged(act)
+    told = lines(act, "--since", "3d")
+    assert [line["type"] for line in told] == ["entry", "entry", "beginning", "seal"]
+    assert told[-1]["id"] == 3
+    assert verified(act)[0] == 0
+    assert act("audit", "export", "--since", "yesterday").code == 2
+
+
+def test_export_of_an_empty_journal_is_empty(act: Run) -> None:
+    assert act("audit", "export").out == ""

@@ -1,0 +1,162 @@
+"""What the law removes leaves the chain whole: a removed account, entries and failures past their time."""
+
+import json
+from datetime import timedelta
+
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import delete, select, true
+
+from idp.accounts.models import Account
+from idp.audit import sealing
+from idp.audit.models import AuditBeginning, AuditEntry, AuditSeal
+from idp.clock import now
+from idp.db import committed, db
+from idp.ops import removal
+from tests.audit.journal import a_day, at, fail, found, ids, seal, tamper, verified, write
+from tests.audit.test_processes import run
+from tests.builders import Build
+from tests.commands.conftest import Run
+from tests.commands.remains import number, purged
+
+DAY = timedelta(days=1)
+
+
+def test_removed_account_leaves_the_chain_whole(act: Run, app: Flask, build: Build, browser: FlaskClient) -> None:
+    """The personal part goes, before the seal and after it; nobody can guess it from what stays."""
+    sealed, waiting = a_day(app, build, browser), build.active()
+    seal(app)
+    write(waiting, 2)
+    for account in (sealed, waiting):
+        assert removal.remove(account.id, true())
+        db.session.commit()
+    left = db.session.scalars(select(AuditEntry).where(AuditEntry.kind.in_(("sign_in", "code.issued")))).all()
+    assert {(e.address, e.request_id, json.dumps(e.details), e.salt) for e in left} == {("", "", "{}", None)}
+    assert all(e.personal_digest for e in left)
+    db.session.rollback()
+    assert found(act) == []
+    seal(app)
+    assert found(act) == []
+
+
+def test_account_removed_before_the_seal_of_its_codes_leaves_the_chain_whole(
+    act: Run, app: Flask, build: Build, browser: FlaskClient
+) -> None:
+    account = a_day(app, build, browser)
+    assert removal.remove(account.id, true())
+    db.session.commit()
+    assert found(act) == []
+    seal(app)
+    assert found(act) == []
+
+
+def test_erased_part_of_a_living_account_is_found(act: Run, app: Flask, build: Build) -> None:
+    account = build.active()
+    write(account, 2)
+    write(None, 1)
+    seal(app)
+    first, _, nobodys = ids()
+    erase = "UPDATE audit SET address = '', request_id = '', details = '{}', salt = NULL WHERE id = :key"
+    tamper(erase, key=nobodys)
+    assert found(act) == [(1, nobodys, "the personal part was erased, and the entry is about no account")]
+    tamper(erase, key=first)
+    assert (None, first, "the personal part was erased, and no event says that the account was removed") in found(act)
+
+
+def test_erased_part_that_was_put_back_is_found(act: Run, app: Flask, build: Build) -> None:
+    account = build.active()
+    write(account, 1)
+    assert removal.remove(account.id, true())
+    db.session.commit()
+    seal(app)
+    tamper("UPDATE audit SET address = '198.51.100.9' WHERE id = :key", key=ids()[0])
+    assert found(act) == [(1, ids()[0], "the address, the request or the details of the entry were changed")]
+
+
+def a_year(app: Flask, build: Build) -> Account:
+    """Write and seal a batch of four entries on each of several days; half of them are failures."""
+    account = build.active()
+    for days in (370, 368, 364, 190, 180, 1):
+        with at(now() - days * DAY):
+            write(account, 2)
+            fail(account, 2)
+            seal(app)
+    return account
+
+
+def test_purge_removes_old_entries_and_failures_and_leaves_the_chain_whole(act: Run, app: Flask, build: Build) -> None:
+    account = a_year(app, build)
+    assert found(act) == []
+    done = purged(act)
+    assert (done["journal_entries"], done["failed_sign_ins"]) == (8, 4)
+    code, wrong, summary = verified(act)
+    assert (code, wrong, summary["entries"], summary["seals"], summary["expired"]) == (0, [], 12, 4, 4)
+    assert number(AuditSeal) == 4, "the seals of the two oldest days went with all of their entries"
+    with at(now() + 10 * DAY):
+        write(account, 1)
+        assert "journal_entries" in purged(act)
+        seal(app)
+        assert found(act) == []
+    with at(now() + 800 * DAY):
+        purged(act)
+        assert number(AuditSeal) == 1, "the youngest seal stays: the next one is chained to it"
+        write(account, 1)
+        seal(app)
+        code, wrong, summary = verified(act)
+        assert (code, wrong, summary["seals"]) == (0, [], 2)
+
+
+def test_entry_that_was_not_past_its_time_is_missed_after_a_purge(act: Run, app: Flask, build: Build) -> None:
+    a_year(app, build)
+    purged(act)
+    [right, *_] = ids(AuditEntry.result == "ok", AuditEntry.at > now() - 183 * DAY)
+    [wrong, *_] = ids(AuditEntry.result == "refused", AuditEntry.at > now() - 183 * DAY)
+    tamper("DELETE FROM audit WHERE id IN (:right, :wrong)", right=right, wrong=wrong)
+    assert [(entry, what) for _, entry, what in found(act)] == [
+        (right, "the entry was removed"),
+        (wrong, "the entry was removed"),
+    ]
+
+
+def test_beginning_that_was_moved_by_hand_is_found(act: Run, app: Flask, build: Build) -> None:
+    a_year(app, build)
+    purged(act)
+    tamper("UPDATE audit_beginning SET first_seal = first_seal + 1")
+    said = [what for _, _, what in found(act)]
+    assert "the record of the last purge was changed" in said
+    tamper("UPDATE audit_beginning SET first_seal = first_seal - 1")
+    assert found(act) == []
+    tamper("DELETE FROM audit_seal WHERE id = 3")
+    tamper("DELETE FROM audit WHERE seal_id = 3")
+    assert found(act) == [(3, None, "the seal is missing")]
+    tamper("DELETE FROM audit_beginning")
+    assert found(act)[0][2] == "seals 1 to 3 are missing"
+
+
+def test_chain_that_was_removed_whole_after_a_purge_is_found(act: Run, app: Flask, build: Build) -> None:
+    a_year(app, build)
+    purged(act)
+    tamper("DELETE FROM audit")
+    tamper("DELETE FROM audit_seal")
+    assert found(act) == [(3, None, "the seal is missing")]
+
+
+def test_later_and_shorter_settings_of_a_purge_stay_accounted_for(act: Run, app: Flask, build: Build) -> None:
+    a_year(app, build)
+    settings = app.extensions["idp.settings"]
+    sealing.record_cut(settings.secrets, now() - 300 * DAY, now() - 100 * DAY)
+    old = (AuditEntry.at < now() - 300 * DAY) | ((AuditEntry.at < now() - 100 * DAY) & (AuditEntry.result == "refused"))
+    committed(lambda: db.session.execute(delete(AuditEntry).where(old)))
+    purged(act)
+    assert found(act) == []
+    beginning = db.session.scalars(select(AuditBeginning)).one()
+    assert beginning.entries_before > now() - 301 * DAY
+    db.session.rollback()
+
+
+def test_purge_that_is_killed_anywhere_leaves_the_chain_whole(act: Run, app: Flask, build: Build) -> None:
+    a_year(app, build)
+    db.session.rollback()
+    assert int(run("tests.audit.killed", build.settings.database_url, "purge")) > 3
+    assert found(act) == []
+    assert number(AuditEntry) == 12

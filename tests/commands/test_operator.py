@@ -1,0 +1,67 @@
+"""Who ran a command, in the journal: the real user id, never a name that the environment gives."""
+
+import os
+import pwd
+import subprocess
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from idp import cli
+from idp.audit.models import AuditEntry
+from idp.config import Settings
+from idp.db import db
+from tests.builders import Build
+from tests.commands.processes import IDP, environment
+
+LIES = {"LOGNAME": "mallory", "USER": "mallory", "LNAME": "mallory", "USERNAME": "mallory", "SUDO_USER": "mallory"}
+
+
+def user(uid: int) -> str:
+    return f"uid {uid} ({pwd.getpwuid(uid).pw_name})"
+
+
+def test_actor_is_the_real_user_whatever_the_environment_says(app: Flask, build: Build, settings: Settings) -> None:
+    account = build.active()
+    clean = {name: value for name, value in environment(settings).items() if name != "SUDO_UID"}
+    db.session.rollback()
+    subprocess.run([IDP, "account", "disable", account.username], env={**clean, **LIES}, check=True, timeout=60)
+    change = select(AuditEntry.actor).where(AuditEntry.kind == "account.changed")
+    assert db.session.scalars(change).all() == [user(os.getuid())]
+    db.session.rollback()
+
+
+@pytest.mark.parametrize(
+    ("uid", "sudo", "actor"),
+    [
+        (0, "1", "uid 0 (root) via sudo from uid 1 (daemon)"),
+        (0, "4294967294", "uid 0 (root) via sudo from uid 4294967294"),
+        (0, None, "uid 0 (root)"),
+        (0, "", "uid 0 (root)"),
+        (0, "daemon", "uid 0 (root)"),
+        (0, "-1", "uid 0 (root)"),
+        (0, "99999999999", "uid 0 (root)"),
+        (0, "١", "uid 0 (root)"),
+        (1, "0", "uid 1 (daemon)"),
+        (4_294_967_000, "0", "uid 4294967000"),
+    ],
+)
+def test_sudo_is_believed_of_root_alone(
+    monkeypatch: pytest.MonkeyPatch, uid: int, sudo: str | None, actor: str
+) -> None:
+    for name, value in LIES.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("SUDO_UID", raising=False)
+    if sudo is not None:
+        monkeypatch.setenv("SUDO_UID", sudo)
+    monkeypatch.setattr("os.getuid", lambda: uid)
+    assert cli._operator() == actor
+
+
+def test_longest_actor_fits_the_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getuid", lambda: 0)
+    monkeypatch.setenv("SUDO_UID", "4294967294")
+    long = pwd.struct_passwd(("n" * 200, "x", 0, 0, "", "", ""))
+    monkeypatch.setattr("pwd.getpwuid", lambda _uid: long)
+    assert len(cli._operator()) <= 80

@@ -1,0 +1,231 @@
+"""`idp account export` and `idp account erase`: all that is held of a person, given out or erased."""
+
+import json
+import stat
+import uuid
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from idp.accounts.models import Account, Child, Guardianship, OneTimeLink, SchoolNotice
+from idp.audit.models import AuditEntry
+from idp.charter.models import CharterAcceptance
+from idp.clients.models import Client
+from idp.clock import now
+from idp.db import db
+from idp.ops.personal_data import LEFT_OUT, PARTS
+from idp.outbox.models import OutboxMessage
+from idp.rostering.models import ImportBatch, ImportIssue
+from idp.sessions.models import Session
+from idp.tables import metadata
+from idp.throttle.models import ThrottleCounter
+from tests.builders import PASSWORD, PROVISIONAL, Build
+from tests.commands.accounts import wrong_tries
+from tests.commands.conftest import Events, Run
+from tests.commands.remains import Remains, keep, number
+from tests.pages import sign_in
+from tests.protocol.flow import tokens_for
+
+
+def test_every_table_and_column_is_exported_or_left_out_with_a_reason() -> None:
+    parts = {part.table.__tablename__: part for part in PARTS}
+    assert parts.keys() | LEFT_OUT.keys() == metadata.tables.keys()
+    assert not parts.keys() & LEFT_OUT.keys()
+    for name, part in parts.items():
+        named = [*part.shown, *part.held, *part.left_out]
+        assert sorted(named) == sorted(metadata.tables[name].columns.keys()), name
+        assert all(part.left_out.values()), name
+    assert all(LEFT_OUT.values())
+
+
+def test_no_secret_is_among_what_is_shown() -> None:
+    for part in PARTS:
+        for name in part.shown:
+            column = part.table.__table__.columns[name]
+            assert "LargeBinary" not in repr(column.type), name
+            assert "hash" not in name, name
+
+
+@pytest.fixture
+def parent(app: Flask, build: Build, browser: FlaskClient) -> Account:
+    """A parent with something in every table, and another guardian of the same child."""
+    ent = build.ent(charter="provider")
+    build.publish(ent, "7")
+    child, stranger = build.child("Malo"), build.child("Ysolde", family_name="ETRANGER")
+    build.active(
+        children=[child],
+        given_name="Gaston",
+        family_name="AUTRE-PARENT",
+        email="gaston@exemple.fr",
+        username="g.autre1",
+    )
+    account = build.active(
+        children=[child, stranger],
+        roster_key="siecle:99",
+        address_lines=["3 rue des Lilas"],
+        contested_email="ex.conjoint@exemple.fr",
+    )
+    Remains(account).everything(build)
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    charter = db.session.scalar(select(Client.charter_version_id).where(Client.client_id == ent.client_id))
+    batch = ImportBatch(format="siecle", mode="complet")
+    keep(CharterAcceptance(account_id=account.id, charter_version_id=charter, address="203.0.113.7"), batch)
+    keep(ImportIssue(batch_id=batch.id, severity="error", file="R.xml", line=3, key="siecle:99", code="x",
+                     message="AUTRE-PARENT a la même clé"))  # fmt: skip
+    tokens_for(browser, ent)
+    notice = db.session.scalars(select(SchoolNotice)).one()
+    notice.sentence, notice.settled_by = "Vu avec AUTRE-PARENT", "uid 7 (agent)"
+    dispute = db.session.get_one(Guardianship, (account.id, stranger.id))
+    dispute.disputed_at = now()
+    keep(OutboxMessage(kind="account.notice", payload={"notice": "compte_inactif", "account": str(account.id)}))
+    return account
+
+
+def opened(path: Path) -> tuple[str, dict[str, Any]]:
+    with zipfile.ZipFile(path) as archive:
+        assert sorted(archive.namelist()) == ["donnees.html", "donnees.json"]
+        return archive.read("donnees.html").decode(), json.loads(archive.read("donnees.json"))
+
+
+def test_export_holds_what_every_table_holds_of_the_person(
+    act: Run, parent: Account, tmp_path: Path, events: Events
+) -> None:
+    path = tmp_path / "p.zip"
+    answer = act("account", "export", parent.username, "--out", str(path))
+    assert (answer.code, answer.err) == (0, "")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    page, told = opened(path)
+    parts = {part["table"]: part for part in told["parts"]}
+    assert parts.keys() == {part.table.__tablename__ for part in PARTS} - {"roster_alias"}
+    assert parts["account"]["rows"][0]["email"] == "noemie.leroy@exemple.fr"
+    assert parts["charter_acceptance"]["rows"][0]["charter_version_id"].startswith("Passerelle, version ")
+    assert [row["given_name"] for row in parts["child"]["rows"]] == ["Malo"]
+    assert {row["child_id"] for row in parts["guardianship"]["rows"]} == {"Malo LEROY", None}
+    assert "empreinte du mot de passe" in parts["account"]["held_and_not_shown"].values()
+    for text in ("noemie.leroy@exemple.fr", "3 rue des Lilas", "203.0.113.7", "Malo", "Collège des Tilleuls"):
+        assert text in page, text
+    [event] = events("account.exported")
+    assert event.account_id == parent.id
+
+
+def test_export_holds_no_secret_and_nothing_of_others(act: Run, parent: Account, tmp_path: Path) -> None:
+    path = tmp_path / "p.zip"
+    act("account", "export", parent.username, "--out", str(path))
+    row = db.session.get_one(Account, parent.id, populate_existing=True)
+    session = db.session.scalars(select(Session).where(Session.account_id == parent.id)).first()
+    assert session is not None
+    secrets = [row.password_hash, session.sid, session.digest.hex(), PASSWORD, PROVISIONAL, "$argon2id$"]
+    others = ["AUTRE-PARENT", "Gaston", "gaston@", "g.autre1", "Ysolde", "ETRANGER", "ex.conjoint", "(agent)"]
+    for text in opened(path)[0], json.dumps(opened(path)[1], ensure_ascii=False):
+        for secret in (*secrets, *others):
+            assert secret is not None
+            assert secret not in text, secret
+    db.session.rollback()
+
+
+def test_export_overwrites_nothing_and_leaves_nothing_of_a_failure(
+    act: Run, parent: Account, tmp_path: Path, events: Events
+) -> None:
+    path = tmp_path / "there.zip"
+    path.write_text("mine")
+    for target, said in ((path, "exists already"), (tmp_path / "no" / "folder.zip", "cannot be written")):
+        answer = act("account", "export", parent.username, "--out", str(target))
+        assert (answer.code, answer.out) == (1, "")
+        assert said in answer.err
+    assert path.read_text() == "mine"
+    assert events("account.exported") == []
+    assert act("account", "export", "n.personne", "--out", str(tmp_path / "x.zip")).code == 1
+    assert not (tmp_path / "x.zip").exists()
+
+
+def of_account(key: uuid.UUID) -> dict[str, int]:
+    tables = (Session, OneTimeLink, Guardianship, CharterAcceptance, SchoolNotice)
+    return {table.__tablename__: number(table, table.account_id == key) for table in tables}
+
+
+def test_erased_person_leaves_what_is_named_and_nothing_else(
+    act: Run, build: Build, parent: Account, events: Events
+) -> None:
+    key, username = parent.id, parent.username
+    tie = db.session.scalars(select(Guardianship).where(Guardianship.disputed_at.is_not(None))).one()
+    db.session.delete(tie)
+    db.session.commit()
+    merged = build.never_activated(disabled_at=now(), merged_into_id=key, children=[]).id
+    answer = act("account", "erase", username, "--reason", "demande du 24 novembre", "--yes")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith(f"{username} is erased: 2 accounts; ")
+    stays = [line for line in answer.out.splitlines() if line.startswith("stays: ")]
+    assert len(stays) == 5
+    for line, word in zip(stays, ("journal", "children", "school's file", "ENTs", "backups"), strict=True):
+        assert word in line
+    assert db.session.get(Account, key) is None
+    assert db.session.get(Account, merged) is None
+    assert set(of_account(key).values()) == {0}
+    assert number(ImportIssue) == 0
+    assert number(Child) == 2, "pupils are the school's"
+    left = db.session.scalars(select(AuditEntry).where(AuditEntry.account_id.in_((key, merged)))).all()
+    personal = {(e.address, e.request_id, json.dumps(e.details)) for e in left if e.kind != "account.erased"}
+    assert personal == {("", "", "{}")}
+    db.session.rollback()
+    erased = events("account.erased")
+    assert {event.account_id for event in erased} == {key, merged}
+    assert erased[0].details["reason"] == "demande du 24 novembre"
+    assert erased[0].details["kept"] == ["journal", "pupils", "school_file", "ents", "copies"]
+    verified = act("audit", "verify")
+    assert "the personal part" not in verified.out
+    assert act("worker", "--once").code == 0, "what waited for the account is dropped"
+    assert number(OutboxMessage, OutboxMessage.finished_at.is_(None)) == 0
+
+
+def test_tie_that_a_school_must_keep_shut_is_not_erased(act: Run, parent: Account) -> None:
+    """A person whom the school has shut out does not come back by asking for an erasure before the next import."""
+    before = of_account(parent.id)
+    answer = act("account", "erase", parent.username, "--reason", "demande", "--yes")
+    assert (answer.code, answer.out) == (1, "")
+    assert "disputed" in answer.err
+    assert of_account(parent.id) == before
+    [tie] = db.session.scalars(select(Guardianship).where(Guardianship.disputed_at.is_not(None))).all()
+    tie.disputed_at, tie.ended_at, tie.excluded_at = None, now(), now()
+    db.session.commit()
+    assert act("account", "erase", parent.username, "--reason", "demande", "--yes").code == 1
+    assert db.session.get(Account, parent.id) is not None
+    db.session.rollback()
+
+
+def test_account_that_was_merged_is_erased_with_the_main_one(act: Run, build: Build) -> None:
+    main = build.active()
+    merged = build.never_activated(disabled_at=now(), merged_into_id=main.id, children=[])
+    answer = act("account", "erase", merged.username, "--reason", "demande", "--yes")
+    assert answer.code == 1
+    assert f"was merged into {main.username}" in answer.err
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "x" * 201, "\x1b[2J"])
+def test_reason_of_an_erasure_is_a_sentence(act: Run, build: Build, reason: str) -> None:
+    account = build.active()
+    answer = act("account", "erase", account.username, "--reason", reason, "--yes")
+    assert (answer.code, answer.out) == (2, "")
+    assert db.session.get(Account, account.id) is not None
+    db.session.rollback()
+
+
+def test_erasure_asks_first(act: Run, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    account = build.active()
+    monkeypatch.setattr("click.confirm", lambda *_a, **_k: (_ for _ in ()).throw(SystemExit(1)))
+    assert act("account", "erase", account.username, "--reason", "demande").code == 1
+    assert db.session.get(Account, account.id) is not None
+    db.session.rollback()
+
+
+def test_erasure_forgets_the_wrong_tries(act: Run, build: Build) -> None:
+    account = build.active()
+    wrong_tries(account.username)
+    assert number(ThrottleCounter) == 1
+    answer = act("account", "erase", account.username, "--reason", "demande", "--yes", "--json")
+    assert json.loads(answer.out)["accounts_erased"] == 1
+    assert number(ThrottleCounter) == 0

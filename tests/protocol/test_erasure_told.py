@@ -1,0 +1,75 @@
+"""The ENTs of a person who is erased are told that the sessions ended, though the rows are gone by then."""
+
+from datetime import timedelta
+
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.accounts.models import Account
+from idp.clock import now
+from idp.db import db
+from idp.ops import erasure
+from idp.sessions import manager
+from tests.builders import Build
+from tests.protocol.ent_server import EntServer
+from tests.protocol.flow import tokens_for
+from tests.protocol.told_ents import (  # noqa: F401 - fixtures too
+    Work,
+    outbox,
+    outcomes,
+    read,
+    told_ent,
+    told_names,
+    told_server,
+    told_settings,
+    told_work,
+)
+from tests.relying_party import RelyingParty
+
+
+def test_ent_is_told_of_the_session_of_an_erased_person(
+    app: Flask, browser: FlaskClient, build: Build, told: RelyingParty, session: Account, server: EntServer, work: Work
+) -> None:
+    """Back-Channel Logout 1.0, 2.4: "A Logout Token MUST contain either a sub or a sid Claim, and MAY contain both."
+    Both are those of the sign-in, and nothing else of the person waits in the outbox.
+    """
+    tokens = tokens_for(browser, told)
+    done = erasure.erase(build.settings, session.id, "demande")
+    assert (done.accounts, done.told) == (1, 1)
+    assert db.session.get(Account, session.id) is None
+    [message] = outbox("backchannel.logout")
+    assert set(message.payload) == {"client", "subject", "sid"}
+    assert work() == 1
+    assert outcomes() == [("sent", "")]
+    claims = read(browser, told, server)
+    assert (claims["sub"], claims["sid"]) == (tokens["claims"]["sub"], tokens["claims"]["sid"])
+    assert outbox("backchannel.logout")[0].payload == {}
+
+
+def test_ent_that_waits_to_be_told_is_told_after_an_erasure(
+    app: Flask, browser: FlaskClient, build: Build, told: RelyingParty, session: Account, server: EntServer, work: Work
+) -> None:
+    """Back-Channel Logout 1.0, 2.5: "The OP uses an HTTP POST to the registered back-channel logout URI to trigger the
+    logout actions by the RP": also for a session that ended a moment before its account was erased.
+    """
+    tokens = tokens_for(browser, told)
+    manager.end_all(session.id, by="operator")
+    db.session.commit()
+    assert erasure.erase(build.settings, session.id, "demande").told == 1
+    work()
+    assert read(browser, told, server)["sid"] == tokens["claims"]["sid"]
+
+
+def test_ent_is_not_told_a_day_after_an_erasure(
+    app: Flask, browser: FlaskClient, build: Build, told: RelyingParty, session: Account, server: EntServer, work: Work
+) -> None:
+    """Back-Channel Logout 1.0, 2.5, asks for one POST. Rule of this house: an ENT that could not be told in a day has
+    ended its session itself.
+    """
+    tokens_for(browser, told)
+    erasure.erase(build.settings, session.id, "demande")
+    with time_machine.travel(now() + timedelta(hours=25)):
+        work()
+    assert outcomes() == [("dropped", "")]
+    assert server.asked == []

@@ -1,0 +1,62 @@
+"""The privacy page says which IP addresses are kept where and for how long, as the settings have it."""
+
+import re
+from datetime import timedelta
+
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import String
+
+from idp.app import create_app
+from idp.ops.purge import DEAD_KEPT, SENT_KEPT
+from idp.outbox.worker import FIRST_DELAY, LONGEST_DELAY, MAX_ATTEMPTS
+from idp.tables import metadata
+from idp.throttle import limits
+from tests.builders import Build
+from tests.databases import ISSUER, settings_for
+
+IP_COLUMNS = {("audit", "address"), ("session", "address"), ("charter_acceptance", "address")}
+"""The columns that hold IP addresses; each has its line on the page."""
+
+
+def facts(browser: FlaskClient) -> dict[str, str]:
+    page = browser.get("/donnees-personnelles", base_url=ISSUER).get_data(as_text=True)
+    section = page.split("Les adresses IP</h2>")[1].split("<h2>")[0]
+    pairs = re.findall(r"<dt>(.*?)</dt>\s*<dd>(.*?)</dd>", section, re.DOTALL)
+    return {name.replace("\u00a0", " ").strip(): value.replace("\u00a0", " ").strip() for name, value in pairs}
+
+
+def test_privacy_page_says_where_ip_addresses_are_and_how_long(browser: FlaskClient, build: Build) -> None:
+    assert facts(browser) == {
+        "Journal de sécurité": "12 mois ; pour les refus 6 mois",
+        "Liste de vos connexions": "7 jours après leur fin ; 32 jours en tout si un ENT garde un accès",
+        "Charte acceptée": "aussi longtemps que le compte",
+        "Demande d’identifiant ou de mot de passe": "le temps de l’envoi du mail, 33 jours au plus",
+        "Compteurs d’essais": "1 heure, sous une forme illisible, effacée le lendemain",
+        "Journaux techniques de ce service": "jamais",
+    }
+
+
+def test_what_the_page_says_in_figures_is_what_is_done() -> None:
+    assert timedelta(days=7) == DEAD_KEPT
+    tried = sum((min(FIRST_DELAY * (1 << min(n, 20)), LONGEST_DELAY) for n in range(MAX_ATTEMPTS - 1)), timedelta())
+    assert tried + SENT_KEPT < timedelta(days=33.5)
+    assert limits.longest_by_network() == timedelta(hours=1)
+
+
+def test_figures_of_the_page_follow_the_settings() -> None:
+    longer = {"audit_days": 730, "audit_failure_days": 40, "refresh_absolute": 60 * 86400}
+    app = create_app(settings_for("sqlite:///:memory:", **longer))
+    told = facts(app.test_client())
+    assert told["Journal de sécurité"] == "24 mois ; pour les refus 40 jours"
+    assert "62 jours" in told["Liste de vos connexions"]
+
+
+def test_every_column_for_an_ip_address_is_on_the_page(app: Flask) -> None:
+    found = {
+        (table.name, column.name)
+        for table in metadata.tables.values()
+        for column in table.columns
+        if isinstance(column.type, String) and column.type.length == 45
+    }
+    assert found == IP_COLUMNS
