@@ -50,7 +50,9 @@ def list_clients(*, as_json: bool) -> None:
         click.echo(dumped(rows))
         return
     for row in rows:
-        click.echo(f"{row['client_id']}  {row['name']}{'  (disabled)' if row['disabled_at'] else ''}")
+        everyone = "  (everyone)" if row["audience"] == "everyone" else ""
+        disabled = "  (disabled)" if row["disabled_at"] else ""
+        click.echo(f"{row['client_id']}  {row['name']}{everyone}{disabled}")
 
 
 @client.command()
@@ -257,7 +259,9 @@ def _client_row(row: Client) -> dict[str, Any]:
     return {
         "client_id": row.client_id,
         "name": row.name,
+        "audience": row.audience.value,
         "uais": row.uais,
+        "release_username": row.release_username,
         "redirect_uris": row.redirect_uris,
         "post_logout_redirect_uris": row.post_logout_redirect_uris,
         "backchannel_logout_uri": row.backchannel_logout_uri,

@@ -32,6 +32,8 @@ def invite(label: str, uais: Sequence[str], scopes: Sequence[str], life: timedel
         RegistrationRefused: with every fault.
     """
     faults = [f"--uai {uai!r}: not a UAI (7 digits and their control letter)" for uai in uais if not is_uai(uai)]
+    if not uais:
+        faults.append("--uai: at least one school is needed; a service for everyone is registered by an operator")
     if "openid" not in scopes or set(scopes) - set(SCOPES):
         faults.append(f"--scopes must contain openid and name only: {' '.join(SCOPES)}")
     if not label.isprintable() or len(label) > LONGEST_LABEL:

@@ -22,9 +22,14 @@ class Support:
 
     @property
     def phone_link(self) -> str:
-        """The number as a `tel:` address, in the international form when it is French."""
-        digits = "".join(c for c in self.phone if c.isdigit() or c == "+")
-        return "tel:" + (f"+33{digits[1:]}" if digits.startswith("0") and len(digits) == 10 else digits)  # noqa: PLR2004
+        """The number as a `tel:` URI."""
+        return tel_uri(self.phone)
+
+
+def tel_uri(phone: str) -> str:
+    """Return a telephone number as a `tel:` URI (RFC 3966), in the international form when it is French."""
+    digits = "".join(c for c in phone if c.isdigit() or c == "+")
+    return "tel:" + (f"+33{digits[1:]}" if digits.startswith("0") and len(digits) == 10 else digits)  # noqa: PLR2004
 
 
 def configure(app: Flask, settings: Settings) -> None:
@@ -42,6 +47,7 @@ def configure(app: Flask, settings: Settings) -> None:
     if settings.theme:
         _add(white, settings.theme, "static/theme/")
     app.wsgi_app = white  # type: ignore[method-assign]
+    app.jinja_env.filters["tel_uri"] = tel_uri
     app.jinja_env.globals.update(
         asset=asset,
         theme_url=asset("theme/tokens.css") if settings.theme else None,
