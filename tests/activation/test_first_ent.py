@@ -1,4 +1,4 @@
-"""The first ENT of an activation: that of the school which printed the letter, and never one that may not know the parent."""
+"""The first ENT of an activation is that of the school which printed the letter, never one that may not know anybody."""
 
 from collections.abc import Callable
 
