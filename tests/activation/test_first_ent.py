@@ -1,4 +1,4 @@
-"""The first ENT of an activation is that of the school which printed the letter, never one that may not know anybody."""
+"""The first ENT of an activation is that of the school which printed the letter, never one that may not know them."""
 
 from collections.abc import Callable
 

@@ -165,8 +165,9 @@ def test_the_page_leads_on_when_the_person_may_enter(
 def test_a_person_without_children_is_told_so(
     browser: FlaskClient, build: Build, own: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4: no information is released without a decision: nobody decided for this one. The
-    page says what is so, and whom to tell.
+    """OpenID Connect Core 1.0, 3.1.2.4: "the Authorization Server MUST obtain an authorization decision
+    before releasing information to the Relying Party": nobody decided for this person. The page
+    says what is so, and whom to tell.
     """
     end(session)
     page = follow(browser, browser.get(own.url(Attempt())))
@@ -185,7 +186,10 @@ def test_a_person_without_children_is_told_so(
 
 
 def test_a_school_without_an_ent_is_named(browser: FlaskClient, foreign: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4: the person decides nothing here, and is told where to ask."""
+    """OpenID Connect Core 1.0, 3.1.2.4: "the Authorization Server MUST obtain an authorization decision
+    before releasing information to the Relying Party": the person cannot take it, and is told where
+    to ask.
+    """
     text = follow(browser, browser.get(foreign.url(Attempt()))).get_data(as_text=True)
     assert "Collège des Tilleuls" in text
     assert "Aucun ENT n’est relié à ce service pour cet établissement" in text
@@ -195,7 +199,10 @@ def test_a_school_without_an_ent_is_named(browser: FlaskClient, foreign: Relying
 def test_a_tie_that_ended_opens_nothing(
     browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4: the decision is taken again at each request, since what it rests on may end."""
+    """OpenID Connect Core 1.0, 3.1.2.4: "the Authorization Server MUST obtain an authorization decision
+    before releasing information to the Relying Party": it is taken again at each request, since what
+    it rests on may end.
+    """
     assert code_for(browser, own, Attempt())
     end_tie(session)
     assert own.answer(browser.get(own.url(Attempt(), prompt="none")))["error"] == "access_denied"
@@ -237,7 +244,9 @@ def test_tokens_are_worth_nothing_once_the_tie_ended(
 def test_a_dispute_that_is_rejected_lets_the_ent_go_on(
     browser: FlaskClient, own: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 12: a refresh token is good as long as what it was given for: the tie lives again."""
+    """RFC 6749, 1.5: "Refresh tokens are credentials used to obtain access tokens": they are as good as what they were
+    given for, and good again once the tie lives again.
+    """
     tokens = tokens_for(browser, own, scope=OFFLINE)
     dispute(session)
     refused(own.refresh(browser, tokens["refresh_token"]), "invalid_grant")
@@ -248,7 +257,9 @@ def test_a_dispute_that_is_rejected_lets_the_ent_go_on(
 def test_a_school_that_changes_its_ent_takes_its_families_along(
     app: Flask, browser: FlaskClient, build: Build, own: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 5.2: "invalid_grant": a client that serves the school no more loses what it was given for it."""
+    """RFC 6749, 5.2: "invalid_grant The provided authorization grant … is invalid, expired, revoked": a client that
+    serves the school no more loses what it was given for it.
+    """
     tokens = tokens_for(browser, own, scope=OFFLINE)
     row = registration.get(own.client_id)
     wanted = registration.as_wanted(row)
@@ -274,7 +285,9 @@ def test_a_service_for_everyone_knows_everybody(browser: FlaskClient, build: Bui
 
 
 def test_the_step_stands_before_the_charter(browser: FlaskClient, build: Build, parent: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4: nobody is asked to accept the charter of an ENT that is not theirs."""
+    """OpenID Connect Core 1.0, 3.1.2.4: "this MAY be done through an interactive dialogue with the End-User": nobody is
+    asked to accept the charter of an ENT that is not theirs.
+    """
     foreign = build.ent("Horizon", "horizon.test", uais=[LYCEE], charter="provider")
     build.publish(foreign, "1")
     page = sign_in(browser, foreign.url(Attempt()), parent.username, PASSWORD)
@@ -282,7 +295,9 @@ def test_the_step_stands_before_the_charter(browser: FlaskClient, build: Build, 
 
 
 def test_an_unconfirmed_address_comes_first(browser: FlaskClient, build: Build, foreign: RelyingParty) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6: "interaction_required": whoever activates meets the ENT's door at its end."""
+    """OpenID Connect Core 1.0, 3.1.2.6: "The Authorization Server requires End-User interaction of some form to
+    proceed": whoever activates the account meets the ENT's door at the end of it.
+    """
     account = build.active(email=None, pending_email="noemie@exemple.fr")
     page = sign_in(browser, foreign.url(Attempt()), account.username, PASSWORD)
     assert heading(page) == "Consultez votre messagerie"
