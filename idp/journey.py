@@ -10,6 +10,7 @@ from datetime import datetime
 
 from idp.accounts.models import Account
 from idp.charter import service as charters
+from idp.clients import audience
 from idp.clients.models import CharterMode
 from idp.clients.registry import Registration
 from idp.sessions import freshness
@@ -70,6 +71,10 @@ def _address_is_unconfirmed(state: State) -> bool:
     return state.mail_required and state.account is not None and state.account.email is None
 
 
+def _person_is_unknown_to_the_client(state: State) -> bool:
+    return state.account is not None and not audience.may_know(state.client.key, state.account.id)
+
+
 def _charter_is_owed(state: State) -> bool:
     if state.client.charter_mode is not CharterMode.PROVIDER or state.account is None:
         return False
@@ -87,6 +92,7 @@ STEPS = (
     Step("profile_choice.elsewhere", _profile_is_elsewhere, "login_required"),
     Step("login.sign_in", _authentication_is_needed, "login_required"),
     Step("email_confirmation.waiting", _address_is_unconfirmed, "interaction_required"),
+    Step("oidc.not_this_ent", _person_is_unknown_to_the_client, "access_denied"),
     Step("charter.show", _charter_is_owed, "consent_required"),
     Step("oidc.agree", _agreement_is_owed, "consent_required"),
 )

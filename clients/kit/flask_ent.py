@@ -23,7 +23,10 @@ _NO_STORE, _AGAIN = {"Cache-Control": "no-store"}, {"Cache-Control": "no-store",
 _STOPPED = """<!doctype html><html lang="fr"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Connexion</title><h1>La connexion n’a pas abouti</h1><p>{}</p><p><a href="{}">Se connecter de nouveau</a></p>
 <p><a href="{}">Revenir à l’accueil</a></p><p>Code : {}</p>"""
-_WHY = {"access_denied": "Elle a été refusée ou arrêtée avant la fin. Vous pouvez recommencer."}
+_WHY = {
+    "access_denied": "Elle a été refusée ou arrêtée avant la fin, ou vos enfants sont dans un autre ENT : "
+    "leur établissement vous donne son adresse. Vous pouvez recommencer."
+}
 _log = logging.getLogger(__name__)
 
 

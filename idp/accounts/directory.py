@@ -5,7 +5,7 @@ import unicodedata
 import uuid
 from collections.abc import Iterable
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.words.folding import fold
@@ -38,6 +38,18 @@ def concerns_its_school() -> ColumnElement[bool]:
     another school now, are not.
     """
     return or_(Guardianship.ended_at.is_(None), Guardianship.ended_at == Child.left_at)
+
+
+def lives() -> ColumnElement[bool]:
+    """Return the condition of the ties that hold today: nobody disputes them, and the pupil is still in the school.
+
+    The statement joins `Guardianship` with `Child`.
+    """
+    return and_(
+        Guardianship.disputed_at.is_(None),
+        Guardianship.ended_at.is_(None),
+        Child.left_at.is_(None),
+    )
 
 
 def child_sentence(child: Child) -> str:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.orm import lazyload
 
 from idp.clients.models import CharterMode, Client, ClientSchool, SubjectType
@@ -63,6 +63,7 @@ class Registration:
     profile_uris: tuple[tuple[str, str], ...]
     policy_uri: str
     tos_uri: str
+    release_username: bool
     version: int
 
     @property
@@ -108,13 +109,16 @@ def find_by_key(key: uuid.UUID | None) -> Registration | None:
     return _registration(row) if row and row.disabled_at is None else None
 
 
-def serving(uais: Iterable[str]) -> Registration | None:
-    """Return the ENT that serves one of the schools `uais`: of several, the one that was registered first."""
+def serving(uais: Iterable[str], *, preferred: uuid.UUID | None = None) -> Registration | None:
+    """Return the ENT that serves one of the schools `uais`: of several `preferred`, else the first that was registered.
+
+    `preferred` is the primary key of a client.
+    """
     key = db.session.scalar(
         select(ClientSchool.client_id)
         .join(Client, Client.id == ClientSchool.client_id)
         .where(ClientSchool.uai.in_(list(uais)), Client.disabled_at.is_(None))
-        .order_by(Client.created_at)
+        .order_by(case((Client.id == preferred, 0), else_=1), Client.created_at)
         .limit(1)
     )
     return find_by_key(key)
@@ -175,5 +179,6 @@ def _registration(row: Client) -> Registration:
         profile_uris=tuple((str(k), str(v)) for k, v in row.profile_uris.items()),
         policy_uri=str(row.description.get("policy_uri", "")),
         tos_uri=str(row.description.get("tos_uri", "")),
+        release_username=row.release_username,
         version=row.version,
     )

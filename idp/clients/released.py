@@ -5,12 +5,14 @@ from collections.abc import Collection
 from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
+_USERNAME = "preferred_username"
 _ALWAYS = _l("un numéro qui vous désigne, et l’heure de votre connexion")
 _SENTENCES = {
     "profile": _l(
-        "votre prénom, votre nom, votre identifiant et votre langue ; votre date de naissance, votre genre ou un autre "
-        "nom si le compte les a"
+        "votre prénom, votre nom et votre langue ; votre date de naissance, votre genre ou un autre nom si le compte "
+        "les a"
     ),
+    _USERNAME: _l("l’identifiant avec lequel vous vous connectez"),
     "email": _l("votre adresse mail confirmée"),
     "address": _l("votre adresse postale, celle du fichier de l’établissement"),
     "phone": _l("votre numéro de téléphone, s’il est connu"),
@@ -23,6 +25,10 @@ _SENTENCES = {
 }
 
 
-def told(scopes: Collection[str]) -> list[LazyString]:
-    """Return what a client is told for `scopes`, one sentence each; what every client is told comes first."""
-    return [_ALWAYS, *(sentence for scope, sentence in _SENTENCES.items() if scope in scopes)]
+def told(scopes: Collection[str], *, username: bool) -> list[LazyString]:
+    """Return what a client is told for `scopes`, one sentence each; what every client is told comes first.
+
+    `username` says that its registration releases the identifier, which the scope `profile` alone does not.
+    """
+    names = {*scopes, _USERNAME} if username and "profile" in scopes else set(scopes)
+    return [_ALWAYS, *(sentence for name, sentence in _SENTENCES.items() if name in names)]

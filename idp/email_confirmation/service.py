@@ -9,7 +9,7 @@ from sqlalchemy import select
 from idp.accounts import addresses, directory, tokens
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.tokens import LinkState, Purpose
-from idp.clients import registry
+from idp.clients import audience, registry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
@@ -90,17 +90,10 @@ def resend_for_link(settings: Settings, value: str, network_address: str) -> boo
 
 
 def ent_of(value: str) -> registry.Registration | None:
-    """Return the ENT that a link leads to: the one that the person came from, else one that serves a child's school."""
+    """Return the ENT that a link leads to; see `audience.first_ent`."""
     row = addresses.find_link(value).row
-    if row is None:
-        return None
-    return registry.find_by_key(row.client_id) or ent_for(row.account_id)
-
-
-def ent_for(account_id: uuid.UUID) -> registry.Registration | None:
-    """Return the first ENT that serves a school of the account's children."""
-    account = db.session.get(Account, account_id)
-    return registry.serving(school.uai for school in directory.schools(account)) if account else None
+    account = db.session.get(Account, row.account_id) if row else None
+    return audience.first_ent(account, row.client_id) if row and account else None
 
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:

@@ -10,7 +10,7 @@ from idp import opaque
 from idp.accounts import addresses
 from idp.accounts.models import Account
 from idp.accounts.tokens import LinkState
-from idp.clients import registry
+from idp.clients import audience, registry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
@@ -212,8 +212,8 @@ def _confirmed_elsewhere(interaction: store.Interaction | None, account: Account
     found = manager.current()
     if interaction and interaction.request and found and found[1].id == account.id and not _is_stale(interaction):
         return see_other(store.resume_url(interaction))
-    ent = _client(interaction) or service.ent_for(account.id)
-    return _confirmed_page("confirme.html", ent)
+    client = _client(interaction)
+    return _confirmed_page("confirme.html", audience.first_ent(account, client.key if client else None))
 
 
 def _is_stale(interaction: store.Interaction) -> bool:

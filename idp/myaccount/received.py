@@ -11,7 +11,7 @@ from idp.accounts import directory
 from idp.accounts.models import Account, Child
 from idp.accounts.vector import guardian_vector
 from idp.audit.models import AuditEntry
-from idp.clients import registry
+from idp.clients import audience, registry
 from idp.clients.models import Client, ClientSchool
 from idp.clients.registry import Registration
 from idp.db import db
@@ -33,12 +33,13 @@ class SeenChild:
 class Receiver:
     """An ENT, what it may learn of the person, and the last times that the person entered it.
 
-    `scopes` are those that it may ask for and those that it is always told. `serves` says that it serves a school of
-    the person's children today.
+    `scopes` are those that it may ask for and those that it is always told; `release_username` adds the identifier.
+    `serves` says that it may know the person today.
     """
 
     name: str
     scopes: frozenset[str]
+    release_username: bool
     children: Sequence[SeenChild]
     entries: Sequence[datetime]
     serves: bool
@@ -50,7 +51,10 @@ def entrances(account: Account) -> list[Registration]:
 
 
 def receivers(account: Account) -> list[Receiver]:
-    """Return the ENTs that serve the person's schools, by name, then those entered once that no longer do."""
+    """Return the ENTs that may know the person, by name, then those entered once that no longer may.
+
+    A service for everyone is among them once it was entered.
+    """
     uais = {school.uai for school in directory.schools(account)}
     serving = select(ClientSchool.client_id).where(ClientSchool.uai.in_(uais))
     entered = select(AuditEntry.client_id).where(AuditEntry.account_id == account.id, AuditEntry.kind == _ENTERED)
@@ -70,9 +74,10 @@ def _receiver(account: Account, client: Client) -> Receiver:
     return Receiver(
         name=client.name,
         scopes=scopes,
+        release_username=client.release_username,
         children=[_seen(account, child) for child in children] if "ent" in scopes else [],
         entries=_entries(account.id, client.id),
-        serves=bool(children),
+        serves=client.disabled_at is None and audience.may_know(client.id, account.id),
     )
 
 

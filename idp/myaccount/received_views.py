@@ -46,6 +46,6 @@ def _shown(one: received.Receiver) -> dict[str, object]:
             )
             for seen in one.children
         ],
-        "told": released.told(one.scopes),
+        "told": released.told(one.scopes, username=one.release_username),
         "entries": [spoken(at) for at in one.entries],
     }

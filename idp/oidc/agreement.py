@@ -33,7 +33,7 @@ def agree() -> Response:
         "oidc/accord.html",
         dest=client,
         account=account,
-        told=released.told(claims.scopes_told(client, wanted.scope, wanted.claims)),
+        told=released.told(claims.scopes_told(client, wanted.scope, wanted.claims), username=client.release_username),
         policy_uri=client.policy_uri,
         refuse_url=store.page_url("oidc.deny", interaction),
     )

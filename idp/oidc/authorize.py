@@ -40,6 +40,7 @@ _DECLINED = {
     "profile_choice.choose": "the person did not sign in",
     "profile_choice.elsewhere": "the person did not sign in",
     "login.sign_in": "the person did not sign in",
+    "oidc.not_this_ent": "the person turned back",
     "charter.show": "the charter is not accepted",
     "oidc.agree": "the person did not agree",
 }

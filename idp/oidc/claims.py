@@ -36,9 +36,12 @@ _SATISFIED = {
 SETTABLE_PROFILE = ("middle_name", "nickname", "profile", "picture", "website", "gender", "birthdate", "zoneinfo")
 """Standard claims of the scope `profile` that no school file has: an operator may set them."""
 
+USERNAME = "preferred_username"
+"""The identifier that the person signs in with: told to clients that were registered to get it, and no other."""
+
 CLAIMS_BY_SCOPE = {
     "profile": (
-        *("name", "given_name", "family_name", "preferred_username", "locale", "updated_at"),
+        *("name", "given_name", "family_name", USERNAME, "locale", "updated_at"),
         *SETTABLE_PROFILE,
     ),
     "email": ("email", "email_verified"),
@@ -76,7 +79,7 @@ def session_id(salt: bytes, sid: str) -> str:
 
 def releasable(client: Registration) -> frozenset[str]:
     """Return the claims of a person that a client may ever be told, however it asks: those of its registered scopes."""
-    return _of_scopes(client.scopes | client.always_claims)
+    return _of_scopes(client.scopes | client.always_claims) - _withheld(client)
 
 
 def scopes_told(client: Registration, scope: str, asked: str | None) -> frozenset[str]:
@@ -84,6 +87,11 @@ def scopes_told(client: Registration, scope: str, asked: str | None) -> frozense
     request = claims_request.kept(asked)
     names = (request.userinfo.keys() | request.id_token.keys()) & releasable(client)
     return effective(client, scope) | {one for one, own in CLAIMS_BY_SCOPE.items() if not names.isdisjoint(own)}
+
+
+def _withheld(client: Registration) -> frozenset[str]:
+    """Return the claims that the client's scopes would release, and its registration does not."""
+    return frozenset() if client.release_username else frozenset({USERNAME})
 
 
 @lru_cache(maxsize=256)
@@ -134,7 +142,8 @@ def user_info(client: Registration, holder: Holder) -> dict[str, Any]:
     if holder.claims:
         claims |= _asked(client, holder, claims_request.kept(holder.claims).userinfo)
     claims["sub"] = subject(client, holder.account_id, holder.join_key)
-    return {name: value for name, value in claims.items() if value not in _UNKNOWN}
+    withheld = _withheld(client)
+    return {name: value for name, value in claims.items() if value not in _UNKNOWN and name not in withheld}
 
 
 def _asked(client: Registration, holder: Holder, asked: Asked) -> dict[str, Any]:
@@ -170,7 +179,7 @@ def _profile(holder: Holder) -> dict[str, Any]:
         "name": f"{holder.given_name} {holder.family_name}".strip(),
         "given_name": holder.given_name,
         "family_name": holder.family_name,
-        "preferred_username": holder.username,
+        USERNAME: holder.username,
         "locale": holder.locale,
         "updated_at": int(holder.updated_at.timestamp()),
         **{name: holder.more_claims[name] for name in SETTABLE_PROFILE if name in holder.more_claims},

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from sqlalchemy import select
 
-from idp.clients.models import CharterMode, SubjectType
+from idp.clients.models import Audience, CharterMode, SubjectType
 from idp.clock import now
 from idp.config import LOOPBACK, Settings
 from idp.db import db
@@ -47,6 +47,8 @@ def faults(settings: Settings, wanted: Wanted) -> Iterator[str]:
     yield from (
         f"--uai {uai!r}: not a UAI (7 digits and their control letter)" for uai in wanted.uais if not is_uai(uai)
     )
+    if wanted.audience == Audience.FAMILIES.value and not wanted.uais:
+        yield "--uai: at least one school is needed, or --audience everyone for a service of the whole académie"
     scopes = wanted.scopes.split()
     if "openid" not in scopes or set(scopes) - set(SCOPES):
         yield f"--scopes must contain openid and name only: {' '.join(SCOPES)}"
@@ -72,6 +74,7 @@ def _choice_faults(wanted: Wanted) -> Iterator[str]:
     choices = (
         ("--auth-method", wanted.auth_method, AUTH_METHODS),
         ("--subject", wanted.subject, tuple(kind.value for kind in SubjectType)),
+        ("--audience", wanted.audience, tuple(audience.value for audience in Audience)),
         ("--charter", wanted.charter, tuple(mode.value for mode in CharterMode)),
         ("--id-token-alg", wanted.id_token_alg, ALGORITHMS),
         ("--userinfo-alg", wanted.userinfo_alg, ("", *ALGORITHMS)),

@@ -59,6 +59,19 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         },
     ),
     (
+        ("--audience",),
+        {
+            "default": "families",
+            "show_default": True,
+            "help": "Whom the client may know: families (those of its schools) or everyone (a service of the whole "
+            "académie).",
+        },
+    ),
+    (
+        ("--release-username/--no-release-username",),
+        {"default": False, "help": "Tell the identifier that a person signs in with (preferred_username)."},
+    ),
+    (
         ("--post-logout-redirect-uri", "post_logout_redirect_uris"),
         {**_URIS, "help": "Where the browser may go after a sign-out; once for each address."},
     ),

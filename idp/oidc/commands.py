@@ -51,8 +51,10 @@ def list_clients(*, as_json: bool) -> None:
         click.echo(dumped(rows))
         return
     for row in rows:
+        everyone = "  (everyone)" if row["audience"] == "everyone" else ""
+        disabled = "  (disabled)" if row["disabled_at"] else ""
         waits = "  (a change waits for approval)" if row["pending_since"] else ""
-        click.echo(f"{row['client_id']}  {row['name']}{'  (disabled)' if row['disabled_at'] else ''}{waits}")
+        click.echo(f"{row['client_id']}  {row['name']}{everyone}{disabled}{waits}")
 
 
 @client.command()
@@ -324,7 +326,9 @@ def _client_row(row: Client) -> dict[str, Any]:
     return {
         "client_id": row.client_id,
         "name": row.name,
+        "audience": row.audience.value,
         "uais": row.uais,
+        "release_username": row.release_username,
         "redirect_uris": row.redirect_uris,
         "post_logout_redirect_uris": row.post_logout_redirect_uris,
         "backchannel_logout_uri": row.backchannel_logout_uri,

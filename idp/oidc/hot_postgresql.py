@@ -3,9 +3,13 @@
 from datetime import datetime
 from typing import Any
 
+from idp.clients import audience
 from idp.oidc.hot import CodeRequest, Connections, Granted, Holder, Redemption, Rotation
 
-_AUTHORIZE = """
+_MAY_KNOW = audience.admits_sql(client="c", account="a.id")
+_CHILDREN = audience.known_children_sql(client="c", account="a.id")
+
+_AUTHORIZE = f"""
 WITH found AS MATERIALIZED (
   SELECT s.id, s.account_id, s.sid, s.last_seen_at, s.acr, s.auth_time
   FROM session s JOIN account a ON a.id = s.account_id
@@ -16,7 +20,8 @@ WITH found AS MATERIALIZED (
     AND EXISTS (SELECT 1 FROM client c
       WHERE c.id = %(client)s AND c.version = %(client_version)s AND c.disabled_at IS NULL
         AND (NOT %(charter)s OR EXISTS (SELECT 1 FROM charter_acceptance ca
-          WHERE ca.account_id = a.id AND ca.charter_version_id = c.charter_version_id)))
+          WHERE ca.account_id = a.id AND ca.charter_version_id = c.charter_version_id))
+        AND {_MAY_KNOW})
 ), pushed AS (
   UPDATE pushed_request SET used_at = %(now)s
   WHERE digest = %(pushed_digest)s AND client_id = %(client)s AND used_at IS NULL AND EXISTS (SELECT 1 FROM found)
@@ -37,7 +42,7 @@ WITH found AS MATERIALIZED (
     json_build_object('sid', s.sid), %(journal_salt)s, %(journal_mac)s FROM s
 )
 SELECT sid FROM s
-"""
+"""  # noqa: S608 - made of constants
 
 _LIVE = """
   SELECT c.family, c.account_id, c.session_id, c.scope, c.nonce, c.acr, c.claims, c.jkt, c.auth_time,
@@ -55,11 +60,11 @@ SELECT account_id, join_key, sid, amr, auth_time, scope, nonce, acr, claims, jkt
 FROM live
 """
 
-_STILL_HOLDS = """
-    AND EXISTS (SELECT 1 FROM client WHERE id = %(client)s AND version = %(client_version)s AND disabled_at IS NULL)
-    AND EXISTS (SELECT 1 FROM session s JOIN account a ON a.id = s.account_id
-      WHERE s.id = session_id AND s.ended_at IS NULL AND a.disabled_at IS NULL AND a.generation = s.generation)
-"""
+_STILL_HOLDS = f"""
+    AND EXISTS (SELECT 1 FROM session s JOIN account a ON a.id = s.account_id JOIN client c ON c.id = %(client)s
+      WHERE s.id = session_id AND s.ended_at IS NULL AND a.disabled_at IS NULL AND a.generation = s.generation
+        AND c.version = %(client_version)s AND c.disabled_at IS NULL AND {_MAY_KNOW})
+"""  # noqa: S608 - made of constants
 
 _REDEEM = f"""
 WITH claimed AS (
@@ -113,23 +118,21 @@ WHERE %(refresh_digest)s::bytea IS NULL OR EXISTS (SELECT 1 FROM tokens WHERE ki
     OR (NOT %(same_key)s AND n.jkt IS NOT NULL AND %(jkt)s::text IS NOT NULL)))
 """  # noqa: S608 - made of constants
 
-_HOLDER = """
+_HOLDER = f"""
 SELECT t.scope, t.claims, t.jkt, c.client_id, c.id, c.version, a.id, a.join_key, a.username, a.profile,
   a.given_name, a.family_name, a.locale, a.updated_at, a.email, a.address_lines, a.postcode, a.city, a.country,
   a.more_claims, cv.version, ca.accepted_at,
-  (SELECT json_agg(json_build_object('given_name', ch.given_name, 'family_name', ch.family_name,
-      'class', ch.class_name, 'uai', sc.uai, 'student_id', ch.student_id, 'degree', sc.degree) ORDER BY g.rank)
-    FROM guardianship g JOIN child ch ON ch.id = g.child_id JOIN school sc ON sc.id = ch.school_id
-    JOIN client_school cs ON cs.client_id = t.client_id AND cs.uai = sc.uai
-    WHERE g.account_id = a.id AND g.disputed_at IS NULL AND g.ended_at IS NULL)
+  (SELECT json_agg(json_build_object('given_name', k.given_name, 'family_name', k.family_name,
+      'class', k.class_name, 'uai', k.uai, 'student_id', k.student_id, 'degree', k.degree) ORDER BY k.rank)
+    FROM {_CHILDREN} k)
 FROM token t
 JOIN session s ON s.id = t.session_id AND s.ended_at IS NULL
 JOIN account a ON a.id = t.account_id AND a.disabled_at IS NULL AND a.generation = s.generation
-JOIN client c ON c.id = t.client_id AND c.disabled_at IS NULL
+JOIN client c ON c.id = t.client_id AND c.disabled_at IS NULL AND {_MAY_KNOW}
 LEFT JOIN charter_version cv ON cv.id = c.charter_version_id
 LEFT JOIN charter_acceptance ca ON ca.charter_version_id = c.charter_version_id AND ca.account_id = a.id
 WHERE t.digest = %(digest)s AND t.kind = 'a' AND t.revoked_at IS NULL AND t.expires_at > %(now)s
-"""
+"""  # noqa: S608 - made of constants
 
 
 def _values(request: Any) -> dict[str, Any]:

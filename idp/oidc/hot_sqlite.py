@@ -8,9 +8,13 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from idp.clients import audience
 from idp.oidc.hot import CodeRequest, Connections, Granted, Holder, Redemption, Rotation
 
-_AUTHORIZE = """
+_MAY_KNOW = audience.admits_sql(client="c", account="a.id")
+_CHILDREN = audience.known_children_sql(client="c", account="a.id")
+
+_AUTHORIZE = f"""
 INSERT INTO authorization_code (digest, family, client_id, account_id, session_id, redirect_uri, scope, nonce,
   code_challenge, claims, jkt, acr, auth_time, expires_at)
 SELECT :code_digest, :family, :client, s.account_id, s.id, :redirect_uri, :scope, :nonce, :challenge, :claims, :jkt,
@@ -21,12 +25,13 @@ WHERE s.digest = :cookie_digest AND s.ended_at IS NULL AND s.expires_at > :now A
   AND EXISTS (SELECT 1 FROM client c
     WHERE c.id = :client AND c.version = :client_version AND c.disabled_at IS NULL
       AND (NOT :charter OR EXISTS (SELECT 1 FROM charter_acceptance ca
-        WHERE ca.account_id = a.id AND ca.charter_version_id = c.charter_version_id)))
+        WHERE ca.account_id = a.id AND ca.charter_version_id = c.charter_version_id))
+      AND {_MAY_KNOW})
   AND (:pushed_digest IS NULL OR EXISTS (SELECT 1 FROM pushed_request p
     WHERE p.digest = :pushed_digest AND p.client_id = :client AND p.used_at IS NULL))
 RETURNING account_id, (SELECT s.sid FROM session s WHERE s.digest = :cookie_digest),
   (SELECT s.last_seen_at < :touch_before FROM session s WHERE s.digest = :cookie_digest)
-"""
+"""  # noqa: S608 - made of constants
 
 _JOURNAL = """
 INSERT INTO audit (at, kind, result, account_id, client_id, actor, address, request_id, details, salt, mac)
@@ -37,11 +42,11 @@ _PUSHED = "UPDATE pushed_request SET used_at = :now WHERE digest = :pushed_diges
 
 _TOUCH = "UPDATE session SET last_seen_at = :now WHERE digest = :cookie_digest"
 
-_STILL_HOLDS = """
-  AND EXISTS (SELECT 1 FROM client WHERE id = :client AND version = :client_version AND disabled_at IS NULL)
-  AND EXISTS (SELECT 1 FROM session s JOIN account a ON a.id = s.account_id
-    WHERE s.id = session_id AND s.ended_at IS NULL AND a.disabled_at IS NULL AND a.generation = s.generation)
-"""
+_STILL_HOLDS = f"""
+  AND EXISTS (SELECT 1 FROM session s JOIN account a ON a.id = s.account_id JOIN client c ON c.id = :client
+    WHERE s.id = session_id AND s.ended_at IS NULL AND a.disabled_at IS NULL AND a.generation = s.generation
+      AND c.version = :client_version AND c.disabled_at IS NULL AND {_MAY_KNOW})
+"""  # noqa: S608 - made of constants
 
 _CLAIM_CODE = f"""
 UPDATE authorization_code SET used_at = :now
@@ -81,24 +86,20 @@ WHERE digest IS NOT NULL
 ON CONFLICT (digest) DO NOTHING
 """
 
-_HOLDER = """
+_HOLDER = f"""
 SELECT t.scope, t.claims, t.jkt, c.client_id, c.id, c.version, a.id, a.join_key, a.username, a.profile,
   a.given_name, a.family_name, a.locale, a.updated_at, a.email, a.address_lines, a.postcode, a.city, a.country,
   a.more_claims, cv.version, ca.accepted_at,
   (SELECT json_group_array(json_object('given_name', given_name, 'family_name', family_name, 'class', class_name,
-      'uai', uai, 'student_id', student_id, 'degree', degree)) FROM (
-    SELECT ch.given_name, ch.family_name, ch.class_name, sc.uai, ch.student_id, sc.degree
-    FROM guardianship g JOIN child ch ON ch.id = g.child_id JOIN school sc ON sc.id = ch.school_id
-    JOIN client_school cs ON cs.client_id = t.client_id AND cs.uai = sc.uai
-    WHERE g.account_id = a.id AND g.disputed_at IS NULL AND g.ended_at IS NULL ORDER BY g.rank))
+      'uai', uai, 'student_id', student_id, 'degree', degree)) FROM (SELECT * FROM {_CHILDREN} ORDER BY rank))
 FROM token t
 JOIN session s ON s.id = t.session_id AND s.ended_at IS NULL
 JOIN account a ON a.id = t.account_id AND a.disabled_at IS NULL AND a.generation = s.generation
-JOIN client c ON c.id = t.client_id AND c.disabled_at IS NULL
+JOIN client c ON c.id = t.client_id AND c.disabled_at IS NULL AND {_MAY_KNOW}
 LEFT JOIN charter_version cv ON cv.id = c.charter_version_id
 LEFT JOIN charter_acceptance ca ON ca.charter_version_id = c.charter_version_id AND ca.account_id = a.id
 WHERE t.digest = :digest AND t.kind = 'a' AND t.revoked_at IS NULL AND t.expires_at > :now
-"""
+"""  # noqa: S608 - made of constants
 
 _FORMAT = "%Y-%m-%d %H:%M:%S.%f"
 _PATIENCE = 5.0

@@ -76,6 +76,8 @@ def invite(
         RegistrationRefused: with every fault.
     """
     faults = [f"--uai {uai!r}: not a UAI (7 digits and their control letter)" for uai in uais if not is_uai(uai)]
+    if not uais:
+        faults.append("--uai: at least one school is needed; a service for everyone is registered by an operator")
     faults += bounds.faults(pkce=pkce)
     if not label.isprintable() or len(label) > LONGEST_LABEL:
         faults.append(f"--label must have {LONGEST_LABEL} printable characters at most")

@@ -11,6 +11,8 @@ from sqlalchemy.orm import aliased
 
 from idp import opaque
 from idp.accounts.models import Account
+from idp.clients import audience
+from idp.clients.models import Client
 from idp.clients.registry import Registration
 from idp.clock import now
 from idp.db import db, end_read
@@ -49,13 +51,14 @@ def _alive(value: str) -> Issued | None:
     """Return a token that still opens something, whoever's it is.
 
     Dead are: what expired, was revoked or used up; what came from a session that ended, or before a credential of the
-    account changed; what is of a disabled account.
+    account changed; what is of a disabled account, or of a person whom its client may no longer know.
     """
     moment = now()
     row = db.session.execute(
         select(Token, Account)
         .join(Session, Session.id == Token.session_id)
         .join(Account, Account.id == Token.account_id)
+        .join(Client, Client.id == Token.client_id)
         .where(
             Token.digest == opaque.digest(value),
             Token.revoked_at.is_(None),
@@ -64,6 +67,7 @@ def _alive(value: str) -> Issued | None:
             Session.ended_at.is_(None),
             Account.disabled_at.is_(None),
             Account.generation == Session.generation,
+            audience.admits(),
         )
     ).one_or_none()
     end_read()

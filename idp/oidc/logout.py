@@ -16,9 +16,8 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, make_response, render_template, request
 from sqlalchemy import select
 
-from idp.accounts import directory
 from idp.accounts.models import Account
-from idp.clients import registry
+from idp.clients import audience, registry
 from idp.clients.registry import Registration
 from idp.db import db
 from idp.oidc import claims, frontchannel, issued
@@ -158,7 +157,7 @@ def _ent_of(session: Session, account: Account) -> Registration | None:
         .order_by(AuthorizationCode.expires_at.desc())
         .limit(1)
     )
-    return registry.find_by_key(entered) or registry.serving(school.uai for school in directory.schools(account))
+    return registry.find_by_key(entered) or audience.first_ent(account)
 
 
 def _question(asked: _Asked) -> Response:

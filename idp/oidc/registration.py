@@ -11,7 +11,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from idp import opaque
 from idp.audit import changes, log
 from idp.audit.events import ClientChanged
-from idp.clients.models import CharterMode, Client, ClientSchool, SubjectType
+from idp.clients.models import Audience, CharterMode, Client, ClientSchool, SubjectType
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
@@ -188,6 +188,8 @@ def as_wanted(client: Client) -> Wanted:
         name=client.name,
         redirect_uris=client.redirect_uris,
         uais=client.uais,
+        audience=client.audience.value,
+        release_username=client.release_username,
         post_logout_redirect_uris=client.post_logout_redirect_uris,
         backchannel_logout_uri=client.backchannel_logout_uri,
         frontchannel_logout_uri=client.frontchannel_logout_uri,
@@ -254,6 +256,7 @@ def _write(client: Client, wanted: Wanted) -> None:
     client.charter_mode = CharterMode(wanted.charter)
     client.default_profile, client.profile_uris = wanted.default_profile, dict(wanted.profile_uris)
     client.description = dict(wanted.description)
+    client.audience, client.release_username = Audience(wanted.audience), wanted.release_username
     served = {school.uai: school for school in client.schools}
     client.schools = [served.get(uai) or ClientSchool(uai=uai) for uai in _each_once(wanted.uais)]
 

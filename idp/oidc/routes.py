@@ -9,6 +9,7 @@ from idp.oidc import (
     dynamic,
     introspection,
     logout,
+    not_this_ent,
     openapi,
     par,
     revocation,
@@ -21,6 +22,7 @@ blueprint = Blueprint("oidc", __name__)
 _ENDPOINTS = (
     authorize,
     agreement,
+    not_this_ent,
     par,
     token,
     revocation,

@@ -15,7 +15,7 @@ from flask import current_app
 from sqlalchemy import select
 
 from idp.accounts.models import School
-from idp.clients.models import CharterMode
+from idp.clients.models import Audience, CharterMode
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
@@ -89,9 +89,7 @@ def _registered(subject: Subject) -> Iterator[Finding]:
     enabled = "le client est ouvert"
     disabled = f"le client est fermé, personne n’y entre : idp client enable {subject.client_id}"
     yield Finding("enabled", subject.enabled, enabled if subject.enabled else disabled)
-    if not subject.wanted.uais:
-        advice = f"l’ENT ne sert aucun établissement : idp client set {subject.client_id} --uai UAI"
-        yield Finding("school", ok=False, message=advice)
+    yield from _audience(subject)
     for uai in subject.wanted.uais:
         known = uai in subject.known_uais
         unknown = f"établissement {uai} : inconnu ici ; importez son fichier, ou idp school set {uai} --name NOM"
@@ -109,6 +107,28 @@ def _registered(subject: Subject) -> Iterator[Finding]:
             f"changement de secret en cours : l’ancien reste bon jusqu’au {instant(until)}, l’ENT doit avoir le nouveau"
         )
         yield Finding("secret", ok=True, message=told)
+
+
+def _audience(subject: Subject) -> Iterator[Finding]:
+    """Whom the client may know: what reaches further than its own families is named."""
+    wanted, command = subject.wanted, f"idp client set {subject.client_id}"
+    if wanted.audience == Audience.EVERYONE.value:
+        told = (
+            "public : TOUS les parents de l’académie, quel que soit l’établissement (--audience everyone) ; "
+            f"si ce n’est pas voulu : {command} --audience families --uai UAI"
+        )
+        yield Finding("audience", ok=True, message=told)
+    elif wanted.uais:
+        yield Finding("audience", ok=True, message="public : les familles de ses établissements, personne d’autre")
+    else:
+        advice = f"public : personne n’entre, l’ENT ne sert aucun établissement : {command} --uai UAI"
+        yield Finding("audience", ok=False, message=advice)
+    if wanted.release_username:
+        told = (
+            "l’ENT reçoit l’identifiant de connexion (--release-username) ; "
+            f"s’il n’en a pas besoin : {command} --no-release-username"
+        )
+        yield Finding("release_username", ok=True, message=told)
 
 
 def _provider(settings: Settings, wanted: Wanted) -> Iterator[Finding]:

@@ -25,6 +25,8 @@ class Wanted:
     name: str
     redirect_uris: Sequence[str]
     uais: Sequence[str] = ()
+    audience: str = "families"
+    release_username: bool = False
     post_logout_redirect_uris: Sequence[str] = ()
     backchannel_logout_uri: str = ""
     frontchannel_logout_uri: str = ""

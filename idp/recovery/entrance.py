@@ -2,19 +2,13 @@
 
 from idp.accounts import directory
 from idp.accounts.models import Account
-from idp.clients import registry
-from idp.clients.registry import Registration
+from idp.clients import audience
 from idp.config import Settings
-
-
-def ent_for(account: Account) -> Registration | None:
-    """Return the first ENT that serves a school of the account's children."""
-    return registry.serving(school.uai for school in directory.schools(account))
 
 
 def entrance(settings: Settings, account: Account) -> str:
     """Return where a person enters the ENT that serves a child's school; our own sign-in page when none says."""
-    ent = ent_for(account)
+    ent = audience.first_ent(account)
     address = ent.home_uri or ent.entrance(settings.issuer) if ent else ""
     return address or f"{settings.issuer}/connexion"
 

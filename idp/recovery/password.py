@@ -16,11 +16,11 @@ from idp.accounts.policy import check_password
 from idp.accounts.tokens import LinkState, Purpose
 from idp.audit import log
 from idp.audit.events import PasswordReset, RecoveryThrottled
+from idp.clients import audience
 from idp.clients.registry import Registration
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
-from idp.recovery.entrance import ent_for
 from idp.sessions import manager
 from idp.throttle import guard, limits
 
@@ -66,7 +66,7 @@ def ent_of(value: str) -> Registration | None:
     """Return the ENT that the account of a link, alive or not, goes on to."""
     row = tokens.look_up(Purpose.RESET_PASSWORD, value).row
     account = db.session.get(Account, row.account_id) if row else None
-    return ent_for(account) if account else None
+    return audience.first_ent(account) if account else None
 
 
 def may_reset(account: Account, link: OneTimeLink) -> bool:

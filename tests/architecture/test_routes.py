@@ -125,6 +125,7 @@ ROUTES: dict[str, dict[str, Guard]] = {
     "/register": {"POST": bearer},
     "/register/<client_id>": {"GET": bearer, "PUT": bearer, "DELETE": bearer},
     "/session/check": {"GET": public},
+    "/authorize/autre-ent": {"GET": continuation},
     "/authorize/accord": {"GET": continuation, "POST": form_token},
     "/openapi.json": {"GET": public},
     "/userinfo": {"GET": bearer, "POST": bearer},

@@ -9,7 +9,11 @@ from tests.commands.conftest import Run
 
 @pytest.fixture
 def client_id(idp: Run) -> str:
-    made = json.loads(idp("client", "add", "ENT des Tilleuls", "--redirect-uri", "https://ent.test/cb", "--json").out)
+    made = json.loads(
+        idp(
+            "client", "add", "ENT des Tilleuls", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb", "--json"
+        ).out
+    )
     return str(made["client_id"])
 
 

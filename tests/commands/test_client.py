@@ -10,9 +10,12 @@ from sqlalchemy import Engine, text
 from idp import opaque
 from tests.commands.conftest import Run
 
-BASIC = ("--redirect-uri", "https://ent.test/cb")
+WAY_BACK = ("--redirect-uri", "https://ent.test/cb")
+BASIC = (*WAY_BACK, "--audience", "everyone")
+"""The least that is said of a service which serves no school."""
 SHOWN = {
-    "client_id", "name", "uais", "redirect_uris", "post_logout_redirect_uris", "backchannel_logout_uri", "home_uri",
+    "client_id", "name", "audience", "uais", "release_username", "redirect_uris",
+    "post_logout_redirect_uris", "backchannel_logout_uri", "home_uri",
     "initiate_login_uri",
     "auth_method", "subject", "subject_prefix", "pkce_required", "scopes", "always_claims", "charter", "id_token_alg",
     "default_profile", "profile_uris", "created_at", "disabled_at", "frontchannel_logout_uri", "auth_alg", "jwks",
@@ -48,7 +51,8 @@ UNASKED: dict[str, Any] = {
 
 
 def add(idp: Run, *more: str) -> dict[str, Any]:
-    answer = idp("client", "add", "ENT des Tilleuls", *BASIC, *more, "--json")
+    basic = WAY_BACK if "--uai" in more else BASIC
+    answer = idp("client", "add", "ENT des Tilleuls", *basic, *more, "--json")
     assert (answer.code, answer.err) == (0, "")
     made: dict[str, Any] = json.loads(answer.out)
     return made
@@ -94,7 +98,9 @@ def test_a_client_is_registered_with_what_was_asked(idp: Run) -> None:
     assert shown == {
         "client_id": made["client_id"],
         "name": "ENT des Tilleuls",
+        "audience": "families",
         "uais": ["0599001N", "0599002P"],
+        "release_username": False,
         "redirect_uris": ["https://ent.test/cb", "https://ent.test/cb2"],
         "post_logout_redirect_uris": ["https://ent.test/bye"],
         "backchannel_logout_uri": "",
@@ -236,6 +242,8 @@ def test_for_people_a_registration_is_lines_without_what_is_empty(idp: Run) -> N
     assert shown == [
         f"client_id: {client_id}",
         "name: ENT des Tilleuls",
+        "audience: everyone",
+        "release_username: no",
         "redirect_uris: https://ent.test/cb, https://ent.test/cb2",
         "auth_method: client_secret_basic",
         "par_required: no",
@@ -256,7 +264,7 @@ def test_for_people_a_registration_is_lines_without_what_is_empty(idp: Run) -> N
 
 def test_a_school_that_another_ent_serves_is_said(idp: Run) -> None:
     first = add(idp, "--uai", "0599001N", "--uai", "0599002P")["client_id"]
-    second = ("client", "add", "Deuxième", *BASIC, "--uai", "0599001N", "--json")
+    second = ("client", "add", "Deuxième", *WAY_BACK, "--uai", "0599001N", "--json")
     answer = idp(*second)
     told = "note: ENT des Tilleuls ({}) serves {} too; letters lead to the ENT that was registered first\n"
     assert (answer.code, answer.err) == (0, told.format(first, "0599001N"))
@@ -349,5 +357,5 @@ def test_an_address_that_is_none_is_refused(idp: Run, option: str) -> None:
 def test_in_development_loopback_may_be_plain_http(idp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IDP_ENV", "development")
     monkeypatch.setenv("IDP_ISSUER", "http://127.0.0.1:8000")
-    assert idp("client", "add", "ENT", "--redirect-uri", "http://127.0.0.1:8001/cb").code == 0
+    assert idp("client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "http://127.0.0.1:8001/cb").code == 0
     assert idp("client", "add", "ENT", "--redirect-uri", "http://ent.test/cb").code == 1

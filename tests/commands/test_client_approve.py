@@ -14,7 +14,7 @@ NEW = "https://ailleurs.test/cb"
 
 
 def invited(act: Run, *options: str) -> dict[str, Any]:
-    made = act("client", "invite", *options, "--json")
+    made = act("client", "invite", "--uai", "0599001N", *options, "--json")
     assert made.code == 0, made.err
     row: dict[str, Any] = json.loads(made.out)
     return row
@@ -105,5 +105,5 @@ def test_an_operator_s_change_moves_the_bounds_along(act: Run, browser: FlaskCli
     ],
 )
 def test_an_invitation_with_wrong_bounds_is_refused(act: Run, wrong: tuple[str, ...]) -> None:
-    assert act("client", "invite", *wrong).code == 1
+    assert act("client", "invite", "--uai", "0599001N", *wrong).code == 1
     assert act("client", "invite", "--reusable", "0").code == 2

@@ -23,6 +23,12 @@ def jwks(tmp_path: Path) -> Path:
     return file
 
 
+def invited(act: Run) -> str:
+    """Return the token of a new invitation."""
+    token: str = json.loads(act("client", "invite", "--uai", "0599001N", "--json").out)["initial_access_token"]
+    return token
+
+
 def test_only_what_is_given_changes(idp: Run) -> None:
     client_id = add(idp, "--uai", "0599001N", "--home-uri", "https://ent.test/", "--charter", "provider")["client_id"]
     before = show(idp, client_id)
@@ -33,8 +39,11 @@ def test_only_what_is_given_changes(idp: Run) -> None:
     assert show(idp, client_id) == {**before, **changed}
     assert "client_secret" not in json.loads(answer.out)
     emptied = idp("client", "set", client_id, "--unset", "backchannel-logout-uri", "--unset", "uai")
+    assert emptied.code == 1, "a client for families needs a school"
+    emptying = ("--unset", "backchannel-logout-uri", "--unset", "uai", "--audience", "everyone")
+    emptied = idp("client", "set", client_id, *emptying)
     assert emptied.code == 0, emptied.err
-    assert show(idp, client_id) == {**before, "name": "Passerelle", "uais": []}
+    assert show(idp, client_id) == {**before, "name": "Passerelle", "uais": [], "audience": "everyone"}
 
 
 def test_what_a_change_takes_away_is_said(idp: Run) -> None:
@@ -100,7 +109,7 @@ def test_o02_what_an_ent_says_of_itself_moves_no_terminal(act: Run, browser: Fla
     odd = "\x1b[2J\x9b2J\u202e\n"
     key = {**Key.new("ES256").jwk, "kid": "k1"}
     said: dict[str, Any] = {"contacts": [odd], "client_name#en": odd, "jwks": {"keys": [key]}}
-    told = registered(browser, json.loads(act("client", "invite", "--json").out)["initial_access_token"], **said)
+    told = registered(browser, invited(act), **said)
     for command in (("show", told["client_id"]), ("set", told["client_id"]), ("list",)):
         for options in ((), ("--json",)):
             out = act("client", *command, *options).out
@@ -196,7 +205,7 @@ def test_several_hosts_need_a_sector(idp: Run, engine: Engine) -> None:
 
 def test_an_ent_with_a_sector_of_its_own_keeps_it_whatever_its_hosts(act: Run, browser: FlaskClient) -> None:
     uris = [BASIC[1], "https://autre.test/cb"]
-    token = json.loads(act("client", "invite", "--json").out)["initial_access_token"]
+    token = json.loads(act("client", "invite", "--uai", "0599001N", "--json").out)["initial_access_token"]
     client_id = registered(browser, token, redirect_uris=uris)["client_id"]
     for more in (("--name", "Autre"), (*BASIC, "--redirect-uri", "https://tiers.test/cb"), BASIC):
         assert act("client", "set", client_id, *more).code == 0
@@ -211,18 +220,18 @@ def test_a_disabled_ent_is_let_in_again(idp: Run) -> None:
 
 
 def test_n03_what_an_operator_took_back_is_not_asked_for_again(act: Run, browser: FlaskClient) -> None:
-    told = registered(browser, json.loads(act("client", "invite", "--json").out)["initial_access_token"])
+    told = registered(browser, invited(act))
     assert told["scope"] == "openid profile email ent charter"
     assert act("client", "set", told["client_id"], "--scopes", "openid profile").code == 0
     assert replaced(browser, told, scope="openid profile email ent").get_json()["scope"] == "openid profile"
     assert act("client", "set", told["client_id"], "--scopes", "openid profile email").code == 0
     assert replaced(browser, told).get_json()["scope"] == "openid profile email"
     shown = show(act, told["client_id"])
-    assert (shown["registered_by_itself"], shown["uais"]) == (True, [])
+    assert (shown["registered_by_itself"], shown["uais"]) == (True, ["0599001N"])
 
 
 def test_what_a_client_ended_itself_is_not_enabled(act: Run, browser: FlaskClient) -> None:
-    told = registered(browser, json.loads(act("client", "invite", "--json").out)["initial_access_token"])
+    told = registered(browser, invited(act))
     path, own = f"/register/{told['client_id']}", bearer(told["registration_access_token"])
     assert browser.delete(path, headers=own).status_code == 204
     answer = act("client", "enable", told["client_id"])
@@ -234,7 +243,7 @@ def test_what_a_client_ended_itself_is_not_enabled(act: Run, browser: FlaskClien
 
 
 def test_who_shut_a_client_out_is_told_apart(act: Run, browser: FlaskClient) -> None:
-    itself = registered(browser, json.loads(act("client", "invite", "--json").out)["initial_access_token"])["client_id"]
+    itself = registered(browser, invited(act))["client_id"]
     by_operator = add(act)["client_id"]
     for client_id in (itself, by_operator):
         act("client", "disable", client_id)
@@ -276,4 +285,4 @@ def test_an_invitation_is_shown_once_listed_without_its_token_and_taken_back(idp
     assert idp("client", "revoke-invite", made["invite"]).code == 1
     assert idp("client", "revoke-invite", "x").code == 2
     for wrong in (("--uai", "x"), ("--scopes", "profile"), ("--scopes", "openid admin"), ("--label", "x" * 81)):
-        assert idp("client", "invite", *wrong).code == 1
+        assert idp("client", "invite", "--uai", "0599001N", *wrong).code == 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from idp.clients.models import Client
+from idp.clients.models import Audience, Client
 from idp.config import Settings
 from idp.db import db
 from idp.oidc import registration
@@ -54,7 +54,8 @@ def test_an_ent_that_is_ready(act: Run, build: Build, place: Place) -> None:
     assert [finding for finding in found if not finding["ok"]] == []
     assert code == 0
     assert [finding["check"] for finding in found] == [
-        "enabled", "school", "metadata", "issuer", "provider_keys", "redirect_uri", "post_logout_redirect_uri",
+        "enabled", "audience", "school", "metadata", "issuer", "provider_keys", "redirect_uri",
+        "post_logout_redirect_uri",
         "home_uri", "initiate_login_uri", "frontchannel_logout_uri", "jwks_uri", "sector_identifier_uri",
         "backchannel_logout_uri",
     ]  # fmt: skip
@@ -77,15 +78,18 @@ def test_an_unknown_client(act: Run) -> None:
 def test_what_the_database_says(act: Run, build: Build, place: Place) -> None:
     build.school()
     ent = build.ent(host=place.host, uais=[COLLEGE, LYCEE])
-    nowhere = build.ent("Horizon", host=place.host, uais=[])
+    nowhere = build.ent("Horizon", host=place.host, uais=[], audience="everyone")
     registration.disable(ent.client_id)
     (closed, told), (school, advice) = wrong(act, ent)
     assert (closed, school) == ("enabled", "school")
     assert f"idp client enable {ent.client_id}" in told
     assert LYCEE in advice
     assert f"idp school set {LYCEE}" in advice
+    client = registration.get(nowhere.client_id)
+    client.audience, client.schools = Audience.FAMILIES, []  # no command makes such a one
+    db.session.commit()
     [(check_name, said)] = wrong(act, nowhere)
-    assert check_name == "school"
+    assert check_name == "audience"
     assert "aucun établissement" in said
 
 

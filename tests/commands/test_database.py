@@ -10,7 +10,7 @@ from tests.databases import SECRET
 
 ACTS = (
     ("client", "list"),
-    ("client", "add", "ENT", "--redirect-uri", "https://ent.test/cb"),
+    ("client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb"),
     ("keys", "rotate"),
     ("charter", "list"),
     ("outbox", "list"),
@@ -92,13 +92,16 @@ def test_a_file_that_another_holds_is_one_sentence(alone: Run, monkeypatch: pyte
     assert alone("db", "upgrade").code == 0
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
-    for command in (("client", "add", "ENT", "--redirect-uri", "https://ent.test/cb"), ("db", "upgrade")):
+    for command in (
+        ("client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb"),
+        ("db", "upgrade"),
+    ):
         answer = alone(*command)
         is_one_sentence(answer)
         assert "busy" in answer.err
     holder.execute("ROLLBACK")
     holder.close()
-    assert alone("client", "add", "ENT", "--redirect-uri", "https://ent.test/cb").code == 0
+    assert alone("client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb").code == 0
 
 
 def test_a_database_of_a_later_version_is_left_alone(idp: Run, engine: Engine) -> None:

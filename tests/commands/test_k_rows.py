@@ -124,7 +124,7 @@ def test_k02_no_command_takes_a_secret_on_its_command_line() -> None:
 
 
 def test_k02_what_is_shown_once_is_on_stdout_alone(idp: Run) -> None:
-    made = idp("client", "add", "ENT", "--redirect-uri", "https://ent.test/cb", "--json")
+    made = idp("client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb", "--json")
     fresh = idp("client", "rotate-secret", json.loads(made.out)["client_id"], "--json")
     assert (made.err, fresh.err) == ("", ""), "stderr goes to logs"
 
@@ -166,7 +166,9 @@ def test_k06_a_full_disk_is_one_sentence_and_changes_nothing(
 ) -> None:
     if engine.dialect.name != "sqlite":
         return  # the disk is the server's
-    known = json.loads(idp("client", "add", "ENT", "--redirect-uri", "https://ent.test/cb", "--json").out)["client_id"]
+    known = json.loads(
+        idp("client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb", "--json").out
+    )["client_id"]
     commands = {
         path: [known if word == "x" else word for word in arguments(path, command, tmp_path)]
         for path, command in leaves()
@@ -228,7 +230,7 @@ def test_k06_a_command_that_is_interrupted_does_nothing(
     settings: Settings, engine: Engine, number: signal.Signals
 ) -> None:
     before, lock = dump(engine), held(engine)
-    command = [IDP, "client", "add", "ENT", "--redirect-uri", "https://ent.test/cb"]
+    command = [IDP, "client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb"]
     process = subprocess.Popen(
         command, env=environment(settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -163,6 +163,12 @@ def _agreement(world: World, _draw: random.Random) -> Shot:
     return filled(browser.get(address), browser, {}, right=(303, "/authorize/resume?"))
 
 
+def _not_this_ent(world: World, _draw: random.Random) -> Shot:
+    browser = world.at_home()
+    address = browser.get(world.foreign.url(Attempt())).headers["Location"]
+    return opening(address, browser)
+
+
 def _resume(world: World, _draw: random.Random) -> Shot:
     browser, address = _owes_agreement(world)
     answer = browser.post(address, data={"csrf_token": form_token(browser.get(address))})
@@ -261,6 +267,7 @@ PEOPLE: dict[str, tuple[Make, ...]] = {
     "POST /charte": (_charter,),
     "GET /charte/refus": (_charter_page("/charte/refus", (303, "/authorize/refus?")),),
     "GET /authorize/accord": (_agreement_page,),
+    "GET /authorize/autre-ent": (_not_this_ent,),
     "POST /authorize/accord": (_agreement,),
     "GET /authorize/resume": (_resume,),
     "GET /authorize/refus": (_deny,),

@@ -15,7 +15,7 @@ from idp.accounts.models import Account
 from idp.accounts.tokens import Purpose
 from idp.clients.models import Client
 from idp.db import db
-from tests.builders import PASSWORD, Build
+from tests.builders import LYCEE, PASSWORD, Build
 from tests.dpop_party import Key, KeyedParty
 from tests.pages import sign_in
 from tests.protocol.flow import OFFLINE
@@ -47,6 +47,7 @@ class World:
         self.open = self.build.ent("Ouvert", "open.test", auth_method="none", **more)
         self.posting = self.build.ent("Poste", "posting.test", auth_method="client_secret_post", **more)
         self.provider = self.build.ent("Charte", "provider.test", charter="provider")
+        self.foreign = self.build.ent("Ailleurs", "foreign.test", uais=[LYCEE])
         self.ents: tuple[RelyingParty, ...] = (self.secret, self.signing, self.open, self.posting)
         for ent in (self.secret, self.provider):
             self.build.publish(ent, "1")
@@ -57,7 +58,7 @@ class World:
 
     def may_lead_to(self, location: str) -> bool:
         """Say whether a redirect goes where it may: to our own pages, or to an address that an ENT registered."""
-        hosts = tuple(ent.redirect_uri.removesuffix("cb") for ent in (*self.ents, self.provider))
+        hosts = tuple(ent.redirect_uri.removesuffix("cb") for ent in (*self.ents, self.provider, self.foreign))
         return location.startswith(hosts) or (location.startswith("/") and not location.startswith(("//", "/\\")))
 
     def address(self) -> str:

@@ -49,7 +49,7 @@ def test_the_application_reads_who_signed_in_from_its_environment(
     assert visitor.page.url == ent.inside
     assert told["OIDC_CLAIM_iss"] == installation.issuer
     assert told["REMOTE_USER"] == told["OIDC_CLAIM_sub"]
-    assert told["OIDC_CLAIM_preferred_username"] == parent
+    assert "OIDC_CLAIM_preferred_username" not in told, "the registration does not ask for it"
     assert told["OIDC_CLAIM_name"] == "Noémie LEROY-VANDEPUTTE"
     assert told["OIDC_CLAIM_ENTPersonProfils"] == "National_2"
     assert told["OIDC_CLAIM_FrEduVecteur"].startswith("2|LEROY-VANDEPUTTE|Noémie|")

@@ -23,7 +23,7 @@ FLOW = Path(__file__).with_name("flow.mjs")
 ENT = "https://localhost:9"  # where nobody listens: the script takes the redirect that leads there, and stops
 SCOPES = "openid profile email ent charter offline_access"
 REGISTRATION = (
-    *("client", "add", "ENT certifié", "--uai", COLLEGE, "--charter", "none", "--scopes", SCOPES),
+    *("client", "add", "ENT certifié", "--uai", COLLEGE, "--charter", "none", "--scopes", SCOPES, "--release-username"),
     *("--redirect-uri", f"{ENT}/cb", "--post-logout-redirect-uri", f"{ENT}/bye", "--json"),
 )
 pytestmark = pytest.mark.interop

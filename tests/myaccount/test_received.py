@@ -22,7 +22,7 @@ from tests.protocol.flow import tokens_for
 
 PAGE = "/mon-compte/ent"
 TOLD = {
-    "profile": "votre prénom, votre nom, votre identifiant et votre langue",
+    "profile": "votre prénom, votre nom et votre langue",
     "email": "votre adresse mail confirmée",
     "ent": "que vous êtes parent",
     "charter": "si vous avez accepté sa charte",
@@ -101,6 +101,17 @@ def test_an_ent_that_no_longer_serves_the_schools_is_listed_apart(browser: Flask
     former = sections["ENT où vous êtes déjà entré"]
     assert former.index("Ancien : dernière entrée aujourd’hui à") < former.index("Fermé : dernière entrée")
     assert "Jamais vu" not in browser.get(PAGE).text
+
+
+def test_a_service_for_everyone_is_listed_once_it_was_entered(browser: FlaskClient, build: Build) -> None:
+    service = build.ent("Cantines", "cantines.test", uais=[], audience="everyone", release_username=True)
+    enter(browser, build.active())
+    assert "Cantines" not in browser.get(PAGE).text
+    tokens_for(browser, service)
+    text = _sections(browser.get(PAGE).text)["Cantines"]
+    assert "Cet ENT ne reçoit rien sur vos enfants." in text
+    assert "l’identifiant avec lequel vous vous connectez" in text
+    assert "Vos dernières entrées aujourd’hui à" in text
 
 
 def test_nothing_of_another_parent_is_told(app: Flask, browser: FlaskClient, build: Build) -> None:

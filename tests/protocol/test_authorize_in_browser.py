@@ -13,7 +13,8 @@ from flask import Flask
 from playwright.sync_api import Browser, Page, expect
 
 from idp.accounts.models import Account
-from tests.builders import PASSWORD, Build
+from idp.db import db
+from tests.builders import LYCEE, PASSWORD, Build
 from tests.protocol.ent_server import Asked, EntServer, listening_ent
 from tests.relying_party import Attempt, RelyingParty
 from tests.stories.browser import CHROMIUM, follow, look, new_page
@@ -169,3 +170,27 @@ def test_whoever_turns_back_arrives_at_the_ent_and_may_come_again(
         page.get_by_label("Mot de passe", exact=True).fill(PASSWORD)
         follow(page.get_by_role("button", name="Se connecter"))
         assert page.url.startswith(f"{ent.party.redirect_uri}&code=")
+
+
+@pytest.mark.parametrize(("width", "javascript"), [(360, True), (1280, True), (360, False)])
+def test_who_is_not_of_this_ent_is_led_to_the_own_one(
+    browser_process: Browser, loopback: str, build: Build, parent: Account, width: int, *, javascript: bool
+) -> None:
+    """RFC 6749, 4.1.2.1: "access_denied: The resource owner or authorization server denied the request": the page says
+    why before the ENT does, and has links that a thumb hits.
+    """
+    foreign = build.ent("Horizon", "horizon.test", uais=[LYCEE])
+    build.ent(home_uri=f"{loopback}/healthz")
+    build.school().phone = "03 99 00 12 34"
+    db.session.commit()
+    with new_page(browser_process, width=width, javascript=javascript) as page:
+        page.goto(loopback + foreign.url(Attempt()))
+        page.get_by_label("Identifiant", exact=True).fill(parent.username)
+        page.get_by_label("Mot de passe", exact=True).fill(PASSWORD)
+        follow(page.get_by_role("button", name="Se connecter"))
+        expect(page.get_by_role("heading", level=1)).to_have_text("Vos enfants ne sont pas dans cet ENT")
+        look(page)
+        for name in ("Changer de compte", "Se déconnecter", "Revenir à l’ENT Horizon"):
+            fits_a_thumb(page.get_by_role("link", name=name))
+        follow(page.get_by_role("link", name="Accéder à l’ENT Passerelle"))
+        assert page.url.startswith(f"{loopback}/healthz")

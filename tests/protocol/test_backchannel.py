@@ -21,7 +21,7 @@ from idp.oidc.registration import RegistrationRefused, Wanted
 from idp.outbox import queue
 from idp.sessions import manager
 from idp.sessions.models import Session
-from tests.builders import PASSWORD, Build
+from tests.builders import COLLEGE, PASSWORD, Build
 from tests.databases import ISSUER
 from tests.pages import sign_in
 from tests.protocol.ent_server import EntServer
@@ -267,7 +267,12 @@ def test_in_development_loopback_is_registered_without_tls(build: Build) -> None
     """
     own_machine = load(env="development", issuer="http://127.0.0.1:8000", database_url=build.settings.database_url)
     uri = "http://127.0.0.1:8001/backchannel-logout"
-    wanted = Wanted(name="Passerelle", redirect_uris=["http://127.0.0.1:8001/callback"], backchannel_logout_uri=uri)
+    wanted = Wanted(
+        name="Passerelle",
+        redirect_uris=["http://127.0.0.1:8001/callback"],
+        uais=[COLLEGE],
+        backchannel_logout_uri=uri,
+    )
     client, _ = registration.register(own_machine, wanted)
     assert client.backchannel_logout_uri == uri
 
@@ -277,7 +282,7 @@ def test_the_operator_registers_the_address_and_sees_it(app: Flask) -> None:
     logout URI with the OP as part of their client registration".
     """
     uri = "https://ent.test/backchannel-logout"
-    options = ["--redirect-uri", "https://ent.test/cb", "--backchannel-logout-uri", uri, "--json"]
+    options = ["--redirect-uri", "https://ent.test/cb", "--uai", COLLEGE, "--backchannel-logout-uri", uri, "--json"]
     added = CliRunner().invoke(commands.client, ["add", "Passerelle", *options])
     assert added.exit_code == 0, added.output
     shown = CliRunner().invoke(commands.client, ["show", json.loads(added.output)["client_id"], "--json"])

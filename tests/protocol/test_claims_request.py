@@ -67,7 +67,7 @@ def test_u04_no_request_goes_beyond_the_registration(browser: FlaskClient, build
     narrow = build.ent(scopes="openid profile")
     wish = {name: {"essential": True} for name in PERSON}
     in_token, info = told(browser, narrow, {"userinfo": wish, "id_token": wish})
-    profile = {"name", "given_name", "family_name", "preferred_username", "locale", "updated_at"}
+    profile = {"name", "given_name", "family_name", "locale", "updated_at"}
     assert set(info) == {"sub"} | profile
     assert set(in_token) == IDENTITY | profile
     wide = build.ent("Horizon", "horizon.test", scopes="openid", always_claims=["email"])

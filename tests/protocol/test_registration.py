@@ -51,7 +51,7 @@ def test_an_invitation_is_needed_and_counts_once(browser: FlaskClient, invitatio
         assert answer.headers["WWW-Authenticate"] == 'Bearer realm="idp"'
     registered(browser, invitation)
     assert register(browser, invitation).status_code == 401
-    late = invites.invite("ENT", [], invites.Bounds(scopes=SCOPES), timedelta(days=1))[1]
+    late = invites.invite("ENT", [COLLEGE], invites.Bounds(scopes=SCOPES), timedelta(days=1))[1]
     with time_machine.travel(now() + timedelta(days=1, seconds=1), tick=False):
         assert register(browser, late).status_code == 401
 
@@ -66,7 +66,7 @@ def test_a_refused_invitation_says_what_to_do(browser: FlaskClient, invitation: 
         return str(browser.post("/register", json=MINIMAL, headers=headers).get_json()["error_description"])
 
     told = registered(browser, invitation)
-    late = invites.invite("ENT", [], invites.Bounds(scopes=SCOPES), timedelta(days=1))[1]
+    late = invites.invite("ENT", [COLLEGE], invites.Bounds(scopes=SCOPES), timedelta(days=1))[1]
     with time_machine.travel(now() + timedelta(days=1, seconds=1), tick=False):
         [answer] = {said(**bearer(token)) for token in (invitation, late, "x" * 43, told["registration_access_token"])}
     assert answer == (

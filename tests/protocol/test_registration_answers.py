@@ -13,7 +13,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.oidc import invites
 from idp.oidc.claims import KNOWN_DEVICE_CLASS, PASSWORD_CLASS
-from tests.builders import Build
+from tests.builders import COLLEGE, Build
 from tests.pages import follow
 from tests.protocol.flow import refused
 from tests.protocol.registering import SCOPES, bearer, invited, party, register, registered, replaced
@@ -116,7 +116,7 @@ def test_who_gives_itself_no_name_has_that_of_its_invitation(
     """RFC 7591, 2, client_name: "If omitted, the authorization server MAY display the raw "client_id" value to the
     end-user instead": which says nothing to a parent.
     """
-    token = invites.invite(label, [], invites.Bounds(scopes=SCOPES), timedelta(days=1))[1]
+    token = invites.invite(label, [COLLEGE], invites.Bounds(scopes=SCOPES), timedelta(days=1))[1]
     told = registered(browser, token, **{"client_name": None, **metadata})
     assert told["client_name"] == name
     page = follow(browser, browser.get(party(settings, told).url(Attempt(), scope="openid")))

@@ -20,7 +20,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.oidc import approvals, claims, registration, sectors
 from idp.oidc.wanted import RegistrationRefused, Wanted
-from tests.builders import Build
+from tests.builders import COLLEGE, Build
 from tests.databases import SECRET, settings_for
 from tests.protocol.ent_server import Answer, EntServer, Resolver, authority, listening_ent
 from tests.protocol.flow import refused, tokens_for
@@ -76,7 +76,9 @@ def test_u06_a_subject_outlives_the_client_and_the_secret_key(
     app = create_app(changed)
     with app.app_context():
         registry.forget()
-        row, _ = registration.register(changed, Wanted(name="Encore", redirect_uris=["https://un.test/autre"]))
+        row, _ = registration.register(
+            changed, Wanted(name="Encore", redirect_uris=["https://un.test/autre"], uais=[COLLEGE])
+        )
         kept = registry.find(row.client_id)
         assert kept is not None
         assert claims.subject(kept, account, None) == before

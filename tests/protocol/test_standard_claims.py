@@ -52,7 +52,7 @@ def told(browser: FlaskClient, ent: RelyingParty, scope: str = WIDE) -> dict[str
 
 @pytest.fixture
 def wide(build: Build) -> RelyingParty:
-    return build.ent(scopes=WIDE)
+    return build.ent(scopes=WIDE, release_username=True)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from idp.oidc import registration
 from idp.oidc.models import AuthorizationCode, Token
 from idp.oidc.registration import RegistrationRefused, Wanted
 from idp.sessions.models import Session
-from tests.builders import LYCEE, PASSWORD, Build
+from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.pages import sign_in
 from tests.protocol.flow import OFFLINE, code_for, tokens_for
 from tests.relying_party import Attempt, RelyingParty
@@ -109,7 +109,7 @@ def test_u04_scopes_decide_what_is_told(browser: FlaskClient, build: Build, sess
     def told(client: RelyingParty, scope: str) -> set[str]:
         return set(client.userinfo(browser, tokens_for(browser, client, scope=scope)["access_token"]).get_json())
 
-    profile = {"name", "given_name", "family_name", "preferred_username", "locale", "updated_at"}
+    profile = {"name", "given_name", "family_name", "locale", "updated_at"}
     school = {"ENTPersonProfils", "ENTPersonJointure", "FrEduVecteur", "uai", "children"}
     assert told(ent, "openid") == {"sub"}
     assert told(ent, "openid profile") == {"sub"} | profile
@@ -249,6 +249,8 @@ def test_t19_a_client_cannot_be_given_a_reserved_claim(app: Flask, build: Build)
     Subject Identifier": no registration names them either.
     """
     for name in RESERVED:
-        wanted = Wanted(name=str(uuid.uuid4()), redirect_uris=["https://a.test/cb"], always_claims=[name])
+        wanted = Wanted(
+            name=str(uuid.uuid4()), redirect_uris=["https://a.test/cb"], uais=[COLLEGE], always_claims=[name]
+        )
         with pytest.raises(RegistrationRefused, match="always-claims"):
             registration.register(build.settings, wanted)

@@ -34,7 +34,7 @@ export const charter = ({ version, html }) =>
   )
 
 const REASONS = {
-  access_denied: 'La connexion a été annulée.',
+  access_denied: 'La connexion a été annulée, ou vos enfants sont dans un autre ENT : leur établissement vous donne son adresse.',
   temporarily_unavailable: 'Le service de connexion est occupé. Réessayez dans une minute.',
 }
 

@@ -1,0 +1,92 @@
+"""The first ENT of an activation is that of the school which printed the letter, never one that may not know them."""
+
+from collections.abc import Callable
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.accounts.models import Account
+from idp.clock import now
+from idp.db import db
+from tests.activation.steps import activate, newest_link
+from tests.builders import COLLEGE, LYCEE, Build
+from tests.pages import follow, heading, submit
+from tests.relying_party import Attempt, RelyingParty
+
+Walk = Callable[[RelyingParty | None], str]
+
+
+@pytest.fixture
+def letter(build: Build) -> Account:
+    """A parent of a child in each school, whose letter is the lycée's."""
+    children = [build.child("Malo"), build.child("Inès", uai=LYCEE)]
+    return build.never_activated(children=children, letter_school_id=build.school(LYCEE).id)
+
+
+@pytest.fixture
+def walk(app: Flask, browser: FlaskClient, build: Build, letter: Account) -> Walk:
+    """Activates the account from an ENT, and confirms the address on another device; returns the last page."""
+
+    def act(ent: RelyingParty | None) -> str:
+        activate(browser, letter, ent.url(Attempt()) if ent else "/connexion")
+        phone = app.test_client()
+        page = submit(phone, phone.get(newest_link(build.settings, letter.id)))
+        assert heading(page) == "Confirmation de votre adresse mail"
+        return page.get_data(as_text=True)
+
+    return act
+
+
+def leads_to(host: str) -> str:
+    return f'<a class="btn" href="https://{host}/">Accéder à l’ENT</a>'
+
+
+def test_the_first_ent_is_the_one_of_the_letters_school(build: Build, walk: Walk) -> None:
+    other = build.ent("Passerelle", uais=[COLLEGE])
+    build.ent("Horizon", "horizon.test", uais=[LYCEE])
+    assert leads_to("horizon.test") in walk(other)
+
+
+def test_of_two_ents_of_that_school_it_is_the_one_that_the_person_came_from(build: Build, walk: Walk) -> None:
+    build.ent("Horizon", "horizon.test", uais=[LYCEE])
+    second = build.ent("Internat", "internat.test", uais=[LYCEE])
+    assert leads_to("internat.test") in walk(second)
+
+
+def test_where_that_school_has_no_ent_it_is_the_one_that_the_person_came_from(build: Build, walk: Walk) -> None:
+    build.ent("Passerelle", uais=[COLLEGE])
+    service = build.ent("Cantines", "cantines.test", uais=[], audience="everyone")
+    assert leads_to("cantines.test") in walk(service)
+
+
+def test_an_ent_that_may_not_know_the_person_is_never_the_first(build: Build, walk: Walk) -> None:
+    foreign = build.ent("Ailleurs", "ailleurs.test", uais=["0599003R"])
+    build.ent("Passerelle", uais=[COLLEGE])
+    text = walk(foreign)
+    assert leads_to("ent.test") in text
+    assert "ailleurs.test" not in text
+
+
+def test_a_school_that_the_child_left_since_the_letter_decides_nothing(
+    build: Build, letter: Account, walk: Walk
+) -> None:
+    build.ent("Horizon", "horizon.test", uais=[LYCEE])
+    build.ent("Passerelle", uais=[COLLEGE])
+    [tie] = [link for link in letter.guardianships if link.child.school.uai == LYCEE]
+    tie.ended_at = now()
+    db.session.commit()
+    assert leads_to("ent.test") in walk(None)
+
+
+def test_the_waiting_page_of_the_first_device_leads_there_too(
+    app: Flask, browser: FlaskClient, build: Build, letter: Account
+) -> None:
+    other = build.ent("Passerelle", uais=[COLLEGE])
+    build.ent("Horizon", "horizon.test", uais=[LYCEE])
+    waiting = activate(browser, letter, other.url(Attempt()))
+    phone = app.test_client()
+    submit(phone, phone.get(newest_link(build.settings, letter.id)))
+    page = follow(browser, browser.get(waiting.request.full_path))
+    assert heading(page) == "Confirmation de votre adresse mail"
+    assert leads_to("horizon.test") in page.get_data(as_text=True)

@@ -1,0 +1,84 @@
+"""Whether a client may know a person is decided in one place: what spells the rule a second time fails here."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from idp.clients import audience
+from idp.oidc import hot_postgresql, hot_sqlite
+from tests.architecture.tree import modules, parsed, shown
+
+HOME = "idp/clients/audience.py"
+_OWN_TABLES = "idp/clients/models.py"
+DECIDES = {
+    _OWN_TABLES: "it names the two values",
+    "idp/oidc/registration.py": "it writes the value that was asked for",
+    "idp/oidc/client_metadata.py": "it refuses a registration that would know nobody",
+    "idp/oidc/trial.py": "it says the value to the operator",
+}
+"""The modules that may name `Audience`, and why that is no decision about a person."""
+
+
+def texts(path: Path) -> list[str]:
+    """Return the literal texts of a module, those of an f-string in one."""
+    found = []
+    for node in ast.walk(parsed(path)):
+        match node:
+            case ast.JoinedStr(values=values):
+                found.append("".join(str(part.value) for part in values if isinstance(part, ast.Constant)))
+            case ast.Constant(value=str() as value):
+                found.append(value)
+    return found
+
+
+def names(path: Path) -> set[str]:
+    """Return the names that a module reads."""
+    return {node.id for node in ast.walk(parsed(path)) if isinstance(node, ast.Name)}
+
+
+def joins_by_hand(text: str) -> bool:
+    """Say whether SQL text ties a person to a client."""
+    return all(re.search(rf"\b{table}\b", text) for table in ("guardianship", "client_school")) or (
+        re.search(r"\baudience\b\s*(?:=|IN\b|<>)", text) is not None
+    )
+
+
+def test_no_statement_spells_the_rule_a_second_time() -> None:
+    found = [shown(path) for path in modules("idp") if any(map(joins_by_hand, texts(path)))]
+    assert found == []
+
+
+def test_no_query_spells_the_rule_a_second_time() -> None:
+    both = {"Guardianship", "ClientSchool"}
+    found = [shown(path) for path in modules("idp") if both <= names(path)]
+    assert found == [HOME]
+
+
+def test_no_other_module_decides_by_the_audience() -> None:
+    found = {shown(path) for path in modules("idp") if "Audience" in names(path)}
+    assert found == {HOME, *DECIDES}
+
+
+def test_each_hot_statement_that_tells_of_a_person_holds_the_rule() -> None:
+    rule = audience.admits_sql(client="c", account="a.id")
+    statements = {
+        hot_postgresql: ("_AUTHORIZE", "_REDEEM", "_REFRESH", "_HOLDER"),
+        hot_sqlite: ("_AUTHORIZE", "_CLAIM_CODE", "_CLAIM_REFRESH", "_HOLDER"),
+    }
+    for module, own in statements.items():
+        assert [name for name in own if rule not in getattr(module, name)] == [], module.__name__
+
+
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        ("SELECT 1 FROM guardianship g JOIN client_school cs ON true", True),
+        ("WHERE c.audience = 'EVERYONE'", True),
+        ("SELECT 1 FROM guardianship", False),
+        ("the audience of a client", False),
+    ],
+)
+def test_a_second_spelling_would_be_seen(text: str, is_one: bool) -> None:  # noqa: FBT001 - a row of the table above
+    assert joins_by_hand(text) is is_one

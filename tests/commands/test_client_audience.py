@@ -1,0 +1,97 @@
+"""Whom a client may know, as an operator says it: no registration knows nobody, and what reaches further is shown."""
+
+import json
+
+from flask.testing import FlaskClient
+
+from tests.builders import Build
+from tests.commands.client_trial import (  # noqa: F401 - fixtures
+    Place,
+    trial_place,
+    trial_published,
+    trial_resolver,
+    trial_settings,
+    tried,
+)
+from tests.commands.conftest import Run
+from tests.commands.test_client import BASIC, WAY_BACK, add, show
+from tests.protocol.registering import registered, replaced
+
+
+def test_a_client_for_families_names_a_school(idp: Run) -> None:
+    answer = idp("client", "add", "ENT", *WAY_BACK)
+    assert (answer.code, answer.out) == (1, "")
+    told = "--uai: at least one school is needed, or --audience everyone for a service of the whole académie"
+    assert answer.err == f"Error: {told}\n"
+    assert json.loads(idp("client", "list", "--json").out) == []
+    assert idp("client", "add", "ENT", *WAY_BACK, "--audience", "families").code == 1
+    wrong = idp("client", "add", "ENT", *WAY_BACK, "--uai", "0599001N", "--audience", "all")
+    assert (wrong.code, wrong.err) == (1, "Error: --audience 'all': must be one of families, everyone\n")
+
+
+def test_the_audience_is_chosen_explicitly_and_shown(idp: Run) -> None:
+    own = add(idp, "--uai", "0599001N")["client_id"]
+    everyone = json.loads(idp("client", "add", "Cantines", *BASIC, "--json").out)["client_id"]
+    assert [show(idp, client_id)["audience"] for client_id in (own, everyone)] == ["families", "everyone"]
+    assert "audience: everyone\n" in idp("client", "show", everyone).out
+    assert idp("client", "list").out.splitlines() == [
+        f"{everyone}  Cantines  (everyone)",
+        f"{own}  ENT des Tilleuls",
+    ]
+    assert idp("client", "set", everyone, "--audience", "families").code == 1, "it serves no school"
+    assert idp("client", "set", everyone, "--audience", "families", "--uai", "0599002P").code == 0
+    assert show(idp, everyone)["audience"] == "families"
+    assert idp("client", "set", own, "--name", "Autre").code == 0
+    assert show(idp, own)["audience"] == "families", "what is not given stays"
+
+
+def test_the_identifier_is_released_on_demand(idp: Run) -> None:
+    client_id = add(idp, "--uai", "0599001N")["client_id"]
+    assert show(idp, client_id)["release_username"] is False
+    assert idp("client", "set", client_id, "--release-username").code == 0
+    assert show(idp, client_id)["release_username"] is True
+    assert idp("client", "set", client_id, "--home-uri", "https://ent.test/").code == 0
+    assert show(idp, client_id)["release_username"] is True
+    assert idp("client", "set", client_id, "--no-release-username").code == 0
+    assert show(idp, client_id)["release_username"] is False
+
+
+def test_an_invitation_names_a_school(idp: Run) -> None:
+    answer = idp("client", "invite", "--label", "ENT 59")
+    assert (answer.code, answer.out) == (1, "")
+    told = "--uai: at least one school is needed; a service for everyone is registered by an operator"
+    assert answer.err == f"Error: {told}\n"
+
+
+def test_a_client_that_registers_itself_reaches_no_further(act: Run, browser: FlaskClient) -> None:
+    invitation = json.loads(act("client", "invite", "--uai", "0599001N", "--json").out)["initial_access_token"]
+    wished = {"audience": "everyone", "release_username": True, "uais": ["0599002P"]}
+    told = registered(browser, invitation, **wished)
+    assert not wished.keys() & told.keys()
+    shown = show(act, told["client_id"])
+    assert (shown["audience"], shown["release_username"], shown["uais"]) == ("families", False, ["0599001N"])
+    assert replaced(browser, told, **wished).status_code == 200
+    shown = show(act, told["client_id"])
+    assert (shown["audience"], shown["release_username"], shown["uais"]) == ("families", False, ["0599001N"])
+    assert act("client", "set", told["client_id"], "--release-username", "--audience", "everyone").code == 0
+    assert replaced(browser, told).status_code == 200
+    shown = show(act, told["client_id"])
+    assert (shown["audience"], shown["release_username"]) == ("everyone", True), "what an operator gave stays"
+
+
+def test_the_trial_names_what_reaches_further(act: Run, build: Build, place: Place) -> None:
+    build.school()
+    own = build.ent(host=place.host)
+    everyone = build.ent("Cantines", place.host, uais=[], audience="everyone", release_username=True)
+    code, found = tried(act, own.client_id)
+    told = {finding["check"]: finding for finding in found}
+    assert code == 0
+    assert told["audience"]["message"] == "public : les familles de ses établissements, personne d’autre"
+    assert "release_username" not in told
+    code, found = tried(act, everyone.client_id)
+    told = {finding["check"]: finding for finding in found}
+    assert code == 0
+    assert "TOUS les parents de l’académie" in told["audience"]["message"]
+    assert "--audience everyone" in told["audience"]["message"]
+    assert "school" not in told
+    assert "--no-release-username" in told["release_username"]["message"]

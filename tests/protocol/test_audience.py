@@ -1,0 +1,340 @@
+"""An ENT learns only of its own families: each way by which another could ask, and each moment at which a tie ends."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from html import unescape
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import update
+from werkzeug.test import TestResponse
+
+from idp.accounts.models import Account, Child, Guardianship
+from idp.clock import now
+from idp.db import db
+from idp.oidc import registration
+from idp.oidc.server import of_app
+from tests.builders import LYCEE, PASSWORD, Build
+from tests.pages import follow, heading, sign_in, submit
+from tests.protocol.flow import OFFLINE, code_for, posted_answer, refused, step_of, tokens_for
+from tests.relying_party import Attempt, RelyingParty
+
+NOT_THIS_ENT = "Vos enfants ne sont pas dans cet ENT"
+PAGE = "/authorize/autre-ent"
+End = Callable[[Account], None]
+
+
+def dispute(account: Account) -> None:
+    """Let the person say that she is not the guardian."""
+    _set(account, disputed_at=now())
+
+
+def end(account: Account) -> None:
+    """Let the school's file say that she is the guardian no more."""
+    _set(account, ended_at=now())
+
+
+def leave(account: Account) -> None:
+    """Let the pupil leave the school."""
+    children = [link.child_id for link in account.guardianships]
+    db.session.execute(update(Child).where(Child.id.in_(children)).values(left_at=now()))
+    db.session.commit()
+
+
+def move(account: Account) -> None:
+    """Let the pupil go to the lycée, another ENT's school."""
+    lycee = Build(of_app().settings).school(LYCEE)
+    children = [link.child_id for link in account.guardianships]
+    db.session.execute(update(Child).where(Child.id.in_(children)).values(school_id=lycee.id))
+    db.session.commit()
+
+
+def _set(account: Account, **values: datetime | None) -> None:
+    db.session.execute(update(Guardianship).where(Guardianship.account_id == account.id).values(**values))
+    db.session.commit()
+
+
+each_end = pytest.mark.parametrize("end_tie", [dispute, end, leave, move], ids=lambda act: act.__name__)
+
+
+@pytest.fixture
+def foreign(build: Build) -> RelyingParty:
+    """The ENT of another school than that of the parent's child."""
+    return build.ent("Horizon", "horizon.test", uais=[LYCEE], scopes=OFFLINE)
+
+
+@pytest.fixture
+def own(build: Build) -> RelyingParty:
+    """The ENT of the child's school."""
+    return build.ent(scopes=OFFLINE, initiate_login_uri="https://ent.test/login")
+
+
+def introspected(browser: FlaskClient, ent: RelyingParty, token: str) -> dict[str, Any]:
+    answer: dict[str, Any] = browser.post("/introspect", data={"token": token}, headers=ent.basic()).get_json()
+    return answer
+
+
+def test_a_foreign_ent_gets_no_code(
+    browser: FlaskClient, own: RelyingParty, foreign: RelyingParty, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.4: "the Authorization Server MUST obtain an authorization decision before
+    releasing information to the Relying Party". Rule of this house: the decision is the school's, and it is for its own
+    ENT alone.
+    """
+    answer = browser.get(foreign.url(Attempt()))
+    assert step_of(answer) == PAGE
+    page = follow(browser, answer)
+    text = page.get_data(as_text=True)
+    assert (page.status_code, heading(page)) == (200, NOT_THIS_ENT)
+    assert "Collège des Tilleuls" in text
+    assert "https://ent.test/login?iss=" in text, "the way to the ENT of the child's school"
+    assert "Lycée" not in text
+    assert code_for(browser, own, Attempt()), "their own ENT is entered by the same session"
+
+
+@pytest.mark.parametrize("mode", [None, "form_post"])
+def test_without_a_page_a_foreign_ent_gets_access_denied(
+    browser: FlaskClient, foreign: RelyingParty, session: Account, mode: str | None
+) -> None:
+    """RFC 6749, 4.1.2.1: "access_denied The resource owner or authorization server denied the request"; OpenID Connect
+    Core 1.0, 3.1.2.1: with `prompt=none` "The Authorization Server MUST NOT display any authentication or consent user
+    interface pages".
+    """
+    attempt = Attempt()
+    response = browser.get(foreign.url(attempt, prompt="none", response_mode=mode))
+    answer = posted_answer(foreign, response) if mode else foreign.answer(response)
+    assert (answer["error"], answer["state"]) == ("access_denied", attempt.state)
+    assert "code" not in answer
+    assert answer.keys() <= {"error", "state", "iss", "session_state"}, "nothing more is told"
+
+
+def test_without_a_session_a_foreign_ent_learns_nothing(browser: FlaskClient, foreign: RelyingParty) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.6: "login_required The Authorization Server requires End-User authentication": it
+    comes first, so that only the person who signed in is ever compared with an ENT.
+    """
+    assert foreign.answer(browser.get(foreign.url(Attempt(), prompt="none")))["error"] == "login_required"
+
+
+def test_the_person_goes_back_to_the_ent_with_access_denied(
+    browser: FlaskClient, foreign: RelyingParty, session: Account
+) -> None:
+    """RFC 6749, 4.1.2.1: "If the resource owner denies the access request or if the request fails for reasons other
+    than a missing or invalid redirection URI, the authorization server informs the client".
+    """
+    attempt = Attempt()
+    page = follow(browser, browser.get(foreign.url(attempt)))
+    [back] = [link for link in _links(page) if link.startswith("/authorize/refus")]
+    answer = foreign.answer(browser.get(back))
+    assert (answer["error"], answer["state"]) == ("access_denied", attempt.state)
+
+
+def test_another_person_signs_in_for_the_same_request(
+    browser: FlaskClient, build: Build, foreign: RelyingParty, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.1: "prompt … login The Authorization Server SHOULD prompt the End-User for
+    reauthentication": « Changer de compte » does it by itself, for a computer that a family shares.
+    """
+    other = build.active(email="karim@exemple.fr", children=[build.child("Inès", uai=LYCEE)])
+    attempt = Attempt()
+    page = follow(browser, browser.get(foreign.url(attempt)))
+    [change] = [link for link in _links(page) if link.startswith("/connexion")]
+    shown = browser.get(change)
+    assert heading(shown) == "Connexion"
+    answer = submit(browser, shown, identifiant=other.username, mot_de_passe=PASSWORD)
+    tokens = foreign.tokens(browser, foreign.answer(answer)["code"], attempt)
+    assert foreign.userinfo(browser, tokens["access_token"]).get_json()["email"] == "karim@exemple.fr"
+
+
+def test_the_page_leads_on_when_the_person_may_enter(
+    browser: FlaskClient, build: Build, foreign: RelyingParty, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.5: "An Authentication Response is an OAuth 2.0 Authorization Response message":
+    the page stands in nobody's way once the school's file has brought a child.
+    """
+    attempt = Attempt()
+    location = browser.get(foreign.url(attempt)).headers["Location"]
+    child = build.child(uai=LYCEE)
+    db.session.add(Guardianship(account_id=session.id, child_id=child.id, rank=1))
+    db.session.commit()
+    assert foreign.answer(follow(browser, browser.get(location)))["code"]
+
+
+def test_a_person_without_children_is_told_so(
+    browser: FlaskClient, build: Build, own: RelyingParty, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.4: "the Authorization Server MUST obtain an authorization decision
+    before releasing information to the Relying Party": nobody decided for this person. The page
+    says what is so, and whom to tell.
+    """
+    end(session)
+    page = follow(browser, browser.get(own.url(Attempt())))
+    assert heading(page) == NOT_THIS_ENT
+    assert "aucun enfant n’est relié à votre compte" in page.get_data(as_text=True)
+    assert "Collège des Tilleuls" not in page.get_data(as_text=True)
+    school = build.school()
+    school.phone = "03 99 00 12 34"
+    account = db.session.get(Account, session.id)
+    assert account is not None
+    account.letter_school_id = school.id
+    db.session.commit()
+    text = follow(browser, browser.get(own.url(Attempt()))).get_data(as_text=True)
+    assert "Collège des Tilleuls" in text
+    assert 'href="tel:+33399001234"' in text
+
+
+def test_a_school_without_an_ent_is_named(browser: FlaskClient, foreign: RelyingParty, session: Account) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.4: "the Authorization Server MUST obtain an authorization decision
+    before releasing information to the Relying Party": the person cannot take it, and is told where
+    to ask.
+    """
+    text = follow(browser, browser.get(foreign.url(Attempt()))).get_data(as_text=True)
+    assert "Collège des Tilleuls" in text
+    assert "Aucun ENT n’est relié à ce service pour cet établissement" in text
+
+
+@each_end
+def test_a_tie_that_ended_opens_nothing(
+    browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.4: "the Authorization Server MUST obtain an authorization decision
+    before releasing information to the Relying Party": it is taken again at each request, since what
+    it rests on may end.
+    """
+    assert code_for(browser, own, Attempt())
+    end_tie(session)
+    assert own.answer(browser.get(own.url(Attempt(), prompt="none")))["error"] == "access_denied"
+    assert heading(follow(browser, browser.get(own.url(Attempt())))) == NOT_THIS_ENT
+
+
+@each_end
+def test_a_code_is_worth_nothing_once_the_tie_ended(
+    browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
+) -> None:
+    """RFC 6749, 5.2: "invalid_grant The provided authorization grant … is invalid, expired, revoked"."""
+    attempt = Attempt()
+    code = code_for(browser, own, attempt)
+    end_tie(session)
+    refused(own.exchange(browser, code, attempt), "invalid_grant")
+
+
+@each_end
+def test_tokens_are_worth_nothing_once_the_tie_ended(
+    browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
+) -> None:
+    """RFC 6749, 5.2: "invalid_grant The provided … refresh token is invalid, expired, revoked"; RFC 6750, 3.1:
+    "invalid_token The access token provided is expired, revoked, malformed, or invalid for other reasons"; RFC 7662,
+    2.2: "active … a boolean indicator of whether or not the presented token is currently active".
+    """
+    tokens = tokens_for(browser, own, scope=OFFLINE)
+    access, refresh = tokens["access_token"], tokens["refresh_token"]
+    assert introspected(browser, own, access)["active"] is True
+    end_tie(session)
+    answer = own.userinfo(browser, access)
+    assert (answer.status_code, answer.get_json()["error"]) == (401, "invalid_token")
+    charter = browser.get("/charter", headers={"Authorization": f"Bearer {access}"})
+    assert (charter.status_code, charter.get_json()["error"]) == (401, "invalid_token")
+    assert introspected(browser, own, access) == {"active": False}
+    assert introspected(browser, own, refresh) == {"active": False}
+    refused(own.refresh(browser, refresh), "invalid_grant")
+
+
+def test_a_dispute_that_is_rejected_lets_the_ent_go_on(
+    browser: FlaskClient, own: RelyingParty, session: Account
+) -> None:
+    """RFC 6749, 1.5: "Refresh tokens are credentials used to obtain access tokens": they are as good as what they were
+    given for, and good again once the tie lives again.
+    """
+    tokens = tokens_for(browser, own, scope=OFFLINE)
+    dispute(session)
+    refused(own.refresh(browser, tokens["refresh_token"]), "invalid_grant")
+    _set(session, disputed_at=None)
+    assert own.refresh(browser, tokens["refresh_token"]).status_code == 200
+
+
+def test_a_school_that_changes_its_ent_takes_its_families_along(
+    app: Flask, browser: FlaskClient, build: Build, own: RelyingParty, session: Account
+) -> None:
+    """RFC 6749, 5.2: "invalid_grant The provided authorization grant … is invalid, expired, revoked": a client that
+    serves the school no more loses what it was given for it.
+    """
+    tokens = tokens_for(browser, own, scope=OFFLINE)
+    row = registration.get(own.client_id)
+    wanted = registration.as_wanted(row)
+    registration.change(build.settings, row, type(wanted)(**{**vars(wanted), "uais": [LYCEE]}))
+    db.session.commit()
+    assert own.userinfo(browser, tokens["access_token"]).status_code == 401
+    refused(own.refresh(browser, tokens["refresh_token"]), "invalid_grant")
+
+
+def test_a_service_for_everyone_knows_everybody(browser: FlaskClient, build: Build, session: Account) -> None:
+    """OpenID Connect Core 1.0, 5.3: "UserInfo … returns Claims about the authenticated End-User": of a parent of any
+    school, for a client that an operator registered so; and of no child, since it serves no school.
+    """
+    everyone = build.ent("Cantines", "cantines.test", uais=[], audience="everyone", scopes=OFFLINE)
+    tokens = tokens_for(browser, everyone, scope=OFFLINE)
+    told = everyone.userinfo(browser, tokens["access_token"]).get_json()
+    assert told["email"] == session.email
+    assert "children" not in told
+    assert introspected(browser, everyone, tokens["access_token"])["active"] is True
+    end(session)
+    assert everyone.userinfo(browser, tokens["access_token"]).status_code == 200
+    assert everyone.refresh(browser, tokens["refresh_token"]).status_code == 200
+
+
+def test_the_step_stands_before_the_charter(browser: FlaskClient, build: Build, parent: Account) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.4: "this MAY be done through an interactive dialogue with the End-User": nobody is
+    asked to accept the charter of an ENT that is not theirs.
+    """
+    foreign = build.ent("Horizon", "horizon.test", uais=[LYCEE], charter="provider")
+    build.publish(foreign, "1")
+    page = sign_in(browser, foreign.url(Attempt()), parent.username, PASSWORD)
+    assert heading(page) == NOT_THIS_ENT
+
+
+def test_an_unconfirmed_address_comes_first(browser: FlaskClient, build: Build, foreign: RelyingParty) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.6: "The Authorization Server requires End-User interaction of some form to
+    proceed": whoever activates the account meets the ENT's door at the end of it.
+    """
+    account = build.active(email=None, pending_email="noemie@exemple.fr")
+    page = sign_in(browser, foreign.url(Attempt()), account.username, PASSWORD)
+    assert heading(page) == "Consultez votre messagerie"
+
+
+def test_the_identifier_is_told_to_clients_that_were_registered_so(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 5.5.1: "the Authorization Server MUST NOT generate an error when Claims are not
+    returned": neither a scope nor the claims parameter brings what the registration does not release.
+    """
+    asked = '{"userinfo":{"preferred_username":{"essential":true}},"id_token":{"preferred_username":null}}'
+    for host, release in (("ent.test", False), ("moodle.test", True)):
+        ent = build.ent(f"ENT {host}", host, release_username=release)
+        by_scope = tokens_for(browser, ent)
+        by_claims = tokens_for(browser, ent, scope="openid", claims=asked)
+        told = [
+            "preferred_username" in ent.userinfo(browser, by_scope["access_token"]).get_json(),
+            "preferred_username" in ent.userinfo(browser, by_claims["access_token"]).get_json(),
+            "preferred_username" in by_claims["claims"],
+        ]
+        assert told == [release] * 3, host
+    assert "preferred_username" in browser.get("/.well-known/openid-configuration").get_json()["claims_supported"]
+
+
+def test_the_page_of_consent_names_the_identifier_where_it_is_released(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.4: "an interactive dialogue with the End-User that makes it clear what is being
+    consented to".
+    """
+    for host, release in (("ent.test", False), ("moodle.test", True)):
+        ent = build.ent(f"ENT {host}", host, release_username=release)
+        page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
+        assert heading(page) == "Ce que l’ENT va recevoir"
+        assert ("l’identifiant avec lequel vous vous connectez" in page.get_data(as_text=True)) is release
+
+
+def _links(page: TestResponse) -> list[str]:
+    return [unescape(link) for link in re.findall(r'href="([^"]+)"', page.get_data(as_text=True))]
