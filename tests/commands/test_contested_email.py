@@ -275,3 +275,20 @@ def test_a_dispute_of_a_child_and_a_contest_elsewhere_do_not_mix(
     table = act("account", "disputes").out
     assert first.username in table
     assert second.username in table
+
+
+def test_a_new_letter_that_joins_another_account_has_served_too(
+    act: Run, app: Flask, browser: FlaskClient, build: Build, tmp_path: Path
+) -> None:
+    build.ent()
+    account, out = contested(app, build), tmp_path / "lettre.pdf"
+    mine = build.active(email="parent@exemple.fr")
+    printing = ("letters", "print", "--username", account.username, "--reason", REASON, "--out", str(out))
+    assert act(*printing).code == 0
+    enter(browser, mine)
+    secret = secret_on(pages(out)[0])
+    submit(browser, browser.get("/mon-compte/courrier"), identifiant=account.username, mot_de_passe=secret)
+    after = kept(account)
+    assert (after.merged_into_id, after.contested_at) == (mine.id, None)
+    assert kept(mine).email == "parent@exemple.fr"
+    assert listed(act) == []

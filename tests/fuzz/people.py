@@ -85,7 +85,9 @@ def _activation(world: World, _draw: random.Random) -> Shot:
 
 def _not_guardian(world: World, _draw: random.Random) -> Shot:
     browser, address = _open_activation(world)
-    return filled(browser.get(address.replace("/activation?", "/activation/non-representant?")), browser, {})
+    return filled(
+        browser.get(address.replace("/activation?", "/activation/non-representant?")), browser, {"enfant": "0" * 32}
+    )
 
 
 def _waiting_page(path: str) -> Make:
