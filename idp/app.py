@@ -38,7 +38,7 @@ from idp.oidc.keys import KeyRing
 from idp.oidc.outgoing import Outgoing
 from idp.oidc.server import Server
 from idp.oidc.stores import open_store
-from idp.ops import health
+from idp.ops import health, proxies
 from idp.outbox import commands as outbox
 from idp.outbox.worker import Handler
 from idp.paths import TEMPLATES
@@ -96,10 +96,12 @@ def create_app(settings: Settings) -> Flask:
     _database(app, settings)
     browser.configure(app, settings)
     request_context.configure(app, settings)
+    theme.configure(app, settings)  # before security: static files have its headers too
     security.configure(app, settings)
     i18n.configure(app)
     errors.configure(app)
     app.before_request(_remember_origin)
+    proxies.configure(app, settings)
     for page in _PAGES:
         app.register_blueprint(page.blueprint)
     _protocol(app, settings)
@@ -107,7 +109,6 @@ def create_app(settings: Settings) -> Flask:
     app.extensions[outbox.EXTENSION] = outbox_handlers(settings)
     app.extensions[outbox.APART] = frozenset({backchannel.LOGOUT})
     app.extensions[outbox.JOBS] = {key_rotation.ROTATION: key_rotation.ROTATION_PERIOD}
-    theme.configure(app, settings)
     app.jinja_env.globals["entrance"] = lambda dest: dest.entrance(settings.issuer)
     return app
 

@@ -15,6 +15,7 @@ from flask import Blueprint, Response, request
 from sqlalchemy import select
 
 from idp import opaque
+from idp.accounts import alarm
 from idp.audit import log
 from idp.audit.events import ClientChangedItself
 from idp.clients.models import Client, ClientInvite
@@ -189,6 +190,7 @@ def _unauthorized(said: str, challenge: str = f'{_REALM}, error="invalid_token"'
     verdict = guard.take_all(demand)
     if isinstance(verdict, guard.Wait):
         raise TooManyTries(verdict.seconds)
+    alarm.count_failure(of_app().settings)
     response = posting.refuse(401, "invalid_token", said)
     response.headers["WWW-Authenticate"] = challenge
     return response
