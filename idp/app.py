@@ -47,7 +47,7 @@ from idp.recovery import answer as recovery_answer
 from idp.recovery import username as recovery_username
 from idp.recovery import views as recovery
 from idp.sessions.manager import RENEWABLE, SESSIONS_ENDED
-from idp.web import browser, errors, i18n, legal, request_context, security, theme
+from idp.web import browser, errors, i18n, legal, request_context, security, theme, well_known
 
 _PAGES = (
     profile_choice,
@@ -66,6 +66,7 @@ _PAGES = (
     received,
     letter,
     legal,
+    well_known,
     health,
 )
 
