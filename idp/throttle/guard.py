@@ -81,7 +81,7 @@ def take_all(*demands: tuple[Limit, str]) -> Granted | Wait:
                 open_at = connection.scalar(select(func.max(Row.open_at)).where(is_any(wanted)))
                 seconds = (open_at - moment).total_seconds() if open_at else 0
                 wait = Wait(max(1, math.ceil(seconds)), counter.limit, counter.key)
-                _remember(counter, moment + timedelta(seconds=min(wait.seconds, _REMEMBERED_SECONDS)))
+                _remember(counter, moment, wait.seconds)
                 return wait
             counts[counter] = count
         connection.commit()
@@ -89,13 +89,14 @@ def take_all(*demands: tuple[Limit, str]) -> Granted | Wait:
 
 
 def held(*demands: tuple[Limit, str]) -> int:
-    """Return the seconds that a refusal of this process still holds for one of `demands`, 0 when none does.
+    """Return the seconds to wait that this process told one of `demands` a moment ago, 0 when it told none.
 
     Asks no database and counts nothing: a flood of tries that were refused already costs nothing, and leaves no row.
     """
     moment, closed = now(), _closed()
-    ends = [closed.get((c.name, c.key)) for limit, subject in demands for c in _counters(limit, subject)]
-    return max((math.ceil((end - moment).total_seconds()) for end in ends if end and end > moment), default=0)
+    found = [closed.get((c.name, c.key)) for limit, subject in demands for c in _counters(limit, subject)]
+    ends = [open_at for known_until, open_at in filter(None, found) if known_until > moment]
+    return max((math.ceil((end - moment).total_seconds()) for end in ends), default=0)
 
 
 def is_first_refusal(refusal: Wait) -> bool:
@@ -158,17 +159,18 @@ def purge_expired() -> int:
             return total
 
 
-def _closed() -> dict[tuple[str, bytes], datetime]:
-    """Return what this process remembers of refusals: until when, by counter."""
-    closed: dict[tuple[str, bytes], datetime] = current_app.extensions.setdefault("idp.throttle.closed", {})
+def _closed() -> dict[tuple[str, bytes], tuple[datetime, datetime]]:
+    """Return what this process remembers of refusals: for how long, and when the counter opens, by counter."""
+    closed: dict[tuple[str, bytes], tuple[datetime, datetime]] = current_app.extensions.setdefault("idp.throttle.closed", {})
     return closed
 
 
-def _remember(counter: Counter, until: datetime) -> None:
+def _remember(counter: Counter, moment: datetime, seconds: int) -> None:
     closed = _closed()
     if len(closed) >= _REMEMBERED_MOST:
         closed.clear()
-    closed[counter.name, counter.key] = until
+    known_until = moment + timedelta(seconds=min(seconds, _REMEMBERED_SECONDS))
+    closed[counter.name, counter.key] = known_until, moment + timedelta(seconds=seconds)
 
 
 def _forget(counters: list[Counter]) -> None:
