@@ -161,7 +161,8 @@ def purge_expired() -> int:
 
 def _closed() -> dict[tuple[str, bytes], tuple[datetime, datetime]]:
     """Return what this process remembers of refusals: for how long, and when the counter opens, by counter."""
-    closed: dict[tuple[str, bytes], tuple[datetime, datetime]] = current_app.extensions.setdefault("idp.throttle.closed", {})
+    extensions = current_app.extensions
+    closed: dict[tuple[str, bytes], tuple[datetime, datetime]] = extensions.setdefault("idp.throttle.closed", {})
     return closed
 
 
