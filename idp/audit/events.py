@@ -59,7 +59,7 @@ class SignInThrottled(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class FailuresAlarm(Event):
-    """More than `most` secrets were wrong within a minute, over all accounts, clients and nodes."""
+    """`most` secrets were wrong within a minute, over all accounts, clients and nodes."""
 
     kind = "failures.alarm"
     most: int

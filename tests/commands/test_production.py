@@ -146,7 +146,7 @@ def test_ignored_forwarded_headers_are_told_once_and_by_config_check(
     act: Run, app: Flask, build: Build, events: Events, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert act("config", "check").err == ""
-    logged = []
+    logged: list[str] = []
 
     def ask(path: str, **headers: str) -> None:
         assert app.test_client().get(path, headers=headers).status_code == 200
