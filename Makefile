@@ -1,11 +1,15 @@
 # Everything a fresh machine needs is Python 3.11 or later and make.
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
+# The one that uv.lock and constraints.txt were written with; a machine's own uv of another version is used, and said.
+UV_VERSION := 0.13.9
 PYTEST_WORKERS ?= auto
 export UV_PROJECT_ENVIRONMENT := .venv
 unexport VIRTUAL_ENV
 
-.PHONY: help setup demo demo-reset test check bench fuzz format clean
+EXPORT := --quiet --frozen --no-dev --no-emit-project --no-header --no-annotate --format requirements-txt
+
+.PHONY: help setup demo demo-reset test check bench fuzz format lock sbom clean
 
 help:
 	@echo "make demo        the whole journey on this machine, until Ctrl-C"
@@ -13,15 +17,19 @@ help:
 	@echo "make check       lint, types, import contracts, templates"
 	@echo "make bench       load scenarios, a table of results"
 	@echo "make fuzz        200,000 right and bent requests, to every route (FUZZ_REQUESTS, FUZZ_SEED)"
+	@echo "make lock        uv.lock and constraints.txt anew, after a change of dependencies"
+	@echo "make sbom        dist/sbom.cdx.json, what an installation holds (CycloneDX)"
 	@echo "make demo-reset  forget the demonstration's data"
 
 $(filter .tools/%,$(UV)):
 	$(PYTHON) -m venv .tools
-	.tools/bin/pip install --quiet --disable-pip-version-check uv
+	.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 setup: .venv/.ready
 
 .venv/.ready: pyproject.toml uv.lock | $(filter .tools/%,$(UV))
+	@found="$$($(UV) --version | cut -d ' ' -f 2)"; [ "$$found" = "$(UV_VERSION)" ] || \
+		echo "Note: uv $$found is used here; $(UV_VERSION) is what this project is tried with."
 	$(UV) sync --quiet --locked --all-extras --compile-bytecode --python $(PYTHON)
 	@touch $@
 
@@ -47,6 +55,21 @@ format: setup
 
 bench: setup
 	.venv/bin/python -m bench
+
+# After a change of the dependencies in pyproject.toml: what is installed, and what the wheel ships with.
+lock: | $(filter .tools/%,$(UV))
+	$(UV) lock
+	$(UV) export $(EXPORT) --output-file constraints.txt
+
+# A CycloneDX list of all that an installation holds, made from one that constraints.txt alone made, hashes checked.
+sbom: setup
+	rm -rf var/sbom
+	$(UV) venv --quiet --python $(PYTHON) var/sbom
+	$(UV) pip install --quiet --python var/sbom --require-hashes --requirement constraints.txt
+	mkdir -p dist
+	.venv/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-format JSON \
+		--output-file dist/sbom.cdx.json var/sbom/bin/python
+	rm -rf var/sbom
 
 fuzz: setup
 	.venv/bin/python -m tests.fuzz --requests $(or $(FUZZ_REQUESTS),200000) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED))

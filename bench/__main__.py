@@ -124,10 +124,9 @@ def _measure_on(url: str, folder: Path, scenarios: list[type[Scenario]], seconds
 
 
 def _measure_neutral(url: str, folder: Path, core: int | None) -> list[str]:
-    """Measure the public forms; the service believes the proxy that the driver plays, for addresses without end."""
+    """Measure the public forms."""
     port = service.free_port()
-    settings = service.settings_for(url, port).model_copy(update={"trusted_proxies": 1})
-    settings.model_fields_set.add("trusted_proxies")
+    settings = service.settings_for(url, port)
     schema.upgrade(settings)
     neutrality.populate(settings)
     with service.running(settings, port, core, folder / "neutral.log"):

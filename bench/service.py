@@ -54,6 +54,7 @@ def settings_for(database_url: str, port: int) -> Settings:
         "database_url": database_url,
         "database_pool": THREADS,
         "academy": "Académie des Deux-Rives",
+        "trusted_proxies": 1,  # the driver plays the proxy: parents come from addresses of their own
     }
     return Settings(**values)  # type: ignore[arg-type]
 

@@ -4,6 +4,7 @@ Raw and small on purpose: the driver shares its core with the database, and what
 """
 
 import asyncio
+import random
 from dataclasses import dataclass
 from typing import Protocol, Self
 from urllib.parse import urlencode
@@ -99,10 +100,11 @@ class InProcess:
 
 
 class Browser:
-    """Cookies, and a transport that takes them along."""
+    """Cookies, an IP as the proxy tells it, and a transport that takes them along: every browser is somebody else's."""
 
     def __init__(self, transport: Transport, cookies: dict[str, str] | None = None) -> None:
         self._transport = transport
+        self._ip = f"10.{random.randrange(256)}.{random.randrange(256)}.{random.randrange(256)}"
         self.cookies = dict(cookies or {})
 
     async def get(self, target: str) -> Answer:
@@ -114,7 +116,9 @@ class Browser:
         return await self._send("POST", target, form)
 
     async def _send(self, method: str, target: str, form: dict[str, str] | None) -> Answer:
-        headers = {"Cookie": "; ".join(f"{n}={v}" for n, v in self.cookies.items())} if self.cookies else {}
+        headers = {"X-Forwarded-For": self._ip}
+        if self.cookies:
+            headers["Cookie"] = "; ".join(f"{n}={v}" for n, v in self.cookies.items())
         answer = await self._transport.send(method, target, headers, form)
         self.cookies |= answer.cookies
         return answer

@@ -38,7 +38,7 @@ from idp.oidc.keys import KeyRing
 from idp.oidc.outgoing import Outgoing
 from idp.oidc.server import Server
 from idp.oidc.stores import open_store
-from idp.ops import health, journal_chain
+from idp.ops import health, journal_chain, proxies
 from idp.outbox import commands as outbox
 from idp.outbox.worker import Handler
 from idp.paths import TEMPLATES
@@ -48,7 +48,7 @@ from idp.recovery import username as recovery_username
 from idp.recovery import views as recovery
 from idp.sessions.manager import RENEWABLE, SESSIONS_ENDED
 from idp.throttle import limits
-from idp.web import browser, errors, i18n, legal, request_context, security, telling, theme
+from idp.web import browser, errors, i18n, legal, request_context, security, telling, theme, well_known
 
 _PAGES = (
     profile_choice,
@@ -67,6 +67,7 @@ _PAGES = (
     received,
     letter,
     legal,
+    well_known,
     health,
 )
 
@@ -97,10 +98,12 @@ def create_app(settings: Settings) -> Flask:
     _database(app, settings)
     browser.configure(app, settings)
     request_context.configure(app, settings)
+    theme.configure(app, settings)  # before security: static files have its headers too
     security.configure(app, settings)
     i18n.configure(app)
     errors.configure(app)
     app.before_request(_remember_origin)
+    proxies.configure(app, settings)
     for page in _PAGES:
         app.register_blueprint(page.blueprint)
     _protocol(app, settings)
@@ -112,7 +115,6 @@ def create_app(settings: Settings) -> Flask:
         journal_chain.SEALING: journal_chain.SEALING_PERIOD,
     }
     app.extensions[legal.IPS_COUNTED] = limits.longest_by_network()
-    theme.configure(app, settings)
     app.jinja_env.globals["told"] = telling.sentence
     app.jinja_env.globals["entrance"] = lambda dest: dest.entrance(settings.issuer)
     return app

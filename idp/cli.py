@@ -7,12 +7,13 @@ import copy
 import os
 import pwd
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import click
+from alembic.util import CommandError
 from flask import Flask
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError, ProgrammingError, SQLAlchemyError
@@ -29,11 +30,13 @@ from idp.letters.commands import letters
 from idp.oidc.commands import client
 from idp.oidc.key_commands import keys_group
 from idp.oidc.trial_commands import try_client
+from idp.ops import proxies
 from idp.ops.accounts import account
 from idp.ops.journal import audit
 from idp.ops.journal_chain import export, verify
 from idp.ops.purge import purge
 from idp.outbox.commands import outbox, worker
+from idp.production import production_faults
 from idp.rostering.commands import roster, school
 from idp.serving import commands as serving
 
@@ -46,9 +49,21 @@ def _settings() -> Settings:
     try:
         settings = load()
     except ConfigurationError as error:
-        raise click.ClickException("\n".join(("the settings cannot be used:", *error.faults))) from None
+        raise _unusable(error.faults) from None
     log_lines.configure(settings.log_level)
     return settings.model_copy(update={"database_url": _from_here(settings.database_url)})
+
+
+def _unusable(faults: Sequence[str]) -> click.ClickException:
+    return click.ClickException("\n".join(("the settings cannot be used:", *faults)))
+
+
+def _production_settings() -> Settings:
+    """Return the settings, if real families may be served with them."""
+    settings = _settings()
+    if faults := production_faults(settings):
+        raise _unusable(faults)
+    return settings
 
 
 def _from_here(database_url: str) -> str:
@@ -132,12 +147,35 @@ def _config() -> None:
 @_config.command("check")
 def _check() -> None:
     """Show every setting, secrets hidden, and all errors at once."""
-    for name, value in _settings().rows():
+    settings = _settings()
+    for name, value in settings.rows():
         click.echo(f"{name} = {value}")
+    if not settings.trusted_proxies:
+        _check_proxies(settings)
+    if faults := production_faults(settings):
+        raise _unusable(faults)
+
+
+def _check_proxies(settings: Settings) -> None:
+    """Say whether the running service sees forwarded headers that it ignores, as far as the database knows."""
+    try:
+        if None in schema.current(settings):
+            return  # there are no tables yet, so nobody was served
+        with _application():
+            noticed = proxies.was_noticed()
+    except (SQLAlchemyError, OSError, CommandError):
+        click.echo("Note: the database does not answer, so proxies in front were not looked for.", err=True)
+        return
+    if noticed:
+        click.echo(
+            "Warning: IDP_TRUSTED_PROXIES is 0, but requests of this week came with forwarded headers, which are "
+            "ignored. If a proxy stands in front, say how many: else all parents share its IP, and its limits.",
+            err=True,
+        )
 
 
 cli.add_command(schema.commands(_settings))
-cli.add_command(serving.command(_settings, create_app))
+cli.add_command(serving.command(_production_settings, create_app))
 cli.add_command(demo.command(create_app, _upgrade))
 client.add_command(try_client)
 audit.add_command(verify)

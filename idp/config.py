@@ -26,6 +26,7 @@ PREFIX = "IDP_"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _SMTP_SCHEMES = frozenset({"smtp", "smtps", "smtp+starttls"})
 _HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.IGNORECASE)
+_CONTACT = re.compile(r"(mailto:[^\s@]+@[^\s@]+|https://[^\s/]+\S*|tel:\+?[0-9().-]{3,})")
 _FOREIGN = "AUTHLIB_INSECURE_TRANSPORT"
 
 
@@ -53,6 +54,7 @@ class Settings(BaseSettings):
         (), description="former secret keys, newest first, as a JSON list: still read, never used to write"
     )
     database_url: str = Field("sqlite:///var/idp.db", description="`sqlite:///…` or `postgresql://…`")
+    allow_sqlite: bool = Field(False, description="production may use a SQLite file: one school, one machine")
     database_pool: int = Field(8, ge=1, le=100, description="connections per process and engine: 2 × this + 2 in all")
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -74,6 +76,9 @@ class Settings(BaseSettings):
         None, description="a PEM file of authorities that vouch for ENTs' servers, besides the system's"
     )
     trusted_proxies: int = Field(0, ge=0, le=5, description="how many proxies in front set X-Forwarded-For and -Proto")
+    failure_alarm: int = Field(
+        300, ge=0, le=1_000_000, description="wrong secrets in a minute, over all nodes, that raise an alarm; 0: never"
+    )
     theme: Path | None = Field(None, description="a folder whose `tokens.css` and `logo.svg` replace ours")
     service_name: str = Field("Scolarité Services", max_length=60)
     academy: str = Field("Académie", max_length=80, description="the academy's name, shown under the service's")
@@ -86,6 +91,11 @@ class Settings(BaseSettings):
     contact_mail: str = Field("", max_length=200, description="the address of the legal notice")
     dpo_mail: str = Field("", max_length=200, description="the data protection officer's address")
     accessibility_mail: str = Field("", max_length=200, description="where accessibility problems are reported")
+    security_contact: str = Field(
+        "",
+        max_length=200,
+        description="where weaknesses are reported: mailto:…, https://… or tel:…; /.well-known/security.txt",
+    )
 
     rsa_bits: int = Field(2048, ge=2048, le=4096, multiple_of=1024, description="size of new RSA signing keys")
     key_rotation_days: int = Field(90, ge=0, le=400, description="days that a signing key signs; 0: by hand only")
@@ -111,7 +121,7 @@ class Settings(BaseSettings):
     inactive_days: int = Field(365, ge=180, le=1100, description="days without a sign-in before a warning")
     inactive_warning_days: int = Field(30, ge=7, le=90, description="days from the warning to the removal")
     audit_days: int = Field(365, ge=180, le=1100, description="how long the journal is kept")
-    audit_failure_days: int = Field(183, ge=30, le=1100, description="how long it keeps refused sign-ins")
+    audit_failure_days: int = Field(183, ge=30, le=1100, description="how long it keeps refusals and failures")
     provisional_days: int = Field(60, ge=1, le=90, description="provisional password, in days from its drawing")
 
     roster_person_in_charge: bool = Field(
@@ -186,6 +196,14 @@ class Settings(BaseSettings):
             raise ValueError("must be one mail address")
         return value
 
+    @field_validator("security_contact")
+    @classmethod
+    def _contact_is_an_address(cls, value: str) -> str:
+        right = not value or (_CONTACT.fullmatch(value) and value.isprintable())
+        if not right:
+            raise ValueError("must be mailto:…, https://… or tel:… (RFC 9116)")
+        return value
+
     @field_validator("outgoing_allow")
     @classmethod
     def _allowed_are_hosts_or_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -232,6 +250,11 @@ class Settings(BaseSettings):
                 faults.append(f"{name}: must be 32 bytes or more")
             elif length and len(set(secret.get_secret_value())) < 8:  # noqa: PLR2004
                 faults.append(f"{name}: must be random")
+        if self.env == "production" and self.database_url.startswith("sqlite") and not self.allow_sqlite:
+            faults.append(
+                "database_url: is a SQLite file, for a demonstration or one school: name a PostgreSQL database, "
+                "or set IDP_ALLOW_SQLITE=1"
+            )
         if faults:
             raise ValueError("\n".join(faults))
         return self

@@ -4,19 +4,25 @@ SQLite is embedded (demonstration, one school); PostgreSQL is production. Both r
 SQLite takes its write lock at the start: by default two read-then-write transactions both succeed, and one is lost.
 """
 
+import os
 import sqlite3
+import stat
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+import structlog
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import DateTime, Dialect, Engine, MetaData, event, types
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import ConnectionPoolEntry
+
+logger = structlog.get_logger()
 
 POSTGRESQL_SETTINGS = (
     "-c statement_timeout=5s -c lock_timeout=2s -c idle_in_transaction_session_timeout=10s -c timezone=UTC"
@@ -34,6 +40,7 @@ POSTGRESQL_PATIENCE = {
 """How long a connection waits for a server that has vanished (libpq; seconds, the last in milliseconds)."""
 
 
+_OWNER_ALONE = 0o600
 _SWITCH_SECONDS = 5.0
 _PAUSES = (0.1, 0.5, 2.0)
 _LONGEST_BREATH = 0.1
@@ -139,6 +146,30 @@ def engine_options(url: str, *, pool_size: int) -> dict[str, Any]:
         "pool_timeout": 5,
         "pool_pre_ping": True,
     }
+
+
+@event.listens_for(Engine, "do_connect")
+def _keep_private(dialect: Dialect, _entry: Any, arguments: list[Any], _options: dict[str, Any]) -> None:
+    """Make a SQLite file for its owner alone before SQLite makes it for everybody, and close one that is open.
+
+    SQLite gives the files beside it (`-wal`, `-shm`) the mode of the first. An engine's class is asked, so that every
+    engine of the process obeys, that of the migrations too.
+    """
+    path = str(arguments[0]) if dialect.name == "sqlite" and arguments else ""
+    if not path or path == ":memory:" or path.startswith("file:"):
+        return
+    with suppress(OSError):  # SQLite says what is wrong with the path
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, _OWNER_ALONE))
+    for name in (path, f"{path}-wal", f"{path}-shm"):
+        try:
+            mode = stat.S_IMODE(os.stat(name).st_mode)  # noqa: PTH116 - of every new connection
+            if mode & ~_OWNER_ALONE:
+                os.chmod(name, mode & _OWNER_ALONE)  # noqa: PTH101 - same
+                logger.warning("a database file was open to others of this machine, and is closed now", mode=oct(mode))
+        except FileNotFoundError:
+            continue
+        except OSError:
+            logger.warning("a database file is open to others of this machine, and is not ours to close")
 
 
 @event.listens_for(Engine, "connect")

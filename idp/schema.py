@@ -15,6 +15,7 @@ from sqlalchemy import URL, Connection, create_engine, event, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+import idp.db  # noqa: F401 - its rules hold for every engine, that of the migrations too
 from idp.config import Settings
 from idp.paths import MIGRATIONS
 

@@ -5,6 +5,7 @@ Each test has a database of its own, copied from a migrated template that holds 
 
 import fcntl
 import os
+import secrets
 import shutil
 import sqlite3
 import uuid
@@ -26,7 +27,11 @@ from idp.db import db
 from idp.oidc import keys
 from idp.tables import metadata
 
-SECRET = "a secret key for tests, of more than 32 bytes: 0123456789"  # the template's signing key is sealed under it
+SECRET = os.environ.setdefault("TEST_SECRET_KEY", secrets.token_urlsafe(48))
+"""The secret key of this run and its processes, under which the template's signing key is sealed.
+
+Drawn, since a key that stands in the source is refused in production.
+"""
 ISSUER = "https://connexion.exemple.test"
 TEMPLATE = "idp_template"
 
@@ -42,6 +47,13 @@ def settings_for(database_url: str, **more: object) -> Settings:
         "support_phone": "03 53 01 12 12",
         "support_hours": "du lundi au vendredi, de 8 h à 18 h",
         "mail_from": "ne-pas-repondre@exemple.fr",
+        "publisher": "Académie des Deux-Rives",
+        "publication_director": "La rectrice de l’académie des Deux-Rives",
+        "host": "Hébergeur des Deux-Rives, 59990 Rivebelle",
+        "contact_mail": "contact@exemple.fr",
+        "dpo_mail": "dpd@exemple.fr",
+        "accessibility_mail": "accessibilite@exemple.fr",
+        "allow_sqlite": True,
         **more,
     }
     return Settings(**values)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp import opaque
-from idp.accounts import directory, disputes, notices
+from idp.accounts import alarm, directory, disputes, notices
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
 from idp.accounts.passwords import Busy, Hasher, fold_provisional, fold_username
@@ -153,8 +153,9 @@ def _try(
     digest = username_digest(settings, attempt.username)
     verdict = guard.take_all(*slots)
     if isinstance(verdict, guard.Wait):
-        log.record(SignInThrottled(account_id=candidate.account_id, username_digest=digest, door=attempt.door))
-        db.session.commit()
+        if guard.is_first_refusal(verdict):
+            log.record(SignInThrottled(account_id=candidate.account_id, username_digest=digest, door=attempt.door))
+            db.session.commit()
         return Throttled(verdict.seconds)
     shut = verdict.count > limits.SHUT_AT
     with _given_back(slots):
@@ -175,6 +176,7 @@ def _try(
         )
     )
     db.session.commit()
+    alarm.count_failure(settings)
     return Refused()
 
 

@@ -46,12 +46,30 @@ class SignInFailed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class SignInThrottled(Event):
-    """A try that was not even checked, since too many came before it."""
+    """A try that was not even checked, since too many came before it.
+
+    One entry an hour for each counter that refuses, however many tries there are.
+    """
 
     kind = "sign_in"
     result = "throttled"
     username_digest: str
     door: str = "sign_in"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailuresAlarm(Event):
+    """`most` secrets were wrong within a minute, over all accounts, clients and nodes."""
+
+    kind = "failures.alarm"
+    most: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForwardedIgnored(Event):
+    """A request came with forwarded headers while no proxy is declared: parents may all seem to be one address."""
+
+    kind = "proxy.ignored"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +170,10 @@ class UsernameTold(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RecoveryThrottled(Event):
-    """A request for an identifier or a password that was not even looked at; `form` says which."""
+    """Requests for an identifier or a password that were not even looked at; `form` says which.
+
+    One entry an hour for each counter that refuses, however many requests there are.
+    """
 
     kind = "recovery.throttled"
     result = "throttled"

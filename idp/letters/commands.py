@@ -17,6 +17,7 @@ from idp.letters.choice import Refused
 from idp.letters.paper import Kept
 from idp.letters.pdf import LetterError
 from idp.letters.printing import Order, Report
+from idp.production import production_faults
 from idp.terminal import AS_JSON, plain
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def print_letters(*, as_json: bool, **asked: Any) -> None:
     _check_usage(order)
     settings: Settings = current_app.extensions["idp.settings"]
     hasher: Hasher = current_app.extensions["idp.hasher"]
+    if faults := production_faults(settings):
+        raise click.ClickException("\n".join(("no letter leaves with these settings:", *faults)))
     with _one_sentence():
         report = printing.print_letters(settings, hasher, order, _nothing if as_json else _tell)
     if as_json:

@@ -22,7 +22,7 @@ from idp.config import Settings
 from idp.db import end_read
 from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
-from idp.oidc import answers, claims, errors, pushed, session_state
+from idp.oidc import answers, claims, errors, flood, pushed, session_state
 from idp.oidc.errors import Cause, RequestRefused, RequestUntrusted
 from idp.oidc.grants import CodeGrant, StepOwed
 from idp.oidc.hot import CodeRequest
@@ -59,6 +59,8 @@ def authorize() -> Response:
         if again:
             return again
     try:
+        if seconds := flood.seconds_to_wait():
+            flood.refuse(encoded, seconds)
         return _at_once(encoded) or _after_steps(encoded)
     except RequestUntrusted as untrusted:
         return errors.page(untrusted)
@@ -87,6 +89,8 @@ def _after_steps(encoded: bytes) -> Response:
 
 def resume() -> Response:
     """`/authorize/resume`: a step is done; ask again which is owed."""
+    if seconds := flood.seconds_to_wait():
+        flood.stop(seconds)
     interaction = store.current()
     client = _client(interaction)
     if interaction is None or client is None:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from flask import Blueprint, Response, request
 
 from idp import opaque
+from idp.accounts import alarm
 from idp.audit import changes, log
 from idp.audit.events import ClientChangedItself
 from idp.clients.models import Client, ClientInvite
@@ -224,6 +225,7 @@ def _unauthorized(said: str, challenge: str = f'{_REALM}, error="invalid_token"'
     verdict = guard.take_all(demand)
     if isinstance(verdict, guard.Wait):
         raise TooManyTries(verdict.seconds)
+    alarm.count_failure(of_app().settings)
     response = posting.refuse(401, "invalid_token", said)
     response.headers["WWW-Authenticate"] = challenge
     return response

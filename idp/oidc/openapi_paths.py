@@ -110,6 +110,7 @@ _PAGE = {
     **_NO_PAGE,
     **_BUSY_PAGE,
 }
+_LIMITED_PAGE = {**_PAGE, "429": _html("too many requests of one session or network; `Retry-After` says when")}
 _WHO = [BASIC, NO_CLIENT]
 _TOKEN = [BEARER, DPOP]
 
@@ -120,13 +121,13 @@ def _browser_paths() -> dict[str, Any]:
             "get": _operation(
                 "authorize",
                 "Authorization endpoint (Core 3.1.2; RFC 9126 with `request_uri`)",
-                _PAGE,
+                _LIMITED_PAGE,
                 parameters=_query(_AUTHORIZATION | {"request_uri": _TEXT}, ("client_id",)),
             ),
             "post": _operation(
                 "authorizeByPost",
                 "The same by POST",
-                _PAGE,
+                _LIMITED_PAGE,
                 requestBody=_form(_AUTHORIZATION | {"request_uri": _TEXT}, ("client_id",)),
             ),
         },

@@ -15,12 +15,13 @@ from idp.accounts.passwords import Hasher, fold_username
 from idp.accounts.policy import check_password
 from idp.accounts.tokens import LinkState, Purpose
 from idp.audit import log
-from idp.audit.events import PasswordReset, RecoveryThrottled
+from idp.audit.events import PasswordReset
 from idp.clients import audience
 from idp.clients.registry import Registration
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
+from idp.recovery import brake
 from idp.sessions import manager
 from idp.throttle import guard, limits
 
@@ -41,11 +42,9 @@ def ask(typed: str, network_address: str) -> int:
     """
     username = fold_username(typed)
     subject = typed if username is None else username
-    verdict = guard.take_all((limits.FORGOTTEN_PASSWORD_ACCOUNT, subject), (limits.FORGOTTEN_ADDRESS, network_address))
-    if isinstance(verdict, guard.Wait):
-        log.record(RecoveryThrottled(form="password"))
-        db.session.commit()
-        return verdict.seconds
+    demands = (limits.FORGOTTEN_PASSWORD_ACCOUNT, subject), (limits.FORGOTTEN_ADDRESS, network_address)
+    if seconds := brake.take_slots("password", *demands):
+        return seconds
     notices.want_reset(db.session.scalar(select(Account.id).where(Account.username == subject)))
     db.session.commit()
     return 0

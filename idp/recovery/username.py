@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, select
 from idp.accounts import disputes
 from idp.accounts.models import Account
 from idp.audit import log
-from idp.audit.events import RecoveryThrottled, UsernameRequested, UsernameTold
+from idp.audit.events import UsernameRequested, UsernameTold
 from idp.config import Settings
 from idp.db import db, end_read
 from idp.mail.addresses import AddressFault, InvalidAddress, fold_address, parse_address
@@ -17,8 +17,9 @@ from idp.mail.deliver import deliver
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
+from idp.recovery import brake
 from idp.recovery.entrance import entrance, school_names
-from idp.throttle import guard, limits
+from idp.throttle import limits
 
 USERNAME_WANTED = "recovery.username"
 """The kind of outbox message that carries such a request; its payload names the accounts, often none."""
@@ -35,11 +36,9 @@ def ask(typed: str, network_address: str) -> int:
             with it, it is nobody's.
     """
     mailbox = _mailbox(typed)
-    verdict = guard.take_all((limits.FORGOTTEN_USERNAME_MAILBOX, mailbox), (limits.FORGOTTEN_ADDRESS, network_address))
-    if isinstance(verdict, guard.Wait):
-        log.record(RecoveryThrottled(form="username"))
-        db.session.commit()
-        return verdict.seconds
+    demands = (limits.FORGOTTEN_USERNAME_MAILBOX, mailbox), (limits.FORGOTTEN_ADDRESS, network_address)
+    if seconds := brake.take_slots("username", *demands):
+        return seconds
     found = db.session.scalars(select(Account.id).where(Account.mailbox == mailbox, *_told())).all()
     origin = log.current_origin()
     payload = {"accounts": [str(key) for key in found], "address": origin.address, "request_id": origin.request_id}

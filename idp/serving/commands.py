@@ -57,7 +57,12 @@ def command(load_settings: Callable[[], Settings], create_app: Callable[[Setting
             "worker_class": "idp.serving.worker.BufferingWorker",
             "logger_class": "idp.serving.log.Log",
             "errorlog": None,
-            "secure_scheme_headers": {},  # which proxies to believe is IDP_TRUSTED_PROXIES' affair
+            # which proxies to believe is IDP_TRUSTED_PROXIES' affair, and no header may say what path was asked for:
+            # gunicorn would take SCRIPT_NAME and PATH_INFO from whoever connects from this machine, the proxy included
+            "secure_scheme_headers": {},
+            "forwarder_headers": "",
+            "forwarded_allow_ips": "",
+            "header_map": "drop",
             "keepalive": 75,
             "timeout": 30,
             "graceful_timeout": 20,

@@ -32,8 +32,10 @@ _SWEEP_SECONDS = 0.5
 _STALL_SECONDS = 10
 _SEND_BUFFER = 208 * 1024  # any answer fits: no thread waits for a client that reads slowly
 _BLOCK = 64 * 1024
+_LINE = b"\r\n"
+_NOTHING_FOLLOWS = b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 _REFUSALS = {
-    progress: b"HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" % status
+    progress: b"HTTP/1.1 %s%s" % (status, _NOTHING_FOLLOWS)
     for progress, status in (
         (Progress.TOO_LONG, b"431 Request Header Fields Too Large"),
         (Progress.LENGTHLESS, b"411 Length Required"),
@@ -42,6 +44,21 @@ _REFUSALS = {
 }
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _NOBODY_CAME = frozenset({errno.EAGAIN, errno.ECONNABORTED})
+
+
+class _StatusAlone:
+    """A socket that sends the status of an answer and no more of it."""
+
+    def __init__(self, client: socket.socket) -> None:
+        self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def sendall(self, answer: bytes) -> None:
+        """Send the first line of `answer`, and headers that say that nothing follows."""
+        status, _, _ = answer.partition(_LINE)
+        self._client.sendall(status + _NOTHING_FOLLOWS)
 
 
 class BufferingWorker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes no types
@@ -80,6 +97,10 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes 
         conn.parser.unreader.unread(bytes(conn.received))
         conn.received.clear()
         return super().handle(conn)
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: BaseException) -> None:
+        """Refuse what is no request, without the page of gunicorn's own: it has none of our headers."""
+        super().handle_error(req, _StatusAlone(client), addr, exc)
 
     def finish_request(self, conn: Arrival, future: "Future[Any]") -> None:
         """The thread is done: keep the connection, or end it without making everybody wait for its last bytes."""

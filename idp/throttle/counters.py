@@ -21,12 +21,16 @@ and took its moment before whoever wrote it last."""
 
 @dataclass(frozen=True)
 class Counter:
-    """A window of a budget, or a back-off, for one subject: `name` and `key` are its row's primary key."""
+    """A window of a budget, or a back-off, for one subject: `name` and `key` are its row's primary key.
+
+    `shared` says that other subjects count there too: what one of them does right does not clear it.
+    """
 
     name: str
     key: bytes
     limit: Limit
     rule: Window | Backoff
+    shared: bool = False
 
 
 def in_order(counters: Iterable[Counter]) -> list[Counter]:
@@ -56,7 +60,7 @@ def take_one(connection: Connection, counter: Counter, moment: datetime) -> int 
     return count
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=128)
 def _taking(dialect: str, rule: Window | Backoff) -> ReturningInsert[Any]:
     """Return the statement of a rule, its moments left open: a sign-in needs four, and each takes a while to make."""
     fresh = Row.expires_at <= _instant("moment")

@@ -11,7 +11,7 @@ commit.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from idp import opaque
 from idp.clock import now
 from idp.db import db
 from idp.throttle.counters import Counter, give_back_one, in_order, is_any, take_one
-from idp.throttle.limits import Backoff, Limit, network_of
+from idp.throttle.limits import REFUSAL_NOTED, Backoff, Limit, Window, for_site, network_of, site_of
 from idp.throttle.models import ThrottleCounter as Row
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ class Wait:
 
     seconds: int
     limit: Limit
+    key: bytes = field(default=b"", compare=False, repr=False)
+    """The key of the counter that refused."""
 
 
 def take(limit: Limit, subject: str) -> Granted | Wait:
@@ -78,8 +80,8 @@ def take_all(*demands: tuple[Limit, str]) -> Granted | Wait:
                 connection.rollback()
                 open_at = connection.scalar(select(func.max(Row.open_at)).where(is_any(wanted)))
                 seconds = (open_at - moment).total_seconds() if open_at else 0
-                wait = Wait(max(1, math.ceil(seconds)), counter.limit)
-                _remember(counter, moment + timedelta(seconds=min(wait.seconds, _REMEMBERED_SECONDS)))
+                wait = Wait(max(1, math.ceil(seconds)), counter.limit, counter.key)
+                _remember(counter, moment, wait.seconds)
                 return wait
             counts[counter] = count
         connection.commit()
@@ -87,13 +89,23 @@ def take_all(*demands: tuple[Limit, str]) -> Granted | Wait:
 
 
 def held(*demands: tuple[Limit, str]) -> int:
-    """Return the seconds that a refusal of this process still holds for one of `demands`, 0 when none does.
+    """Return the seconds to wait that this process told one of `demands` a moment ago, 0 when it told none.
 
     Asks no database and counts nothing: a flood of tries that were refused already costs nothing, and leaves no row.
     """
     moment, closed = now(), _closed()
-    ends = [closed.get((c.name, c.key)) for limit, subject in demands for c in _counters(limit, subject)]
-    return max((math.ceil((end - moment).total_seconds()) for end in ends if end and end > moment), default=0)
+    found = [closed.get((c.name, c.key)) for limit, subject in demands for c in _counters(limit, subject)]
+    ends = [open_at for known_until, open_at in filter(None, found) if known_until > moment]
+    return max((math.ceil((end - moment).total_seconds()) for end in ends), default=0)
+
+
+def is_first_refusal(refusal: Wait) -> bool:
+    """Say whether `refusal` is its counter's first within an hour: that one is worth a line in the journal.
+
+    Raises:
+        RuntimeError: a transaction is open on `db.session`.
+    """
+    return isinstance(take(REFUSAL_NOTED, f"{refusal.limit.name} {refusal.key.hex()}"), Granted)
 
 
 def look(limit: Limit, subject: str) -> int:
@@ -124,7 +136,7 @@ def forgive(*demands: tuple[Limit, str]) -> None:
     _forget(wanted)
     with _connection() as connection:
         for counter in in_order(wanted):
-            if isinstance(counter.rule, Backoff):
+            if isinstance(counter.rule, Backoff) and not counter.shared:
                 connection.execute(delete(Row).where(is_any([counter])))
             else:
                 give_back_one(connection, counter)
@@ -147,17 +159,19 @@ def purge_expired() -> int:
             return total
 
 
-def _closed() -> dict[tuple[str, bytes], datetime]:
-    """Return what this process remembers of refusals: until when, by counter."""
-    closed: dict[tuple[str, bytes], datetime] = current_app.extensions.setdefault("idp.throttle.closed", {})
+def _closed() -> dict[tuple[str, bytes], tuple[datetime, datetime]]:
+    """Return what this process remembers of refusals: for how long, and when the counter opens, by counter."""
+    extensions = current_app.extensions
+    closed: dict[tuple[str, bytes], tuple[datetime, datetime]] = extensions.setdefault("idp.throttle.closed", {})
     return closed
 
 
-def _remember(counter: Counter, until: datetime) -> None:
+def _remember(counter: Counter, moment: datetime, seconds: int) -> None:
     closed = _closed()
     if len(closed) >= _REMEMBERED_MOST:
         closed.clear()
-    closed[counter.name, counter.key] = until
+    known_until = moment + timedelta(seconds=min(seconds, _REMEMBERED_SECONDS))
+    closed[counter.name, counter.key] = known_until, moment + timedelta(seconds=seconds)
 
 
 def _forget(counters: list[Counter]) -> None:
@@ -170,10 +184,18 @@ def _counters(limit: Limit, subject: str) -> list[Counter]:
     """Return the rows of `limit` for `subject`. A new secret key names them anew: all counters start again."""
     settings: Settings = current_app.extensions["idp.settings"]
     own_key = opaque.derive_key(settings.secrets[0], "throttle")
+    rules = (limit,) if isinstance(limit, Backoff) else limit.windows
     key = opaque.keyed_digest(own_key, network_of(subject) if limit.by_network else subject)
-    if isinstance(limit, Backoff):
-        return [Counter(limit.name, key, limit, limit)]
-    return [Counter(f"{limit.name}:{int(w.span.total_seconds())}", key, limit, w) for w in limit.windows]
+    counters = [Counter(_name(limit, rule), key, limit, rule) for rule in rules]
+    site = site_of(subject) if limit.by_network else None
+    if site:
+        key = opaque.keyed_digest(own_key, site)
+        counters += [Counter(f"{_name(limit, rule)}:site", key, limit, for_site(rule), shared=True) for rule in rules]
+    return counters
+
+
+def _name(limit: Limit, rule: Window | Backoff) -> str:
+    return limit.name if isinstance(rule, Backoff) else f"{limit.name}:{int(rule.span.total_seconds())}"
 
 
 def _connection() -> Connection:

@@ -6,14 +6,23 @@ account.
 """
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import lru_cache
 
 _MINUTE = timedelta(minutes=1)
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
 _MONTH = timedelta(days=30)
 _IPV6_SUBSCRIBER = 64
+_IPV6_SITE = 48
+SITE_FACTOR = 20
+"""How much more an IPv6 /48 may do than one subscriber.
+
+Whoever rents a server often gets a whole /48, which holds 65,536 subscribers' networks: without a limit of its own,
+each of them would start with a fresh budget. A telephone company puts many subscribers into one /48 as well, so the
+factor leaves room for an evening on which twenty times as many of them mistype as one school's network may.
+"""
 
 
 @dataclass(frozen=True)
@@ -31,7 +40,8 @@ class Budget:
     Attributes:
         name: the limit's name in the table of counters, 30 characters at most.
         windows: shortest first.
-        by_network: the subject is a network address; one IPv6 subscriber (a /64) counts as one.
+        by_network: the subject is an IP; one IPv6 subscriber (a /64) counts as one, and each /48 has a wider budget
+            of its own beside it (`SITE_FACTOR`).
     """
 
     name: str
@@ -107,6 +117,25 @@ CLIENT_PROOF_ADDRESS = Budget("client_proof_address", (Window(100, _MINUTE),), b
 PUSHED_ADDRESS = Budget("pushed_address", (Window(120, _MINUTE),), by_network=True)
 """Authorization requests pushed in the name of clients without a proof, from one network address: each one that is
 right leaves a row."""
+REFUSAL_NOTED = Budget("refusal_noted", (Window(1, _HOUR),))
+"""Journal entries about the refusals of one counter: the first of an hour is written, the others would be a flood."""
+
+AUTHORIZE_SESSION = Budget("authorize_session", (Window(60, _MINUTE),))
+"""Authorization requests of one session, in each process. Every one that owes nothing stores a code. A person who
+opens ENTs, and ENTs that renew silently in a few tabs, make a handful a minute; a redirect loop makes hundreds."""
+AUTHORIZE_NETWORK = Budget("authorize_network", (Window(12_000, _MINUTE),), by_network=True)
+"""Authorization requests from one network, in each process. A first evening behind one school's address makes 60
+sign-ins a second with three requests each, 10,800 a minute, if a single process served them all."""
+PROXY_NOTED = Budget("proxy_noted", (Window(1, 7 * _DAY),))
+"""Journal entries which say that forwarded headers arrive and are ignored. `idp config check` reads this counter."""
+ALARM_NOTED = Budget("alarm_noted", (Window(1, _MINUTE),))
+"""Journal entries which say that there were too many failures in a minute."""
+
+
+def failures_alarm(most: int) -> Budget:
+    """Return the counter of all failures of all nodes in a minute; failure number `most` of it raises the alarm."""
+    return Budget("failures_alarm", (Window(most, _MINUTE),))
+
 
 TABLE: tuple[Limit, ...] = (
     SIGN_IN_ACCOUNT,
@@ -126,6 +155,11 @@ TABLE: tuple[Limit, ...] = (
     CLIENT_PROOF,
     CLIENT_PROOF_ADDRESS,
     PUSHED_ADDRESS,
+    REFUSAL_NOTED,
+    AUTHORIZE_SESSION,
+    AUTHORIZE_NETWORK,
+    PROXY_NOTED,
+    ALARM_NOTED,
 )
 
 
@@ -137,14 +171,36 @@ def longest_by_network() -> timedelta:
     return max(spans)
 
 
-def network_of(address: str) -> str:
+def network_of(ip: str) -> str:
     """Return what stands for one subscriber: an IPv4 address, the /64 of an IPv6 one, or the text if it is neither."""
-    try:
-        parsed = ipaddress.ip_address(address.strip())
-    except ValueError:
-        return address
+    parsed = _parsed(ip)
+    if parsed is None:
+        return ip
     if isinstance(parsed, ipaddress.IPv4Address):
         return str(parsed)
-    if parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
     return str(ipaddress.ip_network((int(parsed), _IPV6_SUBSCRIBER), strict=False))
+
+
+def site_of(ip: str) -> str | None:
+    """Return the /48 of an IPv6 address, None for anything else."""
+    parsed = _parsed(ip)
+    if not isinstance(parsed, ipaddress.IPv6Address):
+        return None
+    return str(ipaddress.ip_network((int(parsed), _IPV6_SITE), strict=False))
+
+
+@lru_cache(maxsize=64)
+def for_site(rule: Window | Backoff) -> Window | Backoff:
+    """Return `rule` as it holds for a whole /48."""
+    if isinstance(rule, Window):
+        return replace(rule, tries=rule.tries * SITE_FACTOR)
+    return replace(rule, free=rule.free * SITE_FACTOR)
+
+
+@lru_cache(maxsize=1024)
+def _parsed(ip: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        parsed = ipaddress.ip_address(ip.strip())
+    except ValueError:
+        return None
+    return getattr(parsed, "ipv4_mapped", None) or parsed

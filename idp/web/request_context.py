@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Iterable
+from ipaddress import ip_address
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -27,12 +28,59 @@ _ADDRESS_LENGTH = 45
 def configure(app: Flask, settings: Settings) -> None:
     """Give each request its id and its line in the log, and believe the proxies that the operator declared.
 
-    Of `X-Forwarded-For` and `-Proto` as many hops count, none by default; never a host.
+    Of `X-Forwarded-For` and `-Proto` (or of `Forwarded`, where the first is missing) as many hops count, none by
+    default; never a host.
     """
     app.wsgi_app = _Numbered(app.wsgi_app, logged=settings.log_level in {"DEBUG", "INFO"})  # type: ignore[method-assign]
     if settings.trusted_proxies:
         count = settings.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=0)  # type: ignore[method-assign]
+        fixed = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=0)
+        app.wsgi_app = _Forwarded(fixed)  # type: ignore[method-assign]
+
+
+class _Forwarded:
+    """Writes the forwarded headers as werkzeug reads them: plain IPs.
+
+    Some proxies send `ip:port` (Azure's, IIS) or `[v6]:port`, and `Forwarded` (RFC 7239) quotes such values: taken as
+    they are, each connection would be a network of its own to the limits.
+    """
+
+    def __init__(self, app: "WSGIApplication") -> None:
+        self._app = app
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        hops = environ.get("HTTP_X_FORWARDED_FOR")
+        if hops is not None:
+            environ["HTTP_X_FORWARDED_FOR"] = ",".join(plain_ip(hop) for hop in hops.split(","))
+        elif "HTTP_FORWARDED" in environ:
+            elements = environ["HTTP_FORWARDED"].split(",")
+            environ["HTTP_X_FORWARDED_FOR"] = ",".join(plain_ip(_parameter(element, "for")) for element in elements)
+            environ["HTTP_X_FORWARDED_PROTO"] = ",".join(_parameter(element, "proto") for element in elements)
+        return self._app(environ, start_response)
+
+
+def _parameter(element: str, name: str) -> str:
+    """Return a parameter of one element of `Forwarded`, such as `for="[2001:db8::1]:4711";proto=https`.
+
+    Elements are split at every comma, and not by the rules of quoted text: what a client sent comes first in the
+    header, and a quotation mark that it left open would swallow what the proxy added.
+    """
+    pairs = (part.partition("=") for part in element.split(";"))
+    return next((value.strip().strip('"') for key, _, value in pairs if key.strip().lower() == name), "")
+
+
+def plain_ip(node: str) -> str:
+    """Return the IP in a node of a forwarded header, without quotes, brackets and port; other text as it is."""
+    text = node.strip().strip('"').strip()
+    host = text
+    if text.startswith("["):
+        host = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        host = text.partition(":")[0]
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return text
 
 
 class _Numbered:

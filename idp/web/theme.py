@@ -62,6 +62,4 @@ def _add(white: WhiteNoise, root: Path, prefix: str) -> None:
 
 
 def _headers(headers: Any, _path: str, _url: str) -> None:
-    headers["X-Content-Type-Options"] = "nosniff"
-    headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     headers["Content-Security-Policy"] = "default-src 'none'; style-src 'self'; img-src 'self'"

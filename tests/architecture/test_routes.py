@@ -33,6 +33,16 @@ def to_the_account(answer: TestResponse) -> None:
     assert (answer.status_code, answer.headers["Location"]) == (HTTPStatus.SEE_OTHER, "/mon-compte")
 
 
+def named_by_the_operator(answer: TestResponse) -> None:
+    """Nobody, until the operator has named who answers."""
+    assert answer.status_code == HTTPStatus.NOT_FOUND
+
+
+def to_the_password(answer: TestResponse) -> None:
+    """Anybody, who is led on to the page that changes the password."""
+    assert (answer.status_code, answer.headers["Location"]) == (HTTPStatus.SEE_OTHER, "/mon-compte/mot-de-passe")
+
+
 def session(answer: TestResponse) -> None:
     """Only whoever is signed in."""
     assert (answer.status_code, answer.headers["Location"]) == (HTTPStatus.SEE_OTHER, "/connexion")
@@ -82,6 +92,8 @@ ROUTES: dict[str, dict[str, Guard]] = {
     "/": {"GET": to_the_account},
     "/.well-known/oauth-authorization-server": {"GET": public},
     "/.well-known/openid-configuration": {"GET": public},
+    "/.well-known/security.txt": {"GET": named_by_the_operator},
+    "/.well-known/change-password": {"GET": to_the_password},
     "/jwks.json": {"GET": public},
     "/healthz": {"GET": public},
     "/readyz": {"GET": public},

@@ -10,7 +10,7 @@ from idp.paths import CHECKOUT
 from tests.architecture.tree import shown
 
 FOLDERS = ("idp", "clients", "templates", "migrations", "tests", "bench", "deploy", "docs", ".ci")
-FILES = ("pyproject.toml", "Makefile", "README.md", "CHANGELOG.md", ".gitignore")
+FILES = ("pyproject.toml", "Makefile", "README.md", "CHANGELOG.md", "SECURITY.md", ".gitignore")
 TEXT = {
     "", ".py", ".md", ".html", ".txt", ".css", ".js", ".mjs", ".json", ".toml", ".mako", ".svg", ".service", ".conf",
     ".env", ".timer", ".yml", ".yaml", ".po", ".pot", ".socket",

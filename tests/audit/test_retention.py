@@ -88,7 +88,7 @@ def test_purge_removes_old_entries_and_failures_and_leaves_the_chain_whole(act: 
     account = a_year(app, build)
     assert found(act) == []
     done = purged(act)
-    assert (done["journal_entries"], done["failed_sign_ins"]) == (8, 4)
+    assert (done["journal_entries"], done["failures"]) == (8, 4)
     code, wrong, summary = verified(act)
     assert (code, wrong, summary["entries"], summary["seals"], summary["expired"]) == (0, [], 12, 4, 4)
     assert number(AuditSeal) == 4, "the seals of the two oldest days went with all of their entries"

@@ -6,7 +6,19 @@ from idp.config import Settings
 from tests.commands.conftest import Run
 from tests.databases import SECRET
 
-GOOD = {"IDP_ISSUER": "https://connexion.exemple.fr", "IDP_SECRET_KEY": SECRET}
+GOOD = {"IDP_ISSUER": "https://connexion.exemple.fr", "IDP_SECRET_KEY": SECRET, "IDP_ALLOW_SQLITE": "1"}
+COMPLETE = {
+    "IDP_MAIL_FROM": "ne-pas-repondre@exemple.fr",
+    "IDP_ACADEMY": "Académie des Deux-Rives",
+    "IDP_SUPPORT_PHONE": "03 53 01 12 12",
+    "IDP_PUBLISHER": "Académie des Deux-Rives",
+    "IDP_PUBLICATION_DIRECTOR": "La rectrice",
+    "IDP_HOST": "Hébergeur des Deux-Rives",
+    "IDP_CONTACT_MAIL": "contact@exemple.fr",
+    "IDP_DPO_MAIL": "dpd@exemple.fr",
+    "IDP_ACCESSIBILITY_MAIL": "accessibilite@exemple.fr",
+}
+"""What real families must be told."""
 
 
 def put(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
@@ -18,8 +30,10 @@ def test_shows_every_setting_and_no_secret(bare: Run, monkeypatch: pytest.Monkey
     former = SECRET[::-1]
     put(
         monkeypatch,
+        **COMPLETE,
         IDP_SECRET_KEY_FALLBACKS=f'["{former}"]',
-        IDP_DATABASE_URL="postgresql://idp:dbp4ssword@db.test/idp",
+        IDP_DATABASE_URL="postgresql://idp:dbp4ssword@db.test/idp?sslmode=verify-full",
+        IDP_TRUSTED_PROXIES="1",
         IDP_SMTP_URL="smtps://idp:m4ilpassword@mail.test",
     )
     answer = bare("config", "check")
@@ -27,7 +41,7 @@ def test_shows_every_setting_and_no_secret(bare: Run, monkeypatch: pytest.Monkey
     shown = dict(line.split(" = ", 1) for line in answer.out.splitlines())
     assert set(shown) == {f"IDP_{name.upper()}" for name in Settings.model_fields}
     assert shown["IDP_ISSUER"] == "https://connexion.exemple.fr"
-    assert shown["IDP_DATABASE_URL"] == "postgresql://(hidden)@db.test/idp"
+    assert shown["IDP_DATABASE_URL"] == "postgresql://(hidden)@db.test/idp?sslmode=verify-full"
     for secret in (SECRET, former, "dbp4ssword", "m4ilpassword"):
         assert secret not in answer.out
 
@@ -85,6 +99,9 @@ def test_k01_a_weak_secret_or_a_wrong_setting_stops_the_start(
 def test_a_file_is_read_and_the_environment_wins(bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "idp.toml"
     file.write_text(f'issuer = "https://file.test"\nsecret_key = "{SECRET}"\nacademy = "Académie du fichier"\n')
+    for name, value in {**COMPLETE, "IDP_ALLOW_SQLITE": "1"}.items():
+        if name != "IDP_ACADEMY":
+            monkeypatch.setenv(name, value)
     monkeypatch.setenv("IDP_CONFIG", str(file))
     monkeypatch.setenv("IDP_ISSUER", "https://environment.test")
     answer = bare("config", "check")

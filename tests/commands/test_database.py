@@ -24,6 +24,7 @@ def alone(bare: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
     """The command with good settings, on no database yet."""
     monkeypatch.setenv("IDP_ISSUER", "https://connexion.exemple.fr")
     monkeypatch.setenv("IDP_SECRET_KEY", SECRET)
+    monkeypatch.setenv("IDP_ALLOW_SQLITE", "1")
     return bare
 
 

@@ -68,7 +68,9 @@ def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(built: Built)
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         [metadata] = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
         described = archive.read(metadata).decode()
-    assert names == sources("idp") | {f"idp/{name}" for folder in DATA for name in sources(folder)}
+        assert archive.read("idp/constraints.txt") == (CHECKOUT / "constraints.txt").read_bytes()
+    data = {f"idp/{name}" for folder in DATA for name in sources(folder)} | {"idp/constraints.txt"}
+    assert names == sources("idp") | data
     assert f"\nVersion: {__version__}\n" in described
     assert "\nLicense-Expression: EUPL-1.2\n" in described
     assert "\nRequires-Python: >=3.11\n" in described
@@ -77,7 +79,8 @@ def test_the_wheel_holds_the_package_and_its_data_and_nothing_else(built: Built)
 def test_the_sdist_holds_what_builds_and_tests_it(built: Built) -> None:
     with tarfile.open(built.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    wanted = {"pyproject.toml", "uv.lock", "Makefile", "README.md", "CHANGELOG.md", "PKG-INFO"}
+    wanted = {"pyproject.toml", "uv.lock", "constraints.txt", "Makefile", "README.md", "CHANGELOG.md", "SECURITY.md"}
+    wanted |= {"PKG-INFO"}
     for folder in ("idp", "clients", "tests", "bench", "docs", "deploy", ".ci", *DATA):
         wanted |= sources(folder)
     assert wanted <= names

@@ -37,7 +37,12 @@ def invitation(app: Flask) -> str:
 
 @pytest.fixture
 def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look at as many wrong proofs as a test shows; their brake has tests of its own (test_client_brakes)."""
+    """Look at as many requests and wrong proofs as a test shows.
+
+    Their limits have tests of their own (test_client_brakes, test_authorize_flood).
+    """
     monkeypatch.setattr(limits, "CLIENT_PROOF", replace(limits.CLIENT_PROOF, free=10_000))
     patient = replace(limits.CLIENT_PROOF_ADDRESS, windows=(limits.Window(10_000, timedelta(minutes=1)),))
     monkeypatch.setattr(limits, "CLIENT_PROOF_ADDRESS", patient)
+    patient = replace(limits.AUTHORIZE_SESSION, windows=(limits.Window(10_000, timedelta(minutes=1)),))
+    monkeypatch.setattr(limits, "AUTHORIZE_SESSION", patient)

@@ -206,7 +206,7 @@ def test_an_entry_that_is_neither_host_nor_network_is_said_at_the_start(
     """
     monkeypatch.setenv("IDP_OUTGOING_ALLOW", f'["ent.intranet", "10.0.0.0/8", "fd00::/8", "{entry}"]')
     with pytest.raises(ConfigurationError) as refusal:
-        load(issuer=ISSUER, secret_key=SECRET)
+        load(issuer=ISSUER, secret_key=SECRET, allow_sqlite=True)
     assert [fault for fault in refusal.value.faults if "IDP_OUTGOING_ALLOW: entry 4 must be" in fault]
 
 
@@ -215,7 +215,7 @@ def test_the_setting_is_a_json_list_as_the_other_lists_are(monkeypatch: pytest.M
     the application is permitted to communicate": it is a setting like others.
     """
     monkeypatch.setenv("IDP_OUTGOING_ALLOW", '["ent.intranet", "10.0.0.0/8"]')
-    settings = load(issuer=ISSUER, secret_key=SECRET)
+    settings = load(issuer=ISSUER, secret_key=SECRET, allow_sqlite=True)
     assert settings.outgoing_allow == ("ent.intranet", "10.0.0.0/8")
     assert dict(settings.rows())["IDP_OUTGOING_ALLOW"] == "(2 set)"
 
@@ -229,8 +229,10 @@ def test_authorities_of_the_operator_s_own_vouch_besides_the_system_s(
     ours, systems = authority(tmp_path, "ours.test"), authority(tmp_path, "theirs.test")
     monkeypatch.setenv("SSL_CERT_FILE", str(systems.trusted))
     allowed = ("ours.test", "theirs.test")
-    plain = Outgoing(load(issuer=ISSUER, secret_key=SECRET, outgoing_allow=allowed))
-    told = Outgoing(load(issuer=ISSUER, secret_key=SECRET, outgoing_allow=allowed, ca_bundle=ours.trusted))
+    plain = Outgoing(load(issuer=ISSUER, secret_key=SECRET, allow_sqlite=True, outgoing_allow=allowed))
+    told = Outgoing(
+        load(issuer=ISSUER, secret_key=SECRET, allow_sqlite=True, outgoing_allow=allowed, ca_bundle=ours.trusted)
+    )
     resolver.hosts |= {"ours.test": ["127.0.0.1"], "theirs.test": ["127.0.0.1"]}
     with listening_ent(ours.chain) as near, listening_ent(systems.chain) as far:
         far.served["/keys"] = near.served["/keys"] = (200, {}, b"{}")

@@ -1,0 +1,39 @@
+"""The alarm that sounds when too many secrets are wrong in a minute, over all accounts, clients and nodes.
+
+The limits of `idp.throttle` look at one account or one network. An attack that is spread over many of both stays below
+each of them and shows in the sum alone.
+"""
+
+import structlog
+
+from idp.audit import log
+from idp.audit.events import FailuresAlarm
+from idp.config import Settings
+from idp.db import db
+from idp.throttle import guard, limits
+
+logger = structlog.get_logger()
+
+
+def count_failure(settings: Settings) -> None:
+    """Count one wrong secret; record and log an alarm when there are too many, at most once a minute.
+
+    Costs one statement on one row, for failures alone; once the alarm has sounded, nothing for some seconds.
+
+    Raises:
+        RuntimeError: a transaction is open on `db.session`.
+    """
+    most = settings.failure_alarm
+    if not most:
+        return
+    counter = limits.failures_alarm(most)
+    if guard.held((counter, "")):
+        return
+    verdict = guard.take(counter, "")
+    if not isinstance(verdict, guard.Granted) or verdict.count < most:
+        return
+    # a minute's window ends and the next begins: two alarms must be a minute apart all the same
+    if isinstance(guard.take(limits.ALARM_NOTED, ""), guard.Granted):
+        logger.warning("many failures", per_minute=most, setting="IDP_FAILURE_ALARM")
+        log.record(FailuresAlarm(most=most))
+        db.session.commit()

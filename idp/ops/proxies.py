@@ -1,0 +1,61 @@
+"""Notices a proxy that the settings do not know (`IDP_TRUSTED_PROXIES=0`).
+
+All parents then seem to come from the proxy's IP, and share its limits. The service can only see it in requests, and
+`idp config check` sees none: the service leaves a mark in the database, and the command reads it.
+"""
+
+from contextlib import suppress
+
+import structlog
+from flask import Flask, request
+from sqlalchemy.exc import SQLAlchemyError
+
+from idp.audit import log
+from idp.audit.events import ForwardedIgnored
+from idp.config import Settings
+from idp.db import db, end_read
+from idp.throttle import guard, limits
+
+logger = structlog.get_logger()
+
+_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_FORWARDED", "HTTP_X_REAL_IP")
+_UNWATCHED = frozenset({"/healthz", "/readyz"})
+
+
+def configure(app: Flask, settings: Settings) -> None:
+    """Watch the requests of `app` for forwarded headers, if it believes none."""
+    if not settings.trusted_proxies:
+        app.before_request(_Watch())
+
+
+class _Watch:
+    """Logs the first request of this process that comes with a forwarded header, and leaves the mark."""
+
+    def __init__(self) -> None:
+        self._noticed = False
+
+    def __call__(self) -> None:
+        if self._noticed or request.path in _UNWATCHED or not any(name in request.environ for name in _HEADERS):
+            return
+        self._noticed = True
+        logger.warning("forwarded headers ignored", setting="IDP_TRUSTED_PROXIES")
+        try:
+            end_read()
+            if isinstance(guard.take(limits.PROXY_NOTED, ""), guard.Granted):
+                log.record(ForwardedIgnored())
+                db.session.commit()
+        except SQLAlchemyError:  # the request has its own answer to a database that fails
+            with suppress(SQLAlchemyError):
+                db.session.rollback()
+
+
+def was_noticed() -> bool:
+    """Say whether forwarded headers arrived and were ignored within the last week.
+
+    Raises:
+        sqlalchemy.exc.SQLAlchemyError: the database cannot be asked.
+    """
+    try:
+        return guard.look(limits.PROXY_NOTED, "") > 0
+    finally:
+        end_read()

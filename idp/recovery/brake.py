@@ -1,0 +1,28 @@
+"""The limits of both recovery forms, met before anything is read or written for the request."""
+
+from typing import Literal
+
+from idp.audit import log
+from idp.audit.events import RecoveryThrottled
+from idp.db import db
+from idp.throttle import guard, limits
+
+
+def take_slots(form: Literal["username", "password"], *demands: tuple[limits.Limit, str]) -> int:
+    """Count one request of `form` in each limit; return the seconds to wait, 0 when the request may go on.
+
+    A refused request leaves one journal entry for each counter and hour, however many there are: who sends them by the
+    million fills neither the journal nor the disk.
+
+    Raises:
+        RuntimeError: a transaction is open on `db.session`.
+    """
+    if seconds := guard.held(*demands):
+        return seconds
+    verdict = guard.take_all(*demands)
+    if isinstance(verdict, guard.Granted):
+        return 0
+    if guard.is_first_refusal(verdict):
+        log.record(RecoveryThrottled(form=form))
+        db.session.commit()
+    return verdict.seconds

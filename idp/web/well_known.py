@@ -1,0 +1,41 @@
+"""Addresses that other software knows by heart (RFC 8615): who to tell of a weakness, where a password is changed."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, abort, current_app, make_response, url_for
+
+from idp.clock import now
+from idp.web.redirects import see_other
+
+if TYPE_CHECKING:
+    from idp.config import Settings
+
+blueprint = Blueprint("well_known", __name__)
+
+_VALID = timedelta(days=180)
+"""RFC 9116 2.5.5 recommends less than a year; the address is read from the settings, so it is always fresh."""
+
+
+@blueprint.get("/.well-known/security.txt")
+def security() -> Response:
+    """Say where weaknesses are reported (RFC 9116); 404 until the operator has named an address."""
+    settings: Settings = current_app.extensions["idp.settings"]
+    if not settings.security_contact:
+        abort(404)
+    expires = (now() + _VALID).replace(hour=0, minute=0, second=0, microsecond=0)
+    lines = (
+        f"Contact: {settings.security_contact}",
+        f"Expires: {expires:%Y-%m-%dT%H:%M:%SZ}",
+        "Preferred-Languages: fr, en",
+        f"Canonical: {settings.issuer}/.well-known/security.txt",
+    )
+    response = make_response("".join(f"{line}\n" for line in lines))
+    response.content_type = "text/plain; charset=utf-8"
+    return response
+
+
+@blueprint.get("/.well-known/change-password")
+def change_password() -> Response:
+    """Lead password managers to the page that changes a password (W3C, A Well-Known URL for Changing Passwords)."""
+    return see_other(url_for("account_password.change"))

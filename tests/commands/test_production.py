@@ -1,0 +1,180 @@
+"""What real families must not be served with: said by `config check`, refused by `serve` and `letters print`."""
+
+import base64
+import re
+import secrets
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+from idp.app import create_app
+from idp.db import db
+from idp.paths import CHECKOUT
+from idp.production import key_weakness
+from tests.builders import Build
+from tests.commands.conftest import Events, Run
+from tests.commands.test_config import COMPLETE, put
+from tests.databases import ISSUER, SECRET
+
+STARTS = (("config", "check"), ("serve", "--bind", "127.0.0.1:0"), ("letters", "print", "--school", "0599001N"))
+SECRET_NAME = re.compile(r"""(?i)secret_?key\w*["']?\]?\s*[=:]\s*f?["']([^"'{}]{32,})["']""")
+
+
+def faults(bare: Run, *command: str) -> list[str]:
+    answer = bare(*command)
+    assert answer.code == 1, answer
+    return answer.err.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("values", "fault"),
+    [
+        ({"IDP_SECRET_KEY": "a secret key for tests, of more than 32 bytes: 0123456789"}, "IDP_SECRET_KEY: stands in"),
+        ({"IDP_SECRET_KEY": "Academie-Lille-2026-Academie-Lille-2026"}, "IDP_SECRET_KEY: is a text, not random"),
+        ({"IDP_SECRET_KEY": "0123456789abcdef0123456789abcdef"}, "IDP_SECRET_KEY: can be guessed"),
+        (
+            {"IDP_SECRET_KEY_FALLBACKS": '["scolarite-services-production-secret-key"]'},
+            "IDP_SECRET_KEY_FALLBACKS: is a text, not random",
+        ),
+        ({"IDP_SMTP_URL": "smtp://mail.exemple.fr"}, "IDP_SMTP_URL: sends mails in clear to another host"),
+        (
+            {"IDP_DATABASE_URL": "postgresql://idp@db.exemple.fr/idp"},
+            "IDP_DATABASE_URL: is on another host without TLS",
+        ),
+        (
+            {"IDP_DATABASE_URL": "postgresql://idp@db.exemple.fr/idp?sslmode=prefer"},
+            "IDP_DATABASE_URL: is on another host without TLS",
+        ),
+        (
+            {"IDP_DATABASE_URL": "postgresql://idp@/idp?host=db.exemple.fr"},
+            "IDP_DATABASE_URL: is on another host without TLS",
+        ),
+        ({"IDP_MAIL_FROM": "ne-pas-repondre@localhost"}, "IDP_MAIL_FROM: is an address of this machine"),
+        ({"IDP_MAIL_FROM": "idp@serveur.localdomain"}, "IDP_MAIL_FROM: is an address of this machine"),
+        *(
+            ({name: " "}, f"{name}: is empty")
+            for name in COMPLETE
+            if name not in {"IDP_MAIL_FROM", "IDP_ACADEMY", "IDP_SUPPORT_PHONE"}
+        ),
+        ({"IDP_ACADEMY": "Académie"}, "IDP_ACADEMY: is the default"),
+        ({"IDP_SUPPORT_PHONE": ""}, "IDP_SUPPORT_PHONE, IDP_SUPPORT_URL: are empty"),
+        ({"IDP_PUBLISHER": "<votre académie>"}, "IDP_PUBLISHER: holds a placeholder"),
+        ({"IDP_HOST": "À compléter"}, "IDP_HOST: holds a placeholder"),
+        (
+            {"IDP_ENV": "development", "IDP_ISSUER": "https://connexion.exemple.fr"},
+            "IDP_ENV: is development, but IDP_ISSUER is not on this machine",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_k01_no_family_is_served_with_a_placeholder_or_an_unsafe_setting(
+    bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, values: dict[str, str], fault: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    put(monkeypatch, **{**COMPLETE, "IDP_TRUSTED_PROXIES": "1", **values})
+    for command in STARTS:
+        found = faults(bare, *command, *(("--out", "l.pdf") if command[0] == "letters" else ()))
+        assert [line for line in found if line.startswith(fault)], found
+        assert len(found) == 2, "the first line, and this fault alone"
+    assert not list(tmp_path.glob("*.pdf"))
+
+
+def test_all_faults_are_named_at_once(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(monkeypatch, IDP_TRUSTED_PROXIES="1")
+    found = faults(bare, "config", "check")
+    for name in COMPLETE:
+        assert [line for line in found if name in line.partition(": ")[0]], name
+    assert SECRET not in "".join(found)
+
+
+def test_another_hosts_database_is_accepted_with_tls_and_ones_own_without(
+    bare: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for url in (
+        *(f"postgresql://idp@db.exemple.fr/idp?sslmode={mode}" for mode in ("require", "verify-ca", "verify-full")),
+        *("postgresql:///idp", "postgresql://idp@localhost/idp", "postgresql://idp@[::1]:5432/idp"),
+        "postgresql://idp@/idp?host=/var/run/postgresql",
+    ):
+        put(monkeypatch, **{**COMPLETE, "IDP_TRUSTED_PROXIES": "1", "IDP_DATABASE_URL": url})
+        answer = bare("config", "check")
+        assert (answer.code, answer.err) == (0, ""), url
+
+
+def test_sqlite_in_production_must_be_allowed(bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    put(monkeypatch, **COMPLETE)
+    monkeypatch.delenv("IDP_ALLOW_SQLITE")
+    for command in (*STARTS[:2], ("db", "upgrade"), ("client", "list")):
+        assert [line for line in faults(bare, *command) if line.startswith("IDP_DATABASE_URL: is a SQLite file")]
+    assert not list(tmp_path.iterdir()), "no command makes a file by mistake"
+    monkeypatch.setenv("IDP_ENV", "development")
+    monkeypatch.setenv("IDP_ISSUER", "http://127.0.0.1:8000")
+    assert bare("db", "upgrade").code == 0
+
+
+def drawn() -> Iterator[str]:
+    """Yield keys as operators draw them."""
+    for _ in range(20):
+        yield secrets.token_hex(32)
+        yield secrets.token_urlsafe(48)
+        yield base64.b64encode(secrets.token_bytes(32)).decode()
+        yield f"{uuid.uuid4()}"
+
+
+def test_a_random_key_passes() -> None:
+    refused = [key for key in drawn() if key_weakness(key)]
+    assert len(refused) <= 1, refused  # one in five thousand looks like a text
+
+
+def test_no_key_of_the_source_passes() -> None:
+    found = {}
+    for folder in ("idp", "tests", "bench", "clients", "docs", "deploy"):
+        for path in sorted(CHECKOUT.joinpath(folder).rglob("*")):
+            if path.suffix in {".py", ".md", ".env", ".service", ".conf", ".toml", ".mjs"}:
+                for match in SECRET_NAME.finditer(path.read_text(encoding="utf-8")):
+                    found[match[1]] = path.name
+    found["development only: not a secret, and never in production"] = "config.py"
+    found["$(python3 -c 'import secrets; print(secrets.token_urlsafe(48))')"] = "README.md, as systemd reads it"
+    assert len(found) > 3
+    assert {key: name for key, name in found.items() if not key_weakness(key)} == {}
+
+
+def test_ignored_forwarded_headers_are_told_once_and_by_config_check(
+    act: Run, app: Flask, build: Build, events: Events, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert act("config", "check").err == ""
+    logged: list[str] = []
+
+    def ask(path: str, **headers: str) -> None:
+        assert app.test_client().get(path, headers=headers).status_code == 200
+        logged.extend(line for line in capsys.readouterr().err.splitlines() if "forwarded headers ignored" in line)
+
+    ask("/healthz", **{"X-Forwarded-For": "198.51.100.9"})
+    ask("/connexion")
+    assert (logged, events("proxy.ignored")) == ([], []), "a probe touches nothing, and others have no such header"
+    ask("/connexion", **{"X-Forwarded-For": "198.51.100.9"})
+    ask("/connexion", Forwarded="for=198.51.100.9")
+    assert (len(logged), len(events("proxy.ignored"))) == (1, 1)
+    another = create_app(build.settings)  # as another process is: it logs, and the journal has it already
+    with another.app_context():
+        another.test_client().get("/connexion", headers={"X-Real-IP": "198.51.100.9"}, base_url=ISSUER)
+        db.session.remove()
+        db.engine.dispose()
+        another.extensions["idp.server"].store.close()
+    assert "forwarded headers ignored" in capsys.readouterr().err
+    assert len(events("proxy.ignored")) == 1
+    answer = act("config", "check")
+    assert answer.code == 0
+    assert answer.err.startswith("Warning: IDP_TRUSTED_PROXIES is 0, but requests of this week came with forwarded")
+
+
+def test_a_database_that_does_not_answer_does_not_stop_config_check(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(monkeypatch, **{**COMPLETE, "IDP_DATABASE_URL": "postgresql://idp:dbp4ssword@127.0.0.1:1/idp"})
+    answer = bare("config", "check")
+    assert (answer.code, answer.err) == (
+        0,
+        "Note: the database does not answer, so proxies in front were not looked for.\n",
+    )

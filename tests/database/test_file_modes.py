@@ -1,0 +1,83 @@
+"""Who on the machine may read a SQLite database: its owner, whatever the umask says."""
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from idp import schema
+from idp.app import create_app
+from idp.config import Settings
+from idp.db import db
+from tests.commands.processes import IDP, environment
+from tests.databases import settings_for
+
+NAMES = ("idp.db", "idp.db-wal", "idp.db-shm")
+
+
+@pytest.fixture
+def lax() -> Iterator[None]:
+    """A umask that would let everybody read and write."""
+    former = os.umask(0)
+    yield
+    os.umask(former)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Settings:
+    return settings_for(f"sqlite:///{tmp_path / 'idp.db'}")
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {name: stat.S_IMODE((folder / name).stat().st_mode) for name in NAMES if (folder / name).exists()}
+
+
+def write(settings: Settings, folder: Path) -> dict[str, int]:
+    """Write through the application; return the modes of the files while it has them open."""
+    app = create_app(settings)
+    with app.app_context():
+        db.session.execute(text("UPDATE school SET name = name"))
+        db.session.commit()
+        found = modes(folder)
+        db.session.remove()
+        db.engine.dispose()
+        app.extensions["idp.server"].store.close()
+    return found
+
+
+def test_k03_a_new_database_is_its_owners_alone(lax: None, here: Settings, tmp_path: Path) -> None:
+    schema.upgrade(here)
+    assert modes(tmp_path)["idp.db"] == 0o600
+    assert write(here, tmp_path) == dict.fromkeys(NAMES, 0o600)
+
+
+def test_k03_a_database_that_was_open_to_others_is_closed_and_that_is_told(
+    here: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema.upgrade(here)
+    capsys.readouterr()
+    (tmp_path / "idp.db").chmod(0o664)
+    assert write(here, tmp_path) == dict.fromkeys(NAMES, 0o600)
+    assert "a database file was open to others of this machine" in capsys.readouterr().err
+
+
+def test_k03_the_commands_make_it_so(lax: None, here: Settings, tmp_path: Path) -> None:
+    code = "import os, sys; os.umask(0); os.execv(sys.argv[1], sys.argv[1:])"
+    command = [sys.executable, "-c", code, IDP, "db", "upgrade"]
+    subprocess.run(command, env=environment(here), check=True, capture_output=True, timeout=60)
+    assert set(modes(tmp_path).values()) == {0o600}
+
+
+def test_a_path_that_cannot_be_opened_is_told_by_the_database_itself(here: Settings, tmp_path: Path) -> None:
+    (tmp_path / "idp.db").mkdir()
+    done = subprocess.run(
+        [IDP, "client", "list"], env=environment(here), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "the database cannot be used" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,54 @@
+"""What an installation is made of is written down, with hashes, and ships with the wheel."""
+
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from idp.paths import CHECKOUT
+
+CONSTRAINTS = CHECKOUT / "constraints.txt"
+MAKEFILE = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
+
+
+def uv() -> str:
+    """Return uv, of the version that the Makefile names."""
+    [version] = re.findall(r"^UV_VERSION := (\S+)$", MAKEFILE, re.MULTILINE)
+    for found in (str(CHECKOUT / ".tools" / "bin" / "uv"), shutil.which("uv")):
+        if found and Path(found).exists():
+            said = subprocess.run([found, "--version"], capture_output=True, text=True, check=True, timeout=60).stdout
+            if said.split()[1] == version:
+                return found
+    pytest.skip(f"uv {version} is not here (make setup brings it)")
+
+
+def test_constraints_are_what_the_lock_file_says(tmp_path: Path) -> None:
+    [options] = re.findall(r"^EXPORT := (.+)$", MAKEFILE, re.MULTILINE)
+    out = tmp_path / "constraints.txt"
+    command = [uv(), "export", *options.split(), "--offline", "--output-file", str(out)]
+    subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True, timeout=120)
+    assert CONSTRAINTS.read_text(encoding="utf-8") == out.read_text(encoding="utf-8"), "`make lock` writes it anew"
+
+
+def test_every_requirement_has_one_version_and_a_hash() -> None:
+    entries = re.split(r"\n(?=\S)", CONSTRAINTS.read_text(encoding="utf-8").strip())
+    assert len(entries) > 30
+    for entry in entries:
+        assert re.match(r"[a-z0-9-]+==[0-9][^ ]* ", entry), entry
+        assert re.findall(r"--hash=sha256:[0-9a-f]{64}", entry), entry
+
+
+def test_every_dependency_of_the_service_is_there_and_none_of_its_development() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = {re.split(r"[\[<>=~! ]", name)[0] for name in project["project"]["dependencies"]}
+    found = set(re.findall(r"^([a-z0-9-]+)==", CONSTRAINTS.read_text(encoding="utf-8"), re.MULTILINE))
+    assert wanted <= found
+    assert not found & {"pytest", "ruff", "mypy", "playwright", "cyclonedx-bom"}
+
+
+def test_ci_lists_what_an_installation_holds() -> None:
+    assert "\nmake sbom\n" in (CHECKOUT / ".ci" / "run").read_text(encoding="utf-8")
+    assert "\nsbom: " in MAKEFILE

@@ -1,0 +1,111 @@
+"""A session or a network that asks for codes without end."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import func, select
+
+from idp.accounts.models import Account
+from idp.clock import now
+from idp.db import db
+from idp.oidc.models import AuthorizationCode
+from idp.throttle import limits, local
+from tests.pages import heading
+from tests.relying_party import Attempt, RelyingParty
+
+[SESSION] = limits.AUTHORIZE_SESSION.windows
+[NETWORK] = limits.AUTHORIZE_NETWORK.windows
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    with time_machine.travel(now(), tick=False) as traveller:
+        yield traveller
+
+
+def codes() -> int:
+    number = db.session.scalar(select(func.count()).select_from(AuthorizationCode)) or 0
+    db.session.rollback()
+    return number
+
+
+def test_a_loop_of_one_session_ends_at_a_page(
+    clock: time_machine.Traveller, app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """RFC 6585, 4: "The 429 status code indicates that the user has sent too many requests in a given amount of time
+    ("rate limiting")"; the answer "MAY include a Retry-After header indicating how long to wait before making a new
+    request".
+    """
+    for _ in range(SESSION.tries):
+        assert browser.get(ent.url(Attempt())).status_code == 303
+    stored = codes()
+    for _ in range(5):
+        answer = browser.get(ent.url(Attempt()))
+        assert (answer.status_code, heading(answer)) == (429, "Un peu de patience")
+        assert answer.headers["Retry-After"] == "60"
+        assert "Il y a eu trop de demandes de connexion en peu de temps." in answer.text
+    assert codes() == stored == SESSION.tries
+    clock.shift(timedelta(seconds=60))
+    assert browser.get(ent.url(Attempt())).status_code == 303
+
+
+def test_a_hidden_frame_is_answered_and_not_shown_a_page(
+    clock: time_machine.Traveller, browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """RFC 6749, 4.1.2.1: "temporarily_unavailable: The authorization server is currently unable to handle the request
+    due to a temporary overloading or maintenance of the server."
+    """
+    for _ in range(SESSION.tries):
+        browser.get(ent.url(Attempt(), prompt="none"))
+    attempt = Attempt()
+    answer = browser.get(ent.url(attempt, prompt="none"))
+    assert answer.status_code == 303
+    found = parse_qs(urlsplit(answer.headers["Location"]).query)
+    assert (found["error"], found["state"]) == (["temporarily_unavailable"], [attempt.state])
+    for wrong in ({"redirect_uri": "https://evil.test/cb"}, {"client_id": "nobody"}):
+        refused = browser.get(ent.url(Attempt(), **{"prompt": "none", **wrong}))
+        assert (refused.status_code, "Location" in refused.headers) == (429, False)
+
+
+def test_another_session_at_the_same_address_is_not_made_to_wait(
+    clock: time_machine.Traveller, app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """RFC 6819, 4.4.1.11: "The authorization server should consider limiting the number of access tokens granted per
+    user": per user, so that one parent's loop keeps no other parent of the school's network from the ENT.
+    """
+    for _ in range(SESSION.tries + 1):
+        answer = browser.get(ent.url(Attempt()))
+    assert answer.status_code == 429
+    assert app.test_client().get(ent.url(Attempt())).status_code == 303
+
+
+def test_one_network_has_a_budget_however_many_sessions_it_claims(
+    clock: time_machine.Traveller, app: Flask, ent: RelyingParty
+) -> None:
+    """RFC 6585, 4: "this specification does not define how the origin server identifies the user, nor how it counts
+    requests": by network here, since a flood can claim a new session with each request.
+    """
+    with app.app_context():
+        for number in range(NETWORK.tries):
+            assert local.take((limits.AUTHORIZE_NETWORK, "203.0.113.7"), (limits.AUTHORIZE_SESSION, f"{number}")) == 0
+    flood, neighbour = app.test_client(), app.test_client()
+    flood.environ_base["REMOTE_ADDR"], neighbour.environ_base["REMOTE_ADDR"] = "203.0.113.7", "203.0.113.8"
+    assert flood.get(ent.url(Attempt())).status_code == 429
+    assert neighbour.get(ent.url(Attempt())).status_code == 303
+
+
+def test_a_step_that_is_repeated_is_counted_too(
+    clock: time_machine.Traveller, app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """RFC 6819, 4.4.1.11, of an attacker who exhausts codes "by repeatedly directing user-agent(s) to request
+    authorization codes": the address that follows a step can be opened again and gives codes too.
+    """
+    for _ in range(SESSION.tries):
+        browser.get(ent.url(Attempt()))
+    answer = browser.get("/authorize/resume?demande=x")
+    assert (answer.status_code, heading(answer)) == (429, "Un peu de patience")

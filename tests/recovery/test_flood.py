@@ -1,0 +1,64 @@
+"""What a flood of requests leaves behind: no form may be made to write by somebody who was told to wait."""
+
+import pytest
+from flask import Flask
+from sqlalchemy import func, select
+
+from idp.audit.models import AuditEntry
+from idp.db import db
+from tests.builders import Build
+from tests.pages import form_token
+from tests.recovery.steps import PASSWORD, USERNAME, from_address, journal, statements
+
+
+def written() -> int:
+    db.session.rollback()
+    number = db.session.scalar(select(func.count()).select_from(AuditEntry)) or 0
+    db.session.rollback()
+    return number
+
+
+@pytest.mark.parametrize(("path", "field"), [(PASSWORD, "identifiant"), (USERNAME, "mail")])
+def test_refused_requests_leave_one_entry_an_hour(app: Flask, build: Build, path: str, field: str) -> None:
+    browser = from_address(app, "203.0.113.7")
+    token = form_token(browser.get(path))
+    statuses = [
+        browser.post(path, data={"csrf_token": token, field: f"parent{number}@exemple.fr"}).status_code
+        for number in range(60)
+    ]
+    assert (statuses[:20], set(statuses[20:])) == ([303] * 20, {429})
+    assert len(journal("recovery.throttled")) == 1, "40 refusals, one entry"
+    before = written()
+    with statements() as run:
+        for number in range(60):
+            browser.post(path, data={"csrf_token": token, field: f"autre{number}@exemple.fr"})
+    assert [line for line in run if line.startswith(("INSERT", "UPDATE", "DELETE"))] == []
+    assert written() == before
+
+
+def test_refusals_that_the_process_forgot_leave_no_more(app: Flask, build: Build) -> None:
+    browser = from_address(app, "203.0.113.7")
+    token = form_token(browser.get(PASSWORD))
+    for number in range(40):
+        app.extensions.pop("idp.throttle.closed", None)  # another worker, or ten seconds later
+        browser.post(PASSWORD, data={"csrf_token": token, "identifiant": f"parent{number}"})
+    assert len(journal("recovery.throttled")) == 1
+
+
+def test_each_refused_subject_has_its_own_entry(app: Flask, build: Build) -> None:
+    for number in range(3):
+        browser = from_address(app, f"203.0.113.{number}")
+        token = form_token(browser.get(PASSWORD))
+        for _ in range(3):
+            browser.post(PASSWORD, data={"csrf_token": token, "identifiant": f"parent{number}"})
+    assert len(journal("recovery.throttled")) == 3
+
+
+def test_a_refused_sign_in_leaves_one_entry_an_hour(app: Flask, build: Build) -> None:
+    browser = from_address(app, "203.0.113.7")
+    token = form_token(browser.get("/connexion"))
+    for _ in range(12):
+        app.extensions.pop("idp.throttle.closed", None)
+        browser.post("/connexion", data={"csrf_token": token, "identifiant": "x.inconnu", "mot-de-passe": "faux"})
+    found = [entry.result for entry in journal("sign_in")]
+    assert found == ["refused"] * 5 + ["throttled"]

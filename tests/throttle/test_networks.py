@@ -1,0 +1,123 @@
+"""The wider limit of an IPv6 /48, and the budgets that a process counts in its memory."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+
+from idp.throttle import guard, limits, local
+from idp.throttle.guard import Granted, Wait
+from idp.throttle.limits import SITE_FACTOR, Backoff, Budget, Window
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+FEW = Budget("few", (Window(2, MINUTE),), by_network=True)
+SLOW = Backoff("slow", 2, (MINUTE,), quiet=timedelta(hours=1), by_network=True)
+ONE = Budget("one", (Window(2, MINUTE),))
+
+
+pytestmark = pytest.mark.usefixtures("app")
+
+
+@pytest.fixture
+def clock() -> Iterator[time_machine.Traveller]:
+    with time_machine.travel(NOON, tick=False) as traveller:
+        yield traveller
+
+
+@pytest.mark.parametrize("limit", [FEW, SLOW], ids=lambda limit: limit.name)
+def test_i10_whoever_holds_a_whole_48_does_not_start_anew_in_each_of_its_networks(
+    clock: time_machine.Traveller, limit: limits.Limit
+) -> None:
+    for number in range(2 * SITE_FACTOR):
+        assert isinstance(guard.take(limit, f"2001:db8:7:{number:x}::1"), Granted)
+    verdict = guard.take(limit, "2001:db8:7:ffff::1")
+    assert verdict == Wait(60, limit)
+    assert guard.held((limit, "2001:db8:7:eeee::1")), "a refusal of the /48 is remembered for all of it"
+    assert isinstance(guard.take(limit, "2001:db8:8::1"), Granted), "the next /48 has a budget of its own"
+    assert isinstance(guard.take(limit, "192.0.2.7"), Granted)
+
+
+def test_i10_one_network_of_a_48_does_not_use_up_the_others_room(clock: time_machine.Traveller) -> None:
+    for _ in range(10):
+        guard.take(FEW, "2001:db8:7:1::1")
+    for number in range(2, 2 * SITE_FACTOR):
+        assert isinstance(guard.take(FEW, f"2001:db8:7:{number:x}::1"), Granted), number
+
+
+@pytest.mark.parametrize("limit", [FEW, SLOW], ids=lambda limit: limit.name)
+def test_a_right_try_takes_itself_back_from_the_48_and_no_other(
+    clock: time_machine.Traveller, limit: limits.Limit
+) -> None:
+    for number in range(2 * SITE_FACTOR - 1):
+        guard.take(limit, f"2001:db8:7:{number:x}::1")
+    for _ in range(3):
+        assert isinstance(guard.take(limit, "2001:db8:7:aaaa::1"), Granted)
+        guard.forgive((limit, "2001:db8:7:aaaa::1"))
+    assert isinstance(guard.take(limit, "2001:db8:7:bbbb::1"), Granted)
+    assert isinstance(guard.take(limit, "2001:db8:7:cccc::1"), Wait)
+
+
+def test_every_name_of_a_counter_fits_its_column() -> None:
+    for limit in limits.TABLE:
+        for counter in guard._counters(limit, "2001:db8::1"):
+            assert len(counter.name) <= 40
+
+
+def test_a_budget_in_memory_refuses_what_is_too_much_until_its_window_ends(clock: time_machine.Traveller) -> None:
+    assert [local.take((ONE, "a")) for _ in range(4)] == [0, 0, 60, 60]
+    clock.shift(59)
+    assert local.take((ONE, "a")) == 1
+    assert local.take((ONE, "b")) == 0
+    clock.shift(1)
+    assert [local.take((ONE, "a")) for _ in range(3)] == [0, 0, 60]
+
+
+def test_a_refused_request_counts_in_no_budget(clock: time_machine.Traveller) -> None:
+    for _ in range(2):
+        local.take((FEW, "192.0.2.7"))
+    for _ in range(5):
+        assert local.take((ONE, "a"), (FEW, "192.0.2.7"))
+    assert local.take((ONE, "a"), (FEW, "192.0.2.8")) == 0
+    assert local.take((ONE, "a"), (FEW, "192.0.2.9")) == 0
+
+
+def test_a_budget_in_memory_knows_networks_and_their_48(clock: time_machine.Traveller) -> None:
+    assert [local.take((FEW, f"2001:db8:7:1::{n}")) for n in range(3)] == [0, 0, 60]
+    for number in range(2, 2 * SITE_FACTOR):
+        assert local.take((FEW, f"2001:db8:7:{number:x}::1")) == 0
+    assert local.take((FEW, "2001:db8:7:ffff::1")) == 60
+
+
+def test_a_clock_that_goes_back_closes_no_budget_for_long(clock: time_machine.Traveller) -> None:
+    for _ in range(3):
+        local.take((ONE, "a"))
+    clock.shift(timedelta(hours=-5))
+    assert local.take((ONE, "a")) == 0
+
+
+def test_a_flood_of_subjects_fills_no_memory_and_frees_nobody_who_floods(clock: time_machine.Traveller) -> None:
+    counts = local.Counts()
+    rule = Window(10, MINUTE)
+    for _ in range(10):
+        counts.take([(-1, rule)], NOON)
+    for number in range(3 * local.MOST_SUBJECTS):
+        counts.take([(number, rule)], NOON)
+        assert len(counts) <= local.MOST_SUBJECTS
+    assert counts.take([(-1, rule)], NOON) == 60, "who came once made room, who came often did not"
+    for _ in range(2):
+        for number in range(local.MOST_SUBJECTS + 100):
+            counts.take([(number, rule)], NOON)
+    assert len(counts) <= local.MOST_SUBJECTS
+
+
+def test_a_schools_first_evening_meets_no_budget_of_the_authorization_endpoint(clock: time_machine.Traveller) -> None:
+    for second in range(60):  # 300 parents behind one address, 60 sign-ins a second, three requests each
+        for number in range(180):
+            parent = (60 * second + number // 3) % 300
+            assert (
+                local.take((limits.AUTHORIZE_NETWORK, "192.0.2.7"), (limits.AUTHORIZE_SESSION, f"{parent} {second}"))
+                == 0
+            )
+        clock.shift(1)

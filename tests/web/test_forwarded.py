@@ -1,0 +1,100 @@
+"""Who is asking, as proxies tell it: with ports, brackets and quotes, and never more than the declared hops."""
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from idp.app import create_app
+from idp.audit.models import AuditEntry
+from idp.config import Settings
+from idp.db import db
+from idp.web.request_context import plain_ip
+from tests.databases import ISSUER, settings_for
+
+
+@pytest.fixture
+def settings(database_url: str) -> Settings:
+    """A proxy in front, as in production."""
+    return settings_for(database_url, trusted_proxies=1)
+
+
+def seen(app: Flask, **headers: str) -> str:
+    """Return the IP that the service takes a request to come from."""
+    client = app.test_client()
+    found: list[str] = []
+
+    def note() -> None:
+        from flask import request  # noqa: PLC0415 - of the request that is asked about
+
+        found.append(request.remote_addr or "")
+
+    app.before_request_funcs.setdefault(None, []).append(note)
+    client.get("/healthz", headers={name.replace("_", "-"): value for name, value in headers.items()})
+    app.before_request_funcs[None].remove(note)
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("header", "ip"),
+    [
+        ("198.51.100.9", "198.51.100.9"),
+        ("198.51.100.9:51234", "198.51.100.9"),
+        (" 198.51.100.9 ", "198.51.100.9"),
+        ("2001:db8::1", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("[2001:db8::1]:51234", "2001:db8::1"),
+        ('"[2001:db8::1]:51234"', "2001:db8::1"),
+        ("2001:DB8:0::1", "2001:db8::1"),
+        ("203.0.113.5, 198.51.100.9:443", "198.51.100.9"),
+        ("[::1]:1, 198.51.100.9", "198.51.100.9"),
+    ],
+)
+def test_b08_a_port_is_no_part_of_who_asks(app: Flask, header: str, ip: str) -> None:
+    assert seen(app, X_Forwarded_For=header) == ip
+
+
+@pytest.mark.parametrize(
+    ("header", "ip"),
+    [
+        ("for=198.51.100.9", "198.51.100.9"),
+        ('For="[2001:db8:cafe::17]:4711"', "2001:db8:cafe::17"),
+        ('for=203.0.113.5;proto=http, for="198.51.100.9:51234";proto=https;by=10.0.0.1', "198.51.100.9"),
+        ('for="203.0.113.5, for=198.51.100.9', "198.51.100.9"),
+        ('for=203.0.113.5, x=", for=198.51.100.9', "198.51.100.9"),
+        ("for=unknown", "unknown"),
+    ],
+    ids=["plain", "quoted", "two hops", "an open quotation mark", "another", "no IP"],
+)
+def test_b08_the_forwarded_header_of_rfc_7239_is_read_where_the_older_one_is_missing(
+    app: Flask, header: str, ip: str
+) -> None:
+    assert seen(app, Forwarded=header) == ip
+    assert seen(app, Forwarded=header, X_Forwarded_For="198.51.100.77") == "198.51.100.77"
+
+
+@pytest.mark.parametrize("header", ["", ",", '"', "[", "[]", "]:1", ":", "::", "a" * 9000, "[" * 500, '"""', "for"])
+def test_b08_no_header_is_a_fault(app: Flask, header: str) -> None:
+    plain_ip(header)
+    for name in ("X-Forwarded-For", "Forwarded", "X-Forwarded-Proto"):
+        assert app.test_client().get("/connexion", headers={name: header}).status_code == 200
+
+
+def test_b08_without_a_declared_proxy_no_header_is_believed(database_url: str) -> None:
+    app = create_app(settings_for(database_url))
+    with app.app_context():
+        for headers in ({"X_Forwarded_For": "198.51.100.9"}, {"Forwarded": "for=198.51.100.9"}):
+            assert seen(app, **headers) == "127.0.0.1"
+        db.engine.dispose()
+        app.extensions["idp.server"].store.close()
+
+
+def test_the_limits_meet_one_network_whatever_its_port(app: Flask) -> None:
+    for number in range(40):
+        headers = {"X-Forwarded-For": f"198.51.100.9:{50_000 + number}"}
+        answer = app.test_client().get("/adresse/lien/" + "A" * 43, headers=headers, base_url=ISSUER)
+    assert answer.status_code == 429
+
+
+def test_a_declared_proxy_is_no_fault(app: Flask) -> None:
+    app.test_client().get("/connexion", headers={"X-Forwarded-For": "198.51.100.9"})
+    assert db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "proxy.ignored")).all() == []
