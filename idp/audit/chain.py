@@ -22,7 +22,7 @@ from functools import lru_cache
 from typing import Any
 
 from idp import opaque
-from idp.audit.models import FAILURES, AuditBeginning, AuditEntry, AuditSeal
+from idp.audit.models import OK, AuditBeginning, AuditEntry, AuditSeal
 
 ISSUED = "code.issued"
 """The kind of the entries that the statement of a sign-on writes itself; it has no class among the events."""
@@ -59,7 +59,7 @@ class Sealed:
     def of(cls, entry: AuditEntry) -> "Sealed":
         """Return the record of an entry."""
         mac = hashlib.sha256(entry.mac or b"").digest()[:16]
-        return cls(entry.id, microseconds(entry.at), entry.result in FAILURES, mac)
+        return cls(entry.id, microseconds(entry.at), entry.result != OK, mac)
 
 
 def pack(records: Sequence[Sealed]) -> bytes:

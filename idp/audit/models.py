@@ -10,8 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 from idp.clock import now
 from idp.db import Base
 
-FAILURES = ("refused", "throttled")
-"""The results that age by the rule for failures."""
+OK = "ok"
+"""The result of what went through; entries of any other result are failures, which age by a rule of their own."""
 
 
 class AuditEntry(Base):

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, or_, select
 
 from idp.accounts.models import Account, Child, OneTimeLink
 from idp.audit import sealing
-from idp.audit.models import AuditEntry
+from idp.audit.models import OK, AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import committed, db, end_read
@@ -161,7 +161,7 @@ def _failures(before: datetime) -> int:
     newest = select(AuditEntry.id).where(AuditEntry.at <= before).order_by(AuditEntry.at.desc()).limit(1)
     last, first = db.session.scalar(newest), db.session.scalar(select(AuditEntry.id).order_by(AuditEntry.id).limit(1))
     end_read()
-    failed = AuditEntry.result != "ok"
+    failed = AuditEntry.result != OK
     total = 0
     if last is None or first is None:
         return 0
