@@ -118,6 +118,14 @@ class EmailChangeContested(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ActivationReported(Event):
+    """The mailbox of the school's file said that somebody else activated the account; the schools must know."""
+
+    kind = "activation.reported"
+    uais: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class UsernameRequested(Event):
     """Somebody asked for the identifiers of a mailbox; `count` accounts were told to it, and to it alone."""
 
@@ -331,6 +339,15 @@ class SchoolChanged(Event):
 
     kind = "school.changed"
     uai: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoticeSettled(Event):
+    """An operator settled a school's notice; `about` is its kind. What they said stands in the notice."""
+
+    kind = "school.notice_settled"
+    notice: str
+    about: str
 
 
 @dataclass(frozen=True, kw_only=True)
