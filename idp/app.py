@@ -10,7 +10,7 @@ from werkzeug.exceptions import BadHost
 from werkzeug.routing import MapAdapter
 
 from idp import logging as log_lines
-from idp.accounts import addresses, notices
+from idp.accounts import addresses, notices, school_digest
 from idp.accounts.passwords import Hasher
 from idp.activation import views as activation
 from idp.audit import log
@@ -20,6 +20,7 @@ from idp.charter import views as charter
 from idp.config import Settings
 from idp.db import db, engine_options
 from idp.email_confirmation import contest_views as email_contest
+from idp.email_confirmation import report_views as activation_report
 from idp.email_confirmation import service as email_confirmation_service
 from idp.email_confirmation import views as email_confirmation
 from idp.login import views as login
@@ -47,7 +48,7 @@ from idp.recovery import answer as recovery_answer
 from idp.recovery import username as recovery_username
 from idp.recovery import views as recovery
 from idp.sessions.manager import RENEWABLE, SESSIONS_ENDED
-from idp.web import browser, errors, i18n, legal, request_context, security, theme
+from idp.web import browser, errors, i18n, legal, request_context, security, telling, theme
 
 _PAGES = (
     profile_choice,
@@ -55,6 +56,7 @@ _PAGES = (
     activation,
     email_confirmation,
     email_contest,
+    activation_report,
     charter,
     my_charter,
     recovery,
@@ -106,8 +108,12 @@ def create_app(settings: Settings) -> Flask:
     app.extensions[deliver.EXTENSION] = Transport(settings)
     app.extensions[outbox.EXTENSION] = outbox_handlers(settings)
     app.extensions[outbox.APART] = frozenset({backchannel.LOGOUT})
-    app.extensions[outbox.JOBS] = {key_rotation.ROTATION: key_rotation.ROTATION_PERIOD}
+    app.extensions[outbox.JOBS] = {
+        key_rotation.ROTATION: key_rotation.ROTATION_PERIOD,
+        school_digest.DIGESTS: school_digest.DIGESTS_PERIOD,
+    }
     theme.configure(app, settings)
+    app.jinja_env.globals["told"] = telling.sentence
     app.jinja_env.globals["entrance"] = lambda dest: dest.entrance(settings.issuer)
     return app
 
@@ -122,6 +128,8 @@ def outbox_handlers(settings: Settings) -> Mapping[str, Handler]:
         SESSIONS_ENDED: backchannel.sessions_ended,
         backchannel.LOGOUT: partial(backchannel.hand_over, outgoing=Outgoing(settings)),
         key_rotation.ROTATION: partial(key_rotation.hand_over, settings=settings),
+        school_digest.DIGESTS: partial(school_digest.ask, settings=settings),
+        school_digest.DIGEST: partial(school_digest.hand_over, settings=settings),
     }
 
 

@@ -3,12 +3,14 @@
 import hashlib
 import unicodedata
 import uuid
+from collections.abc import Iterable
 
 from sqlalchemy import ColumnElement, or_, select
 
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.words.folding import fold
 from idp.db import db
+from idp.web.telling import Tellable
 
 
 def find_by_username(username: str) -> Account | None:
@@ -51,3 +53,8 @@ def child_sentence(child: Child) -> str:
 def schools(account: Account) -> list[School]:
     """Return the schools of the account's children, each once, in the order of the children."""
     return list({child.school.id: child.school for child in account.children}.values())
+
+
+def tellable(schools: Iterable[School]) -> list[Tellable]:
+    """Return schools as the sentence wants them that says who hears of something (`idp.web.telling`)."""
+    return [{"name": one.name, "phone": one.phone, "by_mail": one.email is not None} for one in schools]

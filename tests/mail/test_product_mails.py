@@ -11,26 +11,39 @@ from idp.config import Settings
 from idp.mail.compose import compose
 from idp.paths import TEMPLATES
 
+_AT = datetime(2026, 11, 24, 19, 43, tzinfo=UTC)
+SCHOOLS = [{"name": "Collège des Tilleuls", "phone": "03 53 01 40 40", "by_mail": False}]
 CONTEXT: dict[str, dict[str, Any]] = {
     "compte_inactif": {"username": "n.oneill4821", "days": 30},
-    "courrier_refait": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
-    "courrier_ajoute": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
-    "essais_nombreux": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
+    "courrier_refait": {"username": "n.oneill4821", "at": _AT},
+    "courrier_ajoute": {"username": "n.oneill4821", "at": _AT},
+    "essais_nombreux": {"username": "n.oneill4821", "at": _AT},
     "nouvel_appareil": {
         "username": "n.oneill4821",
-        "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC),
+        "at": _AT,
         "device": "Téléphone Android, Chrome",
     },
     "confirmation": {"hours": 24, "schools": "Collège des Tilleuls"},
     "nouvelle_adresse": {"hours": 24, "schools": "Collège des Tilleuls"},
-    "adresse_change": {"hours": 72, "username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
-    "adresse_changee": {"hours": 72, "username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
+    "adresse_change": {
+        "hours": 72,
+        "schools": SCHOOLS,
+        "username": "n.oneill4821",
+        "at": _AT,
+    },
+    "adresse_changee": {
+        "hours": 72,
+        "schools": SCHOOLS,
+        "username": "n.oneill4821",
+        "at": _AT,
+    },
     "changement_arrete": {
         "closed": False,
+        "schools": SCHOOLS,
         "withdrawn": False,
         "hours": 72,
         "username": "n.oneill4821",
-        "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC),
+        "at": _AT,
     },
     "identifiant": {
         "accounts": [
@@ -38,12 +51,19 @@ CONTEXT: dict[str, dict[str, Any]] = {
         ]
     },
     "mot_de_passe": {"username": "n.oneill4821", "minutes": 30, "blocked": False},
+    "activation_autre": {"hours": 72, "schools": SCHOOLS},
+    "signalements": {
+        "school": "Collège des Tilleuls",
+        "notices": [{"sentence": "Mme O'NEILL & <b>FILS</b> dit ne pas être représentant légal.", "children": "Malo"}],
+        "more": 3,
+    },
     "jamais_active": {"schools": "Collège des Tilleuls"},
-    "mot_de_passe_change": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
+    "mot_de_passe_change": {"username": "n.oneill4821", "at": _AT},
 }
 """What each mail needs beside the person and the link; a new mail that is not listed here fails below."""
 
 WITHOUT_LINK: set[str] = {
+    "signalements",
     "compte_inactif",
     "courrier_refait",
     "changement_arrete",
@@ -58,6 +78,7 @@ LIFETIMES = {
     "nouvelle_adresse": "24\u00a0heures",
     "adresse_change": "72 heures",
     "adresse_changee": "72 heures",
+    "activation_autre": "72 heures",
     "mot_de_passe": "30 minutes",
 }
 """How each mail whose link dies says when."""
