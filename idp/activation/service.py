@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, select, update
 
 from idp import opaque
-from idp.accounts import addresses, directory, school_notices
+from idp.accounts import addresses, directory, mailboxes, school_notices
 from idp.accounts.models import Account, Guardianship, School, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.audit import log
@@ -85,14 +85,15 @@ def complete(settings: Settings, account_id: uuid.UUID, generation: int, activat
     log.record(ActivationCompleted(account_id=account_id, mail_domain=domain))
     if activation.email:
         addresses.send_link(settings, account, activation.client_id)
+    mailboxes.tell_file_mailbox(settings, account, activation.email)
     db.session.commit()
     return True
 
 
-def dispute(account_id: uuid.UUID, generation: int, since: datetime) -> list[str] | None:
+def dispute(account_id: uuid.UUID, generation: int, since: datetime) -> list[School] | None:
     """Record that the letter's holder is not the guardian: the secret is burnt, each school gets a notice.
 
-    Returns the schools' names, also to a second click; None when the activation, opened at `since`, is no longer open.
+    Returns the schools, also to a second click; None when the activation, opened at `since`, is no longer open.
     """
     account = directory.get_for_change(account_id)
     if account is None or account.generation != generation or account.activated_at is not None:
@@ -111,14 +112,14 @@ def dispute(account_id: uuid.UUID, generation: int, since: datetime) -> list[str
     school_notices.add(Kind.NOT_GUARDIAN, account_id, [school.id for school in schools])
     log.record(GuardianshipDisputed(account_id=account_id, uais=[school.uai for school in schools]))
     db.session.commit()
-    return [school.name for school in schools]
+    return schools
 
 
-def _disputed(account_id: uuid.UUID, since: datetime) -> list[str]:
-    """Return the names of the schools that were told of this account after `since`."""
+def _disputed(account_id: uuid.UUID, since: datetime) -> list[School]:
+    """Return the schools that were told of this account after `since`."""
     return list(
         db.session.scalars(
-            select(School.name)
+            select(School)
             .join(SchoolNotice, SchoolNotice.school_id == School.id)
             .where(
                 SchoolNotice.account_id == account_id,

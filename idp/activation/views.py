@@ -66,7 +66,11 @@ def not_guardian() -> Response:
         if schools is None:
             raise InteractionLost(_client(interaction))
         return make_response(
-            render_template("activation/non_representant_fait.html", dest=_client(interaction), schools=schools)
+            render_template(
+                "activation/non_representant_fait.html",
+                dest=_client(interaction),
+                schools=directory.tellable(schools),
+            )
         )
     account = service.find_open(person.account_id, person.generation)
     if account is None:
@@ -76,6 +80,7 @@ def not_guardian() -> Response:
             "activation/non_representant.html",
             dest=_client(interaction),
             children=[directory.child_sentence(child) for child in account.children],
+            schools=directory.tellable(directory.schools(account)),
             back_url=store.page_url("activation.activate", interaction),
         )
     )
