@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy import or_, select, update
 
 from idp.accounts import addresses, directory, notices, school_notices, tokens
-from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.models import Account, OneTimeLink, School
 from idp.accounts.notices import Notice
 from idp.accounts.school_notices import Kind
 from idp.accounts.tokens import LinkState, Purpose
@@ -32,21 +32,25 @@ class Alarm:
         state: what the link turns out to be.
         changed: the address is no longer the one that the link was sent to: it would be put back.
         closed: until the school opens the account, or time does, no password is recovered by mail.
+        schools: those that hear of it.
     """
 
     state: LinkState
     changed: bool = False
     closed: bool = False
+    schools: tuple[School, ...] = ()
 
 
 def look(value: str) -> Alarm:
     """Say what the link `value` is, and change nothing."""
     link = tokens.look_up(Purpose.CONTEST_EMAIL, value)
     account = db.session.get(Account, link.row.account_id, populate_existing=True) if link.row else None
+    schools = tuple(directory.schools(account)) if account else ()
     end_read()
     if link.row is None or account is None:
         return Alarm(LinkState.DEAD)
-    return Alarm(link.state, changed=account.email != link.row.address, closed=addresses.is_frozen(account))
+    changed = account.email != link.row.address
+    return Alarm(link.state, changed=changed, closed=addresses.is_frozen(account), schools=schools)
 
 
 def stop(settings: Settings, value: str) -> bool:

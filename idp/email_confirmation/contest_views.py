@@ -2,6 +2,7 @@
 
 from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
 
+from idp.accounts import directory
 from idp.accounts.tokens import LinkState
 from idp.config import Settings
 from idp.email_confirmation import contest
@@ -35,6 +36,7 @@ def _page(name: str, found: contest.Alarm, status: int = 200) -> Response:
         dest=None,
         changed=found.changed,
         closed=found.closed,
+        schools=directory.tellable(found.schools),
         hours=_settings().contest_link_lifetime // 3600,
         forgotten_password_url=url_for("recovery.password"),
     )

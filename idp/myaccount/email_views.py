@@ -3,7 +3,7 @@
 from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
 from flask_babel import gettext
 
-from idp.accounts import addresses
+from idp.accounts import addresses, directory
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.accounts.passwords import Busy as HasherBusy
@@ -133,6 +133,7 @@ def _form_page(account: Account, form: EmailForm, status: int, *, wait: int = 0)
         wait=wait,
         username=account.username,
         email=account.email,
+        schools=directory.tellable(directory.schools(account)),
         frozen_until=account.recovery_frozen_until if addresses.is_frozen(account) else None,
     )
     return make_response(html, status)

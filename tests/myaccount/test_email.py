@@ -211,10 +211,10 @@ def test_e05_while_two_people_claim_the_account_its_address_stays(browser: Flask
     db.session.execute(update(Account).values(recovery_frozen_until=now() + timedelta(hours=2)))
     db.session.commit()
     page = browser.get(EMAIL_PAGE)
-    assert "L’établissement a été prévenu" in page.text
+    assert "Un changement d’adresse a été arrêté." in page.text
     assert 'name="actuel"' not in page.text
     refused = submit(browser, form, actuel=PASSWORD, mail=NEW)
-    assert "L’établissement a été prévenu" in refused.text
+    assert "Un changement d’adresse a été arrêté." in refused.text
     assert addresses(account) == (OLD, None)
 
 
