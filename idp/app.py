@@ -10,7 +10,7 @@ from werkzeug.exceptions import BadHost
 from werkzeug.routing import MapAdapter
 
 from idp import logging as log_lines
-from idp.accounts import addresses, notices
+from idp.accounts import addresses, notices, school_digest
 from idp.accounts.passwords import Hasher
 from idp.activation import views as activation
 from idp.audit import log
@@ -20,6 +20,7 @@ from idp.charter import views as charter
 from idp.config import Settings
 from idp.db import db, engine_options
 from idp.email_confirmation import contest_views as email_contest
+from idp.email_confirmation import report_views as activation_report
 from idp.email_confirmation import service as email_confirmation_service
 from idp.email_confirmation import views as email_confirmation
 from idp.login import views as login
@@ -56,6 +57,7 @@ _PAGES = (
     activation,
     email_confirmation,
     email_contest,
+    activation_report,
     charter,
     my_charter,
     recovery,
@@ -113,6 +115,7 @@ def create_app(settings: Settings) -> Flask:
     app.extensions[outbox.JOBS] = {
         key_rotation.ROTATION: key_rotation.ROTATION_PERIOD,
         journal_chain.SEALING: journal_chain.SEALING_PERIOD,
+        school_digest.DIGESTS: school_digest.DIGESTS_PERIOD,
     }
     app.extensions[legal.IPS_COUNTED] = limits.longest_by_network()
     app.jinja_env.globals["told"] = telling.sentence
@@ -131,6 +134,8 @@ def outbox_handlers(settings: Settings) -> Mapping[str, Handler]:
         backchannel.LOGOUT: partial(backchannel.hand_over, outgoing=Outgoing(settings)),
         key_rotation.ROTATION: partial(key_rotation.hand_over, settings=settings),
         journal_chain.SEALING: partial(journal_chain.hand_over, settings=settings),
+        school_digest.DIGESTS: partial(school_digest.ask, settings=settings),
+        school_digest.DIGEST: partial(school_digest.hand_over, settings=settings),
     }
 
 

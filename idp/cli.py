@@ -34,6 +34,7 @@ from idp.ops import proxies
 from idp.ops.accounts import account
 from idp.ops.journal import audit
 from idp.ops.journal_chain import export, verify
+from idp.ops.notices import notices
 from idp.ops.purge import purge
 from idp.outbox.commands import outbox, worker
 from idp.production import production_faults
@@ -180,6 +181,7 @@ cli.add_command(demo.command(create_app, _upgrade))
 client.add_command(try_client)
 audit.add_command(verify)
 audit.add_command(export)
+school.add_command(notices)
 for _part in (client, keys_group, charter, roster, school, letters, account, audit, purge, worker, outbox):
     cli.add_command(_in_application(_part))
 

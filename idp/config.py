@@ -66,6 +66,9 @@ class Settings(BaseSettings):
         description="`smtp://`, `smtps://` or `smtp+starttls://`, with user and password",
     )
     mail_from: str = Field("ne-pas-repondre@localhost", description="the sender's address")
+    school_digest_hour: int = Field(
+        7, ge=0, le=23, description="from which hour (in Paris) schools get the day's mail with their new notices"
+    )
     mail_required: bool = Field(True, description="no code for a client before the mail address is confirmed")
 
     outgoing_allow: tuple[str, ...] = Field(

@@ -12,7 +12,7 @@ from flask_babel import lazy_gettext as _
 from flask_babel.speaklater import LazyString
 from sqlalchemy import select
 
-from idp.accounts import directory, notices, tokens
+from idp.accounts import directory, mailboxes, notices, tokens
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.notices import Notice
 from idp.accounts.tokens import Link, Purpose
@@ -129,6 +129,8 @@ def resend(
         return NothingToConfirm()
     account.pending_email = to or account.pending_email
     send_link(settings, account, client_id)
+    if to:
+        mailboxes.tell_file_mailbox(settings, account, to)
     db.session.commit()
     return Sent()
 
@@ -185,6 +187,7 @@ def confirm(settings: Settings, value: str) -> OneTimeLink | None:
     log.record(
         EmailConfirmed(account_id=account.id, client_id=link.client_id, mail_domain=_domain(link.address)),
     )
+    mailboxes.note_sharing(account)
     if former is not None:
         tokens.revoke(account.id, Purpose.RESET_PASSWORD)
         _warn(settings, account, former, Notice.EMAIL_CHANGED)

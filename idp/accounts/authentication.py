@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, TypeVar
 
-from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp import opaque
-from idp.accounts import alarm, directory, disputes, notices
+from idp.accounts import alarm, directory, disputes, notices, school_notices
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
 from idp.accounts.passwords import Busy, Hasher, fold_provisional, fold_username
+from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.events import SignInFailed, SignInThrottled
 from idp.clock import now
@@ -157,7 +157,7 @@ def _try(
             log.record(SignInThrottled(account_id=candidate.account_id, username_digest=digest, door=attempt.door))
             db.session.commit()
         return Throttled(verdict.seconds)
-    shut = verdict.count > limits.SHUT_AT
+    shut = verdict.count > limits.SHUT_AT and not candidate.provisional
     with _given_back(slots):
         right = hasher.verify(candidate.stored, candidate.typed, "sign_in")
         admitted = admit(_proven(hasher, candidate)) if right and not shut else None
@@ -165,7 +165,7 @@ def _try(
         guard.forgive(*slots)
         return admitted
     if candidate.account_id:
-        _react(candidate.account_id, verdict.count, provisional=candidate.provisional)
+        _react(candidate, candidate.account_id, verdict.count)
     log.record(
         SignInFailed(
             account_id=candidate.account_id,
@@ -243,14 +243,18 @@ def _proven(hasher: Hasher, candidate: _Candidate) -> Proven:
     return Proven(candidate.account_id, candidate.stored, candidate.provisional, rehashed, candidate.known_device)
 
 
-def _react(account_id: uuid.UUID, count: int, *, provisional: bool) -> None:
+def _react(candidate: _Candidate, account_id: uuid.UUID, count: int) -> None:
     """Do what a number of failures in a row asks for, in the caller's transaction."""
-    if provisional and count >= limits.NEW_LETTER_AT:
-        # A letter's secret that was guessed at too often is dead: a new letter is needed.
-        db.session.execute(
-            update(Account)
-            .where(Account.id == account_id, Account.activated_at.is_(None))
-            .values(provisional_hash=None, provisional_expires_at=None)
-        )
-    if count == limits.SHUT_AT and not provisional:
+    if candidate.provisional:
+        # No two tries have the same count: exactly one of them writes, however many come at once.
+        if candidate.stored is not None and count % limits.LETTER_NOTICE_AT == 0:
+            _tell_schools_of_guesses(account_id)
+    elif count == limits.SHUT_AT:
         notices.tell(Notice.MANY_TRIES, account_id)
+
+
+def _tell_schools_of_guesses(account_id: uuid.UUID) -> None:
+    """Tell the schools that somebody guesses at the letter's secret; one open notice is enough."""
+    account = directory.get_for_change(account_id)
+    if account is not None and account.activated_at is None:
+        school_notices.add(Kind.LETTER_GUESSED, account_id, [school.id for school in directory.schools(account)])

@@ -1,6 +1,7 @@
 """Mails that tell a person what happened to their account: asked for in the transaction that it happened in.
 
-They carry no link that opens anything. The only link that some have, « Ce n’était pas moi », stops a change.
+They carry no link that opens anything. The only links that some have stop a change (« Ce n’était pas moi »), or tell
+the school that somebody else activated the account (« Ce n’est pas moi »).
 """
 
 import enum
@@ -47,6 +48,11 @@ class Notice(enum.Enum):
     LETTER_REISSUED = "courrier_refait"
     INACTIVE = "compte_inactif"
     REPLACED = "homonyme"
+    ACTIVATED_ELSEWHERE = "activation_autre"
+
+
+_PAGES = {Purpose.CONTEST_EMAIL: "contestation", Purpose.REPORT_ACTIVATION: "signalement"}
+"""The links that a mail carries, and the page under `/adresse/` that each opens."""
 
 
 _WITH_SCHOOLS = frozenset(
@@ -69,8 +75,8 @@ def tell(notice: Notice, account_id: uuid.UUID, *, link: OneTimeLink | None = No
     Args:
         notice: what is told.
         account_id: whose account it is about.
-        link: a link's row: its address gets the mail, whatever the account's has become meanwhile; for a
-            `CONTEST_EMAIL` link the mail carries it.
+        link: a link's row: its address gets the mail, whatever the account's has become meanwhile; the mail carries
+            it if it is of one of `_PAGES`.
         details: more that the mail tells, such as the device's code or the id of a school; never a secret.
     """
     payload: dict[str, Any] = {"notice": notice.value, "account": str(account_id), **details}
@@ -123,7 +129,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         "person": account.short_name,
         "username": account.username,
         "at": message.created_at,
-        "link": _contest_url(settings, link),
+        "link": _link_url(settings, link),
         "days": settings.inactive_warning_days,
         "hours": settings.contest_link_lifetime // 3600,
     }
@@ -149,9 +155,10 @@ def _has_slot(mailbox: str) -> bool:
     return isinstance(guard.take(limits.NOTICE_MAILBOX, fold_address(mailbox)), guard.Granted)
 
 
-def _contest_url(settings: Settings, link: OneTimeLink | None) -> str:
-    """Return the address of « Ce n’était pas moi », empty when the link is for something else or no longer works."""
-    if link is None or link.purpose != Purpose.CONTEST_EMAIL.value:
+def _link_url(settings: Settings, link: OneTimeLink | None) -> str:
+    """Return the address of the link, empty when the mail carries none or it no longer works."""
+    page = _PAGES.get(Purpose(link.purpose)) if link else None
+    if link is None or page is None:
         return ""
     value = tokens.token(settings, link)
-    return f"{settings.issuer}/adresse/contestation/{value}" if value and tokens.is_alive(link) else ""
+    return f"{settings.issuer}/adresse/{page}/{value}" if value and tokens.is_alive(link) else ""

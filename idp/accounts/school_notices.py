@@ -10,7 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from sqlalchemy import select, update
 
-from idp.accounts.models import School, SchoolNotice
+from idp.accounts import directory
+from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
+from idp.audit import log
+from idp.audit.events import NoticeSettled
 from idp.clock import now
 from idp.db import db
 
@@ -25,6 +28,20 @@ class Kind(enum.StrEnum):
     SHARED_MAILBOX = "shared_mailbox"
     OTHER_MAILBOX = "other_mailbox"
     PERSON_REPLACED = "person_replaced"
+
+
+SETTLED_BY_UNLOCK = (Kind.LETTER_GUESSED, Kind.EMAIL_CONTESTED)
+"""What an operator has dealt with who unlocks the account. A contested account cannot be unlocked: its notice stays."""
+SETTLED_BY_LETTER = (Kind.LETTER_GUESSED, Kind.OTHER_MAILBOX, Kind.SHARED_MAILBOX)
+"""What a new letter ends: the former secret is dead, and the account has no mailbox any more."""
+
+
+class Refusal(enum.Enum):
+    """Why a notice cannot be settled by itself."""
+
+    UNKNOWN = "unknown"
+    SETTLED = "settled"
+    DISPUTED = "disputed"
 
 
 def add(
@@ -97,3 +114,80 @@ def settle(
             synchronize_session=False
         )
     )
+
+
+def settle_one(notice_id: uuid.UUID, *, by: str, sentence: str, school: School | None = None) -> Refusal | None:
+    """Settle one notice and journal it, in the caller's transaction; return why not, with nothing done.
+
+    Of two operators at once, exactly one settles it. A dispute that is still open is settled where the tie or the
+    address is decided, never by its notice alone.
+
+    Args:
+        notice_id: the notice.
+        by: the operator.
+        sentence: what was found and done.
+        school: the only school whose notices may be settled, if given.
+    """
+    wanted = select(SchoolNotice).where(SchoolNotice.id == notice_id)
+    if school is not None:
+        wanted = wanted.where(SchoolNotice.school_id == school.id)
+    notice = db.session.scalar(wanted)
+    account = directory.get_for_change(notice.account_id) if notice else None
+    if notice is None or account is None:
+        return Refusal.UNKNOWN
+    if notice.settled_at is None and _is_in_dispute(account, notice):
+        return Refusal.DISPUTED
+    won = db.session.scalar(
+        update(SchoolNotice)
+        .where(SchoolNotice.id == notice_id, SchoolNotice.settled_at.is_(None))
+        .values(settled_at=now(), settled_by=by[:80], sentence=sentence[:500])
+        .returning(SchoolNotice.id)
+        .execution_options(synchronize_session=False)
+    )
+    if won is None:
+        return Refusal.SETTLED
+    log.record(NoticeSettled(account_id=account.id, notice=str(notice_id), about=notice.kind))
+    return None
+
+
+def _is_in_dispute(account: Account, notice: SchoolNotice) -> bool:
+    """Say whether what the notice tells of is still to be decided with the account's disputes."""
+    if notice.kind == Kind.EMAIL_CONTESTED.value:
+        return account.contested_at is not None
+    if notice.kind != Kind.NOT_GUARDIAN.value:
+        return False
+    disputed = (
+        select(Guardianship.child_id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(
+            Guardianship.account_id == account.id,
+            Guardianship.disputed_at.is_not(None),
+            Guardianship.ended_at.is_(None),
+            Child.school_id == notice.school_id,
+        )
+    )
+    return db.session.scalar(disputed.limit(1)) is not None
+
+
+def children_of(notices: Sequence[SchoolNotice]) -> dict[uuid.UUID, list[Child]]:
+    """Return the children that each of a page of notices concerns, by the notice's id.
+
+    Those that it names, else all children of the account in that school: a tie in dispute counts, one that has ended
+    only when there is no other.
+    """
+    named = {uuid.UUID(key) for notice in notices for key in notice.child_ids}
+    children = {child.id: child for child in db.session.scalars(select(Child).where(Child.id.in_(named)))}
+    ties = db.session.scalars(
+        select(Guardianship)
+        .where(Guardianship.account_id.in_({notice.account_id for notice in notices if not notice.child_ids}))
+        .order_by(Guardianship.rank, Guardianship.child_id)
+    ).all()
+    found = {}
+    for notice in notices:
+        keys = [uuid.UUID(key) for key in notice.child_ids]
+        there = [tie for tie in ties if tie.account_id == notice.account_id and tie.child.school_id == notice.school_id]
+        alive = [tie for tie in there if tie.ended_at is None]
+        found[notice.id] = (
+            [children[key] for key in keys if key in children] if keys else [tie.child for tie in alive or there]
+        )
+    return found

@@ -35,11 +35,14 @@ class Purpose(enum.Enum):
     of password, which whoever took the account over would make next."""
     RESET_PASSWORD = "reset_password"  # noqa: S105 - a purpose
     """A new password in place of a forgotten one."""
+    REPORT_ACTIVATION = "report_activation"
+    """« Ce n’est pas moi »: sent to the mailbox of the school's file when the account was activated without it. Whoever
+    intercepted the letter may change the password at once: the link outlives that."""
 
     @property
     def outlives_credentials(self) -> bool:
         """Whether the link works after the account's password was changed."""
-        return self is Purpose.CONTEST_EMAIL
+        return self in {Purpose.CONTEST_EMAIL, Purpose.REPORT_ACTIVATION}
 
 
 class LinkState(enum.Enum):

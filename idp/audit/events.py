@@ -154,6 +154,14 @@ class EmailChangeContested(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ActivationReported(Event):
+    """The mailbox of the school's file said that somebody else activated the account; the schools must know."""
+
+    kind = "activation.reported"
+    uais: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class UsernameRequested(Event):
     """Somebody asked for the identifiers of a mailbox; `count` accounts were told to it, and to it alone."""
 
@@ -374,6 +382,15 @@ class SchoolChanged(Event):
     uai: str
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoticeSettled(Event):
+    """An operator settled a school's notice; `about` is its kind. What they said stands in the notice."""
+
+    kind = "school.notice_settled"
+    notice: str
+    about: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from idp.accounts import disputes, notices, school_notices, tokens
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
-from idp.accounts.school_notices import Kind
+from idp.accounts.school_notices import SETTLED_BY_LETTER, Kind
 from idp.accounts.tokens import Purpose
 from idp.audit import log
 from idp.audit.events import LetterDrawn, LetterReissued
@@ -61,14 +61,21 @@ def exchange(settings: Settings, fresh: Mapping[uuid.UUID, Fresh], expires_at: d
     for account in locked:
         if account.activated_at is not None:
             _close(settings, account, reason)
-        # A contested address is settled by a letter that has served, not by one that was printed.
-        kinds = set(Kind) - ({Kind.EMAIL_CONTESTED} if account.contested_at else set())
-        school_notices.settle(account.id, by=log.current_origin().actor, sentence=reason, kinds=kinds)
+        _settle_notices(account, reason)
         account.letter_school_id = fresh[account.id].school_id
         account.provisional_hash, account.provisional_expires_at = fresh[account.id].hashed, expires_at
         account.generation += 1
         log.record(LetterDrawn(account_id=account.id))
     db.session.flush()
+
+
+def _settle_notices(account: Account, reason: str) -> None:
+    """Settle what a new letter ends; a dispute stays, and so does a doubt about who the person is."""
+    kinds = [*SETTLED_BY_LETTER]
+    if account.contested_at is None:  # the change was stopped in time: nothing is left to decide
+        kinds.append(Kind.EMAIL_CONTESTED)
+    sentence = f"new letter: {reason}" if reason else "new letter"
+    school_notices.settle(account.id, by=log.current_origin().actor, sentence=sentence, kinds=kinds)
 
 
 def opens_something(expires_at: datetime) -> bool:

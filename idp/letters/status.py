@@ -1,14 +1,13 @@
 """`idp letters status`: how far each school and class has come, from the letter to the confirmed address.
 
-Each account counts once in a school, under the class of its first child there, as its letter is sorted. The counts are
-made by the database, a few schools at a time.
+Each account counts once in a school, under the class of its first child there, as its letter is sorted; a tie in
+dispute counts under the class of its child. The counts are made by the database, a few schools at a time.
 """
 
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from itertools import groupby
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import click
@@ -16,8 +15,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
+from sqlalchemy.orm import aliased
 
-from idp.accounts.models import Account, Child, Guardianship, School
+from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.clock import now
 from idp.db import db, end_read
 from idp.letters.choice import Refused, class_order
@@ -25,6 +25,8 @@ from idp.terminal import AS_JSON, dumped, plain
 
 _SCHOOLS_AT_ONCE = 50
 _BAR = 10
+_FAMILY = 2
+"""Accounts that one mailbox may serve without being counted: two parents share one."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Progress:
         without_mail: Of the activated, those without any address.
         expired: Those whose letter is over, or dead, and did not serve.
         never_printed: Those that no letter was ever printed for.
+        disputed: Ties of pupils of the class whose guardian says not to be one, and that the school has not decided.
     """
 
     uai: str
@@ -54,6 +57,7 @@ class Progress:
     without_mail: int
     expired: int
     never_printed: int
+    disputed: int = 0
 
     @property
     def in_hand(self) -> int:
@@ -61,8 +65,32 @@ class Progress:
         return self.printed - self.activated - self.expired
 
 
-def progress(uai: str | None = None) -> Iterator[Progress]:
-    """Yield the classes of one school, or of all, in order.
+@dataclass(frozen=True)
+class Standing:
+    """A school and its classes.
+
+    Attributes:
+        uai: The school.
+        name: Its name.
+        classes: Its classes that have accounts or disputed ties, in order.
+        notices_open: Notices that it has not settled.
+        shared_mailboxes: Confirmed mailboxes of its families that serve more than two accounts, here or elsewhere.
+    """
+
+    uai: str
+    name: str
+    classes: list[Progress]
+    notices_open: int
+    shared_mailboxes: int
+
+    @property
+    def disputed(self) -> int:
+        """Ties in dispute, of all its classes."""
+        return sum(row.disputed for row in self.classes)
+
+
+def standings(uai: str | None = None) -> Iterator[Standing]:
+    """Yield one school, or all, in order.
 
     Raises:
         Refused: there is no school of that UAI.
@@ -71,15 +99,86 @@ def progress(uai: str | None = None) -> Iterator[Progress]:
         raise Refused(f"no school {uai}")
     after = ""
     while True:
-        schools = select(School.id, School.uai).order_by(School.uai).limit(_SCHOOLS_AT_ONCE)
+        schools = select(School.id, School.uai, School.name).order_by(School.uai).limit(_SCHOOLS_AT_ONCE)
         schools = schools.where(School.uai == uai) if uai is not None else schools.where(School.uai > after)
         some = db.session.execute(schools).all()
-        rows = [Progress(*row) for row in db.session.execute(_counted([one.id for one in some]))] if some else []
+        found = _standings(some) if some else []
         end_read()
-        yield from sorted(rows, key=lambda row: (row.uai, class_order(row.class_name)))
+        yield from found
         if uai is not None or len(some) < _SCHOOLS_AT_ONCE:
             return
         after = some[-1].uai
+
+
+def _standings(schools: Sequence[Any]) -> list[Standing]:
+    keys = [one.id for one in schools]
+    classes = {(row.uai, row.class_name): row for row in (Progress(*row) for row in db.session.execute(_counted(keys)))}
+    for uai, name, class_name, disputed in db.session.execute(_disputed(keys)):
+        row = classes.get((uai, class_name)) or Progress(uai, name, class_name, *[0] * 7)
+        classes[uai, class_name] = replace(row, disputed=disputed)
+    notices, mailboxes = _by_school(_open_notices(keys)), _by_school(_shared_mailboxes(keys))
+    rows = sorted(classes.values(), key=lambda row: (row.uai, class_order(row.class_name)))
+    return [
+        Standing(
+            one.uai,
+            one.name,
+            [row for row in rows if row.uai == one.uai],
+            notices.get(one.id, 0),
+            mailboxes.get(one.id, 0),
+        )
+        for one in schools
+    ]
+
+
+def _by_school(counts: Select[uuid.UUID, int]) -> dict[uuid.UUID, int]:
+    return dict(db.session.execute(counts).all())
+
+
+def _disputed(schools: Sequence[uuid.UUID]) -> Select[str, str, str, int]:
+    """Return the query that counts the ties in dispute of `schools`, by class."""
+    return (
+        select(School.uai, School.name, Child.class_name, func.count())
+        .join(Child, Child.school_id == School.id)
+        .join(Guardianship, Guardianship.child_id == Child.id)
+        .where(School.id.in_(schools), Guardianship.disputed_at.is_not(None), Guardianship.ended_at.is_(None))
+        .group_by(School.uai, School.name, Child.class_name)
+    )
+
+
+def _open_notices(schools: Sequence[uuid.UUID]) -> Select[uuid.UUID, int]:
+    """Return the query that counts the open notices of `schools`."""
+    return (
+        select(SchoolNotice.school_id, func.count())
+        .where(SchoolNotice.school_id.in_(schools), SchoolNotice.settled_at.is_(None))
+        .group_by(SchoolNotice.school_id)
+    )
+
+
+def _shared_mailboxes(schools: Sequence[uuid.UUID]) -> Select[uuid.UUID, int]:
+    """Return the query that counts the mailboxes of families of `schools` that serve more than two accounts."""
+    used = (
+        select(Child.school_id, Account.mailbox)
+        .join(Guardianship, Guardianship.child_id == Child.id)
+        .join(Account, Account.id == Guardianship.account_id)
+        .where(
+            Child.school_id.in_(schools),
+            Guardianship.disputed_at.is_(None),
+            Guardianship.ended_at.is_(None),
+            Account.mailbox.is_not(None),
+            Account.disabled_at.is_(None),
+        )
+        .distinct()
+        .subquery()
+    )
+    served = aliased(Account)
+    shared = (
+        select(used.c.school_id, used.c.mailbox)
+        .join(served, and_(served.mailbox == used.c.mailbox, served.disabled_at.is_(None)))
+        .group_by(used.c.school_id, used.c.mailbox)
+        .having(func.count() > _FAMILY)
+        .subquery()
+    )
+    return select(shared.c.school_id, func.count()).group_by(shared.c.school_id)
 
 
 def _counted(schools: Sequence[uuid.UUID]) -> Select[Any]:
@@ -126,63 +225,85 @@ def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
 @click.option("--school", "uai", metavar="UAI", help="Only this school.")
 @AS_JSON
 def command(uai: str | None, *, as_json: bool) -> None:
-    """Show, for each school and class, who was printed a letter, activated, waits for a mail, or came too late."""
+    """Show, for each school and class, who was printed a letter, activated, waits for a mail, or came too late.
+
+    For each school also its open notices (`idp school notices`), the ties in dispute (`idp account disputes`), and the
+    mailboxes that serve more than two accounts.
+    """
     try:
-        rows = progress(uai.strip().upper() if uai else None)
+        schools = standings(uai.strip().upper() if uai else None)
         if as_json:
-            _print_json(rows)
-        elif sys.stdout.isatty():
-            _print_tables(rows)
-        else:
-            _print_plain(rows)
+            _print_json(schools)
+            return
+        show = _print_table if sys.stdout.isatty() else _print_plain
+        shown = False
+        for school in schools:
+            if school.classes or school.notices_open:
+                show(school)
+                shown = True
+        if shown and sys.stdout.isatty():
+            _print_legend()
     except Refused as refused:
         raise click.ClickException(plain(refused)) from refused
 
 
-def _print_json(rows: Iterator[Progress]) -> None:
-    """Print the array one object after the other: an académie is more than a screen."""
-    opening = "["
-    for row in rows:
-        values = asdict(row)
-        values["class"] = values.pop("class_name")
-        click.echo(opening + dumped(values))
-        opening = ","
-    click.echo("]" if opening == "," else "[]")
+def _print_json(schools: Iterator[Standing]) -> None:
+    """Print the object one school after the other: an académie is more than a screen."""
+    click.echo('{"schools": [', nl=False)
+    opening = ""
+    for school in schools:
+        values = asdict(school)
+        for row in values["classes"]:
+            row["class"] = row.pop("class_name")
+        click.echo(opening + dumped(values), nl=False)
+        opening = ",\n"
+    click.echo("]}")
 
 
-_HEAD = ("class", "accounts", "printed", "activated", "waiting", "without mail", "expired", "never printed")
+_HEAD = ("class", "accounts", "printed", "activated", "waiting", "without mail", "expired", "never printed", "disputed")
 
 
 def _cells(row: Progress) -> list[str]:
     numbers = (
         row.accounts, row.printed, row.activated, row.waiting, row.without_mail, row.expired, row.never_printed,
+        row.disputed,
     )  # fmt: skip
     return [plain(row.class_name) or "-", *map(str, numbers)]
 
 
-def _print_plain(rows: Iterator[Progress]) -> None:
-    for (uai, school), classes in groupby(rows, lambda row: (row.uai, row.school)):
-        click.echo(f"{uai}  {plain(school)}")
-        click.echo("  ".join(("", f"{_HEAD[0]:<20}", *_HEAD[1:])))
-        for row in classes:
-            name, *numbers = _cells(row)
-            click.echo(
-                "  ".join(("", f"{name:<20}", *(n.rjust(len(h)) for n, h in zip(numbers, _HEAD[1:], strict=True))))
-            )
+def _counts(school: Standing) -> str:
+    return (
+        f"  open notices: {school.notices_open}, shared mailboxes: {school.shared_mailboxes}, "
+        f"disputed ties: {school.disputed}"
+    )
 
 
-def _print_tables(rows: Iterator[Progress]) -> None:
+def _print_plain(school: Standing) -> None:
+    click.echo(f"{school.uai}  {plain(school.name)}")
+    click.echo("  ".join(("", f"{_HEAD[0]:<20}", *_HEAD[1:])))
+    for row in school.classes:
+        name, *numbers = _cells(row)
+        click.echo("  ".join(("", f"{name:<20}", *(n.rjust(len(h)) for n, h in zip(numbers, _HEAD[1:], strict=True)))))
+    click.echo(_counts(school))
+
+
+def _print_table(school: Standing) -> None:
+    title = Text(f"{school.uai}  {plain(school.name)}")
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
+    table.add_column(_HEAD[0], overflow="fold")
+    for head in _HEAD[1:]:  # two words stand on two lines: all holds in the 80 columns of a terminal
+        table.add_column(head.replace(" ", "\n"), justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for row in school.classes:
+        table.add_row(*map(Text, _cells(row)), _bar(row))
     console = Console()
-    for (uai, school), classes in groupby(rows, lambda row: (row.uai, row.school)):
-        table = Table(title=Text(f"{uai}  {plain(school)}"), title_justify="left", box=None, padding=(0, 1, 0, 0))
-        table.add_column(_HEAD[0], overflow="fold")
-        for title in _HEAD[1:]:  # two words stand on two lines: all holds in the 80 columns of a terminal
-            table.add_column(title.replace(" ", "\n"), justify="right", no_wrap=True)
-        table.add_column("", no_wrap=True)
-        for row in classes:
-            table.add_row(*map(Text, _cells(row)), _bar(row))
-        console.print(table)
-    console.print("[green]█[/] activated  [cyan]▓[/] letter in hand  [red]▒[/] expired  [dim]░[/] never printed")
+    console.print(table)
+    console.print(Text(_counts(school)))
+
+
+def _print_legend() -> None:
+    legend = "[green]█[/] activated  [cyan]▓[/] letter in hand  [red]▒[/] expired  [dim]░[/] never printed"
+    Console().print(legend)
 
 
 def _bar(row: Progress) -> Text:
@@ -196,7 +317,7 @@ def _bar(row: Progress) -> Text:
     )
     for block, style, count in parts:
         so_far += count
-        end = round(_BAR * so_far / row.accounts)
+        end = round(_BAR * so_far / max(row.accounts, 1))  # a class may have ties in dispute alone
         bar.append(block * (end - drawn), style)
         drawn = end
     return bar

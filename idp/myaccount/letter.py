@@ -53,20 +53,19 @@ def is_linked(account_id: uuid.UUID, username: str) -> bool:
     return other is not None and other.merged_into_id == account_id
 
 
-def doubtful_schools(account_id: uuid.UUID) -> list[str]:
-    """Return the names of the schools that have not yet decided about a letter of this account's person."""
+def doubtful_schools(account_id: uuid.UUID) -> list[School]:
+    """Return the schools that have not yet decided about a letter of this account's person."""
     statement = (
-        select(School.name)
+        select(School)
         .join(SchoolNotice, SchoolNotice.school_id == School.id)
         .where(
             SchoolNotice.other_account_id == account_id,
             SchoolNotice.kind == Kind.LETTER_DOUBT.value,
             SchoolNotice.settled_at.is_(None),
         )
-        .distinct()
         .order_by(School.name)
     )
-    return list(db.session.scalars(statement))
+    return list(db.session.scalars(statement).unique())
 
 
 def _admit(proven: Proven, account_id: uuid.UUID, session_id: uuid.UUID) -> Linked | Doubted | None:
@@ -105,6 +104,7 @@ def _merge(mine: Account, other: Account) -> None:
     other.merged_into_id, other.disabled_at = mine.id, moment
     other.generation += 1
     mine.updated_at = moment
+    school_notices.settle(other.id, by="parent", sentence="the letter was added", kinds=(Kind.LETTER_DOUBT,))
     log.record(LetterLinked(account_id=mine.id, other=str(other.id), uais=uais))
     notices.tell(Notice.LETTER_LINKED, mine.id)
 

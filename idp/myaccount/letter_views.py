@@ -3,6 +3,7 @@
 from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
 from flask_babel import gettext
 
+from idp.accounts import directory
 from idp.accounts.authentication import Attempt, Refused, Throttled
 from idp.accounts.models import Account
 from idp.accounts.passwords import Busy as HasherBusy
@@ -57,7 +58,8 @@ def doubt(_session: Session, account: Account) -> Response:
     schools = letter.doubtful_schools(account.id)
     if not schools:
         return see_other(url_for("myaccount.show"))
-    return make_response(render_template("myaccount/courrier_doute.html", dest=None, schools=schools))
+    tellable = directory.tellable(schools)
+    return make_response(render_template("myaccount/courrier_doute.html", dest=None, schools=tellable))
 
 
 def _try(form: LetterForm, session: Session) -> letter.Outcome:

@@ -111,6 +111,7 @@ def _page(account: Account, form: PasswordForm, status: int, *, wait: int = 0) -
         wait=wait,
         username=account.username,
         pending=account.pending_email,
+        email=account.email,
         avoid=" ".join(" ".join(names).replace("-", " ").split()),
         min_length=_settings().password_min_length,
     )

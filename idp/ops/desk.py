@@ -43,7 +43,8 @@ def unlock(account_id: uuid.UUID) -> None:
             f"{account.username} is closed by a dispute: settle it with `idp account disputes {account.username}`"
         )
     account.tries_forgotten_at = now()  # the lines of its own browsers are not known here: they become strangers
-    school_notices.settle(account.id, by=log.current_origin().actor)
+    by = log.current_origin().actor
+    school_notices.settle(account.id, by=by, sentence="unlocked", kinds=school_notices.SETTLED_BY_UNLOCK)
     _note(account, "unlocked")
     db.session.commit()
     for limit in (limits.SIGN_IN_ACCOUNT, limits.FORGOTTEN_PASSWORD_ACCOUNT):

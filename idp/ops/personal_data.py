@@ -85,7 +85,6 @@ _ACCOUNT = Part(
         "email_confirmed_at": _l("Adresse mail confirmée le"),
         "school_email": _l("Adresse mail du fichier de l’établissement"),
         "password_blocked_at": _l("Mot de passe bloqué le"),
-        "recovery_frozen_until": _l("Récupération par mail fermée jusqu’au"),
         "contested_at": _l("Changement d’adresse contesté le"),
         "breached_at": _l("Mot de passe trouvé dans une liste volée le"),
         "tries_forgotten_at": _l("Essais effacés le"),

@@ -210,8 +210,8 @@ def list_schools(*, as_json: bool) -> None:
     if as_json:
         click.echo(dumped(rows))
     elif rows:
-        columns = ("uai", "name", "degree", "source", "phone")
-        table(columns, [[row[name] for name in columns] for row in rows])
+        columns = ("uai", "name", "degree", "source", "phone", "mail")
+        table(columns, [[row[name] or "" for name in columns] for row in rows])
 
 
 @school.command("set")
@@ -219,11 +219,12 @@ def list_schools(*, as_json: bool) -> None:
 @click.option("--name", metavar="TEXT")
 @click.option("--address", multiple=True, metavar="LINE", help="A line of the postal address; repeatable, in order.")
 @click.option("--phone", metavar="TEXT")
+@click.option("--mail", "email", metavar="ADDRESS", help='Where the daily mail of notices goes; "" takes it away.')
 @click.option("--degree", type=click.Choice([d.value for d in Degree]))
-def set_school(uai: str, name: str | None, address: tuple[str, ...], phone: str | None, degree: str | None) -> None:
-    """Say what letters need of a school and its file does not hold; the school is made if it is not there."""
+def set_school(uai: str, degree: str | None, **values: Any) -> None:
+    """Say what letters and pages need of a school and its file does not hold; the school is made if it is not there."""
     try:
-        made = schools.change(uai, name=name, address=address, phone=phone, degree=Degree(degree) if degree else None)
+        made = schools.change(uai, degree=Degree(degree) if degree else None, **values)
     except ValueError as refused:
         raise click.ClickException(plain(refused)) from refused
     click.echo(f"{uai} {'was added' if made else 'is changed'}")

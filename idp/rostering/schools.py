@@ -9,6 +9,7 @@ from idp.accounts.models import Degree, School
 from idp.audit import changes, log
 from idp.audit.events import SchoolChanged
 from idp.db import db, end_read
+from idp.mail.addresses import InvalidAddress, parse_address
 from idp.rostering.records import LONGEST
 
 _LINES = 4
@@ -26,15 +27,26 @@ def rows() -> Iterator[dict[str, Any]]:
             "source": school.source,
             "address": school.address,
             "phone": school.phone,
+            "mail": school.email,
         }
 
 
-def change(uai: str, *, name: str | None, address: Sequence[str], phone: str | None, degree: Degree | None) -> bool:
-    """Change what is given, and say whether the school is new.
+def change(
+    uai: str,
+    *,
+    name: str | None,
+    address: Sequence[str],
+    phone: str | None,
+    degree: Degree | None,
+    email: str | None = None,
+) -> bool:
+    """Change what is given, and say whether the school is new. An empty `email` takes the school's away.
 
     Raises:
-        ValueError: a value is too long, or a new school has no name; nothing was changed.
+        ValueError: a value is too long or no mail address, or a new school has no name; nothing was changed.
     """
+    if email:
+        email = _parsed(email)
     for text, limit in ((name, "school_name"), (phone, "phone"), *((line, "line") for line in address)):
         if text is not None and (len(text) > LONGEST[limit] or not text.isprintable()):
             raise ValueError(f"{text[:40]!r} is longer than {LONGEST[limit]} characters of text")
@@ -53,6 +65,15 @@ def change(uai: str, *, name: str | None, address: Sequence[str], phone: str | N
     school.address = list(address) or school.address
     school.phone = phone if phone is not None else school.phone
     school.degree = degree or school.degree
+    if email is not None:
+        school.email = email or None
     log.record(SchoolChanged(uai=uai, **changes.difference(before, changes.snapshot(school))))
     db.session.commit()
     return made
+
+
+def _parsed(email: str) -> str:
+    try:
+        return parse_address(email)
+    except InvalidAddress as fault:
+        raise ValueError(f"{email[:40]!r} is not a mail address ({fault.reason})") from fault

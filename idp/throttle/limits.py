@@ -81,11 +81,13 @@ SIGN_IN_ADDRESS = Budget("sign_in_address", (Window(100, _HOUR),), by_network=Tr
 """Wrong secrets from one network address, for any account. Right ones are given back: a school's families share one."""
 SIGN_IN_REQUESTS = Budget("sign_in_requests", (Window(30, _MINUTE),), by_network=True)
 """The same in a short time."""
-NEW_LETTER_AT = 50
-"""Wrong provisional passwords in a row after which the letter is dead and a new one is needed."""
+LETTER_NOTICE_AT = 50
+"""Wrong provisional passwords in a row after which the school is told, and told again after as many more if it settled
+the notice meanwhile. The letter stays good: its 60 bits are not guessed, and every ENT knows the identifier."""
 SHUT_AT = 100
 """Wrong passwords in a row after which the right one opens nothing there: a reset by mail, or the account's usual
-browser, which has a line of its own (NIST SP 800-63B-4 3.2.2)."""
+browser, which has a line of its own (NIST SP 800-63B-4 3.2.2). A letter's secret is not chosen by a person, so that
+this limit does not hold for it."""
 
 _A_MAIL = (Window(1, _MINUTE), Window(5, _HOUR), Window(10, _DAY))
 RESEND_LINK_ACCOUNT = Budget("resend_link_account", _A_MAIL)

@@ -5,19 +5,18 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
 from flask import Flask, has_request_context, request
 from flask_babel import Babel, get_locale, gettext, ngettext
 
+from idp.clock import PARIS
 from idp.paths import TRANSLATIONS
 
 LANGUAGES = ("fr",)
 """Languages whose pages, mails and errors are complete."""
 
-_PARIS = ZoneInfo("Europe/Paris")
 _NO_BREAK = "\u00a0"
 _BEFORE = re.compile(r" ([:;?!»%])(?!\()")
 babel = Babel()
@@ -70,14 +69,14 @@ def _language_url(code: str) -> str:
 
 def day(instant: datetime) -> str:
     """Return the date in Paris, in words: « 24 novembre 2026 »."""
-    local = instant.astimezone(_PARIS)
+    local = instant.astimezone(PARIS)
     text = format_date(local, "d MMMM y", locale=_language())
     return text.replace("1 ", "1er ", 1) if local.day == 1 and _language() == "fr" else text
 
 
 def hour(instant: datetime) -> str:
     """Return the time in Paris: « 20 h 42 »."""
-    local = instant.astimezone(_PARIS)
+    local = instant.astimezone(PARIS)
     return f"{local.hour}{_NO_BREAK}h{_NO_BREAK}{local.minute:02d}"
 
 

@@ -108,7 +108,7 @@ def test_v13_the_wrong_holder_of_a_letter_stops_it_and_the_schools_know(browser:
     assert kept(account.id).letter, "looking burns nothing"
     for _ in range(2):  # a double click sees the same page
         done = submit(browser, question, enfant=[malo.id.hex, lila.id.hex])
-        assert heading(done) == "Merci, c’est signalé"
+        assert heading(done) == "Merci, c’est noté"
         text = done.get_data(as_text=True)
         assert "Collège des Tilleuls" in text
         assert "Lycée Louise-Weber" in text

@@ -5,31 +5,81 @@ from datetime import timedelta
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import func, select
 
+from idp.accounts import school_notices
+from idp.accounts.models import Account, SchoolNotice
+from idp.audit.models import AuditEntry
 from idp.clock import now
+from idp.db import db
 from idp.throttle import limits
 from tests.activation.steps import ACTIVATION, kept, without_token
 from tests.builders import PROVISIONAL, Build
 from tests.pages import heading, sign_in
 
 
-def test_v08_fifty_wrong_secrets_in_a_row_from_anywhere_end_a_letter(
+def test_a_guessed_letter_stays_good_and_the_school_is_told_once(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.never_activated(provisional_expires_at=now() + timedelta(days=60))
-    other = build.never_activated(provisional_expires_at=now() + timedelta(days=60))
     with time_machine.travel(now(), tick=False) as clock:
-        for n in range(limits.NEW_LETTER_AT):
-            assert kept(account.id).letter
+        for n in range(120):
+            assert told(account) == (1 if n >= limits.LETTER_NOTICE_AT else 0)
             guesser = app.test_client()
             guesser.environ_base["REMOTE_ADDR"] = f"203.0.113.{n}"
             assert sign_in(guesser, "/connexion", account.username, f"7K4M-QX2P-{n:04}").status_code == 200
             clock.shift(timedelta(minutes=11))
-        assert not kept(account.id).letter
-        page = sign_in(browser, "/connexion", account.username, PROVISIONAL)
-        assert "La connexion n’a pas abouti" in page.text
-        assert "demandez un nouveau courrier au secrétariat" in page.text
-        assert heading(sign_in(browser, "/connexion", other.username, PROVISIONAL)) == ACTIVATION
+        assert kept(account.id).letter
+        assert told(account) == 1
+        assert heading(sign_in(browser, "/connexion", account.username, PROVISIONAL)) == ACTIVATION
+
+
+def test_guesses_at_a_letter_slow_down_and_the_right_secret_works_after_the_delay(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated()
+    with time_machine.travel(now(), tick=False) as clock:
+        for n in range(60):
+            sign_in(app.test_client(), "/connexion", account.username, f"7K4M-QX2P-{n:04}")
+            clock.shift(timedelta(minutes=11))
+        sign_in(app.test_client(), "/connexion", account.username, "7K4M-QX2P-0000")
+        held = sign_in(browser, "/connexion", account.username, PROVISIONAL)
+        assert held.status_code == 429
+        clock.shift(timedelta(seconds=int(held.headers["Retry-After"])))
+        assert heading(sign_in(browser, "/connexion", account.username, PROVISIONAL)) == ACTIVATION
+
+
+def test_a_flood_of_guesses_writes_no_rows_without_end(app: Flask, build: Build) -> None:
+    account = build.never_activated()
+    with time_machine.travel(now(), tick=False):
+        for n in range(300):
+            guesser = app.test_client()
+            guesser.environ_base["REMOTE_ADDR"] = f"198.51.{n // 200}.{n % 200}"
+            sign_in(guesser, "/connexion", account.username, f"7K4M-QX2P-{n:04}")
+    entries = db.session.scalar(select(func.count()).select_from(AuditEntry)) or 0
+    db.session.rollback()
+    assert entries <= 10, "the free tries, and one refusal that the process remembers"
+    assert told(account) == 0
+
+
+def test_the_school_is_told_again_of_guesses_that_go_on_after_it_settled(app: Flask, build: Build) -> None:
+    account = build.never_activated()
+    with time_machine.travel(now(), tick=False) as clock:
+        for n in range(2 * limits.LETTER_NOTICE_AT):
+            sign_in(app.test_client(), "/connexion", account.username, f"7K4M-QX2P-{n:04}")
+            clock.shift(timedelta(minutes=11))
+            if n == limits.LETTER_NOTICE_AT:
+                school_notices.settle(account.id, by="test", sentence="a joke")
+                db.session.commit()
+    assert told(account) == 2
+
+
+def told(account: Account) -> int:
+    """Return how many notices of a guessed letter were written."""
+    statement = select(func.count()).select_from(SchoolNotice).where(SchoolNotice.account_id == account.id)
+    found = db.session.scalar(statement.where(SchoolNotice.kind == "letter_guessed")) or 0
+    db.session.rollback()
+    return found
 
 
 def test_v18_who_guesses_identifiers_is_stopped_at_the_same_count_whether_they_exist_or_not(

@@ -115,6 +115,7 @@ ROUTES: dict[str, dict[str, Guard]] = {
     "/adresse/modifier": {"GET": continuation, "POST": form_token},
     "/adresse/lien/<token>": {"GET": link, "POST": form_token},
     "/adresse/contestation/<token>": {"GET": link, "POST": form_token},
+    "/adresse/signalement/<token>": {"GET": link, "POST": form_token},
     "/charte": {"GET": continuation, "POST": form_token},
     "/charte/refus": {"GET": continuation},
     "/mon-compte": {"GET": session},

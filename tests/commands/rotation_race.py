@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
 
 QUARTER = timedelta(days=91)
+ROTATIONS = {key_rotation.ROTATION: key_rotation.ROTATION_PERIOD}
+"""Of the worker's jobs, the one that is about keys."""
 Act = Callable[[], str]
 
 
 def work(app: Flask, _settings: Settings) -> Act:
-    """What `idp worker --once` does."""
-    return lambda: str(Worker(app.extensions[outbox.EXTENSION], jobs=app.extensions[outbox.JOBS]).run_once())
+    """What `idp worker --once` does about keys."""
+    return lambda: str(Worker(app.extensions[outbox.EXTENSION], jobs=ROTATIONS).run_once())
 
 
 def tend(_app: Flask, settings: Settings) -> Act:

@@ -27,6 +27,7 @@ from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Worker
 from idp.paths import CHECKOUT
 from tests.commands.conftest import Events, Run
+from tests.commands.rotation_race import ROTATIONS
 from tests.databases import settings_for
 
 PROCESSES, ROUNDS = 4, 4
@@ -38,7 +39,7 @@ def after(**time: float) -> time_machine.travel:
 
 def work(app: Flask) -> int:
     """What `idp worker --once` does; return how many messages were handled."""
-    return Worker(app.extensions[outbox.EXTENSION], jobs=app.extensions[outbox.JOBS]).run_once()
+    return Worker(app.extensions[outbox.EXTENSION], jobs=ROTATIONS).run_once()
 
 
 def live(alg: str = "RS256") -> list[SigningKey]:

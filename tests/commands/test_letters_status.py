@@ -3,10 +3,13 @@
 import json
 import sys
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from idp.accounts import school_notices
+from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.db import db
 from idp.letters import status
@@ -14,13 +17,22 @@ from tests.builders import COLLEGE, LYCEE, Build
 from tests.commands.conftest import Run
 from tests.commands.families import link, parent, pupil
 
-NUMBERS = ("accounts", "printed", "activated", "waiting", "without_mail", "expired", "never_printed")
+NUMBERS = ("accounts", "printed", "activated", "waiting", "without_mail", "expired", "never_printed", "disputed")
+
+
+def schools(act: Run, *options: str) -> list[dict[str, Any]]:
+    answer = act("letters", "status", "--json", *options)
+    assert (answer.code, answer.err) == (0, "")
+    said = json.loads(answer.out)
+    assert list(said) == ["schools"]
+    found: list[dict[str, Any]] = said["schools"]
+    assert all(list(one) == ["uai", "name", "classes", "notices_open", "shared_mailboxes"] for one in found)
+    return found
 
 
 def counted(act: Run, *options: str) -> dict[tuple[str, str], tuple[int, ...]]:
-    answer = act("letters", "status", "--json", *options)
-    assert (answer.code, answer.err) == (0, "")
-    return {(row["uai"], row["class"]): tuple(row[name] for name in NUMBERS) for row in json.loads(answer.out)}
+    rows = [row for school in schools(act, *options) for row in school["classes"]]
+    return {(row["uai"], row["class"]): tuple(row[name] for name in NUMBERS) for row in rows}
 
 
 @pytest.fixture
@@ -33,7 +45,7 @@ def families(build: Build) -> None:
     build.active(children=[sixth], email=None)
     build.never_activated(children=[sixth], generation=1)
     build.never_activated(children=[sixth], provisional_expires_at=now() - timedelta(days=1), generation=1)
-    parent(build, sixth, generation=1)  # too many wrong tries, and the letter is dead
+    parent(build, sixth, generation=1)  # the holder of the letter was somebody else: it is dead
     parent(build, sixth, second)  # counts once, in the class of the first child
     parent(build, early)
     parent(build, second)
@@ -48,21 +60,21 @@ def families(build: Build) -> None:
 def test_each_account_counts_once_in_a_school_and_in_the_states_that_it_is_in(act: Run) -> None:
     found = counted(act)
     assert found == {
-        (COLLEGE, "6e 1"): (8, 6, 3, 1, 1, 2, 2),
-        (COLLEGE, "6e 2"): (1, 0, 0, 0, 0, 0, 1),
-        (COLLEGE, "6e 10"): (1, 0, 0, 0, 0, 0, 1),
-        (LYCEE, "2de 7"): (1, 0, 0, 0, 0, 0, 1),
+        (COLLEGE, "6e 1"): (8, 6, 3, 1, 1, 2, 2, 1),
+        (COLLEGE, "6e 2"): (1, 0, 0, 0, 0, 0, 1, 0),
+        (COLLEGE, "6e 10"): (1, 0, 0, 0, 0, 0, 1, 0),
+        (LYCEE, "2de 7"): (1, 0, 0, 0, 0, 0, 1, 0),
     }
     assert list(found) == [(COLLEGE, "6e 1"), (COLLEGE, "6e 2"), (COLLEGE, "6e 10"), (LYCEE, "2de 7")]
-    assert counted(act, "--school", LYCEE.lower()) == {(LYCEE, "2de 7"): (1, 0, 0, 0, 0, 0, 1)}
+    assert counted(act, "--school", LYCEE.lower()) == {(LYCEE, "2de 7"): (1, 0, 0, 0, 0, 0, 1, 0)}
 
 
 def test_a_print_moves_an_account_on(act: Run, build: Build, tmp_path: object) -> None:
     build.ent()
     parent(build, pupil(build, "6e 1"))
-    assert counted(act) == {(COLLEGE, "6e 1"): (1, 0, 0, 0, 0, 0, 1)}
+    assert counted(act) == {(COLLEGE, "6e 1"): (1, 0, 0, 0, 0, 0, 1, 0)}
     assert act("letters", "print", "--school", COLLEGE, "--out", f"{tmp_path}/x.pdf").code == 0
-    assert counted(act) == {(COLLEGE, "6e 1"): (1, 1, 0, 0, 0, 0, 0)}
+    assert counted(act) == {(COLLEGE, "6e 1"): (1, 1, 0, 0, 0, 0, 0, 0)}
 
 
 def test_many_schools_are_counted_a_few_at_a_time(act: Run, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,6 +83,34 @@ def test_many_schools_are_counted_a_few_at_a_time(act: Run, build: Build, monkey
     for uai in reversed(uais):
         parent(build, pupil(build, "6e 1", uai))
     assert [uai for uai, _ in counted(act)] == uais
+
+
+def test_what_a_school_has_to_settle_is_counted(act: Run, build: Build) -> None:
+    malo, lila = pupil(build, "6e 1"), pupil(build, "2de 7", LYCEE)
+    family = [build.active(children=[malo], email="famille@exemple.fr") for _ in range(2)]
+    neighbours = [build.active(children=[malo], email="Relais@exemple.fr") for _ in range(2)]
+    neighbours += [build.active(children=[lila], email="relais@exemple.fr")]
+    build.active(children=[lila], email="relais@exemple.fr", disabled_at=now())
+    for kind in (Kind.LETTER_DOUBT, Kind.SHARED_MAILBOX):
+        school_notices.add(kind, family[0].id, [build.school().id])
+    school_notices.add(Kind.LETTER_DOUBT, neighbours[0].id, [build.school(LYCEE).id])
+    school_notices.settle(neighbours[0].id, by="somebody")
+    db.session.commit()
+    found = {one["uai"]: (one["notices_open"], one["shared_mailboxes"]) for one in schools(act)}
+    assert found == {COLLEGE: (2, 1), LYCEE: (0, 1)}
+    out = act("letters", "status", "--school", COLLEGE).out
+    assert "open notices: 2, shared mailboxes: 1, disputed ties: 0" in out
+
+
+def test_a_class_of_disputed_ties_alone_is_shown(act: Run, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    child = pupil(build, "6e 1")
+    account = parent(build, child)
+    link(account, child).disputed_at = now()
+    db.session.commit()
+    assert counted(act) == {(COLLEGE, "6e 1"): (0, 0, 0, 0, 0, 0, 0, 1)}
+    assert "6e 1" in act("letters", "status").out
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda _self: True)
+    assert "disputed ties: 1" in act("letters", "status").out
 
 
 def test_nobody_and_an_unknown_school(act: Run, build: Build) -> None:
@@ -86,10 +126,11 @@ def test_nobody_and_an_unknown_school(act: Run, build: Build) -> None:
 def test_a_file_gets_plain_columns(act: Run) -> None:
     lines = act("letters", "status", "--school", COLLEGE).out.splitlines()
     assert lines[0] == "0599001N  Collège des Tilleuls"
-    words = "class accounts printed activated waiting without mail expired never printed"
+    words = "class accounts printed activated waiting without mail expired never printed disputed"
     assert " ".join(lines[1].split()) == words
-    assert " ".join(lines[2].split()) == "6e 1 8 6 3 1 1 2 2"
-    assert len(lines) == 5
+    assert " ".join(lines[2].split()) == "6e 1 8 6 3 1 1 2 2 1"
+    assert lines[5] == "  open notices: 0, shared mailboxes: 0, disputed ties: 1"
+    assert len(lines) == 6
 
 
 @pytest.mark.usefixtures("families")

@@ -234,6 +234,7 @@ def _doubt(world: World, _draw: random.Random) -> Shot:
 
 
 _CONFIRM, _CHANGE, _CONTEST = Purpose.CONFIRM_EMAIL, Purpose.CHANGE_EMAIL, Purpose.CONTEST_EMAIL
+_REPORT = Purpose.REPORT_ACTIVATION
 _OPEN = (
     *("/healthz", "/readyz", "/accessibilite", "/donnees-personnelles", "/mentions-legales", "/connexion", "/profil"),
     *("/identifiant-oublie", "/identifiant-oublie/envoye", "/mot-de-passe-oublie", "/mot-de-passe-oublie/envoye"),
@@ -261,6 +262,8 @@ PEOPLE: dict[str, tuple[Make, ...]] = {
     "POST /adresse/lien/<token>": (_use_link(_CONFIRM, {}, (200, "")), _use_link(_CHANGE, {}, (200, ""))),
     "GET /adresse/contestation/<token>": (_link(_CONTEST),),
     "POST /adresse/contestation/<token>": (_use_link(_CONTEST, {}, (303, "/adresse/contestation/")),),
+    "GET /adresse/signalement/<token>": (_link(_REPORT),),
+    "POST /adresse/signalement/<token>": (_use_link(_REPORT, {}, (303, "/adresse/signalement/")),),
     "GET /mot-de-passe/lien/<token>": (_link(Purpose.RESET_PASSWORD),),
     "POST /mot-de-passe/lien/<token>": (_use_link(Purpose.RESET_PASSWORD, TWICE, (303, "/mot-de-passe/change")),),
     "POST /identifiant-oublie": (_forgotten("/identifiant-oublie", "mail"),),

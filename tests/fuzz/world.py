@@ -100,7 +100,11 @@ class World:
             self.build.settings, purpose, account, address=address, lifetime=timedelta(minutes=10), keep_older=True
         )
         db.session.commit()
-        page = {Purpose.CONTEST_EMAIL: "adresse/contestation", Purpose.RESET_PASSWORD: "mot-de-passe/lien"}
+        page = {
+            Purpose.CONTEST_EMAIL: "adresse/contestation",
+            Purpose.REPORT_ACTIVATION: "adresse/signalement",
+            Purpose.RESET_PASSWORD: "mot-de-passe/lien",
+        }
         return f"/{page.get(purpose, 'adresse/lien')}/{tokens.token(self.build.settings, row)}"
 
     def code(self, ent: RelyingParty, browser: FlaskClient | None = None) -> tuple[str, Attempt]:

@@ -26,7 +26,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
     "essais_nombreux": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
     "nouvel_appareil": {
         "username": "n.oneill4821",
-        "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC),
+        "at": _AT,
         "device": "Téléphone Android, Chrome",
     },
     "confirmation": {"hours": 24, "schools": "Collège des Tilleuls"},
@@ -35,7 +35,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "hours": 72,
         "schools": SCHOOLS,
         "username": "n.oneill4821",
-        "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC),
+        "at": _AT,
     },
     "adresse_changee": {
         "hours": 72,
@@ -64,12 +64,19 @@ CONTEXT: dict[str, dict[str, Any]] = {
         ]
     },
     "mot_de_passe": {"username": "n.oneill4821", "minutes": 30, "blocked": False},
+    "activation_autre": {"hours": 72, "schools": SCHOOLS},
+    "signalements": {
+        "school": "Collège des Tilleuls",
+        "notices": [{"sentence": "Mme O'NEILL & <b>FILS</b> dit ne pas être représentant légal.", "children": "Malo"}],
+        "more": 3,
+    },
     "jamais_active": {"schools": "Collège des Tilleuls"},
-    "mot_de_passe_change": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
+    "mot_de_passe_change": {"username": "n.oneill4821", "at": _AT},
 }
 """What each mail needs beside the person and the link; a new mail that is not listed here fails below."""
 
 WITHOUT_LINK: set[str] = {
+    "signalements",
     "compte_inactif",
     "courrier_refait",
     "changement_arrete",
@@ -88,6 +95,7 @@ LIFETIMES = {
     "nouvelle_adresse": "24\u00a0heures",
     "adresse_change": "72 heures",
     "adresse_changee": "72 heures",
+    "activation_autre": "72 heures",
     "mot_de_passe": "30 minutes",
 }
 """How each mail whose link dies says when."""

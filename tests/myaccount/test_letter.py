@@ -222,12 +222,12 @@ def test_in_doubt_nothing_changes_and_the_letters_schools_are_asked_once(browser
     enter(browser, mine)
     before = state(mine), state(letter)
     page = add(browser, letter.username)
-    assert heading(page) == "Le secrétariat va regarder"
+    assert heading(page) == "L’établissement doit vérifier"
     assert page.request.path == "/mon-compte/courrier/doute"
-    assert "L’établissement est prévenu : Lycée Louise-Weber . Il vérifie" in text_of(page)
+    assert "Dites-le au secrétariat : Lycée Louise-Weber. Seul l’établissement peut vérifier" in text_of(page)
     assert "Zoé" not in page.text
     assert "Karim" not in page.text
-    assert heading(add(browser, letter.username)) == "Le secrétariat va regarder"
+    assert heading(add(browser, letter.username)) == "L’établissement doit vérifier"
     assert (state(mine), state(letter)) == before
     [notice] = db.session.scalars(select(SchoolNotice))
     assert (notice.kind, notice.school_id) == ("letter_doubt", build.school(LYCEE).id)

@@ -121,7 +121,7 @@ def test_a_siecle_pair_opens_accounts_and_asks_for_the_schools_name(act: Run, tm
     [row] = json.loads(act("school", "list", "--json").out)
     assert row == {
         "uai": "0599003R", "name": "Lycée Rosa-Bonheur", "degree": "2D", "source": "siecle", "address": ["1 rue"],
-        "phone": "03",
+        "phone": "03", "mail": None,
     }  # fmt: skip
 
 

@@ -101,7 +101,7 @@ def test_le_courrier_est_arrive_chez_la_mauvaise_personne(phone: Page, site: Sit
     follow(phone.get_by_role("link", name="Je ne suis pas le représentant légal de cet élève"))
     look(phone)
     follow(phone.get_by_role("button", name="Confirmer le signalement"))
-    expect(phone.get_by_role("heading", level=1)).to_have_text("Merci, c’est signalé")
+    expect(phone.get_by_role("heading", level=1)).to_have_text("Merci, c’est noté")
     look(phone)
     ouvre_la_connexion(phone, site)
     se_connecte(phone, courrier.username, courrier.provisional_password)

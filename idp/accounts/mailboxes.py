@@ -1,0 +1,96 @@
+"""What schools and mailboxes hear when an account takes a mailbox that is not hers alone, or not the file's.
+
+Everything is written in the caller's transaction, which holds the account's row.
+"""
+
+import hashlib
+
+from sqlalchemy import and_, func, or_, select
+
+from idp.accounts import directory, notices, school_notices, tokens
+from idp.accounts.models import Account, OneTimeLink, SchoolNotice
+from idp.accounts.notices import Notice
+from idp.accounts.same_person import same_person
+from idp.accounts.school_notices import Kind
+from idp.accounts.tokens import Purpose
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.mail.addresses import InvalidAddress, fold_address, parse_address
+
+_MOST = 20
+"""Accounts of one mailbox that are compared with a new one: `idp letters status` counts such mailboxes."""
+
+
+def tell_file_mailbox(settings: Settings, account: Account, email: str | None) -> None:
+    """Tell the mailbox of the school's file that the account was activated with another address, or with none.
+
+    A letter may have been intercepted. Told once for each activation, also when its address is corrected afterwards:
+    whoever types the file's address first and their own next must not go unnoticed. A first address that is given much
+    later says nothing of the letter.
+    """
+    mailbox, lifetime = _mailbox_of_file(account), settings.lifetime("contest_link_lifetime")
+    if mailbox is None or (email is not None and fold_address(email) == fold_address(mailbox)):
+        return
+    if account.activated_at is None or account.activated_at <= now() - lifetime:
+        return
+    told = select(OneTimeLink.id).where(
+        OneTimeLink.account_id == account.id,
+        OneTimeLink.purpose == Purpose.REPORT_ACTIVATION.value,
+        OneTimeLink.created_at >= account.activated_at,
+    )
+    if db.session.scalar(told.limit(1)) is not None:
+        return
+    link = tokens.issue(settings, Purpose.REPORT_ACTIVATION, account, address=mailbox, lifetime=lifetime)
+    notices.tell(Notice.ACTIVATED_ELSEWHERE, account.id, link=link)
+
+
+def note_sharing(account: Account) -> None:
+    """Write a notice for each other person of the account's schools whom its confirmed mailbox serves already.
+
+    Once for each pair, whether the school has settled it or not. Two parents may share a mailbox: the school knows it.
+    """
+    if account.mailbox is None:
+        return
+    _lock_mailbox(account.mailbox)
+    others = db.session.scalars(
+        select(Account)
+        .where(Account.mailbox == account.mailbox, Account.id != account.id, Account.disabled_at.is_(None))
+        .order_by(Account.email_confirmed_at)
+        .limit(_MOST)
+    ).all()
+    mine = [school.id for school in directory.schools(account)]
+    for other in others:
+        theirs = {school.id for school in directory.schools(other)}
+        common = [school_id for school_id in mine if school_id in theirs]
+        if common and not same_person(account, other) and not _is_known_pair(account, other):
+            school_notices.add(Kind.SHARED_MAILBOX, account.id, common, other_account_id=other.id)
+
+
+def _mailbox_of_file(account: Account) -> str | None:
+    """Return the address that stands in the school's file, None if there is none that a mail can be sent to."""
+    try:
+        return parse_address(account.school_email or "")
+    except InvalidAddress:
+        return None
+
+
+def _is_known_pair(one: Account, other: Account) -> bool:
+    notice = SchoolNotice
+    pair = or_(
+        and_(notice.account_id == one.id, notice.other_account_id == other.id),
+        and_(notice.account_id == other.id, notice.other_account_id == one.id),
+    )
+    known = select(notice.id).where(notice.kind == Kind.SHARED_MAILBOX.value, pair)
+    return db.session.scalar(known.limit(1)) is not None
+
+
+def _lock_mailbox(mailbox: str) -> None:
+    """Wait for any other transaction that gives this mailbox to an account, so that one of two sees the other's.
+
+    PostgreSQL only: SQLite has one writer. The account's row is always locked before, so that nobody waits for a row
+    while this lock is held.
+    """
+    if db.engine.dialect.name == "postgresql":
+        digest = hashlib.blake2b(f"mailbox {mailbox}".encode(), digest_size=8).digest()
+        db.session.execute(select(func.pg_advisory_xact_lock(int.from_bytes(digest, signed=True))))

@@ -1,0 +1,235 @@
+"""The mail that tells a school of its new notices: at most one a day, each open notice in one of them at least.
+
+A periodic job of the worker asks for the mails of the day, one transaction for each school: one UPDATE claims the day,
+and the message stands in the outbox with it. Who hands the message over takes all open notices that no mail has named
+yet; those that came in the meantime are among them. The message marks the day on which its SMTP dialogue began: when
+the worker dies in it, nobody knows whether the mail went, and it goes again on the next day.
+"""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, time, timedelta
+from functools import partial
+from typing import Any
+
+from flask_babel import lazy_gettext as _
+from sqlalchemy import or_, select, update
+
+from idp.accounts import school_notices
+from idp.accounts.models import Account, School, SchoolNotice
+from idp.accounts.school_notices import Kind
+from idp.clock import PARIS, now
+from idp.config import Settings
+from idp.db import committed, db, end_read
+from idp.mail.addresses import InvalidAddress, check_recipient
+from idp.mail.compose import compose
+from idp.mail.deliver import deliver
+from idp.outbox import queue
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import DEAD, Outcome, PermanentFailure, TemporaryFailure, UncertainFailure
+
+DIGESTS = "school.digests"
+"""The periodic job that asks for the mails of the day, and how often it looks."""
+DIGESTS_PERIOD = timedelta(minutes=1)
+DIGEST = "school.digest"
+"""The kind of outbox message that is one school's mail. Its payload names the school, and the notices by the moment
+that marks them (`digested_at`)."""
+
+_MOST_NAMED = 100
+"""Notices that one mail names; it says how many more there are."""
+
+_SENTENCES = {
+    Kind.NOT_GUARDIAN: _("%(who)s dit ne pas être représentant légal."),
+    Kind.EMAIL_CONTESTED: _("Un changement de l’adresse mail de %(who)s est contesté."),
+    Kind.LETTER_DOUBT: _("%(other)s a voulu ajouter le courrier de %(who)s à son compte. Est-ce la même personne ?"),
+    Kind.LETTER_GUESSED: _("Quelqu’un essaie de deviner le mot de passe du courrier de %(who)s."),
+    Kind.SHARED_MAILBOX: _("%(who)s et %(other)s ont la même adresse mail."),
+    Kind.OTHER_MAILBOX: _(
+        "Le compte de %(who)s est activé, mais l’adresse de votre fichier répond que c’est une erreur."
+    ),
+    Kind.PERSON_REPLACED: _("Votre fichier donne maintenant le nom de %(who)s à une autre personne."),
+}
+"""What the mail says of a notice, by its kind."""
+
+
+def start_of_digests(settings: Settings, moment: datetime) -> datetime:
+    """Return when the mails of that day (in Paris) may go: the hour on the wall, in summer as in winter."""
+    return datetime.combine(moment.astimezone(PARIS), time(settings.school_digest_hour), PARIS)
+
+
+def ask(_message: OutboxMessage, settings: Settings) -> Outcome:
+    """Ask for the mails of the day (outbox handler of the periodic job)."""
+    moment = now()
+    if moment < start_of_digests(settings, moment):
+        return Outcome.DROPPED
+    committed(_release_given_up)
+    midnight = datetime.combine(moment.astimezone(PARIS), time(), PARIS)
+    waiting = _messages(OutboxMessage.finished_at.is_(None))
+    asked = 0
+    for school_id in _due(midnight):
+        if school_id.hex not in {message.payload["school"] for message in waiting}:
+            asked += committed(partial(_claim, school_id, midnight))
+    return Outcome.DONE if asked else Outcome.DROPPED
+
+
+def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
+    """Send the mail of one school (outbox handler).
+
+    Raises:
+        TemporaryFailure: it is too early, or today's dialogue was cut off before its end was known.
+    """
+    moment = now()
+    opening, today = start_of_digests(settings, moment), moment.astimezone(PARIS).date().isoformat()
+    if moment < opening:
+        raise TemporaryFailure("before the hour of the digests", retry_after=opening - moment)
+    if message.payload.get("begun") == today:
+        tomorrow = start_of_digests(settings, moment + timedelta(days=1))
+        raise TemporaryFailure("it may have been sent today: again tomorrow", retry_after=tomorrow - moment)
+    taken = _take(message, today)
+    if taken is None:
+        return Outcome.DROPPED
+    recipient, context = taken
+    try:
+        mail = compose(
+            "signalements", recipient=recipient, context=context, message_id=f"{message.id}", settings=settings
+        )
+        deliver(mail, recipient)
+    except UncertainFailure:
+        raise
+    except (TemporaryFailure, PermanentFailure):
+        _begin(message, None)  # it did not go: today's turn is still free
+        raise
+    return Outcome.DONE
+
+
+def _due(midnight: datetime) -> Sequence[uuid.UUID]:
+    """Return the schools with a mail address, an open notice that no mail has named, and no mail today."""
+    due = select(School.id).where(School.email.is_not(None), _not_since(midnight), _has_news()).order_by(School.uai)
+    found = db.session.scalars(due).all()
+    end_read()
+    return found
+
+
+def _not_since(midnight: datetime) -> Any:
+    return or_(School.digest_sent_at.is_(None), School.digest_sent_at < midnight)
+
+
+def _has_news() -> Any:
+    return select(SchoolNotice.id).where(SchoolNotice.school_id == School.id, *_NEWS).exists()
+
+
+_NEWS = (SchoolNotice.settled_at.is_(None), SchoolNotice.digested_at.is_(None))
+
+
+def _claim(school_id: uuid.UUID, midnight: datetime) -> bool:
+    """Take the school's day and ask for its mail, in the caller's transaction; False when another worker did."""
+    moment = now()
+    claimed = db.session.scalar(
+        update(School)
+        .where(School.id == school_id, School.email.is_not(None), _not_since(midnight), _has_news())
+        .values(digest_sent_at=moment)
+        .returning(School.id)
+        .execution_options(synchronize_session=False)
+    )
+    if claimed is None:
+        return False
+    queue.enqueue(DIGEST, {"school": school_id.hex, "at": moment.isoformat()})
+    return True
+
+
+def _release_given_up() -> None:
+    """Give the notices of mails that were given up to the next one, in the caller's transaction."""
+    for message in _messages(OutboxMessage.outcome == DEAD):
+        _mark(message.payload, SchoolNotice.digested_at == _mark_of(message.payload), digested_at=None)
+
+
+def _take(message: OutboxMessage, today: str) -> tuple[str, dict[str, Any]] | None:
+    """Mark what this mail tells, and the day; return its recipient and its context, None when nothing is to be told."""
+    mark = _mark_of(message.payload)
+    email = db.session.scalar(
+        update(School)
+        .where(School.id == uuid.UUID(message.payload["school"]), School.email.is_not(None))
+        .values(digest_sent_at=now())
+        .returning(School.email)
+        .execution_options(synchronize_session=False)
+    )
+    if email is None:  # the school has taken its address away: the next one will hear of it
+        _mark(message.payload, SchoolNotice.digested_at == mark, digested_at=None)
+        db.session.commit()
+        return None
+    _mark(message.payload, *_NEWS, digested_at=mark)
+    notices = db.session.scalars(
+        select(SchoolNotice)
+        .where(
+            SchoolNotice.school_id == uuid.UUID(message.payload["school"]),
+            SchoolNotice.digested_at == mark,
+            SchoolNotice.settled_at.is_(None),
+        )
+        .order_by(SchoolNotice.created_at)
+    ).all()
+    school = db.session.get_one(School, uuid.UUID(message.payload["school"]))
+    context = {"school": school.name, "notices": _told(notices[:_MOST_NAMED]), "more": len(notices[_MOST_NAMED:])}
+    _begin(message, today)
+    if not notices:
+        return None
+    try:
+        return check_recipient(email), context
+    except InvalidAddress as fault:
+        raise PermanentFailure("the school's address is not one mail address") from fault
+
+
+def _begin(message: OutboxMessage, day: str | None) -> None:
+    """Note on the message the day of its SMTP dialogue, or that there was none, and commit.
+
+    Raises:
+        TemporaryFailure: the lease ran out, and another worker has the message.
+    """
+    payload = {name: value for name, value in message.payload.items() if name != "begun"}
+    noted = db.session.scalar(
+        update(OutboxMessage)
+        .where(OutboxMessage.id == message.id, OutboxMessage.lease == message.lease)
+        .values(payload=payload | ({"begun": day} if day else {}))
+        .returning(OutboxMessage.id)
+        .execution_options(synchronize_session=False)
+    )
+    if noted is None:
+        db.session.rollback()
+        raise TemporaryFailure("another worker has this message")
+    db.session.commit()
+
+
+def _told(notices: Sequence[SchoolNotice]) -> list[dict[str, Any]]:
+    """Return what the mail says of each notice: what happened, and the names of children and guardians alone."""
+    keys = {key for notice in notices for key in (notice.account_id, notice.other_account_id) if key}
+    people = {one.id: one for one in db.session.scalars(select(Account).where(Account.id.in_(keys)))}
+    children = school_notices.children_of(notices)
+    told = []
+    for notice in notices:
+        other = people.get(notice.other_account_id) if notice.other_account_id else None
+        told.append(
+            {
+                "children": ", ".join(f"{child.given_name} {child.family_name}" for child in children[notice.id]),
+                "sentence": str(_SENTENCES[Kind(notice.kind)])
+                % {"who": people[notice.account_id].display_name, "other": other.display_name if other else "?"},
+            }
+        )
+    return told
+
+
+def _messages(condition: Any) -> Sequence[OutboxMessage]:
+    return db.session.scalars(
+        select(OutboxMessage).where(OutboxMessage.kind == DIGEST, condition).execution_options(populate_existing=True)
+    ).all()
+
+
+def _mark_of(payload: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(payload["at"])
+
+
+def _mark(payload: dict[str, Any], *conditions: Any, digested_at: datetime | None) -> None:
+    db.session.execute(
+        update(SchoolNotice)
+        .where(SchoolNotice.school_id == uuid.UUID(payload["school"]), *conditions)
+        .values(digested_at=digested_at)
+        .execution_options(synchronize_session=False)
+    )

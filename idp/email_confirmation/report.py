@@ -1,0 +1,54 @@
+"""« Ce n’est pas moi », from the mailbox of the school's file: somebody else activated the account with the letter.
+
+The link gives its holder no control: the account stays as it is, and the school decides.
+"""
+
+from dataclasses import dataclass
+
+from idp.accounts import directory, school_notices, tokens
+from idp.accounts.models import Account, School
+from idp.accounts.school_notices import Kind
+from idp.accounts.tokens import LinkState, Purpose
+from idp.audit import log
+from idp.audit.events import ActivationReported
+from idp.db import db, end_read
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the page of a link may use.
+
+    Attributes:
+        state: what the link turns out to be.
+        schools: those that hear of it.
+    """
+
+    state: LinkState
+    schools: tuple[School, ...] = ()
+
+
+def look(value: str) -> Report:
+    """Say what the link `value` is, and change nothing."""
+    link = tokens.look_up(Purpose.REPORT_ACTIVATION, value)
+    account = db.session.get(Account, link.row.account_id, populate_existing=True) if link.row else None
+    schools = tuple(directory.schools(account)) if account else ()
+    end_read()
+    return Report(link.state, schools) if account else Report(LinkState.DEAD)
+
+
+def send(value: str) -> bool:
+    """Use the link `value`: give each school a notice. False, and nothing done, when it is not alive.
+
+    Of two clicks one acts; `look` then says USED to both.
+    """
+    row = tokens.look_up(Purpose.REPORT_ACTIVATION, value).row
+    account = directory.get_for_change(row.account_id) if row else None
+    link = tokens.redeem(Purpose.REPORT_ACTIVATION, value) if account else None
+    if account is None or link is None:
+        db.session.rollback()
+        return False
+    schools = directory.schools(account)
+    school_notices.add(Kind.OTHER_MAILBOX, account.id, [school.id for school in schools])
+    log.record(ActivationReported(account_id=account.id, uais=[school.uai for school in schools]))
+    db.session.commit()
+    return True

@@ -1,0 +1,39 @@
+"""`/adresse/signalement/<token>`: « Ce n’est pas moi ». GET shows a button and changes nothing, POST reports."""
+
+from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
+
+from idp.accounts import directory
+from idp.accounts.tokens import LinkState
+from idp.email_confirmation import report
+from idp.email_confirmation.views import count_bad_link
+from idp.web.redirects import see_other
+
+blueprint = Blueprint("activation_report", __name__)
+
+
+@blueprint.route("/adresse/signalement/<token>", methods=["GET", "POST"])
+def activation(token: str) -> Response:
+    """Ask whether somebody else activated the account; on a POST tell the schools. Nobody is signed in."""
+    if request.method == "POST" and report.send(token):
+        return see_other(url_for("activation_report.activation", token=token))
+    found = report.look(token)
+    match found.state:
+        case LinkState.ALIVE:
+            return _page("activation_autre.html", found)
+        case LinkState.USED if request.method == "POST":
+            return see_other(url_for("activation_report.activation", token=token))
+        case LinkState.USED:
+            return _page("activation_autre_fait.html", found)
+        case _:
+            count_bad_link()
+            return _page("activation_autre_expire.html", found, 410)
+
+
+def _page(name: str, found: report.Report, status: int = 200) -> Response:
+    html = render_template(
+        f"email_confirmation/{name}",
+        dest=None,
+        schools=directory.tellable(found.schools),
+        hours=current_app.extensions["idp.settings"].contest_link_lifetime // 3600,
+    )
+    return make_response(html, status)

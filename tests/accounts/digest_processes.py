@@ -1,0 +1,125 @@
+"""Workers that send the schools' mails, killed or many at once: `python -m tests.accounts.digest_processes ORDER`.
+
+One process makes the application and forks the others, each with connections of its own. Each round is a
+day: a notice is written about a person of its own, then the workers work. ORDER is a JSON file. `killed`: on the n-th
+day one worker dies as it is about to make its n-th statement or commit, and another one works after its lease; the
+first that reaches the end is the last. `many`: on each day several workers begin at one barrier.
+"""
+
+import json
+import multiprocessing
+import os
+import sys
+import tempfile
+import uuid
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import time_machine
+from flask import Flask
+
+from idp.accounts import school_digest, school_notices
+from idp.accounts.school_notices import Kind
+from idp.app import create_app
+from idp.db import db
+from idp.mail.deliver import EXTENSION as TRANSPORT
+from idp.mail.smtp import Transport
+from idp.outbox.commands import EXTENSION as HANDLERS
+from idp.outbox.worker import Worker
+from tests.databases import settings_for
+from tests.killing import arm
+
+if TYPE_CHECKING:
+    from multiprocessing.synchronize import Barrier
+
+LATER = timedelta(minutes=10)
+JOBS = {school_digest.DIGESTS: school_digest.DIGESTS_PERIOD}
+
+
+def moment_of(order: dict[str, Any], day: int) -> datetime:
+    return datetime.fromisoformat(order["start"]) + timedelta(days=day)
+
+
+def application(order: dict[str, Any]) -> Flask:
+    """Make what every process inherits; it opens no connection until it is used."""
+    settings = settings_for(order["database"], database_pool=2, smtp_url=order["smtp"])
+    app = create_app(settings)
+    app.extensions[TRANSPORT] = Transport(settings)
+    return app
+
+
+def write_notice(app: Flask, order: dict[str, Any], day: int) -> None:
+    """Write the notice of the day."""
+    with time_machine.travel(moment_of(order, day) - LATER), app.app_context():
+        account, school = uuid.UUID(order["accounts"][day]), uuid.UUID(order["school"])
+        school_notices.add(Kind.LETTER_GUESSED, account, [school])
+        db.session.commit()
+
+
+def work(
+    app: Flask, moment: datetime, *, killed_at: int = 0, note: Path | None = None, barrier: "Barrier | None" = None
+) -> None:
+    """What `idp worker --once` does, until it is killed."""
+    with time_machine.travel(moment), app.app_context():
+        worker = Worker(app.extensions[HANDLERS], jobs=JOBS)
+        if killed_at and note:
+            arm(killed_at, note)
+        if barrier:
+            barrier.wait(120)
+        worker.run_once()
+        if note:
+            note.write_text("")
+
+
+def forked(act: Callable[[], object]) -> int:
+    child = os.fork()
+    if not child:
+        act()
+        os._exit(0)
+    return os.waitpid(child, 0)[1]
+
+
+def killed(app: Flask, order: dict[str, Any]) -> list[str]:
+    """Kill one worker after the other; return what each was about to do."""
+    note, story = Path(tempfile.mkdtemp()) / "note", []
+    for day in range(len(order["accounts"])):
+        forked(partial(write_notice, app, order, day))
+        moment = moment_of(order, day)
+        status = forked(partial(work, app, moment, killed_at=day + 1, note=note))
+        if not os.WIFSIGNALED(status) and os.WEXITSTATUS(status):
+            sys.exit(f"the worker failed at statement {day + 1}")
+        story.append(note.read_text())
+        if forked(partial(work, app, moment + LATER)):
+            sys.exit("the worker after the lease failed")
+        if not os.WIFSIGNALED(status):
+            break
+    last = moment_of(order, len(story))
+    for moment in (last, last + LATER, last + timedelta(days=1)):  # what was put off to the next day goes then
+        forked(partial(work, app, moment))
+    return story
+
+
+def many(app: Flask, order: dict[str, Any]) -> list[str]:
+    """Let several workers begin at once on each day."""
+    context = multiprocessing.get_context("fork")
+    for day in range(len(order["accounts"])):
+        forked(partial(write_notice, app, order, day))
+        barrier, moment = context.Barrier(4), moment_of(order, day)
+        how = {"barrier": barrier}
+        crowd = [context.Process(target=work, args=(app, moment), kwargs=how) for _ in range(4)]
+        for one in crowd:
+            one.start()
+        for one in crowd:
+            one.join(timeout=120)
+        if any(one.exitcode for one in crowd):
+            sys.exit("a worker failed")
+        forked(partial(work, app, moment + LATER))  # what a worker put in while the others looked elsewhere
+    return []
+
+
+if __name__ == "__main__":
+    given = json.loads(Path(sys.argv[1]).read_text())
+    json.dump({"killed": killed, "many": many}[given["act"]](application(given), given), sys.stdout)

@@ -1,0 +1,247 @@
+"""A school with a mail address hears of its notices: at most one mail a day, and each open notice in one of them."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+import time_machine
+from flask import Flask
+
+from idp.accounts import school_digest, school_notices
+from idp.accounts.models import Account, School
+from idp.accounts.school_notices import Kind
+from idp.clock import PARIS, now
+from idp.db import db
+from idp.mail.deliver import EXTENSION as TRANSPORT
+from idp.mail.smtp import Transport
+from idp.outbox.commands import EXTENSION as HANDLERS
+from idp.outbox.worker import Worker
+from idp.paths import CHECKOUT
+from tests.builders import COLLEGE, LYCEE, Build
+from tests.email_confirmation.post import html_of, text_of
+from tests.mail.servers import Mailbox, smtp_server
+
+JOBS = {school_digest.DIGESTS: school_digest.DIGESTS_PERIOD}
+MORNING = datetime(2027, 1, 11, 6, 0, tzinfo=UTC)  # 7 h in Paris
+ADDRESS = "secretariat@college.test"
+
+
+@pytest.fixture
+def mailbox(app: Flask) -> Iterator[Mailbox]:
+    """Where all mails arrive."""
+    mailbox, settings = Mailbox(), app.extensions["idp.settings"]
+    with smtp_server(mailbox) as port:
+        here = settings.model_copy(update={"smtp_url": type(settings.smtp_url)(f"smtp://127.0.0.1:{port}")})
+        app.extensions[TRANSPORT] = Transport(here)
+        yield mailbox
+
+
+def work(app: Flask) -> None:
+    """What `idp worker --once` does."""
+    db.session.rollback()
+    worker = Worker(app.extensions[HANDLERS], jobs=JOBS)
+    while worker.run_once():
+        pass
+    db.session.expire_all()
+
+
+def with_address(build: Build, uai: str = COLLEGE, email: str | None = ADDRESS) -> School:
+    school = build.school(uai)
+    school.email = email
+    db.session.commit()
+    return school
+
+
+def notice(account: Account, school: School, kind: Kind = Kind.LETTER_GUESSED, other: Account | None = None) -> None:
+    school_notices.add(kind, account.id, [school.id], other_account_id=other.id if other else None)
+    db.session.commit()
+
+
+def at(**time: float) -> time_machine.travel:
+    return time_machine.travel(MORNING + timedelta(**time), tick=False)
+
+
+def days_of(mails: list[EmailMessage]) -> Counter[date]:
+    return Counter(mail["Date"].datetime.astimezone(PARIS).date() for mail in mails)
+
+
+def test_school_gets_one_mail_a_day_with_what_is_new(app: Flask, build: Build, mailbox: Mailbox) -> None:
+    school = with_address(build)
+    first, second, third = (build.active(given_name=name) for name in ("Aline", "Brice", "Chloé"))
+    with at(hours=-2):
+        notice(first, school)
+    with at(hours=1):
+        work(app)
+        notice(second, school)
+        work(app)
+    assert [mail["To"] for mail in mailbox.mails()] == [ADDRESS]
+    with at(hours=10):
+        work(app)
+        notice(third, school)
+    assert len(mailbox.mails()) == 1, "the day has had its mail"
+    with at(days=1):
+        work(app)
+    with at(days=2):
+        work(app)
+    texts = [text_of(mail) for mail in mailbox.mails()]
+    assert [[name for name in ("Aline", "Brice", "Chloé") if name in text] for text in texts] == [
+        ["Aline"],
+        ["Brice", "Chloé"],
+    ]
+
+
+def test_mail_names_children_and_guardians_and_nothing_else(app: Flask, build: Build, mailbox: Mailbox) -> None:
+    school = with_address(build)
+    child = build.child("Malo <b>", "O'NEILL")
+    account = build.active(children=[child], email="secrete@exemple.fr", school_email="fichier@exemple.fr")
+    other = build.active(given_name="Karim", family_name="BEN & FILS", email="secrete@exemple.fr")
+    with at():
+        for kind in Kind:
+            pair = kind in {Kind.LETTER_DOUBT, Kind.SHARED_MAILBOX}
+            notice(account, school, kind, other if pair else None)
+        work(app)
+    [mail] = mailbox.mails()
+    text, html = text_of(mail), html_of(mail)
+    for said in ("Malo <b> O'NEILL", "Mme Noémie LEROY-VANDEPUTTE", "Karim BEN & FILS", "Collège des Tilleuls"):
+        assert said in text
+    assert "Malo &lt;b&gt; O&#39;NEILL" in html
+    assert text.count("Malo") == len(Kind)
+    for secret in (account.username, other.username, "secrete@", "fichier@", "http", "6e 1", "argon2"):
+        assert secret not in text
+        assert secret not in html
+
+
+@pytest.mark.parametrize(
+    ("too_early", "due"),
+    [
+        (datetime(2027, 3, 27, 5, 59, tzinfo=UTC), datetime(2027, 3, 27, 6, 0, tzinfo=UTC)),  # winter
+        (datetime(2027, 3, 28, 4, 59, tzinfo=UTC), datetime(2027, 3, 28, 5, 0, tzinfo=UTC)),  # the night it changes
+        (datetime(2027, 10, 31, 5, 59, tzinfo=UTC), datetime(2027, 10, 31, 6, 0, tzinfo=UTC)),  # and changes back
+    ],
+)
+def test_mail_goes_at_seven_in_paris_in_summer_and_in_winter(
+    app: Flask, build: Build, mailbox: Mailbox, too_early: datetime, due: datetime
+) -> None:
+    school, account = with_address(build), build.active()
+    with time_machine.travel(too_early, tick=False):
+        notice(account, school)
+        work(app)
+    assert mailbox.mails() == []
+    with time_machine.travel(due, tick=False):
+        work(app)
+    assert len(mailbox.mails()) == 1
+
+
+def test_school_without_address_or_news_gets_no_mail(app: Flask, build: Build, mailbox: Mailbox) -> None:
+    silent, quiet, account = build.school(LYCEE), with_address(build), build.active()
+    with at():
+        notice(account, silent)
+        notice(account, quiet)
+        school_notices.settle(account.id, by="somebody", school=quiet)
+        db.session.commit()
+        work(app)
+        assert mailbox.mails() == []
+        with_address(build, LYCEE, "lycee@exemple.test")
+    with at(hours=3):
+        work(app)
+    assert [mail["To"] for mail in mailbox.mails()] == ["lycee@exemple.test"], "told once it can be"
+
+
+def test_mail_that_waited_for_its_server_takes_what_came_meanwhile(app: Flask, build: Build, mailbox: Mailbox) -> None:
+    school = with_address(build)
+    mailbox.at_rcpt = "451 later"
+    for day, name in enumerate(("Aline", "Brice", "Chloé")):
+        with at(days=day):
+            notice(build.active(given_name=name), school)
+            work(app)
+    mailbox.at_rcpt = "250 OK"
+    with at(days=2, hours=2):
+        work(app)
+    with at(days=2, hours=3):
+        work(app)
+    [mail] = mailbox.mails()
+    assert all(name in text_of(mail) for name in ("Aline", "Brice", "Chloé"))
+
+
+def test_notices_of_a_mail_that_was_refused_stand_in_the_next_one(app: Flask, build: Build, mailbox: Mailbox) -> None:
+    school = with_address(build)
+    mailbox.at_rcpt = "550 no such user"
+    with at():
+        notice(build.active(given_name="Aline"), school)
+        work(app)
+    mailbox.at_rcpt = "250 OK"
+    with_address(build, email="bonne@college.test")
+    with at(days=1):
+        work(app)
+    with at(days=2):
+        work(app)
+    [mail] = mailbox.mails()
+    assert mail["To"] == "bonne@college.test"
+    assert "Aline" in text_of(mail)
+
+
+def test_lost_answer_of_the_server_makes_no_second_mail_on_that_day(app: Flask, build: Build, mailbox: Mailbox) -> None:
+    school = with_address(build)
+    mailbox.at_data = "drop"
+    with at():
+        notice(build.active(), school)
+        work(app)
+    mailbox.at_data = "250 OK"
+    for hours in (1, 2, 12):
+        with at(hours=hours):
+            work(app)
+    assert len(mailbox.mails()) == 1
+    for day in (1, 2):
+        with at(days=day, minutes=1):
+            work(app)
+    assert list(days_of(mailbox.mails()).values()) == [1, 1], "and it goes again, since nobody knows"
+
+
+@pytest.mark.parametrize(("act", "days"), [("killed", 70), ("many", 4)])
+def test_no_day_has_two_mails_and_no_notice_is_lost_whatever_dies(
+    build: Build, tmp_path: Path, act: str, days: int
+) -> None:
+    school, mailbox = with_address(build), Mailbox()
+    child = build.child()
+    accounts = [build.never_activated(given_name=f"Parent{n}x", children=[child]) for n in range(days)]
+    keys = [account.id.hex for account in accounts]
+    db.session.rollback()
+    with smtp_server(mailbox) as port:
+        order = {
+            "act": act, "database": build.settings.database_url, "smtp": f"smtp://127.0.0.1:{port}",
+            "start": MORNING.isoformat(), "school": school.id.hex, "accounts": keys,
+        }  # fmt: skip
+        (tmp_path / "order").write_text(json.dumps(order))
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.accounts.digest_processes", str(tmp_path / "order")],
+            capture_output=True,
+            text=True,
+            cwd=CHECKOUT,
+            timeout=500,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr[-3000:]
+    story = json.loads(done.stdout)
+    written = len(story) or days
+    texts = [text_of(mail) for mail in mailbox.mails()]
+    assert max(days_of(mailbox.mails()).values()) == 1
+    counts = [sum(f"Parent{n}x" in text for text in texts) for n in range(written)]
+    assert min(counts) >= 1
+    if act == "many":
+        assert counts == [1] * days
+    else:
+        assert story[-1] == "", "the last worker lived"
+        assert "COMMIT" in story
+        assert any(text.startswith("UPDATE school ") for text in story), story
+
+
+def test_reader_of_a_clock_in_paris_agrees(build: Build) -> None:
+    moment = datetime(2027, 7, 1, 23, 30, tzinfo=UTC)  # the 2nd of July in Paris
+    assert school_digest.start_of_digests(build.settings, moment) == datetime(2027, 7, 2, 5, 0, tzinfo=UTC)
+    assert now().tzinfo is not None

@@ -1,0 +1,94 @@
+"""A second account on a mailbox: the schools that both families share are told, once for each pair."""
+
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from idp.accounts.models import Account, Child, School, SchoolNotice
+from idp.accounts.passwords import fold_provisional
+from idp.clock import now
+from idp.db import db
+from tests.activation.steps import activate, newest_link
+from tests.builders import COLLEGE, LYCEE, PROVISIONAL, Build
+from tests.myaccount.changes import at_once, form
+from tests.pages import heading, submit
+
+SHARED = "famille@exemple.fr"
+YEAR = timedelta(days=365)
+
+
+def written() -> list[tuple[str, object, object]]:
+    """Return each notice of a shared mailbox: its school and its two accounts."""
+    rows = db.session.execute(
+        select(School.uai, SchoolNotice.account_id, SchoolNotice.other_account_id)
+        .join(School, School.id == SchoolNotice.school_id)
+        .where(SchoolNotice.kind == "shared_mailbox")
+        .order_by(School.uai)
+    ).all()
+    db.session.rollback()
+    return [(uai, one, other) for uai, one, other in rows]
+
+
+def confirm(app: Flask, build: Build, account: Account, mail: str = SHARED) -> None:
+    """Activate the account, and confirm the address."""
+    browser = app.test_client()
+    activate(browser, account, mail=mail)
+    assert heading(submit(browser, browser.get(newest_link(build.settings, account.id)))).startswith("Confirmation")
+
+
+def father(build: Build, *children: Child) -> Account:
+    return build.never_activated(civility="M.", given_name="Karim", family_name="HADDAD", children=list(children))
+
+
+def test_second_account_on_a_mailbox_is_told_to_the_school(app: Flask, build: Build) -> None:
+    malo, lila = build.child(), build.child("Lila", uai=LYCEE)
+    first = build.active(email=SHARED.capitalize(), children=[malo])
+    second = father(build, malo, lila)
+    confirm(app, build, second)
+    assert written() == [(COLLEGE, second.id, first.id)]
+
+
+@pytest.mark.parametrize("settled", [False, True])
+def test_pair_is_told_once_whoever_confirms_again(app: Flask, build: Build, *, settled: bool) -> None:
+    malo = build.child()
+    first, second = father(build, malo), build.never_activated(children=[malo])
+    confirm(app, build, first)
+    assert written() == [], "one account shares nothing"
+    confirm(app, build, second)
+    assert written() == [(COLLEGE, second.id, first.id)]
+    if settled:
+        db.session.scalars(select(SchoolNotice)).one().settled_at = now()
+    row = db.session.get_one(Account, first.id)  # a new letter, and the same address again
+    row.activated_at = row.email = row.password_hash = None
+    row.provisional_hash, row.provisional_expires_at = build.hash(fold_provisional(PROVISIONAL)), now() + YEAR
+    db.session.commit()
+    confirm(app, build, first)
+    assert written() == [(COLLEGE, second.id, first.id)]
+    confirm(app, build, father(build, malo))
+    assert len(written()) == 2, "a third account is another pair with her; with him it shares the name"
+
+
+def test_same_person_another_school_and_a_disabled_account_are_not_told(app: Flask, build: Build) -> None:
+    malo = build.child()
+    build.active(email=SHARED, children=[malo])
+    build.active(email=SHARED, children=[build.child("Zoé", uai=LYCEE)], given_name="Ines", family_name="AUTRE")
+    build.active(email=SHARED, children=[malo], given_name="Omar", family_name="PARTI", disabled_at=now())
+    confirm(app, build, build.never_activated(children=[malo]))
+    assert written() == []
+
+
+def test_of_two_who_confirm_one_mailbox_at_once_the_school_hears(app: Flask, build: Build) -> None:
+    for round_ in range(3):
+        mail = f"famille{round_}@exemple.fr"
+        malo = build.child()
+        pair = [father(build, malo), build.never_activated(children=[malo])]
+        forms = []
+        for account in pair:
+            one = app.test_client()
+            activate(one, account, mail=mail)
+            phone = app.test_client()
+            forms.append(form(phone, phone.get(newest_link(build.settings, account.id))))
+        assert [answer["status"] for answer in at_once(build.settings, forms)] == [200, 200]
+        assert len(written()) == round_ + 1

@@ -1,0 +1,41 @@
+"""Every sentence on a page or in a mail that says that somebody is told something, and the test that proves it.
+
+A new sentence fails `test_telling.py` until it has a line here; so does a line whose sentence or whose test is gone.
+"""
+
+_PAGES = "tests/web/test_telling.py"
+_SCHOOLS = f"{_PAGES}::test_only_a_school_with_an_address_is_said_to_be_told"
+_CONTEST = "tests/email_confirmation/test_contest.py"
+
+TOLD = {
+    "L’établissement est prévenu : %(schools)s.": f"{_PAGES}::test_school_that_is_said_to_be_told_gets_the_mail",
+    "L’établissement est prévenu.": f"{_PAGES}::test_who_stops_a_change_of_address_reads_who_hears_of_it",
+    "Les établissements sont prévenus : %(schools)s.": _SCHOOLS,
+    "Les établissements sont prévenus.": _SCHOOLS,
+    "L’établissement sera prévenu : %(schools)s.": f"{_PAGES}::test_who_is_not_the_guardian_reads_who_hears_of_it",
+    "L’établissement sera prévenu.": f"{_PAGES}::test_who_stops_a_change_of_address_reads_who_hears_of_it",
+    "Les établissements seront prévenus : %(schools)s.": _SCHOOLS,
+    "Les établissements seront prévenus.": _SCHOOLS,
+    "Dites-le au secrétariat : %(where)s.": f"{_PAGES}::test_school_that_is_said_to_be_told_gets_the_mail",
+    "Dites-le au secrétariat de l’établissement.": _SCHOOLS,
+    "Ce n’est pas vous ? Quelqu’un a peut-être ouvert votre courrier. Dites-le ici :": (
+        "tests/email_confirmation/test_report.py::test_link_reports_to_the_school_once_and_gives_no_control"
+    ),
+    "Ensuite : un mail prévient aussi votre ancienne adresse.": (
+        f"{_PAGES}::test_former_mailbox_hears_of_a_change_of_address"
+    ),
+    "Nos messages arrivent maintenant à cette adresse. Un mail prévient aussi l’ancienne.": (
+        f"{_PAGES}::test_former_mailbox_hears_of_a_change_of_address"
+    ),
+    "Un mail vous prévient.": f"{_PAGES}::test_mail_is_promised_only_to_who_has_an_address",
+    "Par sécurité, tous vos appareils ont été déconnectés et un mail vous prévient du changement.": (
+        f"{_PAGES}::test_who_chose_a_forgotten_password_gets_a_mail"
+    ),
+    "Nous le disons maintenant aux ENT que vous avez ouverts et qui le demandent.": (
+        "tests/protocol/test_frontchannel.py::test_only_ents_of_this_session_that_registered_an_address_are_loaded"
+    ),
+    "Quelqu’un a signalé que l’adresse mail du compte avait changé sans son accord. "
+    "Par sécurité, personne n’entre pendant %(n)s heures.": (
+        f"{_CONTEST}::test_e05_the_alarm_undoes_a_change_that_is_done_and_the_school_decides"
+    ),
+}

@@ -1,0 +1,199 @@
+"""An intercepted letter: the mailbox of the school's file hears of an activation with another address."""
+
+import re
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from idp.accounts import tokens
+from idp.accounts.models import Account, OneTimeLink, School, SchoolNotice
+from idp.accounts.tokens import Purpose
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import db
+from tests.activation.steps import ADDRESS, CHOSEN, activate, fill_in, kept, newest_link, open_activation
+from tests.builders import LYCEE, Build
+from tests.email_confirmation.post import html_of, post_office, text_of
+from tests.myaccount.changes import at_once, form
+from tests.pages import form_token, heading, sign_in, submit
+
+OF_FILE = "vraie.mere@exemple.fr"
+SUBJECT = "Un compte a été activé"
+ASKS, DONE, DEAD = "Ce n’est pas vous ?", "Merci, c’est noté", "Ce lien ne marche plus"
+
+
+def links(account: Account) -> list[OneTimeLink]:
+    """Return the links that were sent to the file's mailbox."""
+    db.session.rollback()
+    mine = select(OneTimeLink).where(
+        OneTimeLink.account_id == account.id, OneTimeLink.purpose == Purpose.REPORT_ACTIVATION.value
+    )
+    return list(db.session.scalars(mine.order_by(OneTimeLink.created_at)))
+
+
+def path_of(build: Build, account: Account) -> str:
+    """Return the path of the link that was sent last."""
+    return f"/adresse/signalement/{tokens.token(build.settings, links(account)[-1])}"
+
+
+def notices(account: Account) -> list[str]:
+    """Return the kinds of the account's notices."""
+    found = list(db.session.scalars(select(SchoolNotice.kind).where(SchoolNotice.account_id == account.id)))
+    db.session.rollback()
+    return found
+
+
+@pytest.fixture
+def stolen(browser: FlaskClient, build: Build) -> Account:
+    """An account whose letter somebody else used; the school's file knows the right person's address."""
+    account = build.never_activated(school_email=OF_FILE)
+    activate(browser, account, mail=ADDRESS)
+    return account
+
+
+def test_file_mailbox_hears_of_an_activation_with_another_address(app: Flask, build: Build, stolen: Account) -> None:
+    with post_office(app) as office:
+        mails = [mail for mail in office.deliver() if mail["Subject"] == SUBJECT]
+    assert [mail["To"] for mail in mails] == [OF_FILE]
+    path = path_of(build, stolen)
+    for text in (text_of(mails[0]), html_of(mails[0])):
+        assert set(re.findall(r"https://connexion\.exemple\.test/\S+?(?=[\s\"<])", text)) == {
+            f"{build.settings.issuer}{path}"
+        }
+        for secret in (ADDRESS, stolen.username, "LEROY-VANDEPUTTE", "noemie@"):
+            assert secret not in text, "who uses which address is not told"
+        assert "Noémie L." in text
+
+
+@pytest.mark.parametrize("of_file", [ADDRESS.upper(), f" {ADDRESS} ", None, "", "pas une adresse"])
+def test_nobody_is_told_when_the_address_is_the_files_or_the_file_has_none(
+    browser: FlaskClient, build: Build, of_file: str | None
+) -> None:
+    account = build.never_activated(school_email=of_file)
+    activate(browser, account, mail=ADDRESS)
+    assert links(account) == []
+
+
+def test_an_address_that_is_corrected_afterwards_does_not_go_unnoticed(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated(school_email=OF_FILE)
+    sent = activate(browser, account, mail=OF_FILE)
+    assert links(account) == []
+    correction = browser.get(sent.request.full_path.replace("/confirmation", "/modifier"))
+    for address in ("voleur@exemple.fr", "autre.voleur@exemple.fr"):
+        submit(browser, correction, mail=address)
+        assert kept(account.id).pending == address
+    assert [link.address for link in links(account)] == [OF_FILE], "once for each activation"
+    with post_office(app) as office:
+        assert [mail["To"] for mail in office.deliver() if mail["Subject"] == SUBJECT] == [OF_FILE]
+
+
+def test_opening_the_link_changes_nothing_and_tells_nothing(app: Flask, build: Build, stolen: Account) -> None:
+    path, before = path_of(build, stolen), kept(stolen.id)
+    scanner = app.test_client()
+    for _ in range(3):
+        page = scanner.get(path)
+        assert heading(page) == ASKS
+    assert scanner.head(path).status_code == 200
+    assert scanner.post(path).status_code == 400, "no form of ours"
+    assert kept(stolen.id) == before
+    assert notices(stolen) == []
+    for secret in (stolen.username, "LEROY", "Noémie", "Malo", "Tilleuls", ADDRESS, OF_FILE):
+        assert secret not in page.text
+    assert page.headers["Referrer-Policy"] == "no-referrer"
+    assert page.headers["Cache-Control"] == "no-store"
+
+
+def test_link_reports_to_the_school_once_and_gives_no_control(app: Flask, build: Build, stolen: Account) -> None:
+    path, before = path_of(build, stolen), kept(stolen.id)
+    owner = app.test_client()
+    question = owner.get(path)
+    data = {"csrf_token": form_token(question)}
+    for _ in range(3):
+        answer = owner.post(path, data=data)
+        assert (answer.status_code, answer.headers["Location"]) == (303, path)
+    done = owner.get(path)
+    assert heading(done) == DONE
+    assert "Dites-le au secrétariat" in done.text
+    assert notices(stolen) == ["other_mailbox"]
+    assert kept(stolen.id) == before, "nothing of the account changed"
+    assert owner.get_cookie("__Host-ss", domain="connexion.exemple.test") is None
+    for secret in (stolen.username, "LEROY", "Noémie", "Malo", "Tilleuls", ADDRESS, OF_FILE):
+        assert secret not in done.text
+    event = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "activation.reported")).one()
+    assert event.details == {"uais": ["0599001N"]}
+
+
+def test_of_clicks_at_once_one_reports(app: Flask, build: Build, stolen: Account) -> None:
+    path, forms = path_of(build, stolen), []
+    for _ in range(4):
+        owner = app.test_client()
+        forms.append(form(owner, owner.get(path)))
+    assert [answer["status"] for answer in at_once(build.settings, forms)] == [303] * 4
+    assert notices(stolen) == ["other_mailbox"]
+
+
+def test_whoever_took_the_account_cannot_silence_the_link(app: Flask, build: Build, stolen: Account) -> None:
+    path = path_of(build, stolen)
+    thief = app.test_client()
+    submit(thief, thief.get(newest_link(build.settings, stolen.id)))  # not the report's own page: nothing is used
+    db.session.get_one(Account, stolen.id).generation += 3  # a new password, sessions ended, a new address
+    db.session.commit()
+    owner = app.test_client()
+    assert heading(submit(owner, owner.get(path))) == DONE
+    assert notices(stolen) == ["other_mailbox"]
+
+
+def test_link_is_dead_after_its_time_and_after_a_new_letter(app: Flask, build: Build, stolen: Account) -> None:
+    path = path_of(build, stolen)
+    with time_machine.travel(now() + timedelta(hours=73)):
+        late = app.test_client().get(path)
+        assert (late.status_code, heading(late)) == (410, DEAD)
+    tokens.revoke(stolen.id, *Purpose)  # what a new letter does
+    db.session.commit()
+    owner = app.test_client()
+    dead = owner.get(path)
+    assert (dead.status_code, heading(dead)) == (410, DEAD)
+    assert owner.post(path, data={"csrf_token": form_token(owner.get("/connexion"))}).status_code == 410
+    assert notices(stolen) == []
+
+
+def test_link_of_another_purpose_reports_nothing(app: Flask, build: Build, stolen: Account) -> None:
+    confirm = select(OneTimeLink).where(OneTimeLink.purpose == Purpose.CONFIRM_EMAIL.value)
+    other = tokens.token(build.settings, db.session.scalars(confirm).one()) or ""
+    assert app.test_client().get(f"/adresse/signalement/{other}").status_code == 410
+    report = path_of(build, stolen).rpartition("/")[2]
+    assert app.test_client().get(f"/adresse/lien/{report}").status_code == 410
+
+
+def test_every_school_of_the_account_is_told_and_those_with_an_address_are_said_to_be(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    build.school().email = "secretariat@college.test"
+    build.school(LYCEE).phone = "03 53 01 40 41"
+    db.session.commit()
+    children = [build.child(), build.child("Lila", uai=LYCEE)]
+    account = build.never_activated(school_email=OF_FILE, children=children)
+    activate(browser, account)
+    owner = app.test_client()
+    question = owner.get(path_of(build, account))
+    assert "L’établissement sera prévenu. Dites-le au secrétariat\u00a0: 03 53 01 40 41." in question.text
+    done = submit(owner, question)
+    assert "L’établissement est prévenu. Dites-le au secrétariat\u00a0: 03 53 01 40 41." in done.text
+    told = db.session.scalars(select(School.uai).join(SchoolNotice).order_by(School.uai)).all()
+    assert told == ["0599001N", LYCEE]
+
+
+def test_an_activation_without_any_address_is_told_too(app: Flask, build: Build) -> None:
+    app.extensions["idp.settings"] = build.settings.model_copy(update={"mail_required": False})
+    account = build.never_activated(school_email=OF_FILE)
+    browser = app.test_client()
+    fill_in(browser, open_activation(browser, account), mail="")
+    assert kept(account.id).active
+    assert [link.address for link in links(account)] == [OF_FILE]
+    assert sign_in(app.test_client(), "/connexion", account.username, CHOSEN).status_code == 200

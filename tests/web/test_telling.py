@@ -1,0 +1,182 @@
+"""What a page or a mail says of telling somebody is true: each test here proves sentences of `architecture/told.py`."""
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from idp.accounts.models import SchoolNotice
+from idp.accounts.school_digest import DIGESTS, DIGESTS_PERIOD
+from idp.accounts.tokens import Purpose
+from idp.db import db
+from idp.outbox.commands import EXTENSION as HANDLERS
+from idp.outbox.worker import Worker
+from idp.web.telling import Tellable, sentence
+from tests.activation.steps import open_activation
+from tests.builders import COLLEGE, LYCEE, PROVISIONAL, Build
+from tests.email_confirmation.post import html_of, post_office, text_of
+from tests.myaccount.changes import (
+    CHOSEN,
+    OLD,
+    PASSWORD_PAGE,
+    change_email,
+    change_password,
+    enter,
+    links,
+    path_of,
+)
+from tests.myaccount.steps import text_of as read
+from tests.pages import heading, submit
+from tests.recovery.steps import DONE, mailed_link
+
+TOLD = "L’établissement est prévenu : Collège des Tilleuls."
+TELL = "Dites-le au secrétariat : Lycée Louise-Weber, 03 53 01 40 41."
+_NBSP = "\u00a0"
+
+
+def school(name: str, phone: str = "", *, by_mail: bool) -> Tellable:
+    return {"name": name, "phone": phone, "by_mail": by_mail}
+
+
+HEARS, SILENT = school("Collège A", "01", by_mail=True), school("Lycée B", "02", by_mail=False)
+OTHER_HEARS, MUTE = school("École C", by_mail=True), school("École D", by_mail=False)
+
+
+@pytest.mark.parametrize(
+    ("schools", "how", "said"),
+    [
+        ([HEARS], {}, "L’établissement est prévenu : Collège A."),
+        ([HEARS, OTHER_HEARS], {}, "Les établissements sont prévenus : Collège A, École C."),
+        ([SILENT], {}, "Dites-le au secrétariat : Lycée B, 02."),
+        ([MUTE], {}, "Dites-le au secrétariat : École D."),
+        ([SILENT, MUTE], {}, "Dites-le au secrétariat : Lycée B, 02 ; École D."),
+        ([HEARS, SILENT], {}, "L’établissement est prévenu : Collège A. Dites-le au secrétariat : Lycée B, 02."),
+        ([], {}, "Dites-le au secrétariat de l’établissement."),
+        ([HEARS], {"before": True}, "L’établissement sera prévenu : Collège A."),
+        ([HEARS, OTHER_HEARS], {"before": True}, "Les établissements seront prévenus : Collège A, École C."),
+        ([HEARS], {"named": False}, "L’établissement est prévenu."),
+        ([HEARS, OTHER_HEARS], {"named": False}, "Les établissements sont prévenus."),
+        ([HEARS], {"named": False, "before": True}, "L’établissement sera prévenu."),
+        ([HEARS, OTHER_HEARS], {"named": False, "before": True}, "Les établissements seront prévenus."),
+        ([SILENT], {"named": False, "before": True}, "Dites-le au secrétariat : 02."),
+        ([MUTE], {"named": False}, "Dites-le au secrétariat de l’établissement."),
+        ([school("50 %(x)s & <b>", "0%d", by_mail=False)], {}, "Dites-le au secrétariat : 50 %(x)s & <b>, 0%d."),
+    ],
+)
+def test_only_a_school_with_an_address_is_said_to_be_told(
+    app: Flask, schools: list[Tellable], how: dict[str, bool], said: str
+) -> None:
+    with app.test_request_context():
+        assert sentence(schools, **how).replace(_NBSP, " ") == said
+    assert sentence(schools, **how).replace(_NBSP, " ") == said, "in a mail too, outside any request"
+
+
+@pytest.fixture
+def two_schools(build: Build) -> None:
+    """A collège that has given a mail address, and a lycée that has a telephone alone."""
+    build.school(COLLEGE).email = "secretariat@college.test"
+    build.school(LYCEE).phone = "03 53 01 40 41"
+    db.session.commit()
+
+
+def digests(app: Flask) -> list[str]:
+    """Let the worker send what schools are told; return to whom."""
+    app.extensions["idp.settings"].__dict__["school_digest_hour"] = 0
+    with post_office(app) as office:
+        db.session.rollback()
+        Worker(app.extensions[HANDLERS], jobs={DIGESTS: DIGESTS_PERIOD}).run_once()
+        return [mail["To"] for mail in office.deliver() if mail["Subject"] == "À vérifier dans votre établissement"]
+
+
+@pytest.mark.usefixtures("two_schools")
+def test_school_that_is_said_to_be_told_gets_the_mail(app: Flask, browser: FlaskClient, build: Build) -> None:
+    mine = build.active()
+    children = [build.child("Zoé"), build.child("Lou", uai=LYCEE)]
+    letter = build.never_activated(given_name="Karim", children=children)
+    enter(browser, mine)
+    page = submit(browser, browser.get("/mon-compte/courrier"), identifiant=letter.username, mot_de_passe=PROVISIONAL)
+    assert f"{TOLD} {TELL}" in read(page)
+    assert len(db.session.scalars(select(SchoolNotice)).all()) == 2, "each has it in its list"
+    assert digests(app) == ["secretariat@college.test"]
+
+
+@pytest.mark.usefixtures("two_schools")
+def test_who_is_not_the_guardian_reads_who_hears_of_it(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated(children=[build.child(), build.child("Lila", uai=LYCEE)])
+    page = open_activation(browser, account)
+    question = browser.get(page.request.full_path.replace("/activation?", "/activation/non-representant?"))
+    assert f"L’établissement sera prévenu : Collège des Tilleuls. {TELL}" in read(question)
+    done = submit(browser, question)
+    assert f"{TOLD} {TELL}" in read(done)
+    assert digests(app) == ["secretariat@college.test"]
+
+
+@pytest.mark.usefixtures("two_schools")
+def test_who_stops_a_change_of_address_reads_who_hears_of_it(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active(children=[build.child(), build.child("Lila", uai=LYCEE)])
+    enter(browser, account)
+    change_email(browser)
+    [alarm] = links(account, Purpose.CONTEST_EMAIL)
+    owner = app.test_client()
+    question = owner.get(path_of(build.settings, alarm))
+    assert "L’établissement sera prévenu. Dites-le au secrétariat : 03 53 01 40 41." in read(question)
+    done = submit(owner, question)
+    assert "L’établissement est prévenu. Dites-le au secrétariat : 03 53 01 40 41." in read(done)
+    assert "Tilleuls" not in done.text
+    with post_office(app) as office:
+        mails = {mail["Subject"]: mail for mail in office.deliver()}
+    stopped = mails["Le changement d’adresse mail est arrêté"]
+    for text in (text_of(stopped), html_of(stopped)):
+        assert f"{TOLD} {TELL}" in text.replace(_NBSP, " ")
+    assert digests(app) == ["secretariat@college.test"]
+
+
+@pytest.mark.usefixtures("two_schools")
+def test_mail_of_a_change_says_who_would_hear_of_its_end(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active(children=[build.child(), build.child("Lila", uai=LYCEE)])
+    enter(browser, account)
+    change_email(browser)
+    phone = app.test_client()
+    submit(phone, phone.get(path_of(build.settings, links(account, Purpose.CHANGE_EMAIL)[-1])))
+    with post_office(app) as office:
+        mails = {mail["Subject"]: mail for mail in office.deliver()}
+    for subject in ("Votre adresse mail va changer", "Votre adresse mail a changé"):
+        for text in (text_of(mails[subject]), html_of(mails[subject])):
+            assert f"L’établissement sera prévenu : Collège des Tilleuls. {TELL}" in text.replace(_NBSP, " ")
+
+
+def test_former_mailbox_hears_of_a_change_of_address(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    enter(browser, account)
+    assert "un mail prévient aussi votre ancienne adresse" in browser.get("/mon-compte/adresse").text
+    change_email(browser)
+    phone = app.test_client()
+    done = submit(phone, phone.get(path_of(build.settings, links(account, Purpose.CHANGE_EMAIL)[-1])))
+    assert "Un mail prévient aussi l’ancienne." in done.text
+    with post_office(app) as office:
+        sent = [(mail["Subject"], mail["To"]) for mail in office.deliver()]
+    assert ("Votre adresse mail va changer", OLD) in sent
+    assert ("Votre adresse mail a changé", OLD) in sent
+
+
+@pytest.mark.parametrize("email", [OLD, None])
+def test_mail_is_promised_only_to_who_has_an_address(
+    app: Flask, browser: FlaskClient, build: Build, email: str | None
+) -> None:
+    account = build.active(email=email)
+    enter(browser, account)
+    assert ("Un mail vous prévient." in browser.get(PASSWORD_PAGE).text) == (email is not None)
+    change_password(browser)
+    with post_office(app) as office:
+        subjects = [mail["Subject"] for mail in office.deliver()]
+    assert ("Votre mot de passe a changé" in subjects) == (email is not None)
+
+
+def test_who_chose_a_forgotten_password_gets_a_mail(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    link = mailed_link(app, browser, account)
+    done = submit(browser, browser.get(link), nouveau=CHOSEN, confirmation=CHOSEN)
+    assert heading(done) == DONE
+    assert "un mail vous prévient du changement" in done.text
+    with post_office(app) as office:
+        assert ("Votre mot de passe a changé", OLD) in [(m["Subject"], m["To"]) for m in office.deliver()]
