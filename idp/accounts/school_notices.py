@@ -13,7 +13,7 @@ from sqlalchemy import select, update
 from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.audit import log
-from idp.audit.events import NoticeSettled
+from idp.audit.registry_events import NoticeSettled
 from idp.clock import now
 from idp.db import db
 

@@ -16,7 +16,7 @@ from idp.accounts.models import Account
 from idp.accounts.passwords import Hasher
 from idp.accounts.words.folding import fold
 from idp.audit import log
-from idp.audit.events import ClientChanged
+from idp.audit.registry_events import ClientChanged
 from idp.charter import service as charters
 from idp.clients.models import CharterMode, Client, ClientSchool, SubjectType
 from idp.clock import now

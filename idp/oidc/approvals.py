@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from idp.audit import changes, log
-from idp.audit.events import ClientChanged, ClientChangedItself
+from idp.audit.registry_events import ClientChanged, ClientChangedItself
 from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings

@@ -11,7 +11,7 @@ from flask import current_app
 from sqlalchemy import select
 
 from idp.audit import changes, log
-from idp.audit.events import ClientChanged
+from idp.audit.registry_events import ClientChanged
 from idp.clients.models import Client, ClientInvite, ClientSchool, SubjectType
 from idp.db import db
 from idp.oidc import approvals, client_names, client_options, invites, registration

@@ -16,7 +16,7 @@ from flask import Blueprint, Response, request
 from idp import opaque
 from idp.accounts import alarm
 from idp.audit import changes, log
-from idp.audit.events import ClientChangedItself
+from idp.audit.registry_events import ClientChangedItself
 from idp.clients.models import Client, ClientInvite
 from idp.clock import now
 from idp.db import db

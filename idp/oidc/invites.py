@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, select, update
 
 from idp import opaque
 from idp.audit import changes, log
-from idp.audit.events import ClientInvited
+from idp.audit.registry_events import ClientInvited
 from idp.clients.models import Client, ClientInvite
 from idp.clock import now
 from idp.db import db

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from sqlalchemy import select, text
 
 from idp.audit import changes, log
-from idp.audit.events import KeyChanged
+from idp.audit.registry_events import KeyChanged
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read

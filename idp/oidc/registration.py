@@ -10,7 +10,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from idp import opaque
 from idp.audit import changes, log
-from idp.audit.events import ClientChanged
+from idp.audit.registry_events import ClientChanged
 from idp.clients.models import Audience, CharterMode, Client, ClientSchool, SubjectType
 from idp.clock import now
 from idp.config import Settings

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, case, null, or_, update
 
 from idp import opaque
 from idp.audit import log
-from idp.audit.events import ClientChangedItself, ClientTokenExpired
+from idp.audit.registry_events import ClientChangedItself, ClientTokenExpired
 from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db

@@ -16,7 +16,7 @@ from sqlalchemy import Table, bindparam, select, update
 
 from idp.accounts.models import Account, Child, Degree, Guardianship, School
 from idp.audit import log
-from idp.audit.events import AccountImported
+from idp.audit.registry_events import AccountImported
 from idp.clock import now
 from idp.db import committed, db
 from idp.rostering import bulk, leaving, opening, replacing, ties

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import insert, update
 
 from idp.audit import log
-from idp.audit.events import RosterImported
+from idp.audit.registry_events import RosterImported
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db

@@ -9,7 +9,8 @@ from sqlalchemy import Table, func, literal, select, update
 
 from idp.accounts.models import Account, Child, Guardianship
 from idp.audit import log
-from idp.audit.events import AccountChanged, AccountImported
+from idp.audit.events import AccountChanged
+from idp.audit.registry_events import AccountImported
 from idp.clock import now
 from idp.db import UtcDateTime, db
 from idp.rostering import bulk, ties

@@ -19,7 +19,8 @@ from idp.accounts.notices import Notice
 from idp.accounts.school_notices import Kind
 from idp.accounts.tokens import Purpose
 from idp.audit import log
-from idp.audit.events import AccountChanged, AccountImported
+from idp.audit.events import AccountChanged
+from idp.audit.registry_events import AccountImported
 from idp.clock import now
 from idp.db import UtcDateTime, db
 from idp.rostering import bulk, known, opening

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from idp.accounts.models import Degree, School
 from idp.audit import changes, log
-from idp.audit.events import SchoolChanged
+from idp.audit.registry_events import SchoolChanged
 from idp.db import db, end_read
 from idp.mail.addresses import InvalidAddress, parse_address
 from idp.rostering.records import LONGEST

@@ -10,7 +10,7 @@ from idp.accounts import disputes, school_notices
 from idp.accounts.models import Account, Child, Guardianship
 from idp.accounts.school_notices import Kind
 from idp.audit import log
-from idp.audit.events import AccountImported
+from idp.audit.registry_events import AccountImported
 from idp.clock import now
 from idp.db import db
 from idp.rostering import bulk

@@ -1,0 +1,108 @@
+"""The events of what is registered and imported: school files, schools, ENTs, signing keys.
+
+Part of the closed vocabulary of `idp.audit.events`; the same rules hold.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from idp.audit.events import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class RosterImported(Event):
+    """An operator imported school files; `batch` says where it stood (`running`, `done`, `stopped`)."""
+
+    kind = "roster.imported"
+    batch: str
+    format: str
+    mode: str
+    forced: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountImported(Event):
+    """A school file changed an account that was there: `change` says what, `child` the pupil if it is a tie."""
+
+    kind = "roster.account"
+    batch: str
+    change: str
+    child: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchoolChanged(Event):
+    """An operator said what a school's letters say of it; `before` and `after` hold what changed."""
+
+    kind = "school.changed"
+    uai: str
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoticeSettled(Event):
+    """An operator settled a school's notice; `about` is its kind. What they said stands in the notice."""
+
+    kind = "school.notice_settled"
+    notice: str
+    about: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientChanged(Event):
+    """An operator registered, changed or disabled a client; `before` and `after` hold what changed, no secret."""
+
+    kind = "client.changed"
+    change: str
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientChangedItself(Event):
+    """A client registered itself with an invitation, changed its registration or ended it (RFC 7591, RFC 7592).
+
+    `before` and `after` hold what changed, without secrets.
+    """
+
+    kind = "client.changed_itself"
+    change: str
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientTokenExpired(Event):
+    """A registration access token was shown that had not been used for too long (RFC 7592)."""
+
+    kind = "client.changed_itself"
+    result = "refused"
+    change: str = "registration token expired"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientInvited(Event):
+    """An operator made or took back an invitation to register a client, or a client used it.
+
+    `after` holds the bounds of a new invitation, never its token.
+    """
+
+    kind = "client.invited"
+    change: str
+    invite: str
+    after: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyChanged(Event):
+    """An operator or the worker changed a signing key: rotated, started, retired, dropped.
+
+    `before` and `after` hold what changed of the row; neither half of the key.
+    """
+
+    kind = "key.changed"
+    change: str
+    kid: str
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
