@@ -35,7 +35,21 @@ TOLD = {
         "tests/protocol/test_frontchannel.py::test_only_ents_of_this_session_that_registered_an_address_are_loaded"
     ),
     "Quelqu’un a signalé que l’adresse mail du compte avait changé sans son accord. "
-    "Par sécurité, personne n’entre pendant %(n)s heures.": (
-        f"{_CONTEST}::test_e05_the_alarm_undoes_a_change_that_is_done_and_the_school_decides"
+    "Personne n’entre dans le compte tant que l’établissement n’a pas décidé quelle adresse est la bonne.": (
+        f"{_CONTEST}::test_e05_an_applied_change_that_is_contested_closes_the_account"
+    ),
+    "Quelqu’un a signalé ne pas être le représentant légal de l’élève. "
+    "Personne n’entre dans le compte tant que l’établissement n’a pas décidé.": (
+        "tests/commands/test_disputed_ties.py::test_a_disputed_account_is_closed_for_every_school"
+    ),
+    "Le %(day)s à %(hour)s, quelqu’un a signalé avec le lien « Ce n’était pas moi » que l’adresse mail du compte "
+    "%(username)s avait changé sans son accord.": (
+        f"{_CONTEST}::test_e05_both_mailboxes_are_told_what_to_do_and_get_no_link"
+    ),
+    "Dites-le au secrétariat de l’établissement de votre enfant.": (
+        "tests/protocol/test_audience.py::test_a_person_without_children_is_told_so"
+    ),
+    "Un établissement manque ? Dites-le à son secrétariat.": (
+        "tests/protocol/test_audience.py::test_a_school_without_an_ent_is_named"
     ),
 }

@@ -1,8 +1,5 @@
 """« Ajouter un autre courrier »: one account, all children; in doubt the school decides; a letter is used once."""
 
-import json
-import subprocess
-import sys
 from datetime import timedelta
 from typing import Any
 
@@ -21,7 +18,7 @@ from tests.activation.steps import open_activation
 from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.email_confirmation.post import html_of, post_office
 from tests.email_confirmation.post import text_of as mail_text
-from tests.myaccount.steps import LAPTOP, cookie, count, device, enter, journal, text_of, wait_out
+from tests.myaccount.steps import LAPTOP, count, device, enter, journal, text_of, wait_out
 from tests.pages import form_token, heading, sign_in, submit
 from tests.protocol.flow import tokens_for
 
@@ -339,74 +336,3 @@ def test_a_second_click_sees_the_result_of_the_first(browser: FlaskClient, build
         assert DONE in text_of(page)
     assert len(journal("letter.linked")) == 1
     assert [entry for entry in journal("sign_in") if entry.result != "ok"] == []
-
-
-def _order(browser: FlaskClient, url: str, **data: str) -> dict[str, Any]:
-    names = [name for name in ("__Host-tx", "__Host-ss") if browser.get_cookie(name, domain="connexion.exemple.test")]
-    return {"cookies": {name: cookie(browser, name) for name in names}, "url": url, "data": data}
-
-
-def test_z03_a_letter_is_linked_once_or_activated_and_never_both(app: Flask, build: Build) -> None:
-    """Four parents of that name and four browsers with the letter, each in a process of its own, at one instant."""
-    letter = build.never_activated(children=[build.child("Inès", uai=LYCEE)])
-    parents, orders = [build.active(children=[]) for _ in range(4)], []
-    for n, parent in enumerate(parents):
-        browser = device(app, LAPTOP, f"203.0.113.{n}")
-        enter(browser, parent)
-        token = form_token(browser.get(PAGE))
-        fields = {"csrf_token": token, "identifiant": letter.username, "mot-de-passe": PROVISIONAL}
-        orders.append(_order(browser, PAGE, **fields))
-    for n in range(4):
-        browser = device(app, LAPTOP, f"203.0.113.{100 + n}")
-        page = open_activation(browser, letter)
-        fields = {"nouveau": PASSWORD, "confirmation": PASSWORD, "mail": f"p{n}@exemple.fr"}
-        orders.append(_order(browser, page.request.full_path, csrf_token=form_token(page), **fields))
-    answers = _at_once(build, orders)
-    after = kept(letter)
-    moved = [answer["location"] for answer in answers if answer["status"] == 303]
-    linked = [location for location in moved if location.startswith("/mon-compte")]
-    activated = [location for location in moved if location.startswith("/adresse/confirmation")]
-    assert len(linked) + len(activated) == 1, answers
-    assert all(answer["status"] < 500 for answer in answers), answers
-    assert len(moved) == 1
-    owners = db.session.scalars(select(Guardianship.account_id)).all()
-    if linked:
-        assert linked == ["/mon-compte?fait=courrier"]
-        assert (after.activated_at, after.password_hash) == (None, None)
-        assert owners == [after.merged_into_id]
-    else:
-        assert (after.merged_into_id, after.disabled_at) == (None, None)
-        assert owners == [letter.id]
-    assert len(journal("letter.linked")) == len(linked)
-    assert len(journal("activation.completed")) == len(activated)
-
-
-def test_z03_of_four_parents_one_gets_the_letter(app: Flask, build: Build) -> None:
-    letter = build.never_activated(children=[build.child("Inès", uai=LYCEE)])
-    parents, orders = [build.active(children=[]) for _ in range(4)], []
-    for n, parent in enumerate(parents):
-        browser = device(app, LAPTOP, f"203.0.113.{n}")
-        enter(browser, parent)
-        token = form_token(browser.get(PAGE))
-        fields = {"csrf_token": token, "identifiant": letter.username, "mot-de-passe": PROVISIONAL}
-        orders.append(_order(browser, PAGE, **fields))
-    answers = _at_once(build, orders)
-    assert sorted(answer["status"] for answer in answers) == [200, 200, 200, 303]
-    new_home = kept(letter).merged_into_id
-    assert new_home in {parent.id for parent in parents}
-    assert db.session.scalars(select(Guardianship.account_id)).all() == [new_home]
-
-
-def _at_once(build: Build, orders: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    db.session.rollback()
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.activation.race"],
-        input=json.dumps({"database": build.settings.database_url, "forms": orders}),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    answers: list[dict[str, Any]] = json.loads(done.stdout)
-    return answers

@@ -64,8 +64,8 @@ def test_ent_that_waits_to_be_told_is_told_after_an_erasure(
 def test_ent_is_not_told_a_day_after_an_erasure(
     app: Flask, browser: FlaskClient, build: Build, told: RelyingParty, session: Account, server: EntServer, work: Work
 ) -> None:
-    """Back-Channel Logout 1.0, 2.5, asks for one POST. Rule of this house: an ENT that could not be told in a day has
-    ended its session itself.
+    """Back-Channel Logout 1.0, 2.5: "The OP uses an HTTP POST to the registered back-channel logout URI": for a day; an
+    ENT that could not be told by then has ended its session itself.
     """
     tokens_for(browser, told)
     erasure.erase(build.settings, session.id, "demande")
