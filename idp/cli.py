@@ -31,6 +31,7 @@ from idp.oidc.key_commands import keys_group
 from idp.oidc.trial_commands import try_client
 from idp.ops.accounts import account
 from idp.ops.journal import audit
+from idp.ops.passwords import passwords
 from idp.ops.purge import purge
 from idp.outbox.commands import outbox, worker
 from idp.rostering.commands import roster, school
@@ -121,7 +122,7 @@ cli.add_command(schema.commands(_settings))
 cli.add_command(serving.command(_settings, create_app))
 cli.add_command(demo.command(create_app, _upgrade))
 client.add_command(try_client)
-for _part in (client, keys_group, charter, roster, school, letters, account, audit, purge, worker, outbox):
+for _part in (client, keys_group, charter, roster, school, letters, account, passwords, audit, purge, worker, outbox):
     cli.add_command(_in_application(_part))
 
 

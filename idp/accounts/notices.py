@@ -9,7 +9,7 @@ from typing import Any
 
 from flask_babel import force_locale
 
-from idp.accounts import tokens
+from idp.accounts import directory, tokens
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.tokens import Purpose
 from idp.audit import log
@@ -37,6 +37,7 @@ class Notice(enum.Enum):
     PASSWORD_CHANGED = "mot_de_passe_change"  # noqa: S105 - a folder
     EMAIL_CHANGE_ASKED = "adresse_change"
     EMAIL_CHANGED = "adresse_changee"
+    EMAIL_ABANDONED = "adresse_abandonnee"
     EMAIL_CHANGE_STOPPED = "changement_arrete"
     NEW_DEVICE = "nouvel_appareil"
     MANY_TRIES = "essais_nombreux"
@@ -45,7 +46,7 @@ class Notice(enum.Enum):
     INACTIVE = "compte_inactif"
 
 
-_REPEATED = frozenset({Notice.NEW_DEVICE, Notice.PASSWORD_CHANGED})
+_REPEATED = frozenset({Notice.NEW_DEVICE, Notice.PASSWORD_CHANGED, Notice.EMAIL_ABANDONED})
 """What somebody who knows the password can cause without end: a mailbox that two parents share must not fill."""
 
 
@@ -65,10 +66,11 @@ def tell(notice: Notice, account_id: uuid.UUID, *, link: OneTimeLink | None = No
     queue.enqueue(NOTICE, payload)
 
 
-def want_reset(account_id: uuid.UUID | None) -> None:
+def want_reset(account_id: uuid.UUID | None, *, known_device: bool = False) -> None:
     """Ask for a mail that leads to a new password, in the caller's transaction; None for an account that is none.
 
-    Where it was asked from goes along, for the journal: the answer is found later, by the worker.
+    Where it was asked from goes along, for the journal: the answer is found later, by the worker. `known_device` says
+    whether that was a browser which proved the account's present password.
     """
     origin = log.current_origin()
     queue.enqueue(
@@ -77,6 +79,7 @@ def want_reset(account_id: uuid.UUID | None) -> None:
             "account": str(account_id) if account_id else None,
             "address": origin.address,
             "request_id": origin.request_id,
+            "known_device": known_device,
         },
     )
 
@@ -100,6 +103,8 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         "closed": account.recovery_frozen_until is not None and account.recovery_frozen_until > now(),
         "withdrawn": link is not None and link.purpose == Purpose.CHANGE_EMAIL.value,
     }
+    if notice is Notice.EMAIL_ABANDONED:  # perhaps a stranger's mailbox: neither a full name nor an identifier
+        context["schools"] = ", ".join(school.name for school in directory.schools(account))
     if "device" in payload:
         with force_locale("fr"):
             context["device"] = from_code(payload["device"]).label

@@ -83,6 +83,7 @@ def _close(settings: Settings, account: Account, reason: str) -> None:
         )
         notices.tell(Notice.LETTER_REISSUED, account.id, link=former)
     account.password_hash = account.password_blocked_at = account.recovery_frozen_until = None
+    account.breached_at = None
     account.email = account.email_confirmed_at = account.pending_email = None
     account.activated_at = account.activated_in = account.inactive_warned_at = None
     manager.end_all(account.id, by="letter")

@@ -162,6 +162,7 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
         "email_waiting": masked(account.pending_email),
         "password_changed_at": instant(account.password_changed_at),
         "password_blocked_at": instant(account.password_blocked_at),
+        "password_breached_at": instant(account.breached_at),
         "recovery_frozen_until": instant(_ahead(account)),
         "last_sign_in_at": instant(account.last_sign_in_at),
         "inactive_warned_at": instant(account.inactive_warned_at),
@@ -197,7 +198,7 @@ def state(account: Account) -> str:
     if account.email is None:
         words.append("address not confirmed" if account.pending_email else "no address")
     if account.password_blocked_at is not None:
-        words.append("password blocked")
+        words.append("password blocked" if account.breached_at is None else "password blocked, in a stolen list")
     if _ahead(account) is not None:
         words.append("recovery frozen")
     if account.inactive_warned_at is not None:

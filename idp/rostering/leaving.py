@@ -26,7 +26,7 @@ _NOTHING_OF_BEFORE = dict.fromkeys(
     (
         "password_hash", "password_changed_at", "password_blocked_at", "provisional_hash", "provisional_expires_at",
         "activated_at", "activated_in", "email", "mailbox", "email_confirmed_at", "pending_email",
-        "recovery_frozen_until", "inactive_warned_at", "last_sign_in_at",
+        "recovery_frozen_until", "inactive_warned_at", "last_sign_in_at", "breached_at",
     )
 )  # fmt: skip
 

@@ -25,6 +25,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
     "nouvelle_adresse": {"hours": 24, "schools": "Collège des Tilleuls"},
     "adresse_change": {"hours": 72, "username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
     "adresse_changee": {"hours": 72, "username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
+    "adresse_abandonnee": {"schools": "Collège des Tilleuls", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
     "changement_arrete": {
         "closed": False,
         "withdrawn": False,
@@ -37,13 +38,15 @@ CONTEXT: dict[str, dict[str, Any]] = {
             {"name": "Mme O'NEILL & <b>FILS</b>", "username": "n.oneill4821", "schools": "Collège des Tilleuls"}
         ]
     },
-    "mot_de_passe": {"username": "n.oneill4821", "minutes": 30, "blocked": False},
+    "mot_de_passe": {"username": "n.oneill4821", "minutes": 30, "blocked": False, "breached": False},
+    "mot_de_passe_courrier": {"username": "n.oneill4821", "schools": "Collège des Tilleuls", "blocked": False},
     "jamais_active": {"schools": "Collège des Tilleuls"},
     "mot_de_passe_change": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
 }
 """What each mail needs beside the person and the link; a new mail that is not listed here fails below."""
 
 WITHOUT_LINK: set[str] = {
+    "adresse_abandonnee",
     "compte_inactif",
     "courrier_refait",
     "changement_arrete",
@@ -51,6 +54,7 @@ WITHOUT_LINK: set[str] = {
     "essais_nombreux",
     "nouvel_appareil",
     "mot_de_passe_change",
+    "mot_de_passe_courrier",
 }
 """Mails that tell and lead nowhere: whoever copies one of them has no address to send people to."""
 LIFETIMES = {
