@@ -11,6 +11,7 @@ from werkzeug.routing import MapAdapter
 
 from idp import logging as log_lines
 from idp.accounts import addresses, notices, school_digest
+from idp.accounts.breached import BreachedPasswords
 from idp.accounts.passwords import Hasher
 from idp.activation import views as activation
 from idp.audit import log
@@ -97,6 +98,7 @@ def create_app(settings: Settings) -> Flask:
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
     app.extensions["idp.settings"] = settings
     app.extensions["idp.hasher"] = Hasher(settings)
+    app.extensions["idp.breached"] = BreachedPasswords(settings.breached_passwords)
     _database(app, settings)
     browser.configure(app, settings)
     request_context.configure(app, settings)

@@ -35,6 +35,7 @@ from idp.ops.accounts import account
 from idp.ops.journal import audit
 from idp.ops.journal_chain import export, verify
 from idp.ops.notices import notices
+from idp.ops.passwords import passwords
 from idp.ops.purge import purge
 from idp.outbox.commands import outbox, worker
 from idp.production import production_faults
@@ -182,7 +183,7 @@ client.add_command(try_client)
 audit.add_command(verify)
 audit.add_command(export)
 school.add_command(notices)
-for _part in (client, keys_group, charter, roster, school, letters, account, audit, purge, worker, outbox):
+for _part in (client, keys_group, charter, roster, school, letters, account, passwords, audit, purge, worker, outbox):
     cli.add_command(_in_application(_part))
 
 

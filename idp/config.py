@@ -135,6 +135,14 @@ class Settings(BaseSettings):
     )
 
     password_min_length: int = Field(12, ge=8, le=64, description="characters")
+    breached_passwords: Path | None = Field(
+        None, description="the file that `idp passwords load` makes of a list of stolen passwords; each node reads it"
+    )
+    shared_mailbox: Literal["allow", "known-device", "refuse"] = Field(
+        "allow",
+        description="one mail address for several accounts: `allow`; `known-device`: a new password is then asked for"
+        " from a device that the account knows, else by letter; `refuse`",
+    )
     hash_concurrency: int = Field(0, ge=0, le=64, description="password hashes at once per process; 0: one per core")
     hash_wait: float = Field(2.0, ge=0.1, le=10, description="how long a sign-in waits for its turn before a 503")
 
@@ -225,6 +233,13 @@ class Settings(BaseSettings):
     def _theme_exists(cls, value: Path | None) -> Path | None:
         if value is not None and not (value / "tokens.css").is_file():
             raise ValueError("must be a folder that holds tokens.css")
+        return value
+
+    @field_validator("breached_passwords")
+    @classmethod
+    def _filter_has_a_folder(cls, value: Path | None) -> Path | None:
+        if value is not None and (value.is_dir() or not value.parent.is_dir()):
+            raise ValueError("must be a file, which need not be there yet, in a folder that is")
         return value
 
     @field_validator("ca_bundle")

@@ -7,12 +7,14 @@ rows E-04 and E-05).
 
 import uuid
 from dataclasses import dataclass
+from datetime import timedelta
 
 from flask_babel import lazy_gettext as _
 from flask_babel.speaklater import LazyString
 from sqlalchemy import select
 
 from idp.accounts import directory, mailboxes, notices, tokens
+from idp.accounts.authentication import Proven
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.notices import Notice
 from idp.accounts.tokens import Link, Purpose
@@ -54,6 +56,18 @@ class NothingToConfirm:
 
 
 Resent = Sent | TooSoon | NothingToConfirm
+
+
+def _last_link(settings: Settings, account: Account, address: str) -> OneTimeLink:
+    """Return the row of a link that was sent to `address`: it keeps the address for the mail that tells of it."""
+    sent = db.session.scalar(
+        select(OneTimeLink)
+        .where(OneTimeLink.account_id == account.id, OneTimeLink.address == address)
+        .order_by(OneTimeLink.created_at.desc())
+        .limit(1)
+    )
+    # all of them may be purged: one that is dead from the start serves as well
+    return sent or tokens.issue(settings, Purpose.CONFIRM_EMAIL, account, address=address, lifetime=timedelta())
 
 
 def take_slots(account_id: uuid.UUID, address: str, network_address: str, *, corrected: bool = False) -> int:
@@ -100,43 +114,51 @@ def send_link(settings: Settings, account: Account, client_id: uuid.UUID | None)
     return link
 
 
-def resend(
-    settings: Settings,
-    account_id: uuid.UUID,
-    *,
-    network_address: str,
-    client_id: uuid.UUID | None,
-    to: str | None = None,
-) -> Resent:
-    """Send a new link to the pending address, or to `to`, which then becomes the pending one; the older link dies.
+def resend(settings: Settings, account_id: uuid.UUID, *, network_address: str, client_id: uuid.UUID | None) -> Resent:
+    """Send a new link to the pending address; the older link dies.
 
-    `to` corrects a first address only: another in place of a confirmed one asks for the password. Counted for each
-    account, mailbox and network address before anything is written (security row E-10).
+    Counted for each account, mailbox and network address before anything is written (security row E-10).
     """
     pending = db.session.scalar(select(Account.pending_email).where(Account.id == account_id))
     end_read()
-    if to:
-        wait = take_slots_for_another(account_id, to, network_address)
-    elif pending:
-        wait = take_slots(account_id, pending, network_address)
-    else:
+    if not pending:
         return NothingToConfirm()
-    if wait:
+    if wait := take_slots(account_id, pending, network_address):
         return TooSoon(wait)
     account = directory.get_for_change(account_id)
-    if account is None or account.disabled_at or account.contested_at or not _has_to_confirm(account, to):
+    if account is None or account.disabled_at or account.contested_at or account.pending_email is None:
         db.session.rollback()
         return NothingToConfirm()
-    account.pending_email = to or account.pending_email
     send_link(settings, account, client_id)
-    if to:
-        mailboxes.tell_file_mailbox(settings, account, to)
     db.session.commit()
     return Sent()
 
 
-def _has_to_confirm(account: Account, to: str | None) -> bool:
-    return account.email is None if to else account.pending_email is not None
+def correct(
+    settings: Settings, proven: Proven, to: str, *, network_address: str, client_id: uuid.UUID | None
+) -> Resent | None:
+    """Send a link to `to` in place of a first address that is not confirmed, once the account's password was proved.
+
+    The abandoned mailbox is told, and its link dies. Counted as a resend is. Returns None, nothing done, when the
+    account changed since the password was compared. No transaction may be open on `db.session`.
+    """
+    if wait := take_slots_for_another(proven.account_id, to, network_address):
+        return TooSoon(wait)
+    account = directory.get_for_change(proven.account_id)
+    if account is None or not proven.still_holds(account) or account.password_blocked_at is not None:
+        db.session.rollback()
+        return None
+    if account.email is not None or account.contested_at is not None:
+        db.session.rollback()
+        return NothingToConfirm()
+    abandoned = account.pending_email
+    if abandoned is not None and fold_address(abandoned) != fold_address(to):
+        notices.tell(Notice.EMAIL_ABANDONED, account.id, link=_last_link(settings, account, abandoned))
+    account.pending_email = to
+    send_link(settings, account, client_id)
+    mailboxes.tell_file_mailbox(settings, account, to)
+    db.session.commit()
+    return Sent()
 
 
 def ask_change(settings: Settings, account: Account, address: str) -> None:
@@ -173,13 +195,16 @@ def find_link(value: str) -> Link:
 def confirm(settings: Settings, value: str) -> OneTimeLink | None:
     """Use the link `value` and make its address the account's, in one transaction; None when it is not alive.
 
+    None too, the link kept, where a mailbox may serve one account only and serves another already.
+
     What was mailed to the former address to recover the password is dead from here on (security row G-06).
     """
     row = find_link(value).row
     # The account's row is locked before its links, in the same order as where links are issued: no deadlock.
     account = directory.get_for_change(row.account_id) if row else None
     link = tokens.redeem(Purpose(row.purpose), value) if row and account else None
-    if account is None or link is None or not _is_awaited(account, link):
+    awaited = account is not None and link is not None and _is_awaited(account, link)
+    if account is None or link is None or not awaited or mailboxes.is_refused(settings, account, link.address):
         db.session.rollback()
         return None
     former = account.email

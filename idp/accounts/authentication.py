@@ -43,6 +43,10 @@ class Device:
     since: datetime
     first: datetime
 
+    def proved_since(self, moment: datetime | None) -> bool:
+        """Say whether the account's password was proved on it after `moment`, when that was last changed or doubted."""
+        return moment is None or self.since > moment
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -228,7 +232,7 @@ def _is_known(account: Account, device: Device) -> bool:
 
     So is what was known before an operator forgave the account: its own line may be closed.
     """
-    return all(device.since > moment for moment in (account.password_changed_at, account.tries_forgotten_at) if moment)
+    return device.proved_since(account.password_changed_at) and device.proved_since(account.tries_forgotten_at)
 
 
 def _proven(hasher: Hasher, candidate: _Candidate) -> Proven:

@@ -1,11 +1,13 @@
-"""What schools and mailboxes hear when an account takes a mailbox that is not hers alone, or not the file's.
+"""Mailboxes that serve several accounts, and mailboxes that the school's file names.
 
-Everything is written in the caller's transaction, which holds the account's row.
+Whoever reads a mailbox can choose a new password for each of its accounts: `IDP_SHARED_MAILBOX` says what is allowed.
+That a mailbox serves another account is told only to people who read it. What schools and mailboxes hear is written in
+the caller's transaction, which holds the account's row.
 """
 
 import hashlib
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import and_, exists, func, or_, select
 
 from idp.accounts import directory, notices, school_notices, tokens
 from idp.accounts.models import Account, OneTimeLink, SchoolNotice
@@ -65,6 +67,40 @@ def note_sharing(account: Account) -> None:
         common = [school_id for school_id in mine if school_id in theirs]
         if common and not same_person(account, other) and not _is_known_pair(account, other):
             school_notices.add(Kind.SHARED_MAILBOX, account.id, common, other_account_id=other.id)
+
+
+def serves_another(account: Account, email: str, *, disabled_too: bool = False) -> bool:
+    """Say whether another account that is in use has confirmed the mailbox of `email`; reads on `db.session`."""
+    conditions = [
+        Account.mailbox == fold_address(email),
+        Account.id != account.id,
+        Account.merged_into_id.is_(None),
+    ]
+    if not disabled_too:
+        conditions.append(Account.disabled_at.is_(None))
+    return bool(db.session.scalar(select(exists().where(*conditions))))
+
+
+def is_refused(settings: Settings, account: Account, email: str) -> bool:
+    """Say whether `email` may not become the account's, in the transaction that would make it so.
+
+    Two accounts that confirm one mailbox at once wait for each other.
+    """
+    if settings.shared_mailbox != "refuse":
+        return False
+    _lock_mailbox(fold_address(email))
+    return serves_another(account, email)
+
+
+def reset_needs_letter(settings: Settings, account: Account, *, known_device: bool) -> bool:
+    """Say whether no mail may lead to a new password of the account: another person may read it first.
+
+    Accounts that are disabled count: whoever has one still reads the mailbox. `known_device` says whether the request
+    came from a browser that proved the account's present password.
+    """
+    if settings.shared_mailbox != "known-device" or known_device or account.email is None:
+        return False
+    return serves_another(account, account.email, disabled_too=True)
 
 
 def _mailbox_of_file(account: Account) -> str | None:

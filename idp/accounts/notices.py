@@ -38,6 +38,7 @@ class Notice(enum.Enum):
     PASSWORD_CHANGED = "mot_de_passe_change"  # noqa: S105 - a folder
     EMAIL_CHANGE_ASKED = "adresse_change"
     EMAIL_CHANGED = "adresse_changee"
+    EMAIL_ABANDONED = "adresse_abandonnee"
     EMAIL_CHANGE_STOPPED = "changement_arrete"
     EMAIL_CONTESTED = "adresse_contestee"
     EMAIL_KEPT = "adresse_gardee"
@@ -62,10 +63,11 @@ _WITH_SCHOOLS = frozenset(
         Notice.EMAIL_CHANGE_STOPPED,
         Notice.EMAIL_CONTESTED,
         Notice.EMAIL_DROPPED,
+        Notice.ACTIVATED_ELSEWHERE,
     }
 )
 """What says who hears of it, or sends the person to the school: such a mail names the schools."""
-_REPEATED = frozenset({Notice.NEW_DEVICE, Notice.PASSWORD_CHANGED})
+_REPEATED = frozenset({Notice.NEW_DEVICE, Notice.PASSWORD_CHANGED, Notice.EMAIL_ABANDONED})
 """What somebody who knows the password can cause without end: a mailbox that two parents share must not fill."""
 
 
@@ -94,10 +96,11 @@ def tell_at(settings: Settings, notice: Notice, account: Account, email: str) ->
     tell(notice, account.id, link=link)
 
 
-def want_reset(account_id: uuid.UUID | None) -> None:
+def want_reset(account_id: uuid.UUID | None, *, known_device: bool = False) -> None:
     """Ask for a mail that leads to a new password, in the caller's transaction; None for an account that is none.
 
-    Where it was asked from goes along, for the journal: the answer is found later, by the worker.
+    Where it was asked from goes along, for the journal: the answer is found later, by the worker. `known_device` says
+    whether that was a browser which proved the account's present password.
     """
     origin = log.current_origin()
     queue.enqueue(
@@ -106,6 +109,7 @@ def want_reset(account_id: uuid.UUID | None) -> None:
             "account": str(account_id) if account_id else None,
             "address": origin.address,
             "request_id": origin.request_id,
+            "known_device": known_device,
         },
     )
 
@@ -135,6 +139,8 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     }
     if notice in _WITH_SCHOOLS:
         context["schools"] = directory.tellable(directory.schools_of_ties(account))
+    if notice is Notice.EMAIL_ABANDONED:  # perhaps a stranger's mailbox: neither a full name nor an identifier
+        context["schools"] = ", ".join(school.name for school in directory.schools(account))
     if "device" in payload:
         with force_locale("fr"):
             context["device"] = from_code(payload["device"]).label

@@ -17,6 +17,7 @@ from idp.accounts.words.folding import fold
 
 _LONG_WORD = 4
 _SHORT_WORD = 2
+_FEW_SIGNS = 4
 _LOOK_ALIKES = str.maketrans("013457@$!", "oieastasi")
 _RUN = re.compile(r"[^\W_]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
@@ -33,6 +34,7 @@ class FaultCode(enum.StrEnum):
     SCHOOL = "school"
     PROVISIONAL = "provisional"
     COMMON = "common"
+    BREACHED = "breached"
     GUESSABLE = "guessable"
 
 
@@ -63,8 +65,12 @@ class Identity:
     is_provisional: Callable[[str], bool] | None = None
 
 
-def check_password(password: str, *, person: Identity, min_length: int = 12) -> list[Fault]:
+def check_password(
+    password: str, *, person: Identity, min_length: int = 12, is_breached: Callable[[str], bool] | None = None
+) -> list[Fault]:
     """Return all that is wrong with a new password; an empty list accepts it.
+
+    `is_breached` says whether a password is in a list of stolen ones (`idp.accounts.breached`).
 
     Whether it is easy to guess is told only when nothing else is wrong: taking a name out changes the answer.
 
@@ -84,7 +90,7 @@ def check_password(password: str, *, person: Identity, min_length: int = 12) -> 
         message = _("Il faut %(count)s caractères au moins. Ajoutez un mot : les espaces comptent.", count=min_length)
         faults.append(Fault(FaultCode.TOO_SHORT, message))
     faults += _personal_faults(fold(text), person)
-    return faults or _guessing_faults(text, person)
+    return faults or _guessing_faults(text, person, is_breached)
 
 
 def _is_provisional(password: str, person: Identity) -> bool:
@@ -122,12 +128,18 @@ def _personal_faults(folded: str, person: Identity) -> list[Fault]:
     return faults
 
 
-def _guessing_faults(text: str, person: Identity) -> list[Fault]:
+def _guessing_faults(text: str, person: Identity, is_breached: Callable[[str], bool] | None) -> list[Fault]:
     if _is_common(fold(text)):
         message = _("Ce mot de passe est l’un des plus utilisés. Prenez quatre mots sans rapport entre eux.")
         return [Fault(FaultCode.COMMON, message)]
+    if is_breached and is_breached(text):
+        message = _(
+            "Ce mot de passe, ou un autre presque pareil, est dans une liste de mots de passe volés. "
+            "Prenez quatre mots sans rapport entre eux."
+        )
+        return [Fault(FaultCode.BREACHED, message)]
     personal = {fold(person.username), *_words([*person.names, *person.children]), *_school_words(person.schools)}
-    if strength.score(text, sorted(personal)) < strength.GOOD_SCORE:
+    if _is_commonplace(fold(text)) or strength.score(text, sorted(personal)) < strength.GOOD_SCORE:
         message = _("Ce mot de passe se devine trop facilement. Ajoutez un ou deux mots sans rapport entre eux.")
         return [Fault(FaultCode.GUESSABLE, message)]
     return []
@@ -181,3 +193,20 @@ def _is_common(folded: str) -> bool:
         if 2 * len(word) >= len(folded) and word in common:
             return True
     return folded in common or whole in common
+
+
+def _is_commonplace(folded: str) -> bool:
+    """Say whether a password is put together as so many are: pieces of well-known phrases, or a town and its number."""
+    core = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", folded)
+    for spelling in (core, core.translate(_LOOK_ALIKES)):
+        word = "".join(_RUN.findall(spelling))
+        if 2 * len(word) >= len(folded) and lists.is_phrase(word):
+            return True
+    return _is_word_and_postcode(folded)
+
+
+def _is_word_and_postcode(folded: str) -> bool:
+    """Say whether nothing is there but a well-known word or a town, a postcode and a few signs: « Paris75000!! »."""
+    letters, digits = "".join(_LETTERS.findall(folded)), "".join(filter(str.isdecimal, folded))
+    signs = len(folded) - len(letters) - len(digits)
+    return letters in lists.common() and lists.is_postcode(digits) and signs <= _FEW_SIGNS

@@ -124,7 +124,12 @@ def _check(form: ActivationForm, account: Account) -> str | None:
     password = form.password.data or ""
     person = identity(account, _hasher())
     end_read()  # from here on it takes time
-    faults = check_password(password, person=person, min_length=settings.password_min_length)
+    faults = check_password(
+        password,
+        person=person,
+        min_length=settings.password_min_length,
+        is_breached=current_app.extensions["idp.breached"].holds,
+    )
     form.password.errors = [fault.message for fault in faults]
     if not faults and not typed_twice(password, form.confirmation.data or ""):
         form.confirmation.errors = [

@@ -197,6 +197,21 @@ class ResetRequested(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PasswordBreached(Event):
+    """The right password of an account is in a list of stolen ones: it opens nothing any more."""
+
+    kind = "password.breached"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BreachedPasswordsLoaded(Event):
+    """An operator put a list of so many stolen passwords into use."""
+
+    kind = "password.list_loaded"
+    passwords: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class PasswordReset(Event):
     """A new password was chosen with a link of the confirmed mailbox; all sessions ended."""
 

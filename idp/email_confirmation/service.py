@@ -6,9 +6,11 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from idp.accounts import addresses, directory, tokens
+from idp.accounts import addresses, authentication, directory, mailboxes, tokens
+from idp.accounts.authentication import Attempt, Proven, Refused, Throttled
 from idp.accounts.models import Account, OneTimeLink
-from idp.accounts.tokens import LinkState, Purpose
+from idp.accounts.passwords import Hasher
+from idp.accounts.tokens import Link, LinkState, Purpose
 from idp.clients import audience, registry
 from idp.clock import now
 from idp.config import Settings
@@ -27,11 +29,30 @@ class Question:
         state: what the link turns out to be.
         changes: the address would take the place of a confirmed one.
         schools: names of the schools of the account's children, of a live link only.
+        shared: the mailbox serves another account too: whoever opens the link reads that mailbox.
+        refused: the link was not used, because of that (`IDP_SHARED_MAILBOX`).
     """
 
     state: LinkState
     changes: bool = False
     schools: tuple[str, ...] = ()
+    shared: bool = False
+    refused: bool = False
+
+
+def correct(
+    settings: Settings, hasher: Hasher, attempt: Attempt, to: str, client_id: uuid.UUID | None
+) -> addresses.Resent | Refused | Throttled:
+    """Let the first address be `to`, if the password of `attempt` is the account's own.
+
+    Raises:
+        Busy: the hash could not be computed in time; nothing was decided.
+    """
+
+    def admit(proven: Proven) -> addresses.Resent | None:
+        return addresses.correct(settings, proven, to, network_address=attempt.address, client_id=client_id)
+
+    return authentication.prove(settings, hasher, attempt, admit)
 
 
 def resent_at(account_id: uuid.UUID) -> datetime | None:
@@ -47,26 +68,34 @@ def resent_at(account_id: uuid.UUID) -> datetime | None:
 
 def confirm(settings: Settings, value: str) -> Question:
     """Confirm the address of the link `value`; USED also for the second of two clicks, which sees the same page."""
-    link = addresses.confirm(settings, value)
-    return Question(LinkState.USED, _changes(link)) if link else look(value)
+    addresses.confirm(settings, value)
+    return look(settings, value)
 
 
-def look(value: str) -> Question:
+def look(settings: Settings, value: str) -> Question:
     """Say what the link `value` is, and change nothing."""
-    link = addresses.find_link(value)
-    account = db.session.get(Account, link.row.account_id) if link.row and link.state is LinkState.ALIVE else None
-    schools = tuple(school.name for school in directory.schools(account)) if account else ()
+    try:
+        return _question(settings, addresses.find_link(value))
+    finally:
+        end_read()
+
+
+def _question(settings: Settings, link: Link) -> Question:
+    account = db.session.get(Account, link.row.account_id) if link.row else None
     state = link.state
-    if link.row and state is LinkState.USED and _was_withdrawn(link.row):
+    if link.row is None or account is None:
+        return Question(state)
+    if state is LinkState.USED and (account.email != link.row.address or account.contested_at is not None):
         state = LinkState.DEAD
-    end_read()
-    return Question(state, link.row is not None and _changes(link.row), schools)
-
-
-def _was_withdrawn(link: OneTimeLink) -> bool:
-    """Return whether the address that was confirmed is not the account's for sure: it changed, or is contested."""
-    uncontested = select(Account.email).where(Account.id == link.account_id, Account.contested_at.is_(None))
-    return db.session.scalar(uncontested) != link.address
+    alive = state is LinkState.ALIVE
+    shared = state is not LinkState.DEAD and mailboxes.serves_another(account, link.row.address)
+    return Question(
+        state,
+        _changes(link.row),
+        schools=tuple(school.name for school in directory.schools(account)) if alive else (),
+        shared=shared,
+        refused=shared and alive and settings.shared_mailbox == "refuse",
+    )
 
 
 def _changes(link: OneTimeLink) -> bool:

@@ -8,21 +8,23 @@ from flask_babel import gettext
 
 from idp import opaque
 from idp.accounts import addresses
+from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
+from idp.accounts.passwords import Busy as HasherBusy
+from idp.accounts.passwords import Hasher
 from idp.accounts.tokens import LinkState
 from idp.clients import audience, registry
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, end_read
 from idp.email_confirmation import service
 from idp.email_confirmation.forms import AddressForm
 from idp.interaction import store
 from idp.mail.addresses import InvalidAddress, parse_address
-from idp.sessions import manager
-from idp.sessions.guard import proved_recently
+from idp.sessions import attempts, manager
 from idp.throttle import guard, limits
 from idp.web.durations import in_words
-from idp.web.errors import InteractionLost, TooManyTries
+from idp.web.errors import Busy, InteractionLost, TooManyTries
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_address
 
@@ -43,57 +45,67 @@ def waiting() -> Response:
         return _confirmed_elsewhere(interaction, account)
     if request.method == "GET":
         return _waiting_page(interaction, account)
-    return _after_sending(interaction, account, _resend(interaction, account, None))
+    return _after_sending(interaction, account, _resend(interaction, account))
 
 
 @blueprint.route("/adresse/modifier", methods=["GET", "POST"])
 def correct() -> Response:
-    """Correct an address that was mistyped, as long as it is not confirmed."""
+    """Correct an address that was mistyped, as long as it is not confirmed; it asks for the password each time."""
     interaction, account = _whose()
     if account.email is not None:
         return _confirmed_elsewhere(interaction, account)
-    if not _may_correct(interaction):
-        return see_other(store.page_url("login.sign_in", interaction))
     form = AddressForm()
-    if request.method == "POST":
-        try:
-            to = parse_address(form.email.data or "")
-        except InvalidAddress as fault:
-            form.email.errors = [addresses.explain(fault)]
-        else:
-            outcome = _resend(interaction, account, to)
-            if not isinstance(outcome, addresses.TooSoon):
-                return _after_sending(interaction, account, outcome)
-            return _too_soon_to_correct(interaction, account, form, outcome.seconds)
-    return _correction_page(interaction, account, form, 200)
+    if request.method == "GET":
+        return _correction_page(interaction, account, form, 200)
+    try:
+        return _correct(interaction, account, form)
+    except HasherBusy as busy:
+        raise Busy(busy.retry_after) from None
 
 
-def _may_correct(interaction: store.Interaction | None) -> bool:
-    """Say whether the password was typed here a moment ago: a session alone, which may be stolen, names no mailbox.
+def _correct(interaction: store.Interaction | None, account: Account, form: AddressForm) -> Response:
+    to = _check(form)
+    if to is None or form.errors:
+        return _correction_page(interaction, account, form, 200)
+    client, attempt = _client(interaction), attempts.of_request(account.username, form.password.data or "")
+    end_read()
+    hasher: Hasher = current_app.extensions["idp.hasher"]
+    outcome = service.correct(_settings(), hasher, attempt, to, client.key if client else None)
+    match outcome:
+        case Throttled(seconds):
+            return _held(_correction_page(interaction, account, form, 429, wait=seconds), seconds)
+        case Refused():
+            form.password.errors = [gettext("Ce n’est pas votre mot de passe. Retapez-le lettre par lettre.")]
+            return _correction_page(interaction, account, form, 200)
+        case addresses.TooSoon(seconds):
+            return _too_soon_to_correct(interaction, account, form, seconds)
+        case _:
+            return _after_sending(interaction, account, outcome)
 
-    In the activation that chose the password, its own time limit holds.
-    """
-    found = manager.current()
-    return bool(interaction and interaction.person) or (found is not None and proved_recently(found[0]))
+
+def _check(form: AddressForm) -> str | None:
+    """Put the faults beside their fields; return the address as it will be kept."""
+    if not form.password.data:
+        form.password.errors = [gettext("Tapez le mot de passe que vous avez choisi.")]
+    try:
+        return parse_address(form.email.data or "")
+    except InvalidAddress as fault:
+        form.email.errors = [addresses.explain(fault)]
+        return None
 
 
 @blueprint.route("/adresse/lien/<token>", methods=["GET", "POST"])
 def link(token: str) -> Response:
     """GET shows a button and changes nothing; POST confirms the address. The holder is never signed in."""
-    if request.method == "POST":
-        if "renvoyer" in request.form:
-            if not service.resend_for_link(_settings(), token, remote_address()):
-                count_bad_link()
-            return _dead_link(sent=True)
-        found = service.confirm(_settings(), token)
-        if found.state is LinkState.USED:
-            return _confirmed_page("confirme.html", service.ent_of(token), changes=found.changes)
-        count_bad_link()
-        return _dead_link(sent=False)
-    found = service.look(token)
+    if request.method == "POST" and "renvoyer" in request.form:
+        if not service.resend_for_link(_settings(), token, remote_address()):
+            count_bad_link()
+        return _dead_link(sent=True)
+    acts = request.method == "POST"
+    found = service.confirm(_settings(), token) if acts else service.look(_settings(), token)
     if found.state is LinkState.USED:
-        return _confirmed_page("confirme_deja.html", service.ent_of(token))
-    if found.state is LinkState.DEAD:
+        return _confirmed_page("confirme.html" if acts else "confirme_deja.html", service.ent_of(token), found)
+    if found.state is LinkState.DEAD or (acts and not found.refused):
         count_bad_link()
         return _dead_link(sent=False)
     return _question_page(found)
@@ -102,43 +114,51 @@ def link(token: str) -> Response:
 def _question_page(found: service.Question) -> Response:
     here = manager.cookie_value() is not None or bool(request.cookies.get(current_app.config["SESSION_COOKIE_NAME"]))
     html = render_template(
-        "email_confirmation/lien.html",
+        f"email_confirmation/{'lien_refuse' if found.refused else 'lien'}.html",
         dest=None,
         other_device=not here,
         changes=found.changes,
         schools=found.schools,
+        shared=found.shared,
+        sign_in_url=store.page_url("login.sign_in", None),
     )
     return make_response(html)
 
 
 def _whose() -> tuple[store.Interaction | None, Account]:
-    """Return whose address it is: of the activation that this browser went through, else of the session.
+    """Return whose address it is: the session's, else that of the activation that this browser went through.
 
     Two people may share a browser: an activation names its account alone, and is over once somebody else signed in.
+    What is in the browser's history opens nothing once the account's password has signed in anywhere, once another
+    credential took its place, or once `activation_lifetime` has passed since the activation. A confirmed account gets
+    the page that says so, which names nobody.
     """
     interaction = store.current()
     person = interaction.person if interaction else None
     found = manager.current()
-    if found and person is None:
+    if found and (person is None or found[1].id == person.account_id):
         return interaction, found[1]
-    if found and person and found[1].id != person.account_id:
-        raise InteractionLost(_client(interaction))
-    account = db.session.get(Account, person.account_id) if person else None
+    account = db.session.get(Account, person.account_id) if person and not found else None
     if interaction is None or person is None or account is None or account.disabled_at is not None:
         raise InteractionLost(_client(interaction))
-    if account.generation != person.generation + 1 or account.activated_in != opaque.digest(interaction.id):
+    if account.generation != person.generation + 1 or not _is_activating(interaction, account):
         raise InteractionLost(_client(interaction))
     return interaction, account
 
 
-def _resend(interaction: store.Interaction | None, account: Account, to: str | None) -> addresses.Resent:
+def _is_activating(interaction: store.Interaction, account: Account) -> bool:
+    """Say whether this interaction activated the account, a short time ago, and nothing has happened since."""
+    if account.email is not None:
+        return True
+    started = account.activated_at
+    recent = started is not None and now() - started <= _settings().lifetime("activation_lifetime")
+    return recent and account.activated_in == opaque.digest(interaction.id)
+
+
+def _resend(interaction: store.Interaction | None, account: Account) -> addresses.Resent:
     client = _client(interaction)
     outcome = addresses.resend(
-        _settings(),
-        account.id,
-        network_address=remote_address(),
-        client_id=client.key if client else None,
-        to=to,
+        _settings(), account.id, network_address=remote_address(), client_id=client.key if client else None
     )
     db.session.refresh(account)
     return outcome
@@ -149,9 +169,8 @@ def _after_sending(interaction: store.Interaction | None, account: Account, outc
         case addresses.Sent():
             return see_other(store.page_url("email_confirmation.waiting", interaction))
         case addresses.TooSoon(seconds):
-            response = _waiting_page(interaction, account, wait=seconds, capped=outcome.capped, status=429)
-            response.headers["Retry-After"] = str(seconds)
-            return response
+            page = _waiting_page(interaction, account, wait=seconds, capped=outcome.capped, status=429)
+            return _held(page, seconds)
         case addresses.NothingToConfirm():
             return _confirmed_elsewhere(interaction, account)
 
@@ -166,18 +185,22 @@ def _too_soon_to_correct(
             wait=in_words(seconds),
         )
     ]
-    response = _correction_page(interaction, account, form, 429)
+    return _held(_correction_page(interaction, account, form, 429), seconds)
+
+
+def _held(response: Response, seconds: int) -> Response:
     response.headers["Retry-After"] = str(seconds)
     return response
 
 
 def _correction_page(
-    interaction: store.Interaction | None, account: Account, form: AddressForm, status: int
+    interaction: store.Interaction | None, account: Account, form: AddressForm, status: int, *, wait: int = 0
 ) -> Response:
     html = render_template(
         "email_confirmation/adresse.html",
         dest=_client(interaction),
         form=form,
+        wait=wait,
         address=account.pending_email,
         back_url=store.page_url("email_confirmation.waiting", interaction),
     )
@@ -221,9 +244,13 @@ def _is_stale(interaction: store.Interaction) -> bool:
     return now() - interaction.started_at > _ENT_REMEMBERS
 
 
-def _confirmed_page(name: str, ent: registry.Registration | None, *, changes: bool = False) -> Response:
+def _confirmed_page(name: str, ent: registry.Registration | None, found: service.Question | None = None) -> Response:
     html = render_template(
-        f"email_confirmation/{name}", dest=ent, changes=changes, sign_in_url=store.page_url("login.sign_in", None)
+        f"email_confirmation/{name}",
+        dest=ent,
+        changes=found is not None and found.changes,
+        shared=found is not None and found.shared,
+        sign_in_url=store.page_url("login.sign_in", None),
     )
     return make_response(html)
 

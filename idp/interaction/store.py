@@ -19,11 +19,13 @@ from idp.clients import registry
 from idp.clock import now
 from idp.config import Settings
 from idp.web import i18n
-from idp.web.browser import binding
+from idp.web.browser import binding, note_answered, was_answered
 from idp.web.errors import InteractionLost
 
 PARAMETER = "demande"
 _LONGEST = 12_000
+_NAME_LENGTH = 11
+"""Characters of an id that tell the requests of one browser apart."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,16 @@ def current() -> Interaction | None:
     if not hmac.compare_digest(browser, _this_browser()) or _is_over(interaction):
         raise InteractionLost(registry.find(interaction.request.client_id) if interaction.request else None)
     return interaction
+
+
+def note_answer(interaction: Interaction) -> None:
+    """Remember in this browser that the client got a code for `interaction`: it would refuse another one."""
+    note_answered(interaction.id[:_NAME_LENGTH])
+
+
+def has_answer(interaction: Interaction) -> bool:
+    """Say whether the client got a code for `interaction` already, as this browser remembers."""
+    return was_answered(interaction.id[:_NAME_LENGTH])
 
 
 def page_url(endpoint: str, interaction: Interaction | None) -> str:

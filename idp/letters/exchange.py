@@ -94,7 +94,7 @@ def _close(settings: Settings, account: Account, reason: str) -> None:
     tokens.revoke(account.id, *Purpose)
     for email in filter(None, (account.email, account.contested_email)):
         notices.tell_at(settings, Notice.LETTER_REISSUED, account, email)
-    account.password_hash = account.password_blocked_at = None
+    account.password_hash = account.password_blocked_at = account.breached_at = None
     account.email = account.email_confirmed_at = account.pending_email = None
     account.activated_at = account.activated_in = account.inactive_warned_at = None
     manager.end_all(account.id, by="letter")

@@ -5,15 +5,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import update
+from sqlalchemy import func, update
 
-from idp.accounts import authentication, directory, disputes, notices
+from idp.accounts import authentication, directory, disputes, mailboxes, notices
 from idp.accounts.authentication import Attempt, Proven, Refused, Throttled
+from idp.accounts.breached import BreachedPasswords
 from idp.accounts.models import Account, School
 from idp.accounts.notices import Notice
 from idp.accounts.passwords import Hasher
 from idp.audit import log
-from idp.audit.events import ActivationOpened, ResetRequested
+from idp.audit.events import ActivationOpened, PasswordBreached, ResetRequested
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
@@ -46,9 +47,16 @@ class MustRenew:
     """The password was right, but it no longer opens anything.
 
     A link to choose another is on its way to the confirmed address, unless there is none.
+
+    Attributes:
+        has_address: whether there is a confirmed address.
+        breached: the password is in a list of stolen ones.
+        by_letter: the mail carries no link, since other people read the mailbox and this browser is unknown.
     """
 
     has_address: bool
+    breached: bool = False
+    by_letter: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,16 +76,26 @@ _Admitted = SignedIn | MayActivate | MustRenew | Closed
 Outcome = _Admitted | Refused | Throttled
 
 
-def sign_in(settings: Settings, hasher: Hasher, attempt: Attempt, former: str | None) -> Outcome:
+def sign_in(
+    settings: Settings, hasher: Hasher, breached: BreachedPasswords, attempt: Attempt, former: str | None
+) -> Outcome:
     """Try an identifier and a secret; `former` is the session cookie that the browser came with.
 
     Raises:
         Busy: the hash could not be computed in time; nothing was decided.
     """
-    return authentication.prove(settings, hasher, attempt, lambda proven: _admit(settings, proven, attempt, former))
+
+    def admit(proven: Proven) -> _Admitted | None:
+        # looked up before the transaction: to read the list for the first time may take seconds
+        stolen = not proven.provisional and breached.holds(attempt.password)
+        return _admit(settings, proven, attempt, former, stolen=stolen)
+
+    return authentication.prove(settings, hasher, attempt, admit)
 
 
-def _admit(settings: Settings, proven: Proven, attempt: Attempt, former: str | None) -> _Admitted | None:
+def _admit(
+    settings: Settings, proven: Proven, attempt: Attempt, former: str | None, *, stolen: bool
+) -> _Admitted | None:
     """Decide in one transaction, on the account as it is now: it may have changed while the hash was computed."""
     account = directory.get_for_change(proven.account_id)
     if account is None or not proven.still_holds(account):
@@ -92,11 +110,10 @@ def _admit(settings: Settings, proven: Proven, attempt: Attempt, former: str | N
     elif disputes.is_closed(account):
         outcome = Closed(account.contested_at is not None, directory.schools_of_ties(account))
         log.record(ResetRequested(account_id=account.id, answer="disputed"))
-    elif account.password_blocked_at is not None:
-        outcome = MustRenew(has_address=account.email is not None)
-        if outcome.has_address:
-            notices.want_reset(account.id)
-        log.record(ResetRequested(account_id=account.id, answer="blocked"))
+    elif account.password_blocked_at is not None or stolen:
+        if stolen and account.breached_at is None:
+            _close_breached(account)
+        outcome = _demand_another(settings, account, proven)
     else:
         if not proven.known_device and account.last_sign_in_at is not None and settings.new_device_mail:
             notices.tell(Notice.NEW_DEVICE, account.id, device=describe(attempt.user_agent).code)
@@ -109,19 +126,57 @@ def _admit(settings: Settings, proven: Proven, attempt: Attempt, former: str | N
     return outcome
 
 
+def _close_breached(account: Account) -> None:
+    """Let the account's password open nothing any more: whoever has the stolen list may be signed in already.
+
+    The new one is chosen with a link of the confirmed mailbox or with a letter, never here: the password that was just
+    typed proves no more who typed it.
+    """
+    moment = now()
+    db.session.execute(
+        update(Account)
+        .where(Account.id == account.id)
+        .values(
+            breached_at=moment,
+            password_blocked_at=func.coalesce(Account.password_blocked_at, moment),
+            generation=Account.generation + 1,
+            updated_at=Account.updated_at,
+        )
+    )
+    db.session.refresh(account)
+    manager.end_all(account.id, by="breached")
+    log.record(PasswordBreached(account_id=account.id))
+
+
+def _demand_another(settings: Settings, account: Account, proven: Proven) -> MustRenew:
+    outcome = MustRenew(
+        has_address=account.email is not None,
+        breached=account.breached_at is not None,
+        by_letter=mailboxes.reset_needs_letter(settings, account, known_device=proven.known_device),
+    )
+    if outcome.has_address:
+        notices.want_reset(account.id, known_device=proven.known_device)
+    log.record(ResetRequested(account_id=account.id, answer="blocked"))
+    return outcome
+
+
 def _is_settled(attempt: Attempt) -> bool:
     """Say whether a browser is known for long enough to prove something: else two sign-ins in a row would."""
     return attempt.device is not None and attempt.device.first <= now() - SETTLED
 
 
 def _note(account: Account, proven: Proven) -> None:
-    """Write down that the account is used, and its password under today's parameters; `updated_at` is not ours."""
+    """Write down that the account is used, and its password under today's parameters; `updated_at` is not ours.
+
+    From here on the browser that activated the account opens nothing without the password either.
+    """
     db.session.execute(
         update(Account)
         .where(Account.id == account.id)
         .values(
             last_sign_in_at=now(),
             inactive_warned_at=None,
+            activated_in=None,
             password_hash=proven.rehashed or Account.password_hash,
             updated_at=Account.updated_at,
         )

@@ -1,13 +1,15 @@
 """`/connexion`."""
 
 from contextlib import suppress
+from http import HTTPStatus
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
+from flask import Blueprint, Response, current_app, make_response, render_template, request
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp.accounts import directory
-from idp.accounts.authentication import Attempt, Refused, Throttled
+from idp.accounts.authentication import Refused, Throttled
+from idp.accounts.models import Account
 from idp.accounts.passwords import Busy as HasherBusy
 from idp.accounts.passwords import fold_username
 from idp.clients import registry
@@ -15,11 +17,10 @@ from idp.clock import now
 from idp.interaction import store
 from idp.login import service
 from idp.login.forms import SignInForm
-from idp.sessions import devices, freshness, manager
+from idp.sessions import attempts, devices, freshness, manager
 from idp.web.browser import renew_form_token
 from idp.web.errors import Busy, InteractionLost, form_token_refused
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_address, user_agent
 
 blueprint = Blueprint("login", __name__)
 
@@ -30,7 +31,7 @@ def sign_in() -> Response:
     interaction = store.current()
     form = SignInForm()
     if request.method == "GET":
-        return _already_in(interaction) or _page(interaction, form, 200)
+        return _show(interaction, form)
     outcome = _try(form)
     match outcome:
         case service.SignedIn(cookie, username):
@@ -55,43 +56,60 @@ def sign_in() -> Response:
             return _page(interaction, form, 200, failed=True)
 
 
+def _show(interaction: store.Interaction | None, form: SignInForm) -> Response:
+    if interaction and _goes_on(interaction):
+        return see_other(store.resume_url(interaction.without_person()))
+    return _page(interaction, form, 200)
+
+
 @blueprint.errorhandler(CSRFError)
 def form_is_old(error: CSRFError) -> Response:
-    """Say what is so where another tab signed in: that ended this form, and neither time nor a refused cookie did."""
+    """Handle a form whose token died because another tab signed in: this tab goes on with its own request.
+
+    What was typed signs nobody in, since nothing proves that the form is ours (security row I-13): the session alone
+    decides. When the identifier is another person's, neither of the two is taken for the other.
+    """
     with suppress(InteractionLost, SQLAlchemyError):  # a fault here would be one in the page for a fault
-        interaction = store.current()
-        if _already_in(interaction):
-            return see_other(store.page_url("login.sign_in", interaction))
+        interaction, found = store.current(), manager.current()
+        form = SignInForm()
+        typed = form.username.data or ""
+        if found and typed and fold_username(typed) != found[1].username:
+            return _another_person(interaction, form, found[1])
+        if found and typed and (interaction is None or _goes_on(interaction, typed=True)):
+            return see_other(store.resume_url(interaction and interaction.without_person()))
     return form_token_refused(error)
 
 
-def _already_in(interaction: store.Interaction | None) -> Response | None:
-    """Lead on who is signed in already, and came by Back or in a second tab; None for whoever may have to sign in.
+def _goes_on(interaction: store.Interaction, *, typed: bool = False) -> bool:
+    """Say whether the session answers the request: whoever came by Back or in a second tab need not sign in.
 
-    The ENT is entered afresh: it may have had the answer to this request, and would refuse another.
+    A request for one person keeps the form, for another one may be here, unless this one's identifier was `typed`.
     """
-    client, wanted, found = _client(interaction), interaction and interaction.request, manager.current()
-    if interaction is None or client is None or not wanted or wanted.subject is not None or found is None:
-        return None
-    session, account = found
-    if account.email is None:  # to correct an address asks for the password, on this page
-        return None
-    if not freshness.is_enough(
-        session,
+    wanted, found = interaction.request, manager.current()
+    if wanted is None or found is None:
+        return False
+    if wanted.subject is not None and not typed and not store.has_answer(interaction):
+        return False
+    return freshness.is_enough(
+        found[0],
         prompts=frozenset(wanted.prompt.split()),
         max_age=wanted.max_age,
         acr=wanted.acr,
         started_at=interaction.started_at,
         now=now(),
-    ):
-        return None
-    html = render_template(
-        "login/deja_connecte.html",
-        dest=client,
-        account_url=url_for("myaccount.show"),
-        sign_out_url=url_for("oidc.logout"),
     )
-    return make_response(html)
+
+
+def _another_person(interaction: store.Interaction | None, form: SignInForm, account: Account) -> Response:
+    """Say whose session is open here, and let the other person sign in with a form that is of now."""
+    html = render_template(
+        "login/autre_personne.html",
+        dest=_client(interaction),
+        form=form,
+        person=account.short_name,
+        go_on_url=store.resume_url(interaction and interaction.without_person()),
+    )
+    return make_response(html, HTTPStatus.BAD_REQUEST)
 
 
 def _shut_out(interaction: store.Interaction | None, outcome: service.MustRenew | service.Closed) -> Response:
@@ -102,23 +120,20 @@ def _shut_out(interaction: store.Interaction | None, outcome: service.MustRenew 
         html = render_template("login/compte_ferme.html", contested=outcome.contested, schools=schools, **where)
         return make_response(html)
     minutes = current_app.extensions["idp.settings"].reset_link_lifetime // 60
-    html = render_template("login/a_renouveler.html", has_address=outcome.has_address, minutes=minutes, **where)
+    html = render_template("login/a_renouveler.html", outcome=outcome, minutes=minutes, **where)
     return make_response(html)
 
 
 def _try(form: SignInForm) -> service.Outcome:
     extensions = current_app.extensions
-    username = form.username.data or ""
-    attempt = Attempt(
-        username=username,
-        password=form.password.data or "",
-        address=remote_address(),
-        user_agent=user_agent(),
-        device=devices.known(fold_username(username) or ""),
-    )
+    attempt = attempts.of_request(form.username.data or "", form.password.data or "", door="sign_in")
     try:
         return service.sign_in(
-            extensions["idp.settings"], extensions["idp.hasher"], attempt, former=manager.cookie_value()
+            extensions["idp.settings"],
+            extensions["idp.hasher"],
+            extensions["idp.breached"],
+            attempt,
+            former=manager.cookie_value(),
         )
     except HasherBusy as busy:
         raise Busy(busy.retry_after) from None

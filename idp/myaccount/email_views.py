@@ -11,9 +11,9 @@ from idp.accounts.passwords import Hasher
 from idp.config import Settings
 from idp.db import end_read
 from idp.mail.addresses import InvalidAddress, fold_address, parse_address
-from idp.myaccount import email, proof
+from idp.myaccount import email
 from idp.myaccount.forms import EmailForm
-from idp.sessions import manager
+from idp.sessions import attempts, manager
 from idp.sessions.guard import proved_recently, signed_in
 from idp.sessions.models import Session
 from idp.throttle import guard, limits
@@ -61,7 +61,7 @@ def _ask(session: Session, account: Account) -> Response:
     address = _check(form, account)
     if address is None or form.errors:
         return _form_page(account, form, 200)
-    attempt, session_id = proof.attempt(account.username, form.current.data or ""), session.id
+    attempt, session_id = attempts.of_request(account.username, form.current.data or ""), session.id
     end_read()
     return _answer(account, form, email.ask(_settings(), _hasher(), attempt, session_id, address))
 

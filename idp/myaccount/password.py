@@ -58,6 +58,7 @@ def _admit(hasher: Hasher, proven: Proven, session_id: uuid.UUID, new: str) -> C
         return None
     account, session = found
     account.password_hash, account.password_changed_at, account.password_blocked_at = hashed, now(), None
+    account.breached_at = None
     account.generation += 1
     addresses.cancel_change(account)  # whoever knew the former password may have asked for it
     tokens.revoke(account.id, Purpose.RESET_PASSWORD)

@@ -11,9 +11,9 @@ from idp.accounts.passwords import Hasher
 from idp.accounts.policy import check_password
 from idp.config import Settings
 from idp.db import end_read
-from idp.myaccount import password, proof, reauthentication
+from idp.myaccount import password, reauthentication
 from idp.myaccount.forms import PasswordForm
-from idp.sessions import devices, manager
+from idp.sessions import attempts, devices, manager
 from idp.sessions.guard import signed_in
 from idp.sessions.models import Session
 from idp.web.browser import renew_form_token
@@ -45,7 +45,7 @@ def _change(session: Session, account: Account) -> Response:
     _check(form, account)
     if form.errors:
         return _page(account, form, 200)
-    attempt = proof.attempt(username, form.current.data or "")
+    attempt = attempts.of_request(username, form.current.data or "")
     outcome = password.change(_settings(), _hasher(), attempt, session.id, form.password.data or "")
     match outcome:
         case password.Changed(cookie):
@@ -69,7 +69,7 @@ def _again() -> Response:
         return see_other(url_for("login.sign_in"))
     session, username = found[0], found[1].username
     end_read()
-    attempt = proof.attempt(username, form.password.data or "")
+    attempt = attempts.of_request(username, form.password.data or "")
     outcome = reauthentication.verify(_settings(), _hasher(), attempt, session)
     return _done(outcome, username) if isinstance(outcome, str) else see_other(url_for("login.sign_in"))
 
@@ -89,7 +89,12 @@ def _check(form: PasswordForm, account: Account) -> None:
     end_read()  # from here on it takes time
     if not current:
         form.current.errors = [gettext("Tapez votre mot de passe actuel.")]
-    faults = check_password(new, person=person, min_length=_settings().password_min_length)
+    faults = check_password(
+        new,
+        person=person,
+        min_length=_settings().password_min_length,
+        is_breached=current_app.extensions["idp.breached"].holds,
+    )
     form.password.errors = [fault.message for fault in faults]
     if faults:
         return

@@ -5,24 +5,10 @@ import uuid
 from sqlalchemy import select
 
 from idp.accounts import directory
-from idp.accounts.authentication import Attempt, Proven
+from idp.accounts.authentication import Proven
 from idp.accounts.models import Account
 from idp.db import db
-from idp.sessions import devices
 from idp.sessions.models import Session
-from idp.web.request_context import remote_address, user_agent
-
-
-def attempt(username: str, typed: str) -> Attempt:
-    """Return the try of the signed-in person, from this request's browser."""
-    return Attempt(
-        username=username,
-        password=typed,
-        address=remote_address(),
-        user_agent=user_agent(),
-        device=devices.known(username),
-        door="reauthentication",
-    )
 
 
 def lock(proven: Proven, session_id: uuid.UUID) -> tuple[Account, Session] | None:

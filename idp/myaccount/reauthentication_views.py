@@ -7,9 +7,9 @@ from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.accounts.passwords import Busy as HasherBusy
 from idp.db import end_read
-from idp.myaccount import proof, reauthentication
+from idp.myaccount import reauthentication
 from idp.myaccount.proof_forms import ProofForm
-from idp.sessions import devices, manager
+from idp.sessions import attempts, devices, manager
 from idp.sessions.guard import signed_in
 from idp.sessions.models import Session
 from idp.web.browser import renew_form_token
@@ -70,7 +70,7 @@ def _go_on(cookie: str, account: Account) -> Response:
 
 def _try(form: ProofForm, session: Session, account: Account) -> str | Refused | Throttled:
     extensions = current_app.extensions
-    attempt = proof.attempt(account.username, form.password.data or "")
+    attempt = attempts.of_request(account.username, form.password.data or "")
     end_read()  # what follows waits for its turn
     try:
         return reauthentication.verify(extensions["idp.settings"], extensions["idp.hasher"], attempt, session)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import cast
 
 from authlib.oauth2.rfc6749 import OAuth2Error
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response, make_response, render_template, request
 
 from idp import journey, opaque
 from idp.audit import chain
@@ -96,6 +96,8 @@ def resume() -> Response:
     if interaction is None or client is None:
         raise InteractionLost
     try:
+        if store.has_answer(interaction) and manager.current() is not None:
+            return _enter(client)
         if interaction.request is not None and interaction.request.redirect_uri in client.redirect_uris:
             check_again(client, interaction.request)
         return _dispatch(interaction, client)
@@ -103,6 +105,13 @@ def resume() -> Response:
         return errors.page(untrusted)
     except RequestRefused as refused:
         return errors.refuse(refused)
+
+
+def _enter(client: Registration) -> Response:
+    """Lead whoever came back after the answer to the ENT's entrance: it would refuse a state that has served."""
+    if client.home:
+        return see_other(client.entrance(of_app().settings.issuer))
+    return make_response(render_template("oidc/deja_connecte.html", dest=client))
 
 
 def deny() -> Response:
@@ -139,6 +148,7 @@ def _dispatch(interaction: Interaction, client: Registration) -> Response:
             raise _refusal(wanted, "login_required", "another person is signed in")
     response = _issue(client, wanted)
     if response:
+        store.note_answer(interaction)
         return response
     if wanted.pushed and pushed.is_used(wanted.pushed):
         raise RequestUntrusted("invalid request_uri", Cause.EXPIRED)

@@ -162,6 +162,7 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
         "email_waiting": masked(account.pending_email),
         "password_changed_at": instant(account.password_changed_at),
         "password_blocked_at": instant(account.password_blocked_at),
+        "password_breached_at": instant(account.breached_at),
         "contested_at": instant(account.contested_at),
         "contested_email": masked(account.contested_email),
         "last_sign_in_at": instant(account.last_sign_in_at),
@@ -213,7 +214,7 @@ def state(account: Account) -> str:
     if account.email is None:
         words.append("address not confirmed" if account.pending_email else "no address")
     if account.password_blocked_at is not None:
-        words.append("password blocked")
+        words.append("password blocked" if account.breached_at is None else "password blocked, in a stolen list")
     if account.inactive_warned_at is not None:
         words.append("warned of its removal")
     return ", ".join(words)

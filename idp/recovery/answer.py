@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from sqlalchemy import update
 
-from idp.accounts import addresses, directory, disputes, tokens
+from idp.accounts import addresses, directory, disputes, mailboxes, tokens
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.tokens import Purpose
 from idp.audit import log
@@ -34,11 +34,12 @@ _PAUSE = 60
 
 
 class Answer(StrEnum):
-    """What becomes of a request, as the journal has it; only the first three send something."""
+    """What becomes of a request, as the journal has it; only the first four send something."""
 
     LINK = "link"
     NEVER_ACTIVATED = "never_activated"
     UNCONFIRMED = "unconfirmed"
+    BY_LETTER = "by_letter"
     UNKNOWN = "unknown"
     DISABLED = "disabled"
     MERGED = "merged"
@@ -59,6 +60,8 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
             return _send_link(message, settings)
         case Answer.NEVER_ACTIVATED:
             return _send_reminder(message, settings)
+        case Answer.BY_LETTER:
+            return _send_refusal(message, settings)
         case Answer.UNCONFIRMED:  # its own message carries the confirmation link
             return Outcome.DONE
         case _:
@@ -68,13 +71,13 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
 def _decide(message: OutboxMessage, settings: Settings) -> Answer:
     key = uuid.UUID(message.payload["account"]) if message.payload["account"] else None
     account = db.session.get(Account, key, populate_existing=True) if key else None
-    planned, address = _plan(account)
+    planned, address = _plan(settings, message, account)
     end_read()
     answer = Answer.LATE if _is_late(message) else planned
     if key and address and answer is planned and not _has_slot(answer, key, address):
         answer = Answer.CAPPED
     account = directory.get_for_change(key) if key else None
-    if _plan(account) != (planned, address) or not _is_marked(message, answer):
+    if _plan(settings, message, account) != (planned, address) or not _is_marked(message, answer):
         db.session.rollback()
         raise TemporaryFailure("the account changed meanwhile")
     if account and answer is Answer.LINK:
@@ -99,7 +102,7 @@ def _origin(message: OutboxMessage) -> log.Origin:
     return log.Origin(address=message.payload.get("address", ""), request_id=message.payload.get("request_id", ""))
 
 
-def _plan(account: Account | None) -> tuple[Answer, str]:
+def _plan(settings: Settings, message: OutboxMessage, account: Account | None) -> tuple[Answer, str]:
     """Return what the account's state asks for, and the address that gets it, empty when nothing is sent."""
     if account is None:
         return Answer.UNKNOWN, ""
@@ -114,7 +117,9 @@ def _plan(account: Account | None) -> tuple[Answer, str]:
     if account.activated_at is None:
         answer, address = Answer.NEVER_ACTIVATED, account.email or account.school_email
     elif account.email:
-        answer, address = Answer.LINK, account.email
+        known_device = bool(message.payload.get("known_device"))
+        by_letter = mailboxes.reset_needs_letter(settings, account, known_device=known_device)
+        answer, address = Answer.BY_LETTER if by_letter else Answer.LINK, account.email
     else:
         answer, address = Answer.UNCONFIRMED, account.pending_email
     return (answer, address) if address else (Answer.NO_ADDRESS, "")
@@ -179,6 +184,7 @@ def _send_link(message: OutboxMessage, settings: Settings) -> Outcome:
         "link": f"{settings.issuer}/mot-de-passe/lien/{value}",
         "minutes": int((link.expires_at - now()).total_seconds() + 30) // 60,
         "blocked": account.password_blocked_at is not None,
+        "breached": account.breached_at is not None,
     }
     db.session.commit()
     mail = compose(
@@ -197,7 +203,7 @@ def _is_wanted(account: Account, link: OneTimeLink) -> bool:
 def _send_reminder(message: OutboxMessage, settings: Settings) -> Outcome:
     """Mail where the letter is. It goes to an address that nobody confirmed: nothing in it opens anything."""
     account = _locked(message)
-    answer, recipient = _plan(account)
+    answer, recipient = _plan(settings, message, account)
     if account is None or answer is not Answer.NEVER_ACTIVATED:
         db.session.rollback()
         return Outcome.DROPPED
@@ -211,6 +217,28 @@ def _send_reminder(message: OutboxMessage, settings: Settings) -> Outcome:
         message_id=f"{message.id}",
         settings=settings,
         ent_url=link,
+    )
+    deliver(mail, recipient)
+    return Outcome.DONE
+
+
+def _send_refusal(message: OutboxMessage, settings: Settings) -> Outcome:
+    """Mail why there is no link, and what to do: other people read the mailbox, and the device is unknown."""
+    account = _locked(message)
+    answer, recipient = _plan(settings, message, account)
+    if account is None or answer is not Answer.BY_LETTER:
+        db.session.rollback()
+        return Outcome.DROPPED
+    context = {
+        "person": account.short_name,
+        "username": account.username,
+        "schools": school_names(account),
+        "blocked": account.password_blocked_at is not None,
+        "link": "",
+    }
+    end_read()
+    mail = compose(
+        "mot_de_passe_courrier", recipient=recipient, context=context, message_id=f"{message.id}", settings=settings
     )
     deliver(mail, recipient)
     return Outcome.DONE

@@ -8,6 +8,8 @@ from flask_babel.speaklater import LazyString
 from sqlalchemy import select
 
 from idp.accounts import directory, disputes, notices, tokens
+from idp.accounts.authentication import Device
+from idp.accounts.breached import BreachedPasswords
 from idp.accounts.identity import identity
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.notices import Notice
@@ -34,9 +36,10 @@ class Found:
     account: Account | None
 
 
-def ask(typed: str, network_address: str) -> int:
+def ask(typed: str, network_address: str, device: Device | None) -> int:
     """Have a link mailed for the account `typed`; return the seconds to wait, 0 when the request was taken.
 
+    `device` is this browser as the account knows it, if it does: the answer may depend on it, and the page never does.
     Counted for the identifier, whether there is such an account or not; then one read and one row in the outbox, always
     (security rows G-01, N-02). Nothing is written on the account. No transaction may be open on `db.session`.
     """
@@ -45,7 +48,11 @@ def ask(typed: str, network_address: str) -> int:
     demands = (limits.FORGOTTEN_PASSWORD_ACCOUNT, subject), (limits.FORGOTTEN_ADDRESS, network_address)
     if seconds := brake.take_slots("password", *demands):
         return seconds
-    notices.want_reset(db.session.scalar(select(Account.id).where(Account.username == subject)))
+    found = db.session.execute(
+        select(Account.id, Account.password_changed_at).where(Account.username == subject)
+    ).one_or_none()
+    known_device = found is not None and device is not None and device.proved_since(found.password_changed_at)
+    notices.want_reset(found.id if found else None, known_device=known_device)
     db.session.commit()
     return 0
 
@@ -82,7 +89,9 @@ def may_reset(account: Account, link: OneTimeLink) -> bool:
     )
 
 
-def faults(settings: Settings, hasher: Hasher, account: Account, password: str) -> Sequence[LazyString]:
+def faults(
+    settings: Settings, hasher: Hasher, breached: BreachedPasswords, account: Account, password: str
+) -> Sequence[LazyString]:
     """Return what is wrong with a new password, in words; the caller's read transaction ends here.
 
     Raises:
@@ -91,7 +100,10 @@ def faults(settings: Settings, hasher: Hasher, account: Account, password: str) 
     person, blocked = identity(account, hasher), account.password_blocked_at is not None
     end_read()  # from here on it takes time
     found = [
-        fault.message for fault in check_password(password, person=person, min_length=settings.password_min_length)
+        fault.message
+        for fault in check_password(
+            password, person=person, min_length=settings.password_min_length, is_breached=breached.holds
+        )
     ]
     if not found and blocked and hasher.verify(account.password_hash, password, "activation"):
         found = [_("C’est votre mot de passe actuel, qui ne sert plus. Choisissez-en un autre.")]
@@ -114,6 +126,7 @@ def choose(value: str, password_hash: str, *, former: str | None) -> str | None:
         db.session.rollback()
         return None
     account.password_hash, account.password_changed_at, account.password_blocked_at = password_hash, now(), None
+    account.breached_at = None
     account.generation += 1  # what was issued before is dead: sessions, refresh tokens, links
     account.pending_email = None  # and so is the link that was to confirm another address
     tokens.revoke(account.id, *(purpose for purpose in Purpose if not purpose.outlives_credentials))

@@ -8,7 +8,7 @@ from flask_babel import gettext
 from idp.accounts import addresses
 from idp.accounts.identity import typed_twice
 from idp.accounts.passwords import Busy as HasherBusy
-from idp.accounts.passwords import Hasher
+from idp.accounts.passwords import Hasher, fold_username
 from idp.accounts.tokens import LinkState
 from idp.clients import registry
 from idp.config import Settings
@@ -54,7 +54,8 @@ def password() -> Response:
     if request.method == "POST":
         typed = form.username.data or ""
         if typed:
-            return _asked("recovery.password_sent", interaction, passwords.ask(typed, remote_address()))
+            device = devices.known(fold_username(typed) or "")
+            return _asked("recovery.password_sent", interaction, passwords.ask(typed, remote_address(), device))
         form.username.errors = [gettext("Tapez votre identifiant. Il est écrit sur le courrier de l’établissement.")]
     return _page("mot_de_passe_oublie.html", interaction, form=form)
 
@@ -91,7 +92,9 @@ def _choose(token: str) -> Response:
         return _closed(token, found.state)
     form, settings, hasher = NewPasswordForm(), _settings(), _hasher()
     chosen = form.password.data or ""
-    form.password.errors = list(passwords.faults(settings, hasher, found.account, chosen))
+    form.password.errors = list(
+        passwords.faults(settings, hasher, current_app.extensions["idp.breached"], found.account, chosen)
+    )
     if not form.password.errors and not typed_twice(chosen, form.confirmation.data or ""):
         form.confirmation.errors = [
             gettext("Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, lettre par lettre.")

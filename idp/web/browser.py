@@ -24,6 +24,9 @@ BACK_CHANNEL = frozenset(
 )
 
 
+_MOST_ANSWERED = 12
+
+
 def is_back_channel(path: str) -> bool:
     """Say whether an address is one that programs call: no cookie is read there, and errors are JSON."""
     return path in BACK_CHANNEL or path.startswith("/register/")
@@ -109,6 +112,22 @@ def binding() -> str:
         value = session["b"] = opaque.new_value()
         session.permanent = True
     return value
+
+
+def note_answered(name: str) -> None:
+    """Remember in this browser's cookie that the request `name` was answered; the last few are kept."""
+    names = [kept for kept in _answered() if kept != name]
+    session["d"] = [name, *names][:_MOST_ANSWERED]
+
+
+def was_answered(name: str) -> bool:
+    """Say whether this browser remembers that the request `name` was answered."""
+    return name in _answered()
+
+
+def _answered() -> list[str]:
+    names = session.get("d")
+    return [name for name in names if isinstance(name, str)] if isinstance(names, list) else []
 
 
 def renew_form_token() -> None:

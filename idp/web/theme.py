@@ -53,6 +53,7 @@ def configure(app: Flask, settings: Settings) -> None:
         theme_url=asset("theme/tokens.css") if settings.theme else None,
         service_name=settings.service_name,
         academy=settings.academy,
+        shared_mailbox=settings.shared_mailbox,
         support=Support(settings.support_phone, settings.support_hours, settings.support_url),
     )
 

@@ -40,6 +40,12 @@ def faults(password: str, person: Identity = NADIA, min_length: int = 12) -> lis
         "tortue velours cascade ancre galet tilleul moufle brume sirop",
         "يوم جميل في الجبل البعيد",
         "kırmızı bisiklet gölgede uyur",
+        "je suis un tournesol bavard",
+        "la reine joue du trombone",
+        "le chat de Paris dort souvent",
+        "Annecy galope violet",
+        "velours 75000 paris",
+        "moi toi cactus girafe",
         ("tortue velours cascade ancre galet tilleul moufle brume sirop radeau " * 2)[:128],
     ],
 )
@@ -88,6 +94,19 @@ def test_m03_long_phrases_emoji_and_passwords_without_digit_are_welcome(password
         ("abcdefghijklmnop", "guessable"),
         ("aaaaaaaaaaaaaaaa", "guessable"),
         ("98765-43210-987", "guessable"),
+        ("cestmoilebest", "guessable"),
+        ("C’est moi le best !", "guessable"),
+        ("C3stMo1LeB3st", "guessable"),
+        ("jesuislemeilleur", "guessable"),
+        ("Je suis le meilleur du monde", "guessable"),
+        ("jesuisunemaman2026", "guessable"),
+        ("mamanestlabest", "guessable"),
+        ("Paris75000!!", "guessable"),
+        ("75000Paris!!", "guessable"),
+        ("annecy74000@@", "guessable"),
+        ("Lyon69003!!!!", "guessable"),
+        ("Saint-Malo 35400 ?", "common"),
+        ("leboss59000!!", "guessable"),
         ("!1|!1|!1|!1|!1|!1|", "common"),
         ("$0l31l-ch@t0n", "guessable"),
     ],
@@ -193,6 +212,8 @@ def test_each_reason_is_a_french_sentence_with_a_gesture() -> None:
     }
     everything = replace(NADIA, is_provisional=lambda _typed: True)
     found |= {f.code: str(f.message) for f in check_password("7KQ0-M1XA-90VE", person=everything)}
+    stolen = check_password("tortue velours cascade", person=NADIA, is_breached=lambda _typed: True)
+    found |= {f.code: str(f.message) for f in stolen}
     assert set(found) == set(FaultCode)
     for sentence in found.values():
         assert sentence.count(".") >= 2

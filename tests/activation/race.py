@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 HOST = "connexion.exemple.test"
 
 
-def run(database: str, form: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[dict[str, Any]]") -> None:
+def run(
+    order: dict[str, Any], form: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[dict[str, Any]]"
+) -> None:
     """Send one browser's form when everybody is ready."""
-    app = create_app(settings_for(database, database_pool=2, hash_wait=10))
+    app = create_app(settings_for(order["database"], database_pool=2, hash_wait=10, **order.get("settings", {})))
     browser = Client(app)
     for name, value in form["cookies"].items():
         browser.set_cookie(name, value, domain=HOST, secure=True)
@@ -47,7 +49,7 @@ def main() -> None:
     order = json.load(sys.stdin)
     context = multiprocessing.get_context("fork")
     barrier, answers = context.Barrier(len(order["forms"])), context.SimpleQueue()
-    crowd = [context.Process(target=run, args=(order["database"], form, barrier, answers)) for form in order["forms"]]
+    crowd = [context.Process(target=run, args=(order, form, barrier, answers)) for form in order["forms"]]
     for one in crowd:
         one.start()
     found = [answers.get() for _ in crowd]

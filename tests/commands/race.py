@@ -134,7 +134,7 @@ def insist(
 def once(settings: Settings, username: str, inside: "Event") -> int:
     """Open a session, and renew it; return how many of both succeeded."""
     hasher = current_app.extensions["idp.hasher"]
-    outcome = sign_in(settings, hasher, attempt(username, "sign_in"), None)
+    outcome = sign_in(settings, hasher, current_app.extensions["idp.breached"], attempt(username, "sign_in"), None)
     if not isinstance(outcome, SignedIn):
         return 0
     inside.set()

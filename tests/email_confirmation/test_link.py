@@ -146,7 +146,7 @@ def test_e04_only_the_link_of_the_last_address_is_alive(browser: FlaskClient, bu
         for address in ("deuxieme@exemple.fr", "troisieme@exemple.fr"):
             clock.shift(timedelta(seconds=61))
             page = browser.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
-            assert address in submit(browser, page, mail=address).text
+            assert address in submit(browser, page, mail=address, mot_de_passe=CHOSEN).text
             links.append(newest_link(build.settings, account.id))
         for dead in links[:2]:
             assert heading(browser.get(dead)) == DEAD

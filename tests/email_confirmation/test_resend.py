@@ -125,10 +125,10 @@ def test_e10_a_mistyped_address_is_corrected_at_once_and_another_spelling_of_it_
         waiting = activate(browser, account, mail="noemei@exemple.fr")
         clock.shift(timedelta(seconds=20))
         page = browser.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
-        early = submit(browser, page, mail="Noemei@exemple.fr")
+        early = submit(browser, page, mail="Noemei@exemple.fr", mot_de_passe=CHOSEN)
         assert (early.status_code, early.headers["Retry-After"]) == (429, "40")
         assert kept(account.id).pending == "noemei@exemple.fr"
-        assert heading(submit(browser, page, mail="noemie@exemple.fr")) == SENT
+        assert heading(submit(browser, page, mail="noemie@exemple.fr", mot_de_passe=CHOSEN)) == SENT
     assert (kept(account.id).pending, kept(account.id).links) == ("noemie@exemple.fr", 2)
 
 
@@ -138,8 +138,9 @@ def test_e10_a_correction_too_many_waits_and_keeps_what_was_typed(browser: Flask
         waiting = activate(browser, account)
         place = waiting.request.full_path.replace("/confirmation", "/modifier")
         for n in range(5):
-            assert heading(submit(browser, browser.get(place), mail=f"p{n}@exemple.fr")) == SENT
-        sixth = submit(browser, browser.get(place), mail="p5@exemple.fr")
+            page = submit(browser, browser.get(place), mail=f"p{n}@exemple.fr", mot_de_passe=CHOSEN)
+            assert heading(page) == SENT
+        sixth = submit(browser, browser.get(place), mail="p5@exemple.fr", mot_de_passe=CHOSEN)
         assert (sixth.status_code, sixth.headers["Retry-After"]) == (429, "3600")
         assert 'value="p5@exemple.fr"' in sixth.text
         assert "60 minutes" in sixth.text
@@ -173,7 +174,8 @@ def test_e10_what_is_said_after_a_dead_link_is_true_whether_a_message_leaves_or_
             texts.append(submit(stranger, dead, renvoyer="1").text)
             assert kept(account.id).links == 2
         sign_in(browser, "/connexion", account.username, CHOSEN)
-        corrected = submit(browser, browser.get("/adresse/modifier"), mail="autre@exemple.fr")
+        page = browser.get("/adresse/modifier")
+        corrected = submit(browser, page, mail="autre@exemple.fr", mot_de_passe=CHOSEN)
         assert "autre@exemple.fr" in corrected.text
         assert kept(account.id).links == 3
         clock.shift(timedelta(minutes=2))

@@ -105,7 +105,7 @@ def _resend(world: World, _draw: random.Random) -> Shot:
 
 def _correct(world: World, _draw: random.Random) -> Shot:
     browser = world.signed_in(world.unconfirmed())
-    fields = {"mail": world.address()}
+    fields = {"mail": world.address(), "mot-de-passe": PASSWORD}
     return filled(browser.get("/adresse/modifier"), browser, fields, right=(303, "/adresse/confirmation"))
 
 

@@ -5,19 +5,18 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from idp.clock import now
 from idp.db import db
+from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, heading, sign_in, submit
-from tests.protocol.flow import one_database
 from tests.relying_party import Attempt, RelyingParty
 
-pytestmark = one_database
 _ALREADY = "Vous êtes déjà connecté"
-_BUTTON = re.compile(r'<a class="btn" href="([^"]+)">(.*?)</a>')
 
 
 def _sign_in_and_go_back(browser: FlaskClient, build: Build, ent: RelyingParty, **changes: str) -> str:
@@ -30,39 +29,110 @@ def _sign_in_and_go_back(browser: FlaskClient, build: Build, ent: RelyingParty, 
 
 
 @pytest.mark.parametrize("wish", [{}, {"prompt": "login"}, {"prompt": "select_account"}, {"max_age": "3600"}])
-def test_who_goes_back_after_signing_in_is_led_on_and_asked_for_nothing(
+def test_back_after_a_finished_sign_in_leads_to_the_ent(
     browser: FlaskClient, build: Build, wish: dict[str, str]
 ) -> None:
     ent = build.ent(initiate_login_uri="https://ent.test/entrer")
     behind = _sign_in_and_go_back(browser, build, ent, **wish)
-    page = browser.get(behind)
-    assert (page.status_code, heading(page)) == (200, _ALREADY)
-    assert 'name="mot-de-passe"' not in page.text
-    [(address, name)] = _BUTTON.findall(page.text)
-    assert name == "Continuer vers l’ENT Passerelle"
-    assert address.startswith("https://ent.test/entrer?iss="), "a new sign-on: the ENT would refuse a state that served"
-    assert 'href="/mon-compte"' in page.text
-    assert 'href="/logout"' in page.text, "the way out for whoever is somebody else"
-    assert "demande=" not in page.text
+    for address in (behind, behind.replace("/connexion?", "/authorize/resume?")):
+        page = follow(browser, browser.get(address))
+        assert page.status_code == 303
+        entrance = page.headers["Location"]
+        assert entrance.startswith("https://ent.test/entrer?iss="), "a new sign-on: the state has served"
+        assert "code=" not in entrance
 
 
-def test_a_second_tab_is_told_the_same(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
-    tab = follow(browser, browser.get(ent.url(Attempt()))).request.full_path
-    sign_in(browser, "/connexion", build.active().username, PASSWORD)
-    page = browser.get(tab)
-    assert heading(page) == _ALREADY
-    assert _BUTTON.findall(page.text) == [("https://ent.test/", "Continuer vers l’ENT Passerelle")]
-
-
-def test_a_form_that_a_second_tab_sends_after_the_first_signed_in_is_led_on_too(
+def test_back_leads_to_the_ents_home_where_no_sign_in_can_be_begun_from_here(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
+    page = follow(browser, browser.get(_sign_in_and_go_back(browser, build, ent)))
+    assert page.headers["Location"] == "https://ent.test/"
+
+
+def test_another_person_who_signs_in_behind_a_finished_sign_in_gets_a_state_of_their_own(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    behind = _sign_in_and_go_back(browser, build, ent)
+    submit(browser, browser.get("/logout"))
+    page = submit(browser, browser.get(behind), identifiant=build.active().username, mot_de_passe=PASSWORD)
+    assert page.headers["Location"] == "https://ent.test/", "the state that served once is not sent again"
+
+
+def test_the_page_of_a_second_tab_goes_on_with_its_own_request(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    attempt = Attempt()
+    tab = follow(browser, browser.get(ent.url(attempt))).request.full_path
+    sign_in(browser, "/connexion", build.active().username, PASSWORD)
+    answer = ent.answer(follow(browser, browser.get(tab)))
+    assert answer["state"] == attempt.state
+    ent.tokens(browser, answer["code"], attempt)
+
+
+@pytest.mark.parametrize("typed", [PASSWORD, "faux"])
+def test_a_form_that_a_second_tab_sends_returns_to_its_own_ent_with_its_own_state(
+    browser: FlaskClient, build: Build, ent: RelyingParty, typed: str
+) -> None:
+    account, other = build.active(), build.ent("Horizon", "horizon.test")
+    one, two = Attempt(), Attempt()
+    first = follow(browser, browser.get(ent.url(one)))
+    second = follow(browser, browser.get(other.url(two)))
+    assert ent.answer(submit(browser, first, identifiant=account.username, mot_de_passe=PASSWORD))["state"] == one.state
+    page = submit(browser, second, identifiant=f" {account.username.upper()} ", mot_de_passe=typed)
+    answer = other.answer(page)
+    assert answer["state"] == two.state
+    assert other.tokens(browser, answer["code"], two)["id_token"]
+
+
+def test_a_second_tab_that_waits_for_fresh_proof_has_it_from_the_first(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    account, two = build.active(), Attempt()
+    first = follow(browser, browser.get(ent.url(Attempt(), prompt="login")))
+    second = follow(browser, browser.get(ent.url(two, prompt="login")))
+    submit(browser, first, identifiant=account.username, mot_de_passe=PASSWORD)
+    page = submit(browser, second, identifiant=account.username, mot_de_passe=PASSWORD)
+    assert ent.answer(page)["state"] == two.state
+
+
+def test_a_form_of_another_person_takes_neither_for_the_other(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    mother, father, two = build.active(), build.active(given_name="Yann", email="yann@exemple.fr"), Attempt()
+    first = follow(browser, browser.get(ent.url(Attempt())))
+    second = follow(browser, browser.get(ent.url(two)))
+    submit(browser, first, identifiant=mother.username, mot_de_passe=PASSWORD)
+    page = submit(browser, second, identifiant=father.username, mot_de_passe=PASSWORD)
+    assert (page.status_code, heading(page)) == (400, "Un autre compte est ouvert ici")
+    assert "Noémie L." in page.text
+    [go_on] = re.findall(r'<a class="btn alt" href="([^"]+)">Continuer avec ce compte', page.text)
+    assert go_on.startswith("/authorize/resume?")
+    sessions = db.session.scalars(select(Session.account_id).where(Session.ended_at.is_(None))).all()
+    assert sessions == [mother.id], "nothing that was typed into a dead form signs anybody in or out"
+    answer = ent.answer(submit(browser, page, identifiant=father.username, mot_de_passe=PASSWORD))
+    assert answer["state"] == two.state
+    tokens = ent.tokens(browser, answer["code"], two)
+    assert ent.userinfo(browser, tokens["access_token"]).get_json()["given_name"] == "Yann"
+
+
+def test_i13_a_form_from_another_site_signs_nobody_in(app: Flask, browser: FlaskClient, build: Build) -> None:
+    parent, attacker = build.active(), build.active(email="autre@exemple.fr")
+    sign_in(browser, "/connexion", parent.username, PASSWORD)
+    typed = {"identifiant": attacker.username, "mot-de-passe": PASSWORD}
+    forged = browser.post("/connexion", data=typed)
+    assert (forged.status_code, heading(forged)) == (400, "Un autre compte est ouvert ici")
+    # SameSite=Lax: what another site sends comes without cookies
+    assert heading(app.test_client().post("/connexion", data=typed)) == "Cette page est restée ouverte trop longtemps"
+    owners = db.session.scalars(select(Session.account_id).where(Session.ended_at.is_(None))).all()
+    assert owners == [parent.id]
+
+
+def test_a_form_of_no_ent_that_a_second_tab_sends_leads_to_the_account(browser: FlaskClient, build: Build) -> None:
     account = build.active()
-    waiting = follow(browser, browser.get(ent.url(Attempt())))
-    other = follow(browser, browser.get(ent.url(Attempt())))
-    submit(browser, waiting, identifiant=account.username, mot_de_passe=PASSWORD)
-    page = submit(browser, other, identifiant=account.username, mot_de_passe=PASSWORD)
-    assert (page.request.method, heading(page)) == ("GET", _ALREADY), "neither time nor a refused cookie ended it"
+    first, second = (browser.get("/connexion") for _ in range(2))
+    submit(browser, first, identifiant=account.username, mot_de_passe=PASSWORD)
+    page = submit(browser, second, identifiant=account.username, mot_de_passe=PASSWORD)
+    assert (page.request.method, heading(page)) == ("GET", "Gérer mon compte")
 
 
 def test_a_form_that_is_too_old_is_told_so_whatever_else_is_wrong(
@@ -79,7 +149,7 @@ def test_a_form_that_is_too_old_is_told_so_whatever_else_is_wrong(
 
 
 def test_an_ent_without_an_address_is_named_and_the_way_there_is_told(browser: FlaskClient, build: Build) -> None:
-    page = browser.get(_sign_in_and_go_back(browser, build, build.ent(home_uri="")))
+    page = follow(browser, browser.get(_sign_in_and_go_back(browser, build, build.ent(home_uri=""))))
     assert heading(page) == _ALREADY
     assert "Revenez à l’ENT de l’établissement" in page.text
 
@@ -108,7 +178,7 @@ def test_whose_age_is_over_signs_in_again_also_when_it_was_for_this_request(
 ) -> None:
     with time_machine.travel(now(), tick=False) as clock:
         behind = _sign_in_and_go_back(browser, build, ent, max_age="0")
-        assert heading(browser.get(behind)) == _ALREADY
+        assert browser.get(behind).headers["Location"].startswith("/authorize/resume?")
         clock.shift(timedelta(seconds=61))
         assert heading(browser.get(behind)) == "Connexion"
 
@@ -124,16 +194,13 @@ def test_a_request_for_one_person_keeps_the_form(browser: FlaskClient, build: Bu
     assert heading(browser.get(behind)) == "Connexion", "perhaps another person is wanted, and may sign in here"
 
 
-def test_who_must_type_the_password_to_correct_an_address_still_can(
+def test_a_second_tab_of_whose_address_waits_goes_on_to_its_page(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     account = build.active(email=None, pending_email="noemei@exemple.fr")
-    with time_machine.travel(now(), tick=False) as clock:
-        waiting = sign_in(browser, ent.url(Attempt()), account.username, PASSWORD)
-        assert heading(waiting) == "Consultez votre messagerie"
-        clock.shift(timedelta(minutes=6))
-        place = waiting.request.full_path.replace("/confirmation", "/modifier")
-        assert heading(follow(browser, browser.get(place))) == "Connexion"
+    tab = follow(browser, browser.get(ent.url(Attempt()))).request.full_path
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    assert heading(follow(browser, browser.get(tab))) == "Consultez votre messagerie"
 
 
 def test_without_a_request_or_a_session_nothing_changes(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:

@@ -31,6 +31,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
     },
     "confirmation": {"hours": 24, "schools": "Collège des Tilleuls"},
     "nouvelle_adresse": {"hours": 24, "schools": "Collège des Tilleuls"},
+    "adresse_abandonnee": {"schools": "Collège des Tilleuls", "at": _AT},
     "adresse_change": {
         "hours": 72,
         "schools": SCHOOLS,
@@ -63,7 +64,8 @@ CONTEXT: dict[str, dict[str, Any]] = {
             {"name": "Mme O'NEILL & <b>FILS</b>", "username": "n.oneill4821", "schools": "Collège des Tilleuls"}
         ]
     },
-    "mot_de_passe": {"username": "n.oneill4821", "minutes": 30, "blocked": False},
+    "mot_de_passe": {"username": "n.oneill4821", "minutes": 30, "blocked": False, "breached": False},
+    "mot_de_passe_courrier": {"username": "n.oneill4821", "schools": "Collège des Tilleuls", "blocked": False},
     "activation_autre": {"hours": 72, "schools": SCHOOLS},
     "signalements": {
         "school": "Collège des Tilleuls",
@@ -77,6 +79,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
 
 WITHOUT_LINK: set[str] = {
     "signalements",
+    "adresse_abandonnee",
     "compte_inactif",
     "courrier_refait",
     "changement_arrete",
@@ -88,6 +91,7 @@ WITHOUT_LINK: set[str] = {
     "homonyme",
     "nouvel_appareil",
     "mot_de_passe_change",
+    "mot_de_passe_courrier",
 }
 """Mails that tell and lead nowhere: whoever copies one of them has no address to send people to."""
 LIFETIMES = {

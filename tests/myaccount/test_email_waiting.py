@@ -171,5 +171,7 @@ def test_m01_a_session_alone_neither_keeps_the_former_address_nor_corrects_the_f
         assert browser.post(EMAIL_PAGE, data=data).headers["Location"] == "/mon-compte/verification?suite=adresse"
         assert addresses(confirmed) == (OLD, NEW)
         form = {"csrf_token": form_token(other.get("/adresse/confirmation")), "mail": "voleur@exemple.fr"}
-        assert other.post("/adresse/modifier", data=form).headers["Location"] == "/connexion"
+        for typed in ({}, {"mot-de-passe": "faux"}):
+            page = other.post("/adresse/modifier", data={**form, **typed})
+            assert heading(page) == "Modifiez votre adresse mail"
         assert addresses(waiting) == (None, "attend@exemple.fr")

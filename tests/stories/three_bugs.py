@@ -78,7 +78,7 @@ def succeeded(demo: dict[str, Any]) -> Iterator[str]:
     attacker.activate(own, "pirate@exemple.test")
     mine = attacker.link("pirate@exemple.test", 1)
     attacker.post("/connexion", identifiant=own["username"], mot_de_passe=OURS)
-    attacker.post("/adresse/modifier", mail="victime@exemple.test")
+    attacker.post("/adresse/modifier", mail="victime@exemple.test", mot_de_passe=OURS)
     attacker.post(mine)  # sent to the attacker's box: must not confirm the victim's
     attacker.http.cookies.clear()
     attacker.post(mine, identifiant=victim["username"], mail="pirate@exemple.test")

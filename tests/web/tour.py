@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from idp.clock import now
 from tests.activation.steps import CHOSEN, activate, newest_link, open_activation
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, sign_in, submit
@@ -20,6 +21,29 @@ def pages(app: Flask, build: Build) -> Iterator[tuple[str, TestResponse]]:
     yield from _before(app, build, ent)
     yield from _during(app, build, ent)
     yield from _after(app, build, ent)
+    yield from _by_twos(app, build)
+
+
+def _by_twos(app: Flask, build: Build) -> Iterator[tuple[str, TestResponse]]:
+    """Yield what two tabs, two people of one browser and two accounts of one mailbox are shown."""
+    browser, account, lone = app.test_client(), build.active(), build.ent("Horizon", "horizon.test", home_uri="")
+    first, second = (follow(browser, browser.get(lone.url(Attempt()))) for _ in range(2))
+    submit(browser, first, identifiant=account.username, mot_de_passe=PASSWORD)
+    yield "signed in already", follow(browser, browser.get(first.request.full_path))
+    yield "another account here", submit(browser, second, identifiant="x.autre1", mot_de_passe=PASSWORD)
+    sharer = build.never_activated()
+    activate(app.test_client(), sharer, mail=str(account.email))
+    link = newest_link(build.settings, sharer.id)
+    settings = app.extensions["idp.settings"]
+    app.extensions["idp.settings"] = settings.model_copy(update={"shared_mailbox": "refuse"})
+    yield "mailbox refused", browser.get(link)
+    app.extensions["idp.settings"] = settings
+    shared = browser.get(link)
+    yield "mailbox shared", shared
+    yield "mailbox shared and confirmed", submit(browser, shared)
+    for more in ({"breached_at": now()}, {"email": None}):
+        closed = build.active(password_blocked_at=now(), **more)
+        yield f"password closed {more}", sign_in(browser, "/connexion", closed.username, PASSWORD)
 
 
 def _before(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, TestResponse]]:
@@ -79,7 +103,6 @@ def _after(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, T
     browser, account = app.test_client(), build.active()
     charter = sign_in(browser, ent.url(Attempt()), account.username, PASSWORD)
     yield "charter", charter
-    yield "signed in already", browser.get(charter.request.full_path.replace("/charte?", "/connexion?"))
     yield "charter not ticked", submit(browser, charter)
     yield "agreement", submit(browser, follow(browser, browser.get(ent.url(Attempt(), prompt="consent"))), **ACCEPTED)
     yield "answer posted", browser.get(ent.url(Attempt(), response_mode="form_post"))

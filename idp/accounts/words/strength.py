@@ -40,6 +40,7 @@ _ONE_READING = (  # repeats are left out: they read their own parts in every way
 _Ranked = dict[str, dict[str, int]]
 
 matching.add_frequency_lists({f"french_{name}": lists.read(name) for name in lists.RANKED})
+matching.add_frequency_lists({"french_postcodes": lists.postcodes()})
 
 
 def score(password: str, personal: Iterable[str]) -> int:

@@ -1,0 +1,109 @@
+"""`idp passwords` makes the filter of stolen passwords and counts the accounts that it concerns."""
+
+import json
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.config import Settings
+from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
+from tests.commands.accounts import OPERATOR
+from tests.commands.conftest import Events, Run
+from tests.databases import settings_for
+from tests.pages import sign_in
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """Settings that name a filter, which nobody has made yet."""
+    return settings_for(database_url, breached_passwords=tmp_path / "breached.bloom")
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "list.txt"
+    path.write_text(f"{PASSWORD}\nanother stolen one\nshort\n", encoding="utf-8")
+    return path
+
+
+def test_load_makes_the_filter_that_the_running_service_uses_at_once(
+    act: Run, app: Flask, browser: FlaskClient, build: Build, events: Events, source: Path, tmp_path: Path
+) -> None:
+    account = build.active()
+    assert sign_in(browser, "/connexion", account.username, PASSWORD).status_code == 200
+    answer = act("passwords", "load", str(source))
+    assert answer.code == 0, answer.err
+    assert answer.out.startswith("2 passwords of 12 characters or more, of 3 lines, in ")
+    [event] = events("password.list_loaded")
+    assert (event.actor, event.details) == (OPERATOR, {"passwords": 2})
+    page = sign_in(app.test_client(), "/connexion", account.username, PASSWORD)
+    assert "liste de mots de passe volés" in page.text
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_load_says_what_is_wrong_and_leaves_the_former_filter(
+    act: Run, source: Path, settings: Settings, tmp_path: Path
+) -> None:
+    act("passwords", "load", str(source))
+    kept = settings.breached_passwords
+    assert kept is not None
+    before = kept.read_bytes()
+    hashes = tmp_path / "hashes.txt"
+    hashes.write_text("000000005AD76BD555C1D6D771DE417A4B87E4B4:10\n")
+    answer = act("passwords", "load", str(hashes))
+    assert (answer.code, answer.err) == (1, "Error: the list holds hashes: give plain passwords, one a line\n")
+    missing = act("passwords", "load", str(tmp_path / "nothing"))
+    assert missing.code == 2
+    (tmp_path / "breached.bloom.part").mkdir()
+    refused = act("passwords", "load", str(source))
+    assert refused.code == 1
+    assert "the former filter stays in use" in refused.err
+    assert kept.read_bytes() == before
+
+
+def test_load_needs_the_setting(idp: Run, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("IDP_BREACHED_PASSWORDS")
+    answer = idp("passwords", "load", str(source))
+    assert (answer.code, answer.out) == (1, "")
+    assert "IDP_BREACHED_PASSWORDS" in answer.err
+
+
+def test_a_shorter_least_length_takes_shorter_passwords(
+    idp: Run, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source.write_text("eightlet\nseven77\n")
+    monkeypatch.setenv("IDP_PASSWORD_MIN_LENGTH", "8")
+    assert idp("passwords", "load", str(source)).out.startswith("1 passwords of 8 characters or more, of 2 lines")
+
+
+def test_the_setting_must_name_a_file_in_a_folder(idp: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for wrong in (tmp_path, tmp_path / "no folder" / "file"):
+        monkeypatch.setenv("IDP_BREACHED_PASSWORDS", str(wrong))
+        answer = idp("config", "check")
+        assert answer.code == 1
+        assert "IDP_BREACHED_PASSWORDS: must be a file" in answer.err
+
+
+def test_report_counts_the_accounts_that_are_concerned_by_school(
+    act: Run, app: Flask, build: Build, source: Path, tmp_path: Path
+) -> None:
+    act("passwords", "load", str(source))
+    both = [build.child(), build.child("Lila", uai=LYCEE)]
+    for account in (build.active(children=both), build.active(email=None), build.active(password="x" * 20)):
+        sign_in(app.test_client(), "/connexion", account.username, PASSWORD)
+    shown = json.loads(act("passwords", "report", "--json").out)
+    assert (shown["accounts"], shown["without_address"]) == (2, 1)
+    assert shown["schools"] == [
+        {"uai": COLLEGE, "name": "Collège des Tilleuls", "accounts": 2},
+        {"uai": LYCEE, "name": "Lycée Louise-Weber", "accounts": 1},
+    ]
+    assert (shown["filter"]["passwords"], shown["filter"]["fault"]) == (2, None)
+    text = act("passwords", "report").out
+    assert "accounts whose password is in it, and not yet replaced: 2" in text
+    assert "in need of a new letter: 1" in text
+    (tmp_path / "breached.bloom").write_bytes(b"damaged")
+    assert "is not in use" in act("passwords", "report").err
+    (tmp_path / "breached.bloom").unlink()
+    assert json.loads(act("passwords", "report", "--json").out)["filter"]["fault"] == "No such file or directory"

@@ -1,0 +1,166 @@
+"""A shared computer: the first address is corrected with the password, and the browser's history opens nothing."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from idp.accounts.models import Account
+from idp.accounts.notices import NOTICE, Notice
+from idp.clock import now
+from idp.db import db
+from idp.throttle import guard, limits
+from tests.activation.steps import ADDRESS, CHOSEN, LOST, SENT, activate, kept, newest_link
+from tests.builders import PASSWORD, PROVISIONAL, Build
+from tests.email_confirmation.post import html_of, post_office, text_of
+from tests.pages import follow, heading, sign_in, submit
+from tests.recovery.steps import outbox
+from tests.relying_party import Attempt, RelyingParty
+
+_FORM = "Modifiez votre adresse mail"
+_CONFIRMED = "Confirmation de votre adresse mail"
+_THEIRS = "voleur@exemple.fr"
+
+
+def _correction(waiting: TestResponse) -> str:
+    """Return the address of the form, as the browser's history has it."""
+    return waiting.request.full_path.replace("/confirmation", "/modifier")
+
+
+@pytest.mark.parametrize("typed", ["", "faux", PROVISIONAL, f"{CHOSEN} "])
+def test_an_address_in_the_history_names_no_mailbox_without_the_password(
+    browser: FlaskClient, build: Build, typed: str
+) -> None:
+    account = build.never_activated()
+    place = _correction(activate(browser, account))
+    page = submit(browser, browser.get(place), mail=_THEIRS, mot_de_passe=typed)
+    assert (page.status_code, heading(page)) == (200, _FORM)
+    assert f'value="{_THEIRS}"' in page.text, "what was typed is kept"
+    after = kept(account.id)
+    assert (after.pending, after.links) == (ADDRESS, 1)
+    assert outbox(NOTICE) == []
+
+
+def test_the_password_just_chosen_corrects_the_address_and_the_abandoned_one_is_told(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated()
+    place = _correction(activate(browser, account, mail="noemei@exemple.fr"))
+    former = newest_link(build.settings, account.id)
+    form = browser.get(place)
+    assert "Celui que vous avez choisi, pas celui du courrier." in form.text
+    assert heading(submit(browser, form, mail=ADDRESS, mot_de_passe=CHOSEN)) == SENT
+    assert kept(account.id).pending == ADDRESS
+    with post_office(app) as office:
+        mails = {str(mail["To"]): mail for mail in office.deliver()}
+    assert set(mails) == {"noemei@exemple.fr", ADDRESS}
+    told = mails["noemei@exemple.fr"]
+    assert told["Subject"] == "Une autre adresse mail a été donnée"
+    for text in (text_of(told), html_of(told)):
+        assert "Collège des Tilleuls" in text
+        assert "/adresse/" not in text, "no link that gives control"
+        assert "/mot-de-passe" not in text
+        assert account.username not in text, "perhaps a stranger reads it"
+        assert ADDRESS not in text
+    assert browser.get(former).status_code == 410, "what the mail says of the former link is true"
+
+
+def test_the_same_address_in_another_spelling_abandons_nothing(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    with time_machine.travel(now(), tick=False) as clock:
+        place = _correction(activate(browser, account))
+        clock.shift(timedelta(seconds=61))
+        submit(browser, browser.get(place), mail=ADDRESS.title(), mot_de_passe=CHOSEN)
+    assert kept(account.id).links == 2
+    assert outbox(NOTICE) == []
+
+
+def test_an_address_is_told_also_when_its_links_were_purged(browser: FlaskClient, build: Build) -> None:
+    account = build.active(email=None, pending_email="attend@exemple.fr")
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    submit(browser, browser.get("/adresse/modifier"), mail=ADDRESS, mot_de_passe=PASSWORD)
+    [message] = outbox(NOTICE)
+    assert message.payload["notice"] == Notice.EMAIL_ABANDONED.value
+    assert kept(account.id).pending == ADDRESS
+
+
+def test_wrong_passwords_of_a_correction_are_counted_with_those_of_every_door(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated()
+    with time_machine.travel(now(), tick=False):
+        place = _correction(activate(browser, account))
+        for _ in range(3):
+            submit(browser, browser.get(place), mail=_THEIRS, mot_de_passe="faux")
+        for _ in range(3):
+            sign_in(app.test_client(), "/connexion", account.username, "faux")
+        held = submit(browser, browser.get(place), mail=_THEIRS, mot_de_passe=CHOSEN)
+        assert held.status_code == 429
+        assert int(held.headers["Retry-After"]) > 0
+        assert "Un peu de patience" in held.text
+        db.session.rollback()
+        assert guard.look(limits.SIGN_IN_ACCOUNT, account.username) > 0
+    assert kept(account.id).pending == ADDRESS
+
+
+def _signed_in_elsewhere(app: Flask, account: Account) -> None:
+    sign_in(app.test_client(), "/connexion", account.username, CHOSEN)
+
+
+def _blocked(_app: Flask, account: Account) -> None:
+    db.session.get_one(Account, account.id).generation += 1
+    db.session.commit()
+
+
+@pytest.mark.parametrize("ends", [_signed_in_elsewhere, _blocked])
+def test_the_binding_of_the_browser_ends_with_the_activation(
+    app: Flask, browser: FlaskClient, build: Build, ends: Callable[[Flask, Account], None]
+) -> None:
+    account = build.never_activated()
+    waiting = activate(browser, account)
+    activation = waiting.request.full_path.replace("/adresse/confirmation", "/activation")
+    ends(app, account)
+    for place in (waiting.request.full_path, _correction(waiting), activation):
+        page = follow(browser, browser.get(place))
+        assert (page.status_code, heading(page)) == (400, LOST), place
+        assert ADDRESS not in page.text
+
+
+def test_the_history_opens_nothing_after_a_sign_out(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    waiting = activate(browser, account)
+    sign_in(browser, "/connexion", account.username, CHOSEN)
+    assert heading(browser.get(waiting.request.full_path)) == SENT, "the session is the account's"
+    submit(browser, browser.get("/logout"))
+    assert heading(browser.get(waiting.request.full_path)) == LOST
+
+
+def test_the_history_opens_nothing_when_the_time_of_the_activation_is_over(browser: FlaskClient, build: Build) -> None:
+    account = build.never_activated()
+    with time_machine.travel(now(), tick=False) as clock:
+        waiting = activate(browser, account)
+        clock.shift(timedelta(minutes=30))
+        page = submit(browser, browser.get(waiting.request.full_path))
+        assert heading(page) == SENT, "a parent who waits may have the message sent again"
+        clock.shift(timedelta(seconds=1))
+        for place in (waiting.request.full_path, _correction(waiting)):
+            assert heading(browser.get(place)) == LOST
+
+
+def test_once_confirmed_the_history_names_nobody_and_offers_no_form(
+    app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    account = build.never_activated()
+    waiting = activate(browser, account, ent.url(Attempt()))
+    phone = app.test_client()
+    submit(phone, phone.get(newest_link(build.settings, account.id)))
+    for place in (waiting.request.full_path, _correction(waiting)):
+        page = browser.get(place)
+        assert heading(page) == _CONFIRMED
+        assert not any(word in page.text for word in (ADDRESS, account.username, "Noémie", 'name="mail"'))
+    submit(browser, browser.get("/connexion"), identifiant="x", mot_de_passe="y")
+    assert kept(account.id).email == ADDRESS

@@ -1,0 +1,142 @@
+"""What is said, and refused, when an address already serves another account: only to people who read that mailbox."""
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from idp.accounts import tokens
+from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.tokens import Purpose
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from tests.activation.steps import CHOSEN, activate, fill_in, kept, newest_link, open_activation
+from tests.builders import PASSWORD, Build
+from tests.databases import settings_for
+from tests.pages import form_token, heading, sign_in, submit
+
+_MAILBOX = "famille@exemple.fr"
+_TOLD = "Cette adresse sert aussi à un autre compte de parent."
+_REFUSED = "Cette adresse sert déjà"
+_CONFIRMED = "Confirmation de votre adresse mail"
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
+    """Settings of an operator who decided what a shared mailbox may do."""
+    return settings_for(database_url, shared_mailbox=getattr(request, "param", "allow"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "hint", "meaning"),
+    [
+        ("allow", "chacun pourra alors choisir un nouveau mot de passe", "peut choisir un nouveau mot de passe pour"),
+        ("known-device", "depuis un appareil où vous vous êtes déjà connecté", "ou par courrier"),
+    ],
+    indirect=["settings"],
+)
+def test_what_sharing_means_is_told_to_who_reads_the_mailbox_and_to_nobody_before(
+    app: Flask, browser: FlaskClient, build: Build, hint: str, meaning: str
+) -> None:
+    build.active(email=_MAILBOX)
+    told: list[list[str]] = []
+    for address in ("Famille@exemple.fr", "seule@exemple.fr"):
+        account, visitor = build.never_activated(), app.test_client()
+        page = open_activation(visitor, account)
+        assert hint in page.text, "the same for everybody"
+        waiting = fill_in(visitor, page, mail=address)
+        correction = visitor.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
+        assert hint in correction.text
+        assert not any(_TOLD in text for text in (page.text, waiting.text, correction.text)), "no mailbox is proved yet"
+        question = browser.get(newest_link(build.settings, account.id))
+        told.append([question.text, submit(browser, question).text])
+        assert kept(account.id).email == address
+    for shared, alone in zip(*told, strict=True):
+        assert _TOLD in shared
+        assert meaning in shared
+        assert _TOLD not in alone
+
+
+def test_a_disabled_account_or_a_merged_one_is_not_served(browser: FlaskClient, build: Build) -> None:
+    kept_one = build.active(email="autre@exemple.fr")
+    build.active(email=_MAILBOX, disabled_at=now())
+    build.active(email=_MAILBOX, merged_into_id=kept_one.id)
+    account = build.never_activated()
+    activate(browser, account, mail=_MAILBOX)
+    assert _TOLD not in browser.get(newest_link(build.settings, account.id)).text
+
+
+@pytest.mark.parametrize("settings", ["refuse"], indirect=True)
+def test_a_mailbox_serves_one_account_where_sharing_is_refused(
+    app: Flask, browser: FlaskClient, build: Build, settings: Settings
+) -> None:
+    first = build.active(email=_MAILBOX)
+    account = build.never_activated()
+    page = open_activation(browser, account)
+    assert "Une adresse ne sert que pour un compte" in page.text
+    waiting = fill_in(browser, page, mail="Famille@exemple.fr")
+    assert heading(waiting) == "Consultez votre messagerie", "nothing is told before the mailbox is proved"
+    link, phone = newest_link(build.settings, account.id), app.test_client()
+    forged = phone.post(link, data={"csrf_token": form_token(phone.get("/connexion"))})
+    for answer in (forged, phone.get(link)):
+        assert (answer.status_code, heading(answer)) == (200, _REFUSED)
+        assert "Modifier l’adresse mail" in answer.text, "how to go on"
+        assert first.username not in answer.text
+    after = kept(account.id)
+    assert (after.email, after.pending) == (None, "Famille@exemple.fr")
+    correction = browser.get(waiting.request.full_path.replace("/confirmation", "/modifier"))
+    submit(browser, correction, mail="seule@exemple.fr", mot_de_passe=CHOSEN)
+    assert heading(submit(phone, phone.get(newest_link(build.settings, account.id)))) == _CONFIRMED
+
+
+@pytest.mark.parametrize("settings", ["refuse"], indirect=True)
+def test_a_change_to_a_mailbox_that_serves_another_account_keeps_the_present_address(
+    browser: FlaskClient, build: Build, settings: Settings
+) -> None:
+    build.active(email=_MAILBOX)
+    account = build.active(email="mienne@exemple.fr")
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    form = browser.get("/mon-compte/adresse")
+    assert "Une adresse ne sert que pour un compte" in form.text
+    submit(browser, form, actuel=PASSWORD, mail=_MAILBOX)
+    row = db.session.scalars(select(OneTimeLink).where(OneTimeLink.purpose == Purpose.CHANGE_EMAIL.value)).one()
+    answer = browser.get(f"/adresse/lien/{tokens.token(settings, row)}")
+    assert heading(answer) == _REFUSED
+    assert "Votre compte garde son adresse actuelle." in answer.text
+    assert kept(account.id).email == "mienne@exemple.fr"
+
+
+@pytest.mark.parametrize("settings", ["refuse"], indirect=True)
+def test_two_accounts_that_confirm_one_mailbox_at_once_do_not_both_get_it(
+    app: Flask, build: Build, settings: Settings, database_url: str
+) -> None:
+    forms: list[dict[str, Any]] = []
+    accounts = [build.never_activated() for _ in range(4)]
+    for account in accounts:
+        browser = app.test_client()
+        activate(browser, account, mail=_MAILBOX)
+        link = newest_link(build.settings, account.id)
+        page = browser.get(link)
+        cookie = browser.get_cookie("__Host-tx", domain="connexion.exemple.test")
+        assert cookie is not None
+        form = {"cookies": {"__Host-tx": cookie.value}, "url": link, "data": {"csrf_token": form_token(page)}}
+        forms.append(form)
+    db.session.rollback()
+    order = {"database": database_url, "forms": forms, "settings": {"shared_mailbox": "refuse"}}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.activation.race"],
+        input=json.dumps(order),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    served = db.session.scalars(select(Account.username).where(Account.mailbox == _MAILBOX)).all()
+    assert len(served) == 1, served

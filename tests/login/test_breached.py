@@ -1,0 +1,181 @@
+"""The right password is in a stolen list: it opens nothing, and only the mailbox or a letter leads to another."""
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from idp.accounts.breached_list import build as build_filter
+from idp.accounts.models import Account
+from idp.accounts.notices import RESET_WANTED
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from idp.sessions.models import Session
+from tests.activation.steps import ACTIVATION, fill_in, open_activation
+from tests.builders import PASSWORD, Build
+from tests.databases import settings_for
+from tests.email_confirmation.post import post_office, text_of
+from tests.myaccount.changes import change_password
+from tests.pages import follow, heading, sign_in
+from tests.recovery.steps import CHOSEN, DONE, FORM, choose, enters, journal, link_of, outbox, statements, stored
+from tests.relying_party import RelyingParty
+
+_RENEW = "Choisissez un nouveau mot de passe"
+_LISTED = "liste de mots de passe volés"
+
+
+@pytest.fixture
+def settings(database_url: str, tmp_path: Path) -> Settings:
+    """Settings that name a filter which holds the password of every built account."""
+    source, target = tmp_path / "list.txt", tmp_path / "breached.bloom"
+    source.write_text(f"{PASSWORD}\n{_OTHER}\n", encoding="utf-8")
+    build_filter(source, target, shortest=12, tell=lambda _label: lambda _read: None)
+    return settings_for(database_url, breached_passwords=target)
+
+
+_OTHER = "cerise tracteur lampe bocal"
+
+
+@contextmanager
+def _unlisted(app: Flask) -> Iterator[None]:
+    """Sign in as before the list was loaded."""
+    listed = app.extensions["idp.breached"]
+    app.extensions["idp.breached"] = type(listed)(None)
+    yield
+    app.extensions["idp.breached"] = listed
+
+
+def _living(account_id: uuid.UUID) -> int:
+    rows = db.session.scalars(select(Session.id).where(Session.account_id == account_id, Session.ended_at.is_(None)))
+    return len(rows.all())
+
+
+def test_the_right_stolen_password_opens_nothing_and_ends_what_it_had_opened(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account, thief = build.active(), app.test_client()
+    with _unlisted(app):
+        sign_in(thief, "/connexion", account.username, PASSWORD)
+        assert _living(account.id) == 1
+    page = sign_in(browser, "/connexion", account.username, PASSWORD)
+    assert (page.status_code, heading(page)) == (200, _RENEW)
+    assert _LISTED in page.text
+    assert 'name="nouveau"' not in page.text, "whoever has the list must not choose the new one"
+    assert _living(account.id) == 0
+    assert heading(follow(thief, thief.get("/mon-compte"))) == "Connexion"
+    row = stored(account)
+    assert row["breached_at"] is not None
+    assert row["password_blocked_at"] is not None
+    assert row["updated_at"] == account.updated_at, "nothing that an ENT is told has changed"
+    assert len(journal("password.breached")) == 1
+
+
+def test_the_new_password_is_chosen_with_the_link_of_the_confirmed_mailbox_alone(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    with post_office(app) as office:
+        [mail] = office.deliver()
+    assert mail["To"] == "noemie.leroy@exemple.fr"
+    assert _LISTED in text_of(mail)
+    link = link_of(mail)
+    again = choose(browser, link, _OTHER)
+    assert heading(again) == FORM
+    assert _LISTED in again.text, "another one of the list is refused at its choice"
+    assert heading(choose(browser, link, CHOSEN)) == DONE
+    assert enters(app, account, CHOSEN)
+    row = stored(account)
+    assert (row["breached_at"], row["password_blocked_at"]) == (None, None)
+
+
+def test_a_person_without_a_confirmed_address_is_led_to_a_letter(browser: FlaskClient, build: Build) -> None:
+    account = build.active(email=None)
+    page = sign_in(browser, "/connexion", account.username, PASSWORD)
+    assert _LISTED in page.text
+    assert "Demandez un nouveau courrier au secrétariat de l’établissement" in page.text
+    assert "Un lien part" not in page.text
+    assert outbox(RESET_WANTED) == []
+
+
+def test_it_is_found_once_and_told_at_each_sign_in(browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    for _ in range(2):
+        assert _LISTED in sign_in(browser, "/connexion", account.username, PASSWORD).text
+    assert len(journal("password.breached")) == 1
+    assert stored(account)["generation"] == 2
+
+
+def test_a_password_that_an_operator_blocked_and_that_is_listed_says_why(browser: FlaskClient, build: Build) -> None:
+    blocked_at = now()
+    account = build.active(password_blocked_at=blocked_at)
+    assert _LISTED in sign_in(browser, "/connexion", account.username, PASSWORD).text
+    assert stored(account)["password_blocked_at"] == blocked_at
+
+
+def test_a_wrong_password_of_the_list_is_refused_like_any_other(app: Flask, build: Build) -> None:
+    account = build.active(password=CHOSEN)
+    texts, seen = set(), []
+    for number, (username, typed) in enumerate(
+        ((account.username, PASSWORD), (account.username, "faux faux faux"), ("x.personne", PASSWORD))
+    ):
+        visitor = app.test_client()
+        visitor.environ_base["REMOTE_ADDR"] = f"203.0.113.{number}"
+        with statements() as run:
+            page = sign_in(visitor, "/connexion", username, typed)
+        texts.add(page.text.split("name=", 1)[0].replace(username, ""))
+        seen.append(len(run))
+        assert _LISTED not in page.text
+        assert "La connexion n’a pas abouti" in page.text
+    assert len(texts) == 1
+    assert stored(account)["breached_at"] is None
+    assert enters(app, account, CHOSEN)
+
+
+def test_a_list_adds_no_statement_to_a_sign_in(app: Flask, build: Build) -> None:
+    account, counts = build.active(password=CHOSEN), []
+    enters(app, account, CHOSEN)  # the first time is not like the others
+    for listed in (True, False):
+        visitor = app.test_client()
+        if listed:
+            with statements() as run:
+                sign_in(visitor, "/connexion", account.username, CHOSEN)
+        else:
+            with _unlisted(app), statements() as run:
+                sign_in(visitor, "/connexion", account.username, CHOSEN)
+        counts.append([text.split()[0] for text in run])
+    assert counts[0] == counts[1]
+
+
+def test_a_listed_password_is_refused_at_the_activation_and_at_a_change(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    page = fill_in(browser, open_activation(browser, build.never_activated()), _OTHER)
+    assert heading(page) == ACTIVATION
+    assert _LISTED in page.text
+    account, other = build.active(password=CHOSEN), app.test_client()
+    sign_in(other, "/connexion", account.username, CHOSEN)
+    page = change_password(other, current=CHOSEN, new=_OTHER)
+    assert heading(page) == "Changer mon mot de passe"
+    assert _LISTED in page.text
+    assert enters(app, account, CHOSEN)
+
+
+def test_a_stolen_list_does_not_close_a_letter(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+    account = build.never_activated(secret=PASSWORD.upper())
+    page = sign_in(browser, "/connexion", account.username, PASSWORD.upper())
+    assert heading(page) == ACTIVATION
+    assert db.session.get_one(Account, account.id).breached_at is None
+
+
+def test_a_filter_that_is_damaged_lets_people_in(app: Flask, browser: FlaskClient, build: Build) -> None:
+    path: Path = build.settings.breached_passwords or Path()
+    path.write_bytes(b"damaged")
+    account = build.active()
+    assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
