@@ -20,7 +20,7 @@ from tests.commands.conftest import Run, act, bare, engine, idp  # noqa: F401 - 
 from tests.email_confirmation.post import PostOffice, link_of, post_office
 from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import tokens_for
-from tests.relying_party import RelyingParty
+from tests.relying_party import Attempt, RelyingParty
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, add, modify, small_year, write
 from tests.rostering.seen import imported
 
@@ -137,11 +137,15 @@ def jeton(famille: Famille, ents: dict[str, RelyingParty]) -> dict[str, dict[str
     """Rend ce que chaque ENT lit de ce parent, s'il y a un enfant ; le jeton est vérifié par l'ENT."""
     lu = {}
     for uai, ent in ents.items():
+        porte = famille.telephone.get(ent.url(Attempt()))
+        if porte.headers["Location"].startswith("/"):
+            page = follow(famille.telephone, porte)
+            assert heading(page) == "Vos enfants ne sont pas dans cet ENT"
+            continue  # cet ENT n’apprend rien d’eux
         issued = tokens_for(famille.telephone, ent)
         dit: dict[str, Any] = ent.userinfo(famille.telephone, issued["access_token"]).get_json()
-        assert dit.get("uai", [uai]) == [uai]
-        if "uai" in dit:
-            lu[uai] = dit
+        assert dit["uai"] == [uai]
+        lu[uai] = dit
     return lu
 
 
