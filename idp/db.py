@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
@@ -41,6 +42,7 @@ POSTGRESQL_PATIENCE = {
 
 
 _OWNER_ALONE = 0o600
+_SQLITE = b"SQLite format 3\0"
 _SWITCH_SECONDS = 5.0
 _PAUSES = (0.1, 0.5, 2.0)
 _LONGEST_BREATH = 0.1
@@ -161,15 +163,24 @@ def _keep_private(dialect: Dialect, _entry: Any, arguments: list[Any], _options:
     with suppress(OSError):  # SQLite says what is wrong with the path
         os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, _OWNER_ALONE))
     for name in (path, f"{path}-wal", f"{path}-shm"):
-        try:
+        with suppress(FileNotFoundError):
             mode = stat.S_IMODE(os.stat(name).st_mode)  # noqa: PTH116 - of every new connection
             if mode & ~_OWNER_ALONE:
-                os.chmod(name, mode & _OWNER_ALONE)  # noqa: PTH101 - same
-                logger.warning("a database file was open to others of this machine, and is closed now", mode=oct(mode))
-        except FileNotFoundError:
-            continue
-        except OSError:
-            logger.warning("a database file is open to others of this machine, and is not ours to close")
+                _close_to_others(name, path, mode)
+
+
+def _close_to_others(name: str, database: str, mode: int) -> None:
+    """Take the mode of a database's file back to its owner's, and say so; a file that is no database is left alone."""
+    try:
+        with Path(database).open("rb") as file:
+            start = file.read(len(_SQLITE))
+        if start not in {b"", _SQLITE}:
+            return
+        Path(name).chmod(mode & _OWNER_ALONE)
+    except OSError:
+        logger.warning("a database file is open to others of this machine, and is not ours to close", mode=oct(mode))
+    else:
+        logger.warning("a database file was open to others of this machine, and is closed now", mode=oct(mode))
 
 
 @event.listens_for(Engine, "connect")
