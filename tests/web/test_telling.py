@@ -102,11 +102,12 @@ def test_school_that_is_said_to_be_told_gets_the_mail(app: Flask, browser: Flask
 
 @pytest.mark.usefixtures("two_schools")
 def test_who_is_not_the_guardian_reads_who_hears_of_it(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.never_activated(children=[build.child(), build.child("Lila", uai=LYCEE)])
+    children = [build.child(), build.child("Lila", uai=LYCEE)]
+    account = build.never_activated(children=children)
     page = open_activation(browser, account)
     question = browser.get(page.request.full_path.replace("/activation?", "/activation/non-representant?"))
     assert f"L’établissement sera prévenu : Collège des Tilleuls. {TELL}" in read(question)
-    done = submit(browser, question)
+    done = submit(browser, question, enfant=[child.id.hex for child in children])
     assert f"{TOLD} {TELL}" in read(done)
     assert digests(app) == ["secretariat@college.test"]
 
