@@ -4,8 +4,9 @@ import hashlib
 import unicodedata
 import uuid
 from collections.abc import Iterable
+from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, Select, and_, or_, select
 
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.words.folding import fold
@@ -26,9 +27,14 @@ def name_key(given_name: str, family_name: str) -> str:
 
 def get_for_change(account_id: uuid.UUID) -> Account | None:
     """Return the account, its row locked until the caller's transaction ends, as the database has it now."""
-    return db.session.scalar(
-        select(Account).where(Account.id == account_id).with_for_update().execution_options(populate_existing=True)
-    )
+    account: Account | None = db.session.scalar(locking(select(Account), account_id))
+    return account
+
+
+def locking(statement: Select[*tuple[Any, ...]], account_id: uuid.UUID) -> Select[*tuple[Any, ...]]:
+    """Return a statement that selects `Account` so that it locks the row of that account, and reads it anew."""
+    chosen = statement.where(Account.id == account_id)
+    return chosen.with_for_update(of=Account).execution_options(populate_existing=True)
 
 
 def concerns_its_school() -> ColumnElement[bool]:

@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from sqlalchemy import ColumnElement, and_, exists, select, update
 
-from idp.accounts import school_notices
+from idp.accounts import directory, school_notices
 from idp.accounts.models import Account, Child, Guardianship
 from idp.accounts.school_notices import Kind
 from idp.audit import log
@@ -57,6 +57,16 @@ def is_closed(account: Account) -> bool:
     The caller has locked the account's row, or decides again once it has.
     """
     return account.contested_at is not None or is_disputed(account.id)
+
+
+def get_for_sign_in(account_id: uuid.UUID) -> tuple[Account | None, bool]:
+    """Return the account, its row locked, and whether it is closed (`is_closed`), by one statement.
+
+    A dispute that was committed while this waited for the row raised the account's generation: the caller compares it.
+    """
+    statement = directory.locking(select(Account, has_disputed_tie()), account_id)
+    account, disputed = db.session.execute(statement).one_or_none() or (None, False)
+    return account, account is not None and (disputed or account.contested_at is not None)
 
 
 def shut(account_ids: Collection[uuid.UUID]) -> None:

@@ -97,7 +97,7 @@ def _admit(
     settings: Settings, proven: Proven, attempt: Attempt, former: str | None, *, stolen: bool
 ) -> _Admitted | None:
     """Decide in one transaction, on the account as it is now: it may have changed while the hash was computed."""
-    account = directory.get_for_change(proven.account_id)
+    account, closed = disputes.get_for_sign_in(proven.account_id)
     if account is None or not proven.still_holds(account):
         db.session.rollback()
         return None
@@ -107,7 +107,7 @@ def _admit(
             manager.end_former(former)  # whoever was signed in here leaves: two people must not share a browser's state
         log.record(ActivationOpened(account_id=account.id))
         outcome = MayActivate(account.id, account.generation)
-    elif disputes.is_closed(account):
+    elif closed:
         outcome = Closed(account.contested_at is not None, directory.schools_of_ties(account))
         log.record(ResetRequested(account_id=account.id, answer="disputed"))
     elif account.password_blocked_at is not None or stolen:

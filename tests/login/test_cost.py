@@ -1,0 +1,19 @@
+"""What a sign-in with a password costs the database. Times belong to `make bench`."""
+
+from flask import Flask
+
+from tests.builders import PASSWORD, Build
+from tests.pages import sign_in
+from tests.recovery.steps import statements
+
+MOST = 19
+"""With the form before it and the account's page after it."""
+
+
+def test_sign_in_gains_no_statement(app: Flask, build: Build) -> None:
+    account = build.active()
+    sign_in(app.test_client(), "/connexion", account.username, PASSWORD)  # the first one fills caches
+    with statements() as run:
+        sign_in(app.test_client(), "/connexion", account.username, PASSWORD)
+    ran = [text for text in run if text.split()[0] not in {"BEGIN", "COMMIT"}]
+    assert 0 < len(ran) <= MOST, ran
