@@ -19,7 +19,7 @@ from tests.myaccount.changes import change_email, enter, links, path_of
 from tests.pages import heading, submit
 
 REASON = "pièce d’identité vue au guichet"
-REPORTED = "Merci, c’est signalé"
+REPORTED = "Merci, c’est noté"
 CLOSED = "Ce compte est fermé pour le moment"
 
 

@@ -119,7 +119,7 @@ def test_un_eleve_a_ouvert_le_courrier(phone: Page, other_device: Page, site: Si
     for case in other_device.get_by_role("checkbox").all():
         case.check()
     follow(other_device.get_by_role("button", name="Confirmer le signalement"))
-    titre(other_device, "Merci, c’est signalé")
+    titre(other_device, "Merci, c’est noté")
 
     # le courrier ne sert plus, et le collège n'en imprime pas d'autre sans avoir décidé
     phone.goto(f"{site.settings.issuer}/connexion")
