@@ -30,7 +30,7 @@ from idp.outbox.worker import DEAD, Outcome, PermanentFailure, TemporaryFailure,
 
 DIGESTS = "school.digests"
 """The periodic job that asks for the mails of the day, and how often it looks."""
-DIGESTS_PERIOD = timedelta(minutes=1)
+DIGESTS_PERIOD = timedelta(minutes=10)
 DIGEST = "school.digest"
 """The kind of outbox message that is one school's mail. Its payload names the school, and the notices by the moment
 that marks them (`digested_at`)."""

@@ -7,7 +7,7 @@ from typing import Any
 import click
 from sqlalchemy import select
 
-from idp.accounts import school_notices
+from idp.accounts import disputes, school_notices
 from idp.accounts.models import Account, Child, School, SchoolNotice
 from idp.accounts.school_notices import Refusal
 from idp.audit import log
@@ -98,6 +98,7 @@ def _child(child: Child) -> dict[str, str]:
         "family_name": child.family_name,
         "class": child.class_name,
         "student_id": child.student_id,
+        "key": disputes.child_key(child),
     }
 
 
