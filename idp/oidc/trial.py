@@ -15,7 +15,7 @@ from flask import current_app
 from sqlalchemy import select
 
 from idp.accounts.models import School
-from idp.clients.models import Audience, CharterMode
+from idp.clients.models import Audience, CharterMode, SubjectType
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
@@ -211,10 +211,10 @@ def _keys(outgoing: Outgoing, wanted: Wanted) -> Iterator[Finding]:
 def _sector(wanted: Wanted) -> Iterator[Finding]:
     """The document of the sector holds every redirect URI (Core 8.1, Registration 1.0, 5)."""
     uri = wanted.sector_identifier_uri
-    if sectors.is_missing(wanted):
+    if wanted.sector == "" and wanted.subject == SubjectType.PAIRWISE.value:
         told = (
-            "adresses de retour sur plusieurs hôtes sans document de secteur : l’ENT est seul dans son secteur, et le "
-            "reste pour que personne ne change de sub ; un nouvel ENT aurait besoin de --sector-identifier-uri"
+            "l’ENT est seul dans son secteur : aucun autre ENT ne reçoit les mêmes sub, et ils restent les mêmes quand "
+            "ses adresses changent"
         )
         yield Finding("sector_identifier_uri", ok=True, message=told)
     if not uri:

@@ -93,7 +93,7 @@ def test_client_that_changes_itself_tells_before_and_after(
     own = {"Authorization": f"Bearer {made['registration_access_token']}"}
     wanted = {**body, "client_id": made["client_id"], "client_name": "Horizon"}
     assert browser.put(f"/register/{made['client_id']}", json=wanted, headers=own).status_code == 200
-    _, changed = details(events, "client.changed_itself")
+    [changed] = [one for one in details(events, "client.changed_itself") if one["change"] == "changed"]
     assert changed["before"]["name"] == "Estuaire"
     assert changed["after"]["name"] == "Horizon"
     told = json.dumps([*details(events, "client.changed_itself"), *details(events, "client.invited")])

@@ -60,7 +60,7 @@ def test_what_waits_is_rejected(act: Run, told: dict[str, Any]) -> None:
 
 
 def test_who_shares_the_sector_is_said(act: Run, told: dict[str, Any]) -> None:
-    made = act("client", "add", "Voisin", "--redirect-uri", "https://nouveau.test/autre", "--json")
+    made = act("client", "add", "Voisin", "--uai", "0599001N", "--redirect-uri", "https://nouveau.test/autre", "--json")
     neighbour = json.loads(made.out)["client_id"]
     said = f"({neighbour}) is in the sector nouveau.test too: both know a person by the same sub"
     assert said in act("client", "show", told["client_id"]).err, "before anybody decides"

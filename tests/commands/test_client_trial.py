@@ -149,12 +149,12 @@ def test_a_sector_that_lost_a_redirect_uri(act: Run, build: Build, place: Place)
 
 
 @sqlite_alone
-def test_several_hosts_of_before_the_rule(act: Run, ent: RelyingParty, place: Place) -> None:
-    """They work, and no document would keep their subjects: it is said, and is not wrong."""
+def test_a_sector_of_its_own_is_said(act: Run, ent: RelyingParty, place: Place) -> None:
+    """Several hosts and no document, as an ENT registers itself: it is said, and is not wrong."""
     _, found = tried(act, ent.client_id)
     assert "sector_identifier_uri" not in {finding["check"] for finding in found}
     uris = [f"https://{place.host}/cb", place.ent.uri("interne.test", "/cb")]
-    db.session.execute(update(Client).values(redirect_uris=uris))
+    db.session.execute(update(Client).values(redirect_uris=uris, sector=""))
     db.session.commit()
     _, found = tried(act, ent.client_id)
     [told] = [finding for finding in found if finding["check"] == "sector_identifier_uri"]

@@ -86,7 +86,7 @@ def test_an_address_that_is_corrected_afterwards_does_not_go_unnoticed(
     assert links(account) == []
     correction = browser.get(sent.request.full_path.replace("/confirmation", "/modifier"))
     for address in ("voleur@exemple.fr", "autre.voleur@exemple.fr"):
-        submit(browser, correction, mail=address)
+        submit(browser, correction, mail=address, mot_de_passe=CHOSEN)
         assert kept(account.id).pending == address
     assert [link.address for link in links(account)] == [OF_FILE], "once for each activation"
     with post_office(app) as office:

@@ -1,6 +1,7 @@
 """The whole service as it runs: web server, worker, two ENTs, SMTP server, each a process; on the test's database."""
 
 import atexit
+import json
 import os
 import re
 import socket
@@ -149,6 +150,11 @@ class Site:
         )
         assert done.returncode == code, done.stderr
         return done.stderr if code else done.stdout
+
+    def notices(self) -> list[dict[str, Any]]:
+        """Return what schools have to know, open or settled, as `idp school notices` lists it."""
+        listed: list[dict[str, Any]] = json.loads(self.command("school", "notices", "--json"))
+        return listed
 
     def log(self, name: str) -> str:
         """Return what a part printed last."""

@@ -43,17 +43,22 @@ def liens(site: Site, boite: str, chemin: str) -> list[str]:
     return [lien for mail in site.mails(boite) for lien in modele.findall(mail["text"])]
 
 
+def quitte_la_boite_commune(page: Page, site: Site, identifiant: str) -> None:
+    """Change l'adresse du compte, et confirme la nouvelle ; l'ancienne boîte l'apprend."""
+    entre_dans_son_compte(page, site, identifiant)
+    follow(page.get_by_role("link", name="Changer mon adresse mail"))
+    page.get_by_label("Mot de passe actuel").fill(NEW_PASSWORD)
+    page.get_by_label("Nouvelle adresse mail").fill(LA_SIENNE)
+    follow(page.get_by_role("button", name="Enregistrer"))
+    titre(page, "Changer mon adresse mail")
+    confirme_une_adresse(page, lien_du_mail(site, LA_SIENNE, 1, "Confirmez votre nouvelle adresse mail"))
+    site.wait_for_mail(COMMUNE, 3)
+
+
 def test_l_ex_conjoint(phone: Page, other_device: Page, site: Site) -> None:
     """Noémie quitte la boîte commune ; son ex-conjoint, qui l'a gardée, conteste et n'obtient rien."""
     noemie = a_un_compte(phone, site, "n.leroy", COMMUNE)
-    entre_dans_son_compte(phone, site, noemie)
-    follow(phone.get_by_role("link", name="Changer mon adresse mail"))
-    phone.get_by_label("Mot de passe actuel").fill(NEW_PASSWORD)
-    phone.get_by_label("Nouvelle adresse mail").fill(LA_SIENNE)
-    follow(phone.get_by_role("button", name="Enregistrer"))
-    titre(phone, "Changer mon adresse mail")
-    confirme_une_adresse(phone, lien_du_mail(site, LA_SIENNE, 1, "Confirmez votre nouvelle adresse mail"))
-    site.wait_for_mail(COMMUNE, 3)
+    quitte_la_boite_commune(phone, site, noemie)
     premier, second = liens(site, COMMUNE, "/adresse/contestation/")
 
     # l'ex-conjoint touche « Ce n’était pas moi » : le compte se ferme, pour lui aussi
@@ -87,7 +92,11 @@ def test_l_ex_conjoint(phone: Page, other_device: Page, site: Site) -> None:
         "f…y@exemple.fr",
         "n…y@exemple.fr",
     )
+    [avis] = site.notices()
+    assert (avis["kind"], avis["account"], avis["state"]) == ("email_contested", noemie, "open")
     site.command("account", "disputes", noemie, "--reject", "--reason", MOTIF)
+    [regle] = site.notices()
+    assert (regle["id"], regle["state"], regle["sentence"]) == (avis["id"], "settled", MOTIF)
     assert "settled already" in site.command("account", "disputes", noemie, "--confirm", "--reason", MOTIF, code=1)
     assert site.wait_for_mail(COMMUNE, 5)["subject"] == "L’établissement a écarté cette adresse mail"
     assert site.wait_for_mail(LA_SIENNE, 3)["subject"] == "L’établissement a gardé cette adresse mail"
@@ -134,7 +143,9 @@ def test_un_eleve_a_ouvert_le_courrier(phone: Page, other_device: Page, site: Si
     lignes = json.loads(site.command("account", "disputes", "--json"))
     assert {ligne["account"] for ligne in lignes} == {courrier.username}
     assert all(ligne["kind"] == "not_guardian" and ligne["children"] for ligne in lignes)
-    assert "not_guardian" in site.command("account", "show", courrier.username)
+    avis = site.notices()
+    assert {(un["kind"], un["account"], un["state"]) for un in avis} == {("not_guardian", courrier.username, "open")}
+    assert {un["uai"] for un in avis} == {ligne["uai"] for ligne in lignes}
     site.command("account", "disputes", courrier.username, "--reject", "--reason", MOTIF)
     assert json.loads(site.command("account", "disputes", "--json")) == []
     site.command(*imprime)
@@ -146,3 +157,6 @@ def test_un_eleve_a_ouvert_le_courrier(phone: Page, other_device: Page, site: Si
     confirme(phone, lien_du_mail(site, LA_SIENNE))
     entre_dans_son_compte(phone, site, courrier.username)
     expect(phone.get_by_text(LA_SIENNE)).to_be_visible()
+    assert [(un["id"], un["state"], un["sentence"]) for un in site.notices()] == [
+        (un["id"], "settled", MOTIF) for un in avis
+    ]

@@ -3,15 +3,12 @@
 import csv
 import io
 import json
-import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
-from sqlalchemy import create_engine, text
-from sqlalchemy.pool import NullPool
 
-from tests.commands.processes import IDP, environment
 from tests.rostering.test_onde import guardians, pupils
 from tests.stories.browser import follow
 from tests.stories.gestes import (
@@ -38,28 +35,22 @@ SON_HOMONYME = "MME;MARTIN;;Marie;9 rue Z;59992;Valdoux;FRANCE;;;;;;BERNARD;Zoé
 pytestmark = pytest.mark.browser
 
 
-def idp(site: Site, *arguments: str) -> str:
-    """Lance une commande, comme l'opérateur ; rend ce qu'elle écrit."""
-    commande = subprocess.run(
-        [IDP, *arguments], env=environment(site.settings), capture_output=True, text=True, timeout=120, check=False
-    )
-    assert commande.returncode == 0, commande.stderr
-    return commande.stdout + commande.stderr
-
-
-def importe(site: Site, annee: str, eleve: str, responsable: str) -> str:
-    """Importe les deux exports d'ONDE d'une année scolaire."""
+def importe(site: Site, annee: str, eleve: str, responsable: str) -> dict[str, Any]:
+    """Importe les deux exports d'ONDE d'une année scolaire ; rend ce que la commande en dit."""
     dossier = site.folder / annee
     dossier.mkdir()
     (dossier / "eleves.csv").write_text(pupils(eleve), encoding="cp1252")
     (dossier / "responsables.csv").write_text(guardians(responsable, children=1), encoding="cp1252")
-    return idp(site, "roster", "import", "--school", ECOLE, "--force", str(dossier))
+    dit: dict[str, Any] = json.loads(
+        site.command("roster", "import", "--school", ECOLE, "--force", "--json", str(dossier))
+    )
+    return dit
 
 
 def imprime(site: Site, annee: str) -> Letter:
     """Imprime le courrier de l'école ; il n'y en a qu'un."""
     liste = Path(site.folder / f"{annee}.csv")
-    idp(site, "letters", "print", "--school", ECOLE, "--out", str(liste.with_suffix(".pdf")), "--csv", str(liste))
+    site.command("letters", "print", "--school", ECOLE, "--out", str(liste.with_suffix(".pdf")), "--csv", str(liste))
     [ligne] = csv.DictReader(io.StringIO(liste.read_text(encoding="utf-8-sig")), delimiter=";")
     return Letter(ligne["username"], ligne["provisional_password"])
 
@@ -80,8 +71,8 @@ def entre_dans_l_ent(page: Page, site: Site, courrier: Letter, adresse: str, mot
 
 
 def test_deux_homonymes(phone: Page, other_device: Page, site: Site) -> None:
-    idp(site, "school", "set", ECOLE, "--name", "École du Moulin", "--phone", "03 53 01 70 70", "--degree", "1D")
-    idp(site, "client", "set", "passerelle", "--uai", COLLEGE, "--uai", ECOLE)
+    site.command("school", "set", ECOLE, "--name", "École du Moulin", "--phone", "03 53 01 70 70", "--degree", "1D")
+    site.command("client", "set", "passerelle", "--uai", COLLEGE, "--uai", ECOLE)
 
     # La première année : Marie MARTIN, mère de Léa, a son compte, sa charte, sa messagerie dans l'ENT
     importe(site, "2026", LEA, SA_MERE)
@@ -91,8 +82,8 @@ def test_deux_homonymes(phone: Page, other_device: Page, site: Site) -> None:
 
     # L'année suivante, Léa est partie ; une autre Marie MARTIN, mère de Zoé, habite ailleurs
     dit = importe(site, "2027", ZOE, SON_HOMONYME)
-    assert "1 opened, 1 disabled" in dit
-    assert "c’est une autre personne" in dit
+    assert (dit["accounts"]["created"], dit["accounts"]["disabled"]) == (1, 1)
+    assert [avis["code"] for avis in dit["issues"] if "c’est une autre personne" in avis["message"]]
     second = imprime(site, "2027")
     assert second.username != premier.username
 
@@ -116,19 +107,21 @@ def test_deux_homonymes(phone: Page, other_device: Page, site: Site) -> None:
     titre(phone, "Connexion")
 
     # L'école voit de qui il s'agit
-    base = create_engine(site.settings.database_url, poolclass=NullPool)
-    with base.connect() as lien:
-        avis = lien.execute(
-            text(
-                "SELECT s.uai, n.kind, a.username, o.username FROM school_notice n JOIN school s ON s.id = n.school_id "
-                "JOIN account a ON a.id = n.account_id JOIN account o ON o.id = n.other_account_id"
-            )
-        ).all()
-    assert [tuple(ligne) for ligne in avis] == [(ECOLE, "person_replaced", premier.username, second.username)]
+    [avis] = site.notices()
+    assert (avis["uai"], avis["kind"], avis["account"], avis["state"]) == (
+        ECOLE,
+        "person_replaced",
+        premier.username,
+        "open",
+    )
+    assert [enfant["given_name"] for enfant in avis["children"]] == ["Léa"]
 
     # Le secrétariat a vérifié : la première n'a plus d'enfant à l'école. Le fichier suivant ne lui rouvre rien
+    site.command("school", "notices", "--settle", avis["id"], "--sentence", "Léa a quitté l’école")
     importe(site, "2027-encore", ZOE, SON_HOMONYME)
-    assert json.loads(idp(site, "account", "show", premier.username, "--json"))["state"] == "disabled"
+    [avis] = site.notices()
+    assert (avis["state"], avis["sentence"]) == ("settled", "Léa a quitté l’école")
+    assert json.loads(site.command("account", "show", premier.username, "--json"))["state"] == "disabled"
     other_device.goto(f"{site.settings.issuer}/mon-compte")
     titre(other_device, "Gérer mon compte")
     expect(other_device.get_by_text("Zoé BERNARD")).to_be_visible()
