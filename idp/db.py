@@ -7,6 +7,7 @@ SQLite takes its write lock at the start: by default two read-then-write transac
 import os
 import sqlite3
 import stat
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -42,7 +43,8 @@ POSTGRESQL_PATIENCE = {
 
 
 _OWNER_ALONE = 0o600
-_SQLITE = b"SQLite format 3\0"
+_creation = threading.Lock()
+"""Held while a file is made: no thread may have it open when its first descriptor is closed."""
 _SWITCH_SECONDS = 5.0
 _PAUSES = (0.1, 0.5, 2.0)
 _LONGEST_BREATH = 0.1
@@ -151,36 +153,38 @@ def engine_options(url: str, *, pool_size: int) -> dict[str, Any]:
 
 
 @event.listens_for(Engine, "do_connect")
-def _keep_private(dialect: Dialect, _entry: Any, arguments: list[Any], _options: dict[str, Any]) -> None:
-    """Make a SQLite file for its owner alone before SQLite makes it for everybody, and close one that is open.
+def _make_private(dialect: Dialect, _entry: Any, arguments: list[Any], _options: dict[str, Any]) -> None:
+    """Make a SQLite file for its owner alone before SQLite makes it for everybody.
 
     SQLite gives the files beside it (`-wal`, `-shm`) the mode of the first. An engine's class is asked, so that every
     engine of the process obeys, that of the migrations too.
+
+    A file that exists is never opened here: closing any descriptor of a database drops all locks that the process
+    holds on it, and the database breaks (https://www.sqlite.org/howtocorrupt.html, 2.2).
     """
     path = str(arguments[0]) if dialect.name == "sqlite" and arguments else ""
     if not path or path == ":memory:" or path.startswith("file:"):
         return
-    with suppress(OSError):  # SQLite says what is wrong with the path
-        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, _OWNER_ALONE))
-    for name in (path, f"{path}-wal", f"{path}-shm"):
-        with suppress(FileNotFoundError):
+    with _creation, suppress(OSError):  # it is there already, or SQLite says what is wrong with the path
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _OWNER_ALONE))
+
+
+def _close_to_others(cursor: sqlite3.Cursor) -> None:
+    """Take the mode of an open database's files back to its owner's, and log it. SQLite has read it: it is a database.
+
+    The mode is changed by path: a descriptor must not be closed here.
+    """
+    _, _, path = cursor.execute("PRAGMA database_list").fetchone()
+    for name in (path, f"{path}-wal", f"{path}-shm") if path else ():
+        try:
             mode = stat.S_IMODE(os.stat(name).st_mode)  # noqa: PTH116 - of every new connection
             if mode & ~_OWNER_ALONE:
-                _close_to_others(name, path, mode)
-
-
-def _close_to_others(name: str, database: str, mode: int) -> None:
-    """Take the mode of a database's file back to its owner's, and say so; a file that is no database is left alone."""
-    try:
-        with Path(database).open("rb") as file:
-            start = file.read(len(_SQLITE))
-        if start not in {b"", _SQLITE}:
-            return
-        Path(name).chmod(mode & _OWNER_ALONE)
-    except OSError:
-        logger.warning("a database file is open to others of this machine, and is not ours to close", mode=oct(mode))
-    else:
-        logger.warning("a database file was open to others of this machine, and is closed now", mode=oct(mode))
+                Path(name).chmod(mode & _OWNER_ALONE)
+                logger.warning("a database file was open to others of this machine, and is closed now", mode=oct(mode))
+        except FileNotFoundError:
+            continue
+        except OSError:
+            logger.warning("a database file is open to others of this machine, and is not ours to close")
 
 
 @event.listens_for(Engine, "connect")
@@ -191,6 +195,7 @@ def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     _write_ahead(cursor)
+    _close_to_others(cursor)
     for pragma in ("synchronous=FULL", "foreign_keys=ON", "busy_timeout=5000"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
