@@ -11,8 +11,10 @@ import sqlite3
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import psycopg
 import pytest
@@ -151,7 +153,7 @@ def postgresql_copy(shared: Path) -> Iterator[str]:
     try:
         yield url
     finally:
-        if _emptied(url, _shape(shared, template.render_as_string(hide_password=False))):
+        if _emptied(url, _template(shared, template.render_as_string(hide_password=False))):
             _EMPTY.append(name)
         else:
             run_sql(plain, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
@@ -182,29 +184,40 @@ def _copied(shared: Path, server: str, template: str) -> str:
     return name
 
 
+@dataclass(frozen=True)
+class Template:
+    """What a database is like when no test has used it: tables, columns and settings, and the rows of each table."""
+
+    shape: list[str]
+    rows: dict[str, list[tuple[object, ...]]]
+
+
 @cache
-def _shape(_shared: Path, template: str) -> tuple[list[str], list[tuple[object, ...]]]:
-    """Return the template's tables, columns, constraints and settings, and its signing keys."""
-    with psycopg.connect(template) as connection:
-        [shape] = connection.execute(_SHAPE).fetchone() or [[]]
-        return [*shape, *_revision(connection)], connection.execute("SELECT * FROM signing_key").fetchall()
+def _template(_shared: Path, url: str) -> Template:
+    with psycopg.connect(url) as connection:
+        kept = {table.name: connection.execute(_all_of(table.name)).fetchall() for table in metadata.sorted_tables}
+        return Template(_shape(connection), {name: rows for name, rows in kept.items() if rows})
 
 
-def _revision(connection: psycopg.Connection[tuple[object, ...]]) -> list[str]:
-    return [f"revision {row[0]}" for row in connection.execute("SELECT version_num FROM alembic_version")]
+def _all_of(table: str) -> sql.Composed:
+    return sql.SQL("SELECT * FROM {}").format(sql.Identifier(table))
 
 
-def _emptied(url: str, expected: tuple[list[str], list[tuple[object, ...]]]) -> bool:
+def _shape(connection: psycopg.Connection[tuple[object, ...]]) -> list[str]:
+    [(shape,)] = connection.execute(_SHAPE).fetchall()
+    revisions = [f"revision {number}" for (number,) in connection.execute("SELECT version_num FROM alembic_version")]
+    return [*cast("list[str]", shape), *revisions]
+
+
+def _emptied(url: str, template: Template) -> bool:
     """Empty the database for the next test; return False when the test left it in another shape, or in use."""
-    shape, signing_keys = expected
     try:
         with psycopg.connect(url, options="-c lock_timeout=2s") as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
-            [found] = connection.execute(_SHAPE).fetchone() or [[]]
-            if shape != [*found, *_revision(connection)]:
+            if _shape(connection) != template.shape:
                 return False
             [size] = connection.execute("SELECT pg_database_size(current_database())").fetchone() or [0]
             if size > _LARGE:
@@ -212,15 +225,23 @@ def _emptied(url: str, expected: tuple[list[str], list[tuple[object, ...]]]) -> 
             connection.execute("SET session_replication_role = replica")  # the order of the tables does not matter
             for table in metadata.sorted_tables:
                 connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table.name)))
-            for key in signing_keys:
-                marks = sql.SQL(", ").join(sql.Placeholder() * len(key))
-                values = [Jsonb(value) if isinstance(value, dict) else value for value in key]
-                connection.execute(sql.SQL("INSERT INTO signing_key VALUES ({})").format(marks), values)
+            for name, rows in template.rows.items():
+                _fill(connection, name, rows)
             for name in ("audit", "import_issue"):
-                connection.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), 1, false)", [name])
+                last = len(template.rows.get(name, ()))
+                connection.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), %s)", [name, last or 1])
+                if not last:
+                    connection.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), 1, false)", [name])
     except psycopg.Error:
         return False
     return True
+
+
+def _fill(connection: psycopg.Connection[tuple[object, ...]], table: str, rows: list[tuple[object, ...]]) -> None:
+    marks = sql.SQL(", ").join(sql.Placeholder() * len(rows[0]))
+    statement = sql.SQL("INSERT INTO {} VALUES ({})").format(sql.Identifier(table), marks)
+    for row in rows:
+        connection.execute(statement, [Jsonb(value) if isinstance(value, (dict, list)) else value for value in row])
 
 
 def run_sql(url: str, statement: str, *names: str) -> None:

@@ -339,6 +339,7 @@ LEFT_OUT: Mapping[str, str] = {
     "signing_key": "keys of this service",
     "import_batch": "acts of operators on whole files",
     "throttle": "counters under keyed digests, which name nobody",
+    "retired_name": "digests that many names share; they lead to nobody",
     "audit_seal": "hashes that protect the journal",
     "audit_beginning": "hashes that protect the journal",
 }

@@ -156,7 +156,8 @@ def test_a_key_is_retired_once_nobody_can_sign_with_it_any_more(idp: Run, engine
     with engine.connect() as connection:
         kept = connection.execute(text("SELECT kid FROM signing_key WHERE length(private_sealed) = 0")).scalars()
         assert list(kept) == [former["kid"]], "the private half of it is gone, and of it alone"
-    assert events("key.changed")[-1].details == {"change": "retired", "kid": former["kid"]}
+    details = events("key.changed")[-1].details
+    assert (details["change"], details["kid"], details["before"]) == ("retired", former["kid"], {"retired_at": None})
 
 
 def test_a_key_that_never_signed_can_be_taken_back(idp: Run) -> None:

@@ -21,6 +21,7 @@ from tests.email_confirmation.post import text_of as mail_text
 from tests.myaccount.steps import LAPTOP, count, device, enter, journal, text_of, wait_out
 from tests.pages import form_token, heading, sign_in, submit
 from tests.protocol.flow import tokens_for
+from tests.relying_party import Attempt
 
 PAGE, TITLE = "/mon-compte/courrier", "Ajouter un autre courrier"
 FAILED = "Ce courrier n’a pas été ajouté"
@@ -75,10 +76,11 @@ def test_n03_each_ent_has_all_children_of_its_schools_at_the_next_userinfo(brows
     mine = build.active(children=[build.child("Malo")])
     letter = build.never_activated(children=[build.child("Inès", uai=LYCEE), build.child("Tom")], join_key="8200001")
     enter(browser, mine)
-    tokens = [tokens_for(browser, ent)["access_token"] for ent in (college, lycee)]
-    assert "children" not in lycee.userinfo(browser, tokens[1]).get_json()
+    token = tokens_for(browser, college)["access_token"]
+    assert "autre-ent" in browser.get(lycee.url(Attempt())).headers["Location"], "no child there yet"
     add(browser, letter.username)
-    one, two = (ent.userinfo(browser, token).get_json() for ent, token in zip((college, lycee), tokens, strict=True))
+    one = college.userinfo(browser, token).get_json()
+    two = lycee.userinfo(browser, tokens_for(browser, lycee)["access_token"]).get_json()
     assert [child["given_name"] for child in one["children"]] == ["Malo", "Tom"]
     assert [child["given_name"] for child in two["children"]] == ["Inès"]
     assert [len(claims["FrEduVecteur"]) for claims in (one, two)] == [2, 1]
