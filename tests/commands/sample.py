@@ -15,6 +15,8 @@ APART = {
 }
 _OTHERWISE = {
     ("worker",): ("--once",),
+    ("client", "add"): ("ENT", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb"),
+    ("client", "invite"): ("--uai", "0599001N"),
     ("outbox", "retry"): ("--dead",),
     ("letters", "print"): ("--username", "x", "--out", "letters.pdf"),
     ("school", "set"): ("0599001N", "--name", "x"),

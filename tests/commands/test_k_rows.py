@@ -18,7 +18,7 @@ from idp.cli import cli
 from idp.config import Settings
 from idp.db import db
 from idp.demo.ents import ents_at
-from idp.demo.processes import neighbours, service
+from idp.demo.processes import exported, neighbours, service
 from idp.paths import CHECKOUT
 from tests.commands.conftest import Answer, Run
 from tests.commands.processes import IDP, PATIENCE, environment
@@ -27,7 +27,7 @@ from tests.databases import ISSUER, SECRET, settings_for
 from tests.pages import form_token, heading
 
 GUESSES = ("admin", "administrateur", "root", "test", "demo", "idp", "n.leroy")
-READING = {"check", "list", "show", "find", "current", "invites", "test"}
+READING = {"disputes", "check", "list", "show", "find", "current", "invites", "test"}
 AWAY = "postgresql://idp:dbp4ssword@127.0.0.1:1/idp"
 SECRETS = ("password", "passwd", "secret", "token", "passphrase", "provisional", "pin", "credential")
 
@@ -54,7 +54,8 @@ def is_one_sentence(answer: Answer) -> None:
 def fresh(bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Settings:
     """The settings of an installation that has its tables, and nothing else yet."""
     settings = settings_for(f"sqlite:///{tmp_path / 'fresh.db'}")
-    for name, value in (("ISSUER", ISSUER), ("SECRET_KEY", SECRET), ("DATABASE_URL", settings.database_url)):
+    given = {"ISSUER": ISSUER, "SECRET_KEY": SECRET, "DATABASE_URL": settings.database_url, "ALLOW_SQLITE": "1"}
+    for name, value in given.items():
         monkeypatch.setenv(f"IDP_{name}", value)
     assert bare("db", "upgrade").code == 0
     return settings
@@ -152,8 +153,8 @@ def test_k02_what_the_manual_has_people_type_holds_no_secret() -> None:
 def test_k06_a_database_that_is_away_is_one_sentence(
     bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, path: tuple[str, ...]
 ) -> None:
-    for name, value in (("ISSUER", ISSUER), ("SECRET_KEY", SECRET), ("DATABASE_URL", AWAY)):
-        monkeypatch.setenv(f"IDP_{name}", value)
+    for name, value in exported(settings_for(AWAY, breached_passwords=tmp_path / "breached.bloom")).items():
+        monkeypatch.setenv(name, value)
     answer = bare(*arguments(path, dict(leaves())[path], tmp_path))
     is_one_sentence(answer)
     assert "database" in answer.err
