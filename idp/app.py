@@ -120,7 +120,7 @@ def create_app(settings: Settings) -> Flask:
         school_digest.DIGESTS: school_digest.DIGESTS_PERIOD,
     }
     app.extensions[legal.IPS_COUNTED] = limits.longest_by_network()
-    app.jinja_env.globals["told"] = telling.sentence
+    app.jinja_env.globals.update(told=telling.on_page, told_plainly=telling.sentence)
     app.jinja_env.globals["entrance"] = lambda dest: dest.entrance(settings.issuer)
     return app
 

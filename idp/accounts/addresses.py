@@ -156,7 +156,8 @@ def correct(
         notices.tell(Notice.EMAIL_ABANDONED, account.id, link=_last_link(settings, account, abandoned))
     account.pending_email = to
     send_link(settings, account, client_id)
-    mailboxes.tell_file_mailbox(settings, account, to)
+    if abandoned is not None:  # where none was given, the activation has told the file's mailbox
+        mailboxes.tell_file_mailbox(settings, account, to)
     db.session.commit()
     return Sent()
 

@@ -10,12 +10,11 @@ import hashlib
 from sqlalchemy import and_, exists, func, or_, select
 
 from idp.accounts import directory, notices, school_notices, tokens
-from idp.accounts.models import Account, OneTimeLink, SchoolNotice
+from idp.accounts.models import Account, FormerMailbox, OneTimeLink, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.accounts.same_person import same_person
 from idp.accounts.school_notices import Kind
 from idp.accounts.tokens import Purpose
-from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.mail.addresses import InvalidAddress, fold_address, parse_address
@@ -27,14 +26,13 @@ _MOST = 20
 def tell_file_mailbox(settings: Settings, account: Account, email: str | None) -> None:
     """Tell the mailbox of the school's file that the account was activated with another address, or with none.
 
-    A letter may have been intercepted. Told once for each activation, also when its address is corrected afterwards:
-    whoever types the file's address first and their own next must not go unnoticed. A first address that is given much
-    later says nothing of the letter.
+    A letter may have been intercepted. Told once for each activation, also when its address is corrected before it was
+    confirmed, however late: whoever types the file's address first and their own next must not go unnoticed.
     """
     mailbox, lifetime = _mailbox_of_file(account), settings.lifetime("contest_link_lifetime")
     if mailbox is None or (email is not None and fold_address(email) == fold_address(mailbox)):
         return
-    if account.activated_at is None or account.activated_at <= now() - lifetime:
+    if account.activated_at is None or account.email is not None:
         return
     told = select(OneTimeLink.id).where(
         OneTimeLink.account_id == account.id,
@@ -95,12 +93,24 @@ def is_refused(settings: Settings, account: Account, email: str) -> bool:
 def reset_needs_letter(settings: Settings, account: Account, *, known_device: bool) -> bool:
     """Say whether no mail may lead to a new password of the account: another person may read it first.
 
-    Accounts that are disabled count: whoever has one still reads the mailbox. `known_device` says whether the request
-    came from a browser that proved the account's present password.
+    Accounts that are disabled count, and those that had this mailbox before: their people may still read it. That
+    holds until the account itself confirms another address. `known_device` says whether the request came from a
+    browser that proved the account's present password.
     """
     if settings.shared_mailbox != "known-device" or known_device or account.email is None:
         return False
-    return serves_another(account, account.email, disabled_too=True)
+    return serves_another(account, account.email, disabled_too=True) or _served_another(account)
+
+
+def _served_another(account: Account) -> bool:
+    """Say whether another account, not merged into this one, had confirmed the account's mailbox before."""
+    conditions = [
+        FormerMailbox.mailbox == account.mailbox,
+        FormerMailbox.account_id != account.id,
+        or_(Account.merged_into_id.is_(None), Account.merged_into_id != account.id),
+    ]
+    former = select(FormerMailbox.account_id).join(Account, Account.id == FormerMailbox.account_id)
+    return db.session.scalar(former.where(*conditions).limit(1)) is not None
 
 
 def _mailbox_of_file(account: Account) -> str | None:

@@ -97,9 +97,10 @@ class Account(UuidKey, Base):
     was issued for an earlier generation is dead. `activated_in` is the digest of the interaction that activated the
     account: the same form sent twice from there sees the result of the first.
 
-    `mailbox` is `email` folded, so that all accounts of one mailbox are found. `school_email` stands in the school's
-    file: nobody has proved that it is the person's, so that it is only ever told where the letter is. A password that
-    is blocked (`password_blocked_at`) opens nothing: a new one is chosen by mail or with a new letter.
+    `mailbox` is `email` folded, so that all accounts of one mailbox are found; `former_mailboxes` are those before it.
+    `school_email` stands in the school's file: nobody has proved that it is the person's, so that it is only ever told
+    where the letter is. A password that is blocked (`password_blocked_at`) opens nothing: a new one is chosen by mail
+    or with a new letter.
     `contested_at` is when a change of address was contested after it had been applied; `contested_email` is the former
     address, or empty if two former addresses claim the account. From then on neither address recovers anything, until
     the school decides or a new letter has served.
@@ -171,11 +172,16 @@ class Account(UuidKey, Base):
     guardianships: Mapped[list["Guardianship"]] = relationship(
         back_populates="account", order_by="Guardianship.rank, Guardianship.child_id"
     )
+    former_mailboxes: Mapped[list["FormerMailbox"]] = relationship()
 
     @validates("email")
     def _keep_mailbox(self, _name: str, email: str | None) -> str | None:
-        """Keep the key of the address beside it: who writes the address cannot forget it."""
-        self.mailbox = fold_address(email) if email else None
+        """Keep the key of the address beside it, and the key of the address before: no caller can forget either."""
+        mailbox = fold_address(email) if email else None
+        former = self.mailbox
+        if former not in {None, mailbox} and former not in {one.mailbox for one in self.former_mailboxes}:
+            self.former_mailboxes.append(FormerMailbox(mailbox=former))
+        self.mailbox = mailbox
         return email
 
     @property
@@ -217,6 +223,19 @@ class Guardianship(Base):
 
     account: Mapped[Account] = relationship(back_populates="guardianships")
     child: Mapped[Child] = relationship(lazy="joined")
+
+
+class FormerMailbox(Base):
+    """A mailbox that an account had confirmed before: its person may still read it (`accounts.mailboxes`).
+
+    `mailbox` is the folded address, and `left_at` is when the account gave it up for the first time.
+    """
+
+    __tablename__ = "former_mailbox"
+
+    account_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("account.id"), primary_key=True)
+    mailbox: Mapped[str] = mapped_column(String(254), primary_key=True, index=True)
+    left_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class RosterAlias(Base):

@@ -62,11 +62,10 @@ _WITH_SCHOOLS = frozenset(
         Notice.EMAIL_CHANGED,
         Notice.EMAIL_CHANGE_STOPPED,
         Notice.EMAIL_CONTESTED,
-        Notice.EMAIL_DROPPED,
         Notice.ACTIVATED_ELSEWHERE,
     }
 )
-"""What says who hears of it, or sends the person to the school: such a mail names the schools."""
+"""What says who hears of it. Only the mail to an address that is kept names the schools."""
 _REPEATED = frozenset({Notice.NEW_DEVICE, Notice.PASSWORD_CHANGED, Notice.EMAIL_ABANDONED})
 """What somebody who knows the password can cause without end: a mailbox that two parents share must not fill."""
 
@@ -139,8 +138,6 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     }
     if notice in _WITH_SCHOOLS:
         context["schools"] = directory.tellable(directory.schools_of_ties(account))
-    if notice is Notice.EMAIL_ABANDONED:  # perhaps a stranger's mailbox: neither a full name nor an identifier
-        context["schools"] = ", ".join(school.name for school in directory.schools(account))
     if "device" in payload:
         with force_locale("fr"):
             context["device"] = from_code(payload["device"]).label

@@ -1,6 +1,7 @@
 """`/activation` and `/activation/non-representant`."""
 
 from collections.abc import Sequence
+from http import HTTPStatus
 
 from flask import Blueprint, Response, current_app, make_response, render_template, request
 from flask_babel import gettext
@@ -65,7 +66,8 @@ def not_guardian() -> Response:
     interaction, person = _opened()
     account = service.find_open(person.account_id, person.generation)
     if account is None:  # a second click sees the result of the first
-        return _reported(interaction, service.disputed_schools(person.account_id, person.since))
+        schools = service.disputed_schools(person.account_id, person.since)
+        return _reported(interaction, schools) if schools else _dead_letter(interaction)
     form, children = NotGuardianForm(), service.children_of_letter(account)
     if not children:
         raise InteractionLost(_client(interaction))
@@ -75,7 +77,7 @@ def not_guardian() -> Response:
         if chosen:
             end_read()
             schools = service.dispute(person.account_id, person.generation, chosen, person.since)
-            return _reported(interaction, schools)
+            return _reported(interaction, schools) if schools else _dead_letter(interaction)
         form.children.errors = [gettext("Cochez au moins un élève, ou revenez à l’activation.")]
     html = render_template(
         "activation/non_representant.html",
@@ -89,13 +91,7 @@ def not_guardian() -> Response:
 
 
 def _reported(interaction: store.Interaction, schools: Sequence[School]) -> Response:
-    """Say that the statement is recorded, and which schools have to decide.
-
-    Raises:
-        InteractionLost: nothing was recorded; the activation is over.
-    """
-    if not schools:
-        raise InteractionLost(_client(interaction))
+    """Say that the statement is recorded, and which schools have to decide."""
     html = render_template(
         "activation/non_representant_fait.html", dest=_client(interaction), schools=directory.tellable(schools)
     )
@@ -115,7 +111,17 @@ def _second_click(interaction: store.Interaction, person: store.Person) -> Respo
     """Lead a form that was sent twice to the result of the first; refuse everybody else."""
     if service.was_completed_in(person.account_id, interaction.id):
         return see_other(store.page_url("email_confirmation.waiting", interaction))
-    raise InteractionLost(_client(interaction))
+    return _dead_letter(interaction)
+
+
+def _dead_letter(interaction: store.Interaction) -> Response:
+    """Say that the letter which opened this activation is void now: used, replaced, or reported."""
+    html = render_template(
+        "activation/courrier_mort.html",
+        dest=_client(interaction),
+        sign_in_url=store.page_url("login.sign_in", interaction.without_person()),
+    )
+    return make_response(html, HTTPStatus.GONE)
 
 
 def _check(form: ActivationForm, account: Account) -> str | None:

@@ -103,7 +103,7 @@ def _changes(link: OneTimeLink) -> bool:
 
 
 def resend_for_link(settings: Settings, value: str, network_address: str) -> bool:
-    """Send a new link in place of a dead one, to the same address, if it is still the one that waits.
+    """Send a new link in place of a dead one, to the address that was given last, if one still waits.
 
     Not once the account's password has changed: what somebody asked for who knew the former one ends there. False for
     a link that was never ours; nothing else is told.
@@ -113,7 +113,7 @@ def resend_for_link(settings: Settings, value: str, network_address: str) -> boo
     end_read()
     if row is None or account is None:
         return False
-    if row.used_at is None and row.address == account.pending_email and row.generation == account.generation:
+    if row.used_at is None and row.generation == account.generation:
         addresses.resend(settings, row.account_id, network_address=network_address, client_id=row.client_id)
     return True
 

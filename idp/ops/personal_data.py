@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import ColumnElement, or_
 
-from idp.accounts.models import Account, Child, Guardianship, OneTimeLink, RosterAlias, SchoolNotice
+from idp.accounts.models import Account, Child, FormerMailbox, Guardianship, OneTimeLink, RosterAlias, SchoolNotice
 from idp.audit.models import AuditEntry
 from idp.charter.models import CharterAcceptance
 from idp.db import Base
@@ -150,6 +150,15 @@ _ALIASES = Part(
     lambda person: RosterAlias.account_id.in_(person.accounts),
     {"roster_key": _l("Clé")},
     left_out={"account_id": _OWN},
+)
+
+_FORMER_MAILBOXES = Part(
+    FormerMailbox,
+    _l("Vos anciennes adresses mail"),
+    lambda person: FormerMailbox.account_id.in_(person.accounts),
+    {"left_at": _l("Quittée le")},
+    {"mailbox": _l("ancienne adresse mail, qui peut être celle d’une autre personne après un changement contesté")},
+    {"account_id": _OWN},
 )
 
 _LINKS = Part(
@@ -313,6 +322,7 @@ PARTS = (
     _CHILDREN,
     _TIES,
     _ALIASES,
+    _FORMER_MAILBOXES,
     _CHARTERS,
     _SESSIONS,
     _CODES,

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 
 from idp.accounts import disputes, notices, retired
-from idp.accounts.models import Account, Child, Guardianship, OneTimeLink, RosterAlias, SchoolNotice
+from idp.accounts.models import Account, Child, FormerMailbox, Guardianship, OneTimeLink, RosterAlias, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.audit import log
 from idp.audit.data_events import AccountErased
@@ -144,7 +144,15 @@ def _take_away(account: Account) -> None:
         delete(AuthorizationCode).where(AuthorizationCode.session_id.in_(sessions)),
         *(
             delete(table).where(table.account_id == account_id)
-            for table in (Session, OneTimeLink, Guardianship, RosterAlias, CharterAcceptance, SchoolNotice)
+            for table in (
+                Session,
+                OneTimeLink,
+                FormerMailbox,
+                Guardianship,
+                RosterAlias,
+                CharterAcceptance,
+                SchoolNotice,
+            )
         ),
         delete(SchoolNotice).where(SchoolNotice.other_account_id == account_id),
         update(Account)

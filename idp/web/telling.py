@@ -1,15 +1,19 @@
 """The sentence that says who hears of something: a school that has given a mail address, or nobody unless told.
 
-Templates call it as `told(schools)`. It stands alone, from its capital letter to its full stop. Everything that is
-written for a parent about telling a school comes from here, so that it is true in every installation.
+Pages call it as `told(schools)`, mails as `told_plainly(schools)`. It stands alone, from its capital letter to its full
+stop. Everything that is written for a parent about telling a school comes from here, so that it is true in every
+installation.
 """
 
 from collections.abc import Sequence
 from typing import TypedDict
 
+from flask import current_app
 from flask_babel import lazy_gettext as _
+from markupsafe import Markup, escape
 
 from idp.web.i18n import french_spacing
+from idp.web.theme import phone_link
 
 
 class Tellable(TypedDict):
@@ -24,19 +28,38 @@ class Tellable(TypedDict):
 
 
 def sentence(schools: Sequence[Tellable], *, before: bool = False, named: bool = True) -> str:
-    """Return who hears of it, and whom the reader has to tell.
+    """Return who hears of it, and whom the reader has to tell, as plain text.
 
     Args:
         schools: those that got a notice, or would get one.
         before: nothing was done yet: the page asks.
-        named: say which schools; not where the holder of a link must learn nothing of the account.
+        named: say which schools. False where the reader holds a link alone, or a mailbox that may not be the account's
+            any more: neither the name nor the telephone of a child's school is theirs to know.
     """
-    told = [school for school in schools if school["by_mail"]]
-    others = [school for school in schools if not school["by_mail"]]
+    told, others = _parted(schools)
     parts = [_heard(told, before=before, named=named)] if told else []
     if others or not told:
-        parts.append(_to_tell(others, named=named))
+        places = [", ".join(filter(None, (one["name"], one["phone"]))) for one in others] if named else []
+        parts.append(_to_tell(placed=bool(places)) % {"where": " ; ".join(places)})
     return french_spacing(" ".join(parts))
+
+
+def on_page(schools: Sequence[Tellable], *, before: bool = False, named: bool = True) -> Markup:
+    """Return `sentence` for a page: a telephone is a link, and the help line stands in for one that is not known."""
+    told, others = _parted(schools)
+    parts = [escape(french_spacing(_heard(told, before=before, named=named)))] if told else []
+    if others or not told:
+        places = [_place(one) for one in others] if named else []
+        where = Markup("\u00a0; ").join(places)
+        parts.append(Markup(_to_tell(placed=bool(places))) % {"where": where})  # noqa: S704 - our own sentence
+        if not any(named and one["phone"] for one in others):
+            parts.extend(_help_line())
+    return Markup(" ").join(parts)
+
+
+def _parted(schools: Sequence[Tellable]) -> tuple[list[Tellable], list[Tellable]]:
+    """Return the schools that hear by mail, and the others."""
+    return [one for one in schools if one["by_mail"]], [one for one in schools if not one["by_mail"]]
 
 
 def _heard(schools: Sequence[Tellable], *, before: bool, named: bool) -> str:
@@ -58,10 +81,28 @@ def _heard(schools: Sequence[Tellable], *, before: bool, named: bool) -> str:
     return str(many if several else one) % {"schools": names}
 
 
-def _to_tell(schools: Sequence[Tellable], *, named: bool) -> str:
-    """Return whom the reader has to tell, with the telephones that are known."""
-    places = [", ".join(filter(None, (school["name"] if named else "", school["phone"]))) for school in schools]
-    where = " ; ".join(filter(None, places))
-    if where:
-        return str(_("Dites-le au secrétariat : %(where)s.")) % {"where": where}
-    return str(_("Dites-le au secrétariat de l’établissement."))
+def _to_tell(*, placed: bool) -> str:
+    """Return whom the reader has to tell; if `placed`, with a placeholder for schools and telephones."""
+    if placed:
+        return french_spacing(str(_("Dites-le au secrétariat : %(where)s.")))
+    return str(_("Dites-le au secrétariat de l’établissement de votre enfant."))
+
+
+def _place(school: Tellable) -> Markup:
+    name, phone = escape(school["name"]), _phone(school["phone"])
+    return Markup(", ").join(filter(None, (name, phone)))
+
+
+def _phone(number: str) -> Markup:
+    """Return a telephone number as a link that no line breaks; empty without a number."""
+    if not number:
+        return Markup()
+    return Markup('<a class="tel ltr" href="{}">{}</a>').format(phone_link(number), number.replace(" ", "\u00a0"))
+
+
+def _help_line() -> list[Markup]:
+    number: str = current_app.extensions["idp.settings"].support_phone
+    if not number:
+        return []
+    text = Markup(french_spacing(str(_("Assistance aux familles : %(phone)s."))))  # noqa: S704 - our own sentence
+    return [text % {"phone": _phone(number)}]

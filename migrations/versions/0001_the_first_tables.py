@@ -331,6 +331,16 @@ def upgrade() -> None:
     with op.batch_alter_table('client_school', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_client_school_uai'), ['uai'], unique=False)
 
+    op.create_table('former_mailbox',
+    sa.Column('account_id', sa.Uuid(), nullable=False),
+    sa.Column('mailbox', sa.String(length=254), nullable=False),
+    sa.Column('left_at', sa.DateTime(timezone=True), nullable=False),
+    sa.ForeignKeyConstraint(['account_id'], ['account.id'], name=op.f('fk_former_mailbox_account_id')),
+    sa.PrimaryKeyConstraint('account_id', 'mailbox', name=op.f('pk_former_mailbox'))
+    )
+    with op.batch_alter_table('former_mailbox', schema=None) as batch_op:
+        batch_op.create_index(batch_op.f('ix_former_mailbox_mailbox'), ['mailbox'], unique=False)
+
     op.create_table('guardianship',
     sa.Column('account_id', sa.Uuid(), nullable=False),
     sa.Column('child_id', sa.Uuid(), nullable=False),
@@ -520,6 +530,10 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f('ix_guardianship_child_id'))
 
     op.drop_table('guardianship')
+    with op.batch_alter_table('former_mailbox', schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f('ix_former_mailbox_mailbox'))
+
+    op.drop_table('former_mailbox')
     with op.batch_alter_table('client_school', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_client_school_uai'))
 

@@ -22,6 +22,7 @@ ADDRESS = "noemie@exemple.fr"
 ACTIVATION = "Activez votre compte"
 SENT = "Consultez votre messagerie"
 LOST = "Reprenons depuis l’ENT"
+DEAD_LETTER = "Ce courrier ne sert plus"
 
 
 def without_token(page: TestResponse) -> str:

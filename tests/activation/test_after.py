@@ -14,7 +14,7 @@ from tests.activation.steps import (
     ACTIVATION,
     ADDRESS,
     CHOSEN,
-    LOST,
+    DEAD_LETTER,
     SENT,
     activate,
     fill_in,
@@ -112,8 +112,13 @@ def test_v13_the_wrong_holder_of_a_letter_stops_it_and_the_schools_know(browser:
         text = done.get_data(as_text=True)
         assert "Collège des Tilleuls" in text
         assert "Lycée Louise-Weber" in text
-    assert heading(fill_in(browser, page)) == LOST
-    assert "La connexion n’a pas abouti" in sign_in(browser, "/connexion", account.username, PROVISIONAL).text
+    second_tab = browser.get(page.request.full_path)
+    assert (second_tab.status_code, heading(second_tab)) == (410, DEAD_LETTER)
+    assert "demandez un nouveau courrier au secrétariat" in second_tab.text
+    assert heading(fill_in(browser, page)) == DEAD_LETTER
+    refused = sign_in(browser, "/connexion", account.username, PROVISIONAL).text
+    assert "La connexion n’a pas abouti" in refused
+    assert "Je ne suis pas le représentant légal" in refused
     after = kept(account.id)
     assert not after.active
     assert not after.letter
@@ -130,7 +135,8 @@ def test_v13_an_active_account_cannot_be_stopped_that_way(browser: FlaskClient, 
     question = browser.get(page.request.full_path.replace("/activation?", "/activation/non-representant?"))
     fill_in(browser, page)
     before = kept(account.id)
-    assert submit(browser, question).status_code == 400
+    refused = submit(browser, question)
+    assert (refused.status_code, heading(refused)) == (410, DEAD_LETTER)
     assert kept(account.id) == before
 
 

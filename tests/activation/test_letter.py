@@ -13,6 +13,7 @@ from tests.activation.steps import (
     ACTIVATION,
     ADDRESS,
     CHOSEN,
+    DEAD_LETTER,
     LOST,
     activate,
     fill_in,
@@ -156,7 +157,7 @@ def test_v05_a_letter_that_was_printed_again_replaces_the_old_one(browser: Flask
     account.provisional_hash = build.hash(fold_provisional("ZZZZ-YYYY-2222"))
     account.generation += 1
     db.session.commit()
-    assert heading(fill_in(browser, page)) == LOST
+    assert heading(fill_in(browser, page)) == DEAD_LETTER
     assert _FAILED in sign_in(browser, "/connexion", account.username, PROVISIONAL).get_data(as_text=True)
     assert heading(sign_in(browser, "/connexion", account.username, "zzzz yyyy 2222")) == ACTIVATION
 

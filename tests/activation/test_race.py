@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from idp.accounts.passwords import Hasher
 from idp.db import db
 from tests.activation.race import HOST
-from tests.activation.steps import LOST, activate, kept, newest_link, open_activation
+from tests.activation.steps import DEAD_LETTER, activate, kept, newest_link, open_activation
 from tests.builders import Build
 from tests.pages import form_token
 
@@ -55,8 +55,8 @@ def test_z03_of_sixteen_activations_at_once_one_wins_and_one_mail_leaves(app: Fl
         chosen = f"orage brique hamster {n} violon"
         forms.append(_form(browser, page, nouveau=chosen, confirmation=chosen, mail=f"p{n}@exemple.fr"))
     answers = _at_once(build, forms)
-    assert sorted(answer["status"] for answer in answers) == [303] + [400] * (_CROWD - 1)
-    assert all(LOST in answer["text"] for answer in answers if answer["status"] == 400)
+    assert sorted(answer["status"] for answer in answers) == [303] + [410] * (_CROWD - 1)
+    assert all(DEAD_LETTER in answer["text"] for answer in answers if answer["status"] == 410)
     after = kept(account.id)
     assert (after.active, after.letter, after.links, after.mails, after.completions) == (True, False, 1, 1, 1)
     [winner] = [form["data"] for form in forms if form["data"]["mail"] == after.pending]

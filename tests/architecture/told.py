@@ -17,7 +17,6 @@ TOLD = {
     "Les établissements seront prévenus : %(schools)s.": _SCHOOLS,
     "Les établissements seront prévenus.": _SCHOOLS,
     "Dites-le au secrétariat : %(where)s.": f"{_PAGES}::test_school_that_is_said_to_be_told_gets_the_mail",
-    "Dites-le au secrétariat de l’établissement.": _SCHOOLS,
     "Ce n’est pas vous ? Quelqu’un a peut-être ouvert votre courrier. Dites-le ici :": (
         "tests/email_confirmation/test_report.py::test_link_reports_to_the_school_once_and_gives_no_control"
     ),

@@ -34,6 +34,10 @@ def test_neither_mailbox_recovers_a_contested_account_and_time_changes_nothing(a
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         account = contested(app, build)
         old = len(office.deliver())
+        asked = [ask_password(app.test_client(), account.username), ask_username(app.test_client(), OLD)]
+        for page in asked:
+            assert "compte ouvert" in page.text
+            assert "Compte fermé après un signalement" in page.text
         for days in (0, 4, 100):
             clock.shift(timedelta(days=days))
             thief = app.test_client()
@@ -79,14 +83,18 @@ def test_the_browser_that_the_account_knows_does_not_open_a_contested_account(ap
     assert "Collège des Tilleuls" in page.text
 
 
-def test_the_pages_name_the_telephone_of_the_school(app: Flask, build: Build) -> None:
+def test_the_page_of_a_link_names_no_school_and_the_page_after_the_password_does(app: Flask, build: Build) -> None:
     build.school().phone = "03 53 01 40 40"
     db.session.commit()
     account = contested(app, build)
     page = app.test_client().get(alarms(build, account)[-1])
     assert heading(page) == CONTESTED
-    assert 'href="tel:+33353014040"' in page.text
-    assert "Dites-le au secrétariat" in page.text
+    assert "Dites-le au secrétariat de l’établissement de votre enfant." in page.text
+    assert 'href="tel:+33353011212"' in page.text, "the help line"
+    assert not any(word in page.text for word in ("Tilleuls", "53 01 40 40", "+33353014040"))
+    inside = sign_in(app.test_client(), "/connexion", account.username, PASSWORD)
+    assert 'href="tel:+33353014040"' in inside.text
+    assert "il décide, ou vous donne un nouveau courrier" in inside.text
     assert "est prévenu" not in page.text, "nobody reads the notices of a school without a mail address at once"
     build.school().email = "secretariat@exemple.fr"
     db.session.commit()
@@ -130,7 +138,10 @@ def test_the_school_keeps_one_address_which_alone_recovers_the_account(
         told = {str(mail["To"]): mail for mail in office.deliver()[old:]}
         assert told[keeps]["Subject"] == "L’établissement a gardé cette adresse mail"
         assert told[drops]["Subject"] == "L’établissement a écarté cette adresse mail"
-        assert account.username not in text_of(told[drops])
+        for secret in (account.username, "Tilleuls"):
+            assert secret not in text_of(told[drops]), (
+                "the mailbox that is dropped does not learn where the children are"
+            )
         after = kept(account)
         assert (after.email, after.contested_at, after.contested_email) == (keeps, None, None)
         parent = app.test_client()

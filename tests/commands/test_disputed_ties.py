@@ -89,7 +89,7 @@ def test_a_disputed_account_is_closed_for_every_school(
     other = app.test_client()
     begun = open_activation(other, account)
     dispute(browser, account, malo)
-    assert heading(fill_in(other, begun)) == "Reprenons depuis l’ENT"
+    assert heading(fill_in(other, begun)) == "Ce courrier ne sert plus"
     assert "La connexion n’a pas abouti" in sign_in(browser, "/connexion", account.username, PROVISIONAL).text
     for uai in (COLLEGE, LYCEE):
         found = printed(act, uai, out)
@@ -275,5 +275,5 @@ def test_an_account_that_is_active_makes_no_such_statement(browser: FlaskClient,
     account = build.never_activated()
     page = question(browser, account)
     activate(app.test_client(), account)
-    assert submit(browser, page).status_code == 400
+    assert submit(browser, page).status_code == 410
     assert kept(account).activated_at is not None

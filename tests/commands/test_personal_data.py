@@ -101,7 +101,7 @@ def test_export_holds_what_every_table_holds_of_the_person(
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     page, told = opened(path)
     parts = {part["table"]: part for part in told["parts"]}
-    assert parts.keys() == {part.table.__tablename__ for part in PARTS} - {"roster_alias"}
+    assert parts.keys() == {part.table.__tablename__ for part in PARTS} - {"roster_alias", "former_mailbox"}
     assert parts["account"]["rows"][0]["email"] == "noemie.leroy@exemple.fr"
     assert parts["charter_acceptance"]["rows"][0]["charter_version_id"].startswith("Passerelle, version ")
     assert [row["given_name"] for row in parts["child"]["rows"]] == ["Malo"]

@@ -15,6 +15,7 @@ from idp.accounts.models import Account
 from idp.accounts.tokens import Purpose
 from idp.clock import now
 from idp.db import db
+from idp.myaccount.email import keep_present
 from tests.builders import LYCEE, Build
 from tests.email_confirmation.post import html_of, link_of, post_office, text_of
 from tests.myaccount.changes import (
@@ -132,6 +133,45 @@ def test_e03_an_expired_link_gets_a_new_one_to_the_same_address(app: Flask, brow
         fresh = [mail for mail in office.deliver() if mail["To"] == NEW][-1]
         assert heading(submit(phone, phone.get(link_of(fresh)))) == CONFIRMED
     assert stored(account).email == NEW
+
+
+def test_after_a_change_that_was_given_up_the_page_of_its_link_promises_nothing(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+        account, link = _asked(browser, build)
+        keep_present(account.id)
+        db.session.rollback()
+        before = len(office.deliver())
+        clock.shift(timedelta(minutes=2))
+        stranger = app.test_client()
+        dead = stranger.get(link)
+        assert (dead.status_code, heading(dead)) == (410, DEAD)
+        assert "la demande a été arrêtée" in dead.text
+        asked = submit(stranger, dead, renvoyer="1")
+        assert "Si la demande est toujours en cours, un message part" in asked.text
+        assert len(office.deliver()) == before
+    for page in (dead, asked):
+        assert "Rien n’est perdu" not in page.text
+        assert NEW not in page.text
+
+
+def test_a_link_to_an_address_that_was_replaced_sends_a_message_to_the_last_one(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
+        account, link = _asked(browser, build)
+        clock.shift(timedelta(minutes=2))
+        change_email(browser, "derniere@exemple.fr")
+        clock.shift(timedelta(minutes=2))
+        before = len([mail for mail in office.deliver() if mail["To"] == "derniere@exemple.fr"])
+        stranger = app.test_client()
+        asked = submit(stranger, stranger.get(link), renvoyer="1")
+        assert "derniere" not in asked.text
+        mails = [mail for mail in office.deliver() if mail["To"] == "derniere@exemple.fr"]
+        assert len(mails) == before + 1
+        assert heading(submit(stranger, stranger.get(link_of(mails[-1])))) == CONFIRMED
+    assert stored(account).email == "derniere@exemple.fr"
 
 
 def test_e04_a_link_of_before_a_change_of_password_is_dead_and_begets_none(

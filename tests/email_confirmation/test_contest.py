@@ -16,7 +16,7 @@ from idp.db import db
 from idp.outbox.models import OutboxMessage
 from idp.sessions.manager import SESSIONS_ENDED
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
-from tests.email_confirmation.post import post_office, text_of
+from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.myaccount.changes import (
     ACCOUNT,
     CHOSEN,
@@ -109,7 +109,8 @@ def test_e05_an_applied_change_that_is_contested_closes_the_account(
         question = app.test_client().get(second)
         assert "l’établissement décide quelle adresse est la bonne" in question.text
         page = _stop(app, second, CLOSED)
-        assert "Collège des Tilleuls" in page
+        assert "l’établissement de votre enfant" in page
+        assert "Tilleuls" not in page
         kept = stored(account)
         assert (kept.email, kept.mailbox, kept.pending_email) == (NEW, NEW, None)
         assert (kept.contested_at, kept.contested_email) == (now(), OLD)
@@ -135,8 +136,11 @@ def test_e05_both_mailboxes_are_told_what_to_do_and_get_no_link(app: Flask, brow
     assert sorted(mail["To"] for mail in closed) == [NEW, OLD]
     for mail in closed:
         assert account.username in text_of(mail)
-        assert "Collège des Tilleuls, 03 53 01 40 40" in text_of(mail)
+        assert "Dites-le au secrétariat de l’établissement de votre enfant." in text_of(mail)
         assert "http" not in text_of(mail)
+        for text in (text_of(mail), html_of(mail)):
+            assert "Tilleuls" not in text, "the former mailbox does not learn where the children are"
+            assert "03 53 01 40 40" not in text
 
 
 def test_e05_the_owners_alarm_and_an_intruders_one_leave_three_addresses_to_the_school(

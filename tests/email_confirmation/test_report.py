@@ -16,7 +16,7 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
 from tests.activation.steps import ADDRESS, CHOSEN, activate, fill_in, kept, newest_link, open_activation
-from tests.builders import LYCEE, Build
+from tests.builders import LYCEE, PASSWORD, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.myaccount.changes import at_once, form
 from tests.pages import form_token, heading, sign_in, submit
@@ -64,8 +64,8 @@ def test_file_mailbox_hears_of_an_activation_with_another_address(app: Flask, bu
         assert set(re.findall(r"https://connexion\.exemple\.test/\S+?(?=[\s\"<])", text)) == {
             f"{build.settings.issuer}{path}"
         }
-        for secret in (ADDRESS, stolen.username, "LEROY-VANDEPUTTE", "noemie@"):
-            assert secret not in text, "who uses which address is not told"
+        for secret in (ADDRESS, stolen.username, "LEROY-VANDEPUTTE", "noemie@", "Tilleuls"):
+            assert secret not in text, "who uses which address is not told, nor where the children are"
         assert "Noémie L." in text
 
 
@@ -91,6 +91,32 @@ def test_an_address_that_is_corrected_afterwards_does_not_go_unnoticed(
     assert [link.address for link in links(account)] == [OF_FILE], "once for each activation"
     with post_office(app) as office:
         assert [mail["To"] for mail in office.deliver() if mail["Subject"] == SUBJECT] == [OF_FILE]
+
+
+def test_a_first_address_that_is_corrected_late_does_not_go_unnoticed(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.never_activated(school_email=OF_FILE)
+    activate(browser, account, mail=OF_FILE)
+    with time_machine.travel(now() + timedelta(hours=100)), post_office(app) as office:
+        thief = app.test_client()
+        sign_in(thief, "/connexion", account.username, CHOSEN)
+        submit(thief, thief.get("/adresse/modifier"), mail="voleur@exemple.fr", mot_de_passe=CHOSEN)
+        assert kept(account.id).pending == "voleur@exemple.fr"
+        assert [mail["To"] for mail in office.deliver() if mail["Subject"] == SUBJECT] == [OF_FILE]
+        owner = app.test_client()
+        assert heading(submit(owner, owner.get(path_of(build, account)))) == DONE
+    assert notices(account) == ["other_mailbox"]
+
+
+def test_a_first_address_long_after_an_activation_without_one_says_nothing_of_the_letter(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active(email=None, school_email=OF_FILE)
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    submit(browser, browser.get("/adresse/modifier"), mail=ADDRESS, mot_de_passe=PASSWORD)
+    assert kept(account.id).pending == ADDRESS
+    assert links(account) == []
 
 
 def test_opening_the_link_changes_nothing_and_tells_nothing(app: Flask, build: Build, stolen: Account) -> None:
@@ -182,9 +208,11 @@ def test_every_school_of_the_account_is_told_and_those_with_an_address_are_said_
     activate(browser, account)
     owner = app.test_client()
     question = owner.get(path_of(build, account))
-    assert "L’établissement sera prévenu. Dites-le au secrétariat\u00a0: 03 53 01 40 41." in question.text
+    tell = "Dites-le au secrétariat de l’établissement de votre enfant."
+    assert f"L’établissement sera prévenu. {tell}" in question.text
     done = submit(owner, question)
-    assert "L’établissement est prévenu. Dites-le au secrétariat\u00a0: 03 53 01 40 41." in done.text
+    assert f"L’établissement est prévenu. {tell}" in done.text
+    assert "03 53 01 40 41" not in question.text + done.text
     told = db.session.scalars(select(School.uai).join(SchoolNotice).order_by(School.uai)).all()
     assert told == ["0599001N", LYCEE]
 

@@ -169,7 +169,7 @@ def test_e10_what_is_said_after_a_dead_link_is_true_whether_a_message_leaves_or_
         clock.shift(timedelta(hours=25))
         dead = stranger.get(link)
         assert dead.status_code == 410
-        assert "Vous en avez donné une autre depuis" in dead.text
+        assert "un message part à l’adresse donnée en dernier" in dead.text
         for _ in ("a message leaves", "it would be too soon for another"):
             texts.append(submit(stranger, dead, renvoyer="1").text)
             assert kept(account.id).links == 2
@@ -180,9 +180,10 @@ def test_e10_what_is_said_after_a_dead_link_is_true_whether_a_message_leaves_or_
         assert kept(account.id).links == 3
         clock.shift(timedelta(minutes=2))
         texts.append(submit(stranger, dead, renvoyer="1").text)
-        assert kept(account.id).links == 3, "the message is for the other mailbox"
+        assert kept(account.id).links == 4, "the message is for the other mailbox"
+        assert newest_link(build.settings, account.id) != link
     assert len({text.replace(form_token(dead), "") for text in texts}) == 1
-    assert "un message part maintenant, ou il est déjà parti il y a peu" in texts[0]
+    assert "un message part maintenant à l’adresse donnée en dernier, ou il est déjà parti il y a peu" in texts[0]
     assert "Vous avez donné une autre adresse depuis ? Le message est dans l’autre boîte." in texts[0].replace(
         "\xa0", " "
     )

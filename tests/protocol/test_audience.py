@@ -92,6 +92,7 @@ def test_a_foreign_ent_gets_no_code(
     assert "Collège des Tilleuls" in text
     assert "https://ent.test/login?iss=" in text, "the way to the ENT of the child's school"
     assert "Lycée" not in text
+    assert "Ni votre nom ni votre adresse ne sont envoyés à l’ENT" in text
     assert code_for(browser, own, Attempt()), "their own ENT is entered by the same session"
 
 

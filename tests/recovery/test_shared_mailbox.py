@@ -3,15 +3,18 @@
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import delete
 
-from idp.accounts.models import Account
+from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.tokens import Purpose
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from tests.builders import PASSWORD, Build
 from tests.databases import settings_for
 from tests.email_confirmation.post import html_of, post_office, text_of
-from tests.pages import form_token, heading, sign_in
+from tests.myaccount.changes import change_email, enter, links, path_of
+from tests.pages import form_token, heading, sign_in, submit
 from tests.recovery.steps import DONE, answers, ask_password, choose, enters, link_of, statements
 
 _MAILBOX = "famille@exemple.fr"
@@ -75,20 +78,61 @@ def test_a_device_that_did_not_prove_the_present_password_is_unknown(
         assert [mail["Subject"] for mail in office.deliver()] == [_NO_LINK]
 
 
-@pytest.mark.parametrize(
-    "changes", [{"merged_into_id": "other"}, {"email": "yann@exemple.fr"}], ids=["merged", "another_mailbox"]
-)
 def test_a_mailbox_of_one_account_gives_its_link_to_any_device(
-    app: Flask, browser: FlaskClient, parents: tuple[Account, Account], changes: dict[str, str]
+    app: Flask, browser: FlaskClient, parents: tuple[Account, Account]
 ) -> None:
     mother, father = parents
     row = db.session.get_one(Account, father.id)
-    for name, value in changes.items():
-        setattr(row, name, mother.id if value == "other" else value)
+    row.merged_into_id = mother.id
+    row.email = None
     db.session.commit()
     ask_password(browser, mother.username)
     with post_office(app) as office:
         assert link_of(office.deliver()[0])
+
+
+def _confirm_another(app: Flask, build: Build, account: Account, email: str) -> None:
+    browser, phone = enter(app.test_client(), account), app.test_client()
+    change_email(browser, email)
+    link = links(account, Purpose.CHANGE_EMAIL)[-1]
+    done = submit(phone, phone.get(path_of(build.settings, link)))
+    assert "Votre nouvelle adresse est confirmée." in done.text
+
+
+def test_who_moved_their_own_address_away_still_reads_the_mailbox(
+    app: Flask, browser: FlaskClient, build: Build, parents: tuple[Account, Account]
+) -> None:
+    mother, father = parents
+    _confirm_another(app, build, father, "yann@exemple.fr")
+    db.session.execute(delete(OneTimeLink))  # what a purge does after some days
+    db.session.commit()
+    with post_office(app) as office:
+        ask_password(browser, mother.username)
+        assert office.deliver()[-1]["Subject"] == _NO_LINK
+    assert answers() == ["by_letter"]
+
+
+def test_who_confirms_another_mailbox_than_the_shared_one_gets_a_link_again(
+    app: Flask, browser: FlaskClient, build: Build, parents: tuple[Account, Account]
+) -> None:
+    mother, father = parents
+    _confirm_another(app, build, father, "yann@exemple.fr")
+    _confirm_another(app, build, mother, "noemie@exemple.fr")
+    ask_password(browser, mother.username)
+    with post_office(app) as office:
+        assert link_of(office.deliver()[-1])
+    assert answers() == ["link"]
+
+
+def test_a_new_letter_does_not_make_the_mailbox_forget_its_readers(
+    app: Flask, browser: FlaskClient, parents: tuple[Account, Account]
+) -> None:
+    mother, father = parents
+    db.session.get_one(Account, father.id).email = None
+    db.session.commit()
+    ask_password(browser, mother.username)
+    with post_office(app) as office:
+        assert [mail["Subject"] for mail in office.deliver()] == [_NO_LINK]
 
 
 def test_whose_account_the_school_disabled_still_reads_the_mailbox(

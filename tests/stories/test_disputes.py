@@ -66,7 +66,8 @@ def test_l_ex_conjoint(phone: Page, other_device: Page, site: Site) -> None:
     titre(other_device, "Ce n’était pas vous ?")
     follow(other_device.get_by_role("button", name="Signaler le changement"))
     titre(other_device, "Le compte est fermé")
-    expect(other_device.get_by_text("Collège des Tilleuls")).to_be_visible()
+    expect(other_device.get_by_text("l’établissement de votre enfant").first).to_be_visible()
+    expect(other_device.get_by_text("Tilleuls")).to_have_count(0)
     for boite, nombre in ((COMMUNE, 4), (LA_SIENNE, 2)):
         assert site.wait_for_mail(boite, nombre)["subject"] == "Votre compte est fermé pour le moment"
     demande_un_mot_de_passe(other_device, site, noemie)

@@ -3,17 +3,19 @@
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, update
+from werkzeug.test import TestResponse
 
-from idp.accounts.models import SchoolNotice
+from idp.accounts.models import Guardianship, SchoolNotice
 from idp.accounts.school_digest import DIGESTS, DIGESTS_PERIOD
 from idp.accounts.tokens import Purpose
+from idp.clock import now
 from idp.db import db
 from idp.outbox.commands import EXTENSION as HANDLERS
 from idp.outbox.worker import Worker
-from idp.web.telling import Tellable, sentence
+from idp.web.telling import Tellable, on_page, sentence
 from tests.activation.steps import open_activation
-from tests.builders import COLLEGE, LYCEE, PROVISIONAL, Build
+from tests.builders import COLLEGE, LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.myaccount.changes import (
     CHOSEN,
@@ -25,12 +27,14 @@ from tests.myaccount.changes import (
     links,
     path_of,
 )
-from tests.myaccount.steps import text_of as read
-from tests.pages import heading, submit
+from tests.myaccount.steps import text_of as read_with_links
+from tests.pages import heading, sign_in, submit
 from tests.recovery.steps import DONE, mailed_link
 
 TOLD = "L’établissement est prévenu : Collège des Tilleuls."
 TELL = "Dites-le au secrétariat : Lycée Louise-Weber, 03 53 01 40 41."
+TELL_ANY = "Dites-le au secrétariat de l’établissement de votre enfant."
+HELP = "Assistance aux familles : 03 53 01 12 12."
 _NBSP = "\u00a0"
 
 
@@ -51,15 +55,15 @@ OTHER_HEARS, MUTE = school("École C", by_mail=True), school("École D", by_mail
         ([MUTE], {}, "Dites-le au secrétariat : École D."),
         ([SILENT, MUTE], {}, "Dites-le au secrétariat : Lycée B, 02 ; École D."),
         ([HEARS, SILENT], {}, "L’établissement est prévenu : Collège A. Dites-le au secrétariat : Lycée B, 02."),
-        ([], {}, "Dites-le au secrétariat de l’établissement."),
+        ([], {}, TELL_ANY),
         ([HEARS], {"before": True}, "L’établissement sera prévenu : Collège A."),
         ([HEARS, OTHER_HEARS], {"before": True}, "Les établissements seront prévenus : Collège A, École C."),
         ([HEARS], {"named": False}, "L’établissement est prévenu."),
         ([HEARS, OTHER_HEARS], {"named": False}, "Les établissements sont prévenus."),
         ([HEARS], {"named": False, "before": True}, "L’établissement sera prévenu."),
         ([HEARS, OTHER_HEARS], {"named": False, "before": True}, "Les établissements seront prévenus."),
-        ([SILENT], {"named": False, "before": True}, "Dites-le au secrétariat : 02."),
-        ([MUTE], {"named": False}, "Dites-le au secrétariat de l’établissement."),
+        ([SILENT], {"named": False, "before": True}, TELL_ANY),
+        ([SILENT, MUTE], {"named": False}, TELL_ANY),
         ([school("50 %(x)s & <b>", "0%d", by_mail=False)], {}, "Dites-le au secrétariat : 50 %(x)s & <b>, 0%d."),
     ],
 )
@@ -67,7 +71,12 @@ def test_only_a_school_with_an_address_is_said_to_be_told(
     app: Flask, schools: list[Tellable], how: dict[str, bool], said: str
 ) -> None:
     with app.test_request_context():
-        assert sentence(schools, **how).replace(_NBSP, " ") == said
+        page = on_page(schools, **how)
+    shown = page.striptags().replace(_NBSP, " ")
+    assert shown.removesuffix(f" {HELP}") == said
+    sends, phones = "Dites-le" in said, any(number in said for number in ("01.", "02", "0%d"))
+    assert shown.endswith(HELP) == (sends and not phones), "a telephone, or the help line"
+    assert page.count('<a class="tel ltr" href="tel:') == sends
     assert sentence(schools, **how).replace(_NBSP, " ") == said, "in a mail too, outside any request"
 
 
@@ -77,6 +86,11 @@ def two_schools(build: Build) -> None:
     build.school(COLLEGE).email = "secretariat@college.test"
     build.school(LYCEE).phone = "03 53 01 40 41"
     db.session.commit()
+
+
+def read(page: TestResponse) -> str:
+    """Return the page as it is read; a telephone is a link, before a full stop."""
+    return read_with_links(page).replace(" .", ".")
 
 
 def digests(app: Flask) -> list[str]:
@@ -120,10 +134,11 @@ def test_who_stops_a_change_of_address_reads_who_hears_of_it(app: Flask, browser
     [alarm] = links(account, Purpose.CONTEST_EMAIL)
     owner = app.test_client()
     question = owner.get(path_of(build.settings, alarm))
-    assert "L’établissement sera prévenu. Dites-le au secrétariat : 03 53 01 40 41." in read(question)
+    assert f"L’établissement sera prévenu. {TELL_ANY} {HELP}" in read(question)
     done = submit(owner, question)
-    assert "L’établissement est prévenu. Dites-le au secrétariat : 03 53 01 40 41." in read(done)
-    assert "Tilleuls" not in done.text
+    assert f"L’établissement est prévenu. {TELL_ANY} {HELP}" in read(done)
+    for page in (question, done):
+        assert not any(word in page.text for word in ("Tilleuls", "Weber", "03 53 01 40 41"))
     with post_office(app) as office:
         mails = {mail["Subject"]: mail for mail in office.deliver()}
     stopped = mails["Le changement d’adresse mail est arrêté"]
@@ -143,7 +158,8 @@ def test_mail_of_a_change_says_who_would_hear_of_its_end(app: Flask, browser: Fl
         mails = {mail["Subject"]: mail for mail in office.deliver()}
     for subject in ("Votre adresse mail va changer", "Votre adresse mail a changé"):
         for text in (text_of(mails[subject]), html_of(mails[subject])):
-            assert f"L’établissement sera prévenu : Collège des Tilleuls. {TELL}" in text.replace(_NBSP, " ")
+            assert f"L’établissement sera prévenu. {TELL_ANY}" in text.replace(_NBSP, " ")
+            assert not any(word in text for word in ("Tilleuls", "Weber", "03 53 01 40 41"))
 
 
 def test_former_mailbox_hears_of_a_change_of_address(app: Flask, browser: FlaskClient, build: Build) -> None:
@@ -181,3 +197,14 @@ def test_who_chose_a_forgotten_password_gets_a_mail(app: Flask, browser: FlaskCl
     assert "un mail vous prévient du changement" in done.text
     with post_office(app) as office:
         assert ("Votre mot de passe a changé", OLD) in [(m["Subject"], m["To"]) for m in office.deliver()]
+
+
+def test_no_new_letter_is_promised_while_a_tie_is_disputed(browser: FlaskClient, build: Build) -> None:
+    build.school().phone = "03 53 01 40 40"
+    account = build.active()
+    db.session.execute(update(Guardianship).values(disputed_at=now()))
+    db.session.commit()
+    page = sign_in(browser, "/connexion", account.username, PASSWORD)
+    assert heading(page) == "Ce compte est fermé pour le moment"
+    assert "nouveau courrier" not in page.text
+    assert 'href="tel:+33353014040"' in page.text, "whoever knows the password learns where to go"
