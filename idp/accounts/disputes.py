@@ -12,7 +12,7 @@ from collections.abc import Collection
 from sqlalchemy import ColumnElement, and_, exists, select, update
 
 from idp.accounts import directory, school_notices
-from idp.accounts.models import Account, Child, Guardianship
+from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.events import DisputeSettled
@@ -23,6 +23,11 @@ from idp.db import db
 def tie_is_disputed() -> ColumnElement[bool]:
     """Return the condition of the ties whose dispute is open; a tie that a file ended is the school's own answer."""
     return and_(Guardianship.disputed_at.is_not(None), Guardianship.ended_at.is_(None))
+
+
+def tie_is_excluded() -> ColumnElement[bool]:
+    """Return the condition of the ties that their school ended when it confirmed a dispute."""
+    return Guardianship.excluded_at.is_not(None)
 
 
 def is_open(tie: Guardianship) -> bool:
@@ -44,6 +49,22 @@ def disputed_among(account_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
     """Return which of these accounts have a disputed tie."""
     ties = select(Guardianship.account_id).where(Guardianship.account_id.in_(account_ids), tie_is_disputed())
     return set(db.session.scalars(ties.distinct()))
+
+
+def uais_of_disputes(account_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list[str]]:
+    """Return the schools, by UAI, that have to settle a disputed tie of each of these accounts."""
+    ties = (
+        select(Guardianship.account_id, School.uai)
+        .join(Child, Child.id == Guardianship.child_id)
+        .join(School, School.id == Child.school_id)
+        .where(Guardianship.account_id.in_(account_ids), tie_is_disputed())
+        .distinct()
+        .order_by(School.uai)
+    )
+    found: dict[uuid.UUID, list[str]] = {}
+    for account_id, uai in db.session.execute(ties):
+        found.setdefault(account_id, []).append(uai)
+    return found
 
 
 def is_disputed(account_id: uuid.UUID) -> bool:
@@ -72,7 +93,7 @@ def get_for_sign_in(account_id: uuid.UUID) -> tuple[Account | None, bool]:
 def shut(account_ids: Collection[uuid.UUID]) -> None:
     """End what was issued for accounts whose tie has become disputed: the letter's secret, codes, tokens, sessions.
 
-    The caller ends the rows of the sessions, so that ENTs are told.
+    `sessions.closing` is the one caller: it ends the rows of the sessions too, so that ENTs are told.
     """
     db.session.execute(
         update(Account)

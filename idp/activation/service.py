@@ -16,7 +16,7 @@ from idp.audit.events import ActivationCompleted, GuardianshipDisputed
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
-from idp.sessions import manager
+from idp.sessions import closing
 
 
 @dataclass(frozen=True)
@@ -135,17 +135,7 @@ def dispute(account_id: uuid.UUID, generation: int, chosen: Collection[str], sin
 
 
 def _dispute(account_id: uuid.UUID, children: Sequence[Child]) -> None:
-    db.session.execute(
-        update(Guardianship)
-        .where(
-            Guardianship.account_id == account_id,
-            Guardianship.child_id.in_([child.id for child in children]),
-            Guardianship.disputed_at.is_(None),
-        )
-        .values(disputed_at=now())
-    )
-    disputes.shut([account_id])
-    manager.end_all(account_id, by="disputed")
+    closing.dispute_ties([(account_id, child.id) for child in children])
     by_school: dict[uuid.UUID, list[uuid.UUID]] = {}
     for child in children:
         by_school.setdefault(child.school_id, []).append(child.id)

@@ -88,7 +88,7 @@ def stop(settings: Settings, value: str) -> bool:
         _contest(settings, account, link.address)
     elif account.contested_at is None:
         notices.tell(Notice.EMAIL_CHANGE_STOPPED, account.id)
-    schools = directory.schools(account)
+    schools = directory.schools_of_ties(account)
     school_notices.add(Kind.EMAIL_CONTESTED, account.id, [school.id for school in schools])
     log.record(
         EmailChangeContested(account_id=account.id, applied=applied, uais=[school.uai for school in schools]),

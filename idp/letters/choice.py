@@ -18,7 +18,6 @@ from idp.db import db, end_read
 from idp.letters import pdf
 
 _LIGATURES = str.maketrans({"œ": "oe", "æ": "ae", "ß": "ss"})
-_DISPUTED = "is closed by a dispute: settle it first with `idp account disputes`"
 _NUMBERS = re.compile(r"(\d+)")
 
 
@@ -87,8 +86,11 @@ def of_school(school: School, class_name: str | None, *, renew: bool) -> tuple[l
     chosen: list[tuple[tuple[Any, ...], Chosen]] = []
     skipped: list[Skipped] = []
     moment = now()
-    for row in _parents(school, class_name):
-        reason = _left_alone(row, moment, renew=renew)
+    rows = _parents(school, class_name)
+    disputed = disputes.uais_of_disputes([row.id for row in rows if row.is_disputed])
+    end_read()
+    for row in rows:
+        reason = _left_alone(row, moment, disputed.get(row.id, ()), renew=renew)
         if reason:
             skipped.append(Skipped(row.username, reason))
         else:
@@ -136,8 +138,8 @@ def _get(username: str) -> Account:
         raise Refused(f"the children of {account.username} are with {kept.username}: print that letter")
     if account.disabled_at is not None:
         raise Refused(f"{account.username} is disabled, its letter would open nothing")
-    if disputes.is_disputed(account.id):
-        raise Refused(f"{account.username} {_DISPUTED}")
+    if uais := disputes.uais_of_disputes([account.id]).get(account.id):
+        raise Refused(f"{account.username} {_closed_by(uais)}")
     if not account.children:
         raise Refused(f"{account.username} has no child in a school, so that no school writes to it")
     return account
@@ -181,12 +183,18 @@ def _parents(school: School, class_name: str | None) -> list[Any]:
     return list(first.values())
 
 
-def _left_alone(row: Any, moment: datetime, *, renew: bool) -> str:
+def _closed_by(uais: Sequence[str]) -> str:
+    """Say that disputes close an account, and which schools settle them."""
+    schools = " and ".join(uais) or "its school"
+    return f"is closed by a dispute that {schools} has to settle first, with `idp account disputes`"
+
+
+def _left_alone(row: Any, moment: datetime, disputed_by: Sequence[str], *, renew: bool) -> str:
     """Say why an account of the school gets no letter; nothing when it gets one."""
     if row.disabled_at is not None:
         return "is disabled"
     if row.is_disputed:
-        return _DISPUTED
+        return _closed_by(disputed_by)
     if row.activated_at is not None:
         return "is active: name it with --username to close it and print a letter"
     good_until = row.provisional_expires_at

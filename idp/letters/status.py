@@ -1,7 +1,8 @@
 """`idp letters status`: how far each school and class has come, from the letter to the confirmed address.
 
 Each account counts once in a school, under the class of its first child there, as its letter is sorted; a tie in
-dispute counts under the class of its child. The counts are made by the database, a few schools at a time.
+dispute counts under the class of its child, and an account that another school's dispute closes under its class here:
+its letter is not over, no new one can be printed. The counts are made by the database, a few schools at a time.
 """
 
 import sys
@@ -14,9 +15,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
+from idp.accounts import disputes
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.clock import now
 from idp.db import db, end_read
@@ -44,7 +46,9 @@ class Progress:
         without_mail: Of the activated, those without any address.
         expired: Those whose letter is over, or dead, and did not serve.
         never_printed: Those that no letter was ever printed for.
-        disputed: Ties of pupils of the class whose guardian says not to be one, and that the school has not decided.
+        disputed: Ties of pupils of the class whose guardian says not to be one, and that the school has not decided;
+            and accounts that a dispute at another school closes.
+        closed: Of the printed who did not activate, those that a dispute closes.
     """
 
     uai: str
@@ -58,11 +62,12 @@ class Progress:
     expired: int
     never_printed: int
     disputed: int = 0
+    closed: int = 0
 
     @property
     def in_hand(self) -> int:
         """Those who hold a letter that is good."""
-        return self.printed - self.activated - self.expired
+        return self.printed - self.activated - self.expired - self.closed
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ class Standing:
 
     @property
     def disputed(self) -> int:
-        """Ties in dispute, of all its classes."""
+        """Ties in dispute and accounts that a dispute elsewhere closes, of all its classes."""
         return sum(row.disputed for row in self.classes)
 
 
@@ -115,7 +120,7 @@ def _standings(schools: Sequence[Any]) -> list[Standing]:
     classes = {(row.uai, row.class_name): row for row in (Progress(*row) for row in db.session.execute(_counted(keys)))}
     for uai, name, class_name, disputed in db.session.execute(_disputed(keys)):
         row = classes.get((uai, class_name)) or Progress(uai, name, class_name, *[0] * 7)
-        classes[uai, class_name] = replace(row, disputed=disputed)
+        classes[uai, class_name] = replace(row, disputed=row.disputed + disputed)
     notices, mailboxes = _by_school(_open_notices(keys)), _by_school(_shared_mailboxes(keys))
     rows = sorted(classes.values(), key=lambda row: (row.uai, class_order(row.class_name)))
     return [
@@ -194,7 +199,8 @@ def _counted(schools: Sequence[uuid.UUID]) -> Select[Any]:
     )
     active, no_letter = Account.activated_at.is_not(None), Account.provisional_hash.is_(None)
     never = and_(~active, no_letter, Account.provisional_expires_at.is_(None), Account.generation == 0)
-    over = and_(~active, ~never, or_(no_letter, Account.provisional_expires_at <= now()))
+    closed = disputes.has_disputed_tie()
+    over = and_(~active, ~never, ~closed, or_(no_letter, Account.provisional_expires_at <= now()))
     no_mail = and_(active, Account.email.is_(None))
     return (
         select(
@@ -208,12 +214,28 @@ def _counted(schools: Sequence[uuid.UUID]) -> Select[Any]:
             _count(and_(no_mail, Account.pending_email.is_(None))),
             _count(over),
             _count(never),
+            _count(and_(closed, ~_is_disputed_in(links.c.school_id))),
+            _count(and_(closed, ~active, ~never)),
         )
         .select_from(links)
         .join(Account, Account.id == links.c.account_id)
         .join(School, School.id == links.c.school_id)
         .where(links.c.nth == 1, Account.disabled_at.is_(None))
         .group_by(School.uai, School.name, links.c.class_name)
+    )
+
+
+def _is_disputed_in(school_id: ColumnElement[uuid.UUID]) -> ColumnElement[bool]:
+    """Return the condition of the accounts whose disputed tie is one of this school."""
+    ours = select(Child.id).where(Child.id == Guardianship.child_id, Child.school_id == school_id)
+    return (
+        exists()
+        .where(
+            Guardianship.account_id == Account.id,
+            disputes.tie_is_disputed(),
+            ours.correlate_except(Child).exists(),
+        )
+        .correlate_except(Guardianship)
     )
 
 

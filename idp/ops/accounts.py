@@ -4,9 +4,11 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import click
+from flask import current_app
 
 from idp.accounts.models import Account, School
 from idp.db import end_read
@@ -111,7 +113,8 @@ def disable(username: str, uai: str | None) -> None:
 @_SCHOOL
 def enable(username: str, uai: str | None) -> None:
     """Open a disabled account again, with the password that it had."""
-    _act(username, uai, desk.enable, lambda name, _: f"{name} is enabled")
+    opening = partial(desk.enable, current_app.extensions["idp.settings"])
+    _act(username, uai, opening, lambda name, _: f"{name} is enabled")
 
 
 @account.command("end-sessions")

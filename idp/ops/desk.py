@@ -12,11 +12,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, select, update
 
-from idp.accounts import directory, disputes, school_notices
+from idp.accounts import directory, disputes, mailboxes, school_notices
 from idp.accounts.models import Account, School
 from idp.audit import log
 from idp.audit.events import AccountChanged, AccountRead
 from idp.clock import now
+from idp.config import Settings
 from idp.db import committed, db
 from idp.oidc import standard_claims
 from idp.ops.batches import account_ranges
@@ -68,13 +69,22 @@ def disable(account_id: uuid.UUID) -> int:
     return ended
 
 
-def enable(account_id: uuid.UUID) -> None:
-    """Open a disabled account again, with the password that it had."""
+def enable(settings: Settings, account_id: uuid.UUID) -> None:
+    """Open a disabled account again, with the password that it had.
+
+    Raises:
+        Refused: it is not disabled, or its mailbox may not serve two accounts and serves another one by now.
+    """
     account = _locked(account_id)
     if account.merged_into_id is not None:
         raise _refused(f"{account.username} was merged into another account, which has its children")
     if account.disabled_at is None:
         raise _refused(f"{account.username} is not disabled")
+    if account.email is not None and mailboxes.is_refused(settings, account, account.email):
+        raise _refused(
+            f"{account.username} stays disabled: another account has confirmed its mailbox meanwhile, and "
+            "IDP_SHARED_MAILBOX=refuse; one of the two needs another mailbox"
+        )
     account.disabled_at = None
     _note(account, "enabled")
     db.session.commit()

@@ -1,5 +1,6 @@
 """`idp account disputes`: what parents contested, and its settlement."""
 
+import sys
 from typing import Any
 
 import click
@@ -25,9 +26,10 @@ _KINDS = [Kind.NOT_GUARDIAN.value, Kind.EMAIL_CONTESTED.value]
 @click.option("--confirm", is_flag=True, help="The dispute is right: the tie ends; the former address is kept.")
 @click.option("--child", metavar="KEY", help="Settle the tie to this child alone, by its key in the list.")
 @click.option("--kind", type=click.Choice(_KINDS), help="Which dispute, when the account has both kinds.")
+@click.option("--yes", is_flag=True, help="Do not ask before --confirm.")
 @click.option("--reason", metavar="TEXT", help="Why, for the journal and the school's notice.")
 @AS_JSON
-def disputes(
+def disputes(  # noqa: PLR0913 - one for each option
     username: str | None,
     uai: str | None,
     *,
@@ -36,14 +38,16 @@ def disputes(
     child: str | None,
     kind: str | None,
     reason: str | None,
+    yes: bool,
     as_json: bool,
 ) -> None:
     """List open disputes, or settle the one of USERNAME with --reject or --confirm.
 
     An account is closed while a dispute is open. A letter's holder disputes to be the guardian of a child: --reject
-    lets the tie live again, and a new letter can be printed; --confirm ends it until the school's file changes. A
-    mailbox contests that the account's address was changed: --confirm keeps the former address, --reject the new one;
-    the password stays blocked, and a new one is chosen by mail to the kept address alone.
+    lets the tie live again, and a new letter can be printed; --confirm ends it until the school's file changes, or
+    until --reject takes that back. A mailbox contests that the account's address was changed: --confirm keeps the
+    former address, --reject the new one; the password stays blocked, and a new one is chosen by mail to the kept
+    address alone.
     """
     _check_usage(username, reject=reject, confirm=confirm, child=child, kind=kind, reason=reason)
     try:
@@ -60,10 +64,13 @@ def disputes(
             child=child,
             school=school,
         )
+        if confirm and not yes and sys.stdin.isatty():
+            click.confirm(_question(account.username), abort=True, err=True)
+        decision = service.meant(account, decision)
         settled = service.settle(current_app.extensions["idp.settings"], account.id, decision)
     except (NotFound, Refused) as refused:
         raise click.ClickException(plain(refused)) from refused
-    _print_settled(account.username, decision.outcome, settled, as_json=as_json)
+    _print_settled(account.username, decision, settled, as_json=as_json)
 
 
 def _check_usage(
@@ -98,10 +105,17 @@ def _print_list(rows: list[dict[str, Any]], *, as_json: bool) -> None:
 def _about(row: dict[str, Any]) -> str:
     if row["kind"] == Kind.EMAIL_CONTESTED.value:
         return f"former {row['former_email'] or 'several'}, new {row['new_email'] or '-'}"
+    if not row["children"]:
+        return f"a dispute at {row['uai']} closes the account: that school settles it"
     return "; ".join(f"{c['given_name']} {c['family_name']}, {c['class']} ({c['key']})" for c in row["children"])
 
 
-def _print_settled(username: str, outcome: Outcome, settled: Settled, *, as_json: bool) -> None:
+def _question(username: str) -> str:
+    return f"Confirm the dispute of {username} (the tie ends, or the former address is kept)?"
+
+
+def _print_settled(username: str, decision: Decision, settled: Settled, *, as_json: bool) -> None:
+    outcome = decision.outcome
     keys = [child_key(child) for child in settled.children]
     if as_json:
         members = {"account": username, "kind": settled.kind.value, "outcome": outcome.value, "children": keys}
@@ -112,6 +126,8 @@ def _print_settled(username: str, outcome: Outcome, settled: Settled, *, as_json
         done = f"the {kept} address is kept, and a new password is chosen by mail to it"
     elif outcome is Outcome.CONFIRM:
         done = f"the tie to {', '.join(keys)} has ended"
+    elif decision.reopens:
+        done = f"the tie to {', '.join(keys)}, which the school had ended, lives again"
     else:
         done = f"the tie to {', '.join(keys)} lives again, and a new letter can be printed"
     click.echo(f"{username}: {done}")

@@ -6,17 +6,17 @@ told that it is settled.
 
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select, true
 from sqlalchemy.orm import selectinload
 
-from idp.accounts import directory, notices, school_notices, tokens
+from idp.accounts import directory, mailboxes, notices, school_notices, tokens
 from idp.accounts import disputes as rules
 from idp.accounts.disputes import child_key
 from idp.accounts.models import Account, Child, Guardianship, School
@@ -24,12 +24,12 @@ from idp.accounts.notices import Notice
 from idp.accounts.school_notices import Kind
 from idp.accounts.tokens import Purpose
 from idp.audit import log
-from idp.audit.events import AccountRead, DisputeSettled
+from idp.audit.events import AccountChanged, AccountRead, DisputeSettled
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, end_read
 from idp.ops.desk import OPERATOR, Refused
-from idp.ops.dossier import masked
+from idp.ops.dossier import masked_apart
 from idp.rostering import leaving
 from idp.sessions import manager
 
@@ -73,6 +73,7 @@ class Decision:
         kind: which of two disputes of one account is meant; None if there is only one.
         child: the key of the only child that is meant.
         school: the only school whose ties are meant.
+        reopens: that the ties are meant which a school ended when it confirmed a dispute (`meant`).
     """
 
     outcome: Outcome
@@ -80,10 +81,14 @@ class Decision:
     kind: Kind | None = None
     child: str | None = None
     school: School | None = None
+    reopens: bool = False
 
 
 def find(school: School | None, account: Account | None = None) -> list[Dispute]:
-    """Return the open disputes of a school, an account, or all, once the journal says that they were seen."""
+    """Return the open disputes of a school, an account, or all, once the journal says that they were seen.
+
+    A school also sees the dispute of another one that closes an account of its own, without the other one's children.
+    """
     found = sorted(
         [*_disputed_ties(school, account), *_contested(school, account)],
         key=lambda one: (one.since, one.account.username, one.school.uai if one.school else ""),
@@ -105,14 +110,25 @@ def _disputed_ties(school: School | None, account: Account | None) -> Iterator[D
         .options(selectinload(Guardianship.account))
     )
     if school is not None:
-        statement = statement.where(Child.school_id == school.id)
+        statement = statement.where(Guardianship.account_id.in_(_accounts_of(school)))
     if account is not None:
         statement = statement.where(Guardianship.account_id == account.id)
     for _, group in groupby(db.session.scalars(statement), lambda tie: (tie.account_id, tie.child.school_id)):
         ties = list(group)
         since = min(tie.disputed_at for tie in ties if tie.disputed_at is not None)
         children = [tie.child for tie in ties]
-        yield Dispute(ties[0].account, Kind.NOT_GUARDIAN, children, children[0].school, since)
+        where = children[0].school
+        seen = children if school is None or where.id == school.id else []
+        yield Dispute(ties[0].account, Kind.NOT_GUARDIAN, seen, where, since)
+
+
+def _accounts_of(school: School) -> Select[uuid.UUID]:
+    """Return the query of the accounts with a tie to a child of the school that did not end."""
+    return (
+        select(Guardianship.account_id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(Child.school_id == school.id, Guardianship.ended_at.is_(None))
+    )
 
 
 def _contested(school: School | None, account: Account | None) -> Iterator[Dispute]:
@@ -124,7 +140,9 @@ def _contested(school: School | None, account: Account | None) -> Iterator[Dispu
     if account is not None:
         statement = statement.where(Account.id == account.id)
     for contested in db.session.scalars(statement):
-        by_school = sorted(contested.children, key=attrgetter("school.uai"))
+        # as `directory.schools_of_ties`: a school whose ties are all in dispute has to settle this one too
+        children = [link.child for link in contested.guardianships if link.ended_at is None]
+        by_school = sorted(children, key=attrgetter("school.uai"))
         groups = [list(group) for _, group in groupby(by_school, attrgetter("school_id"))] or [[]]
         for children in groups:
             where = children[0].school if children else None
@@ -135,6 +153,7 @@ def _contested(school: School | None, account: Account | None) -> Iterator[Dispu
 def line(one: Dispute) -> dict[str, Any]:
     """Return what the list shows of a dispute; mail addresses are hidden in the middle."""
     is_about_email = one.kind is Kind.EMAIL_CONTESTED
+    former, present = masked_apart(one.account.contested_email, one.account.email) if is_about_email else (None, None)
     return {
         "account": one.account.username,
         "name": one.account.display_name,
@@ -151,9 +170,24 @@ def line(one: Dispute) -> dict[str, Any]:
         "uai": one.school.uai if one.school else None,
         "school": one.school.name if one.school else None,
         "since": one.since.isoformat(timespec="seconds"),
-        "former_email": masked(one.account.contested_email) if is_about_email else None,
-        "new_email": masked(one.account.email) if is_about_email else None,
+        "former_email": former,
+        "new_email": present,
     }
+
+
+def meant(account: Account, decision: Decision) -> Decision:
+    """Return the decision with `reopens` set, if it rejects what a school confirmed before and no dispute is open.
+
+    Read before the account is locked: of two operators who settle one dispute at once, the second one is told that it
+    is settled, and does not undo what the first one decided.
+    """
+    if decision.outcome is not Outcome.REJECT or decision.kind is Kind.EMAIL_CONTESTED:
+        return decision
+    is_contested = account.contested_at is not None and decision.child is None and decision.kind is None
+    reopening = replace(decision, reopens=True)
+    reopens = not is_contested and not _ties_meant(account, decision) and bool(_ties_meant(account, reopening))
+    end_read()
+    return reopening if reopens else decision
 
 
 def settle(settings: Settings, account_id: uuid.UUID, decision: Decision) -> Settled:
@@ -181,16 +215,20 @@ def _settle(settings: Settings, account: Account | None, decision: Decision) -> 
     if kind is Kind.EMAIL_CONTESTED:
         _settle_email(settings, account, decision)
         return Settled(kind, [], rules.is_closed(account))
-    _settle_ties(account, ties, decision)
+    _settle_ties(settings, account, ties, decision)
     return Settled(kind, [tie.child for tie in ties], rules.is_closed(account))
 
 
 def _ties_meant(account: Account, decision: Decision) -> list[Guardianship]:
-    """Return the disputed ties that the decision may mean, as the database has them now."""
+    """Return the ties that the decision may mean, as the database has them now: disputed ones, or excluded ones."""
     ties = db.session.scalars(
         select(Guardianship)
         .join(Child, Child.id == Guardianship.child_id)
-        .where(Guardianship.account_id == account.id, rules.tie_is_disputed())
+        .where(
+            Guardianship.account_id == account.id,
+            rules.tie_is_excluded() if decision.reopens else rules.tie_is_disputed(),
+            Child.left_at.is_(None) if decision.reopens else true(),
+        )
         .order_by(Guardianship.rank)
         .execution_options(populate_existing=True)
     ).all()
@@ -217,23 +255,31 @@ def _kind_meant(account: Account, ties: Sequence[Guardianship], decision: Decisi
     wanted = [one for one in open_ones if kind in {None, one}]
     if not wanted:
         about = f" about {decision.child}" if decision.child is not None else ""
-        raise Refused(f"{account.username} has no open dispute{about}: it was never opened, or it is settled already")
+        elsewhere = rules.uais_of_disputes([account.id]).get(account.id, []) if decision.school is not None else []
+        other = f"; {' and '.join(elsewhere)} has one to settle" if elsewhere else ""
+        raise Refused(
+            f"{account.username} has no open dispute{about}: it was never opened, or it is settled already{other}"
+        )
     return wanted[0]
 
 
-def _settle_ties(account: Account, ties: Sequence[Guardianship], decision: Decision) -> None:
+def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardianship], decision: Decision) -> None:
     """Let the ties live again, or end them until the school's file changes."""
     moment = now()
     for tie in ties:
         tie.disputed_at = None
+        if decision.reopens:
+            tie.ended_at = tie.excluded_at = None
         if decision.outcome is Outcome.CONFIRM:
             tie.ended_at = tie.excluded_at = moment
+    if decision.reopens:
+        _welcome_back(settings, account)
     _renew(account)
     _record(
         account,
         Kind.NOT_GUARDIAN,
         decision,
-        before="disputed",
+        before="excluded" if decision.reopens else "disputed",
         after="holds" if decision.outcome is Outcome.REJECT else "excluded",
         children=[child_key(tie.child) for tie in ties],
     )
@@ -252,6 +298,21 @@ def _settle_ties(account: Account, ties: Sequence[Guardianship], decision: Decis
         leaving.shut_if_childless(account.id, moment)
 
 
+def _welcome_back(settings: Settings, account: Account) -> None:
+    """Enable the account that was shut because the school had ended its last tie."""
+    if account.left_at is None:
+        return
+    if account.disabled_at == account.left_at:
+        if account.email is not None and mailboxes.is_refused(settings, account, account.email):
+            raise Refused(
+                f"another account has confirmed the mailbox of {account.username} meanwhile, and "
+                "IDP_SHARED_MAILBOX=refuse; one of the two needs another mailbox"
+            )
+        account.disabled_at = None
+    account.left_at = account.inactive_warned_at = None
+    log.record(AccountChanged(account_id=account.id, change="returned"))
+
+
 def _settle_email(settings: Settings, account: Account, decision: Decision) -> None:
     """Keep one of the two addresses. The password stays blocked: a new one comes by mail, to the kept address alone."""
     if account.activated_at is None:
@@ -265,9 +326,16 @@ def _settle_email(settings: Settings, account: Account, decision: Decision) -> N
             f"several former addresses claim {account.username}: none of them can be confirmed, "
             "print a new letter with `idp letters print --username`"
         )
+    if former is not None and decision.outcome is Outcome.CONFIRM and mailboxes.is_refused(settings, account, former):
+        raise Refused(
+            f"another account has confirmed the former address of {account.username} meanwhile, and "
+            "IDP_SHARED_MAILBOX=refuse: print a new letter with `idp letters print --username`"
+        )
     kept, dropped = (former, present) if decision.outcome is Outcome.CONFIRM else (present, former)
     if kept != present:
         account.email, account.email_confirmed_at = kept, now()
+        db.session.flush()
+        mailboxes.note_sharing(account)
     account.pending_email = account.contested_at = account.contested_email = None
     account.password_blocked_at = account.password_blocked_at or now()
     _renew(account)

@@ -18,7 +18,8 @@ from idp.accounts.models import Account, Child, Guardianship, School, SchoolNoti
 from idp.accounts.passwords import MAX_USERNAME_LENGTH, fold_username
 from idp.accounts.words.folding import fold
 from idp.audit import log
-from idp.audit.events import AccountHidden, AccountRead
+from idp.audit.events import AccountHidden, AccountRead, DisputeSettled
+from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, end_read
 from idp.mail.addresses import fold_address
@@ -69,9 +70,13 @@ def get_account(username: str, school: School | None) -> Account:
 
 
 def _is_in(account: Account, school: School) -> bool:
-    """Say whether the account is that school's affair (`directory.concerns_its_school`)."""
+    """Say whether the account is that school's affair (`directory.concerns_its_school`).
+
+    So is one whose tie the school ended itself: it may take that back.
+    """
     of_account = (Guardianship.account_id == account.id) & (Guardianship.child_id == Child.id)
-    theirs = exists().where(of_account, Child.school_id == school.id, directory.concerns_its_school())
+    concerned = or_(directory.concerns_its_school(), disputes.tie_is_excluded())
+    theirs = exists().where(of_account, Child.school_id == school.id, concerned)
     return bool(db.session.scalar(select(theirs)))
 
 
@@ -152,19 +157,20 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
     log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
     db.session.commit()
     merged = db.session.get(Account, account.merged_into_id) if account.merged_into_id else None
+    contested_email, email = masked_apart(account.contested_email, account.email)
     shown = {
         **line(account, school),
         "created_at": instant(account.created_at),
         "letter_valid_until": instant(account.provisional_expires_at) if account.activated_at is None else None,
         "activated_at": instant(account.activated_at),
-        "email": masked(account.email),
+        "email": email,
         "email_confirmed_at": instant(account.email_confirmed_at),
         "email_waiting": masked(account.pending_email),
         "password_changed_at": instant(account.password_changed_at),
         "password_blocked_at": instant(account.password_blocked_at),
         "password_breached_at": instant(account.breached_at),
         "contested_at": instant(account.contested_at),
-        "contested_email": masked(account.contested_email),
+        "contested_email": contested_email,
         "last_sign_in_at": instant(account.last_sign_in_at),
         "inactive_warned_at": instant(account.inactive_warned_at),
         "disabled_at": instant(account.disabled_at),
@@ -192,6 +198,7 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
             for link in account.guardianships
             if disputes.is_open(link) and (school is None or link.child.school_id == school.id)
         ],
+        "ended_by_school": _ended_by_school(account, school),
         "notices": _notices(account, school),
     }
     end_read()
@@ -203,7 +210,7 @@ def state(account: Account) -> str:
     if account.merged_into_id is not None:
         return "merged into another account"
     if account.disabled_at is not None:
-        return "disabled" if account.left_at is None else "disabled, no child in a school any more"
+        return f"disabled{_why_left(account)}"
     words = [_letter_state(account) if account.activated_at is None else "active"]
     if account.contested_at is not None:
         words.append("address contested")
@@ -218,6 +225,15 @@ def state(account: Account) -> str:
     if account.inactive_warned_at is not None:
         words.append("warned of its removal")
     return ", ".join(words)
+
+
+def _why_left(account: Account) -> str:
+    """Return why the account of a person without children was disabled; nothing if an operator did it."""
+    if account.left_at is None:
+        return ""
+    if any(link.excluded_at == account.left_at for link in account.guardianships):
+        return ", tie ended by the school"
+    return ", no child in a school any more"
 
 
 def _letter_state(account: Account) -> str:
@@ -236,6 +252,59 @@ def masked(address: str | None) -> str | None:
     local, _, domain = address.rpartition("@")
     last = local[-1] if len(local) > 3 else ""  # noqa: PLR2004 - of a short one, two letters would be nearly all
     return f"{local[:1]}…{last}@{domain}"
+
+
+def masked_apart(one: str | None, other: str | None) -> tuple[str | None, str | None]:
+    """Return two mail addresses, masked so that who knows them can tell one from the other.
+
+    When the usual masks are alike, each shows the first letter that differs too, or its length if one continues the
+    other.
+    """
+    masks = masked(one), masked(other)
+    if one is None or other is None or one == other or masks[0] != masks[1]:
+        return masks
+    names = [email.rpartition("@")[0] for email in (one, other)]
+    at = next((n for n, pair in enumerate(zip(*names, strict=False)) if pair[0] != pair[1]), None)
+    if at is None:
+        return f"{masks[0]} ({len(names[0])} letters)", f"{masks[1]} ({len(names[1])} letters)"
+    return _with_letter(masks[0], names[0][at]), _with_letter(masks[1], names[1][at])
+
+
+def _with_letter(mask: str | None, letter: str) -> str:
+    return (mask or "").replace("…", f"…{letter}…", 1)
+
+
+def _ended_by_school(account: Account, school: School | None) -> list[dict[str, Any]]:
+    """Return the ties that a school ended when it confirmed a dispute, with its reason if the journal still has it."""
+    ties = [
+        link
+        for link in account.guardianships
+        if link.excluded_at is not None and (school is None or link.child.school_id == school.id)
+    ]
+    if not ties:
+        return []
+    settled = (
+        select(AuditEntry.details)
+        .where(AuditEntry.account_id == account.id, AuditEntry.kind == DisputeSettled.kind)
+        .order_by(AuditEntry.id)
+    )
+    reasons = {
+        key: details.get("reason")
+        for details in db.session.scalars(settled)
+        if details.get("after") == "excluded"
+        for key in details.get("children", ())
+    }
+    return [
+        {
+            "key": disputes.child_key(link.child),
+            "given_name": link.child.given_name,
+            "family_name": link.child.family_name,
+            "uai": link.child.school.uai,
+            "at": instant(link.excluded_at),
+            "reason": reasons.get(disputes.child_key(link.child)),
+        }
+        for link in ties
+    ]
 
 
 def _children(account: Account, school: School | None) -> list[Child]:

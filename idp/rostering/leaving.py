@@ -42,6 +42,7 @@ def end_links(staging: Staging, batch: str, moment: datetime, page: Sequence[tup
     """End links, and shut the accounts that have none left, in one transaction: no third state."""
     accounts = [account for (account,) in page]
     marks = ", ".join("?" * len(accounts))
+    ties.lock_accounts(accounts)
     ending = list(staging.rows(f"SELECT account, child FROM ending WHERE account IN ({marks})", *accounts))
     if ending:
         db.session.execute(ties.ONE, [ties.this(account, child) | {"ended_at": moment} for account, child in ending])

@@ -38,9 +38,13 @@ ON CONFLICT DO UPDATE SET authority = min(authority, excluded.authority)
 
 _KEEP_OUT = """
 INSERT INTO kept_out SELECT l.child, l.account FROM known_link k CROSS JOIN live l ON l.child = k.child
-AND l.account = k.account AND l.kinship IS k.kinship AND l.authority IS k.authority WHERE k.is_excluded
+AND l.account = k.account AND l.authority IS k.authority
+AND (l.kinship IS k.kinship OR coalesce(l.kinship, '') = '' OR k.kinship = '') WHERE k.is_excluded
 """
-"""Ties that the school excluded, and that the file goes on naming as they were: they stay ended."""
+"""Ties that the school excluded, and that the file goes on naming as they were: they stay ended.
+
+A kinship that was not known, or that the file no longer says, is no other one.
+"""
 
 _SURPLUS = """
 INSERT OR IGNORE INTO {table} SELECT k.child, k.account FROM student s JOIN known_link k ON k.child = s.child_id

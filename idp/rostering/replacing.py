@@ -1,10 +1,10 @@
 """Gives a key of the files to a new account, when the file's person is somebody else than the account's.
 
 Names are all that ONDE and CSV without ids say of a person: under one key, a namesake with another child at another
-postal address is another person. That person gets an account with an id, an identifier and a letter of its own, and
-inherits nothing (OpenID Connect Core 2: a `sub` is never reassigned). The former account gives the key up and keeps
-all that is its own. It is closed, unless it has another key: its person joined two letters, and only one name was
-given to somebody else.
+postal address is another person, and so is one whose postal address is not known whole, commune included. That person
+gets an account with an id, an identifier and a letter of its own, and inherits nothing (OpenID Connect Core 2: a `sub`
+is never reassigned). The former account gives the key up and keeps all that is its own. It is closed, unless it has
+another key: its person joined two letters, and only one name was given to somebody else.
 """
 
 import uuid

@@ -6,11 +6,13 @@ class for now: nothing new is opened, nothing is lost), `gone` (the file says so
 database as they were.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import date
 
 from idp.accounts.models import Account
 from idp.accounts.same_person import same_person, shares_a_name
+from idp.accounts.words.folding import fold
 from idp.rostering import known, replacing
 from idp.rostering.records import Mode, Severity
 from idp.rostering.staging import Staging
@@ -42,6 +44,7 @@ def prepare(staging: Staging) -> None:
     staging.connection.executescript(_INDEXES + replacing.SCHEMA)
     staging.connection.create_function("alike", 6, _alike, deterministic=True)
     staging.connection.create_function("same", 6, _same, deterministic=True)
+    staging.connection.create_function("same_home", 6, _same_home, deterministic=True)
 
 
 def check_copies(staging: Staging, mode: Mode) -> None:
@@ -177,7 +180,7 @@ def judge_guardians(staging: Staging, most_authority: int) -> None:
         staging, "guardian", "name_in_doubt",
         "Le nom connu sous cette clé est en partie un autre, et ni l’élève ni l’adresse ne sont les mêmes : rien n’est "
         "changé. L’établissement doit dire si c’est la même personne.",
-        f"{_KNOWN} AND NOT ({_NAMES.format('same')}) AND NOT ({_CONTINUES})",
+        f"{_KNOWN} AND NOT ({_NAMES.format('same')}) AND NOT ({_CONTINUES} OR {_SAME_MAIL})",
     )  # fmt: skip
     staging.run(
         f"INSERT INTO replaced (key, account) SELECT s.key, k.id FROM {_KNOWN} AND {BY_NAME.format('s.key')} "
@@ -215,16 +218,17 @@ _NAMES = (
     "coalesce(s.birth_name, k.birth_name), k.given_name, k.family_name, k.birth_name)"
 )
 _CONTINUES = (
-    "(k.address <> '[]' AND coalesce(s.address, k.address) = k.address "
-    "AND coalesce(s.postcode, k.postcode) = k.postcode) "
-    "OR (k.mail <> '' AND coalesce(s.mail, k.mail) = k.mail) OR EXISTS (SELECT 1 FROM link l "
+    "same_home(coalesce(s.address, k.address), coalesce(s.postcode, k.postcode), coalesce(s.city, k.city), "
+    "k.address, k.postcode, k.city) OR EXISTS (SELECT 1 FROM link l "
     "JOIN student c ON c.key = l.student JOIN known_link t ON t.child = c.child_id AND t.account = k.id "
     "WHERE l.guardian = s.key)"
 )
-"""Something beside the name says that it is the person of before: the home, the mailbox, or a child.
+"""Something beside the name says that it is the person of before: the home, or a child.
 
 A tie that ended or is disputed counts too: a dispute must not be undone by a new account under the same name.
 """
+_SAME_MAIL = "(k.mail <> '' AND coalesce(s.mail, k.mail) = k.mail)"
+"""Counts beside a key that is a number alone: namesakes may share a mailbox, or a school writes its own everywhere."""
 _NOBODYS = "k.is_blank AND NOT EXISTS (SELECT 1 FROM known_link t WHERE t.account = k.id)"
 """No letter was ever printed for the account and it has no child: a killed import opened it, and this one goes on."""
 
@@ -292,6 +296,15 @@ def _tell_disputes(staging: Staging) -> None:
         "représentante légale : elle reste sans accès. Corrigez le fichier.",
         named.format("kept_out"),
     )  # fmt: skip
+    staging.tell_all(
+        _WARNING, "tie_readmitted",
+        "L’établissement avait confirmé que cette personne n’est pas représentante légale de cet élève. Le fichier dit "
+        "maintenant autre chose de leur lien : elle a de nouveau accès. Vérifiez-le.",
+        named.format(
+            "(SELECT d.child, d.account FROM known_link d CROSS JOIN live v ON v.child = d.child "
+            "AND v.account = d.account WHERE d.is_excluded)"
+        ),
+    )  # fmt: skip
 
 
 def _refuse_unknown(staging: Staging, table: str, number: str, message: str) -> None:
@@ -316,6 +329,20 @@ def _alike(*names: str) -> bool:
 def _same(*names: str) -> bool:
     """Say whether two names are one person's."""
     return names[:3] == names[3:] or same_person(*_people(names))
+
+
+def _same_home(*parts: str) -> bool:
+    """Say whether two postal addresses (lines as JSON, postcode, city) are one home; False if a part is not known.
+
+    Communes share a postcode, and many have the same street: of lines and postcode alone nobody can say.
+    """
+    one, other = _home(parts[:3]), _home(parts[3:])
+    return all(one) and one == other
+
+
+def _home(parts: Sequence[str]) -> list[str]:
+    """Return the parts of a postal address as they are compared: without accents, case, hyphens."""
+    return [" ".join(re.findall(r"\w+", fold(part))) for part in parts]
 
 
 def _people(names: Sequence[str]) -> tuple[Account, Account]:

@@ -1,7 +1,7 @@
 """Writes who is whose guardian, in the transaction of the pupils that it is about."""
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, cast
 
 from sqlalchemy import Table, bindparam, func, or_, select, update
@@ -11,11 +11,10 @@ from idp.accounts.models import Account, Child, Guardianship
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.registry_events import AccountImported
-from idp.clock import now
 from idp.db import db
 from idp.rostering import bulk
 from idp.rostering.staging import Staging
-from idp.sessions import manager
+from idp.sessions import closing
 
 _links = cast("Table", Guardianship.__table__)
 _children = cast("Table", Child.__table__)
@@ -32,19 +31,33 @@ def this(account: str, child: str) -> dict[str, Any]:
     return {"this_account": uuid.UUID(account), "this_child": uuid.UUID(child)}
 
 
+def lock_accounts(accounts: Iterable[str]) -> None:
+    """Lock the accounts' rows by id, before any of their ties is written.
+
+    Whoever settles a dispute locks the account first and its ties next: the other order would be a deadlock.
+    """
+    ids = sorted({uuid.UUID(account) for account in accounts})
+    if ids:
+        locking = select(Account.id).where(bulk.one_of(Account.id, ids)).order_by(Account.id).with_for_update()
+        db.session.execute(locking).all()
+
+
 def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
     """Write the ties of a page of pupils that are new, changed or hold again."""
     marks = ", ".join("?" * len(children))
-    rows = staging.rows(
-        "SELECT l.child, l.account, l.kinship, l.authority, k.child IS NOT NULL, coalesce(k.is_ended, 1), "
-        "coalesce(k.is_excluded, 0), coalesce(k.is_disputed, 0), a.id IS NOT NULL "
-        "FROM live l JOIN student s ON s.child_id = l.child "
-        "LEFT JOIN known_link k ON k.child = l.child AND k.account = l.account "
-        "LEFT JOIN known_account a ON a.id = l.account "
-        f"WHERE l.child IN ({marks}) AND (k.child IS NULL OR k.is_ended OR k.kinship IS NOT l.kinship "
-        "OR k.authority IS NOT l.authority) ORDER BY l.account, s.rowid",
-        *children,
+    rows = list(
+        staging.rows(
+            "SELECT l.child, l.account, l.kinship, l.authority, k.child IS NOT NULL, coalesce(k.is_ended, 1), "
+            "coalesce(k.is_excluded, 0), coalesce(k.is_disputed, 0), a.id IS NOT NULL "
+            "FROM live l JOIN student s ON s.child_id = l.child "
+            "LEFT JOIN known_link k ON k.child = l.child AND k.account = l.account "
+            "LEFT JOIN known_account a ON a.id = l.account "
+            f"WHERE l.child IN ({marks}) AND (k.child IS NULL OR k.is_ended OR k.kinship IS NOT l.kinship "
+            "OR k.authority IS NOT l.authority) ORDER BY l.account, s.rowid",
+            *children,
+        )
     )
+    lock_accounts(account for _, account, *_ in rows)
     new, changed, readmitted, opened, reopened = [], [], [], [], set()
     for child, account, kinship, authority, is_there, is_opened, is_excluded, is_disputed, is_known in rows:
         pair = {"account_id": uuid.UUID(account), "child_id": uuid.UUID(child)}
@@ -79,11 +92,7 @@ def forget_exclusions(page: Sequence[tuple[str, str]]) -> None:
 
 def _close_again(accounts: Collection[uuid.UUID]) -> None:
     """Close the accounts whose tie holds again, but was disputed and never settled before it ended."""
-    closed = disputes.disputed_among(accounts) if accounts else set()
-    if closed:
-        disputes.shut(closed)
-        for account_id in sorted(closed):
-            manager.end_all(account_id, by="disputed")
+    closing.close(disputes.disputed_among(accounts) if accounts else ())
 
 
 def _ranked(links: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -131,16 +140,10 @@ def _in_dispute(ties: Sequence[dict[str, uuid.UUID]]) -> list[tuple[uuid.UUID, u
 
 
 def _dispute(ties: Sequence[tuple[uuid.UUID, uuid.UUID, uuid.UUID]]) -> None:
-    """Dispute ties that have just opened, and have the school look again."""
+    """Dispute ties that have just opened, close their accounts, and have the school look again."""
     if not ties:
         return
-    moment, accounts = now(), sorted({account_id for account_id, _, _ in ties})
-    db.session.execute(
-        select(Account.id).where(bulk.one_of(Account.id, accounts)).order_by(Account.id).with_for_update()
-    )
-    db.session.execute(
-        ONE, [{"this_account": one, "this_child": child, "disputed_at": moment} for one, _, child in ties]
-    )
+    closing.dispute_ties([(account_id, child_id) for account_id, _, child_id in ties])
     told: dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]] = {}
     for account_id, school_id, child_id in ties:
         told.setdefault(account_id, {}).setdefault(school_id, []).append(child_id)

@@ -207,7 +207,8 @@ def test_a_school_settles_its_own_ties_alone(act: Run, browser: FlaskClient, bui
     malo, ines = build.child(), build.child("Inès", uai=LYCEE)
     account = build.never_activated(children=[malo, ines])
     dispute(browser, account, malo, ines)
-    assert [one["uai"] for one in listed(act, "--uai", LYCEE)] == [LYCEE]
+    seen = [(one["uai"], [child["key"] for child in one["children"]]) for one in listed(act, "--uai", LYCEE)]
+    assert seen == [(COLLEGE, []), (LYCEE, [ines.student_id])], "of the other school no child"
     settle = ("account", "disputes", account.username, "--reject", "--reason", REASON, "--uai", LYCEE)
     assert act(*settle).code == 0
     assert tie(account, malo).disputed_at is not None

@@ -72,10 +72,27 @@ def test_an_excluded_tie_opens_again_when_the_file_says_something_else_of_it(
     monkeypatch.setenv("IDP_ROSTER_PERSON_IN_CHARGE", "1")
     said = imported(act, year.write(folder))
     assert not {"tie_excluded", "tie_disputed"} & set(codes(said))
+    assert codes(said).count("tie_readmitted") == 1
     assert children_of(FATHER) == ["Enfanta"]
     opened = tie(FATHER, "Enfanta")
     assert (opened.excluded_at, opened.disputed_at, opened.ended_at) == (None, None, None)
     assert account(FATHER).disabled_at is None, "shut by a file, opened by a file"
+
+
+@pytest.mark.parametrize(("before", "after"), [("", "20"), ("20", "")])
+def test_a_file_that_gains_or_loses_a_column_undoes_no_decision(
+    act: Run, year: Year, folder: Path, before: str, after: str
+) -> None:
+    imported(act, year.write(folder))
+    excluded(FATHER)
+    ours = Guardianship.account_id == account(FATHER).id
+    db.session.execute(update(Guardianship).where(ours).values(kinship=before))
+    db.session.commit()
+    year.change("9200000", parents=(("9100000", "10", "1"), (FATHER, after, "1")))
+    said = imported(act, year.write(folder))
+    assert (codes(said).count("tie_excluded"), codes(said).count("tie_readmitted")) == (1, 0)
+    assert children_of(FATHER) == []
+    assert tie(FATHER, "Enfanta").excluded_at is not None
 
 
 def test_the_mark_goes_when_the_file_no_longer_names_the_tie(act: Run, year: Year, folder: Path) -> None:

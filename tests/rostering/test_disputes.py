@@ -1,16 +1,27 @@
 """A tie that somebody disputes, and the files that come before its school has decided."""
 
+import subprocess
+import time
 from pathlib import Path
 
-from sqlalchemy import update
+import pytest
+from flask import Flask
+from sqlalchemy import text, update
 
-from idp.accounts import disputes
+from idp.accounts import directory, disputes
 from idp.accounts.models import Account, Guardianship
 from idp.clock import now
+from idp.config import Settings
 from idp.db import db
+from idp.ops import disputes as operators
+from idp.ops.disputes import Decision, Outcome
+from tests.builders import PASSWORD, Build
 from tests.commands.accounts import living
 from tests.commands.conftest import Run
-from tests.rostering.aaf_school import Pupil, Year
+from tests.commands.processes import IDP, environment
+from tests.pages import sign_in
+from tests.protocol.flow import OFFLINE, tokens_for
+from tests.rostering.aaf_school import COLLEGE, LYCEE, Pupil, Year
 from tests.rostering.seen import account, children_of, imported
 
 FATHER, CHILD = "9150000", "9200000"
@@ -75,3 +86,69 @@ def test_a_disputed_tie_that_comes_back_closes_the_account_again(act: Run, year:
     assert disputes.is_disputed(him.id)
     assert account(FATHER).generation > generation, "what was issued meanwhile is dead"
     assert living(him) == 0
+
+
+def test_a_dispute_that_an_import_opens_closes_the_account(
+    act: Run, app: Flask, build: Build, year: Year, folder: Path
+) -> None:
+    """The letter of one school was disputed, that of another served: then a sibling comes to the first school."""
+    ent = build.ent(uais=[COLLEGE, LYCEE], scopes=OFFLINE)
+    year.add(Pupil("88", "Frère", "FAMILLEAA", uai=COLLEGE, parents=BOTH))
+    imported(act, year.write(folder))
+    him = account(FATHER)
+    [here] = [tie for tie in him.guardianships if tie.child.school.uai == LYCEE]
+    here.disputed_at = now()
+    db.session.commit()
+    pupil = year.pupils.pop(CHILD)
+    imported(act, year.write(folder), "--force")
+    own = {"password_hash": build.hash(PASSWORD), "activated_at": now(), "email": "lui@exemple.fr"}
+    db.session.execute(update(Account).where(Account.id == him.id).values(**own))
+    db.session.commit()
+    phone = app.test_client()
+    sign_in(phone, "/connexion", him.username, PASSWORD)
+    issued = tokens_for(phone, ent, scope=OFFLINE)
+    assert living(him) == 1
+    year.add(Pupil("89", "Sœur", "FAMILLEAA", uai=pupil.uai, parents=BOTH))
+    imported(act, year.write(folder))
+    assert disputes.is_disputed(him.id)
+    assert living(him) == 0
+    assert ent.userinfo(phone, issued["access_token"]).status_code == 401
+    assert ent.refresh(phone, issued["refresh_token"]).status_code == 400
+    assert children_of(FATHER) == ["Frère"]
+
+
+def _someone_waits() -> bool:
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+    with db.engine.connect() as connection:
+        return bool(connection.scalar(text(waiting)))
+
+
+def test_an_import_and_a_settlement_lock_in_one_order(
+    act: Run, build: Build, settings: Settings, year: Year, folder: Path
+) -> None:
+    """The import changes one tie of the account and closes it for another, while an operator settles the first."""
+    if db.engine.dialect.name != "postgresql":
+        pytest.skip("SQLite has one writer")
+    year.add(Pupil("88", "Frère", "FAMILLEAA", uai=LYCEE, parents=BOTH))
+    imported(act, year.write(folder))
+    him = dispute(FATHER)
+    brother = year.pupils.pop("88")
+    imported(act, year.write(folder), "--force")
+    year.add(brother)
+    year.change(CHILD, parents=(("9100000", "10", "1"), (FATHER, "39", "1")))
+    assert directory.get_for_change(him.id) is not None
+    command = [IDP, "roster", "import", str(year.write(folder)), "--force"]
+    with subprocess.Popen(command, env=environment(settings), stderr=subprocess.PIPE, stdout=subprocess.PIPE) as run:
+        for _ in range(300):
+            if run.poll() is not None or _someone_waits():
+                break
+            time.sleep(0.1)
+        assert run.poll() is None, "it waits for the account"
+        with db.engine.connect() as connection:  # a tie that it holds would be refused
+            ties = text("SELECT child_id FROM guardianship WHERE account_id = :account FOR UPDATE NOWAIT")
+            assert len(connection.execute(ties, {"account": him.id}).all()) == 2
+        operators.settle(settings, him.id, Decision(outcome=Outcome.REJECT, reason="vu au guichet"))
+        _, err = run.communicate(timeout=60)
+        assert run.returncode == 0, err[-2000:]
+    assert disputes.is_disputed(him.id), "the brother's tie was never settled"
+    assert children_of(FATHER) == ["Enfanta"]

@@ -90,6 +90,45 @@ def test_sub_is_never_reassigned(act: Run, app: Flask, build: Build, folder: Pat
     assert heading(sign_in(app.test_client(), "/connexion", former.username, PASSWORD)) == "Connexion"
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("59990;Rivebelle;", "59990;Valdoux;"),
+        ("59990;;", "59990;;"),
+        (";;", ";;"),
+        ("59990;Rivebelle;", "59990;;"),
+        ("59990;Rivebelle;marie@exemple.fr", "59992;Valdoux;marie@exemple.fr"),
+    ],
+)
+def test_a_street_a_postcode_or_a_mailbox_alone_is_nobodys_proof(
+    act: Run, build: Build, folder: Path, before: str, after: str
+) -> None:
+    rows = [
+        f"MARTIN;Marie;1 rue de l’Église;{where};{COLLEGE};{child}"
+        for where, child in ((before, "MARTIN;Léa;CM2"), (after, "BERNARD;Zoé;CP"))
+    ]
+    imported(act, written(folder, rows[0]))
+    [first] = of_name("MARTIN")
+    activated(build, first)
+    imported(act, written(folder, rows[1]), "--force")
+    former, second = of_name("MARTIN")
+    assert (former.id, former.children, [child.given_name for child in second.children]) == (first.id, [], ["Zoé"])
+
+
+def test_one_home_is_known_however_it_is_spelled(act: Run, folder: Path) -> None:
+    rows = [
+        f"MARTIN;Marie;{where};;{COLLEGE};{child}"
+        for where, child in (
+            ("1 rue de l’Église;59990;Saint-Rémy", "MARTIN;Léa;CM2"),
+            ("1 RUE DE L'EGLISE;59990;SAINT REMY", "BERNARD;Zoé;CP"),
+        )
+    ]
+    imported(act, written(folder, rows[0]))
+    imported(act, written(folder, rows[1]), "--force")
+    [marie] = of_name("MARTIN")
+    assert [child.given_name for child in marie.children] == ["Zoé"]
+
+
 def test_a_namesake_inherits_nothing(act: Run, app: Flask, build: Build, folder: Path) -> None:
     first = first_of_two(act, build, folder)
     ent = build.ent()

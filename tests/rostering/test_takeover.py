@@ -56,7 +56,6 @@ def test_a_namesake_who_comes_later_does_not_find_the_first_ones_password(act: R
     [
         "MARTIN;Marie;1 rue A;59990;Rivebelle;;MARTIN;Tom;CP",  # another child, the same home
         "MARTIN;Marie;9 rue Z;59992;Valdoux;;MARTIN;Léa;CM2",  # another home, the same child
-        "MARTIN;Marie;9 rue Z;59992;Valdoux;elle@exemple.fr;MARTIN;Tom;CP",  # the same mailbox
     ],
 )
 def test_who_moves_or_has_another_child_keeps_the_account(act: Run, build: Build, folder: Path, row: str) -> None:

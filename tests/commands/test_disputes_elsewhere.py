@@ -1,0 +1,74 @@
+"""A dispute at one school, seen from another school of the same account."""
+
+import json
+from pathlib import Path
+
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import update
+
+from idp.accounts.models import Guardianship
+from idp.clock import now
+from idp.db import db
+from tests.builders import COLLEGE, LYCEE, Build
+from tests.commands.conftest import Run
+from tests.commands.disputes import REASON, alarms, apply_change, dispute, listed, notices, printed
+from tests.myaccount.changes import change_email, enter
+from tests.pages import submit
+
+
+def test_a_school_finds_the_dispute_elsewhere_that_closes_its_account(
+    act: Run, browser: FlaskClient, build: Build, tmp_path: Path
+) -> None:
+    build.ent(uais=[COLLEGE, LYCEE])
+    malo, ines = build.child(), build.child("Inès", uai=LYCEE)
+    account = build.never_activated(children=[malo, ines])
+    dispute(browser, account, malo)
+    [row] = listed(act, "--uai", LYCEE)
+    assert (row["account"], row["kind"], row["uai"]) == (account.username, "not_guardian", COLLEGE)
+    assert row["children"] == [], "a school learns of no child of another one"
+    table = act("account", "disputes", "--uai", LYCEE).out
+    assert f"a dispute at {COLLEGE} closes the account" in table
+    assert "Malo" not in table
+    refused = act("account", "disputes", account.username, "--uai", LYCEE, "--reject", "--reason", REASON)
+    assert (refused.code, COLLEGE in refused.err) == (1, True)
+    [skipped] = printed(act, LYCEE, tmp_path / "lettres.pdf")["skipped"]
+    assert COLLEGE in skipped["reason"]
+    named = act("letters", "print", "--username", account.username, "--out", str(tmp_path / "lettre.pdf"))
+    assert (named.code, COLLEGE in named.err) == (1, True)
+
+
+def test_a_letter_that_a_dispute_elsewhere_closes_is_disputed_and_not_expired(
+    act: Run, browser: FlaskClient, build: Build
+) -> None:
+    malo, ines = build.child(), build.child("Inès", uai=LYCEE)
+    dispute(browser, build.never_activated(children=[malo, ines]), malo)
+    answer = act("letters", "status", "--json")
+    rows = {row["uai"]: row for school in json.loads(answer.out)["schools"] for row in school["classes"]}
+    assert (rows[LYCEE]["accounts"], rows[LYCEE]["expired"], rows[LYCEE]["disputed"]) == (1, 0, 1)
+    assert (rows[COLLEGE]["accounts"], rows[COLLEGE]["disputed"]) == (0, 1)
+
+
+def test_a_dispute_of_one_child_is_not_counted_twice_in_its_school(
+    act: Run, browser: FlaskClient, build: Build
+) -> None:
+    malo, ines = build.child(), build.child("Inès")
+    dispute(browser, build.never_activated(children=[malo, ines]), malo)
+    [school] = json.loads(act("letters", "status", "--json").out)["schools"]
+    assert sum(row["disputed"] for row in school["classes"]) == 1
+    assert sum(row["expired"] for row in school["classes"]) == 0
+
+
+def test_a_school_whose_ties_are_all_disputed_hears_of_a_contested_address(act: Run, app: Flask, build: Build) -> None:
+    malo, ines = build.child(), build.child("Inès", uai=LYCEE)
+    account = build.active(children=[malo, ines])
+    change_email(enter(app.test_client(), account))
+    apply_change(app, build, account)
+    theirs = (Guardianship.account_id == account.id, Guardianship.child_id == ines.id)
+    db.session.execute(update(Guardianship).where(*theirs).values(disputed_at=now()))
+    db.session.commit()
+    former = app.test_client()
+    submit(former, former.get(alarms(build, account)[-1]))
+    assert {one[0] for one in notices(account) if one[1] == "email_contested"} == {COLLEGE, LYCEE}
+    for uai in (COLLEGE, LYCEE):
+        assert "email_contested" in {one["kind"] for one in listed(act, "--uai", uai)}
