@@ -6,8 +6,10 @@ the caller's transaction, which holds the account's row.
 """
 
 import hashlib
+import uuid
 
-from sqlalchemy import and_, exists, func, or_, select
+from sqlalchemy import exists, func, or_, select
+from sqlalchemy.orm import selectinload
 
 from idp.accounts import directory, notices, school_notices, tokens
 from idp.accounts.models import Account, FormerMailbox, OneTimeLink, SchoolNotice
@@ -48,7 +50,8 @@ def tell_file_mailbox(settings: Settings, account: Account, email: str | None) -
 def note_sharing(account: Account) -> None:
     """Write a notice for each other person of the account's schools whom its confirmed mailbox serves already.
 
-    Once for each pair, whether the school has settled it or not. Two parents may share a mailbox: the school knows it.
+    Once for each pair as long as the notice is kept, whether the school has settled it or not: two parents may share a
+    mailbox, and the school knows it.
     """
     if account.mailbox is None:
         return
@@ -58,12 +61,14 @@ def note_sharing(account: Account) -> None:
         .where(Account.mailbox == account.mailbox, Account.id != account.id, Account.disabled_at.is_(None))
         .order_by(Account.email_confirmed_at)
         .limit(_MOST)
+        .options(selectinload(Account.guardianships))
     ).all()
+    known = _known_pairs(account) if others else set()
     mine = [school.id for school in directory.schools(account)]
     for other in others:
         theirs = {school.id for school in directory.schools(other)}
         common = [school_id for school_id in mine if school_id in theirs]
-        if common and not same_person(account, other) and not _is_known_pair(account, other):
+        if common and not same_person(account, other) and other.id not in known:
             school_notices.add(Kind.SHARED_MAILBOX, account.id, common, other_account_id=other.id)
 
 
@@ -121,14 +126,16 @@ def _mailbox_of_file(account: Account) -> str | None:
         return None
 
 
-def _is_known_pair(one: Account, other: Account) -> bool:
+def _known_pairs(account: Account) -> set[uuid.UUID | None]:
+    """Return whom a notice names with the account already, as people of one mailbox."""
     notice = SchoolNotice
-    pair = or_(
-        and_(notice.account_id == one.id, notice.other_account_id == other.id),
-        and_(notice.account_id == other.id, notice.other_account_id == one.id),
+    pairs = db.session.execute(
+        select(notice.account_id, notice.other_account_id).where(
+            notice.kind == Kind.SHARED_MAILBOX.value,
+            or_(notice.account_id == account.id, notice.other_account_id == account.id),
+        )
     )
-    known = select(notice.id).where(notice.kind == Kind.SHARED_MAILBOX.value, pair)
-    return db.session.scalar(known.limit(1)) is not None
+    return {key for pair in pairs for key in pair}
 
 
 def _lock_mailbox(mailbox: str) -> None:

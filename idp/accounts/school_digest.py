@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from flask_babel import lazy_gettext as _
-from sqlalchemy import or_, select, update
+from sqlalchemy import or_, select, tuple_, update
 
 from idp.accounts import school_notices
 from idp.accounts.models import Account, School, SchoolNotice
@@ -39,17 +39,26 @@ _MOST_NAMED = 100
 """Notices that one mail names; it says how many more there are."""
 
 _SENTENCES = {
-    Kind.NOT_GUARDIAN: _("%(who)s dit ne pas être représentant légal."),
+    Kind.NOT_GUARDIAN: _(
+        "Une personne qui a le courrier de %(who)s a répondu « Je ne suis pas le représentant légal ». "
+        "Ce compte est fermé."
+    ),
     Kind.EMAIL_CONTESTED: _("Un changement de l’adresse mail de %(who)s est contesté."),
+    Kind.EMAIL_CHANGE_STOPPED: _(
+        "Un changement de l’adresse mail de %(who)s a été arrêté. Quelqu’un connaissait son mot de passe."
+    ),
     Kind.LETTER_DOUBT: _("%(other)s a voulu ajouter le courrier de %(who)s à son compte. Est-ce la même personne ?"),
     Kind.LETTER_GUESSED: _("Quelqu’un essaie de deviner le mot de passe du courrier de %(who)s."),
-    Kind.SHARED_MAILBOX: _("%(who)s et %(other)s ont la même adresse mail."),
+    Kind.SHARED_MAILBOX: _("%(other)s et %(who)s ont la même adresse mail."),
     Kind.OTHER_MAILBOX: _(
-        "Le compte de %(who)s est activé, mais l’adresse de votre fichier répond que c’est une erreur."
+        "Le compte de %(who)s est activé, mais la personne qui lit l’adresse mail de votre fichier dit que "
+        "ce n’est pas elle."
     ),
     Kind.PERSON_REPLACED: _("Votre fichier donne maintenant le nom de %(who)s à une autre personne."),
 }
 """What the mail says of a notice, by its kind."""
+_GONE = _("Une personne dont le compte est supprimé")
+"""Who stands for the second person of a notice whose account was removed meanwhile."""
 
 
 def start_of_digests(settings: Settings, moment: datetime) -> datetime:
@@ -64,10 +73,10 @@ def ask(_message: OutboxMessage, settings: Settings) -> Outcome:
         return Outcome.DROPPED
     committed(_release_given_up)
     midnight = datetime.combine(moment.astimezone(PARIS), time(), PARIS)
-    waiting = _messages(OutboxMessage.finished_at.is_(None))
+    waiting = {payload["school"] for payload in _payloads(OutboxMessage.finished_at.is_(None))}
     asked = 0
     for school_id in _due(midnight):
-        if school_id.hex not in {message.payload["school"] for message in waiting}:
+        if school_id.hex not in waiting:
             asked += committed(partial(_claim, school_id, midnight))
     return Outcome.DONE if asked else Outcome.DROPPED
 
@@ -139,8 +148,12 @@ def _claim(school_id: uuid.UUID, midnight: datetime) -> bool:
 
 def _release_given_up() -> None:
     """Give the notices of mails that were given up to the next one, in the caller's transaction."""
-    for message in _messages(OutboxMessage.outcome == DEAD):
-        _mark(message.payload, SchoolNotice.digested_at == _mark_of(message.payload), digested_at=None)
+    marks = [(uuid.UUID(one["school"]), _mark_of(one)) for one in _payloads(OutboxMessage.outcome == DEAD)]
+    if marks:
+        of_dead = tuple_(SchoolNotice.school_id, SchoolNotice.digested_at).in_(marks)
+        db.session.execute(
+            update(SchoolNotice).where(of_dead).values(digested_at=None).execution_options(synchronize_session=False)
+        )
 
 
 def _take(message: OutboxMessage, today: str) -> tuple[str, dict[str, Any]] | None:
@@ -210,16 +223,14 @@ def _told(notices: Sequence[SchoolNotice]) -> list[dict[str, Any]]:
             {
                 "children": ", ".join(f"{child.given_name} {child.family_name}" for child in children[notice.id]),
                 "sentence": str(_SENTENCES[Kind(notice.kind)])
-                % {"who": people[notice.account_id].display_name, "other": other.display_name if other else "?"},
+                % {"who": people[notice.account_id].display_name, "other": other.display_name if other else str(_GONE)},
             }
         )
     return told
 
 
-def _messages(condition: Any) -> Sequence[OutboxMessage]:
-    return db.session.scalars(
-        select(OutboxMessage).where(OutboxMessage.kind == DIGEST, condition).execution_options(populate_existing=True)
-    ).all()
+def _payloads(condition: Any) -> Sequence[dict[str, Any]]:
+    return db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.kind == DIGEST, condition)).all()
 
 
 def _mark_of(payload: dict[str, Any]) -> datetime:

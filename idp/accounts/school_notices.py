@@ -8,7 +8,7 @@ import enum
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, and_, select, update
 
 from idp.accounts import directory
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
@@ -23,6 +23,7 @@ class Kind(enum.StrEnum):
 
     NOT_GUARDIAN = "not_guardian"
     EMAIL_CONTESTED = "email_contested"
+    EMAIL_CHANGE_STOPPED = "email_change_stopped"
     LETTER_DOUBT = "letter_doubt"
     LETTER_GUESSED = "letter_guessed"
     SHARED_MAILBOX = "shared_mailbox"
@@ -30,10 +31,20 @@ class Kind(enum.StrEnum):
     PERSON_REPLACED = "person_replaced"
 
 
-SETTLED_BY_UNLOCK = (Kind.LETTER_GUESSED, Kind.EMAIL_CONTESTED)
-"""What an operator has dealt with who unlocks the account. A contested account cannot be unlocked: its notice stays."""
-SETTLED_BY_LETTER = (Kind.LETTER_GUESSED, Kind.OTHER_MAILBOX, Kind.SHARED_MAILBOX)
-"""What a new letter ends: the former secret is dead, and the account has no mailbox any more."""
+SETTLED_BY_UNLOCK = (Kind.LETTER_GUESSED, Kind.EMAIL_CHANGE_STOPPED)
+"""What an operator has dealt with who unlocks the account."""
+SETTLED_BY_LETTER = (Kind.LETTER_GUESSED, Kind.EMAIL_CHANGE_STOPPED, Kind.OTHER_MAILBOX, Kind.SHARED_MAILBOX)
+"""What a new letter ends: former secret and password are dead, and the account has no mailbox any more."""
+PROMISED = (
+    Kind.NOT_GUARDIAN,
+    Kind.EMAIL_CONTESTED,
+    Kind.EMAIL_CHANGE_STOPPED,
+    Kind.LETTER_DOUBT,
+    Kind.OTHER_MAILBOX,
+)
+"""What somebody did who then read that the school is told."""
+_SAME_QUESTION = (Kind.LETTER_DOUBT,)
+"""What brings no new mail when it comes again while it is open: the same letter typed again asks nothing new."""
 
 
 class Refusal(enum.Enum):
@@ -53,6 +64,8 @@ def add(
 ) -> None:
     """Write one notice for each school; one that is open there already gets the children added.
 
+    The school's next mail names it, also when an earlier one did: what has just happened was not in that.
+
     Args:
         kind: what happened.
         account_id: whose account it is about; its row is locked by the caller, so that two writers do not both add.
@@ -68,7 +81,9 @@ def add(
         else SchoolNotice.other_account_id.is_(None),
         SchoolNotice.settled_at.is_(None),
     )
-    known = {notice.school_id: notice for notice in db.session.scalars(same)}
+    # locked, since a mail may be taking them at this moment; in one order, for schools whose mails are made at once
+    locked = same.order_by(SchoolNotice.school_id).with_for_update().execution_options(populate_existing=True)
+    known = {notice.school_id: notice for notice in db.session.scalars(locked)}
     for school_id, child_ids in children.items():
         wanted, notice = [child.hex for child in child_ids], known.get(school_id)
         if notice is None:
@@ -81,8 +96,16 @@ def add(
                     child_ids=wanted,
                 )
             )
-        elif notice.child_ids:  # without children it concerns them all already
+            continue
+        if kind not in _SAME_QUESTION:
+            notice.digested_at = None
+        if notice.child_ids:  # without children it concerns them all already
             notice.child_ids = list(dict.fromkeys((*notice.child_ids, *wanted))) if wanted else []
+
+
+def is_open(kinds: Iterable[Kind] = Kind) -> ColumnElement[bool]:
+    """Return the condition of the notices of some kinds, all by default, that nobody has settled."""
+    return and_(SchoolNotice.settled_at.is_(None), SchoolNotice.kind.in_([kind.value for kind in kinds]))
 
 
 def settle(
@@ -102,11 +125,7 @@ def settle(
         kinds: the kinds that are settled; all by default.
         school: settle those of this school alone.
     """
-    statement = update(SchoolNotice).where(
-        SchoolNotice.account_id == account_id,
-        SchoolNotice.settled_at.is_(None),
-        SchoolNotice.kind.in_([kind.value for kind in kinds]),
-    )
+    statement = update(SchoolNotice).where(SchoolNotice.account_id == account_id, is_open(kinds))
     if school is not None:
         statement = statement.where(SchoolNotice.school_id == school.id)
     db.session.execute(

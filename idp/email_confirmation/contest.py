@@ -89,7 +89,8 @@ def stop(settings: Settings, value: str) -> bool:
     elif account.contested_at is None:
         notices.tell(Notice.EMAIL_CHANGE_STOPPED, account.id)
     schools = directory.schools_of_ties(account)
-    school_notices.add(Kind.EMAIL_CONTESTED, account.id, [school.id for school in schools])
+    kind = Kind.EMAIL_CHANGE_STOPPED if account.contested_at is None else Kind.EMAIL_CONTESTED
+    school_notices.add(kind, account.id, [school.id for school in schools])
     log.record(
         EmailChangeContested(account_id=account.id, applied=applied, uais=[school.uai for school in schools]),
     )

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from idp.accounts import disputes, notices, school_notices, tokens
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
-from idp.accounts.school_notices import SETTLED_BY_LETTER, Kind
+from idp.accounts.school_notices import SETTLED_BY_LETTER
 from idp.accounts.tokens import Purpose
 from idp.audit import log
 from idp.audit.events import LetterDrawn, LetterReissued
@@ -71,11 +71,8 @@ def exchange(settings: Settings, fresh: Mapping[uuid.UUID, Fresh], expires_at: d
 
 def _settle_notices(account: Account, reason: str) -> None:
     """Settle what a new letter ends; a dispute stays, and so does a doubt about who the person is."""
-    kinds = [*SETTLED_BY_LETTER]
-    if account.contested_at is None:  # the change was stopped in time: nothing is left to decide
-        kinds.append(Kind.EMAIL_CONTESTED)
     sentence = f"new letter: {reason}" if reason else "new letter"
-    school_notices.settle(account.id, by=log.current_origin().actor, sentence=sentence, kinds=kinds)
+    school_notices.settle(account.id, by=log.current_origin().actor, sentence=sentence, kinds=SETTLED_BY_LETTER)
 
 
 def opens_something(expires_at: datetime) -> bool:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import delete, exists, func, or_, select
 
-from idp.accounts import directory
-from idp.accounts.models import Account, Guardianship
+from idp.accounts import directory, disputes, school_notices
+from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.audit.data_events import AccountErased
 from idp.audit.models import AuditEntry
 from idp.config import Settings
@@ -15,7 +15,7 @@ from idp.db import db
 from idp.oidc import backchannel
 from idp.ops import personal_export, removal
 from idp.ops.desk import Refused
-from idp.ops.personal_data import Person
+from idp.ops.personal_cuts import Person
 from idp.rostering.models import ImportIssue
 from idp.throttle import guard, limits
 
@@ -54,7 +54,8 @@ def erase(settings: Settings, account_id: uuid.UUID, reason: str) -> Erased:
         main = db.session.get_one(Account, account.merged_into_id)
         raise _refused(f"{account.username} was merged into {main.username}: erase that account")
     person, username = personal_export.person_of(account), account.username
-    _check_ties(person, username)
+    _check_disputes(person, username)
+    _check_notices(person, username)
     kept = list(_kept(settings, person))
     told = 0
     for key in [*sorted(person.accounts - {account_id}, key=str), account_id]:
@@ -70,20 +71,39 @@ def erase(settings: Settings, account_id: uuid.UUID, reason: str) -> Erased:
     return Erased(len(person.accounts), told, kept)
 
 
-def _check_ties(person: Person, username: str) -> None:
-    """Refuse to erase what keeps a child safe.
+def _check_disputes(person: Person, username: str) -> None:
+    """Refuse to erase what keeps a child safe, or the account of somebody whose question is open.
 
     A school's decision that the person is not the guardian of a child lives in the tie. Without it, the next import
     would give the child back to the person.
 
     Raises:
-        Refused: a tie is disputed, or was excluded.
+        Refused: a tie or the address is in dispute, or the school shut the person out of a tie.
     """
-    shut = or_(Guardianship.disputed_at.is_not(None), Guardianship.excluded_at.is_not(None))
-    if db.session.scalar(select(exists().where(Guardianship.account_id.in_(person.accounts), shut))):
+    ties = Guardianship.account_id.in_(person.accounts)
+    contested = exists().where(Account.id.in_(person.accounts), Account.contested_at.is_not(None))
+    if db.session.scalar(select(or_(exists().where(ties, disputes.tie_is_disputed()), contested))):
+        raise _refused(f"{username} is in dispute: settle it with `idp account disputes {username}`, then erase")
+    if db.session.scalar(select(exists().where(ties, Guardianship.excluded_at.is_not(None)))):
         raise _refused(
-            f"{username} has a tie to a child that is disputed, or that the school has ended: it must stay until the "
-            "child has left, or the next school file would open it again. See `idp account disputes`"
+            f"the school has decided that {username} is not the guardian of a child whom its file still gives to them, "
+            "and the next file would open that tie again: have the school take it out of its file, import that file, "
+            "then erase"
+        )
+
+
+def _check_notices(person: Person, username: str) -> None:
+    """Refuse to erase an account of which somebody read that the school is told.
+
+    Raises:
+        Refused: the school has not settled it.
+    """
+    waits = SchoolNotice.account_id.in_(person.accounts) & school_notices.is_open(school_notices.PROMISED)
+    keys = db.session.scalars(select(SchoolNotice.id).where(waits).order_by(SchoolNotice.created_at)).all()
+    if keys:
+        raise _refused(
+            f"a school was promised to hear about {username}, and has not answered. See `idp school notices --open`, "
+            f"settle each with `idp school notices --settle ID --sentence …`, then erase: {', '.join(map(str, keys))}"
         )
 
 

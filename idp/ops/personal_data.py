@@ -4,7 +4,6 @@ Every table and every column stands here, or in `LEFT_OUT` with its reason; a te
 Labels are French, since the person reads them.
 """
 
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -16,19 +15,11 @@ from idp.audit.models import AuditEntry
 from idp.charter.models import CharterAcceptance
 from idp.db import Base
 from idp.oidc.models import AuthorizationCode, Token
+from idp.ops import personal_cuts
+from idp.ops.personal_cuts import Person, Row
 from idp.outbox.models import OutboxMessage
 from idp.rostering.models import ImportIssue
 from idp.sessions.models import Session
-
-
-@dataclass(frozen=True)
-class Person:
-    """Whose data: the accounts of one person, the keys of the school files, what hangs on the accounts."""
-
-    accounts: frozenset[uuid.UUID]
-    roster_keys: frozenset[str]
-    children: frozenset[uuid.UUID]
-    messages: frozenset[uuid.UUID]
 
 
 @dataclass(frozen=True)
@@ -42,6 +33,7 @@ class Part:
         shown: columns that are shown, with their labels.
         held: columns that are named and not shown, with their labels: secrets, and texts that speak of others.
         left_out: columns that say nothing of the person, each with the reason.
+        cut: takes out of a row what it says of other people.
     """
 
     table: type[Base]
@@ -50,6 +42,7 @@ class Part:
     shown: Mapping[str, str]
     held: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
+    cut: Callable[[Person, Row], Row] = personal_cuts.whole
 
 
 _KEY = "key of the row"
@@ -128,6 +121,7 @@ _CHILDREN = Part(
     left_out={"id": _KEY},
 )
 
+
 _TIES = Part(
     Guardianship,
     _l("Vos liens avec des enfants"),
@@ -142,6 +136,7 @@ _TIES = Part(
         "excluded_at": _l("Écarté par l’établissement le"),
     },
     left_out={"account_id": _OWN},
+    cut=personal_cuts.tie,
 )
 
 _ALIASES = Part(
@@ -176,7 +171,9 @@ _LINKS = Part(
     },
     {"digest": _DIGEST},
     {"id": _KEY, "account_id": _OWN, "generation": "a counter of changes of the password"},
+    personal_cuts.link,
 )
+
 
 _NOTICES = Part(
     SchoolNotice,
@@ -199,6 +196,7 @@ _NOTICES = Part(
         "child_ids": "keys of the children, who stand in their own part, or of another account's children",
         "settled_by": "names a member of staff",
     },
+    personal_cuts.notice,
 )
 
 _SESSIONS = Part(
@@ -293,6 +291,7 @@ _ISSUES = Part(
     {"id": _KEY, "batch_id": "the import, which is an act of an operator"},
 )
 
+
 _JOURNAL = Part(
     AuditEntry,
     _l("Journal de sécurité"),
@@ -302,9 +301,9 @@ _JOURNAL = Part(
         "kind": _l("Événement (code)"),
         "result": _l("Résultat (code)"),
         "client_id": _l("ENT"),
-        "address": _l("Adresse IP"),
+        "address": _l("Adresse IP (de vos propres actes)"),
         "request_id": _l("Référence"),
-        "details": _l("Détails"),
+        "details": _l("Détails (sans ce qui peut parler d’autres personnes)"),
     },
     left_out={
         "id": _KEY,
@@ -315,6 +314,7 @@ _JOURNAL = Part(
         "mac": "protects the journal",
         "seal_id": "protects the journal",
     },
+    cut=personal_cuts.event,
 )
 
 PARTS = (
@@ -333,9 +333,6 @@ PARTS = (
     _ISSUES,
     _JOURNAL,
 )
-
-UNTOLD_DETAILS = frozenset({"other", "sid", "username_digest"})
-"""Members of the journal's details that are not shown: keys of other people, numbers of connections, digests."""
 
 LEFT_OUT: Mapping[str, str] = {
     "school": "about establishments; those of the children are named with them",

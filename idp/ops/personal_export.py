@@ -25,7 +25,9 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
-from idp.ops.personal_data import PARTS, UNTOLD_DETAILS, Part, Person
+from idp.mail.addresses import fold_address
+from idp.ops.personal_cuts import Person
+from idp.ops.personal_data import PARTS, Part
 from idp.outbox.models import OutboxMessage
 from idp.sessions.models import Session
 
@@ -41,9 +43,13 @@ def person_of(account: Account) -> Person:
         Guardianship.account_id.in_(accounts),
         Guardianship.disputed_at.is_(None),  # the children of a disputed tie are somebody else's
         Guardianship.excluded_at.is_(None),
+        Guardianship.ended_at.is_(None),  # where a child is today is not told to who was its guardian once
     )
     children = frozenset(db.session.scalars(mine))
-    return Person(accounts, frozenset(keys), children, frozenset(_waiting(accounts)))
+    schools = frozenset(db.session.scalars(select(Child.school_id).where(Child.id.in_(children))))
+    own = select(Account.email, Account.pending_email).where(Account.id.in_(accounts))
+    emails = frozenset(fold_address(email) for pair in db.session.execute(own) for email in pair if email)
+    return Person(accounts, frozenset(keys), children, schools, emails, frozenset(_waiting(accounts)))
 
 
 def _merged(account_id: uuid.UUID) -> set[uuid.UUID]:
@@ -112,21 +118,19 @@ def _part(part: Part, person: Person, names: Mapping[uuid.UUID, str]) -> dict[st
         "labels": {name: str(label) for name, label in part.shown.items()},
         "held_and_not_shown": {name: str(label) for name, label in part.held.items()},
         "rows": [
-            {name: _told(name, value, names) for name, value in zip(part.shown, row, strict=True)} for row in rows
+            {name: _told(name, value, names) for name, value in part.cut(person, row._asdict()).items()} for row in rows
         ],
     }
 
 
 def _told(name: str, value: Any, names: Mapping[uuid.UUID, str]) -> Any:
     if isinstance(value, uuid.UUID):
-        # a key without a name is a child of a disputed tie
+        # a key without a name is that of a row which is not told
         return names.get(value, str(value) if name == "id" else None)
     if isinstance(value, datetime):
         return value.isoformat(timespec="seconds")
     if isinstance(value, enum.Enum):
         return value.name.lower()
-    if isinstance(value, dict):
-        return {member: text for member, text in value.items() if member not in UNTOLD_DETAILS}
     return value
 
 

@@ -12,7 +12,7 @@ import click
 from flask import current_app
 from sqlalchemy import ColumnElement, and_, or_, select
 
-from idp.accounts.models import Account, Child, OneTimeLink
+from idp.accounts.models import Account, Child, OneTimeLink, SchoolNotice
 from idp.audit import sealing
 from idp.audit.models import OK, AuditEntry
 from idp.clock import now
@@ -52,6 +52,7 @@ _COUNTED = {
     "accounts_removed": "accounts removed",
     "pupils_removed": "pupils who left, removed",
     "links_removed": "ties to a pupil that ended",
+    "notices_removed": "notices that schools settled",
     "imports_forgotten": "imports of school files, and what was wrong in them",
 }
 
@@ -62,7 +63,7 @@ def purge(*, as_json: bool) -> None:
     """Remove what is dead: links, sessions, messages, old events, unused accounts. Run it once a day."""
     settings: Settings = current_app.extensions["idp.settings"]
     done: Counter[str] = Counter(dict.fromkeys(_COUNTED, 0))
-    for part in (_counters, _links, _proofs, _sessions, _messages, _journal, _accounts, _rosters):
+    for part in (_counters, _links, _proofs, _sessions, _messages, _journal, _notices, _accounts, _rosters):
         done.update(part(settings, now()))
     if as_json:
         click.echo(json.dumps(done))
@@ -173,6 +174,12 @@ def _failures(before: datetime) -> int:
         if found is not None:
             total += delete_all(AuditEntry, page, failed, AuditEntry.at <= before, order_by=AuditEntry.id)
     return total
+
+
+def _notices(settings: Settings, moment: datetime) -> dict[str, int]:
+    """Remove what was settled as long ago as the journal reaches: those that are open stay."""
+    over = SchoolNotice.settled_at <= moment - timedelta(days=settings.audit_days)
+    return {"notices_removed": delete_all(SchoolNotice, over, order_by=SchoolNotice.id)}
 
 
 def _accounts(settings: Settings, moment: datetime) -> Counter[str]:

@@ -5,7 +5,8 @@
 - Disabled, also because another account took its children over or because a school file no longer names a child:
   removed after `DISABLED_KEPT`.
 
-An account that was never activated stays as the school's file brought it: only its secret ends.
+An account that was never activated stays as the school's file brought it: only its secret ends. No account goes while a
+school has a notice about it to settle.
 """
 
 import uuid
@@ -14,7 +15,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 
-from idp.accounts import disputes, notices, retired
+from idp.accounts import disputes, notices, retired, school_notices
 from idp.accounts.models import Account, Child, FormerMailbox, Guardianship, OneTimeLink, RosterAlias, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.audit import log
@@ -71,12 +72,17 @@ def removable(settings: Settings, moment: datetime) -> ColumnElement[bool]:
     """Return the condition of the accounts whose time is over."""
     unused = timedelta(days=settings.inactive_days)
     notice = timedelta(days=settings.inactive_warning_days)
-    return or_(
+    over = or_(
         and_(Account.disabled_at <= moment - DISABLED_KEPT, ~_still_in_a_file()),
         and_(_unused_since(moment - unused), Account.inactive_warned_at <= moment - notice),
         and_(_unused_since(moment - unused - notice), Account.email.is_(None)),
         _orphan_since(moment - DISABLED_KEPT),
     )
+    return and_(over, ~_has_open_notice())
+
+
+def _has_open_notice() -> ColumnElement[bool]:
+    return select(SchoolNotice.id).where(SchoolNotice.account_id == Account.id, school_notices.is_open()).exists()
 
 
 def _orphan_since(moment: datetime) -> ColumnElement[bool]:
@@ -102,12 +108,14 @@ def _still_in_a_file() -> ColumnElement[bool]:
 def _unused_since(moment: datetime) -> ColumnElement[bool]:
     """Active, and neither activated nor signed in to since `moment`; a new letter starts the time again.
 
-    Nobody can sign in while a dispute is open: it is not forgotten by removing the account.
+    Nobody can sign in while a dispute is open: it is not forgotten by removing the account. Nobody is warned of a
+    removal that waits for a school's answer.
     """
     return and_(
         Account.disabled_at.is_(None),
         Account.contested_at.is_(None),
         ~disputes.has_disputed_tie(),
+        ~_has_open_notice(),
         Account.activated_at <= moment,
         or_(Account.last_sign_in_at.is_(None), Account.last_sign_in_at <= moment),
     )
@@ -154,7 +162,8 @@ def _take_away(account: Account) -> None:
                 SchoolNotice,
             )
         ),
-        delete(SchoolNotice).where(SchoolNotice.other_account_id == account_id),
+        # what a school has to know of somebody else stays
+        update(SchoolNotice).where(SchoolNotice.other_account_id == account_id).values(other_account_id=None),
         update(Account)
         .where(Account.merged_into_id == account_id)
         .values(merged_into_id=None, updated_at=Account.updated_at),

@@ -12,16 +12,18 @@ from pathlib import Path
 import pytest
 import time_machine
 from flask import Flask
+from sqlalchemy import event, select
 
 from idp.accounts import school_digest, school_notices
-from idp.accounts.models import Account, School
+from idp.accounts.models import Account, School, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.clock import PARIS, now
 from idp.db import db
 from idp.mail.deliver import EXTENSION as TRANSPORT
 from idp.mail.smtp import Transport
 from idp.outbox.commands import EXTENSION as HANDLERS
-from idp.outbox.worker import Worker
+from idp.outbox.models import OutboxMessage
+from idp.outbox.worker import DEAD, Worker
 from idp.paths import CHECKOUT
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.email_confirmation.post import html_of, text_of
@@ -112,6 +114,7 @@ def test_mail_names_children_and_guardians_and_nothing_else(app: Flask, build: B
         assert said in text
     assert "Malo &lt;b&gt; O&#39;NEILL" in html
     assert text.count("Malo") == len(Kind)
+    assert "\n\nVérifiez chaque point" in text.replace("\r", "")
     for secret in (account.username, other.username, "secrete@", "fichier@", "http", "6e 1", "argon2"):
         assert secret not in text
         assert secret not in html
@@ -151,6 +154,85 @@ def test_school_without_address_or_news_gets_no_mail(app: Flask, build: Build, m
     with at(hours=3):
         work(app)
     assert [mail["To"] for mail in mailbox.mails()] == ["lycee@exemple.test"], "told once it can be"
+
+
+def test_what_joins_an_open_notice_stands_in_the_next_mail(app: Flask, build: Build, mailbox: Mailbox) -> None:
+    """« L’établissement est prévenu » is true of the second child too, though the first one was in a mail already."""
+    school, first, second = with_address(build), build.child("Aline"), build.child("Brice")
+    account = build.active(children=[first, second])
+    for day, child in enumerate((first, second)):
+        with at(days=day):
+            school_notices.add(Kind.NOT_GUARDIAN, account.id, {school.id: [child.id]})
+            db.session.commit()
+            work(app)
+    with at(days=2):
+        school_notices.add(Kind.OTHER_MAILBOX, account.id, [school.id])
+        db.session.commit()
+        work(app)
+    with at(days=3):
+        school_notices.add(Kind.OTHER_MAILBOX, account.id, [school.id])
+        db.session.commit()
+        work(app)
+    with at(days=4):
+        work(app)
+    texts = [text_of(mail) for mail in mailbox.mails()]
+    assert ["Brice" in text for text in texts] == [False, True, True, True]
+    assert len(texts) == 4, "a report that came twice is told twice"
+
+
+def test_same_letter_typed_again_brings_no_mail_every_day(app: Flask, build: Build, mailbox: Mailbox) -> None:
+    school, account, other = with_address(build), build.active(), build.active(given_name="Karim")
+    for day in range(3):
+        with at(days=day):
+            notice(account, school, Kind.LETTER_DOUBT, other)
+            work(app)
+    assert len(mailbox.mails()) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (Kind.NOT_GUARDIAN, "Une personne qui a le courrier de Mme Noémie LEROY-VANDEPUTTE a répondu"),
+        (Kind.NOT_GUARDIAN, "« Je ne suis pas le représentant légal ». Ce compte est fermé."),
+        (Kind.OTHER_MAILBOX, "la personne qui lit l’adresse mail de votre fichier dit que ce n’est pas elle."),
+        (Kind.EMAIL_CHANGE_STOPPED, "LEROY-VANDEPUTTE a été arrêté. Quelqu’un connaissait son mot de passe."),
+        (Kind.LETTER_DOUBT, "Une personne dont le compte est supprimé a voulu ajouter le courrier de Mme Noémie"),
+    ],
+)
+def test_mail_says_who_did_it(app: Flask, build: Build, mailbox: Mailbox, kind: Kind, said: str) -> None:
+    """The holder of a letter, or the reader of a mailbox, need not be the person whose account it is."""
+    with at():
+        notice(build.active(), with_address(build), kind)
+        work(app)
+    [mail] = mailbox.mails()
+    assert said in " ".join(text_of(mail).split())
+
+
+def test_one_statement_frees_the_notices_of_all_mails_that_were_given_up(app: Flask, build: Build) -> None:
+    with_address(build)
+    for n in range(3):
+        mark = (MORNING - timedelta(days=n)).isoformat()
+        payload = {"school": build.school().id.hex, "at": mark}
+        gone = {"finished_at": MORNING, "outcome": DEAD}
+        db.session.add(OutboxMessage(kind=school_digest.DIGEST, payload=payload, **gone))
+        db.session.add(
+            SchoolNotice(
+                school_id=build.school().id,
+                account_id=build.active().id,
+                kind="letter_doubt",
+                digested_at=datetime.fromisoformat(mark),
+            )
+        )
+    db.session.commit()
+    seen: list[str] = []
+    listener = lambda *call: seen.append(call[2])  # noqa: E731 - what the event asks for
+    event.listen(db.engine, "before_cursor_execute", listener)
+    with at():
+        work(app)
+    event.remove(db.engine, "before_cursor_execute", listener)
+    assert len([one for one in seen if one.startswith("UPDATE school_notice") and "digested_at) IN" in one]) == 1
+    notices = db.session.scalars(select(SchoolNotice)).all()
+    assert {one.digested_at for one in notices} <= {None, MORNING}
 
 
 def test_mail_that_waited_for_its_server_takes_what_came_meanwhile(app: Flask, build: Build, mailbox: Mailbox) -> None:

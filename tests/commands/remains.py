@@ -129,7 +129,9 @@ class Remains:
         keep(version)
         keep(
             CharterAcceptance(account_id=self.account.id, charter_version_id=version.id),
-            SchoolNotice(school_id=build.school().id, account_id=self.account.id, kind="email_contested"),
+            SchoolNotice(
+                school_id=build.school().id, account_id=self.account.id, kind="email_contested", settled_at=now()
+            ),
         )
         self.link(HOUR)
         self.session(HOUR)

@@ -12,7 +12,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from idp.accounts import disputes, school_notices
 from idp.accounts.models import Account, Child, Guardianship, OneTimeLink, SchoolNotice
+from idp.accounts.school_notices import Kind
 from idp.audit.models import AuditEntry
 from idp.charter.models import CharterAcceptance
 from idp.clients.models import Client
@@ -24,10 +26,12 @@ from idp.rostering.models import ImportBatch, ImportIssue
 from idp.sessions.models import Session
 from idp.tables import metadata
 from idp.throttle.models import ThrottleCounter
-from tests.builders import PASSWORD, PROVISIONAL, Build
+from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.commands.accounts import wrong_tries
 from tests.commands.conftest import Events, Run
+from tests.commands.disputes import contested
 from tests.commands.remains import Remains, keep, number
+from tests.myaccount.changes import NEW, OLD
 from tests.pages import sign_in
 from tests.protocol.flow import tokens_for
 
@@ -105,7 +109,10 @@ def test_export_holds_what_every_table_holds_of_the_person(
     assert parts["account"]["rows"][0]["email"] == "noemie.leroy@exemple.fr"
     assert parts["charter_acceptance"]["rows"][0]["charter_version_id"].startswith("Passerelle, version ")
     assert [row["given_name"] for row in parts["child"]["rows"]] == ["Malo"]
-    assert {row["child_id"] for row in parts["guardianship"]["rows"]} == {"Malo LEROY", None}
+    assert {(row["child_id"], row["authority"]) for row in parts["guardianship"]["rows"]} == {
+        ("Malo LEROY", 1),
+        (None, None),
+    }
     assert "empreinte du mot de passe" in parts["account"]["held_and_not_shown"].values()
     for text in ("noemie.leroy@exemple.fr", "3 rue des Lilas", "203.0.113.7", "Malo", "Collège des Tilleuls"):
         assert text in page, text
@@ -125,6 +132,68 @@ def test_export_holds_no_secret_and_nothing_of_others(act: Run, parent: Account,
         for secret in (*secrets, *others):
             assert secret is not None
             assert secret not in text, secret
+    db.session.rollback()
+
+
+def texts_of_export(act: Run, account: Account, path: Path) -> list[str]:
+    """Return what the two files of an export say."""
+    answer = act("account", "export", account.username, "--out", str(path))
+    assert (answer.code, answer.err) == (0, "")
+    page, told = opened(path)
+    return [page, json.dumps(told, ensure_ascii=False)]
+
+
+def test_settled_dispute_is_exported_without_what_was_said_of_others(
+    app: Flask, act: Run, build: Build, tmp_path: Path
+) -> None:
+    """The school's sentence, the children's keys, the other mailbox and who tried from where are others' data."""
+    child, stranger = build.child("Malo"), build.child("Ysolde", family_name="ETRANGER")
+    account = contested(app, build, children=[child, stranger])
+    reason = "--reason", "Vu avec AUTRE-PARENT"
+    assert act("account", "disputes", account.username, "--reject", *reason).code == 0
+    db.session.get_one(Guardianship, (account.id, stranger.id)).disputed_at = now()
+    db.session.commit()
+    assert act("account", "disputes", account.username, "--confirm", *reason).code == 0
+    origin = {"account_id": account.id, "address": "198.51.100.9", "request_id": "ABCD"}
+    keep(
+        AuditEntry(
+            kind="sign_in", result="refused", details={"username_digest": "d1gest", "reason": "wrong"}, **origin
+        ),
+        AuditEntry(kind="recovery.password", result="ok", details={"answer": "sent"}, **origin),
+        AuditEntry(
+            kind="letter.reissued", result="ok", details={"reason": "Vu avec AUTRE-PARENT"}, **origin | {"address": ""}
+        ),
+        AuditEntry(
+            kind="of.tomorrow", result="ok", details={"name": "AUTRE-PARENT"}, **origin | {"address": "203.0.113.7"}
+        ),
+    )
+    for text in texts_of_export(act, account, tmp_path / "p.zip"):
+        for other in ("AUTRE-PARENT", "Ysolde", "ETRANGER", disputes.child_key(stranger), stranger.id.hex, "d1gest",
+                      "198.51.100.9", OLD):  # fmt: skip
+            assert other not in text, other
+        for own in ("not_guardian", "reject", "203.0.113.7", NEW, "une autre adresse"):
+            assert own in text, own
+    db.session.rollback()
+
+
+@pytest.mark.parametrize("over", ["ended_at", "disputed_at", "excluded_at"])
+def test_former_guardian_does_not_learn_where_the_child_is_now(
+    act: Run, build: Build, tmp_path: Path, over: str
+) -> None:
+    child = build.child("Ysolde", uai=LYCEE)
+    account = build.active(children=[build.child("Malo"), child])
+    child.class_name, child.school.name = "1re G7", "Lycée des Acacias"
+    tie = db.session.get_one(Guardianship, (account.id, child.id))
+    setattr(tie, over, now())
+    tie.kinship = "42"
+    keep(SchoolNotice(school_id=build.school(LYCEE).id, account_id=account.id, kind="not_guardian"))
+    for text in texts_of_export(act, account, tmp_path / "p.zip"):
+        for secret in ("Ysolde", "1re G7", "Acacias", LYCEE, child.student_id, child.id.hex):
+            assert secret not in text, secret
+        assert "Malo" in text
+    ties = next(part for part in opened(tmp_path / "p.zip")[1]["parts"] if part["table"] == "guardianship")["rows"]
+    gone = next(row for row in ties if row["child_id"] is None)
+    assert {name for name, value in gone.items() if value is not None} == {over}
     db.session.rollback()
 
 
@@ -187,14 +256,54 @@ def test_tie_that_a_school_must_keep_shut_is_not_erased(act: Run, parent: Accoun
     before = of_account(parent.id)
     answer = act("account", "erase", parent.username, "--reason", "demande", "--yes")
     assert (answer.code, answer.out) == (1, "")
-    assert "disputed" in answer.err
+    assert f"settle it with `idp account disputes {parent.username}`" in answer.err
     assert of_account(parent.id) == before
     [tie] = db.session.scalars(select(Guardianship).where(Guardianship.disputed_at.is_not(None))).all()
     tie.disputed_at, tie.ended_at, tie.excluded_at = None, now(), now()
     db.session.commit()
-    assert act("account", "erase", parent.username, "--reason", "demande", "--yes").code == 1
+    answer = act("account", "erase", parent.username, "--reason", "demande", "--yes")
+    assert (answer.code, "take it out of its file" in answer.err) == (1, True)
     assert db.session.get(Account, parent.id) is not None
+    [tie] = db.session.scalars(select(Guardianship).where(Guardianship.excluded_at.is_not(None))).all()
+    tie.disputed_at, tie.excluded_at = now(), None  # the pupil left before anybody had answered
+    db.session.commit()
+    assert act("account", "erase", parent.username, "--reason", "demande", "--yes").code == 0
+
+
+def test_account_whose_address_is_contested_is_not_erased(act: Run, build: Build) -> None:
+    """Whoever clicked « Ce n’était pas moi » read that the school decides."""
+    account = build.active(contested_at=now())
+    answer = act("account", "erase", account.username, "--reason", "demande", "--yes")
+    assert (answer.code, answer.out) == (1, "")
+    assert f"`idp account disputes {account.username}`" in answer.err
+    assert number(Account, Account.id == account.id) == 1
+
+
+@pytest.mark.parametrize("kind", school_notices.PROMISED)
+def test_account_that_a_school_was_promised_to_hear_of_is_not_erased(act: Run, build: Build, kind: Kind) -> None:
+    account = build.active()
+    school_notices.add(kind, account.id, [build.school().id])
+    db.session.commit()
+    answer = act("account", "erase", account.username, "--reason", "demande", "--yes")
+    assert (answer.code, answer.out) == (1, "")
+    assert "idp school notices --settle ID" in answer.err
+    notice = str(db.session.scalars(select(SchoolNotice.id)).one())
     db.session.rollback()
+    assert notice in answer.err
+    assert act("school", "notices", "--settle", notice, "--sentence", "Vu avec la famille").code == 0
+    assert act("account", "erase", account.username, "--reason", "demande", "--yes").code == 0
+
+
+def test_erasure_keeps_what_a_school_has_to_know_of_somebody_else(act: Run, build: Build) -> None:
+    gone, stays = build.active(), build.active()
+    school_notices.add(Kind.LETTER_DOUBT, stays.id, [build.school().id], other_account_id=gone.id)
+    db.session.commit()
+    assert act("account", "erase", gone.username, "--reason", "demande", "--yes").code == 0
+    notice = db.session.scalars(select(SchoolNotice)).one()
+    assert (notice.account_id, notice.other_account_id, notice.settled_at) == (stays.id, None, None)
+    db.session.rollback()
+    assert act("school", "notices", "--open").out.count("letter_doubt") == 1
+    assert act("account", "show", stays.username).code == 0
 
 
 def test_account_that_was_merged_is_erased_with_the_main_one(act: Run, build: Build) -> None:

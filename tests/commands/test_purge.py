@@ -17,7 +17,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import Connection, Engine, event, func, or_, select, text
 
-from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.models import Account, OneTimeLink, SchoolNotice
 from idp.accounts.notices import NOTICE
 from idp.audit.models import AuditEntry
 from idp.clock import now
@@ -40,7 +40,7 @@ def test_nothing_to_do_is_a_table_of_zeros(act: Run, build: Build) -> None:
     build.active()
     answer = act("purge")
     assert (answer.code, answer.err) == (0, "")
-    assert len(answer.out.splitlines()) == 16
+    assert len(answer.out.splitlines()) == 17
     assert all(line.split()[0] == "0" for line in answer.out.splitlines())
 
 
@@ -53,6 +53,27 @@ def test_links_go_seven_days_after_their_end(act: Run, build: Build) -> None:
     remains.link(-HOUR, revoked_at=now())
     assert purged(act) == {"links": 2}
     assert number(OneTimeLink) == 3
+
+
+def test_settled_notices_go_after_the_time_of_the_journal_and_open_ones_stay(act: Run, build: Build) -> None:
+    account, school = build.active(), build.school()
+    for kind, settled_at in (
+        ("letter_doubt", now() - 366 * DAY),
+        ("other_mailbox", now() - 364 * DAY),
+        ("letter_guessed", None),
+    ):
+        keep(
+            SchoolNotice(
+                school_id=school.id,
+                account_id=account.id,
+                kind=kind,
+                created_at=now() - 400 * DAY,
+                settled_at=settled_at,
+            )
+        )
+    assert purged(act) == {"notices_removed": 1}
+    assert set(db.session.scalars(select(SchoolNotice.kind))) == {"other_mailbox", "letter_guessed"}
+    db.session.rollback()
 
 
 def test_what_clients_pushed_and_proved_goes_once_it_can_do_nothing(act: Run, build: Build, app: Flask) -> None:

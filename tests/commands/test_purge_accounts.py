@@ -19,7 +19,7 @@ from idp.outbox.models import OutboxMessage
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
 from tests.commands.conftest import Events, Run
-from tests.commands.remains import DAY, HOUR, Remains, number, purged
+from tests.commands.remains import DAY, HOUR, Remains, keep, number, purged
 from tests.email_confirmation.post import post_office, text_of
 from tests.pages import heading, sign_in
 
@@ -117,6 +117,27 @@ def test_disabled_and_merged_accounts_are_removed_after_ninety_days(act: Run, bu
     assert db.session.get(Account, main.id) is not None
     assert pointing.merged_into_id is None
     assert {e.account_id: e.details["why"] for e in events("account.purged")} == {merged: "merged", gone: "disabled"}
+
+
+def test_account_that_a_school_has_to_look_at_is_neither_warned_nor_removed(act: Run, build: Build) -> None:
+    unused = build.active(last_sign_in_at=now() - 800 * DAY, activated_at=now() - 800 * DAY)
+    disabled = build.active(disabled_at=now() - 91 * DAY, contested_at=now() - 100 * DAY)
+    for account in (unused, disabled):
+        keep(SchoolNotice(school_id=build.school().id, account_id=account.id, kind="other_mailbox"))
+    assert purged(act) == {}
+    for notice in db.session.scalars(select(SchoolNotice)):
+        notice.settled_at = now()
+    db.session.commit()
+    assert purged(act) == {"accounts_warned": 1, "accounts_removed": 1}
+
+
+def test_notice_about_somebody_else_outlives_the_account_that_it_names(act: Run, build: Build) -> None:
+    gone, stays = build.active(disabled_at=now() - 91 * DAY), build.active()
+    keep(SchoolNotice(school_id=build.school().id, account_id=stays.id, other_account_id=gone.id, kind="letter_doubt"))
+    assert purged(act) == {"accounts_removed": 1}
+    notice = db.session.scalars(select(SchoolNotice)).one()
+    assert (notice.account_id, notice.other_account_id, notice.settled_at) == (stays.id, None, None)
+    db.session.rollback()
 
 
 def test_removing_an_account_scans_no_table(app: Flask, build: Build) -> None:

@@ -141,7 +141,7 @@ def test_a_dispute_is_not_settled_by_its_notice(act: Run, build: Build, events: 
 
 
 def test_a_stopped_change_of_address_is_settled_by_its_notice(act: Run, build: Build) -> None:
-    key = written(build.active(), Kind.EMAIL_CONTESTED, build.school())
+    key = written(build.active(), Kind.EMAIL_CHANGE_STOPPED, build.school())
     assert act("school", "notices", "--settle", key, "--sentence", "Mot de passe changé.").code == 0
 
 
@@ -179,7 +179,7 @@ def test_unlock_settles_only_what_it_deals_with(act: Run, build: Build) -> None:
         written(account, kind, build.school())
     assert act("account", "unlock", account.username).code == 0
     settled = {row["kind"]: row for row in listed(act) if row["state"] == "settled"}
-    assert set(settled) == {"letter_guessed", "email_contested"}
+    assert set(settled) == {"letter_guessed", "email_change_stopped"}
     assert {(row["settled_by"], row["sentence"]) for row in settled.values()} == {(OPERATOR, "unlocked")}
 
 
@@ -195,8 +195,7 @@ def test_a_new_letter_settles_only_what_it_ends(act: Run, build: Build, tmp_path
     )
     assert answer.code == 0, answer.err
     settled = {row["kind"]: row for row in listed(act) if row["state"] == "settled"}
-    ended = {"letter_guessed", "other_mailbox", "shared_mailbox"} | (set() if contested else {"email_contested"})
-    assert set(settled) == ended
+    assert set(settled) == {"letter_guessed", "email_change_stopped", "other_mailbox", "shared_mailbox"}
     assert {row["sentence"] for row in settled.values()} == {"new letter: vue au guichet"}
 
 

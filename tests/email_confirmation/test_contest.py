@@ -85,7 +85,7 @@ def test_e05_the_alarm_stops_a_change_that_waits(app: Flask, browser: FlaskClien
     for one in (intruder, owner):
         assert heading(follow(one, one.get("/mon-compte"))) == "Connexion"
     assert heading(sign_in(intruder, "/connexion", account.username, PASSWORD)) == "Choisissez un nouveau mot de passe"
-    assert _notices(account) == [(COLLEGE, "email_contested"), (LYCEE, "email_contested")]
+    assert _notices(account) == [(COLLEGE, "email_change_stopped"), (LYCEE, "email_change_stopped")]
     assert journal(account, "email.change_contested") == [{"applied": False, "uais": [COLLEGE, LYCEE]}]
     assert [entry["by"] for entry in journal(account, "sessions.ended")] == ["contested"]
     assert len(db.session.scalars(select(OutboxMessage).where(OutboxMessage.kind == SESSIONS_ENDED)).all()) == 1

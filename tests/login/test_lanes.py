@@ -220,7 +220,7 @@ def test_z15_a_right_password_is_no_failure_when_the_database_is_away(
 
     with time_machine.travel(now(), tick=False):
         with monkeypatch.context() as broken:
-            broken.setattr("idp.accounts.directory.get_for_change", away)
+            broken.setattr("idp.accounts.disputes.get_for_sign_in", away)
             for number in range(7):
                 browser = _from(app, f"203.0.113.{number}")
                 assert sign_in(browser, "/connexion", account.username, PASSWORD).status_code == 503

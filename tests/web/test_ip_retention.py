@@ -33,8 +33,18 @@ def test_privacy_page_says_where_ip_addresses_are_and_how_long(browser: FlaskCli
         "Charte acceptée": "aussi longtemps que le compte",
         "Demande d’identifiant ou de mot de passe": "le temps de l’envoi du mail, 33 jours au plus",
         "Compteurs d’essais": "1 heure, sous une forme illisible, effacée le lendemain",
-        "Journaux techniques de ce service": "jamais",
+        "Journaux techniques de ce service": "l’adresse IP n’y est pas écrite",
     }
+
+
+def test_privacy_page_says_what_schools_hear_and_how_long_it_is_kept(browser: FlaskClient, build: Build) -> None:
+    page = browser.get("/donnees-personnelles", base_url=ISSUER).get_data(as_text=True).replace("\u00a0", " ")
+    receives = page.split("Qui les reçoit</h2>")[1].split("<h2>")[0]
+    assert "Le secrétariat de l’établissement : votre nom et celui de l’enfant, quand quelque chose est à v" in receives
+    assert re.search(
+        r"<dt>Signalements à l’établissement</dt>\s*<dd>jusqu’à sa réponse, puis 12 mois ; le compte reste jusque-là<",
+        page,
+    )
 
 
 def test_what_the_page_says_in_figures_is_what_is_done() -> None:
