@@ -1,8 +1,9 @@
 # Everything a fresh machine needs is Python 3.11 or later and make.
 PYTHON ?= python3
-UV := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
-# The one that uv.lock and constraints.txt were written with; a machine's own uv of another version is used, and said.
+# The one that uv.lock and constraints.txt were written with, whatever the machine has.
 UV_VERSION := 0.13.9
+UV := .tools/bin/uv
+UV_INSTALLED := .tools/uv-$(UV_VERSION)
 PYTEST_WORKERS ?= auto
 export UV_PROJECT_ENVIRONMENT := .venv
 unexport VIRTUAL_ENV
@@ -21,15 +22,14 @@ help:
 	@echo "make sbom        dist/sbom.cdx.json, what an installation holds (CycloneDX)"
 	@echo "make demo-reset  forget the demonstration's data"
 
-$(filter .tools/%,$(UV)):
+$(UV_INSTALLED):
 	$(PYTHON) -m venv .tools
 	.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@
 
 setup: .venv/.ready
 
-.venv/.ready: pyproject.toml uv.lock | $(filter .tools/%,$(UV))
-	@found="$$($(UV) --version | cut -d ' ' -f 2)"; [ "$$found" = "$(UV_VERSION)" ] || \
-		echo "Note: uv $$found is used here; $(UV_VERSION) is what this project is tried with."
+.venv/.ready: pyproject.toml uv.lock | $(UV_INSTALLED)
 	$(UV) sync --quiet --locked --all-extras --compile-bytecode --python $(PYTHON)
 	@touch $@
 
@@ -57,7 +57,7 @@ bench: setup
 	.venv/bin/python -m bench
 
 # After a change of the dependencies in pyproject.toml: what is installed, and what the wheel ships with.
-lock: | $(filter .tools/%,$(UV))
+lock: | $(UV_INSTALLED)
 	$(UV) lock
 	$(UV) export $(EXPORT) --output-file constraints.txt
 

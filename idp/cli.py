@@ -7,7 +7,7 @@ import copy
 import os
 import pwd
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,14 @@ import click
 from alembic.util import CommandError
 from flask import Flask
 from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 
 from idp import __version__, schema
 from idp import logging as log_lines
 from idp.app import create_app
 from idp.audit import log
 from idp.charter.commands import charter
-from idp.config import ConfigurationError, Settings, load
+from idp.config import PREFIX, ConfigurationError, Settings, concerns, load
 from idp.db import db
 from idp.demo import commands as demo
 from idp.letters.commands import letters
@@ -56,7 +56,7 @@ def _settings() -> Settings:
     return settings.model_copy(update={"database_url": _from_here(settings.database_url)})
 
 
-def _unusable(faults: Sequence[str]) -> click.ClickException:
+def _unusable(faults: Iterable[str]) -> click.ClickException:
     return click.ClickException("\n".join(("the settings cannot be used:", *faults)))
 
 
@@ -70,10 +70,7 @@ def _production_settings() -> Settings:
 
 def _from_here(database_url: str) -> str:
     """Return the address with a SQLite path made absolute: Flask's extension would look for it in another folder."""
-    try:
-        url = make_url(database_url)
-    except (ArgumentError, ValueError):  # the latter for a port that is no number
-        raise click.ClickException("the settings cannot be used:\nIDP_DATABASE_URL: not an address") from None
+    url = make_url(database_url)
     if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         return database_url
     return url.set(database=str(Path(url.database).absolute())).render_as_string(hide_password=False)
@@ -96,8 +93,8 @@ def _application() -> Iterator[Flask]:
 def _operator() -> str:
     """Return who runs the command: the real user id of the process, and who became root by sudo.
 
-    No name of the environment counts, since everybody sets their own. `SUDO_UID` is believed of root alone: for anybody
-    else it proves nothing.
+    Names in the environment are not read, since everybody sets their own. `SUDO_UID` is read only when the process runs
+    as root: any other user could have set it.
     """
     uid = os.getuid()
     by_sudo = os.environ.get("SUDO_UID", "")
@@ -148,14 +145,34 @@ def _config() -> None:
 
 @_config.command("check")
 def _check() -> None:
-    """Show every setting, secrets hidden, and all errors at once."""
+    """Show every setting that can be read, secrets hidden, and all errors at once."""
+    try:
+        load()
+    except ConfigurationError as error:
+        raise _unusable(_all_faults(error)) from None
     settings = _settings()
-    for name, value in settings.rows():
-        click.echo(f"{name} = {value}")
+    _show(settings)
     if not settings.trusted_proxies:
         _check_proxies(settings)
     if faults := production_faults(settings):
         raise _unusable(faults)
+
+
+def _all_faults(error: ConfigurationError) -> Iterator[str]:
+    """Show what can be read of settings that cannot be used; yield all faults, those of a real installation too."""
+    yield from error.faults
+    if error.readable is not None:
+        _show(error.readable, error.wrong)
+        known = {fault.partition(": ")[0] for fault in error.faults}
+        for fault in production_faults(error.readable):
+            if not concerns(fault, error.wrong) and fault.partition(": ")[0] not in known:
+                yield fault
+
+
+def _show(settings: Settings, wrong: frozenset[str] = frozenset()) -> None:
+    for name, value in settings.rows():
+        if name.removeprefix(PREFIX).lower() not in wrong:
+            click.echo(f"{name} = {value}")
 
 
 def _check_proxies(settings: Settings) -> None:

@@ -5,37 +5,57 @@ Nothing else in the code reads the environment. Every fault is reported at once,
 
 import os
 import re
-import ssl
+import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
+from idp import config_rules as rules
+from idp.config_rules import LOOPBACK
+
 PREFIX = "IDP_"
-LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-_SMTP_SCHEMES = frozenset({"smtp", "smtps", "smtp+starttls"})
-_HOST = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.IGNORECASE)
-_CONTACT = re.compile(r"(mailto:[^\s@]+@[^\s@]+|https://[^\s/]+\S*|tel:\+?[0-9().-]{3,})")
 _FOREIGN = "AUTHLIB_INSECURE_TRANSPORT"
 
 
 class ConfigurationError(Exception):
-    """The settings cannot be used; `faults` holds one sentence for each fault."""
+    """The settings cannot be used.
 
-    def __init__(self, faults: list[str]) -> None:
+    Attributes:
+        faults: one sentence for each fault.
+        readable: the settings with a default in place of each wrong value; None when the file cannot be read.
+        wrong: the fields that have a wrong value, or none although they need one.
+    """
+
+    def __init__(
+        self, faults: list[str], readable: "Settings | None" = None, wrong: frozenset[str] = frozenset()
+    ) -> None:
         super().__init__("\n".join(faults))
         self.faults = faults
+        self.readable = readable
+        self.wrong = wrong
+
+
+class _Environment(EnvSettingsSource):
+    """Reads the environment; a list that is not JSON is handed on as text, so that its field's validator refuses it."""
+
+    def prepare_field_value(self, field_name: str, field: FieldInfo, value: Any, value_is_complex: bool) -> Any:  # noqa: FBT001 - pydantic's signature
+        try:
+            return super().prepare_field_value(field_name, field, value, value_is_complex)
+        except ValueError:
+            return value
 
 
 class Settings(BaseSettings):
@@ -141,7 +161,7 @@ class Settings(BaseSettings):
     shared_mailbox: Literal["allow", "known-device", "refuse"] = Field(
         "allow",
         description="one mail address for several accounts: `allow`; `known-device`: a new password is then asked for"
-        " from a device that the account knows, else by letter; `refuse`",
+        " from a device that signed in to the account before, else by letter; `refuse`",
     )
     hash_concurrency: int = Field(0, ge=0, le=64, description="password hashes at once per process; 0: one per core")
     hash_wait: float = Field(2.0, ge=0.1, le=10, description="how long a sign-in waits for its turn before a 503")
@@ -151,109 +171,42 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read the environment, then the TOML file; no dot-file and no secrets folder, so that nothing surprises."""
         toml = os.environ.get(f"{PREFIX}CONFIG")
-        sources = [init_settings, env_settings]
-        if toml:
+        sources = [init_settings, _Environment(settings_cls)]
+        if toml and not _file_fault(toml):
             sources.append(TomlConfigSettingsSource(settings_cls, toml_file=toml))
         return tuple(sources)
 
-    @field_validator("issuer")
+    @field_validator("secret_key_fallbacks", "outgoing_allow", mode="before")
     @classmethod
-    def _issuer_is_an_address(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in {"https", "http"} or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError("must be an address such as https://connexion.exemple.fr")
-        try:
-            usable = parts.port != 0 and not parts.username and not parts.path.strip("/")
-        except ValueError:  # a port that is none
-            usable = False
-        if not usable:
-            raise ValueError("must be a scheme and a host alone (and a port): pages are served at its root")
-        if value.endswith("/"):
-            raise ValueError("must not end with a slash: clients compare it letter by letter")
+    def _list_is_json(cls, value: Any) -> Any:
+        if not isinstance(value, list | tuple):
+            raise ValueError('must be a JSON list, such as ["one", "another"]')  # noqa: TRY004 - pydantic reports ValueErrors
         return value
 
-    @field_validator("database_url")
-    @classmethod
-    def _database_is_known(cls, value: str) -> str:
-        if not value.startswith(("sqlite:///", "postgresql://", "postgresql+psycopg://")):
-            raise ValueError("must begin with sqlite:/// or postgresql://")
-        return value
-
-    @field_validator("smtp_url")
-    @classmethod
-    def _smtp_is_an_address(cls, value: SecretStr) -> SecretStr:
-        parts = urlsplit(value.get_secret_value())
-        try:
-            usable = parts.scheme in _SMTP_SCHEMES and bool(parts.hostname) and parts.port != 0
-        except ValueError:  # a port that is none
-            usable = False
-        if not usable:
-            raise ValueError("must be smtp://host:port, smtps://… or smtp+starttls://…")
-        if parts.scheme == "smtp" and parts.password and parts.hostname not in LOOPBACK:
-            raise ValueError("would send the password in clear: use smtps:// or smtp+starttls://")
-        return value
-
-    @field_validator("mail_from")
-    @classmethod
-    def _sender_is_an_address(cls, value: str) -> str:
-        local, _, domain = value.partition("@")
-        if not local or not domain or "@" in domain or any(c.isspace() or c in ",;<>" for c in value):
-            raise ValueError("must be one mail address")
-        return value
-
-    @field_validator("security_contact")
-    @classmethod
-    def _contact_is_an_address(cls, value: str) -> str:
-        right = not value or (_CONTACT.fullmatch(value) and value.isprintable())
-        if not right:
-            raise ValueError("must be mailto:…, https://… or tel:… (RFC 9116)")
-        return value
-
-    @field_validator("outgoing_allow")
-    @classmethod
-    def _allowed_are_hosts_or_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for place, entry in enumerate(value, 1):
-            try:
-                ip_network(entry)
-            except ValueError:
-                if entry.replace(".", "").isdigit() or not _HOST.fullmatch(entry):
-                    raise ValueError(
-                        f"entry {place} must be a host name, or a network such as 10.1.0.0/16, its host bits zero"
-                    ) from None
-        return value
-
-    @field_validator("theme")
-    @classmethod
-    def _theme_exists(cls, value: Path | None) -> Path | None:
-        if value is not None and not (value / "tokens.css").is_file():
-            raise ValueError("must be a folder that holds tokens.css")
-        return value
-
-    @field_validator("breached_passwords")
-    @classmethod
-    def _filter_has_a_folder(cls, value: Path | None) -> Path | None:
-        if value is not None and (value.is_dir() or not value.parent.is_dir()):
-            raise ValueError("must be a file, which need not be there yet, in a folder that is")
-        return value
-
-    @field_validator("ca_bundle")
-    @classmethod
-    def _authorities_are_readable(cls, value: Path | None) -> Path | None:
-        if value is not None:
-            try:
-                ssl.create_default_context().load_verify_locations(value)
-            except (OSError, ssl.SSLError):
-                raise ValueError("must be a readable PEM file of certificates") from None
-        return value
+    _check_issuer = field_validator("issuer")(rules.check_issuer)
+    _check_database = field_validator("database_url")(rules.check_database)
+    _check_smtp = field_validator("smtp_url")(rules.check_smtp)
+    _check_sender = field_validator("mail_from")(rules.check_sender)
+    _check_contact = field_validator("security_contact")(rules.check_contact)
+    _check_allowed = field_validator("outgoing_allow")(rules.check_allowed)
+    _check_theme = field_validator("theme")(rules.check_theme)
+    _check_filter = field_validator("breached_passwords")(rules.check_filter)
+    _check_authorities = field_validator("ca_bundle")(rules.check_authorities)
 
     @model_validator(mode="after")
-    def _production_is_safe(self) -> "Settings":
+    def _values_fit_together(self) -> "Settings":
+        if faults := self.contradictions():
+            raise ValueError("\n".join(faults))
+        return self
+
+    def contradictions(self) -> list[str]:
+        """Return `field: sentence` for each value that no command can work with, beside the others."""
         faults = []
         parts = urlsplit(self.issuer)
         own_machine = self.env == "development" and parts.hostname in LOOPBACK
@@ -273,9 +226,7 @@ class Settings(BaseSettings):
                 "database_url: is a SQLite file, for a demonstration or one school: name a PostgreSQL database, "
                 "or set IDP_ALLOW_SQLITE=1"
             )
-        if faults:
-            raise ValueError("\n".join(faults))
-        return self
+        return faults
 
     @property
     def development(self) -> bool:
@@ -315,6 +266,20 @@ def _shown(name: str, value: Any) -> str:
     return str(value)
 
 
+class _Readable(Settings):
+    """Settings of which some are wrong and have a default. Contradictions are not judged here."""
+
+    model_config = SettingsConfigDict(extra="ignore")
+
+    @model_validator(mode="after")
+    def _values_fit_together(self) -> "_Readable":
+        return self
+
+
+_STAND_INS = {"issuer": "https://unknown.invalid"}
+"""For fields without a default."""
+
+
 def load(**overrides: Any) -> Settings:
     """Read the settings; `overrides` (field names) win over environment and file.
 
@@ -325,17 +290,58 @@ def load(**overrides: Any) -> Settings:
     if os.environ.get(_FOREIGN):
         faults.append(f"{_FOREIGN}: must not be set, any value of it switches a check of the protocol library off")
     toml = os.environ.get(f"{PREFIX}CONFIG")
-    if toml and not Path(toml).is_file():
-        faults.append(f"{PREFIX}CONFIG: no such file")
+    if toml and (unreadable := _file_fault(toml)):
+        raise ConfigurationError([*faults, f"{PREFIX}CONFIG: {unreadable}", *_without_file(overrides)])
     try:
         settings = Settings(**overrides)
     except ValidationError as error:
-        faults += [fault for detail in error.errors(include_input=False, include_url=False) for fault in _fault(detail)]
-    except ValueError as error:  # unreadable TOML, or a list that is not JSON
-        faults.append(f"{PREFIX}CONFIG or a list among the settings cannot be read: {type(error).__name__}")
+        details = error.errors(include_input=False, include_url=False)
+        wrong = frozenset(str(detail["loc"][0]) for detail in details if detail["loc"])
+        readable = _readable(overrides, wrong)
+        faults += [fault for detail in details for fault in _fault(detail)]
+        if wrong:  # then pydantic did not ask for contradictions
+            faults += [f for f in map(_named, readable.contradictions()) if not concerns(f, wrong)]
+        raise ConfigurationError(faults, readable, wrong) from None
     if faults:
-        raise ConfigurationError(faults)
+        raise ConfigurationError(faults, settings)
     return settings
+
+
+def _readable(overrides: Mapping[str, Any], wrong: frozenset[str]) -> Settings:
+    """Return the settings, with a default for each field of `wrong`."""
+    fields = Settings.model_fields
+    stand_ins = {name: _STAND_INS.get(name, fields[name].default) for name in wrong & fields.keys()}
+    return _Readable(**{**overrides, **stand_ins})
+
+
+def _without_file(overrides: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the faults of the environment alone; what is missing there may stand in the file that cannot be read."""
+    try:
+        _Readable(**overrides)
+    except ValidationError as error:
+        for detail in error.errors(include_input=False, include_url=False):
+            if detail["type"] != "missing":
+                yield from _fault(detail)
+
+
+def _file_fault(toml: str) -> str:
+    """Return why the TOML file cannot be read, empty when it can."""
+    try:
+        with Path(toml).open("rb") as file:
+            tomllib.load(file)
+    except FileNotFoundError:
+        return "no such file"
+    except OSError as fault:
+        return f"cannot be read ({fault.strerror})"
+    except ValueError as fault:  # no TOML, or no UTF-8: the text may hold a value
+        return f"cannot be read as TOML: {type(fault).__name__}"
+    return ""
+
+
+def concerns(fault: str, fields: frozenset[str]) -> bool:
+    """Say whether a fault is about one of `fields`, or compares another one with it."""
+    named = {word.removeprefix(PREFIX).lower() for word in re.findall(rf"\b{PREFIX}[A-Z0-9_]+", fault)}
+    return bool(named & fields)
 
 
 def _unknown_names(environment: Mapping[str, str]) -> Iterator[str]:
@@ -349,6 +355,10 @@ def _fault(detail: Mapping[str, Any]) -> Iterator[str]:
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["loc"]:
         message = f"{'.'.join(str(part) for part in detail['loc'])}: {message}"
-    for line in message.splitlines():
-        name, _, rest = line.partition(": ")
-        yield f"{PREFIX}{name.upper()}: {rest[:1].lower()}{rest[1:]}"
+    yield from map(_named, message.splitlines())
+
+
+def _named(line: str) -> str:
+    """Return `field: Sentence` as it is shown, under the setting's name."""
+    name, _, rest = line.partition(": ")
+    return f"{PREFIX}{name.upper()}: {rest[:1].lower()}{rest[1:]}"

@@ -12,11 +12,15 @@ from ipaddress import ip_address
 from itertools import pairwise
 from urllib.parse import urlsplit
 
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+import psycopg
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import make_url
 from zxcvbn import zxcvbn
 
-from idp.config import LOOPBACK, Settings
+from idp.accounts import breached
+from idp.config import Settings
+from idp.config_rules import LOOPBACK
+from idp.mail.addresses import InvalidAddress, parse_address
 
 _PUBLISHED = frozenset(
     {
@@ -38,6 +42,8 @@ _NAMED = {
     "dpo_mail": "the page on personal data must give the data protection officer's address",
     "accessibility_mail": "the accessibility statement must give an address",
 }
+_MAILS = ("contact_mail", "dpo_mail", "accessibility_mail", "mail_from")
+_SAID = (*_NAMED, "academy", "support_phone", "support_url", "support_hours", "service_name")
 _PLACEHOLDER = re.compile(r"(?i)\b(to-?do|tbd|fix-?me|change-?me|à compléter|a completer|lorem ipsum|x{3,})\b|<[^<>]*>")
 
 _LEAST_GUESSES = 25
@@ -64,6 +70,8 @@ def production_faults(settings: Settings) -> list[str]:
         *_secret_faults(settings),
         *_transport_faults(settings),
         *_placeholder_faults(settings),
+        *_mail_faults(settings),
+        *_list_faults(settings),
     ]
 
 
@@ -72,6 +80,8 @@ def key_weakness(secret: str) -> str:
 
     Random bytes in hexadecimal or base64, and UUIDs, pass: they hold no spaces, words, sequences or repetitions.
     """
+    if not secret:  # zxcvbn takes no empty text
+        return "is empty"
     if hashlib.sha256(secret.encode()).hexdigest() in _PUBLISHED:
         return "stands in the source of this service"
     if any(character.isspace() for character in secret) or _is_text(secret):
@@ -106,11 +116,8 @@ def _transport_faults(settings: Settings) -> Iterator[str]:
     smtp = urlsplit(settings.smtp_url.get_secret_value())
     if smtp.scheme == "smtp" and not _is_loopback(smtp.hostname):
         yield "IDP_SMTP_URL: sends mails in clear to another host: use smtps:// or smtp+starttls://"
-    domain = settings.mail_from.rpartition("@")[2].lower().rstrip(".")
-    if "." not in domain or domain.endswith((".localhost", ".localdomain")):
-        yield "IDP_MAIL_FROM: is an address of this machine: mails would be refused"
-    if settings.database_url.startswith("postgresql") and not _database_is_safe(settings.database_url):
-        yield "IDP_DATABASE_URL: is on another host without TLS: add ?sslmode=verify-full (verify-ca or require)"
+    if settings.database_url.startswith("postgresql") and (fault := _connection_fault(settings.database_url)):
+        yield f"IDP_DATABASE_URL: {fault}"
 
 
 def _placeholder_faults(settings: Settings) -> Iterator[str]:
@@ -121,27 +128,92 @@ def _placeholder_faults(settings: Settings) -> Iterator[str]:
         yield "IDP_SUPPORT_PHONE, IDP_SUPPORT_URL: are empty: letters and pages must say who helps families"
     if settings.academy.strip() in {"", Settings.model_fields["academy"].default}:
         yield "IDP_ACADEMY: is the default: pages and letters must name the academy"
-    for name in (*_NAMED, "academy", "support_phone", "support_url", "support_hours", "service_name"):
-        if _PLACEHOLDER.search(getattr(settings, name)):
+    for name in _SAID:
+        if _is_placeholder(getattr(settings, name)):
             yield f"IDP_{name.upper()}: holds a placeholder"
+    if not _is_filled(urlsplit(settings.issuer).hostname or ""):
+        yield "IDP_ISSUER: holds a placeholder"
 
 
-def _database_is_safe(database_url: str) -> bool:
-    """Say whether a connection to PostgreSQL stays on this machine, or is refused when it would not be encrypted."""
+def _is_placeholder(text: str) -> bool:
+    return bool(text.strip()) and (not _is_filled(text) or bool(_PLACEHOLDER.search(text)))
+
+
+def _is_filled(text: str) -> bool:
+    """Say whether a text holds a letter or a digit: `…`, `-` and `???` do not."""
+    return any(character.isalnum() for character in text)
+
+
+def _mail_faults(settings: Settings) -> Iterator[str]:
+    for name in _MAILS:
+        value = getattr(settings, name)
+        if name == "mail_from" and _is_of_a_machine(value):
+            yield "IDP_MAIL_FROM: is an address of this machine, or of an IP: mails would be refused"
+        elif value.strip() and not _is_placeholder(value) and not _is_mail(value):
+            yield f"IDP_{name.upper()}: must be one mail address, such as nom@exemple.fr"
+        elif name == "mail_from" and _is_placeholder(value):
+            yield "IDP_MAIL_FROM: holds a placeholder"
+    contact = settings.security_contact
+    if contact.startswith("mailto:") and not _is_mail(contact.removeprefix("mailto:").partition("?")[0]):
+        yield "IDP_SECURITY_CONTACT: must be mailto: and one mail address"
+
+
+def _is_mail(value: str) -> bool:
     try:
-        url = make_url(database_url)
-    except (ArgumentError, ValueError):
-        return True  # said elsewhere
-    return all(_is_own(host) for host in _hosts(url)) or url.query.get("sslmode") in _SAFE_SSL_MODES
+        parse_address(value)
+    except InvalidAddress:
+        return False
+    return True
 
 
-def _hosts(url: URL) -> Iterator[str]:
-    """Yield the hosts that libpq may connect to, one of which may be named beside the others (`?host=`)."""
-    named = url.query.get("host", ())
-    for entry in (url.host or "", *((named,) if isinstance(named, str) else named)):
-        yield from (host.partition(":")[0] if host.count(":") == 1 else host for host in entry.split(","))
-    hostaddr = url.query.get("hostaddr", ())
-    yield from (hostaddr,) if isinstance(hostaddr, str) else hostaddr
+def _is_of_a_machine(email: str) -> bool:
+    domain = email.rpartition("@")[2].lower().rstrip(".")
+    try:
+        ip_address(domain.strip("[]").removeprefix("ipv6:"))
+    except ValueError:
+        is_local = "." not in domain or domain.endswith((".localhost", ".localdomain"))
+        return is_local and not _is_placeholder(email)
+    return True
+
+
+def _list_faults(settings: Settings) -> Iterator[str]:
+    if settings.breached_passwords is None:
+        return
+    try:
+        breached.describe(settings.breached_passwords)
+    except OSError as fault:
+        yield f"IDP_BREACHED_PASSWORDS: cannot be read ({fault.strerror}): make it with idp passwords load"
+    except breached.UnreadableFilterError as fault:
+        yield f"IDP_BREACHED_PASSWORDS: cannot be used, {fault}"
+
+
+def _connection_fault(database_url: str) -> str:
+    """Return why a connection to PostgreSQL may leave this machine in clear, empty when it cannot.
+
+    libpq itself is asked where it would connect to: what the address leaves open comes from a service file
+    (`?service=`, PGSERVICE) or from PGHOST, PGHOSTADDR and PGSSLMODE.
+    """
+    url = make_url(database_url)
+    _, options = url.get_dialect()().create_connect_args(url)
+    try:
+        # an option that libpq reads all others before, and refuses: it connects to nothing
+        conninfo = make_conninfo(**{**options, "target_session_attrs": "none"})
+    except psycopg.Error:
+        return "libpq does not know one of its options"
+    asked = psycopg.pq.PGconn.connect_start(conninfo.encode())
+    try:
+        if b"target_session_attrs" not in asked.error_message:
+            return "libpq cannot use it: a service that does not exist, or an option with a wrong value"
+        found = {option.keyword.decode(): (option.val or b"").decode(errors="replace") for option in asked.info}
+    finally:
+        asked.finish()
+    hosts = [host for name in ("host", "hostaddr") for host in found[name].split(",")]
+    if all(_is_own(host) for host in hosts) or found["sslmode"] in _SAFE_SSL_MODES:
+        return ""
+    return (
+        "is on another host without TLS (by libpq's reading of the address, of a service file and of PGHOST, "
+        "PGSSLMODE…): add ?sslmode=verify-full (verify-ca or require)"
+    )
 
 
 def _is_own(host: str) -> bool:

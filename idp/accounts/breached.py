@@ -163,7 +163,7 @@ class BreachedPasswords:
         version = _version(path)
         if version == self._seen:
             return
-        # only the first reading makes other threads wait: later they go on with the former filter
+        # only the first reading blocks other threads: during later ones they use the former filter
         if not self._lock.acquire(blocking=self._seen is None):
             return
         try:

@@ -19,6 +19,10 @@ _LONGEST_LINE: Final = 4 * MAX_PASSWORD_LENGTH + 512
 """Bytes of a line that are looked at: no password that anybody may choose is longer, in hexadecimal neither."""
 _LOOKED_AT: Final = 100
 _TOLD_EVERY: Final = 1 << 20
+_LOOKED_THROUGH: Final = 1 << 20
+_CONTROLS: Final = bytes({*range(0x20), 0x7F} - set(b"\t\n\r"))
+_LINES_OF_TEXT: Final = 1000
+"""Bytes of text to each control character: fewer, and the file is no list."""
 _HASH = re.compile(rb"[0-9A-Fa-f]{32,64}(:\d+)?")
 _HEXADECIMAL = re.compile(rb"\$HEX\[((?:[0-9A-Fa-f]{2})*)\]")
 
@@ -57,12 +61,14 @@ def build(source: Path, target: Path, *, shortest: int, tell: Callable[[str], Te
         tell: is called with the name of each reading, and returns who is told of its progress.
 
     Raises:
-        ListRefusedError: the list holds hashes, or no password that is long enough; or another load is running.
+        ListRefusedError: the list is no text, holds hashes, or no password that is long enough; or another load is
+            running.
         OSError: a file cannot be read or written.
     """
     with source.open("rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ListRefusedError(f"{source} is not a regular file, and the list must be read twice")
+        _refuse_binary(file)
         _refuse_hashes(file)
         lines, count = 0, 0
         for key in _keys(file, shortest, tell("counting")):
@@ -94,8 +100,20 @@ def _publish(listed: Bloom, target: Path, count: int, shortest: int) -> None:
         os.close(lock)
 
 
+def _refuse_binary(file: BinaryIO) -> None:
+    """Refuse an archive, a filter, UTF-16: any bytes are Latin-1, so they would be taken for passwords.
+
+    Real lists hold a control character in one line of many.
+    """
+    sample = file.read(_LOOKED_THROUGH)
+    controls = len(sample) - len(sample.translate(None, _CONTROLS))
+    if controls * _LINES_OF_TEXT > len(sample):
+        raise ListRefusedError("the list holds control characters, so it is no text: give plain passwords, one a line")
+
+
 def _refuse_hashes(file: BinaryIO) -> None:
     """Refuse « Pwned Passwords » and the like: passwords cannot be compared with SHA-1 or NTLM hashes here."""
+    file.seek(0)
     sample = [line.strip() for _, line in zip(range(_LOOKED_AT), file, strict=False)]
     filled = [line for line in sample if line]
     if filled and all(_HASH.fullmatch(line) for line in filled):

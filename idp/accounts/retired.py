@@ -23,7 +23,7 @@ def retire(account: Account) -> None:
         names = (account.given_name, account.family_name, account.birth_name)
         traces |= {join_key(account.join_key), *named_join_key(account.join_key, names)}
     dialect = postgresql if db.engine.dialect.name == "postgresql" else sqlite
-    rows = [{"trace": trace} for trace in sorted(traces)]  # sorted: two removals at once must not wait in a circle
+    rows = [{"trace": trace} for trace in sorted(traces)]  # sorted, to avoid deadlocks
     db.session.execute(dialect.insert(RetiredName).values(rows).on_conflict_do_nothing())
 
 

@@ -265,6 +265,9 @@ def command(uai: str | None, *, as_json: bool) -> None:
                 shown = True
         if shown and sys.stdout.isatty():
             _print_legend()
+        if not shown:
+            where = "this school" if uai else "any school"
+            click.echo(f"no pupil of {where} has an account: `idp roster import` brings them", err=True)
     except Refused as refused:
         raise click.ClickException(plain(refused)) from refused
 

@@ -4,18 +4,18 @@ from flask import Blueprint, Response, current_app, make_response, render_templa
 from flask_babel import gettext
 
 from idp.accounts import directory
-from idp.accounts.authentication import Attempt, Refused, Throttled
+from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.accounts.passwords import Busy as HasherBusy
 from idp.accounts.passwords import fold_username
 from idp.db import end_read
 from idp.myaccount import letter
 from idp.myaccount.proof_forms import LetterForm
+from idp.sessions import attempts
 from idp.sessions.guard import proved_recently, signed_in
 from idp.sessions.models import Session
 from idp.web.errors import Busy
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_address, user_agent
 
 blueprint = Blueprint("letter", __name__)
 
@@ -65,13 +65,7 @@ def doubt(_session: Session, account: Account) -> Response:
 def _try(form: LetterForm, session: Session) -> letter.Outcome:
     extensions = current_app.extensions
     end_read()
-    attempt = Attempt(
-        username=form.username.data or "",
-        password=form.password.data or "",
-        address=remote_address(),
-        user_agent=user_agent(),
-        door="letter",
-    )
+    attempt = attempts.of_request(form.username.data or "", form.password.data or "", door="letter")
     try:
         return letter.link(extensions["idp.settings"], extensions["idp.hasher"], attempt, session)
     except HasherBusy as busy:

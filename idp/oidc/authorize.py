@@ -166,6 +166,8 @@ def _lead_to(step: journey.Step, interaction: Interaction, wanted: Authorization
 
 def _state(interaction: Interaction, wanted: AuthorizationRequest, client: Registration) -> journey.State:
     found = manager.current()
+    if found:
+        flood.note_live_session()
     return journey.State(
         client=client,
         session=found[0] if found else None,
@@ -231,6 +233,7 @@ def _issue(client: Registration, wanted: AuthorizationRequest) -> Response | Non
         grant.save_authorization_code(code, parsed)
     except (StepOwed, OAuth2Error):  # the second when the client was shut out since the request was checked
         return None
+    flood.note_live_session()
     state = browser_state.value(grant.sid)
     pairs = [("code", code), ("session_state", session_state.of(state, client.client_id, redirect_uri))]
     response = answers.send(redirect_uri, pairs, wanted.state, wanted.response_mode)

@@ -12,7 +12,8 @@ from sqlalchemy import select
 
 from idp.clients.models import Audience, CharterMode, SubjectType
 from idp.clock import now
-from idp.config import LOOPBACK, Settings
+from idp.config import Settings
+from idp.config_rules import LOOPBACK
 from idp.db import db
 from idp.oidc import client_jwks, jose, sectors
 from idp.oidc.claims import CLAIMS_BY_SCOPE, SCOPES
@@ -35,6 +36,7 @@ _CONTROL = re.compile("%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
 _LONGEST_HOST = 253
 _UAI_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 _UAI_DIGITS = 7
+AUDIENCES = tuple(audience.value for audience in Audience)
 
 
 def faults(settings: Settings, wanted: Wanted) -> Iterator[str]:
@@ -74,7 +76,7 @@ def _choice_faults(wanted: Wanted) -> Iterator[str]:
     choices = (
         ("--auth-method", wanted.auth_method, AUTH_METHODS),
         ("--subject", wanted.subject, tuple(kind.value for kind in SubjectType)),
-        ("--audience", wanted.audience, tuple(audience.value for audience in Audience)),
+        ("--audience", wanted.audience, AUDIENCES),
         ("--charter", wanted.charter, tuple(mode.value for mode in CharterMode)),
         ("--id-token-alg", wanted.id_token_alg, ALGORITHMS),
         ("--userinfo-alg", wanted.userinfo_alg, ("", *ALGORITHMS)),

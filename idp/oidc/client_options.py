@@ -9,6 +9,7 @@ import click
 from click.core import ParameterSource
 
 from idp.oidc import registration
+from idp.oidc.client_metadata import AUDIENCES, is_uai
 from idp.oidc.wanted import Wanted
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -45,6 +46,13 @@ def _claims(_ctx: click.Context, _option: click.Parameter, text: str) -> list[st
     return [scope.strip() for scope in text.split(",") if scope.strip()]
 
 
+def read_uais(_ctx: click.Context, _option: click.Parameter, typed: Sequence[str]) -> Sequence[str]:
+    """Take UAIs whose control letters are right."""
+    if wrong := [uai for uai in typed if not is_uai(uai)]:
+        raise click.BadParameter(f"{', '.join(map(repr, wrong))}: not a UAI (7 digits and their control letter)")
+    return typed
+
+
 _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
     (
         ("--redirect-uri", "redirect_uris"),
@@ -55,12 +63,14 @@ _OPTIONS: tuple[tuple[tuple[str, ...], dict[str, Any]], ...] = (
         {
             "multiple": True,
             "metavar": "UAI",
+            "callback": read_uais,
             "help": "A school that the ENT serves; once for each school. It learns of no child elsewhere.",
         },
     ),
     (
         ("--audience",),
         {
+            "type": click.Choice(AUDIENCES),
             "default": "families",
             "show_default": True,
             "help": "Whom the client may know: families (those of its schools) or everyone (a service of the whole "

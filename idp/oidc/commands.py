@@ -15,8 +15,8 @@ from idp.audit.registry_events import ClientChanged
 from idp.clients.models import Client, ClientInvite, ClientSchool, SubjectType
 from idp.db import db
 from idp.oidc import approvals, client_names, client_options, invites, registration
-from idp.oidc.client_options import registration_options
-from idp.oidc.invites import Bounds
+from idp.oidc.client_options import read_uais, registration_options
+from idp.oidc.invites import SUBJECTS, Bounds
 from idp.oidc.wanted import RegistrationRefused, Wanted
 from idp.terminal import AS_JSON, dumped, members, plain
 
@@ -51,10 +51,11 @@ def list_clients(*, as_json: bool) -> None:
         click.echo(dumped(rows))
         return
     for row in rows:
-        everyone = "  (everyone)" if row["audience"] == "everyone" else ""
+        known = "  (everyone)" if row["audience"] == "everyone" else ""
+        known += "  (is told the identifier)" if row["release_username"] else ""
         disabled = "  (disabled)" if row["disabled_at"] else ""
         waits = "  (a change waits for approval)" if row["pending_since"] else ""
-        click.echo(f"{row['client_id']}  {row['name']}{everyone}{disabled}{waits}")
+        click.echo(f"{row['client_id']}  {row['name']}{known}{disabled}{waits}")
 
 
 @client.command()
@@ -182,12 +183,18 @@ def approve(client_id: str, *, reject: bool, hosts: Sequence[str], as_json: bool
 
 @client.command()
 @click.option("--label", default="", help="For whom it is; parents read it where the ENT gives no name of its own.")
-@click.option("--uai", "uais", multiple=True, metavar="UAI", help="A school that the ENT will serve.")
+@click.option(
+    "--uai", "uais", multiple=True, metavar="UAI", callback=read_uais, help="A school that the ENT will serve."
+)
 @click.option("--scopes", default=registration.DEFAULT_SCOPES, show_default=True, help="Those it may ask for at most.")
 @click.option(
     "--host", "hosts", multiple=True, metavar="HOST", help="A host of its addresses, now and later; default: any."
 )
-@click.option("--subject", default="", help="The one subject_type that it may ask for: pairwise or public.")
+@click.option(
+    "--subject",
+    type=click.Choice(list(filter(None, SUBJECTS))),
+    help="The one subject_type that it may ask for; default: both.",
+)
 @click.option("--auth-method", default="", help="The one way in which it may authenticate; default: its choice.")
 @click.option("--no-pkce/--pkce", "no_pkce", default=None, help="The ENT sends no PKCE; default: it must.")
 @click.option("--reusable", type=click.IntRange(1, 1000), default=1, metavar="N", help="For trials: good for N ENTs.")
@@ -199,7 +206,7 @@ def invite(  # noqa: PLR0913 - one for each option
     uais: Sequence[str],
     scopes: str,
     hosts: Sequence[str],
-    subject: str,
+    subject: str | None,
     auth_method: str,
     no_pkce: bool | None,
     reusable: int,
@@ -207,7 +214,7 @@ def invite(  # noqa: PLR0913 - one for each option
     as_json: bool,
 ) -> None:
     """Invite an ENT to register itself, once, at /register (RFC 7591); the token is shown this once."""
-    bounds = Bounds(scopes=scopes.split(), hosts=hosts, subject_type=subject, auth_method=auth_method)
+    bounds = Bounds(scopes=scopes.split(), hosts=hosts, subject_type=subject or "", auth_method=auth_method)
     pkce = None if no_pkce is None else not no_pkce
     life = timedelta(days=days)
     row, token = _or_fail(lambda: invites.invite(label, uais, bounds, life, uses=reusable, pkce=pkce))

@@ -3,6 +3,12 @@
 A request of a session that owes nothing stores a code, and an ENT that sends the browser back on each answer makes a
 loop of such requests. Requests are counted in the memory of each process, so that a right one costs the database no
 more than before.
+
+Requests are counted before they are checked, so one machine behind a school's address can use up the budget of the
+network. It must not stop the parents who are signed in there. A session has its own budget; once the database has said
+that its cookie is the one of a live session, the process remembers that, and the network's budget neither counts nor
+refuses the requests of this cookie. Nobody can make such a cookie without a sign-in. A cookie that the process has not
+seen yet could be anything: to look it up would cost the statement that the budget is there to save.
 """
 
 from typing import NoReturn
@@ -17,13 +23,22 @@ from idp.throttle import limits, local
 from idp.web.errors import TooManyTries
 from idp.web.request_context import remote_address
 
+_LIVE = "live session"
+
 
 def seconds_to_wait() -> int:
     """Count this request; return the seconds until there is room for it, 0 when there is."""
-    demands = [(limits.AUTHORIZE_NETWORK, remote_address())]
+    cookie = manager.cookie_value()
+    session = [(limits.AUTHORIZE_SESSION, cookie)] if cookie else []
+    if cookie and local.is_marked(_LIVE, cookie):
+        return local.take(*session)
+    return local.take((limits.AUTHORIZE_NETWORK, remote_address()), *session)
+
+
+def note_live_session() -> None:
+    """Remember that the cookie of this request belongs to a live session; call it once the database has said so."""
     if cookie := manager.cookie_value():
-        demands.append((limits.AUTHORIZE_SESSION, cookie))
-    return local.take(*demands)
+        local.mark(_LIVE, cookie)
 
 
 def refuse(encoded: bytes, seconds: int) -> NoReturn:

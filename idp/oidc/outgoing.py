@@ -21,7 +21,8 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from idp.clock import now
-from idp.config import LOOPBACK, Settings
+from idp.config import Settings
+from idp.config_rules import LOOPBACK
 from idp.oidc.wire import Address, Deadline, Wire, connect, resolve, secure, trust
 
 TIMEOUT = 3.0

@@ -10,6 +10,7 @@ from typing import Any
 import click
 from flask import current_app
 
+from idp.accounts import disputes as ties
 from idp.accounts.models import Account, School
 from idp.db import end_read
 from idp.ops import batches, desk, dossier
@@ -87,9 +88,13 @@ def _texts(value: Any) -> Iterator[object]:
     """Yield the lines that a value takes: one for each child and notice, none for what is not there."""
     if isinstance(value, list):
         for item in value:
-            yield ", ".join(str(part) for part in item.values() if part) if isinstance(item, dict) else item
+            yield ", ".join(_part(part) for part in item.values() if part) if isinstance(item, dict) else item
     elif value is not None:
         yield value
+
+
+def _part(part: Any) -> str:
+    return " ".join(part) if isinstance(part, list) else str(part)
 
 
 @account.command()
@@ -142,13 +147,17 @@ def force_password_change(
         raise click.UsageError("give either USERNAMEs, or --school, or --all")
     with _one_sentence():
         school = dossier.get_school(uai)
-        chosen = [dossier.get_account(username, None).id for username in usernames] if usernames else school
+        people = [dossier.get_account(username, None) for username in usernames]
     if everybody and not yes:
-        people = batches.count(Account.activated_at.is_not(None), Account.password_blocked_at.is_(None))
-        click.confirm(f"Block the passwords of {people} accounts?", abort=True, err=True)
+        count = batches.count(Account.activated_at.is_not(None), Account.password_blocked_at.is_(None))
+        click.confirm(f"Block the passwords of {count} accounts?", abort=True, err=True)
+    left = [f"{one.username} is left as is: {why}" for one in people if (why := _why_left(one))]
+    end_read()
     total = Blocked()
-    for some in desk.block_passwords(chosen):
+    for some in desk.block_passwords([one.id for one in people] if usernames else school):
         total.add(some)
+    for sentence in left:
+        click.echo(plain(sentence), err=True)
     if as_json:
         click.echo(json.dumps(asdict(total)))
         return
@@ -156,6 +165,19 @@ def force_password_change(
     click.echo(f"{blocked} blocked, {_sessions(total.sessions_ended)}, {total.untouched} left as is")
     if total.without_address:
         click.echo(f"without a confirmed address, in need of a new letter: {total.without_address}", err=True)
+
+
+def _why_left(account: Account) -> str:
+    """Return why a change of password is not forced on an account, empty when it is."""
+    if account.activated_at is not None and account.password_blocked_at is None:
+        return ""
+    if account.contested_at is not None:
+        return "two addresses claim it, and its password opens nothing until `idp account disputes` settles that"
+    if ties.is_disputed(account.id):
+        return "a tie to a child is disputed, and no secret opens it until `idp account disputes` settles that"
+    if account.activated_at is None:
+        return "it was never activated, and has no password of its own"
+    return "its password is blocked already"
 
 
 def _act(username: str, uai: str | None, act: Callable[[Any], Any], said: Callable[[str, Any], str]) -> None:

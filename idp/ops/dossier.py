@@ -315,7 +315,7 @@ def _notices(account: Account, school: School | None) -> list[dict[str, Any]]:
     """Return what schools were told of this account, or of another and this one, and have not dealt with."""
     one, other = aliased(Account), aliased(Account)
     rows = db.session.execute(
-        select(SchoolNotice.kind, SchoolNotice.created_at, School.uai, one.username, other.username)
+        select(SchoolNotice.id, SchoolNotice.kind, SchoolNotice.created_at, School.uai, one.username, other.username)
         .join(School, School.id == SchoolNotice.school_id)
         .join(one, one.id == SchoolNotice.account_id)
         .outerjoin(other, other.id == SchoolNotice.other_account_id)
@@ -327,7 +327,13 @@ def _notices(account: Account, school: School | None) -> list[dict[str, Any]]:
     )
     return [
         # whoever acts for one school learns of no account elsewhere
-        {"kind": kind, "at": instant(at), "uai": uai, "accounts": [n for n in names if n] if school is None else []}
-        for kind, at, uai, *names in rows
+        {
+            "id": str(key),
+            "kind": kind,
+            "at": instant(at),
+            "uai": uai,
+            "accounts": [name for name in names if name] if school is None else [],
+        }
+        for key, kind, at, uai, *names in rows
         if school is None or school.uai == uai
     ]

@@ -4,6 +4,7 @@ Pages of it are read by index, each in a statement of its own: a year of a regio
 memory, and nobody waits for whoever reads it.
 """
 
+import json
 import re
 import uuid
 from collections.abc import Iterator, Sequence
@@ -27,8 +28,9 @@ from idp.terminal import AS_JSON, dumped, instant, plain
 
 _PAGE = 1000
 _MOST = 100_000
-_AGO = re.compile(r"(\d{1,5})([hdw])")
-_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_CHANGE = ("before", "after")
+_AGO = re.compile(r"(\d{1,5})([mhdw])")
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
 def _kinds() -> set[str]:
@@ -36,14 +38,14 @@ def _kinds() -> set[str]:
 
 
 def since_option(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> datetime | None:
-    """Read a date, a time (local when it names no zone), or how long ago: `2h`, `3d`, `1w`."""
+    """Read a date, a time (local when it names no zone), or how long ago: `5m`, `2h`, `3d`, `1w`."""
     if typed is None:
         return None
     ago = _AGO.fullmatch(typed.strip())
     try:
         moment = now() - int(ago[1]) * _UNITS[ago[2]] if ago else datetime.fromisoformat(typed.strip()).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise click.BadParameter("must be a date (2026-11-24), a time (2026-11-24T08:00), or 2h, 3d, 1w") from None
+        raise click.BadParameter("must be a date (2026-11-24), a time (2026-11-24T08:00), or 5m, 2h, 3d, 1w") from None
     return moment
 
 
@@ -65,7 +67,7 @@ def audit() -> None:
 
 @audit.command()
 @click.option("--account", "username", metavar="U", help="An identifier; for a removed account, its key.")
-@click.option("--since", callback=since_option, metavar="D", help="A date, a time, or how long ago: 2h, 3d, 1w.")
+@click.option("--since", callback=since_option, metavar="D", help="A date, a time, or how long ago: 5m, 2h, 3d, 1w.")
 @click.option("--kind", callback=_kind, metavar="K", help="One kind of event, or a family: email, recovery…")
 @click.option("--limit", type=click.IntRange(1, _MOST), metavar="N", help="The last N of them.")
 @AS_JSON
@@ -156,10 +158,20 @@ def _usernames(keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
 
 def _as_line(row: dict[str, Any]) -> str:
     """Return one event on one line: what every event has in columns, then its own details."""
-    details = " ".join(f"{name}={plain(value)}" for name, value in row["details"].items() if value not in ("", []))
+    plain_details = {name: value for name, value in row["details"].items() if name not in _CHANGE}
+    details = " ".join(f"{name}={plain(value)}" for name, value in plain_details.items() if value not in ("", []))
+    details += "".join(f"  {change}" for change in _changes(*(row["details"].get(name) or {} for name in _CHANGE)))
     who = [row["account"], row["client"], row["operator"] and f"by {row['operator']}", row["address"], details]
     head = f"{row['at']}  {row['kind']:<24} {row['result']:<9}"
     return "  ".join([head.rstrip() if not any(who) else head, *(plain(part) for part in who if part)])
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+    """Yield what changed, such as `phone: "" -> "03 53 01 40 40"`; of what is new or gone, what it is or was."""
+    for name in {**before, **after}:
+        told = [json.dumps(side[name], ensure_ascii=False) for side in (before, after) if name in side]
+        sign = "" if name in before else "-> "
+        yield f"{name}: {sign}{' -> '.join(told)}{' ->' if name not in after else ''}"
 
 
 def _print_array(rows: Iterator[dict[str, Any]]) -> None:

@@ -128,7 +128,7 @@ def _is_late(report: Report) -> bool:
 
 @click.command()
 @click.option(
-    "--since", callback=journal.since_option, metavar="D", help="A date, a time, or how long ago: 2h, 3d, 1w."
+    "--since", callback=journal.since_option, metavar="D", help="A date, a time, or how long ago: 5m, 2h, 3d, 1w."
 )
 def export(since: datetime | None) -> None:
     """Write events, then the seals, as JSON lines for another machine, oldest first.

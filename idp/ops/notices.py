@@ -117,7 +117,7 @@ def _show(found: list[dict[str, Any]], *, as_json: bool) -> None:
 def _sentence(typed: str) -> str:
     text = typed.strip()
     if not text or len(text) > _LONGEST_SENTENCE or not text.isprintable():
-        raise click.ClickException(f"--sentence must be 1 to {_LONGEST_SENTENCE} characters on one line")
+        raise click.UsageError(f"--sentence must be 1 to {_LONGEST_SENTENCE} characters on one line")
     return text
 
 

@@ -31,9 +31,9 @@ def passwords() -> None:
 def load(file: Path) -> None:
     """Make the filter of IDP_BREACHED_PASSWORDS from FILE; every node uses it at its next sign-in.
 
-    FILE holds plain passwords, one a line, in UTF-8 or Latin-1, and may have any size. Lists of hashes, such as Pwned
-    Passwords, cannot be used. Passwords of 12 characters or more are taken (of IDP_PASSWORD_MIN_LENGTH or more, if that
-    is less) and compared without case and accents.
+    FILE holds plain passwords, one a line, in UTF-8 or Latin-1, and may have any size. Archives, and lists of hashes
+    such as Pwned Passwords, cannot be used. Passwords of 12 characters or more are taken (of IDP_PASSWORD_MIN_LENGTH or
+    more, if that is less) and compared without case and accents.
 
     The filter takes 3.6 bytes for each password, on the disk and in the memory of every process. It never misses a
     listed password, and takes one unlisted password in a million for listed. A former filter stays in use until the new

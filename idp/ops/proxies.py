@@ -23,7 +23,7 @@ _UNWATCHED = frozenset({"/healthz", "/readyz"})
 
 
 def configure(app: Flask, settings: Settings) -> None:
-    """Watch the requests of `app` for forwarded headers, if it believes none."""
+    """Watch the requests of `app` for forwarded headers, if it reads none."""
     if not settings.trusted_proxies:
         app.before_request(_Watch())
 

@@ -39,6 +39,13 @@ def _uai(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> st
     return uai
 
 
+def _email(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> str | None:
+    try:
+        return schools.parsed_email(typed) if typed else typed
+    except ValueError as refused:
+        raise click.BadParameter(plain(refused)) from refused
+
+
 def _files(command: Callable[..., None]) -> Callable[..., None]:
     """Add what `check` and `import` take."""
     for option in (
@@ -219,7 +226,13 @@ def list_schools(*, as_json: bool) -> None:
 @click.option("--name", metavar="TEXT")
 @click.option("--address", multiple=True, metavar="LINE", help="A line of the postal address; repeatable, in order.")
 @click.option("--phone", metavar="TEXT")
-@click.option("--mail", "email", metavar="ADDRESS", help='Where the daily mail of notices goes; "" takes it away.')
+@click.option(
+    "--mail",
+    "email",
+    metavar="ADDRESS",
+    callback=_email,
+    help='Where the daily mail of notices goes; "" takes it away.',
+)
 @click.option("--degree", type=click.Choice([d.value for d in Degree]))
 def set_school(uai: str, degree: str | None, **values: Any) -> None:
     """Say what letters and pages need of a school and its file does not hold; the school is made if it is not there."""

@@ -46,7 +46,7 @@ def change(
         ValueError: a value is too long or no mail address, or a new school has no name; nothing was changed.
     """
     if email:
-        email = _parsed(email)
+        email = parsed_email(email)
     for text, limit in ((name, "school_name"), (phone, "phone"), *((line, "line") for line in address)):
         if text is not None and (len(text) > LONGEST[limit] or not text.isprintable()):
             raise ValueError(f"{text[:40]!r} is longer than {LONGEST[limit]} characters of text")
@@ -72,7 +72,12 @@ def change(
     return made
 
 
-def _parsed(email: str) -> str:
+def parsed_email(email: str) -> str:
+    """Return a mail address as it is stored.
+
+    Raises:
+        ValueError: it is none; the text is the sentence to show.
+    """
     try:
         return parse_address(email)
     except InvalidAddress as fault:

@@ -5,7 +5,7 @@ its requests reach. The memory is bounded; a flood of subjects that fills it tak
 """
 
 import threading
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from flask import current_app
 
@@ -13,7 +13,8 @@ from idp.clock import now
 from idp.throttle.limits import Budget, Window, for_site, network_of, site_of
 
 MOST_SUBJECTS = 20_000
-"""How many counters a process keeps: about 3 MiB."""
+"""How many counters a process keeps, and how many marks: about 3 MiB each."""
+MARKED_FOR = timedelta(hours=1)
 
 
 class Counts:
@@ -48,6 +49,41 @@ class Counts:
 
     def __len__(self) -> int:
         return len(self._counts)
+
+
+class Marks:
+    """What one process was told of subjects, for an hour."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ends: dict[int, datetime] = {}
+
+    def add(self, key: int, moment: datetime) -> None:
+        """Mark a subject, from now on; the oldest mark gives way when there are too many."""
+        with self._lock:
+            self._ends.pop(key, None)
+            if len(self._ends) >= MOST_SUBJECTS:
+                del self._ends[next(iter(self._ends))]
+            self._ends[key] = moment + MARKED_FOR
+
+    def holds(self, key: int, moment: datetime) -> bool:
+        """Say whether a subject is marked."""
+        return moment < self._ends.get(key, moment) <= moment + MARKED_FOR
+
+
+def mark(kind: str, subject: str) -> None:
+    """Mark a subject in this process for an hour."""
+    _marks().add(hash((kind, subject)), now())
+
+
+def is_marked(kind: str, subject: str) -> bool:
+    """Say whether this process marked a subject within the last hour."""
+    return _marks().holds(hash((kind, subject)), now())
+
+
+def _marks() -> Marks:
+    marks: Marks = current_app.extensions.setdefault("idp.throttle.marks", Marks())
+    return marks
 
 
 def take(*demands: tuple[Budget, str]) -> int:

@@ -26,7 +26,7 @@ _ADDRESS_LENGTH = 45
 
 
 def configure(app: Flask, settings: Settings) -> None:
-    """Give each request its id and its line in the log, and believe the proxies that the operator declared.
+    """Give each request its id and its line in the log, and read what the declared proxies say.
 
     Of `X-Forwarded-For` and `-Proto` (or of `Forwarded`, where the first is missing) as many hops count, none by
     default; never a host.
@@ -35,36 +35,49 @@ def configure(app: Flask, settings: Settings) -> None:
     if settings.trusted_proxies:
         count = settings.trusted_proxies
         fixed = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=0)
-        app.wsgi_app = _Forwarded(fixed)  # type: ignore[method-assign]
+        app.wsgi_app = _Forwarded(fixed, count)  # type: ignore[method-assign]
 
 
 class _Forwarded:
-    """Writes the forwarded headers as werkzeug reads them: plain IPs.
+    """Writes the forwarded headers as werkzeug reads them: plain IPs, of the hops that the declared proxies wrote.
 
     Some proxies send `ip:port` (Azure's, IIS) or `[v6]:port`, and `Forwarded` (RFC 7239) quotes such values: taken as
     they are, each connection would be a network of its own to the limits.
+
+    Each proxy appends to what came before it. So the headers are split at every comma, and not by the rules of quoted
+    text, and the hops are counted from the right: werkzeug would find no hop at all, or another one, where the client
+    left a quotation mark open, and would then take the proxy itself for the client.
     """
 
-    def __init__(self, app: "WSGIApplication") -> None:
+    def __init__(self, app: "WSGIApplication", count: int) -> None:
         self._app = app
+        self._count = count
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        hops = environ.get("HTTP_X_FORWARDED_FOR")
+        hops, schemes = self._last(environ.get("HTTP_X_FORWARDED_FOR")), environ.get("HTTP_X_FORWARDED_PROTO")
+        if hops is None and "HTTP_FORWARDED" in environ:
+            elements = self._last(environ["HTTP_FORWARDED"]) or []
+            hops = [_parameter(element, "for") for element in elements]
+            schemes = ",".join(_parameter(element, "proto") for element in elements)
         if hops is not None:
-            environ["HTTP_X_FORWARDED_FOR"] = ",".join(plain_ip(hop) for hop in hops.split(","))
-        elif "HTTP_FORWARDED" in environ:
-            elements = environ["HTTP_FORWARDED"].split(",")
-            environ["HTTP_X_FORWARDED_FOR"] = ",".join(plain_ip(_parameter(element, "for")) for element in elements)
-            environ["HTTP_X_FORWARDED_PROTO"] = ",".join(_parameter(element, "proto") for element in elements)
+            environ["HTTP_X_FORWARDED_FOR"] = ",".join(_listed(plain_ip(hop), "unknown") for hop in hops)
+        if schemes is not None:
+            former = environ["wsgi.url_scheme"]
+            environ["HTTP_X_FORWARDED_PROTO"] = ",".join(_listed(part, former) for part in self._last(schemes) or [])
         return self._app(environ, start_response)
+
+    def _last(self, header: str | None) -> list[str] | None:
+        """Return what the declared proxies wrote, the last of them last; None without the header."""
+        return None if header is None else header.split(",")[-self._count :]
+
+
+def _listed(hop: str, otherwise: str) -> str:
+    """Return `hop` as one entry of a list, whatever it holds: an empty last one would not count as a hop."""
+    return hop.replace('"', "").strip() or otherwise
 
 
 def _parameter(element: str, name: str) -> str:
-    """Return a parameter of one element of `Forwarded`, such as `for="[2001:db8::1]:4711";proto=https`.
-
-    Elements are split at every comma, and not by the rules of quoted text: what a client sent comes first in the
-    header, and a quotation mark that it left open would swallow what the proxy added.
-    """
+    """Return a parameter of one element of `Forwarded`, such as `for="[2001:db8::1]:4711";proto=https`."""
     pairs = (part.partition("=") for part in element.split(";"))
     return next((value.strip().strip('"') for key, _, value in pairs if key.strip().lower() == name), "")
 

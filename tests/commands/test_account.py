@@ -47,7 +47,13 @@ def test_show_says_what_a_help_desk_needs_and_no_secret(
         "uai": LYCEE,
         "school": "Lycée Louise-Weber",
     }
-    assert [notice["kind"] for notice in found["notices"]] == ["letter_doubt"]  # type: ignore[attr-defined]
+    notices: list[dict[str, str]] = found["notices"]  # type: ignore[assignment]
+    [notice] = notices
+    assert notice["kind"] == "letter_doubt"
+    told = next(line for line in act("account", "show", account.username).out.splitlines() if "letter_doubt" in line)
+    assert told.startswith(f"notices: {notice['id']}, letter_doubt, ")
+    assert "[" not in told
+    assert act("school", "notices", "--settle", notice["id"], "--sentence", "Vu.").code == 0
     for text_or_json in (act("account", "show", account.username).out, json.dumps(found)):
         assert "argon2" not in text_or_json
         assert "noemie.leroy@" not in text_or_json

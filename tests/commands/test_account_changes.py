@@ -99,6 +99,21 @@ def test_k03_an_operator_starts_the_mail_and_never_meets_a_password(
         assert "--email" not in options
 
 
+def test_force_password_change_says_why_an_account_is_left(act: Run, build: Build) -> None:
+    contested = build.active(contested_at=now(), password_blocked_at=now())
+    letter, blocked = build.never_activated(), build.active(password_blocked_at=now())
+    disputed = build.never_activated(children=[build.child("Ana")])
+    disputed.guardianships[0].disputed_at = now()
+    db.session.commit()
+    names = [one.username for one in (contested, letter, blocked, disputed)]
+    answer = act("account", "force-password-change", *names)
+    assert (answer.code, answer.out) == (0, "0 passwords blocked, 0 sessions ended, 4 left as is\n")
+    reasons = ("two addresses claim it", "it was never activated", "is blocked already", "a tie to a child is disputed")
+    for name, reason, line in zip(names, reasons, answer.err.splitlines(), strict=True):
+        assert line.startswith(f"{name} is left as is: ")
+        assert reason in line
+
+
 def test_force_password_change_of_a_school_leaves_letters_and_other_schools(
     act: Run, app: Flask, build: Build, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:

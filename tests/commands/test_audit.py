@@ -75,7 +75,7 @@ def test_whoever_reads_about_a_person_is_in_the_journal_and_not_in_what_they_rea
 
 def test_since_a_date_a_time_or_a_while_ago(act: Run, build: Build) -> None:
     write(build, *(timedelta(days=days) for days in (20, 6, 2)), timedelta(hours=1))
-    for since, count in (("2h", 1), ("3d", 2), ("1w", 3), ("9w", 4), ("0h", 0)):
+    for since, count in (("5m", 0), ("90m", 1), ("2h", 1), ("3d", 2), ("1w", 3), ("9w", 4), ("0h", 0)):
         assert len(read(act, "--since", since)) == count, since
     assert len(read(act, "--since", (now() - timedelta(days=3)).date().isoformat())) == 2
     assert len(read(act, "--since", (now() - timedelta(days=6, minutes=1)).isoformat())) == 3

@@ -57,6 +57,9 @@ def test_school_change_tells_before_and_after(act: Run, app: Flask, events: Even
     made, changed = details(events, "school.changed")
     assert (made["before"], made["after"]["name"]) == ({}, "Collège des Tilleuls")
     assert changed == {"uai": "0599001N", "before": {"phone": ""}, "after": {"phone": "03 53 01 40 40"}}
+    first, last = act("audit", "show", "--kind", "school").out.splitlines()
+    assert 'name: -> "Collège des Tilleuls"' in first
+    assert last.endswith('uai=0599001N  phone: "" -> "03 53 01 40 40"')
 
 
 def test_charter_tells_which_text_replaced_which(act: Run, build: Build, events: Events, tmp_path: Path) -> None:

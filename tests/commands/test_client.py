@@ -299,14 +299,14 @@ def test_an_unknown_client_is_said(idp: Run, command: str) -> None:
 def test_all_faults_are_told_at_once_and_nothing_is_registered(idp: Run) -> None:
     answer = idp(
         *("client", "add", " ", "--redirect-uri", "http://ent.test/cb", "--redirect-uri", "https://ok.test/"),
-        *("--uai", "0599001A", "--uai", "0599001N", "--post-logout-redirect-uri", "https://ent.test/#f"),
+        *("--uai", "0599001N", "--post-logout-redirect-uri", "https://ent.test/#f"),
         *("--scopes", "profile admin", "--always-claims", "iss", "--auth-method", "none", "--no-pkce"),
         *("--subject", "email", "--charter", "maybe", "--id-token-alg", "HS256", "--default-profile", "roi"),
         *("--profile-uri", "reine=https://ent.test/", "--subject-prefix", "x" * 31),
     )
     assert (answer.code, answer.out) == (1, "")
     for named in (
-        "the name", "--redirect-uri 'http://ent.test/cb'", "--uai '0599001A'", "--post-logout-redirect-uri",
+        "the name", "--redirect-uri 'http://ent.test/cb'", "--post-logout-redirect-uri",
         "--scopes", "--always-claims", "--no-pkce", "--subject 'email'", "--charter", "--id-token-alg",
         "--default-profile 'roi'", "--profile-uri 'reine'", "--subject-prefix must",
     ):  # fmt: skip

@@ -26,7 +26,16 @@ def test_a_client_for_families_names_a_school(idp: Run) -> None:
     assert json.loads(idp("client", "list", "--json").out) == []
     assert idp("client", "add", "ENT", *WAY_BACK, "--audience", "families").code == 1
     wrong = idp("client", "add", "ENT", *WAY_BACK, "--uai", "0599001N", "--audience", "all")
-    assert (wrong.code, wrong.err) == (1, "Error: --audience 'all': must be one of families, everyone\n")
+    assert wrong.code == 2
+    assert "'all' is not one of 'families', 'everyone'" in wrong.err
+
+
+def test_the_list_names_who_may_know_everyone_and_who_is_told_the_identifier(idp: Run) -> None:
+    add(idp, "--uai", "0599001N")
+    idp("client", "add", "Cantines", *BASIC, "--release-username")
+    own, canteens = sorted(idp("client", "list").out.splitlines(), key=lambda line: "Cantines" in line)
+    assert "(" not in own
+    assert canteens.endswith("Cantines  (everyone)  (is told the identifier)")
 
 
 def test_the_audience_is_chosen_explicitly_and_shown(idp: Run) -> None:

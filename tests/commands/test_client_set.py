@@ -284,5 +284,6 @@ def test_an_invitation_is_shown_once_listed_without_its_token_and_taken_back(idp
     assert idp("client", "revoke-invite", made["invite"]).code == 0
     assert idp("client", "revoke-invite", made["invite"]).code == 1
     assert idp("client", "revoke-invite", "x").code == 2
-    for wrong in (("--uai", "x"), ("--scopes", "profile"), ("--scopes", "openid admin"), ("--label", "x" * 81)):
+    assert idp("client", "invite", "--uai", "0599001N", "--uai", "x").code == 2
+    for wrong in (("--scopes", "profile"), ("--scopes", "openid admin"), ("--label", "x" * 81)):
         assert idp("client", "invite", "--uai", "0599001N", *wrong).code == 1

@@ -53,19 +53,37 @@ def test_reports_every_fault_at_once_by_name_and_shows_no_value(bare: Run, monke
         IDP_SECRET_KEY="t00short",
         IDP_DATABASE_URL="mysql://h0st",
         IDP_CODE_LIFETIME="0",
+        IDP_OUTGOING_ALLOW="n0tjson",
         IDP_TRUSTED_PROXIES="many",
         IDP_FROBNICATE="1",
         IDP_SECRETKEY="l3aked",
     )
     answer = bare("config", "check")
-    assert (answer.code, answer.out) == (1, "")
+    assert answer.code == 1
     first, *faults = answer.err.splitlines()
     assert first == "Error: the settings cannot be used:"
-    for name in ("ISSUER", "DATABASE_URL", "CODE_LIFETIME", "TRUSTED_PROXIES", "FROBNICATE", "SECRETKEY"):
+    wrong = ("ISSUER", "DATABASE_URL", "CODE_LIFETIME", "TRUSTED_PROXIES", "OUTGOING_ALLOW")
+    beside = ("FROBNICATE", "SECRETKEY", "SECRET_KEY", "MAIL_FROM", "ACADEMY", "PUBLISHER", "DPO_MAIL")
+    for name in (*wrong, *beside):
         assert [line for line in faults if line.startswith(f"IDP_{name}: ")], (name, faults)
     assert "IDP_FROBNICATE: unknown setting" in faults
-    for value in ("t00short", "h0st", "many", "l3aked"):
-        assert value not in answer.err
+    for value in ("t00short", "h0st", "many", "l3aked", "n0tjson"):
+        assert value not in answer.err + answer.out
+    assert len({line.partition(":")[0] for line in faults}) == len(faults), "each setting once"
+    shown = {line.partition(" = ")[0] for line in answer.out.splitlines()}
+    assert shown == {f"IDP_{name.upper()}" for name in Settings.model_fields} - {f"IDP_{name}" for name in wrong}
+
+
+def test_one_wrong_list_hides_no_other_fault(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(monkeypatch, IDP_SECRET_KEY_FALLBACKS="n0tjson", IDP_SECRET_KEY="short", IDP_DPO_MAIL="…", IDP_FROBNICATE="1")
+    answer = bare("config", "check")
+    for fault in (
+        "IDP_SECRET_KEY_FALLBACKS: must be a JSON list",
+        "IDP_SECRET_KEY: must be 32 bytes or more",
+        "IDP_DPO_MAIL: holds a placeholder",
+        "IDP_FROBNICATE: unknown setting",
+    ):
+        assert [line for line in answer.err.splitlines() if line.startswith(fault)], answer.err
 
 
 @pytest.mark.parametrize(
@@ -83,6 +101,9 @@ def test_reports_every_fault_at_once_by_name_and_shows_no_value(bare: Run, monke
         ({"IDP_THEME": "/nowhere"}, "IDP_THEME: must be a folder"),
         ({"IDP_CONFIG": "/nowhere.toml"}, "IDP_CONFIG: no such file"),
         ({"IDP_DATABASE_URL": "postgresql://u:p@h:port/x"}, "IDP_DATABASE_URL: "),
+        ({"IDP_OUTGOING_ALLOW": '["0.0.0.0/0"]'}, "IDP_OUTGOING_ALLOW: entry 1 is wider than any private network"),
+        ({"IDP_OUTGOING_ALLOW": '["ent.test", "::/0"]'}, "IDP_OUTGOING_ALLOW: entry 2 is wider"),
+        ({"IDP_OUTGOING_ALLOW": '["0.0.0.0/1", "128.0.0.0/1"]'}, "IDP_OUTGOING_ALLOW: entry 1 is wider"),
         ({"AUTHLIB_INSECURE_TRANSPORT": "1"}, "AUTHLIB_INSECURE_TRANSPORT: must not be set"),
     ],
 )
@@ -92,7 +113,8 @@ def test_k01_a_weak_secret_or_a_wrong_setting_stops_the_start(
     put(monkeypatch, **values)
     for command in (("config", "check"), ("serve", "--bind", "127.0.0.1:0"), ("client", "list"), ("worker", "--once")):
         answer = bare(*command)
-        assert (answer.code, answer.out) == (1, "")
+        assert answer.code == 1
+        assert command == ("config", "check") or not answer.out
         assert any(line.startswith(fault) for line in answer.err.splitlines()), answer.err
 
 

@@ -171,3 +171,11 @@ def test_one_school_is_counted_without_reading_the_others(build: Build) -> None:
             plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", values)]
             tables = ("child", "guardianship", "account", "school")
             assert not [line for line in plan if line.startswith("SCAN") and line.split()[1] in tables], plan
+
+
+def test_a_school_without_pupils_is_said(act: Run, build: Build) -> None:
+    build.school()
+    for options, where in ((("--school", COLLEGE), "this school"), ((), "any school")):
+        answer = act("letters", "status", *options)
+        assert (answer.code, answer.out) == (0, "")
+        assert answer.err == f"no pupil of {where} has an account: `idp roster import` brings them\n"

@@ -54,6 +54,14 @@ def test_load_says_what_is_wrong_and_leaves_the_former_filter(
     hashes.write_text("000000005AD76BD555C1D6D771DE417A4B87E4B4:10\n")
     answer = act("passwords", "load", str(hashes))
     assert (answer.code, answer.err) == (1, "Error: the list holds hashes: give plain passwords, one a line\n")
+    binary = tmp_path / "list.bin"
+    lines = "".join(f"a stolen one {n}\n" for n in range(50))
+    for content in (bytes(range(256)) * 40, lines.encode("utf-16"), lines.encode() + b"and one with \x01\n"):
+        binary.write_bytes(content)
+        answer = act("passwords", "load", str(binary))
+        assert (answer.code, answer.out) == (1, "")
+        assert answer.err.startswith("Error: the list holds control characters")
+        assert kept.read_bytes() == before
     missing = act("passwords", "load", str(tmp_path / "nothing"))
     assert missing.code == 2
     (tmp_path / "breached.bloom.part").mkdir()

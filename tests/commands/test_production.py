@@ -3,6 +3,7 @@
 import base64
 import re
 import secrets
+import shlex
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,6 +60,20 @@ def faults(bare: Run, *command: str) -> list[str]:
             for name in COMPLETE
             if name not in {"IDP_MAIL_FROM", "IDP_ACADEMY", "IDP_SUPPORT_PHONE"}
         ),
+        *(({name: "…"}, f"{name}: holds a placeholder") for name in COMPLETE if name != "IDP_MAIL_FROM"),
+        ({"IDP_SUPPORT_HOURS": "--"}, "IDP_SUPPORT_HOURS: holds a placeholder"),
+        ({"IDP_ISSUER": "https://…"}, "IDP_ISSUER: holds a placeholder"),
+        *(
+            ({name: value}, f"{name}: must be one mail address")
+            for name in ("IDP_CONTACT_MAIL", "IDP_DPO_MAIL", "IDP_ACCESSIBILITY_MAIL")
+            for value in ("https://exemple.fr/contact", "contact@exemple", "03 53 01 12 12")
+        ),
+        *(
+            ({"IDP_MAIL_FROM": f"idp@{host}"}, "IDP_MAIL_FROM: is an address of this machine")
+            for host in ("127.0.0.1", "[127.0.0.1]", "[IPv6:::1]", "10.0.0.7", "localhost", "serveur")
+        ),
+        ({"IDP_MAIL_FROM": "…@exemple.fr"}, "IDP_MAIL_FROM: must be one mail address"),
+        ({"IDP_SECURITY_CONTACT": "mailto:…@…"}, "IDP_SECURITY_CONTACT: must be mailto:"),
         ({"IDP_ACADEMY": "Académie"}, "IDP_ACADEMY: is the default"),
         ({"IDP_SUPPORT_PHONE": ""}, "IDP_SUPPORT_PHONE, IDP_SUPPORT_URL: are empty"),
         ({"IDP_PUBLISHER": "<votre académie>"}, "IDP_PUBLISHER: holds a placeholder"),
@@ -101,6 +116,68 @@ def test_another_hosts_database_is_accepted_with_tls_and_ones_own_without(
         put(monkeypatch, **{**COMPLETE, "IDP_TRUSTED_PROXIES": "1", "IDP_DATABASE_URL": url})
         answer = bare("config", "check")
         assert (answer.code, answer.err) == (0, ""), url
+
+
+def test_what_libpq_reads_elsewhere_counts_as_if_it_stood_in_the_address(
+    bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    services = tmp_path / "pg_service.conf"
+    services.write_text(
+        "[far]\nhost=db.exemple.fr\n[near]\nhost=/run/postgresql\n"
+        "[numbered]\nhostaddr=192.0.2.7\n[safe]\nhost=db.exemple.fr\nsslmode=verify-full\n"
+    )
+    monkeypatch.setenv("PGSERVICEFILE", str(services))
+
+    def found(url: str, **environment: str) -> str:
+        put(monkeypatch, **{**COMPLETE, "IDP_TRUSTED_PROXIES": "1", "IDP_DATABASE_URL": url})
+        with monkeypatch.context() as changed:
+            for name, value in environment.items():
+                changed.setenv(name, value)
+            return bare("config", "check").err
+
+    unsafe = "IDP_DATABASE_URL: is on another host without TLS"
+    for name in ("far", "numbered"):
+        assert unsafe in found(f"postgresql:///idp?service={name}")
+        assert unsafe in found("postgresql:///idp", PGSERVICE=name)
+    assert unsafe in found("postgresql:///idp", PGHOST="db.exemple.fr")
+    assert unsafe in found("postgresql:///idp", PGHOSTADDR="192.0.2.7")
+    assert unsafe in found("postgresql:///idp", PGHOST="127.0.0.1,db.exemple.fr")
+    assert unsafe in found("postgresql://db.exemple.fr/idp?sslmode=disable", PGSSLMODE="verify-full")
+    for name in ("near", "safe"):
+        assert found(f"postgresql:///idp?service={name}") == ""
+    assert found("postgresql:///idp", PGHOST="db.exemple.fr", PGSSLMODE="verify-full") == ""
+    assert found("postgresql://127.0.0.1/idp", PGHOST="db.exemple.fr") == ""
+    assert "IDP_DATABASE_URL: libpq cannot use it" in found("postgresql:///idp?service=absent")
+    assert "IDP_DATABASE_URL: libpq does not know" in found("postgresql:///idp?frobnicate=1")
+
+
+def test_a_list_of_stolen_passwords_that_cannot_be_read_is_refused(
+    bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "breached.bloom"
+    put(monkeypatch, **{**COMPLETE, "IDP_TRUSTED_PROXIES": "1", "IDP_BREACHED_PASSWORDS": str(file)})
+    assert "IDP_BREACHED_PASSWORDS: cannot be read" in faults(bare, "config", "check")[1]
+    file.write_bytes(b"x" * 2000)
+    assert "IDP_BREACHED_PASSWORDS: cannot be used" in faults(bare, "config", "check")[1]
+
+
+def test_the_readmes_settings_pass_once_their_placeholders_are_replaced(
+    bare: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = CHECKOUT.joinpath("README.md").read_text(encoding="utf-8")
+    block = text.partition("    export IDP_ISSUER=")[2].partition("    idp config check")[0]
+    given = {}
+    for word in shlex.split(f"export IDP_ISSUER={block}", comments=True):
+        name, sign, value = word.partition("=")
+        if sign:
+            given[name] = SECRET if name == "IDP_SECRET_KEY" else value
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    placeholders = {name for name, value in given.items() if "…" in value}
+    assert {line.partition(":")[0] for line in faults(bare, "config", "check")[1:]} == placeholders
+    for name in placeholders:
+        monkeypatch.setenv(name, COMPLETE[name])
+    assert bare("config", "check").code == 0
 
 
 def test_sqlite_in_production_must_be_allowed(bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

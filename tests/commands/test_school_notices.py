@@ -153,9 +153,10 @@ def test_a_stopped_change_of_address_is_settled_by_its_notice(act: Run, build: B
         (["--settle", str(uuid.UUID(int=1))], 2, "--settle and --sentence go together"),
         (["--sentence", "x"], 2, "--settle and --sentence go together"),
         (["--settle", str(uuid.UUID(int=1)), "--sentence", "x", "--open"], 2, "takes neither"),
-        (["--settle", str(uuid.UUID(int=1)), "--sentence", " "], 1, "1 to 500 characters"),
-        (["--settle", str(uuid.UUID(int=1)), "--sentence", "x" * 501], 1, "1 to 500 characters"),
-        (["--settle", str(uuid.UUID(int=1)), "--sentence", "a\nb"], 1, "1 to 500 characters"),
+        (["--settle", str(uuid.UUID(int=1)), "--sentence", " "], 2, "1 to 500 characters"),
+        (["--settle", str(uuid.UUID(int=1)), "--sentence", "x" * 501], 2, "1 to 500 characters"),
+        (["--settle", str(uuid.UUID(int=1)), "--sentence", ""], 2, "1 to 500 characters"),
+        (["--settle", str(uuid.UUID(int=1)), "--sentence", "a\nb"], 2, "1 to 500 characters"),
         (["--uai", "0599999Z"], 1, "no school 0599999Z"),
     ],
 )
@@ -218,8 +219,7 @@ def test_what_is_no_mail_address_changes_nothing(act: Run, build: Build, typed: 
     school.email = "secretariat@college.test"
     db.session.commit()
     refused = act("school", "set", COLLEGE, "--phone", "03", "--mail", typed)
-    assert (refused.code, refused.out) == (1, "")
-    assert refused.err.count("\n") == 1
+    assert (refused.code, refused.out) == (2, "")
     assert "is not a mail address" in refused.err
     db.session.refresh(school)
     assert (school.email, school.phone) == ("secretariat@college.test", "")

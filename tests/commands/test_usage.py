@@ -76,6 +76,12 @@ def test_version(bare: Run) -> None:
         ("letters", "print", "--username", "n.leroy", "--out", "/etc"),
         ("letters", "print", "--username", "n.leroy", "--out", "letter.pdf", "--reason", "x" * 201),
         ("audit", "show", "--kind", "frobnicate"),
+        ("audit", "show", "--since", "5x"),
+        ("client", "add", "ENT", "--redirect-uri", "https://ent.test/cb", "--audience", "all"),
+        ("client", "add", "ENT", "--redirect-uri", "https://ent.test/cb", "--uai", "0599001A"),
+        ("client", "invite", "--uai", "0599001A"),
+        ("client", "invite", "--uai", "0599001N", "--subject", "email"),
+        ("school", "set", "0599001N", "--name", "Collège", "--mail", "nimporte"),
     ],
     ids=" ".join,
 )

@@ -25,6 +25,12 @@ def uv() -> str:
     pytest.skip(f"uv {version} is not here (make setup brings it)")
 
 
+def test_the_makefile_uses_the_uv_that_it_names_and_no_other() -> None:
+    assert re.findall(r"^UV := (.+)$", MAKEFILE, re.MULTILINE) == [".tools/bin/uv"]
+    assert not re.findall(r"^\t@?(?:[^#\n]*\s)?uv\s", MAKEFILE, re.MULTILINE), "a command with another uv"
+    assert "uv==$(UV_VERSION)" in MAKEFILE
+
+
 def test_constraints_are_what_the_lock_file_says(tmp_path: Path) -> None:
     [options] = re.findall(r"^EXPORT := (.+)$", MAKEFILE, re.MULTILINE)
     out = tmp_path / "constraints.txt"

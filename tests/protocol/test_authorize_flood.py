@@ -99,6 +99,25 @@ def test_one_network_has_a_budget_however_many_sessions_it_claims(
     assert neighbour.get(ent.url(Attempt())).status_code == 303
 
 
+def test_a_flood_from_a_schools_network_stops_no_session_that_is_live(
+    clock: time_machine.Traveller, app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
+) -> None:
+    """RFC 6819, 4.4.1.11: "The authorization server should consider limiting the number of access tokens granted per
+    user": who is signed in has a budget of their own, which a machine behind the same address cannot spend.
+    """
+    assert browser.get(ent.url(Attempt())).status_code == 303  # the process has seen that this session is live
+    with app.app_context():
+        while local.take((limits.AUTHORIZE_NETWORK, "127.0.0.1")) == 0:
+            pass
+    assert app.test_client().get(ent.url(Attempt())).status_code == 429
+    invented = app.test_client()
+    invented.set_cookie("__Host-ss", "A" * 43, secure=True)
+    assert invented.get(ent.url(Attempt())).status_code == 429, "a cookie that nobody gave out changes nothing"
+    for _ in range(SESSION.tries - 1):
+        assert browser.get(ent.url(Attempt())).status_code == 303
+    assert browser.get(ent.url(Attempt())).status_code == 429, "its own budget holds"
+
+
 def test_a_step_that_is_repeated_is_counted_too(
     clock: time_machine.Traveller, app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:

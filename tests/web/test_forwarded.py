@@ -47,6 +47,11 @@ def seen(app: Flask, **headers: str) -> str:
         ("2001:DB8:0::1", "2001:db8::1"),
         ("203.0.113.5, 198.51.100.9:443", "198.51.100.9"),
         ("[::1]:1, 198.51.100.9", "198.51.100.9"),
+        ('x"y, 198.51.100.9', "198.51.100.9"),
+        ('"x, 198.51.100.9', "198.51.100.9"),
+        ('"203.0.113.5, 203.0.113.6", 198.51.100.9', "198.51.100.9"),
+        ('x\\"y", 198.51.100.9', "198.51.100.9"),
+        ("203.0.113.5,", "unknown"),
     ],
 )
 def test_b08_a_port_is_no_part_of_who_asks(app: Flask, header: str, ip: str) -> None:
@@ -62,8 +67,10 @@ def test_b08_a_port_is_no_part_of_who_asks(app: Flask, header: str, ip: str) -> 
         ('for="203.0.113.5, for=198.51.100.9', "198.51.100.9"),
         ('for=203.0.113.5, x=", for=198.51.100.9', "198.51.100.9"),
         ("for=unknown", "unknown"),
+        ('for=203.0.113.5"x, for=198.51.100.9', "198.51.100.9"),
+        ("for=203.0.113.5, proto=https", "unknown"),
     ],
-    ids=["plain", "quoted", "two hops", "an open quotation mark", "another", "no IP"],
+    ids=["plain", "quoted", "two hops", "an open quotation mark", "another", "no IP", "a third", "a hop without IP"],
 )
 def test_b08_the_forwarded_header_of_rfc_7239_is_read_where_the_older_one_is_missing(
     app: Flask, header: str, ip: str
@@ -77,6 +84,28 @@ def test_b08_no_header_is_a_fault(app: Flask, header: str) -> None:
     plain_ip(header)
     for name in ("X-Forwarded-For", "Forwarded", "X-Forwarded-Proto"):
         assert app.test_client().get("/connexion", headers={name: header}).status_code == 200
+
+
+def test_b08_hops_are_counted_from_the_right_whatever_the_client_wrote_to_their_left(database_url: str) -> None:
+    app = create_app(settings_for(database_url, trusted_proxies=2))
+    with app.app_context():
+        for left in ("", "203.0.113.5,", 'x"y,', '",', ",,", '"203.0.113.5, ",', "\\,", '\\",'):
+            assert seen(app, X_Forwarded_For=f"{left}198.51.100.9, 10.0.0.1") == "198.51.100.9", left
+            assert seen(app, Forwarded=f"{left}for=198.51.100.9, for=10.0.0.1") == "198.51.100.9", left
+        assert seen(app, X_Forwarded_For="198.51.100.9") == "127.0.0.1", "one of two proxies was passed by"
+        db.engine.dispose()
+        app.extensions["idp.server"].store.close()
+
+
+def test_b08_an_open_quotation_mark_does_not_spend_the_budget_of_the_proxy(app: Flask) -> None:
+    def guess(ip: str) -> int:
+        headers = {"X-Forwarded-For": f'x"y, {ip}'}
+        return app.test_client().get("/adresse/lien/" + "A" * 43, headers=headers, base_url=ISSUER).status_code
+
+    for _ in range(40):
+        last = guess("203.0.113.8")
+    assert last == 429
+    assert guess("203.0.113.9") != 429
 
 
 def test_b08_without_a_declared_proxy_no_header_is_believed(database_url: str) -> None:
