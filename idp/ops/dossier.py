@@ -187,17 +187,7 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
             }
             for child in _children(account, school)
         ],
-        "disputed": [
-            {
-                "key": disputes.child_key(link.child),
-                "given_name": link.child.given_name,
-                "family_name": link.child.family_name,
-                "uai": link.child.school.uai,
-                "since": instant(link.disputed_at),
-            }
-            for link in account.guardianships
-            if disputes.is_open(link) and (school is None or link.child.school_id == school.id)
-        ],
+        "disputed": _disputed(account, school),
         "ended_by_school": _ended_by_school(account, school),
         "notices": _notices(account, school),
     }
@@ -272,6 +262,21 @@ def masked_apart(one: str | None, other: str | None) -> tuple[str | None, str | 
 
 def _with_letter(mask: str | None, letter: str) -> str:
     return (mask or "").replace("…", f"…{letter}…", 1)
+
+
+def _disputed(account: Account, school: School | None) -> list[dict[str, Any]]:
+    """Return the ties whose dispute is open."""
+    return [
+        {
+            "key": disputes.child_key(link.child),
+            "given_name": link.child.given_name,
+            "family_name": link.child.family_name,
+            "uai": link.child.school.uai,
+            "since": instant(link.disputed_at),
+        }
+        for link in account.guardianships
+        if disputes.is_open(link) and (school is None or link.child.school_id == school.id)
+    ]
 
 
 def _ended_by_school(account: Account, school: School | None) -> list[dict[str, Any]]:
