@@ -21,7 +21,7 @@ from sqlalchemy.exc import ProgrammingError, SQLAlchemyError
 from idp import __version__, schema
 from idp import logging as log_lines
 from idp.app import create_app
-from idp.audit import log
+from idp.audit import log, noted_settings
 from idp.charter.commands import charter
 from idp.config import PREFIX, ConfigurationError, Settings, concerns, load
 from idp.db import db
@@ -77,9 +77,9 @@ def _from_here(database_url: str) -> str:
 
 
 @contextmanager
-def _application() -> Iterator[Flask]:
+def _application(settings: Settings | None = None) -> Iterator[Flask]:
     """Open the application for one command, and leave no connection behind."""
-    app = create_app(_settings())
+    app = create_app(settings or _settings())
     with app.app_context():
         log.set_origin(log.Origin(actor=_operator()))
         try:
@@ -112,7 +112,13 @@ def _user(uid: int) -> str:
     return f"uid {uid} ({name[:_LONGEST_USER_NAME]})"
 
 
-def _in_application(command: click.Command) -> click.Command:
+def _note_settings(settings: Settings) -> None:
+    """Record in the journal which settings changed since the service was started last."""
+    with _application(settings):
+        noted_settings.note(settings)
+
+
+def _in_application(command: click.Command, *, notes_settings: bool = False) -> click.Command:
     """Return `command` with every leaf run inside the application, made when it runs: `--help` needs no settings."""
     made = copy.copy(command)
     if isinstance(made, click.Group):
@@ -121,7 +127,9 @@ def _in_application(command: click.Command) -> click.Command:
     act: Callable[..., Any] | None = command.callback
 
     def run(*args: Any, **kwargs: Any) -> Any:
-        with _application():
+        with _application() as app:
+            if notes_settings:
+                noted_settings.note(app.extensions["idp.settings"])
             return act(*args, **kwargs) if act else None
 
     made.callback = run
@@ -194,14 +202,15 @@ def _check_proxies(settings: Settings) -> None:
 
 
 cli.add_command(schema.commands(_settings))
-cli.add_command(serving.command(_production_settings, create_app))
+cli.add_command(serving.command(_production_settings, create_app, _note_settings))
 cli.add_command(demo.command(create_app, _upgrade))
 client.add_command(try_client)
 audit.add_command(verify)
 audit.add_command(export)
 school.add_command(notices)
-for _part in (client, keys_group, charter, roster, school, letters, account, passwords, audit, purge, worker, outbox):
+for _part in (client, keys_group, charter, roster, school, letters, account, passwords, audit, purge, outbox):
     cli.add_command(_in_application(_part))
+cli.add_command(_in_application(worker, notes_settings=True))
 
 
 def main() -> None:

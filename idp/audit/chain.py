@@ -4,8 +4,9 @@ All keys are derived from `IDP_SECRET_KEY`; the former secrets (`IDP_SECRET_KEY_
 under them. Whoever can write into the database, but does not know the secret, can neither change an entry nor make one.
 
 Nothing here takes a lock or asks the database. An entry gets its MAC in Python before it is inserted. The entry of an
-issued code is inserted by the statement that issues the code, which alone knows the account: that entry first gets a
-MAC over what is known (`issued_mac`), and the worker computes the whole MAC when it seals the entry (`complete`).
+issued code is inserted by the statement that issues the code, which alone knows the account and the session: it is
+given a key that is good for that entry alone (`issued_key`), stored nowhere, by which it binds both (`bind`). The
+worker computes the whole MAC when it seals the entry (`complete`).
 """
 
 import enum
@@ -101,17 +102,37 @@ def write_mac(known: Secrets, entry: AuditEntry) -> None:
     entry.mac = _sign(known, _entry_message(entry))
 
 
-def issued_mac(known: Secrets, salt: bytes, at: datetime, client: uuid.UUID, ip: str, request_id: str) -> bytes:
-    """Return the first MAC of the entry of an issued code, whose account and session only the statement knows."""
+def issued_key(known: Secrets, salt: bytes, at: datetime, client: uuid.UUID, ip: str, request_id: str) -> bytes:
+    """Return the key of the entry of an issued code: a MAC over all but the account and the session."""
     return _sign(known, _issued_message(salt, at, client, ip, request_id))
+
+
+def bind(key: bytes, account: uuid.UUID, sid: str) -> bytes:
+    """Return the first MAC of the entry of an issued code; `idp.oidc.hot_postgresql` computes it in SQL.
+
+    The key stands behind what it binds: nobody can go on from a digest without it.
+    """
+    return key[:_NAME_LENGTH] + hashlib.sha256(f"{account}{sid}".encode() + key).digest()
 
 
 def complete(known: Secrets, entry: AuditEntry) -> None:
     """Give the entry of an issued code its whole MAC; leave an entry alone whose first MAC does not fit."""
-    if entry.personal_digest is not None or verify_entry(known, entry) is not Verdict.FITS or entry.salt is None:
-        return
-    entry.personal_digest = personal_digest(entry.salt, entry.address, entry.request_id, entry.details)
-    entry.mac = _sign(known, _entry_message(entry))
+    if (digest := _owed_digest(known, entry)) is not None:
+        entry.personal_digest = digest
+        entry.mac = _sign(known, _entry_message(entry, digest))
+
+
+def completed_mac(known: Secrets, entry: AuditEntry) -> bytes | None:
+    """Return the whole MAC that an entry has, or will have once it is sealed: the same for every copy of it."""
+    digest = _owed_digest(known, entry)
+    return entry.mac if digest is None else _sign(known, _entry_message(entry, digest))
+
+
+def _owed_digest(known: Secrets, entry: AuditEntry) -> bytes | None:
+    """Return the digest of the personal part that an entry lacks; None if it has one, or its first MAC is wrong."""
+    if entry.personal_digest is not None or entry.salt is None or verify_entry(known, entry) is not Verdict.FITS:
+        return None
+    return personal_digest(entry.salt, entry.address, entry.request_id, entry.details)
 
 
 def verify_entry(known: Secrets, entry: AuditEntry) -> Verdict:
@@ -120,10 +141,22 @@ def verify_entry(known: Secrets, entry: AuditEntry) -> Verdict:
         return Verdict.WRONG
     if entry.personal_digest is not None:
         return _check(known, entry.mac, _entry_message(entry))
-    if entry.kind != ISSUED or (entry.result, entry.actor) != ("ok", "") or not entry.salt or not entry.client_id:
+    return _verify_issued(known, entry, entry.mac)
+
+
+def _verify_issued(known: Secrets, entry: AuditEntry, mac: bytes) -> Verdict:
+    """Check the first MAC of the entry of an issued code."""
+    if entry.kind != ISSUED or (entry.result, entry.actor) != ("ok", "") or not entry.salt:
         return Verdict.WRONG
-    message = _issued_message(entry.salt, entry.at, entry.client_id, entry.address, entry.request_id)
-    return _check(known, entry.mac, message)
+    details: object = entry.details  # whatever JSON somebody wrote there
+    sid = details.get("sid") if isinstance(details, dict) else None
+    if not entry.client_id or not entry.account_id or not isinstance(sid, str) or details != {"sid": sid}:
+        return Verdict.WRONG
+    secret = next((secret for secret in known if _key(secret)[0] == mac[:_NAME_LENGTH]), None)
+    if secret is None:
+        return Verdict.UNKNOWN_KEY if len(mac) == _MAC_LENGTH else Verdict.WRONG
+    key = issued_key([secret], entry.salt, entry.at, entry.client_id, entry.address, entry.request_id)
+    return Verdict.FITS if hmac.compare_digest(mac, bind(key, entry.account_id, sid)) else Verdict.WRONG
 
 
 def is_erased(entry: AuditEntry) -> bool:
@@ -161,7 +194,8 @@ def verify_beginning(known: Secrets, beginning: AuditBeginning) -> Verdict:
     return _check(known, beginning.mac, _beginning_message(beginning))
 
 
-def _entry_message(entry: AuditEntry) -> bytes:
+def _entry_message(entry: AuditEntry, digest: bytes | None = None) -> bytes:
+    digest = digest or entry.personal_digest
     return _canonical(
         [
             "entry",
@@ -171,7 +205,7 @@ def _entry_message(entry: AuditEntry) -> bytes:
             entry.account_id.hex if entry.account_id else None,
             entry.client_id.hex if entry.client_id else None,
             entry.actor,
-            entry.personal_digest.hex() if entry.personal_digest else None,
+            digest.hex() if digest else None,
         ]
     )
 

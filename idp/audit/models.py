@@ -71,6 +71,16 @@ class AuditSeal(Base):
     mac: Mapped[bytes]
 
 
+class NotedSettings(Base):
+    """The settings, secrets hidden, with which a node started last: one row (`idp.audit.noted_settings`)."""
+
+    __tablename__ = "noted_settings"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    noted_at: Mapped[datetime]
+    settings: Mapped[dict[str, Any]]
+
+
 class AuditBeginning(Base):
     """Where the chain begins since the last purge: one row, written before the purge removes anything.
 

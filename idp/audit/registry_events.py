@@ -1,4 +1,4 @@
-"""The events of what is registered and imported: school files, schools, ENTs, signing keys.
+"""The events of what is registered, imported and set: school files, schools, ENTs, signing keys, settings.
 
 Part of the closed vocabulary of `idp.audit.events`; the same rules hold.
 """
@@ -104,5 +104,14 @@ class KeyChanged(Event):
     kind = "key.changed"
     change: str
     kid: str
+    before: dict[str, Any] = field(default_factory=dict)
+    after: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SettingsChanged(Event):
+    """`idp serve` or `idp worker` started with other settings than the last time; secrets are hidden on both sides."""
+
+    kind = "settings.changed"
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)

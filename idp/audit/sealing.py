@@ -33,13 +33,16 @@ _logger = structlog.get_logger()
 def seal_all(known: Secrets, *, within: timedelta = timedelta(days=1)) -> int:
     """Seal the entries that have no seal, batch by batch, until none or no time is left; return how many there were."""
     total, until = 0, time.monotonic() + within.total_seconds()
-    while time.monotonic() < until and (count := _retried(partial(seal_batch, known))):
-        total += count
+    while time.monotonic() < until and (seal := _retried(partial(seal_batch, known))):
+        # outside the database, so that a chain whose end was cut off is noticed (`idp audit verify --head`); not before
+        # the commit, since a seal that was noted and is missing raises the alarm
+        _logger.info("audit.sealed", seal=seal.id, entries=seal.count, mac=seal.mac.hex())
+        total += seal.count
     return total
 
 
-def seal_batch(known: Secrets) -> int:
-    """Seal up to `BATCH` entries in the caller's transaction; return how many.
+def seal_batch(known: Secrets) -> AuditSeal | None:
+    """Seal up to `BATCH` entries in the caller's transaction; return the seal, None if no entry waits.
 
     Raises:
         sqlalchemy.exc.IntegrityError: another worker has just written the seal of this number.
@@ -54,7 +57,7 @@ def seal_batch(known: Secrets) -> int:
     )
     entries = db.session.scalars(waiting).all()
     if not entries:
-        return 0
+        return None
     last = db.session.scalar(select(AuditSeal).order_by(AuditSeal.id.desc()).limit(1))
     seal = _seal(known, entries, last)
     db.session.add(seal)
@@ -63,9 +66,7 @@ def seal_batch(known: Secrets) -> int:
     db.session.flush()
     for row in (*entries, seal):  # a long run must not keep all that it has sealed
         db.session.expunge(row)
-    # outside the database, so that a chain whose end was cut off is noticed (`idp audit verify --head`)
-    _logger.info("audit.sealed", seal=seal.id, entries=seal.count, mac=seal.mac.hex())
-    return len(entries)
+    return seal
 
 
 def _seal(known: Secrets, entries: Sequence[AuditEntry], last: AuditSeal | None) -> AuditSeal:

@@ -206,7 +206,27 @@ class Check:
         if unknown:
             counted = "1 entry was" if unknown == 1 else f"{unknown} entries were"
             yield Finding(f"{counted} written under a secret key that is not here", rows[0].seal_id)
-        yield from _copies(rows)
+        yield from self._copies(rows)
+
+    def _copies(self, rows: Sequence[AuditEntry]) -> Iterator[Finding]:
+        """Report the rows whose MAC an older row has too: a copy of an entry carries a MAC that fits.
+
+        The first MAC of a code's entry gives way to the whole one when the entry is sealed, and may have been copied
+        before: the whole MACs are compared, those that are still owed included.
+        """
+        moments = {entry.at for entry in rows}
+        found = db.session.scalars(select(AuditEntry).where(AuditEntry.at.in_(moments))).all()
+        db.session.expunge_all()
+        end_read()
+        macs = {entry.id: chain.completed_mac(self.known, entry) for entry in (*found, *rows)}
+        first: dict[bytes, int] = {}
+        for key, mac in macs.items():
+            if mac is not None:
+                first[mac] = min(key, first.get(mac, key))
+        for entry in rows:
+            mac = macs[entry.id]
+            if mac is not None and first[mac] < entry.id:
+                yield _at(entry, f"the entry is a copy of entry {first[mac]}")
 
     def _check_personal_part(self, entry: AuditEntry) -> Iterator[Finding]:
         if entry.kind in REMOVED and entry.account_id is not None:
@@ -274,20 +294,6 @@ def _pages(wanted: ColumnElement[bool]) -> Iterator[Sequence[AuditEntry]]:
             return
         yield rows
         after = rows[-1].id
-
-
-def _copies(rows: Sequence[AuditEntry]) -> Iterator[Finding]:
-    """Report the rows whose MAC an older row has too: a copy of an entry carries a MAC that fits."""
-    moments = {entry.at for entry in rows}
-    found = db.session.execute(select(AuditEntry.id, AuditEntry.mac).where(AuditEntry.at.in_(moments))).all()
-    end_read()
-    first: dict[bytes, int] = {}
-    for key, mac in found:
-        if mac is not None:
-            first[mac] = min(key, first.get(mac, key))
-    for entry in rows:
-        if entry.mac is not None and first.get(entry.mac, entry.id) < entry.id:
-            yield _at(entry, f"the entry is a copy of entry {first[entry.mac]}")
 
 
 def _at(entry: AuditEntry, what: str) -> Finding:

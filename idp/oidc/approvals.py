@@ -1,6 +1,8 @@
-"""Changes of redirect hosts by a client that registered itself: they wait for an operator.
+"""Changes of hosts by a client that registered itself: they wait for an operator.
 
-A stolen registration access token could otherwise lead people, and what their codes open, to another site. Until the
+A stolen registration access token could otherwise lead people, and what their codes open, to another site. Which hosts
+wait says `dynamic_metadata.hosts_to_approve`: new ones of the redirect URIs, and of the other addresses those that the
+invitation does not name. Until the
 operator approves, the registration stays as it was, and the client is told so: RFC 7591 3.2.1 lets the server replace
 values that were asked for, and the client reads in the answer what is registered. An error would say less: the request
 is not invalid, and something was kept of it.
@@ -8,7 +10,7 @@ is not invalid, and something was kept of it.
 An approved client stays in its sector, so that everybody keeps their `sub`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from idp.audit import changes, log
@@ -24,8 +26,8 @@ from idp.oidc.wanted import RegistrationRefused, Wanted
 NOT_YET = "an operator of this service must approve the new hosts; until then the registration is as this answer says"
 
 
-def wait(settings: Settings, client: Client, wanted: Wanted, metadata: dict[str, Any]) -> None:
-    """Keep a change until an operator approves it, in the caller's transaction; it takes the place of a former one.
+def wait(settings: Settings, client: Client, wanted: Wanted, metadata: dict[str, Any], hosts: Collection[str]) -> None:
+    """Keep a change until an operator approves its `hosts`, in the caller's transaction, in place of a former one.
 
     Raises:
         BadMetadata: its name is taken.
@@ -34,7 +36,8 @@ def wait(settings: Settings, client: Client, wanted: Wanted, metadata: dict[str,
     registration.check_change(settings, client, wanted, approved=True)
     dynamic_metadata.check_name(settings, wanted.name, client.id)
     registration.count_change(client)
-    client.pending_metadata = {"asked_at": now().isoformat(), "metadata": dynamic_metadata.kept(metadata, wanted)}
+    kept = {"hosts": sorted(hosts), "metadata": dynamic_metadata.kept(metadata, wanted)}
+    client.pending_metadata = {"asked_at": now().isoformat(), **kept}
     log.record(ClientChangedItself(client_id=client.id, change="waits for approval"))
 
 
@@ -50,7 +53,8 @@ def told(client: Client) -> dict[str, Any]:
     if client.pending_metadata is None:
         return {}
     asked = client.pending_metadata
-    waiting = {"redirect_uris": asked["metadata"]["redirect_uris"], "asked_at": asked["asked_at"]}
+    uris = asked["metadata"]["redirect_uris"]
+    waiting = {"hosts": asked["hosts"], "redirect_uris": uris, "asked_at": asked["asked_at"]}
     return {"pending_approval": {**waiting, "description": NOT_YET}}
 
 
@@ -60,7 +64,7 @@ def approve(settings: Settings, client_id: str, hosts: Sequence[str] = ()) -> tu
     Args:
         settings: those of this service.
         client_id: whose change.
-        hosts: if any, the new hosts that are approved: a change with others is not made.
+        hosts: if any, the new hosts that are approved, those of all addresses: a change with others is not made.
 
     Raises:
         RegistrationRefused: nothing waits, or what waits is not what is approved, or has a fault by now.
@@ -70,10 +74,10 @@ def approve(settings: Settings, client_id: str, hosts: Sequence[str] = ()) -> tu
     metadata = (client.pending_metadata or {})["metadata"]
     try:
         wanted = dynamic_metadata.as_wanted(metadata, bounds, former)
+        added = dynamic_metadata.hosts_to_approve(client, wanted, bounds)
         dynamic_metadata.check_name(settings, wanted.name, client.id)
     except BadMetadata as bad:
         raise RegistrationRefused([bad.description]) from bad
-    added = registration.new_hosts(client, wanted)
     if hosts and added != set(hosts):
         raise RegistrationRefused([f"the new hosts are {', '.join(sorted(added)) or 'none'}: nothing was approved"])
     before = registration.told(client)

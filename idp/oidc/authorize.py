@@ -186,8 +186,8 @@ def _state(interaction: Interaction, wanted: AuthorizationRequest, client: Regis
 def _journal_proof(settings: Settings, client: Registration, moment: datetime) -> dict[str, bytes]:
     """Return what protects the journal's entry of a code until the worker seals the entry."""
     salt = chain.new_salt()
-    mac = chain.issued_mac(settings.secrets, salt, moment, client.key, remote_address(), request_id())
-    return {"journal_salt": salt, "journal_mac": mac}
+    key = chain.issued_key(settings.secrets, salt, moment, client.key, remote_address(), request_id())
+    return {"journal_salt": salt, "journal_key": key}
 
 
 def _issue(client: Registration, wanted: AuthorizationRequest) -> Response | None:

@@ -66,7 +66,9 @@ def show(client_id: str, *, as_json: bool) -> None:
     row = _or_fail(lambda: registration.get(client_id))
     members(_client_row(row), _texts, as_json=as_json)
     if row.pending_metadata:
-        _note("a change waits: idp client approve")
+        hosts = row.pending_metadata["hosts"]
+        named = " ".join(f"--host {host}" for host in hosts)
+        _note(f"a change waits for new hosts, {', '.join(hosts)}: idp client approve {client_id} {named}")
         _note_sector(row)
 
 
@@ -164,7 +166,7 @@ def enable(client_id: str) -> None:
 )
 @AS_JSON
 def approve(client_id: str, *, reject: bool, hosts: Sequence[str], as_json: bool) -> None:
-    """Approve the redirect hosts that an ENT which registered itself asks for; `client show` says which.
+    """Approve the new hosts that an ENT which registered itself asks for; `client show` says which, of all addresses.
 
     The ENT stays in its sector: it knows each person by the same sub as before.
     """
@@ -188,7 +190,11 @@ def approve(client_id: str, *, reject: bool, hosts: Sequence[str], as_json: bool
 )
 @click.option("--scopes", default=registration.DEFAULT_SCOPES, show_default=True, help="Those it may ask for at most.")
 @click.option(
-    "--host", "hosts", multiple=True, metavar="HOST", help="A host of its addresses, now and later; default: any."
+    "--host",
+    "hosts",
+    multiple=True,
+    metavar="HOST",
+    help="A host of its addresses, now and later; default: what it registers with.",
 )
 @click.option(
     "--subject",
@@ -370,6 +376,7 @@ def _client_row(row: Client) -> dict[str, Any]:
         "bounds": row.bounds,
         "registration_used_at": row.registration_used_at.isoformat() if row.registration_used_at else None,
         "pending_since": row.pending_metadata["asked_at"] if row.pending_metadata else None,
+        "pending_hosts": row.pending_metadata["hosts"] if row.pending_metadata else None,
         "pending_metadata": row.pending_metadata["metadata"] if row.pending_metadata else None,
         "ended_itself_at": disabled_at if registration.ended_itself(row) else None,
         "disabled_at": disabled_at,

@@ -2,8 +2,8 @@
 
 An operator invites (`idp client invite`): the invitation is used up in the transaction that writes the client, and says
 which schools it serves, what it may ask for, and its name if it gives none. What the client does later it proves by its
-registration access token, which each update replaces (`idp.oidc.registration_tokens`). New hosts of its redirect URIs
-wait for an operator (`idp.oidc.approvals`).
+registration access token, which each update replaces (`idp.oidc.registration_tokens`). New hosts of its addresses wait
+for an operator (`idp.oidc.approvals`).
 """
 
 import hmac
@@ -145,10 +145,9 @@ def _changed(client: Client, metadata: dict[str, Any]) -> str | None:
     """Change the registration in the transaction that is open, or keep the change for an operator to approve."""
     settings, bounds = of_app().settings, invites.bounds(client)
     wanted = dynamic_metadata.as_wanted(metadata, bounds, registration.as_wanted(client))
-    if registration.new_hosts(client, wanted):
-        approvals.wait(settings, client, wanted, metadata)
+    if hosts := dynamic_metadata.hosts_to_approve(client, wanted, bounds):
+        approvals.wait(settings, client, wanted, metadata, hosts)
         return None
-    dynamic_metadata.check_hosts(wanted, bounds)
     before = registration.told(client)
     secret = registration.change(settings, client, wanted)
     dynamic_metadata.check_name(settings, client.name, client.id)

@@ -100,7 +100,7 @@ def as_wanted(metadata: Mapping[str, Any], bounds: Bounds, former: Wanted) -> Wa
 
     Args:
         metadata: what the client sent; a member that is null is one that is left out (RFC 7592 2.2).
-        bounds: what it may ask for; `check_hosts` holds it to its hosts.
+        bounds: what it may ask for; `check_hosts` and `hosts_to_approve` hold it to its hosts.
         former: what was registered, or for a new client what its invitation gives: whatever metadata have no word for
             stays as it is there, and so do the schools. What makes its requests stricter stays too: an operator may
             have asked for it. So does the name that parents read, until the client says another.
@@ -155,6 +155,29 @@ def _sector(said: Mapping[str, Any], former: Wanted) -> str | None:
     if former.sector is not None or {"subject_type", "sector_identifier_uri"} & said.keys():
         return former.sector
     return "" if len({client_metadata.host(uri) for uri in said.get("redirect_uris", [])}) > 1 else None
+
+
+def hosts_to_approve(client: Client, wanted: Wanted, bounds: Bounds) -> set[str]:
+    """Return the hosts that an operator must approve before a client that registered itself has them in its addresses.
+
+    They are those that no redirect URI has yet. An address that is no redirect URI may have a host of the invitation,
+    or one of those; without hosts of the invitation, whatever host leads people, tokens or keys to where none was led
+    before needs the approval too.
+
+    Raises:
+        BadMetadata: an address has a host that is neither one of the invitation nor a new one of the redirect URIs.
+    """
+    added = registration.new_hosts(client, wanted)
+    if bounds.hosts:
+        check_hosts(wanted, replace(bounds, hosts=[*bounds.hosts, *added]))
+        return added
+    return added | (_leading_hosts(wanted) - _leading_hosts(registration.as_wanted(client)))
+
+
+def _leading_hosts(wanted: Wanted) -> set[str]:
+    """Return the hosts to which a registration leads somebody; its logo, which is shown nowhere, leads nobody."""
+    named = client_metadata.urls(wanted)
+    return {host for option, uris in named.items() if option != "--logo-uri" for host in sectors.hosts(uris)}
 
 
 def check_hosts(wanted: Wanted, bounds: Bounds) -> None:

@@ -26,8 +26,8 @@ class CodeRequest:
 
     `client_version` must still be the client's; `charter` says that its current charter must have been accepted.
     `claims` is the claims request, `jkt` the DPoP key that alone may exchange the code, `pushed_digest` the pushed
-    request that this code uses up. `journal_salt` and `journal_mac` protect the entry of the journal, as far as its
-    content is known before the statement (`idp.audit.chain.issued_mac`).
+    request that this code uses up. `journal_salt` and `journal_key` protect the entry of the journal: the key binds the
+    account and the session (`idp.audit.chain.bind`), and is not stored.
     """
 
     cookie_digest: bytes
@@ -51,7 +51,7 @@ class CodeRequest:
     address: str
     request_id: str
     journal_salt: bytes
-    journal_mac: bytes
+    journal_key: bytes
 
 
 @dataclass(frozen=True, slots=True)

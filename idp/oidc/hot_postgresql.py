@@ -39,7 +39,8 @@ WITH found AS MATERIALIZED (
 ), journal AS (
   INSERT INTO audit (at, kind, result, account_id, client_id, actor, address, request_id, details, salt, mac)
   SELECT %(now)s, 'code.issued', 'ok', s.account_id, %(client)s, '', %(address)s, %(request_id)s,
-    json_build_object('sid', s.sid), %(journal_salt)s, %(journal_mac)s FROM s
+    json_build_object('sid', s.sid), %(journal_salt)s, substring(%(journal_key)s::bytea FROM 1 FOR 4)
+      || sha256(convert_to(s.account_id::text || s.sid, 'UTF8') || %(journal_key)s::bytea) FROM s
 )
 SELECT sid FROM s
 """  # noqa: S608 - made of constants

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from idp.audit import chain
 from idp.clients import audience
 from idp.oidc.hot import CodeRequest, Connections, Granted, Holder, Redemption, Rotation
 
@@ -141,7 +142,9 @@ class SqliteStore:
             if row is None:
                 return None
             account, sid, stale = row
-            cursor.execute(_JOURNAL, {**values, "account": account, "details": json.dumps({"sid": sid})})
+            mac = chain.bind(request.journal_key, uuid.UUID(account), sid)
+            entry = {"account": account, "details": json.dumps({"sid": sid}), "journal_mac": mac}
+            cursor.execute(_JOURNAL, {**values, **entry})
             if request.pushed_digest:
                 cursor.execute(_PUSHED, values)
             if stale:

@@ -34,7 +34,7 @@ class Bounds:
 
     Attributes:
         scopes: those that it may have at most.
-        hosts: those of all its addresses.
+        hosts: those of all its addresses; if none, those of its registration, until an operator approves others.
         subject_type: `pairwise` or `public`.
         auth_method: how it authenticates.
     """

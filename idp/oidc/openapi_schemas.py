@@ -116,7 +116,11 @@ SCHEMAS: dict[str, Any] = {
         registration_access_token=_TEXT,
         registration_client_uri=_TEXT,
         pending_approval=_object(
-            ("redirect_uris", "asked_at", "description"), redirect_uris=_TEXTS, asked_at=_TEXT, description=_TEXT
+            ("hosts", "redirect_uris", "asked_at", "description"),
+            hosts=_TEXTS,
+            redirect_uris=_TEXTS,
+            asked_at=_TEXT,
+            description=_TEXT,
         ),
         **_METADATA,
     ),

@@ -14,6 +14,9 @@ from idp.config import Settings
 _LONGEST_REQUEST_LINE = 8190
 _LAST_PORT = 65535
 _UNIX = "unix:"
+_Load = Callable[[], Settings]
+_Create = Callable[[Settings], Flask]
+_Note = Callable[[Settings], None]
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]
@@ -32,8 +35,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         return self._load_app()
 
 
-def command(load_settings: Callable[[], Settings], create_app: Callable[[Settings], Flask]) -> click.Command:
-    """Return `idp serve`; the settings are read when it runs."""
+def command(load_settings: _Load, create_app: _Create, note_settings: _Note) -> click.Command:
+    """Return `idp serve`; the settings are read, and noted in the journal, when it runs."""
 
     @click.command("serve")
     @click.option(
@@ -50,6 +53,7 @@ def command(load_settings: Callable[[], Settings], create_app: Callable[[Setting
         """Serve pages and protocol; stops cleanly on SIGTERM, the requests in hand answered."""
         settings = load_settings()
         _check_free(bind)
+        note_settings(settings)
         options = {
             "bind": bind,
             "workers": workers,

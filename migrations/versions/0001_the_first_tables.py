@@ -88,6 +88,12 @@ def upgrade() -> None:
     with op.batch_alter_table('import_batch', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_import_batch_started_at'), ['started_at'], unique=False)
 
+    op.create_table('noted_settings',
+    sa.Column('id', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('noted_at', sa.DateTime(timezone=True), nullable=False),
+    sa.Column('settings', sa.JSON(), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_noted_settings'))
+    )
     op.create_table('outbox',
     sa.Column('kind', sa.String(length=60), nullable=False),
     sa.Column('payload', sa.JSON(), nullable=False),
@@ -577,6 +583,7 @@ def downgrade() -> None:
         batch_op.drop_index('ix_outbox_waiting')
 
     op.drop_table('outbox')
+    op.drop_table('noted_settings')
     with op.batch_alter_table('import_batch', schema=None) as batch_op:
         batch_op.drop_index(batch_op.f('ix_import_batch_started_at'))
 

@@ -1,13 +1,18 @@
 """Whoever can write into the database, but does not know the secret key, cannot change the journal unnoticed."""
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import insert, select
+from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
+from idp.audit import log, sealing
+from idp.audit.data_events import AccountErased
 from idp.audit.models import AuditEntry, AuditSeal
 from idp.clock import now
 from idp.config import Settings
@@ -55,6 +60,23 @@ def test_the_worker_seals_the_journal(act: Run, app: Flask, build: Build) -> Non
     assert found(act) == []
 
 
+def test_seal_is_logged_once_it_is_committed(app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(step: Callable[[], object]) -> None:
+        step()
+        db.session.rollback()
+        raise OperationalError("COMMIT", None, Exception())
+
+    write(build.active(), 2)
+    with capture_logs() as lines, monkeypatch.context() as broken:
+        broken.setattr(sealing, "committed", refused)
+        with pytest.raises(OperationalError):
+            seal(app)
+    assert lines == [], "a seal that was logged and is missing would raise the alarm"
+    with capture_logs() as lines:
+        assert seal(app) == 2
+    assert [(line["event"], line["seal"], line["entries"]) for line in lines] == [("audit.sealed", 1, 2)]
+
+
 @pytest.mark.parametrize("sealed", [True, False], ids=["sealed", "not sealed yet"])
 @pytest.mark.parametrize("column", COLUMNS)
 def test_changed_entry_is_found(act: Run, app: Flask, build: Build, column: str, *, sealed: bool) -> None:
@@ -76,18 +98,51 @@ def test_changed_entry_is_found(act: Run, app: Flask, build: Build, column: str,
     assert "changed" in what
 
 
-@pytest.mark.parametrize("column", ["client_id", "address", "request_id", "salt", "mac"])
+@pytest.mark.parametrize("column", ["client_id", "account_id", "details", "address", "request_id", "salt", "mac"])
 def test_changed_entry_of_a_code_is_found_before_its_seal_and_after(
     act: Run, app: Flask, build: Build, browser: FlaskClient, column: str
 ) -> None:
     a_day(app, build, browser)
     [key] = ids(AuditEntry.kind == "code.issued")
     null = column in {"client_id", "mac"}
-    tamper(f"UPDATE audit SET {column} = {'NULL' if null else ':value'} WHERE id = :key",  # noqa: S608 - as above
-           key=key, **({} if null else {"value": OTHER[column]}))  # fmt: skip
+    value = {
+        "account_id": "(SELECT id FROM account WHERE username = 'other')",
+        "details": f"CAST(:value AS {'text' if db.engine.dialect.name == 'sqlite' else 'json'})",
+    }.get(column, "NULL" if null else ":value")
+    build.active(username="other")
+    tamper(f"UPDATE audit SET {column} = {value} WHERE id = :key",  # noqa: S608 - as above
+           key=key, **({"value": OTHER[column]} if ":value" in value else {}))  # fmt: skip
     assert [entry for _, entry, _ in found(act)] == [key]
     seal(app)
     assert [(number, entry) for number, entry, _ in found(act)] == [(1, key)], "the seal makes nothing good"
+
+
+@pytest.mark.parametrize("erased", [False, True], ids=["kept", "erased"])
+@pytest.mark.parametrize("whose", ["own", "another"])
+def test_entry_of_a_code_that_was_captured_before_its_seal_serves_for_no_forgery(
+    act: Run, app: Flask, build: Build, browser: FlaskClient, whose: str, *, erased: bool
+) -> None:
+    account, other = a_day(app, build, browser), build.active(username="other")
+    table = AuditEntry.__table__
+    captured = dict(db.session.execute(select(table).where(table.c.kind == "code.issued")).mappings().one())
+    del captured["id"]
+    seal(app)
+    if erased:
+        log.forget(account.id)
+        log.record(AccountErased(account_id=account.id, reason="asked", kept=[]))
+        db.session.commit()
+        seal(app)
+    assert found(act) == []
+    for _ in range(2):
+        db.session.execute(
+            insert(AuditEntry).values(captured | ({"account_id": other.id} if whose == "another" else {}))
+        )
+        db.session.commit()
+    forged = ids()[-2:]
+    for _ in range(2):
+        wrong = found(act)
+        assert {entry for _, entry, _ in wrong} == set(forged), wrong
+        seal(app)
 
 
 def test_removed_entry_is_found(act: Run, app: Flask, build: Build) -> None:

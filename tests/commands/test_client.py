@@ -22,7 +22,7 @@ SHOWN = {
     "jwks_uri", "profile", "par_required", "dpop_required", "sector_identifier_uri", "userinfo_alg", "refresh_id_token",
     "default_max_age", "description", "former_secret_until", "registered_by_itself",
     "ended_itself_at",
-    "sector", "bounds", "registration_used_at", "pending_since", "pending_metadata",
+    "sector", "bounds", "registration_used_at", "pending_since", "pending_hosts", "pending_metadata",
 }  # fmt: skip
 
 
@@ -46,6 +46,7 @@ UNASKED: dict[str, Any] = {
     "bounds": None,
     "registration_used_at": None,
     "pending_since": None,
+    "pending_hosts": None,
     "pending_metadata": None,
 }
 

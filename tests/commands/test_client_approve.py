@@ -34,7 +34,11 @@ def test_what_waits_is_shown_and_approved(act: Run, told: dict[str, Any]) -> Non
     row = show(act, client_id)
     assert row["pending_metadata"] == {**MINIMAL, "redirect_uris": [NEW]}
     assert row["pending_since"]
-    assert f"redirect_uris={NEW}" in act("client", "show", client_id).out
+    assert row["pending_hosts"] == ["ailleurs.test"]
+    shown = act("client", "show", client_id)
+    assert f"redirect_uris={NEW}" in shown.out
+    approval = f"a change waits for new hosts, ailleurs.test: idp client approve {client_id} --host ailleurs.test"
+    assert approval in shown.err
     assert row["redirect_uris"] == MINIMAL["redirect_uris"]
     wrong = act("client", "approve", client_id, "--host", "autre.test")
     assert (wrong.code, wrong.out) == (1, "")
@@ -53,7 +57,8 @@ def test_what_waits_is_rejected(act: Run, told: dict[str, Any]) -> None:
     before = show(act, told["client_id"])
     assert act("client", "approve", told["client_id"], "--reject", "--host", "ailleurs.test").code == 2
     assert act("client", "approve", told["client_id"], "--reject").code == 0
-    assert show(act, told["client_id"]) == before | {"pending_metadata": None, "pending_since": None}
+    none_waits = {"pending_metadata": None, "pending_since": None, "pending_hosts": None}
+    assert show(act, told["client_id"]) == before | none_waits
     again = act("client", "approve", told["client_id"])
     assert (again.code, again.err) == (1, "Error: Nouveau: no change waits for approval\n")
     assert act("client", "approve", "nobody").code == 1

@@ -10,7 +10,14 @@ from idp import __version__
 from idp.paths import MIGRATIONS
 from tests.architecture.tree import parsed
 
-_TAKES_AWAY = {"drop_table", "drop_column", "drop_constraint", "rename_table"}
+_ADDS = {"create_table", "create_table_comment", "create_index", "batch_alter_table", "add_column", "alter_column"}
+"""What an expanding revision may do, `add_column` and `alter_column` within limits; whatever is not here is refused.
+
+A constraint, a trigger or a statement of SQL may refuse, or change, what the release before writes.
+"""
+_OPERATIONS = {"op", "batch_op"}
+_TYPES = ("sa.", "postgresql.", "sqlite.")
+"""Where the types of columns come from: making one changes nothing."""
 
 
 def revisions() -> list[Path]:
@@ -35,19 +42,58 @@ def is_given(call: ast.Call, name: str, *values: object) -> bool:
     )
 
 
+def operations(upgrade: ast.FunctionDef) -> Iterator[tuple[str, ast.Call]]:
+    """Yield the calls of `upgrade` that change the database, and those of functions that nobody here knows."""
+    for call in (node for node in ast.walk(upgrade) if isinstance(node, ast.Call)):
+        if not isinstance(call.func, ast.Attribute):
+            yield ast.unparse(call.func), call
+        elif not ast.unparse(call.func).startswith(_TYPES):
+            is_operation = isinstance(call.func.value, ast.Name) and call.func.value.id in _OPERATIONS
+            yield (call.func.attr if is_operation else ast.unparse(call.func)), call
+
+
+def new_tables(upgrade: ast.FunctionDef) -> set[object]:
+    """Return the tables that `upgrade` makes: no statement of the release before knows them."""
+    made = (call for name, call in operations(upgrade) if name == "create_table" and call.args)
+    return {getattr(call.args[0], "value", None) for call in made}
+
+
 def taken_away(tree: ast.Module) -> Iterator[str]:
     """Yield what `upgrade` does that a statement of the release before may not survive."""
     upgrade = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "upgrade")
-    for call in (node for node in ast.walk(upgrade) if isinstance(node, ast.Call)):
-        name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
-        if name in _TAKES_AWAY:
-            yield name
-        if name == "alter_column" and (is_given(call, "new_column_name") or is_given(call, "nullable", False)):
-            yield name
+    made = new_tables(upgrade)
+    within = {id(call): table for table, calls in batches(upgrade) for call in calls}
+    for name, call in operations(upgrade):
+        table = within.get(id(call), getattr(call.args[1], "value", None) if len(call.args) > 1 else None)
+        allowed = name in _ADDS or (name == "f" and isinstance(call.func, ast.Attribute))
+        if name == "alter_column":
+            allowed = all(keyword.arg in {"existing_type", "nullable"} for keyword in call.keywords)
+            allowed &= is_given(call, "nullable", True)
+        if name == "create_index":
+            allowed = table in made or not is_given(call, "unique", True)
         if name == "add_column":
             [column] = [arg for arg in call.args if isinstance(arg, ast.Call)]
-            if is_given(column, "nullable", False) and not is_given(column, "server_default"):
-                yield name
+            is_free = not is_given(column, "nullable", False) or is_given(column, "server_default")
+            allowed = is_free and not constrained(column)
+        if not allowed:
+            yield name
+
+
+def batches(upgrade: ast.FunctionDef) -> Iterator[tuple[object, list[ast.Call]]]:
+    """Yield the table of each `with op.batch_alter_table(…)`, and the calls in its block."""
+    for block in (node for node in ast.walk(upgrade) if isinstance(node, ast.With)):
+        for opened in (item.context_expr for item in block.items if isinstance(item.context_expr, ast.Call)):
+            calls = [node for line in block.body for node in ast.walk(line) if isinstance(node, ast.Call)]
+            yield getattr(opened.args[0], "value", None), calls
+
+
+def constrained(column: ast.Call) -> bool:
+    """Say whether a new column brings a constraint along."""
+    kinds = {"ForeignKey", "CheckConstraint", "Computed", "Identity"}
+    calls = (node.func for node in ast.walk(column) if isinstance(node, ast.Call))
+    return is_given(column, "unique", True) or any(
+        isinstance(func, ast.Attribute) and func.attr in kinds for func in calls
+    )
 
 
 def faults(tree: ast.Module) -> list[str]:
@@ -74,6 +120,29 @@ def test_an_expanding_revision_takes_nothing_away() -> None:
         ("phase = 'expand'", "op.add_column('a', sa.Column('b', sa.Text(), nullable=False))", True),
         ("phase = 'expand'", "op.drop_column('a', 'b')", True),
         ("phase = 'expand'", "op.alter_column('a', 'b', new_column_name='c')", True),
+        ("phase = 'expand'", "op.alter_column('a', 'b', nullable=False)", True),
+        ("phase = 'expand'", "op.alter_column('a', 'b', nullable=True)", False),
+        ("phase = 'expand'", "op.alter_column('a', 'b', nullable=True, type_=sa.Text())", True),
+        ("phase = 'expand'", "op.alter_column('a', 'b', type_=sa.String(3))", True),
+        ("phase = 'expand'", "op.alter_column('a', 'b', server_default=None)", True),
+        ("phase = 'expand'", "op.create_table('a', sa.Column('b', sa.Text(), nullable=False))", False),
+        ("phase = 'expand'", "op.create_index('ix_a_b', 'a', ['b'])", False),
+        ("phase = 'expand'", "op.create_index('ix_a_b', 'a', ['b'], unique=True)", True),
+        ("phase = 'expand'", "op.create_table('a'); op.create_index('ix_a_b', 'a', ['b'], unique=True)", False),
+        ("phase = 'expand'", "op.create_unique_constraint('uq', 'a', ['b'])", True),
+        ("phase = 'expand'", "op.create_foreign_key('fk', 'a', 'c', ['b'], ['d'])", True),
+        ("phase = 'expand'", "op.create_check_constraint('ck', 'a', 'b > 0')", True),
+        ("phase = 'expand'", "op.create_primary_key('pk', 'a', ['b'])", True),
+        ("phase = 'expand'", "op.add_column('a', sa.Column('b', sa.Text(), sa.ForeignKey('c.d')))", True),
+        ("phase = 'expand'", "op.add_column('a', sa.Column('b', sa.Text(), unique=True))", True),
+        ("phase = 'expand'", "op.execute('DROP TABLE a')", True),
+        ("phase = 'expand'", "op.get_bind().execute(sa.text('DROP TABLE a'))", True),
+        ("phase = 'expand'", "helper()", True),
+        ("phase = 'expand'", "op.drop_index('ix_a_b')", True),
+        ("phase = 'expand'", "op.bulk_insert(a, [])", True),
+        ("phase = 'expand'", "with op.batch_alter_table('a') as batch_op: batch_op.drop_column('b')", True),
+        ("phase = 'expand'", "with op.batch_alter_table('a') as x: x.create_index('i', ['b'])", True),
+        ("phase = 'expand'", "with op.batch_alter_table('a') as batch_op: batch_op.create_index('i', ['b'])", False),
         ("phase = 'contract'; unused_since = '0.0.1'", "op.drop_column('a', 'b')", False),
         (f"phase = 'contract'; unused_since = '{__version__}'", "op.drop_column('a', 'b')", True),
         ("phase = 'contract'", "op.drop_column('a', 'b')", True),

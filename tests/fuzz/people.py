@@ -40,6 +40,17 @@ def _root(world: World, draw: random.Random) -> Shot:
     return shot
 
 
+def _change_password(world: World, draw: random.Random) -> Shot:
+    """Look for the place where a password is changed, as password managers do."""
+    browser = draw.choice([world.stranger, world.at_home()])
+    return opening("/.well-known/change-password", browser, right=(303, "/mon-compte/mot-de-passe"))
+
+
+def _security_txt(world: World, _draw: random.Random) -> Shot:
+    """Ask where weaknesses are reported; without the setting, nothing says it."""
+    return opening("/.well-known/security.txt", world.stranger, right=(404, ""))
+
+
 def _profile(world: World, draw: random.Random) -> Shot:
     browser, address = _open_profile(world)
     profile, leads_to = draw.choice([("parent", "/authorize/resume?"), ("enseignant", "/profil/ailleurs?")])
@@ -247,6 +258,8 @@ PEOPLE: dict[str, tuple[Make, ...]] = {
     **{f"GET {path}": (_public(path),) for path in _OPEN},
     **{f"GET {path}": (_mine(path),) for path in _MINE},
     "GET /": (_root,),
+    "GET /.well-known/change-password": (_change_password,),
+    "GET /.well-known/security.txt": (_security_txt,),
     "POST /profil": (_profile,),
     "GET /profil/ailleurs": (_elsewhere,),
     "POST /connexion": (_sign_in,),

@@ -34,7 +34,7 @@ RUDE: tuple[dict[str, Any], ...] = (
     {"data": b"a" * 70_000, "content_type": "application/x-www-form-urlencoded"},
     {"data": b"--x--", "content_type": "multipart/form-data; boundary=x"},
 )
-PEOPLE_ONLY = {"/authorize/resume", "/authorize/refus", "/authorize/accord"}
+PEOPLE_ONLY = {"/authorize/resume", "/authorize/refus", "/authorize/accord", "/authorize/autre-ent"}
 """Continuations of a page: no program asks for them."""
 
 

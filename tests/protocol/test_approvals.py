@@ -1,4 +1,4 @@
-"""New redirect hosts of a client that registered itself: they wait for an operator, and change nobody's `sub`."""
+"""New hosts of a client that registered itself: they wait for an operator, and change nobody's `sub`."""
 
 from typing import Any
 
@@ -145,6 +145,76 @@ def test_nothing_is_approved_but_what_the_operator_saw(
         elsewhere.execute(update(Client).values(version=Client.version + 1))
     with pytest.raises(RegistrationRefused, match="changed by somebody else"):
         approvals.approve(settings, client.client_id)
+
+
+def test_an_approved_host_approves_no_other_host(
+    browser: FlaskClient, told: dict[str, Any], settings: Settings
+) -> None:
+    """RFC 7592, 5: "the registration access token is a bearer token and acts as the sole authentication": what its
+    thief adds to a change that the operator expects is shown, and not approved with it.
+    """
+    moved = {"redirect_uris": ["https://vrai.test/cb"], "client_uri": "https://vrai.test/"}
+    added = {"post_logout_redirect_uris": ["https://voleur.test/bye"], "jwks_uri": "https://cles.test/jwks"}
+    said = replaced(browser, told, **moved, **added).get_json()
+    assert said["pending_approval"]["hosts"] == ["cles.test", "voleur.test", "vrai.test"]
+    with pytest.raises(RegistrationRefused, match=r"the new hosts are cles\.test, voleur\.test, vrai\.test: nothing"):
+        approvals.approve(settings, told["client_id"], ["vrai.test"])
+    db.session.rollback()
+    assert "client_uri" not in read(browser, told)
+    replaced(browser, told, **moved)
+    approvals.approve(settings, told["client_id"], ["vrai.test"])
+    assert read(browser, told)["client_uri"] == "https://vrai.test/"
+
+
+def test_hosts_of_an_invitation_and_the_approved_ones_bound_all_addresses_of_a_change_that_waits(
+    browser: FlaskClient, settings: Settings
+) -> None:
+    """RFC 7591, 3.2.1: "The authorization server MAY reject or replace any of the client's requested metadata values":
+    a change that waits is no way around the hosts of the invitation.
+    """
+    told = registered(browser, bound(hosts=["nouveau.test"]))
+    moved = {"redirect_uris": ["https://vrai.test/cb"]}
+    refused(replaced(browser, told, **moved, client_uri="https://voleur.test/"), "invalid_client_metadata")
+    assert "pending_approval" not in read(browser, told)
+    said = replaced(
+        browser, told, **moved, client_uri="https://nouveau.test/", tos_uri="https://vrai.test/t"
+    ).get_json()
+    assert said["pending_approval"]["hosts"] == ["vrai.test"]
+    approvals.approve(settings, told["client_id"], ["vrai.test"])
+    assert read(browser, told)["tos_uri"] == "https://vrai.test/t"
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"initiate_login_uri": "https://voleur.test/login"},
+        {"client_uri": "https://voleur.test/"},
+        {"post_logout_redirect_uris": ["https://voleur.test/bye"]},
+        {"backchannel_logout_uri": "https://voleur.test/bcl"},
+        {"frontchannel_logout_uri": "https://nouveau.test/f", "jwks_uri": "https://voleur.test/jwks"},
+        {"policy_uri": "https://voleur.test/p"},
+        {"tos_uri": "https://voleur.test/t"},
+    ],
+)
+def test_a_new_host_of_any_address_that_leads_somebody_waits_for_an_operator(
+    browser: FlaskClient, told: dict[str, Any], settings: Settings, metadata: dict[str, Any]
+) -> None:
+    """RFC 7592, 5: "the registration access token is a bearer token and acts as the sole authentication": the hosts of
+    the registration bind it where the invitation named none.
+    """
+    [name] = [name for name, value in metadata.items() if "voleur.test" in str(value)]
+    said = replaced(browser, told, **metadata).get_json()
+    assert not {name: value for name, value in metadata.items() if said.get(name, []) != []}, "nothing has changed"
+    assert said["pending_approval"]["hosts"] == ["voleur.test"]
+    own = {name: str(value).replace("voleur.test", "nouveau.test") for name, value in metadata.items()}
+    if name == "post_logout_redirect_uris":
+        own = {name: ["https://nouveau.test/bye"]}  # type: ignore[dict-item]
+    changed = replaced(browser, told, **own).get_json()
+    assert (changed[name], "pending_approval" in changed) == (own[name], False), "its own host waits for nobody"
+    replaced(browser, told, **metadata)
+    approvals.approve(settings, told["client_id"], ["voleur.test"])
+    assert read(browser, told)[name] == metadata[name]
+    assert "pending_approval" not in replaced(browser, told, **metadata).get_json()
 
 
 @pytest.mark.parametrize(

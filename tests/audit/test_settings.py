@@ -1,0 +1,120 @@
+"""The journal keeps which settings changed between two starts of the service, without secrets."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from idp.audit import noted_settings
+from idp.audit.models import AuditEntry, NotedSettings
+from idp.config import Settings
+from idp.db import db
+from idp.demo.processes import exported
+from idp.paths import CHECKOUT
+from tests.audit.journal import found
+from tests.commands.conftest import Run
+from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
+from tests.databases import settings_for
+
+
+def recorded() -> list[tuple[str, dict[str, Any]]]:
+    """Return who started with other settings, and what was recorded of them."""
+    changed = select(AuditEntry.actor, AuditEntry.details).where(AuditEntry.kind == "settings.changed")
+    rows = [(actor, details) for actor, details in db.session.execute(changed.order_by(AuditEntry.id))]
+    db.session.rollback()
+    return rows
+
+
+def test_changed_settings_are_recorded_once_when_the_worker_starts(
+    act: Run, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    for _ in range(2):
+        assert act("worker", "--once").code == 0
+    assert recorded() == [], "the first start has nothing to compare, the second finds the same"
+    monkeypatch.setenv("IDP_AUDIT_DAYS", "400")
+    monkeypatch.setenv("IDP_OUTGOING_ALLOW", '["10.1.0.0/16"]')
+    monkeypatch.setenv("IDP_SMTP_URL", "smtps://user:hunter2hunter2@mail.test:465")
+    for _ in range(2):
+        assert act("worker", "--once").code == 0
+    [(actor, details)] = recorded()
+    assert actor.startswith(f"uid {os.getuid()}")
+    assert details["before"]["IDP_AUDIT_DAYS"] == str(settings.audit_days)
+    assert details["after"]["IDP_AUDIT_DAYS"] == "400"
+    assert details["after"]["IDP_OUTGOING_ALLOW"] == "10.1.0.0/16"
+    assert details["before"].keys() == details["after"].keys() <= {*details["after"]}
+    monkeypatch.setenv("IDP_AUDIT_DAYS", "365")
+    assert act("worker", "--once").code == 0
+    assert recorded()[1][1] == {"before": {"IDP_AUDIT_DAYS": "400"}, "after": {"IDP_AUDIT_DAYS": "365"}}
+    noted = str(db.session.scalars(select(NotedSettings.settings)).one())
+    db.session.rollback()
+    for secret in ("hunter2", settings.secret_key.get_secret_value()):
+        assert secret not in noted + str(recorded())
+    assert found(act) == []
+
+
+def test_changed_settings_are_recorded_when_the_service_starts(act: Run, settings: Settings, tmp_path: Path) -> None:
+    assert act("worker", "--once").code == 0
+    other, port, log = settings.model_copy(update={"session_idle": 1234}), free_port(), tmp_path / "log"
+    with running(other, log, "serve", "--bind", f"127.0.0.1:{port}", "--workers", "2") as process:
+        with connect(port, process, log) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert read_all(connection).startswith(b"HTTP/1.1 200 ")
+        process.terminate()
+        assert process.wait(PATIENCE) == 0
+    assert [details["after"]["IDP_SESSION_IDLE"] for _, details in recorded()] == ["1234"]
+
+
+def test_no_password_of_the_database_is_noted() -> None:
+    for url in (
+        "postgresql://u:hunter2@db.test/idp?sslmode=require",
+        "postgresql:///idp?host=db.test&password=hunter2",
+    ):
+        told = noted_settings.told(settings_for(url))["IDP_DATABASE_URL"]
+        assert "db.test" in told
+        assert "hunter2" not in told
+
+
+@pytest.fixture
+def nodes(settings: Settings, tmp_path: Path, act: Run) -> Iterator[list[subprocess.Popen[str]]]:
+    """Four nodes that are about to start, with other settings than the last time."""
+    assert act("worker", "--once").code == 0
+    db.session.remove()
+    environment = {**os.environ, **exported(settings.model_copy(update={"audit_days": 401}))}
+    environment["GO"] = str(tmp_path / "go")
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.audit.start", str(tmp_path / f"ready {number}")],
+            cwd=CHECKOUT,
+            env=environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(4)
+    ]
+    yield started
+    for node in started:
+        node.kill()
+        node.communicate()
+
+
+def test_several_nodes_that_start_at_once_record_one_change(nodes: list[subprocess.Popen[str]], tmp_path: Path) -> None:
+    while not all((tmp_path / f"ready {number}").exists() for number in range(4)):
+        assert all(node.poll() is None for node in nodes)
+    (tmp_path / "go").touch()
+    for node in nodes:
+        _, said = node.communicate(timeout=60)
+        assert node.returncode == 0, said
+        assert "settings not noted" not in said
+    assert [details["after"] for _, details in recorded()] == [{"IDP_AUDIT_DAYS": "401"}]
+
+
+def test_a_database_without_the_table_keeps_no_worker_from_starting(act: Run) -> None:
+    with db.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE noted_settings")
+    assert act("worker", "--once").code == 0
+    assert recorded() == []
