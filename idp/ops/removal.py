@@ -6,7 +6,7 @@
   removed after `DISABLED_KEPT`.
 
 An account that was never activated stays as the school's file brought it: only its secret ends. No account goes while a
-school has a notice about it to settle.
+school has to settle what somebody was told that it hears of.
 """
 
 import uuid
@@ -78,11 +78,13 @@ def removable(settings: Settings, moment: datetime) -> ColumnElement[bool]:
         and_(_unused_since(moment - unused - notice), Account.email.is_(None)),
         _orphan_since(moment - DISABLED_KEPT),
     )
-    return and_(over, ~_has_open_notice())
+    return and_(over, ~_is_promised())
 
 
-def _has_open_notice() -> ColumnElement[bool]:
-    return select(SchoolNotice.id).where(SchoolNotice.account_id == Account.id, school_notices.is_open()).exists()
+def _is_promised() -> ColumnElement[bool]:
+    """Return the condition of the accounts of which a school was promised to hear, and that it has not settled."""
+    waits = school_notices.is_open(school_notices.PROMISED)
+    return select(SchoolNotice.id).where(SchoolNotice.account_id == Account.id, waits).exists()
 
 
 def _orphan_since(moment: datetime) -> ColumnElement[bool]:
@@ -115,7 +117,7 @@ def _unused_since(moment: datetime) -> ColumnElement[bool]:
         Account.disabled_at.is_(None),
         Account.contested_at.is_(None),
         ~disputes.has_disputed_tie(),
-        ~_has_open_notice(),
+        ~_is_promised(),
         Account.activated_at <= moment,
         or_(Account.last_sign_in_at.is_(None), Account.last_sign_in_at <= moment),
     )
