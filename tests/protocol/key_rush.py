@@ -4,6 +4,7 @@ Each keeps the JWKS until it meets a `kid` that it does not know; then it asks t
 """
 
 import http.client
+import itertools
 import json
 import threading
 import time
@@ -42,11 +43,12 @@ class Tally:
 
 
 class Client(threading.Thread):
-    """One relying party with one signed-in browser."""
+    """One relying party with its signed-in browsers, which take turns: a session may ask once a second."""
 
-    def __init__(self, ent: RelyingParty, cookie: str, ports: Sequence[int], tally: Tally) -> None:
+    def __init__(self, ent: RelyingParty, cookies: Sequence[str], ports: Sequence[int], tally: Tally) -> None:
         super().__init__(daemon=True)
-        self.ent, self.cookie, self.ports, self.tally = ent, cookie, ports, tally
+        self.ent, self.ports, self.tally = ent, ports, tally
+        self._cookies = itertools.cycle(cookies)
         self.keys: dict[str, PublicKey] = {}
         self.looked_up: list[str] = []
         self.refresh = threading.Event()
@@ -74,7 +76,7 @@ class Client(threading.Thread):
             self.refresh.clear()
             self.fetch_keys(asked)
         attempt = Attempt()
-        status, location, _ = self._send(asked, "GET", self.ent.url(attempt), {"Cookie": self.cookie})
+        status, location, _ = self._send(asked, "GET", self.ent.url(attempt), {"Cookie": next(self._cookies)})
         answer = dict(part.split("=", 1) for part in urlsplit(location).query.split("&"))
         if status != 303 or "code" not in answer:
             raise AssertionError(f"authorize: {status} {location}")

@@ -56,6 +56,7 @@ def test_x02_no_forgery_is_read_as_an_id_token_of_ours(
         assert hints.read_id_token(build.settings, ring, token) is None, name
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_x02_nor_is_one_believed_by_an_endpoint(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect RP-Initiated Logout 1.0, 2: "When an id_token_hint parameter is present, the OP MUST validate that
     it was the issuer of the ID Token"; Core 1.0, 3.1.2.2, says so of an authentication request.

@@ -7,20 +7,20 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from flask import Flask
 from sqlalchemy import select
 
 from idp.config import Settings
 from idp.db import committed, db
 from idp.oidc import key_rotation, keys
 from idp.oidc.models import SigningKey
-from tests.builders import PASSWORD, Build
+from idp.sessions import manager
+from idp.sessions.models import PASSWORD
+from tests.builders import Build
 from tests.commands.processes import connect, free_port, running
-from tests.pages import sign_in
 from tests.protocol.key_rush import Client, Tally
 from tests.relying_party import RelyingParty
 
-SIGN_INS, CLIENTS = 10_000, 4
+SIGN_INS, CLIENTS, SESSIONS = 10_000, 4, 60
 PATIENCE = 180.0
 
 
@@ -43,16 +43,18 @@ def ports(settings: Settings, tmp_path: Path) -> Iterator[list[int]]:
 
 
 @pytest.fixture
-def clients(app: Flask, build: Build, ent: RelyingParty, ports: list[int]) -> Iterator[list[Client]]:
+def clients(build: Build, ent: RelyingParty, ports: list[int]) -> Iterator[list[Client]]:
     """Relying parties that sign people in until the test ends."""
     tally, crowd = Tally(), []
     child = build.child()
     for _ in range(CLIENTS):
-        browser = app.test_client()
-        sign_in(browser, "/connexion", build.active(children=[child]).username, PASSWORD)
-        cookie = browser.get_cookie("__Host-ss", domain="connexion.exemple.test")
-        assert cookie is not None
-        crowd.append(Client(ent, f"__Host-ss={cookie.value}", ports, tally))
+        account = build.active(children=[child])
+        cookies = [
+            manager.open_session(account, ["pwd"], manager.Browser("", ""), former=None, acr=PASSWORD)
+            for _ in range(SESSIONS)
+        ]
+        crowd.append(Client(ent, [f"__Host-ss={cookie}" for cookie in cookies], ports, tally))
+    db.session.commit()
     db.session.remove()
     for client in crowd:
         client.fetch_keys(ports[0])
