@@ -86,8 +86,8 @@ def test_l01_where_no_ent_is_named_the_page_leads_back_to_the_one_entered_last(
     the OP is the last. It must not name an ENT where the person never was, only because it serves the school too. A
     password proved again changes nothing.
     """
-    second = build.ent("Horizon", "horizon.test", home_uri="https://horizon.test/", uais=[LYCEE])
-    third = build.ent("Presqu’île", "presquile.test", uais=[LYCEE])
+    second = build.ent("Horizon", "horizon.test", home_uri="https://horizon.test/", uais=[LYCEE], audience="everyone")
+    third = build.ent("Presqu’île", "presquile.test", uais=[LYCEE], audience="everyone")
     for minutes, party in enumerate((third, second)):
         with time_machine.travel(datetime.now(UTC) + timedelta(minutes=minutes)):
             tokens_for(browser, party)
