@@ -134,7 +134,7 @@ def test_a_refusal_is_a_page_and_another_provider_s_word_is_none(
         [state] = parse_qs(urlsplit(asked).query)["state"]
         visitor.open(f"{ent.origin}/callback?error=access_denied&state={state}&iss={quote(issuer, safe='')}")
         assert (visitor.page.status_code, visitor.heading) == (400, "Connexion impossible")
-        assert ("La connexion a été annulée." in visitor.page.text) is believed
+        assert ("La connexion a été annulée, ou vos enfants sont dans un autre ENT" in visitor.page.text) is believed
 
 
 def test_a_form_of_another_site_is_refused(installation: Installation, ent: Ent) -> None:
