@@ -97,7 +97,7 @@ def test_the_letter_opens_nothing_any_more(app: Flask, browser: FlaskClient, bui
     enter(browser, mine)
     add(browser, letter.username)
     late = submit(other, begun, nouveau=PASSWORD, confirmation=PASSWORD, mail="p@exemple.fr")
-    assert heading(late) == "Reprenons depuis l’ENT"
+    assert heading(late) == "Ce courrier ne sert plus"
     refused = sign_in(app.test_client(), "/connexion", letter.username, PROVISIONAL)
     assert "n’ouvrent pas de compte" in text_of(refused)
     assert kept(letter).activated_at is None
