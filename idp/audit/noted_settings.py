@@ -2,7 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-import structlog
 from sqlalchemy import make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,7 +15,6 @@ from idp.db import db
 if TYPE_CHECKING:
     from idp.config import Settings
 
-_logger = structlog.get_logger()
 _ROW = 1
 
 
@@ -24,14 +22,13 @@ def note(settings: "Settings") -> None:
     """Compare the settings with those noted last, record one event if they differ, and note them.
 
     The very first start records nothing. A database that is away, or not migrated yet, keeps nobody from starting: the
-    next start compares.
+    next start compares. It is not logged: the process that starts says itself that it has no database.
     """
     try:
         _note(told(settings))
         db.session.commit()
-    except SQLAlchemyError as error:
+    except SQLAlchemyError:
         db.session.rollback()
-        _logger.warning("settings not noted", error=type(error).__name__)
 
 
 def _note(present: dict[str, str]) -> None:
