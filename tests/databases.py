@@ -168,6 +168,8 @@ SELECT array_agg(item ORDER BY item) FROM (
   SELECT format('%s %s %s %s', c.relkind, c.relname, a.attname, format_type(a.atttypid, a.atttypmod)) AS item
   FROM pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0
   WHERE c.relnamespace = 'public'::regnamespace
+  UNION ALL SELECT format('%s rows %s', relname, reltuples) FROM pg_class
+  WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'
   UNION ALL SELECT format('%s %s', conname, pg_get_constraintdef(oid)) FROM pg_constraint
   WHERE connamespace = 'public'::regnamespace
   UNION ALL SELECT format('%s %s', tgname, tgrelid::regclass) FROM pg_trigger WHERE NOT tgisinternal
@@ -186,7 +188,10 @@ def _copied(shared: Path, server: str, template: str) -> str:
 
 @dataclass(frozen=True)
 class Template:
-    """What a database is like when no test has used it: tables, columns and settings, and the rows of each table."""
+    """What a database is like when no test has used it: its shape, and the rows of each table.
+
+    The planner's statistics belong to the shape: a database that was analyzed plans otherwise.
+    """
 
     shape: list[str]
     rows: dict[str, list[tuple[object, ...]]]
