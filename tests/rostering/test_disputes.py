@@ -123,12 +123,11 @@ def _someone_waits() -> bool:
         return bool(connection.scalar(text(waiting)))
 
 
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer
 def test_an_import_and_a_settlement_lock_in_one_order(
     act: Run, build: Build, settings: Settings, year: Year, folder: Path
 ) -> None:
     """The import changes one tie of the account and closes it for another, while an operator settles the first."""
-    if db.engine.dialect.name != "postgresql":
-        pytest.skip("SQLite has one writer")
     year.add(Pupil("88", "Frère", "FAMILLEAA", uai=LYCEE, parents=BOTH))
     imported(act, year.write(folder))
     him = dispute(FATHER)
