@@ -27,7 +27,7 @@ from tests.databases import ISSUER, SECRET, settings_for
 from tests.pages import form_token, heading
 
 GUESSES = ("admin", "administrateur", "root", "test", "demo", "idp", "n.leroy")
-READING = {"disputes", "check", "list", "show", "find", "current", "invites", "test"}
+READING = {"disputes", "check", "list", "show", "find", "current", "invites", "notices", "report", "status", "test"}
 AWAY = "postgresql://idp:dbp4ssword@127.0.0.1:1/idp"
 SECRETS = ("password", "passwd", "secret", "token", "passphrase", "provisional", "pin", "credential")
 

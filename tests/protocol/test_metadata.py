@@ -169,7 +169,7 @@ def test_d02_every_claim_is_told_and_no_other(browser: FlaskClient, build: Build
     more |= {"picture": "https://exemple.fr/a.jpg", "profile": "https://exemple.fr/~n"}
     parent.more_claims = changed({}, more, ())
     db.session.commit()
-    ent, attempt = build.ent(charter="provider", scopes=EVERY), Attempt()
+    ent, attempt = build.ent(charter="provider", scopes=EVERY, release_username=True), Attempt()
     build.publish(ent, "2026")
     page = sign_in(browser, ent.url(attempt, scope=EVERY), parent.username, PASSWORD)
     assert heading(page) == "Charte ENT"
