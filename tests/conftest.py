@@ -23,6 +23,7 @@ from idp.config import Settings
 from idp.db import db
 from tests.builders import Build
 from tests.canaries import _everything_is_heard, canaries, keep_stored  # noqa: F401 - fixtures of every test
+from tests.cheap_hashes import real_hashes  # noqa: F401 - a fixture
 from tests.databases import ISSUER, drop_template, postgresql_copy, settings_for, sqlite_copy
 from tests.protocol.served import listener, loopback  # noqa: F401 - fixtures
 from tests.relying_party import RelyingParty

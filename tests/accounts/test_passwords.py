@@ -16,14 +16,15 @@ from hypothesis import strategies as st
 from idp import config, paths
 from idp.accounts import passwords
 from idp.accounts.passwords import Busy, Hasher, Lane, PasswordTooLong, fold_provisional, fold_username, normalise
+from tests import cheap_hashes
 
 RIGHT = "tortue velours cascade ancre"
 
 
 def make_hasher(concurrency: int = 2, wait: float = 10) -> Hasher:
-    return Hasher(
-        config.load(env="development", issuer="http://127.0.0.1:8000", hash_concurrency=concurrency, hash_wait=wait)
-    )
+    more = {"hash_concurrency": concurrency, "hash_wait": wait}
+    with cheap_hashes.real():
+        return Hasher(config.load(env="development", issuer="http://127.0.0.1:8000", **more))
 
 
 @pytest.fixture(scope="module")

@@ -134,7 +134,7 @@ def test_i15_composed_and_decomposed_accents_open_alike(app: Flask, build: Build
 
 
 def test_i16_a_hash_of_older_parameters_is_replaced_at_a_right_password_only(
-    browser: FlaskClient, build: Build
+    real_hashes: None, browser: FlaskClient, build: Build
 ) -> None:
     weak = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
     account = build.active(password_hash=weak)
