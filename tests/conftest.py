@@ -60,10 +60,18 @@ def shared() -> Path:
     return Path(os.environ[_SHARED])
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests that depend on the database (marker `both_databases`) on SQLite too."""
+    if "database_url" not in metafunc.fixturenames or not metafunc.definition.get_closest_marker("both_databases"):
+        return
+    if not any("database_url" in marker.args[0] for marker in metafunc.definition.iter_markers("parametrize")):
+        metafunc.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
+
+
+@pytest.fixture
 def database_url(request: pytest.FixtureRequest, shared: Path, tmp_path: Path) -> Iterator[str]:
-    """A fresh, migrated database with a signing key."""
-    if request.param == "sqlite":
+    """A fresh, migrated database with a signing key: of PostgreSQL, which production runs, if a test does not say."""
+    if getattr(request, "param", "postgresql") == "sqlite":
         with sqlite_copy(shared, tmp_path) as url:
             yield url
     else:

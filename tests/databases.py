@@ -119,8 +119,8 @@ def server_url(shared: Path) -> str:
 
 
 def _give_up_durability(url: str) -> None:
-    """Let the server answer before the disk has: it holds nothing that anybody wants after a power cut."""
-    for name in ("fsync", "full_page_writes", "synchronous_commit"):
+    """Let the server answer before the disk has, and leave statistics as a test made them: nobody keeps its data."""
+    for name in ("fsync", "full_page_writes", "synchronous_commit", "autovacuum"):
         run_sql(url, "ALTER SYSTEM SET {} = off", name)
     run_sql(url, "SELECT pg_reload_conf()")
 
@@ -162,6 +162,8 @@ def postgresql_copy(shared: Path) -> Iterator[str]:
 _EMPTY: list[str] = []
 """Databases of this process that hold what the template holds: making one takes longer than most tests."""
 
+_COUNTED = ("audit", "import_issue")
+"""Tables whose ids are counted."""
 _LARGE = 20_000_000  # bytes; the template has about nine million
 _SHAPE = """
 SELECT array_agg(item ORDER BY item) FROM (
@@ -188,24 +190,34 @@ def _copied(shared: Path, server: str, template: str) -> str:
 
 @dataclass(frozen=True)
 class Template:
-    """What a database is like when no test has used it: its shape, and the rows of each table.
+    """What a database is like when no test has used it: its shape, and the statements that make it so again.
 
-    The planner's statistics belong to the shape: a database that was analyzed plans otherwise.
+    The planner's statistics belong to the shape: a database that was analyzed plans otherwise. The statements are sent
+    as one: forty round trips take longer than forty deletions.
     """
 
     shape: list[str]
-    rows: dict[str, list[tuple[object, ...]]]
+    emptying: sql.Composed
 
 
 @cache
 def _template(_shared: Path, url: str) -> Template:
+    statements: list[sql.Composable] = [sql.SQL("SET session_replication_role = replica")]  # the order is any
     with psycopg.connect(url) as connection:
-        kept = {table.name: connection.execute(_all_of(table.name)).fetchall() for table in metadata.sorted_tables}
-        return Template(_shape(connection), {name: rows for name, rows in kept.items() if rows})
+        for table in metadata.sorted_tables:
+            name = sql.Identifier(table.name)
+            statements.append(sql.SQL("DELETE FROM {}").format(name))
+            rows = connection.execute(sql.SQL("SELECT * FROM {}").format(name)).fetchall()
+            statements += [_inserted(name, row) for row in rows]
+            if table.name in _COUNTED:
+                sequence = sql.SQL("SELECT setval(pg_get_serial_sequence({}, 'id'), {}, {})")
+                statements.append(sequence.format(table.name, len(rows) or 1, bool(rows)))
+        return Template(_shape(connection), sql.SQL("; ").join(statements))
 
 
-def _all_of(table: str) -> sql.Composed:
-    return sql.SQL("SELECT * FROM {}").format(sql.Identifier(table))
+def _inserted(table: sql.Identifier, row: tuple[object, ...]) -> sql.Composable:
+    values = [sql.Literal(Jsonb(value) if isinstance(value, (dict, list)) else value) for value in row]
+    return sql.SQL("INSERT INTO {} VALUES ({})").format(table, sql.SQL(", ").join(values))
 
 
 def _shape(connection: psycopg.Connection[tuple[object, ...]]) -> list[str]:
@@ -227,26 +239,10 @@ def _emptied(url: str, template: Template) -> bool:
             [size] = connection.execute("SELECT pg_database_size(current_database())").fetchone() or [0]
             if size > _LARGE:
                 return False  # deleting many rows takes longer than a copy, and leaves statistics behind
-            connection.execute("SET session_replication_role = replica")  # the order of the tables does not matter
-            for table in metadata.sorted_tables:
-                connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table.name)))
-            for name, rows in template.rows.items():
-                _fill(connection, name, rows)
-            for name in ("audit", "import_issue"):
-                last = len(template.rows.get(name, ()))
-                connection.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), %s)", [name, last or 1])
-                if not last:
-                    connection.execute("SELECT setval(pg_get_serial_sequence(%s, 'id'), 1, false)", [name])
+            connection.execute(template.emptying)
     except psycopg.Error:
         return False
     return True
-
-
-def _fill(connection: psycopg.Connection[tuple[object, ...]], table: str, rows: list[tuple[object, ...]]) -> None:
-    marks = sql.SQL(", ").join(sql.Placeholder() * len(rows[0]))
-    statement = sql.SQL("INSERT INTO {} VALUES ({})").format(sql.Identifier(table), marks)
-    for row in rows:
-        connection.execute(statement, [Jsonb(value) if isinstance(value, (dict, list)) else value for value in row])
 
 
 def run_sql(url: str, statement: str, *names: str) -> None:

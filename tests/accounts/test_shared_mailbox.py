@@ -15,6 +15,8 @@ from tests.builders import COLLEGE, LYCEE, PROVISIONAL, Build
 from tests.myaccount.changes import at_once, form
 from tests.pages import heading, submit
 
+pytestmark = pytest.mark.both_databases
+
 SHARED = "famille@exemple.fr"
 YEAR = timedelta(days=365)
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from flask import Flask
 from sqlalchemy import select
 
@@ -13,6 +14,8 @@ from idp.db import db
 from tests.activation.steps import ACTIVATION, ADDRESS, SENT, Kept, fill_in, kept, open_activation
 from tests.builders import Build
 from tests.pages import heading
+
+pytestmark = pytest.mark.both_databases
 
 _MOST = 60
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -15,6 +16,8 @@ from tests.activation.race import HOST
 from tests.activation.steps import DEAD_LETTER, activate, kept, newest_link, open_activation
 from tests.builders import Build
 from tests.pages import form_token
+
+pytestmark = pytest.mark.both_databases
 
 _CROWD = 16
 

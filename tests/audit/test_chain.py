@@ -21,6 +21,8 @@ from tests.audit.journal import a_day, fail, found, ids, other_secret, seal, tam
 from tests.builders import Build
 from tests.commands.conftest import Run
 
+pytestmark = pytest.mark.both_databases
+
 COLUMNS = ("at", "kind", "result", "account_id", "client_id", "actor", "address", "request_id", "details", "salt")
 OTHER = {
     "at": now() - timedelta(hours=3),

@@ -16,6 +16,8 @@ from tests.audit.journal import found, ids, verified, write
 from tests.builders import Build
 from tests.commands.conftest import Run
 
+pytestmark = pytest.mark.both_databases
+
 
 def run(*arguments: str) -> str:
     done = subprocess.run(

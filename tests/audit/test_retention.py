@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import delete, select, true
@@ -18,6 +19,8 @@ from tests.audit.test_processes import run
 from tests.builders import Build
 from tests.commands.conftest import Run
 from tests.commands.remains import number, purged
+
+pytestmark = pytest.mark.both_databases
 
 DAY = timedelta(days=1)
 

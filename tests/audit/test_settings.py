@@ -21,6 +21,8 @@ from tests.commands.conftest import Run
 from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
 from tests.databases import settings_for
 
+pytestmark = pytest.mark.both_databases
+
 
 def recorded() -> list[tuple[str, dict[str, Any]]]:
     """Return who started with other settings, and what was recorded of them."""

@@ -17,6 +17,8 @@ from tests.charter.tokens import acceptances
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
 
+pytestmark = pytest.mark.both_databases
+
 CHARTER = "Charte ENT"
 
 

@@ -18,6 +18,8 @@ from tests.commands.conftest import Events, Run
 from tests.pages import follow, heading, sign_in
 from tests.protocol.flow import OFFLINE, tokens_for
 
+pytestmark = pytest.mark.both_databases
+
 
 def test_unlock_opens_at_once(act: Run, build: Build, browser: FlaskClient, events: Events) -> None:
     account = build.active()

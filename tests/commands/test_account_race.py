@@ -14,6 +14,8 @@ from idp.sessions.models import Session
 from tests.builders import Build
 from tests.commands.race import ACTS
 
+pytestmark = pytest.mark.both_databases
+
 ROUNDS = 32
 
 

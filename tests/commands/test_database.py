@@ -8,6 +8,8 @@ from idp.schema import newest
 from tests.commands.conftest import Answer, Run
 from tests.databases import SECRET
 
+pytestmark = pytest.mark.both_databases
+
 ACTS = (
     ("client", "list"),
     ("client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb"),

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import pytest
 from sqlalchemy import select, update
 
 from idp.accounts.models import Account, Guardianship
@@ -12,6 +13,8 @@ from idp.clock import now
 from idp.db import db
 from idp.paths import CHECKOUT
 from tests.builders import Build
+
+pytestmark = pytest.mark.both_databases
 
 ROUNDS = 6
 

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import update
@@ -15,6 +16,8 @@ from tests.commands.conftest import Run
 from tests.commands.disputes import REASON, alarms, apply_change, dispute, listed, notices, printed
 from tests.myaccount.changes import change_email, enter
 from tests.pages import submit
+
+pytestmark = pytest.mark.both_databases
 
 
 def test_a_school_finds_the_dispute_elsewhere_that_closes_its_account(

@@ -15,6 +15,8 @@ from idp.db import db
 from idp.oidc import keys
 from tests.databases import ISSUER, settings_for
 
+pytestmark = pytest.mark.both_databases
+
 
 def status(browser: FlaskClient) -> tuple[int, str]:
     answer = browser.get("/readyz", base_url=ISSUER)

@@ -26,6 +26,8 @@ from tests.commands.sample import APART, arguments, leaves
 from tests.databases import ISSUER, SECRET, settings_for
 from tests.pages import form_token, heading
 
+pytestmark = pytest.mark.both_databases
+
 GUESSES = ("admin", "administrateur", "root", "test", "demo", "idp", "n.leroy")
 READING = {"disputes", "check", "list", "show", "find", "current", "invites", "notices", "report", "status", "test"}
 AWAY = "postgresql://idp:dbp4ssword@127.0.0.1:1/idp"

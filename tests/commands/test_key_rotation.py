@@ -30,6 +30,8 @@ from tests.commands.conftest import Events, Run
 from tests.commands.rotation_race import ROTATIONS
 from tests.databases import settings_for
 
+pytestmark = pytest.mark.both_databases
+
 PROCESSES, ROUNDS = 4, 4
 
 

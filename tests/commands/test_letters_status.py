@@ -17,6 +17,8 @@ from tests.builders import COLLEGE, LYCEE, Build
 from tests.commands.conftest import Run
 from tests.commands.families import link, parent, pupil
 
+pytestmark = pytest.mark.both_databases
+
 NUMBERS = ("accounts", "printed", "activated", "waiting", "without_mail", "expired", "never_printed", "disputed")
 
 

@@ -13,6 +13,8 @@ from tests.databases import settings_for
 from tests.myaccount.changes import NEW, OLD
 from tests.pages import heading, sign_in
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:

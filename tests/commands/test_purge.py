@@ -35,6 +35,8 @@ from tests.commands.remains import DAY, HOUR, Remains, a_dead_town, keep, number
 from tests.pages import heading, sign_in
 from tests.protocol.flow import tokens_for
 
+pytestmark = pytest.mark.both_databases
+
 
 def test_nothing_to_do_is_a_table_of_zeros(act: Run, build: Build) -> None:
     build.active()

@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 from typing import Any
 
+import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
@@ -22,6 +23,8 @@ from tests.commands.conftest import Events, Run
 from tests.commands.remains import DAY, HOUR, Remains, keep, number, purged
 from tests.email_confirmation.post import post_office, text_of
 from tests.pages import heading, sign_in
+
+pytestmark = pytest.mark.both_databases
 
 HANGING = (Session, OneTimeLink, Guardianship, CharterAcceptance, SchoolNotice)
 

@@ -17,6 +17,8 @@ from idp.paths import CHECKOUT
 from idp.throttle.models import ThrottleCounter
 from tests.builders import Build
 
+pytestmark = pytest.mark.both_databases
+
 PROCESSES, TIMES = 4, 100
 
 

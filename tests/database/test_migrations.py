@@ -16,6 +16,8 @@ from idp.config import Settings
 from idp.paths import MIGRATIONS
 from idp.tables import metadata
 
+pytestmark = pytest.mark.both_databases
+
 
 def seen(settings: Settings) -> Engine:
     return create_engine(settings.database_url, poolclass=NullPool)

@@ -19,6 +19,8 @@ from tests.activation.steps import CHOSEN, fill_in, open_activation
 from tests.builders import PASSWORD, PROVISIONAL, Build
 from tests.pages import form_token, heading, sign_in
 
+pytestmark = pytest.mark.both_databases
+
 _ACCOUNT = "Gérer mon compte"
 
 

@@ -17,6 +17,8 @@ from idp.outbox.worker import PermanentFailure, Worker
 from tests.mail.handler import NOEMIE, mailing
 from tests.mail.servers import Mailbox, smtp_server
 
+pytestmark = pytest.mark.both_databases
+
 UseServer = Callable[[str], Settings]
 
 

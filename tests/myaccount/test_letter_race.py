@@ -5,6 +5,7 @@ import subprocess
 import sys
 from typing import Any
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
@@ -16,6 +17,8 @@ from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.myaccount.steps import LAPTOP, cookie, device, enter, journal
 from tests.myaccount.test_letter import PAGE, kept
 from tests.pages import form_token
+
+pytestmark = pytest.mark.both_databases
 
 
 def _order(browser: FlaskClient, url: str, **data: str) -> dict[str, Any]:

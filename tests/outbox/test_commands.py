@@ -13,6 +13,8 @@ from idp.outbox.models import OutboxMessage
 from idp.outbox.queue import enqueue
 from idp.outbox.worker import Handler, Outcome, PermanentFailure, TemporaryFailure, Worker
 
+pytestmark = pytest.mark.both_databases
+
 
 def run(*arguments: str) -> Result:
     if arguments[0] == "worker":

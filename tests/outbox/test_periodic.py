@@ -4,6 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
+import pytest
 import time_machine
 from flask import Flask
 from sqlalchemy import select
@@ -13,6 +14,8 @@ from idp.db import db
 from idp.outbox import periodic
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Handler, Outcome, TemporaryFailure, Worker
+
+pytestmark = pytest.mark.both_databases
 
 HOUR = timedelta(hours=1)
 START = datetime(2027, 3, 1, 10, 30, tzinfo=UTC)

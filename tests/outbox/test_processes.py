@@ -28,6 +28,8 @@ from idp.paths import CHECKOUT
 from tests.mail.handler import TEMPLATES, mailing, settings_for
 from tests.mail.servers import Mailbox, smtp_server
 
+pytestmark = pytest.mark.both_databases
+
 _PATIENCE = 120.0
 
 

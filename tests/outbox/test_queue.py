@@ -8,6 +8,8 @@ from idp.outbox import claims
 from idp.outbox.models import OutboxMessage
 from idp.outbox.queue import enqueue
 
+pytestmark = pytest.mark.both_databases
+
 
 def test_a_message_lives_and_dies_with_the_transaction_that_tells_it(queue_app: Flask) -> None:
     message = enqueue("mail.confirmation", {"token": 7})

@@ -27,6 +27,8 @@ from idp.outbox.worker import (
     back_off,
 )
 
+pytestmark = pytest.mark.both_databases
+
 SECRET = "https://connexion.exemple.fr/adresse/lien/Jx7v2mQ9sT4kW8bN"
 
 

@@ -18,6 +18,8 @@ from tests.protocol.test_races import rush
 from tests.relying_party import Attempt
 from tests.signatures import unb64
 
+pytestmark = pytest.mark.both_databases
+
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA", "Ed25519")
 TOKEN = "https://connexion.exemple.test/token"
 

@@ -18,6 +18,8 @@ from idp.throttle import limits, local
 from tests.pages import heading
 from tests.relying_party import Attempt, RelyingParty
 
+pytestmark = pytest.mark.both_databases
+
 [SESSION] = limits.AUTHORIZE_SESSION.windows
 [NETWORK] = limits.AUTHORIZE_NETWORK.windows
 

@@ -17,6 +17,8 @@ from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import HOST, code_for, stays_here, step_of, tokens_for
 from tests.relying_party import Attempt, RelyingParty
 
+pytestmark = pytest.mark.both_databases
+
 
 def test_a15_prompt_none_answers_a_session_at_once(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1: "none: The Authorization Server MUST NOT display any authentication or consent

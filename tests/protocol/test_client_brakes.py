@@ -20,6 +20,8 @@ from tests.protocol.flow import refused
 from tests.protocol.listening import listening
 from tests.relying_party import Attempt, RelyingParty
 
+pytestmark = pytest.mark.both_databases
+
 FREE = limits.CLIENT_PROOF.free
 WRONG = "faux"
 [WINDOW] = limits.CLIENT_PROOF_ADDRESS.windows

@@ -14,6 +14,8 @@ from tests.builders import Build
 from tests.dpop_party import Key, KeyedParty
 from tests.protocol.flow import OFFLINE, bound, refused, tokens_for
 
+pytestmark = pytest.mark.both_databases
+
 
 @pytest.fixture
 def party(build: Build, session: Account) -> KeyedParty:

@@ -20,6 +20,8 @@ from tests.commands.processes import connect, free_port, running
 from tests.protocol.key_rush import Client, Tally
 from tests.relying_party import RelyingParty
 
+pytestmark = pytest.mark.both_databases
+
 SIGN_INS, CLIENTS, SESSIONS = 10_000, 4, 60
 PATIENCE = 180.0
 

@@ -23,6 +23,8 @@ from tests.protocol.nodes import moved, node, published
 from tests.relying_party import Attempt, RelyingParty
 from tests.signatures import b64, read, verified
 
+pytestmark = pytest.mark.both_databases
+
 OTHER = "another secret key, of more than 32 bytes: 9876543210"
 
 

@@ -31,6 +31,8 @@ from tests.protocol.nodes import node, published
 from tests.relying_party import Attempt
 from tests.signatures import at_hash, b64, public_key, read, verified
 
+pytestmark = pytest.mark.both_databases
+
 MEMBERS = {
     "RS256": {"kty", "n", "e", "kid", "use", "alg", "x5c"},
     "PS256": {"kty", "n", "e", "kid", "use", "alg", "x5c"},

@@ -24,6 +24,8 @@ from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import one_database, refused, stays_here
 from tests.relying_party import Attempt, RelyingParty
 
+pytestmark = pytest.mark.both_databases
+
 URN = "urn:ietf:params:oauth:request_uri:"
 
 

@@ -30,6 +30,8 @@ from tests.protocol.flow import OFFLINE, code_for
 from tests.protocol.rush import PATIENCE
 from tests.relying_party import Attempt, RelyingParty
 
+pytestmark = pytest.mark.both_databases
+
 ROOT = Path(__file__).parents[2]
 PROCESSES, ROUNDS = 16, 50
 

@@ -28,6 +28,8 @@ from tests.protocol.registering import bearer, invited, party, register, registe
 from tests.protocol.test_races import rush
 from tests.relying_party import RelyingParty
 
+pytestmark = pytest.mark.both_databases
+
 BOTH = ["https://un.test/cb", "https://deux.test/cb"]
 
 

@@ -18,6 +18,8 @@ from tests.protocol.flow import OFFLINE, code_for, tokens_for
 from tests.protocol.listening import fresh_connections, listening
 from tests.relying_party import Attempt, RelyingParty
 
+pytestmark = pytest.mark.both_databases
+
 TYPES: dict[type, str] = {bytes: "bytea", UUID: "uuid", datetime: "timestamptz", bool: "boolean", int: "integer"}
 BIG = ("session", "account", "token", "authorization_code")
 

@@ -16,6 +16,8 @@ from idp.db import db
 from tests.protocol.flow import code_for, tokens_for
 from tests.relying_party import Attempt, RelyingParty
 
+pytestmark = pytest.mark.both_databases
+
 
 @contextmanager
 def locked(database_url: str) -> Iterator[None]:

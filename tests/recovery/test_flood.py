@@ -10,6 +10,8 @@ from tests.builders import Build
 from tests.pages import form_token
 from tests.recovery.steps import PASSWORD, USERNAME, from_address, journal, statements
 
+pytestmark = pytest.mark.both_databases
+
 
 def written() -> int:
     db.session.rollback()

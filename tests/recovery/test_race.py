@@ -1,5 +1,6 @@
 """G-12: many at once, in processes of their own."""
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -7,6 +8,8 @@ from idp.accounts.notices import NOTICE, RESET_WANTED
 from idp.accounts.passwords import Hasher
 from tests.builders import Build
 from tests.recovery.steps import PASSWORD, USED, at_once, form, journal, mailed_link, outbox, stored
+
+pytestmark = pytest.mark.both_databases
 
 _CROWD = 8
 

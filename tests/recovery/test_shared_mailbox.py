@@ -17,6 +17,8 @@ from tests.myaccount.changes import change_email, enter, links, path_of
 from tests.pages import form_token, heading, sign_in, submit
 from tests.recovery.steps import DONE, answers, ask_password, choose, enters, link_of, statements
 
+pytestmark = pytest.mark.both_databases
+
 _MAILBOX = "famille@exemple.fr"
 _NO_LINK = "Votre nouveau mot de passe : pas de lien par mail"
 

@@ -13,6 +13,8 @@ from idp.db import db
 from idp.rostering.bulk import insert_rows, insert_unless_taken, one_of, refresh_statistics
 from tests.builders import Build
 
+pytestmark = pytest.mark.both_databases
+
 ACCOUNTS, CHILDREN = cast("Table", Account.__table__), cast("Table", Child.__table__)
 NAMES = ("O’Brien", 'dit "le Grand"', "C:\\fin", "Zoé 👩‍👧 {a,b}", "%(n)s %s :n", "محمد", "", "NULL", "a\tb\u2028c")
 

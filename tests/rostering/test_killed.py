@@ -27,6 +27,8 @@ from tests.rostering.aaf_school import LYCEE, Parent, Pupil, small_year
 from tests.rostering.by_names import written
 from tests.rostering.seen import account, imported, state
 
+pytestmark = pytest.mark.both_databases
+
 SEED = 20261124
 
 

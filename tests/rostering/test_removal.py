@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from flask import Flask
 from sqlalchemy import delete, func, select, update
 
@@ -22,6 +23,8 @@ from tests.commands.conftest import Run
 from tests.commands.processes import IDP, environment
 from tests.rostering.aaf_school import LYCEE, Parent, Pupil, Year
 from tests.rostering.seen import account, children_of, imported
+
+pytestmark = pytest.mark.both_databases
 
 
 def count(table: type[Base]) -> int:

@@ -19,6 +19,8 @@ from idp.db import db
 from tests.commands.conftest import Run
 from tests.rostering.seen import codes, imported, state
 
+pytestmark = pytest.mark.both_databases
+
 SEED, PUPILS, SCHOOLS = 11, 360, 6
 Link = tuple[str, ...]
 

@@ -15,6 +15,8 @@ from tests.commands.conftest import Run
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year, add, delete, modify, write
 from tests.rostering.seen import account, children_of, codes, imported, state
 
+pytestmark = pytest.mark.both_databases
+
 HEAD = "nom;prenom;adresse;cp;commune;mail;nomenfant;prenomenfant;classeenfant\n"
 
 

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
@@ -14,6 +15,8 @@ from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, heading, sign_in
 from tests.relying_party import Attempt, RelyingParty
+
+pytestmark = pytest.mark.both_databases
 
 _HOST = "connexion.exemple.test"
 _OPEN, _CLOSED = "Gérer mon compte", "Connexion"

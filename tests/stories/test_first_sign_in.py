@@ -20,7 +20,7 @@ from tests.stories.gestes import (
 from tests.stories.site import Site
 
 ADDRESS = "noemie.leroy@exemple.fr"
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.both_databases, pytest.mark.browser]
 
 
 def test_une_mere_va_du_courrier_a_l_interieur_de_l_ent(phone: Page, site: Site) -> None:
