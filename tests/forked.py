@@ -13,7 +13,8 @@ import runpy
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+import weakref
+from collections.abc import Mapping, Sequence
 from multiprocessing import reduction
 from pathlib import Path
 from subprocess import CompletedProcess, TimeoutExpired
@@ -51,8 +52,7 @@ class Program:
         output: IO[bytes] | None = None,
     ) -> None:
         self.command = command
-        self._out: IO[bytes] = output or tempfile.TemporaryFile()  # noqa: SIM115 - read when the program has ended
-        self._err: IO[bytes] = output or tempfile.TemporaryFile()  # noqa: SIM115 - same
+        self._out, self._err = (output or self._kept(), output or self._kept())
         with tempfile.TemporaryFile() as given:
             given.write(stdin.encode())
             given.seek(0)
@@ -62,6 +62,12 @@ class Program:
                 args=(command, dict(os.environ if env is None else env), str(cwd), _Files(files)),
             )
             self._process.start()
+
+    def _kept(self) -> IO[bytes]:
+        """Return a file that is closed with this object."""
+        file = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
+        weakref.finalize(self, file.close)
+        return file
 
     @property
     def pid(self) -> int:
@@ -88,6 +94,11 @@ class Program:
         if self._process.exitcode is None:
             raise TimeoutExpired(self.command, timeout)
         return self._process.exitcode
+
+    def communicate(self, timeout: float = PATIENCE) -> tuple[str, str]:
+        """Return both outputs when the program has ended. See `wait`."""
+        self.wait(timeout)
+        return self.stdout, self.stderr
 
     def send_signal(self, number: int) -> None:
         """Send a signal to the program, if it still runs."""
@@ -118,6 +129,14 @@ class Program:
     def __exit__(self, *_error: object) -> None:
         self.kill()
         self.wait()
+
+
+def forkable(command: Sequence[str]) -> list[str]:
+    """Return what `Program` takes for a command line: of `idp` by its path, or of Python with `-m`."""
+    if Path(command[0]).name == IDP:
+        return [IDP, *command[1:]]
+    assert list(command[:2]) == [sys.executable, "-m"], command
+    return list(command[2:])
 
 
 def run(

@@ -1,11 +1,15 @@
 """What a forked program of `tests.forked` finds imported already."""
 
+import aiosmtpd.controller
+
+import clients
 import idp.app
 import idp.cli
+import idp.serving
 import tests.builders
 import tests.databases
 from idp.oidc import wire
 
 wire.trust(None)
 
-__all__ = ["idp", "tests"]
+__all__ = ["aiosmtpd", "clients", "idp", "tests"]

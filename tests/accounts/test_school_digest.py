@@ -1,8 +1,6 @@
 """A school with a mail address hears of its notices: at most one mail a day, and each open notice in one of them."""
 
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -24,7 +22,7 @@ from idp.mail.smtp import Transport
 from idp.outbox.commands import EXTENSION as HANDLERS
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import DEAD, Worker
-from idp.paths import CHECKOUT
+from tests import forked
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.email_confirmation.post import html_of, text_of
 from tests.mail.servers import Mailbox, smtp_server
@@ -302,14 +300,7 @@ def test_no_day_has_two_mails_and_no_notice_is_lost_whatever_dies(
             "start": MORNING.isoformat(), "school": school.id.hex, "accounts": keys,
         }  # fmt: skip
         (tmp_path / "order").write_text(json.dumps(order))
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.accounts.digest_processes", str(tmp_path / "order")],
-            capture_output=True,
-            text=True,
-            cwd=CHECKOUT,
-            timeout=500,
-            check=False,
-        )
+        done = forked.run("tests.accounts.digest_processes", str(tmp_path / "order"), timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]
     story = json.loads(done.stdout)
     written = len(story) or days

@@ -1,8 +1,6 @@
 """Z-09: a power cut at any statement of an activation."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ from sqlalchemy import select
 
 from idp.accounts.models import Account
 from idp.db import db
+from tests import forked
 from tests.activation.steps import ACTIVATION, ADDRESS, SENT, Kept, fill_in, kept, open_activation
 from tests.builders import Build
 from tests.pages import heading
@@ -38,13 +37,7 @@ def test_z09_killed_at_any_statement_the_account_is_untouched_or_active_with_its
 ) -> None:
     child = build.child()
     usernames = [build.never_activated(children=[child]).username for _ in range(_MOST)]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.activation.killed", build.settings.database_url, str(tmp_path), *usernames],
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    done = forked.run("tests.activation.killed", build.settings.database_url, str(tmp_path), *usernames, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     story = json.loads(done.stdout)
     died_at = [chapter["killed_at"] for chapter in story]

@@ -1,8 +1,6 @@
 """Z-03 and Z-04: many at once, in processes of their own."""
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -12,6 +10,7 @@ from werkzeug.test import TestResponse
 
 from idp.accounts.passwords import Hasher
 from idp.db import db
+from tests import forked
 from tests.activation.race import HOST
 from tests.activation.steps import DEAD_LETTER, activate, kept, newest_link, open_activation
 from tests.builders import Build
@@ -35,14 +34,7 @@ def _form(browser: FlaskClient, page: TestResponse, **data: str) -> dict[str, An
 def _at_once(build: Build, forms: list[dict[str, Any]]) -> list[dict[str, Any]]:
     db.session.rollback()
     order = json.dumps({"database": build.settings.database_url, "forms": forms})
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.activation.race"],
-        input=order,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = forked.run("tests.activation.race", stdin=order)
     assert done.returncode == 0, done.stderr[-3000:]
     answers: list[dict[str, Any]] = json.loads(done.stdout)
     return answers

@@ -1,8 +1,6 @@
 """Many processes write and seal one chain; a sealer may die anywhere."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 from flask import Flask
@@ -11,7 +9,7 @@ from sqlalchemy import func, select
 from idp.audit import sealing
 from idp.audit.models import AuditEntry, AuditSeal
 from idp.db import db
-from idp.paths import CHECKOUT
+from tests import forked
 from tests.audit.journal import found, ids, verified, write
 from tests.builders import Build
 from tests.commands.conftest import Run
@@ -20,9 +18,7 @@ pytestmark = pytest.mark.both_databases
 
 
 def run(*arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", *arguments], capture_output=True, text=True, cwd=CHECKOUT, timeout=280, check=False
-    )
+    done = forked.run(*arguments, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout.splitlines()[-1]
 

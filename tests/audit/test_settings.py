@@ -1,8 +1,6 @@
 """The journal keeps which settings changed between two starts of the service, without secrets."""
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,7 @@ from idp.audit.models import AuditEntry, NotedSettings
 from idp.config import Settings
 from idp.db import db
 from idp.demo.processes import exported
-from idp.paths import CHECKOUT
+from tests import forked
 from tests.audit.journal import found
 from tests.commands.conftest import Run
 from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
@@ -82,21 +80,14 @@ def test_no_password_of_the_database_is_noted() -> None:
 
 
 @pytest.fixture
-def nodes(settings: Settings, tmp_path: Path, act: Run) -> Iterator[list[subprocess.Popen[str]]]:
+def nodes(settings: Settings, tmp_path: Path, act: Run) -> Iterator[list[forked.Program]]:
     """Four nodes that are about to start, with other settings than the last time."""
     assert act("worker", "--once").code == 0
     db.session.remove()
     environment = {**os.environ, **exported(settings.model_copy(update={"audit_days": 401}))}
     environment["GO"] = str(tmp_path / "go")
     started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.audit.start", str(tmp_path / f"ready {number}")],
-            cwd=CHECKOUT,
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for number in range(4)
+        forked.Program("tests.audit.start", str(tmp_path / f"ready {number}"), env=environment) for number in range(4)
     ]
     yield started
     for node in started:
@@ -104,7 +95,7 @@ def nodes(settings: Settings, tmp_path: Path, act: Run) -> Iterator[list[subproc
         node.communicate()
 
 
-def test_several_nodes_that_start_at_once_record_one_change(nodes: list[subprocess.Popen[str]], tmp_path: Path) -> None:
+def test_several_nodes_that_start_at_once_record_one_change(nodes: list[forked.Program], tmp_path: Path) -> None:
     while not all((tmp_path / f"ready {number}").exists() for number in range(4)):
         assert all(node.poll() is None for node in nodes)
     (tmp_path / "go").touch()

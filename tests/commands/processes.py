@@ -2,15 +2,19 @@
 
 import os
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from idp.config import PREFIX, Settings
 from idp.demo.processes import exported
+from tests import forked
+
+if TYPE_CHECKING:
+    import subprocess
 
 IDP = str(Path(sys.executable).with_name("idp"))
 PATIENCE = 60.0
@@ -23,10 +27,10 @@ def environment(settings: Settings) -> dict[str, str]:
 
 
 @contextmanager
-def running(settings: Settings, log: Path, *arguments: str) -> Iterator["subprocess.Popen[bytes]"]:
+def running(settings: Settings, log: Path, *arguments: str) -> Iterator[forked.Program]:
     """Start `idp` with `arguments`; it writes to `log`."""
     with log.open("ab") as file:
-        process = subprocess.Popen([IDP, *arguments], env=environment(settings), stdout=file, stderr=file)
+        process = forked.Program(forked.IDP, *arguments, env=environment(settings), output=file)
     try:
         yield process
     finally:
@@ -43,7 +47,7 @@ def free_port() -> int:
         return port
 
 
-def connect(port: int, process: "subprocess.Popen[bytes]", log: Path) -> socket.socket:
+def connect(port: int, process: "forked.Program | subprocess.Popen[bytes]", log: Path) -> socket.socket:
     """Return a connection, as soon as the process takes one."""
     until = time.monotonic() + PATIENCE
     while True:

@@ -1,16 +1,14 @@
 """Z-05: the right password while the account is shut, in processes of their own."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 from sqlalchemy import select
 
 from idp.accounts.models import Account
 from idp.db import db
-from idp.paths import CHECKOUT
 from idp.sessions.models import Session
+from tests import forked
 from tests.builders import Build
 from tests.commands.race import ACTS
 
@@ -26,15 +24,7 @@ def test_z05_no_session_is_alive_once_the_account_is_shut(build: Build, act: str
     usernames = [build.active(children=[child]).username for _ in range(ROUNDS)]
     db.session.rollback()
     order = {"database": build.settings.database_url, "act": act, "usernames": usernames}
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.commands.race"],
-        input=json.dumps(order),
-        capture_output=True,
-        text=True,
-        cwd=CHECKOUT,
-        timeout=400,
-        check=False,
-    )
+    done = forked.run("tests.commands.race", timeout=400, stdin=json.dumps(order))
     assert done.returncode == 0, done.stderr[-3000:]
     opened = sum(json.loads(done.stdout))
     assert opened >= ROUNDS, "there were sessions to end"

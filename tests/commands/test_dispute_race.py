@@ -1,8 +1,6 @@
 """Several operators settle one dispute at the same moment, in processes of their own."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 from sqlalchemy import select, update
@@ -11,7 +9,7 @@ from idp.accounts.models import Account, Guardianship
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.paths import CHECKOUT
+from tests import forked
 from tests.builders import Build
 
 pytestmark = pytest.mark.both_databases
@@ -30,14 +28,10 @@ def test_of_several_operators_at_once_one_settles_a_dispute(build: Build) -> Non
     usernames = [account.username for account in (*ties, *contested)]
     keys = {account.username: account.id for account in (*ties, *contested)}
     db.session.rollback()
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.commands.dispute_race"],
-        input=json.dumps({"database": build.settings.database_url, "usernames": usernames}),
-        capture_output=True,
-        text=True,
-        cwd=CHECKOUT,
+    done = forked.run(
+        "tests.commands.dispute_race",
         timeout=400,
-        check=False,
+        stdin=json.dumps({"database": build.settings.database_url, "usernames": usernames}),
     )
     assert done.returncode == 0, done.stderr[-3000:]
     for username, answers in json.loads(done.stdout).items():

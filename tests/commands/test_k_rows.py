@@ -4,7 +4,6 @@ import json
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from idp.db import db
 from idp.demo.ents import ents_at
 from idp.demo.processes import exported, neighbours, service
 from idp.paths import CHECKOUT
+from tests import forked
 from tests.commands.conftest import Answer, Run
 from tests.commands.processes import IDP, PATIENCE, environment
 from tests.commands.sample import APART, arguments, leaves
@@ -182,12 +182,10 @@ def test_k06_a_full_disk_is_one_sentence_and_changes_nothing(
     before = dump(engine)
     reader = sqlite3.connect(str(engine.url.database))  # keeps the files beside the database, as a running server does
     reader.execute("SELECT count(*) FROM client").fetchone()
-    shown = subprocess.run(
-        [sys.executable, "-m", "tests.commands.full_disk", json.dumps(list(commands.values()))],
-        cwd=CHECKOUT, env=environment(settings), capture_output=True, text=True, timeout=PATIENCE * 3, check=True,
-    )  # fmt: skip
+    order = json.dumps(list(commands.values()))
+    shown = forked.succeed("tests.commands.full_disk", order, env=environment(settings))
     reader.close()
-    answers = dict(zip(commands, json.loads(shown.stdout), strict=True))
+    answers = dict(zip(commands, json.loads(shown), strict=True))
     for writing in (("client", "add"), ("client", "rotate-secret"), ("client", "disable"), ("charter", "publish")):
         assert answers[writing] == [1, "Error: the database cannot be used (OperationalError): its disk may be full.\n"]
     assert answers["keys", "rotate"][0] == 1
@@ -235,10 +233,8 @@ def test_k06_a_command_that_is_interrupted_does_nothing(
     settings: Settings, engine: Engine, number: signal.Signals
 ) -> None:
     before, lock = dump(engine), held(engine)
-    command = [IDP, "client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb"]
-    process = subprocess.Popen(
-        command, env=environment(settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    command = ["client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb"]
+    process = forked.Program(forked.IDP, *command, env=environment(settings))
     try:
         until = time.monotonic() + PATIENCE
         while not is_in_the_middle(engine, process.pid):

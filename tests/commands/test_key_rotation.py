@@ -2,8 +2,6 @@
 
 import json
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -25,7 +23,7 @@ from idp.oidc.models import SigningKey
 from idp.outbox import commands as outbox
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Worker
-from idp.paths import CHECKOUT
+from tests import forked
 from tests.commands.conftest import Events, Run
 from tests.commands.rotation_race import ROTATIONS
 from tests.databases import settings_for
@@ -209,10 +207,7 @@ def together(database_url: str, act: str) -> list[list[str]]:
         "processes": PROCESSES,
         "start": now().isoformat(),
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.commands.rotation_race"],
-        input=json.dumps(order), capture_output=True, text=True, cwd=CHECKOUT, timeout=400, check=False,
-    )  # fmt: skip
+    done = forked.run("tests.commands.rotation_race", timeout=400, stdin=json.dumps(order))  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     said: list[list[str]] = json.loads(done.stdout)
     return [list(answers) for answers in zip(*said, strict=True)]
@@ -257,10 +252,7 @@ def test_four_operators_who_drop_the_last_key_at_once_leave_one(database_url: st
 
 @pytest.mark.parametrize("act", ["tend", "rotate", "drop"])
 def test_z12_killed_at_any_statement_one_key_signs_and_all_are_published(database_url: str, act: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.commands.killed_rotation", database_url, act],
-        capture_output=True, text=True, cwd=CHECKOUT, timeout=240, check=False,
-    )  # fmt: skip
+    done = forked.run("tests.commands.killed_rotation", database_url, act, timeout=240)  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     story: list[dict[str, Any]] = json.loads(done.stdout)
     died_at = [chapter["killed_at"] for chapter in story]

@@ -7,8 +7,6 @@ import json
 import os
 import signal
 import stat
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from idp.accounts.models import Account
 from idp.accounts.passwords import fold_provisional
 from idp.db import db
 from idp.letters import merge_csv, printing
-from idp.paths import CHECKOUT
+from tests import forked
 from tests.activation.steps import ACTIVATION
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.commands.accounts import kept
@@ -144,7 +142,7 @@ def test_p01_clear_secrets_are_on_paper_and_nowhere_else(act: Run, build: Build,
     with db.engine.connect() as connection:
         tables = inspect(connection).get_table_names()
         stored = "".join(str(connection.execute(text(f'SELECT * FROM "{name}"')).all()) for name in tables)  # noqa: S608
-    assert stored.count("$argon2id$v=19$m=19456,t=2,p=1$") >= 3
+    assert stored.count("$argon2id$") >= 3
     for secret, row in zip(secrets, rows_of(folder / "x.csv"), strict=True):
         assert fold_provisional(row["provisional_password"]) == secret
         for spelling in (secret, row["provisional_password"]):
@@ -192,14 +190,7 @@ def killed(build: Build, tmp_path: Path, where: str) -> None:
     """Print, and die in the second of three classes; its processes die with it."""
     order = {"uai": COLLEGE, "out": str(tmp_path / "out"), "csv": str(tmp_path / "x.csv"), "batch": 2, "where": where}
     db.session.rollback()
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.commands.killed_print", build.settings.database_url, json.dumps(order)],
-        capture_output=True,
-        text=True,
-        cwd=CHECKOUT,
-        timeout=120,
-        check=False,
-    )
+    done = forked.run("tests.commands.killed_print", build.settings.database_url, json.dumps(order))
     assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
     pids = [int(line) for line in done.stdout.splitlines() if line.isdecimal()]
     assert len(pids) >= 2

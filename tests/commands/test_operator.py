@@ -2,7 +2,6 @@
 
 import os
 import pwd
-import subprocess
 
 import pytest
 from flask import Flask
@@ -12,8 +11,9 @@ from idp import cli
 from idp.audit.models import AuditEntry
 from idp.config import Settings
 from idp.db import db
+from tests import forked
 from tests.builders import Build
-from tests.commands.processes import IDP, environment
+from tests.commands.processes import environment
 
 LIES = {"LOGNAME": "mallory", "USER": "mallory", "LNAME": "mallory", "USERNAME": "mallory", "SUDO_USER": "mallory"}
 
@@ -26,7 +26,7 @@ def test_actor_is_the_real_user_whatever_the_environment_says(app: Flask, build:
     account = build.active()
     clean = {name: value for name, value in environment(settings).items() if name != "SUDO_UID"}
     db.session.rollback()
-    subprocess.run([IDP, "account", "disable", account.username], env={**clean, **LIES}, check=True, timeout=60)
+    forked.succeed(forked.IDP, "account", "disable", account.username, env={**clean, **LIES})
     change = select(AuditEntry.actor).where(AuditEntry.kind == "account.changed")
     assert db.session.scalars(change).all() == [user(os.getuid())]
     db.session.rollback()

@@ -1,8 +1,6 @@
 """`idp purge`: O-04, W-10, the retention of section 6.7, and what becomes of a purge that is not alone or is killed."""
 
 import json
-import subprocess
-import sys
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -25,12 +23,12 @@ from idp.config import Settings
 from idp.db import db
 from idp.oidc.models import AuthorizationCode, PushedRequest, SpentProof, Token
 from idp.outbox.models import OutboxMessage
-from idp.paths import CHECKOUT
 from idp.sessions.models import Session
 from idp.throttle.models import ThrottleCounter
+from tests import forked
 from tests.builders import PASSWORD, Build
 from tests.commands.conftest import Events, Run
-from tests.commands.processes import IDP, environment
+from tests.commands.processes import environment
 from tests.commands.remains import DAY, HOUR, Remains, a_dead_town, keep, number, purged
 from tests.pages import heading, sign_in
 from tests.protocol.flow import tokens_for
@@ -235,7 +233,7 @@ def test_w10_sign_ins_go_on_meanwhile(app: Flask, build: Build, settings: Settin
     account = build.active()
     a_dead_town(account, 3000)
     with (tmp_path / "log").open("wb") as log:
-        purging = subprocess.Popen([IDP, "purge"], env=environment(settings), stdout=log, stderr=log)
+        purging = forked.Program(forked.IDP, "purge", env=environment(settings), output=log)
     signed_in = 0
     while purging.poll() is None or not signed_in:
         page = sign_in(app.test_client(), "/connexion", account.username, PASSWORD)
@@ -276,14 +274,7 @@ def assert_done_once(gone: set[uuid.UUID], events: Events) -> None:
 
 def test_a_purge_that_is_killed_anywhere_goes_on_when_it_is_run_again(act: Run, build: Build, events: Events) -> None:
     gone = every_kind(build)
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.commands.killed", build.settings.database_url],
-        capture_output=True,
-        text=True,
-        cwd=CHECKOUT,
-        timeout=240,
-        check=False,
-    )
+    done = forked.run("tests.commands.killed", build.settings.database_url, timeout=240)
     assert done.returncode == 0, done.stderr[-3000:]
     assert int(done.stdout) > 10, "each time one commit later"
     assert_done_once(gone, events)
@@ -294,15 +285,11 @@ def test_two_purges_at_once_share_the_work(act: Run, build: Build, settings: Set
     gone = every_kind(build)
     a_dead_town(build.active(children=[]), 1500)
     db.session.rollback()
-    command = [IDP, "purge", "--json"]
-    both = [
-        subprocess.Popen(command, env=environment(settings), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(2)
-    ]
+    both = [forked.Program(forked.IDP, "purge", "--json", env=environment(settings)) for _ in range(2)]
     total: Counter[str] = Counter()
     for one in both:
         out, err = one.communicate(timeout=120)
-        assert one.returncode == 0, err.decode()
+        assert one.returncode == 0, err
         total.update(json.loads(out))
     assert total["tokens"] == 2 * 1507
     assert all(total[name] == 1507 for name in ("links", "sessions", "codes", "outbox_messages", "letters_burnt"))

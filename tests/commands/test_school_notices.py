@@ -1,7 +1,6 @@
 """`idp school notices` and `idp school set --mail`: what a school has to know, and who settled it."""
 
 import json
-import subprocess
 import uuid
 from typing import Any
 
@@ -14,10 +13,11 @@ from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
+from tests import forked
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.commands.accounts import OPERATOR
 from tests.commands.conftest import Events, Run
-from tests.commands.processes import IDP, environment
+from tests.commands.processes import environment
 
 KEYS = ["id", "uai", "kind", "account", "children", "at", "state", "settled_by", "settled_at", "sentence"]
 
@@ -107,12 +107,8 @@ def test_of_operators_at_once_one_settles_a_notice(act: Run, build: Build, setti
     key = written(build.active(), Kind.LETTER_DOUBT, build.school())
     db.session.rollback()
     crowd = [
-        subprocess.Popen(
-            [IDP, "school", "notices", "--settle", key, "--sentence", f"sentence {n}"],
-            env=environment(settings),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        forked.Program(
+            forked.IDP, "school", "notices", "--settle", key, "--sentence", f"sentence {n}", env=environment(settings)
         )
         for n in range(4)
     ]

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -13,8 +11,8 @@ from idp.accounts.models import Child
 from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db
-from idp.paths import CHECKOUT
 from idp.throttle.models import ThrottleCounter
+from tests import forked
 from tests.builders import Build
 
 pytestmark = pytest.mark.both_databases
@@ -75,8 +73,7 @@ def test_what_is_read_then_written_is_never_lost(app: Flask, build: Build, datab
     build.ent()
     before = db.session.scalars(select(Client.version)).one()
     db.session.commit()
-    command = [sys.executable, "-m", "tests.database.counting", database_url, str(PROCESSES), str(TIMES)]
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=300, check=False)
+    done = forked.run("tests.database.counting", database_url, str(PROCESSES), str(TIMES), timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     with Session(db.engine) as session:
         assert session.scalars(select(Client.version)).one() == before + PROCESSES * TIMES

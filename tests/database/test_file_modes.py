@@ -14,6 +14,7 @@ from idp import schema
 from idp.app import create_app
 from idp.config import Settings
 from idp.db import db
+from tests import forked
 from tests.commands.processes import IDP, environment
 from tests.databases import settings_for
 
@@ -75,9 +76,7 @@ def test_k03_the_commands_make_it_so(lax: None, here: Settings, tmp_path: Path) 
 
 def test_a_path_that_cannot_be_opened_is_told_by_the_database_itself(here: Settings, tmp_path: Path) -> None:
     (tmp_path / "idp.db").mkdir()
-    done = subprocess.run(
-        [IDP, "client", "list"], env=environment(here), capture_output=True, text=True, timeout=60, check=False
-    )
+    done = forked.run(forked.IDP, "client", "list", env=environment(here))
     assert done.returncode == 1
     assert "the database cannot be used" in done.stderr
     assert "Traceback" not in done.stderr

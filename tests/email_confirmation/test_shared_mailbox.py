@@ -1,8 +1,6 @@
 """What is said, and refused, when an address already serves another account: only to people who read that mailbox."""
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -16,6 +14,7 @@ from idp.accounts.tokens import Purpose
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
+from tests import forked
 from tests.activation.steps import CHOSEN, activate, fill_in, kept, newest_link, open_activation
 from tests.builders import PASSWORD, Build
 from tests.databases import settings_for
@@ -131,14 +130,7 @@ def test_two_accounts_that_confirm_one_mailbox_at_once_do_not_both_get_it(
         forms.append(form)
     db.session.rollback()
     order = {"database": database_url, "forms": forms, "settings": {"shared_mailbox": "refuse"}}
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.activation.race"],
-        input=json.dumps(order),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = forked.run("tests.activation.race", stdin=json.dumps(order))
     assert done.returncode == 0, done.stderr[-3000:]
     served = db.session.scalars(select(Account.username).where(Account.mailbox == _MAILBOX)).all()
     assert len(served) == 1, served

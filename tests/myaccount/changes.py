@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 import uuid
 from html import unescape
 from typing import Any
@@ -20,6 +18,7 @@ from idp.audit.models import AuditEntry
 from idp.config import Settings
 from idp.db import db
 from idp.outbox.models import OutboxMessage
+from tests import forked
 from tests.activation.race import HOST
 from tests.builders import PASSWORD
 from tests.pages import form_token, heading, sign_in, submit
@@ -130,14 +129,7 @@ def _find(browser: FlaskClient, name: str) -> Any:
 def at_once(settings: Settings, forms: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Send forms at the same moment, each from a process of its own; return the answers."""
     db.session.rollback()
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.activation.race"],
-        input=json.dumps({"database": settings.database_url, "forms": forms}),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = forked.run("tests.activation.race", stdin=json.dumps({"database": settings.database_url, "forms": forms}))
     assert done.returncode == 0, done.stderr[-3000:]
     answers: list[dict[str, Any]] = json.loads(done.stdout)
     return answers

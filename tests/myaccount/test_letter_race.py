@@ -1,8 +1,6 @@
 """Of several parents who add one letter at the same instant, one gets it; processes play the parents."""
 
 import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -12,6 +10,7 @@ from sqlalchemy import select
 
 from idp.accounts.models import Guardianship
 from idp.db import db
+from tests import forked
 from tests.activation.steps import open_activation
 from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.myaccount.steps import LAPTOP, cookie, device, enter, journal
@@ -79,13 +78,8 @@ def test_z03_of_four_parents_one_gets_the_letter(app: Flask, build: Build) -> No
 
 def _at_once(build: Build, orders: list[dict[str, Any]]) -> list[dict[str, Any]]:
     db.session.rollback()
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.activation.race"],
-        input=json.dumps({"database": build.settings.database_url, "forms": orders}),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+    done = forked.run(
+        "tests.activation.race", stdin=json.dumps({"database": build.settings.database_url, "forms": orders})
     )
     assert done.returncode == 0, done.stderr[-3000:]
     answers: list[dict[str, Any]] = json.loads(done.stdout)

@@ -1,7 +1,5 @@
 """Workers as they are run: processes, a real SMTP server, and signals."""
 
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,7 +22,7 @@ from idp.outbox import claims
 from idp.outbox.models import OutboxMessage
 from idp.outbox.queue import enqueue
 from idp.outbox.worker import Worker
-from idp.paths import CHECKOUT
+from tests import forked
 from tests.mail.handler import TEMPLATES, mailing, settings_for
 from tests.mail.servers import Mailbox, smtp_server
 
@@ -37,7 +35,7 @@ _PATIENCE = 120.0
 class Started:
     """A worker's process, and the file of its log lines."""
 
-    process: "subprocess.Popen[bytes]"
+    process: forked.Program
     log: Path
 
 
@@ -49,10 +47,10 @@ def start_worker(database_url: str, tmp_path: Path) -> Iterator[StartWorker]:
     started: list[Started] = []
 
     def start(smtp_port: int) -> Started:
-        command = [sys.executable, "-m", "tests.outbox.hands", database_url, f"smtp://127.0.0.1:{smtp_port}"]
+        command = ["tests.outbox.hands", database_url, f"smtp://127.0.0.1:{smtp_port}"]
         log = tmp_path / f"worker-{len(started)}.log"
         with log.open("wb") as output:
-            started.append(Started(subprocess.Popen(command, cwd=CHECKOUT, stdout=output), log))
+            started.append(Started(forked.Program(*command, output=output), log))
         return started[-1]
 
     yield start

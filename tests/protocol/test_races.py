@@ -1,8 +1,6 @@
 """One code, many processes: one wins, and loses what it won; one refresh token: one family (rows Z-01, Z-02)."""
 
 import json
-import subprocess
-import sys
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +22,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.oidc.models import Token
+from tests import forked
 from tests.builders import Build
 from tests.databases import settings_for
 from tests.protocol.flow import OFFLINE, code_for
@@ -47,10 +46,7 @@ def rush(
 ) -> list[list[list[Any]]]:
     """Send each request from all processes at once; return the answers of each round."""
     order = {"database": database_url, "issuer": issuer, "requests": requests, "processes": processes}
-    command = [sys.executable, "-m", "tests.protocol.rush"]
-    done = subprocess.run(
-        command, input=json.dumps(order), capture_output=True, text=True, cwd=ROOT, timeout=300, check=False
-    )
+    done = forked.run("tests.protocol.rush", cwd=ROOT, timeout=300, stdin=json.dumps(order))
     assert done.returncode == 0, done.stderr[-2000:]
     rounds: list[list[list[Any]]] = json.loads(done.stdout)
     assert len(rounds) == len(requests)

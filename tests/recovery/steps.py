@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.message import EmailMessage
@@ -18,6 +16,7 @@ from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.db import db
 from idp.outbox.models import OutboxMessage
+from tests import forked
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.pages import form_token, heading, sign_in, submit
 
@@ -144,14 +143,7 @@ def form(browser: FlaskClient, page: TestResponse, **data: str) -> dict[str, Any
 def at_once(database_url: str, forms: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Send each form from a process of its own, all at the same instant; return the answers."""
     db.session.rollback()
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.activation.race"],
-        input=json.dumps({"database": database_url, "forms": forms}),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = forked.run("tests.activation.race", stdin=json.dumps({"database": database_url, "forms": forms}))
     assert done.returncode == 0, done.stderr[-3000:]
     sent: list[dict[str, Any]] = json.loads(done.stdout)
     return sent

@@ -1,6 +1,5 @@
 """A tie that somebody disputes, and the files that come before its school has decided."""
 
-import subprocess
 import time
 from pathlib import Path
 
@@ -15,10 +14,11 @@ from idp.config import Settings
 from idp.db import db
 from idp.ops import disputes as operators
 from idp.ops.disputes import Decision, Outcome
+from tests import forked
 from tests.builders import PASSWORD, Build
 from tests.commands.accounts import living
 from tests.commands.conftest import Run
-from tests.commands.processes import IDP, environment
+from tests.commands.processes import environment
 from tests.pages import sign_in
 from tests.protocol.flow import OFFLINE, tokens_for
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Pupil, Year
@@ -138,8 +138,9 @@ def test_an_import_and_a_settlement_lock_in_one_order(
     year.add(brother)
     year.change(CHILD, parents=(("9100000", "10", "1"), (FATHER, "39", "1")))
     assert directory.get_for_change(him.id) is not None
-    command = [IDP, "roster", "import", str(year.write(folder)), "--force"]
-    with subprocess.Popen(command, env=environment(settings), stderr=subprocess.PIPE, stdout=subprocess.PIPE) as run:
+    with forked.Program(
+        forked.IDP, "roster", "import", str(year.write(folder)), "--force", env=environment(settings)
+    ) as run:
         for _ in range(300):
             if run.poll() is not None or _someone_waits():
                 break

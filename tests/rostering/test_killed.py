@@ -2,11 +2,10 @@
 
 import inspect
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import Engine, create_engine, event, select, update
@@ -20,12 +19,16 @@ from idp.db import db
 from idp.outbox.models import OutboxMessage
 from idp.rostering import lock
 from idp.rostering.models import ImportBatch
+from tests import forked
 from tests.commands.conftest import Run
-from tests.commands.processes import IDP, environment
+from tests.commands.processes import environment
 from tests.databases import settings_for, sqlite_copy
 from tests.rostering.aaf_school import LYCEE, Parent, Pupil, small_year
 from tests.rostering.by_names import written
 from tests.rostering.seen import account, imported, state
+
+if TYPE_CHECKING:
+    import subprocess
 
 pytestmark = pytest.mark.both_databases
 
@@ -46,8 +49,7 @@ def two_years(folder: Path) -> tuple[Path, Path]:
 
 def on(database: str, folder: Path, *statements: int) -> int:
     """Import in processes of their own, killed at these statements; return how many died."""
-    command = [sys.executable, "-m", "tests.rostering.killed", database, str(folder), *map(str, statements)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    ended = forked.run("tests.rostering.killed", database, str(folder), *map(str, statements), timeout=300)
     assert ended.returncode == 0, ended.stderr
     return int(ended.stdout)
 
@@ -127,10 +129,7 @@ def test_z07_of_four_imports_at_once_one_at_a_time_goes_on(act: Run, database_ur
     settings = settings_for(database_url)
 
     def start(_: int) -> "subprocess.CompletedProcess[str]":
-        command = [IDP, "roster", "import", str(first)]
-        return subprocess.run(
-            command, env=environment(settings), capture_output=True, text=True, timeout=120, check=False
-        )
+        return forked.run(forked.IDP, "roster", "import", str(first), env=environment(settings))
 
     with ThreadPoolExecutor(4) as pool:
         ended = list(pool.map(start, range(4)))

@@ -1,7 +1,6 @@
 """What a school file's people become with time: who left is removed after three months, whoever purges, once."""
 
 import json
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -18,9 +17,10 @@ from idp.db import Base, db
 from idp.myaccount import letter
 from idp.outbox.models import OutboxMessage
 from idp.rostering.models import ImportBatch, ImportIssue
+from tests import forked
 from tests.builders import Build
 from tests.commands.conftest import Run
-from tests.commands.processes import IDP, environment
+from tests.commands.processes import environment
 from tests.rostering.aaf_school import LYCEE, Parent, Pupil, Year
 from tests.rostering.seen import account, children_of, imported
 
@@ -130,9 +130,7 @@ def test_z08_two_purges_at_once_warn_each_person_once(app: Flask, build: Build, 
     db.session.remove()
 
     def start(_: int) -> int:
-        return subprocess.run(
-            [IDP, "purge"], env=environment(settings), capture_output=True, timeout=120, check=False
-        ).returncode
+        return forked.run(forked.IDP, "purge", env=environment(settings)).returncode
 
     with ThreadPoolExecutor(3) as pool:
         assert list(pool.map(start, range(3))) == [0, 0, 0]

@@ -5,12 +5,11 @@ import json
 import os
 import re
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from subprocess import TimeoutExpired
 from typing import Any
 
 import requests
@@ -24,6 +23,7 @@ from idp.demo.paper import Paper, SeededLetter
 from idp.demo.processes import SMTP_OFFSET, WEB_OFFSET, exported, neighbours, service
 from idp.demo.seed import seed
 from idp.demo.supervisor import Child, find_taken
+from tests import forked
 from tests.databases import SECRET
 
 _PATIENCE = 120.0
@@ -76,7 +76,7 @@ class Site:
     ents: Sequence[DemoEnt] = ()
     letters: Sequence[SeededLetter] = ()
     children: dict[str, Child] = field(default_factory=dict)
-    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    running: dict[str, forked.Program] = field(default_factory=dict)
 
     @classmethod
     def on(cls, database_url: str, folder: Path, worker: str) -> "Site":
@@ -113,9 +113,8 @@ class Site:
             child = self.children[name]
             inherited = {k: v for k, v in os.environ.items() if not k.startswith(("IDP_", "ENT_"))}
             with (self.folder / f"{name}.log").open("ab") as log:
-                self.running[name] = subprocess.Popen(
-                    list(child.command), env={**inherited, **child.environment}, stdout=log, stderr=log
-                )
+                environment = {**inherited, **child.environment}
+                self.running[name] = forked.Program(*forked.forkable(child.command), env=environment, output=log)
         until = time.monotonic() + _PATIENCE
         for name in wanted:
             while not self.children[name].answers():
@@ -132,22 +131,14 @@ class Site:
             process.kill() if kill else process.terminate()
             try:
                 process.wait(_PATIENCE)
-            except subprocess.TimeoutExpired:
+            except TimeoutExpired:
                 process.kill()
                 process.wait()
 
     def command(self, *arguments: str, code: int = 0) -> str:
         """Run `idp` as an operator does; return what it printed, its errors if `code` is not 0."""
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("IDP_")}
-        idp = Path(sys.executable).with_name("idp")
-        done = subprocess.run(
-            [idp, *arguments],
-            env={**inherited, **exported(self.settings)},
-            capture_output=True,
-            text=True,
-            timeout=_PATIENCE,
-            check=False,
-        )
+        done = forked.run(forked.IDP, *arguments, env={**inherited, **exported(self.settings)}, timeout=_PATIENCE)
         assert done.returncode == code, done.stderr
         return done.stderr if code else done.stdout
 

@@ -1,8 +1,6 @@
 """The brakes, on both databases. Ids are those of the security checklist."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -14,13 +12,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from idp import config, paths
+from idp import config
 from idp.accounts.passwords import fold_username
 from idp.config import Settings
 from idp.db import db
 from idp.throttle import guard, limits
 from idp.throttle.guard import Granted, Wait
 from idp.throttle.models import ThrottleCounter
+from tests import forked
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -61,8 +60,7 @@ def rush(settings: Settings, database_url: str, limit: limits.Limit, processes: 
         "processes": processes,
         "tries": tries,
     }
-    command = [sys.executable, "-m", "tests.throttle.rush", json.dumps(order)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=paths.CHECKOUT, timeout=120, check=False)
+    done = forked.run("tests.throttle.rush", json.dumps(order))
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
 
