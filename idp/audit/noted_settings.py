@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import make_url, select
+from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -45,10 +45,4 @@ def _note(present: dict[str, str]) -> None:
 
 def told(settings: "Settings") -> dict[str, str]:
     """Return the settings by name, secrets hidden; a list of what is no secret whole, where its length is shown."""
-    url = make_url(settings.database_url)
-    query = {name: changes.HIDDEN if "password" in name else value for name, value in url.query.items()}
-    return {
-        **dict(settings.rows()),
-        "IDP_DATABASE_URL": str(url.set(username=None, password=None, query=query)),
-        "IDP_OUTGOING_ALLOW": ", ".join(settings.outgoing_allow),
-    }
+    return {**dict(settings.rows()), "IDP_OUTGOING_ALLOW": ", ".join(settings.outgoing_allow)}
