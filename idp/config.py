@@ -291,7 +291,6 @@ def _is_secret(option: str, value: str | Sequence[str]) -> bool:
     return bool(_SECRET_OPTION.search(option) or _SECRET_INSIDE.search(str(value)))
 
 
-
 class _Readable(Settings):
     """Settings of which some are wrong and have a default. Contradictions are not judged here."""
 

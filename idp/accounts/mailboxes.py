@@ -17,6 +17,8 @@ from idp.accounts.notices import Notice
 from idp.accounts.same_person import same_person
 from idp.accounts.school_notices import Kind
 from idp.accounts.tokens import Purpose
+from idp.audit import log
+from idp.audit.events import AccountChanged
 from idp.config import Settings
 from idp.db import db
 from idp.mail.addresses import InvalidAddress, fold_address, parse_address
@@ -93,6 +95,22 @@ def is_refused(settings: Settings, account: Account, email: str) -> bool:
         return False
     _lock_mailbox(fold_address(email))
     return serves_another(account, email)
+
+
+def release_if_refused(settings: Settings, account: Account) -> None:
+    """Take its mailbox from an account that is opened again, if the mailbox serves another one and may serve one alone.
+
+    The account is then asked for another address at the next sign-in; until another one is confirmed, no mail leads to
+    a new password. The schools that both people have in common get a notice. A contested address stays: it opens
+    nothing before the school's decision, which asks the same question (`idp.ops.disputes`).
+
+    The caller has locked the account's row, and flushes.
+    """
+    if account.email is None or account.contested_at is not None or not is_refused(settings, account, account.email):
+        return
+    note_sharing(account)
+    account.email = account.email_confirmed_at = None
+    log.record(AccountChanged(account_id=account.id, change="mailbox_released"))
 
 
 def reset_needs_letter(settings: Settings, account: Account, *, known_device: bool) -> bool:

@@ -49,7 +49,7 @@ _SENTENCES = {
     ),
     Kind.LETTER_DOUBT: _("%(other)s a voulu ajouter le courrier de %(who)s à son compte. Est-ce la même personne ?"),
     Kind.LETTER_GUESSED: _("Quelqu’un essaie de deviner le mot de passe du courrier de %(who)s."),
-    Kind.SHARED_MAILBOX: _("%(other)s et %(who)s ont la même adresse mail."),
+    Kind.SHARED_MAILBOX: _("%(other)s et %(who)s ont donné la même adresse mail."),
     Kind.OTHER_MAILBOX: _(
         "Le compte de %(who)s est activé, mais la personne qui lit l’adresse mail de votre fichier dit que "
         "ce n’est pas elle."
