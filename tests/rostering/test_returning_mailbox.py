@@ -3,6 +3,7 @@
 import json
 import subprocess
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import select, text, update
 
 from idp.accounts import mailboxes
-from idp.accounts.models import Account
+from idp.accounts.models import Account, FormerMailbox
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
@@ -127,6 +128,21 @@ def test_no_mail_leads_to_a_new_password_and_a_letter_does(
     printed = act("letters", "print", "--username", back.username, *sheet)
     assert printed.code == 0, printed.err
     assert account(MOTHER).provisional_hash is not None
+
+
+def test_an_account_without_its_mailbox_is_not_removed_before_anybody_could_sign_in(
+    act: Run, build: Build, year: Year, folder: Path, absent: tuple[Pupil | Parent, ...]
+) -> None:
+    confirm(build, MOTHER, activated_at=now() - timedelta(days=500))
+    year.add(*absent)
+    imported(act, year.write(folder))
+    assert account(MOTHER).email is None
+    for days, kept in ((29, 1), (31, 0)):
+        db.session.execute(update(FormerMailbox).values(left_at=now() - timedelta(days=days)))
+        db.session.commit()
+        assert act("purge").code == 0
+        left = db.session.scalars(select(Account.id).where(Account.roster_key == f"aaf:{MOTHER}")).all()
+        assert len(left) == kept
 
 
 @pytest.mark.parametrize("settings", ["allow", "known-device"], indirect=True)
