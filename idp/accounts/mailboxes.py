@@ -52,8 +52,10 @@ def tell_file_mailbox(settings: Settings, account: Account, email: str | None) -
 def note_sharing(account: Account) -> None:
     """Write a notice for each other person of the account's schools whom its confirmed mailbox serves already.
 
-    Once for each pair as long as the notice is kept, whether the school has settled it or not: two parents may share a
-    mailbox, and the school knows it.
+    Once for a pair while its notice is kept, also after the school has settled it: two parents may share a mailbox, and
+    the school knows it. `idp purge` removes a settled notice after `audit_days`. If one of the two confirms the mailbox
+    again after that, the school is told again: it has no record of its decision any more, and a family may have
+    separated meanwhile.
     """
     if account.mailbox is None:
         return
