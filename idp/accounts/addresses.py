@@ -1,8 +1,8 @@
-"""The step from an address that was typed to an address that is confirmed, shared by every flow that asks for one.
+"""Confirmation of mail addresses, shared by every flow that asks for one.
 
-A first address waits until its link is used. An account that has one keeps it until the link sent to the new one is
-used; the former mailbox is told at the request and again at the change, each time with a link that stops it (security
-rows E-04 and E-05).
+A first address waits until its link is used. A confirmed address stays until the link sent to the new address is used.
+The former mailbox is told when the change is requested and again when it is applied, each time with a link that stops
+the change (security rows E-04 and E-05).
 """
 
 import uuid
@@ -35,46 +35,46 @@ _PAUSE_SECONDS = 60
 
 @dataclass(frozen=True)
 class Sent:
-    """A link is in the outbox."""
+    """The mail with the link is in the outbox."""
 
 
 @dataclass(frozen=True)
 class TooSoon:
-    """No mail may go for `seconds` more."""
+    """A rate limit allows no mail for another `seconds`."""
 
     seconds: int
 
     @property
     def capped(self) -> bool:
-        """Whether it is more than the short pause between two mails."""
+        """Whether the wait is longer than the pause between two mails."""
         return self.seconds > _PAUSE_SECONDS
 
 
 @dataclass(frozen=True)
 class NothingToConfirm:
-    """The account has no address waiting: it was confirmed meanwhile, or given up, or the account is disabled."""
+    """No address of the account waits for confirmation, or the account is disabled."""
 
 
 Resent = Sent | TooSoon | NothingToConfirm
 
 
 def _last_link(settings: Settings, account: Account, address: str) -> OneTimeLink:
-    """Return the row of a link that was sent to `address`: it keeps the address for the mail that tells of it."""
+    """Return the newest link that was sent to `address`; a mail takes its recipient from that row."""
     sent = db.session.scalar(
         select(OneTimeLink)
         .where(OneTimeLink.account_id == account.id, OneTimeLink.address == address)
         .order_by(OneTimeLink.created_at.desc())
         .limit(1)
     )
-    # all of them may be purged: one that is dead from the start serves as well
+    # the purge may have removed all of them: a link that has already expired keeps the address as well
     return sent or tokens.issue(settings, Purpose.CONFIRM_EMAIL, account, address=address, lifetime=timedelta())
 
 
 def take_slots(account_id: uuid.UUID, address: str, network_address: str, *, corrected: bool = False) -> int:
-    """Count a mail for the account, the mailbox and the network address, or for none of them.
+    """Count a mail for the account, the mailbox and the network address, or for none of them; return the wait.
 
-    A `corrected` address is counted for the account in a line of its own, without the pause of a resend.
-    Returns the seconds to wait, 0 when the mail may go. No transaction may be open on `db.session`.
+    The wait is in seconds, 0 if the mail may be sent. A `corrected` address has its own rate limit for the account,
+    without the pause of a resend. No transaction may be open on `db.session`.
     """
     verdict = guard.take_all(
         (limits.CORRECT_ADDRESS if corrected else limits.RESEND_LINK_ACCOUNT, str(account_id)),
@@ -85,10 +85,10 @@ def take_slots(account_id: uuid.UUID, address: str, network_address: str, *, cor
 
 
 def take_slots_for_another(account_id: uuid.UUID, address: str, network_address: str) -> int:
-    """Do as `take_slots` for an address that was just typed.
+    """Count a mail as `take_slots` does, for an address that was just typed; return the wait in seconds.
 
-    The pause between two sends is for one mailbox: an address that nothing was sent to yet need not wait for it. Every
-    longer cap holds.
+    The pause between two mails protects one mailbox, so that it does not apply to another address. Every longer limit
+    does.
     """
     waiting = db.session.scalar(select(Account.pending_email).where(Account.id == account_id))
     end_read()
@@ -115,9 +115,9 @@ def send_link(settings: Settings, account: Account, client_id: uuid.UUID | None)
 
 
 def resend(settings: Settings, account_id: uuid.UUID, *, network_address: str, client_id: uuid.UUID | None) -> Resent:
-    """Send a new link to the pending address; the older link dies.
+    """Send a new link to the pending address; the older link stops working.
 
-    Counted for each account, mailbox and network address before anything is written (security row E-10).
+    The rate limits are checked before anything is written (security row E-10).
     """
     pending = db.session.scalar(select(Account.pending_email).where(Account.id == account_id))
     end_read()
@@ -137,10 +137,10 @@ def resend(settings: Settings, account_id: uuid.UUID, *, network_address: str, c
 def correct(
     settings: Settings, proven: Proven, to: str, *, network_address: str, client_id: uuid.UUID | None
 ) -> Resent | None:
-    """Send a link to `to` in place of a first address that is not confirmed, once the account's password was proved.
+    """Replace a first address that is not confirmed by `to`, and send the link; the password was proved before.
 
-    The abandoned mailbox is told, and its link dies. Counted as a resend is. Returns None, nothing done, when the
-    account changed since the password was compared. No transaction may be open on `db.session`.
+    The abandoned mailbox is told, and its link stops working. Return None without any change if the account changed
+    since the password was compared. The rate limits of a resend apply. No transaction may be open on `db.session`.
     """
     if wait := take_slots_for_another(proven.account_id, to, network_address):
         return TooSoon(wait)
@@ -163,9 +163,9 @@ def correct(
 
 
 def ask_change(settings: Settings, account: Account, address: str) -> None:
-    """Let `address` wait for its confirmation, in the caller's transaction; the caller has locked the account's row.
+    """Send a link that confirms `address`, in the caller's transaction; the caller has locked the account's row.
 
-    Only the last address that was asked for can be confirmed. A confirmed one stays meanwhile, and its mailbox is told.
+    Only the last requested address can be confirmed. A confirmed address stays until then, and its mailbox is told.
     """
     account.pending_email = address
     send_link(settings, account, None)
@@ -175,9 +175,9 @@ def ask_change(settings: Settings, account: Account, address: str) -> None:
 
 
 def cancel_change(account: Account) -> bool:
-    """Keep the confirmed address, in the caller's transaction; say whether another one was waiting.
+    """Cancel the change of address, in the caller's transaction; return whether there was one.
 
-    The links « Ce n’était pas moi » stay: whoever asked for the change must not be able to silence them.
+    The links « Ce n’était pas moi » keep working: an intruder who asked for the change must not be able to revoke them.
     """
     if account.email is None or account.pending_email is None:
         return False
@@ -188,17 +188,17 @@ def cancel_change(account: Account) -> bool:
 
 
 def find_link(value: str) -> Link:
-    """Say what `value` is among the links that confirm an address, first or other; changes nothing."""
+    """Return the link that confirms an address, first or other, whose token is `value`."""
     first = tokens.look_up(Purpose.CONFIRM_EMAIL, value)
     return first if first.row else tokens.look_up(Purpose.CHANGE_EMAIL, value)
 
 
 def confirm(settings: Settings, value: str) -> OneTimeLink | None:
-    """Use the link `value` and make its address the account's, in one transaction; None when it is not alive.
+    """Use the link `value` and confirm its address, in one transaction; return None if the link does not work.
 
-    None too, the link kept, where a mailbox may serve one account only and serves another already.
+    Return None and keep the link if the mailbox may serve one account only and already serves another.
 
-    What was mailed to the former address to recover the password is dead from here on (security row G-06).
+    Links that were mailed to the former address to recover the password are revoked (security row G-06).
     """
     row = find_link(value).row
     # The account's row is locked before its links, in the same order as where links are issued: no deadlock.

@@ -1,8 +1,8 @@
 """Mailboxes that serve several accounts, and mailboxes that the school's file names.
 
-Whoever reads a mailbox can choose a new password for each of its accounts: `IDP_SHARED_MAILBOX` says what is allowed.
-That a mailbox serves another account is told only to people who read it. What schools and mailboxes hear is written in
-the caller's transaction, which holds the account's row.
+A person who reads a mailbox can choose a new password for each of its accounts: `IDP_SHARED_MAILBOX` says what is
+allowed. Only people who proved that they read a mailbox are told that it serves another account. Notices and mails are
+written in the caller's transaction, which has locked the account's row.
 """
 
 import hashlib
@@ -17,6 +17,8 @@ from idp.accounts.notices import Notice
 from idp.accounts.same_person import same_person
 from idp.accounts.school_notices import Kind
 from idp.accounts.tokens import Purpose
+from idp.audit import log
+from idp.audit.events import AccountChanged
 from idp.config import Settings
 from idp.db import db
 from idp.mail.addresses import InvalidAddress, fold_address, parse_address
@@ -28,8 +30,8 @@ _MOST = 20
 def tell_file_mailbox(settings: Settings, account: Account, email: str | None) -> None:
     """Tell the mailbox of the school's file that the account was activated with another address, or with none.
 
-    A letter may have been intercepted. Told once for each activation, also when its address is corrected before it was
-    confirmed, however late: whoever types the file's address first and their own next must not go unnoticed.
+    A letter may have been intercepted. The mailbox is told once for each activation, also if the address is corrected
+    before it was confirmed: an intruder may first type the file's address and then another one.
     """
     mailbox, lifetime = _mailbox_of_file(account), settings.lifetime("contest_link_lifetime")
     if mailbox is None or (email is not None and fold_address(email) == fold_address(mailbox)):
@@ -50,8 +52,10 @@ def tell_file_mailbox(settings: Settings, account: Account, email: str | None) -
 def note_sharing(account: Account) -> None:
     """Write a notice for each other person of the account's schools whom its confirmed mailbox serves already.
 
-    Once for each pair as long as the notice is kept, whether the school has settled it or not: two parents may share a
-    mailbox, and the school knows it.
+    Once for a pair while its notice is kept, also after the school has settled it: two parents may share a mailbox, and
+    the school knows it. `idp purge` removes a settled notice after `audit_days`. If one of the two confirms the mailbox
+    again after that, the school is told again: it has no record of its decision any more, and a family may have
+    separated meanwhile.
     """
     if account.mailbox is None:
         return
@@ -73,7 +77,7 @@ def note_sharing(account: Account) -> None:
 
 
 def serves_another(account: Account, email: str, *, disabled_too: bool = False) -> bool:
-    """Say whether another account that is in use has confirmed the mailbox of `email`; reads on `db.session`."""
+    """Return whether another account that is in use has confirmed the mailbox of `email`."""
     conditions = [
         Account.mailbox == fold_address(email),
         Account.id != account.id,
@@ -85,9 +89,9 @@ def serves_another(account: Account, email: str, *, disabled_too: bool = False) 
 
 
 def is_refused(settings: Settings, account: Account, email: str) -> bool:
-    """Say whether `email` may not become the account's, in the transaction that would make it so.
+    """Return whether `email` must not become the account's; called in the transaction that would confirm it.
 
-    Two accounts that confirm one mailbox at once wait for each other.
+    Of two transactions that confirm one mailbox, the second waits for the first.
     """
     if settings.shared_mailbox != "refuse":
         return False
@@ -95,12 +99,28 @@ def is_refused(settings: Settings, account: Account, email: str) -> bool:
     return serves_another(account, email)
 
 
-def reset_needs_letter(settings: Settings, account: Account, *, known_device: bool) -> bool:
-    """Say whether no mail may lead to a new password of the account: another person may read it first.
+def release_if_refused(settings: Settings, account: Account) -> None:
+    """Take its mailbox from an account that is opened again, if the mailbox serves another one and may serve one alone.
 
-    Accounts that are disabled count, and those that had this mailbox before: their people may still read it. That
-    holds until the account itself confirms another address. `known_device` says whether the request came from a
-    browser that proved the account's present password.
+    The account is then asked for another address at the next sign-in; until another one is confirmed, no mail leads to
+    a new password. The schools that both people have in common get a notice. A contested address stays: it opens
+    nothing before the school's decision, which asks the same question (`idp.ops.disputes`).
+
+    The caller has locked the account's row, and flushes.
+    """
+    if account.email is None or account.contested_at is not None or not is_refused(settings, account, account.email):
+        return
+    note_sharing(account)
+    account.email = account.email_confirmed_at = None
+    log.record(AccountChanged(account_id=account.id, change="mailbox_released"))
+
+
+def reset_needs_letter(settings: Settings, account: Account, *, known_device: bool) -> bool:
+    """Return whether no mail may lead to a new password of the account, since another person may read the mail.
+
+    Disabled accounts count, and accounts that had this mailbox before: their people may still read it. This holds until
+    the account itself confirms another address. `known_device` says whether the request came from a browser that proved
+    the account's present password.
     """
     if settings.shared_mailbox != "known-device" or known_device or account.email is None:
         return False
@@ -108,7 +128,7 @@ def reset_needs_letter(settings: Settings, account: Account, *, known_device: bo
 
 
 def _served_another(account: Account) -> bool:
-    """Say whether another account, not merged into this one, had confirmed the account's mailbox before."""
+    """Return whether another account, not merged into this one, had confirmed the account's mailbox before."""
     conditions = [
         FormerMailbox.mailbox == account.mailbox,
         FormerMailbox.account_id != account.id,
@@ -119,7 +139,7 @@ def _served_another(account: Account) -> bool:
 
 
 def _mailbox_of_file(account: Account) -> str | None:
-    """Return the address that stands in the school's file, None if there is none that a mail can be sent to."""
+    """Return the address of the school's file, or None if no mail can be sent to it."""
     try:
         return parse_address(account.school_email or "")
     except InvalidAddress:
@@ -127,7 +147,7 @@ def _mailbox_of_file(account: Account) -> str | None:
 
 
 def _known_pairs(account: Account) -> set[uuid.UUID | None]:
-    """Return whom a notice names with the account already, as people of one mailbox."""
+    """Return the ids of the accounts that a notice of a shared mailbox already names together with this one."""
     notice = SchoolNotice
     pairs = db.session.execute(
         select(notice.account_id, notice.other_account_id).where(
@@ -139,10 +159,9 @@ def _known_pairs(account: Account) -> set[uuid.UUID | None]:
 
 
 def _lock_mailbox(mailbox: str) -> None:
-    """Wait for any other transaction that gives this mailbox to an account, so that one of two sees the other's.
+    """Lock the mailbox until the end of the transaction, so that the second of two that confirm it sees the first.
 
-    PostgreSQL only: SQLite has one writer. The account's row is always locked before, so that nobody waits for a row
-    while this lock is held.
+    PostgreSQL only: SQLite has one writer. Lock all rows of accounts before, to avoid deadlocks.
     """
     if db.engine.dialect.name == "postgresql":
         digest = hashlib.blake2b(f"mailbox {mailbox}".encode(), digest_size=8).digest()

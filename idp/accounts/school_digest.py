@@ -1,9 +1,9 @@
-"""The mail that tells a school of its new notices: at most one a day, each open notice in one of them at least.
+"""The mail that tells a school of its new notices: at most one a day; each open notice is in at least one mail.
 
-A periodic job of the worker asks for the mails of the day, one transaction for each school: one UPDATE claims the day,
-and the message stands in the outbox with it. Who hands the message over takes all open notices that no mail has named
-yet; those that came in the meantime are among them. The message marks the day on which its SMTP dialogue began: when
-the worker dies in it, nobody knows whether the mail went, and it goes again on the next day.
+A periodic job of the worker enqueues the mails of the day, in one transaction for each school: one UPDATE claims the
+day, and the message is put in the outbox. The outbox handler takes all open notices that no mail has named yet, also
+those that were written after the message. The message keeps the day on which its SMTP dialogue began. If the worker is
+killed during the dialogue, it is unknown whether the mail was delivered, and the mail is sent again on the next day.
 """
 
 import uuid
@@ -29,14 +29,14 @@ from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import DEAD, Outcome, PermanentFailure, TemporaryFailure, UncertainFailure
 
 DIGESTS = "school.digests"
-"""The periodic job that asks for the mails of the day, and how often it looks."""
+"""The periodic job that enqueues the mails of the day, and its period."""
 DIGESTS_PERIOD = timedelta(minutes=10)
 DIGEST = "school.digest"
-"""The kind of outbox message that is one school's mail. Its payload names the school, and the notices by the moment
-that marks them (`digested_at`)."""
+"""The kind of outbox message for one school's mail. Its payload holds the school's id, and the value of `digested_at`
+that marks the notices of this mail."""
 
 _MOST_NAMED = 100
-"""Notices that one mail names; it says how many more there are."""
+"""The most notices that one mail names; the mail gives the number of the others."""
 
 _SENTENCES = {
     Kind.NOT_GUARDIAN: _(
@@ -49,25 +49,25 @@ _SENTENCES = {
     ),
     Kind.LETTER_DOUBT: _("%(other)s a voulu ajouter le courrier de %(who)s à son compte. Est-ce la même personne ?"),
     Kind.LETTER_GUESSED: _("Quelqu’un essaie de deviner le mot de passe du courrier de %(who)s."),
-    Kind.SHARED_MAILBOX: _("%(other)s et %(who)s ont la même adresse mail."),
+    Kind.SHARED_MAILBOX: _("%(other)s et %(who)s ont donné la même adresse mail."),
     Kind.OTHER_MAILBOX: _(
         "Le compte de %(who)s est activé, mais la personne qui lit l’adresse mail de votre fichier dit que "
         "ce n’est pas elle."
     ),
     Kind.PERSON_REPLACED: _("Votre fichier donne maintenant le nom de %(who)s à une autre personne."),
 }
-"""What the mail says of a notice, by its kind."""
+"""The mail's sentence for a notice, by its kind."""
 _GONE = _("Une personne dont le compte est supprimé")
-"""Who stands for the second person of a notice whose account was removed meanwhile."""
+"""The words for the second person of a notice, if that person's account was removed meanwhile."""
 
 
 def start_of_digests(settings: Settings, moment: datetime) -> datetime:
-    """Return when the mails of that day (in Paris) may go: the hour on the wall, in summer as in winter."""
+    """Return the time from which mails of the day of `moment` may be sent; day and hour are those of Paris."""
     return datetime.combine(moment.astimezone(PARIS), time(settings.school_digest_hour), PARIS)
 
 
 def ask(_message: OutboxMessage, settings: Settings) -> Outcome:
-    """Ask for the mails of the day (outbox handler of the periodic job)."""
+    """Enqueue the mails of the day (outbox handler of the periodic job)."""
     moment = now()
     if moment < start_of_digests(settings, moment):
         return Outcome.DROPPED
@@ -85,7 +85,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     """Send the mail of one school (outbox handler).
 
     Raises:
-        TemporaryFailure: it is too early, or today's dialogue was cut off before its end was known.
+        TemporaryFailure: it is too early, or today's SMTP dialogue was interrupted.
     """
     moment = now()
     opening, today = start_of_digests(settings, moment), moment.astimezone(PARIS).date().isoformat()
@@ -106,7 +106,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     except UncertainFailure:
         raise
     except (TemporaryFailure, PermanentFailure):
-        _begin(message, None)  # it did not go: today's turn is still free
+        _begin(message, None)  # the mail was not sent: it may be sent today
         raise
     return Outcome.DONE
 
@@ -131,7 +131,7 @@ _NEWS = (SchoolNotice.settled_at.is_(None), SchoolNotice.digested_at.is_(None))
 
 
 def _claim(school_id: uuid.UUID, midnight: datetime) -> bool:
-    """Take the school's day and ask for its mail, in the caller's transaction; False when another worker did."""
+    """Claim the day and enqueue the school's mail, in the caller's transaction; return False if another worker did."""
     moment = now()
     claimed = db.session.scalar(
         update(School)
@@ -147,7 +147,7 @@ def _claim(school_id: uuid.UUID, midnight: datetime) -> bool:
 
 
 def _release_given_up() -> None:
-    """Give the notices of mails that were given up to the next one, in the caller's transaction."""
+    """Unmark the notices of mails that failed for good: the next mail names them. In the caller's transaction."""
     marks = [(uuid.UUID(one["school"]), _mark_of(one)) for one in _payloads(OutboxMessage.outcome == DEAD)]
     if marks:
         of_dead = tuple_(SchoolNotice.school_id, SchoolNotice.digested_at).in_(marks)
@@ -157,7 +157,7 @@ def _release_given_up() -> None:
 
 
 def _take(message: OutboxMessage, today: str) -> tuple[str, dict[str, Any]] | None:
-    """Mark what this mail tells, and the day; return its recipient and its context, None when nothing is to be told."""
+    """Mark the notices of this mail, and the day; return recipient and context, or None if there is nothing to tell."""
     mark = _mark_of(message.payload)
     email = db.session.scalar(
         update(School)
@@ -166,7 +166,7 @@ def _take(message: OutboxMessage, today: str) -> tuple[str, dict[str, Any]] | No
         .returning(School.email)
         .execution_options(synchronize_session=False)
     )
-    if email is None:  # the school has taken its address away: the next one will hear of it
+    if email is None:  # the school's address was removed: the notices wait for another one
         _mark(message.payload, SchoolNotice.digested_at == mark, digested_at=None)
         db.session.commit()
         return None
@@ -192,10 +192,10 @@ def _take(message: OutboxMessage, today: str) -> tuple[str, dict[str, Any]] | No
 
 
 def _begin(message: OutboxMessage, day: str | None) -> None:
-    """Note on the message the day of its SMTP dialogue, or that there was none, and commit.
+    """Write the day of the SMTP dialogue on the message, or None if there was no dialogue, and commit.
 
     Raises:
-        TemporaryFailure: the lease ran out, and another worker has the message.
+        TemporaryFailure: the lease expired, and another worker has the message.
     """
     payload = {name: value for name, value in message.payload.items() if name != "begun"}
     noted = db.session.scalar(
@@ -212,7 +212,7 @@ def _begin(message: OutboxMessage, day: str | None) -> None:
 
 
 def _told(notices: Sequence[SchoolNotice]) -> list[dict[str, Any]]:
-    """Return what the mail says of each notice: what happened, and the names of children and guardians alone."""
+    """Return what the mail says of each notice: the event, and no more than the names of children and guardians."""
     keys = {key for notice in notices for key in (notice.account_id, notice.other_account_id) if key}
     people = {one.id: one for one in db.session.scalars(select(Account).where(Account.id.in_(keys)))}
     children = school_notices.children_of(notices)

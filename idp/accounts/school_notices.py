@@ -1,6 +1,6 @@
-"""What a school has to know and to settle: written in the caller's transaction, settled by an operator.
+"""Notices to a school: written in the caller's transaction, settled by an operator.
 
-Each notice stands in the list of one school (`idp school notices`), in the count of `idp letters status` and, when the
+Each notice is in the list of one school (`idp school notices`), in the count of `idp letters status` and, when the
 school has given a mail address, in the next digest.
 """
 
@@ -32,9 +32,9 @@ class Kind(enum.StrEnum):
 
 
 SETTLED_BY_UNLOCK = (Kind.LETTER_GUESSED, Kind.EMAIL_CHANGE_STOPPED)
-"""What an operator has dealt with who unlocks the account."""
+"""The kinds that are settled when an operator unlocks the account."""
 SETTLED_BY_LETTER = (Kind.LETTER_GUESSED, Kind.EMAIL_CHANGE_STOPPED, Kind.OTHER_MAILBOX, Kind.SHARED_MAILBOX)
-"""What a new letter ends: former secret and password are dead, and the account has no mailbox any more."""
+"""The kinds that a new letter settles: it ends the former secret and password, and takes the account's mailbox away."""
 PROMISED = (
     Kind.NOT_GUARDIAN,
     Kind.EMAIL_CONTESTED,
@@ -42,13 +42,13 @@ PROMISED = (
     Kind.LETTER_DOUBT,
     Kind.OTHER_MAILBOX,
 )
-"""What somebody did who then read that the school is told."""
+"""The kinds of which the person was told that the school hears of them."""
 _SAME_QUESTION = (Kind.LETTER_DOUBT,)
-"""What brings no new mail when it comes again while it is open: the same letter typed again asks nothing new."""
+"""The kinds that cause no second mail while a notice is open: the same letter typed again asks nothing new."""
 
 
 class Refusal(enum.Enum):
-    """Why a notice cannot be settled by itself."""
+    """Why a notice cannot be settled."""
 
     UNKNOWN = "unknown"
     SETTLED = "settled"
@@ -62,14 +62,15 @@ def add(
     *,
     other_account_id: uuid.UUID | None = None,
 ) -> None:
-    """Write one notice for each school; one that is open there already gets the children added.
+    """Write one notice for each school, or add the children to the open notice of that school.
 
-    The school's next mail names it, also when an earlier one did: what has just happened was not in that.
+    The school's next mail names the notice, also if an earlier mail did: the earlier mail did not tell the new event.
 
     Args:
         kind: what happened.
-        account_id: whose account it is about; its row is locked by the caller, so that two writers do not both add.
-        schools: the schools that are told; a mapping names the children that each is told of.
+        account_id: the account that the notice is about. The caller has locked its row, so that two writers do not
+            both add a notice.
+        schools: the schools that are told; a mapping names the children for each school.
         other_account_id: a second account that the notice is about.
     """
     children = schools if isinstance(schools, Mapping) else dict.fromkeys(schools, ())
@@ -81,7 +82,7 @@ def add(
         else SchoolNotice.other_account_id.is_(None),
         SchoolNotice.settled_at.is_(None),
     )
-    # locked, since a mail may be taking them at this moment; in one order, for schools whose mails are made at once
+    # lock the notices, since a mail may take them at the same time; in one order, to avoid deadlocks with these mails
     locked = same.order_by(SchoolNotice.school_id).with_for_update().execution_options(populate_existing=True)
     known = {notice.school_id: notice for notice in db.session.scalars(locked)}
     for school_id, child_ids in children.items():
@@ -99,12 +100,12 @@ def add(
             continue
         if kind not in _SAME_QUESTION:
             notice.digested_at = None
-        if notice.child_ids:  # without children it concerns them all already
+        if notice.child_ids:  # a notice without children concerns all of them
             notice.child_ids = list(dict.fromkeys((*notice.child_ids, *wanted))) if wanted else []
 
 
 def is_open(kinds: Iterable[Kind] = Kind) -> ColumnElement[bool]:
-    """Return the condition of the notices of some kinds, all by default, that nobody has settled."""
+    """Return the SQL condition of the open notices of some kinds; of all kinds by default."""
     return and_(SchoolNotice.settled_at.is_(None), SchoolNotice.kind.in_([kind.value for kind in kinds]))
 
 
@@ -119,11 +120,11 @@ def settle(
     """Settle the open notices about the account, in the caller's transaction.
 
     Args:
-        account_id: whose account they are about.
-        by: the operator, or the act that settled them.
-        sentence: what the operator said.
+        account_id: the account that the notices are about.
+        by: the operator, or the act that settles the notices.
+        sentence: the operator's sentence.
         kinds: the kinds that are settled; all by default.
-        school: settle those of this school alone.
+        school: the only school whose notices are settled, if given.
     """
     statement = update(SchoolNotice).where(SchoolNotice.account_id == account_id, is_open(kinds))
     if school is not None:
@@ -136,15 +137,15 @@ def settle(
 
 
 def settle_one(notice_id: uuid.UUID, *, by: str, sentence: str, school: School | None = None) -> Refusal | None:
-    """Settle one notice and journal it, in the caller's transaction; return why not, with nothing done.
+    """Settle one notice and journal it, in the caller's transaction; return None, or the reason for a refusal.
 
-    Of two operators at once, exactly one settles it. A dispute that is still open is settled where the tie or the
-    address is decided, never by its notice alone.
+    If two operators settle the notice at once, exactly one succeeds. The notice of an open dispute is refused:
+    `idp.ops.disputes` settles it together with the tie or the address.
 
     Args:
         notice_id: the notice.
         by: the operator.
-        sentence: what was found and done.
+        sentence: the operator's sentence: what was found and done.
         school: the only school whose notices may be settled, if given.
     """
     wanted = select(SchoolNotice).where(SchoolNotice.id == notice_id)
@@ -170,7 +171,7 @@ def settle_one(notice_id: uuid.UUID, *, by: str, sentence: str, school: School |
 
 
 def _is_in_dispute(account: Account, notice: SchoolNotice) -> bool:
-    """Say whether what the notice tells of is still to be decided with the account's disputes."""
+    """Return whether the dispute that the notice is about is still open."""
     if notice.kind == Kind.EMAIL_CONTESTED.value:
         return account.contested_at is not None
     if notice.kind != Kind.NOT_GUARDIAN.value:
@@ -189,10 +190,10 @@ def _is_in_dispute(account: Account, notice: SchoolNotice) -> bool:
 
 
 def children_of(notices: Sequence[SchoolNotice]) -> dict[uuid.UUID, list[Child]]:
-    """Return the children that each of a page of notices concerns, by the notice's id.
+    """Return the children that each notice concerns, by the notice's id.
 
-    Those that it names, else all children of the account in that school: a tie in dispute counts, one that has ended
-    only when there is no other.
+    A notice without named children concerns all children of the account in that school. Disputed ties count. Ended
+    ties count only if the account has no other tie there.
     """
     named = {uuid.UUID(key) for notice in notices for key in notice.child_ids}
     children = {child.id: child for child in db.session.scalars(select(Child).where(Child.id.in_(named)))}

@@ -31,13 +31,13 @@ class Purpose(enum.Enum):
     CHANGE_EMAIL = "change_email"
     """Another address in place of a confirmed one."""
     CONTEST_EMAIL = "contest_email"
-    """« Ce n’était pas moi »: sent to the confirmed address, or the former one, when it changes. It outlives a change
-    of password, which whoever took the account over would make next."""
+    """« Ce n’était pas moi »: sent to the confirmed address, or the former one, when it changes. It still works after a
+    change of password, since an intruder would change the password next."""
     RESET_PASSWORD = "reset_password"  # noqa: S105 - a purpose
     """A new password in place of a forgotten one."""
     REPORT_ACTIVATION = "report_activation"
-    """« Ce n’est pas moi »: sent to the mailbox of the school's file when the account was activated without it. Whoever
-    intercepted the letter may change the password at once: the link outlives that."""
+    """« Ce n’est pas moi »: sent to the mailbox of the school's file when the account was activated without it. It
+    still works after a change of password: a person who intercepted the letter may change the password at once."""
 
     @property
     def outlives_credentials(self) -> bool:
@@ -126,7 +126,7 @@ def token(settings: Settings, link: OneTimeLink) -> str | None:
 
 
 def look_up(purpose: Purpose, value: str) -> Link:
-    """Say what `value` is, without changing anything: opening a link in a mail scanner must not use it."""
+    """Return the link whose token is `value`, and change nothing: a mail scanner that opens a link must not use it."""
     row = _find(purpose, value)
     if row is None:
         return Link(LinkState.DEAD, None)
@@ -136,7 +136,7 @@ def look_up(purpose: Purpose, value: str) -> Link:
 
 
 def is_alive(row: OneTimeLink) -> bool:
-    """Say whether a link still works: neither used nor revoked nor expired, and its account as it was then."""
+    """Return whether a link still works: neither used, revoked nor expired, and its account unchanged since."""
     generation = db.session.scalar(
         select(Account.generation).where(Account.id == row.account_id, Account.disabled_at.is_(None))
     )

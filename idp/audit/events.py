@@ -270,7 +270,7 @@ class LetterReissued(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class AccountChanged(Event):
-    """An operator unlocked, disabled or enabled an account, blocked its password, or changed claims: `change` says."""
+    """An operator or a school file changed the state of an account, or its claims: `change` says how."""
 
     kind = "account.changed"
     change: str

@@ -1,21 +1,33 @@
-"""Notes the settings that the service starts with, and records what changed since the last start."""
+"""Notes the settings that the service starts with, and records what changed since the last start.
 
-from typing import TYPE_CHECKING
+Of a secret, only a digest is noted, so that its change is seen. The digests are keyed by `IDP_SECRET_KEY`: a reader of
+the database cannot test a guess. When that key is rotated, the former one is found among its fallbacks.
+"""
 
-from sqlalchemy import make_url, select
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
+from idp import opaque
 from idp.audit import changes, log
 from idp.audit.models import NotedSettings
 from idp.audit.registry_events import SettingsChanged
 from idp.clock import now
+from idp.config import PREFIX
 from idp.db import db
 
 if TYPE_CHECKING:
     from idp.config import Settings
 
 _ROW = 1
+_DIGESTS = "digests"
+"""The member of the noted settings that holds the digests of secrets; it is never recorded."""
+_KEY = "IDP_SECRET_KEY"
 
 
 def note(settings: "Settings") -> None:
@@ -25,30 +37,68 @@ def note(settings: "Settings") -> None:
     next start compares. It is not logged: the process that starts says itself that it has no database.
     """
     try:
-        _note(told(settings))
+        _note(settings)
         db.session.commit()
     except SQLAlchemyError:
         db.session.rollback()
 
 
-def _note(present: dict[str, str]) -> None:
+def _note(settings: "Settings") -> None:
     """Note the settings in the caller's transaction; the row's lock lets one of several nodes through at a time."""
+    present = told(settings)
+    noting: dict[str, Any] = {**present, _DIGESTS: _digests(settings, settings.secrets[0])}
     dialect = sqlite if db.engine.dialect.name == "sqlite" else postgresql
-    first = dialect.insert(NotedSettings).values(id=_ROW, noted_at=now(), settings=present)
+    first = dialect.insert(NotedSettings).values(id=_ROW, noted_at=now(), settings=noting)
     db.session.execute(first.on_conflict_do_nothing())
     locked = select(NotedSettings).with_for_update().execution_options(populate_existing=True)
     noted = db.session.scalars(locked).one()
-    if noted.settings != present:
-        log.record(SettingsChanged(**changes.difference(noted.settings, present)))
-        noted.settings, noted.noted_at = present, now()
+    if noted.settings == noting:
+        return
+    former = dict(noted.settings)
+    for name, remark in _changed_secrets(settings, former.pop(_DIGESTS, {})):
+        if former.get(name) == present[name]:
+            present[name] = f"{present[name]} ({remark})"
+    log.record(SettingsChanged(**changes.difference(former, present)))
+    noted.settings, noted.noted_at = noting, now()
+
+
+def _changed_secrets(settings: "Settings", noted: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the secret settings that differ from those noted, with what is to be said of each.
+
+    The digests are compared under the secret key that made them. If it is neither the key nor a fallback any more, the
+    key has changed, and nobody can tell about the others.
+    """
+    key = next((one for one in settings.secrets if _digest(one, _KEY, one.decode()) == noted.get(_KEY)), None)
+    for name, value in _secrets(settings):
+        if key is None and name != _KEY:
+            yield name, "perhaps changed: the former secret key is unknown"
+        elif key is None or _digest(key, name, value) != noted.get(name):
+            yield name, "changed"
+
+
+def _digests(settings: "Settings", key: bytes) -> dict[str, str]:
+    """Return the digest of each secret setting under one secret key."""
+    return {name: _digest(key, name, value) for name, value in _secrets(settings)}
+
+
+def _secrets(settings: "Settings") -> Iterator[tuple[str, str]]:
+    """Yield each setting that holds a secret, with its value; the database's URL may hold passwords."""
+    for field, value in settings:
+        name = f"{PREFIX}{field.upper()}"
+        if name == _KEY:
+            yield name, settings.secrets[0].decode()
+        elif isinstance(value, SecretStr):
+            yield name, value.get_secret_value()
+        elif isinstance(value, tuple) and any(isinstance(one, SecretStr) for one in value):
+            yield name, json.dumps([one.get_secret_value() for one in value])
+        elif field == "database_url":
+            yield name, value
+
+
+def _digest(key: bytes, name: str, value: str) -> str:
+    return opaque.keyed_value(opaque.derive_key(key, "noted settings"), f"{name}={value}")
 
 
 def told(settings: "Settings") -> dict[str, str]:
     """Return the settings by name, secrets hidden; a list of what is no secret whole, where its length is shown."""
-    url = make_url(settings.database_url)
-    query = {name: changes.HIDDEN if "password" in name else value for name, value in url.query.items()}
-    return {
-        **dict(settings.rows()),
-        "IDP_DATABASE_URL": str(url.set(username=None, password=None, query=query)),
-        "IDP_OUTGOING_ALLOW": ", ".join(settings.outgoing_allow),
-    }
+    return {**dict(settings.rows()), "IDP_OUTGOING_ALLOW": ", ".join(settings.outgoing_allow)}

@@ -1,11 +1,12 @@
 """« Ce n’était pas moi »: the link of a confirmed mailbox that stops a change of address, or contests one that is done.
 
-Whoever asked for the change knew the password: it opens nothing from here on, and every session ends. The link gives
-its holder no control: it signs nobody in and shows nothing of the account.
+The person who asked for the change knew the password: the password is blocked, and every session ends. The link gives
+no control of the account: it signs nobody in and shows nothing of the account.
 
-A change that still waits is stopped: the confirmed address stays, and recovers the account by mail. A change that was
-applied is contested: either mailbox may be the intruder's, so that neither opens anything, without an end, until the
-school has settled it (`idp account disputes`) or a new letter has served (security row E-05, trade-off 4).
+A change that still waits is stopped: the confirmed address stays, and the account is recovered by mail. A change that
+was applied is contested: either mailbox may be the intruder's, so that no mail to either recovers the account. There is
+no time limit: the school settles the dispute (`idp account disputes`), or a new letter is used (security row E-05,
+trade-off 4).
 """
 
 from collections.abc import Sequence
@@ -28,7 +29,7 @@ from idp.sessions import manager
 
 
 class Standing(Enum):
-    """How the account's address stands, seen from the mailbox of the link."""
+    """The state of the account's address, seen from the mailbox of the link."""
 
     OURS = "ours"
     """The account's address is this mailbox."""
@@ -43,9 +44,9 @@ class Alarm:
     """What the page of a link may tell.
 
     Attributes:
-        state: what the link turns out to be.
-        standing: how the account's address stands.
-        schools: those that hear of it, and that decide.
+        state: the state of the link.
+        standing: the state of the account's address.
+        schools: the schools that are told, and that decide.
     """
 
     state: LinkState
@@ -54,7 +55,7 @@ class Alarm:
 
 
 def look(value: str) -> Alarm:
-    """Return what the link `value` is, and change nothing."""
+    """Return what the page of the link `value` may tell; change nothing."""
     link = tokens.look_up(Purpose.CONTEST_EMAIL, value)
     account = db.session.get(Account, link.row.account_id, populate_existing=True) if link.row else None
     if link.row is None or account is None:
@@ -72,9 +73,9 @@ def _standing(account: Account, link: OneTimeLink) -> Standing:
 
 
 def stop(settings: Settings, value: str) -> bool:
-    """Use the link `value`: stop the change, or contest it, in one transaction. Return False if the link is dead.
+    """Use the link `value`: stop the change, or contest it, in one transaction; return False if it does not work.
 
-    Of two clicks one acts; `look` then says USED to both.
+    Of two clicks one acts; `look` then returns USED for both.
     """
     row = tokens.look_up(Purpose.CONTEST_EMAIL, value).row
     account = directory.get_for_change(row.account_id) if row else None
@@ -99,7 +100,7 @@ def stop(settings: Settings, value: str) -> bool:
 
 
 def _close(account: Account, link: OneTimeLink) -> None:
-    """End all that the password opened or a mail could open."""
+    """Block the password, end all sessions and revoke the links that a mail carried."""
     account.pending_email = None
     account.password_blocked_at = now()
     account.generation += 1
@@ -109,9 +110,10 @@ def _close(account: Account, link: OneTimeLink) -> None:
 
 
 def _revoke_younger_alarms(link: OneTimeLink) -> None:
-    """Revoke the other links « Ce n’était pas moi », but those that an earlier mailbox of the account holds.
+    """Revoke the other links « Ce n’était pas moi », except those that an earlier mailbox of the account received.
 
-    An intruder whose address was confirmed gets such links too, at the next change: they must not silence the owner's.
+    An intruder whose address was confirmed also receives such links, at the next change: using them must not revoke the
+    owner's.
     """
     db.session.execute(
         update(OneTimeLink)
@@ -127,10 +129,10 @@ def _revoke_younger_alarms(link: OneTimeLink) -> None:
 
 
 def _contest(settings: Settings, account: Account, former: str) -> None:
-    """Leave the account between its present and its `former` address, and tell both.
+    """Mark the present and the `former` address as contested, and tell both.
 
-    A second former address that claims the account makes three of them: then no former address can be confirmed any
-    more, since the school could take one for the other.
+    If a second former address claims the account, no former address can be confirmed any more: the school could confuse
+    the two.
     """
     if account.contested_at is None:
         account.contested_at, account.contested_email = now(), former

@@ -16,12 +16,12 @@ _AFTER = {
     contest.Standing.CONTESTED: "pas_moi_ferme.html",
     contest.Standing.CHANGED: "pas_moi_regle.html",
 }
-"""The page of a link that has served."""
+"""The page of a used link."""
 
 
 @blueprint.route("/adresse/contestation/<token>", methods=["GET", "POST"])
 def alarm(token: str) -> Response:
-    """Ask whether the change is to be stopped; on a POST stop it. Nobody is signed in, nothing of the account shown."""
+    """Ask whether to stop the change; on a POST stop it. The page signs nobody in and shows nothing of the account."""
     if request.method == "POST" and contest.stop(_settings(), token):
         return see_other(url_for("email_contest.alarm", token=token))
     found = contest.look(token)

@@ -1,6 +1,6 @@
 """« Ce n’est pas moi », from the mailbox of the school's file: somebody else activated the account with the letter.
 
-The link gives its holder no control: the account stays as it is, and the school decides.
+The link gives no control of the account: the account stays as it is, and the school decides.
 """
 
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ from idp.db import db, end_read
 
 @dataclass(frozen=True)
 class Report:
-    """What the page of a link may use.
+    """What the page of a link may tell.
 
     Attributes:
-        state: what the link turns out to be.
-        schools: those that hear of it.
+        state: the state of the link.
+        schools: the schools that are told.
     """
 
     state: LinkState
@@ -28,7 +28,7 @@ class Report:
 
 
 def look(value: str) -> Report:
-    """Say what the link `value` is, and change nothing."""
+    """Return what the page of the link `value` may tell; change nothing."""
     link = tokens.look_up(Purpose.REPORT_ACTIVATION, value)
     account = db.session.get(Account, link.row.account_id, populate_existing=True) if link.row else None
     schools = tuple(directory.schools(account)) if account else ()
@@ -37,9 +37,9 @@ def look(value: str) -> Report:
 
 
 def send(value: str) -> bool:
-    """Use the link `value`: give each school a notice. False, and nothing done, when it is not alive.
+    """Use the link `value` and write a notice for each school; return False if the link does not work.
 
-    Of two clicks one acts; `look` then says USED to both.
+    Of two clicks one acts; `look` then returns USED for both.
     """
     row = tokens.look_up(Purpose.REPORT_ACTIVATION, value).row
     account = directory.get_for_change(row.account_id) if row else None

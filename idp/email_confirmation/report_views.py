@@ -13,7 +13,7 @@ blueprint = Blueprint("activation_report", __name__)
 
 @blueprint.route("/adresse/signalement/<token>", methods=["GET", "POST"])
 def activation(token: str) -> Response:
-    """Ask whether somebody else activated the account; on a POST tell the schools. Nobody is signed in."""
+    """Ask whether somebody else activated the account; on a POST tell the schools. The page signs nobody in."""
     if request.method == "POST" and report.send(token):
         return see_other(url_for("activation_report.activation", token=token))
     found = report.look(token)

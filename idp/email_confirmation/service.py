@@ -23,14 +23,14 @@ from idp.outbox.worker import Outcome
 
 @dataclass(frozen=True)
 class Question:
-    """What the page of a link may show to whoever opened it: neither a name nor an identifier (security row V-11).
+    """What the page of a link may show: neither a name nor an identifier (security row V-11).
 
     Attributes:
-        state: what the link turns out to be.
-        changes: the address would take the place of a confirmed one.
-        schools: names of the schools of the account's children, of a live link only.
-        shared: the mailbox serves another account too: whoever opens the link reads that mailbox.
-        refused: the link was not used, because of that (`IDP_SHARED_MAILBOX`).
+        state: the state of the link.
+        changes: whether the address replaces a confirmed one.
+        schools: names of the schools of the account's children, only if the link works.
+        shared: whether the mailbox serves another account too; the person who opens the link reads that mailbox.
+        refused: whether the link was not used because of that (`IDP_SHARED_MAILBOX`).
     """
 
     state: LinkState
@@ -43,7 +43,7 @@ class Question:
 def correct(
     settings: Settings, hasher: Hasher, attempt: Attempt, to: str, client_id: uuid.UUID | None
 ) -> addresses.Resent | Refused | Throttled:
-    """Let the first address be `to`, if the password of `attempt` is the account's own.
+    """Replace the first address by `to`, if the password of `attempt` is the account's own.
 
     Raises:
         Busy: the hash could not be computed in time; nothing was decided.
@@ -56,7 +56,7 @@ def correct(
 
 
 def resent_at(account_id: uuid.UUID) -> datetime | None:
-    """Return when the last message left, if it was not the first: the page says that the links before are dead."""
+    """Return the time of the last message, None for the first one: the page says that earlier links do not work."""
     sent = db.session.scalars(
         select(OneTimeLink.created_at)
         .where(OneTimeLink.account_id == account_id, OneTimeLink.purpose == Purpose.CONFIRM_EMAIL.value)
@@ -67,13 +67,13 @@ def resent_at(account_id: uuid.UUID) -> datetime | None:
 
 
 def confirm(settings: Settings, value: str) -> Question:
-    """Confirm the address of the link `value`; USED also for the second of two clicks, which sees the same page."""
+    """Confirm the address of the link `value`; the second of two clicks gets USED too, and shows the same page."""
     addresses.confirm(settings, value)
     return look(settings, value)
 
 
 def look(settings: Settings, value: str) -> Question:
-    """Say what the link `value` is, and change nothing."""
+    """Return what the page of the link `value` may show; change nothing."""
     try:
         return _question(settings, addresses.find_link(value))
     finally:
@@ -103,10 +103,10 @@ def _changes(link: OneTimeLink) -> bool:
 
 
 def resend_for_link(settings: Settings, value: str, network_address: str) -> bool:
-    """Send a new link in place of a dead one, to the address that was given last, if one still waits.
+    """Send a new link in place of one that does not work, to the address that waits for confirmation, if any.
 
-    Not once the account's password has changed: what somebody asked for who knew the former one ends there. False for
-    a link that was never ours; nothing else is told.
+    Nothing is sent once the account's password has changed: a request made with the former password ends there. Return
+    False only for a link that was never issued, so that the answer tells nothing else.
     """
     row = addresses.find_link(value).row
     account = db.session.get(Account, row.account_id, populate_existing=True) if row else None
@@ -119,14 +119,18 @@ def resend_for_link(settings: Settings, value: str, network_address: str) -> boo
 
 
 def ent_of(value: str) -> registry.Registration | None:
-    """Return the ENT that a link leads to; see `audience.first_ent`."""
+    """Return the ENT that the page of a link leads to; see `audience.first_ent`."""
     row = addresses.find_link(value).row
     account = db.session.get(Account, row.account_id) if row else None
     return audience.first_ent(account, row.client_id) if row and account else None
 
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
-    """Send the mail of a link (outbox handler). A link that died on the way is issued anew, or its mail is dropped."""
+    """Send the mail of a link (outbox handler).
+
+    If half of the link's time is over, or its token cannot be computed any more, another link is sent instead. The mail
+    is dropped if the link is no longer wanted.
+    """
     link = db.session.get(OneTimeLink, uuid.UUID(message.payload["link"]), populate_existing=True)
     account = directory.get_for_change(link.account_id) if link else None
     if link is None or account is None or not _still_wanted(link, account):

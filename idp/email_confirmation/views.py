@@ -84,7 +84,7 @@ def _correct(interaction: store.Interaction | None, account: Account, form: Addr
 
 
 def _check(form: AddressForm) -> str | None:
-    """Put the faults beside their fields; return the address as it will be kept."""
+    """Validate the form, put the errors beside their fields, and return the address in its normal form."""
     if not form.password.data:
         form.password.errors = [gettext("Tapez le mot de passe que vous avez choisi.")]
     try:
@@ -96,7 +96,7 @@ def _check(form: AddressForm) -> str | None:
 
 @blueprint.route("/adresse/lien/<token>", methods=["GET", "POST"])
 def link(token: str) -> Response:
-    """GET shows a button and changes nothing; POST confirms the address. The holder is never signed in."""
+    """Show a button and change nothing on GET; confirm the address on POST. The page signs nobody in."""
     if request.method == "POST" and "renvoyer" in request.form:
         if not service.resend_for_link(_settings(), token, remote_address()):
             count_bad_link()
@@ -147,7 +147,7 @@ def _whose() -> tuple[store.Interaction | None, Account]:
 
 
 def _is_activating(interaction: store.Interaction, account: Account) -> bool:
-    """Say whether this interaction activated the account, a short time ago, and nothing has happened since."""
+    """Return whether this interaction activated the account a short time ago, and nothing has happened since."""
     if account.email is not None:
         return True
     started = account.activated_at
@@ -178,7 +178,7 @@ def _after_sending(interaction: store.Interaction | None, account: Account, outc
 def _too_soon_to_correct(
     interaction: store.Interaction | None, account: Account, form: AddressForm, seconds: int
 ) -> Response:
-    """Say when the corrected address may be sent: it stays in its field meanwhile."""
+    """Show when the corrected address may be sent; it stays in its field meanwhile."""
     form.email.errors = [
         gettext(
             "Un message vient de partir. Vous pourrez valider cette nouvelle adresse dans %(wait)s.",
@@ -231,7 +231,7 @@ def _waiting_page(
 
 
 def _confirmed_elsewhere(interaction: store.Interaction | None, account: Account) -> Response:
-    """The link was used on another device meanwhile (or no address is required): say so, and lead on."""
+    """Lead on if the link was used on another device meanwhile, or if no address is required."""
     found = manager.current()
     if interaction and interaction.request and found and found[1].id == account.id and not _is_stale(interaction):
         return see_other(store.resume_url(interaction))
@@ -240,7 +240,7 @@ def _confirmed_elsewhere(interaction: store.Interaction | None, account: Account
 
 
 def _is_stale(interaction: store.Interaction) -> bool:
-    """Say whether the ENT may have forgotten its own request: some keep its state no longer than 15 minutes."""
+    """Return whether the ENT may have forgotten its own request: some keep their state for 15 minutes only."""
     return now() - interaction.started_at > _ENT_REMEMBERS
 
 
@@ -267,7 +267,7 @@ def _dead_link(*, sent: bool) -> Response:
 
 
 def count_bad_link() -> None:
-    """Count a link that is none for the network address that tries it; stop who tries many."""
+    """Count an invalid link for the network address, and raise `TooManyTries` after too many."""
     verdict = guard.take(limits.BAD_LINK_ADDRESS, remote_address())
     if isinstance(verdict, guard.Wait):
         raise TooManyTries(verdict.seconds)

@@ -1,4 +1,4 @@
-"""What a right secret opens: the account's own password a session, the letter's an activation, a blocked one a mail."""
+"""Sign-in: the account's password opens a session, the letter's secret an activation; a blocked one sends a mail."""
 
 import uuid
 from collections.abc import Sequence
@@ -23,12 +23,12 @@ from idp.sessions.models import PASSWORD, PASSWORD_ON_KNOWN_DEVICE
 from idp.web.user_agent import describe
 
 SETTLED = timedelta(days=1)
-"""How long ago an account first signed in on a browser that counts as its own: a mail told the person that day."""
+"""The time after which a browser counts as the account's own: a mail told the person of its first sign-in."""
 
 
 @dataclass(frozen=True)
 class SignedIn:
-    """The password was right; `cookie` is the new session's, `username` whose it is."""
+    """The password was right; `cookie` is the session's cookie, `username` the account's."""
 
     cookie: str
     username: str
@@ -36,7 +36,7 @@ class SignedIn:
 
 @dataclass(frozen=True)
 class MayActivate:
-    """The provisional password was right: this account may be activated, at this generation."""
+    """The provisional password was right: the account may be activated while its generation is the same."""
 
     account_id: uuid.UUID
     generation: int
@@ -44,9 +44,9 @@ class MayActivate:
 
 @dataclass(frozen=True)
 class MustRenew:
-    """The password was right, but it no longer opens anything.
+    """The password was right, but it is blocked.
 
-    A link to choose another is on its way to the confirmed address, unless there is none.
+    A mail with a link to choose another one is sent to the confirmed address, if there is one.
 
     Attributes:
         has_address: whether there is a confirmed address.
@@ -79,14 +79,14 @@ Outcome = _Admitted | Refused | Throttled
 def sign_in(
     settings: Settings, hasher: Hasher, breached: BreachedPasswords, attempt: Attempt, former: str | None
 ) -> Outcome:
-    """Try an identifier and a secret; `former` is the session cookie that the browser came with.
+    """Sign in with an identifier and a secret; `former` is the session cookie that the browser sent.
 
     Raises:
         Busy: the hash could not be computed in time; nothing was decided.
     """
 
     def admit(proven: Proven) -> _Admitted | None:
-        # looked up before the transaction: to read the list for the first time may take seconds
+        # look it up before the transaction: the first reading of the list may take seconds
         stolen = not proven.provisional and breached.holds(attempt.password)
         return _admit(settings, proven, attempt, former, stolen=stolen)
 
@@ -96,7 +96,7 @@ def sign_in(
 def _admit(
     settings: Settings, proven: Proven, attempt: Attempt, former: str | None, *, stolen: bool
 ) -> _Admitted | None:
-    """Decide in one transaction, on the account as it is now: it may have changed while the hash was computed."""
+    """Decide in one transaction, on the account's present state: it may have changed while the hash was computed."""
     account, closed = disputes.get_for_sign_in(proven.account_id)
     if account is None or not proven.still_holds(account):
         db.session.rollback()
@@ -104,7 +104,7 @@ def _admit(
     outcome: _Admitted
     if proven.provisional:
         if former:
-            manager.end_former(former)  # whoever was signed in here leaves: two people must not share a browser's state
+            manager.end_former(former)  # two people must not share the state of one browser
         log.record(ActivationOpened(account_id=account.id))
         outcome = MayActivate(account.id, account.generation)
     elif closed:
@@ -127,10 +127,10 @@ def _admit(
 
 
 def _close_breached(account: Account) -> None:
-    """Let the account's password open nothing any more: whoever has the stolen list may be signed in already.
+    """Block the account's password and end its sessions: somebody who has the stolen list may be signed in already.
 
-    The new one is chosen with a link of the confirmed mailbox or with a letter, never here: the password that was just
-    typed proves no more who typed it.
+    The new password is chosen with a link sent to the confirmed mailbox or with a letter, never here: a stolen password
+    does not prove who typed it.
     """
     moment = now()
     db.session.execute(
@@ -161,14 +161,14 @@ def _demand_another(settings: Settings, account: Account, proven: Proven) -> Mus
 
 
 def _is_settled(attempt: Attempt) -> bool:
-    """Say whether a browser is known for long enough to prove something: else two sign-ins in a row would."""
+    """Return whether the browser is known since `SETTLED`: two sign-ins in a row must not make it a known device."""
     return attempt.device is not None and attempt.device.first <= now() - SETTLED
 
 
 def _note(account: Account, proven: Proven) -> None:
-    """Write down that the account is used, and its password under today's parameters; `updated_at` is not ours.
+    """Record the sign-in, and the hash under today's parameters; keep `updated_at`, which is for other changes.
 
-    From here on the browser that activated the account opens nothing without the password either.
+    This also ends what the browser that activated the account may do without the password.
     """
     db.session.execute(
         update(Account)

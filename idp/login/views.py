@@ -27,7 +27,7 @@ blueprint = Blueprint("login", __name__)
 
 @blueprint.route("/connexion", methods=["GET", "POST"])
 def sign_in() -> Response:
-    """Show the form; on a POST open a session or an activation, or say the one text that fits every failure."""
+    """Show the form; on a POST open a session or an activation, or show the one text that fits every failure."""
     interaction = store.current()
     form = SignInForm()
     if request.method == "GET":
@@ -64,12 +64,12 @@ def _show(interaction: store.Interaction | None, form: SignInForm) -> Response:
 
 @blueprint.errorhandler(CSRFError)
 def form_is_old(error: CSRFError) -> Response:
-    """Handle a form whose token died because another tab signed in: this tab goes on with its own request.
+    """Handle a form whose CSRF token expired because another tab signed in: this tab continues its own request.
 
-    What was typed signs nobody in, since nothing proves that the form is ours (security row I-13): the session alone
-    decides. When the identifier is another person's, neither of the two is taken for the other.
+    The typed password is not used, since nothing proves that the form is ours (security row I-13): the session alone
+    decides. If the typed identifier is another person's, a page asks which of the two people goes on.
     """
-    with suppress(InteractionLost, SQLAlchemyError):  # a fault here would be one in the page for a fault
+    with suppress(InteractionLost, SQLAlchemyError):  # an error handler must not fail itself
         interaction, found = store.current(), manager.current()
         form = SignInForm()
         typed = form.username.data or ""
@@ -81,9 +81,10 @@ def form_is_old(error: CSRFError) -> Response:
 
 
 def _goes_on(interaction: store.Interaction, *, typed: bool = False) -> bool:
-    """Say whether the session answers the request: whoever came by Back or in a second tab need not sign in.
+    """Return whether the session answers the request, after Back or in a second tab, so that nobody signs in again.
 
-    A request for one person keeps the form, for another one may be here, unless this one's identifier was `typed`.
+    A request for one person shows the form, since another person may be here, unless the session's identifier was
+    `typed`.
     """
     wanted, found = interaction.request, manager.current()
     if wanted is None or found is None:
@@ -101,7 +102,7 @@ def _goes_on(interaction: store.Interaction, *, typed: bool = False) -> bool:
 
 
 def _another_person(interaction: store.Interaction | None, form: SignInForm, account: Account) -> Response:
-    """Say whose session is open here, and let the other person sign in with a form that is of now."""
+    """Show whose session is open, and let the other person sign in with a fresh form."""
     html = render_template(
         "login/autre_personne.html",
         dest=_client(interaction),
@@ -113,7 +114,7 @@ def _another_person(interaction: store.Interaction | None, form: SignInForm, acc
 
 
 def _shut_out(interaction: store.Interaction | None, outcome: service.MustRenew | service.Closed) -> Response:
-    """Say why the right password opens nothing, and what to do."""
+    """Show why the right password opens nothing, and what to do."""
     where = {"dest": _client(interaction), "sign_in_url": store.page_url("login.sign_in", interaction)}
     if isinstance(outcome, service.Closed):
         schools = directory.tellable(outcome.schools)

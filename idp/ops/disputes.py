@@ -326,12 +326,12 @@ def _settle_email(settings: Settings, account: Account, decision: Decision) -> N
             f"several former addresses claim {account.username}: none of them can be confirmed, "
             "print a new letter with `idp letters print --username`"
         )
-    if former is not None and decision.outcome is Outcome.CONFIRM and mailboxes.is_refused(settings, account, former):
-        raise Refused(
-            f"another account has confirmed the former address of {account.username} meanwhile, and "
-            "IDP_SHARED_MAILBOX=refuse: print a new letter with `idp letters print --username`"
-        )
     kept, dropped = (former, present) if decision.outcome is Outcome.CONFIRM else (present, former)
+    if kept is not None and mailboxes.is_refused(settings, account, kept):
+        raise Refused(
+            f"another account has confirmed the {'former' if kept == former else 'new'} address of {account.username} "
+            "meanwhile, and IDP_SHARED_MAILBOX=refuse: print a new letter with `idp letters print --username`"
+        )
     if kept != present:
         account.email, account.email_confirmed_at = kept, now()
         db.session.flush()

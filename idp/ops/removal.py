@@ -1,7 +1,8 @@
 """Accounts that nobody uses: warned, then removed with all that hangs on them; the journal keeps the events, nameless.
 
 - Active, without a sign-in for `inactive_days`: a mail; `inactive_warning_days` later, unless they sign in: removed.
-- The same without a confirmed address: nobody can be warned, the account goes after the two delays together.
+- The same without a confirmed address: nobody can be warned, the account goes after the two delays together,
+  and never before `inactive_warning_days` have passed since it lost its last mailbox.
 - Disabled, also because another account took its children over or because a school file no longer names a child:
   removed after `DISABLED_KEPT`.
 
@@ -75,10 +76,19 @@ def removable(settings: Settings, moment: datetime) -> ColumnElement[bool]:
     over = or_(
         and_(Account.disabled_at <= moment - DISABLED_KEPT, ~_still_in_a_file()),
         and_(_unused_since(moment - unused), Account.inactive_warned_at <= moment - notice),
-        and_(_unused_since(moment - unused - notice), Account.email.is_(None)),
+        and_(_unused_since(moment - unused - notice), Account.email.is_(None), ~_lost_mailbox_since(moment - notice)),
         _orphan_since(moment - DISABLED_KEPT),
     )
     return and_(over, ~_is_promised())
+
+
+def _lost_mailbox_since(moment: datetime) -> ColumnElement[bool]:
+    """Return the condition of the accounts that had a mailbox until after `moment`.
+
+    Nobody can be warned without one: an account that a file brought back without its mailbox gets the same time.
+    """
+    lost = select(FormerMailbox.mailbox).where(FormerMailbox.account_id == Account.id, FormerMailbox.left_at > moment)
+    return lost.exists()
 
 
 def _is_promised() -> ColumnElement[bool]:

@@ -18,6 +18,7 @@ from idp.accounts.models import Account, Child, Degree, Guardianship, School
 from idp.audit import log
 from idp.audit.registry_events import AccountImported
 from idp.clock import now
+from idp.config import Settings
 from idp.db import committed, db
 from idp.rostering import bulk, leaving, opening, replacing, ties
 from idp.rostering.records import Format
@@ -37,7 +38,7 @@ _children = cast("Table", Child.__table__)
 _links = cast("Table", Guardianship.__table__)
 
 
-def apply(staging: Staging, format_: Format, batch: str, tick: Tick) -> None:
+def apply(settings: Settings, staging: Staging, format_: Format, batch: str, tick: Tick) -> None:
     """Write everything; `tick` is called with the number of rows that each transaction wrote.
 
     The journal names `batch` for every account that was there and is changed; whom a file brings is in the batch alone.
@@ -52,7 +53,7 @@ def apply(staging: Staging, format_: Format, batch: str, tick: Tick) -> None:
         (_CHANGED_ACCOUNTS, _PAGE, partial(_change_accounts, batch)),
         (_STUDENTS, _PAGE, partial(_write_students, staging, schools, batch)),
         ("SELECT child, account FROM named_no_more ORDER BY child, account", _PAGE, ties.forget_exclusions),
-        (_RETURNING, _FEW, partial(leaving.welcome_back, batch)),
+        (_RETURNING, _FEW, partial(leaving.welcome_back, settings, batch)),
         (_ENDING, _FEW, partial(leaving.end_links, staging, batch, moment)),
         (_LEFT, _PAGE, partial(leaving.mark_left, moment)),
     ):

@@ -103,7 +103,7 @@ def run(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *, 
         batch = _keep(outcome, paths, force=force, state="running")
         assert outcome.format is not None, "what is decided was read"  # noqa: S101 - narrows the type
         try:
-            apply.apply(outcome.staging, outcome.format, str(batch.id), steps.writing)
+            apply.apply(settings, outcome.staging, outcome.format, str(batch.id), steps.writing)
         except Exception:
             db.session.rollback()
             _finish(batch, "failed")

@@ -7,11 +7,12 @@ from typing import Any, cast
 
 from sqlalchemy import Table, func, literal, select, update
 
+from idp.accounts import mailboxes
 from idp.accounts.models import Account, Child, Guardianship
 from idp.audit import log
 from idp.audit.events import AccountChanged
 from idp.audit.registry_events import AccountImported
-from idp.clock import now
+from idp.config import Settings
 from idp.db import UtcDateTime, db
 from idp.rostering import bulk, ties
 from idp.rostering.staging import Staging
@@ -22,20 +23,27 @@ _children = cast("Table", Child.__table__)
 _BY = "roster"
 
 
-def welcome_back(batch: str, page: Sequence[tuple[str]]) -> None:
-    """Open the accounts that a file had shut; one that an operator shut stays so."""
-    for account_id in [uuid.UUID(account) for (account,) in page]:
-        row = db.session.execute(
-            select(_accounts.c.left_at, _accounts.c.disabled_at).where(_accounts.c.id == account_id).with_for_update()
-        ).one_or_none()
-        if row is None or row.left_at is None:
+def welcome_back(settings: Settings, batch: str, page: Sequence[tuple[str]]) -> None:
+    """Open the accounts that a file had shut; an account that an operator shut stays shut.
+
+    An account never comes back with a mailbox that may serve one account only and serves another by now. It opens
+    without the mailbox: the person asked for nothing and has a child here, so that a refusal would shut them out.
+
+    All rows are locked before the first mailbox is: a transaction that confirms an address locks its account, then the
+    mailbox. The other order would be a deadlock.
+    """
+    these = bulk.one_of(Account.id, [uuid.UUID(account) for (account,) in page])
+    locking = select(Account).where(these).order_by(Account.id).with_for_update()
+    for account in db.session.scalars(locking.execution_options(populate_existing=True)).all():
+        if account.left_at is None:
             continue
-        values: dict[str, Any] = {"left_at": None, "inactive_warned_at": None, "updated_at": now()}
-        if row.disabled_at == row.left_at:
-            values["disabled_at"] = None
-        db.session.execute(update(_accounts).where(_accounts.c.id == account_id).values(**values))
-        log.record(AccountChanged(account_id=account_id, change="returned"))
-        log.record(AccountImported(account_id=account_id, batch=batch, change="returned"))
+        if account.disabled_at == account.left_at:
+            account.disabled_at = None
+            mailboxes.release_if_refused(settings, account)
+        account.left_at = account.inactive_warned_at = None
+        db.session.flush()  # so that the next account of this page sees whose mailbox this one has
+        log.record(AccountChanged(account_id=account.id, change="returned"))
+        log.record(AccountImported(account_id=account.id, batch=batch, change="returned"))
 
 
 def end_links(staging: Staging, batch: str, moment: datetime, page: Sequence[tuple[str]]) -> None:

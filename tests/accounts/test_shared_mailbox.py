@@ -12,6 +12,7 @@ from idp.clock import now
 from idp.db import db
 from tests.activation.steps import activate, newest_link
 from tests.builders import COLLEGE, LYCEE, PROVISIONAL, Build
+from tests.commands.conftest import Run
 from tests.myaccount.changes import at_once, form
 from tests.pages import heading, submit
 
@@ -52,6 +53,15 @@ def test_second_account_on_a_mailbox_is_told_to_the_school(app: Flask, build: Bu
     assert written() == [(COLLEGE, second.id, first.id)]
 
 
+def confirm_again(app: Flask, build: Build, account: Account) -> None:
+    """Take the account back to a new letter, and confirm the same address again."""
+    row = db.session.get_one(Account, account.id)
+    row.activated_at = row.email = row.password_hash = None
+    row.provisional_hash, row.provisional_expires_at = build.hash(fold_provisional(PROVISIONAL)), now() + YEAR
+    db.session.commit()
+    confirm(app, build, account)
+
+
 @pytest.mark.parametrize("settled", [False, True])
 def test_pair_is_told_once_whoever_confirms_again(app: Flask, build: Build, *, settled: bool) -> None:
     malo = build.child()
@@ -62,14 +72,23 @@ def test_pair_is_told_once_whoever_confirms_again(app: Flask, build: Build, *, s
     assert written() == [(COLLEGE, second.id, first.id)]
     if settled:
         db.session.scalars(select(SchoolNotice)).one().settled_at = now()
-    row = db.session.get_one(Account, first.id)  # a new letter, and the same address again
-    row.activated_at = row.email = row.password_hash = None
-    row.provisional_hash, row.provisional_expires_at = build.hash(fold_provisional(PROVISIONAL)), now() + YEAR
-    db.session.commit()
-    confirm(app, build, first)
+    confirm_again(app, build, first)
     assert written() == [(COLLEGE, second.id, first.id)]
     confirm(app, build, father(build, malo))
     assert len(written()) == 2, "a third account is another pair with her; with him it shares the name"
+
+
+def test_pair_is_told_again_once_the_settled_notice_was_purged(app: Flask, act: Run, build: Build) -> None:
+    malo = build.child()
+    first, second = father(build, malo), build.never_activated(children=[malo])
+    confirm(app, build, first)
+    confirm(app, build, second)
+    db.session.scalars(select(SchoolNotice)).one().settled_at = now() - timedelta(days=build.settings.audit_days + 1)
+    db.session.commit()
+    assert act("purge").code == 0
+    assert written() == [], "nobody is told without a new confirmation"
+    confirm_again(app, build, first)
+    assert written() == [(COLLEGE, first.id, second.id)]
 
 
 def test_same_person_another_school_and_a_disabled_account_are_not_told(app: Flask, build: Build) -> None:

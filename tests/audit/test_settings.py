@@ -1,11 +1,13 @@
 """The journal keeps which settings changed between two starts of the service, without secrets."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
 from sqlalchemy import select
 
 from idp.audit import noted_settings
@@ -55,6 +57,56 @@ def test_changed_settings_are_recorded_once_when_the_worker_starts(
     for secret in ("hunter2", settings.secret_key.get_secret_value()):
         assert secret not in noted + str(recorded())
     assert found(act) == []
+
+
+def test_a_changed_secret_is_recorded_without_its_value(
+    act: Run, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    start(act, monkeypatch, IDP_SMTP_URL="smtps://user:hunter2hunter2@mail.test:465")
+    start(act, monkeypatch, IDP_SMTP_URL="smtps://user:swordfish1234@mail.test:465")
+    start(act, monkeypatch)
+    assert [details for _, details in recorded()] == [
+        {"before": {"IDP_SMTP_URL": "(set)"}, "after": {"IDP_SMTP_URL": "(set) (changed)"}}
+    ]
+    noted = str(db.session.scalars(select(NotedSettings.settings)).one()) + str(recorded())
+    for secret in ("hunter2", "swordfish", settings.secret_key.get_secret_value()):
+        assert secret not in noted
+    assert found(act) == []
+
+
+def test_a_rotated_secret_key_is_recorded_and_hides_no_other_change(
+    act: Run, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    former, new = settings.secret_key.get_secret_value(), "an0ther secret key, as random as the first: 7Fq2"
+    start(act, monkeypatch, IDP_SMTP_URL="smtps://user:hunter2hunter2@mail.test:465")
+    start(act, monkeypatch, IDP_SECRET_KEY=new, IDP_SECRET_KEY_FALLBACKS=json.dumps([former]))
+    start(act, monkeypatch, IDP_SMTP_URL="smtps://user:swordfish1234@mail.test:465")
+    start(act, monkeypatch, IDP_SECRET_KEY=former[::-1], IDP_SECRET_KEY_FALLBACKS=json.dumps([new[::-1]]))
+    unknown = "(perhaps changed: the former secret key is unknown)"
+    rotated, other, lost = [details["after"] for _, details in recorded()]
+    assert rotated == {"IDP_SECRET_KEY": "(set) (changed)", "IDP_SECRET_KEY_FALLBACKS": "(1 set)"}
+    assert other == {"IDP_SMTP_URL": "(set) (changed)"}
+    assert lost.pop("IDP_DATABASE_URL").endswith(unknown)
+    assert lost == {
+        "IDP_SECRET_KEY": "(set) (changed)",
+        "IDP_SECRET_KEY_FALLBACKS": f"(1 set) {unknown}",
+        "IDP_SMTP_URL": f"(set) {unknown}",
+    }
+
+
+def test_a_changed_password_of_the_database_is_recorded(app: Flask, settings: Settings) -> None:
+    for password in ("hunter2", "hunter2", "swordfish"):
+        noted_settings.note(settings.model_copy(update={"database_url": f"postgresql://u:{password}@db.test/idp"}))
+    [(_, details)] = recorded()
+    assert details["after"] == {"IDP_DATABASE_URL": "postgresql://(hidden)@db.test/idp (changed)"}
+
+
+def start(act: Run, monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
+    """Start the worker with other settings, and let it end."""
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    answer = act("worker", "--once")
+    assert answer.code == 0, answer.err
 
 
 def test_changed_settings_are_recorded_when_the_service_starts(act: Run, settings: Settings, tmp_path: Path) -> None:

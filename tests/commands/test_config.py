@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,41 @@ def test_shows_every_setting_and_no_secret(bare: Run, monkeypatch: pytest.Monkey
     assert shown["IDP_DATABASE_URL"] == "postgresql://(hidden)@db.test/idp?sslmode=verify-full"
     for secret in (SECRET, former, "dbp4ssword", "m4ilpassword"):
         assert secret not in answer.out
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        (
+            "postgresql://db.test/idp?user=u53r&password=s3cret&sslpassword=s3cret&passfile=/etc/pass",
+            "postgresql://db.test/idp?user=(hidden)&password=(hidden)&sslpassword=(hidden)&passfile=/etc/pass",
+        ),
+        ("postgresql:///idp?host=@socket&PASSWORD=s3cret", "postgresql:///idp?host=@socket&PASSWORD=(hidden)"),
+        ("postgresql://u53r:s3@cret@db.test/idp", "postgresql://(hidden)"),
+        ("postgresql://u53r:s3@cr?et@db.test/idp", "postgresql://(hidden)"),
+        ("postgresql://db.test/idp&password=s3cret", "postgresql://(hidden)"),
+        ("postgresql://db.test/idp?a=1?password=s3cret", "postgresql://db.test/idp?a=(hidden)"),
+        ("sqlite:////srv/idp.db?password=s3cret", "sqlite:////srv/idp.db?password=(hidden)"),
+    ],
+)
+def test_no_secret_in_an_option_of_the_databases_url_is_shown(
+    bare: Run, monkeypatch: pytest.MonkeyPatch, url: str, shown: str
+) -> None:
+    put(monkeypatch, **COMPLETE, IDP_DATABASE_URL=url)
+    answer = bare("config", "check")
+    assert f"IDP_DATABASE_URL = {shown}\n" in answer.out
+    assert not re.search("s3|cret|u53r", answer.out + answer.err)
+
+
+@pytest.mark.parametrize("command", [("db", "upgrade"), ("worker", "--once"), ("client", "list")])
+def test_no_secret_of_the_databases_url_is_in_an_error(
+    bare: Run, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    url = "postgresql://127.0.0.1:1/idp?user=u53r&password=s3cret&sslmode=wr0ng"
+    put(monkeypatch, IDP_ENV="development", IDP_LOG_LEVEL="DEBUG", IDP_DATABASE_URL=url)
+    answer = bare(*command)
+    assert answer.code == 1
+    assert not re.search("s3cret|u53r", answer.out + answer.err)
 
 
 def test_reports_every_fault_at_once_by_name_and_shows_no_value(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,215 @@
+"""An account that a file brings back, whose mailbox serves another account by then (`IDP_SHARED_MAILBOX=refuse`)."""
+
+import json
+import subprocess
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select, text, update
+
+from idp.accounts import mailboxes
+from idp.accounts.models import Account, FormerMailbox
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db
+from tests.activation.steps import newest_link
+from tests.builders import PASSWORD, Build
+from tests.commands.conftest import Run
+from tests.commands.processes import IDP, environment
+from tests.databases import settings_for
+from tests.email_confirmation.post import post_office
+from tests.pages import heading, sign_in, submit
+from tests.protocol.flow import tokens_for
+from tests.recovery.steps import answers, ask_password
+from tests.relying_party import Attempt
+from tests.rostering.aaf_school import LYCEE, Parent, Pupil, Year
+from tests.rostering.seen import account, imported
+
+MAILBOX = "famille@exemple.fr"
+MOTHER, FATHER, CHILD = "9100000", "9150000", "9200000"
+NEIGHBOUR, CONFIRMING = "9100002", "9100004"
+"""Two other mothers of the same school."""
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
+    """Settings of an operator who decided what a shared mailbox may do."""
+    return settings_for(database_url, shared_mailbox=getattr(request, "param", "refuse"))
+
+
+def confirm(build: Build, key: str, **more: object) -> None:
+    """Let the account of a key be activated, with the mailbox."""
+    own: dict[str, object] = {"password_hash": build.hash(PASSWORD), "activated_at": now(), "email": MAILBOX}
+    own |= {"mailbox": MAILBOX, "email_confirmed_at": now(), **more}
+    db.session.execute(update(Account).where(Account.id == account(key).id).values(**own))
+    db.session.commit()
+
+
+@pytest.fixture
+def absent(act: Run, build: Build, year: Year, folder: Path) -> tuple[Pupil | Parent, ...]:
+    """A family that left, whose mother had confirmed the mailbox; a neighbour has confirmed it since."""
+    imported(act, year.write(folder))
+    confirm(build, MOTHER)
+    family = (year.pupils.pop(CHILD), year.parents.pop(MOTHER), year.parents.pop(FATHER))
+    imported(act, year.write(folder), "--force")
+    confirm(build, NEIGHBOUR)
+    return family
+
+
+def changes_of(person: Account) -> list[str]:
+    """Return what the journal says was changed about an account."""
+    rows = select(AuditEntry.details).where(AuditEntry.kind == "account.changed", AuditEntry.account_id == person.id)
+    found = [details["change"] for details in db.session.scalars(rows.order_by(AuditEntry.id))]
+    db.session.rollback()
+    return found
+
+
+def test_an_account_comes_back_without_a_mailbox_that_serves_another(
+    act: Run, year: Year, folder: Path, absent: tuple[Pupil | Parent, ...]
+) -> None:
+    year.add(*absent)
+    imported(act, year.write(folder))
+    back, neighbour = account(MOTHER), account(NEIGHBOUR)
+    assert (back.disabled_at, back.left_at) == (None, None)
+    assert (back.email, back.mailbox, back.email_confirmed_at) == (None, None, None)
+    assert (neighbour.email, neighbour.mailbox) == (MAILBOX, MAILBOX)
+    assert changes_of(back) == ["left", "mailbox_released", "returned"]
+    [notice] = json.loads(act("school", "notices", "--uai", LYCEE, "--open", "--json").out)
+    assert (notice["kind"], notice["account"]) == ("shared_mailbox", back.username)
+    imported(act, year.write(folder))
+    assert len(json.loads(act("school", "notices", "--json").out)) == 1
+
+
+def test_the_person_gives_another_address_at_the_next_sign_in(
+    act: Run, app: Flask, build: Build, year: Year, folder: Path, absent: tuple[Pupil | Parent, ...]
+) -> None:
+    year.add(*absent)
+    imported(act, year.write(folder))
+    back, ent, browser = account(MOTHER), build.ent(uais=[LYCEE]), app.test_client()
+    page = sign_in(browser, ent.url(Attempt()), back.username, PASSWORD)
+    assert heading(page) == "Donnez votre adresse mail"
+    assert MAILBOX not in page.text
+    assert "Garder l’adresse" not in page.text, "there is none"
+    page = submit(browser, page, mail=MAILBOX, mot_de_passe=PASSWORD)
+    assert heading(page) == "Consultez votre messagerie"
+    phone = app.test_client()
+    assert heading(phone.get(newest_link(build.settings, back.id))) == "Cette adresse sert déjà"
+    correction = browser.get(page.request.full_path.replace("/confirmation", "/modifier"))
+    assert heading(submit(browser, correction, mail="a.moi@exemple.fr", mot_de_passe=PASSWORD)) == heading(page)
+    submit(phone, phone.get(newest_link(build.settings, back.id)))
+    assert account(MOTHER).email == "a.moi@exemple.fr"
+    assert tokens_for(browser, ent)["id_token"]
+
+
+def test_no_mail_leads_to_a_new_password_and_a_letter_does(
+    act: Run,
+    app: Flask,
+    browser: FlaskClient,
+    build: Build,
+    year: Year,
+    folder: Path,
+    absent: tuple[Pupil | Parent, ...],
+    tmp_path: Path,
+) -> None:
+    year.add(*absent)
+    imported(act, year.write(folder))
+    back = account(MOTHER)
+    ask_password(browser, back.username)
+    with post_office(app) as office:
+        assert office.deliver() == []
+    assert answers() == ["no_address"]
+    build.ent(uais=[LYCEE])
+    sheet = ("--out", str(tmp_path / "lettre.pdf"), "--reason", "adresse retirée")
+    printed = act("letters", "print", "--username", back.username, *sheet)
+    assert printed.code == 0, printed.err
+    assert account(MOTHER).provisional_hash is not None
+
+
+def test_an_account_without_its_mailbox_is_not_removed_before_anybody_could_sign_in(
+    act: Run, build: Build, year: Year, folder: Path, absent: tuple[Pupil | Parent, ...]
+) -> None:
+    confirm(build, MOTHER, activated_at=now() - timedelta(days=500))
+    year.add(*absent)
+    imported(act, year.write(folder))
+    assert account(MOTHER).email is None
+    for days, kept in ((29, 1), (31, 0)):
+        db.session.execute(update(FormerMailbox).values(left_at=now() - timedelta(days=days)))
+        db.session.commit()
+        assert act("purge").code == 0
+        left = db.session.scalars(select(Account.id).where(Account.roster_key == f"aaf:{MOTHER}")).all()
+        assert len(left) == kept
+
+
+@pytest.mark.parametrize("settings", ["allow", "known-device"], indirect=True)
+def test_an_account_comes_back_with_its_mailbox_where_sharing_is_allowed(
+    act: Run, year: Year, folder: Path, absent: tuple[Pupil | Parent, ...]
+) -> None:
+    year.add(*absent)
+    imported(act, year.write(folder))
+    assert (account(MOTHER).email, account(NEIGHBOUR).email) == (MAILBOX, MAILBOX)
+
+
+def test_of_two_accounts_that_come_back_to_one_mailbox_one_has_it(
+    act: Run, build: Build, year: Year, folder: Path, absent: tuple[Pupil | Parent, ...]
+) -> None:
+    confirm(build, FATHER)
+    confirm(build, NEIGHBOUR, email_confirmed_at=None, email=None, mailbox=None)
+    year.add(*absent)
+    imported(act, year.write(folder))
+    back = [account(key) for key in (MOTHER, FATHER)]
+    assert [one.disabled_at for one in back] == [None, None]
+    assert sorted(str(one.email) for one in back) == ["None", MAILBOX]
+
+
+def test_a_contested_mailbox_stays_and_is_not_kept_by_the_settlement(
+    act: Run, build: Build, year: Year, folder: Path, absent: tuple[Pupil | Parent, ...]
+) -> None:
+    """The address opens nothing before the school decides; then the same rule holds."""
+    contested = update(Account).where(Account.id == account(MOTHER).id)
+    db.session.execute(contested.values(contested_at=now(), contested_email="avant@exemple.fr"))
+    db.session.commit()
+    year.add(*absent)
+    imported(act, year.write(folder))
+    back = account(MOTHER)
+    assert (back.disabled_at, back.email) == (None, MAILBOX)
+    settle = ("account", "disputes", back.username, "--reason", "vu au guichet")
+    answer = act(*settle, "--reject")
+    assert (answer.code, answer.err.count("\n")) == (1, 1)
+    assert "IDP_SHARED_MAILBOX=refuse" in answer.err
+    assert act(*settle, "--confirm").code == 0
+    assert account(MOTHER).email == "avant@exemple.fr"
+
+
+def _someone_waits() -> bool:
+    with db.engine.connect() as connection:
+        return bool(connection.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer
+def test_an_import_locks_all_accounts_before_the_first_mailbox(
+    act: Run, build: Build, settings: Settings, year: Year, folder: Path, absent: tuple[Pupil | Parent, ...]
+) -> None:
+    """Somebody confirms the mailbox at that moment: the import waits for the mailbox, and holds all rows by then."""
+    confirm(build, FATHER)
+    first, second = sorted((account(MOTHER).id, account(FATHER).id))
+    year.add(*absent)
+    command = [IDP, "roster", "import", str(year.write(folder))]
+    assert mailboxes.is_refused(settings, account(CONFIRMING), MAILBOX), "the neighbour has it"
+    with subprocess.Popen(command, env=environment(settings), stderr=subprocess.PIPE, stdout=subprocess.PIPE) as run:
+        for _ in range(300):
+            if run.poll() is not None or _someone_waits():
+                break
+            time.sleep(0.1)
+        assert run.poll() is None, "it waits for the mailbox"
+        locking = select(Account.id).where(Account.id.in_((first, second))).with_for_update(skip_locked=True)
+        with db.engine.connect() as connection:
+            assert connection.execute(locking).all() == []
+        db.session.rollback()
+        _, err = run.communicate(timeout=60)
+        assert run.returncode == 0, err[-2000:]
+    assert [account(key).email for key in (MOTHER, FATHER)] == [None, None]
