@@ -96,9 +96,7 @@ def create_app(settings: Settings) -> Flask:
     app = _Application("idp", template_folder=str(TEMPLATES), static_folder=None)
     app.url_map.merge_slashes = False  # its redirect would repeat the request's own Host
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
-    app.extensions["idp.settings"] = settings
-    app.extensions["idp.hasher"] = Hasher(settings)
-    app.extensions["idp.breached"] = BreachedPasswords(settings.breached_passwords)
+    connect(app, settings)
     _database(app, settings)
     browser.configure(app, settings)
     request_context.configure(app, settings)
@@ -110,9 +108,24 @@ def create_app(settings: Settings) -> Flask:
     proxies.configure(app, settings)
     for page in _PAGES:
         app.register_blueprint(page.blueprint)
-    _protocol(app, settings)
+    _protocol(app)
+    app.jinja_env.globals.update(told=telling.on_page, told_plainly=telling.sentence)
+    app.jinja_env.globals["entrance"] = lambda dest: dest.entrance(settings.issuer)
+    return app
+
+
+def connect(app: Flask, settings: Settings) -> None:
+    """Give `app` the services that its views ask for, as after a start: they remember nothing yet."""
+    outgoing = Outgoing(settings)
+    app.extensions["idp.settings"] = settings
+    app.extensions["idp.hasher"] = Hasher(settings)
+    app.extensions["idp.breached"] = BreachedPasswords(settings.breached_passwords)
+    app.extensions["idp.outgoing"] = outgoing
+    app.extensions["idp.client_keys"] = ClientKeys(outgoing)
+    app.extensions["idp.server"] = Server(settings, open_store(settings), KeyRing(settings))
+    app.extensions[RENEWABLE] = issued.renewable
     app.extensions[deliver.EXTENSION] = Transport(settings)
-    app.extensions[outbox.EXTENSION] = outbox_handlers(settings)
+    app.extensions[outbox.EXTENSION] = outbox_handlers(settings, outgoing)
     app.extensions[outbox.APART] = frozenset({backchannel.LOGOUT})
     app.extensions[outbox.JOBS] = {
         key_rotation.ROTATION: key_rotation.ROTATION_PERIOD,
@@ -120,12 +133,9 @@ def create_app(settings: Settings) -> Flask:
         school_digest.DIGESTS: school_digest.DIGESTS_PERIOD,
     }
     app.extensions[legal.IPS_COUNTED] = limits.longest_by_network()
-    app.jinja_env.globals.update(told=telling.on_page, told_plainly=telling.sentence)
-    app.jinja_env.globals["entrance"] = lambda dest: dest.entrance(settings.issuer)
-    return app
 
 
-def outbox_handlers(settings: Settings) -> Mapping[str, Handler]:
+def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Handler]:
     """Return who hands over which kind of outbox message."""
     return {
         addresses.CONFIRM_EMAIL: partial(email_confirmation_service.hand_over, settings=settings),
@@ -133,7 +143,7 @@ def outbox_handlers(settings: Settings) -> Mapping[str, Handler]:
         notices.RESET_WANTED: partial(recovery_answer.hand_over, settings=settings),
         recovery_username.USERNAME_WANTED: partial(recovery_username.hand_over, settings=settings),
         SESSIONS_ENDED: backchannel.sessions_ended,
-        backchannel.LOGOUT: partial(backchannel.hand_over, outgoing=Outgoing(settings)),
+        backchannel.LOGOUT: partial(backchannel.hand_over, outgoing=outgoing),
         key_rotation.ROTATION: partial(key_rotation.hand_over, settings=settings),
         journal_chain.SEALING: partial(journal_chain.hand_over, settings=settings),
         school_digest.DIGESTS: partial(school_digest.ask, settings=settings),
@@ -147,12 +157,7 @@ def _database(app: Flask, settings: Settings) -> None:
     db.init_app(app)
 
 
-def _protocol(app: Flask, settings: Settings) -> None:
-    ring = KeyRing(settings)
-    app.extensions["idp.outgoing"] = outgoing = Outgoing(settings)
-    app.extensions["idp.client_keys"] = ClientKeys(outgoing)
-    app.extensions["idp.server"] = Server(settings, open_store(settings), ring)
-    app.extensions[RENEWABLE] = issued.renewable
+def _protocol(app: Flask) -> None:
     app.register_blueprint(routes.blueprint)
     security.csrf.exempt(routes.blueprint)
     api = charter_api.blueprint(bearer.authenticate_charter)

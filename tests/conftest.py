@@ -14,13 +14,11 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
-from jinja2 import FileSystemBytecodeCache
 from playwright.sync_api import Browser as ChromiumBrowser
 
-from idp.app import create_app
-from idp.clients import registry
 from idp.config import Settings
 from idp.db import db
+from tests import applications
 from tests.builders import Build
 from tests.canaries import _everything_is_heard, canaries, keep_stored  # noqa: F401 - fixtures of every test
 from tests.cheap_hashes import real_hashes  # noqa: F401 - a fixture
@@ -29,7 +27,6 @@ from tests.protocol.served import listener, loopback  # noqa: F401 - fixtures
 from tests.relying_party import RelyingParty
 from tests.stories.browser import chromium
 
-_SHARED = "TEST_SHARED_FOLDER"
 # its own limits are of wall-clock time: a machine that does other things would fail them
 # CI tries the same examples each time: what it says of a change is about that change; a person's run looks further
 hypothesis_settings.register_profile(
@@ -44,20 +41,20 @@ hypothesis_settings.load_profile("untimed")
 def pytest_configure(config: pytest.Config) -> None:
     """Make the folder that all processes of one run share; not pytest's own, which other runs tidy away."""
     if not hasattr(config, "workerinput"):
-        os.environ[_SHARED] = tempfile.mkdtemp(prefix="idp-tests-")
+        os.environ[applications.SHARED] = tempfile.mkdtemp(prefix="idp-tests-")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove that folder; the database server in it stops with the last process that used it."""
     if not hasattr(config, "workerinput"):
-        drop_template(Path(os.environ[_SHARED]))
-        shutil.rmtree(os.environ[_SHARED], ignore_errors=True)
+        drop_template(Path(os.environ[applications.SHARED]))
+        shutil.rmtree(os.environ[applications.SHARED], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """A folder that all test processes of one run share."""
-    return Path(os.environ[_SHARED])
+    return Path(os.environ[applications.SHARED])
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -89,18 +86,13 @@ def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
 
 
 @pytest.fixture
-def app(settings: Settings, shared: Path) -> Iterator[Flask]:
+def app(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Flask]:
     """The application, inside its context."""
-    registry.forget()
-    app = create_app(settings)
-    app.test_client_class = Browser
-    app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(shared))  # compiling takes longer than most tests
-    with app.app_context():
+    with applications.lent(settings, own="own_app" in request.keywords) as app:
+        app.test_client_class = Browser
         yield app
         db.session.remove()
         keep_stored(app)
-        db.engine.dispose()
-        app.extensions["idp.server"].store.close()
 
 
 class Browser(FlaskClient):

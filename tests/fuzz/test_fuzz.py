@@ -33,6 +33,7 @@ def test_no_bent_request_gets_a_fault_a_trace_a_hang_or_a_redirect_to_a_stranger
     assert {200, 201, 204, 303, 400, 401, 404, 405, 410, 413, 415} <= reached, "the bends reach many answers"
 
 
+@pytest.mark.own_app
 @one_database
 def test_a_route_that_the_fuzzer_does_not_know_is_named(app: Flask, build: Build) -> None:
     app.add_url_rule("/nouveau", "nouveau", lambda: "", methods=["GET", "DELETE"])
