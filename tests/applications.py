@@ -33,6 +33,7 @@ _CHANGED_LISTS = ("before_request_funcs", "after_request_funcs", "teardown_reque
 # the template's signing key is the same for all tests, and to check an RSA key takes 20 ms
 key_material.import_key = lru_cache(maxsize=32)(key_material.import_key)
 
+_inherited: dict[str, Flask] = {}
 _applications: "OrderedDict[str, tuple[Flask, Callable[[], None]]]" = OrderedDict()
 
 
@@ -42,6 +43,14 @@ def make(settings: Settings) -> Flask:
     if folder := os.environ.get(SHARED):
         app.jinja_env.bytecode_cache = FileSystemBytecodeCache(str(Path(folder)))
     return app
+
+
+def inherited(settings: Settings) -> Flask:
+    """Return the application that a process made before it forked, or made now; it has opened no connection by then."""
+    key = repr(settings)
+    if key not in _inherited:
+        _inherited[key] = make(settings)
+    return _inherited[key]
 
 
 @contextmanager

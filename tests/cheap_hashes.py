@@ -1,7 +1,8 @@
 """Cheap parameters of argon2id for test processes: a real hash takes longer than most tests.
 
-`tests/__init__.py` sets them, so that they hold in every process that runs code of the tests. Commands that tests start
-by their installed name (`idp serve`) hash as in production. Tests of the hash itself take the fixture `real_hashes`.
+`tests/__init__.py` sets them, so that they hold in every process that runs code of the tests, and in all that
+`tests.forked` starts. The installed command (`idp serve` by its path) hashes as in production. Tests of the hash itself
+take the fixture `real_hashes`.
 """
 
 from collections.abc import Iterator

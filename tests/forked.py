@@ -2,8 +2,9 @@
 
 To start an interpreter and import the product takes more than a second, to fork takes 20 ms. What runs is the same:
 `idp …` as the installed script calls it, `python -m MODULE …` by `runpy`, each with arguments, environment, working
-directory and files of its own. The process that forks has no threads and no connections. Tests of the installed
-command itself, of Python's own options, or of signals that come during the start use `subprocess`.
+directory and files of its own. Of Python's own variables, `PYTHONWARNINGS=error` alone has an effect; passwords are
+hashed cheaply (`tests.cheap_hashes`). The process that forks has no threads and no connections. Tests of the installed
+command itself, of Python's own options, or of the real hash use `subprocess`.
 """
 
 import atexit
@@ -13,6 +14,7 @@ import runpy
 import signal
 import sys
 import tempfile
+import warnings
 import weakref
 from collections.abc import Mapping, Sequence
 from multiprocessing import reduction
@@ -40,7 +42,9 @@ class Program:
         env: the whole environment; that of this process if none is given.
         cwd: the working directory.
         stdin: what the program reads.
-        output: where it writes both its outputs; if none is given they are kept for `stdout` and `stderr`.
+        output: where it writes standard output, and standard error too unless `errors` is given; if none is given,
+            they are kept for `stdout` and `stderr`.
+        errors: where it writes standard error.
     """
 
     def __init__(
@@ -50,9 +54,10 @@ class Program:
         cwd: Path = CHECKOUT,
         stdin: str = "",
         output: IO[bytes] | None = None,
+        errors: IO[bytes] | None = None,
     ) -> None:
         self.command = command
-        self._out, self._err = (output or self._kept(), output or self._kept())
+        self._out, self._err = (output or self._kept(), errors or output or self._kept())
         with tempfile.TemporaryFile() as given:
             given.write(stdin.encode())
             given.seek(0)
@@ -192,6 +197,8 @@ def _run(command: tuple[str, ...], env: dict[str, str], cwd: str, files: _Files)
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
+    if env.get("PYTHONWARNINGS") == "error":
+        warnings.simplefilter("error")
     program, *arguments = command
     try:
         if program == IDP:

@@ -23,12 +23,12 @@ from flask import Flask
 
 from idp.accounts import school_digest, school_notices
 from idp.accounts.school_notices import Kind
-from idp.app import create_app
 from idp.db import db
 from idp.mail.deliver import EXTENSION as TRANSPORT
 from idp.mail.smtp import Transport
 from idp.outbox.commands import EXTENSION as HANDLERS
 from idp.outbox.worker import Worker
+from tests.applications import inherited
 from tests.databases import settings_for
 from tests.killing import arm
 
@@ -46,7 +46,7 @@ def moment_of(order: dict[str, Any], day: int) -> datetime:
 def application(order: dict[str, Any]) -> Flask:
     """Make what every process inherits; it opens no connection until it is used."""
     settings = settings_for(order["database"], database_pool=2, smtp_url=order["smtp"])
-    app = create_app(settings)
+    app = inherited(settings)
     app.extensions[TRANSPORT] = Transport(settings)
     return app
 

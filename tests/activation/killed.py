@@ -10,8 +10,8 @@ import signal
 import sys
 from pathlib import Path
 
-from idp.app import create_app
 from tests.activation.steps import ADDRESS, CHOSEN, open_activation
+from tests.applications import inherited
 from tests.conftest import Browser
 from tests.databases import settings_for
 from tests.killing import arm
@@ -27,7 +27,7 @@ class Account:
 
 def live(database: str, username: str, countdown: int, note: Path) -> None:
     """Activate an account as its parent does, as far as the countdown lets it."""
-    app = create_app(settings_for(database, database_pool=2))
+    app = inherited(settings_for(database, database_pool=2))
     app.test_client_class = Browser
     with app.app_context():
         browser = app.test_client()
@@ -42,6 +42,7 @@ def live(database: str, username: str, countdown: int, note: Path) -> None:
 def main(database: str, folder: str, *usernames: str) -> None:
     """Kill one child after the other."""
     found = []
+    inherited(settings_for(database, database_pool=2))
     for number, username in enumerate(usernames, start=1):
         note = Path(folder) / username
         child = os.fork()

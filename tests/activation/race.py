@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import event
 from werkzeug.test import Client
 
-from idp.app import create_app
+from idp.config import Settings
 from idp.db import db
+from tests.applications import inherited
 from tests.databases import ISSUER, settings_for
 
 if TYPE_CHECKING:
@@ -23,11 +24,16 @@ if TYPE_CHECKING:
 HOST = "connexion.exemple.test"
 
 
+def settings_of(order: dict[str, Any]) -> Settings:
+    """Return the settings of each browser's node."""
+    return settings_for(order["database"], database_pool=2, hash_wait=10, **order.get("settings", {}))
+
+
 def run(
     order: dict[str, Any], form: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[dict[str, Any]]"
 ) -> None:
     """Send one browser's form when everybody is ready."""
-    app = create_app(settings_for(order["database"], database_pool=2, hash_wait=10, **order.get("settings", {})))
+    app = inherited(settings_of(order))
     browser = Client(app)
     for name, value in form["cookies"].items():
         browser.set_cookie(name, value, domain=HOST, secure=True)
@@ -48,6 +54,7 @@ def main() -> None:
     """Let the crowd run."""
     order = json.load(sys.stdin)
     context = multiprocessing.get_context("fork")
+    inherited(settings_of(order))
     barrier, answers = context.Barrier(len(order["forms"])), context.SimpleQueue()
     crowd = [context.Process(target=run, args=(order, form, barrier, answers)) for form in order["forms"]]
     for one in crowd:

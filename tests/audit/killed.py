@@ -12,11 +12,11 @@ from pathlib import Path
 
 from flask import Flask
 
-from idp.app import create_app
 from idp.audit import sealing
 from idp.audit.verifying import Check
 from idp.clock import now
 from idp.ops import purge
+from tests.applications import inherited
 from tests.databases import settings_for
 from tests.killing import arm
 
@@ -56,7 +56,7 @@ def forked(act: Callable[[], None]) -> int:
 
 def main(database: str, act: str) -> None:
     """Kill one child after the other."""
-    app = create_app(settings_for(database, database_pool=2))  # opens no connection
+    app = inherited(settings_for(database, database_pool=2))  # opens no connection
     note = Path(tempfile.mkdtemp()) / "last words"
     for number in range(1, _MOST):
         status = forked(partial(live, app, act, number, note))

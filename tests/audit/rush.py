@@ -12,11 +12,11 @@ import time
 import uuid
 from typing import TYPE_CHECKING
 
-from idp.app import create_app
 from idp.audit import log, sealing
 from idp.audit.events import SignInSucceeded
 from idp.audit.verifying import Check
 from idp.db import committed, db
+from tests.applications import inherited
 from tests.databases import settings_for
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def write(database: str, barrier: "Barrier", done: "Event", answers: "SimpleQueu
         time.sleep(random.random() * 0.05 if slow else 0)
         return count
 
-    with create_app(settings).app_context():
+    with inherited(settings).app_context():
         barrier.wait(120)
         for _ in range(ROUNDS):
             written += committed(step)
@@ -50,7 +50,7 @@ def seal(database: str, barrier: "Barrier", done: "Event", answers: "SimpleQueue
     """Seal small batches until the writers are done."""
     settings = settings_for(database, database_pool=2)
     sealing.BATCH = 7
-    with create_app(settings).app_context():
+    with inherited(settings).app_context():
         barrier.wait(120)
         while not done.is_set():
             sealing.seal_all(settings.secrets)
@@ -60,7 +60,7 @@ def seal(database: str, barrier: "Barrier", done: "Event", answers: "SimpleQueue
 def check(database: str, barrier: "Barrier", done: "Event", answers: "SimpleQueue[tuple[str, int]]") -> None:
     """Check the journal again and again."""
     settings, wrong = settings_for(database, database_pool=2), 0
-    with create_app(settings).app_context():
+    with inherited(settings).app_context():
         barrier.wait(120)
         while not done.is_set():
             wrong += len(list(Check(settings.secrets).findings()))
@@ -73,6 +73,7 @@ def main(database: str) -> None:
     barrier, done = context.Barrier(WRITERS + SEALERS + 1), context.Event()
     answers: SimpleQueue[tuple[str, int]] = context.SimpleQueue()
     order = (database, barrier, done, answers)
+    inherited(settings_for(database, database_pool=2))
     writers = [context.Process(target=write, args=order) for _ in range(WRITERS)]
     others = [context.Process(target=seal, args=order) for _ in range(SEALERS)]
     others.append(context.Process(target=check, args=order))

@@ -3,14 +3,13 @@
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from idp.paths import CHECKOUT
+from tests import forked
 from tests.builders import PROVISIONAL
 from tests.clients.conftest import change
 from tests.clients.fake_provider import CLIENT_ID, CLIENT_SECRET, KEYS, FakeProvider, running_provider
@@ -18,21 +17,16 @@ from tests.clients.service import BACK, REDIRECT_URI, Service, running_service
 from tests.databases import sqlite_copy
 from tests.protocol.ent_server import authority, listening_ent
 
+if TYPE_CHECKING:
+    import subprocess
+
 SECRET, PASSWORD = "REFERENCE_CLIENT_SECRET", "REFERENCE_PASSWORD"
 
 
 def run(*arguments: str, **secrets: str) -> "subprocess.CompletedProcess[str]":
     """Run the command with these secrets in its environment, and nothing else of ours."""
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "clients.reference", *arguments],
-        cwd=CHECKOUT,
-        env={"PATH": os.environ["PATH"], **secrets},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=300,
-        check=False,
-    )
+    environment = {"PATH": os.environ["PATH"], "PYTHONWARNINGS": "error", **secrets}
+    return forked.run("clients.reference", *arguments, env=environment, timeout=300)
 
 
 def signing_in(service: Service, *more: str, **changes: str) -> "subprocess.CompletedProcess[str]":

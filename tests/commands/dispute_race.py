@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import select
 
 from idp.accounts.models import Account
-from idp.app import create_app
 from idp.db import db
 from idp.ops import disputes
 from idp.ops.desk import Refused
 from idp.ops.disputes import Decision, Outcome
+from tests.applications import inherited
 from tests.databases import settings_for
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def settle(order: dict[str, Any], number: int, barrier: "Barrier", answers: "Sim
     """Settle each dispute, as soon as all operators are ready to."""
     settings = settings_for(order["database"], database_pool=2)
     outcome = Outcome.REJECT if number % 2 else Outcome.CONFIRM
-    app = create_app(settings)
+    app = inherited(settings)
     for username in order["usernames"]:
         with app.app_context():
             key = db.session.scalars(select(Account.id).where(Account.username == username)).one()
@@ -48,6 +48,7 @@ def main() -> None:
     """Let them run."""
     order = json.load(sys.stdin)
     context = multiprocessing.get_context("fork")
+    inherited(settings_for(order["database"], database_pool=2))
     barrier, answers = context.Barrier(OPERATORS), context.SimpleQueue()
     crowd = [context.Process(target=settle, args=(order, number, barrier, answers)) for number in range(OPERATORS)]
     for one in crowd:

@@ -12,9 +12,9 @@ from typing import Any
 
 from sqlalchemy import event
 
-from idp.app import create_app
 from idp.db import db
 from idp.ops.purge import purge
+from tests.applications import inherited
 from tests.databases import settings_for
 
 _MOST = 400
@@ -35,7 +35,7 @@ def arm(countdown: int) -> None:
 
 def live(database: str, countdown: int) -> None:
     """Purge, as far as the countdown lets it."""
-    with create_app(settings_for(database, database_pool=2)).app_context():
+    with inherited(settings_for(database, database_pool=2)).app_context():
         arm(countdown)
         assert purge.callback is not None
         purge.callback(as_json=False)
@@ -43,6 +43,7 @@ def live(database: str, countdown: int) -> None:
 
 def main(database: str) -> None:
     """Kill one child after the other."""
+    inherited(settings_for(database, database_pool=2))
     for number in range(1, _MOST):
         child = os.fork()
         if not child:

@@ -17,13 +17,13 @@ from typing import Any
 import time_machine
 from sqlalchemy import select
 
-from idp.app import create_app
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.oidc import key_rotation, keys
 from idp.oidc.models import SigningKey
+from tests.applications import inherited
 from tests.commands.rotation_race import QUARTER
 from tests.databases import settings_for
 from tests.killing import arm
@@ -55,7 +55,7 @@ ACTS: dict[str, Callable[[Settings], Callable[[], object]]] = {"tend": tend, "ro
 def live(database: str, act: str, moment: datetime, countdown: int, note: Path) -> None:
     """Change keys, as far as the countdown lets it."""
     settings = settings_for(database, database_pool=2)
-    with time_machine.travel(moment), create_app(settings).app_context():
+    with time_machine.travel(moment), inherited(settings).app_context():
         armed = ACTS[act](settings)
         arm(countdown, note)
         armed()
@@ -65,7 +65,7 @@ def live(database: str, act: str, moment: datetime, countdown: int, note: Path) 
 def seen(database: str, moment: datetime) -> dict[str, Any]:
     """Look at what is there, as a node that starts a minute later."""
     settings = settings_for(database, database_pool=2)
-    with time_machine.travel(moment + timedelta(minutes=1)), create_app(settings).app_context():
+    with time_machine.travel(moment + timedelta(minutes=1)), inherited(settings).app_context():
         rows = list(db.session.scalars(select(SigningKey)))
         changes = list(db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "key.changed")))
         told = [change.details["change"] for change in changes]
@@ -87,6 +87,7 @@ def seen(database: str, moment: datetime) -> dict[str, Any]:
 def main(database: str, act: str) -> None:
     """Kill one child after the other."""
     note, story, start = Path(tempfile.mkdtemp()) / "note", [], now()
+    inherited(settings_for(database, database_pool=2))
     for number in range(1, _MOST):
         moment = start + number * QUARTER
         child = os.fork()

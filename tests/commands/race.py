@@ -24,7 +24,6 @@ from idp.accounts.authentication import Attempt
 from idp.accounts.models import Account
 from idp.accounts.passwords import Hasher
 from idp.accounts.tokens import Purpose
-from idp.app import create_app
 from idp.config import Settings
 from idp.db import db
 from idp.letters import choice
@@ -35,6 +34,7 @@ from idp.myaccount import reauthentication
 from idp.ops import desk
 from idp.recovery import password as recovery
 from idp.sessions import manager
+from tests.applications import inherited
 from tests.builders import PASSWORD
 from tests.databases import settings_for
 
@@ -92,7 +92,7 @@ ACTS: dict[str, Callable[[Settings, Hasher, Account], object]] = {
 def operate(order: dict[str, Any], barrier: "Barrier", inside: "Event", done: "Event") -> None:
     """Shut one account in each round."""
     settings = settings_of(order)
-    app = create_app(settings)
+    app = inherited(settings)
     with app.app_context():
         for username in order["usernames"]:
             account = db.session.scalars(select(Account).where(Account.username == username)).one()
@@ -120,7 +120,7 @@ def insist(
     """Sign in and prove the password again, until the act has committed."""
     settings, opened = settings_of(order), 0
     _addresses.seed(uuid.uuid4().int)
-    app = create_app(settings)
+    app = inherited(settings)
     for username in order["usernames"]:
         barrier.wait(120)
         while not done.is_set():
@@ -150,6 +150,7 @@ def main() -> None:
     """Let them run."""
     order = json.load(sys.stdin)
     context = multiprocessing.get_context("fork")
+    inherited(settings_of(order))
     barrier, inside, done = context.Barrier(PARENTS + 1), context.Event(), context.Event()
     answers = context.SimpleQueue()
     crowd = [context.Process(target=operate, args=(order, barrier, inside, done))]

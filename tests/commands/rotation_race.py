@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import time_machine
 from flask import Flask
 
-from idp.app import create_app
 from idp.config import Settings
 from idp.oidc import key_rotation, keys
 from idp.outbox import commands as outbox
 from idp.outbox.worker import Worker
+from tests.applications import inherited
 from tests.databases import settings_for
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ ACTS: dict[str, Callable[[Flask, Settings], Act]] = {"work": work, "tend": tend,
 
 def run(order: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[list[str]]") -> None:
     settings, said = settings_for(order["database"], database_pool=2), []
-    app = create_app(settings)
+    app = inherited(settings)
     start = datetime.fromisoformat(order["start"])
     for number in range(1, order["rounds"] + 1):
         with time_machine.travel(start + number * QUARTER), app.app_context():
@@ -85,6 +85,7 @@ def main() -> None:
     """Let them run."""
     order = json.load(sys.stdin)
     context = multiprocessing.get_context("fork")
+    inherited(settings_for(order["database"], database_pool=2))
     barrier = context.Barrier(order["processes"])
     queues = [context.SimpleQueue() for _ in range(order["processes"])]
     crowd = [context.Process(target=run, args=(order, barrier, queue)) for queue in queues]

@@ -3,7 +3,6 @@
 import json
 import signal
 import sqlite3
-import subprocess
 import time
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from idp.demo.processes import exported, neighbours, service
 from idp.paths import CHECKOUT
 from tests import forked
 from tests.commands.conftest import Answer, Run
-from tests.commands.processes import IDP, PATIENCE, environment
+from tests.commands.processes import PATIENCE, environment
 from tests.commands.sample import APART, arguments, leaves
 from tests.databases import ISSUER, SECRET, settings_for
 from tests.pages import form_token, heading
@@ -197,12 +196,15 @@ def test_k06_a_full_disk_is_one_sentence_and_changes_nothing(
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file that is always full: Linux")
 @pytest.mark.parametrize("command", [("keys", "list"), ("config", "check"), ("client", "list", "--json")], ids=" ".join)
-def test_k06_an_answer_that_cannot_be_written_is_one_sentence(settings: Settings, command: tuple[str, ...]) -> None:
-    with Path("/dev/full").open("w") as full:
-        shown = subprocess.run(
-            [IDP, *command], env=environment(settings), stdout=full, stderr=subprocess.PIPE, text=True, check=False
-        )
-    is_one_sentence(Answer(shown.returncode, "", shown.stderr))
+def test_k06_an_answer_that_cannot_be_written_is_one_sentence(
+    settings: Settings, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    with Path("/dev/full").open("wb") as full, (tmp_path / "errors").open("wb+") as errors:
+        shown = forked.Program(forked.IDP, *command, env=environment(settings), output=full, errors=errors)
+        shown.wait()
+        assert shown.returncode
+        said = shown.stderr
+    is_one_sentence(Answer(shown.returncode, "", said))
 
 
 def held(engine: Engine) -> object:

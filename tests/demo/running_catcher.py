@@ -5,8 +5,6 @@ import json
 import signal
 import smtplib
 import socket
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from email import policy
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from idp.demo.processes import answers_http, answers_smtp
+from tests import forked
 
 LINK = "http://127.0.0.1:8000/adresse/lien/Jx7v2mQ9sT4kW8bN"
 
@@ -30,7 +29,7 @@ class Catcher:
     smtp_port: int
     web_port: int
     store: Path
-    process: subprocess.Popen[bytes]
+    process: forked.Program
 
     def get(self, path: str, host: str | None = None) -> tuple[int, dict[str, str], str]:
         connection = http.client.HTTPConnection("127.0.0.1", self.web_port, timeout=60)
@@ -56,8 +55,8 @@ class Catcher:
 
 def start(store: Path) -> Catcher:
     smtp_port, web_port = free_port(), free_port()
-    command = [sys.executable, "-m", "idp.demo.catcher", "--store", str(store)]
-    process = subprocess.Popen([*command, "--smtp-port", str(smtp_port), "--web-port", str(web_port)])
+    ports = ["--smtp-port", str(smtp_port), "--web-port", str(web_port)]
+    process = forked.Program("idp.demo.catcher", "--store", str(store), *ports)
     deadline = time.monotonic() + 60
     while not (answers_http(web_port, "/mails.json") and answers_smtp(smtp_port)):
         assert process.poll() is None, "the catcher did not start"

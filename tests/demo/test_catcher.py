@@ -3,8 +3,6 @@
 import shutil
 import smtplib
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from idp.demo.mailbox import Mailbox
+from tests import forked
 from tests.demo.running_catcher import LINK, Catcher, confirmation, free_port, start
 
 
@@ -139,10 +138,8 @@ def test_a_busy_port_is_one_sentence(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        command = [sys.executable, "-m", "idp.demo.catcher", "--store", str(tmp_path), "--web-port", str(free_port())]
-        ended = subprocess.run(
-            [*command, "--smtp-port", str(taken.getsockname()[1])], capture_output=True, text=True, check=False
-        )
+        ports = ["--web-port", str(free_port()), "--smtp-port", str(taken.getsockname()[1])]
+        ended = forked.run("idp.demo.catcher", "--store", str(tmp_path), *ports)
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
     assert "ne peut pas démarrer" in ended.stderr

@@ -7,7 +7,6 @@ clients/README.md tells them to give.
 import json
 import re
 import shlex
-import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,8 +22,9 @@ from idp.db import db
 from idp.oidc import backchannel
 from idp.oidc.server import of_app
 from idp.paths import CHECKOUT
+from tests import forked
 from tests.builders import Build
-from tests.commands.processes import IDP, connect, environment, free_port, running
+from tests.commands.processes import connect, environment, free_port, running
 from tests.databases import settings_for, sqlite_copy
 from tests.protocol.ent_server import authority
 from tests.serving.proxy import nginx, supplied
@@ -79,11 +79,7 @@ class Installation:
 
     def idp(self, *arguments: str) -> str:
         """Run a command of the operator's; return what it prints."""
-        done = subprocess.run(
-            [IDP, *arguments], env=environment(self.settings), capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return forked.succeed(forked.IDP, *arguments, env=environment(self.settings))
 
     def parent(self) -> str:
         """Return the identifier of a new parent, whose account is active."""

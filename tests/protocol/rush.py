@@ -10,7 +10,8 @@ import multiprocessing
 import sys
 from typing import TYPE_CHECKING, Any
 
-from idp.app import create_app
+from idp.config import Settings
+from tests.applications import inherited
 from tests.databases import settings_for
 
 if TYPE_CHECKING:
@@ -22,8 +23,12 @@ NUMBER = "{process}"
 """In a body, what stands for the number of the process that sends it."""
 
 
+def settings_of(order: dict[str, Any]) -> Settings:
+    return settings_for(order["database"], code_lifetime=600, database_pool=1)
+
+
 def run(order: dict[str, Any], number: int, barrier: "Barrier", answers: "SimpleQueue[list[list[Any]]]") -> None:
-    app = create_app(settings_for(order["database"], code_lifetime=600, database_pool=1))
+    app = inherited(settings_of(order))
     browser, found = app.test_client(use_cookies=False), []
     browser.get("/jwks.json", base_url=order["issuer"])  # what is read once a process is read before the race
     for sent in order["requests"]:
@@ -39,6 +44,7 @@ def run(order: dict[str, Any], number: int, barrier: "Barrier", answers: "Simple
 def main() -> None:
     order = json.load(sys.stdin)
     context = multiprocessing.get_context("fork")
+    inherited(settings_of(order))
     barrier = context.Barrier(order["processes"])
     queues = [context.SimpleQueue() for _ in range(order["processes"])]
     crowd = [context.Process(target=run, args=(order, n, barrier, queue)) for n, queue in enumerate(queues)]

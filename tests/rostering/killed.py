@@ -14,11 +14,11 @@ from typing import Any
 
 from sqlalchemy import event
 
-from idp.app import create_app
 from idp.db import db
 from idp.rostering import apply, imports
 from idp.rostering.imports import Steps
 from idp.rostering.records import Form
+from tests.applications import inherited
 from tests.databases import settings_for
 
 NOWHERE = Steps(reading=lambda _: None, comparing=lambda _: None, writing=lambda _: None, plan_size=lambda *_: None)
@@ -41,7 +41,7 @@ def arm(countdown: int) -> None:
 def live(database: str, folder: Path, countdown: int) -> None:
     """Import, as far as the countdown lets it; 0 lets it come to its end."""
     apply._PAGE, apply._FEW = 3, 2
-    with create_app(settings_for(database, database_pool=2)).app_context():
+    with inherited(settings_for(database, database_pool=2)).app_context():
         if countdown:
             arm(countdown)
         imports.run(
@@ -52,6 +52,7 @@ def live(database: str, folder: Path, countdown: int) -> None:
 def main(database: str, folder: str, *statements: str) -> None:
     """Kill one child after the other, then let one live."""
     killed = 0
+    inherited(settings_for(database, database_pool=2))
     for countdown in (*map(int, statements), 0):
         child = os.fork()
         if not child:
