@@ -30,11 +30,24 @@ ALTER TABLE guardian ADD COLUMN account_id TEXT;
 BY_NAME = "({0} GLOB 'onde:*' OR ({0} GLOB 'csv:*' AND length({0}) = 45 AND substr({0}, 14) NOT GLOB '*[^0-9a-f]*'))"
 """The condition of keys that were made of names (`values.key_of_names`): namesakes would be one person under them."""
 
-_TWICE = {
-    "school": "Deux établissements différents portent la même clé : aucun des deux n’est pris.",
-    "student": "Deux élèves différents portent la même clé : aucun des deux n’est pris. Corrigez le fichier.",
-    "guardian": "Deux personnes différentes portent la même clé : aucune des deux n’est prise. Corrigez le fichier.",
-}
+_NAMED_TWICE = (
+    "Ces lignes ont le même nom, mais pas la même adresse postale complète (rue, code postal, commune), ou pas les "
+    "mêmes données : ce sont peut-être deux homonymes, aucune n’est prise. Complétez l’adresse, ou donnez un numéro à "
+    "chaque personne."
+)
+_TWICE = (
+    ("school", "TRUE", "Deux établissements différents portent la même clé : aucun des deux n’est pris."),
+    (
+        "student", "TRUE",
+        "Deux élèves différents portent la même clé : aucun des deux n’est pris. Corrigez le fichier.",
+    ),
+    (
+        "guardian", f"NOT ({BY_NAME.format('key')})",
+        "Deux personnes différentes portent la même clé : aucune des deux n’est prise. Corrigez le fichier.",
+    ),
+    ("guardian", BY_NAME.format("key"), _NAMED_TWICE),
+)  # fmt: skip
+"""The records that came twice under one key, as table and condition, and what is said of them."""
 _CASE = "Deux clés ne diffèrent que par des majuscules : aucune des deux n’est prise. Corrigez le fichier."
 _AGAIN = "Cette ligne répète une autre ligne du fichier : elle compte une seule fois."
 
@@ -51,27 +64,30 @@ def check_copies(staging: Staging, mode: Mode) -> None:
     """Refuse what came twice and did not say the same, and keys that only case tells apart (R-08).
 
     In a Delta, what comes later is meant to change what came before: there, two whole records of other names are wrong.
-    People who are known by their names alone are one person only if both rows have one address.
+    People who are known by their names alone are one person only if both rows have one whole postal address, as between
+    two imports: many share a street or a school's mailbox.
     """
     staging.run(
-        f"UPDATE guardian SET differs = 1 WHERE copies > 1 AND {BY_NAME.format('key')} AND address = '[]' AND mail = ''"
+        f"UPDATE guardian SET differs = 1, renamed = 1 WHERE copies > 1 AND {BY_NAME.format('key')} "
+        "AND NOT same_home(address, postcode, city, address, postcode, city)"
     )
     if mode is Mode.DELTA:
         staging.run("UPDATE school SET differs = 0")
-    for table, message in _TWICE.items():
-        wrong = "differs" if mode is Mode.COMPLETE or table == "school" else "renamed"
+    wrong = {
+        table: "differs" if mode is Mode.COMPLETE or table == "school" else "renamed"
+        for table in ("school", "student", "guardian")
+    }
+    for table, condition, message in _TWICE:
         for file, line in (("file", "line"), ("file2", "line2")):
-            staging.tell_all(
-                _ERROR, f"{table}_key_twice", message, f"SELECT {file}, {line}, key FROM {table} WHERE {wrong}"
-            )
-        if table == "school":
-            continue  # each file of a pair names its school
+            these = f"SELECT {file}, {line}, key FROM {table} WHERE {wrong[table]} AND {condition}"
+            staging.tell_all(_ERROR, f"{table}_key_twice", message, these)
+    for table in ("student", "guardian"):  # each file of a pair names its school
         staging.run(f"CREATE INDEX {table}_folded ON {table} (lower(key))")
         same = f"(SELECT lower(key) FROM {table} GROUP BY lower(key) HAVING count(*) > 1)"
         staging.tell_all(
             _ERROR, f"{table}_key_case", _CASE, f"SELECT file, line, key FROM {table} WHERE lower(key) IN {same}"
         )
-        staging.run(f"UPDATE {table} SET fate = 'refused' WHERE {wrong} OR lower(key) IN {same}")
+        staging.run(f"UPDATE {table} SET fate = 'refused' WHERE {wrong[table]} OR lower(key) IN {same}")
         if mode is Mode.COMPLETE:
             staging.tell_all(
                 _WARNING,
