@@ -10,10 +10,12 @@ import re
 from collections.abc import Sequence
 from datetime import date
 
+from idp.accounts.directory import name_key
 from idp.accounts.models import Account
-from idp.accounts.same_person import same_person, shares_a_name
+from idp.accounts.same_person import shares_a_name
 from idp.accounts.words.folding import fold
-from idp.rostering import known, replacing
+from idp.rostering import continuity, known, replacing
+from idp.rostering.continuity import Verdict
 from idp.rostering.records import Mode, Severity
 from idp.rostering.staging import Staging
 
@@ -53,11 +55,16 @@ _AGAIN = "Cette ligne répète une autre ligne du fichier : elle compte une seul
 
 
 def prepare(staging: Staging) -> None:
-    """Add what the rules note beside the records; SQLite calls `alike` for two names that differ."""
-    staging.connection.executescript(_INDEXES + replacing.SCHEMA)
-    staging.connection.create_function("alike", 6, _alike, deterministic=True)
-    staging.connection.create_function("same", 6, _same, deterministic=True)
-    staging.connection.create_function("same_home", 6, _same_home, deterministic=True)
+    """Add what the rules note beside the records, and the functions that their statements call."""
+    staging.connection.executescript(_INDEXES + replacing.SCHEMA + continuity.SCHEMA)
+    for name, count, function in (
+        ("alike", 6, _alike),
+        ("same_home", 6, _same_home),
+        ("judge", 12, continuity.as_sql),
+        ("name_key", 2, name_key),
+        ("civilities_agree", 2, continuity.civilities_agree),
+    ):
+        staging.connection.create_function(name, count, function, deterministic=True)
 
 
 def check_copies(staging: Staging, mode: Mode) -> None:
@@ -187,19 +194,10 @@ def judge_guardians(staging: Staging, most_authority: int) -> None:
         "(SELECT id FROM known_account k WHERE k.key = guardian.key))"
     )
     _refuse_unknown(staging, "guardian", "account_id", "Cette personne n’a pas de compte ici : rien n’est changé.")
-    _refuse(
-        staging, "guardian", "key_of_other_person",
-        "Cette clé est connue pour une autre personne, dont le nom est tout différent : rien n’est changé.",
-        f"{_KNOWN} AND NOT ({_NAMES.format('alike')})",
-    )  # fmt: skip
-    _refuse(
-        staging, "guardian", "name_in_doubt",
-        "Le nom connu sous cette clé est en partie un autre, et ni l’élève ni l’adresse ne sont les mêmes : rien n’est "
-        "changé. L’établissement doit dire si c’est la même personne.",
-        f"{_KNOWN} AND NOT ({_NAMES.format('same')}) AND NOT ({_CONTINUES} OR {_SAME_MAIL})",
-    )  # fmt: skip
+    _judge_persons(staging)
     staging.run(
-        f"INSERT INTO replaced (key, account) SELECT s.key, k.id FROM {_KNOWN} AND {BY_NAME.format('s.key')} "
+        "INSERT OR IGNORE INTO replaced (key, account, why) "
+        f"SELECT s.key, k.id, '{replacing.NAMESAKE}' FROM {_KNOWN} AND {BY_NAME.format('s.key')} "
         f"AND NOT ({_CONTINUES}) AND NOT ({_NOBODYS})"
     )
     staging.run("UPDATE guardian SET account_id = NULL WHERE key IN (SELECT key FROM replaced)")
@@ -224,21 +222,92 @@ def judge_guardians(staging: Staging, most_authority: int) -> None:
         staging.tell_all(_WARNING, fate, message, "SELECT file, line, key FROM guardian WHERE fate = ?", fate)
         staging.run("UPDATE guardian SET fate = 'refused' WHERE fate = ?", fate)
     _refuse_retired_keys(staging)
-    staging.run("UPDATE guardian SET account_id = lower(hex(randomblob(16))) WHERE fate = 'new'")
+    staging.run(
+        "UPDATE guardian SET account_id = lower(hex(randomblob(16))), civility = coalesce(civility, '') "
+        "WHERE fate = 'new'"
+    )
     replacing.find_former_accounts(staging)
 
 
+def _judge_persons(staging: Staging) -> None:
+    """Find the records whose person may not be the account's, and do with them what `continuity` says."""
+    staging.run(
+        "UPDATE guardian SET civility = NULL WHERE civility = '' AND account_id IS NOT NULL"
+    )  # a file that says no civility takes none away
+    staging.run(
+        f"INSERT INTO judged SELECT s.key, k.id, judge({_NAMES}, k.civility, k.given_name, k.family_name, "
+        f"k.birth_name, k.opened_as, {_SAME_CHILD}, {_SAME_HOME}, {_SAME_MAIL}) FROM {_KNOWN} "
+        f"AND ({_NAMES}) IS NOT (k.civility, k.given_name, k.family_name, k.birth_name)"
+    )
+    known.copy_relatives(staging, "SELECT key FROM judged")
+    staging.run(
+        f"INSERT OR IGNORE INTO exchanged SELECT s.key, o.id FROM judged j JOIN guardian s ON s.key = j.key "
+        "JOIN known_account k ON k.id = j.account JOIN known_account o ON o.id <> k.id "
+        f"AND o.name_key = {_NAME_KEY} AND {_IS_NAMED.format('s', 'o')} "
+        f"WHERE NOT ({_IS_NAMED.format('s', 'k')}) AND ({_CONTINUES.replace('k.', 'o.')}) "
+        f"AND NOT EXISTS (SELECT 1 FROM guardian g WHERE g.key = o.key AND {_IS_NAMED.format('g', 'o')})"
+    )
+    _doubt(
+        staging, "keys_exchanged",
+        "Cette clé est connue pour une autre personne, et la personne de cette ligne est connue sous une autre clé : "
+        "les clés ont été échangées. Rien n’est changé. Remettez à chaque personne sa clé.",
+        "s.key IN (SELECT key FROM exchanged)",
+    )  # fmt: skip
+    _doubt(
+        staging, "key_of_other_person",
+        "Cette clé est connue pour une autre personne : rien n’est changé. Une personne garde sa clé, et une autre "
+        "personne a une autre clé. Si c’est la même personne, sous un autre nom, voyez « idp account rename ».",
+        f"s.key GLOB 'aaf:*' AND {_JUDGED.format(Verdict.OTHER)}",
+    )  # fmt: skip
+    _doubt(
+        staging, "name_in_doubt",
+        "Le nom ou la civilité de cette clé a changé, et le reste ne dit pas que c’est la même personne : rien n’est "
+        "changé. Si c’est la même personne, voyez « idp account rename ». Si c’est une autre, il lui faut une autre "
+        "clé.",
+        f"{_JUDGED.format(Verdict.DOUBT)} AND NOT k.is_blank",
+    )  # fmt: skip
+    staging.tell_all(
+        _WARNING, "name_corrected",
+        "Le prénom ou la civilité de cette clé a changé. Aucun courrier n’a encore été imprimé : le compte prend le "
+        "nouveau nom.",
+        f"SELECT s.file, s.line, s.key FROM {_KNOWN} AND {_JUDGED.format(Verdict.DOUBT)}",
+    )  # fmt: skip
+    staging.run(
+        f"INSERT INTO replaced (key, account, why) SELECT s.key, k.id, '{replacing.OTHER_NAMES}' "
+        f"FROM {_KNOWN} AND {_JUDGED.format(Verdict.OTHER)} AND NOT ({_NOBODYS})"
+    )
+
+
+def _doubt(staging: Staging, code: str, message: str, condition: str) -> None:
+    """Refuse the known people of whom `condition` is true, and note that their schools are told."""
+    found = f"{_KNOWN} AND {condition}"
+    staging.run(f"INSERT OR IGNORE INTO doubted SELECT s.key, k.id FROM {found}")
+    _refuse(staging, "guardian", code, message, found)
+
+
 _KNOWN = "guardian s JOIN known_account k ON k.id = s.account_id WHERE s.fate IS NULL AND s.act <> 'delete'"
+_JUDGED = "s.key IN (SELECT key FROM judged WHERE verdict = '{0}')"
 _NAMES = (
-    "{0}(coalesce(s.given_name, k.given_name), coalesce(s.family_name, k.family_name), "
-    "coalesce(s.birth_name, k.birth_name), k.given_name, k.family_name, k.birth_name)"
+    "coalesce(s.civility, k.civility), coalesce(s.given_name, k.given_name), "
+    "coalesce(s.family_name, k.family_name), coalesce(s.birth_name, k.birth_name)"
 )
-_CONTINUES = (
+"""The names of a record (`s`), with the account's (`k`) where it is silent."""
+_NAME_KEY = "name_key(coalesce(s.given_name, k.given_name), coalesce(s.family_name, k.family_name))"
+_IS_NAMED = (
+    "name_key(coalesce({0}.given_name, {1}.given_name), coalesce({0}.family_name, {1}.family_name)) = {1}.name_key "
+    "AND civilities_agree(coalesce({0}.civility, {1}.civility), {1}.civility)"
+)
+"""A record has exactly the names of an account."""
+_SAME_HOME = (
     "same_home(coalesce(s.address, k.address), coalesce(s.postcode, k.postcode), coalesce(s.city, k.city), "
-    "k.address, k.postcode, k.city) OR EXISTS (SELECT 1 FROM link l "
+    "k.address, k.postcode, k.city)"
+)
+_SAME_CHILD = (
+    "EXISTS (SELECT 1 FROM link l "
     "JOIN student c ON c.key = l.student JOIN known_link t ON t.child = c.child_id AND t.account = k.id "
     "WHERE l.guardian = s.key)"
 )
+_CONTINUES = f"{_SAME_HOME} OR {_SAME_CHILD}"
 """Something beside the name says that it is the person of before: the home, or a child.
 
 A tie that ended or is disputed counts too: a dispute must not be undone by a new account under the same name.
@@ -256,7 +325,7 @@ _NO_ACCOUNT = {
 
 
 def _refuse_retired_keys(staging: Staging) -> None:
-    """Refuse new people under a key that ENTs know as a removed account's, unless a name says that it is the same.
+    """Refuse new people under a key that ENTs know as a removed account's, unless the given name is the same.
 
     The `sub` of clients of type `aaf` is made of that key: it must not reach another person.
     """
@@ -340,11 +409,6 @@ def _refuse(
 def _alike(*names: str) -> bool:
     """Say whether two names have something in common: who marries keeps the given name, a corrected one the other."""
     return names[:3] == names[3:] or shares_a_name(*_people(names))
-
-
-def _same(*names: str) -> bool:
-    """Say whether two names are one person's."""
-    return names[:3] == names[3:] or same_person(*_people(names))
 
 
 def _same_home(*parts: str) -> bool:
