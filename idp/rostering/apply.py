@@ -20,7 +20,7 @@ from idp.audit.registry_events import AccountImported
 from idp.clock import now
 from idp.config import Settings
 from idp.db import committed, db
-from idp.rostering import bulk, continuity, leaving, opening, replacing, ties
+from idp.rostering import bulk, leaving, opening, persons, replacing, ties
 from idp.rostering.records import Format
 from idp.rostering.staging import GUARDIAN_FIELDS, Staging
 
@@ -51,7 +51,7 @@ def apply(settings: Settings, staging: Staging, format_: Format, batch: str, tic
         (_NEW_ACCOUNTS, _PAGE, partial(opening.open_accounts, format_)),
         (replacing.ACCOUNTS, _FEW, partial(replacing.replace, staging, format_, schools, batch)),
         (_CHANGED_ACCOUNTS, _PAGE, partial(_change_accounts, batch)),
-        (continuity.ACCOUNTS_IN_DOUBT, _FEW, continuity.tell_schools),
+        (persons.ACCOUNTS_IN_DOUBT, _FEW, persons.tell_schools),
         (_STUDENTS, _PAGE, partial(_write_students, staging, schools, batch)),
         ("SELECT child, account FROM named_no_more ORDER BY child, account", _PAGE, ties.forget_exclusions),
         (_RETURNING, _FEW, partial(leaving.welcome_back, settings, batch)),
@@ -62,7 +62,7 @@ def apply(settings: Settings, staging: Staging, format_: Format, batch: str, tic
             committed(partial(write, page))
             written += len(page)
             tick(len(page))
-    committed(partial(continuity.settle_answered, staging))
+    committed(partial(persons.settle_answered, staging))
     if written >= _MANY:
         bulk.refresh_statistics(_accounts, _children, _links)
 

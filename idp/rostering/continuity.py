@@ -24,20 +24,11 @@ letter was ever printed is nobody's yet: there the correction is taken, and said
 
 import enum
 import re
-import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
-
-from idp.accounts import school_notices
-from idp.accounts.models import Account, SchoolNotice
+from idp.accounts.models import Account
 from idp.accounts.same_person import civilities_differ, shares_a_family_name
-from idp.accounts.school_notices import Kind
 from idp.accounts.words.folding import fold
-from idp.db import db
-from idp.rostering import bulk, replacing
-from idp.rostering.staging import Staging
 
 _SHORTEST = 3
 """Letters: a shorter given name is another one if a letter changes."""
@@ -134,17 +125,6 @@ def _letters(name: str) -> str:
     return "".join(_words(name))
 
 
-SCHEMA = """
-CREATE TABLE judged (key TEXT PRIMARY KEY, account TEXT, verdict TEXT) WITHOUT ROWID;
-CREATE TABLE exchanged (key TEXT PRIMARY KEY, account TEXT) WITHOUT ROWID;
-CREATE TABLE doubted (key TEXT PRIMARY KEY, account TEXT) WITHOUT ROWID;
-"""
-"""`judged`: the records whose names or civility are not the account's, and what follows. `exchanged`: of these, the
-ones that name the person of another account. `doubted`: the ones that are refused, of which the school is told."""
-
-ACCOUNTS_IN_DOUBT = "SELECT DISTINCT account FROM doubted ORDER BY account"
-
-
 def as_sql(*values: str | int) -> str:
     """Return the verdict (`judge`) on the columns that `rules` passes, as SQLite calls it."""
     names, (opened_as, *kept) = [str(value) for value in values[:8]], values[8:]
@@ -162,23 +142,3 @@ def as_sql(*values: str | int) -> str:
 def civilities_agree(one: str, other: str) -> bool:
     """Say whether two civilities may be one person's: one may be unknown."""
     return not civilities_differ(Account(civility=one), Account(civility=other))
-
-
-def tell_schools(page: Sequence[tuple[str]]) -> None:
-    """Write the notices on a page of accounts in doubt, in the caller's transaction."""
-    ids = [uuid.UUID(account) for (account,) in page]
-    db.session.execute(select(Account.id).where(bulk.one_of(Account.id, ids)).order_by(Account.id).with_for_update())
-    for account_id, schools in replacing.families(ids).items():
-        school_notices.add(Kind.NAME_IN_DOUBT, account_id, schools)
-
-
-def settle_answered(staging: Staging) -> None:
-    """Settle the notices on accounts whose person the file names again, in the caller's transaction."""
-    waiting = select(SchoolNotice.account_id).where(school_notices.is_open([Kind.NAME_IN_DOUBT])).distinct()
-    for account_id in db.session.scalars(waiting.order_by(SchoolNotice.account_id)).all():
-        held = (account_id.hex,)
-        named = staging.one("SELECT EXISTS (SELECT 1 FROM guardian WHERE fate = 'known' AND account_id = ?)", *held)
-        if named and not staging.one("SELECT EXISTS (SELECT 1 FROM doubted WHERE account = ?)", *held):
-            school_notices.settle(
-                account_id, by="import", sentence="the file names the same person", kinds=[Kind.NAME_IN_DOUBT]
-            )

@@ -14,8 +14,7 @@ from idp.accounts.directory import name_key
 from idp.accounts.models import Account
 from idp.accounts.same_person import shares_a_name
 from idp.accounts.words.folding import fold
-from idp.rostering import continuity, known, replacing
-from idp.rostering.continuity import Verdict
+from idp.rostering import continuity, known, persons, replacing
 from idp.rostering.records import Mode, Severity
 from idp.rostering.staging import Staging
 
@@ -56,7 +55,7 @@ _AGAIN = "Cette ligne répète une autre ligne du fichier : elle compte une seul
 
 def prepare(staging: Staging) -> None:
     """Add what the rules note beside the records, and the functions that their statements call."""
-    staging.connection.executescript(_INDEXES + replacing.SCHEMA + continuity.SCHEMA)
+    staging.connection.executescript(_INDEXES + replacing.SCHEMA + persons.SCHEMA)
     for name, count, function in (
         ("alike", 6, _alike),
         ("same_home", 6, _same_home),
@@ -145,12 +144,12 @@ def judge_students(staging: Staging, today: date) -> None:
         "alike(coalesce(s.given_name, k.given_name), coalesce(s.family_name, k.family_name), '', "
         "k.given_name, k.family_name, '')"
     )
-    _refuse(
-        staging, "student", "key_of_other_person",
+    staging.refuse(
+        "student", "key_of_other_person",
         "Cette clé est connue pour un autre élève, dont le nom est tout différent : rien n’est changé.", other,
     )  # fmt: skip
-    _refuse(
-        staging, "student", "school_unknown",
+    staging.refuse(
+        "student", "school_unknown",
         "L’établissement de cet élève n’est ni dans le fichier ni connu ici : l’élève n’est pas pris.",
         "student s WHERE s.fate IS NULL AND s.act <> 'delete' AND s.uai IS NULL",
     )  # fmt: skip
@@ -194,11 +193,11 @@ def judge_guardians(staging: Staging, most_authority: int) -> None:
         "(SELECT id FROM known_account k WHERE k.key = guardian.key))"
     )
     _refuse_unknown(staging, "guardian", "account_id", "Cette personne n’a pas de compte ici : rien n’est changé.")
-    _judge_persons(staging)
+    persons.judge_persons(staging)
     staging.run(
         "INSERT OR IGNORE INTO replaced (key, account, why) "
-        f"SELECT s.key, k.id, '{replacing.NAMESAKE}' FROM {_KNOWN} AND {BY_NAME.format('s.key')} "
-        f"AND NOT ({_CONTINUES}) AND NOT ({_NOBODYS})"
+        f"SELECT s.key, k.id, '{replacing.NAMESAKE}' FROM {persons.KNOWN} AND {BY_NAME.format('s.key')} "
+        f"AND NOT ({persons.CONTINUES}) AND NOT ({persons.NOBODYS})"
     )
     staging.run("UPDATE guardian SET account_id = NULL WHERE key IN (SELECT key FROM replaced)")
     staging.run(
@@ -229,94 +228,6 @@ def judge_guardians(staging: Staging, most_authority: int) -> None:
     replacing.find_former_accounts(staging)
 
 
-def _judge_persons(staging: Staging) -> None:
-    """Find the records whose person may not be the account's, and do with them what `continuity` says."""
-    staging.run(
-        "UPDATE guardian SET civility = NULL WHERE civility = '' AND account_id IS NOT NULL"
-    )  # a file that says no civility takes none away
-    staging.run(
-        f"INSERT INTO judged SELECT s.key, k.id, judge({_NAMES}, k.civility, k.given_name, k.family_name, "
-        f"k.birth_name, k.opened_as, {_SAME_CHILD}, {_SAME_HOME}, {_SAME_MAIL}) FROM {_KNOWN} "
-        f"AND ({_NAMES}) IS NOT (k.civility, k.given_name, k.family_name, k.birth_name)"
-    )
-    known.copy_relatives(staging, "SELECT key FROM judged")
-    staging.run(
-        f"INSERT OR IGNORE INTO exchanged SELECT s.key, o.id FROM judged j JOIN guardian s ON s.key = j.key "
-        "JOIN known_account k ON k.id = j.account JOIN known_account o ON o.id <> k.id "
-        f"AND o.name_key = {_NAME_KEY} AND {_IS_NAMED.format('s', 'o')} "
-        f"WHERE NOT ({_IS_NAMED.format('s', 'k')}) AND ({_CONTINUES.replace('k.', 'o.')}) "
-        f"AND NOT EXISTS (SELECT 1 FROM guardian g WHERE g.key = o.key AND {_IS_NAMED.format('g', 'o')})"
-    )
-    _doubt(
-        staging, "keys_exchanged",
-        "Cette clé est connue pour une autre personne, et la personne de cette ligne est connue sous une autre clé : "
-        "les clés ont été échangées. Rien n’est changé. Remettez à chaque personne sa clé.",
-        "s.key IN (SELECT key FROM exchanged)",
-    )  # fmt: skip
-    _doubt(
-        staging, "key_of_other_person",
-        "Cette clé est connue pour une autre personne : rien n’est changé. Une personne garde sa clé, et une autre "
-        "personne a une autre clé. Si c’est la même personne, sous un autre nom, voyez « idp account rename ».",
-        f"s.key GLOB 'aaf:*' AND {_JUDGED.format(Verdict.OTHER)}",
-    )  # fmt: skip
-    _doubt(
-        staging, "name_in_doubt",
-        "Le nom ou la civilité de cette clé a changé, et le reste ne dit pas que c’est la même personne : rien n’est "
-        "changé. Si c’est la même personne, voyez « idp account rename ». Si c’est une autre, il lui faut une autre "
-        "clé.",
-        f"{_JUDGED.format(Verdict.DOUBT)} AND NOT k.is_blank",
-    )  # fmt: skip
-    staging.tell_all(
-        _WARNING, "name_corrected",
-        "Le prénom ou la civilité de cette clé a changé. Aucun courrier n’a encore été imprimé : le compte prend le "
-        "nouveau nom.",
-        f"SELECT s.file, s.line, s.key FROM {_KNOWN} AND {_JUDGED.format(Verdict.DOUBT)}",
-    )  # fmt: skip
-    staging.run(
-        f"INSERT INTO replaced (key, account, why) SELECT s.key, k.id, '{replacing.OTHER_NAMES}' "
-        f"FROM {_KNOWN} AND {_JUDGED.format(Verdict.OTHER)} AND NOT ({_NOBODYS})"
-    )
-
-
-def _doubt(staging: Staging, code: str, message: str, condition: str) -> None:
-    """Refuse the known people of whom `condition` is true, and note that their schools are told."""
-    found = f"{_KNOWN} AND {condition}"
-    staging.run(f"INSERT OR IGNORE INTO doubted SELECT s.key, k.id FROM {found}")
-    _refuse(staging, "guardian", code, message, found)
-
-
-_KNOWN = "guardian s JOIN known_account k ON k.id = s.account_id WHERE s.fate IS NULL AND s.act <> 'delete'"
-_JUDGED = "s.key IN (SELECT key FROM judged WHERE verdict = '{0}')"
-_NAMES = (
-    "coalesce(s.civility, k.civility), coalesce(s.given_name, k.given_name), "
-    "coalesce(s.family_name, k.family_name), coalesce(s.birth_name, k.birth_name)"
-)
-"""The names of a record (`s`), with the account's (`k`) where it is silent."""
-_NAME_KEY = "name_key(coalesce(s.given_name, k.given_name), coalesce(s.family_name, k.family_name))"
-_IS_NAMED = (
-    "name_key(coalesce({0}.given_name, {1}.given_name), coalesce({0}.family_name, {1}.family_name)) = {1}.name_key "
-    "AND civilities_agree(coalesce({0}.civility, {1}.civility), {1}.civility)"
-)
-"""A record has exactly the names of an account."""
-_SAME_HOME = (
-    "same_home(coalesce(s.address, k.address), coalesce(s.postcode, k.postcode), coalesce(s.city, k.city), "
-    "k.address, k.postcode, k.city)"
-)
-_SAME_CHILD = (
-    "EXISTS (SELECT 1 FROM link l "
-    "JOIN student c ON c.key = l.student JOIN known_link t ON t.child = c.child_id AND t.account = k.id "
-    "WHERE l.guardian = s.key)"
-)
-_CONTINUES = f"{_SAME_HOME} OR {_SAME_CHILD}"
-"""Something beside the name says that it is the person of before: the home, or a child.
-
-A tie that ended or is disputed counts too: a dispute must not be undone by a new account under the same name.
-"""
-_SAME_MAIL = "(k.mail <> '' AND coalesce(s.mail, k.mail) = k.mail)"
-"""Counts beside a key that is a number alone: namesakes may share a mailbox, or a school writes its own everywhere."""
-_NOBODYS = "k.is_blank AND NOT EXISTS (SELECT 1 FROM known_link t WHERE t.account = k.id)"
-"""No letter was ever printed for the account and it has no child: a killed import opened it, and this one goes on."""
-
 _NO_ACCOUNT = {
     "no_open_student": "Aucun élève de cette personne n’est dans une classe : pas de compte.",
     "no_legal_authority": "Cette personne n’est pas représentante légale : pas de compte.",
@@ -332,8 +243,8 @@ def _refuse_retired_keys(staging: Staging) -> None:
     named = "SELECT key, given_name, family_name, birth_name FROM guardian WHERE fate = 'new' AND key GLOB 'aaf:*'"
     for page in list(staging.pages(named, _PAGE)) if known.has_retired() else ():
         staging.fill("INSERT INTO retired VALUES (?)", [(key,) for key in known.retired_keys(page)])
-    _refuse(
-        staging, "guardian", "key_of_other_person",
+    staging.refuse(
+        "guardian", "key_of_other_person",
         "Cette clé était celle d’une autre personne, dont le compte a été supprimé : rien n’est changé.",
         "guardian s WHERE s.key IN (SELECT key FROM retired)",
     )  # fmt: skip
@@ -396,14 +307,7 @@ def _refuse_unknown(staging: Staging, table: str, number: str, message: str) -> 
     """Leave out changes of people who are not here, such as those who may not have an account."""
     left = "OR s.key IN (SELECT key FROM known_child WHERE is_left)" if table == "student" else ""
     unknown = f"{table} s WHERE s.fate IS NULL AND s.act = 'modify' AND (s.{number} IS NULL {left})"
-    _refuse(staging, table, "change_of_unknown", message, unknown, _WARNING)
-
-
-def _refuse(
-    staging: Staging, table: str, code: str, message: str, found: str, severity: Severity = Severity.ERROR
-) -> None:
-    staging.tell_all(severity, code, message, f"SELECT s.file, s.line, s.key FROM {found}")
-    staging.run(f"UPDATE {table} SET fate = 'refused' WHERE key IN (SELECT s.key FROM {found})")
+    staging.refuse(table, "change_of_unknown", message, unknown, _WARNING)
 
 
 def _alike(*names: str) -> bool:

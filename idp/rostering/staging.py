@@ -223,6 +223,11 @@ class Staging:
         self._flush()
         return count
 
+    def refuse(self, table: str, code: str, message: str, found: str, severity: Severity = Severity.ERROR) -> None:
+        """Refuse the records of `table` that `found`, the end of a query about `s`, selects, and say why."""
+        self.tell_all(severity, code, message, f"SELECT s.file, s.line, s.key FROM {found}")
+        self.run(f"UPDATE {table} SET fate = 'refused' WHERE key IN (SELECT s.key FROM {found})")
+
     def issues(self) -> Iterator[Issue]:
         """Yield what is wrong: errors first, each in the order of the files; then how many were not kept."""
         self._flush()

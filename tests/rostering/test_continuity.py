@@ -6,7 +6,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
-from idp.accounts.models import Account, SchoolNotice
+from idp.accounts.models import Account, Guardianship, SchoolNotice
+from idp.clock import now
 from idp.db import db
 from idp.myaccount import letter
 from tests.builders import Build
@@ -115,6 +116,21 @@ def test_a_parent_who_takes_the_others_number_keeps_the_own_account(act: Run, bu
     for former in (marie, paul):
         kept = db.session.get_one(Account, former.id, populate_existing=True)
         assert (kept.given_name, kept.disabled_at, len(kept.children)) == (former.given_name, None, 1)
+
+
+def test_who_was_excluded_does_not_come_back_under_the_other_parents_number(
+    act: Run, build: Build, folder: Path
+) -> None:
+    marie, paul = known_to(act, build, folder, MARIE, PAUL)
+    db.session.execute(
+        update(Guardianship).where(Guardianship.account_id == paul.id).values(excluded_at=now(), ended_at=now())
+    )
+    db.session.commit()
+    said = imported(act, written(folder, PAUL.but(number="1"), PAUL), "--force")
+    assert codes(said).count("keys_exchanged") == 1
+    assert said["accounts"]["created"] == 0
+    assert names_of("1") == ("Mme", "Marie", "MARTIN")
+    assert (holder("2") or marie).children == []
 
 
 @pytest.mark.parametrize(
