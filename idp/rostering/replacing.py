@@ -59,6 +59,11 @@ _ENDS = {
 }
 
 
+def detach(staging: Staging) -> None:
+    """Let the records whose key goes to a new account name no account."""
+    staging.run("UPDATE guardian SET account_id = NULL WHERE key IN (SELECT key FROM replaced)")
+
+
 def find_former_accounts(staging: Staging) -> None:
     """Work out what becomes of the accounts that give a key up, and say it. Needs the fate of every guardian.
 

@@ -193,13 +193,14 @@ def judge_guardians(staging: Staging, most_authority: int) -> None:
         "(SELECT id FROM known_account k WHERE k.key = guardian.key))"
     )
     _refuse_unknown(staging, "guardian", "account_id", "Cette personne n’a pas de compte ici : rien n’est changé.")
-    persons.judge_persons(staging)
     staging.run(
-        "INSERT OR IGNORE INTO replaced (key, account, why) "
+        "INSERT INTO replaced (key, account, why) "
         f"SELECT s.key, k.id, '{replacing.NAMESAKE}' FROM {persons.KNOWN} AND {BY_NAME.format('s.key')} "
         f"AND NOT ({persons.CONTINUES}) AND NOT ({persons.NOBODYS})"
     )
-    staging.run("UPDATE guardian SET account_id = NULL WHERE key IN (SELECT key FROM replaced)")
+    replacing.detach(staging)
+    persons.judge_persons(staging)
+    replacing.detach(staging)
     staging.run(
         "UPDATE guardian SET fate = 'alias' WHERE fate IS NULL AND account_id IS NOT NULL "
         "AND key IN (SELECT key FROM alias)"

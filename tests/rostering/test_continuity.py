@@ -13,6 +13,7 @@ from idp.myaccount import letter
 from tests.builders import Build
 from tests.commands.conftest import Run
 from tests.email_confirmation.post import post_office, text_of
+from tests.rostering import xml_files as xml
 from tests.rostering.aaf_school import Year
 from tests.rostering.numbered import MARIE, PAUL, Row, activated, holder, written
 from tests.rostering.seen import account, codes, imported
@@ -268,3 +269,38 @@ def test_a_second_number_that_names_somebody_else_leaves_the_account_open(act: R
     assert kept is not None
     assert (kept.id, kept.disabled_at, [child.given_name for child in kept.children]) == (marie.id, None, ["Léa"])
     assert names_of("5") == ("M.", "Igor", "ZANZIBAR")
+
+
+def test_a_number_of_siecle_that_names_somebody_else_is_told_to_the_school(act: Run, folder: Path) -> None:
+    folder.mkdir()
+    (folder / "ElevesAvecAdresses.xml").write_bytes(
+        xml.siecle("BEE_ELEVES", xml.pupil("812"), xml.placed("812", ("6A", "D")))
+    )
+
+    def people(**names: str) -> Path:
+        tie = xml.responsible("812", "7001", RESP_LEGAL="1", NIVEAU_RESPONSABILITE="1")
+        rows = (xml.person("7001", ADRESSE_ID="5", **names), tie, xml.address("5"))
+        (folder / "ResponsablesAvecAdresses.xml").write_bytes(xml.siecle("BEE_RESPONSABLES", *rows))
+        return folder
+
+    imported(act, people())
+    former = db.session.scalars(update(Account).values(generation=1).returning(Account.id)).one()
+    db.session.commit()
+    said = imported(act, people(PRENOM="Igor", LC_CIVILITE="M."), "--force")
+    assert codes(said).count("key_changes_person") == 1
+    successor = db.session.scalars(select(Account).where(Account.roster_key == "siecle:7001")).one()
+    [notice] = notices()
+    assert (notice.kind, notice.account_id, notice.other_account_id) == ("person_replaced", former, successor.id)
+    assert successor.given_name == "Igor"
+
+
+def test_a_namesake_of_the_other_civility_elsewhere_starts_again(act: Run, folder: Path) -> None:
+    dominique = MARIE.but(number="", given="Dominique")
+    imported(act, written(folder, dominique))
+    db.session.execute(update(Account).values(generation=1))
+    db.session.commit()
+    other = dominique.but(civility="M.", home=PAUL.home, child="13;BERNARD;Tom;6A")
+    said = imported(act, written(folder, other), "--force")
+    assert codes(said).count("namesake_starts_again") == 1
+    assert "name_in_doubt" not in codes(said)
+    assert said["accounts"]["created"] == 1
