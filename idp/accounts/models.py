@@ -108,6 +108,8 @@ class Account(UuidKey, Base):
     printed the last letter. `tries_forgotten_at` is when an operator forgave the wrong tries. `merged_into_id` is set
     when the person's other account took the children over.
 
+    `first_given_name` is the given name of before the first correction by a file, if there was one: imports compare
+    with it (`rostering.continuity`).
     `roster_key` is the person's key in the files, whose record the names and the address come from; `join_key` is that
     key as ENTs know it, which only an AAF has. `name_key` finds people of the same names (`directory.name_key`).
     `left_at` is when the last child left: the account is disabled at that same instant, and enabled again if a file
@@ -130,6 +132,7 @@ class Account(UuidKey, Base):
     civility: Mapped[str] = mapped_column(String(10), default="")
     family_name: Mapped[str] = mapped_column(String(200))
     given_name: Mapped[str] = mapped_column(String(200))
+    first_given_name: Mapped[str | None] = mapped_column(String(200))
     birth_name: Mapped[str] = mapped_column(String(200), default="")
     roster_key: Mapped[str | None] = mapped_column(String(80), unique=True)
     join_key: Mapped[str | None] = mapped_column(String(64))

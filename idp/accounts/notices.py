@@ -141,6 +141,8 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     if "device" in payload:
         with force_locale("fr"):
             context["device"] = from_code(payload["device"]).label
+    if "why" in payload:
+        context["why"] = payload["why"]
     if payload.get("school"):
         school = db.session.get(School, uuid.UUID(payload["school"]), populate_existing=True)
         context |= {"school": school.name, "phone": school.phone} if school else {}

@@ -23,22 +23,24 @@ def same_person(one: Account, other: Account) -> bool:
     name may be a part of a double one. Jean-Pierre is not Jean-Paul, nor M. Dominique Mme Dominique. What does not
     agree is no proof of the contrary: the school decides then.
     """
-    civilities = {_civility(one), _civility(other)} - {""}
-    if one.profile is not other.profile or len(civilities) > 1:
+    if one.profile is not other.profile or civilities_differ(one, other):
         return False
-    if not _same_given_name(one.given_name, other.given_name):
-        return False
-    return any(_is_part(mine, theirs) for mine in _family_names(one) for theirs in _family_names(other))
+    return _same_given_name(one.given_name, other.given_name) and shares_a_family_name(one, other)
 
 
 def shares_a_name(one: Account, other: Account) -> bool:
-    """Say whether the names may be one person's, before and after a correction or a marriage: one of them stays.
+    """Say whether one of the two names stays: enough for a pupil's key, not for a guardian's account."""
+    return _same_given_name(one.given_name, other.given_name) or shares_a_family_name(one, other)
 
-    Names that have nothing in common under one key of the school's files mean that the key was given to somebody else.
-    """
-    if _same_given_name(one.given_name, other.given_name):
-        return True
+
+def shares_a_family_name(one: Account, other: Account) -> bool:
+    """Say whether a family name (usual or birth) of one is a family name of the other, or a part of it."""
     return any(_is_part(mine, theirs) for mine in _family_names(one) for theirs in _family_names(other))
+
+
+def civilities_differ(one: Account, other: Account) -> bool:
+    """Say whether both civilities are known and are not the same."""
+    return len({_civility(one), _civility(other)} - {""}) > 1
 
 
 def _civility(account: Account) -> str:

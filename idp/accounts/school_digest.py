@@ -54,7 +54,11 @@ _SENTENCES = {
         "Le compte de %(who)s est activé, mais la personne qui lit l’adresse mail de votre fichier dit que "
         "ce n’est pas elle."
     ),
-    Kind.PERSON_REPLACED: _("Votre fichier donne maintenant le nom de %(who)s à une autre personne."),
+    Kind.PERSON_REPLACED: _("Votre fichier donne maintenant le nom ou le numéro de %(who)s à une autre personne."),
+    Kind.NAME_IN_DOUBT: _(
+        "Votre fichier donne maintenant un autre nom à la personne qui a le compte de %(who)s. "
+        "Est-ce la même personne ? En attendant, rien n’est changé."
+    ),
 }
 """The mail's sentence for a notice, by its kind."""
 _GONE = _("Une personne dont le compte est supprimé")

@@ -29,6 +29,7 @@ class Kind(enum.StrEnum):
     SHARED_MAILBOX = "shared_mailbox"
     OTHER_MAILBOX = "other_mailbox"
     PERSON_REPLACED = "person_replaced"
+    NAME_IN_DOUBT = "name_in_doubt"
 
 
 SETTLED_BY_UNLOCK = (Kind.LETTER_GUESSED, Kind.EMAIL_CHANGE_STOPPED)
@@ -43,8 +44,8 @@ PROMISED = (
     Kind.OTHER_MAILBOX,
 )
 """The kinds of which the person was told that the school hears of them."""
-_SAME_QUESTION = (Kind.LETTER_DOUBT,)
-"""The kinds that cause no second mail while a notice is open: the same letter typed again asks nothing new."""
+_SAME_QUESTION = (Kind.LETTER_DOUBT, Kind.NAME_IN_DOUBT)
+"""The kinds that cause no second mail while a notice is open: the same letter, or the same file, asks nothing new."""
 
 
 class Refusal(enum.Enum):

@@ -30,3 +30,12 @@ class AccountErased(Event):
     kind = "account.erased"
     reason: str
     kept: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccountRenamed(Event):
+    """An operator confirmed that the person has other names now; `changed` says which ones, without their values."""
+
+    kind = "account.renamed"
+    changed: list[str]
+    reason: str

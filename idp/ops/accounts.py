@@ -19,6 +19,7 @@ from idp.ops.desk import Blocked, Refused
 from idp.ops.dispute_commands import disputes
 from idp.ops.dossier import NotFound
 from idp.ops.personal_commands import erase, export
+from idp.ops.renaming import rename_command
 from idp.terminal import AS_JSON, dumped, members, plain, table
 
 _SCHOOL = click.option("--school", "uai", metavar="UAI", help="Only accounts with a child in this school.")
@@ -44,7 +45,7 @@ def account() -> None:
     """People's accounts: look, shut, open. No command shows or sets a password."""
 
 
-for _command in (claims, disputes, export, erase):
+for _command in (claims, disputes, export, erase, rename_command):
     account.add_command(_command)
 
 

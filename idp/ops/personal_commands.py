@@ -39,7 +39,8 @@ def export(username: str, path: Path) -> None:
     click.echo(plain(f"{account.username} was written to {path}"))
 
 
-def _reason(_ctx: click.Context, _option: click.Parameter, typed: str) -> str:
+def check_reason(_ctx: click.Context, _option: click.Parameter, typed: str) -> str:
+    """Return the typed reason on one line."""
     reason = " ".join(typed.split())
     if not reason or not reason.isprintable() or len(reason) > erasure.LONGEST_REASON:
         raise click.BadParameter(f"must have 1 to {erasure.LONGEST_REASON} printable characters")
@@ -48,7 +49,7 @@ def _reason(_ctx: click.Context, _option: click.Parameter, typed: str) -> str:
 
 @click.command()
 @click.argument("username")
-@click.option("--reason", required=True, callback=_reason, metavar="TEXT", help="Why; the journal keeps it.")
+@click.option("--reason", required=True, callback=check_reason, metavar="TEXT", help="Why; the journal keeps it.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @AS_JSON
 def erase(username: str, reason: str, *, yes: bool, as_json: bool) -> None:

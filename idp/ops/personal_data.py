@@ -60,6 +60,7 @@ _ACCOUNT = Part(
         "civility": _l("Civilité"),
         "family_name": _l("Nom"),
         "given_name": _l("Prénom"),
+        "first_given_name": _l("Prénom avant une correction du fichier"),
         "birth_name": _l("Nom de naissance"),
         "roster_key": _l("Clé dans le fichier de l’établissement"),
         "join_key": _l("Clé connue des ENT"),

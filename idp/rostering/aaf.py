@@ -162,8 +162,9 @@ def _lines(address: str) -> tuple[str, ...]:
 
 
 def _leaving_student(request: Request, key: str) -> Student:
-    nothing = dict.fromkeys(("school", "student_id", "family_name", "given_name"))
-    return Student(place=request.place, key=key, act=Act.DELETE, **nothing)
+    return Student(
+        place=request.place, key=key, act=Act.DELETE, school=None, student_id=None, family_name=None, given_name=None
+    )
 
 
 def _leaving_guardian(request: Request, key: str) -> Guardian:

@@ -20,7 +20,7 @@ from idp.audit.registry_events import AccountImported
 from idp.clock import now
 from idp.config import Settings
 from idp.db import committed, db
-from idp.rostering import bulk, leaving, opening, replacing, ties
+from idp.rostering import bulk, leaving, opening, persons, replacing, ties
 from idp.rostering.records import Format
 from idp.rostering.staging import GUARDIAN_FIELDS, Staging
 
@@ -51,6 +51,7 @@ def apply(settings: Settings, staging: Staging, format_: Format, batch: str, tic
         (_NEW_ACCOUNTS, _PAGE, partial(opening.open_accounts, format_)),
         (replacing.ACCOUNTS, _FEW, partial(replacing.replace, staging, format_, schools, batch)),
         (_CHANGED_ACCOUNTS, _PAGE, partial(_change_accounts, batch)),
+        (persons.ACCOUNTS_IN_DOUBT, _FEW, persons.tell_schools),
         (_STUDENTS, _PAGE, partial(_write_students, staging, schools, batch)),
         ("SELECT child, account FROM named_no_more ORDER BY child, account", _PAGE, ties.forget_exclusions),
         (_RETURNING, _FEW, partial(leaving.welcome_back, settings, batch)),
@@ -61,6 +62,7 @@ def apply(settings: Settings, staging: Staging, format_: Format, batch: str, tic
             committed(partial(write, page))
             written += len(page)
             tick(len(page))
+    committed(partial(persons.settle_answered, staging))
     if written >= _MANY:
         bulk.refresh_statistics(_accounts, _children, _links)
 
@@ -89,14 +91,15 @@ _NEW_ACCOUNTS = (
     "WHERE fate = 'new' AND key NOT IN (SELECT key FROM replaced) ORDER BY key"
 )
 _CHANGED_ACCOUNTS = (
-    f"SELECT k.id, k.key, {', '.join(f'coalesce(g.{field}, k.{field})' for field in GUARDIAN_FIELDS)} "
+    f"SELECT k.id, k.key, {', '.join(f'coalesce(g.{field}, k.{field})' for field in GUARDIAN_FIELDS)}, "
+    "iif(k.is_blank OR k.opened_as = coalesce(g.given_name, k.given_name), NULL, k.opened_as) "
     "FROM changed_guardian c JOIN guardian g ON g.key = c.key JOIN known_account k ON k.key = c.key ORDER BY k.id"
 )
 
 
 def _change_accounts(batch: str, page: Sequence[tuple[Any, ...]]) -> None:
     moment = now()
-    changed = [opening.columns_of(row) | {"updated_at": moment} for row in page]
+    changed = [opening.columns_of(row[:-1]) | {"first_given_name": row[-1], "updated_at": moment} for row in page]
     for values in changed:
         values["this"] = values.pop("id")
         log.record(AccountImported(account_id=values["this"], batch=batch, change="record"))

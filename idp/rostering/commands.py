@@ -106,7 +106,7 @@ def _go(
         if as_json:
             click.echo(json.dumps(report.as_json(outcome), indent=2))
         else:
-            report.show(outcome)
+            report.show(outcome, stopped=refusal is not None)
     if refusal:
         raise click.ClickException(plain(refusal))
 

@@ -241,6 +241,7 @@ class _Reader:
                     family_name=family_name,
                     given_name=given_name,
                     class_name=cells.text("class_name", "class_name", block),
+                    is_second_hand=True,
                 )
             yield key
         except Unfit as unfit:

@@ -29,7 +29,8 @@ CREATE TABLE known_child (id TEXT PRIMARY KEY, key TEXT UNIQUE, school_id TEXT, 
   given_name TEXT, class_name TEXT, is_left INT, scope INT);
 CREATE TABLE known_account (id TEXT PRIMARY KEY, key TEXT UNIQUE, civility TEXT, family_name TEXT, birth_name TEXT,
   given_name TEXT, address TEXT, postcode TEXT, city TEXT, country TEXT, mail TEXT, address_diffusion INT,
-  is_left INT, username TEXT, is_disabled INT, is_blank INT);
+  is_left INT, username TEXT, is_disabled INT, is_blank INT, opened_as TEXT, name_key TEXT);
+CREATE INDEX known_account_name ON known_account (name_key);
 CREATE TABLE known_link (child TEXT, account TEXT, kinship TEXT, authority INT, is_ended INT, is_disputed INT,
   is_excluded INT, PRIMARY KEY (child, account)) WITHOUT ROWID;
 CREATE INDEX known_link_account ON known_link (account);
@@ -69,6 +70,8 @@ _ACCOUNT = (
         Account.provisional_hash.is_(None),
         Account.merged_into_id.is_(None),
     ).label("is_blank"),
+    Account.first_given_name,
+    Account.name_key,
 )
 _LINK = (
     Guardianship.child_id,
@@ -157,14 +160,14 @@ def has_retired() -> bool:
 
 
 def retired_keys(people: Sequence[tuple[str, str, str, str]]) -> Iterator[str]:
-    """Yield the keys, of (key, given name, family name, birth name), that removed accounts of other names had."""
+    """Yield the keys, of (key, given name, family name, birth name), that removed accounts of other given names had."""
     traces = {
         key: (retired.join_key(key.partition(":")[2]), *retired.named_join_key(key.partition(":")[2], names))
         for key, *names in people
     }
     wanted = [trace for key_traces in traces.values() for trace in key_traces]
     found = {trace for (trace,) in _page(select(RetiredName.trace).where(one_of(RetiredName.trace, wanted)))}
-    yield from (key for key, (bare, *named) in traces.items() if bare in found and found.isdisjoint(named))
+    yield from (key for key, (bare, given, *_) in traces.items() if bare in found and given not in found)
 
 
 def open_accounts() -> int:
@@ -188,10 +191,11 @@ def namesakes(name_keys: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
 
 def _copy_accounts(staging: Staging, some: ColumnElement[bool]) -> None:
     staging.fill(
-        "INSERT OR IGNORE INTO known_account VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO known_account VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             (a.id.hex, *a[1:6], _text(a.address_lines), *a[7:10], a.school_email or "", a.address_diffusion,
-             int(a.left_at is not None), a.username, int(a.disabled_at is not None), int(a.is_blank))
+             int(a.left_at is not None), a.username, int(a.disabled_at is not None), int(a.is_blank),
+             a.first_given_name or a.given_name, a.name_key)
             for a in _page(select(*_ACCOUNT).where(some))
         ),
     )  # fmt: skip
@@ -200,6 +204,16 @@ def _copy_accounts(staging: Staging, some: ColumnElement[bool]) -> None:
 def copy_leaving(staging: Staging) -> None:
     """Copy the accounts that close and that the files do not name: the report does."""
     unnamed = "SELECT account FROM leaving WHERE account NOT IN (SELECT id FROM known_account)"
+    for page in list(staging.pages(unnamed, _PAGE)):
+        _copy_accounts(staging, one_of(Account.id, [uuid.UUID(key) for (key,) in page]))
+
+
+def copy_relatives(staging: Staging, keys: str) -> None:
+    """Copy the accounts that have a child in common with the records of `keys`, a query, and that no file names."""
+    unnamed = (
+        f"SELECT DISTINCT t.account FROM link l JOIN student c ON c.key = l.student JOIN known_link t "
+        f"ON t.child = c.child_id WHERE l.guardian IN ({keys}) AND t.account NOT IN (SELECT id FROM known_account)"
+    )
     for page in list(staging.pages(unnamed, _PAGE)):
         _copy_accounts(staging, one_of(Account.id, [uuid.UUID(key) for (key,) in page]))
 

@@ -52,8 +52,12 @@ WHERE s.fate IN ('open', 'kept') AND s.says_links AND {these}
   AND NOT EXISTS (SELECT 1 FROM live l WHERE l.child = k.child AND l.account = k.account)
   AND NOT EXISTS (SELECT 1 FROM link l JOIN guardian g ON g.key = l.guardian AND g.fate = 'refused'
     WHERE l.student = s.key AND g.account_id = k.account)
+  AND k.account NOT IN (SELECT account FROM exchanged)
 """
-"""Ties that the file no longer names. Whoever it names, but in a record that is in doubt, keeps what they have."""
+"""Ties that the file no longer names. Whoever it names, but in a record that is in doubt, keeps what they have.
+
+So does the person whom a record names under another one's key: that record is refused (`continuity`).
+"""
 
 _GONE = """
 INSERT OR IGNORE INTO {table} SELECT k.child, k.account FROM known_link k WHERE {these}

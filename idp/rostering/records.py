@@ -116,6 +116,8 @@ class Student:
         left_on: The leaving date, of a pupil who left or will.
         links: The responsible people, in the file's order; None where the file says nothing of them, also because they
             come as records of their own (`StudentLink`).
+        is_second_hand: Whether a guardian's row describes the pupil, as every guardian's row of the pupil does: it
+            repeats no other row.
     """
 
     place: Place
@@ -129,6 +131,7 @@ class Student:
     class_name: str | None = ""
     left_on: date | None = None
     links: tuple[Link, ...] | None = None
+    is_second_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,12 @@
 """Gives a key of the files to a new account, when the file's person is somebody else than the account's.
 
 Names are all that ONDE and CSV without ids say of a person: under one key, a namesake with another child at another
-postal address is another person, and so is one whose postal address is not known whole, commune included. That person
-gets an account with an id, an identifier and a letter of its own, and inherits nothing (OpenID Connect Core 2: a `sub`
-is never reassigned). The former account gives the key up and keeps all that is its own. It is closed, unless it has
-another key: its person joined two letters, and only one name was given to somebody else.
+postal address is another person, and so is one whose postal address is not known whole, commune included. Under a
+number of SIECLE or of a CSV, `continuity` says who is another person.
+
+That person gets an account with an id, an identifier and a letter of its own, and inherits nothing (OpenID Connect Core
+2: a `sub` is never reassigned). The former account gives the key up and keeps all that is its own. It is closed,
+unless it has another key: its person joined two letters, and only one key was given to somebody else.
 """
 
 import uuid
@@ -32,20 +34,34 @@ _PAGE = 1000
 _BY = "roster"
 
 SCHEMA = """
-CREATE TABLE replaced (key TEXT PRIMARY KEY, account TEXT, closes INT DEFAULT 1) WITHOUT ROWID;
+CREATE TABLE replaced (key TEXT PRIMARY KEY, account TEXT, why TEXT, closes INT DEFAULT 1) WITHOUT ROWID;
 CREATE TABLE other_key (key TEXT PRIMARY KEY, account TEXT) WITHOUT ROWID;
 """
-"""`replaced`: the keys that go to a new account, and the accounts that give them up; `closes` says what becomes of
-these. `other_key`: the keys that these accounts keep."""
+"""`replaced`: the keys that go to a new account, and the accounts that give them up; `why` says whether the new person
+has the former one's names (`namesake`) or not (`other_names`), `closes` what becomes of these accounts. `other_key`:
+the keys that these accounts keep."""
 
 ACCOUNTS = "SELECT DISTINCT account FROM replaced ORDER BY account"
 
+_SCHOOL = "(SELECT min(s.uai) FROM link l JOIN student s ON s.key = l.student WHERE l.guardian = g.key)"
+
+NAMESAKE, OTHER_NAMES = "namesake", "other_names"
+_CODES = {NAMESAKE: "namesake_starts_again", OTHER_NAMES: "key_changes_person"}
 _MESSAGES = {
-    1: "Une personne de ce nom est connue ici, mais ni avec cet élève ni à cette adresse : c’est une autre personne. "
-    "Elle reçoit un nouveau compte et un nouveau courrier ; le compte de la première se ferme.",
-    0: "Une personne de ce nom est connue ici, mais ni avec cet élève ni à cette adresse : c’est une autre personne. "
-    "Elle reçoit un nouveau compte et un nouveau courrier ; la première garde le sien pour ses autres enfants.",
+    NAMESAKE: "Une personne de ce nom est connue ici, mais ni avec cet élève ni à cette adresse : c’est une autre "
+    "personne. Elle reçoit un nouveau compte et un nouveau courrier ; ",
+    OTHER_NAMES: "Cette clé était celle d’une autre personne, qui n’a pas ce prénom : celle du fichier reçoit un "
+    "nouveau compte et un nouveau courrier ; ",
 }
+_ENDS = {
+    1: "le compte de la première se ferme.",
+    0: "la première garde le sien pour ses autres enfants.",
+}
+
+
+def detach(staging: Staging) -> None:
+    """Let the records whose key goes to a new account name no account."""
+    staging.run("UPDATE guardian SET account_id = NULL WHERE key IN (SELECT key FROM replaced)")
 
 
 def find_former_accounts(staging: Staging) -> None:
@@ -63,11 +79,13 @@ def find_former_accounts(staging: Staging) -> None:
     )
     staging.run("DELETE FROM other_key WHERE key IN (SELECT key FROM replaced)")
     staging.run("UPDATE replaced SET closes = 0 WHERE account IN (SELECT account FROM other_key)")
-    for closes, message in _MESSAGES.items():
-        staging.tell_all(
-            Severity.WARNING, "namesake_starts_again", message,
-            "SELECT g.file, g.line, g.key FROM guardian g JOIN replaced r ON r.key = g.key WHERE r.closes = ?", closes,
-        )  # fmt: skip
+    for why, message in _MESSAGES.items():
+        for closes, end in _ENDS.items():
+            staging.tell_all(
+                Severity.WARNING, _CODES[why], f"{message}{end}",
+                "SELECT g.file, g.line, g.key FROM guardian g JOIN replaced r ON r.key = g.key "
+                "WHERE r.why = ? AND r.closes = ?", why, closes,
+            )  # fmt: skip
 
 
 def replace(
@@ -78,29 +96,30 @@ def replace(
     marks = ", ".join("?" * len(former))
     rows = list(
         staging.rows(
-            f"SELECT r.account, g.account_id, g.key, {', '.join(f'g.{name}' for name in GUARDIAN_FIELDS)} "
+            f"SELECT r.account, r.why, {_SCHOOL}, g.account_id, g.key, "
+            f"{', '.join(f'g.{name}' for name in GUARDIAN_FIELDS)} "
             f"FROM replaced r JOIN guardian g ON g.key = r.key WHERE r.account IN ({marks}) ORDER BY r.account, r.key",
             *former,
         )
     )
-    keys, ids = [row[2] for row in rows], [uuid.UUID(account) for account in former]
+    keys, ids = [row[4] for row in rows], [uuid.UUID(account) for account in former]
     db.session.execute(select(Account.id).where(bulk.one_of(Account.id, ids)).order_by(Account.id).with_for_update())
     keyless = _give_up(keys, ids)
-    opening.open_accounts(format_, [row[1:] for row in rows])
-    families = _families(ids)
-    closing: dict[uuid.UUID, str] = {}
-    for account, successor, key, *_ in rows:
-        account_id, school_id = uuid.UUID(account), schools.get(key.split(":")[1])
+    opening.open_accounts(format_, [row[3:] for row in rows])
+    families_of = families(ids)
+    closing: dict[uuid.UUID, tuple[str, str]] = {}
+    for account, why, uai, successor, *_ in rows:
+        account_id, school_id = uuid.UUID(account), schools.get(uai)
         closes = account_id in keyless
-        told = dict(families.get(account_id, {})) if closes else {}
+        told = dict(families_of.get(account_id, {})) if closes else {}
         if school_id is not None:
-            told.setdefault(school_id, families.get(account_id, {}).get(school_id, []))
+            told.setdefault(school_id, families_of.get(account_id, {}).get(school_id, []))
         school_notices.add(Kind.PERSON_REPLACED, account_id, told, other_account_id=uuid.UUID(successor))
         log.record(AccountImported(account_id=account_id, batch=batch, change="replaced" if closes else "key_replaced"))
         if closes:
-            closing.setdefault(account_id, str(school_id or next(iter(told), "")))
-    for account_id, told_of in closing.items():
-        _close(account_id, told_of)
+            closing.setdefault(account_id, (str(school_id or next(iter(told), "")), why))
+    for account_id, (told_of, why) in closing.items():
+        _close(account_id, told_of, why)
 
 
 def _give_up(keys: Sequence[str], ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
@@ -124,7 +143,7 @@ def _give_up(keys: Sequence[str], ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
     return set(db.session.scalars(keyless))
 
 
-def _families(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]]:
+def families(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]]:
     """Return the schools that the accounts concern, each with the account's children there."""
     rows = db.session.execute(
         select(Guardianship.account_id, Child.school_id, Child.id)
@@ -132,13 +151,13 @@ def _families(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[uuid.UUID, list[
         .where(bulk.one_of(Guardianship.account_id, ids), directory.concerns_its_school())
         .order_by(Guardianship.rank, Child.id)
     ).all()
-    families: dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]] = {}
+    found: dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]] = {}
     for account_id, school_id, child_id in rows:
-        families.setdefault(account_id, {}).setdefault(school_id, []).append(child_id)
-    return families
+        found.setdefault(account_id, {}).setdefault(school_id, []).append(child_id)
+    return found
 
 
-def _close(account_id: uuid.UUID, school_id: str) -> None:
+def _close(account_id: uuid.UUID, school_id: str, why: str) -> None:
     """Disable an account, end all that was issued for it, and tell its confirmed mailbox. Nothing of it is erased."""
     accounts, moment = cast("Table", Account.__table__), now()
     tokens.revoke(account_id, *Purpose)
@@ -154,4 +173,4 @@ def _close(account_id: uuid.UUID, school_id: str) -> None:
     )
     log.record(AccountChanged(account_id=account_id, change="replaced"))
     manager.end_all(account_id, by=_BY)
-    notices.tell(Notice.REPLACED, account_id, school=school_id)
+    notices.tell(Notice.REPLACED, account_id, school=school_id, why=why)

@@ -52,8 +52,8 @@ def as_json(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def show(outcome: Outcome) -> None:
-    """Print the counts, and the first problems."""
+def show(outcome: Outcome, *, stopped: bool = False) -> None:
+    """Print the counts, and the first problems; say of a stopped import what it would have done."""
     if outcome.format is not None:
         schools = f"{len(outcome.schools)} school{'' if len(outcome.schools) == 1 else 's'}"
         click.echo(f"{outcome.format.value}, {outcome.mode.value}, {schools}")
@@ -62,9 +62,10 @@ def show(outcome: Outcome) -> None:
         table(("", *_COUNTS), rows)
         accounts = outcome.accounts
         if outcome.batch:
-            click.echo(f"import {outcome.batch}")
+            click.echo(f"{'stopped ' if stopped else ''}import {outcome.batch}")
         click.echo(
-            f"accounts: {accounts['total']} in the end, {accounts['created']} opened, {accounts['disabled']} disabled"
+            f"accounts{', if it were done' if stopped else ''}: {accounts['total']} in the end, "
+            f"{accounts['created']} opened, {accounts['disabled']} disabled"
         )
     show_issues(outcome.staging.issues())
 

@@ -10,10 +10,11 @@ import re
 from collections.abc import Sequence
 from datetime import date
 
+from idp.accounts.directory import name_key
 from idp.accounts.models import Account
-from idp.accounts.same_person import same_person, shares_a_name
+from idp.accounts.same_person import shares_a_name
 from idp.accounts.words.folding import fold
-from idp.rostering import known, replacing
+from idp.rostering import continuity, known, persons, replacing
 from idp.rostering.records import Mode, Severity
 from idp.rostering.staging import Staging
 
@@ -30,48 +31,69 @@ ALTER TABLE guardian ADD COLUMN account_id TEXT;
 BY_NAME = "({0} GLOB 'onde:*' OR ({0} GLOB 'csv:*' AND length({0}) = 45 AND substr({0}, 14) NOT GLOB '*[^0-9a-f]*'))"
 """The condition of keys that were made of names (`values.key_of_names`): namesakes would be one person under them."""
 
-_TWICE = {
-    "school": "Deux établissements différents portent la même clé : aucun des deux n’est pris.",
-    "student": "Deux élèves différents portent la même clé : aucun des deux n’est pris. Corrigez le fichier.",
-    "guardian": "Deux personnes différentes portent la même clé : aucune des deux n’est prise. Corrigez le fichier.",
-}
+_NAMED_TWICE = (
+    "Ces lignes ont le même nom, mais pas la même adresse postale complète (rue, code postal, commune), ou pas les "
+    "mêmes données : ce sont peut-être deux homonymes, aucune n’est prise. Complétez l’adresse, ou donnez un numéro à "
+    "chaque personne."
+)
+_TWICE = (
+    ("school", "TRUE", "Deux établissements différents portent la même clé : aucun des deux n’est pris."),
+    (
+        "student", "TRUE",
+        "Deux élèves différents portent la même clé : aucun des deux n’est pris. Corrigez le fichier.",
+    ),
+    (
+        "guardian", f"NOT ({BY_NAME.format('key')})",
+        "Deux personnes différentes portent la même clé : aucune des deux n’est prise. Corrigez le fichier.",
+    ),
+    ("guardian", BY_NAME.format("key"), _NAMED_TWICE),
+)  # fmt: skip
+"""The records that came twice under one key, as table and condition, and what is said of them."""
 _CASE = "Deux clés ne diffèrent que par des majuscules : aucune des deux n’est prise. Corrigez le fichier."
 _AGAIN = "Cette ligne répète une autre ligne du fichier : elle compte une seule fois."
 
 
 def prepare(staging: Staging) -> None:
-    """Add what the rules note beside the records; SQLite calls `alike` for two names that differ."""
-    staging.connection.executescript(_INDEXES + replacing.SCHEMA)
-    staging.connection.create_function("alike", 6, _alike, deterministic=True)
-    staging.connection.create_function("same", 6, _same, deterministic=True)
-    staging.connection.create_function("same_home", 6, _same_home, deterministic=True)
+    """Add what the rules note beside the records, and the functions that their statements call."""
+    staging.connection.executescript(_INDEXES + replacing.SCHEMA + persons.SCHEMA)
+    for name, count, function in (
+        ("alike", 6, _alike),
+        ("same_home", 6, _same_home),
+        ("judge", 12, continuity.as_sql),
+        ("name_key", 2, name_key),
+        ("civilities_agree", 2, continuity.civilities_agree),
+    ):
+        staging.connection.create_function(name, count, function, deterministic=True)
 
 
 def check_copies(staging: Staging, mode: Mode) -> None:
     """Refuse what came twice and did not say the same, and keys that only case tells apart (R-08).
 
     In a Delta, what comes later is meant to change what came before: there, two whole records of other names are wrong.
-    People who are known by their names alone are one person only if both rows have one address.
+    People who are known by their names alone are one person only if both rows have one whole postal address, as between
+    two imports: many share a street or a school's mailbox.
     """
     staging.run(
-        f"UPDATE guardian SET differs = 1 WHERE copies > 1 AND {BY_NAME.format('key')} AND address = '[]' AND mail = ''"
+        f"UPDATE guardian SET differs = 1, renamed = 1 WHERE copies > 1 AND {BY_NAME.format('key')} "
+        "AND NOT same_home(address, postcode, city, address, postcode, city)"
     )
     if mode is Mode.DELTA:
         staging.run("UPDATE school SET differs = 0")
-    for table, message in _TWICE.items():
-        wrong = "differs" if mode is Mode.COMPLETE or table == "school" else "renamed"
+    wrong = {
+        table: "differs" if mode is Mode.COMPLETE or table == "school" else "renamed"
+        for table in ("school", "student", "guardian")
+    }
+    for table, condition, message in _TWICE:
         for file, line in (("file", "line"), ("file2", "line2")):
-            staging.tell_all(
-                _ERROR, f"{table}_key_twice", message, f"SELECT {file}, {line}, key FROM {table} WHERE {wrong}"
-            )
-        if table == "school":
-            continue  # each file of a pair names its school
+            these = f"SELECT {file}, {line}, key FROM {table} WHERE {wrong[table]} AND {condition}"
+            staging.tell_all(_ERROR, f"{table}_key_twice", message, these)
+    for table in ("student", "guardian"):  # each file of a pair names its school
         staging.run(f"CREATE INDEX {table}_folded ON {table} (lower(key))")
         same = f"(SELECT lower(key) FROM {table} GROUP BY lower(key) HAVING count(*) > 1)"
         staging.tell_all(
             _ERROR, f"{table}_key_case", _CASE, f"SELECT file, line, key FROM {table} WHERE lower(key) IN {same}"
         )
-        staging.run(f"UPDATE {table} SET fate = 'refused' WHERE {wrong} OR lower(key) IN {same}")
+        staging.run(f"UPDATE {table} SET fate = 'refused' WHERE {wrong[table]} OR lower(key) IN {same}")
         if mode is Mode.COMPLETE:
             staging.tell_all(
                 _WARNING,
@@ -122,12 +144,12 @@ def judge_students(staging: Staging, today: date) -> None:
         "alike(coalesce(s.given_name, k.given_name), coalesce(s.family_name, k.family_name), '', "
         "k.given_name, k.family_name, '')"
     )
-    _refuse(
-        staging, "student", "key_of_other_person",
+    staging.refuse(
+        "student", "key_of_other_person",
         "Cette clé est connue pour un autre élève, dont le nom est tout différent : rien n’est changé.", other,
     )  # fmt: skip
-    _refuse(
-        staging, "student", "school_unknown",
+    staging.refuse(
+        "student", "school_unknown",
         "L’établissement de cet élève n’est ni dans le fichier ni connu ici : l’élève n’est pas pris.",
         "student s WHERE s.fate IS NULL AND s.act <> 'delete' AND s.uai IS NULL",
     )  # fmt: skip
@@ -171,22 +193,14 @@ def judge_guardians(staging: Staging, most_authority: int) -> None:
         "(SELECT id FROM known_account k WHERE k.key = guardian.key))"
     )
     _refuse_unknown(staging, "guardian", "account_id", "Cette personne n’a pas de compte ici : rien n’est changé.")
-    _refuse(
-        staging, "guardian", "key_of_other_person",
-        "Cette clé est connue pour une autre personne, dont le nom est tout différent : rien n’est changé.",
-        f"{_KNOWN} AND NOT ({_NAMES.format('alike')})",
-    )  # fmt: skip
-    _refuse(
-        staging, "guardian", "name_in_doubt",
-        "Le nom connu sous cette clé est en partie un autre, et ni l’élève ni l’adresse ne sont les mêmes : rien n’est "
-        "changé. L’établissement doit dire si c’est la même personne.",
-        f"{_KNOWN} AND NOT ({_NAMES.format('same')}) AND NOT ({_CONTINUES} OR {_SAME_MAIL})",
-    )  # fmt: skip
     staging.run(
-        f"INSERT INTO replaced (key, account) SELECT s.key, k.id FROM {_KNOWN} AND {BY_NAME.format('s.key')} "
-        f"AND NOT ({_CONTINUES}) AND NOT ({_NOBODYS})"
+        "INSERT INTO replaced (key, account, why) "
+        f"SELECT s.key, k.id, '{replacing.NAMESAKE}' FROM {persons.KNOWN} AND {BY_NAME.format('s.key')} "
+        f"AND NOT ({persons.CONTINUES}) AND NOT ({persons.NOBODYS})"
     )
-    staging.run("UPDATE guardian SET account_id = NULL WHERE key IN (SELECT key FROM replaced)")
+    replacing.detach(staging)
+    persons.judge_persons(staging)
+    replacing.detach(staging)
     staging.run(
         "UPDATE guardian SET fate = 'alias' WHERE fate IS NULL AND account_id IS NOT NULL "
         "AND key IN (SELECT key FROM alias)"
@@ -208,29 +222,12 @@ def judge_guardians(staging: Staging, most_authority: int) -> None:
         staging.tell_all(_WARNING, fate, message, "SELECT file, line, key FROM guardian WHERE fate = ?", fate)
         staging.run("UPDATE guardian SET fate = 'refused' WHERE fate = ?", fate)
     _refuse_retired_keys(staging)
-    staging.run("UPDATE guardian SET account_id = lower(hex(randomblob(16))) WHERE fate = 'new'")
+    staging.run(
+        "UPDATE guardian SET account_id = lower(hex(randomblob(16))), civility = coalesce(civility, '') "
+        "WHERE fate = 'new'"
+    )
     replacing.find_former_accounts(staging)
 
-
-_KNOWN = "guardian s JOIN known_account k ON k.id = s.account_id WHERE s.fate IS NULL AND s.act <> 'delete'"
-_NAMES = (
-    "{0}(coalesce(s.given_name, k.given_name), coalesce(s.family_name, k.family_name), "
-    "coalesce(s.birth_name, k.birth_name), k.given_name, k.family_name, k.birth_name)"
-)
-_CONTINUES = (
-    "same_home(coalesce(s.address, k.address), coalesce(s.postcode, k.postcode), coalesce(s.city, k.city), "
-    "k.address, k.postcode, k.city) OR EXISTS (SELECT 1 FROM link l "
-    "JOIN student c ON c.key = l.student JOIN known_link t ON t.child = c.child_id AND t.account = k.id "
-    "WHERE l.guardian = s.key)"
-)
-"""Something beside the name says that it is the person of before: the home, or a child.
-
-A tie that ended or is disputed counts too: a dispute must not be undone by a new account under the same name.
-"""
-_SAME_MAIL = "(k.mail <> '' AND coalesce(s.mail, k.mail) = k.mail)"
-"""Counts beside a key that is a number alone: namesakes may share a mailbox, or a school writes its own everywhere."""
-_NOBODYS = "k.is_blank AND NOT EXISTS (SELECT 1 FROM known_link t WHERE t.account = k.id)"
-"""No letter was ever printed for the account and it has no child: a killed import opened it, and this one goes on."""
 
 _NO_ACCOUNT = {
     "no_open_student": "Aucun élève de cette personne n’est dans une classe : pas de compte.",
@@ -240,15 +237,15 @@ _NO_ACCOUNT = {
 
 
 def _refuse_retired_keys(staging: Staging) -> None:
-    """Refuse new people under a key that ENTs know as a removed account's, unless a name says that it is the same.
+    """Refuse new people under a key that ENTs know as a removed account's, unless the given name is the same.
 
     The `sub` of clients of type `aaf` is made of that key: it must not reach another person.
     """
     named = "SELECT key, given_name, family_name, birth_name FROM guardian WHERE fate = 'new' AND key GLOB 'aaf:*'"
     for page in list(staging.pages(named, _PAGE)) if known.has_retired() else ():
         staging.fill("INSERT INTO retired VALUES (?)", [(key,) for key in known.retired_keys(page)])
-    _refuse(
-        staging, "guardian", "key_of_other_person",
+    staging.refuse(
+        "guardian", "key_of_other_person",
         "Cette clé était celle d’une autre personne, dont le compte a été supprimé : rien n’est changé.",
         "guardian s WHERE s.key IN (SELECT key FROM retired)",
     )  # fmt: skip
@@ -311,24 +308,12 @@ def _refuse_unknown(staging: Staging, table: str, number: str, message: str) -> 
     """Leave out changes of people who are not here, such as those who may not have an account."""
     left = "OR s.key IN (SELECT key FROM known_child WHERE is_left)" if table == "student" else ""
     unknown = f"{table} s WHERE s.fate IS NULL AND s.act = 'modify' AND (s.{number} IS NULL {left})"
-    _refuse(staging, table, "change_of_unknown", message, unknown, _WARNING)
-
-
-def _refuse(
-    staging: Staging, table: str, code: str, message: str, found: str, severity: Severity = Severity.ERROR
-) -> None:
-    staging.tell_all(severity, code, message, f"SELECT s.file, s.line, s.key FROM {found}")
-    staging.run(f"UPDATE {table} SET fate = 'refused' WHERE key IN (SELECT s.key FROM {found})")
+    staging.refuse(table, "change_of_unknown", message, unknown, _WARNING)
 
 
 def _alike(*names: str) -> bool:
     """Say whether two names have something in common: who marries keeps the given name, a corrected one the other."""
     return names[:3] == names[3:] or shares_a_name(*_people(names))
-
-
-def _same(*names: str) -> bool:
-    """Say whether two names are one person's."""
-    return names[:3] == names[3:] or same_person(*_people(names))
 
 
 def _same_home(*parts: str) -> bool:

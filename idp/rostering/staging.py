@@ -25,7 +25,7 @@ PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32768; PRAGM
 CREATE TABLE school (key TEXT PRIMARY KEY, act TEXT, uai TEXT, name TEXT, degree TEXT, address TEXT, phone TEXT,
   file INT, line INT, copies INT DEFAULT 1, differs INT DEFAULT 0, file2 INT, line2 INT);
 CREATE TABLE student (key TEXT PRIMARY KEY, act TEXT, school TEXT, student_id TEXT, family_name TEXT, given_name TEXT,
-  class_name TEXT, left_on TEXT, birth_date TEXT, says_links INT, record INT, file INT, line INT,
+  class_name TEXT, left_on TEXT, birth_date TEXT, says_links INT, record INT, second_hand INT, file INT, line INT,
   copies INT DEFAULT 1, differs INT DEFAULT 0, renamed INT DEFAULT 0, file2 INT, line2 INT, fate TEXT);
 CREATE TABLE guardian (key TEXT PRIMARY KEY, act TEXT, civility TEXT, family_name TEXT, birth_name TEXT,
   given_name TEXT, address TEXT, postcode TEXT, city TEXT, country TEXT, mail TEXT, address_diffusion INT, file INT,
@@ -68,14 +68,18 @@ def _upsert(table: str, fields: Sequence[str], *more: str) -> str:
     )
     other = "family_name IS NOT excluded.family_name OR given_name IS NOT excluded.given_name"
     renamed = f"renamed = renamed OR (act = 'put' AND excluded.act = 'put' AND ({other})), "
+    again = "NOT (second_hand OR excluded.second_hand)" if "second_hand" in more else "1"
     taken = [
         f"{field} = iif(excluded.act = 'modify'{' OR TRUE' if field in _DAYS else ''}, "
         f"coalesce(excluded.{field}, {field}), excluded.{field})"
         for field in (*fields, *more)
+        if field != "second_hand"
     ]
+    if "second_hand" in more:
+        taken.append("second_hand = second_hand AND excluded.second_hand")
     return (
         f"INSERT INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) "
-        f"ON CONFLICT (key) DO UPDATE SET copies = copies + 1, differs = differs OR NOT ({same}), "
+        f"ON CONFLICT (key) DO UPDATE SET copies = copies + {again}, differs = differs OR NOT ({same}), "
         f"{renamed if 'given_name' in fields else ''}"
         f"act = iif(excluded.act = 'modify' AND act <> 'delete', act, excluded.act), {', '.join(taken)}, "
         "file2 = excluded.file, line2 = excluded.line"
@@ -117,7 +121,7 @@ class Staging:
         self._waiting: dict[str, list[tuple[Any, ...]]] = {}
         self._statements = {
             "school": _upsert("school", _SCHOOL),
-            "student": _upsert("student", _STUDENT, "says_links", "record"),
+            "student": _upsert("student", _STUDENT, "says_links", "record", "second_hand"),
             "guardian": _upsert("guardian", GUARDIAN_FIELDS),
             "link": "INSERT INTO link VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET "
             "kinship = excluded.kinship, "
@@ -175,7 +179,7 @@ class Staging:
         values = (record.school, record.student_id, *map(_clean, names), left_on, birth_date)
         # what a later record says of the links takes the place of what an earlier one said: `drop_former_links`
         says = (None, None) if record.links is None else (1, self.read["student"])
-        self._put("student", (record.key, record.act.value, *values, *says, *place))
+        self._put("student", (record.key, record.act.value, *values, *says, record.is_second_hand, *place))
         for link in record.links or ():
             said = (link.guardian, link.kinship, link.authority or _NO_RANK, self.read["student"])
             self._put("link", (record.key, *said, *place))
@@ -218,6 +222,11 @@ class Staging:
             )
         self._flush()
         return count
+
+    def refuse(self, table: str, code: str, message: str, found: str, severity: Severity = Severity.ERROR) -> None:
+        """Refuse the records of `table` that `found`, the end of a query about `s`, selects, and say why."""
+        self.tell_all(severity, code, message, f"SELECT s.file, s.line, s.key FROM {found}")
+        self.run(f"UPDATE {table} SET fate = 'refused' WHERE key IN (SELECT s.key FROM {found})")
 
     def issues(self) -> Iterator[Issue]:
         """Yield what is wrong: errors first, each in the order of the files; then how many were not kept."""

@@ -184,6 +184,7 @@ def upgrade() -> None:
     sa.Column('civility', sa.String(length=10), nullable=False),
     sa.Column('family_name', sa.String(length=200), nullable=False),
     sa.Column('given_name', sa.String(length=200), nullable=False),
+    sa.Column('first_given_name', sa.String(length=200), nullable=True),
     sa.Column('birth_name', sa.String(length=200), nullable=False),
     sa.Column('roster_key', sa.String(length=80), nullable=True),
     sa.Column('join_key', sa.String(length=64), nullable=True),

@@ -18,6 +18,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
     "courrier_refait": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
     "courrier_ajoute": {"username": "n.oneill4821", "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC)},
     "homonyme": {
+        "why": "namesake",
         "username": "n.oneill4821",
         "at": datetime(2026, 11, 24, 19, 43, tzinfo=UTC),
         "school": "Collège des Tilleuls",

@@ -14,6 +14,7 @@ from tests.builders import Build
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, Year, add, delete, modify, write
 from tests.rostering.seen import account, children_of, codes, imported, state
+from tests.rostering.test_onde import MALO, ZOE, guardians, pupils
 
 pytestmark = pytest.mark.both_databases
 
@@ -68,11 +69,39 @@ def test_who_moves_or_has_another_child_keeps_the_account(act: Run, build: Build
     assert marie().password_hash == build.hash("x")
 
 
-def test_two_rows_of_one_name_without_an_address_are_two_people(act: Run, folder: Path) -> None:
-    rows = ("MARTIN;Marie;;;;;MARTIN;Léa;CM2", "MARTIN;Marie;;;;;BERNARD;Zoé;CP", "PETIT;Paul;;;;;PETIT;Rose;CP")
-    said = imported(act, by_names(folder, *rows), "--school", COLLEGE)
+@pytest.mark.parametrize(
+    "where",
+    [
+        ";;;",
+        ";;;secretariat@exemple.fr",
+        "1 rue de la Gare;;;",
+        "1 rue de la Gare;59990;;marie@exemple.fr",
+        ";59990;Rivebelle;marie@exemple.fr",
+    ],
+)
+def test_two_rows_of_one_name_without_a_whole_address_are_two_people(act: Run, folder: Path, where: str) -> None:
+    rows = (f"MARTIN;Marie;{where};MARTIN;Léa;CM2", f"MARTIN;Marie;{where};BERNARD;Zoé;CP")
+    said = imported(act, by_names(folder, *rows, "PETIT;Paul;;;;;PETIT;Rose;CP"), "--school", COLLEGE)
     assert codes(said).count("guardian_key_twice") == 2
+    assert "donnez un numéro à chaque personne" in str(said["issues"])
     assert db.session.scalars(select(Account.family_name)).all() == ["PETIT"]
+
+
+def test_two_rows_of_one_name_at_one_whole_address_are_one_person(act: Run, folder: Path) -> None:
+    rows = [f"MARTIN;Marie;1 rue A;59990;Rivebelle;;{child}" for child in ("MARTIN;Léa;CM2", "BERNARD;Zoé;CP")]
+    imported(act, by_names(folder, *rows), "--school", COLLEGE)
+    assert sorted(child.given_name for child in marie().children) == ["Léa", "Zoé"]
+
+
+def test_two_rows_of_onde_without_a_commune_are_two_people(act: Run, folder: Path) -> None:
+    folder.mkdir()
+    zoe = ZOE.replace("LEROY;ÖZ", "BERNARD;").replace("Zoé", "Rose")
+    (folder / "eleves.csv").write_text(pupils(MALO, zoe), encoding="cp1252")
+    rows = [f"MME;MARTIN;;Marie;1 rue de la Gare;;;;;;;;{child};" for child in ("LEROY;;Malo", ";BERNARD;Rose")]
+    (folder / "responsables.csv").write_text(guardians(*rows, children=1), encoding="cp1252")
+    said = imported(act, folder, "--school", COLLEGE)
+    assert codes(said).count("guardian_key_twice") == 2
+    assert db.session.scalars(select(Account.id)).all() == []
 
 
 def test_a_key_with_another_family_name_and_nothing_else_in_common_is_doubted(

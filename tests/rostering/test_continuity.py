@@ -1,0 +1,306 @@
+"""A key that stays and a person who does not: no account follows the key to somebody else."""
+
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy import select, update
+
+from idp.accounts.models import Account, Guardianship, SchoolNotice
+from idp.clock import now
+from idp.db import db
+from idp.myaccount import letter
+from tests.builders import Build
+from tests.commands.conftest import Run
+from tests.email_confirmation.post import post_office, text_of
+from tests.rostering import xml_files as xml
+from tests.rostering.aaf_school import Year
+from tests.rostering.numbered import MARIE, PAUL, Row, activated, holder, written
+from tests.rostering.seen import account, codes, imported
+
+pytestmark = pytest.mark.both_databases
+
+JULIE = MARIE.but(given="Julie")
+
+
+def notices() -> list[SchoolNotice]:
+    db.session.rollback()
+    return list(db.session.scalars(select(SchoolNotice).order_by(SchoolNotice.created_at)))
+
+
+def names_of(number: str) -> tuple[str, str, str]:
+    person = holder(number)
+    assert person is not None
+    return person.civility, person.given_name, person.family_name
+
+
+def known_to(act: Run, build: Build, folder: Path, *rows: Row) -> list[Account]:
+    """Import the rows, and let each account be its owner's."""
+    imported(act, written(folder, *rows))
+    return [activated(build, row.number, f"p{row.number}@exemple.fr") for row in rows]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        MARIE.but(civility="M.", given="Paul"),
+        MARIE.but(civility="M.", given="Paul", home="77 avenue F;59992;Valdoux", mail="paul@exemple.fr"),
+        MARIE.but(given="Julie", home="77 avenue F;59992;Valdoux", mail="julie@exemple.fr"),
+        MARIE.but(given="Julie", family="DURAND"),
+        MARIE.but(civility="", given="Paul", home=";;", mail=""),
+    ],
+)
+def test_a_number_that_names_somebody_else_opens_a_new_account(
+    act: Run, app: Flask, build: Build, folder: Path, other: Row
+) -> None:
+    [marie] = known_to(act, build, folder, MARIE)
+    with post_office(app) as office:
+        said = imported(act, written(folder, other), "--force")
+        [mail] = office.deliver()
+    assert codes(said).count("key_changes_person") == 1
+    assert (said["accounts"]["created"], said["accounts"]["disabled"]) == (1, 1)
+    successor, former = holder("1"), db.session.get_one(Account, marie.id)
+    assert successor is not None
+    assert successor.id != marie.id
+    assert (successor.given_name, successor.password_hash, successor.email) == (other.given, None, None)
+    assert [child.given_name for child in successor.children] == ["Léa"]
+    assert (former.given_name, former.roster_key, former.children) == ("Marie", None, [])
+    assert former.disabled_at is not None
+    assert (mail["To"], mail["Subject"]) == (
+        "p1@exemple.fr", "Votre compte est fermé : votre nom n’est plus dans le fichier",
+    )  # fmt: skip
+    assert "il donne maintenant celui d’une autre personne" in " ".join(text_of(mail).split())
+    [notice] = notices()
+    assert (notice.kind, notice.account_id, notice.other_account_id) == ("person_replaced", marie.id, successor.id)
+    assert codes(imported(act, folder)) == codes(imported(act, folder)) == ["school_without_name"]
+
+
+def test_two_steps_do_not_lead_to_another_person(act: Run, build: Build, folder: Path) -> None:
+    [marie] = known_to(act, build, folder, MARIE)
+    imported(act, written(folder, PAUL.but(number="1")), "--force")
+    imported(act, written(folder, PAUL.but(number="1", family="DURAND")), "--force")
+    assert db.session.get_one(Account, marie.id, populate_existing=True).given_name == "Marie"
+    assert names_of("1") == ("M.", "Paul", "DURAND")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (MARIE, PAUL),
+        (MARIE, PAUL.but(home=MARIE.home, mail=MARIE.mail)),
+        (MARIE, PAUL.but(family="DURAND")),
+        (MARIE.but(civility=""), PAUL.but(civility="", given="Mario")),
+        (MARIE, MARIE.but(number="2", family="DURAND", home=PAUL.home)),
+        (MARIE.but(given="Dominique"), MARIE.but(number="2", civility="M.", given="Dominique")),
+    ],
+)
+def test_two_parents_whose_numbers_are_exchanged_both_keep_their_own(
+    act: Run, build: Build, folder: Path, one: Row, other: Row
+) -> None:
+    before = [(person.id, person.display_name) for person in known_to(act, build, folder, one, other)]
+    swapped = (one.but(number="2"), other.but(number="1"))
+    said = imported(act, written(folder, *swapped))
+    errors = [issue for issue in said["issues"] if issue["severity"] == "error"]
+    assert [issue["code"] for issue in errors] == ["keys_exchanged", "keys_exchanged"]
+    people = [holder("1"), holder("2")]
+    assert [(person.id, person.display_name) for person in people if person] == before
+    assert [len(person.children) for person in people if person] == [1, 1]
+    assert {(notice.kind, notice.account_id) for notice in notices()} == {("name_in_doubt", key) for key, _ in before}
+    imported(act, written(folder, one, other))
+    assert all(notice.settled_at for notice in notices())
+
+
+def test_a_parent_who_takes_the_others_number_keeps_the_own_account(act: Run, build: Build, folder: Path) -> None:
+    marie, paul = known_to(act, build, folder, MARIE, PAUL)
+    said = imported(act, written(folder, PAUL.but(number="1"), MARIE.but(number="4")), "--force")
+    assert codes(said).count("keys_exchanged") == 1
+    for former in (marie, paul):
+        kept = db.session.get_one(Account, former.id, populate_existing=True)
+        assert (kept.given_name, kept.disabled_at, len(kept.children)) == (former.given_name, None, 1)
+
+
+def test_who_was_excluded_does_not_come_back_under_the_other_parents_number(
+    act: Run, build: Build, folder: Path
+) -> None:
+    marie, paul = known_to(act, build, folder, MARIE, PAUL)
+    db.session.execute(
+        update(Guardianship).where(Guardianship.account_id == paul.id).values(excluded_at=now(), ended_at=now())
+    )
+    db.session.commit()
+    said = imported(act, written(folder, PAUL.but(number="1"), PAUL), "--force")
+    assert codes(said).count("keys_exchanged") == 1
+    assert said["accounts"]["created"] == 0
+    assert names_of("1") == ("Mme", "Marie", "MARTIN")
+    assert (holder("2") or marie).children == []
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        JULIE,
+        JULIE.but(home="9 rue Z;59992;Valdoux"),
+        JULIE.but(mail="julie@exemple.fr"),
+        JULIE.but(civility=""),
+        MARIE.but(civility="M.", home="9 rue Z;59992;Valdoux"),
+        MARIE.but(civility="M.", family="DURAND"),
+        MARIE.but(family="DURAND", home="9 rue Z;59992;Valdoux", mail="", child="13;DURAND;Tom;6A"),
+    ],
+)
+def test_a_name_that_may_be_corrected_or_somebody_elses_waits_for_the_school(
+    act: Run, build: Build, folder: Path, other: Row
+) -> None:
+    [marie] = known_to(act, build, folder, MARIE)
+    for _ in range(2):
+        said = imported(act, written(folder, other), "--force")
+        assert codes(said).count("name_in_doubt") == 1
+        assert "idp account rename" in str(said["issues"])
+    assert names_of("1") == ("Mme", "Marie", "MARTIN")
+    assert (holder("1") or marie).id == marie.id
+    assert [child.given_name for child in (holder("1") or marie).children] == (["Léa"] if "Léa" in other.child else [])
+    assert [(notice.kind, notice.account_id) for notice in notices()] == [("name_in_doubt", marie.id)]
+
+
+def test_a_name_that_the_school_confirms_is_taken(act: Run, build: Build, folder: Path) -> None:
+    [marie] = known_to(act, build, folder, MARIE)
+    imported(act, written(folder, JULIE))
+    reason = ("--reason", "same person, wrong first name before")
+    assert act("account", "rename", marie.username, "--given-name", " Julie ", *reason).code == 0
+    [notice] = notices()
+    assert (notice.settled_at is not None, notice.sentence) == (True, "same person, wrong first name before")
+    assert codes(imported(act, folder)) == ["school_without_name"]
+    kept = holder("1")
+    assert kept is not None
+    assert (kept.id, kept.given_name, kept.password_hash) == (marie.id, "Julie", marie.password_hash)
+    again = act("account", "rename", marie.username, "--given-name", "Julie", *reason)
+    assert (again.code, "has these names already" in again.err) == (1, True)
+    assert act("account", "rename", marie.username, *reason).code == 2
+    assert act("account", "rename", marie.username, "--given-name", "J\u202e", *reason).code == 2
+
+
+def test_a_corrected_letter_is_taken_and_several_do_not_add_up(act: Run, build: Build, folder: Path) -> None:
+    known_to(act, build, folder, MARIE)
+    for given in ("Maria", "Maria"):
+        assert codes(imported(act, written(folder, MARIE.but(given=given)))) == ["school_without_name"]
+    assert names_of("1")[1] == "Maria"
+    assert "name_in_doubt" in codes(imported(act, written(folder, MARIE.but(given="Martha"))))
+    assert "name_in_doubt" in codes(imported(act, written(folder, MARIE.but(given="Mara"))))
+    assert names_of("1")[1] == "Maria"
+    assert codes(imported(act, written(folder, MARIE))) == ["school_without_name"]
+    assert codes(imported(act, written(folder, MARIE.but(given="Marise")))) == ["school_without_name"]
+
+
+def test_one_of_several_given_names_does_not_lead_to_the_other(act: Run, build: Build, folder: Path) -> None:
+    known_to(act, build, folder, MARIE)
+    assert codes(imported(act, written(folder, MARIE.but(given="Marie Paule")))) == ["school_without_name"]
+    assert "name_in_doubt" in codes(imported(act, written(folder, MARIE.but(given="Paule"))))
+    assert names_of("1")[1] == "Marie Paule"
+
+
+@pytest.mark.parametrize(
+    "next_year",
+    [
+        MARIE.but(home="9 rue Z;59992;Valdoux"),
+        MARIE.but(mail="nouvelle@exemple.fr"),
+        MARIE.but(child="11;MARTIN;Léa;5B"),
+        MARIE.but(family="DURAND"),
+        MARIE.but(family="DURAND", home="9 rue Z;59992;Valdoux", mail="nouvelle@exemple.fr"),
+        MARIE.but(family="DURAND", child="13;DURAND;Tom;6A"),
+        MARIE.but(home="9 rue Z;59992;Valdoux", mail="", child="13;MARTIN;Tom;6A"),
+        MARIE.but(given="MARIE PAULE"),
+        MARIE.but(civility=""),
+        MARIE.but(civility="Mlle"),
+        MARIE.but(civility="M."),
+    ],
+)
+def test_what_changes_from_year_to_year_goes_on_without_a_word(
+    act: Run, build: Build, folder: Path, next_year: Row
+) -> None:
+    [marie] = known_to(act, build, folder, MARIE)
+    said = imported(act, written(folder, next_year), "--force")
+    assert set(codes(said)) <= {"school_without_name"}
+    kept = holder("1")
+    assert kept is not None
+    assert (kept.id, kept.disabled_at, kept.password_hash) == (marie.id, None, marie.password_hash)
+    assert (kept.family_name, kept.given_name) == (next_year.family, next_year.given)
+    assert notices() == []
+
+
+def test_a_file_without_civilities_does_not_hide_that_the_person_changed(act: Run, build: Build, folder: Path) -> None:
+    [marie] = known_to(act, build, folder, MARIE.but(given="Dominique"))
+    imported(act, written(folder, MARIE.but(given="Dominique", civility="")))
+    moved = MARIE.but(given="Dominique", civility="M.", home="9 rue Z;59992;Valdoux")
+    assert "name_in_doubt" in codes(imported(act, written(folder, moved)))
+    assert (holder("1") or marie).civility == "Mme"
+
+
+def test_a_name_is_corrected_before_the_first_letter_and_said(act: Run, build: Build, folder: Path) -> None:
+    imported(act, written(folder, MARIE))
+    said = imported(act, written(folder, JULIE))
+    assert codes(said).count("name_corrected") == 1
+    assert names_of("1")[1] == "Julie"
+    activated(build, "1")
+    assert codes(imported(act, folder)) == ["school_without_name"], "what was corrected is the name from now on"
+    assert notices() == []
+
+
+def test_a_number_of_an_aaf_never_reaches_somebody_else_and_the_school_is_told(
+    act: Run, year: Year, folder: Path
+) -> None:
+    imported(act, year.write(folder))
+    db.session.execute(update(Account).values(generation=1))
+    db.session.commit()
+    mother = account("9100000")
+    year.change("9100000", given="Igor", civility="M.", street="9 rue Z")
+    for _ in range(2):
+        assert codes(imported(act, year.write(folder))) == ["key_of_other_person"]
+    assert (account("9100000").id, account("9100000").given_name) == (mother.id, "Mèrea")
+    [notice] = notices()
+    assert (notice.kind, notice.account_id) == ("name_in_doubt", mother.id)
+
+
+def test_a_second_number_that_names_somebody_else_leaves_the_account_open(act: Run, build: Build, folder: Path) -> None:
+    sister = MARIE.but(number="5", child="14;MARTIN;Tom;6A")
+    [marie, _] = known_to(act, build, folder, MARIE, sister)
+    letter._merge(marie, db.session.scalars(select(Account).where(Account.id == (holder("5") or marie).id)).one())
+    db.session.commit()
+    other = sister.but(civility="M.", given="Igor", family="ZANZIBAR")
+    assert codes(imported(act, written(folder, MARIE, other), "--force")).count("key_changes_person") == 1
+    kept = holder("1")
+    assert kept is not None
+    assert (kept.id, kept.disabled_at, [child.given_name for child in kept.children]) == (marie.id, None, ["Léa"])
+    assert names_of("5") == ("M.", "Igor", "ZANZIBAR")
+
+
+def test_a_number_of_siecle_that_names_somebody_else_is_told_to_the_school(act: Run, folder: Path) -> None:
+    folder.mkdir()
+    (folder / "ElevesAvecAdresses.xml").write_bytes(
+        xml.siecle("BEE_ELEVES", xml.pupil("812"), xml.placed("812", ("6A", "D")))
+    )
+
+    def people(**names: str) -> Path:
+        tie = xml.responsible("812", "7001", RESP_LEGAL="1", NIVEAU_RESPONSABILITE="1")
+        rows = (xml.person("7001", ADRESSE_ID="5", **names), tie, xml.address("5"))
+        (folder / "ResponsablesAvecAdresses.xml").write_bytes(xml.siecle("BEE_RESPONSABLES", *rows))
+        return folder
+
+    imported(act, people())
+    former = db.session.scalars(update(Account).values(generation=1).returning(Account.id)).one()
+    db.session.commit()
+    said = imported(act, people(PRENOM="Igor", LC_CIVILITE="M."), "--force")
+    assert codes(said).count("key_changes_person") == 1
+    successor = db.session.scalars(select(Account).where(Account.roster_key == "siecle:7001")).one()
+    [notice] = notices()
+    assert (notice.kind, notice.account_id, notice.other_account_id) == ("person_replaced", former, successor.id)
+    assert successor.given_name == "Igor"
+
+
+def test_a_namesake_of_the_other_civility_elsewhere_starts_again(act: Run, folder: Path) -> None:
+    dominique = MARIE.but(number="", given="Dominique")
+    imported(act, written(folder, dominique))
+    db.session.execute(update(Account).values(generation=1))
+    db.session.commit()
+    other = dominique.but(civility="M.", home=PAUL.home, child="13;BERNARD;Tom;6A")
+    said = imported(act, written(folder, other), "--force")
+    assert codes(said).count("namesake_starts_again") == 1
+    assert "name_in_doubt" not in codes(said)
+    assert said["accounts"]["created"] == 1

@@ -1,0 +1,56 @@
+"""When two given names are one person's."""
+
+import pytest
+
+from idp.rostering.continuity import Named, Verdict, given_names_agree, judge
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Noémie", "NOEMIE"), ("Anne-Marie", "Anne Marie"), ("Anne-Marie", "ANNEMARIE"), ("Anne Marie", "Marie-Anne"),
+        ("Anne", "Marie Anne"), ("Marie, Anne, Lou", "Lou Marie"), ("D’Arcy", "d'arcy"), ("李", "李"),
+    ],
+)  # fmt: skip
+def test_case_accents_hyphens_order_and_number_do_not_count(one: str, other: str) -> None:
+    assert given_names_agree(one, other)
+    assert given_names_agree(other, one)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("Jean-Pierre", "Jean-Paul"), ("Anne", "Anne-Marie"), ("Marie", "Julie"), ("", ""), ("", "Marie"), ("Léo", "Léa")],
+)
+def test_another_given_name_is_another_one(one: str, other: str) -> None:
+    assert not given_names_agree(one, other)
+    assert not given_names_agree(other, one)
+
+
+def verdict(before: str, after: str, civilities: tuple[str, str]) -> Verdict:
+    holder, record = (Named(civility, given, "MARTIN", "") for civility, given in zip(
+        civilities, (before, after), strict=True
+    ))  # fmt: skip
+    return judge(record, holder, before, keeps_child=True, keeps_home=True, keeps_mailbox=True)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("Noemie", "Noemmie"), ("Stephane", "Stehpane"), ("Mohamed", "Mohammed"), ("Sara", "Zara")]
+)
+def test_one_wrong_letter_is_a_correction(before: str, after: str) -> None:
+    assert verdict(before, after, ("", "")) is Verdict.SAME
+    assert verdict(after, before, ("", "")) is Verdict.SAME
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("Paul", "Paule"), ("André", "Andrée"), ("Léo", "Léa"), ("Michel", "Michèle"), ("Marie", "Mario")],
+)
+def test_the_end_of_a_given_name_counts_unless_the_civilities_are_known(before: str, after: str) -> None:
+    assert verdict(before, after, ("", "")) is Verdict.DOUBT
+    assert verdict(before, after, ("M.", "Mme")) is Verdict.OTHER
+    assert verdict(before, after, ("Mme", "Mme")) is Verdict.SAME
+
+
+@pytest.mark.parametrize(("before", "after"), [("Al", "Ali"), ("Marie", "Maia"), ("Noémie", "Naomi")])
+def test_two_wrong_letters_are_no_correction(before: str, after: str) -> None:
+    assert verdict(before, after, ("Mme", "Mme")) is Verdict.DOUBT
