@@ -40,9 +40,7 @@ def _shut(build: Build, how: str) -> Account:
     if how == "blocked":
         db.session.execute(update(Account).where(Account.id == account.id).values(password_blocked_at=now()))
     if how == "disputed":
-        db.session.execute(
-            update(Guardianship).where(Guardianship.account_id == account.id).values(disputed_at=now())
-        )
+        db.session.execute(update(Guardianship).where(Guardianship.account_id == account.id).values(disputed_at=now()))
     db.session.commit()
     return account
 
