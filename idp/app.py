@@ -13,6 +13,7 @@ from idp import logging as log_lines
 from idp.accounts import addresses, notices, school_digest
 from idp.accounts.breached import BreachedPasswords
 from idp.accounts.passwords import Hasher
+from idp.accounts.policy import EXAMPLE
 from idp.activation import views as activation
 from idp.audit import log
 from idp.charter import api as charter_api
@@ -120,7 +121,7 @@ def create_app(settings: Settings) -> Flask:
         school_digest.DIGESTS: school_digest.DIGESTS_PERIOD,
     }
     app.extensions[legal.IPS_COUNTED] = limits.longest_by_network()
-    app.jinja_env.globals.update(told=telling.on_page, told_plainly=telling.sentence)
+    app.jinja_env.globals.update(told=telling.on_page, told_plainly=telling.sentence, password_example=EXAMPLE)
     app.jinja_env.globals["entrance"] = lambda dest: dest.entrance(settings.issuer)
     return app
 

@@ -137,7 +137,7 @@ def _check(form: ActivationForm, account: Account) -> str | None:
     """Put the faults beside their fields; return the address as it will be kept."""
     settings = _settings()
     password = form.password.data or ""
-    person = identity(account, _hasher())
+    person = identity(account, _hasher(), registry.public_names(settings))
     end_read()  # from here on it takes time
     faults = check_password(
         password,
