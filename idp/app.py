@@ -13,6 +13,7 @@ from idp import logging as log_lines
 from idp.accounts import addresses, notices, school_digest
 from idp.accounts.breached import BreachedPasswords
 from idp.accounts.passwords import Hasher
+from idp.accounts.policy import EXAMPLE
 from idp.activation import views as activation
 from idp.audit import log
 from idp.charter import api as charter_api
@@ -109,7 +110,7 @@ def create_app(settings: Settings) -> Flask:
     for page in _PAGES:
         app.register_blueprint(page.blueprint)
     _protocol(app)
-    app.jinja_env.globals.update(told=telling.on_page, told_plainly=telling.sentence)
+    app.jinja_env.globals.update(told=telling.on_page, told_plainly=telling.sentence, password_example=EXAMPLE)
     app.jinja_env.globals["entrance"] = lambda dest: dest.entrance(settings.issuer)
     return app
 

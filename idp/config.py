@@ -166,7 +166,9 @@ class Settings(BaseSettings):
     shared_mailbox: Literal["allow", "known-device", "refuse"] = Field(
         "allow",
         description="one mail address for several accounts: `allow`; `known-device`: a new password is then asked for"
-        " from a device that signed in to the account before, else by letter; `refuse`",
+        " from a device that signed in to the account before, else by letter; `refuse`."
+        " Addresses are compared as they are written, case aside: `name+x@` counts as another mailbox than `name@`,"
+        " although many providers deliver both to one",
     )
     hash_concurrency: int = Field(0, ge=0, le=64, description="password hashes at once per process; 0: one per core")
     hash_wait: float = Field(2.0, ge=0.1, le=10, description="how long a sign-in waits for its turn before a 503")

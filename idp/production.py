@@ -4,10 +4,12 @@
 set up and keys made before the legal notice is written; but nobody is served with it, and no letter leaves.
 """
 
+import base64
 import hashlib
 import math
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from ipaddress import ip_address
 from itertools import pairwise
 from urllib.parse import urlsplit
@@ -86,9 +88,28 @@ def key_weakness(secret: str) -> str:
         return "stands in the source of this service"
     if any(character.isspace() for character in secret) or _is_text(secret):
         return "is a text, not random"
+    if any(map(_is_printable, _decoded(secret))):
+        return "is an encoded text, not random"
     if zxcvbn(secret[:_MOST_READ], max_length=_MOST_READ)["guesses_log10"] < _LEAST_GUESSES:
         return "can be guessed"
     return ""
+
+
+def _decoded(secret: str) -> Iterator[bytes]:
+    """Yield what the key decodes to, from hexadecimal and from base64 of both alphabets, with padding or without."""
+    with suppress(ValueError):
+        yield bytes.fromhex(secret)
+    with suppress(ValueError):
+        plain = secret.rstrip("=").translate(str.maketrans("-_", "+/"))
+        yield base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
+
+
+def _is_printable(value: bytes) -> bool:
+    """Say whether bytes are a printable text: random ones of a key's length never are."""
+    try:
+        return value.decode().isprintable()
+    except ValueError:
+        return False
 
 
 def _is_text(secret: str) -> bool:

@@ -8,8 +8,8 @@ from idp.accounts.passwords import Hasher, fold_provisional
 from idp.accounts.policy import Identity
 
 
-def identity(account: Account, hasher: Hasher) -> Identity:
-    """Return what the account's new password must not contain or be."""
+def identity(account: Account, hasher: Hasher, services: tuple[str, ...]) -> Identity:
+    """Return what the account's new password must not contain or be; `services` are names that everybody knows."""
     stored = account.provisional_hash
 
     def is_provisional(typed: str) -> bool:
@@ -20,6 +20,7 @@ def identity(account: Account, hasher: Hasher) -> Identity:
         names=(account.given_name, account.family_name, account.birth_name),
         children=tuple(name for child in account.children for name in (child.given_name, child.family_name)),
         schools=tuple(school.name for school in directory.schools(account)),
+        services=services,
         is_provisional=is_provisional,
     )
 

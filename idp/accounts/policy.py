@@ -7,6 +7,7 @@ import enum
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import groupby
 
 from flask_babel import lazy_gettext as _
 from flask_babel.speaklater import LazyString
@@ -15,9 +16,15 @@ from idp.accounts.passwords import MAX_PASSWORD_LENGTH, fold_provisional, looks_
 from idp.accounts.words import lists, strength
 from idp.accounts.words.folding import fold
 
+EXAMPLE = "fenêtre pinceau lapin caramel"
+"""The example that the pages print beside the field."""
+
 _LONG_WORD = 4
 _SHORT_WORD = 2
 _FEW_SIGNS = 4
+_MANY_WORDS = 3
+"""So many words of the example make a password the example, whatever else is in it."""
+_YEAR = re.compile(r"(?:19|20)\d\d")
 _LOOK_ALIKES = str.maketrans("013457@$!", "oieastasi")
 _RUN = re.compile(r"[^\W_]+")
 _LETTERS = re.compile(r"[^\W\d_]+")
@@ -35,6 +42,7 @@ class FaultCode(enum.StrEnum):
     PROVISIONAL = "provisional"
     COMMON = "common"
     BREACHED = "breached"
+    EXAMPLE = "example"
     GUESSABLE = "guessable"
 
 
@@ -55,6 +63,7 @@ class Identity:
         names: given, family and birth names of the person.
         children: first names of the children.
         schools: names of their schools.
+        services: names of this service, the academy and the ENTs: no secret, but no fault within a phrase either.
         is_provisional: says whether a typed text is the letter's secret; asked only for what looks like one.
     """
 
@@ -62,6 +71,7 @@ class Identity:
     names: tuple[str, ...] = ()
     children: tuple[str, ...] = ()
     schools: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
     is_provisional: Callable[[str], bool] | None = None
 
 
@@ -129,6 +139,8 @@ def _personal_faults(folded: str, person: Identity) -> list[Fault]:
 
 
 def _guessing_faults(text: str, person: Identity, is_breached: Callable[[str], bool] | None) -> list[Fault]:
+    if _is_example(fold(text)):
+        return [Fault(FaultCode.EXAMPLE, _("C’est l’exemple de cette page, ou presque. Choisissez vos propres mots."))]
     if _is_common(fold(text)):
         message = _("Ce mot de passe est l’un des plus utilisés. Prenez quatre mots sans rapport entre eux.")
         return [Fault(FaultCode.COMMON, message)]
@@ -138,8 +150,10 @@ def _guessing_faults(text: str, person: Identity, is_breached: Callable[[str], b
             "Prenez quatre mots sans rapport entre eux."
         )
         return [Fault(FaultCode.BREACHED, message)]
+    services = _words(person.services)
     personal = {fold(person.username), *_words([*person.names, *person.children]), *_school_words(person.schools)}
-    if _is_commonplace(fold(text)) or strength.score(text, sorted(personal)) < strength.GOOD_SCORE:
+    personal |= services
+    if _is_commonplace(fold(text), services) or strength.score(text, sorted(personal)) < strength.GOOD_SCORE:
         message = _("Ce mot de passe se devine trop facilement. Ajoutez un ou deux mots sans rapport entre eux.")
         return [Fault(FaultCode.GUESSABLE, message)]
     return []
@@ -183,6 +197,15 @@ def _contains(folded: str, words: set[str]) -> bool:
     return 2 * covered >= sum(map(len, letters))
 
 
+def _is_example(folded: str) -> bool:
+    """Say whether the password is the printed example: its words in another order, dressed up, or one replaced."""
+    words = fold(EXAMPLE).split()
+    return any(
+        sum(word in "".join(_RUN.findall(spelling)) for word in words) >= _MANY_WORDS
+        for spelling in (folded, folded.translate(_LOOK_ALIKES))
+    )
+
+
 def _is_common(folded: str) -> bool:
     """Say whether the password is a well-known one, bare or dressed with digits and signs that are not most of it."""
     common = lists.common()
@@ -195,18 +218,23 @@ def _is_common(folded: str) -> bool:
     return folded in common or whole in common
 
 
-def _is_commonplace(folded: str) -> bool:
-    """Say whether a password is put together as so many are: pieces of well-known phrases, or a town and its number."""
+def _is_commonplace(folded: str, services: set[str]) -> bool:
+    """Say whether a password is put together as so many are: pieces of well-known phrases, or a word and a number."""
     core = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", folded)
     for spelling in (core, core.translate(_LOOK_ALIKES)):
         word = "".join(_RUN.findall(spelling))
         if 2 * len(word) >= len(folded) and lists.is_phrase(word):
             return True
-    return _is_word_and_postcode(folded)
+    return _is_word_and_number(folded, services)
 
 
-def _is_word_and_postcode(folded: str) -> bool:
-    """Say whether nothing is there but a well-known word or a town, a postcode and a few signs: « Paris75000!! »."""
+def _is_word_and_number(folded: str, services: set[str]) -> bool:
+    """Say whether nothing is there but a well-known word, a postcode or a year, and signs: « Paris75000!! ».
+
+    A sign that is repeated counts once.
+    """
     letters, digits = "".join(_LETTERS.findall(folded)), "".join(filter(str.isdecimal, folded))
-    signs = len(folded) - len(letters) - len(digits)
-    return letters in lists.common() and lists.is_postcode(digits) and signs <= _FEW_SIGNS
+    signs = sum(1 for sign, _ in groupby(folded) if not sign.isalnum())
+    is_known = letters in lists.common() or letters in services
+    is_number = lists.is_postcode(digits) or _YEAR.fullmatch(digits) is not None
+    return is_known and is_number and signs <= _FEW_SIGNS

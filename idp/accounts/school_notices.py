@@ -117,8 +117,8 @@ def settle(
     sentence: str = "",
     kinds: Iterable[Kind] = Kind,
     school: School | None = None,
-) -> None:
-    """Settle the open notices about the account, in the caller's transaction.
+) -> list[tuple[uuid.UUID, str]]:
+    """Settle the open notices about the account, in the caller's transaction; return their ids and kinds.
 
     Args:
         account_id: the account that the notices are about.
@@ -130,11 +130,12 @@ def settle(
     statement = update(SchoolNotice).where(SchoolNotice.account_id == account_id, is_open(kinds))
     if school is not None:
         statement = statement.where(SchoolNotice.school_id == school.id)
-    db.session.execute(
-        statement.values(settled_at=now(), settled_by=by[:80], sentence=sentence[:500]).execution_options(
-            synchronize_session=False
-        )
+    settled = db.session.execute(
+        statement.values(settled_at=now(), settled_by=by[:80], sentence=sentence[:500])
+        .returning(SchoolNotice.id, SchoolNotice.kind)
+        .execution_options(synchronize_session=False)
     )
+    return [(row.id, row.kind) for row in settled]
 
 
 def settle_one(notice_id: uuid.UUID, *, by: str, sentence: str, school: School | None = None) -> Refusal | None:

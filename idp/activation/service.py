@@ -102,15 +102,21 @@ def children_of_letter(account: Account) -> list[Child]:
 
     All children of the account if that is not known, or if none of them is in that school any more.
     """
-    children = [child for child in account.children if child.school_id == account.letter_school_id]
-    return children or account.children
+    return [tie.child for tie in _ties_of_letter(account, account.guardianships) if tie.disputed_at is None]
+
+
+def _ties_of_letter(account: Account, ties: Sequence[Guardianship]) -> list[Guardianship]:
+    """Return the ties that the letter is about and that did not end, those in dispute included."""
+    alive = [tie for tie in ties if tie.ended_at is None]
+    return [tie for tie in alive if tie.child.school_id == account.letter_school_id] or alive
 
 
 def dispute(account_id: uuid.UUID, generation: int, chosen: Collection[str], since: datetime) -> list[School]:
     """Record that the letter's holder is not the guardian of some children, and close the account.
 
     The letter's secret is burnt, whoever is signed in is signed out, and each school gets a notice with the children's
-    names. A school opens the account again (`idp account disputes`).
+    names. A school opens the account again (`idp account disputes`). Until it does, the holder may name further
+    children of the letter (the browser's Back).
 
     Args:
         account_id: whose letter it is.
@@ -119,23 +125,37 @@ def dispute(account_id: uuid.UUID, generation: int, chosen: Collection[str], sin
         since: when the activation was opened.
 
     Returns:
-        The schools concerned, also to a second click; none if the activation is not open any more.
+        The schools concerned, also to a second click; none if a child that was chosen could not be recorded.
     """
     account = directory.get_for_change(account_id)
-    if account is None or account.generation != generation or account.activated_at is not None:
-        db.session.rollback()
-        return disputed_schools(account_id, since)
-    children = [child for child in children_of_letter(account) if child.id.hex in chosen]
-    if not children:
+    if account is None or account.activated_at is not None:
         db.session.rollback()
         return []
-    _dispute(account.id, children)
+    statement = select(Guardianship).where(Guardianship.account_id == account_id).order_by(Guardianship.rank)
+    ties = _ties_of_letter(account, db.session.scalars(statement.execution_options(populate_existing=True)).all())
+    children = [tie.child for tie in ties if tie.disputed_at is None and tie.child_id.hex in chosen]
+    is_first = account.generation == generation
+    if not children:
+        db.session.rollback()
+        return [] if is_first else disputed_schools(account_id, since)
+    # the first statement raised the generation by one; so does the school when it decides, and the letter is void then
+    is_further = account.generation == generation + 1 and any(
+        tie.disputed_at is not None and tie.disputed_at >= since for tie in ties
+    )
+    if not is_first and not is_further:
+        db.session.rollback()
+        return []
+    _dispute(account.id, children, is_first=is_first)
     db.session.commit()
     return disputed_schools(account_id, since)
 
 
-def _dispute(account_id: uuid.UUID, children: Sequence[Child]) -> None:
-    closing.dispute_ties([(account_id, child.id) for child in children])
+def _dispute(account_id: uuid.UUID, children: Sequence[Child], *, is_first: bool) -> None:
+    ties = [(account_id, child.id) for child in children]
+    if is_first:
+        closing.dispute_ties(ties)
+    else:
+        closing.mark_disputed(ties)
     by_school: dict[uuid.UUID, list[uuid.UUID]] = {}
     for child in children:
         by_school.setdefault(child.school_id, []).append(child.id)

@@ -64,11 +64,10 @@ def _complete(interaction: store.Interaction, person: store.Person) -> Response:
 def not_guardian() -> Response:
     """« Ce n’est pas votre enfant ? »: say what follows, then close the account and give the schools a notice."""
     interaction, person = _opened()
-    account = service.find_open(person.account_id, person.generation)
-    if account is None:  # a second click sees the result of the first
-        schools = service.disputed_schools(person.account_id, person.since)
-        return _reported(interaction, schools) if schools else _dead_letter(interaction)
-    form, children = NotGuardianForm(), service.children_of_letter(account)
+    account, form = service.find_open(person.account_id, person.generation), NotGuardianForm()
+    if account is None:
+        return _further_statement(interaction, person, form)
+    children = service.children_of_letter(account)
     if not children:
         raise InteractionLost(_client(interaction))
     if request.method == "POST":
@@ -88,6 +87,16 @@ def not_guardian() -> Response:
         back_url=store.page_url("activation.activate", interaction),
     )
     return make_response(html)
+
+
+def _further_statement(interaction: store.Interaction, person: store.Person, form: NotGuardianForm) -> Response:
+    """Record further children (the browser's Back); show a second click the result of the first."""
+    end_read()
+    if request.method == "POST":
+        schools = service.dispute(person.account_id, person.generation, form.children.data or [], person.since)
+    else:
+        schools = service.disputed_schools(person.account_id, person.since)
+    return _reported(interaction, schools) if schools else _dead_letter(interaction)
 
 
 def _reported(interaction: store.Interaction, schools: Sequence[School]) -> Response:
@@ -128,7 +137,7 @@ def _check(form: ActivationForm, account: Account) -> str | None:
     """Put the faults beside their fields; return the address as it will be kept."""
     settings = _settings()
     password = form.password.data or ""
-    person = identity(account, _hasher())
+    person = identity(account, _hasher(), registry.public_names(settings))
     end_read()  # from here on it takes time
     faults = check_password(
         password,

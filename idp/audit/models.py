@@ -4,7 +4,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, Integer, String
+from sqlalchemy import BigInteger, CheckConstraint, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from idp.clock import now
@@ -29,6 +29,7 @@ class AuditEntry(Base):
     __table_args__ = (
         Index("ix_audit_account_id_at", "account_id", "at"),
         Index("ix_audit_seal_id_id", "seal_id", "id"),
+        CheckConstraint("seal_id > 0", name="seal_id"),
     )
 
     id: Mapped[int] = mapped_column(

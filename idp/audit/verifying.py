@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, func, select
 from idp.audit import chain
 from idp.audit.chain import Sealed, Secrets, Verdict
 from idp.audit.models import AuditBeginning, AuditEntry, AuditSeal
+from idp.audit.reading import Page, load
 from idp.db import db, end_read
 
 REMOVED = frozenset({"account.purged", "account.erased"})
@@ -23,6 +24,7 @@ _PAGE = 500
 _SEALS = 20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NEVER = -1
+_NOT_THERE = "the entry names a seal that is not there"
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,11 @@ class Check:
 
     def _load_beginning(self) -> bool:
         """Read what the last purge recorded, which may be a moment ago; return False if the record was changed."""
-        beginning = db.session.scalar(select(AuditBeginning).execution_options(populate_existing=True))
-        db.session.expunge_all()
-        end_read()
+        page = load(AuditBeginning, select(AuditBeginning).limit(1))
+        beginning = next(iter(page.rows), None)
         self.report.beginning = beginning
         if beginning is None:
-            return True
+            return not page.unreadable
         fits = chain.verify_beginning(self.known, beginning) is Verdict.FITS
         if fits:
             moments = beginning.entries_before, beginning.failures_before
@@ -121,31 +122,47 @@ class Check:
         previous: bytes | None = self.report.beginning.previous if self.report.beginning else b""
         while expected <= last:
             some = select(AuditSeal).where(AuditSeal.id.between(expected, last)).order_by(AuditSeal.id).limit(_SEALS)
-            seals = db.session.scalars(some.execution_options(populate_existing=True)).all()
-            db.session.expunge_all()
-            end_read()
-            for seal in seals:
-                if seal.id != expected:
-                    yield from self._missing_seals(expected, seal.id - 1)
-                elif previous is not None and seal.previous != previous:
-                    yield Finding("the seal does not follow the one before it", seal.id)
+            page = load(AuditSeal, some)
+            seals = {seal.id: seal for seal in page.rows}
+            for number in sorted(page.ids):
+                if number != expected:
+                    yield from self._missing_seals(expected, number - 1)
+                else:
+                    yield from self._check_named(number - 1, number)  # SQLite keeps fractions in a column of integers
+                seal = seals.get(number)
+                if seal is None:
+                    yield Finding("the seal was changed: it cannot be read", number)
+                    yield from self._check_alone(number)
+                    expected, previous = number + 1, None
+                    continue
+                if number == expected and previous is not None and seal.previous != previous:
+                    yield Finding("the seal does not follow the one before it", number)
                 wrong = list(self._check_seal(seal))
                 yield from wrong
                 yield from self._check_batch(seal)
                 # what follows a seal that was changed is not reported a second time
-                expected, previous = seal.id + 1, None if wrong else seal.mac
-            if not seals or seals[-1].id == former:
+                expected, previous = number + 1, None if wrong else seal.mac
+            if not page.ids or max(page.ids) == former:
                 return
-            former = seals[-1].id
+            former = max(page.ids)
 
     def _missing_seals(self, first: int, last: int) -> Iterator[Finding]:
         """Report seals that are not there, unless a purge that runs at this moment removed them."""
         self._load_beginning()
         if last >= self._first:
             yield Finding(f"seals {first} to {last} are missing" if last > first else "the seal is missing", first)
-            for seal in _named_seals(first - 1, last):
-                for rows in _pages(AuditEntry.seal_id == seal):
-                    yield from self._check_entries(rows)
+            yield from self._check_named(first - 1, last + 1)
+
+    def _check_named(self, above: int, below: int) -> Iterator[Finding]:
+        """Check the entries that name a seal between two others, which is not there."""
+        for seal in _named_seals(above, below):
+            yield from self._check_alone(seal)
+
+    def _check_alone(self, seal: int) -> Iterator[Finding]:
+        """Check the entries of a seal by themselves: the seal is missing, or cannot be read."""
+        for page in _pages(AuditEntry.seal_id == seal):
+            self.report.entries += len(page.ids)
+            yield from self._check_entries(page, seal)
 
     def _check_seal(self, seal: AuditSeal) -> Iterator[Finding]:
         self.report.seals += 1
@@ -166,12 +183,14 @@ class Check:
             records = {record.id: record for record in chain.unpack(seal.entries)}
         except ValueError:
             records = {}  # the seal was reported as changed
-        for rows in _pages(AuditEntry.seal_id == seal.id):
-            self.report.entries += len(rows)
-            wrong = list(self._check_entries(rows))
+        for page in _pages(AuditEntry.seal_id == seal.id):
+            self.report.entries += len(page.ids)
+            wrong = list(self._check_entries(page, seal.id))
             yield from wrong
             reported = {finding.entry for finding in wrong}
-            for entry in rows:
+            for key in page.unreadable:
+                records.pop(key, None)
+            for entry in page.rows:
                 record = records.pop(entry.id, None)
                 if record is None:
                     yield _at(entry, "the entry was inserted into a batch that was sealed without it")
@@ -183,18 +202,19 @@ class Check:
             if self._is_expired(record):
                 self.report.expired += 1
             else:
-                at = _EPOCH + timedelta(microseconds=record.at)
-                yield Finding("the entry was removed", seal.id, record.id, at)
+                yield Finding("the entry was removed", seal.id, record.id, _instant(record.at))
 
     def _is_expired(self, record: Sealed) -> bool:
         """Say whether the purge has recorded that an entry of this age may be gone."""
         entries, failures = self._cut
         return record.at <= entries or (record.failure and record.at <= failures)
 
-    def _check_entries(self, rows: Sequence[AuditEntry]) -> Iterator[Finding]:
-        """Check entries by themselves; those under an unknown key are reported together."""
+    def _check_entries(self, page: Page[AuditEntry], seal: int | None) -> Iterator[Finding]:
+        """Check entries of a seal, or of none, by themselves; those under an unknown key are reported together."""
+        for key in page.unreadable:
+            yield Finding("the entry was changed: it cannot be read", seal, key)
         unknown = 0
-        for entry in rows:
+        for entry in page.rows:
             verdict = chain.verify_entry(self.known, entry)
             if verdict is Verdict.UNKNOWN_KEY:
                 unknown += 1
@@ -205,8 +225,8 @@ class Check:
                 yield from self._check_personal_part(entry)
         if unknown:
             counted = "1 entry was" if unknown == 1 else f"{unknown} entries were"
-            yield Finding(f"{counted} written under a secret key that is not here", rows[0].seal_id)
-        yield from self._copies(rows)
+            yield Finding(f"{counted} written under a secret key that is not here", seal)
+        yield from self._copies(page.rows)
 
     def _copies(self, rows: Sequence[AuditEntry]) -> Iterator[Finding]:
         """Report the rows whose MAC an older row has too: a copy of an entry carries a MAC that fits.
@@ -215,9 +235,7 @@ class Check:
         before: the whole MACs are compared, those that are still owed included.
         """
         moments = {entry.at for entry in rows}
-        found = db.session.scalars(select(AuditEntry).where(AuditEntry.at.in_(moments))).all()
-        db.session.expunge_all()
-        end_read()
+        found = load(AuditEntry, select(AuditEntry).where(AuditEntry.at.in_(moments))).rows if moments else ()
         macs = {entry.id: chain.completed_mac(self.known, entry) for entry in (*found, *rows)}
         first: dict[bytes, int] = {}
         for key, mac in macs.items():
@@ -240,60 +258,68 @@ class Check:
                 self._erased.setdefault(entry.account_id, entry.id)
 
     def _past_entries(self, first: int) -> Iterator[Finding]:
-        """Check entries that name a seal before the beginning: a purge was stopped before it removed them."""
-        for seal in _named_seals(0, first - 1):
-            for rows in _pages(AuditEntry.seal_id == seal):
-                yield from self._check_entries(rows)
-                for entry in rows:
-                    if chain.microseconds(entry.at) > self._cut[0]:
-                        yield _at(entry, "the entry names a seal that is not there")
+        """Check entries that name a seal before the beginning: a purge was stopped before it removed them.
+
+        No seal ever had a number below 1.
+        """
+        for seal in _named_seals(None, first):
+            for page in _pages(AuditEntry.seal_id == seal):
+                yield from self._check_entries(page, seal)
+                for entry in page.rows:
+                    if seal < 1 or chain.microseconds(entry.at) > self._cut[0]:
+                        yield _at(entry, _NOT_THERE)
 
     def _later_entries(self, last: int) -> Iterator[Finding]:
         """Check entries that name a seal after the last one: the worker may have written it since."""
         for seal in _named_seals(last, None):
-            known = db.session.get(AuditSeal, seal) is not None
-            db.session.expunge_all()
+            known = db.session.scalar(select(AuditSeal.id).where(AuditSeal.id == seal)) is not None
             end_read()
-            for rows in _pages(AuditEntry.seal_id == seal):
-                self.report.unsealed += len(rows)
-                yield from self._check_entries(rows)
+            for page in _pages(AuditEntry.seal_id == seal):
+                self.report.unsealed += len(page.ids)
+                yield from self._check_entries(page, seal if isinstance(seal, int) else None)
                 if not known:
-                    yield from (_at(entry, "the entry names a seal that is not there") for entry in rows)
+                    yield from (_at(entry, _NOT_THERE) for entry in page.rows)
 
     def _unsealed(self) -> Iterator[Finding]:
-        for rows in _pages(AuditEntry.seal_id.is_(None)):
-            self.report.unsealed += len(rows)
-            oldest = min(entry.at for entry in rows)
-            self.report.oldest_unsealed_at = min(self.report.oldest_unsealed_at or oldest, oldest)
-            yield from self._check_entries(rows)
+        for page in _pages(AuditEntry.seal_id.is_(None)):
+            self.report.unsealed += len(page.ids)
+            for entry in page.rows:
+                self.report.oldest_unsealed_at = min(self.report.oldest_unsealed_at or entry.at, entry.at)
+            yield from self._check_entries(page, None)
 
 
-def _named_seals(after: int, last: int | None) -> Iterator[int]:
-    """Yield the numbers of seals that entries name, above `after` and up to `last`; one look at the index for each."""
+def _named_seals(above: int | None, below: int | None) -> Iterator[int]:
+    """Yield the numbers of seals that entries name, between two numbers; one look at the index for each."""
     while True:
-        wanted = AuditEntry.seal_id > after
-        if last is not None:
-            wanted &= AuditEntry.seal_id <= last
+        wanted = AuditEntry.seal_id.is_not(None) if above is None else AuditEntry.seal_id > above
+        if below is not None:
+            wanted &= AuditEntry.seal_id < below
         found = db.session.scalar(select(func.min(AuditEntry.seal_id)).where(wanted))
         end_read()
         if found is None:
             return
         yield found
-        after = found
+        above = found
 
 
-def _pages(wanted: ColumnElement[bool]) -> Iterator[Sequence[AuditEntry]]:
+def _pages(wanted: ColumnElement[bool]) -> Iterator[Page[AuditEntry]]:
     """Yield the entries of one seal, or of none, page by page, in the order of the index."""
-    after = _NEVER
+    after: int | None = None
     while True:
-        page = select(AuditEntry).where(wanted, AuditEntry.id > after).order_by(AuditEntry.seal_id, AuditEntry.id)
-        rows = db.session.scalars(page.limit(_PAGE).execution_options(populate_existing=True)).all()
-        db.session.expunge_all()
-        end_read()
-        if not rows:
+        page = select(AuditEntry).where(wanted).order_by(AuditEntry.seal_id, AuditEntry.id).limit(_PAGE)
+        entries = load(AuditEntry, page if after is None else page.where(AuditEntry.id > after))
+        if not entries.ids:
             return
-        yield rows
-        after = rows[-1].id
+        yield entries
+        after = max(entries.ids)
+
+
+def _instant(microseconds: int) -> datetime | None:
+    """Return the time of a record; None if a forged seal names one beyond the calendar."""
+    try:
+        return _EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        return None
 
 
 def _at(entry: AuditEntry, what: str) -> Finding:

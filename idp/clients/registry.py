@@ -17,6 +17,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import lazyload
 
 from idp.clients.models import CharterMode, Client, ClientSchool, SubjectType
+from idp.config import Settings
 from idp.db import db
 
 _KEPT_SECONDS = 60.0
@@ -182,3 +183,9 @@ def _registration(row: Client) -> Registration:
         release_username=row.release_username,
         version=row.version,
     )
+
+
+def public_names(settings: Settings) -> tuple[str, ...]:
+    """Return the names that parents read on every page: of this service, the academy and the ENTs."""
+    clients = db.session.scalars(select(Client.name).where(Client.disabled_at.is_(None)))
+    return (settings.service_name, settings.academy, *clients)

@@ -298,7 +298,7 @@ def _cells(row: Progress) -> list[str]:
 
 def _counts(school: Standing) -> str:
     return (
-        f"  open notices: {school.notices_open}, shared mailboxes: {school.shared_mailboxes}, "
+        f"  open notices: {school.notices_open}, mailboxes of more than two accounts: {school.shared_mailboxes}, "
         f"disputed ties: {school.disputed}"
     )
 

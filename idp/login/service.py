@@ -20,6 +20,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.sessions import manager
 from idp.sessions.models import PASSWORD, PASSWORD_ON_KNOWN_DEVICE
+from idp.throttle import guard, limits
 from idp.web.user_agent import describe
 
 SETTLED = timedelta(days=1)
@@ -52,11 +53,13 @@ class MustRenew:
         has_address: whether there is a confirmed address.
         breached: the password is in a list of stolen ones.
         by_letter: the mail carries no link, since other people read the mailbox and this browser is unknown.
+        wait: the seconds until another mail may be asked for; 0 if one was asked for now.
     """
 
     has_address: bool
     breached: bool = False
     by_letter: bool = False
+    wait: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,14 +97,21 @@ def sign_in(
 
 
 def _admit(
-    settings: Settings, proven: Proven, attempt: Attempt, former: str | None, *, stolen: bool
+    settings: Settings, proven: Proven, attempt: Attempt, former: str | None, *, stolen: bool, wait: int | None = None
 ) -> _Admitted | None:
-    """Decide in one transaction, on the account's present state: it may have changed while the hash was computed."""
+    """Decide in one transaction, on the account's present state: it may have changed while the hash was computed.
+
+    `wait` is 0 if this sign-in took a slot for a mail and its journal entry; None if it has not asked for one yet.
+    """
     account, closed = disputes.get_for_sign_in(proven.account_id)
     if account is None or not proven.still_holds(account):
         db.session.rollback()
         return None
     outcome: _Admitted
+    if wait is None and not proven.provisional and (closed or stolen or account.password_blocked_at is not None):
+        username = account.username
+        db.session.rollback()  # the slot is taken outside a transaction
+        return _admit(settings, proven, attempt, former, stolen=stolen, wait=_wait_to_renew(username))
     if proven.provisional:
         if former:
             manager.end_former(former)  # two people must not share the state of one browser
@@ -109,11 +119,12 @@ def _admit(
         outcome = MayActivate(account.id, account.generation)
     elif closed:
         outcome = Closed(account.contested_at is not None, directory.schools_of_ties(account))
-        log.record(ResetRequested(account_id=account.id, answer="disputed"))
+        if not wait:
+            log.record(ResetRequested(account_id=account.id, answer="disputed"))
     elif account.password_blocked_at is not None or stolen:
         if stolen and account.breached_at is None:
             _close_breached(account)
-        outcome = _demand_another(settings, account, proven)
+        outcome = _demand_another(settings, account, proven, wait or 0)
     else:
         if not proven.known_device and account.last_sign_in_at is not None and settings.new_device_mail:
             notices.tell(Notice.NEW_DEVICE, account.id, device=describe(attempt.user_agent).code)
@@ -148,12 +159,28 @@ def _close_breached(account: Account) -> None:
     log.record(PasswordBreached(account_id=account.id))
 
 
-def _demand_another(settings: Settings, account: Account, proven: Proven) -> MustRenew:
+def _wait_to_renew(username: str) -> int:
+    """Count a request for another password; return the seconds to wait if there were too many.
+
+    Whoever has the right secret of a closed account may send it without end: each mail asked for and each journal entry
+    is a row.
+    """
+    demand = limits.FORGOTTEN_PASSWORD_ACCOUNT, username
+    if seconds := guard.held(demand):
+        return seconds
+    verdict = guard.take(*demand)
+    return verdict.seconds if isinstance(verdict, guard.Wait) else 0
+
+
+def _demand_another(settings: Settings, account: Account, proven: Proven, wait: int) -> MustRenew:
     outcome = MustRenew(
         has_address=account.email is not None,
         breached=account.breached_at is not None,
         by_letter=mailboxes.reset_needs_letter(settings, account, known_device=proven.known_device),
+        wait=wait,
     )
+    if wait:
+        return outcome
     if outcome.has_address:
         notices.want_reset(account.id, known_device=proven.known_device)
     log.record(ResetRequested(account_id=account.id, answer="blocked"))

@@ -1,5 +1,6 @@
 """`/connexion`."""
 
+import math
 from contextlib import suppress
 from http import HTTPStatus
 
@@ -121,7 +122,10 @@ def _shut_out(interaction: store.Interaction | None, outcome: service.MustRenew 
         html = render_template("login/compte_ferme.html", contested=outcome.contested, schools=schools, **where)
         return make_response(html)
     minutes = current_app.extensions["idp.settings"].reset_link_lifetime // 60
-    html = render_template("login/a_renouveler.html", outcome=outcome, minutes=minutes, **where)
+    wait_minutes = math.ceil(outcome.wait / 60)
+    html = render_template(
+        "login/a_renouveler.html", outcome=outcome, minutes=minutes, wait_minutes=wait_minutes, **where
+    )
     return make_response(html)
 
 

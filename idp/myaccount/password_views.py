@@ -9,6 +9,7 @@ from idp.accounts.models import Account
 from idp.accounts.passwords import Busy as HasherBusy
 from idp.accounts.passwords import Hasher
 from idp.accounts.policy import check_password
+from idp.clients import registry
 from idp.config import Settings
 from idp.db import end_read
 from idp.myaccount import password, reauthentication
@@ -85,7 +86,7 @@ def _done(cookie: str, username: str) -> Response:
 def _check(form: PasswordForm, account: Account) -> None:
     """Put the faults beside their fields. Nothing is proved yet, and nothing told that was not typed here."""
     current, new = form.current.data or "", form.password.data or ""
-    person = identity(account, _hasher())
+    person = identity(account, _hasher(), registry.public_names(_settings()))
     end_read()  # from here on it takes time
     if not current:
         form.current.errors = [gettext("Tapez votre mot de passe actuel.")]

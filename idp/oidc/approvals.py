@@ -34,7 +34,7 @@ def wait(settings: Settings, client: Client, wanted: Wanted, metadata: dict[str,
         RegistrationRefused: it could not be approved, or somebody else changes the registration at this moment.
     """
     registration.check_change(settings, client, wanted, approved=True)
-    dynamic_metadata.check_name(settings, wanted.name, client.id)
+    dynamic_metadata.check_name(settings, wanted.name, client, given=client.name)
     registration.count_change(client)
     kept = {"hosts": sorted(hosts), "metadata": dynamic_metadata.kept(metadata, wanted)}
     client.pending_metadata = {"asked_at": now().isoformat(), **kept}
@@ -75,7 +75,7 @@ def approve(settings: Settings, client_id: str, hosts: Sequence[str] = ()) -> tu
     try:
         wanted = dynamic_metadata.as_wanted(metadata, bounds, former)
         added = dynamic_metadata.hosts_to_approve(client, wanted, bounds)
-        dynamic_metadata.check_name(settings, wanted.name, client.id)
+        dynamic_metadata.check_name(settings, wanted.name, client, given=wanted.name)
     except BadMetadata as bad:
         raise RegistrationRefused([bad.description]) from bad
     if hosts and added != set(hosts):

@@ -60,11 +60,12 @@ def register() -> Response:
     try:
         invitation = _invitation()
         metadata = _metadata()
-        wanted = _wanted(invitation, metadata)
+        given = dynamic_metadata.free_name(invitation.label.strip() or "ENT")
+        wanted = _wanted(invitation, metadata, given)
         client, secret = _within(lambda: registration.add(wanted))
         db.session.flush()
         _use(invitation, client)
-        _within(lambda: dynamic_metadata.check_name(of_app().settings, client.name, client.id))
+        _within(lambda: dynamic_metadata.check_name(of_app().settings, client.name, client, given=given))
     except _Refused as refused:
         db.session.rollback()
         return refused.response
@@ -83,11 +84,11 @@ def _invitation() -> ClientInvite:
     return invitation
 
 
-def _wanted(invitation: ClientInvite, metadata: dict[str, Any]) -> Wanted:
-    """Return the checked registration that the metadata ask for."""
+def _wanted(invitation: ClientInvite, metadata: dict[str, Any], name: str) -> Wanted:
+    """Return the checked registration that the metadata ask for; `name` is the client's if it gives itself none."""
     bounds = invites.given(invitation)
     given = Wanted(
-        name=invitation.label.strip(),
+        name=name,
         redirect_uris=(),
         uais=invitation.uais,
         pkce=invitation.pkce_required is not False,
@@ -148,9 +149,9 @@ def _changed(client: Client, metadata: dict[str, Any]) -> str | None:
     if hosts := dynamic_metadata.hosts_to_approve(client, wanted, bounds):
         approvals.wait(settings, client, wanted, metadata, hosts)
         return None
-    before = registration.told(client)
+    before, former_name = registration.told(client), client.name
     secret = registration.change(settings, client, wanted)
-    dynamic_metadata.check_name(settings, client.name, client.id)
+    dynamic_metadata.check_name(settings, client.name, client, given=former_name)
     approvals.withdraw(client)
     changed = changes.difference(before, registration.told(client))
     log.record(ClientChangedItself(client_id=client.id, change="changed", **changed))

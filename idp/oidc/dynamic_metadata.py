@@ -10,7 +10,6 @@ that takes passwords would tell that host each parent's address, and may change 
 """
 
 import re
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -83,6 +82,7 @@ _NOT_SERVED = (
 )
 _TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}")
 _LONGEST_TEXT = 500
+_LONGEST_NAME = 80
 _MOST = 20
 
 
@@ -196,8 +196,17 @@ def check_hosts(wanted: Wanted, bounds: Bounds) -> None:
             raise BadMetadata(error, f"{name}: {', '.join(sorted(strange))} is no host of the invitation")
 
 
-def check_name(settings: Settings, name: str, client: uuid.UUID | None) -> None:
+def check_name(settings: Settings, name: str, client: Client, *, given: str) -> None:
     """Refuse a name under which parents know another ENT, or this service: they would take the one for the other.
+
+    A name that holds another one (« Passerelle (ENT) ») is refused too, unless an operator gave it, or both clients
+    registered by the same invitation.
+
+    Args:
+        settings: the service's own names.
+        name: the name that the client would have.
+        client: the client, which is no other than itself.
+        given: the name that an operator gave the client, or that was accepted before.
 
     Raises:
         BadMetadata: it is one, or has letters of another alphabet, many of which look like ours.
@@ -205,10 +214,27 @@ def check_name(settings: Settings, name: str, client: uuid.UUID | None) -> None:
     read = client_names.as_read(name)
     if read is None:
         raise BadMetadata(METADATA_FAULT, "client_name: letters and digits as French has them")
-    others = select(Client.name).where(Client.disabled_at.is_(None), Client.id != client)
-    taken = (*db.session.scalars(others), settings.service_name, settings.academy)
+    others = db.session.execute(
+        select(Client.name, Client.invite_id).where(Client.disabled_at.is_(None), Client.id != client.id)
+    ).all()
+    own = (settings.service_name, settings.academy)
+    taken = (*(other for other, _ in others), *own)
     if read in map(client_names.as_read, taken):
         raise BadMetadata(METADATA_FAULT, "client_name: another ENT has this name, or this service")
+    strangers = (*(other for other, invite in others if invite is None or invite != client.invite_id), *own)
+    if name != given and any(client_names.holds(name, other) for other in strangers):
+        raise BadMetadata(METADATA_FAULT, "client_name: it holds the name of another ENT, or of this service")
+
+
+def free_name(label: str) -> str:
+    """Return the name of a client that gives itself none: its invitation's label, numbered if it is taken."""
+    names = db.session.scalars(select(Client.name).where(Client.disabled_at.is_(None)))
+    taken = set(map(client_names.as_read, names))
+    name, number = label, 1
+    while client_names.as_read(name) in taken:
+        number += 1
+        name = f"{label[: _LONGEST_NAME - len(f' {number}')]} {number}"
+    return name
 
 
 def kept(metadata: Mapping[str, Any], wanted: Wanted) -> dict[str, Any]:

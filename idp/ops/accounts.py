@@ -1,6 +1,7 @@
 """`idp account`: what a help desk asks and does. Every command is in the journal with the operator's name."""
 
 import json
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -102,8 +103,14 @@ def _part(part: Any) -> str:
 @_USERNAME
 @_SCHOOL
 def unlock(username: str, uai: str | None) -> None:
-    """Forget the wrong tries. An account with an open dispute is refused: see `disputes`."""
-    _act(username, uai, desk.unlock, lambda name, _: f"{name} may try again, on every node within ten seconds")
+    """Forget the wrong tries, and settle the notices about them. Refused while a dispute is open: see `disputes`."""
+    _act(username, uai, desk.unlock, _unlocked)
+
+
+def _unlocked(name: str, settled: list[tuple[uuid.UUID, str]]) -> str:
+    lines = [f"{name} may try again, on every node within ten seconds"]
+    lines += [f"notice {key} ({kind}) is settled: unlocked" for key, kind in settled]
+    return "\n".join(lines)
 
 
 @account.command()

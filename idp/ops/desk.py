@@ -32,8 +32,8 @@ class Refused(Exception):  # noqa: N818 - says what it is
     """The act makes no sense for this account; the text is the sentence to show, and nothing was done."""
 
 
-def unlock(account_id: uuid.UUID) -> None:
-    """Forget the wrong tries at the account.
+def unlock(account_id: uuid.UUID) -> list[tuple[uuid.UUID, str]]:
+    """Forget the wrong tries at the account; return the ids and kinds of the notices that this settled.
 
     Raises:
         Refused: somebody contests who the account belongs to: the school settles that first.
@@ -45,11 +45,12 @@ def unlock(account_id: uuid.UUID) -> None:
         )
     account.tries_forgotten_at = now()  # the lines of its own browsers are not known here: they become strangers
     by = log.current_origin().actor
-    school_notices.settle(account.id, by=by, sentence="unlocked", kinds=school_notices.SETTLED_BY_UNLOCK)
+    settled = school_notices.settle(account.id, by=by, sentence="unlocked", kinds=school_notices.SETTLED_BY_UNLOCK)
     _note(account, "unlocked")
     db.session.commit()
     for limit in (limits.SIGN_IN_ACCOUNT, limits.FORGOTTEN_PASSWORD_ACCOUNT):
         guard.clear(limit, account.username)
+    return settled
 
 
 def disable(account_id: uuid.UUID) -> int:

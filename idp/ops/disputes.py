@@ -255,12 +255,23 @@ def _kind_meant(account: Account, ties: Sequence[Guardianship], decision: Decisi
     wanted = [one for one in open_ones if kind in {None, one}]
     if not wanted:
         about = f" about {decision.child}" if decision.child is not None else ""
+        if others := _open_ones(account, decision):
+            raise Refused(
+                f"{account.username} has no open {kind.value if kind else ''} dispute{about}; open: {', '.join(others)}"
+            )
         elsewhere = rules.uais_of_disputes([account.id]).get(account.id, []) if decision.school is not None else []
         other = f"; {' and '.join(elsewhere)} has one to settle" if elsewhere else ""
         raise Refused(
             f"{account.username} has no open dispute{about}: it was never opened, or it is settled already{other}"
         )
     return wanted[0]
+
+
+def _open_ones(account: Account, decision: Decision) -> list[str]:
+    """Return the disputes that the decision could have meant: their kinds, and the keys of the children."""
+    keys = [child_key(tie.child) for tie in _ties_meant(account, replace(decision, child=None, reopens=False))]
+    found = [f"{Kind.NOT_GUARDIAN.value} about {' and '.join(keys)}"] if keys else []
+    return [*found, Kind.EMAIL_CONTESTED.value] if account.contested_at is not None else found
 
 
 def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardianship], decision: Decision) -> None:

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sqlalchemy import delete, exists, func, or_, select
+from sqlalchemy.orm import aliased
 
 from idp.accounts import directory, disputes, school_notices
-from idp.accounts.models import Account, Guardianship, SchoolNotice
+from idp.accounts.models import Account, Guardianship, School, SchoolNotice
 from idp.audit.data_events import AccountErased
 from idp.audit.models import AuditEntry
 from idp.config import Settings
@@ -32,11 +33,19 @@ class Kept:
 
 @dataclass(frozen=True)
 class Erased:
-    """What was done: how many accounts went, how many sign-outs the ENTs are told of, what stays."""
+    """What was done.
+
+    Attributes:
+        accounts: how many accounts went.
+        told: how many sign-outs the ENTs are told of.
+        kept: what stays.
+        notices: what became of the schools' notices that named the person, a sentence each.
+    """
 
     accounts: int
     told: int
     kept: list[Kept]
+    notices: list[str]
 
 
 def erase(settings: Settings, account_id: uuid.UUID, reason: str) -> Erased:
@@ -56,10 +65,10 @@ def erase(settings: Settings, account_id: uuid.UUID, reason: str) -> Erased:
     person, username = personal_export.person_of(account), account.username
     _check_disputes(person, username)
     _check_notices(person, username)
-    kept = list(_kept(settings, person))
-    told = 0
-    for key in [*sorted(person.accounts - {account_id}, key=str), account_id]:
-        told += backchannel.announce_removal(key)
+    keys = [*sorted(person.accounts - {account_id}, key=str), account_id]
+    told = sum(backchannel.announce_removal(key) for key in keys)
+    kept, notices = list(_kept(settings, person, told)), list(_notices(person))
+    for key in keys:
         event = AccountErased(account_id=key, reason=reason, kept=[one.name for one in kept])
         removal.erase(db.session.get_one(Account, key), event)
     of_person = ImportIssue.key.in_(person.roster_keys)
@@ -68,7 +77,7 @@ def erase(settings: Settings, account_id: uuid.UUID, reason: str) -> Erased:
     db.session.expunge_all()
     for limit in (limits.SIGN_IN_ACCOUNT, limits.FORGOTTEN_PASSWORD_ACCOUNT):
         guard.clear(limit, username)
-    return Erased(len(person.accounts), told, kept)
+    return Erased(len(person.accounts), told, kept, notices)
 
 
 def _check_disputes(person: Person, username: str) -> None:
@@ -107,15 +116,33 @@ def _check_notices(person: Person, username: str) -> None:
         )
 
 
-def _kept(settings: Settings, person: Person) -> Iterator[Kept]:
-    """Yield what stays, and why."""
+def _notices(person: Person) -> Iterator[str]:
+    """Yield what becomes of each school's notice that names the person: the school may have to act on it."""
+    other = aliased(Account)
+    mine = SchoolNotice.account_id.in_(person.accounts)
+    found = db.session.execute(
+        select(SchoolNotice, School.uai, Account.username, other.username, mine)
+        .join(School, School.id == SchoolNotice.school_id)
+        .join(Account, Account.id == SchoolNotice.account_id)
+        .outerjoin(other, other.id == SchoolNotice.other_account_id)
+        .where(or_(mine, SchoolNotice.other_account_id.in_(person.accounts)))
+        .order_by(SchoolNotice.created_at, SchoolNotice.id)
+    )
+    for notice, uai, username, second, is_mine in found:
+        state = "open" if notice.settled_at is None else f"settled: {notice.sentence}"
+        about = f"{notice.kind} at {uai} about {username}{f' and {second}' if second else ''}, {state}"
+        yield f"removed: {about}" if is_mine else f"does not name the person any more: {about}"
+
+
+def _kept(settings: Settings, person: Person, told: int) -> Iterator[Kept]:
+    """Yield what stays, and why; `told` is how many sign-outs the ENTs are told of."""
     events = db.session.scalar(
         select(func.count()).select_from(AuditEntry).where(AuditEntry.account_id.in_(person.accounts))
     )
     yield Kept(
         "journal",
-        f"the journal keeps {events} events without address and details, as proof of what was done, each for "
-        f"{settings.audit_days} days at most; the key in them leads to nobody",
+        f"the journal keeps {events} event{'' if events == 1 else 's'} without address and details, as proof of what "
+        f"was done, each for {settings.audit_days} days at most; the key in them leads to nobody",
     )
     if person.children:
         yield Kept("pupils", "the children stay: they are pupils of the school, and leave with its file")
@@ -125,7 +152,8 @@ def _kept(settings: Settings, person: Person) -> Iterator[Kept]:
             "the school's file names the person: the next import brings a new account with a new identifier and a new "
             "letter, unless the school takes the person out of its file",
         )
-    yield Kept("ents", "the ENTs have accounts of their own: they were told to sign the person out, nothing more")
+    news = "they are told to sign the person out, nothing more" if told else "no session was open, so none is told"
+    yield Kept("ents", f"the ENTs have accounts of their own: {news}")
     yield Kept("copies", "backups of the database and mails that were sent are out of this command's reach")
 
 

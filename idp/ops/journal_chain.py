@@ -109,7 +109,7 @@ def _summary(report: Report, wrong: int) -> dict[str, Any]:
 
 
 def _lines(report: Report, wrong: int) -> Iterator[str]:
-    verdict = f"{wrong} findings" if wrong else "whole"
+    verdict = f"{wrong} finding{'s' if wrong > 1 else ''}" if wrong else "whole"
     yield f"{verdict}: {report.entries} entries in {report.seals} seals, {report.unsealed} not sealed yet"
     if beginning := report.beginning:
         ages = f"{instant(beginning.entries_before)}, failures up to {instant(beginning.failures_before)}"

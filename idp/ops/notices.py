@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 from sqlalchemy import select
+from sqlalchemy.orm import aliased
 
 from idp.accounts import disputes, school_notices
 from idp.accounts.models import Account, Child, School, SchoolNotice
@@ -19,7 +20,7 @@ from idp.terminal import AS_JSON, dumped, instant, plain, table
 
 _PAGE = 500
 _LONGEST_SENTENCE = 500
-_COLUMNS = ("id", "uai", "kind", "account", "children", "at", "state", "settled_by", "settled_at", "sentence")
+_COLUMNS = ("id", "uai", "kind", "account", "other", "children", "at", "state", "settled_by", "settled_at", "sentence")
 
 
 @click.command()
@@ -64,15 +65,19 @@ def rows(school: School | None, *, only_open: bool) -> Iterator[dict[str, Any]]:
 
 def _page(keys: Sequence[uuid.UUID], school: School | None) -> list[dict[str, Any]]:
     """Return some notices, once the journal says whose were seen."""
+    other = aliased(Account)
     found = db.session.execute(
-        select(SchoolNotice, School.uai, Account.username)
+        select(SchoolNotice, School.uai, Account.username, other.username)
         .join(School, School.id == SchoolNotice.school_id)
         .join(Account, Account.id == SchoolNotice.account_id)
+        .outerjoin(other, other.id == SchoolNotice.other_account_id)
         .where(SchoolNotice.id.in_(keys))
         .order_by(SchoolNotice.created_at, SchoolNotice.id)
     ).all()
-    children = school_notices.children_of([notice for notice, _, _ in found])
-    for account_id in {notice.account_id for notice, _, _ in found}:
+    shown = [notice for notice, _, _, _ in found]
+    children = school_notices.children_of(shown)
+    seen = {key for notice in shown for key in (notice.account_id, notice.other_account_id) if key is not None}
+    for account_id in seen:
         log.record(AccountRead(account_id=account_id, school=school.uai if school else ""))
     db.session.commit()
     return [
@@ -81,6 +86,7 @@ def _page(keys: Sequence[uuid.UUID], school: School | None) -> list[dict[str, An
             "uai": uai,
             "kind": notice.kind,
             "account": username,
+            "other": other_username,
             "children": [_child(child) for child in children[notice.id]],
             "at": instant(notice.created_at),
             "state": "open" if notice.settled_at is None else "settled",
@@ -88,7 +94,7 @@ def _page(keys: Sequence[uuid.UUID], school: School | None) -> list[dict[str, An
             "settled_at": instant(notice.settled_at),
             "sentence": notice.sentence or None,
         }
-        for notice, uai, username in found
+        for notice, uai, username, other_username in found
     ]
 
 

@@ -56,7 +56,9 @@ def load(file: Path) -> None:
 @AS_JSON
 def report(*, as_json: bool) -> None:
     """Count the accounts whose password was found in the list when they signed in, and is not yet replaced."""
-    settings = _settings()
+    described = _filter(_settings().breached_passwords)
+    if described is not None and described["fault"]:  # nobody was compared with it: a count would mislead
+        raise click.ClickException(plain(f"the list of {described['file']} is not in use: {described['fault']}"))
     concerned = Account.breached_at.is_not(None)
     total, without_address = db.session.execute(
         select(func.count(), func.count().filter(Account.email.is_(None))).select_from(Account).where(concerned)
@@ -72,7 +74,7 @@ def report(*, as_json: bool) -> None:
     ).all()
     end_read()
     shown = {
-        "filter": _filter(settings.breached_passwords),
+        "filter": described,
         "accounts": total,
         "without_address": without_address,
         "schools": [{"uai": uai, "name": name, "accounts": count} for uai, name, count in rows],
@@ -87,8 +89,6 @@ def _say(shown: dict[str, Any]) -> None:
     found = shown["filter"]
     if found is None:
         click.echo("no list is in use: IDP_BREACHED_PASSWORDS names no file", err=True)
-    elif found["fault"]:
-        click.echo(f"the list of {plain(found['file'])} is not in use: {plain(found['fault'])}", err=True)
     else:
         click.echo(f"list: {found['passwords']} passwords, made {found['made_at']}")
     click.echo(f"accounts whose password is in it, and not yet replaced: {shown['accounts']}")

@@ -66,10 +66,14 @@ def erase(username: str, reason: str, *, yes: bool, as_json: bool) -> None:
         raise click.ClickException(plain(refused)) from refused
     if as_json:
         kept = {one.name: one.why for one in done.kept}
-        click.echo(dumped({"accounts_erased": done.accounts, "ents_told": done.told, "kept": kept}))
+        click.echo(
+            dumped({"accounts_erased": done.accounts, "ents_told": done.told, "kept": kept, "notices": done.notices})
+        )
         return
     accounts = "1 account" if done.accounts == 1 else f"{done.accounts} accounts"
     signed_out = "1 sign-out" if done.told == 1 else f"{done.told} sign-outs"
     click.echo(f"{username} is erased: {accounts}; ENTs are told of {signed_out}")
+    for sentence in done.notices:
+        click.echo(plain(f"notice {sentence}"))
     for one in done.kept:
         click.echo(f"stays: {one.why}")

@@ -18,7 +18,7 @@ from idp.accounts.policy import check_password
 from idp.accounts.tokens import LinkState, Purpose
 from idp.audit import log
 from idp.audit.events import PasswordReset
-from idp.clients import audience
+from idp.clients import audience, registry
 from idp.clients.registry import Registration
 from idp.clock import now
 from idp.config import Settings
@@ -97,7 +97,8 @@ def faults(
     Raises:
         Busy: a hash got no turn.
     """
-    person, blocked = identity(account, hasher), account.password_blocked_at is not None
+    person = identity(account, hasher, registry.public_names(settings))
+    blocked = account.password_blocked_at is not None
     end_read()  # from here on it takes time
     found = [
         fault.message

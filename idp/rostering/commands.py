@@ -236,6 +236,8 @@ def list_schools(*, as_json: bool) -> None:
 @click.option("--degree", type=click.Choice([d.value for d in Degree]))
 def set_school(uai: str, degree: str | None, **values: Any) -> None:
     """Say what letters and pages need of a school and its file does not hold; the school is made if it is not there."""
+    if degree is None and all(value is None or value == () for value in values.values()):
+        raise click.UsageError("give what changes: --name, --address, --phone, --mail or --degree")
     try:
         made = schools.change(uai, degree=Degree(degree) if degree else None, **values)
     except ValueError as refused:

@@ -19,6 +19,12 @@ def dispute_ties(ties: Collection[tuple[uuid.UUID, uuid.UUID]]) -> None:
 
     The caller has locked the rows of the accounts. A tie that is disputed already keeps its date.
     """
+    mark_disputed(ties)
+    close({account_id for account_id, _ in ties})
+
+
+def mark_disputed(ties: Collection[tuple[uuid.UUID, uuid.UUID]]) -> None:
+    """Mark further ties of accounts that are closed already."""
     db.session.execute(
         update(Guardianship)
         .where(
@@ -28,7 +34,6 @@ def dispute_ties(ties: Collection[tuple[uuid.UUID, uuid.UUID]]) -> None:
         .values(disputed_at=now())
         .execution_options(synchronize_session=False)
     )
-    close({account_id for account_id, _ in ties})
 
 
 def close(account_ids: Collection[uuid.UUID]) -> None:

@@ -26,6 +26,7 @@ def upgrade() -> None:
     sa.Column('personal_digest', sa.LargeBinary(), nullable=True),
     sa.Column('mac', sa.LargeBinary(), nullable=True),
     sa.Column('seal_id', sa.BigInteger(), nullable=True),
+    sa.CheckConstraint('seal_id > 0', name=op.f('ck_audit_seal_id')),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_audit'))
     )
     with op.batch_alter_table('audit', schema=None) as batch_op:

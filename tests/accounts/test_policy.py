@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from idp import config
 from idp.accounts.passwords import Busy, Hasher, fold_provisional
-from idp.accounts.policy import FaultCode, Identity, check_password
+from idp.accounts.policy import EXAMPLE, FaultCode, Identity, check_password
 from idp.accounts.words import lists, strength
 from idp.accounts.words.folding import fold
 
@@ -207,7 +207,17 @@ def test_v06_no_turn_for_the_hash_is_not_an_answer() -> None:
 def test_each_reason_is_a_french_sentence_with_a_gesture() -> None:
     found = {
         fault.code: str(fault.message)
-        for typed in ("court", "a" * 129, "n.leroy4821", "slimane", "elise", "moulin", "motdepasse123", "9876543210987")
+        for typed in (
+            "court",
+            "a" * 129,
+            "n.leroy4821",
+            "slimane",
+            "elise",
+            "moulin",
+            "motdepasse123",
+            "9876543210987",
+            EXAMPLE,
+        )
         for fault in check_password(typed, person=NADIA)
     }
     everything = replace(NADIA, is_provisional=lambda _typed: True)
@@ -295,3 +305,33 @@ def test_the_first_guesses_of_french_families_are_in_the_lists() -> None:
     words = "doudou loulou chouchou motdepasse jetaime maman marseille soleil azerty scolarite ent educonnect pronote"
     words += " college lycee ecole parent 2026 janvier decembre printemps automne emma lucas"
     assert set(words.split()) <= lists.common()
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        EXAMPLE,
+        EXAMPLE.upper() + " !",
+        "fenetre-pinceau-lapin-caramel-2026",
+        "caramel lapin pinceau fenêtre",
+        "FenetrePinceauLapinCaramel",
+        "f3n3tr3 p1nc34u l4p1n c4r4m3l",
+        "fenêtre pinceau lapin citron",
+    ],
+)
+def test_printed_example_is_refused_with_its_variants(password: str) -> None:
+    assert faults(password) == ["example"]
+
+
+def test_two_words_of_the_example_are_welcome() -> None:
+    assert faults("lapin caramel tournesol moufle") == []
+
+
+@pytest.mark.parametrize("password", ["Rentree2026!!!!", "passerelle2026", "Passerelle-2026!", "2026cybercollege"])
+def test_word_and_year_is_guessed(password: str) -> None:
+    person = replace(NADIA, services=("Passerelle", "Académie des Deux Rives", "Cyber-Collège"))
+    assert faults(password, person) == ["guessable"]
+
+
+def test_name_of_an_ent_within_a_phrase_is_welcome() -> None:
+    assert faults("passerelle tortue velours cascade", replace(NADIA, services=("Passerelle",))) == []

@@ -6,10 +6,12 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
+from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account, Guardianship, School, SchoolNotice
 from idp.clock import now
 from idp.db import db
+from idp.ops import disputes
 from tests.activation.steps import (
     ACTIVATION,
     ADDRESS,
@@ -127,6 +129,54 @@ def test_v13_the_wrong_holder_of_a_letter_stops_it_and_the_schools_know(browser:
     disputed = db.session.scalars(select(Guardianship.disputed_at).where(Guardianship.account_id == account.id)).all()
     assert len(disputed) == 2
     assert None not in disputed
+
+
+def _disputed(account: Account) -> list[str]:
+    """Return the keys of the children whose tie is disputed, by rank."""
+    statement = select(Guardianship.child_id).where(
+        Guardianship.account_id == account.id, Guardianship.disputed_at.is_not(None)
+    )
+    return [key.hex for key in db.session.scalars(statement.order_by(Guardianship.rank))]
+
+
+def _question(browser: FlaskClient, account: Account) -> TestResponse:
+    page = open_activation(browser, account)
+    return browser.get(page.request.full_path.replace("/activation?", "/activation/non-representant?"))
+
+
+def test_v13_a_second_child_is_recorded_after_the_first_one(browser: FlaskClient, build: Build) -> None:
+    malo, lila, elsewhere = build.child(), build.child("Lila"), build.child("Tom", uai=LYCEE)
+    account = build.never_activated(children=[malo, lila, elsewhere], letter_school_id=malo.school_id)
+    question = _question(browser, account)
+    submit(browser, question, enfant=[malo.id.hex])
+    closed = kept(account.id)
+    notice = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == account.id)).one()
+    notice.digested_at = now()
+    db.session.commit()
+    for _ in range(2):  # the browser's Back, and a double click
+        again = submit(browser, question, enfant=[lila.id.hex])
+        assert (again.status_code, heading(again)) == (200, "Merci, c’est noté")
+    assert _disputed(account) == [malo.id.hex, lila.id.hex]
+    assert kept(account.id) == closed
+    notice = db.session.scalars(select(SchoolNotice).where(SchoolNotice.account_id == account.id)).one()
+    assert notice.child_ids == [malo.id.hex, lila.id.hex]
+    assert notice.digested_at is None, "the school hears of the second child too"
+    assert heading(submit(browser, question, enfant=[elsewhere.id.hex])) == "Merci, c’est noté"
+    assert _disputed(account) == [malo.id.hex, lila.id.hex], "a letter speaks for its own school's children"
+
+
+def test_v13_a_second_child_after_the_schools_decision_is_not_said_to_be_recorded(
+    browser: FlaskClient, build: Build
+) -> None:
+    malo, lila = build.child(), build.child("Lila", uai=LYCEE)
+    account = build.never_activated(children=[malo, lila, tom := build.child("Tom")])
+    question = _question(browser, account)
+    submit(browser, question, enfant=[malo.id.hex, lila.id.hex])
+    decision = disputes.Decision(outcome=disputes.Outcome.REJECT, reason="vu", school=malo.school)
+    disputes.settle(build.settings, account.id, decision)
+    late = submit(browser, question, enfant=[tom.id.hex])
+    assert (late.status_code, heading(late)) == (410, DEAD_LETTER)
+    assert _disputed(account) == [lila.id.hex]
 
 
 def test_v13_an_active_account_cannot_be_stopped_that_way(browser: FlaskClient, build: Build) -> None:

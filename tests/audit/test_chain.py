@@ -285,4 +285,4 @@ def test_verify_for_eyes_says_where(act: Run, app: Flask, build: Build) -> None:
     broken = act("audit", "verify")
     assert broken.code == 1
     assert broken.out.startswith(f"seal 1, entry {key}, of 20")
-    assert "1 findings: 3 entries in 1 seals" in broken.out
+    assert "1 finding: 3 entries in 1 seals" in broken.out

@@ -5,9 +5,12 @@ import json
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import text
+from sqlalchemy import select, text
 
+from idp.accounts import school_notices
+from idp.accounts.models import SchoolNotice
 from idp.accounts.notices import RESET_WANTED
+from idp.accounts.school_notices import Kind
 from idp.clock import now
 from idp.db import db
 from idp.sessions.manager import SESSIONS_ENDED
@@ -203,3 +206,14 @@ def test_o05_a_sign_in_that_the_journal_cannot_keep_opens_no_session(build: Buil
     page = sign_in(browser, "/connexion", account.username, PASSWORD)
     assert (page.status_code, page.headers["Retry-After"]) == (503, "5")
     assert living(account) == 0
+
+
+def test_unlock_names_the_notices_that_it_settles(act: Run, build: Build) -> None:
+    account = build.active()
+    for kind in (Kind.EMAIL_CHANGE_STOPPED, Kind.SHARED_MAILBOX):
+        school_notices.add(kind, account.id, [build.school().id])
+    db.session.commit()
+    answer = act("account", "unlock", account.username)
+    [key] = db.session.scalars(select(SchoolNotice.id).where(SchoolNotice.settled_at.is_not(None)))
+    assert answer.out.splitlines()[1:] == [f"notice {key} (email_change_stopped) is settled: unlocked"]
+    assert len(act("account", "unlock", account.username).out.splitlines()) == 1

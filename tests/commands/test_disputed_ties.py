@@ -13,7 +13,7 @@ from tests.activation.steps import ACTIVATION, ADDRESS, activate, fill_in, open_
 from tests.builders import COLLEGE, LYCEE, PROVISIONAL, Build
 from tests.commands.accounts import OPERATOR, kept
 from tests.commands.conftest import Events, Run
-from tests.commands.disputes import REASON, dispute, listed, notices, printed, question, tie
+from tests.commands.disputes import REASON, contested, dispute, listed, notices, printed, question, tie
 from tests.commands.families import pages, secret_on
 from tests.email_confirmation.post import post_office
 from tests.pages import heading, sign_in, submit
@@ -278,3 +278,17 @@ def test_an_account_that_is_active_makes_no_such_statement(browser: FlaskClient,
     activate(app.test_client(), account)
     assert submit(browser, page).status_code == 410
     assert kept(account).activated_at is not None
+
+
+def test_refused_settlement_names_what_is_open(act: Run, app: Flask, browser: FlaskClient, build: Build) -> None:
+    malo = build.child()
+    disputed = build.never_activated(children=[malo])
+    dispute(browser, disputed, malo)
+    settle = ("--reject", "--reason", REASON)
+    wrong = act("account", "disputes", disputed.username, *settle, "--child", "9701018")
+    assert wrong.code == 1
+    expected = f"no open not_guardian dispute about 9701018; open: not_guardian about {malo.student_id}"
+    assert expected in wrong.err
+    contest = contested(app, build)
+    wrong = act("account", "disputes", contest.username, *settle, "--kind", "not_guardian")
+    assert (wrong.code, "no open not_guardian dispute; open: email_contested" in wrong.err) == (1, True)

@@ -101,7 +101,7 @@ def test_what_a_school_has_to_settle_is_counted(act: Run, build: Build) -> None:
     found = {one["uai"]: (one["notices_open"], one["shared_mailboxes"]) for one in schools(act)}
     assert found == {COLLEGE: (2, 1), LYCEE: (0, 1)}
     out = act("letters", "status", "--school", COLLEGE).out
-    assert "open notices: 2, shared mailboxes: 1, disputed ties: 0" in out
+    assert "open notices: 2, mailboxes of more than two accounts: 1, disputed ties: 0" in out
 
 
 def test_a_class_of_disputed_ties_alone_is_shown(act: Run, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -131,7 +131,7 @@ def test_a_file_gets_plain_columns(act: Run) -> None:
     words = "class accounts printed activated waiting without mail expired never printed disputed"
     assert " ".join(lines[1].split()) == words
     assert " ".join(lines[2].split()) == "6e 1 8 6 3 1 1 2 2 1"
-    assert lines[5] == "  open notices: 0, shared mailboxes: 0, disputed ties: 1"
+    assert lines[5] == "  open notices: 0, mailboxes of more than two accounts: 0, disputed ties: 1"
     assert len(lines) == 6
 
 

@@ -26,7 +26,7 @@ from idp.rostering.models import ImportBatch, ImportIssue
 from idp.sessions.models import Session
 from idp.tables import metadata
 from idp.throttle.models import ThrottleCounter
-from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
+from tests.builders import COLLEGE, LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.commands.accounts import wrong_tries
 from tests.commands.conftest import Events, Run
 from tests.commands.disputes import contested
@@ -338,3 +338,26 @@ def test_erasure_forgets_the_wrong_tries(act: Run, build: Build) -> None:
     answer = act("account", "erase", account.username, "--reason", "demande", "--yes", "--json")
     assert json.loads(answer.out)["accounts_erased"] == 1
     assert number(ThrottleCounter) == 0
+
+
+def test_erasure_names_the_notices_and_tells_the_truth_of_the_ents(act: Run, build: Build) -> None:
+    gone, other, third = build.active(), build.active(), build.active()
+    school = [build.school().id]
+    school_notices.add(Kind.SHARED_MAILBOX, gone.id, school, other_account_id=other.id)
+    school_notices.add(Kind.SHARED_MAILBOX, third.id, school, other_account_id=gone.id)
+    school_notices.settle(third.id, by="x", sentence="Vu avec les deux.")
+    db.session.add(AuditEntry(kind="sign_in", result="ok", account_id=gone.id))
+    db.session.commit()
+    username, both, settled = gone.username, f"{gone.username} and {other.username}", third.username
+    answer = act("account", "erase", username, "--reason", "demande", "--yes")
+    assert answer.code == 0, answer.err
+    lines = answer.out.splitlines()
+    assert f"notice removed: shared_mailbox at {COLLEGE} about {both}, open" in lines
+    assert (
+        f"notice does not name the person any more: shared_mailbox at {COLLEGE} about {settled} and "
+        f"{username}, settled: Vu avec les deux."
+    ) in lines
+    assert "ENTs are told of 0 sign-outs" in answer.out
+    assert "no session was open, so none is told" in answer.out
+    assert "they are told" not in answer.out
+    assert "keeps 1 event without" in answer.out

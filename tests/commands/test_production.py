@@ -255,3 +255,16 @@ def test_a_database_that_does_not_answer_does_not_stop_config_check(bare: Run, m
         0,
         "Note: the database does not answer, so proxies in front were not looked for.\n",
     )
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "bW90IGRlIHBhc3NlIHNlY3JldCBkdSByZWN0b3JhdA==",
+        "bW90IGRlIHBhc3NlIHNlY3JldCBkdSByZWN0b3JhdA",
+        base64.urlsafe_b64encode("clé ÿÿ du rectorat, à ne pas dire".encode()).decode(),
+        b"mot de passe secret du rectorat".hex(),
+    ],
+)
+def test_encoded_text_is_no_key(key: str) -> None:
+    assert key_weakness(key) == "is an encoded text, not random"

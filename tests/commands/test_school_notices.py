@@ -19,7 +19,7 @@ from tests.commands.accounts import OPERATOR
 from tests.commands.conftest import Events, Run
 from tests.commands.processes import environment
 
-KEYS = ["id", "uai", "kind", "account", "children", "at", "state", "settled_by", "settled_at", "sentence"]
+KEYS = ["id", "uai", "kind", "account", "other", "children", "at", "state", "settled_by", "settled_at", "sentence"]
 
 
 def listed(act: Run, *options: str) -> list[dict[str, Any]]:
@@ -66,6 +66,18 @@ def test_notices_are_listed_with_their_state(act: Run, build: Build, events: Eve
     assert (event.account_id, event.actor) == (account.id, OPERATOR)
     assert event.details == {"notice": first["id"], "about": "letter_guessed"}
     assert {entry.account_id for entry in events("account.read")} == {account.id}
+
+
+def test_notice_about_two_accounts_names_both(act: Run, build: Build, events: Events) -> None:
+    mother, father = build.active(), build.active()
+    written(mother, Kind.SHARED_MAILBOX, build.school(), other=father)
+    written(mother, Kind.LETTER_GUESSED, build.school())
+    assert {row["kind"]: (row["account"], row["other"]) for row in listed(act)} == {
+        "shared_mailbox": (mother.username, father.username),
+        "letter_guessed": (mother.username, None),
+    }
+    assert {entry.account_id for entry in events("account.read")} == {mother.id, father.id}
+    assert father.username in act("school", "notices").out
 
 
 def test_a_person_reads_a_table(act: Run, build: Build) -> None:

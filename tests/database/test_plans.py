@@ -200,6 +200,8 @@ def test_sealing_and_checking_the_journal_walk_no_table(
         db.session.commit()
         for page in (AuditEntry.seal_id == 1, AuditEntry.seal_id.is_(None)):
             assert next(verifying._pages(page))
-        assert list(verifying._named_seals(0, None)) == [1]
+        for below in (None, 2):
+            assert list(verifying._named_seals(0, below)) == [1]
+        assert list(verifying._named_seals(None, 2)) == [1]
         db.session.remove()
     check_plans(seen, database_url, "audit", "audit_seal")

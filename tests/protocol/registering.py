@@ -19,7 +19,7 @@ _numbers = count(1)
 
 def of_another() -> dict[str, Any]:
     """Return the least that a client says, under a name that no other has: two ENTs of one name are refused."""
-    return {**MINIMAL, "client_name": f"Nouveau {next(_numbers)}"}
+    return {**MINIMAL, "client_name": f"Essai n{next(_numbers):05}"}
 
 
 def invited(scopes: list[str] | None = None, uais: tuple[str, ...] = (COLLEGE,), **more: Any) -> str:

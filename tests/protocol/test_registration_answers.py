@@ -78,6 +78,8 @@ def test_the_scopes_are_always_told(browser: FlaskClient) -> None:
         ),
         *("P\u0430sserelle", "Passerell\u03b5", "Пассерель"),
         *("Scolarité Services", "Académie des Deux Rives"),
+        *("PASSERELLE (ENT)", "ENT de la Passere11e", "MaPasserelle", "Passerelle 2"),
+        *("Scolarité Services - sécurité", "L’ENT de l’académie des Deux Rives"),
     ],
 )
 def test_nobody_takes_another_ent_s_name(browser: FlaskClient, build: Build, invitation: str, name: str) -> None:
@@ -86,9 +88,43 @@ def test_nobody_takes_another_ent_s_name(browser: FlaskClient, build: Build, inv
     """
     build.ent("Passerelle")
     refused(register(browser, invitation, client_name=name), "invalid_client_metadata")
-    told = registered(browser, invitation, client_name="Passerelle bleue")
+    told = registered(browser, invitation, client_name="Le pont bleu")
     refused(replaced(browser, told, client_name=name), "invalid_client_metadata")
+    assert replaced(browser, told, client_name="Le pont bleu").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["Passe", "Ozenne", "Ent", "Académie", "La vie scolaire"])
+def test_name_that_only_begins_like_another_is_free(
+    browser: FlaskClient, build: Build, invitation: str, name: str
+) -> None:
+    for taken in ("Passerelle", "Oze", "Vie scolaire et ENT"):
+        build.ent(taken)
+    if name == "La vie scolaire":
+        refused(register(browser, invitation, client_name=name), "invalid_client_metadata")
+    else:
+        registered(browser, invitation, client_name=name)
+
+
+def test_name_that_an_operator_gave_stays_although_it_holds_another(
+    browser: FlaskClient, build: Build, invitation: str
+) -> None:
+    told = registered(browser, invitation, client_name="Passerelle bleue")
+    build.ent("Passerelle")
     assert replaced(browser, told, client_name="Passerelle bleue").status_code == 200
+    refused(replaced(browser, told, client_name="Passerelle verte"), "invalid_client_metadata")
+
+
+def test_clients_of_one_invitation_without_a_name_are_numbered(browser: FlaskClient) -> None:
+    token = invites.invite("Pirate", [COLLEGE], invites.Bounds(scopes=SCOPES), timedelta(days=1), uses=9)[1]
+    told = [registered(browser, token, client_name=None) for _ in range(3)]
+    assert [one["client_name"] for one in told] == ["Pirate", "Pirate 2", "Pirate 3"]
+    assert replaced(browser, told[1], client_name=None).get_json()["client_name"] == "Pirate 2"
+    assert registered(browser, token, client_name="Pirate de Lille")["client_name"] == "Pirate de Lille"
+    stranger = invites.invite("x", [COLLEGE], invites.Bounds(scopes=SCOPES), timedelta(days=1))[1]
+    refused(register(browser, stranger, client_name="Pirate 9"), "invalid_client_metadata")
+    long = invites.invite("y" * 80, [COLLEGE], invites.Bounds(scopes=SCOPES), timedelta(days=1), uses=2)[1]
+    names = [registered(browser, long, client_name=None)["client_name"] for _ in range(2)]
+    assert names == ["y" * 80, "y" * 78 + " 2"]
 
 
 def test_a_name_in_french_is_the_name(browser: FlaskClient, invitation: str) -> None:

@@ -167,6 +167,9 @@ def test_a_pupil_of_an_unknown_school_is_said_and_left_out(act: Run, year: Year,
 
 def test_a_school_that_is_set_before_any_file(act: Run) -> None:
     answer = act("school", "set", COLLEGE)
+    assert (answer.code, answer.out) == (2, "")
+    assert "give what changes" in answer.err
+    answer = act("school", "set", COLLEGE, "--phone", "03 53 01 40 40")
     assert answer.code == 1
     assert "give its --name" in answer.err
     answer = act("school", "set", COLLEGE, "--name", "x" * 201)
@@ -174,6 +177,8 @@ def test_a_school_that_is_set_before_any_file(act: Run) -> None:
     assert act("school", "set", COLLEGE, "--name", "Collège", "--degree", "1D").out == f"{COLLEGE} was added\n"
     assert db.session.scalars(select(School)).one().name == "Collège"
     assert "Collège" in act("school", "list").out
+    assert act("school", "set", COLLEGE).code == 2, "nothing to change is no change"
+    assert act("school", "set", COLLEGE, "--mail", "").out == f"{COLLEGE} is changed\n"
 
 
 def test_a_name_that_a_terminal_would_obey_is_shown_and_not_done(act: Run, year: Year, folder: Path) -> None:

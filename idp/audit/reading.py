@@ -1,0 +1,83 @@
+"""Reads rows of the journal that somebody may have broken by SQL: one that cannot be read hides none of the others."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import JSON, ColumnElement, Select
+from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.sql.elements import KeyedColumnElement
+
+from idp.audit.models import AuditBeginning, AuditEntry, AuditSeal
+from idp.db import UtcDateTime, db, end_read
+
+_R = TypeVar("_R", AuditEntry, AuditSeal, AuditBeginning)
+_UNREADABLE = (ValueError, TypeError, AttributeError, OverflowError, RecursionError, DataError)
+"""What the drivers and the column types raise for a value that is none of the column's type."""
+
+
+@dataclass(frozen=True)
+class Page(Generic[_R]):
+    """The rows of a page that can be read, and the ids of the others."""
+
+    rows: Sequence[_R] = ()
+    unreadable: Sequence[int] = field(default=())
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """Return the ids of all rows of the page."""
+        return [*(row.id for row in self.rows), *self.unreadable]
+
+
+def load(model: type[_R], statement: Select[_R]) -> Page[_R]:
+    """Load the rows of `statement`, detached, in a transaction of its own.
+
+    SQLite keeps any value in any column, and both databases keep JSON that Python cannot read. If one row cannot be
+    read, load each row alone.
+    """
+    rows = _load(model, statement)
+    if rows is not None:
+        return Page(rows)
+    keys = db.session.scalars(statement.with_only_columns(model.id)).all()
+    end_read()
+    found: list[_R] = []
+    unreadable: list[int] = []
+    for key in keys:
+        row = _load(model, statement.where(model.id == key))
+        if row is None:
+            unreadable.append(key)
+        else:
+            found.extend(row)
+    return Page(found, unreadable)
+
+
+def _load(model: type[_R], statement: Select[_R]) -> Sequence[_R] | None:
+    """Load rows; return None if one of them cannot be read."""
+    try:
+        rows = db.session.scalars(statement.execution_options(populate_existing=True)).all()
+    except _UNREADABLE:
+        db.session.rollback()
+        return None
+    except OperationalError as error:  # SQLite reports text that is not UTF-8 by the class of a database that is away
+        db.session.rollback()
+        if "decode" not in str(error.orig):
+            raise
+        return None
+    db.session.expunge_all()
+    end_read()
+    columns = [(column, _kind(column)) for column in model.__table__.columns]
+    return rows if all(_fits(row, columns) for row in rows) else None
+
+
+def _kind(column: ColumnElement[Any]) -> type:
+    """Return the Python type of a column's values; `object` for JSON, which may be anything."""
+    if isinstance(column.type, JSON):
+        return object
+    return datetime if isinstance(column.type, UtcDateTime) else column.type.python_type
+
+
+def _fits(row: object, columns: Sequence[tuple[KeyedColumnElement[Any], type]]) -> bool:
+    """Say whether all values of a row are of their columns' types: SQLite hands some of them through as they are."""
+    values = ((getattr(row, column.key), kind) for column, kind in columns)
+    return all(value is None or isinstance(value, kind) for value, kind in values)

@@ -1,0 +1,177 @@
+"""Rows that no statement of the service could have written are findings of `idp audit verify`, and hide no others."""
+
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from idp.audit.models import AuditEntry
+from idp.db import db
+from tests.audit.journal import found, ids, seal, tamper, write
+from tests.builders import Build
+from tests.commands.conftest import Run
+
+pytestmark = pytest.mark.both_databases
+
+COLUMNS = "at, kind, result, account_id, client_id, actor, address, request_id, details, salt, personal_digest, mac"
+UNREADABLE = "the entry was changed: it cannot be read"
+OF_BOTH = {"number": f'{{"n": {"1" * 5000}}}', "deep": "[" * 3000 + "]" * 3000}
+"""JSON that both databases keep and Python does not read."""
+OF_SQLITE = {
+    "details": ["'{bad'", "x'ff'"],
+    "at": ["'yesterday'", "5", "x'00'"],
+    "account_id": ["'nobody'", "5"],
+    "kind": ["CAST(x'ff' AS TEXT)", "x'00'"],
+    "mac": ["'text'", "10000000000"],
+    "salt": ["'text'"],
+    "personal_digest": ["5"],
+    "seal_id": ["1.5", "'text'", "x'00'", "9.5"],
+}
+
+
+@pytest.fixture(autouse=True)
+def emptied_journal(app: Flask) -> Iterator[None]:
+    """Remove at the end what the other fixtures could not read."""
+    yield
+    db.session.rollback()
+    with db.engine.begin() as connection:
+        for table in ("audit", "audit_seal", "audit_beginning"):
+            connection.execute(text(f"DELETE FROM {table}"))  # noqa: S608 - of this function
+
+
+def let_in() -> None:
+    """Take the constraint away, as whoever owns the database can."""
+    db.session.rollback()
+    if db.engine.dialect.name == "postgresql":
+        with db.engine.begin() as connection:
+            connection.execute(text("ALTER TABLE audit DROP CONSTRAINT ck_audit_seal_id"))
+
+
+def forge(number: int | str, *, key: int | None = None, mac: str = "NULL") -> int:
+    """Insert a copy of the first entry by SQL, with another event; return its id."""
+    columns = COLUMNS.replace(", mac", "").replace(" request_id,", "")
+    given = "" if key is None else "id, "
+    statement = (
+        f"INSERT INTO audit ({given}{columns}, request_id, mac, seal_id) "  # noqa: S608 - of this module
+        f"SELECT {'' if key is None else f'{key}, '}{columns}, 'forged', {mac}, {number} FROM audit WHERE id = :first"
+    )
+    first, on_sqlite = ids()[0], db.engine.dialect.name == "sqlite"
+    with db.engine.begin() as connection:
+        if on_sqlite:
+            connection.execute(text("PRAGMA ignore_check_constraints = ON"))
+        connection.execute(text(statement), {"first": first})
+        if on_sqlite:
+            connection.execute(text("PRAGMA ignore_check_constraints = OFF"))
+    [forged] = ids(AuditEntry.request_id == "forged")
+    return forged
+
+
+@pytest.mark.parametrize("number", [0, -5])
+@pytest.mark.parametrize("mac", ["NULL", "mac"])
+def test_inserted_entry_of_a_seal_that_cannot_exist_is_found(
+    act: Run, app: Flask, build: Build, number: int, mac: str
+) -> None:
+    write(build.active(), 3)
+    seal(app)
+    let_in()
+    forged = forge(number, mac=mac)
+    wrong = found(act)
+    assert {(number, forged, "the entry names a seal that is not there")} <= set(wrong)
+    assert {entry for _, entry, _ in wrong} == {forged}
+
+
+@pytest.mark.parametrize("number", ["NULL", "1"])
+def test_inserted_entry_below_all_others_is_found(act: Run, app: Flask, build: Build, number: str) -> None:
+    write(build.active(), 3)
+    seal(app)
+    forged = forge(number, key=-7)
+    assert forged == -7
+    assert {entry for _, entry, _ in found(act)} == {-7}
+
+
+def test_database_takes_no_entry_of_a_seal_below_the_first(build: Build) -> None:
+    write(build.active(), 1)
+    for number in (0, -5):
+        with pytest.raises(IntegrityError), db.engine.begin() as connection:
+            connection.execute(text("UPDATE audit SET seal_id = :number"), {"number": number})
+
+
+@pytest.mark.parametrize("sealed", [True, False], ids=["sealed", "not sealed yet"])
+@pytest.mark.parametrize("json", OF_BOTH)
+def test_json_that_cannot_be_read_is_a_finding_among_the_others(
+    act: Run, app: Flask, build: Build, json: str, *, sealed: bool
+) -> None:
+    write(build.active(), 5)
+    if sealed:
+        seal(app)
+    broken, changed = ids()[1], ids()[3]
+    cast = ":value" if db.engine.dialect.name == "sqlite" else "CAST(:value AS json)"
+    tamper(f"UPDATE audit SET details = {cast} WHERE id = :key", key=broken, value=OF_BOTH[json])  # noqa: S608
+    tamper("UPDATE audit SET result = 'refused' WHERE id = :key", key=changed)
+    number = 1 if sealed else None
+    assert found(act) == [(number, broken, UNREADABLE), (number, changed, "the entry was changed")]
+
+
+@pytest.mark.parametrize("number", ["1", "NULL"])
+def test_entry_whose_time_cannot_be_read_is_a_finding_among_the_others(
+    act: Run, app: Flask, build: Build, number: str
+) -> None:
+    write(build.active(), 3)
+    seal(app)
+    broken, changed = ids()[0], ids()[2]
+    beyond = "'infinity'" if db.engine.dialect.name == "postgresql" else "'infinite'"
+    tamper(f"UPDATE audit SET at = {beyond}, seal_id = {number} WHERE id = :key", key=broken)  # noqa: S608
+    tamper("UPDATE audit SET result = 'refused' WHERE id = :key", key=changed)
+    wrong = found(act)
+    assert (None if number == "NULL" else 1, broken, UNREADABLE) in wrong
+    assert (1, changed, "the entry was changed") in wrong
+
+
+@pytest.mark.parametrize(("column", "value"), [(name, value) for name, all_ in OF_SQLITE.items() for value in all_])
+def test_value_of_another_type_is_a_finding_among_the_others(
+    act: Run, app: Flask, build: Build, database_url: str, column: str, value: str
+) -> None:
+    if database_url.startswith("postgresql"):
+        pytest.skip("PostgreSQL refuses it")
+    for _ in range(2):
+        write(build.active(), 3)
+        seal(app)
+    broken, changed = ids()[1], ids()[2]
+    tamper(f"UPDATE audit SET {column} = {value} WHERE id = :key", key=broken)  # noqa: S608
+    tamper("UPDATE audit SET result = 'refused' WHERE id = :key", key=changed)
+    wrong = found(act)
+    assert UNREADABLE in {what for _, entry, what in wrong if entry == broken}
+    assert (1, changed, "the entry was changed") in wrong
+    assert {entry for _, entry, _ in wrong} == {broken, changed}
+
+
+@pytest.mark.parametrize("statement", [
+    "UPDATE audit_seal SET sealed_at = {beyond} WHERE id = 1",
+    "UPDATE audit_seal SET entries = {record} WHERE id = 1",
+])  # fmt: skip
+def test_seal_that_cannot_be_read_hides_nothing(act: Run, app: Flask, build: Build, statement: str) -> None:
+    for _ in range(2):
+        write(build.active(), 3)
+        seal(app)
+    changed = ids()[1], ids()[4]
+    for key in changed:
+        tamper("UPDATE audit SET result = 'refused' WHERE id = :key", key=key)
+    hexadecimal = "00" * 8 + "7f" + "ff" * 7 + "00" * 17  # one record, at the end of all time
+    on_postgresql = db.engine.dialect.name == "postgresql"
+    record = f"decode('{hexadecimal}', 'hex')" if on_postgresql else f"x'{hexadecimal}'"
+    tamper(statement.format(beyond="'infinity'" if on_postgresql else "'infinite'", record=record))
+    wrong = found(act)
+    assert {number for number, _, what in wrong if what.startswith("the seal was changed")} == {1}
+    assert {(1, changed[0]), (2, changed[1])} <= {(number, entry) for number, entry, _ in wrong}
+
+
+def test_record_of_the_purge_that_cannot_be_read_is_a_finding(act: Run, app: Flask, build: Build) -> None:
+    write(build.active(), 2)
+    seal(app)
+    act("purge")
+    on_postgresql = db.engine.dialect.name == "postgresql"
+    beyond = "'infinity'" if on_postgresql else "'infinite'"
+    tamper(f"UPDATE audit_beginning SET recorded_at = {beyond}")  # noqa: S608
+    assert (None, None, "the record of the last purge was changed") in found(act)
