@@ -12,7 +12,7 @@ from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.accounts.passwords import Busy as HasherBusy
 from idp.accounts.passwords import fold_username
-from idp.clients import registry
+from idp.clients import audience, registry
 from idp.clock import now
 from idp.interaction import store
 from idp.login import service
@@ -144,12 +144,16 @@ def _page(
     interaction: store.Interaction | None, form: SignInForm, status: int, *, failed: bool = False, wait: int = 0
 ) -> Response:
     hint = interaction.request.login_hint if interaction and interaction.request else ""
-    if request.method == "GET" and hint and ":" not in hint:
+    client = _client(interaction)
+    found = manager.current() if request.method == "GET" and client else None
+    shut_out = client is not None and found is not None and not audience.may_know(client.key, found[1].id)
+    if request.method == "GET" and hint and ":" not in hint and not shut_out:
         form.username.data = hint[:100]
     html = render_template(
         "login/connexion.html",
-        dest=_client(interaction),
-        live=request.method == "GET" and manager.current() is not None,
+        dest=client,
+        connected=found[1].short_name if found else "",
+        shut_out=shut_out,
         form=form,
         failed=failed,
         wait=wait,
