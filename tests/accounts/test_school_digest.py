@@ -157,7 +157,7 @@ def test_school_without_address_or_news_gets_no_mail(app: Flask, build: Build, m
 
 
 def test_what_joins_an_open_notice_stands_in_the_next_mail(app: Flask, build: Build, mailbox: Mailbox) -> None:
-    """« L’établissement est prévenu » is true of the second child too, though the first one was in a mail already."""
+    """« L’établissement sera prévenu par mail »: true of the second child too, though a mail named the first one."""
     school, first, second = with_address(build), build.child("Aline"), build.child("Brice")
     account = build.active(children=[first, second])
     for day, child in enumerate((first, second)):
