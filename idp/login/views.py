@@ -4,6 +4,7 @@ from contextlib import suppress
 from http import HTTPStatus
 
 from flask import Blueprint, Response, current_app, make_response, render_template, request
+from flask_babel import gettext
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -32,7 +33,12 @@ def sign_in() -> Response:
     form = SignInForm()
     if request.method == "GET":
         return _show(interaction, form)
-    outcome = _try(form)
+    if _has_gaps(form):
+        return _page(interaction, form, 200)
+    return _answer(interaction, form, _try(form))
+
+
+def _answer(interaction: store.Interaction | None, form: SignInForm, outcome: service.Outcome) -> Response:
     match outcome:
         case service.SignedIn(cookie, username):
             renew_form_token()
@@ -54,6 +60,15 @@ def sign_in() -> Response:
             return response
         case Refused():
             return _page(interaction, form, 200, failed=True)
+
+
+def _has_gaps(form: SignInForm) -> bool:
+    """Return whether a field was left empty, and say so beside it: nothing was tried, and no account is asked."""
+    if not form.username.data:
+        form.username.errors = [gettext("Tapez votre identifiant.")]
+    if not form.password.data:
+        form.password.errors = [gettext("Tapez votre mot de passe.")]
+    return bool(form.errors)
 
 
 def _show(interaction: store.Interaction | None, form: SignInForm) -> Response:
