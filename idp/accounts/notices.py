@@ -65,7 +65,7 @@ _WITH_SCHOOLS = frozenset(
         Notice.ACTIVATED_ELSEWHERE,
     }
 )
-"""What says who hears of it. Only the mail to an address that is kept names the schools."""
+"""What says who hears of it. Only the mail to an address that is kept names the schools that hear by mail."""
 _REPEATED = frozenset({Notice.NEW_DEVICE, Notice.PASSWORD_CHANGED, Notice.EMAIL_ABANDONED})
 """What somebody who knows the password can cause without end: a mailbox that two parents share must not fill."""
 

@@ -102,6 +102,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     if taken is None:
         return Outcome.DROPPED
     recipient, context = taken
+    context["contact"] = settings.contact_mail
     try:
         mail = compose(
             "signalements", recipient=recipient, context=context, message_id=f"{message.id}", settings=settings

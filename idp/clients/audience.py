@@ -33,6 +33,12 @@ def may_know(client: uuid.UUID, account: uuid.UUID) -> bool:
     return db.session.scalar(select(literal(1)).select_from(Client).where(Client.id == client, rule)) is not None
 
 
+def knows_child(client: uuid.UUID, account: uuid.UUID) -> bool:
+    """Return whether the client serves the school of a child of the person: one for everyone need not."""
+    tie = _known_ties(literal(client, Client.id.type), literal(account, Account.id.type), literal(1))
+    return db.session.scalar(tie.limit(1)) is not None
+
+
 def admits_sql(client: str, account: str) -> str:
     """Return the rule as SQL text, for a statement that is not SQLAlchemy's.
 

@@ -6,6 +6,7 @@ from flask_babel import lazy_gettext as _l
 from flask_babel.speaklater import LazyString
 
 _USERNAME = "preferred_username"
+_SCHOOL = "ent"
 _ALWAYS = _l("un numéro qui vous désigne, et l’heure de votre connexion")
 _SENTENCES = {
     "profile": _l(
@@ -16,19 +17,25 @@ _SENTENCES = {
     "email": _l("votre adresse mail confirmée"),
     "address": _l("votre adresse postale, celle du fichier de l’établissement"),
     "phone": _l("votre numéro de téléphone, s’il est connu"),
-    "ent": _l(
+    _SCHOOL: _l(
         "que vous êtes parent, votre numéro dans le fichier de l’établissement, et pour chacun de vos enfants dans ses "
         "établissements : prénom, nom, classe, établissement et numéro d’élève"
     ),
     "charter": _l("si vous avez accepté sa charte, quelle version et quand"),
     "offline_access": _l("ces informations aussi après votre visite, pendant quelques semaines"),
 }
+_SCHOOL_WITHOUT_CHILD = _l("que vous êtes parent")
+"""The sentence of the scope `ent` for a client that serves no school of the person's children."""
 
 
-def told(scopes: Collection[str], *, username: bool) -> list[LazyString]:
+def told(scopes: Collection[str], *, username: bool, child: bool) -> list[LazyString]:
     """Return what a client is told for `scopes`, one sentence each; what every client is told comes first.
 
-    `username` says that its registration releases the identifier, which the scope `profile` alone does not.
+    Args:
+        scopes: the scopes that the client gets.
+        username: its registration releases the identifier, which the scope `profile` alone does not.
+        child: it serves the school of a child of the person.
     """
     names = {*scopes, _USERNAME} if username and "profile" in scopes else set(scopes)
-    return [_ALWAYS, *(sentence for name, sentence in _SENTENCES.items() if name in names)]
+    sentences = _SENTENCES if child else _SENTENCES | {_SCHOOL: _SCHOOL_WITHOUT_CHILD}
+    return [_ALWAYS, *(sentence for name, sentence in sentences.items() if name in names)]

@@ -11,6 +11,7 @@ from idp.accounts.school_notices import Kind
 from idp.accounts.tokens import LinkState, Purpose
 from idp.audit import log
 from idp.audit.events import ActivationReported
+from idp.clock import now
 from idp.db import db, end_read
 
 
@@ -21,19 +22,24 @@ class Report:
     Attributes:
         state: the state of the link.
         schools: the schools that are told.
+        recent: the link has not expired: the file of a school gave its mailbox a short time ago.
     """
 
     state: LinkState
     schools: tuple[School, ...] = ()
+    recent: bool = False
 
 
 def look(value: str) -> Report:
     """Return what the page of the link `value` may tell; change nothing."""
     link = tokens.look_up(Purpose.REPORT_ACTIVATION, value)
     account = db.session.get(Account, link.row.account_id, populate_existing=True) if link.row else None
-    schools = tuple(directory.schools(account)) if account else ()
+    if link.row is None or account is None:
+        end_read()
+        return Report(LinkState.DEAD)
+    report = Report(link.state, tuple(directory.schools(account)), recent=link.row.expires_at > now())
     end_read()
-    return Report(link.state, schools) if account else Report(LinkState.DEAD)
+    return report
 
 
 def send(value: str) -> bool:

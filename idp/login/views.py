@@ -5,6 +5,7 @@ from contextlib import suppress
 from http import HTTPStatus
 
 from flask import Blueprint, Response, current_app, make_response, render_template, request
+from flask_babel import gettext
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -13,7 +14,7 @@ from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.accounts.passwords import Busy as HasherBusy
 from idp.accounts.passwords import fold_username
-from idp.clients import registry
+from idp.clients import audience, registry
 from idp.clock import now
 from idp.interaction import store
 from idp.login import service
@@ -33,7 +34,12 @@ def sign_in() -> Response:
     form = SignInForm()
     if request.method == "GET":
         return _show(interaction, form)
-    outcome = _try(form)
+    if _has_gaps(form):
+        return _page(interaction, form, 200)
+    return _answer(interaction, form, _try(form))
+
+
+def _answer(interaction: store.Interaction | None, form: SignInForm, outcome: service.Outcome) -> Response:
     match outcome:
         case service.SignedIn(cookie, username):
             renew_form_token()
@@ -55,6 +61,15 @@ def sign_in() -> Response:
             return response
         case Refused():
             return _page(interaction, form, 200, failed=True)
+
+
+def _has_gaps(form: SignInForm) -> bool:
+    """Return whether a field was left empty, and say so beside it: nothing was tried, and no account is asked."""
+    if not form.username.data:
+        form.username.errors = [gettext("Tapez votre identifiant.")]
+    if not form.password.data:
+        form.password.errors = [gettext("Tapez votre mot de passe.")]
+    return bool(form.errors)
 
 
 def _show(interaction: store.Interaction | None, form: SignInForm) -> Response:
@@ -148,12 +163,16 @@ def _page(
     interaction: store.Interaction | None, form: SignInForm, status: int, *, failed: bool = False, wait: int = 0
 ) -> Response:
     hint = interaction.request.login_hint if interaction and interaction.request else ""
-    if request.method == "GET" and hint and ":" not in hint:
+    client = _client(interaction)
+    found = manager.current() if request.method == "GET" and client else None
+    shut_out = client is not None and found is not None and not audience.may_know(client.key, found[1].id)
+    if request.method == "GET" and hint and ":" not in hint and not shut_out:
         form.username.data = hint[:100]
     html = render_template(
         "login/connexion.html",
-        dest=_client(interaction),
-        live=request.method == "GET" and manager.current() is not None,
+        dest=client,
+        connected=found[1].short_name if found else "",
+        shut_out=shut_out,
         form=form,
         failed=failed,
         wait=wait,

@@ -84,7 +84,10 @@ def _done(cookie: str, username: str) -> Response:
 
 
 def _check(form: PasswordForm, account: Account) -> None:
-    """Put the faults beside their fields. Nothing is proved yet, and nothing told that was not typed here."""
+    """Put all faults beside their fields that can be seen in what was typed.
+
+    Whether the present password is right is not among them: to find out is a try, and a refused form costs none (M-03).
+    """
     current, new = form.current.data or "", form.password.data or ""
     person = identity(account, _hasher(), registry.public_names(_settings()))
     end_read()  # from here on it takes time
@@ -97,11 +100,9 @@ def _check(form: PasswordForm, account: Account) -> None:
         is_breached=current_app.extensions["idp.breached"].holds,
     )
     form.password.errors = [fault.message for fault in faults]
-    if faults:
-        return
-    if typed_twice(new, current):
+    if not faults and typed_twice(new, current):
         form.password.errors = [gettext("C’est le même que votre mot de passe actuel. Choisissez-en un autre.")]
-    elif not typed_twice(new, form.confirmation.data or ""):
+    if not typed_twice(new, form.confirmation.data or ""):
         form.confirmation.errors = [
             gettext("Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, lettre par lettre.")
         ]

@@ -12,7 +12,7 @@ from idp.accounts.models import Account, Child
 from idp.accounts.vector import guardian_vector
 from idp.audit.models import AuditEntry
 from idp.clients import audience, registry
-from idp.clients.models import Client, ClientSchool
+from idp.clients.models import Audience, Client, ClientSchool
 from idp.clients.registry import Registration
 from idp.db import db
 
@@ -34,12 +34,13 @@ class Receiver:
     """An ENT, what it may learn of the person, and the last times that the person entered it.
 
     `scopes` are those that it may ask for and those that it is always told; `release_username` adds the identifier.
-    `serves` says that it may know the person today.
+    `everyone` says that it is a service for all families, and `serves` that it may know the person today.
     """
 
     name: str
     scopes: frozenset[str]
     release_username: bool
+    everyone: bool
     children: Sequence[SeenChild]
     entries: Sequence[datetime]
     serves: bool
@@ -75,6 +76,7 @@ def _receiver(account: Account, client: Client) -> Receiver:
         name=client.name,
         scopes=scopes,
         release_username=client.release_username,
+        everyone=client.audience is Audience.EVERYONE,
         children=[_seen(account, child) for child in children] if "ent" in scopes else [],
         entries=_entries(account.id, client.id),
         serves=client.disabled_at is None and audience.may_know(client.id, account.id),

@@ -1,6 +1,7 @@
 """`/mon-compte/ent`: « Mes données dans les ENT »."""
 
 from flask import Blueprint, Response, make_response, render_template
+from flask_babel import lazy_gettext as _l
 
 from idp.accounts.models import Account
 from idp.clients import released
@@ -10,8 +11,12 @@ from idp.myaccount.moments import spoken
 from idp.sessions import manager
 from idp.sessions.guard import signed_in
 from idp.sessions.models import Session
+from idp.web.i18n import french_spacing
 
 blueprint = Blueprint("received", __name__)
+
+_NO_CHILD = _l("Cet ENT ne reçoit rien sur vos enfants.")
+_FOR_EVERYONE = _l("Service ouvert à toutes les familles : il ne reçoit rien sur vos enfants.")
 
 
 @blueprint.app_template_global("own_ents")
@@ -46,6 +51,8 @@ def _shown(one: received.Receiver) -> dict[str, object]:
             )
             for seen in one.children
         ],
-        "told": released.told(one.scopes, username=one.release_username),
+        "everyone": one.everyone,
+        "no_child": french_spacing(str(_FOR_EVERYONE if one.everyone else _NO_CHILD)),
+        "told": released.told(one.scopes, username=one.release_username, child=bool(one.children)),
         "entries": [spoken(at) for at in one.entries],
     }

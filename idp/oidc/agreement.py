@@ -6,7 +6,7 @@ asked gets this page each time: it says what the ENT will be told, and the perso
 
 from flask import Blueprint, Response, make_response, render_template, request
 
-from idp.clients import registry, released
+from idp.clients import audience, registry, released
 from idp.interaction import store
 from idp.oidc import claims
 from idp.sessions import manager
@@ -33,7 +33,11 @@ def agree() -> Response:
         "oidc/accord.html",
         dest=client,
         account=account,
-        told=released.told(claims.scopes_told(client, wanted.scope, wanted.claims), username=client.release_username),
+        told=released.told(
+            claims.scopes_told(client, wanted.scope, wanted.claims),
+            username=client.release_username,
+            child=audience.knows_child(client.key, account.id),
+        ),
         policy_uri=client.policy_uri,
         refuse_url=store.page_url("oidc.deny", interaction),
     )

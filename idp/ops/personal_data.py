@@ -130,8 +130,8 @@ _TIES = Part(
     {
         "child_id": _l("Enfant"),
         "rank": _l("Rang"),
-        "kinship": _l("Lien de parenté (code)"),
-        "authority": _l("Responsabilité (code)"),
+        "kinship": _l("Lien de parenté"),
+        "authority": _l("Responsabilité"),
         "disputed_at": _l("Contesté le"),
         "ended_at": _l("Terminé le"),
         "excluded_at": _l("Écarté par l’établissement le"),
@@ -162,7 +162,7 @@ _LINKS = Part(
     _l("Liens envoyés par mail"),
     lambda person: OneTimeLink.account_id.in_(person.accounts),
     {
-        "purpose": _l("Usage (code)"),
+        "purpose": _l("Usage"),
         "client_id": _l("ENT"),
         "address": _l("Adresse mail"),
         "created_at": _l("Demandé le"),
@@ -184,7 +184,7 @@ _NOTICES = Part(
     ),
     {
         "school_id": _l("Établissement"),
-        "kind": _l("Objet (code)"),
+        "kind": _l("Objet"),
         "created_at": _l("Signalé le"),
         "digested_at": _l("Envoyé par mail le"),
         "settled_at": _l("Réglé le"),
@@ -206,8 +206,8 @@ _SESSIONS = Part(
     lambda person: Session.account_id.in_(person.accounts),
     {
         "auth_time": _l("Mot de passe tapé le"),
-        "amr": _l("Moyen (code)"),
-        "acr": _l("Niveau (code)"),
+        "amr": _l("Moyen"),
+        "acr": _l("Niveau"),
         "created_at": _l("Début"),
         "last_seen_at": _l("Dernière activité"),
         "expires_at": _l("Fin au plus tard"),
@@ -229,8 +229,8 @@ _CHARTERS = Part(
 
 _ISSUED = {
     "client_id": _l("ENT"),
-    "scope": _l("Informations demandées (codes)"),
-    "acr": _l("Niveau (code)"),
+    "scope": _l("Informations demandées"),
+    "acr": _l("Niveau"),
     "auth_time": _l("Mot de passe tapé le"),
     "expires_at": _l("Fin"),
     "used_at": _l("Utilisé le"),
@@ -255,7 +255,7 @@ _TOKENS = Part(
     Token,
     _l("Accès donnés à un ENT"),
     lambda person: Token.account_id.in_(person.accounts),
-    {**_ISSUED, "kind": _l("Genre (code)"), "family_expires_at": _l("Fin au plus tard"), "revoked_at": _l("Annulé le")},
+    {**_ISSUED, "kind": _l("Genre"), "family_expires_at": _l("Fin au plus tard"), "revoked_at": _l("Annulé le")},
     {"digest": _DIGEST, "jkt": _DIGEST},
     _ISSUED_KEYS,
 )
@@ -264,7 +264,7 @@ _MESSAGES = Part(
     OutboxMessage,
     _l("Messages qui attendent"),
     lambda person: OutboxMessage.id.in_(person.messages),
-    {"kind": _l("Genre (code)"), "created_at": _l("Demandé le"), "available_at": _l("Prochain essai")},
+    {"kind": _l("Genre"), "created_at": _l("Demandé le"), "available_at": _l("Prochain essai")},
     left_out={
         "id": _KEY,
         "payload": "keys of rows that stand in their own parts",
@@ -285,8 +285,8 @@ _ISSUES = Part(
         "file": _l("Fichier"),
         "line": _l("Ligne"),
         "key": _l("Clé"),
-        "severity": _l("Gravité (code)"),
-        "code": _l("Objet (code)"),
+        "severity": _l("Gravité"),
+        "code": _l("Référence de la remarque"),
     },
     {"message": _l("phrase pour le secrétariat, qui peut parler d’autres personnes")},
     {"id": _KEY, "batch_id": "the import, which is an act of an operator"},
@@ -299,8 +299,8 @@ _JOURNAL = Part(
     lambda person: AuditEntry.account_id.in_(person.accounts),
     {
         "at": _l("Date"),
-        "kind": _l("Événement (code)"),
-        "result": _l("Résultat (code)"),
+        "kind": _l("Événement"),
+        "result": _l("Résultat"),
         "client_id": _l("ENT"),
         "address": _l("Adresse IP (de vos propres actes)"),
         "request_id": _l("Référence"),

@@ -4,7 +4,6 @@ import enum
 import io
 import json
 import os
-import re
 import uuid
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -28,10 +27,9 @@ from idp.db import db, end_read
 from idp.mail.addresses import fold_address
 from idp.ops.personal_cuts import Person
 from idp.ops.personal_data import PARTS, Part
+from idp.ops.personal_words import in_words
 from idp.outbox.models import OutboxMessage
 from idp.sessions.models import Session
-
-_INSTANT = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):\d\d\+00:00")
 
 
 def person_of(account: Account) -> Person:
@@ -109,17 +107,18 @@ def _names(person: Person) -> dict[uuid.UUID, str]:
 
 
 def _part(part: Part, person: Person, names: Mapping[uuid.UUID, str]) -> dict[str, Any]:
-    columns = [getattr(part.table, name) for name in part.shown]
+    columns = [getattr(part.table, name) for name in (*part.shown, *part.held)]
     key = part.table.__table__.primary_key.columns.keys()  # type: ignore[attr-defined]
-    rows = db.session.execute(select(*columns).where(part.of(person)).order_by(*(getattr(part.table, k) for k in key)))
+    statement = select(*columns).where(part.of(person)).order_by(*(getattr(part.table, k) for k in key))
+    rows = [row._asdict() for row in db.session.execute(statement)]
+    held = [name for name in part.held if any(row[name] for row in rows)]
+    shown = [part.cut(person, {name: row[name] for name in part.shown}) for row in rows]
     return {
         "table": part.table.__tablename__,
         "title": str(part.title),
         "labels": {name: str(label) for name, label in part.shown.items()},
-        "held_and_not_shown": {name: str(label) for name, label in part.held.items()},
-        "rows": [
-            {name: _told(name, value, names) for name, value in part.cut(person, row._asdict()).items()} for row in rows
-        ],
+        "held_and_not_shown": {name: str(part.held[name]) for name in held},
+        "rows": [{name: _told(name, value, names) for name, value in row.items()} for row in shown],
     }
 
 
@@ -158,20 +157,14 @@ def write(settings: Settings, account: Account, path: Path) -> None:
         raise
 
 
-def _readable(value: Any) -> Any:
-    """Return what the page shows for a value: a time as people write it."""
-    moment = _INSTANT.fullmatch(value) if isinstance(value, str) else None
-    return f"{moment[3]}/{moment[2]}/{moment[1]} à {moment[4]} h {moment[5]}" if moment else value
-
-
 def _archive(settings: Settings, head: Mapping[str, str], parts: list[dict[str, Any]]) -> bytes:
     with force_locale("fr"):
         page = render_template(
             "personal_data/donnees.html",
             parts=parts,
-            readable=_readable,
+            in_words=in_words,
             username=head["username"],
-            made_at=_readable(head["made_at"]),
+            made_at=in_words("", "", head["made_at"]),
             settings=settings,
         )
     content = io.BytesIO()

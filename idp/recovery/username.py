@@ -32,8 +32,8 @@ def ask(typed: str, network_address: str) -> int:
     as one row (security rows F-01, N-01). No transaction may be open on `db.session`.
 
     Raises:
-        InvalidAddress: a part of the address is missing, which is seen in what was typed alone. Whatever else is wrong
-            with it, it is nobody's.
+        InvalidAddress: a part of the address is missing, or there is no `@`, which is seen in what was typed alone.
+            Whatever else is wrong with it, it is nobody's.
     """
     mailbox = _mailbox(typed)
     demands = (limits.FORGOTTEN_USERNAME_MAILBOX, mailbox), (limits.FORGOTTEN_ADDRESS, network_address)
@@ -78,7 +78,7 @@ def _mailbox(typed: str) -> str:
     try:
         return fold_address(parse_address(typed))
     except InvalidAddress as fault:
-        if fault.reason is AddressFault.INCOMPLETE:
+        if fault.reason is AddressFault.INCOMPLETE or "@" not in typed:
             raise
         return fold_address(typed)
 

@@ -27,32 +27,35 @@ class Tellable(TypedDict):
     by_mail: bool
 
 
-def sentence(schools: Sequence[Tellable], *, before: bool = False, named: bool = True) -> str:
+def sentence(schools: Sequence[Tellable], *, named: bool = True, placed: bool = True) -> str:
     """Return who hears of it, and whom the reader has to tell, as plain text.
+
+    The future tense is true before the act and after it: the mail is that of the day, or of the next day.
 
     Args:
         schools: those that got a notice, or would get one.
-        before: nothing was done yet: the page asks.
-        named: say which schools. False where the reader holds a link alone, or a mailbox that may not be the account's
-            any more: neither the name nor the telephone of a child's school is theirs to know.
+        named: name the schools that hear by mail. False where the reader holds a link alone, or a mailbox that may not
+            be the account's any more: the reader has nothing to do there.
+        placed: name the schools that the reader has to tell, with their telephones. False where the reader may have
+            lost the account long ago: the present school of a child is not theirs to know.
     """
     told, others = _parted(schools)
-    parts = [_heard(told, before=before, named=named)] if told else []
+    parts = [_heard(told, named=named)] if told else []
     if others or not told:
-        places = [", ".join(filter(None, (one["name"], one["phone"]))) for one in others] if named else []
+        places = [", ".join(filter(None, (one["name"], one["phone"]))) for one in others] if placed else []
         parts.append(_to_tell(placed=bool(places)) % {"where": " ; ".join(places)})
     return french_spacing(" ".join(parts))
 
 
-def on_page(schools: Sequence[Tellable], *, before: bool = False, named: bool = True) -> Markup:
+def on_page(schools: Sequence[Tellable], *, named: bool = True, placed: bool = True) -> Markup:
     """Return `sentence` for a page: a telephone is a link, and the help line stands in for one that is not known."""
     told, others = _parted(schools)
-    parts = [escape(french_spacing(_heard(told, before=before, named=named)))] if told else []
+    parts = [escape(french_spacing(_heard(told, named=named)))] if told else []
     if others or not told:
-        places = [_place(one) for one in others] if named else []
+        places = [_place(one) for one in others] if placed else []
         where = Markup("\u00a0; ").join(places)
         parts.append(Markup(_to_tell(placed=bool(places))) % {"where": where})  # noqa: S704 - our own sentence
-        if not any(named and one["phone"] for one in others):
+        if not any(placed and one["phone"] for one in others):
             parts.extend(_help_line())
     return Markup(" ").join(parts)
 
@@ -62,22 +65,15 @@ def _parted(schools: Sequence[Tellable]) -> tuple[list[Tellable], list[Tellable]
     return [one for one in schools if one["by_mail"]], [one for one in schools if not one["by_mail"]]
 
 
-def _heard(schools: Sequence[Tellable], *, before: bool, named: bool) -> str:
+def _heard(schools: Sequence[Tellable], *, named: bool) -> str:
     names, several = ", ".join(school["name"] for school in schools), len(schools) > 1
-    if before and named:
+    if named:
         one, many = (
-            _("L’établissement sera prévenu : %(schools)s."),
-            _("Les établissements seront prévenus : %(schools)s."),
-        )
-    elif before:
-        one, many = _("L’établissement sera prévenu."), _("Les établissements seront prévenus.")
-    elif named:
-        one, many = (
-            _("L’établissement est prévenu : %(schools)s."),
-            _("Les établissements sont prévenus : %(schools)s."),
+            _("L’établissement sera prévenu par mail : %(schools)s."),
+            _("Les établissements seront prévenus par mail : %(schools)s."),
         )
     else:
-        one, many = _("L’établissement est prévenu."), _("Les établissements sont prévenus.")
+        one, many = _("L’établissement sera prévenu par mail."), _("Les établissements seront prévenus par mail.")
     return str(many if several else one) % {"schools": names}
 
 

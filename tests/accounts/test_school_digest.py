@@ -15,6 +15,7 @@ from sqlalchemy import event, select
 from idp.accounts import school_digest, school_notices
 from idp.accounts.models import Account, School, SchoolNotice
 from idp.accounts.school_notices import Kind
+from idp.app import outbox_handlers
 from idp.clock import PARIS, now
 from idp.db import db
 from idp.mail.deliver import EXTENSION as TRANSPORT
@@ -98,6 +99,19 @@ def test_school_gets_one_mail_a_day_with_what_is_new(app: Flask, build: Build, m
     ]
 
 
+@pytest.mark.parametrize("contact", ["equipe@academie.test", ""])
+def test_mail_says_where_the_answer_goes(app: Flask, build: Build, mailbox: Mailbox, contact: str) -> None:
+    school = with_address(build)
+    app.extensions[HANDLERS] = outbox_handlers(build.settings.model_copy(update={"contact_mail": contact}))
+    with at():
+        notice(build.active(), school)
+        work(app)
+    [mail] = mailbox.mails()
+    where = f" ({contact})" if contact else ""
+    for part in (text_of(mail), html_of(mail)):
+        assert f"à l’équipe qui gère Scolarité Services{where} : elle la note" in part.replace("\u00a0", " ")
+
+
 def test_mail_names_children_and_guardians_and_nothing_else(app: Flask, build: Build, mailbox: Mailbox) -> None:
     school = with_address(build)
     child = build.child("Malo <b>", "O'NEILL")
@@ -157,7 +171,7 @@ def test_school_without_address_or_news_gets_no_mail(app: Flask, build: Build, m
 
 
 def test_what_joins_an_open_notice_stands_in_the_next_mail(app: Flask, build: Build, mailbox: Mailbox) -> None:
-    """« L’établissement est prévenu » is true of the second child too, though the first one was in a mail already."""
+    """« L’établissement sera prévenu par mail »: true of the second child too, though a mail named the first one."""
     school, first, second = with_address(build), build.child("Aline"), build.child("Brice")
     account = build.active(children=[first, second])
     for day, child in enumerate((first, second)):

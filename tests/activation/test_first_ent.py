@@ -60,6 +60,13 @@ def test_where_that_school_has_no_ent_it_is_the_one_that_the_person_came_from(bu
     assert leads_to("cantines.test") in walk(service)
 
 
+def test_without_an_ent_the_last_page_sends_to_the_sign_in_and_names_none(walk: Walk) -> None:
+    text = walk(None)
+    assert '<a class="btn" href="/connexion">Se connecter</a>' in text
+    assert "Connectez-vous avec votre identifiant" in text
+    assert "ENT" not in text.partition("<main")[2].partition("</main>")[0]
+
+
 def test_an_ent_that_may_not_know_the_person_is_never_the_first(build: Build, walk: Walk) -> None:
     foreign = build.ent("Ailleurs", "ailleurs.test", uais=["0599003R"])
     build.ent("Passerelle", uais=[COLLEGE])

@@ -16,6 +16,7 @@ DECIDES = {
     _OWN_TABLES: "it names the two values",
     "idp/oidc/registration.py": "it writes the value that was asked for",
     "idp/oidc/client_metadata.py": "it refuses a registration that would know nobody",
+    "idp/myaccount/received.py": "it says the value to the person",
     "idp/oidc/trial.py": "it says the value to the operator",
 }
 """The modules that may name `Audience`, and why that is no decision about a person."""

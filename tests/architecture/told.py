@@ -8,14 +8,12 @@ _SCHOOLS = f"{_PAGES}::test_only_a_school_with_an_address_is_said_to_be_told"
 _CONTEST = "tests/email_confirmation/test_contest.py"
 
 TOLD = {
-    "L’établissement est prévenu : %(schools)s.": f"{_PAGES}::test_school_that_is_said_to_be_told_gets_the_mail",
-    "L’établissement est prévenu.": f"{_PAGES}::test_who_stops_a_change_of_address_reads_who_hears_of_it",
-    "Les établissements sont prévenus : %(schools)s.": _SCHOOLS,
-    "Les établissements sont prévenus.": _SCHOOLS,
-    "L’établissement sera prévenu : %(schools)s.": f"{_PAGES}::test_who_is_not_the_guardian_reads_who_hears_of_it",
-    "L’établissement sera prévenu.": f"{_PAGES}::test_who_stops_a_change_of_address_reads_who_hears_of_it",
-    "Les établissements seront prévenus : %(schools)s.": _SCHOOLS,
-    "Les établissements seront prévenus.": _SCHOOLS,
+    "L’établissement sera prévenu par mail : %(schools)s.": (
+        f"{_PAGES}::test_school_that_is_said_to_be_told_gets_the_mail"
+    ),
+    "L’établissement sera prévenu par mail.": (f"{_PAGES}::test_who_stops_a_change_of_address_reads_who_hears_of_it"),
+    "Les établissements seront prévenus par mail : %(schools)s.": _SCHOOLS,
+    "Les établissements seront prévenus par mail.": _SCHOOLS,
     "Dites-le au secrétariat : %(where)s.": f"{_PAGES}::test_school_that_is_said_to_be_told_gets_the_mail",
     "Ce n’est pas vous ? Quelqu’un a peut-être ouvert votre courrier. Dites-le ici :": (
         "tests/email_confirmation/test_report.py::test_link_reports_to_the_school_once_and_gives_no_control"

@@ -59,9 +59,23 @@ def test_what_sharing_means_is_told_to_who_reads_the_mailbox_and_to_nobody_befor
         told.append([question.text, submit(browser, question).text])
         assert kept(account.id).email == address
     for shared, alone in zip(*told, strict=True):
+        assert _TOLD not in alone
         assert _TOLD in shared
         assert meaning in shared
-        assert _TOLD not in alone
+        assert "que vous êtes seul" not in shared
+    assert "ne confirmez pas ici" in told[0][0]
+    assert "connectez-vous avec votre identifiant" in told[0][0], "and how to give another address"
+
+
+def test_the_link_of_a_change_says_where_to_give_another_address(browser: FlaskClient, build: Build) -> None:
+    build.active(email=_MAILBOX)
+    sign_in(browser, "/connexion", build.active(email="mienne@exemple.fr").username, PASSWORD)
+    submit(browser, browser.get("/mon-compte/adresse"), actuel=PASSWORD, mail=_MAILBOX)
+    row = db.session.scalars(select(OneTimeLink).where(OneTimeLink.purpose == Purpose.CHANGE_EMAIL.value)).one()
+    page = browser.get(f"/adresse/lien/{tokens.token(build.settings, row)}")
+    assert _TOLD in page.text
+    text = page.text.replace("\u00a0", " ").replace("\u202f", " ")
+    assert "« Gérer mon compte », puis « Changer mon adresse mail »" in text
 
 
 def test_a_disabled_account_or_a_merged_one_is_not_served(browser: FlaskClient, build: Build) -> None:

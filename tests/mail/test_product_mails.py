@@ -2,14 +2,18 @@
 
 import re
 from datetime import UTC, datetime
+from email.message import EmailMessage
 from typing import Any
 
 import pytest
 from flask import Flask
+from playwright.sync_api import Browser
 
 from idp.config import Settings
 from idp.mail.compose import compose
 from idp.paths import TEMPLATES
+from tests.email_confirmation.post import html_of
+from tests.stories.browser import CHROMIUM, look, new_page
 
 _AT = datetime(2026, 11, 24, 19, 43, tzinfo=UTC)
 SCHOOLS = [{"name": "Collège des Tilleuls", "phone": "03 53 01 40 40", "by_mail": False}]
@@ -72,6 +76,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
         "school": "Collège des Tilleuls",
         "notices": [{"sentence": "Mme O'NEILL & <b>FILS</b> dit ne pas être représentant légal.", "children": "Malo"}],
         "more": 3,
+        "contact": "equipe.scolarite@academie-de-quelque-part.exemple.fr",
     },
     "jamais_active": {"schools": "Collège des Tilleuls"},
     "mot_de_passe_change": {"username": "n.oneill4821", "at": _AT},
@@ -106,16 +111,36 @@ LIFETIMES = {
 """How each mail whose link dies says when."""
 
 
-@pytest.mark.parametrize("name", sorted(path.parent.name for path in TEMPLATES.glob("mail/*/subject.txt")))
-def test_s02_s03_each_mail_of_the_product(app: Flask, settings: Settings, name: str) -> None:
-    link = f"{settings.issuer}/adresse/lien/Jx7v2mQ9sT4kW8bN"
-    mail = compose(
+NAMES = sorted(path.parent.name for path in TEMPLATES.glob("mail/*/subject.txt"))
+
+
+def composed(settings: Settings, name: str, **context: Any) -> EmailMessage:
+    """Return a mail of the product with everything that it may say."""
+    return compose(
         name,
         recipient="noemie@exemple.test",
-        context={"person": "Mme O'NEILL & <b>FILS</b>", "link": link, **CONTEXT[name]},
+        context={"person": "Mme O'NEILL & <b>FILS</b>", **CONTEXT[name], **context},
         message_id="7d0f6a3e-4ab2-4b9e-b5a3-0a1f5d4c2b1a",
         settings=settings,
     )
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("width", [180, 360, 1280])
+def test_no_mail_scrolls_sideways(app: Flask, settings: Settings, browser_process: Browser, width: int) -> None:
+    link = f"{settings.issuer}/adresse/lien/{'Jx7v2mQ9sT4kW8bN' * 3}"
+    with new_page(browser_process, width=width) as page:
+        for name in NAMES:
+            page.set_content(html_of(composed(settings, name, link=link)))
+            look(page)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_s02_s03_each_mail_of_the_product(app: Flask, settings: Settings, name: str) -> None:
+    link = f"{settings.issuer}/adresse/lien/Jx7v2mQ9sT4kW8bN"
+    mail = composed(settings, name, link=link)
     text, html = (
         body.get_content().replace("\r\n", "\n") for kind in ("plain", "html") if (body := mail.get_body((kind,)))
     )

@@ -219,9 +219,12 @@ def test_in_doubt_nothing_changes_and_the_letters_schools_are_asked_once(browser
     children = [build.child("Zoé", uai=LYCEE), build.child("Lou", uai=LYCEE)]
     letter = build.never_activated(given_name="Karim", children=children)
     enter(browser, mine)
+    build.school(LYCEE).phone = "03 53 01 40 41"
+    db.session.commit()
     before = state(mine), state(letter)
     page = add(browser, letter.username)
     assert heading(page) == "L’établissement doit vérifier"
+    assert "le nom n’est pas le même que celui de votre compte" in text_of(page)
     assert page.request.path == "/mon-compte/courrier/doute"
     assert "Dites-le au secrétariat : Lycée Louise-Weber" in text_of(page)
     assert "Seul l’établissement peut vérifier" in text_of(page)
@@ -239,6 +242,17 @@ def test_in_doubt_nothing_changes_and_the_letters_schools_are_asked_once(browser
     assert browser.get("/mon-compte/courrier/doute").headers["Location"] == "/mon-compte"
     add(browser, letter.username)
     assert count(SchoolNotice) == 2, "asked anew after the school had looked"
+
+
+def test_in_doubt_the_school_that_hears_by_mail_is_shown_with_its_telephone(browser: FlaskClient, build: Build) -> None:
+    school = build.school(LYCEE)
+    school.phone, school.email = "03 53 01 40 41", "secretariat@lycee.test"
+    db.session.commit()
+    letter = build.never_activated(given_name="Karim", children=[build.child("Zoé", uai=LYCEE)])
+    enter(browser, build.active())
+    page = add(browser, letter.username)
+    assert "L’établissement sera prévenu par mail : Lycée Louise-Weber." in text_of(page)
+    assert 'href="tel:+33353014041"' in page.text
 
 
 def test_a_doubtful_letter_can_still_be_activated_by_itself(app: Flask, browser: FlaskClient, build: Build) -> None:

@@ -109,7 +109,10 @@ def test_a_service_for_everyone_is_listed_once_it_was_entered(browser: FlaskClie
     assert "Cantines" not in browser.get(PAGE).text
     tokens_for(browser, service)
     text = _sections(browser.get(PAGE).text)["Cantines"]
-    assert "Cet ENT ne reçoit rien sur vos enfants." in text
+    assert "Service ouvert à toutes les familles : il ne reçoit rien sur vos enfants." in text
+    assert "que vous êtes parent" in text
+    assert "pour chacun de vos enfants" not in text
+    assert "Un service ouvert à toutes les familles reçoit aussi des informations" in text_of(browser.get(PAGE))
     assert "l’identifiant avec lequel vous vous connectez" in text
     assert "Vos dernières entrées aujourd’hui à" in text
 

@@ -146,6 +146,11 @@ def test_another_person_signs_in_for_the_same_request(
     [change] = [link for link in _links(page) if link.startswith("/connexion")]
     shown = browser.get(change)
     assert heading(shown) == "Connexion"
+    assert "Le compte de <b><bdi>Noémie L.</bdi></b> est connecté dans ce navigateur" in shown.text
+    assert "Vous êtes une autre personne ? Tapez votre identifiant" in shown.text.replace("\u202f", " ").replace(
+        "\u00a0", " "
+    )
+    assert "redonnez" not in shown.text
     answer = submit(browser, shown, identifiant=other.username, mot_de_passe=PASSWORD)
     tokens = foreign.tokens(browser, foreign.answer(answer)["code"], attempt)
     assert foreign.userinfo(browser, tokens["access_token"]).get_json()["email"] == "karim@exemple.fr"

@@ -127,7 +127,7 @@ def test_a25_the_sign_in_says_why_it_asks_again_and_says_it_to_nobody_else(
     """OpenID Connect Core 1.0, 3.1.2.1: of prompt=login "The Authorization Server SHOULD prompt the End-User for
     reauthentication"; max_age: "the OP MUST attempt to actively re-authenticate the End-User".
     """
-    why = "Vous êtes déjà connecté. Pour continuer vers l’ENT Passerelle, redonnez"
+    why = "Le compte de <b><bdi>Noémie L.</bdi></b> est déjà connecté. Pour continuer vers l’ENT Passerelle, redonnez"
     again: list[dict[str, str]] = [{"prompt": "login"}, {"prompt": "select_account"}, {"max_age": "0"}]
     for changes in again:
         page = follow(browser, browser.get(ent.url(Attempt(), **changes)))

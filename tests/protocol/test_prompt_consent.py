@@ -143,10 +143,24 @@ def test_every_scope_has_its_words(app: Flask) -> None:
     """OpenID Connect Core 1.0, 3.1.2.4: "an interactive dialogue with the End-User that makes it clear what is being
     consented to". Nothing is released that the page of `prompt=consent` and « Mes données dans les ENT » do not say.
     """
-    always = [str(sentence) for sentence in released.told([], username=False)]
+    always = [str(sentence) for sentence in released.told([], username=False, child=True)]
     for scope in SCOPES:
-        sentences = [str(sentence) for sentence in released.told([scope], username=False)]
+        sentences = [str(sentence) for sentence in released.told([scope], username=False, child=True)]
         assert len(sentences) == len(always) + (scope != "openid"), scope
+
+
+def test_a_service_that_is_told_of_no_child_is_not_said_to_be(
+    browser: FlaskClient, build: Build, session: Account
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.4: "an interactive dialogue with the End-User that makes it clear what is being
+    consented to": a service for everyone serves no school, so that UserInfo tells it of no child.
+    """
+    service = build.ent("Cantines", "cantines.test", uais=[], audience="everyone")
+    page = follow(browser, browser.get(service.url(Attempt(), prompt="consent")))
+    assert "que vous êtes parent" in page.text
+    assert "enfants" not in page.text
+    page = follow(browser, browser.get(build.ent().url(Attempt(), prompt="consent")))
+    assert "pour chacun de vos enfants" in page.text
 
 
 @pytest.mark.parametrize("prompt", [None, "consent"])

@@ -70,6 +70,14 @@ def test_f01_the_mail_goes_to_confirmed_addresses_alone(app: Flask, build: Build
     assert all(entry.account_id is None for entry in journal("recovery.username"))
 
 
+@pytest.mark.parametrize("typed", ["pas une adresse", "n.leroy4821 (moi)", "x" * 300])
+def test_f01_what_has_no_at_sign_is_no_address(browser: FlaskClient, typed: str) -> None:
+    page = ask_username(browser, typed)
+    assert (page.status_code, heading(page)) == (200, "Identifiant oublié")
+    assert 'aria-invalid="true"' in page.text
+    assert outbox("recovery.username") == []
+
+
 @pytest.mark.parametrize("typed", ["", "noemie", "noemie@", "@exemple.fr", "noemie@exemple"])
 def test_f01_what_is_not_finished_is_told_and_kept(browser: FlaskClient, build: Build, typed: str) -> None:
     build.active(email="noemie@exemple.fr")

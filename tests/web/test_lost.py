@@ -3,6 +3,7 @@
 import re
 from datetime import timedelta
 
+import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
@@ -51,6 +52,13 @@ def test_an_address_that_was_changed_names_no_ent(browser: FlaskClient, ent: Rel
 def test_where_the_ent_has_no_address_there_is_no_button(app: Flask, browser: FlaskClient, build: Build) -> None:
     address = browser.get(build.ent(home_uri="").url(Attempt())).headers["Location"]
     assert _way_back(app.test_client().get(address)) == []
+
+
+@pytest.mark.parametrize("place", ["/activation", "/adresse/confirmation", "/adresse/modifier"])
+def test_whoever_opens_a_step_by_itself_finds_the_sign_in(browser: FlaskClient, place: str) -> None:
+    page = browser.get(place)
+    assert _way_back(page) == []
+    assert '<a class="btn alt" href="/connexion">Se connecter</a>' in page.text
 
 
 def test_an_activation_that_took_too_long_leads_back_too(browser: FlaskClient, build: Build) -> None:

@@ -1,0 +1,308 @@
+"""The French words for the codes that an export shows: the page is for the person, the JSON file keeps the codes.
+
+A test compares the words with the vocabularies of the product. A code of tomorrow, or of another program, is shown as
+it is.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from flask_babel import lazy_gettext as _l
+
+from idp.clock import PARIS
+
+_YES, _NO = _l("oui"), _l("non")
+
+EVENTS: Mapping[str, Any] = {
+    "account.changed": _l("état du compte changé"),
+    "account.erased": _l("compte effacé"),
+    "account.exported": _l("vos données remises dans un fichier"),
+    "account.inactivity_warned": _l("mail : votre compte va être effacé"),
+    "account.purged": _l("compte supprimé"),
+    "account.read": _l("compte consulté par l’équipe du service"),
+    "activation.completed": _l("mot de passe choisi à l’activation"),
+    "activation.opened": _l("activation commencée avec le courrier"),
+    "activation.reported": _l("signalement : « Ce n’est pas moi »"),
+    "charter.accepted": _l("charte acceptée"),
+    "charter.published": _l("charte publiée"),
+    "charter.refused": _l("charte refusée"),
+    "client.changed": _l("réglages d’un ENT changés"),
+    "client.changed_itself": _l("réglages d’un ENT changés"),
+    "client.invited": _l("ENT invité à s’inscrire"),
+    "code.issued": _l("entrée dans un ENT"),
+    "code.reused": _l("entrée présentée deux fois, accès annulé"),
+    "dispute.settled": _l("contestation réglée par l’établissement"),
+    "email.change_asked": _l("changement d’adresse mail demandé"),
+    "email.change_cancelled": _l("changement d’adresse mail annulé"),
+    "email.change_contested": _l("changement d’adresse mail contesté avec le lien « Ce n’était pas moi »"),
+    "email.confirmed": _l("adresse mail confirmée"),
+    "email.link_sent": _l("lien envoyé pour confirmer une adresse mail"),
+    "failures.alarm": _l("beaucoup d’essais faux sur tout le service"),
+    "guardianship.disputed": _l("signalement : « Je ne suis pas le représentant légal »"),
+    "journal.exported": _l("journal copié"),
+    "key.changed": _l("clé du service changée"),
+    "letter.drawn": _l("mot de passe provisoire préparé pour un courrier"),
+    "letter.link_doubted": _l("courrier d’un autre compte, à vérifier"),
+    "letter.linked": _l("autre courrier ajouté au compte"),
+    "letter.reissued": _l("nouveau courrier préparé"),
+    "password.breached": _l("mot de passe trouvé dans une liste volée"),
+    "password.changed": _l("mot de passe changé"),
+    "password.list_loaded": _l("liste de mots de passe volés chargée"),
+    "password.reset": _l("nouveau mot de passe choisi avec un lien"),
+    "proxy.ignored": _l("réglage du réseau à vérifier"),
+    "reauthenticated": _l("mot de passe tapé à nouveau"),
+    "recovery.password": _l("mot de passe oublié"),
+    "recovery.throttled": _l("demande refusée : trop de demandes"),
+    "recovery.username": _l("identifiant oublié"),
+    "recovery.username_told": _l("identifiant envoyé par mail"),
+    "refresh.reused": _l("accès présenté deux fois, annulé"),
+    "roster.account": _l("fichier de l’établissement lu"),
+    "roster.imported": _l("fichier d’établissement lu"),
+    "school.changed": _l("fiche d’un établissement changée"),
+    "school.notice_settled": _l("signalement réglé par l’établissement"),
+    "sessions.ended": _l("connexions fermées"),
+    "settings.changed": _l("réglages du service changés"),
+    "sign_in": _l("connexion"),
+    "sign_out": _l("déconnexion"),
+}
+"""The kinds of events of the journal."""
+
+PURPOSES: Mapping[str, Any] = {
+    "confirm_email": _l("confirmer l’adresse mail"),
+    "change_email": _l("changer d’adresse mail"),
+    "contest_email": _l("arrêter un changement d’adresse mail"),
+    "reset_password": _l("choisir un nouveau mot de passe"),
+    "report_activation": _l("signaler une activation"),
+}
+"""The purposes of the links of mails."""
+
+NOTICES: Mapping[str, Any] = {
+    "not_guardian": _l("« Je ne suis pas le représentant légal »"),
+    "email_contested": _l("changement d’adresse mail contesté"),
+    "email_change_stopped": _l("changement d’adresse mail arrêté"),
+    "letter_doubt": _l("courrier ajouté à un compte d’un autre nom"),
+    "letter_guessed": _l("essais faux avec le courrier"),
+    "shared_mailbox": _l("adresse mail de deux comptes"),
+    "other_mailbox": _l("activation avec une autre adresse mail que celle du fichier"),
+    "person_replaced": _l("fichier qui donne le nom à une autre personne"),
+}
+"""The kinds of notices to a school."""
+
+MESSAGES: Mapping[str, Any] = {
+    "account.notice": _l("mail sur votre compte"),
+    "backchannel.logout": _l("déconnexion annoncée à un ENT"),
+    "confirm_email": _l("mail pour confirmer l’adresse"),
+    "recovery.password": _l("mail : mot de passe oublié"),
+    "recovery.username": _l("mail : identifiant oublié"),
+    "school.digest": _l("mail à un établissement"),
+    "sessions.ended": _l("fin de connexions à annoncer aux ENT"),
+}
+"""The kinds of messages that wait."""
+
+KINSHIPS: Mapping[str, Any] = {
+    "10": _l("mère"),
+    "20": _l("père"),
+    "37": _l("frère ou sœur"),
+    "38": _l("grand-parent ou autre ascendant"),
+    "39": _l("autre membre de la famille"),
+    "41": _l("éducateur"),
+    "42": _l("assistant familial"),
+    "43": _l("garde d’enfant"),
+    "50": _l("tuteur"),
+    "51": _l("aide sociale à l’enfance"),
+    "70": _l("l’élève elle-même ou lui-même"),
+    "90": _l("autre lien"),
+}
+"""SDET's codes of kinship."""
+
+_AUTHORITIES: Mapping[Any, Any] = {
+    0: _l("aucune"),
+    1: _l("représentant légal"),
+    2: _l("personne en charge de l’élève"),
+    3: _l("personne à contacter"),
+}
+_RESULTS: Mapping[str, Any] = {
+    "ok": _l("fait"),
+    "refused": _l("refusé"),
+    "throttled": _l("refusé : trop d’essais"),
+}
+_PROFILES: Mapping[str, Any] = {
+    "student": _l("élève"),
+    "guardian": _l("responsable d’élève"),
+    "teacher": _l("enseignant"),
+    "staff": _l("personnel"),
+}
+_METHODS: Mapping[str, Any] = {"pwd": _l("mot de passe")}
+_CLASSES: Mapping[str, Any] = {
+    "pwd": _l("mot de passe"),
+    "pwd+device": _l("mot de passe sur un appareil connu"),
+}
+_TOKENS: Mapping[str, Any] = {"a": _l("accès court"), "r": _l("accès prolongé")}
+_SEVERITIES: Mapping[str, Any] = {"error": _l("erreur"), "warning": _l("avertissement"), "info": _l("information")}
+_LOCALES: Mapping[str, Any] = {"fr": _l("français"), "fr-FR": _l("français")}
+SCOPES: Mapping[str, Any] = {
+    "openid": _l("connexion"),
+    "profile": _l("nom et prénom"),
+    "email": _l("adresse mail"),
+    "address": _l("adresse postale"),
+    "phone": _l("téléphone"),
+    "ent": _l("enfants et établissements"),
+    "charter": _l("charte"),
+    "offline_access": _l("accès prolongé"),
+}
+"""The scopes that an ENT asks for."""
+
+_CLAIMS: Mapping[str, Any] = {
+    "middle_name": _l("autre prénom"),
+    "nickname": _l("nom d’usage"),
+    "profile": _l("page personnelle"),
+    "picture": _l("photo"),
+    "website": _l("site"),
+    "gender": _l("genre"),
+    "birthdate": _l("date de naissance"),
+    "zoneinfo": _l("fuseau horaire"),
+    "address": _l("adresse postale"),
+    "phone_number": _l("téléphone"),
+    "phone_number_verified": _l("téléphone vérifié"),
+}
+"""What an operator may have set beside the school's file."""
+
+_DETAILS: Mapping[str, tuple[Any, Mapping[Any, Any]]] = {
+    "about": (_l("objet"), NOTICES),
+    "amr": (_l("moyen"), _METHODS),
+    "answer": (
+        _l("réponse"),
+        {
+            "link": _l("lien envoyé"),
+            "never_activated": _l("compte jamais activé, mail envoyé"),
+            "unconfirmed": _l("lien pour confirmer l’adresse envoyé"),
+            "by_letter": _l("mail envoyé : nouveau courrier à demander"),
+            "unknown": _l("aucun mail"),
+            "disabled": _l("compte fermé, aucun mail"),
+            "merged": _l("compte réuni avec un autre, aucun mail"),
+            "disputed": _l("compte contesté, aucun mail"),
+            "no_address": _l("pas d’adresse mail"),
+            "capped": _l("trop de mails déjà partis"),
+            "blocked": _l("mot de passe bloqué, mail envoyé"),
+        },
+    ),
+    "applied": (_l("changement déjà fait"), {}),
+    "by": (
+        _l("cause"),
+        {
+            "breached": _l("mot de passe volé"),
+            "contested": _l("changement d’adresse contesté"),
+            "disputed": _l("lien avec l’élève contesté"),
+            "letter": _l("nouveau courrier"),
+            "operator": _l("équipe du service"),
+            "password_changed": _l("mot de passe changé"),
+            "password_reset": _l("nouveau mot de passe"),
+            "page": _l("page « Se déconnecter »"),
+            "person": _l("vous"),
+            "replaced": _l("nouvelle connexion"),
+            "roster": _l("fichier de l’établissement"),
+        },
+    ),
+    "change": (
+        _l("changement"),
+        {
+            "child_added": _l("enfant ajouté"),
+            "child_ended": _l("lien avec un enfant terminé"),
+            "claims": _l("autres informations"),
+            "disabled": _l("compte fermé"),
+            "enabled": _l("compte rouvert"),
+            "key_replaced": _l("clé du fichier remplacée"),
+            "left": _l("plus d’enfant dans l’établissement"),
+            "mailbox_released": _l("adresse mail retirée"),
+            "password_blocked": _l("mot de passe bloqué"),
+            "record": _l("fiche mise à jour"),
+            "replaced": _l("autre personne du même nom"),
+            "returned": _l("compte rouvert"),
+            "tie_changed": _l("lien avec un enfant changé"),
+            "unlocked": _l("essais faux effacés"),
+        },
+    ),
+    "count": (_l("nombre"), {}),
+    "dispute": (_l("objet"), NOTICES),
+    "door": (
+        _l("page"),
+        {
+            "sign_in": _l("connexion"),
+            "reauthentication": _l("« Confirmez que c’est vous »"),
+            "letter": _l("« Ajouter un autre courrier »"),
+        },
+    ),
+    "outcome": (
+        _l("décision"),
+        {
+            "reject": _l("contestation écartée"),
+            "confirm": _l("contestation confirmée"),
+            "letter": _l("nouveau courrier"),
+        },
+    ),
+    "shown_by": (_l("montrée par"), {"ent": _l("l’ENT"), "provider": _l("ce service")}),
+    "version": (_l("version"), {}),
+}
+"""The members of the journal's details that are shown: what each is called, and the words of its codes."""
+
+_WORDS: Mapping[tuple[str, str], Mapping[Any, Any]] = {
+    ("account", "profile"): _PROFILES,
+    ("account", "locale"): _LOCALES,
+    ("guardianship", "kinship"): KINSHIPS,
+    ("guardianship", "authority"): _AUTHORITIES,
+    ("one_time_link", "purpose"): PURPOSES,
+    ("school_notice", "kind"): NOTICES,
+    ("session", "amr"): _METHODS,
+    ("session", "acr"): _CLASSES,
+    ("authorization_code", "acr"): _CLASSES,
+    ("token", "acr"): _CLASSES,
+    ("token", "kind"): _TOKENS,
+    ("outbox", "kind"): MESSAGES,
+    ("import_issue", "severity"): _SEVERITIES,
+    ("audit", "kind"): EVENTS,
+    ("audit", "result"): _RESULTS,
+}
+"""The words of a column's codes, by table and column."""
+
+
+def in_words(table: str, column: str, value: Any) -> str:
+    """Return what the page shows for a value of the export: codes as words, times as those of Paris."""
+    words = _WORDS.get((table, column), {})
+    if column == "scope":
+        return ", ".join(_word(SCOPES, scope) for scope in str(value).split())
+    if isinstance(value, dict):
+        return " ; ".join(_detail(name, member) for name, member in value.items())
+    if isinstance(value, list):
+        return ", ".join(_word(words, item) for item in value)
+    return _word(words, value)
+
+
+def _detail(name: str, value: Any) -> str:
+    label, words = _DETAILS.get(name, (_CLAIMS.get(name, name), {}))
+    if isinstance(value, dict):
+        return f"{label} : {', '.join(str(member) for member in value.values())}"
+    values = value if isinstance(value, list) else [value]
+    return f"{label} : {', '.join(_word(words, item) for item in values)}"
+
+
+def _word(words: Mapping[Any, Any], value: Any) -> str:
+    if isinstance(value, bool):
+        return str(_YES if value else _NO)
+    if isinstance(value, str) and value.startswith("claims "):  # the names of the claims follow
+        value = "claims"
+    if value in words:
+        return str(words[value])
+    return _moment(value) or str(value)
+
+
+def _moment(value: Any) -> str:
+    """Return a time as people write it, in Paris; empty for anything else."""
+    try:
+        at = datetime.fromisoformat(value) if isinstance(value, str) and "T" in value else None
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        return ""
+    local = at.astimezone(PARIS)
+    return f"{local:%d/%m/%Y} à {local.hour} h {local.minute:02d}"
