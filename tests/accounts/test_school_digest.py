@@ -102,7 +102,8 @@ def test_school_gets_one_mail_a_day_with_what_is_new(app: Flask, build: Build, m
 @pytest.mark.parametrize("contact", ["equipe@academie.test", ""])
 def test_mail_says_where_the_answer_goes(app: Flask, build: Build, mailbox: Mailbox, contact: str) -> None:
     school = with_address(build)
-    app.extensions[HANDLERS] = outbox_handlers(build.settings.model_copy(update={"contact_mail": contact}))
+    told = build.settings.model_copy(update={"contact_mail": contact})
+    app.extensions[HANDLERS] = outbox_handlers(told, app.extensions["idp.outgoing"])
     with at():
         notice(build.active(), school)
         work(app)
