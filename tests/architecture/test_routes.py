@@ -140,7 +140,6 @@ ROUTES: dict[str, dict[str, Guard]] = {
     "/session/check": {"GET": public},
     "/authorize/autre-ent": {"GET": continuation},
     "/authorize/accord": {"GET": continuation, "POST": form_token},
-    "/openapi.json": {"GET": public},
     "/userinfo": {"GET": bearer, "POST": bearer},
     "/charter": {"GET": bearer},
     "/charter/acceptance": {"POST": bearer},
