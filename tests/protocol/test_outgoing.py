@@ -17,6 +17,7 @@ from tests.protocol.calling import (  # noqa: F401 - fixtures too
     production,
 )
 from tests.protocol.ent_server import EntServer, Resolver, authority, listening_ent
+from tests.rows import each_row
 
 LOOPBACK_ISSUER = "http://127.0.0.1:8000"
 
@@ -41,7 +42,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return tried
 
 
-@pytest.mark.parametrize(
+@each_row(
     "host",
     [
         *("127.0.0.1", "127.8.9.1", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254"),  # noqa: S104

@@ -23,6 +23,7 @@ from tests.protocol.calling import (  # noqa: F401 - fixtures too
     production,
 )
 from tests.protocol.ent_server import Authority, EntServer, Resolver, listening_ent
+from tests.rows import each_row
 
 
 def test_a_server_that_speaks_something_else_is_no_answer(ent: EntServer, resolver: Resolver) -> None:
@@ -171,7 +172,7 @@ def test_l07_a_head_without_end_is_no_answer(ent: EntServer) -> None:
         production("ent.test").get(ent.uri())
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "seconds"),
     [
         ("120", 120), ("0", 0), ("", None), ("-5", None), ("9" * 5000, None), ("soon", None), ("1.5", None),

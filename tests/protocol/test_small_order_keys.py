@@ -13,6 +13,7 @@ from tests.dpop_party import Key, KeyedParty, written
 from tests.protocol.flow import code_for, one_database, refused
 from tests.protocol.registering import register
 from tests.relying_party import Attempt
+from tests.rows import each_row
 from tests.signatures import b64
 
 FIELD = 2**255 - 19
@@ -59,7 +60,7 @@ def added(one: Point, other: Point) -> Point:
     )
 
 
-@pytest.mark.parametrize("y", SMALL.values(), ids=SMALL)
+@each_row("y", SMALL.values())
 def test_x02_a_key_of_small_order_is_no_key(y: int) -> None:
     """RFC 8725, 3.4."""
     eightfold = point(y)

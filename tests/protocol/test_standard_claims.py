@@ -20,6 +20,7 @@ from tests.builders import PASSWORD, Build
 from tests.pages import sign_in
 from tests.protocol.flow import tokens_for
 from tests.relying_party import RelyingParty
+from tests.rows import each_row
 
 WIDE = "openid profile email address phone"
 SET = {
@@ -152,7 +153,7 @@ def test_u04_a_change_of_claims_is_a_change_of_the_person(
         assert told(browser, wide)["updated_at"] >= before + 90
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "good", "bad"),
     [
         (
@@ -198,7 +199,7 @@ def test_t19_each_value_is_of_the_form_that_the_specification_gives(name: str, g
             changed({}, {name: value}, ())
 
 
-@pytest.mark.parametrize("name", [*RESERVED, *KNOWN_ELSEWHERE, "charter_accepted", "uai", "is_admin", "address", "é"])
+@each_row("name", [*RESERVED, *KNOWN_ELSEWHERE, "charter_accepted", "uai", "is_admin", "address", "é"])
 def test_t19_no_other_name_can_be_set_or_taken_away(name: str) -> None:
     """OpenID Connect Core 1.0, 2. Names and mail address come from the school's file and the person."""
     with pytest.raises(ClaimRefused, match="cannot be set"):
