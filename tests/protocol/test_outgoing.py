@@ -16,7 +16,7 @@ from tests.protocol.calling import (  # noqa: F401 - fixtures too
     called_resolver,
     production,
 )
-from tests.protocol.ent_server import EntServer, Resolver, authority, listening_ent
+from tests.protocol.ent_server import EntServer, Resolver, authority, listening_ent, trust_only
 from tests.rows import each_row
 
 LOOPBACK_ISSUER = "http://127.0.0.1:8000"
@@ -201,7 +201,7 @@ def test_authorities_of_the_operator_s_own_vouch_besides_the_system_s(
 ) -> None:
     """OWASP ASVS 5, V 12.3.2. An ENT inside a network often has a certificate that nobody outside knows."""
     ours, systems = authority(tmp_path, "ours.test"), authority(tmp_path, "theirs.test")
-    monkeypatch.setenv("SSL_CERT_FILE", str(systems.trusted))
+    trust_only(monkeypatch, systems.trusted)
     allowed = ("ours.test", "theirs.test")
     plain = Outgoing(load(issuer=ISSUER, secret_key=SECRET, allow_sqlite=True, outgoing_allow=allowed))
     told = Outgoing(
