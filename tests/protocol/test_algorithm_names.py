@@ -81,7 +81,7 @@ def test_t16_the_other_edwards_curve_is_refused(browser: FlaskClient, build: Bui
 
 
 def test_a_key_has_one_thumbprint_under_both_names(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 9449, 6.1. No name of an algorithm is in it, and a token is good with either."""
+    """RFC 9449, 6.1. A thumbprint holds no algorithm name: a token is good with either."""
     party, attempt = KeyedParty.of(build.ent(), key=Key.new("EdDSA")), Attempt()
     answer = party.redeem(browser, code_for(browser, party, attempt), attempt, party.fresh_proof())
     token = answer.get_json()["access_token"]

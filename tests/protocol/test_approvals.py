@@ -120,9 +120,7 @@ def test_a_later_update_without_new_hosts_takes_the_place_of_the_one_that_waits(
 def test_nothing_is_approved_but_what_the_operator_saw(
     browser: FlaskClient, told: dict[str, Any], settings: Settings
 ) -> None:
-    """RFC 7592, 5. Who has it may change what waits until it is approved, so the operator can name the host that is
-    meant, and what changes at that moment is not approved.
-    """
+    """RFC 7592, 5. Whoever has the token may change the pending request until it is approved."""
     replaced(browser, told, redirect_uris=["https://vrai.test/cb"])
     replaced(browser, told, redirect_uris=[THIEF])
     with pytest.raises(RegistrationRefused, match=r"the new hosts are voleur\.test: nothing was approved"):
@@ -140,7 +138,7 @@ def test_nothing_is_approved_but_what_the_operator_saw(
 def test_an_approved_host_approves_no_other_host(
     browser: FlaskClient, told: dict[str, Any], settings: Settings
 ) -> None:
-    """RFC 7592, 5. What its thief adds to a change that the operator expects is shown, and not approved with it."""
+    """RFC 7592, 5. Hosts that a thief of the token adds are not approved with the expected ones."""
     moved = {"redirect_uris": ["https://vrai.test/cb"], "client_uri": "https://vrai.test/"}
     added = {"post_logout_redirect_uris": ["https://voleur.test/bye"], "jwks_uri": "https://cles.test/jwks"}
     said = replaced(browser, told, **moved, **added).get_json()

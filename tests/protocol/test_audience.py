@@ -156,7 +156,7 @@ def test_the_page_leads_on_when_the_person_may_enter(
 def test_a_person_without_children_is_told_so(
     browser: FlaskClient, build: Build, own: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4. The page says what is so, and whom to tell."""
+    """OpenID Connect Core 1.0, 3.1.2.4. The page says whom to tell."""
     end(session)
     page = follow(browser, browser.get(own.url(Attempt())))
     assert heading(page) == NOT_THIS_ENT
@@ -174,7 +174,7 @@ def test_a_person_without_children_is_told_so(
 
 
 def test_a_school_without_an_ent_is_named(browser: FlaskClient, foreign: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4. The person cannot take it, and is told where to ask."""
+    """OpenID Connect Core 1.0, 3.1.2.4."""
     text = follow(browser, browser.get(foreign.url(Attempt()))).get_data(as_text=True)
     assert "Collège des Tilleuls" in text
     assert "Aucun ENT n’est relié à ce service pour cet établissement" in text
@@ -266,7 +266,7 @@ def test_the_step_stands_before_the_charter(browser: FlaskClient, build: Build, 
 
 
 def test_an_unconfirmed_address_comes_first(browser: FlaskClient, build: Build, foreign: RelyingParty) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6. Whoever activates the account meets the ENT's door at the end of it."""
+    """OpenID Connect Core 1.0, 3.1.2.6. The ENT's audience is checked at the end of the activation."""
     account = build.active(email=None, pending_email="noemie@exemple.fr")
     page = sign_in(browser, foreign.url(Attempt()), account.username, PASSWORD)
     assert heading(page) == "Consultez votre messagerie"

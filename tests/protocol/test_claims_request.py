@@ -139,7 +139,7 @@ def test_a26_a_request_that_is_not_as_it_must_be_is_refused(
 
 
 def test_u04_the_request_goes_on_with_the_refresh_token(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 12.2. What was asked for once is told for as long as the grant lives."""
+    """OpenID Connect Core 1.0, 12.2. Requested claims are returned for as long as the grant lives."""
     ent = build.ent(scopes=OFFLINE)
     asked = json.dumps({"userinfo": {"name": None}, "id_token": {"email": None}})
     first = tokens_for(browser, ent, scope="openid offline_access", claims=asked)
@@ -213,7 +213,7 @@ REQUESTS = st.dictionaries(
 @settings(max_examples=300, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(REQUESTS, st.text(max_size=20))
 def test_a26_any_request_is_read_or_refused_and_read_again_as_it_was(asked: dict[str, Any], acr: str) -> None:
-    """OpenID Connect Core 1.0, 5.5. What is kept of a request says the same when it is read again, and no more."""
+    """OpenID Connect Core 1.0, 5.5. A stored request reads back as it was."""
     known = frozenset(PERSON)
     try:
         read = claims_request.read(json.dumps(asked), acr, releasable=known, classes=claims.ACR_VALUES)

@@ -65,7 +65,7 @@ def test_a_public_client_keeps_its_key(browser: FlaskClient, public: KeyedParty)
 def test_t22_a_lost_answer_is_not_given_to_another_key(
     browser: FlaskClient, public: KeyedParty, *, thief_first: bool
 ) -> None:
-    """RFC 9700, 4.14.2. Who shows a rotated token and could not use its successor lost no answer."""
+    """RFC 9700, 4.14.2."""
     token = tokens_for(browser, public, scope=OFFLINE)["refresh_token"]
     proofs = [public.fresh_proof(), None] if thief_first else [None, public.fresh_proof()]
     assert public.renew(browser, token, proofs[0]).status_code == 200

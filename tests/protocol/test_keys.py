@@ -278,7 +278,7 @@ def test_a_crowd_that_asks_for_the_keys_shares_a_look(
 def test_while_the_database_is_away_the_keys_in_memory_serve(
     settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RFC 9111, 4.2.4. While the database is away, what was read of it serves."""
+    """RFC 9111, 4.2.4. While the database is away, the keys that were read stay in use."""
     ring, away = KeyRing(settings), []
     document, kid = ring.document(), ring.signer("RS256").kid
 

@@ -243,7 +243,7 @@ def test_l03_an_expired_hint_of_this_session_ends_it_without_a_question(
 
 
 def test_l03_the_tokens_of_the_session_die_with_it(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """RFC 6750, 3.1. A logout revokes those of its session."""
+    """RFC 6750, 3.1. A logout revokes the tokens of its session."""
     tokens = tokens_for(browser, ent)
     ask(browser, id_token_hint=tokens["id_token"])
     assert ent.userinfo(browser, tokens["access_token"]).status_code == 401

@@ -77,7 +77,7 @@ def test_the_scopes_are_always_told(browser: FlaskClient) -> None:
     ],
 )
 def test_nobody_takes_another_ent_s_name(browser: FlaskClient, build: Build, invitation: str, name: str) -> None:
-    """RFC 7591, 2. Parents know nothing else of an ENT. The invitation stays good."""
+    """RFC 7591, 2. Parents know an ENT by its name alone. The invitation stays good."""
     build.ent("Passerelle")
     refused(register(browser, invitation, client_name=name), "invalid_client_metadata")
     told = registered(browser, invitation, client_name="Passerelle bleue")

@@ -162,7 +162,7 @@ def test_what_an_operator_made_stricter_stays(browser: FlaskClient, told: dict[s
 def test_refresh_tokens_are_given_up_and_taken_back_within_the_invitation(
     browser: FlaskClient, told: dict[str, Any]
 ) -> None:
-    """RFC 7592, 2.2. What an earlier one left out may be asked for again."""
+    """RFC 7592, 2.2. A later update may ask again for what an earlier one left out."""
     both = ["authorization_code", "refresh_token"]
     assert told["grant_types"] == ["authorization_code"]
     assert replaced(browser, told, grant_types=both).get_json()["grant_types"] == both
@@ -173,7 +173,7 @@ def test_refresh_tokens_are_given_up_and_taken_back_within_the_invitation(
 def test_what_metadata_have_no_word_for_stays_the_operator_s(
     browser: FlaskClient, told: dict[str, Any], settings: Settings
 ) -> None:
-    """RFC 7591, 2. Who shows its charter is not for a client to say."""
+    """RFC 7591, 2. A client cannot choose who shows its charter."""
     keys.rotate(settings, "ES256")
     key = {"keys": [Key.new("ES256").jwk]}
     signing = {"token_endpoint_auth_method": "private_key_jwt", "jwks": key}

@@ -250,7 +250,7 @@ class TestDocuments:
         ],
     )
     def test_a_document_that_does_not_hold(self, browser: FlaskClient, server: EntServer, answer: Answer) -> None:
-        """OpenID Connect Registration 1.0, 5. What cannot be read holds none, and the invitation stays good."""
+        """OpenID Connect Registration 1.0, 5. An unreadable document holds no URI. The invitation stays good."""
         token = invited()
         server.served["/s"] = answer
         document = server.uri("secteur.test", "/s")
