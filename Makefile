@@ -10,17 +10,18 @@ unexport VIRTUAL_ENV
 
 EXPORT := --quiet --frozen --no-dev --no-emit-project --no-header --no-annotate --format requirements-txt
 
-.PHONY: help setup demo demo-reset test check bench fuzz format lock sbom clean
+.PHONY: help setup demo demo-reset test test-interop test-long check bench format lock sbom clean
 
 help:
-	@echo "make demo        the whole journey on this machine, until Ctrl-C"
-	@echo "make test        every test (what needs software that is absent says so)"
-	@echo "make check       lint, types, import contracts, templates"
-	@echo "make bench       load scenarios, a table of results"
-	@echo "make fuzz        200,000 right and bent requests, to every route (FUZZ_REQUESTS, FUZZ_SEED)"
-	@echo "make lock        uv.lock and constraints.txt anew, after a change of dependencies"
-	@echo "make sbom        dist/sbom.cdx.json, what an installation holds (CycloneDX)"
-	@echo "make demo-reset  forget the demonstration's data"
+	@echo "make demo         the whole journey on this machine, until Ctrl-C"
+	@echo "make test         what a change needs (tests that need Chromium or PostgreSQL say so where it is absent)"
+	@echo "make test-interop the tests with the software of others (.ci/install)"
+	@echo "make test-long    the tests that take minutes, 200,000 fuzzed requests among them (FUZZ_REQUESTS)"
+	@echo "make check        lint, types, import contracts, templates"
+	@echo "make bench        load scenarios, a table of results"
+	@echo "make lock         uv.lock and constraints.txt anew, after a change of dependencies"
+	@echo "make sbom         dist/sbom.cdx.json, what an installation holds (CycloneDX)"
+	@echo "make demo-reset   forget the demonstration's data"
 
 $(UV_INSTALLED):
 	$(PYTHON) -m venv .tools
@@ -40,7 +41,13 @@ demo-reset:
 	rm -rf var/demo
 
 test: setup
-	.venv/bin/pytest -n $(PYTEST_WORKERS)
+	.venv/bin/pytest -n $(PYTEST_WORKERS) -m "not long and not interop"
+
+test-interop: setup
+	.venv/bin/pytest -n $(PYTEST_WORKERS) -m interop
+
+test-long: setup
+	.venv/bin/pytest -n $(PYTEST_WORKERS) -m long
 
 check: setup
 	.venv/bin/ruff check .
@@ -70,9 +77,6 @@ sbom: setup
 	.venv/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-format JSON \
 		--output-file dist/sbom.cdx.json var/sbom/bin/python
 	rm -rf var/sbom
-
-fuzz: setup
-	.venv/bin/python -m tests.fuzz --requests $(or $(FUZZ_REQUESTS),200000) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
 
 clean:
 	rm -rf .venv .tools dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -10,7 +10,6 @@ from idp.oidc import (
     introspection,
     logout,
     not_this_ent,
-    openapi,
     par,
     revocation,
     session_state,
@@ -32,7 +31,6 @@ _ENDPOINTS = (
     discovery,
     dynamic,
     logout,
-    openapi,
 )
 
 _ACT_ON_GET = frozenset({"oidc.authorize", "oidc.resume", "oidc.deny", "oidc.logout"})

@@ -18,7 +18,7 @@ from idp.config import Settings
 
 BACK_CHANNEL = frozenset(
     {
-        *("/token", "/userinfo", "/jwks.json", "/openapi.json", "/healthz", "/readyz"),
+        *("/token", "/userinfo", "/jwks.json", "/healthz", "/readyz"),
         *("/charter", "/charter/acceptance", "/par", "/revoke", "/introspect", "/register"),
     }
 )

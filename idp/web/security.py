@@ -41,7 +41,7 @@ _PRIVATE = (("Cross-Origin-Resource-Policy", "same-origin"), ("Cache-Control", "
 _REPLACED = frozenset({"cache-control"})
 _REPLACED_ON_PAGES = frozenset({"cache-control", "vary"})
 _CSP = "content-security-policy"
-_PUBLIC = ("/.well-known/", "/jwks.json", "/openapi.json", "/static/", "/session/check")
+_PUBLIC = ("/.well-known/", "/jwks.json", "/static/", "/session/check")
 
 
 def _limit() -> None:

@@ -17,6 +17,7 @@ from idp import config, paths
 from idp.accounts import passwords
 from idp.accounts.passwords import Busy, Hasher, Lane, PasswordTooLong, fold_provisional, fold_username, normalise
 from tests import cheap_hashes
+from tests.rows import each_row
 
 RIGHT = "tortue velours cascade ancre"
 
@@ -84,7 +85,7 @@ def watched(hasher: Hasher, monkeypatch: pytest.MonkeyPatch) -> Watched:
     return made
 
 
-@pytest.mark.parametrize(
+@each_row(
     "typed",
     [
         "n.leroy4821",
@@ -111,7 +112,7 @@ def test_i07_a_turkish_keyboard_writes_the_same_identifier() -> None:
     assert fold_username("İ.YILMAZ1204") == fold_username("ı.yılmaz1204") == "i.yilmaz1204"
 
 
-@pytest.mark.parametrize(
+@each_row(
     "typed",
     ["", "   ", "n.leroy@exemple.fr", "n.leroy＠exemple.fr", "n_leroy", "نور", "n.leroy'--", "a" * 65, "\ufdfa" * 64],
 )
@@ -129,7 +130,7 @@ def test_i07_folding_is_stable_and_gives_the_alphabet_of_letters_only(typed: str
         assert 0 < len(folded) <= 64
 
 
-@pytest.mark.parametrize(
+@each_row(
     "typed",
     [
         "7KQ0-M1XA-90VE",
@@ -145,9 +146,7 @@ def test_p03_a_letters_secret_is_read_however_it_is_typed(typed: str) -> None:
     assert passwords.looks_provisional(fold_provisional(typed))
 
 
-@pytest.mark.parametrize(
-    "typed", ["", "7KQ0-M1XA-90V", "7KQ0-M1XA-90VEE", "7KQU-M1XA-90VE", "7KQ0.M1XA.90VE", "é" * 12]
-)
+@each_row("typed", ["", "7KQ0-M1XA-90V", "7KQ0-M1XA-90VEE", "7KQU-M1XA-90VE", "7KQ0.M1XA.90VE", "é" * 12])
 def test_p03_other_texts_do_not_look_like_one(typed: str) -> None:
     assert not passwords.looks_provisional(fold_provisional(typed))
 

@@ -15,6 +15,7 @@ from idp.accounts.passwords import Busy, Hasher, fold_provisional
 from idp.accounts.policy import EXAMPLE, FaultCode, Identity, check_password
 from idp.accounts.words import lists, strength
 from idp.accounts.words.folding import fold
+from tests.rows import each_row
 
 NADIA = Identity(
     username="n.leroy4821",
@@ -28,7 +29,7 @@ def faults(password: str, person: Identity = NADIA, min_length: int = 12) -> lis
     return [fault.code.value for fault in check_password(password, person=person, min_length=min_length)]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "password",
     [
         "tortue velours cascade",
@@ -54,7 +55,7 @@ def test_m03_long_phrases_emoji_and_passwords_without_digit_are_welcome(password
     assert faults(password) == []
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("password", "code"),
     [
         ("", "too_short"),
@@ -115,15 +116,13 @@ def test_m03_v06_other_passwords_are_refused_with_the_reason(password: str, code
     assert code in faults(password)
 
 
-@pytest.mark.parametrize(
-    "password", ["ｍｏｔｄｅｐａｓｓｅ１２３", "𝐦𝐨𝐭𝐝𝐞𝐩𝐚𝐬𝐬𝐞𝟏𝟐𝟑", "jetaime\ufeffmaman", "ﬂeur motdepasse"]
-)
+@each_row("password", ["ｍｏｔｄｅｐａｓｓｅ１２３", "𝐦𝐨𝐭𝐝𝐞𝐩𝐚𝐬𝐬𝐞𝟏𝟐𝟑", "jetaime\ufeffmaman", "ﬂeur motdepasse"])
 def test_i19_a_common_password_in_other_signs_is_the_same_password(password: str) -> None:
     plain = {"ﬂeur motdepasse": ["guessable"]}.get(password, ["common"])
     assert faults(password) == plain
 
 
-@pytest.mark.parametrize(
+@each_row(
     "password",
     [
         "leopard velours cascade",
@@ -254,7 +253,7 @@ def worst_passwords() -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("password", worst_passwords(), ids=range(len(worst_passwords())))
+@each_row("password", worst_passwords())
 def test_w06_the_worst_password_is_judged_in_bounded_time(password: str) -> None:
     check_password("première", person=NADIA)
     start = time.thread_time()
@@ -294,7 +293,7 @@ def test_personal_words_of_one_person_never_weigh_on_another() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("name", [*lists.RANKED, "school_types"])
+@each_row("name", [*lists.RANKED, "school_types"])
 def test_the_lists_are_clean(name: str) -> None:
     entries = lists.read(name)
     assert len(entries) > 40

@@ -4,11 +4,10 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
-
 from idp.clients import audience
 from idp.oidc import hot_postgresql, hot_sqlite
 from tests.architecture.tree import modules, parsed, shown
+from tests.rows import each_row
 
 HOME = "idp/clients/audience.py"
 _OWN_TABLES = "idp/clients/models.py"
@@ -72,7 +71,7 @@ def test_each_hot_statement_that_tells_of_a_person_holds_the_rule() -> None:
         assert [name for name in own if rule not in getattr(module, name)] == [], module.__name__
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "is_one"),
     [
         ("SELECT 1 FROM guardianship g JOIN client_school cs ON true", True),

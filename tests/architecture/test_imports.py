@@ -3,10 +3,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from idp.paths import CHECKOUT
 from tests.architecture.tree import PRODUCT, imported, modules, named, parsed, shown
+from tests.rows import each_row
 
 READS_ENVIRONMENT = {
     "idp/config.py": "it is the settings",
@@ -99,7 +98,7 @@ def test_only_the_clock_asks_the_time() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("word", ["utils", "helpers", "common", "core", "misc"])
+@each_row("word", ["utils", "helpers", "common", "core", "misc"])
 def test_no_module_is_called_after_nothing(word: str) -> None:
     found = [shown(path) for path in modules("idp", "clients", "tests", "bench") if word in path.with_suffix("").parts]
     assert found == []

@@ -12,6 +12,7 @@ from idp.paths import CHECKOUT
 from tests.architecture.told import TOLD
 from tests.architecture.tree import PRODUCT, modules, named, parsed, templates
 from tests.databases import settings_for
+from tests.rows import each_row
 
 _TELLS = re.compile(
     r"prévien|prévenu|\bavertis?\b|\bavertie?s?\b|\bsignalée?s?\b|\binformée?s?\b|\bDites-le\b|\bdites-le\b"
@@ -52,7 +53,7 @@ def test_every_sentence_about_telling_somebody_has_its_proof(environment: Enviro
     assert sorted(TOLD.keys() - told) == [], "this sentence is on no page any more"
 
 
-@pytest.mark.parametrize("proof", sorted(set(TOLD.values())))
+@each_row("proof", sorted(set(TOLD.values())))
 def test_every_proof_is_a_test(proof: str) -> None:
     file, _, name = proof.partition("::")
     functions = {node.name for node in ast.walk(parsed(CHECKOUT / file)) if isinstance(node, ast.FunctionDef)}
@@ -60,7 +61,7 @@ def test_every_proof_is_a_test(proof: str) -> None:
     assert name.startswith("test_")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "sentence",
     [
         "L’établissement est prévenu.",
@@ -75,8 +76,6 @@ def test_a_new_sentence_would_be_seen(sentence: str) -> None:
     assert _TELLS.search(sentence)
 
 
-@pytest.mark.parametrize(
-    "sentence", ["Prévenez le secrétariat.", "Vous signalez une erreur.", "Signaler une difficulté"]
-)
+@each_row("sentence", ["Prévenez le secrétariat.", "Vous signalez une erreur.", "Signaler une difficulté"])
 def test_what_the_reader_is_asked_to_do_is_no_such_sentence(sentence: str) -> None:
     assert not _TELLS.search(sentence)

@@ -11,6 +11,7 @@ from idp.demo.webmail import create_webmail
 from idp.paths import TEMPLATES
 from tests.architecture.tree import pages, shown, templates
 from tests.databases import settings_for
+from tests.rows import each_row
 
 _TRANSLATES = {"_", "gettext", "ngettext"}
 _SPOKEN = re.compile(r"\b(?:alt|aria-label|aria-description|placeholder|title|summary)\s*=\s*([\"'])(.*?)\1", re.DOTALL)
@@ -32,12 +33,12 @@ def environment(environments: dict[str, Environment], path: Path) -> Environment
     return environments["demo" if path.parent.name == "demo" else "service"]
 
 
-@pytest.mark.parametrize("path", [*templates(".html"), *templates(".txt")], ids=shown)
+@each_row("path", [*templates(".html"), *templates(".txt")])
 def test_every_template_compiles(environments: dict[str, Environment], path: Path) -> None:
     environment(environments, path).get_template(path.relative_to(TEMPLATES).as_posix())
 
 
-@pytest.mark.parametrize("path", pages(), ids=shown)
+@each_row("path", pages())
 def test_every_page_extends_the_layout_and_has_a_title_that_its_heading_repeats(
     environments: dict[str, Environment], path: Path
 ) -> None:
@@ -65,12 +66,12 @@ def bare(source: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("path", [*templates(".html"), *templates(".txt")], ids=shown)
+@each_row("path", [*templates(".html"), *templates(".txt")])
 def test_every_word_on_a_page_can_be_translated(path: Path) -> None:
     assert bare(path.read_text(encoding="utf-8")) == []
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("source", "words"),
     [
         ("<p>Bonjour</p>", ["Bonjour"]),
@@ -85,7 +86,7 @@ def test_a_bare_word_would_be_seen(source: str, words: list[str]) -> None:
     assert bare(source) == words
 
 
-@pytest.mark.parametrize("path", [*templates(".html"), *templates(".txt")], ids=shown)
+@each_row("path", [*templates(".html"), *templates(".txt")])
 def test_what_is_translated_is_a_whole_literal_sentence(environments: dict[str, Environment], path: Path) -> None:
     tree = environment(environments, path).parse(path.read_text(encoding="utf-8"))
     for call in tree.find_all(nodes.Call):

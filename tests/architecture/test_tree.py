@@ -4,10 +4,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from idp.paths import CHECKOUT
 from tests.architecture.tree import shown
+from tests.rows import each_row
 
 FOLDERS = ("idp", "clients", "templates", "migrations", "tests", "bench", "deploy", "docs", ".ci")
 FILES = ("pyproject.toml", "Makefile", "README.md", "CHANGELOG.md", "SECURITY.md", ".gitignore")
@@ -32,7 +31,7 @@ def files() -> Iterator[Path]:
     yield from (CHECKOUT / name for name in FILES)
 
 
-@pytest.mark.parametrize("what", FORBIDDEN)
+@each_row("what", FORBIDDEN)
 def test_no_file_holds(what: str) -> None:
     found = [
         f"{shown(path)}: {match.group(0)}"
@@ -43,7 +42,7 @@ def test_no_file_holds(what: str) -> None:
     assert found == []
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("what", "text"),
     [
         ("a folder of one machine", "see /home/anne/idp"),

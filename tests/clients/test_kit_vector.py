@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from clients.kit.checks import CheckError, Vector, vectors
 from idp.accounts.models import Degree
 from idp.accounts.vector import guardian_vector
+from tests.rows import each_row
 
 
 def read(*values: Any) -> list[Vector]:
@@ -41,7 +42,7 @@ def test_there_may_be_none() -> None:
     assert read() == []
 
 
-@pytest.mark.parametrize(
+@each_row(
     "value",
     [
         "",
@@ -71,7 +72,7 @@ def test_what_is_no_vector_is_refused(value: object) -> None:
     assert caught.value.check == "FrEduVecteur"
 
 
-@pytest.mark.parametrize("given_claim", [None, "", 7, {}])
+@each_row("given_claim", [None, "", 7, {}])
 def test_a_claim_that_is_no_list_of_vectors_is_refused(given_claim: object) -> None:
     with pytest.raises(CheckError):
         vectors({"FrEduVecteur": given_claim})

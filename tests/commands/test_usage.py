@@ -6,6 +6,7 @@ from click import Group
 from idp import __version__
 from idp.cli import cli
 from tests.commands.conftest import Run
+from tests.rows import each_row
 
 
 def all_commands(group: Group, *path: str) -> list[tuple[str, ...]]:
@@ -15,7 +16,7 @@ def all_commands(group: Group, *path: str) -> list[tuple[str, ...]]:
     return found
 
 
-@pytest.mark.parametrize("path", all_commands(cli), ids=" ".join)
+@each_row("path", all_commands(cli))
 def test_help_needs_no_settings_and_says_something(bare: Run, path: tuple[str, ...]) -> None:
     answer = bare(*path, "--help")
     assert (answer.code, answer.err) == (0, "")

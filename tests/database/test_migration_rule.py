@@ -4,11 +4,10 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from idp import __version__
 from idp.paths import MIGRATIONS
 from tests.architecture.tree import parsed
+from tests.rows import each_row
 
 _ADDS = {"create_table", "create_table_comment", "create_index", "batch_alter_table", "add_column", "alter_column"}
 """What an expanding revision may do, `add_column` and `alter_column` within limits; whatever is not here is refused.
@@ -112,7 +111,7 @@ def test_an_expanding_revision_takes_nothing_away() -> None:
     assert {path.name: faults(parsed(path)) for path in revisions() if faults(parsed(path))} == {}
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("phase", "statement", "refused"),
     [
         ("phase = 'expand'", "op.add_column('a', sa.Column('b', sa.Text(), nullable=True))", False),

@@ -1,4 +1,4 @@
-"""Right requests of people, one function for each kind: pages that are open, pages of an account, forms filled in."""
+"""Right requests of people: pages that are open, pages of an account, forms filled in."""
 
 import random
 from collections.abc import Callable

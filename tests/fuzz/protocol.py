@@ -1,4 +1,4 @@
-"""Right requests of programs, one function for each kind: each makes a new one, which the service must take."""
+"""Right requests of programs: each function makes a new one, which the service must accept."""
 
 import random
 from collections.abc import Callable
@@ -218,7 +218,7 @@ def _document(path: str) -> Make:
 
 
 _DOCUMENTS = (
-    *("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/jwks.json", "/openapi.json"),
+    *("/.well-known/openid-configuration", "/.well-known/oauth-authorization-server", "/jwks.json"),
     "/session/check",
 )
 PROTOCOL: dict[str, tuple[Make, ...]] = {

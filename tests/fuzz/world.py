@@ -16,6 +16,7 @@ from idp.accounts.tokens import Purpose
 from idp.clients.models import Client
 from idp.db import db
 from tests.builders import LYCEE, PASSWORD, Build
+from tests.databases import ISSUER
 from tests.dpop_party import Key, KeyedParty
 from tests.pages import sign_in
 from tests.protocol.flow import OFFLINE
@@ -57,9 +58,10 @@ class World:
         self._tokens: tuple[float, dict[str, str]] = (0, {})
 
     def may_lead_to(self, location: str) -> bool:
-        """Say whether a redirect goes where it may: to our own pages, or to an address that an ENT registered."""
+        """Say whether a redirect goes where it may: to our own pages, or to a URL that an ENT registered."""
         hosts = tuple(ent.redirect_uri.removesuffix("cb") for ent in (*self.ents, self.provider, self.foreign))
-        return location.startswith(hosts) or (location.startswith("/") and not location.startswith(("//", "/\\")))
+        ours = location.startswith("/") and not location.startswith(("//", "/\\"))
+        return ours or location.startswith((*hosts, f"{ISSUER}/"))
 
     def address(self) -> str:
         """Return a mail address that nobody had before: each mailbox has a brake of its own."""

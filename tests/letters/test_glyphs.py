@@ -1,12 +1,11 @@
 """What the fonts hold, and text brought back to it."""
 
-import pytest
-
 from idp.letters import glyphs
 from idp.letters.glyphs import printable
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("text", "printed"),
     [
         ("Zoé d’Œuvre-Nuñez", "Zoé d’Œuvre-Nuñez"),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from idp.letters import glyphs, pdf
 from idp.letters.pdf import LetterChild, LetterError, render
 from tests.letters.read_back import NOEMIE, WORST, assert_intact, letters_of, open_pdf, pieces, secrets_in, text_of
+from tests.rows import each_row
 
 
 def test_p04_names_of_two_hundred_letters_leave_the_page_intact() -> None:
@@ -30,7 +31,7 @@ def test_p04_the_address_is_not_reduced_without_need() -> None:
     assert {run.size for run in pieces(open_pdf(NOEMIE).pages[0]) if run.x > 88 and 55 < run.y < 79} == {10.0}
 
 
-@pytest.mark.parametrize("name", ["فاطمة الزهراء", "שרה לוי", "Ya\u202egnirts", "محمد" * 50])
+@each_row("name", ["فاطمة الزهراء", "שרה לוי", "Ya\u202egnirts", "محمد" * 50])
 def test_p04_a_name_from_right_to_left_leaves_the_sentence_alone(name: str) -> None:
     letter = replace(NOEMIE, recipient=(f"Madame {name}", *NOEMIE.recipient[1:]), children=(LetterChild(name, "6e 1"),))
     (page,) = open_pdf(letter).pages
@@ -49,7 +50,7 @@ def test_p04_a_missing_glyph_is_a_question_mark() -> None:
     assert_intact(page)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "name",
     ["\\", "a \\ b", "<b>Malo</b>", "#panic()", '#read("logo.svg")', "$x^2$", "*a* _b_", "@x", "= A", "`c`", "// d"],
 )

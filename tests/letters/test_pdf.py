@@ -13,6 +13,7 @@ import time_machine
 from idp.letters import pdf
 from idp.letters.pdf import LetterChild, LetterError, render
 from tests.letters.read_back import NOEMIE, assert_intact, letters_of, links_of, open_pdf, pieces, secrets_in, text_of
+from tests.rows import each_row
 
 
 def test_a_letter_says_what_a_parent_needs() -> None:
@@ -134,7 +135,7 @@ def test_p05_the_code_is_drawn_from_nothing_but_the_address(monkeypatch: pytest.
     assert sorted(drawn) == ["http://localhost:8001/ent", "https://passerelle.exemple.fr"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "address",
     [
         "https://passerelle.exemple.fr/?mdp=7K4MQX2P9RTD",
@@ -157,14 +158,14 @@ def test_no_letter_is_an_error() -> None:
         render([])
 
 
-@pytest.mark.parametrize("secret", ["", "7K4MQX2P9RT", "7K4M-QX2P-9RTD", "7K4MQX2P9RTI", "7k4mqx2p9rtd"])
+@each_row("secret", ["", "7K4MQX2P9RT", "7K4M-QX2P-9RTD", "7K4MQX2P9RTI", "7k4mqx2p9rtd"])
 def test_a_secret_that_is_not_ours_is_refused_and_not_told(secret: str) -> None:
     with pytest.raises(LetterError, match=r"n\.leroy4821") as refused:
         render([replace(NOEMIE, provisional_password=secret)])
     assert not secret or secret not in str(refused.value)
 
 
-@pytest.mark.parametrize("username", ["", "漢", "a\nb", "a\u202eb", " a"])
+@each_row("username", ["", "漢", "a\nb", "a\u202eb", " a"])
 def test_an_identifier_that_cannot_be_read_is_refused(username: str) -> None:
     with pytest.raises(LetterError, match="identifier"):
         render([replace(NOEMIE, username=username)])

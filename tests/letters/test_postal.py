@@ -1,10 +1,10 @@
 """The address in the window: six lines of 38 characters, in capitals (AFNOR NF Z10-011)."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from idp.letters.postal import COLUMNS, LINES, address_block
+from tests.rows import each_row
 
 
 def test_capitals_without_accents() -> None:
@@ -59,7 +59,7 @@ def test_any_text_gives_at_most_six_lines_of_thirty_eight(lines: list[str]) -> N
     assert all(0 < len(line) <= COLUMNS for line in block)
 
 
-@pytest.mark.parametrize("town", ["---", "…", "59990\n RIVEBELLE", "\ud800", "\u202e59990 X"])
+@each_row("town", ["---", "…", "59990\n RIVEBELLE", "\ud800", "\u202e59990 X"])
 def test_an_odd_last_line_breaks_nothing(town: str) -> None:
     block = address_block(["Ali Öz", "1 rue du Test", town])
     assert block[0] == "ALI OZ"

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idp.mail.addresses import MAX_LENGTH, AddressFault, InvalidAddress, check_recipient, fold_address, parse_address
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("typed", "stored"),
     [
         ("marie@orange.fr", "marie@orange.fr"),
@@ -28,7 +29,7 @@ def test_m06_an_address_is_stored_as_typed_with_a_plain_domain(typed: str, store
     assert check_recipient(stored) == stored
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("typed", "reason"),
     [
         ("", "incomplete"),
@@ -86,7 +87,7 @@ def test_m06_the_longest_address_is_accepted_and_one_character_more_is_not() -> 
         parse_address(longest.replace("@", "a@"))
 
 
-@pytest.mark.parametrize("sign", ["a", "é", " ", "@", "\u0345", "\U0001d504"])
+@each_row("sign", ["a", "é", " ", "@", "\u0345", "\U0001d504"])
 def test_m06_a_huge_text_costs_nothing(sign: str) -> None:
     class Unread(str):
         """A text whose length may be asked for, and nothing else."""
@@ -103,7 +104,7 @@ def test_m06_a_huge_text_costs_nothing(sign: str) -> None:
         parse_address(Unread(sign * 400_000))
 
 
-@pytest.mark.parametrize(
+@each_row(
     "address",
     ["a@b.test, x@evil.test", "a@b.test\r\nBcc:x", "a@b.test\x00", "<a@b.test>", '"a"@b.test', " a@b.test", "a@B.test"],
 )

@@ -14,6 +14,7 @@ from idp.mail.addresses import InvalidAddress
 from idp.mail.compose import compose
 from idp.mail.wording import made_safe, plain_words
 from idp.paths import TEMPLATES
+from tests.rows import each_row
 
 LINK = "http://127.0.0.1:8000/adresse/lien/Jx7v2mQ9sT4kW8bN_" + "x" * 60
 SettingsFor = Callable[[str], Settings]
@@ -152,7 +153,7 @@ def test_a_message_id_stays_one_word(template_app: Flask, settings: Settings, me
         )
 
 
-@pytest.mark.parametrize("template", sorted(TEMPLATES.glob("mail/**/*.html")), ids=lambda path: str(path.parent.name))
+@each_row("template", sorted(TEMPLATES.glob("mail/**/*.html")))
 def test_s03_no_template_loads_anything_from_elsewhere(template: Path) -> None:
     source = template.read_text()
     assert not re.search(r"<(img|link|script|iframe|object|form)\b|\bsrc=|url\(|@import|https?://", source)

@@ -22,6 +22,7 @@ from tests.myaccount.steps import LAPTOP, count, device, enter, journal, text_of
 from tests.pages import form_token, heading, sign_in, submit
 from tests.protocol.flow import tokens_for
 from tests.relying_party import Attempt
+from tests.rows import each_row
 
 PAGE, TITLE = "/mon-compte/courrier", "Ajouter un autre courrier"
 FAILED = "Ce courrier n’a pas été ajouté"
@@ -160,7 +161,7 @@ def test_the_person_is_told_by_mail(app: Flask, browser: FlaskClient, build: Bui
         assert "http" not in said
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("mine", "other"),
     [
         ({}, {}),
@@ -184,7 +185,7 @@ def test_names_that_agree(mine: dict[str, str], other: dict[str, str]) -> None:
     assert same_person(_named(other), _named(mine))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("mine", "other"),
     [
         ({"given_name": "Noémie"}, {"given_name": "Karim"}),

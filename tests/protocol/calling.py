@@ -8,7 +8,7 @@ import pytest
 from idp.config import load
 from idp.oidc.outgoing import Outgoing
 from tests.databases import ISSUER, SECRET
-from tests.protocol.ent_server import Authority, EntServer, Resolver, authority, listening_ent
+from tests.protocol.ent_server import Authority, EntServer, Resolver, authority, listening_ent, trust_only
 
 FORM = {"logout_token": "a.b.c"}
 
@@ -26,7 +26,7 @@ def called_resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
 def called_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
     """The only authority that this machine trusts."""
     made = authority(tmp_path, "ent.test")
-    monkeypatch.setenv("SSL_CERT_FILE", str(made.trusted))
+    trust_only(monkeypatch, made.trusted)
     return made
 
 

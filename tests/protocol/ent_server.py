@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from idp.oidc import outgoing, wire
+
 Answer = tuple[int, dict[str, str], bytes]
 Behaviour = Callable[[BaseHTTPRequestHandler], Answer | None]
 FINE: Answer = (200, {}, b"")
@@ -69,6 +71,15 @@ class Authority:
 
     trusted: Path
     chain: Path
+
+
+def trust_only(monkeypatch: pytest.MonkeyPatch, authorities: Path) -> None:
+    """Let this machine trust the authorities of a PEM file alone.
+
+    The service reads the system's authorities once for a process: a test before this one may have had others.
+    """
+    monkeypatch.setenv("SSL_CERT_FILE", str(authorities))
+    monkeypatch.setattr(outgoing, "trust", wire.trust.__wrapped__)
 
 
 def authority(folder: Path, *names: str) -> Authority:

@@ -53,10 +53,7 @@ def known(browser: FlaskClient, session: Account, next_day: None) -> Account:
 def test_a25_every_id_token_says_how_sure_the_sign_in_was(
     app: Flask, browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 2: "acr OPTIONAL. Authentication Context Class Reference. String specifying an
-    Authentication Context Class Reference value that identifies the Authentication Context Class that the
-    authentication performed satisfied".
-    """
+    """OpenID Connect Core 1.0, 2."""
     assert acr_of(browser, ent) == KNOWN_DEVICE_CLASS
     stranger = app.test_client()
     sign_in(stranger, "/connexion", known.username, PASSWORD)
@@ -66,9 +63,7 @@ def test_a25_every_id_token_says_how_sure_the_sign_in_was(
 def test_a25_two_sign_ins_in_a_row_make_no_known_browser(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5.1.1: "the Authorization Server MUST return an acr Claim Value that matches one of
-    the requested values" or fail: who has the password alone must not reach the class by typing it twice.
-    """
+    """OpenID Connect Core 1.0, 5.5.1.1."""
     for _ in range(3):
         sign_in(browser, "/connexion", session.username, PASSWORD)
         assert acr_of(browser, ent) == PASSWORD_CLASS
@@ -90,9 +85,7 @@ def test_a25_two_sign_ins_in_a_row_make_no_known_browser(
 def test_a25_the_first_wish_that_the_sign_in_satisfies_is_told(
     browser: FlaskClient, ent: RelyingParty, known: Account, wished: str, told: str
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: "acr_values … with the values appearing in order of preference. The
-    Authentication Context Class satisfied by the authentication performed is returned as the acr Claim Value".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.1."""
     assert acr_of(browser, ent, acr_values=wished) == told
     asked = json.dumps({"id_token": {"acr": {"values": wished.split()}}})
     assert acr_of(browser, ent, claims=asked) == told
@@ -102,11 +95,7 @@ def test_a25_the_first_wish_that_the_sign_in_satisfies_is_told(
 def test_a25_what_a_client_registered_is_its_wish_when_it_has_none(
     browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
-    """OpenID Connect Registration 1.0, 2: "Array of strings that specifies the default acr values that the OP is being
-    requested to use for processing requests from this Client, with the values appearing in order of preference. …
-    Values specified in the acr_values request parameter or an individual acr Claim request override these default
-    values."
-    """
+    """OpenID Connect Registration 1.0, 2."""
     client = db.session.scalars(select(Client).where(Client.client_id == ent.client_id)).one()
     client.description = {"default_acr_values": ["urn:none", PASSWORD_CLASS]}
     client.version += 1
@@ -119,9 +108,7 @@ def test_a25_what_a_client_registered_is_its_wish_when_it_has_none(
 
 
 def test_a25_a_wish_is_never_an_error(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 5.5.1.1: "If the Claim is not Essential and a requested value cannot be provided, the
-    Authorization Server SHOULD return the session's current acr as the value of the acr Claim".
-    """
+    """OpenID Connect Core 1.0, 5.5.1.1."""
     for changes in (
         {"acr_values": KNOWN_DEVICE_CLASS},
         {"claims": json.dumps({"id_token": {"acr": {"value": KNOWN_DEVICE_CLASS}}})},
@@ -137,10 +124,7 @@ def test_a25_a_wish_is_never_an_error(browser: FlaskClient, ent: RelyingParty, s
 def test_a26_an_essential_class_that_the_session_lacks_asks_the_password_once_more(
     browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5.1.1: "the Authorization Server MUST return an acr Claim Value that matches one of
-    the requested values. The Authorization Server MAY ask the End-User to re-authenticate with additional factors to
-    meet this requirement".
-    """
+    """OpenID Connect Core 1.0, 5.5.1.1."""
     attempt, wanted = Attempt(), essential("urn:none", KNOWN_DEVICE_CLASS)
     db.session.execute(update(Session).where(Session.ended_at.is_(None)).values(acr=BY_PASSWORD))
     db.session.commit()
@@ -152,9 +136,7 @@ def test_a26_an_essential_class_that_the_session_lacks_asks_the_password_once_mo
 
 
 def test_a26_without_a_page_a_session_may_not_do(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6: "login_required … the Authentication Request cannot be completed without
-    displaying a user interface for End-User authentication": with one, it might.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.6."""
     answer = ent.answer(browser.get(ent.url(Attempt(), claims=essential(KNOWN_DEVICE_CLASS), prompt="none")))
     assert answer["error"] == "login_required"
 
@@ -163,11 +145,7 @@ def test_a26_without_a_page_a_session_may_not_do(browser: FlaskClient, ent: Rely
 def test_a26_a_sign_in_that_does_not_reach_it_ends_in_an_error(
     app: Flask, ent: RelyingParty, parent: Account, mode: str | None
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5.1.1: "If this is an Essential Claim and the requirement cannot be met, then the
-    Authorization Server MUST treat that outcome as a failed authentication attempt". Unmet Authentication Requirements
-    1.0, 1: "The Authorization Server is unable to meet the requirements of the Relying Party for the authentication of
-    the End-User".
-    """
+    """OpenID Connect Core 1.0, 5.5.1.1; Unmet Authentication Requirements 1.0, 1."""
     stranger, attempt = app.test_client(), Attempt()
     url = ent.url(attempt, claims=essential(KNOWN_DEVICE_CLASS), response_mode=mode)
     page = sign_in(stranger, url, parent.username, PASSWORD)
@@ -179,9 +157,7 @@ def test_a26_a_sign_in_that_does_not_reach_it_ends_in_an_error(
 def test_a26_a_class_that_nobody_can_reach_is_refused_at_once(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Unmet Authentication Requirements 1.0: "The Authorization Server is unable to meet the requirements of the
-    Relying Party for the authentication of the End-User": it says so without a page that could change nothing.
-    """
+    """Unmet Authentication Requirements 1.0."""
     for visitor in (browser, app.test_client()):
         for wanted in (essential("urn:none"), essential(), essential(PASSWORD_CLASS.upper())):
             assert ent.answer(visitor.get(ent.url(Attempt(), claims=wanted)))["error"] == UNMET, wanted
@@ -190,10 +166,7 @@ def test_a26_a_class_that_nobody_can_reach_is_refused_at_once(
 def test_a26_a_session_that_is_replaced_meanwhile_is_looked_at_anew(
     browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5.1.1: "If this is an Essential Claim and the requirement cannot be met, then the
-    Authorization Server MUST treat that outcome as a failed authentication attempt": what counts is the sign-in that
-    the code stands for.
-    """
+    """OpenID Connect Core 1.0, 5.5.1.1. What counts is the sign-in that the code stands for."""
     wanted = essential(KNOWN_DEVICE_CLASS)
     assert acr_of(browser, ent, claims=wanted) == KNOWN_DEVICE_CLASS
     db.session.execute(update(Session).where(Session.ended_at.is_(None)).values(acr=BY_PASSWORD))
@@ -202,9 +175,7 @@ def test_a26_a_session_that_is_replaced_meanwhile_is_looked_at_anew(
 
 
 def test_t20_a_refresh_keeps_the_class_of_the_sign_in(browser: FlaskClient, build: Build, known: Account) -> None:
-    """OpenID Connect Core 1.0, 12.2: "otherwise, the same rules apply as apply when issuing an ID Token at the time of
-    the original authentication", whatever the session became since.
-    """
+    """OpenID Connect Core 1.0, 12.2."""
     ent = build.ent(scopes=OFFLINE)
     for wished, told in ((None, KNOWN_DEVICE_CLASS), (PASSWORD_CLASS, PASSWORD_CLASS)):
         first = tokens_for(browser, ent, scope=OFFLINE, acr_values=wished)
@@ -220,9 +191,6 @@ def test_t20_a_refresh_keeps_the_class_of_the_sign_in(browser: FlaskClient, buil
 
 
 def test_a26_the_person_is_told_nothing_odd(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.3: "An Authentication user interface MAY be displayed by the Authorization Server,
-    depending upon the request parameter values used": it is the ordinary sign-in page. Which class an ENT wants is no
-    matter of the family's.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.3."""
     page = browser.get(browser.get(ent.url(Attempt(), claims=essential(KNOWN_DEVICE_CLASS))).headers["Location"])
     assert heading(page) == "Connexion"

@@ -39,8 +39,8 @@ def called(key: Key, alg: str) -> Key:
 def test_t16_either_name_is_good_whatever_name_was_registered(
     browser: FlaskClient, build: Build, key: Key, held: str, published: str | None
 ) -> None:
-    """RFC 9864, 2.2, of Ed25519: "EdDSA using the Ed25519 parameter set in Section 5.1 of [RFC8032]": a client that
-    registered EdDSA with such a key, or Ed25519, is held to this algorithm and not to its name.
+    """RFC 9864, 2.2. A client that registered EdDSA with such a key, or Ed25519, is held to this algorithm and not to
+    its name.
     """
     ent = signing(build, key, jwks=jwks(key, alg=published), auth_alg=held)
     for name in NAMES:
@@ -49,9 +49,7 @@ def test_t16_either_name_is_good_whatever_name_was_registered(
 
 
 def test_t16_neither_name_is_good_for_another_key(browser: FlaskClient, build: Build, key: Key) -> None:
-    """RFC 8725, 3.1: "each key MUST be used with exactly one algorithm, and this MUST be checked when the cryptographic
-    operation is performed".
-    """
+    """RFC 8725, 3.1."""
     elliptic = Key.new("ES256")
     held = signing(build, elliptic, jwks=jwks(elliptic, key), auth_alg="ES256")
     believed(shown(browser, held, held.assertion()))
@@ -68,7 +66,7 @@ def test_t16_neither_name_is_good_for_another_key(browser: FlaskClient, build: B
 
 
 def test_t16_the_other_edwards_curve_is_refused(browser: FlaskClient, build: Build, key: Key) -> None:
-    """FAPI 2.0 Security Profile, 5.4.1: "use PS256, ES256, or EdDSA (using the Ed25519 variant) algorithms"."""
+    """FAPI 2.0 Security Profile, 5.4.1."""
     private = ed448.Ed448PrivateKey.generate()
     jwk = {"kty": "OKP", "crv": "Ed448", "x": b64(private.public_key().public_bytes_raw()), "kid": "448"}
     ent = signing(build, key, jwks={"keys": [*jwks(key)["keys"], jwk]})
@@ -83,9 +81,7 @@ def test_t16_the_other_edwards_curve_is_refused(browser: FlaskClient, build: Bui
 
 
 def test_a_key_has_one_thumbprint_under_both_names(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 9449, 6.1: "The value of the jkt member MUST be the base64url encoding … of the JWK SHA-256 Thumbprint
-    (according to [RFC7638]) of the DPoP public key": no name of an algorithm is in it, and a token is good with either.
-    """
+    """RFC 9449, 6.1. A thumbprint holds no algorithm name: a token is good with either."""
     party, attempt = KeyedParty.of(build.ent(), key=Key.new("EdDSA")), Attempt()
     answer = party.redeem(browser, code_for(browser, party, attempt), attempt, party.fresh_proof())
     token = answer.get_json()["access_token"]
@@ -96,7 +92,7 @@ def test_a_key_has_one_thumbprint_under_both_names(browser: FlaskClient, build: 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_client_registers_either_name_and_is_told_it_again(browser: FlaskClient, name: str) -> None:
-    """RFC 7591, 3.2.1: "The authorization server MUST return all registered metadata about this client"."""
+    """RFC 7591, 3.2.1."""
     key = Key.new(name)
     said: dict[str, Any] = {
         "token_endpoint_auth_method": "private_key_jwt",
@@ -112,9 +108,7 @@ def test_a_client_registers_either_name_and_is_told_it_again(browser: FlaskClien
 def test_what_this_service_signs_has_the_older_name(
     app: Flask, browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Discovery 1.0, 3: "id_token_signing_alg_values_supported REQUIRED. JSON array containing a list of
-    the JWS signing algorithms (alg values) supported by the OP for the ID Token".
-    """
+    """OpenID Connect Discovery 1.0, 3."""
     keys.rotate(build.settings, "EdDSA", at_once=True)
     server = app.extensions["idp.server"]
     server.ring.forget()

@@ -53,10 +53,7 @@ def changes() -> list[str]:
 def test_new_redirect_hosts_wait_for_an_operator(
     browser: FlaskClient, told: dict[str, Any], settings: Settings, uris: list[str]
 ) -> None:
-    """RFC 7591, 3.2.1: "The authorization server MAY reject or replace any of the client's requested metadata values
-    submitted during the registration and substitute them with suitable values": by those that are registered now, and
-    "The client or developer can check the values in the response to determine if the registration is sufficient".
-    """
+    """RFC 7591, 3.2.1."""
     answer = replaced(browser, told, redirect_uris=uris, client_name="Autre nom", policy_uri="https://voleur.test/p")
     assert answer.status_code == 200
     said = answer.get_json()
@@ -74,9 +71,7 @@ def test_new_redirect_hosts_wait_for_an_operator(
 def test_sub_is_kept_when_new_hosts_are_approved(
     browser: FlaskClient, told: dict[str, Any], build: Build, session: Account, settings: Settings
 ) -> None:
-    """OpenID Connect Core 1.0, 8: "A Subject Identifier is a locally unique and never reassigned identifier within the
-    Issuer for the End-User, which is intended to be consumed by the Client".
-    """
+    """OpenID Connect Core 1.0, 8."""
     before, neighbour = sub(browser, settings, told), build.ent("Voisin", "voleur.test")
     for uris in (BOTH, [THIEF]):
         replaced(browser, told, redirect_uris=uris)
@@ -96,9 +91,7 @@ def test_sub_is_kept_when_new_hosts_are_approved(
 def test_rejected_change_leaves_the_registration_as_it_was(
     browser: FlaskClient, told: dict[str, Any], settings: Settings
 ) -> None:
-    """RFC 7591, 3.2.1: "The authorization server MAY reject or replace any of the client's requested metadata values
-    submitted during the registration".
-    """
+    """RFC 7591, 3.2.1."""
     before = read(browser, told)
     replaced(browser, told, redirect_uris=BOTH)
     approvals.reject(told["client_id"])
@@ -113,9 +106,7 @@ def test_rejected_change_leaves_the_registration_as_it_was(
 def test_a_later_update_without_new_hosts_takes_the_place_of_the_one_that_waits(
     browser: FlaskClient, told: dict[str, Any]
 ) -> None:
-    """RFC 7592, 2.2: "Valid values of client metadata fields in this request MUST replace, not augment, the values
-    previously associated with this client".
-    """
+    """RFC 7592, 2.2."""
     replaced(browser, told, redirect_uris=BOTH)
     said = replaced(browser, told, redirect_uris=["https://nouveau.test/autre"]).get_json()
     assert said["redirect_uris"] == ["https://nouveau.test/autre"]
@@ -129,10 +120,7 @@ def test_a_later_update_without_new_hosts_takes_the_place_of_the_one_that_waits(
 def test_nothing_is_approved_but_what_the_operator_saw(
     browser: FlaskClient, told: dict[str, Any], settings: Settings
 ) -> None:
-    """RFC 7592, 5: "the registration access token is a bearer token and acts as the sole authentication for use at the
-    client configuration endpoint": who has it may change what waits until it is approved, so the operator can name the
-    host that is meant, and what changes at that moment is not approved.
-    """
+    """RFC 7592, 5. Whoever has the token may change the pending request until it is approved."""
     replaced(browser, told, redirect_uris=["https://vrai.test/cb"])
     replaced(browser, told, redirect_uris=[THIEF])
     with pytest.raises(RegistrationRefused, match=r"the new hosts are voleur\.test: nothing was approved"):
@@ -150,9 +138,7 @@ def test_nothing_is_approved_but_what_the_operator_saw(
 def test_an_approved_host_approves_no_other_host(
     browser: FlaskClient, told: dict[str, Any], settings: Settings
 ) -> None:
-    """RFC 7592, 5: "the registration access token is a bearer token and acts as the sole authentication": what its
-    thief adds to a change that the operator expects is shown, and not approved with it.
-    """
+    """RFC 7592, 5. Hosts that a thief of the token adds are not approved with the expected ones."""
     moved = {"redirect_uris": ["https://vrai.test/cb"], "client_uri": "https://vrai.test/"}
     added = {"post_logout_redirect_uris": ["https://voleur.test/bye"], "jwks_uri": "https://cles.test/jwks"}
     said = replaced(browser, told, **moved, **added).get_json()
@@ -169,9 +155,7 @@ def test_an_approved_host_approves_no_other_host(
 def test_hosts_of_an_invitation_and_the_approved_ones_bound_all_addresses_of_a_change_that_waits(
     browser: FlaskClient, settings: Settings
 ) -> None:
-    """RFC 7591, 3.2.1: "The authorization server MAY reject or replace any of the client's requested metadata values":
-    a change that waits is no way around the hosts of the invitation.
-    """
+    """RFC 7591, 3.2.1. A change that waits is no way around the hosts of the invitation."""
     told = registered(browser, bound(hosts=["nouveau.test"]))
     moved = {"redirect_uris": ["https://vrai.test/cb"]}
     refused(replaced(browser, told, **moved, client_uri="https://voleur.test/"), "invalid_client_metadata")
@@ -199,9 +183,7 @@ def test_hosts_of_an_invitation_and_the_approved_ones_bound_all_addresses_of_a_c
 def test_a_new_host_of_any_address_that_leads_somebody_waits_for_an_operator(
     browser: FlaskClient, told: dict[str, Any], settings: Settings, metadata: dict[str, Any]
 ) -> None:
-    """RFC 7592, 5: "the registration access token is a bearer token and acts as the sole authentication": the hosts of
-    the registration bind it where the invitation named none.
-    """
+    """RFC 7592, 5. The hosts of the registration bind it where the invitation named none."""
     [name] = [name for name, value in metadata.items() if "voleur.test" in str(value)]
     said = replaced(browser, told, **metadata).get_json()
     assert not {name: value for name, value in metadata.items() if said.get(name, []) != []}, "nothing has changed"
@@ -230,18 +212,14 @@ def test_a_new_host_of_any_address_that_leads_somebody_waits_for_an_operator(
 def test_what_could_not_be_approved_is_refused_at_once(
     browser: FlaskClient, build: Build, told: dict[str, Any], metadata: dict[str, Any], error: str
 ) -> None:
-    """RFC 7592, 2.2: "If the client attempts to set an invalid metadata field and the authorization server does not set
-    a default value, the authorization server responds with an error as described in [RFC7591]".
-    """
+    """RFC 7592, 2.2."""
     build.ent("Passerelle")
     refused(replaced(browser, told, **metadata), error)
     assert "pending_approval" not in read(browser, told)
 
 
 def test_hosts_of_an_invitation_are_widened_by_an_approval_alone(browser: FlaskClient, settings: Settings) -> None:
-    """RFC 7591, 3.2.1: "The authorization server MAY reject or replace any of the client's requested metadata values":
-    the operator who pinned the hosts is the one who decides on others.
-    """
+    """RFC 7591, 3.2.1. The operator who pinned the hosts is the one who decides on others."""
     told = registered(browser, bound(hosts=["nouveau.test"]))
     moved = {"redirect_uris": [THIEF], "client_uri": "https://voleur.test/"}
     assert replaced(browser, told, **moved).get_json()["redirect_uris"] == [OWN]
@@ -253,9 +231,7 @@ def test_hosts_of_an_invitation_are_widened_by_an_approval_alone(browser: FlaskC
 
 
 def test_a_change_of_keys_waits_with_the_hosts(browser: FlaskClient, told: dict[str, Any], settings: Settings) -> None:
-    """RFC 7592, 2.2: "This request MUST include all client metadata fields as returned to the client": one change,
-    which is made as a whole or not at all.
-    """
+    """RFC 7592, 2.2. One change, which is made as a whole or not at all."""
     key = {**Key.new().jwk, "note": "kept by nobody"}
     signing = {"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [key]}}
     said = replaced(browser, told, redirect_uris=[THIEF], contacts=["a@b.test"], unheard_of="x" * 1000, **signing)

@@ -55,9 +55,7 @@ def key() -> Key:
 
 @pytest.mark.parametrize("alg", ALGORITHMS)
 def test_t16_a_signed_assertion_authenticates(browser: FlaskClient, build: Build, session: Account, alg: str) -> None:
-    """OpenID Connect Core 1.0, 9: "private_key_jwt Clients that have registered a public key sign a JWT using that
-    key".
-    """
+    """OpenID Connect Core 1.0, 9."""
     ent, attempt = signing(build, Key.new(alg)), Attempt()
     answer = ent.redeem(browser, code_for(browser, ent, attempt), attempt, None)
     assert answer.status_code == 200, answer.get_data(as_text=True)
@@ -66,10 +64,7 @@ def test_t16_a_signed_assertion_authenticates(browser: FlaskClient, build: Build
 
 @pytest.mark.usefixtures("unhurried")
 def test_t16_only_the_right_claims_are_accepted(browser: FlaskClient, build: Build, key: Key) -> None:
-    """OpenID Connect Core 1.0, 9: "iss REQUIRED … sub REQUIRED … This MUST contain the client_id of the OAuth Client …
-    aud REQUIRED … The Authorization Server MUST verify that it is an intended audience for the token … jti REQUIRED …
-    exp REQUIRED. Expiration time on or after which the JWT MUST NOT be accepted for processing".
-    """
+    """OpenID Connect Core 1.0, 9."""
     ent, moment = signing(build, key), int(time.time())
     good: list[dict[str, Any]] = [
         {},
@@ -99,9 +94,7 @@ def test_t16_only_the_right_claims_are_accepted(browser: FlaskClient, build: Bui
 
 
 def test_t16_an_assertion_counts_once(browser: FlaskClient, build: Build, key: Key) -> None:
-    """OpenID Connect Core 1.0, 9: "jti REQUIRED … These tokens MUST only be used once, unless conditions for reuse were
-    negotiated between the parties".
-    """
+    """OpenID Connect Core 1.0, 9."""
     ent, other = signing(build, key), signing(build, key, host="autre.test")
     assertion = ent.assertion(jti="one")
     believed(shown(browser, ent, assertion))
@@ -112,10 +105,7 @@ def test_t16_an_assertion_counts_once(browser: FlaskClient, build: Build, key: K
 
 @pytest.mark.usefixtures("unhurried")
 def test_t16_the_header_chooses_nothing(browser: FlaskClient, build: Build, key: Key) -> None:
-    """RFC 8725, 3.1: "Libraries MUST enable the caller to specify a supported set of algorithms and MUST NOT use any
-    other algorithms when performing cryptographic operations"; 3.10: "blindly following a "jku" (JWK set URL) or "x5u"
-    (X.509 URL) header, which may contain an arbitrary URL, could result in server-side request forgery (SSRF) attacks".
-    """
+    """RFC 8725, 3.1, 3.10."""
     ent, mine = signing(build, key), Key.new("ES256")
     body = {"iss": ent.client_id, "sub": ent.client_id, "aud": ent.issuer, "exp": int(time.time()) + 60}
     right = {"alg": "ES256", "kid": key.kid}
@@ -143,9 +133,7 @@ def test_t16_the_header_chooses_nothing(browser: FlaskClient, build: Build, key:
 
 @pytest.mark.usefixtures("unhurried")
 def test_t16_what_is_no_token_is_no_proof(browser: FlaskClient, build: Build, key: Key) -> None:
-    """RFC 7523, 3.2: "If the client JWT is not valid, the authorization server constructs an error response as defined
-    in OAuth 2.0 [RFC6749]. The value of the "error" parameter MUST be the "invalid_client" error code".
-    """
+    """RFC 7523, 3.2."""
     ent = signing(build, key)
     head, body, signature = ent.assertion()["client_assertion"].split(".")
     odd = [
@@ -167,9 +155,7 @@ def test_t16_what_is_no_token_is_no_proof(browser: FlaskClient, build: Build, ke
 
 @pytest.mark.usefixtures("unhurried")
 def test_t16_the_right_key_makes_no_odd_token_good(browser: FlaskClient, build: Build, key: Key) -> None:
-    """RFC 7519, 4: "The Claim Names within a JWT Claims Set MUST be unique"; RFC 7515, 4, says so of headers, and that
-    members which nobody understands "MUST be ignored"; 4.1.11: not those that `crit` names.
-    """
+    """RFC 7519, 4; RFC 7515, 4, 4.1.11."""
     ent = signing(build, key)
     fields = ent.assertion()
     head, body = (unb64(part) for part in fields["client_assertion"].split(".")[:2])
@@ -196,15 +182,13 @@ def test_t16_the_right_key_makes_no_odd_token_good(browser: FlaskClient, build: 
 
 
 def test_t16_two_proofs_at_once_are_refused(browser: FlaskClient, build: Build, key: Key) -> None:
-    """RFC 6749, 2.3: "The client MUST NOT use more than one authentication method in each request"."""
+    """RFC 6749, 2.3."""
     ent = signing(build, key)
     refused(shown(browser, ent, {**ent.assertion(), "client_secret": "x"}), "invalid_request")
 
 
 def test_t16_a_client_is_held_to_the_algorithm_that_it_registered(browser: FlaskClient, build: Build) -> None:
-    """OpenID Connect Registration 1.0, 2, token_endpoint_auth_signing_alg: "All Token Requests using these
-    authentication methods from this Client MUST be rejected, if the JWT is not signed with this algorithm".
-    """
+    """OpenID Connect Registration 1.0, 2."""
     rsa = Key.new("PS256")
     both = {"keys": [{**rsa.jwk, "kid": rsa.kid}]}
     held = KeyedParty.of(build.ent(auth_method="private_key_jwt", jwks=both, auth_alg="PS256"), client=rsa)
@@ -216,9 +200,7 @@ def test_t16_a_client_is_held_to_the_algorithm_that_it_registered(browser: Flask
 def test_t16_a_client_of_the_profile_names_the_issuer_alone_and_signs_by_no_rs256(
     browser: FlaskClient, build: Build, settings: Settings
 ) -> None:
-    """FAPI 2.0 Security Profile, 5.3.2.1: "shall accept its issuer identifier value … as a string in the aud claim
-    received in client authentication assertions"; 5.4.1: "use PS256, ES256, or EdDSA".
-    """
+    """FAPI 2.0 Security Profile, 5.3.2.1, 5.4.1."""
     key_rotation.rotate(settings, "ES256")
     rsa = Key.new("PS256")
     ent = signing(build, rsa, profile="fapi2", id_token_alg="ES256", jwks={"keys": [{**rsa.jwk, "kid": rsa.kid}]})
@@ -233,9 +215,7 @@ def test_t16_a_client_of_the_profile_names_the_issuer_alone_and_signs_by_no_rs25
 
 
 def test_t16_an_assertion_may_name_the_endpoint_that_is_asked(browser: FlaskClient, build: Build, key: Key) -> None:
-    """RFC 9126, 2: "the authorization server MUST accept its issuer identifier, token endpoint URL, or pushed
-    authorization request endpoint URL as values that identify it as an intended audience".
-    """
+    """RFC 9126, 2."""
     ent = signing(build, key)
     for path, audience, status in (
         ("/revoke", f"{ent.issuer}/revoke", 200),
@@ -250,9 +230,7 @@ def test_t16_an_assertion_may_name_the_endpoint_that_is_asked(browser: FlaskClie
 
 
 def test_t16_a_key_without_a_name_is_good_when_there_is_no_choice(browser: FlaskClient, build: Build) -> None:
-    """OpenID Connect Core 1.0, 10.1: "If there are multiple keys in the referenced JWK Set document, a kid value MUST
-    be provided in the JOSE Header"; a single key that fits the algorithm leaves no doubt.
-    """
+    """OpenID Connect Core 1.0, 10.1. A single key that fits the algorithm leaves no doubt."""
     one, two = Key.new("ES256"), Key.new("ES256")
     lone = signing(build, one, jwks={"keys": [one.jwk, {**Key.new("RS256").jwk}]})
     believed(shown(browser, lone, lone.assertion()))
@@ -263,9 +241,7 @@ def test_t16_a_key_without_a_name_is_good_when_there_is_no_choice(browser: Flask
 def test_t16_one_assertion_shown_by_many_processes_at_once_counts_once(
     app: Flask, build: Build, key: Key, settings: Settings
 ) -> None:
-    """OpenID Connect Core 1.0, 9: "jti REQUIRED … A unique identifier for the token, which can be used to prevent reuse
-    of the token. These tokens MUST only be used once", by whichever process they are shown to.
-    """
+    """OpenID Connect Core 1.0, 9."""
     parties = [signing(build, key, name=f"Passerelle {n}", host=f"e{n}.test") for n in range(10)]
     form = {"grant_type": "authorization_code", "code": "x" * 43, "code_verifier": "v" * 43}
     requests = [
@@ -278,9 +254,7 @@ def test_t16_one_assertion_shown_by_many_processes_at_once_counts_once(
 
 
 def test_a_client_that_changes_to_keys_has_no_secret_any_more(browser: FlaskClient, build: Build, key: Key) -> None:
-    """OpenID Connect Registration 1.0, 3.2, client_secret: "It is not needed for Clients selecting a
-    token_endpoint_auth_method of private_key_jwt unless symmetric encryption will be used".
-    """
+    """OpenID Connect Registration 1.0, 3.2."""
     ent = signing(build, key)
     assert ent.secret is None
     with pytest.raises(registration.RegistrationRefused, match="it has no secret"):

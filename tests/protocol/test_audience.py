@@ -82,9 +82,8 @@ def introspected(browser: FlaskClient, ent: RelyingParty, token: str) -> dict[st
 def test_a_foreign_ent_gets_no_code(
     browser: FlaskClient, own: RelyingParty, foreign: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4: "the Authorization Server MUST obtain an authorization decision before
-    releasing information to the Relying Party". Rule of this house: the decision is the school's, and it is for its own
-    ENT alone.
+    """OpenID Connect Core 1.0, 3.1.2.4. Rule of this house: the decision is the school's, and it is for its own ENT
+    alone.
     """
     answer = browser.get(foreign.url(Attempt()))
     assert step_of(answer) == PAGE
@@ -102,10 +101,7 @@ def test_a_foreign_ent_gets_no_code(
 def test_without_a_page_a_foreign_ent_gets_access_denied(
     browser: FlaskClient, foreign: RelyingParty, session: Account, mode: str | None
 ) -> None:
-    """RFC 6749, 4.1.2.1: "access_denied The resource owner or authorization server denied the request"; OpenID Connect
-    Core 1.0, 3.1.2.1: with `prompt=none` "The Authorization Server MUST NOT display any authentication or consent user
-    interface pages".
-    """
+    """RFC 6749, 4.1.2.1; OpenID Connect Core 1.0, 3.1.2.1."""
     attempt = Attempt()
     response = browser.get(foreign.url(attempt, prompt="none", response_mode=mode))
     answer = posted_answer(foreign, response) if mode else foreign.answer(response)
@@ -115,18 +111,14 @@ def test_without_a_page_a_foreign_ent_gets_access_denied(
 
 
 def test_without_a_session_a_foreign_ent_learns_nothing(browser: FlaskClient, foreign: RelyingParty) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6: "login_required The Authorization Server requires End-User authentication": it
-    comes first, so that only the person who signed in is ever compared with an ENT.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.6."""
     assert foreign.answer(browser.get(foreign.url(Attempt(), prompt="none")))["error"] == "login_required"
 
 
 def test_the_person_goes_back_to_the_ent_with_access_denied(
     browser: FlaskClient, foreign: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 4.1.2.1: "If the resource owner denies the access request or if the request fails for reasons other
-    than a missing or invalid redirection URI, the authorization server informs the client".
-    """
+    """RFC 6749, 4.1.2.1."""
     attempt = Attempt()
     page = follow(browser, browser.get(foreign.url(attempt)))
     [back] = [link for link in _links(page) if link.startswith("/authorize/refus")]
@@ -137,9 +129,7 @@ def test_the_person_goes_back_to_the_ent_with_access_denied(
 def test_another_person_signs_in_for_the_same_request(
     browser: FlaskClient, build: Build, foreign: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: "prompt … login The Authorization Server SHOULD prompt the End-User for
-    reauthentication": « Changer de compte » does it by itself, for a computer that a family shares.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.1. « Changer de compte » does it, for a computer that a family shares."""
     other = build.active(email="karim@exemple.fr", children=[build.child("Inès", uai=LYCEE)])
     attempt = Attempt()
     page = follow(browser, browser.get(foreign.url(attempt)))
@@ -159,9 +149,7 @@ def test_another_person_signs_in_for_the_same_request(
 def test_the_page_leads_on_when_the_person_may_enter(
     browser: FlaskClient, build: Build, foreign: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.5: "An Authentication Response is an OAuth 2.0 Authorization Response message":
-    the page stands in nobody's way once the school's file has brought a child.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.5. The page stands in nobody's way once the school's file has brought a child."""
     attempt = Attempt()
     location = browser.get(foreign.url(attempt)).headers["Location"]
     child = build.child(uai=LYCEE)
@@ -173,10 +161,7 @@ def test_the_page_leads_on_when_the_person_may_enter(
 def test_a_person_without_children_is_told_so(
     browser: FlaskClient, build: Build, own: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4: "the Authorization Server MUST obtain an authorization decision
-    before releasing information to the Relying Party": nobody decided for this person. The page
-    says what is so, and whom to tell.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.4. The page says whom to tell."""
     end(session)
     page = follow(browser, browser.get(own.url(Attempt())))
     assert heading(page) == NOT_THIS_ENT
@@ -194,10 +179,7 @@ def test_a_person_without_children_is_told_so(
 
 
 def test_a_school_without_an_ent_is_named(browser: FlaskClient, foreign: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4: "the Authorization Server MUST obtain an authorization decision
-    before releasing information to the Relying Party": the person cannot take it, and is told where
-    to ask.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.4."""
     text = follow(browser, browser.get(foreign.url(Attempt()))).get_data(as_text=True)
     assert "Collège des Tilleuls" in text
     assert "Aucun ENT n’est relié à ce service pour cet établissement" in text
@@ -207,10 +189,7 @@ def test_a_school_without_an_ent_is_named(browser: FlaskClient, foreign: Relying
 def test_a_tie_that_ended_opens_nothing(
     browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4: "the Authorization Server MUST obtain an authorization decision
-    before releasing information to the Relying Party": it is taken again at each request, since what
-    it rests on may end.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.4."""
     assert code_for(browser, own, Attempt())
     end_tie(session)
     assert own.answer(browser.get(own.url(Attempt(), prompt="none")))["error"] == "access_denied"
@@ -221,7 +200,7 @@ def test_a_tie_that_ended_opens_nothing(
 def test_a_code_is_worth_nothing_once_the_tie_ended(
     browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
 ) -> None:
-    """RFC 6749, 5.2: "invalid_grant The provided authorization grant … is invalid, expired, revoked"."""
+    """RFC 6749, 5.2."""
     attempt = Attempt()
     code = code_for(browser, own, attempt)
     end_tie(session)
@@ -232,10 +211,7 @@ def test_a_code_is_worth_nothing_once_the_tie_ended(
 def test_tokens_are_worth_nothing_once_the_tie_ended(
     browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
 ) -> None:
-    """RFC 6749, 5.2: "invalid_grant The provided … refresh token is invalid, expired, revoked"; RFC 6750, 3.1:
-    "invalid_token The access token provided is expired, revoked, malformed, or invalid for other reasons"; RFC 7662,
-    2.2: "active … a boolean indicator of whether or not the presented token is currently active".
-    """
+    """RFC 6749, 5.2; RFC 6750, 3.1; RFC 7662, 2.2."""
     tokens = tokens_for(browser, own, scope=OFFLINE)
     access, refresh = tokens["access_token"], tokens["refresh_token"]
     assert introspected(browser, own, access)["active"] is True
@@ -252,9 +228,7 @@ def test_tokens_are_worth_nothing_once_the_tie_ended(
 def test_a_dispute_that_is_rejected_lets_the_ent_go_on(
     browser: FlaskClient, own: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 1.5: "Refresh tokens are credentials used to obtain access tokens": they are as good as what they were
-    given for, and good again once the tie lives again.
-    """
+    """RFC 6749, 1.5."""
     tokens = tokens_for(browser, own, scope=OFFLINE)
     dispute(session)
     refused(own.refresh(browser, tokens["refresh_token"]), "invalid_grant")
@@ -265,9 +239,7 @@ def test_a_dispute_that_is_rejected_lets_the_ent_go_on(
 def test_a_school_that_changes_its_ent_takes_its_families_along(
     app: Flask, browser: FlaskClient, build: Build, own: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 5.2: "invalid_grant The provided authorization grant … is invalid, expired, revoked": a client that
-    serves the school no more loses what it was given for it.
-    """
+    """RFC 6749, 5.2. A client that serves the school no more loses what it was given for it."""
     tokens = tokens_for(browser, own, scope=OFFLINE)
     row = registration.get(own.client_id)
     wanted = registration.as_wanted(row)
@@ -278,9 +250,7 @@ def test_a_school_that_changes_its_ent_takes_its_families_along(
 
 
 def test_a_service_for_everyone_knows_everybody(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 5.3: "UserInfo … returns Claims about the authenticated End-User": of a parent of any
-    school, for a client that an operator registered so; and of no child, since it serves no school.
-    """
+    """OpenID Connect Core 1.0, 5.3."""
     everyone = build.ent("Cantines", "cantines.test", uais=[], audience="everyone", scopes=OFFLINE)
     tokens = tokens_for(browser, everyone, scope=OFFLINE)
     told = everyone.userinfo(browser, tokens["access_token"]).get_json()
@@ -293,9 +263,7 @@ def test_a_service_for_everyone_knows_everybody(browser: FlaskClient, build: Bui
 
 
 def test_the_step_stands_before_the_charter(browser: FlaskClient, build: Build, parent: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4: "this MAY be done through an interactive dialogue with the End-User": nobody is
-    asked to accept the charter of an ENT that is not theirs.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.4. Nobody is asked to accept the charter of an ENT that is not theirs."""
     foreign = build.ent("Horizon", "horizon.test", uais=[LYCEE], charter="provider")
     build.publish(foreign, "1")
     page = sign_in(browser, foreign.url(Attempt()), parent.username, PASSWORD)
@@ -303,9 +271,7 @@ def test_the_step_stands_before_the_charter(browser: FlaskClient, build: Build, 
 
 
 def test_an_unconfirmed_address_comes_first(browser: FlaskClient, build: Build, foreign: RelyingParty) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6: "The Authorization Server requires End-User interaction of some form to
-    proceed": whoever activates the account meets the ENT's door at the end of it.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.6. The ENT's audience is checked at the end of the activation."""
     account = build.active(email=None, pending_email="noemie@exemple.fr")
     page = sign_in(browser, foreign.url(Attempt()), account.username, PASSWORD)
     assert heading(page) == "Consultez votre messagerie"
@@ -314,9 +280,7 @@ def test_an_unconfirmed_address_comes_first(browser: FlaskClient, build: Build, 
 def test_the_identifier_is_told_to_clients_that_were_registered_so(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5.1: "the Authorization Server MUST NOT generate an error when Claims are not
-    returned": neither a scope nor the claims parameter brings what the registration does not release.
-    """
+    """OpenID Connect Core 1.0, 5.5.1."""
     asked = '{"userinfo":{"preferred_username":{"essential":true}},"id_token":{"preferred_username":null}}'
     for host, release in (("ent.test", False), ("moodle.test", True)):
         ent = build.ent(f"ENT {host}", host, release_username=release)
@@ -334,9 +298,7 @@ def test_the_identifier_is_told_to_clients_that_were_registered_so(
 def test_the_page_of_consent_names_the_identifier_where_it_is_released(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4: "an interactive dialogue with the End-User that makes it clear what is being
-    consented to".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.4."""
     for host, release in (("ent.test", False), ("moodle.test", True)):
         ent = build.ent(f"ENT {host}", host, release_username=release)
         page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))

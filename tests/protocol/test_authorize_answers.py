@@ -18,9 +18,7 @@ from tests.relying_party import Attempt, RelyingParty
 def test_a19_a_scope_that_is_not_the_client_s_is_refused_not_dropped(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 6749, 4.1.2.1: "invalid_scope: The requested scope is invalid, unknown, or malformed". OpenID Connect Core
-    1.0, 3.1.2.1: "OpenID Connect requests MUST contain the openid scope value".
-    """
+    """RFC 6749, 4.1.2.1; OpenID Connect Core 1.0, 3.1.2.1."""
     ent = build.ent(scopes="openid email")
     heap = " ".join(["openid", *(f"s{i}" for i in range(1000))])
     for scope in ("profile", "email", "openid profile", "openid offline_access", "openid address", "", "OPENID", heap):
@@ -33,10 +31,7 @@ def test_a19_a_scope_that_is_not_the_client_s_is_refused_not_dropped(
 def test_a19_a_scope_that_nobody_here_understands_is_ignored_and_not_granted(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: "Scope values used that are not understood by an implementation SHOULD be
-    ignored"; RFC 6749, 3.3: "If the issued access token scope is different from the one requested by the client, the
-    authorization server MUST include the "scope" response parameter to inform the client of the actual scope granted".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.1; RFC 6749, 3.3."""
     ent, attempt = build.ent(scopes="openid email"), Attempt()
     tokens = ent.tokens(browser, code_for(browser, ent, attempt, scope="openid groups é* email urn:x"), attempt)
     assert tokens["scope"] == "openid email"
@@ -51,9 +46,7 @@ def led_back_to(page: TestResponse) -> list[str]:
 def test_a02_what_is_wrong_with_a_known_client_leads_back_to_its_registered_home_alone(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
-    """RFC 6749, 4.1.2.1: "the authorization server SHOULD inform the resource owner of the error and MUST NOT
-    automatically redirect the user-agent to the invalid redirection URI".
-    """
+    """RFC 6749, 4.1.2.1."""
     homeless = build.ent("Horizon", "horizon.test", home_uri="")
     for changes, homes in (
         ({"redirect_uri": "https://evil.test/cb"}, ["https://ent.test/"]),
@@ -71,8 +64,8 @@ def test_a02_what_is_wrong_with_a_known_client_leads_back_to_its_registered_home
 def test_a02_a_request_that_is_over_is_not_called_incomplete(
     browser: FlaskClient, build: Build, parent: Account
 ) -> None:
-    """RFC 9126, 4: "An expired request_uri MUST be rejected as invalid". The person did nothing wrong, and reads that
-    the request is over, whether its address is opened again or another tab gave its code.
+    """RFC 9126, 4. The person did nothing wrong, and reads that the request is over, whether its address is opened
+    again or another tab gave its code.
     """
     party = KeyedParty.of(build.ent())
     opened = party.opened(party.pushed(browser, Attempt()))
@@ -89,9 +82,7 @@ def test_a02_a_request_that_is_over_is_not_called_incomplete(
 
 
 def test_a23_no_page_can_be_framed_read_by_others_or_kept(browser: FlaskClient, ent: RelyingParty) -> None:
-    """RFC 9700, 4.16: "Authorization servers MUST prevent clickjacking attacks"; 4.2.4: "Suppress the Referer header by
-    applying an appropriate Referrer Policy".
-    """
+    """RFC 9700, 4.16, 4.2.4."""
     pages = [
         follow(browser, browser.get(ent.url(Attempt()))),
         browser.get(ent.url(Attempt(), client_id="nobody")),
@@ -107,10 +98,7 @@ def test_a23_no_page_can_be_framed_read_by_others_or_kept(browser: FlaskClient, 
 
 
 def test_a24_the_answer_to_a_password_is_a_303(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
-    """RFC 9700, 4.12: "authorization servers which redirect a request that potentially contains the user's credentials
-    MUST NOT use the HTTP 307 status code for redirection. If an HTTP redirection … is used for such a request, the
-    authorization server SHOULD use HTTP status code 303 (See Other)".
-    """
+    """RFC 9700, 4.12."""
     page = follow(browser, browser.get(ent.url(Attempt())))
     data = {"csrf_token": form_token(page), "identifiant": parent.username, "mot-de-passe": PASSWORD}
     response = browser.post(page.request.full_path, data=data)
@@ -124,9 +112,7 @@ def test_a24_the_answer_to_a_password_is_a_303(browser: FlaskClient, ent: Relyin
 def test_a25_the_sign_in_says_why_it_asks_again_and_says_it_to_nobody_else(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: of prompt=login "The Authorization Server SHOULD prompt the End-User for
-    reauthentication"; max_age: "the OP MUST attempt to actively re-authenticate the End-User".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.1."""
     why = "Le compte de <b><bdi>Noémie L.</bdi></b> est déjà connecté. Pour continuer vers l’ENT Passerelle, redonnez"
     again: list[dict[str, str]] = [{"prompt": "login"}, {"prompt": "select_account"}, {"max_age": "0"}]
     for changes in again:
@@ -144,10 +130,7 @@ def test_a25_the_sign_in_says_why_it_asks_again_and_says_it_to_nobody_else(
 def test_a25_wishes_that_we_do_not_know_are_no_error(
     browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 15.1: "OPs MUST support requests for preferred languages and scripts for the user
-    interface and for Claims via the ui_locales and claims_locales request parameters … (Note that the minimum level of
-    support required for these parameters is simply to have their use not result in errors.)".
-    """
+    """OpenID Connect Core 1.0, 15.1."""
     attempt = Attempt()
     wishes = {
         "ui_locales": "de fr-CA xx-%",
@@ -170,9 +153,7 @@ def test_a25_wishes_that_we_do_not_know_are_no_error(
 def test_a26_the_claims_parameter_changes_no_reserved_claim(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5.1: "If the Claim was sub, a mismatch MUST cause the authentication to fail, as
-    described in Section 3.1.2.2". What a token says of itself is nobody's to ask otherwise.
-    """
+    """OpenID Connect Core 1.0, 5.5.1."""
     attempt = Attempt()
     hostile = {"id_token": {"iss": {"value": "https://evil.test"}, "aud": {"value": "evil"}, "exp": {"value": 9}}}
     honest = ent.tokens(browser, code_for(browser, ent, attempt, claims=json.dumps(hostile)), attempt)

@@ -39,10 +39,7 @@ def codes() -> int:
 def test_a_loop_of_one_session_ends_at_a_page(
     clock: time_machine.Traveller, app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6585, 4: "The 429 status code indicates that the user has sent too many requests in a given amount of time
-    ("rate limiting")"; the answer "MAY include a Retry-After header indicating how long to wait before making a new
-    request".
-    """
+    """RFC 6585, 4."""
     for _ in range(SESSION.tries):
         assert browser.get(ent.url(Attempt())).status_code == 303
     stored = codes()
@@ -59,9 +56,7 @@ def test_a_loop_of_one_session_ends_at_a_page(
 def test_a_hidden_frame_is_answered_and_not_shown_a_page(
     clock: time_machine.Traveller, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 4.1.2.1: "temporarily_unavailable: The authorization server is currently unable to handle the request
-    due to a temporary overloading or maintenance of the server."
-    """
+    """RFC 6749, 4.1.2.1."""
     for _ in range(SESSION.tries):
         browser.get(ent.url(Attempt(), prompt="none"))
     attempt = Attempt()
@@ -77,8 +72,8 @@ def test_a_hidden_frame_is_answered_and_not_shown_a_page(
 def test_another_session_at_the_same_address_is_not_made_to_wait(
     clock: time_machine.Traveller, app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6819, 4.4.1.11: "The authorization server should consider limiting the number of access tokens granted per
-    user": per user, so that one parent's loop keeps no other parent of the school's network from the ENT.
+    """RFC 6819, 4.4.1.11. Per user, so that one parent's loop keeps no other parent of the school's network from the
+    ENT.
     """
     for _ in range(SESSION.tries + 1):
         answer = browser.get(ent.url(Attempt()))
@@ -89,9 +84,7 @@ def test_another_session_at_the_same_address_is_not_made_to_wait(
 def test_one_network_has_a_budget_however_many_sessions_it_claims(
     clock: time_machine.Traveller, app: Flask, ent: RelyingParty
 ) -> None:
-    """RFC 6585, 4: "this specification does not define how the origin server identifies the user, nor how it counts
-    requests": by network here, since a flood can claim a new session with each request.
-    """
+    """RFC 6585, 4."""
     with app.app_context():
         for number in range(NETWORK.tries):
             assert local.take((limits.AUTHORIZE_NETWORK, "203.0.113.7"), (limits.AUTHORIZE_SESSION, f"{number}")) == 0
@@ -104,8 +97,8 @@ def test_one_network_has_a_budget_however_many_sessions_it_claims(
 def test_a_flood_from_a_schools_network_stops_no_session_that_is_live(
     clock: time_machine.Traveller, app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6819, 4.4.1.11: "The authorization server should consider limiting the number of access tokens granted per
-    user": who is signed in has a budget of their own, which a machine behind the same address cannot spend.
+    """RFC 6819, 4.4.1.11. Who is signed in has a budget of their own, which a machine behind the same address cannot
+    spend.
     """
     assert browser.get(ent.url(Attempt())).status_code == 303  # the process has seen that this session is live
     with app.app_context():
@@ -123,9 +116,7 @@ def test_a_flood_from_a_schools_network_stops_no_session_that_is_live(
 def test_a_step_that_is_repeated_is_counted_too(
     clock: time_machine.Traveller, app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6819, 4.4.1.11, of an attacker who exhausts codes "by repeatedly directing user-agent(s) to request
-    authorization codes": the address that follows a step can be opened again and gives codes too.
-    """
+    """RFC 6819, 4.4.1.11. The address that follows a step can be opened again and gives codes too."""
     for _ in range(SESSION.tries):
         browser.get(ent.url(Attempt()))
     answer = browser.get("/authorize/resume?demande=x")

@@ -74,9 +74,7 @@ def check(ent: Ent, attempt: Attempt) -> None:
 def test_b03_the_form_of_the_sign_in_may_end_at_the_ent(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account
 ) -> None:
-    """Security row B-03: "`form-action` must list the RP origin of the current request (Chrome/Safari check redirects
-    after a form POST) or be omitted": the browser goes from the form through our redirects to another origin.
-    """
+    """Security row B-03. The browser goes from the form through our redirects to another origin."""
     attempt = Attempt()
     with new_page(browser_process) as page:
         sign_in(page, loopback, ent, parent, attempt, response_mode=None)
@@ -86,9 +84,7 @@ def test_b03_the_form_of_the_sign_in_may_end_at_the_ent(
 
 
 def test_a12_the_form_leaves_by_itself(browser_process: Browser, loopback: str, ent: Ent, parent: Account) -> None:
-    """Form Post Response Mode 1.0, 2: "… HTML form values that are auto-submitted in the User Agent, and thus are
-    transmitted via the HTTP POST method to the Client".
-    """
+    """Form Post Response Mode 1.0, 2."""
     attempt = Attempt(state=HOSTILE)
     with new_page(browser_process) as page:
         sign_in(page, loopback, ent, parent, attempt)
@@ -100,9 +96,7 @@ def test_a12_the_form_leaves_by_itself(browser_process: Browser, loopback: str, 
 def test_a12_without_a_script_its_button_sends_it(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account
 ) -> None:
-    """Form Post Response Mode 1.0, 2: "Any technique supported by the User Agent MAY be used to cause the submission of
-    the form, and any form content necessary to support this MAY be included, such as submit controls".
-    """
+    """Form Post Response Mode 1.0, 2."""
     attempt = Attempt(state=HOSTILE)
     with new_page(browser_process, javascript=False) as page:
         sign_in(page, loopback, ent, parent, attempt)
@@ -116,9 +110,7 @@ def test_a12_without_a_script_its_button_sends_it(
 def test_a12_the_page_is_one_of_ours(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account, width: int
 ) -> None:
-    """Form Post Response Mode 1.0, 2: "any form content necessary to support this MAY be included, such as submit
-    controls": where no script sends the form, the page is read, and looks like the others.
-    """
+    """Form Post Response Mode 1.0, 2. Where no script sends the form, the page is read, and looks like the others."""
     with new_page(browser_process, width=width) as page:
         page.route("**/form_post.js*", lambda route: route.fulfill(body="", content_type="text/javascript"))
         sign_in(page, loopback, ent, parent, Attempt(state=HOSTILE))
@@ -130,9 +122,7 @@ def test_a12_the_page_is_one_of_ours(
 def test_a15_the_agreement_leads_on_to_the_ent(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account, width: int, *, javascript: bool
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4: "this MAY be done through an interactive dialogue with the End-User that makes
-    it clear what is being consented to"; the policy of its page lets the form end at the ENT.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.4. The policy of its page lets the form end at the ENT."""
     attempt = Attempt()
     with new_page(browser_process, width=width, javascript=javascript) as page:
         sign_in(page, loopback, ent, parent, attempt, response_mode=None, prompt="consent")
@@ -147,9 +137,7 @@ def test_a15_the_agreement_leads_on_to_the_ent(
 def test_whoever_turns_back_arrives_at_the_ent_and_may_come_again(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account, width: int, *, javascript: bool
 ) -> None:
-    """RFC 6749, 4.1.2.1: "access_denied: The resource owner or authorization server denied the request": by a link that
-    a thumb hits, from both pages of the sign-in; the browser's Back button shows a page that works.
-    """
+    """RFC 6749, 4.1.2.1."""
     attempt = Attempt()
     ent.server.served["/cb"] = ARRIVED
     with new_page(browser_process, width=width, javascript=javascript) as page:
@@ -176,9 +164,7 @@ def test_whoever_turns_back_arrives_at_the_ent_and_may_come_again(
 def test_who_is_not_of_this_ent_is_led_to_the_own_one(
     browser_process: Browser, loopback: str, build: Build, parent: Account, width: int, *, javascript: bool
 ) -> None:
-    """RFC 6749, 4.1.2.1: "access_denied: The resource owner or authorization server denied the request": the page says
-    why before the ENT does, and has links that a thumb hits.
-    """
+    """RFC 6749, 4.1.2.1. The page says why before the ENT does, and has links that a thumb hits."""
     foreign = build.ent("Horizon", "horizon.test", uais=[LYCEE])
     build.ent(home_uri=f"{loopback}/healthz")
     build.school().phone = "03 99 00 12 34"

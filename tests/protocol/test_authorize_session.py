@@ -21,18 +21,13 @@ pytestmark = pytest.mark.both_databases
 
 
 def test_a15_prompt_none_answers_a_session_at_once(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: "none: The Authorization Server MUST NOT display any authentication or consent
-    user interface pages".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.1."""
     attempt = Attempt()
     assert ent.tokens(browser, code_for(browser, ent, attempt, prompt="none"), attempt)["id_token"]
 
 
 def test_a15_prompt_none_without_a_session_is_login_required(browser: FlaskClient, ent: RelyingParty) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6: "login_required: The Authorization Server requires End-User authentication.
-    This error MAY be returned when the prompt parameter value in the Authentication Request is none, but the
-    Authentication Request cannot be completed without displaying a user interface for End-User authentication".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.6."""
     attempt = Attempt()
     for hint in ("profil:parent", None):
         answer = ent.answer(browser.get(ent.url(attempt, prompt="none", login_hint=hint)))
@@ -40,9 +35,7 @@ def test_a15_prompt_none_without_a_session_is_login_required(browser: FlaskClien
 
 
 def test_a15_prompt_none_with_a_step_pending_names_it(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6: "interaction_required: The Authorization Server requires End-User interaction
-    of some form to proceed", "consent_required: The Authorization Server requires End-User consent".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.6."""
     ent = build.ent(charter="provider")
     build.publish(ent, "2026")
     assert ent.answer(browser.get(ent.url(Attempt(), prompt="none")))["error"] == "consent_required"
@@ -54,9 +47,7 @@ def test_a15_prompt_none_with_a_step_pending_names_it(browser: FlaskClient, buil
 def test_a16_max_age_asks_the_password_again_and_renews_auth_time(
     browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: "If the elapsed time is greater than this value, the OP MUST attempt to
-    actively re-authenticate the End-User. … Note that max_age=0 is equivalent to prompt=login".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.1."""
     long_ago = datetime.now(UTC) - timedelta(minutes=10)
     with time_machine.travel(long_ago, tick=False):
         sign_in(browser, "/connexion", parent.username, PASSWORD)
@@ -73,10 +64,7 @@ def test_a16_max_age_asks_the_password_again_and_renews_auth_time(
 
 
 def test_a16_a_second_is_over_after_two(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: "If the elapsed time is greater than this value, the OP MUST attempt to
-    actively re-authenticate the End-User. … When max_age is used, the ID Token returned MUST include an auth_time Claim
-    Value".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.1."""
     first = tokens_for(browser, ent, max_age="1000")["claims"]["auth_time"]
     with time_machine.travel(datetime.now(UTC) + timedelta(seconds=2)):
         attempt = Attempt()
@@ -89,10 +77,7 @@ def test_a16_a_second_is_over_after_two(browser: FlaskClient, ent: RelyingParty,
 def test_a16_the_age_that_a_client_registered_holds_when_it_names_none(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Registration 1.0, 2: "default_max_age … Specifies that the End-User MUST be actively authenticated
-    if the End-User was authenticated longer ago than the specified number of seconds. The max_age request parameter
-    overrides this default value".
-    """
+    """OpenID Connect Registration 1.0, 2."""
     ent = build.ent(default_max_age=60)
     assert tokens_for(browser, ent)["claims"]["auth_time"]
     with time_machine.travel(datetime.now(UTC) + timedelta(seconds=61)):
@@ -108,9 +93,7 @@ def test_a16_the_age_that_a_client_registered_holds_when_it_names_none(
 def test_a16_a_max_age_that_is_no_number_of_seconds_is_refused(
     browser: FlaskClient, ent: RelyingParty, age: str
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: "max_age … Specifies the allowable elapsed time in seconds since the last time
-    the End-User was actively authenticated by the OP".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.1."""
     assert ent.answer(browser.get(ent.url(Attempt(), max_age=age)))["error"] == "invalid_request"
 
 
@@ -118,9 +101,7 @@ def test_a16_a_max_age_that_is_no_number_of_seconds_is_refused(
 def test_a17_prompt_login_lets_another_person_in_and_ends_the_first_session(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, prompt: str
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: "login: The Authorization Server SHOULD prompt the End-User for
-    reauthentication"; whoever answers, one browser has one session (CVE-2025-12390).
-    """
+    """OpenID Connect Core 1.0, 3.1.2.1; CVE-2025-12390."""
     before, attempt, other = tokens_for(browser, ent), Attempt(), build.active()
     page = sign_in(browser, ent.url(attempt, prompt=prompt), other.username, PASSWORD)
     after = ent.tokens(browser, ent.answer(page)["code"], attempt)
@@ -136,10 +117,7 @@ def test_a17_prompt_login_lets_another_person_in_and_ends_the_first_session(
 def test_a17_prompt_asks_once_and_not_for_ever(
     browser: FlaskClient, ent: RelyingParty, session: Account, prompt: str
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: "login: The Authorization Server SHOULD prompt the End-User for
-    reauthentication"; "select_account: The Authorization Server SHOULD prompt the End-User to select a user account".
-    Both lead to the sign-in page, where any account may be typed.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.1."""
     assert step_of(browser.get(ent.url(Attempt(), prompt=prompt))) == "/connexion"
     page = sign_in(browser, ent.url(Attempt(), prompt=prompt), session.username, PASSWORD)
     assert ent.answer(page)["code"]
@@ -148,10 +126,7 @@ def test_a17_prompt_asks_once_and_not_for_ever(
 def test_a18_a_hint_of_another_person_is_login_required(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: "If the End-User identified by the ID Token is already logged in or is logged
-    in as a result of the request …, then the Authorization Server returns a positive response; otherwise, it MUST
-    return an error, such as login_required".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.1."""
     own, others, other = tokens_for(browser, ent)["id_token"], app.test_client(), build.active()
     sign_in(others, "/connexion", other.username, PASSWORD)
     foreign = tokens_for(others, ent)["id_token"]
@@ -165,9 +140,7 @@ def test_a18_a_hint_of_another_person_is_login_required(
 def test_a18_a_hint_may_be_met_by_signing_in(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.2: "the Authorization Server MUST NOT reply with an ID Token or Access Token for a
-    different user, even if they have an active session with the Authorization Server".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.2."""
     hint, other = tokens_for(browser, ent)["id_token"], build.active()
     for person, error in ((session, None), (other, "login_required")):
         fresh = app.test_client()
@@ -181,9 +154,7 @@ def test_a18_a_hint_may_be_met_by_signing_in(
 def test_a20_a_post_from_another_site_is_resumed_by_get(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: "Authorization Servers MUST support the use of the HTTP GET and POST methods …
-    at the Authorization Endpoint".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.1."""
     attempt = Attempt(state="a b&c=é%")
     query = ent.url(attempt).partition("?")[2]
     form = {"data": query, "content_type": "application/x-www-form-urlencoded"}
@@ -198,9 +169,7 @@ def test_a20_a_post_from_another_site_is_resumed_by_get(
 def test_a20_a_post_that_is_too_long_for_an_address_leads_to_the_sign_in(
     app: Flask, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: "If using the HTTP POST method, the request parameters are serialized using
-    Form Serialization", which has no limit of length.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.1."""
     query = ent.url(Attempt(), claims=f'{{"x":"{"y" * 2900}"}}', state="é" * 700).partition("?")[2]
     assert len(query) > 6000
     browser = app.test_client()
@@ -213,9 +182,7 @@ def test_a20_a_post_that_is_too_long_for_an_address_leads_to_the_sign_in(
 
 
 def test_a20_a_post_of_another_kind_asks_for_nothing(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: "If using the HTTP POST method, the request parameters are serialized using
-    Form Serialization": neither JSON nor the address is looked at.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.1."""
     query = ent.url(Attempt()).partition("?")[2]
     for kind, body, place in (
         ("application/json", query, "/authorize"),
@@ -227,9 +194,7 @@ def test_a20_a_post_of_another_kind_asks_for_nothing(browser: FlaskClient, ent: 
 
 
 def test_a20_a_request_that_no_address_can_carry_is_refused(app: Flask, ent: RelyingParty) -> None:
-    """RFC 9110, 4.1: "It is RECOMMENDED that all senders and recipients support, at a minimum, URIs with lengths of
-    8000 octets in protocol elements": beyond that, the steps could not carry the request.
-    """
+    """RFC 9110, 4.1. Beyond that, the steps could not carry the request."""
     attempt = Attempt(state="".join(chr(0x4E00 + (i * 7919) % 20000) for i in range(4000)))
     query = ent.url(attempt).partition("?")[2]
     response = app.test_client().post("/authorize", data=query, content_type="application/x-www-form-urlencoded")
@@ -240,9 +205,7 @@ def test_a20_a_request_that_no_address_can_carry_is_refused(app: Flask, ent: Rel
 def test_a21_two_requests_in_two_tabs_end_each_at_its_own_client(
     browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account
 ) -> None:
-    """RFC 6749, 4.1.2: "state … The exact value received from the client": of the request that is answered, whatever
-    another tab does.
-    """
+    """RFC 6749, 4.1.2."""
     second, one, two = build.ent("Horizon", "horizon.test"), Attempt(), Attempt()
     first_tab = follow(browser, browser.get(ent.url(one)))
     second_tab = follow(browser, browser.get(second.url(two)))
@@ -259,9 +222,7 @@ def test_a21_two_requests_in_two_tabs_end_each_at_its_own_client(
 def test_a22_a_continuation_opens_in_the_browser_that_started_it_alone(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.3: "The Authorization Server MUST employ appropriate measures against Cross-Site
-    Request Forgery and Clickjacking".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.3."""
     attacker = app.test_client()
     page = browser.get(ent.url(Attempt(), prompt="login"))
     sealed = page.headers["Location"].partition("?")[2]
@@ -279,9 +240,7 @@ def test_a22_a_continuation_opens_in_the_browser_that_started_it_alone(
 
 
 def test_a22_a_continuation_expires(browser: FlaskClient, ent: RelyingParty) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.3: "the Authorization Server MUST employ appropriate measures against Cross-Site
-    Request Forgery and Clickjacking": a request in progress is good for half an hour.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.3. A request in progress is good for half an hour."""
     sealed = browser.get(ent.url(Attempt())).headers["Location"]
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=31)):
         assert browser.get(sealed).status_code == 400

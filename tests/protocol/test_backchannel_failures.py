@@ -33,10 +33,7 @@ from tests.relying_party import RelyingParty
 def test_l07_an_ent_that_fails_is_asked_again_with_a_new_token(
     browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
-    """Back-Channel Logout 1.0, 2.6: "Optionally verify that another Logout Token with the same jti value has not been
-    recently received". Security row L-07, of an ENT that fails: "retried by the worker with limit; redirect not
-    followed".
-    """
+    """Back-Channel Logout 1.0, 2.6; Security row L-07."""
     log_out(browser, tokens_for(browser, told))
     server.next = [(500, {}, b""), (302, {"Location": server.uri(path="/elsewhere")}, b""), (404, {}, b"")]
     work()
@@ -57,9 +54,7 @@ def test_l07_an_ent_that_fails_is_asked_again_with_a_new_token(
 def test_l07_an_ent_that_names_a_pause_is_left_alone_as_long(
     browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
-    """RFC 9110, 10.2.3: "Servers send the "Retry-After" header field to indicate how long the user agent ought to wait
-    before making a follow-up request".
-    """
+    """RFC 9110, 10.2.3."""
     server.next = [(503, {"Retry-After": "7200"}, b"")]
     log_out(browser, tokens_for(browser, told))
     work()
@@ -83,10 +78,7 @@ def test_l07_an_ent_that_names_a_pause_is_left_alone_as_long(
 def test_l07_an_ent_that_refuses_is_not_asked_again(
     browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer, body: bytes, shown: str
 ) -> None:
-    """Back-Channel Logout 1.0, 2.8: "If the logout request was invalid or the logout failed, the RP MUST respond with
-    HTTP 400 Bad Request. The response MAY include an HTTP body consisting of a JSON object with error and
-    error_description parameters".
-    """
+    """Back-Channel Logout 1.0, 2.8."""
     server.next = [(400, {}, body)]
     log_out(browser, tokens_for(browser, told))
     work()
@@ -104,9 +96,7 @@ def test_l07_an_ent_that_hangs_keeps_nobody_else_waiting(
     work: Work,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Back-Channel Logout 1.0, 2.3: "OPs are encouraged to send logout requests to them in parallel". Security row
-    L-07, of one that hangs: "parent's page answers < 1 s; retried by the worker with limit".
-    """
+    """Back-Channel Logout 1.0, 2.3; Security row L-07."""
     monkeypatch.setattr(outgoing, "TIMEOUT", 2)
     left, ended = threading.Event(), threading.Event()
 
@@ -134,9 +124,7 @@ def test_l07_an_ent_that_hangs_keeps_nobody_else_waiting(
 def test_l07_nothing_is_open_while_an_ent_takes_its_time(
     browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
-    """OWASP ASVS 5, V 13.2.6: "where the application connects to separate services, it follows the documented
-    configuration for each connection": a worker that waits for an ENT holds no connection of the database.
-    """
+    """OWASP ASVS 5, V 13.2.6. A worker that waits for an ENT holds no connection of the database."""
     engine = db.engine
     open_then: list[int] = []
 
@@ -153,7 +141,7 @@ def test_l07_nothing_is_open_while_an_ent_takes_its_time(
 def test_l07_nobody_is_told_of_what_ended_a_day_ago(
     browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
-    """Security row L-07, of an ENT that fails: "retried by the worker with limit": here, a day."""
+    """Security row L-07."""
     server.next = [(500, {}, b"")] * 100
     log_out(browser, tokens_for(browser, told))
     work()

@@ -37,9 +37,7 @@ def told(
 def test_u04_claims_are_asked_for_where_they_are_wanted(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5: "userinfo … Requests that the listed individual Claims be returned from the
-    UserInfo Endpoint", "id_token … Requests that the listed individual Claims be returned in the ID Token".
-    """
+    """OpenID Connect Core 1.0, 5.5."""
     in_token, info = told(
         browser, ent, {"userinfo": {"given_name": {"essential": True}}, "id_token": {"email": None, "auth_time": None}}
     )
@@ -49,10 +47,7 @@ def test_u04_claims_are_asked_for_where_they_are_wanted(
 
 
 def test_u04_claims_are_added_to_those_of_the_scopes(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 5.5: "If present, the listed Claims are being requested to be added to any Claims that
-    are being requested using scope values. If not present, the Claims being requested from the UserInfo Endpoint are
-    only those requested using scope values".
-    """
+    """OpenID Connect Core 1.0, 5.5."""
     _, plain = told(browser, ent, {}, "openid email")
     _, more = told(browser, ent, {"userinfo": {"name": None}}, "openid email")
     assert set(plain) == {"sub", "email", "email_verified"}
@@ -60,10 +55,7 @@ def test_u04_claims_are_added_to_those_of_the_scopes(browser: FlaskClient, ent: 
 
 
 def test_u04_no_request_goes_beyond_the_registration(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 5.5.1: "the Authorization Server MUST NOT generate an error when Claims are not
-    returned, whether they are Essential or Voluntary". 17.1 has the reason: what a client is not registered for it is
-    never told.
-    """
+    """OpenID Connect Core 1.0, 5.5.1, 17.1."""
     narrow = build.ent(scopes="openid profile")
     wish = {name: {"essential": True} for name in PERSON}
     in_token, info = told(browser, narrow, {"userinfo": wish, "id_token": wish})
@@ -79,9 +71,7 @@ def test_u04_no_request_goes_beyond_the_registration(browser: FlaskClient, build
 def test_u04_what_is_unregistered_later_is_not_told_any_more(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.3.2: "For privacy reasons, OpenID Providers MAY elect to not return values for some
-    requested Claims": the registration decides when the claim is told, not when it was asked for (security row U-04).
-    """
+    """OpenID Connect Core 1.0, 5.3.2; Security row U-04."""
     registered, asked = frozenset({"openid", "profile", "email"}), '{"userinfo":{"email":null,"name":null}}'
     ent = build.ent(scopes=" ".join(registered))
     token = tokens_for(browser, ent, scope="openid", claims=asked)["access_token"]
@@ -95,9 +85,7 @@ def test_u04_what_is_unregistered_later_is_not_told_any_more(
 def test_u04_a_value_that_is_asked_for_is_told_or_nothing_is(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5.1: "value … Requests that the Claim be returned with a particular value", "values …
-    Requests that the Claim be returned with one of a set of values".
-    """
+    """OpenID Connect Core 1.0, 5.5.1."""
     right = {
         "given_name": {"value": "Noémie"},
         "locale": {"values": ["en-GB", "fr-FR"]},
@@ -120,9 +108,7 @@ def test_u04_a_value_that_is_asked_for_is_told_or_nothing_is(
 
 
 def test_a26_what_is_not_understood_is_ignored(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 5.5 and 5.5.1: "Other members MAY be present. Any members used that are not understood
-    MUST be ignored".
-    """
+    """OpenID Connect Core 1.0, 5.5 and 5.5.1."""
     asked = {
         "userinfo": {"name#fr": None, "http://example.info/claims/groups": None, "name": {"purpose": "x", "max": [1]}},
         "id_token": {"is_admin": {"essential": True}, "": None, "é": None},
@@ -147,17 +133,13 @@ def test_a26_what_is_not_understood_is_ignored(browser: FlaskClient, ent: Relyin
 def test_a26_a_request_that_is_not_as_it_must_be_is_refused(
     browser: FlaskClient, ent: RelyingParty, session: Account, broken: str
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5: "The claims parameter value is represented in an OAuth 2.0 request as UTF-8 encoded
-    JSON". RFC 6749, 4.1.2.1: "invalid_request: The request … is otherwise malformed".
-    """
+    """OpenID Connect Core 1.0, 5.5; RFC 6749, 4.1.2.1."""
     answer = ent.answer(browser.get(ent.url(Attempt(), claims=broken)))
     assert answer.get("error") == ("invalid_request" if broken else None), broken[:40]
 
 
 def test_u04_the_request_goes_on_with_the_refresh_token(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 12.2: "the response body is the Token Response of Section 3.1.3.3": what was asked for
-    once is told for as long as the grant lives.
-    """
+    """OpenID Connect Core 1.0, 12.2. Requested claims are returned for as long as the grant lives."""
     ent = build.ent(scopes=OFFLINE)
     asked = json.dumps({"userinfo": {"name": None}, "id_token": {"email": None}})
     first = tokens_for(browser, ent, scope="openid offline_access", claims=asked)
@@ -169,8 +151,8 @@ def test_u04_the_request_goes_on_with_the_refresh_token(browser: FlaskClient, bu
 def test_u04_one_more_statement_only_for_whoever_asks(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5: "Support for the claims parameter is OPTIONAL": the hot path of ordinary requests
-    keeps its statements; claims of the person in the ID token cost one.
+    """OpenID Connect Core 1.0, 5.5. The hot path of ordinary requests keeps its statements; claims of the person in the
+    ID token cost one.
     """
     with listening(app) as seen:
         tokens_for(browser, ent)
@@ -193,9 +175,7 @@ def test_u04_one_more_statement_only_for_whoever_asks(
 def test_a26_nothing_is_kept_of_a_request_that_can_release_nothing(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5.1: "When the Claim value does not match the requested value, the Claim is not
-    included in the response". Data minimisation: names and values that can come to nothing stand in no table.
-    """
+    """OpenID Connect Core 1.0, 5.5.1. Data minimisation: names and values that can come to nothing are not stored."""
     ent = build.ent(scopes="openid profile")
     asked = {"userinfo": {"email": {"value": "secret@exemple.fr"}, "x": None}, "id_token": {"nonce": {"value": "n"}}}
     tokens_for(browser, ent, scope="openid", claims=json.dumps(asked))
@@ -204,9 +184,7 @@ def test_a26_nothing_is_kept_of_a_request_that_can_release_nothing(
 
 
 def test_a26_the_request_survives_the_sign_in(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
-    """OpenID Connect Core 1.0, 5.5: "The claims Authentication Request parameter requests that specific Claims be
-    returned from the UserInfo Endpoint and/or in the ID Token": they are, to somebody who had to sign in first, too.
-    """
+    """OpenID Connect Core 1.0, 5.5."""
     attempt = Attempt()
     asked = json.dumps({"userinfo": {"name": {"value": "Noémie LEROY-VANDEPUTTE"}}, "id_token": {"email": None}})
     page = sign_in(browser, ent.url(attempt, scope="openid", claims=asked), parent.username, PASSWORD)
@@ -235,9 +213,7 @@ REQUESTS = st.dictionaries(
 @settings(max_examples=300, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(REQUESTS, st.text(max_size=20))
 def test_a26_any_request_is_read_or_refused_and_read_again_as_it_was(asked: dict[str, Any], acr: str) -> None:
-    """OpenID Connect Core 1.0, 5.5: "It is represented as a JSON object containing lists of Claims being requested from
-    these locations": what is kept of a request says the same when it is read again, and no more.
-    """
+    """OpenID Connect Core 1.0, 5.5. A stored request reads back as it was."""
     known = frozenset(PERSON)
     try:
         read = claims_request.read(json.dumps(asked), acr, releasable=known, classes=claims.ACR_VALUES)

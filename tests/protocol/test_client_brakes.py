@@ -54,10 +54,7 @@ def ent(build: Build) -> RelyingParty:
 def test_wrong_secrets_of_a_client_are_looked_at_once_a_second_after_ten(
     browser: FlaskClient, ent: RelyingParty, clock: time_machine.Traveller
 ) -> None:
-    """RFC 6749, 2.3.1: "Since this client authentication method involves a password, the authorization server MUST
-    protect any endpoint utilizing it against brute force attacks". Security parameters, token endpoint: "10 bad
-    secrets/min → 1 s delay".
-    """
+    """RFC 6749, 2.3.1; Security parameters, token endpoint."""
     for number in range(FREE):
         refused(ask(browser, ent.client_id, at=f"203.0.113.{number}"), "invalid_client", 401)
     for _ in range(3):
@@ -74,10 +71,7 @@ def test_wrong_secrets_of_a_client_are_looked_at_once_a_second_after_ten(
 def test_nobody_shuts_an_ent_out_by_guessing_in_its_name_or_from_its_address(
     browser: FlaskClient, ent: RelyingParty, clock: time_machine.Traveller
 ) -> None:
-    """RFC 6749, 2.3.1: "the authorization server MUST protect any endpoint utilizing it against brute force attacks";
-    not by a lock, which anybody could turn. Security parameters, token endpoint: "never lock the client (DoS of a whole
-    ENT)".
-    """
+    """RFC 6749, 2.3.1; Security parameters, token endpoint."""
     for number in range(WINDOW.tries):
         ask(browser, f"nobody{number}")
     for _ in range(2 * FREE):
@@ -91,9 +85,7 @@ def test_nobody_shuts_an_ent_out_by_guessing_in_its_name_or_from_its_address(
 def test_one_address_has_a_hundred_wrong_proofs_a_minute_in_whatever_names(
     browser: FlaskClient, ent: RelyingParty, clock: time_machine.Traveller
 ) -> None:
-    """RFC 6749, 2.3.1: "the authorization server MUST protect any endpoint utilizing it against brute force attacks".
-    Security parameters, token endpoint, of one network address: "100/min failures".
-    """
+    """RFC 6749, 2.3.1; Security parameters, token endpoint."""
     for number in range(WINDOW.tries):
         refused(ask(browser, f"nobody{number}", at=f"2001:db8::{number:x}"), "invalid_client", 401)
     slowed(ask(browser, ent.client_id, at="2001:db8::ffff"), 60)
@@ -106,9 +98,7 @@ def test_one_address_has_a_hundred_wrong_proofs_a_minute_in_whatever_names(
 def test_t10_a_client_that_does_not_exist_is_slowed_alike(
     browser: FlaskClient, ent: RelyingParty, clock: time_machine.Traveller
 ) -> None:
-    """Security row T-10: "unknown client vs wrong secret vs disabled client": "identical body and status; times within
-    noise".
-    """
+    """Security row T-10."""
     answers = {}
     for name, at in ((ent.client_id, "203.0.113.1"), ("nobody", "203.0.113.2")):
         found = [ask(browser, name, at=at) for _ in range(FREE + 2)]
@@ -119,9 +109,7 @@ def test_t10_a_client_that_does_not_exist_is_slowed_alike(
 def test_all_endpoints_and_all_ways_to_prove_a_name_share_its_count(
     browser: FlaskClient, build: Build, clock: time_machine.Traveller
 ) -> None:
-    """RFC 6749, 2.3.1: "the authorization server MUST protect any endpoint utilizing it against brute force attacks":
-    there are four, and whoever guesses has one count for all of them.
-    """
+    """RFC 6749, 2.3.1."""
     key = Key.new()
     ent = KeyedParty.of(build.ent(auth_method="private_key_jwt", jwks={"keys": [key.jwk]}), client=Key.new())
     ent.secret, odd = WRONG, {"grant_type": "authorization_code", "token": "x"}
@@ -144,9 +132,7 @@ def test_all_endpoints_and_all_ways_to_prove_a_name_share_its_count(
 def test_a_flood_leaves_no_trace_in_the_database_and_nobody_sleeps(
     app: Flask, browser: FlaskClient, ent: RelyingParty, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RFC 6749, 2.3.1: "the authorization server MUST protect any endpoint utilizing it against brute force attacks": a
-    guess too many costs neither a write nor a thread.
-    """
+    """RFC 6749, 2.3.1. A refused guess costs neither a write nor a thread."""
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
     for _ in range(FREE + 1):
@@ -160,10 +146,7 @@ def test_a_flood_leaves_no_trace_in_the_database_and_nobody_sleeps(
 def test_what_anybody_may_push_is_bounded_and_what_an_ent_proves_is_not(
     browser: FlaskClient, build: Build, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RFC 9126, 2.3: "If the number of requests from a client during a particular time period exceeds the number the
-    authorization server allows, the authorization server responds with an HTTP 429 (Too Many Requests) status code": a
-    pushed request costs a row, and a client without a secret proves nothing.
-    """
+    """RFC 9126, 2.3. A pushed request costs a row, and a client without a secret proves nothing."""
     few = replace(limits.PUSHED_ADDRESS, windows=(limits.Window(3, timedelta(minutes=1)),))
     monkeypatch.setattr(limits, "PUSHED_ADDRESS", few)
     public = KeyedParty.of(build.ent("Appli", "appli.test", auth_method="none"))

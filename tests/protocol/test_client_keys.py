@@ -87,9 +87,7 @@ def at_address(build: Build, server: EntServer, key: Key) -> KeyedParty:
 def test_t16_a_client_changes_the_keys_at_its_address_without_a_word(
     browser: FlaskClient, build: Build, server: EntServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1.1: "The signer can begin using a new key at its discretion and signals the change
-    to the verifier using the kid value".
-    """
+    """OpenID Connect Core 1.0, 10.1.1."""
     first, second = Key.new(), Key.new()
     published(server, first)
     ent = at_address(build, server, first)
@@ -109,10 +107,7 @@ def test_t16_a_client_changes_the_keys_at_its_address_without_a_word(
 def test_t16_an_address_that_gives_no_keys_is_nobody_s_fault_but_the_client_s(
     browser: FlaskClient, build: Build, server: EntServer
 ) -> None:
-    """OpenID Connect Registration 1.0, 2, jwks_uri: "If the Client signs requests to the Server, it contains the
-    signing key(s) the Server uses to validate signatures from the Client"; RFC 7523, 3.2, where it contains none: "The
-    value of the "error" parameter MUST be the "invalid_client" error code".
-    """
+    """OpenID Connect Registration 1.0, 2; RFC 7523, 3.2."""
     key = Key.new()
     elsewhere = (302, {"Location": server.uri(path="/keys")}, b"")
     answers: list[Any] = [(500, {}, b""), elsewhere, (200, {}, b"["), (200, {}, b"{}"), (200, {}, b'{"keys": 5}')]
@@ -131,9 +126,7 @@ def test_t16_an_address_that_gives_no_keys_is_nobody_s_fault_but_the_client_s(
 def test_t16_names_of_keys_that_nobody_has_make_one_request_a_minute(
     browser: FlaskClient, build: Build, server: EntServer, key: Key
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1.1: "The verifier knows to go back to the jwks_uri location to re-retrieve the keys
-    when it sees an unfamiliar kid value"; not as often as anybody likes to invent one.
-    """
+    """OpenID Connect Core 1.0, 10.1.1."""
     published(server, key)
     ent = at_address(build, server, key)
     for _ in range(20):
@@ -151,9 +144,7 @@ def test_t16_keys_of_an_address_that_is_down_serve_a_day_longer(
     key: Key,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """RFC 9111, 4.2.4: "A cache MUST NOT generate a stale response unless it is disconnected or doing so is explicitly
-    permitted by the client or origin server": disconnected it is, and for a day at most.
-    """
+    """RFC 9111, 4.2.4."""
     day = client_keys.LONGEST_KEPT_SECONDS
     published(server, key)
     ent = at_address(build, server, key)
@@ -169,9 +160,8 @@ def test_t16_keys_of_an_address_that_is_down_serve_a_day_longer(
 def test_t16_an_ent_that_does_not_answer_holds_no_transaction_and_no_other_ent_up(
     app: Flask, browser: FlaskClient, build: Build, server: EntServer, key: Key, hung: Hung
 ) -> None:
-    """OWASP ASVS 5, V 13.2.6: "where the application connects to separate services, it follows the documented
-    configuration for each connection, such as … connection timeouts, and retry strategies". While one ENT's keys are
-    waited for, another's are fetched, and the database is free to write.
+    """OWASP ASVS 5, V 13.2.6. While one ENT's keys are waited for, another's are fetched, and the database is free to
+    write.
     """
     published(server, key)
     server.served["/slow"] = hung.answer
@@ -201,9 +191,7 @@ def test_t16_an_ent_that_takes_too_long_is_left(
     key: Key,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """OWASP ASVS 5, V 13.2.6: "where the application connects to separate services, it follows the documented
-    configuration for each connection, such as … connection timeouts, and retry strategies".
-    """
+    """OWASP ASVS 5, V 13.2.6."""
     left = threading.Event()
     monkeypatch.setattr(outgoing, "TIMEOUT", 0.5)
 
@@ -221,9 +209,7 @@ def test_t16_an_ent_that_takes_too_long_is_left(
 def test_t16_no_more_than_a_few_threads_wait_for_one_ent(
     app: Flask, browser: FlaskClient, build: Build, server: EntServer, key: Key, hung: Hung
 ) -> None:
-    """RFC 9110, 15.6.4: "the server is currently unable to handle the request due to a temporary overload or scheduled
-    maintenance, which will likely be alleviated after some delay". Anybody can name a client whose server is slow.
-    """
+    """RFC 9110, 15.6.4. Anybody can name a client whose server is slow."""
     most = client_keys.MOST_WAITING_FOR_ONE
     published(server, key)
     server.served["/slow"] = hung.answer
@@ -258,9 +244,7 @@ def test_t16_old_keys_are_used_while_they_are_fetched_anew(
     hung: Hung,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """RFC 5861, 3: "the cache SHOULD attempt to revalidate it while still serving stale responses (i.e., without
-    blocking)": one request waits for the ENT, the others do not.
-    """
+    """RFC 5861, 3. One request waits for the ENT, the others do not."""
     published(server, key)
     ent = at_address(build, server, key)
     believed(shown(browser, ent, ent.assertion()))
@@ -287,9 +271,7 @@ def test_t16_old_keys_are_used_while_they_are_fetched_anew(
 def test_t16_an_address_that_changes_all_the_time_is_not_asked_each_time(
     browser: FlaskClient, build: Build, server: EntServer, key: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1.1: "The verifier knows to go back to the jwks_uri location to re-retrieve the keys
-    when it sees an unfamiliar kid value"; a client that registers another address is followed, once in a minute.
-    """
+    """OpenID Connect Core 1.0, 10.1.1. A client that registers another address is followed, once in a minute."""
     published(server, key)
     ent = at_address(build, server, key)
     believed(shown(browser, ent, ent.assertion()))
@@ -312,10 +294,7 @@ def test_t16_an_address_that_changes_all_the_time_is_not_asked_each_time(
 def test_t16_a_key_for_something_else_checks_no_signature(
     browser: FlaskClient, build: Build, server: EntServer, members: dict[str, Any]
 ) -> None:
-    """RFC 7517, 4.2: "The "use" (public key use) parameter identifies the intended use of the public key"; 4.3: "The
-    "key_ops" (key operations) parameter identifies the operation(s) for which the key is intended to be used"; 4.4:
-    "The "alg" (algorithm) parameter identifies the algorithm intended for use with the key".
-    """
+    """RFC 7517, 4.2, 4.3, 4.4."""
     key = Key.new("RS256")
     ent, odd = at_address(build, server, key), {**key.jwk, "kid": key.kid, **members}
     server.served["/keys"] = (200, {}, json.dumps({"keys": [odd]}).encode())
@@ -323,9 +302,7 @@ def test_t16_a_key_for_something_else_checks_no_signature(
 
 
 def test_t16_other_keys_beside_the_right_one_do_no_harm(browser: FlaskClient, build: Build, server: EntServer) -> None:
-    """RFC 7517, 5: "Implementations SHOULD ignore JWKs within a JWK Set that use "kty" (key type) values that are not
-    understood by them, that are missing required members, or for which values are out of the supported ranges".
-    """
+    """RFC 7517, 5."""
     key, other = Key.new(), Key.new("RS256")
     named: list[Any] = [{"kty": "AKP"}, {"kty": "EC", "crv": "P-521"}, {"kty": "EC", "crv": "P-256", "x": "AA"}]
     strange: list[Any] = [
@@ -343,7 +320,7 @@ def test_t16_other_keys_beside_the_right_one_do_no_harm(browser: FlaskClient, bu
 
 
 def test_t16_a_weak_key_checks_no_signature(browser: FlaskClient, build: Build, server: EntServer) -> None:
-    """RFC 7518, 3.3: "A key of size 2048 bits or larger MUST be used with these algorithms"."""
+    """RFC 7518, 3.3."""
     weak = Key("RS256", rsa.generate_private_key(65537, 1024))  # noqa: S505 - the point
     ent = at_address(build, server, weak)
     published(server, weak)
@@ -353,10 +330,7 @@ def test_t16_a_weak_key_checks_no_signature(browser: FlaskClient, build: Build, 
 def test_t16_keys_are_not_fetched_from_inside_this_house(
     browser: FlaskClient, build: Build, server: EntServer, key: Key
 ) -> None:
-    """OWASP ASVS 5, V 1.3.6: "Verify that the application protects against Server-side Request Forgery (SSRF) attacks,
-    by validating untrusted data against an allowlist of protocols, domains, paths and ports": an address that others
-    choose must not lead into the network of the service.
-    """
+    """OWASP ASVS 5, V 1.3.6. An address that others choose must not lead into the network of the service."""
     with listening_ent(None) as inside:
         for address in ("https://127.0.0.1", "https://169.254.169.254", "https://[::1]", "https://10.0.0.1"):
             uri = f"{address}:{inside.port}/keys"

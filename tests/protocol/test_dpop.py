@@ -21,7 +21,6 @@ from tests.builders import Build
 from tests.dpop_party import Key, KeyedParty, thumbprint
 from tests.protocol.flow import OFFLINE, bound, code_for, one_database, refused, tokens_for
 from tests.protocol.proofs import ALGORITHMS, NEGATIVES, POSITIVES, WITH_A_TOKEN, Maker, Request, now, without_signature
-from tests.protocol.test_fuzz import bounded, sound
 from tests.relying_party import Attempt
 
 RESOURCES = (("/userinfo", "GET"), ("/userinfo", "POST"), ("/charter", "GET"), ("/charter/acceptance", "POST"))
@@ -64,9 +63,7 @@ def refused_alike(table: dict[str, dict[str, Maker]], status: int, send: Callabl
 
 
 def test_a_proof_that_fails_one_check_buys_no_token(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449 5: "If the DPoP proof is invalid, the authorization server issues an error response per Section 5.2 of
-    [RFC6749] with invalid_dpop_proof as the value of the error parameter."
-    """
+    """RFC 9449, 5."""
     attempt = Attempt()
     code = code_for(browser, party, attempt)
     at = Request(party.key, "POST", f"{party.issuer}/token")
@@ -77,10 +74,7 @@ def test_a_proof_that_fails_one_check_buys_no_token(browser: FlaskClient, party:
 
 
 def test_a_proof_that_fails_one_check_opens_no_resource(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449 7.1: "a resource server MUST check that a DPoP proof was also received …, check the DPoP proof according
-    to the rules in Section 4.3, and check that the public key of the DPoP proof matches the public key to which the
-    access token is bound".
-    """
+    """RFC 9449, 7.1."""
     token = bound(browser, party)["access_token"]
     at = Request(party.key, "GET", f"{party.issuer}/userinfo", token)
     refused_alike({**NEGATIVES, **WITH_A_TOKEN}, 401, lambda made: party.resource(browser, token, made(at)))
@@ -91,9 +85,7 @@ def test_a_proof_that_fails_one_check_opens_no_resource(browser: FlaskClient, pa
 
 
 def test_a_bound_token_without_any_proof_is_told_that_one_is_needed(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449 7.1: "a resource server MUST check that a DPoP proof was also received in the DPoP header field of the
-    HTTP request": who sends none has not sent a wrong one.
-    """
+    """RFC 9449, 7.1."""
     token = bound(browser, party)["access_token"]
     for place, method in RESOURCES:
         answer = browser.open(place, method=method, headers={"Authorization": f"DPoP {token}"})
@@ -106,10 +98,7 @@ def test_a_bound_token_without_any_proof_is_told_that_one_is_needed(browser: Fla
 def test_what_is_written_otherwise_and_means_the_same_is_accepted(
     browser: FlaskClient, party: KeyedParty, alg: str
 ) -> None:
-    """RFC 9449 4.3: "To reduce the likelihood of false negatives, servers SHOULD employ syntax-based normalization
-    (Section 6.2.2 of [RFC3986]) and scheme-based normalization (Section 6.2.3 of [RFC3986]) before comparing the htu
-    claim."
-    """
+    """RFC 9449, 4.3."""
     party.key = Key.new(alg)
     attempt = Attempt()
     code = code_for(browser, party, attempt)
@@ -121,9 +110,7 @@ def test_what_is_written_otherwise_and_means_the_same_is_accepted(
 
 
 def test_the_names_of_header_and_scheme_are_written_as_one_likes(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449 4.1: "DPoP, DPOP, dpop, etc., are all valid and equivalent header field names"; RFC 9110 11.1: it "uses
-    a case-insensitive token to identify the authentication scheme".
-    """
+    """RFC 9449, 4.1; RFC 9110, 11.1."""
     token = bound(browser, party)["access_token"]
     for scheme, name in (("dpop", "dpop"), ("DPOP", "DPOP"), ("DPoP", "dPoP")):
         proof = party.fresh_proof("/userinfo", "GET", token)
@@ -136,10 +123,7 @@ def test_the_names_of_header_and_scheme_are_written_as_one_likes(browser: FlaskC
 
 
 def test_the_address_is_the_issuers_whatever_the_host_says(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 4.3: "The htu claim matches the HTTP URI value for the HTTP request in which the JWT was received,
-    ignoring any query and fragment parts". Security row D-01, whatever headers say: "issuer and all URLs stay the
-    configured ones".
-    """
+    """RFC 9449, 4.3; Security row D-01."""
     attempt = Attempt()
     code = code_for(browser, party, attempt)
     form = {
@@ -154,9 +138,7 @@ def test_the_address_is_the_issuers_whatever_the_host_says(browser: FlaskClient,
 
 
 def test_a_proof_counts_once(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449 11.1: "servers can store the jti value of each DPoP proof for the time window in which the respective
-    DPoP proof JWT would be accepted to prevent multiple uses of the same DPoP proof."
-    """
+    """RFC 9449, 11.1."""
     token = bound(browser, party)["access_token"]
     proof = party.fresh_proof("/userinfo", "GET", token)
     assert party.resource(browser, token, proof).status_code == 200
@@ -175,9 +157,7 @@ def test_a_proof_counts_once(browser: FlaskClient, party: KeyedParty) -> None:
 
 
 def test_a_proof_is_remembered_as_long_as_it_counts(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 11.1: "servers can store the jti value of each DPoP proof for the time window in which the respective
-    DPoP proof JWT would be accepted".
-    """
+    """RFC 9449, 11.1."""
     token = bound(browser, party)["access_token"]
     proof = party.key.proof("GET", f"{party.issuer}/userinfo", token, iat=now() + 55)
     assert party.resource(browser, token, proof).status_code == 200
@@ -187,9 +167,7 @@ def test_a_proof_is_remembered_as_long_as_it_counts(browser: FlaskClient, party:
 
 
 def test_bound_tokens_say_so_and_the_database_keeps_the_key(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449 5: "A token_type of DPoP MUST be included in the access token response to signal to the client that the
-    access token was bound to its DPoP key".
-    """
+    """RFC 9449, 5."""
     body = bound(browser, party)
     assert body["token_type"] == "DPoP"
     assert set(db.session.scalars(select(Token.jkt))) == {party.key.thumbprint}
@@ -199,10 +177,7 @@ def test_bound_tokens_say_so_and_the_database_keeps_the_key(browser: FlaskClient
 
 
 def test_bound_and_plain_tokens_come_by_their_own_scheme(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449 7.2: "such a protected resource MUST reject a DPoP-bound access token received as a bearer token"; "If
-    the mechanism used to attempt authentication could be established unambiguously, then the corresponding challenge
-    SHOULD be used to deliver error information".
-    """
+    """RFC 9449, 7.2."""
     token = bound(browser, party)["access_token"]
     plain = tokens_for(browser, party)["access_token"]
     for path, method in RESOURCES:
@@ -222,10 +197,7 @@ def test_bound_and_plain_tokens_come_by_their_own_scheme(browser: FlaskClient, p
 def test_the_charter_is_read_and_accepted_with_a_bound_token(
     browser: FlaskClient, build: Build, party: KeyedParty
 ) -> None:
-    """RFC 9449, 7.1: "check that the public key of the DPoP proof matches the public key to which the access token is
-    bound"; RFC 6750, 3.1: "insufficient_scope The request requires higher privileges than provided by the access token.
-    The resource server SHOULD respond with the HTTP 403 (Forbidden) status code".
-    """
+    """RFC 9449, 7.1; RFC 6750, 3.1."""
     build.publish(party, "2026")
     token = bound(browser, party)["access_token"]
     read = party.resource(browser, token, party.fresh_proof("/charter", "GET", token), path="/charter")
@@ -244,11 +216,7 @@ def test_the_charter_is_read_and_accepted_with_a_bound_token(
 def test_a_code_that_names_a_key_is_exchanged_with_that_key_alone(
     browser: FlaskClient, party: KeyedParty, binding: str
 ) -> None:
-    """RFC 9449 10: "the authorization server computes the JWK Thumbprint of the proof-of-possession public key in the
-    DPoP proof and verifies that it matches the dpop_jkt parameter value in the authorization request. If they do not
-    match, it MUST reject the request." 10.1, of a proof at the endpoint for pushed requests: "It MUST further behave as
-    if the contained public key's thumbprint was provided using dpop_jkt".
-    """
+    """RFC 9449, 10."""
     attempt = Attempt()
     if binding == "dpop_jkt":
         code = code_for(browser, party, attempt, dpop_jkt=party.key.thumbprint)
@@ -261,9 +229,7 @@ def test_a_code_that_names_a_key_is_exchanged_with_that_key_alone(
 
 
 def test_a_thumbprint_that_is_none_is_refused(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 10: "The value of the dpop_jkt authorization request parameter is the JWK Thumbprint [RFC7638] of the
-    proof-of-possession public key using the SHA-256 hash function".
-    """
+    """RFC 9449, 10."""
     for odd in ("x", "x" * 44, "é" * 43, f"{party.key.thumbprint[:-1]}="):
         answer = party.answer(browser.get(party.url(Attempt(), dpop_jkt=odd)))
         assert answer["error"] == "invalid_request"
@@ -272,9 +238,7 @@ def test_a_thumbprint_that_is_none_is_refused(browser: FlaskClient, party: Keyed
 def test_a_client_that_must_show_proofs_gets_nothing_without(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 9449 5.2: "If the value is true, the authorization server MUST reject token requests from the client that do
-    not contain the DPoP header."
-    """
+    """RFC 9449, 5.2."""
     party, attempt = KeyedParty.of(build.ent(scopes=OFFLINE, dpop=True)), Attempt()
     code = code_for(browser, party, attempt, scope=OFFLINE)
     refused(party.redeem(browser, code, attempt, None), "invalid_request")
@@ -284,9 +248,7 @@ def test_a_client_that_must_show_proofs_gets_nothing_without(
 
 
 def test_u03_a_bound_token_dies_as_others_do(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 6750, 3.1: "invalid_token The access token provided is expired, revoked, malformed, or invalid for other
-    reasons".
-    """
+    """RFC 6750, 3.1."""
     token = bound(browser, party)["access_token"]
     with time_machine.travel(time.time() + 601):
         unauthorized(party.resource(browser, token, party.fresh_proof("/userinfo", "GET", token)), "invalid_token")
@@ -308,29 +270,26 @@ JWKS = st.dictionaries(st.sampled_from(["kty", "crv", "x", "y", "n", "e", "d", "
 
 @one_database
 def test_anything_as_a_proof_is_answered(browser: FlaskClient, party: KeyedParty) -> None:
-    """Security rows, "never 5xx": "assert status < 500 and no stack trace". RFC 9449, 4.3: "The DPoP HTTP request
-    header field value is a single and well-formed JWT".
-    """
+    """Security rows, never 5xx; RFC 9449, 4.3."""
     token = bound(browser, party)["access_token"]
     at = Request(party.key, "GET", f"{party.issuer}/userinfo", token)
 
-    @hypothesis_settings(bounded, max_examples=60)  # each is eight requests
+    @hypothesis_settings(max_examples=60, deadline=None, derandomize=True, database=None)  # each is eight requests
     @given(MEMBERS, MEMBERS, JWKS, st.binary(max_size=30))
     def send(head: dict[str, Any], body: dict[str, Any], jwk: dict[str, Any], raw: bytes) -> None:
         signed = at.key.sign({**at.head, **head}, {**at.body, **body})
         keyed = at.proof(head={"jwk": {**at.key.jwk, **jwk}}, jti=repr((head, jwk)))
         for proof in (signed, keyed, at.key.sign(raw, raw), raw.decode("latin-1").translate({10: None, 13: None})):
             for answer in (party.resource(browser, token, proof), party.renew(browser, "x" * 43, proof)):
-                sound(answer)
+                assert answer.status_code < 500, answer.get_data()[:300]
                 assert answer.mimetype == "application/json"
+                assert b"Traceback" not in answer.get_data()
 
     send()
 
 
 def test_these_tests_name_keys_as_the_specification_does() -> None:
-    """RFC 7638, 3: "The thumbprint of a JSON Web Key (JWK) is computed as follows"; below are the key and the result of
-    its example (3.1).
-    """
+    """RFC 7638, 3."""
     modulus = (
         "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3okn"
         "jhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6q"
@@ -341,7 +300,7 @@ def test_these_tests_name_keys_as_the_specification_does() -> None:
 
 
 def test_a_proof_for_what_was_never_issued_leaves_no_row(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 9449, 11.1: "servers can store … the jti value of each DPoP proof": whoever makes up codes fills no table."""
+    """RFC 9449, 11.1. Invented codes fill no table."""
     public = KeyedParty.of(build.ent("Appli", "appli.test", auth_method="none"))
     for form in (
         {"grant_type": "authorization_code", "code": "x" * 43, "code_verifier": "v" * 43},

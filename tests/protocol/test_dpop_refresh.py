@@ -34,9 +34,7 @@ def alive() -> int:
 
 
 def test_t22_a_bound_refresh_token_never_becomes_a_bearer_token(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449 5: "Refresh tokens issued to confidential clients … are not bound to the DPoP proof public key because
-    they are already sender-constrained with a different existing mechanism": the key may change, and there is one.
-    """
+    """RFC 9449, 5."""
     first = bound(browser, party)
     refused(party.renew(browser, first["refresh_token"], None), "invalid_grant")
     party.key = Key.new()
@@ -46,9 +44,7 @@ def test_t22_a_bound_refresh_token_never_becomes_a_bearer_token(browser: FlaskCl
 
 
 def test_a_plain_refresh_token_may_be_bound_and_stays_bound(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 5: "A token_type of DPoP MUST be included in the access token response to signal to the client that the
-    access token was bound to its DPoP key": whoever shows a key with a refresh token gets tokens of that key.
-    """
+    """RFC 9449, 5. Whoever shows a key with a refresh token gets tokens of that key."""
     plain = tokens_for(browser, party, scope=OFFLINE)
     first = party.renew(browser, plain["refresh_token"], party.fresh_proof()).get_json()
     assert first["token_type"] == "DPoP"
@@ -56,9 +52,7 @@ def test_a_plain_refresh_token_may_be_bound_and_stays_bound(browser: FlaskClient
 
 
 def test_a_public_client_keeps_its_key(browser: FlaskClient, public: KeyedParty) -> None:
-    """RFC 9449 5: "such a client MUST present a DPoP proof for the same key that was used to obtain the refresh token
-    each time that refresh token is used to obtain a new access token."
-    """
+    """RFC 9449, 5."""
     first = bound(browser, public)
     refused(public.renew(browser, first["refresh_token"], None), "invalid_grant")
     other = Key.new().proof("POST", f"{public.issuer}/token")
@@ -71,9 +65,7 @@ def test_a_public_client_keeps_its_key(browser: FlaskClient, public: KeyedParty)
 def test_t22_a_lost_answer_is_not_given_to_another_key(
     browser: FlaskClient, public: KeyedParty, *, thief_first: bool
 ) -> None:
-    """RFC 9700, 4.14.2: "the authorization server cannot determine which party submitted the invalid refresh token, but
-    it will revoke the active refresh token": who shows a rotated token and could not use its successor lost no answer.
-    """
+    """RFC 9700, 4.14.2."""
     token = tokens_for(browser, public, scope=OFFLINE)["refresh_token"]
     proofs = [public.fresh_proof(), None] if thief_first else [None, public.fresh_proof()]
     assert public.renew(browser, token, proofs[0]).status_code == 200
@@ -83,9 +75,7 @@ def test_t22_a_lost_answer_is_not_given_to_another_key(
 
 
 def test_t22_a_lost_answer_is_given_again_to_the_same_key(browser: FlaskClient, public: KeyedParty) -> None:
-    """RFC 9449, 5: "such a client MUST present a DPoP proof for the same key that was used to obtain the refresh token
-    each time that refresh token is used": in the moment of grace as well.
-    """
+    """RFC 9449, 5."""
     token = tokens_for(browser, public, scope=OFFLINE)["refresh_token"]
     answers = [public.renew(browser, token, public.fresh_proof()).get_json() for _ in range(2)]
     assert answers[0]["refresh_token"] == answers[1]["refresh_token"]
@@ -95,7 +85,7 @@ def test_t22_a_lost_answer_is_given_again_to_the_same_key(browser: FlaskClient, 
 
 
 def test_t22_a_client_with_a_secret_finds_its_answer_under_a_new_key(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 5: "Refresh tokens issued to confidential clients … are not bound to the DPoP proof public key"."""
+    """RFC 9449, 5."""
     token = bound(browser, party)["refresh_token"]
     first = party.renew(browser, token, party.fresh_proof()).get_json()
     party.key = Key.new()
@@ -105,7 +95,7 @@ def test_t22_a_client_with_a_secret_finds_its_answer_under_a_new_key(browser: Fl
 
 
 def test_z02_two_keys_at_once_get_one_answer_between_them(app: Flask, browser: FlaskClient, public: KeyedParty) -> None:
-    """RFC 9700, 4.14.2: "each refresh token is used only once": the two do not see each other's rows, and find out."""
+    """RFC 9700, 4.14.2. Neither transaction sees the other's rows."""
     for _ in range(10):
         token = tokens_for(browser, public, scope=OFFLINE)["refresh_token"]
         keys = [Key.new() for _ in range(2)]

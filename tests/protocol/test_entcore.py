@@ -34,9 +34,7 @@ from tests.signatures import b64
 def test_a_parent_signs_in_and_is_found_by_the_join_key_behind_the_prefix(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """entcore (clients/README.md): "its default provider class takes `sub` for the user's `externalId`, that is the AAF
-    key, with the academy's prefix where several are imported: `LILLE-9100001`".
-    """
+    """entcore (clients/README.md)."""
     parent = build.active()
     entcore.users = {f"LILLE-{parent.join_key}": "the parent", str(parent.join_key): "somebody of another academy"}
     departure = entcore.leave(f"{ENT}/timeline/timeline?fil=1")
@@ -56,9 +54,7 @@ def test_a_parent_signs_in_and_is_found_by_the_join_key_behind_the_prefix(
 def test_a_raw_blank_in_the_scope_is_read_at_once_too(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """entcore (clients/README.md): "its scope is fixed in its code (`openid profile`)", and is sent with its blank as
-    it is, though OpenID Connect Core 1.0, 13.1, wants the "application/x-www-form-urlencoded format".
-    """
+    """entcore (clients/README.md); OpenID Connect Core 1.0, 13.1."""
     parent = signed_in(browser, build.active())
     departure = entcore.leave()
     answer = browser.get("/authorize", query_string=departure.query)
@@ -68,9 +64,7 @@ def test_a_raw_blank_in_the_scope_is_read_at_once_too(
 
 
 def test_the_state_comes_back_letter_by_letter(browser: FlaskClient, build: Build, entcore: EntcoreParty) -> None:
-    """RFC 6749, 4.1.2: "state REQUIRED if the "state" parameter was present in the client authorization request. The
-    exact value received from the client": entcore puts the page that was wanted into it, and encodes nothing.
-    """
+    """RFC 6749, 4.1.2. Entcore puts the page that was wanted into it, and encodes nothing."""
     signed_in(browser, build.active())
     for landing in (f"{ENT}/", f"{ENT}/blog?id=1", f"{ENT}/a:b@c;d,e!f$g'h(i)*j~k", f"{ENT}:443//x/../y?z=/?"):
         departure = entcore.leave(landing)  # sent as it is
@@ -82,18 +76,14 @@ def test_the_state_comes_back_letter_by_letter(browser: FlaskClient, build: Buil
 
 
 def test_the_secret_may_come_in_the_body(browser: FlaskClient, build: Build, register: Register) -> None:
-    """OpenID Connect Core 1.0, 9: "client_secret_post Clients that have received a client_secret value from the
-    Authorization Server, authenticate … by including the Client Credentials in the request body".
-    """
+    """OpenID Connect Core 1.0, 9."""
     party = register("--auth-method", "client_secret_post", **{"basic-to-get-token": False})
     parent = signed_in(browser, build.active())
     assert arrive(browser, party)["sub"] == f"LILLE-{parent.join_key}"
 
 
 def test_t24_nothing_that_it_sends_needs_encoding(browser: FlaskClient, build: Build, entcore: EntcoreParty) -> None:
-    """entcore (clients/README.md): "Secret: sent by HTTP Basic, neither it nor the code percent-encoded; the provider's
-    ids, secrets and codes hold URL-safe characters only". Security row T-24: "URL-safe alphabet only".
-    """
+    """entcore (clients/README.md); Security row T-24."""
     signed_in(browser, build.active())
     location = location_for(browser, entcore.leave())
     code = re.search(r"[?&]code=([^&]*)", location)
@@ -105,9 +95,7 @@ def test_t24_nothing_that_it_sends_needs_encoding(browser: FlaskClient, build: B
 def test_d03_an_rsa_key_is_built_from_its_certificate_and_from_nothing_else(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """entcore (clients/README.md): "it rebuilds an RSA key from `n` and `e` as signed numbers, which fails for 2,048
-    bits and more; it needs the certificate in `x5c`". Security row D-03: "x5c present for entcore".
-    """
+    """entcore (clients/README.md); Security row D-03."""
     signed_in(browser, build.active())
     arrive(browser, entcore)
     [jwk] = browser.get("/jwks.json").get_json()["keys"]
@@ -120,9 +108,7 @@ def test_d03_an_rsa_key_is_built_from_its_certificate_and_from_nothing_else(
 def test_d03_a_key_that_it_does_not_know_is_looked_up(
     app: Flask, browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1.1: "The verifier knows to go back to the jwks_uri location to re-retrieve the keys
-    when it sees an unfamiliar kid value"; entcore (clients/README.md): "of `certsUri` only the path is used".
-    """
+    """OpenID Connect Core 1.0, 10.1.1; entcore (clients/README.md)."""
     signed_in(browser, build.active())
     entcore.settings["certsUri"] += "?its=query+is+dropped"
     entcore.fetch_keys()
@@ -136,9 +122,7 @@ def test_d03_a_key_that_it_does_not_know_is_looked_up(
 def test_d03_a_curve_s_key_is_built_from_its_coordinates(
     app: Flask, browser: FlaskClient, build: Build, register: Register
 ) -> None:
-    """entcore (clients/README.md): "`kid` is in every ID token. RS256 or ES256 only". RFC 7518, 6.2.1.2: "The "x" (x
-    coordinate) parameter contains the x coordinate for the Elliptic Curve point".
-    """
+    """entcore (clients/README.md); RFC 7518, 6.2.1.2."""
     keys.rotate(build.settings, "ES256")
     app.extensions["idp.server"].ring.forget()
     party = register("--id-token-alg", "ES256")
@@ -149,9 +133,7 @@ def test_d03_a_curve_s_key_is_built_from_its_coordinates(
 def test_without_userinfo_the_id_token_says_who_it_is_and_whether_the_charter_is_owed(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """entcore (clients/README.md): UserInfo is what "it merges over the ID token"; with none, the ID token of OpenID
-    Connect Core 1.0, 2, "contains Claims about the Authentication of an End-User": "sub REQUIRED. Subject Identifier".
-    """
+    """entcore (clients/README.md); OpenID Connect Core 1.0, 2."""
     charters.publish(entcore.settings["clientId"], "2026", "# Charte\n\nSoyons polis.")
     parent = signed_in(browser, build.active())
     whole = arrive(browser, entcore)
@@ -167,10 +149,7 @@ def test_without_userinfo_the_id_token_says_who_it_is_and_whether_the_charter_is
 def test_an_account_without_join_key_is_nobody_s_and_says_no_key(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """entcore (clients/README.md): "A `sub` that it does not know ends in a 403: so does a parent who came by another
-    file than an AAF, and has no key". OpenID Connect Core 1.0, 2: it is "locally unique and never reassigned" all the
-    same.
-    """
+    """entcore (clients/README.md); OpenID Connect Core 1.0, 2."""
     parent = signed_in(browser, build.active(join_key=None))
     entcore.users = {"LILLE-": "nobody", "LILLE-None": "nobody", "": "nobody", str(parent.roster_key): "nobody"}
     claims = arrive(browser, entcore)
@@ -185,9 +164,7 @@ def test_an_account_without_join_key_is_nobody_s_and_says_no_key(
 def test_l04_an_empty_address_after_the_sign_out_leads_to_a_page_with_a_way_back(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """entcore (clients/README.md): "it sends an empty `post_logout_redirect_uri`, which counts as none: the provider
-    shows « Vous êtes déconnecté » with a link to `--home-uri`". Security row L-04: "no redirect".
-    """
+    """entcore (clients/README.md); Security row L-04."""
     signed_in(browser, build.active())
     departure = entcore.leave()
     hint = entcore.tokens(location_for(browser, departure), departure)["id_token"]
@@ -203,10 +180,7 @@ def test_l04_an_empty_address_after_the_sign_out_leads_to_a_page_with_a_way_back
 def test_pkce_is_asked_of_those_who_did_not_say_that_they_cannot(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """RFC 7636, 4.4.1: "… the client does not send the "code_challenge" in the request, the authorization endpoint MUST
-    return the authorization error response with the "error" value set to "invalid_request"". entcore
-    (clients/README.md): "it sends no challenge".
-    """
+    """RFC 7636, 4.4.1; entcore (clients/README.md)."""
     signed_in(browser, build.active())
     strict = build.ent(redirect_uris=[entcore.settings["redirectUri"]])
     entcore.settings |= {"clientId": strict.client_id, "secret": strict.secret}
@@ -227,9 +201,7 @@ def forged(party: EntcoreParty, claims: dict[str, Any], **header: str | None) ->
 
 @one_database
 def test_the_relying_party_itself_refuses_what_the_real_one_does(entcore: EntcoreParty) -> None:
-    """entcore (clients/README.md): "It does not check `aud`"; "`iss` is compared with the ID token letter by letter";
-    "RS256 or ES256 only", and HS256 under its own secret.
-    """
+    """entcore (clients/README.md)."""
     assert entcore.payload(forged(entcore, GOOD | {"aud": "another client"})) == GOOD | {"aud": "another client"}
     for token, reason in (
         (f"{forged(entcore, GOOD)}.", "parts"),

@@ -29,9 +29,7 @@ ECOLE = "0599003R"
 def test_two_children_are_two_vectors_and_name_one_parent(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """entcore (clients/README.md): "The names in it are the file's, letter by letter, as it compares them": several
-    vectors name those whom each of them names.
-    """
+    """entcore (clients/README.md)."""
     malo, lina = build.child(), build.child("Lina")
     parent = signed_in(browser, build.active(children=[malo, lina]))
     vectors = arrive(browser, entcore)["FrEduVecteur"]
@@ -54,9 +52,7 @@ def test_two_children_are_two_vectors_and_name_one_parent(
 
 
 def test_names_are_the_file_s_letter_by_letter(browser: FlaskClient, build: Build, entcore: EntcoreParty) -> None:
-    """entcore (clients/README.md), of FrEduVecteur: "The names in it are the file's, letter by letter, as it compares
-    them".
-    """
+    """entcore (clients/README.md)."""
     family, given = "D’ARTAGNAN  - Lœ'wÉ", unicodedata.normalize("NFD", "ÀnAïs-şükran")
     parent = signed_in(browser, build.active(family_name=family, given_name=given))
     claims = arrive(browser, entcore)
@@ -77,8 +73,8 @@ def primary_school() -> School:
 def test_a_child_of_a_primary_school_has_the_prefix_1_and_one_of_a_college_2(
     browser: FlaskClient, build: Build, register: Register
 ) -> None:
-    """entcore's SAML classes, which read FrEduVecteur, take a parent for one by the first field: 1 of a primary
-    school's pupil, 2 of a college's or lycée's. Security row N-03: an ENT "gets only the children/schools it serves".
+    """Security row N-03. Entcore's SAML classes, which read FrEduVecteur, take a parent for one by the first field: 1
+    of a primary school's pupil, 2 of a college's or lycée's.
     """
     primary_school()
     small, big, elsewhere = build.child("Inès", uai=ECOLE), build.child(), build.child("Lina", uai=LYCEE)
@@ -107,9 +103,7 @@ def moved_to_a_school_that_the_ent_does_not_serve(build: Build, _account: Accoun
 def test_a_child_who_left_is_in_no_claim_from_the_next_token_on(
     browser: FlaskClient, build: Build, entcore: EntcoreParty, happened: Callable[[Build, Account, Child], None]
 ) -> None:
-    """OpenID Connect Core 1.0, 5.3: "The UserInfo Endpoint … returns Claims about the authenticated End-User", as they
-    are when it is asked. Security row N-03: an ENT "gets only the children/schools it serves".
-    """
+    """OpenID Connect Core 1.0, 5.3; Security row N-03."""
     malo, lina = build.child(), build.child("Lina")
     parent = signed_in(browser, build.active(children=[malo, lina]))
     departure = entcore.leave()
@@ -133,9 +127,7 @@ def test_a_child_who_left_is_in_no_claim_from_the_next_token_on(
 def test_a_link_that_ended_takes_the_child_from_that_parent_alone(
     app: Flask, browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
-    """OpenID Connect Core 1.0, 5.3: "The UserInfo Endpoint … returns Claims about the authenticated End-User", and of
-    nobody else: each parent has links of their own.
-    """
+    """OpenID Connect Core 1.0, 5.3."""
     malo, others = build.child(), app.test_client()
     first, second = signed_in(browser, build.active(children=[malo])), build.active(children=[malo])
     signed_in(others, second)
@@ -148,9 +140,7 @@ def test_a_link_that_ended_takes_the_child_from_that_parent_alone(
 
 
 def test_the_relying_party_itself_refuses_vectors_that_the_real_one_does() -> None:
-    """entcore (clients/README.md), of FrEduVecteur: "its OpenID Connect classes do not read it (its SAML ones do). The
-    names in it are the file's, letter by letter, as it compares them".
-    """
+    """entcore (clients/README.md)."""
     known = Relative("LEROY", "Karim", frozenset({("701", COLLEGE)}))
     good = f"2|LEROY|Karim|701|{COLLEGE}"
     assert match([known], [good]) == match([known], [good, f"1|LEROY|Karim|9|{ECOLE}"]) == [known]

@@ -31,9 +31,7 @@ from tests.relying_party import RelyingParty
 def test_ent_is_told_of_the_session_of_an_erased_person(
     app: Flask, browser: FlaskClient, build: Build, told: RelyingParty, session: Account, server: EntServer, work: Work
 ) -> None:
-    """Back-Channel Logout 1.0, 2.4: "A Logout Token MUST contain either a sub or a sid Claim, and MAY contain both."
-    Both are those of the sign-in, and nothing else of the person waits in the outbox.
-    """
+    """Back-Channel Logout 1.0, 2.4."""
     tokens = tokens_for(browser, told)
     done = erasure.erase(build.settings, session.id, "demande")
     assert (done.accounts, done.told) == (1, 1)
@@ -50,9 +48,7 @@ def test_ent_is_told_of_the_session_of_an_erased_person(
 def test_ent_that_waits_to_be_told_is_told_after_an_erasure(
     app: Flask, browser: FlaskClient, build: Build, told: RelyingParty, session: Account, server: EntServer, work: Work
 ) -> None:
-    """Back-Channel Logout 1.0, 2.5: "The OP uses an HTTP POST to the registered back-channel logout URI to trigger the
-    logout actions by the RP": also for a session that ended a moment before its account was erased.
-    """
+    """Back-Channel Logout 1.0, 2.5."""
     tokens = tokens_for(browser, told)
     manager.end_all(session.id, by="operator")
     db.session.commit()
@@ -64,9 +60,7 @@ def test_ent_that_waits_to_be_told_is_told_after_an_erasure(
 def test_ent_is_not_told_a_day_after_an_erasure(
     app: Flask, browser: FlaskClient, build: Build, told: RelyingParty, session: Account, server: EntServer, work: Work
 ) -> None:
-    """Back-Channel Logout 1.0, 2.5: "The OP uses an HTTP POST to the registered back-channel logout URI": for a day; an
-    ENT that could not be told by then has ended its session itself.
-    """
+    """Back-Channel Logout 1.0, 2.5."""
     tokens_for(browser, told)
     erasure.erase(build.settings, session.id, "demande")
     with time_machine.travel(now() + timedelta(hours=25)):

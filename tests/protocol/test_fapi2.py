@@ -62,10 +62,7 @@ def code_of(browser: FlaskClient, party: KeyedParty, attempt: Attempt, scope: st
 def test_a_whole_sign_on_by_the_profile(
     browser: FlaskClient, build: Build, settings: Settings, parent: Account, alg: str
 ) -> None:
-    """FAPI 2.0 Security Profile, 5.3.2 and 5.3.3, from the pushed request to the second refresh: clients "shall use
-    pushed authorization requests according to [RFC9126]", "shall use PKCE [RFC7636] with S256 as the code challenge
-    method", "shall send access tokens in the HTTP header".
-    """
+    """FAPI 2.0 Security Profile, 5.3.2 and 5.3.3."""
     key_rotation.rotate(settings, "ES256")
     party, attempt = registered(build, alg), Attempt()
     request_uri = party.pushed(browser, attempt, party.fresh_proof("/par"), scope=OFFLINE)
@@ -90,9 +87,7 @@ def test_a_whole_sign_on_by_the_profile(
 
 
 def test_a_refresh_token_goes_on_and_is_not_rotated(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
-    """FAPI 2.0 Security Profile, 5.3.2.1: an authorization server "shall not use refresh token rotation except in
-    extraordinary circumstances".
-    """
+    """FAPI 2.0 Security Profile, 5.3.2.1."""
     attempt = Attempt()
     code = code_of(browser, party, attempt)
     token = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()["refresh_token"]
@@ -108,7 +103,7 @@ def test_a_refresh_token_goes_on_and_is_not_rotated(browser: FlaskClient, party:
 
 
 def test_tokens_are_nothing_without_a_proof(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
-    """FAPI 2.0 Security Profile, 5.3.2.1: "shall only issue sender-constrained access tokens"."""
+    """FAPI 2.0 Security Profile, 5.3.2.1."""
     attempt = Attempt()
     code = code_of(browser, party, attempt)
     refused(party.redeem(browser, code, attempt, None), "invalid_request")
@@ -124,9 +119,7 @@ def test_tokens_are_nothing_without_a_proof(browser: FlaskClient, party: KeyedPa
 def test_a_client_may_change_its_key_between_refreshes(
     browser: FlaskClient, party: KeyedParty, session: Account
 ) -> None:
-    """FAPI 2.0 Security Profile, Access token lifetimes: "The use of refresh tokens also allows clients to rotate their
-    sender-constraining keys without loss of grants".
-    """
+    """FAPI 2.0 Security Profile."""
     attempt = Attempt()
     code = code_of(browser, party, attempt)
     token = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()["refresh_token"]
@@ -137,9 +130,7 @@ def test_a_client_may_change_its_key_between_refreshes(
 
 
 def test_a_proof_by_rs256_is_none(browser: FlaskClient, build: Build, settings: Settings, session: Account) -> None:
-    """FAPI 2.0 Security Profile, 5.4.1: "Authorization servers, clients, and resource servers when creating or
-    processing JWTs shall … use PS256, ES256, or EdDSA (using the Ed25519 variant) algorithms".
-    """
+    """FAPI 2.0 Security Profile, 5.4.1."""
     key_rotation.rotate(settings, "ES256")
     party, attempt = registered(build, "PS256"), Attempt()
     weak = Key("RS256", party.key.private)
@@ -158,7 +149,7 @@ def test_a_proof_by_rs256_is_none(browser: FlaskClient, build: Build, settings: 
 def test_t01_a_code_lives_a_minute_whatever_the_operator_decided(
     browser: FlaskClient, party: KeyedParty, session: Account
 ) -> None:
-    """FAPI 2.0 Security Profile, 5.3.2.1: "shall issue authorization codes with a maximum lifetime of 60 seconds"."""
+    """FAPI 2.0 Security Profile, 5.3.2.1."""
     early, late = Attempt(), Attempt()
     with time_machine.travel(time.time(), tick=False) as clock:
         codes = [code_of(browser, party, attempt) for attempt in (early, late)]
@@ -171,9 +162,7 @@ def test_t01_a_code_lives_a_minute_whatever_the_operator_decided(
 def test_the_profile_decides_whatever_else_was_registered(
     browser: FlaskClient, party: KeyedParty, session: Account
 ) -> None:
-    """FAPI 2.0 Security Profile, 5.3.2.2: "shall reject authorization requests sent without [RFC9126]"; "shall require
-    PKCE [RFC7636] with S256 as the code challenge method"; "shall require the value of response_type … to be code".
-    """
+    """FAPI 2.0 Security Profile, 5.3.2.2."""
     lenient = {"par_required": False, "dpop_required": False, "pkce_required": False}
     db.session.execute(update(Client).values(**lenient, version=Client.version + 1))
     db.session.commit()
@@ -193,9 +182,7 @@ def test_the_profile_decides_whatever_else_was_registered(
 def test_a_request_of_one_client_is_nothing_to_another(
     browser: FlaskClient, build: Build, party: KeyedParty, session: Account
 ) -> None:
-    """RFC 9126, 2.2: "The request_uri … MUST be bound to the client that posted the authorization request". Two clients
-    with keys of their own, as they are certified.
-    """
+    """RFC 9126, 2.2."""
     other = registered(build, name="Horizon", host="horizon.test")
     request_uri = party.pushed(browser, Attempt())
     assert "invalid request_uri" in stays_here(browser.get(other.opened(request_uri)))
@@ -210,9 +197,7 @@ def test_a_request_of_one_client_is_nothing_to_another(
 def test_a_process_that_has_not_heard_of_the_profile_yet_holds_its_client_to_it(
     browser: FlaskClient, build: Build, settings: Settings
 ) -> None:
-    """FAPI 2.0 Security Profile, 5.3.2.1: "shall only accept its issuer identifier value … as a string in the aud claim
-    received in client authentication assertions", from the moment on in which the client is under the profile.
-    """
+    """FAPI 2.0 Security Profile, 5.3.2.1."""
     key_rotation.rotate(settings, "ES256")
     key = Key.new("RS256")
     keys = {"keys": [{**key.jwk, "kid": key.kid, "use": "sig"}]}

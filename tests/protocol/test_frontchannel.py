@@ -76,9 +76,7 @@ def told(address: str) -> tuple[str, dict[str, str]]:
 def test_only_ents_of_this_session_that_registered_an_address_are_loaded(
     app: Flask, browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """Front-Channel Logout 1.0, 2: "The OP renders <iframe src="frontchannel_logout_uri"> in a page with the registered
-    logout URI as the source to trigger the logout actions by the RP".
-    """
+    """Front-Channel Logout 1.0, 2."""
     first = build.ent(frontchannel_logout_uri=FRONT)
     second = build.ent(
         "Horizon",
@@ -112,9 +110,7 @@ def test_only_ents_of_this_session_that_registered_an_address_are_loaded(
 
 
 def test_what_is_told_joins_the_query_that_was_registered(browser: FlaskClient, build: Build, session: Account) -> None:
-    """Front-Channel Logout 1.0, 2: a query component "MUST be retained when adding additional query parameters"; of
-    `iss` and `sid`, "if either is included, both MUST be".
-    """
+    """Front-Channel Logout 1.0, 2."""
     ent = build.ent(frontchannel_logout_uri=f"{FRONT}?app=a%26b&v=%22")
     sid = tokens_for(browser, ent)["claims"]["sid"]
     [address] = _Page(sign_out(browser)).frames
@@ -125,9 +121,7 @@ def test_what_is_told_joins_the_query_that_was_registered(browser: FlaskClient, 
 def test_a_session_that_went_on_under_another_row_tells_the_ents_of_before(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """Front-Channel Logout 1.0, 3: "sid … This represents a Session of a User Agent or device for a logged-in End-User
-    at an RP": proving the password again keeps it.
-    """
+    """Front-Channel Logout 1.0, 3."""
     ent = build.ent(frontchannel_logout_uri=FRONT)
     sid = tokens_for(browser, ent)["claims"]["sid"]
     other = build.ent("Horizon", "horizon.test")
@@ -144,9 +138,7 @@ def ent_answer_after_password(browser: FlaskClient, ent: RelyingParty, account: 
 def test_a_former_session_of_the_same_person_is_not_told_again(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """Front-Channel Logout 1.0, 3: "Different sid values are used to identify distinct sessions at an OP": what was
-    entered before a logout is none of the next.
-    """
+    """Front-Channel Logout 1.0, 3."""
     tokens_for(browser, build.ent(frontchannel_logout_uri=FRONT))
     assert _Page(sign_out(browser)).frames
     sign_in(browser, "/connexion", session.username, PASSWORD)
@@ -158,10 +150,7 @@ def test_a_former_session_of_the_same_person_is_not_told_again(
 def test_the_page_goes_on_to_the_registered_address_with_the_state(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 3: "The post-logout redirection is performed after the OP has finished notifying the RPs
-    that logged in with the OP for that End-User that they are to log out the End-User"; here by a script, by a link,
-    and by itself without a script, with the `state` that came.
-    """
+    """RP-Initiated Logout 1.0, 3."""
     ent = build.ent(frontchannel_logout_uri=FRONT)
     token = tokens_for(browser, ent)["id_token"]
     state = "a b&\"'><é"
@@ -184,9 +173,7 @@ def test_the_page_goes_on_to_the_registered_address_with_the_state(
 def test_without_a_target_the_page_stays_and_leads_to_the_ent(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 3: "The OP also MUST NOT perform post-logout redirection if the
-    post_logout_redirect_uri value supplied does not exactly match one of the previously registered".
-    """
+    """RP-Initiated Logout 1.0, 3."""
     ent = build.ent(frontchannel_logout_uri=FRONT)
     token = tokens_for(browser, ent)["id_token"]
     evil = {"id_token_hint": token, "post_logout_redirect_uri": "https://evil.test/"}
@@ -201,9 +188,7 @@ def test_without_a_target_the_page_stays_and_leads_to_the_ent(
 def test_without_any_frame_the_browser_goes_back_at_once(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 3: "The post-logout redirection is performed after the OP has finished notifying the
-    RPs": where no frame has to load, the browser goes back by a plain redirect.
-    """
+    """RP-Initiated Logout 1.0, 3. Where no frame has to load, the browser goes back by a plain redirect."""
     token = tokens_for(browser, ent)["id_token"]
     response = browser.get("/logout", query_string={"id_token_hint": token, "post_logout_redirect_uri": BYE})
     assert (response.status_code, response.headers["Location"]) == (303, BYE)
@@ -213,9 +198,7 @@ def test_without_any_frame_the_browser_goes_back_at_once(
 def test_l08_after_a_logout_the_cookie_the_refresh_token_and_the_session_are_dead(
     app: Flask, browser: FlaskClient, build: Build, session: Account, front: str
 ) -> None:
-    """Security row L-08 (OWASP ASVS 5, V 7.4.1): after a logout, "back button; old cookie replayed; old refresh token":
-    "login page; 401".
-    """
+    """Security row L-08; OWASP ASVS 5, V 7.4.1."""
     ent = build.ent(frontchannel_logout_uri=front, scopes=OFFLINE)
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     cookie = browser.get_cookie("__Host-ss", domain=HOST)
@@ -236,9 +219,7 @@ def test_l08_after_a_logout_the_cookie_the_refresh_token_and_the_session_are_dea
 def test_l09_a_form_of_another_tab_is_refused_with_a_readable_page(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Security row L-09: "logout in tab 1", then "submit a form in tab 2": "refused with a readable page, nothing
-    changed".
-    """
+    """Security row L-09."""
     second = browser.get(PASSWORD_PAGE)
     assert heading(second) == PASSWORD_TITLE
     before = stored(session).password_hash

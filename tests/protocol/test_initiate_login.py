@@ -22,9 +22,7 @@ def entrance(build: Build, **registered: str) -> str:
 
 
 def test_the_ent_is_told_who_begins_and_where_to_end(build: Build) -> None:
-    """OpenID Connect Core 1.0, 4: "iss REQUIRED. Issuer Identifier for the OP that the RP is to send the Authentication
-    Request to … target_link_uri OPTIONAL. URL that the RP is requested to redirect to after authentication".
-    """
+    """OpenID Connect Core 1.0, 4."""
     base, _, query = entrance(build, initiate_login_uri=BEGIN, home_uri=f"{HOME}?a=b&c=d").partition("?")
     assert base == BEGIN
     assert parse_qsl(query, strict_parsing=True) == [
@@ -34,9 +32,7 @@ def test_the_ent_is_told_who_begins_and_where_to_end(build: Build) -> None:
 
 
 def test_a_query_that_was_registered_stays(build: Build) -> None:
-    """OpenID Connect Core 1.0, 4: "The parameters can either be passed as query parameters using the HTTP GET method":
-    beside those that the registered address has.
-    """
+    """OpenID Connect Core 1.0, 4."""
     address = entrance(build, initiate_login_uri=f"{BEGIN}?idp=edu%26co")
     assert address.startswith(f"{BEGIN}?idp=edu%26co&")
     assert parse_qs(urlsplit(address).query, strict_parsing=True) == {
@@ -47,26 +43,20 @@ def test_a_query_that_was_registered_stays(build: Build) -> None:
 
 
 def test_without_a_home_only_the_issuer_is_told(build: Build) -> None:
-    """OpenID Connect Core 1.0, 4: "target_link_uri OPTIONAL. URL that the RP is requested to redirect to after
-    authentication".
-    """
+    """OpenID Connect Core 1.0, 4."""
     query = urlsplit(entrance(build, initiate_login_uri=BEGIN, home_uri="")).query
     assert parse_qsl(query) == [("iss", build.settings.issuer)]
 
 
 @pytest.mark.parametrize("home", [HOME, ""])
 def test_an_ent_that_begins_no_sign_in_is_entered_by_its_home(build: Build, home: str) -> None:
-    """OpenID Connect Registration 1.0, 2: "initiate_login_uri OPTIONAL. URI using the https scheme that a third party
-    can use to initiate a login by the RP".
-    """
+    """OpenID Connect Registration 1.0, 2."""
     assert entrance(build, home_uri=home) == home
 
 
 @pytest.mark.parametrize("begin", [BEGIN, ""])
 def test_the_page_of_a_confirmed_address_leads_there(browser: FlaskClient, build: Build, begin: str) -> None:
-    """OpenID Connect Core 1.0, 4: "In some cases, the login flow is initiated by an OpenID Provider or another party,
-    rather than the Relying Party".
-    """
+    """OpenID Connect Core 1.0, 4."""
     ent = build.ent(initiate_login_uri=begin)
     account = build.never_activated()
     activate(browser, account)
@@ -83,9 +73,8 @@ def test_the_page_of_a_confirmed_address_leads_there(browser: FlaskClient, build
 def test_the_page_after_a_sign_out_leads_home_or_where_a_sign_in_begins(
     browser: FlaskClient, build: Build, home: str
 ) -> None:
-    """OpenID Connect Core 1.0, 4: "iss REQUIRED. Issuer Identifier for the OP that the RP is to send the Authentication
-    Request to": an address that begins a sign-in is never left to without it, and after a sign-out only where the ENT
-    has no home.
+    """OpenID Connect Core 1.0, 4. An address that begins a sign-in is never left to without it, and after a sign-out
+    only where the ENT has no home.
     """
     ent = build.ent(initiate_login_uri=BEGIN, home_uri=home)
     page = browser.get("/logout", query_string={"client_id": ent.client_id})

@@ -47,9 +47,7 @@ SIGNING: dict[str, Any] = {
 def test_n03_invitation_pins_the_hosts_of_all_addresses(
     browser: FlaskClient, metadata: dict[str, Any], error: str
 ) -> None:
-    """RFC 7591, 3.2.1: "The authorization server MAY reject or replace any of the client's requested metadata values
-    submitted during the registration".
-    """
+    """RFC 7591, 3.2.1."""
     token = bound(hosts=HOSTS)
     answer = register(browser, token, **metadata)
     refused(answer, error)
@@ -62,9 +60,7 @@ def test_n03_invitation_pins_the_hosts_of_all_addresses(
 
 @pytest.mark.parametrize(("pinned", "other"), [("pairwise", "public"), ("public", "pairwise")])
 def test_n03_invitation_pins_the_subject_type(browser: FlaskClient, pinned: str, other: str) -> None:
-    """RFC 7591, 3.2.1: "The authorization server MAY reject or replace any of the client's requested metadata values
-    submitted during the registration".
-    """
+    """RFC 7591, 3.2.1."""
     token = bound(subject_type=pinned)
     refused(register(browser, token, subject_type=other), "invalid_client_metadata")
     told = registered(browser, token)
@@ -74,9 +70,7 @@ def test_n03_invitation_pins_the_subject_type(browser: FlaskClient, pinned: str,
 
 
 def test_n03_invitation_pins_the_authentication(browser: FlaskClient) -> None:
-    """RFC 7591, 2, token_endpoint_auth_method: "String indicator of the requested authentication method for the token
-    endpoint": requested, and not the client's to weaken.
-    """
+    """RFC 7591, 2."""
     token = bound(auth_method="private_key_jwt")
     for method in ("client_secret_basic", "none"):
         refused(register(browser, token, token_endpoint_auth_method=method), "invalid_client_metadata")
@@ -90,9 +84,7 @@ def test_n03_invitation_pins_the_authentication(browser: FlaskClient) -> None:
 @pytest.mark.usefixtures("session")
 @pytest.mark.parametrize("pkce", [None, True, False])
 def test_n03_invitation_pins_pkce(browser: FlaskClient, settings: Settings, *, pkce: bool | None) -> None:
-    """RFC 9700, 2.1.1: "authorization servers MUST support PKCE", and here require it unless the operator says that
-    this software has none; the client's own word changes nothing.
-    """
+    """RFC 9700, 2.1.1."""
     told = registered(browser, bound(pkce=pkce), require_pkce=False, pkce_required=False)
     for _ in range(2):
         ent = party(settings, told)
@@ -102,16 +94,14 @@ def test_n03_invitation_pins_pkce(browser: FlaskClient, settings: Settings, *, p
 
 
 def test_without_pkce_a_client_needs_another_proof(browser: FlaskClient) -> None:
-    """RFC 9700, 2.1.1: "public clients MUST use PKCE to this end"."""
+    """RFC 9700, 2.1.1."""
     token = bound(pkce=False)
     refused(register(browser, token, token_endpoint_auth_method="none"), "invalid_client_metadata")
     registered(browser, token)
 
 
 def test_reusable_invitation_counts_each_use(browser: FlaskClient, session: Account) -> None:
-    """RFC 7591, 1.2: "Initial Access Token OAuth 2.0 access token optionally issued by an authorization server to a
-    developer or client and used to authorize calls to the client registration endpoint": for trials, several.
-    """
+    """RFC 7591, 1.2."""
     token = bound(uses=3)
     for number in range(3):
         refused(register(browser, token, redirect_uris=[]), "invalid_redirect_uri")  # counts nothing
@@ -125,9 +115,7 @@ def test_reusable_invitation_counts_each_use(browser: FlaskClient, session: Acco
 
 
 def test_bounds_of_one_client_are_not_those_of_another(browser: FlaskClient) -> None:
-    """RFC 7592, 2.2: "Valid values of client metadata fields in this request MUST replace, not augment, the values
-    previously associated with this client", and with no other one that came by the same invitation.
-    """
+    """RFC 7592, 2.2."""
     token = bound(uses=2, hosts=HOSTS)
     first = registered(browser, token, scope="openid")
     second = registered(browser, token, client_name="Second")
@@ -137,9 +125,7 @@ def test_bounds_of_one_client_are_not_those_of_another(browser: FlaskClient) -> 
 
 @pytest.mark.usefixtures("app")
 def test_reusable_invitation_shown_by_many_processes_registers_as_many_as_it_says(settings: Settings) -> None:
-    """RFC 7591, 3: "The client registration endpoint MAY be an OAuth 2.0 [RFC6749] protected resource and it MAY accept
-    an initial access token": five uses are five, whoever is first.
-    """
+    """RFC 7591, 3."""
     order = {
         "path": "/register",
         "method": "POST",

@@ -43,9 +43,7 @@ def ent(build: Build) -> RelyingParty:
 
 
 def test_revoking_an_access_token_ends_it_alone(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """RFC 7009, 2.1: "If the token passed to the request is an access token, the server MAY revoke the respective
-    refresh token as well": this one leaves it.
-    """
+    """RFC 7009, 2.1."""
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     revoked(browser, ent, tokens["access_token"])
     assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
@@ -56,10 +54,7 @@ def test_revoking_an_access_token_ends_it_alone(browser: FlaskClient, ent: Relyi
 def test_revoking_a_refresh_token_ends_all_that_came_from_its_sign_in(
     browser: FlaskClient, ent: RelyingParty, session: Account, hint: str
 ) -> None:
-    """RFC 7009, 2.1: "If the particular token is a refresh token and the authorization server supports the revocation
-    of access tokens, then the authorization server SHOULD also invalidate all access tokens based on the same
-    authorization grant".
-    """
+    """RFC 7009, 2.1."""
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     renewed = ent.refresh(browser, tokens["refresh_token"]).get_json()
     revoked(browser, ent, tokens["refresh_token"], token_type_hint=hint)
@@ -71,11 +66,7 @@ def test_revoking_a_refresh_token_ends_all_that_came_from_its_sign_in(
 def test_another_client_s_token_is_refused_and_not_told_of(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 7009, 2.1: "The authorization server first validates the client credentials (in case of a confidential
-    client) and then verifies whether the token was issued to the client making the revocation request. If this
-    validation fails, the request is refused and the client is informed of the error by the authorization server as
-    described below". RFC 6749, 5.2, invalid_grant: "was issued to another client".
-    """
+    """RFC 7009, 2.1; RFC 6749, 5.2."""
     tokens, other = tokens_for(browser, ent, scope=OFFLINE), build.ent("Voisin", "voisin.test")
     for token in (tokens["access_token"], tokens["refresh_token"]):
         refused(post(browser, "/revoke", other, token), "invalid_grant")
@@ -87,9 +78,7 @@ def test_another_client_s_token_is_refused_and_not_told_of(
 def test_another_client_s_dead_token_is_revoked_already(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 7009, 2.2: "The authorization server responds with HTTP status code 200 if the token has been revoked
-    successfully or if the client submitted an invalid token": whoever's it was.
-    """
+    """RFC 7009, 2.2."""
     tokens, other = tokens_for(browser, ent, scope=OFFLINE), build.ent("Voisin", "voisin.test")
     renewed = ent.refresh(browser, tokens["refresh_token"]).get_json()
     revoked(browser, other, tokens["refresh_token"])  # used up: of its own client it would end the family
@@ -104,9 +93,7 @@ def test_another_client_s_dead_token_is_revoked_already(
 
 
 def test_what_is_no_token_is_revoked_already(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """RFC 7009, 2.2: "invalid tokens do not cause an error response since the client cannot handle such an error in a
-    reasonable way". Types are not mixed up (row T-25).
-    """
+    """RFC 7009, 2.2."""
     attempt = Attempt()
     code = code_for(browser, ent, attempt, scope=OFFLINE)
     for text in ("x", "é", "x" * 9000, "a.b.c", code):
@@ -117,10 +104,7 @@ def test_what_is_no_token_is_revoked_already(browser: FlaskClient, ent: RelyingP
 
 @pytest.mark.parametrize("path", ["/revoke", "/introspect"])
 def test_both_endpoints_want_a_proven_client_and_a_form(browser: FlaskClient, ent: RelyingParty, path: str) -> None:
-    """RFC 7009, 2.1: "The client constructs the request by including the following parameters using the
-    "application/x-www-form-urlencoded" format in the HTTP request entity-body"; RFC 7662, 2.1: "The protected resource
-    calls the introspection endpoint using an HTTP POST [RFC7231] request". Both want the client to prove itself.
-    """
+    """RFC 7009, 2.1; RFC 7662, 2.1."""
     assert browser.get(path).status_code == 405
     assert browser.get(path).headers["Allow"] == "POST"
     refused(browser.post(path, data={"token": "x"}), "invalid_client", 401)
@@ -134,9 +118,7 @@ def test_both_endpoints_want_a_proven_client_and_a_form(browser: FlaskClient, en
 
 
 def test_a_public_client_may_revoke_and_not_introspect(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 7662, 2.1: "To prevent token scanning attacks, the endpoint MUST also require some form of authorization to
-    access this endpoint".
-    """
+    """RFC 7662, 2.1."""
     ent = build.ent(auth_method="none", scopes=OFFLINE)
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     form = {"token": tokens["access_token"], "client_id": ent.client_id}
@@ -148,9 +130,7 @@ def test_a_public_client_may_revoke_and_not_introspect(browser: FlaskClient, bui
 def test_introspection_says_what_a_live_token_is_good_for(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 7662, 2.2: "active REQUIRED. Boolean indicator of whether or not the presented token is currently active",
-    and the members that the server knows.
-    """
+    """RFC 7662, 2.2."""
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     access = told(browser, ent, tokens["access_token"], token_type_hint="access_token")
     claims = tokens["claims"]
@@ -171,10 +151,7 @@ def test_introspection_says_what_a_live_token_is_good_for(
 
 
 def test_introspection_names_the_key_of_a_bound_token(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 9449, 6.2: "For a DPoP-bound access token, the hash of the public key to which the token is bound is conveyed
-    to the protected resource as metainformation in a token introspection response. The hash is conveyed using the same
-    cnf content with jkt member structure as the JWK Thumbprint confirmation method".
-    """
+    """RFC 9449, 6.2."""
     key = Key.new()
     jwks = {"keys": [{**key.jwk, "kid": key.kid}]}
     ent, attempt = KeyedParty.of(build.ent(auth_method="private_key_jwt", jwks=jwks), client=key), Attempt()
@@ -187,9 +164,7 @@ def test_introspection_names_the_key_of_a_bound_token(browser: FlaskClient, buil
 def test_dead_tokens_are_not_active_and_nobody_is_told_why(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 7662, 2.2: "the authorization server SHOULD NOT include any additional information about an inactive token,
-    including why the token is inactive".
-    """
+    """RFC 7662, 2.2."""
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     ent.refresh(browser, tokens["refresh_token"])
     assert told(browser, ent, tokens["refresh_token"]) == {"active": False}

@@ -89,11 +89,7 @@ def pass_time(time: timedelta) -> None:
 def test_d04_ten_thousand_sign_ins_across_rotations_and_none_fails(
     settings: Settings, clients: list[Client], ports: list[int]
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1.1: "The signer can begin using a new key at its discretion and signals the change
-    to the verifier using the kid value. The verifier knows to go back to the jwks_uri location to re-retrieve the keys
-    when it sees an unfamiliar kid value. The JWK Set document at the jwks_uri SHOULD retain recently decommissioned
-    signing keys for a reasonable period of time to facilitate a smooth transition".
-    """
+    """OpenID Connect Core 1.0, 10.1.1."""
     tally = clients[0].tally
     careful, lazy = clients[: CLIENTS // 2], clients[CLIENTS // 2 :]
     [first] = clients[0].keys

@@ -70,9 +70,7 @@ def dump() -> list[bytes]:
 def test_x01_a_copy_of_the_database_alone_signs_nothing(
     browser: FlaskClient, settings: Settings, ent: RelyingParty, session: Account
 ) -> None:
-    """Security row X-01: of "private keys", a "database dump alone" is "useless (encrypted with a key outside the
-    database, or files 0600)".
-    """
+    """Security row X-01."""
     for alg in keys.ALGORITHMS[1:]:
         keys.rotate(settings, alg)
     tokens_for(browser, ent)
@@ -101,9 +99,7 @@ def test_x01_a_copy_of_the_database_alone_signs_nothing(
 def test_x03_what_a_former_secret_key_signed_is_good_as_long_as_it_is_a_fallback(
     browser: FlaskClient, ent: RelyingParty, parent: Account, database_url: str
 ) -> None:
-    """Security row X-03: "SECRET_KEY rotated": "old sessions valid during overlap with fallbacks, then not"; a session
-    itself is a row of the database, and does not hang on the secret.
-    """
+    """Security row X-03. A session itself is a row of the database, and does not hang on the secret."""
     attempt = Attempt()
     page = follow(browser, browser.get(ent.url(attempt)))
     assert heading(page) == "Connexion"
@@ -130,10 +126,7 @@ def test_x03_what_a_former_secret_key_signed_is_good_as_long_as_it_is_a_fallback
 def test_x04_a_node_that_cannot_sign_says_so_and_makes_no_key(
     browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str, fault: str
 ) -> None:
-    """Security row X-04: "key store read-only / missing / wrong passphrase at start": "never generates a new key
-    silently"; RFC 9110, 15.6.4: "The server MAY send a Retry-After header field … to suggest an appropriate amount of
-    time for the client to wait before retrying the request".
-    """
+    """Security row X-04; RFC 9110, 15.6.4."""
     attempt = Attempt()
     code = code_for(browser, ent, attempt)
     if fault == "no key":
@@ -164,10 +157,7 @@ MINUTES = 5
 def test_x05_nodes_five_minutes_apart_know_each_other_s_keys_all_through_a_rotation(
     browser: FlaskClient, ent: RelyingParty, session: Account, settings: Settings, database_url: str
 ) -> None:
-    """Security row X-05: "clock 5 min off between two nodes". OpenID Connect Core 1.0, 10.1.1: "Keys can be rolled over
-    by periodically adding new keys to the JWK Set at the jwks_uri location": each node shows the key before the other
-    signs with it.
-    """
+    """Security row X-05; OpenID Connect Core 1.0, 10.1.1."""
     first, second = next(iter(published(browser))), keys.rotate(settings).kid
     start, signed = datetime.now(UTC), []
     with node(database_url) as ahead:
@@ -193,9 +183,7 @@ def test_x05_nodes_five_minutes_apart_know_each_other_s_keys_all_through_a_rotat
 def test_x05_a_clock_that_is_behind_stops_no_sign_in_when_a_key_signs_at_once(
     browser: FlaskClient, ent: RelyingParty, session: Account, settings: Settings
 ) -> None:
-    """Security row X-05: "clock 5 min off between two nodes". OpenID Connect Core 1.0, 10.1.1: "The signer can begin
-    using a new key at its discretion", also a node for which it is still to come.
-    """
+    """Security row X-05; OpenID Connect Core 1.0, 10.1.1."""
     [lost] = published(browser)
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=MINUTES)):
         successor = keys.drop(settings, lost)
@@ -208,9 +196,8 @@ def test_x05_a_clock_that_is_behind_stops_no_sign_in_when_a_key_signs_at_once(
 def test_x05_what_a_node_grants_ends_by_the_clock_of_the_node_that_is_asked(
     browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str
 ) -> None:
-    """RFC 6749, 5.1: "expires_in RECOMMENDED. The lifetime in seconds of the access token"; security row X-05: "tokens
-    still accepted within the stated tolerance only": no node adds to it. Codes live a minute, so nodes must agree
-    within one: five minutes apart, a code of the one is over at the other.
+    """RFC 6749, 5.1; Security row X-05. Codes live a minute, so nodes must agree within one: five minutes apart, a code
+    of the one is over at the other.
     """
     start = datetime.now(UTC)
     tokens, attempt = tokens_for(browser, ent), Attempt()

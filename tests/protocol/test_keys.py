@@ -53,10 +53,7 @@ def every_key(app: Flask, settings: Settings) -> list[str]:
 def test_d03_each_algorithm_has_a_key_of_its_own_which_shows_its_public_half_alone(
     browser: FlaskClient, every_key: list[str]
 ) -> None:
-    """RFC 7517 4.4: "The "alg" (algorithm) parameter identifies the algorithm intended for use with the key."
-
-    4.7: "The key in the first certificate MUST match the public key represented by other members of the JWK."
-    """
+    """RFC 7517, 4.4."""
     jwks = published(browser)
     assert sorted(key["alg"] for key in jwks.values()) == sorted(every_key)
     assert len({b64(json.dumps(key.get("n") or key["x"]).encode()) for key in jwks.values()}) == 4
@@ -79,9 +76,7 @@ def test_d03_each_algorithm_has_a_key_of_its_own_which_shows_its_public_half_alo
 
 
 def test_d03_a_key_says_its_own_name(browser: FlaskClient, every_key: list[str]) -> None:
-    """RFC 7638 3: the thumbprint is that of "only the required members of a JWK representing the key", "with no
-    whitespace or line breaks" and "ordered lexicographically by the Unicode code points of the member names".
-    """
+    """RFC 7638, 3."""
     required = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x")}
     for kid, key in published(browser).items():
         members = {name: key[name] for name in required[key["kty"]]}
@@ -94,9 +89,7 @@ def test_d03_a_key_says_its_own_name(browser: FlaskClient, every_key: list[str])
 def test_an_id_token_is_signed_as_the_client_was_registered(
     browser: FlaskClient, build: Build, session: Account, every_key: list[str], alg: str
 ) -> None:
-    """OpenID Connect Registration 1.0, 2, id_token_signed_response_alg: "JWS alg algorithm [JWA] REQUIRED for signing
-    the ID Token issued to this Client".
-    """
+    """OpenID Connect Registration 1.0, 2."""
     announced = browser.get("/.well-known/openid-configuration").get_json()
     assert announced["id_token_signing_alg_values_supported"] == every_key
     ent, attempt = build.ent(id_token_alg=alg), Attempt()
@@ -114,9 +107,7 @@ def test_an_id_token_is_signed_as_the_client_was_registered(
 @one_database
 @pytest.mark.parametrize("alg", ALGORITHMS)
 def test_a_signer_knows_the_hash_of_its_algorithm(app: Flask, every_key: list[str], alg: str) -> None:
-    """OpenID Connect Core 1.0, 3.1.3.6: "the hash algorithm used is the hash algorithm used in the alg Header Parameter
-    of the ID Token's JOSE Header".
-    """
+    """OpenID Connect Core 1.0, 3.1.3.6."""
     signer = app.extensions["idp.server"].ring.signer(alg)
     assert signer.half_hash("jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y") == at_hash(
         alg, "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y"
@@ -124,9 +115,7 @@ def test_a_signer_knows_the_hash_of_its_algorithm(app: Flask, every_key: list[st
 
 
 def test_at_hash_is_that_of_the_specification_s_own_example() -> None:
-    """OpenID Connect Core 1.0, 3.1.3.6: "Its value is the base64url encoding of the left-most half of the hash of the
-    octets of the ASCII representation of the access_token value"; A.3 and A.4 have an access token and its hash.
-    """
+    """OpenID Connect Core 1.0, 3.1.3.6."""
     token = "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y"
     assert key_material.half_hash("RS256", token) == "77QmUPtjPfzWtF2AnpK9RQ"
 
@@ -136,9 +125,7 @@ def test_at_hash_is_that_of_the_specification_s_own_example() -> None:
 def test_a_logout_token_is_signed_with_the_same_key(
     app: Flask, browser: FlaskClient, build: Build, every_key: list[str], alg: str
 ) -> None:
-    """OpenID Connect Back-Channel Logout 1.0, 2.4: "The same keys are used to sign and encrypt Logout Tokens as are
-    used for ID Tokens".
-    """
+    """OpenID Connect Back-Channel Logout 1.0, 2.4."""
     registration = registry.find(build.ent(id_token_alg=alg).client_id)
     assert registration is not None
     token = backchannel.logout_token(app.extensions["idp.server"], registration, "sub", "sid")
@@ -146,9 +133,7 @@ def test_a_logout_token_is_signed_with_the_same_key(
 
 
 def test_x02_a_key_signs_and_verifies_one_algorithm_alone(app: Flask, settings: Settings, every_key: list[str]) -> None:
-    """RFC 8725, 3.1: "Each key MUST be used with exactly one algorithm, and this MUST be checked when the cryptographic
-    operation is performed".
-    """
+    """RFC 8725, 3.1."""
     ring = app.extensions["idp.server"].ring
     body = {"iss": settings.issuer, "sub": "a", "sid": "b", "aud": "c"}
     for alg, other in (("RS256", "PS256"), ("PS256", "RS256")):
@@ -180,9 +165,7 @@ def clock(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
 
 
 def test_keys_are_read_every_five_seconds_and_not_for_each_signature(settings: Settings, clock: Clock) -> None:
-    """OpenID Connect Core 1.0, 10.1.1: "Keys can be rolled over by periodically adding new keys to the JWK Set at the
-    jwks_uri location": a signer need not look each time whether one was.
-    """
+    """OpenID Connect Core 1.0, 10.1.1."""
     ring = KeyRing(settings)
     for tenth in range(100):
         clock.seconds = 1000 + tenth / 10
@@ -196,9 +179,7 @@ def test_keys_are_read_every_five_seconds_and_not_for_each_signature(settings: S
 def test_d04_nodes_agree_within_seconds_without_a_message(
     browser: FlaskClient, settings: Settings, clock: Clock
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1.1: "The verifier knows to go back to the jwks_uri location to re-retrieve the keys
-    when it sees an unfamiliar kid value": whichever node signs, every node shows the key.
-    """
+    """OpenID Connect Core 1.0, 10.1.1."""
     ring, other = KeyRing(settings), KeyRing(settings)
     first = ring.signer("RS256").kid
     assert other.signer("RS256").kid == first
@@ -218,9 +199,7 @@ def test_d04_nodes_agree_within_seconds_without_a_message(
 
 
 def test_the_last_key_is_dropped_and_another_signs_within_seconds(settings: Settings, clock: Clock) -> None:
-    """OpenID Connect Core 1.0, 10.1.1: "Keys can be rolled over by periodically adding new keys to the JWK Set at the
-    jwks_uri location". A key that leaked is not retained, and what is left of it signs nothing.
-    """
+    """OpenID Connect Core 1.0, 10.1.1. A key that leaked is not retained, and what is left of it signs nothing."""
     here = KeyRing(settings)
     lost = here.signer("RS256").kid
     successor = keys.drop(settings, lost)
@@ -235,9 +214,8 @@ def test_the_last_key_is_dropped_and_another_signs_within_seconds(settings: Sett
 def test_a_token_of_another_node_s_new_key_is_known_and_made_up_ones_cost_one_look_a_second(
     settings: Settings, clock: Clock
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1.1: "The verifier knows to go back to the jwks_uri location to re-retrieve the keys
-    when it sees an unfamiliar kid value": a node that reads a hint goes back to the table, not as often as anybody
-    invents one.
+    """OpenID Connect Core 1.0, 10.1.1. A node that reads a hint goes back to the table, not as often as anybody invents
+    one.
     """
     here, there = KeyRing(settings), KeyRing(settings)
     body = {"iss": settings.issuer, "sub": "a", "sid": "b"}
@@ -257,7 +235,7 @@ def test_a_token_of_another_node_s_new_key_is_known_and_made_up_ones_cost_one_lo
 
 
 def test_the_first_key_of_an_algorithm_is_found_without_waiting(settings: Settings, clock: Clock) -> None:
-    """OpenID Connect Core 1.0, 10.1.1: "The signer can begin using a new key at its discretion"."""
+    """OpenID Connect Core 1.0, 10.1.1."""
     ring = KeyRing(settings)
     with pytest.raises(keys.NoSigningKey):
         ring.signer("PS256")
@@ -269,9 +247,7 @@ def test_the_first_key_of_an_algorithm_is_found_without_waiting(settings: Settin
 def test_a_crowd_that_asks_for_the_keys_shares_a_look(
     app: Flask, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1.1: "The verifier knows to go back to the jwks_uri location to re-retrieve the keys
-    when it sees an unfamiliar kid value": all verifiers do at once, when a new key signs.
-    """
+    """OpenID Connect Core 1.0, 10.1.1."""
     ring, rows = KeyRing(settings), keys._rows
     ring.signer("RS256")
     looks, waiting, go_on = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
@@ -302,9 +278,7 @@ def test_a_crowd_that_asks_for_the_keys_shares_a_look(
 def test_while_the_database_is_away_the_keys_in_memory_serve(
     settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RFC 9111, 4.2.4: "A cache MUST NOT generate a stale response unless it is disconnected": while the database is
-    away, what was read of it serves.
-    """
+    """RFC 9111, 4.2.4. While the database is away, the keys that were read stay in use."""
     ring, away = KeyRing(settings), []
     document, kid = ring.document(), ring.signer("RS256").kid
 
@@ -327,10 +301,7 @@ def test_while_the_database_is_away_the_keys_in_memory_serve(
 
 
 def test_without_a_database_from_the_start_the_keys_are_a_503() -> None:
-    """RFC 9110, 15.6.4: "The 503 (Service Unavailable) status code indicates that the server is currently unable to
-    handle the request". OWASP ASVS 5, V 16.5.1: "ensuring no exposure of sensitive internal system data such as stack
-    traces, queries, secret keys, and tokens".
-    """
+    """RFC 9110, 15.6.4; OWASP ASVS 5, V 16.5.1."""
     with node("postgresql://idp:dbp4ssword@127.0.0.1:1/idp") as app, app.app_context():
         answer = app.test_client().get("/jwks.json")
     assert answer.status_code == 503

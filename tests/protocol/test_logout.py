@@ -52,9 +52,7 @@ def confirm(browser: FlaskClient, question: TestResponse) -> TestResponse:
 def test_l01_without_a_hint_nothing_ends_before_the_person_says_so(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 2: "the OP MUST ask the End-User this question if an id_token_hint was not provided"; 6:
-    "OPs should obtain explicit confirmation from the End-User before acting upon them".
-    """
+    """RP-Initiated Logout 1.0, 2, 6."""
     for page in (
         ask(browser),
         ask(browser, client_id=ent.client_id, post_logout_redirect_uri=BYE, state="s"),
@@ -81,11 +79,7 @@ def test_l01_without_a_hint_nothing_ends_before_the_person_says_so(
 def test_l01_where_no_ent_is_named_the_page_leads_back_to_the_one_entered_last(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, *, renewed: bool
 ) -> None:
-    """RP-Initiated Logout 1.0, 3: "Post-logout redirection is only done when the logout is RP-initiated, in which case
-    the redirection target is the post_logout_redirect_uri parameter value sent by the initiating RP": else the page of
-    the OP is the last. It must not name an ENT where the person never was, only because it serves the school too. A
-    password proved again changes nothing.
-    """
+    """RP-Initiated Logout 1.0, 3."""
     second = build.ent("Horizon", "horizon.test", home_uri="https://horizon.test/", uais=[LYCEE], audience="everyone")
     third = build.ent("Presqu’île", "presquile.test", uais=[LYCEE], audience="everyone")
     for minutes, party in enumerate((third, second)):
@@ -102,9 +96,7 @@ def test_l01_where_no_ent_is_named_the_page_leads_back_to_the_one_entered_last(
 
 
 def test_l01_signed_out_already_is_said_without_a_question(browser: FlaskClient, ent: RelyingParty) -> None:
-    """RP-Initiated Logout 1.0, 4: "it is explicitly not an error for an RP to request that a logout be performed when
-    the OP does not consider that the End-User is logged in with the OP at the requesting RP".
-    """
+    """RP-Initiated Logout 1.0, 4."""
     for page in (ask(browser), follow(browser, browser.post("/logout")), ask(browser, client_id="nobody", state="s")):
         assert page.status_code == 200
         assert heading(page) == SIGNED_OUT
@@ -113,9 +105,7 @@ def test_l01_signed_out_already_is_said_without_a_question(browser: FlaskClient,
 def test_l02_a_hint_that_is_not_this_session_s_asks_and_leads_nowhere(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 2: "the OP MUST ask the End-User this question … if the supplied ID Token does not
-    belong to the current OP session with the RP and/or currently logged in End-User".
-    """
+    """RP-Initiated Logout 1.0, 2."""
     others, other = app.test_client(), build.active()
     sign_in(others, "/connexion", other.username, PASSWORD)
     second = build.ent("Horizon", "horizon.test")
@@ -138,10 +128,7 @@ def test_l02_a_hint_that_is_not_this_session_s_asks_and_leads_nowhere(
 def test_l02_not_even_after_a_yes_does_another_s_hint_lead_anywhere(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 4: "If any of the validation procedures defined in this specification fail, any
-    operations requiring the information that failed to correctly validate MUST be aborted and the information that
-    failed to validate MUST NOT be used".
-    """
+    """RP-Initiated Logout 1.0, 4."""
     others, other = app.test_client(), build.active()
     sign_in(others, "/connexion", other.username, PASSWORD)
     second = build.ent("Horizon", "horizon.test")
@@ -160,9 +147,7 @@ def test_l02_not_even_after_a_yes_does_another_s_hint_lead_anywhere(
 def test_l03_a_hint_of_a_former_session_of_the_same_person_asks_and_then_leads_back(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 2: "The OP SHOULD accept ID Tokens when the RP identified by the ID Token's aud claim
-    and/or sid claim has a current session or had a recent session at the OP, even when the exp time has passed".
-    """
+    """RP-Initiated Logout 1.0, 2."""
     token = tokens_for(browser, ent)["id_token"]
     confirm(browser, ask(browser))
     sign_in(browser, "/connexion", session.username, PASSWORD)
@@ -176,10 +161,7 @@ def test_l03_a_hint_of_a_former_session_of_the_same_person_asks_and_then_leads_b
 def test_l01_named_by_its_client_id_an_ent_is_led_back_to_once_the_person_says_so(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 2: "The most common use case for this parameter is to specify the Client Identifier when
-    post_logout_redirect_uri is used but id_token_hint is not"; 3: without a hint the OP redirects only with "other
-    means of confirming the legitimacy of the post-logout redirection target".
-    """
+    """RP-Initiated Logout 1.0, 2, 3."""
     named = {"client_id": ent.client_id, "state": "s"}
     for uri in ("https://ent.test/", f"{BYE}?x=1", "https://evil.test/"):
         after = confirm(browser, ask(browser, **named, post_logout_redirect_uri=uri))
@@ -198,10 +180,7 @@ def test_l01_named_by_its_client_id_an_ent_is_led_back_to_once_the_person_says_s
 def test_l03_what_only_helps_is_never_an_error(
     browser: FlaskClient, ent: RelyingParty, session: Account, method: str
 ) -> None:
-    """RP-Initiated Logout 1.0, 2: "logout_hint OPTIONAL. Hint to the Authorization Server about the End-User that is
-    logging out. The value and meaning of this parameter is left up to the OP's discretion"; of ui_locales: "An error
-    SHOULD NOT result if some or all of the requested locales are not supported by the OpenID Provider".
-    """
+    """RP-Initiated Logout 1.0, 2."""
     token = tokens_for(browser, ent)["id_token"]
     helping = {"logout_hint": "nobody@exemple.fr \u00e9", "ui_locales": "xx-% de fr-FR", "unknown": "x"}
     parameters = {"id_token_hint": token, "post_logout_redirect_uri": BYE, **helping}
@@ -216,8 +195,8 @@ def test_l03_what_only_helps_is_never_an_error(
 def test_l03_a_post_that_no_address_can_carry_is_asked_about_and_then_counts(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 2: "OpenID Providers MUST support the use of the HTTP GET and POST methods": a post from
-    another site comes without cookies, and must not lead back as if nobody were signed in.
+    """RP-Initiated Logout 1.0, 2. A post from another site comes without cookies, and must not lead back as if nobody
+    were signed in.
     """
     token, state = tokens_for(browser, ent)["id_token"], "é" * 1300
     parameters = {"id_token_hint": token, "post_logout_redirect_uri": BYE, "state": state}
@@ -234,9 +213,7 @@ def test_l03_a_post_that_no_address_can_carry_is_asked_about_and_then_counts(
 def test_l02_a_hint_of_another_issuer_asks(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RP-Initiated Logout 1.0, 2: "When an id_token_hint parameter is present, the OP MUST validate that it was the
-    issuer of the ID Token".
-    """
+    """RP-Initiated Logout 1.0, 2."""
     token = tokens_for(browser, ent)["id_token"]
     moved = app.extensions["idp.settings"].model_copy(update={"issuer": "https://other.test"})
     monkeypatch.setattr(app.extensions["idp.server"], "settings", moved)
@@ -249,10 +226,7 @@ def test_l02_a_hint_of_another_issuer_asks(
 def test_l03_an_expired_hint_of_this_session_ends_it_without_a_question(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, method: str
 ) -> None:
-    """RP-Initiated Logout 1.0, 2: "The OP SHOULD accept ID Tokens when the RP identified by the ID Token's aud claim
-    and/or sid claim has a current session or had a recent session at the OP, even when the exp time has passed".
-    Security row L-03: "session ended without question".
-    """
+    """RP-Initiated Logout 1.0, 2; Security row L-03."""
     token = tokens_for(browser, ent)["id_token"]
     parameters = {"id_token_hint": token, "post_logout_redirect_uri": BYE, "state": "a b&é"}
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=20)):
@@ -269,18 +243,14 @@ def test_l03_an_expired_hint_of_this_session_ends_it_without_a_question(
 
 
 def test_l03_the_tokens_of_the_session_die_with_it(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """RFC 6750, 3.1: "invalid_token The access token provided is expired, revoked, malformed, or invalid for other
-    reasons": a logout revokes those of its session.
-    """
+    """RFC 6750, 3.1. A logout revokes the tokens of its session."""
     tokens = tokens_for(browser, ent)
     ask(browser, id_token_hint=tokens["id_token"])
     assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
 
 
 def test_l04_only_a_registered_address_is_led_back_to(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RP-Initiated Logout 1.0, 3: "The OP also MUST NOT perform post-logout redirection if the post_logout_redirect_uri
-    value supplied does not exactly match one of the previously registered post_logout_redirect_uris values".
-    """
+    """RP-Initiated Logout 1.0, 3."""
     ent = build.ent(post_logout_redirect_uris=[BYE, "https://ent.test/bye?a=b"])
     for uri in (
         "https://ent.test/",
@@ -320,10 +290,7 @@ def test_l04_only_a_registered_address_is_led_back_to(browser: FlaskClient, buil
 def test_l05_the_state_goes_with_a_registered_address_alone(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 2: "If included in the logout request, the OP passes this value back to the RP using the
-    state parameter when redirecting the User Agent back to the RP"; security row L-05: "returned only with a registered
-    URI".
-    """
+    """RP-Initiated Logout 1.0, 2; Security row L-05."""
     token = tokens_for(browser, ent)["id_token"]
     secret_state = "state-that-nobody-else-has"
     question = ask(browser, id_token_hint=token, state=secret_state, post_logout_redirect_uri="https://evil.test/")
@@ -337,10 +304,7 @@ def test_l05_the_state_goes_with_a_registered_address_alone(
 def test_l05_a_request_that_cannot_be_read_ends_nothing(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 4: "any operations requiring the information that failed to correctly validate MUST be
-    aborted and the information that failed to validate MUST NOT be used"; "It MAY ask the End-User whether to log out
-    of the OP".
-    """
+    """RP-Initiated Logout 1.0, 4."""
     token = tokens_for(browser, ent)["id_token"]
     for query in (f"id_token_hint={token}&id_token_hint={token}", "id_token_hint=%ff", "state=" + "x" * 15_000):
         assert heading(browser.get(f"/logout?{query}")) == QUESTION
@@ -348,9 +312,7 @@ def test_l05_a_request_that_cannot_be_read_ends_nothing(
 
 
 def test_l05_a_disabled_client_is_not_led_back_to(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """RP-Initiated Logout 1.0, 2, post_logout_redirect_uri: "The value MUST have been previously registered with the
-    OP": a client that was disabled has no registration any more.
-    """
+    """RP-Initiated Logout 1.0, 2. A client that was disabled has no registration any more."""
     token = tokens_for(browser, ent)["id_token"]
     registration.disable(ent.client_id)
     page = ask(browser, id_token_hint=token, post_logout_redirect_uri=BYE)

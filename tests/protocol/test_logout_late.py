@@ -74,9 +74,8 @@ def evening(browser: FlaskClient, build: Build, session: Account) -> Evening:
 def test_l08_an_ent_that_signs_out_ends_the_session_that_was_left_alone(
     browser: FlaskClient, evening: Evening, alone: timedelta
 ) -> None:
-    """RP-Initiated Logout 1.0, 2: "An RP requests that the OP log out the End-User by redirecting the End-User's User
-    Agent to the OP's Logout Endpoint": the ENT's own session outlives the hour after which ours opens nothing, and the
-    other ENTs' tokens too.
+    """RP-Initiated Logout 1.0, 2. The ENT's own session outlives the hour after which ours opens nothing, and the other
+    ENTs' tokens too.
     """
     with time_machine.travel(time.time() + alone.total_seconds()):
         page: Any = ask(browser, id_token_hint=evening.hint(), post_logout_redirect_uri=BYE)
@@ -90,8 +89,8 @@ def test_l08_an_ent_that_signs_out_ends_the_session_that_was_left_alone(
 def test_l08_without_a_hint_the_session_that_was_left_alone_is_asked_about_too(
     browser: FlaskClient, evening: Evening, alone: timedelta
 ) -> None:
-    """RP-Initiated Logout 1.0, 2: "the OP MUST ask the End-User this question if an id_token_hint was not provided":
-    a stranger's picture must not sign a family out of its ENTs, however long ago it was here.
+    """RP-Initiated Logout 1.0, 2. A stranger's picture must not sign a family out of its ENTs, however long ago it was
+    here.
     """
     with time_machine.travel(time.time() + alone.total_seconds()):
         question: Any = ask(browser, client_id=evening.ent.client_id)
@@ -104,9 +103,7 @@ def test_l08_without_a_hint_the_session_that_was_left_alone_is_asked_about_too(
 def test_l02_somebody_else_s_hint_does_not_end_the_session_that_was_left_alone(
     browser: FlaskClient, build: Build, evening: Evening, alone: timedelta
 ) -> None:
-    """RP-Initiated Logout 1.0, 2: "the OP MUST ask the End-User this question … if the supplied ID Token does not
-    belong to the current OP session with the RP and/or currently logged in End-User".
-    """
+    """RP-Initiated Logout 1.0, 2."""
     stranger = browser.application.test_client()
     sign_in(stranger, "/connexion", build.active().username, PASSWORD)
     hint = tokens_for(stranger, evening.ent)["id_token"]
@@ -120,9 +117,7 @@ def test_l02_somebody_else_s_hint_does_not_end_the_session_that_was_left_alone(
 def test_l08_a_session_that_was_left_alone_still_opens_nothing(
     browser: FlaskClient, evening: Evening, alone: timedelta
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6: "login_required The Authorization Server requires End-User authentication":
-    what a sign-out finds is good for a sign-out alone.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.6. What a sign-out finds is good for a sign-out alone."""
     with time_machine.travel(time.time() + alone.total_seconds()):
         answer = evening.ent.answer(browser.get(evening.ent.url(Attempt(), prompt="none")))
         assert answer["error"] == "login_required"
@@ -132,10 +127,7 @@ def test_l08_a_session_that_was_left_alone_still_opens_nothing(
 def test_l08_an_ent_that_outlived_its_browser_s_session_ends_it_by_its_hint(
     browser: FlaskClient, evening: Evening, alone: timedelta
 ) -> None:
-    """RP-Initiated Logout 1.0, 2: "The OP SHOULD accept ID Tokens when the RP identified by the ID Token's aud claim
-    and/or sid claim has a current session or had a recent session at the OP": the browser was closed and has forgotten
-    our cookie, the ENT has not.
-    """
+    """RP-Initiated Logout 1.0, 2. The browser was closed and has forgotten our cookie, the ENT has not."""
     reopened = again_opened(browser)
     with time_machine.travel(time.time() + alone.total_seconds()):
         page: Any = ask(reopened, id_token_hint=evening.hint(), post_logout_redirect_uri=BYE)
@@ -148,9 +140,7 @@ def test_l08_an_ent_that_outlived_its_browser_s_session_ends_it_by_its_hint(
 
 
 def test_l02_a_hint_ends_no_session_but_its_own(browser: FlaskClient, evening: Evening, alone: timedelta) -> None:
-    """RP-Initiated Logout 1.0, 2: "if the supplied ID Token does not belong to the current OP session": a second device
-    of the same person is another session.
-    """
+    """RP-Initiated Logout 1.0, 2. A second device of the same person is another session."""
     laptop = browser.application.test_client()
     [account] = db.session.scalars(select(Account)).all()
     sign_in(laptop, "/connexion", account.username, PASSWORD)
@@ -164,8 +154,8 @@ def test_l02_a_hint_ends_no_session_but_its_own(browser: FlaskClient, evening: E
 def test_l02_a_hint_from_a_machine_where_the_person_never_was_ends_nothing(
     browser: FlaskClient, evening: Evening, alone: timedelta
 ) -> None:
-    """RP-Initiated Logout 1.0, 6: "OPs should obtain explicit confirmation from the End-User before acting upon them":
-    an ENT's server, or whoever found an ID token in a log, must not sign people out from afar.
+    """RP-Initiated Logout 1.0, 6. An ENT's server, or whoever found an ID token in a log, must not sign people out from
+    afar.
     """
     stranger = browser.application.test_client()
     with time_machine.travel(time.time() + alone.total_seconds()):

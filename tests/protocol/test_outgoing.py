@@ -16,7 +16,8 @@ from tests.protocol.calling import (  # noqa: F401 - fixtures too
     called_resolver,
     production,
 )
-from tests.protocol.ent_server import EntServer, Resolver, authority, listening_ent
+from tests.protocol.ent_server import EntServer, Resolver, authority, listening_ent, trust_only
+from tests.rows import each_row
 
 LOOPBACK_ISSUER = "http://127.0.0.1:8000"
 
@@ -41,7 +42,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return tried
 
 
-@pytest.mark.parametrize(
+@each_row(
     "host",
     [
         *("127.0.0.1", "127.8.9.1", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254"),  # noqa: S104
@@ -53,10 +54,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     ],
 )
 def test_l07_an_address_of_this_house_is_refused_before_any_connection(host: str, connections: list[Any]) -> None:
-    """OWASP ASVS 5, V 1.3.6: "Verify that the application protects against Server-side Request Forgery (SSRF) attacks,
-    by validating untrusted data against an allowlist of protocols, domains, paths and ports". Security row L-07:
-    "private address refused unless allow-listed".
-    """
+    """OWASP ASVS 5, V 1.3.6; Security row L-07."""
     with pytest.raises(AddressRefusedError) as refusal:
         production().post_form(f"https://{host}/logout", FORM)
     assert "IDP_OUTGOING_ALLOW" in refusal.value.reason
@@ -70,9 +68,7 @@ def test_l07_an_address_of_this_house_is_refused_before_any_connection(host: str
 def test_l07_a_name_that_leads_there_is_refused_even_when_one_address_is_good(
     addresses: list[str], resolver: Resolver, connections: list[Any]
 ) -> None:
-    """Security row L-07, of an address that "resolves to 127.0.0.1 or 169.254.169.254": "private address refused unless
-    allow-listed".
-    """
+    """Security row L-07."""
     resolver.hosts["rebind.test"] = addresses
     with pytest.raises(AddressRefusedError):
         production("autre.test", "192.168.0.0/16").post_form("https://rebind.test/", FORM)
@@ -81,9 +77,7 @@ def test_l07_a_name_that_leads_there_is_refused_even_when_one_address_is_good(
 
 @pytest.mark.parametrize("address", ["93.184.215.14", "2606:2800:21f:cb07:6820:80da:af6b:8b2c", "64:ff9b::5db8:d70e"])
 def test_a_public_address_is_called(address: str, resolver: Resolver, connections: list[Any]) -> None:
-    """Back-Channel Logout 1.0, 2.5: "The OP uses an HTTP POST to the registered back-channel logout URI": one that
-    leads to no private address needs no permission.
-    """
+    """Back-Channel Logout 1.0, 2.5."""
     resolver.hosts["public.test"] = [address]
     with pytest.raises(OutgoingError) as failure:
         production().post_form("https://public.test/", FORM)
@@ -105,9 +99,7 @@ def test_a_public_address_is_called(address: str, resolver: Resolver, connection
     ],
 )
 def test_l07_only_https_is_spoken(url: str, resolver: Resolver, connections: list[Any]) -> None:
-    """Back-Channel Logout 1.0, 2.2: "This URL SHOULD use the https scheme". OWASP ASVS 5, V 1.3.6: "validating
-    untrusted data against an allowlist of protocols, domains, paths and ports".
-    """
+    """Back-Channel Logout 1.0, 2.2; OWASP ASVS 5, V 1.3.6."""
     resolver.hosts["ent.test"] = ["93.184.215.14"]
     with pytest.raises(AddressRefusedError):
         production("ent.test", "127.0.0.0/8", "::1").post_form(url, FORM)
@@ -118,9 +110,7 @@ def test_l07_only_https_is_spoken(url: str, resolver: Resolver, connections: lis
 def test_in_development_loopback_is_called_without_tls_and_nothing_else_is(
     resolver: Resolver, connections: list[Any]
 ) -> None:
-    """Back-Channel Logout 1.0, 2.2: "it MAY use the http scheme, …, provided the OP allows the use of http RP URIs": in
-    development it does, for one address.
-    """
+    """Back-Channel Logout 1.0, 2.2."""
     resolver.hosts |= {"ent.test": ["127.0.0.1"], "public.test": ["93.184.215.14"]}
     for url in ("http://ent.test/", "http://public.test/", "http://127.0.0.2/", "http://10.0.0.1/"):
         with pytest.raises(AddressRefusedError):
@@ -131,7 +121,7 @@ def test_in_development_loopback_is_called_without_tls_and_nothing_else_is(
 
 
 def test_in_development_an_ent_on_loopback_is_told() -> None:
-    """Back-Channel Logout 1.0, 2.2: "it MAY use the http scheme, …, provided the OP allows the use of http RP URIs"."""
+    """Back-Channel Logout 1.0, 2.2."""
     with listening_ent(None) as ent:
         assert development().post_form(f"http://127.0.0.1:{ent.port}/x?a=b", FORM).status == 200
     assert [asked.path for asked in ent.asked] == ["/x?a=b"]
@@ -139,9 +129,7 @@ def test_in_development_an_ent_on_loopback_is_told() -> None:
 
 @pytest.mark.parametrize("allowed", ["ent.test", "ENT.test", "127.0.0.1", "127.0.0.0/8"])
 def test_what_the_operator_names_is_called_by_its_name_over_tls(allowed: str, ent: EntServer) -> None:
-    """OWASP ASVS 5, V 13.2.4: "Verify that an allowlist is used to define the external resources or systems with which
-    the application is permitted to communicate".
-    """
+    """OWASP ASVS 5, V 13.2.4."""
     answer = production(allowed).post_form(ent.uri(), FORM)
     assert (answer.status, answer.retry_after) == (200, None)
     [asked] = ent.asked
@@ -153,9 +141,7 @@ def test_what_the_operator_names_is_called_by_its_name_over_tls(allowed: str, en
 def test_l07_the_name_is_asked_once_and_the_checked_address_is_the_one_called(
     ent: EntServer, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OWASP ASVS 5, V 1.3.6: "Verify that the application protects against Server-side Request Forgery (SSRF) attacks":
-    a name that leads elsewhere when it is asked a second time is not asked a second time.
-    """
+    """OWASP ASVS 5, V 1.3.6. A name that leads elsewhere when it is asked a second time is not asked a second time."""
     for name in ("http_proxy", "https_proxy", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     assert production("127.0.0.0/8").post_form(ent.uri(), FORM).status == 200
@@ -163,17 +149,13 @@ def test_l07_the_name_is_asked_once_and_the_checked_address_is_the_one_called(
 
 
 def test_an_address_that_does_not_answer_leaves_the_next_one_its_share(ent: EntServer, resolver: Resolver) -> None:
-    """OWASP ASVS 5, V 13.2.6: "where the application connects to separate services, it follows the documented
-    configuration for each connection, such as … connection timeouts, and retry strategies".
-    """
+    """OWASP ASVS 5, V 13.2.6."""
     resolver.hosts["ent.test"] = ["127.0.0.9", "127.0.0.1"]  # nobody listens on the first
     assert production("ent.test").post_form(ent.uri(), FORM).status == 200
 
 
 def test_l07_a_certificate_of_another_name_is_refused(ent: EntServer, resolver: Resolver) -> None:
-    """OWASP ASVS 5, V 12.3.2: "Verify that TLS clients validate certificates received before communicating with a TLS
-    server".
-    """
+    """OWASP ASVS 5, V 12.3.2."""
     resolver.hosts["other.test"] = ["127.0.0.1"]
     with pytest.raises(OutgoingError, match="certificate is not good: Hostname mismatch"):
         production("127.0.0.0/8").post_form(ent.uri("other.test"), FORM)
@@ -183,9 +165,7 @@ def test_l07_a_certificate_of_another_name_is_refused(ent: EntServer, resolver: 
 def test_l07_a_certificate_of_an_unknown_authority_is_refused(
     ent: EntServer, resolver: Resolver, tmp_path: Path
 ) -> None:
-    """OWASP ASVS 5, V 12.3.2: "Verify that TLS clients validate certificates received before communicating with a TLS
-    server".
-    """
+    """OWASP ASVS 5, V 12.3.2."""
     resolver.hosts["foreign.test"] = ["127.0.0.1"]
     with (
         listening_ent(authority(tmp_path, "foreign.test").chain) as foreign,
@@ -201,9 +181,7 @@ def test_l07_a_certificate_of_an_unknown_authority_is_refused(
 def test_an_entry_that_is_neither_host_nor_network_is_said_at_the_start(
     entry: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OWASP ASVS 5, V 13.2.4: "Verify that an allowlist is used to define the external resources or systems with which
-    the application is permitted to communicate": one that cannot be read permits nothing, and says so.
-    """
+    """OWASP ASVS 5, V 13.2.4."""
     monkeypatch.setenv("IDP_OUTGOING_ALLOW", f'["ent.intranet", "10.0.0.0/8", "fd00::/8", "{entry}"]')
     with pytest.raises(ConfigurationError) as refusal:
         load(issuer=ISSUER, secret_key=SECRET, allow_sqlite=True)
@@ -211,9 +189,7 @@ def test_an_entry_that_is_neither_host_nor_network_is_said_at_the_start(
 
 
 def test_the_setting_is_a_json_list_as_the_other_lists_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OWASP ASVS 5, V 13.2.4: "Verify that an allowlist is used to define the external resources or systems with which
-    the application is permitted to communicate": it is a setting like others.
-    """
+    """OWASP ASVS 5, V 13.2.4."""
     monkeypatch.setenv("IDP_OUTGOING_ALLOW", '["ent.intranet", "10.0.0.0/8"]')
     settings = load(issuer=ISSUER, secret_key=SECRET, allow_sqlite=True)
     assert settings.outgoing_allow == ("ent.intranet", "10.0.0.0/8")
@@ -223,11 +199,9 @@ def test_the_setting_is_a_json_list_as_the_other_lists_are(monkeypatch: pytest.M
 def test_authorities_of_the_operator_s_own_vouch_besides_the_system_s(
     resolver: Resolver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OWASP ASVS 5, V 12.3.2: "Verify that TLS clients validate certificates received before communicating with a TLS
-    server". An ENT inside a network often has a certificate that nobody outside knows.
-    """
+    """OWASP ASVS 5, V 12.3.2. An ENT inside a network often has a certificate that nobody outside knows."""
     ours, systems = authority(tmp_path, "ours.test"), authority(tmp_path, "theirs.test")
-    monkeypatch.setenv("SSL_CERT_FILE", str(systems.trusted))
+    trust_only(monkeypatch, systems.trusted)
     allowed = ("ours.test", "theirs.test")
     plain = Outgoing(load(issuer=ISSUER, secret_key=SECRET, allow_sqlite=True, outgoing_allow=allowed))
     told = Outgoing(
@@ -247,9 +221,7 @@ def test_authorities_of_the_operator_s_own_vouch_besides_the_system_s(
 
 @pytest.mark.parametrize("content", [None, b"", b"-----BEGIN CERTIFICATE-----", b"\xff\xfe"])
 def test_a_bundle_of_no_authorities_is_said_at_the_start(content: bytes | None, tmp_path: Path) -> None:
-    """OWASP ASVS 5, V 12.3.2: "Verify that TLS clients validate certificates received before communicating with a TLS
-    server": a bundle that holds no authority validates none, and is no setting.
-    """
+    """OWASP ASVS 5, V 12.3.2. A bundle that holds no authority validates none, and is no setting."""
     bundle = tmp_path / "authorities.pem"
     if content is not None:
         bundle.write_bytes(content)

@@ -23,12 +23,11 @@ from tests.protocol.calling import (  # noqa: F401 - fixtures too
     production,
 )
 from tests.protocol.ent_server import Authority, EntServer, Resolver, listening_ent
+from tests.rows import each_row
 
 
 def test_a_server_that_speaks_something_else_is_no_answer(ent: EntServer, resolver: Resolver) -> None:
-    """Back-Channel Logout 1.0, 2.8: "If the logout succeeded, the RP MUST respond with HTTP 200 OK": what speaks
-    neither TLS nor HTTP, or has no address, did not.
-    """
+    """Back-Channel Logout 1.0, 2.8."""
     with listening_ent(None) as clear, pytest.raises(OutgoingError, match="no TLS"):
         production("127.0.0.0/8").post_form(f"https://ent.test:{clear.port}/", FORM)
     ent.next = [greet]
@@ -41,9 +40,7 @@ def test_a_server_that_speaks_something_else_is_no_answer(ent: EntServer, resolv
 
 
 def test_l07_a_redirect_is_an_answer_and_is_not_followed(ent: EntServer) -> None:
-    """OWASP ASVS 5, V 15.3.2: "Verify that where the application backend makes calls to external URLs, it is configured
-    to not follow redirects unless it is intended functionality".
-    """
+    """OWASP ASVS 5, V 15.3.2."""
     for status in (301, 302, 303, 307, 308):
         ent.next = [(status, {"Location": ent.uri(path="/elsewhere")}, b"")]
         assert production("ent.test").post_form(ent.uri(), FORM).status == status
@@ -77,9 +74,7 @@ def left() -> Iterator[threading.Event]:
 def test_l07_a_slow_server_has_no_more_time_than_another_and_then_rests(
     behaviour: Any, ent: EntServer, left: threading.Event, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OWASP ASVS 5, V 13.2.6: "it follows the documented configuration for each connection, such as … connection
-    timeouts, and retry strategies". Security row L-07: "one client's back-channel URL hangs 60 s".
-    """
+    """OWASP ASVS 5, V 13.2.6; Security row L-07."""
     monkeypatch.setattr(outgoing, "TIMEOUT", 2)
     caller = production("ent.test")
     ent.next = [partial(behaviour, left=left)]
@@ -100,9 +95,7 @@ def test_l07_a_slow_server_has_no_more_time_than_another_and_then_rests(
 def test_l07_a_server_that_never_ends_the_handshake_is_left(
     known: Authority, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OWASP ASVS 5, V 13.2.6: "it follows the documented configuration for each connection, such as … connection
-    timeouts, and retry strategies". Security row L-07: "one client's back-channel URL hangs 60 s".
-    """
+    """OWASP ASVS 5, V 13.2.6; Security row L-07."""
     monkeypatch.setattr(outgoing, "TIMEOUT", 0.4)
     resolver.hosts["ent.test"] = ["127.0.0.1"]
     with (
@@ -115,9 +108,7 @@ def test_l07_a_server_that_never_ends_the_handshake_is_left(
 def test_l07_a_name_that_nobody_resolves_in_time_is_left(
     left: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OWASP ASVS 5, V 13.2.6: "it follows the documented configuration for each connection, such as … connection
-    timeouts, and retry strategies". Security row L-07: "one client's back-channel URL hangs 60 s".
-    """
+    """OWASP ASVS 5, V 13.2.6; Security row L-07."""
     monkeypatch.setattr(outgoing, "TIMEOUT", 0.3)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [][: left.wait(60)])
     with pytest.raises(OutgoingError, match="no answer within"):
@@ -125,9 +116,7 @@ def test_l07_a_name_that_nobody_resolves_in_time_is_left(
 
 
 def test_an_answer_without_end_is_read_up_to_64_kib(ent: EntServer) -> None:
-    """Back-Channel Logout 1.0, 2.8: "The response MAY include an HTTP body consisting of a JSON object with error and
-    error_description parameters": 64 KiB are room enough for it.
-    """
+    """Back-Channel Logout 1.0, 2.8. 64 KiB are room enough for it."""
     ent.next = [(400, {}, b"x" * 300_000)]
     answer = production("ent.test").post_form(ent.uri(), FORM)
     assert (answer.status, len(answer.body)) == (400, 64 * 1024)
@@ -136,9 +125,7 @@ def test_an_answer_without_end_is_read_up_to_64_kib(ent: EntServer) -> None:
 def test_a_status_counts_though_its_body_never_comes(
     ent: EntServer, left: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Back-Channel Logout 1.0, 2.8: "If the logout succeeded, the RP MUST respond with HTTP 200 OK": a sign-out that
-    was taken is not waited for. What was asked for its body, as keys are, is.
-    """
+    """Back-Channel Logout 1.0, 2.8."""
     monkeypatch.setattr(outgoing, "TIMEOUT", 60)
 
     def half(handler: BaseHTTPRequestHandler) -> None:
@@ -159,9 +146,7 @@ def test_a_status_counts_though_its_body_never_comes(
 
 @pytest.mark.parametrize("size", [b"-1", b"-ffff", b"+ffffff", b"ffffff"])
 def test_l07_no_count_of_theirs_makes_more_be_read(ent: EntServer, size: bytes) -> None:
-    """RFC 9112, 7.1: "The chunk-size field is a string of hex digits indicating the size of the chunk-data in octets":
-    `int` takes signs besides, and a negative length is read to the end.
-    """
+    """RFC 9112, 7.1. `int` takes signs besides, and a negative length is read to the end."""
     sent = []
 
     def endless(handler: BaseHTTPRequestHandler) -> None:
@@ -177,9 +162,7 @@ def test_l07_no_count_of_theirs_makes_more_be_read(ent: EntServer, size: bytes) 
 
 
 def test_l07_a_head_without_end_is_no_answer(ent: EntServer) -> None:
-    """RFC 9110, 5.4: "A client MAY discard or truncate received field lines that are larger than the client wishes to
-    process": more than it wishes to process is no answer.
-    """
+    """RFC 9110, 5.4."""
 
     def headers(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"x" * 9000) for n in range(60)))
@@ -189,7 +172,7 @@ def test_l07_a_head_without_end_is_no_answer(ent: EntServer) -> None:
         production("ent.test").get(ent.uri())
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "seconds"),
     [
         ("120", 120), ("0", 0), ("", None), ("-5", None), ("9" * 5000, None), ("soon", None), ("1.5", None),
@@ -197,15 +180,13 @@ def test_l07_a_head_without_end_is_no_answer(ent: EntServer) -> None:
     ],
 )  # fmt: skip
 def test_retry_after_is_read_when_it_is_one(value: str, seconds: int | None) -> None:
-    """RFC 9110, 10.2.3: "A delay-seconds value is a non-negative decimal integer, representing time in seconds"."""
+    """RFC 9110, 10.2.3."""
     expected = None if seconds is None else timedelta(seconds=seconds)
     assert outgoing._retry_after(value) == expected
 
 
 def test_retry_after_may_be_a_date() -> None:
-    """RFC 9110, 10.2.3: "The Retry-After field value can be either an HTTP-date or a number of seconds to delay after
-    receiving the response".
-    """
+    """RFC 9110, 10.2.3."""
     wait = outgoing._retry_after(format_datetime(datetime.now(UTC) + timedelta(hours=2), usegmt=True))
     assert wait is not None
     assert timedelta(hours=1, minutes=59) < wait <= timedelta(hours=2)

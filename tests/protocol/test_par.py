@@ -48,9 +48,7 @@ def untrusted(browser: FlaskClient, address: str) -> None:
 
 
 def test_a_pushed_request_gets_an_address_that_nobody_can_guess(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9126 2.2: "the server MUST generate a request URI and provide it in the response with a 201 HTTP status
-    code"; "it MUST contain some part generated using a cryptographically strong pseudorandom algorithm".
-    """
+    """RFC 9126, 2.2."""
     response = party.push(browser, Attempt(), state="Zoé & Malo")
     assert response.status_code == 201
     assert response.mimetype == "application/json"
@@ -68,7 +66,7 @@ def test_a_pushed_request_gets_an_address_that_nobody_can_guess(browser: FlaskCl
 
 
 def test_what_proves_the_client_is_not_kept(browser: FlaskClient, build: Build) -> None:
-    """RFC 6819, 5.1.4.1.3: "The authorization server should not store credentials in clear text"."""
+    """RFC 6819, 5.1.4.1.3."""
     ent = build.ent(auth_method="client_secret_post")
     party = KeyedParty(ent.issuer, ent.client_id, None, ent.redirect_uri, ent.scopes)
     assert ent.secret
@@ -79,7 +77,7 @@ def test_what_proves_the_client_is_not_kept(browser: FlaskClient, build: Build) 
 
 
 def test_what_nobody_reads_is_not_kept(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 6749, 3.1: "The authorization server MUST ignore unrecognized request parameters": they cost no room."""
+    """RFC 6749, 3.1."""
     party.pushed(browser, Attempt(), unheard_of="x" * 9000, another="y" * 9000)
     kept = db.session.scalars(select(PushedRequest.parameters)).one()
     assert kept.keys().isdisjoint({"unheard_of", "another"})
@@ -89,9 +87,7 @@ def test_what_nobody_reads_is_not_kept(browser: FlaskClient, party: KeyedParty) 
 def test_a_pushed_request_is_answered_and_nothing_beside_it_counts(
     browser: FlaskClient, party: KeyedParty, session: Account
 ) -> None:
-    """RFC 9101, 6.3: "The authorization server MUST only use the parameters in the Request Object, even if the same
-    parameter is provided in the query parameter", which RFC 9126, 4, takes over for what was pushed.
-    """
+    """RFC 9101, 6.3; RFC 9126, 4."""
     attempt = Attempt()
     request_uri = party.pushed(browser, attempt, state="mine é & co", scope="openid email")
     beside = {
@@ -114,9 +110,7 @@ def test_a_pushed_request_is_answered_and_nothing_beside_it_counts(
 
 
 def test_a_request_is_opened_by_post_as_well(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: "Authorization Servers MUST support the use of the HTTP GET and POST methods …
-    at the Authorization Endpoint".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.1."""
     request_uri = party.pushed(browser, Attempt())
     led = browser.post("/authorize", data={"client_id": party.client_id, "request_uri": request_uri})
     assert (led.status_code, led.headers["Location"].partition("?")[0]) == (303, "/authorize")
@@ -126,9 +120,7 @@ def test_a_request_is_opened_by_post_as_well(browser: FlaskClient, party: KeyedP
 def test_signing_in_may_take_longer_than_the_request_lives(
     browser: FlaskClient, party: KeyedParty, parent: Account
 ) -> None:
-    """RFC 9126, 2.2: "The request URI lifetime is at the discretion of the authorization server but will typically be
-    relatively short": it is how long the address may be opened, not how long a sign-in may take.
-    """
+    """RFC 9126, 2.2."""
     attempt = Attempt()
     page = follow(browser, browser.get(party.opened(party.pushed(browser, attempt))))
     assert heading(page) == "Connexion"
@@ -140,9 +132,7 @@ def test_signing_in_may_take_longer_than_the_request_lives(
 def test_a_request_is_opened_as_often_as_one_likes_until_it_gave_its_code(
     app: Flask, browser: FlaskClient, party: KeyedParty, parent: Account
 ) -> None:
-    """RFC 9126 4: "Authorization servers SHOULD treat request_uri values as one-time use but MAY allow for duplicate
-    requests due to a user reloading/refreshing their user agent."
-    """
+    """RFC 9126, 4."""
     opened = party.opened(party.pushed(browser, Attempt()))
     tabs = [follow(browser, browser.get(opened)) for _ in range(3)]
     assert [heading(tab) for tab in tabs] == ["Connexion"] * 3
@@ -160,9 +150,7 @@ def test_a_request_is_opened_as_often_as_one_likes_until_it_gave_its_code(
 def test_a_request_that_is_expired_foreign_or_unknown_stays_here(
     browser: FlaskClient, build: Build, party: KeyedParty, session: Account
 ) -> None:
-    """RFC 9126 4: "An expired request_uri MUST be rejected as invalid"; 2.2: "The request_uri … MUST be bound to the
-    client that posted the authorization request."
-    """
+    """RFC 9126, 4, 2.2."""
     with time_machine.travel(time.time(), tick=False) as clock:
         pushed, lives = time.time(), party.push(browser, Attempt()).get_json()
         request_uri = lives["request_uri"]
@@ -187,9 +175,7 @@ def test_a_request_that_is_expired_foreign_or_unknown_stays_here(
 
 
 def test_a_request_is_judged_again_when_it_is_opened(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
-    """RFC 9126 4: "The authorization server MUST validate authorization requests arising from a pushed request as it
-    would any other authorization request."
-    """
+    """RFC 9126, 4."""
     narrowed, moved, shut = (party.pushed(browser, Attempt()) for _ in range(3))
     db.session.execute(update(Client).values(scopes=["openid"], version=Client.version + 1))
     db.session.commit()
@@ -233,9 +219,7 @@ FAULTS: dict[str, tuple[dict[str, str | None], str]] = {
 def test_a_request_is_refused_as_the_authorization_endpoint_would(
     browser: FlaskClient, party: KeyedParty, session: Account
 ) -> None:
-    """RFC 9126 2.1: "Validate the pushed request as it would an authorization request sent to the authorization
-    endpoint."
-    """
+    """RFC 9126, 2.1."""
     for name, (changes, error) in FAULTS.items():
         response = party.push(browser, Attempt(), **{"client_id": party.client_id, **changes})
         assert (name, response.get_json()["error"]) == (name, error)
@@ -248,24 +232,20 @@ def test_a_request_is_refused_as_the_authorization_endpoint_would(
 
 @one_database
 def test_an_error_without_a_description_has_no_member_for_it(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 6749, 5.2: "error_description OPTIONAL. Human-readable ASCII [USASCII] text providing additional
-    information", and A.8, which allows no empty one: "error-description = 1*NQSCHAR".
-    """
+    """RFC 6749, 5.2."""
     assert party.push(browser, Attempt(), request="x").get_json() == {"error": "request_not_supported"}
 
 
 @one_database
 def test_a_doubled_parameter_is_refused(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 6749, 3.1: "Request and response parameters MUST NOT be included more than once"."""
+    """RFC 6749, 3.1."""
     body = party.url(Attempt()).partition("?")[2] + "&state=twice"
     kind = "application/x-www-form-urlencoded"
     refused(browser.post("/par", data=body, content_type=kind, headers=party.basic()), "invalid_request")
 
 
 def test_only_the_client_itself_pushes(browser: FlaskClient, build: Build, party: KeyedParty) -> None:
-    """RFC 9126 2: "The rules for client authentication as defined in [RFC6749] for token endpoint requests, including
-    the applicable authentication methods, apply for the PAR endpoint as well."
-    """
+    """RFC 9126, 2."""
     other = build.ent("Horizon", "horizon.test")
     form = party.url(Attempt()).partition("?")[2]
     kind = "application/x-www-form-urlencoded"
@@ -281,10 +261,7 @@ def test_only_the_client_itself_pushes(browser: FlaskClient, build: Build, party
 
 
 def test_a_public_client_pushes_by_its_name(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 9126, 2: "the token_endpoint_auth_method client metadata parameter [RFC7591] indicates the registered
-    authentication method for the client to use when making direct requests to the authorization server, including
-    requests to the PAR endpoint": `none` is one.
-    """
+    """RFC 9126, 2."""
     party, attempt = KeyedParty.of(build.ent("Appli", "appli.test", auth_method="none")), Attempt()
     answer = party.answer(browser.get(party.opened(party.pushed(browser, attempt))))
     assert party.tokens(browser, answer["code"], attempt)["claims"]["sub"]
@@ -292,9 +269,7 @@ def test_a_public_client_pushes_by_its_name(browser: FlaskClient, build: Build, 
 
 @one_database
 def test_nothing_but_a_posted_form_is_taken(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9126 2.3: "If the request did not use the POST method, the authorization server responds with an HTTP 405
-    (Method Not Allowed) status code."
-    """
+    """RFC 9126, 2.3."""
     query = party.url(Attempt()).partition("?")[2]
     for method in ("GET", "PUT", "HEAD", "OPTIONS", "DELETE", "PATCH"):
         response = browser.open("/par", method=method, headers=party.basic(), data=query)
@@ -309,9 +284,7 @@ def test_nothing_but_a_posted_form_is_taken(browser: FlaskClient, party: KeyedPa
 def test_a_client_that_must_push_is_not_answered_otherwise(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 9126, 6, require_pushed_authorization_requests: "Boolean parameter indicating whether the only means of
-    initiating an authorization request the client is allowed to use is PAR".
-    """
+    """RFC 9126, 6."""
     party = KeyedParty.of(build.ent(par=True))
     answer = party.answer(browser.get(party.url(Attempt(), state="s")))
     assert (answer["error"], answer["state"]) == ("invalid_request", "s")
@@ -320,9 +293,7 @@ def test_a_client_that_must_push_is_not_answered_otherwise(
 
 
 def test_nothing_is_fetched_for_a_request(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6: "request_uri_not_supported The OP does not support use of the request_uri
-    parameter". Security row A-13: "no outgoing connection (socket monitor)".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.6; Security row A-13."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(0.2)
         elsewhere = f"https://127.0.0.1:{listener.getsockname()[1]}/request.jwt"
@@ -339,9 +310,7 @@ def test_nothing_is_fetched_for_a_request(browser: FlaskClient, party: KeyedPart
 
 
 def test_a_proof_and_a_thumbprint_must_name_one_key(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449 10.1: "If both mechanisms are used at the same time, the authorization server MUST reject the request if
-    the JWK Thumbprint in dpop_jkt does not match the public key in the DPoP header."
-    """
+    """RFC 9449, 10.1."""
     other = Key.new()
     refused(party.push(browser, Attempt(), party.fresh_proof("/par"), dpop_jkt=other.thumbprint), "invalid_dpop_proof")
     refused(party.push(browser, Attempt(), party.fresh_proof("/token")), "invalid_dpop_proof")
@@ -359,10 +328,7 @@ def test_a_proof_and_a_thumbprint_must_name_one_key(browser: FlaskClient, party:
 
 @one_database
 def test_the_metadata_say_where_requests_are_pushed(browser: FlaskClient) -> None:
-    """RFC 9126, 5: "the presence of pushed_authorization_request_endpoint is sufficient for a client to determine that
-    it may use the PAR flow"; RFC 9449, 5.1, dpop_signing_alg_values_supported: "A JSON array containing a list of the
-    JWS alg values … supported by the authorization server for DPoP proof JWTs".
-    """
+    """RFC 9126, 5; RFC 9449, 5.1."""
     metadata = browser.get("/.well-known/openid-configuration").get_json()
     assert metadata["pushed_authorization_request_endpoint"] == f"{metadata['issuer']}/par"
     assert metadata["require_pushed_authorization_requests"] is False
@@ -371,17 +337,13 @@ def test_the_metadata_say_where_requests_are_pushed(browser: FlaskClient) -> Non
 
 
 def test_no_cookie_is_read_where_clients_push(browser: FlaskClient, party: KeyedParty, parent: Account) -> None:
-    """RFC 9126, abstract: "to push the payload of an OAuth 2.0 authorization request to the authorization server via a
-    direct request": no browser stands between, so no cookie is read or set.
-    """
+    """RFC 9126, abstract. No browser stands between, so no cookie is read or set."""
     sign_in(browser, "/connexion", parent.username, PASSWORD)
     assert "Set-Cookie" not in party.push(browser, Attempt()).headers
 
 
 def test_what_is_pushed_is_kept_in_little_room(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 9126, 2.3: "If the request size was beyond the upper bound that the authorization server allows, the
-    authorization server responds with an HTTP 413 (Payload Too Large) status code".
-    """
+    """RFC 9126, 2.3."""
     party = KeyedParty.of(build.ent())
     longest = {"state": "s" * 4096, "nonce": "n" * 600, "login_hint": "h" * 300}
     assert party.answer(browser.get(party.opened(party.pushed(browser, Attempt(), **longest))))["code"]

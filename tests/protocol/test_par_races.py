@@ -37,9 +37,7 @@ def party(build: Build, session: Account) -> KeyedParty:
 def test_eight_processes_open_one_pushed_request_and_it_gives_one_code(
     browser: FlaskClient, party: KeyedParty, database_url: str
 ) -> None:
-    """RFC 9126 7.3: "An attacker could replay a request URI captured from a legitimate authorization request. In order
-    to cope with such attacks, the authorization server SHOULD make the request URIs one-time use."
-    """
+    """RFC 9126, 7.3."""
     kept = browser.get_cookie("__Host-ss", domain=HOST)
     assert kept
     pushed = [party.pushed(browser, Attempt()) for _ in range(ROUNDS)]
@@ -56,10 +54,7 @@ def test_eight_processes_open_one_pushed_request_and_it_gives_one_code(
 def test_eight_processes_show_one_proof_and_one_is_answered(
     browser: FlaskClient, party: KeyedParty, database_url: str
 ) -> None:
-    """RFC 9449 11.1: "When strictly enforced, such a single-use check provides a very strong protection against DPoP
-    proof replay, but it may not always be feasible in practice, e.g., when multiple servers behind a single endpoint
-    have no shared state." They have one.
-    """
+    """RFC 9449, 11.1."""
     attempt = Attempt()
     code = code_for(browser, party, attempt)
     token = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()["access_token"]

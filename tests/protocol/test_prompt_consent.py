@@ -18,9 +18,7 @@ HEADING = "Ce que l’ENT va recevoir"
 
 
 def test_a15_prompt_consent_asks_first_and_each_time(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: "consent: The Authorization Server SHOULD prompt the End-User for consent
-    before returning information to the Client".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.1."""
     for _ in range(2):
         attempt = Attempt()
         response = browser.get(ent.url(attempt, prompt="consent"))
@@ -32,10 +30,7 @@ def test_a15_prompt_consent_asks_first_and_each_time(browser: FlaskClient, ent: 
 
 
 def test_a15_whoever_declines_leaves_with_an_error(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6: "If the End-User denies the request or the End-User authentication fails, the
-    OP … informs the RP". RFC 6749, 4.1.2.1: "access_denied: The resource owner or authorization server denied the
-    request".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.6; RFC 6749, 4.1.2.1."""
     attempt = Attempt()
     page = follow(browser, browser.get(ent.url(attempt, prompt="consent")))
     answer = ent.answer(browser.get(page.request.full_path.replace("/authorize/accord?", "/authorize/refus?")))
@@ -43,9 +38,7 @@ def test_a15_whoever_declines_leaves_with_an_error(browser: FlaskClient, ent: Re
 
 
 def test_a15_prompts_may_be_combined_but_with_none(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: "Space-delimited, case-sensitive list of ASCII string values"; "If this
-    parameter contains none with any other value, an error is returned".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.1."""
     for prompt in ("login consent", "consent select_account login"):
         page = sign_in(browser, ent.url(Attempt(), prompt=prompt), session.username, PASSWORD)
         assert heading(page) == HEADING
@@ -57,9 +50,7 @@ def test_a15_prompts_may_be_combined_but_with_none(browser: FlaskClient, ent: Re
 def test_a15_the_charter_comes_before_and_is_not_asked_again(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4: "the Authorization Server MUST obtain an authorization decision before
-    releasing information to the Relying Party".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.4."""
     ent = build.ent(charter="provider")
     build.publish(ent, "1")
     page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
@@ -72,9 +63,7 @@ def test_a15_the_charter_comes_before_and_is_not_asked_again(
 def test_a15_an_agreement_is_one_person_s_and_one_request_s(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4: "Once the End-User is authenticated, the Authorization Server MUST obtain an
-    authorization decision": whoever signs in afterwards on the same browser decides anew.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.4. Whoever signs in afterwards on the same browser decides anew."""
     page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
     data = {"csrf_token": form_token(page)}
     agreed = browser.post(page.request.full_path, data=data).headers["Location"]
@@ -89,9 +78,7 @@ def test_a15_an_agreement_is_one_person_s_and_one_request_s(
 def test_a15_the_page_of_who_signed_out_in_another_tab_asks_for_the_sign_in_first(
     browser: FlaskClient, ent: RelyingParty, session: Account, *, touched: bool
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4: "Once the End-User is authenticated, the Authorization Server MUST obtain an
-    authorization decision": nobody agrees without a session, and whoever signs in again is asked again.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.4. Nobody agrees without a session, and whoever signs in again is asked again."""
     page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
     submit(browser, browser.get("/logout"))
     address = page.request.full_path
@@ -108,9 +95,7 @@ def test_a15_the_page_of_who_signed_out_in_another_tab_asks_for_the_sign_in_firs
 def test_a15_the_form_of_another_site_agrees_to_nothing(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.3: "The Authorization Server MUST employ appropriate measures against Cross-Site
-    Request Forgery and Clickjacking".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.3."""
     page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
     for data in ({}, {"csrf_token": ""}, {"csrf_token": "x" * 60}):
         response = browser.post(page.request.full_path, data=data)
@@ -119,9 +104,7 @@ def test_a15_the_form_of_another_site_agrees_to_nothing(
 
 
 def test_a15_the_page_says_what_is_asked_for_and_no_more(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4: "an interactive dialogue with the End-User that makes it clear what is being
-    consented to"; 17.1: "Only necessary UserInfo data should be stored at the Client".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.4, 17.1."""
     ent = build.ent(scopes="openid profile email address phone ent offline_access", always_claims=["charter"])
 
     def told(scope: str, claims: dict[str, object] | None = None) -> str:
@@ -140,8 +123,8 @@ def test_a15_the_page_says_what_is_asked_for_and_no_more(browser: FlaskClient, b
 
 @one_database
 def test_every_scope_has_its_words(app: Flask) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4: "an interactive dialogue with the End-User that makes it clear what is being
-    consented to". Nothing is released that the page of `prompt=consent` and « Mes données dans les ENT » do not say.
+    """OpenID Connect Core 1.0, 3.1.2.4. Nothing is released that the page of `prompt=consent` and « Mes données dans
+    les ENT » do not say.
     """
     always = [str(sentence) for sentence in released.told([], username=False, child=True)]
     for scope in SCOPES:
@@ -167,10 +150,7 @@ def test_a_service_that_is_told_of_no_child_is_not_said_to_be(
 def test_t17_offline_access_needs_the_registration_and_no_page(
     browser: FlaskClient, build: Build, session: Account, prompt: str | None
 ) -> None:
-    """OpenID Connect Core 1.0, 11: "When offline access is requested, a prompt parameter value of consent MUST be used
-    unless other conditions for processing the request permitting offline access to the requested resources are in
-    place": here, that an operator registered the client for it.
-    """
+    """OpenID Connect Core 1.0, 11."""
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     if prompt is None:
         assert tokens_for(browser, ent, scope=OFFLINE)["refresh_token"]

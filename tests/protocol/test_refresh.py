@@ -59,11 +59,7 @@ def restarted(app: Flask, settings: Settings) -> Iterator[FlaskClient]:
 def test_t20_a_rotated_token_that_comes_again_late_kills_the_family(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 9700, 4.14.2: "If a refresh token is compromised and subsequently used by both the attacker and the
-    legitimate client, one of them will present an invalidated refresh token, which will inform the authorization server
-    of the breach. The authorization server cannot determine which party submitted the invalid refresh token, but it
-    will revoke the active refresh token".
-    """
+    """RFC 9700, 4.14.2."""
     first = tokens_for(browser, offline, scope=OFFLINE)
     second = offline.refresh(browser, first["refresh_token"]).get_json()
     assert offline.userinfo(browser, second["access_token"]).status_code == 200
@@ -78,9 +74,7 @@ def test_t20_a_rotated_token_that_comes_again_late_kills_the_family(
 def test_t21_a_lost_answer_may_be_asked_again_for_ten_seconds(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 9700, 4.14.2 has a replay end the grant, "at the cost of forcing the legitimate client to obtain a fresh
-    authorization grant": a client whose answer was lost on the way is no thief, and has ten seconds.
-    """
+    """RFC 9700, 4.14.2. A client whose answer was lost on the way is no thief, and has ten seconds."""
     first = tokens_for(browser, offline, scope=OFFLINE)
     answer = offline.refresh(browser, first["refresh_token"]).get_json()
     with later(2):
@@ -96,8 +90,8 @@ def test_t21_a_lost_answer_may_be_asked_again_for_ten_seconds(
 def test_t21_a_lost_answer_is_found_again_after_a_restart(
     browser: FlaskClient, app: Flask, settings: Settings, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 6: "The authorization server MAY issue a new refresh token"; what was issued is in the database alone,
-    so whichever node is asked next knows how long ago that was.
+    """RFC 6749, 6. What was issued is in the database alone, so whichever node is asked next knows how long ago that
+    was.
     """
     first = tokens_for(browser, offline, scope=OFFLINE)
     offline.refresh(browser, first["refresh_token"])
@@ -111,9 +105,7 @@ def test_t21_a_lost_answer_is_found_again_after_a_restart(
 def test_t21_siblings_of_a_lost_answer_die_together(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 9700, 4.14.2: "The authorization server cannot determine which party submitted the invalid refresh token, but
-    it will revoke the active refresh token": all of the family, also those of an answer that was asked for twice.
-    """
+    """RFC 9700, 4.14.2."""
     first = tokens_for(browser, offline, scope=OFFLINE)
     pairs = [offline.refresh(browser, first["refresh_token"]).get_json() for _ in range(3)]
     assert len({pair["refresh_token"] for pair in pairs}) == 1
@@ -128,11 +120,7 @@ def test_t21_siblings_of_a_lost_answer_die_together(
 def test_t21_an_answer_holds_a_new_pair_and_an_id_token_of_the_same_sign_in(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 12.2: "its iss Claim Value MUST be the same …, its sub Claim Value MUST be the same …,
-    its iat Claim MUST represent the time that the new ID Token is issued, … if the ID Token contains an auth_time
-    Claim, its value MUST represent the time of the original authentication - not the time that the new ID token is
-    issued, … it SHOULD NOT have a nonce Claim".
-    """
+    """OpenID Connect Core 1.0, 12.2."""
     before = tokens_for(browser, offline, scope=OFFLINE)
     with later(30):
         # the person proved the password again since, for the account's own pages: the grant is still the first one's
@@ -153,9 +141,7 @@ def test_t21_an_answer_holds_a_new_pair_and_an_id_token_of_the_same_sign_in(
 def test_t21_a_client_may_be_registered_to_get_no_id_token_again(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 12.2: "the response body is the Token Response of Section 3.1.3.3 except that it might
-    not contain an id_token".
-    """
+    """OpenID Connect Core 1.0, 12.2."""
     ent = build.ent(scopes=OFFLINE, refresh_id_token=False)
     first = tokens_for(browser, ent, scope=OFFLINE)
     body = ent.refresh(browser, first["refresh_token"]).get_json()
@@ -165,11 +151,7 @@ def test_t21_a_client_may_be_registered_to_get_no_id_token_again(
 def test_t22_a_scope_may_be_narrowed_and_never_widened(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 6: "The requested scope MUST NOT include any scope not originally granted by the resource owner, and if
-    omitted is treated as equal to the scope originally granted by the resource owner. … If a new refresh token is
-    issued, the refresh token scope MUST be identical to that of the refresh token included by the client in the
-    request".
-    """
+    """RFC 6749, 6."""
     first = tokens_for(browser, offline, scope="openid email offline_access")
     for scope in ("openid email ent", "admin", "openid é"):
         refused(offline.refresh(browser, first["refresh_token"], scope=scope), "invalid_scope")
@@ -184,10 +166,7 @@ def test_t22_a_scope_may_be_narrowed_and_never_widened(
 def test_u04_a_narrowed_scope_is_narrow_in_the_id_token_too(
     browser: FlaskClient, build: Build, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 3.3: "If the issued access token scope is different from the one requested by the client, the
-    authorization server MUST include the "scope" response parameter to inform the client of the actual scope granted."
-    What is told is held to; without `openid` there is no sign-in to tell of (Core 3.1.2.1).
-    """
+    """RFC 6749, 3.3."""
     build.publish(offline, "1")
     first = tokens_for(browser, offline, scope=OFFLINE)
     assert "charter_accepted" in offline.read(browser, first["id_token"])
@@ -203,9 +182,7 @@ def test_u04_a_narrowed_scope_is_narrow_in_the_id_token_too(
 def test_t22_another_client_s_refresh_token_is_refused_and_stays_good(
     browser: FlaskClient, build: Build, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 6: "Because refresh tokens are typically long-lasting credentials used to request additional access
-    tokens, the refresh token is bound to the client to which it was issued".
-    """
+    """RFC 6749, 6."""
     other = build.ent("Horizon", "horizon.test", scopes=OFFLINE)
     first = tokens_for(browser, offline, scope=OFFLINE)
     refused(other.refresh(browser, first["refresh_token"]), "invalid_grant")
@@ -238,9 +215,7 @@ def test_t22_a_refresh_token_dies_with_what_it_stands_for(
     session: Account,
     happened: Callable[[FlaskClient, Account], None],
 ) -> None:
-    """RFC 9700, 4.14.2: "authorization servers MAY revoke refresh tokens automatically in case of a security event,
-    such as: password change, logout at the authorization server".
-    """
+    """RFC 9700, 4.14.2."""
     first = tokens_for(browser, offline, scope=OFFLINE)
     happened(browser, session)
     refused(offline.refresh(browser, first["refresh_token"]), "invalid_grant")
@@ -251,9 +226,7 @@ def test_t22_a_refresh_token_dies_with_what_it_stands_for(
 def test_t22_a_client_that_is_shut_out_refreshes_nothing(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 6: "authenticate the client if client authentication is included and ensure that the refresh token was
-    issued to the authenticated client".
-    """
+    """RFC 6749, 6."""
     first = tokens_for(browser, offline, scope=OFFLINE)
     registration.disable(offline.client_id)
     refused(offline.refresh(browser, first["refresh_token"]), "invalid_client", 401)
@@ -262,9 +235,7 @@ def test_t22_a_client_that_is_shut_out_refreshes_nothing(
 def test_t22_no_rotation_prolongs_the_absolute_life(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
-    """OWASP ASVS 5, V 10.4.8: "Verify that refresh tokens have an absolute expiration, including if sliding refresh
-    token expiration is applied".
-    """
+    """OWASP ASVS 5, V 10.4.8."""
     value = tokens_for(browser, offline, scope=OFFLINE)["refresh_token"]
     for days in (10, 20, 29):
         with later(days * 86_400):
@@ -280,9 +251,7 @@ def test_t22_no_rotation_prolongs_the_absolute_life(
 def test_t22_a_token_that_is_not_used_for_two_weeks_dies(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 9700, 4.14.2: "Refresh tokens SHOULD expire if the client has been inactive for some time, i.e., the refresh
-    token has not been used to obtain fresh access tokens for some time".
-    """
+    """RFC 9700, 4.14.2."""
     value = tokens_for(browser, offline, scope=OFFLINE)["refresh_token"]
     with later(14 * 86_400 + 60):
         refused(offline.refresh(browser, value), "invalid_grant")
@@ -291,9 +260,7 @@ def test_t22_a_token_that_is_not_used_for_two_weeks_dies(
 def test_t23_a_replay_after_a_restart_is_detected(
     browser: FlaskClient, app: Flask, settings: Settings, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 9700, 4.14.2: "The previous refresh token is invalidated, but information about the relationship is retained
-    by the authorization server": in the database, not in a process.
-    """
+    """RFC 9700, 4.14.2."""
     first = tokens_for(browser, offline, scope=OFFLINE)
     second = offline.refresh(browser, first["refresh_token"]).get_json()
     with restarted(app, settings) as after, later(15):

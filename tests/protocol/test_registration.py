@@ -22,9 +22,7 @@ from tests.protocol.test_races import rush
 def test_a_client_registers_itself_and_signs_people_in(
     browser: FlaskClient, invitation: str, session: Account, settings: Settings
 ) -> None:
-    """RFC 7591, 3.2: "The server responds with an HTTP 201 Created status code and a body of type "application/json"
-    with content as described in Section 3.2.1": "all registered metadata about this client".
-    """
+    """RFC 7591, 3.2."""
     told = registered(browser, invitation, grant_types=["authorization_code", "refresh_token"])
     assert told["client_secret_expires_at"] == 0
     assert told["registration_client_uri"] == f"{settings.issuer}/register/{told['client_id']}"
@@ -37,10 +35,7 @@ def test_a_client_registers_itself_and_signs_people_in(
 
 
 def test_an_invitation_is_needed_and_counts_once(browser: FlaskClient, invitation: str) -> None:
-    """RFC 7591, 3: "The client registration endpoint MAY be an OAuth 2.0 [RFC6749] protected resource and it MAY accept
-    an initial access token"; RFC 6750, 3.1: "If the request lacks any authentication information …, the resource server
-    SHOULD NOT include an error code".
-    """
+    """RFC 7591, 3; RFC 6750, 3.1."""
     for token in ("x" * 43, "x", "x" * 5000):
         answer = register(browser, token)
         assert answer.status_code == 401
@@ -57,10 +52,7 @@ def test_an_invitation_is_needed_and_counts_once(browser: FlaskClient, invitatio
 
 
 def test_a_refused_invitation_says_what_to_do(browser: FlaskClient, invitation: str) -> None:
-    """RFC 6750, 3: "the resource server MAY include the "error_description" attribute to provide developers a
-    human-readable explanation that is not meant to be displayed to end-users". One that was used, one that is over and
-    one that never was get the same.
-    """
+    """RFC 6750, 3."""
 
     def said(**headers: str) -> str:
         return str(browser.post("/register", json=MINIMAL, headers=headers).get_json()["error_description"])
@@ -81,10 +73,7 @@ def test_a_refused_invitation_says_what_to_do(browser: FlaskClient, invitation: 
 
 
 def test_wrong_tokens_are_slowed_and_right_ones_are_not(browser: FlaskClient, invitation: str) -> None:
-    """OpenID Connect Registration 1.0, 4.4: "Note that for security reasons, to inhibit brute force attacks, endpoints
-    MUST NOT return the HTTP 404 Not Found status code". Guesses are counted by network address besides, at both
-    endpoints together.
-    """
+    """OpenID Connect Registration 1.0, 4.4. Guesses are counted by IP as well, at both endpoints together."""
     for place in ("/register", "/register/nobody") * 50:
         method = "POST" if place == "/register" else "GET"
         assert browser.open(place, method=method, json=MINIMAL, headers=bearer("x" * 43)).status_code == 401
@@ -97,9 +86,7 @@ def test_wrong_tokens_are_slowed_and_right_ones_are_not(browser: FlaskClient, in
 
 
 def test_n03_a_client_gets_no_more_schools_or_scopes_than_its_invitation_says(browser: FlaskClient) -> None:
-    """RFC 7591, 3.2.1: "The authorization server MAY reject or replace any of the client's requested metadata values
-    submitted during the registration and substitute them with suitable values".
-    """
+    """RFC 7591, 3.2.1."""
     token = invited(["openid", "profile"])
     told = registered(browser, token, scope="openid profile email ent charter offline_access", uai=["0599002P"])
     assert told["scope"] == "openid profile"
@@ -112,9 +99,7 @@ def test_n03_a_client_gets_no_more_schools_or_scopes_than_its_invitation_says(br
 
 
 def test_one_invitation_shown_by_many_processes_registers_one_client(settings: Settings, invitation: str) -> None:
-    """OpenID Connect Registration 1.0, 1.2: "The means by which the Authorization Server issues this token and the
-    means by which the Registration Endpoint validates it are also out of scope": ours counts once.
-    """
+    """OpenID Connect Registration 1.0, 1.2."""
     order = {
         "path": "/register",
         "method": "POST",

@@ -32,16 +32,14 @@ from tests.relying_party import Attempt
 def test_of_the_classes_that_are_wished_for_those_that_there_are_are_told_again(
     browser: FlaskClient, invitation: str, wished: list[str], kept: list[str] | None
 ) -> None:
-    """RFC 7591, 3.2.1: "The authorization server MAY reject or replace any of the client's requested metadata values
-    submitted during the registration and substitute them with suitable values".
-    """
+    """RFC 7591, 3.2.1."""
     told = registered(browser, invitation, default_acr_values=wished)
     assert told.get("default_acr_values") == kept
     assert replaced(browser, told, default_acr_values=wished).get_json().get("default_acr_values") == kept
 
 
 def test_what_was_kept_before_and_is_not_any_more_is_not_told(browser: FlaskClient, invitation: str) -> None:
-    """RFC 7591, 3.2.1: the answer tells "all registered metadata about this client", and what is not known is none."""
+    """RFC 7591, 3.2.1."""
     told = registered(browser, invitation)
     of_before = {"unheard_of": "x", "default_acr_values": ["urn:x"], "contacts": ["a@b.test"]}
     db.session.execute(update(Client).values(description=of_before))
@@ -51,9 +49,7 @@ def test_what_was_kept_before_and_is_not_any_more_is_not_told(browser: FlaskClie
 
 
 def test_the_scopes_are_always_told(browser: FlaskClient) -> None:
-    """RFC 7591, 3.2.1: "the authorization server MUST return all registered metadata about this client, including any
-    fields provisioned by the authorization server itself": those that it left out of the scopes are seen by that.
-    """
+    """RFC 7591, 3.2.1."""
     scopes: list[dict[str, str | None]] = [{}, {"scope": ""}, {"scope": None}, {"scope": "address phone"}]
     for number, scope in enumerate(scopes):
         asked = {"client_name": f"Nouveau {number}", **scope}
@@ -83,9 +79,7 @@ def test_the_scopes_are_always_told(browser: FlaskClient) -> None:
     ],
 )
 def test_nobody_takes_another_ent_s_name(browser: FlaskClient, build: Build, invitation: str, name: str) -> None:
-    """RFC 7591, 2, client_name: "Human-readable string name of the client to be presented to the end-user during
-    authorization": parents know nothing else of an ENT. The invitation stays good.
-    """
+    """RFC 7591, 2. Parents know an ENT by its name alone. The invitation stays good."""
     build.ent("Passerelle")
     refused(register(browser, invitation, client_name=name), "invalid_client_metadata")
     told = registered(browser, invitation, client_name="Le pont bleu")
@@ -128,9 +122,7 @@ def test_clients_of_one_invitation_without_a_name_are_numbered(browser: FlaskCli
 
 
 def test_a_name_in_french_is_the_name(browser: FlaskClient, invitation: str) -> None:
-    """OpenID Connect Registration 1.0, 2.1: "Human-readable Client Metadata values … that reference human-readable
-    values MAY be represented in multiple languages and scripts".
-    """
+    """OpenID Connect Registration 1.0, 2.1."""
     told = registered(browser, invitation, client_name=None, **{"client_name#fr": "Nouvel ENT", "client_name#en": "x"})
     assert told["client_name"] == told["client_name#fr"] == "Nouvel ENT"
 
@@ -149,9 +141,7 @@ def test_a_name_in_french_is_the_name(browser: FlaskClient, invitation: str) -> 
 def test_who_gives_itself_no_name_has_that_of_its_invitation(
     browser: FlaskClient, app: Flask, settings: Settings, label: str, metadata: dict[str, str], name: str
 ) -> None:
-    """RFC 7591, 2, client_name: "If omitted, the authorization server MAY display the raw "client_id" value to the
-    end-user instead": which says nothing to a parent.
-    """
+    """RFC 7591, 2."""
     token = invites.invite(label, [COLLEGE], invites.Bounds(scopes=SCOPES), timedelta(days=1))[1]
     told = registered(browser, token, **{"client_name": None, **metadata})
     assert told["client_name"] == name
@@ -160,9 +150,7 @@ def test_who_gives_itself_no_name_has_that_of_its_invitation(
 
 
 def test_the_name_that_parents_read_stays_until_another_is_said(browser: FlaskClient, invitation: str) -> None:
-    """RFC 7592, 2.2: "The authorization server MAY ignore any null or empty value in the request just as any other
-    value": no ENT is without a name.
-    """
+    """RFC 7592, 2.2."""
     told = registered(browser, invitation)
     assert replaced(browser, told, client_name=None).get_json()["client_name"] == "Nouveau"
     assert replaced(browser, told, client_name="Autre").get_json()["client_name"] == "Autre"

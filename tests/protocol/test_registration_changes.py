@@ -36,9 +36,7 @@ def changed(ent: RelyingParty, **values: Any) -> None:
 def test_a19_a_scope_that_was_taken_away_is_not_told_any_more(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 3.3: "If the issued access token scope is different from the one requested by the client, the
-    authorization server MUST include the "scope" response parameter to inform the client of the actual scope granted".
-    """
+    """RFC 6749, 3.3."""
     tokens = tokens_for(browser, offline, scope=OFFLINE)
     assert "email" in offline.userinfo(browser, tokens["access_token"]).get_json()
     changed(offline, scopes=NARROW)
@@ -54,10 +52,7 @@ def test_a19_a_scope_that_was_taken_away_is_not_told_any_more(
 
 
 def test_a19_a_code_of_before_gives_what_is_left(browser: FlaskClient, offline: RelyingParty, session: Account) -> None:
-    """RFC 6749, 3.3: "The authorization server MAY fully or partially ignore the scope requested by the client, based
-    on the authorization server policy or the resource owner's instructions": the code stands for more than the client
-    may still have.
-    """
+    """RFC 6749, 3.3. The code stands for more than the client may still have."""
     attempt = Attempt()
     code = code_for(browser, offline, attempt, scope=OFFLINE)
     changed(offline, scopes=["openid", "profile"])
@@ -69,9 +64,7 @@ def test_a19_a_code_of_before_gives_what_is_left(browser: FlaskClient, offline: 
 def test_t22_a_client_that_may_not_refresh_any_more_does_not(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 5.2: "unauthorized_client: The authenticated client is not authorized to use this authorization grant
-    type".
-    """
+    """RFC 6749, 5.2."""
     tokens = tokens_for(browser, offline, scope=OFFLINE)
     changed(offline, scopes=["openid", "profile"])
     refused(offline.refresh(browser, tokens["refresh_token"]), "unauthorized_client")
@@ -89,9 +82,7 @@ def test_t22_a_client_that_may_not_refresh_any_more_does_not(
 def test_a22_a_request_that_waits_for_the_sign_in_is_held_to_the_registration_of_now(
     app: Flask, build: Build, parent: Account, change: dict[str, Any], error: str
 ) -> None:
-    """RFC 6749, 4.1.1: "The authorization server validates the request to ensure that all required parameters are
-    present and valid": which they were when the page was shown, and are not when it is answered.
-    """
+    """RFC 6749, 4.1.1."""
     ent, browser, attempt = build.ent(pkce=False), app.test_client(), Attempt()
     page = follow(browser, browser.get(ent.url(attempt, code_challenge=None, code_challenge_method=None)))
     changed(ent, **change)
@@ -100,9 +91,7 @@ def test_a22_a_request_that_waits_for_the_sign_in_is_held_to_the_registration_of
 
 
 def test_u06_two_ents_know_a_session_by_two_names(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 17.3: "A pairwise Subject Identifier … can be used to prevent Clients from correlating
-    the End-User's activities": nor may `sid` undo that.
-    """
+    """OpenID Connect Core 1.0, 17.3."""
     first, second = build.ent("Un", "un.test"), build.ent("Deux", "deux.test")
     sids = [tokens_for(browser, ent)["claims"]["sid"] for ent in (first, second, first)]
     assert sids[0] == sids[2] != sids[1]
@@ -111,9 +100,7 @@ def test_u06_two_ents_know_a_session_by_two_names(browser: FlaskClient, build: B
 def test_a17_an_ent_that_asks_the_password_again_takes_nothing_from_another(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: "login: The Authorization Server SHOULD prompt the End-User for
-    reauthentication": which says nothing against the sign-in that another ENT lives by.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.1."""
     first, second = build.ent("Un", "un.test", scopes=OFFLINE), build.ent("Deux", "deux.test")
     tokens = tokens_for(browser, first, scope=OFFLINE)
     before = browser.get_cookie("__Host-ss", domain=HOST)
@@ -127,9 +114,7 @@ def test_a17_an_ent_that_asks_the_password_again_takes_nothing_from_another(
 
 
 def test_a_look_at_the_head_alone_does_nothing(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """RFC 9110, 9.2.1: "Request methods are considered "safe" if their defined semantics are essentially read-only";
-    9.3.2 makes HEAD one of them, and GET here is not.
-    """
+    """RFC 9110, 9.2.1."""
     attempt = Attempt()
     for path in (ent.url(attempt), "/logout", "/authorize/resume", "/authorize/refus"):
         answer = browser.head(path)
@@ -141,9 +126,8 @@ def test_a_look_at_the_head_alone_does_nothing(browser: FlaskClient, ent: Relyin
 def test_a_claims_request_that_is_nested_too_deep_is_refused_where_it_comes(
     browser: FlaskClient, ent: RelyingParty, session: Account, depth: int
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6: "the Authorization Server returns the Client to the Redirection URI specified
-    in the Authorization Request with the appropriate error and state parameters"; the token endpoint, which reads the
-    request again, never meets what could not be read there.
+    """OpenID Connect Core 1.0, 3.1.2.6. The token endpoint, which reads the request again, never meets what could not
+    be read there.
     """
     nested = f'{{"id_token":{{"name":{{"value":{"[" * depth}{"]" * depth}}}}}}}'
     if len(nested) < 3000:

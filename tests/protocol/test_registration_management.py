@@ -35,11 +35,7 @@ def row() -> Client:
 def test_the_registration_is_read_replaced_and_ended(
     browser: FlaskClient, told: dict[str, Any], session: Account, settings: Settings
 ) -> None:
-    """RFC 7592, 2.1: "the authorization server responds with an HTTP 200 OK"; 2.2: "Valid values of client metadata
-    fields in this request MUST replace, not augment, the values previously associated with this client"; 2.3: "If a
-    client has been successfully deprovisioned, the authorization server MUST respond with an HTTP 204 No Content
-    message".
-    """
+    """RFC 7592, 2.1, 2.2, 2.3."""
     path, own = f"/register/{told['client_id']}", bearer(told["registration_access_token"])
     read = browser.get(path, headers=own)
     assert read.status_code == 200
@@ -64,9 +60,7 @@ def test_the_registration_is_read_replaced_and_ended(
 
 
 def test_what_ended_does_not_come_back(browser: FlaskClient, told: dict[str, Any]) -> None:
-    """RFC 7592, 2.3: "the authorization server SHOULD immediately invalidate all existing authorization grants and
-    currently active access tokens, all refresh tokens": they would live again with the client.
-    """
+    """RFC 7592, 2.3."""
     registration.disable(told["client_id"])
     registration.enable(told["client_id"])  # what an operator shut, an operator opens
     assert replaced(browser, told).status_code == 200
@@ -77,7 +71,7 @@ def test_what_ended_does_not_come_back(browser: FlaskClient, told: dict[str, Any
 
 
 def test_a_client_that_was_shut_out_changes_nothing(browser: FlaskClient, told: dict[str, Any]) -> None:
-    """RFC 7592, 2: the server "MUST respond with HTTP 401 Unauthorized" when the client may not manage itself."""
+    """RFC 7592, 2."""
     registration.disable(told["client_id"])
     assert replaced(browser, told, client_name="Autre").status_code == 401
     registration.enable(told["client_id"])
@@ -87,9 +81,7 @@ def test_a_client_that_was_shut_out_changes_nothing(browser: FlaskClient, told: 
 def test_a_registration_is_changed_by_its_own_token_alone(
     browser: FlaskClient, told: dict[str, Any], unhurried: None
 ) -> None:
-    """RFC 7592, 2: "The client MUST use its registration access token in all calls to this endpoint as an OAuth 2.0
-    Bearer Token".
-    """
+    """RFC 7592, 2."""
     other = invited()
     neighbour = registered(browser, other, client_name="Voisin", redirect_uris=["https://voisin.test/cb"])
     path = f"/register/{told['client_id']}"
@@ -106,11 +98,7 @@ def test_a_registration_is_changed_by_its_own_token_alone(
 
 
 def test_what_a_client_may_not_say_of_itself(browser: FlaskClient, told: dict[str, Any]) -> None:
-    """RFC 7592, 2.2: "The updated client metadata fields request MUST NOT include the "registration_access_token",
-    "registration_client_uri", "client_secret_expires_at", or "client_id_issued_at" fields"; of client_id: "it MUST be
-    the same as its currently issued client identifier"; "The client MUST NOT be allowed to overwrite its existing
-    client secret with its own chosen value".
-    """
+    """RFC 7592, 2.2."""
     before = row().version
     wrong: list[dict[str, Any]] = [
         {"client_id": "autre"},
@@ -130,9 +118,7 @@ def test_what_a_client_may_not_say_of_itself(browser: FlaskClient, told: dict[st
 
 
 def test_what_is_left_out_is_gone(browser: FlaskClient) -> None:
-    """RFC 7592, 2.2: "This request MUST include all client metadata fields as returned to the client …. Omitted fields
-    MUST be treated as null or empty values by the server, indicating a request to delete them".
-    """
+    """RFC 7592, 2.2."""
     more = {
         "backchannel_logout_uri": "https://nouveau.test/back",
         "policy_uri": "https://nouveau.test/policy",
@@ -151,10 +137,7 @@ STRICT = ("require_pushed_authorization_requests", "dpop_bound_access_tokens")
 
 @pytest.mark.parametrize("member", STRICT)
 def test_what_makes_requests_stricter_is_not_taken_back_by_the_client(browser: FlaskClient, member: str) -> None:
-    """RFC 7592, 2.2: "The authorization server MAY ignore any null or empty value in the request just as any other
-    value"; RFC 7591, 3.2.1: "The authorization server MAY reject or replace any of the client's requested metadata
-    values".
-    """
+    """RFC 7592, 2.2; RFC 7591, 3.2.1."""
     told = registered(browser, invited(), **{member: True})
     assert {name: told[name] for name in STRICT} == {name: name == member for name in STRICT}
     for change in ({}, {member: None}, {member: False}):
@@ -163,9 +146,7 @@ def test_what_makes_requests_stricter_is_not_taken_back_by_the_client(browser: F
 
 
 def test_what_an_operator_made_stricter_stays(browser: FlaskClient, told: dict[str, Any], settings: Settings) -> None:
-    """RFC 7592, 2.2: "The authorization server MAY ignore any null or empty value in the request just as any other
-    value": `idp client set --require-par --require-dpop` is not the client's to undo.
-    """
+    """RFC 7592, 2.2. `idp client set --require-par --require-dpop` is not the client's to undo."""
     assert [told[name] for name in STRICT] == [False, False]
     client = row()
     registration.change(settings, client, replace(registration.as_wanted(client), par=True, dpop=True))
@@ -181,9 +162,7 @@ def test_what_an_operator_made_stricter_stays(browser: FlaskClient, told: dict[s
 def test_refresh_tokens_are_given_up_and_taken_back_within_the_invitation(
     browser: FlaskClient, told: dict[str, Any]
 ) -> None:
-    """RFC 7592, 2.2: "Valid values of client metadata fields in this request MUST replace, not augment, the values
-    previously associated with this client": what an earlier one left out may be asked for again.
-    """
+    """RFC 7592, 2.2. A later update may ask again for what an earlier one left out."""
     both = ["authorization_code", "refresh_token"]
     assert told["grant_types"] == ["authorization_code"]
     assert replaced(browser, told, grant_types=both).get_json()["grant_types"] == both
@@ -194,9 +173,7 @@ def test_refresh_tokens_are_given_up_and_taken_back_within_the_invitation(
 def test_what_metadata_have_no_word_for_stays_the_operator_s(
     browser: FlaskClient, told: dict[str, Any], settings: Settings
 ) -> None:
-    """RFC 7591, 2: "The authorization server MUST ignore any client metadata sent by the client that it does not
-    understand": who shows its charter is not for a client to say.
-    """
+    """RFC 7591, 2. A client cannot choose who shows its charter."""
     keys.rotate(settings, "ES256")
     key = {"keys": [Key.new("ES256").jwk]}
     signing = {"token_endpoint_auth_method": "private_key_jwt", "jwks": key}
@@ -215,10 +192,7 @@ def test_what_metadata_have_no_word_for_stays_the_operator_s(
 
 
 def test_a_change_of_how_a_client_proves_itself(browser: FlaskClient, told: dict[str, Any]) -> None:
-    """RFC 7592, 2.2: "If the authorization server includes a new client secret and/or registration access token in its
-    response, the client MUST immediately discard its previous client secret and/or registration access token": there is
-    one when the server gives a new one, and only then.
-    """
+    """RFC 7592, 2.2."""
     signing = {"token_endpoint_auth_method": "private_key_jwt", "jwks": {"keys": [Key.new().jwk]}}
     assert "client_secret" not in replaced(browser, told).get_json()
     assert "client_secret" not in replaced(browser, told, **signing).get_json()
@@ -229,9 +203,7 @@ def test_a_change_of_how_a_client_proves_itself(browser: FlaskClient, told: dict
 
 
 def test_two_changes_at_once_are_not_mixed(told: dict[str, Any], settings: Settings) -> None:
-    """RFC 7592, 2.2: "Valid values of client metadata fields in this request MUST replace, not augment, the values
-    previously associated with this client": whoever checked another state begins anew.
-    """
+    """RFC 7592, 2.2."""
     client = row()
     wanted = registration.as_wanted(client)
     db.session.commit()
@@ -244,9 +216,7 @@ def test_two_changes_at_once_are_not_mixed(told: dict[str, Any], settings: Setti
 
 
 def test_the_invitation_remembers_who_came(told: dict[str, Any]) -> None:
-    """OpenID Connect Registration 1.0, 3: "The OpenID Provider MAY require an Initial Access Token that is provisioned
-    out-of-band … to restrict registration requests to only authorized Clients or developers": who used it can be told.
-    """
+    """OpenID Connect Registration 1.0, 3."""
     invitation = db.session.scalars(select(ClientInvite)).one()
     assert row().invite_id == invitation.id
     assert invitation.used_at is not None
@@ -255,9 +225,7 @@ def test_the_invitation_remembers_who_came(told: dict[str, Any]) -> None:
 def test_an_operator_ends_a_registration_token_that_leaked(
     browser: FlaskClient, build: Build, told: dict[str, Any]
 ) -> None:
-    """RFC 7592, 2: "The client MUST use its registration access token in all calls to this endpoint as an OAuth 2.0
-    Bearer Token": one that leaked is its own no more, and registers no addresses.
-    """
+    """RFC 7592, 2."""
     token = registration.renew_management(told["client_id"])
     refused(replaced(browser, told, redirect_uris=["https://voleur.test/cb"]), "invalid_token", 401)
     assert replaced(browser, told | {"registration_access_token": token}).status_code == 200

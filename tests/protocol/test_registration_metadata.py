@@ -95,9 +95,7 @@ WRONG: list[dict[str, Any]] = [
 
 
 def test_a_faulty_request_does_not_use_the_invitation_up(browser: FlaskClient, invitation: str) -> None:
-    """RFC 7591, 3.2.2: "invalid_redirect_uri The value of one or more redirection URIs is invalid.
-    invalid_client_metadata The value of one of the client metadata fields is invalid".
-    """
+    """RFC 7591, 3.2.2."""
     redirects: list[Any] = [[], ["http://nouveau.test/cb"], ["https://nouveau.test/cb#f"], "x", [5], None, ["x"] * 30]
     for uris in redirects:
         refused(register(browser, invitation, redirect_uris=uris), "invalid_redirect_uri")
@@ -128,7 +126,7 @@ def test_a_faulty_request_does_not_use_the_invitation_up(browser: FlaskClient, i
 
 
 def test_what_is_false_or_null_is_as_if_left_out(browser: FlaskClient, invitation: str) -> None:
-    """RFC 7592, 2.2: "Omitted fields MUST be treated as null or empty values by the server"."""
+    """RFC 7592, 2.2."""
     told = registered(
         browser,
         invitation,
@@ -147,9 +145,7 @@ def test_what_is_false_or_null_is_as_if_left_out(browser: FlaskClient, invitatio
 
 
 def test_everything_that_was_registered_is_told_again(browser: FlaskClient, invitation: str) -> None:
-    """OpenID Connect Registration 1.0, 2: the metadata; RFC 7591, 2: "The authorization server MUST ignore any client
-    metadata sent by the client that it does not understand".
-    """
+    """OpenID Connect Registration 1.0, 2; RFC 7591, 2."""
     key = Key.new()
     metadata = {
         "token_endpoint_auth_method": "private_key_jwt",
@@ -195,18 +191,14 @@ def test_everything_that_was_registered_is_told_again(browser: FlaskClient, invi
 
 @pytest.mark.parametrize("uris", [["https://nouveau.test/request.jwt#x"], [], None, 5, "x", {"a": 1}])
 def test_request_uris_are_ignored(browser: FlaskClient, invitation: str, uris: object) -> None:
-    """RFC 7591, 2: "The authorization server MUST ignore any client metadata sent by the client that it does not
-    understand": addresses of request objects, of which none is ever fetched.
-    """
+    """RFC 7591, 2. Addresses of request objects, of which none is ever fetched."""
     told = registered(browser, invitation, request_uris=uris)
     assert "request_uris" not in told
     assert "request_uris" not in replaced(browser, told, request_uris=uris).get_json()
 
 
 def test_of_a_key_is_kept_what_makes_it(browser: FlaskClient, invitation: str) -> None:
-    """RFC 7517, 4: "Additional members can be present in the JWK; if not understood by implementations encountering
-    them, they MUST be ignored".
-    """
+    """RFC 7517, 4."""
     key = Key.new().jwk
     deep: Any = "x"
     for _ in range(300):
@@ -217,7 +209,7 @@ def test_of_a_key_is_kept_what_makes_it(browser: FlaskClient, invitation: str) -
 
 
 def test_who_signs_nothing_may_have_keys_for_encryption_alone(browser: FlaskClient, invitation: str) -> None:
-    """RFC 7591, 2: "jwks Client's JSON Web Key Set document value, which contains the client's public keys"."""
+    """RFC 7591, 2."""
     jwks = {"keys": [{**Key.new().jwk, "use": "enc"}]}
     refused(
         register(browser, invitation, token_endpoint_auth_method="private_key_jwt", jwks=jwks),
@@ -229,9 +221,7 @@ def test_who_signs_nothing_may_have_keys_for_encryption_alone(browser: FlaskClie
 def test_the_sign_in_page_leads_to_what_the_ent_says_of_itself(
     browser: FlaskClient, invitation: str, settings: Settings
 ) -> None:
-    """OpenID Connect Registration 1.0, 2, policy_uri: "The OpenID Provider SHOULD display this URL to the End-User if
-    it is given"; the same holds for tos_uri.
-    """
+    """OpenID Connect Registration 1.0, 2."""
     told = registered(
         browser, invitation, policy_uri="https://nouveau.test/p?a=1&b=2", tos_uri="https://nouveau.test/t"
     )
@@ -249,9 +239,8 @@ def test_the_sign_in_page_leads_to_what_the_ent_says_of_itself(
 def test_the_picture_of_an_ent_is_shown_nowhere(
     browser: FlaskClient, invitation: str, parent: Account, settings: Settings
 ) -> None:
-    """OpenID Connect Registration 1.0, 2, logo_uri: "If present, the server SHOULD display this image to the End-User
-    during approval": ours does not. The host of the picture would learn each parent's address from a page that takes a
-    password, and could change the picture into anything.
+    """OpenID Connect Registration 1.0, 2. The host of the picture would learn each parent's address from a page that
+    takes a password, and could change the picture into anything.
     """
     logos = {"logo_uri": "https://images.test/logo.png", "logo_uri#fr": "https://images.test/fr/logo.png"}
     ent = party(settings, registered(browser, invitation, **logos))
@@ -273,9 +262,7 @@ NAMES = (
 
 
 def test_anything_as_metadata_is_answered(browser: FlaskClient, app: Flask, unhurried: None) -> None:
-    """RFC 7591, 3.2.2: "When a registration error condition occurs, the authorization server returns an HTTP 400 status
-    code (unless otherwise specified)"; never 5xx.
-    """
+    """RFC 7591, 3.2.2."""
     tokens = [invited()]
     texts = st.one_of(
         st.text(max_size=30),

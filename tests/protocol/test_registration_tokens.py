@@ -54,10 +54,7 @@ def changes() -> list[tuple[str, str]]:
 
 
 def test_registration_token_is_replaced_at_each_update(browser: FlaskClient, told: dict[str, Any]) -> None:
-    """RFC 7592, 2.2: "If the authorization server includes a new client secret and/or registration access token in its
-    response, the client MUST immediately discard its previous client secret and/or registration access token": once the
-    new one was used, the former one is good no more.
-    """
+    """RFC 7592, 2.2."""
     first = told["registration_access_token"]
     second = replacement(browser, told, first)
     assert second != first
@@ -72,19 +69,14 @@ def test_registration_token_is_replaced_at_each_update(browser: FlaskClient, tol
 
 
 def test_a_refused_update_replaces_no_token(browser: FlaskClient, told: dict[str, Any]) -> None:
-    """RFC 7592, 5: "the registration access token MAY be rotated when the developer or client does a read or update
-    operation on the client's client configuration endpoint": what was refused is none.
-    """
+    """RFC 7592, 5."""
     first = told["registration_access_token"]
     refused(replace(browser, told, first, redirect_uris=[]), "invalid_redirect_uri")
     assert read(browser, told, first).status_code == 200
 
 
 def test_lost_answer_does_not_lock_the_client_out(browser: FlaskClient, told: dict[str, Any]) -> None:
-    """RFC 7592, 5: without its token "a developer or client could be left in a situation where they have no means of
-    retrieving or updating the client's registration information": an answer that never arrived, however often, leaves
-    the client the token that it has.
-    """
+    """RFC 7592, 5. An answer that never arrived, however often, leaves the client the token that it has."""
     first = told["registration_access_token"]
     lost = [replacement(browser, told, first) for _ in range(3)]
     assert read(browser, told, first).get_json()["registration_access_token"] == first
@@ -97,9 +89,7 @@ def test_lost_answer_does_not_lock_the_client_out(browser: FlaskClient, told: di
 
 
 def test_an_operator_s_new_token_ends_all_others(browser: FlaskClient, told: dict[str, Any]) -> None:
-    """RFC 7592, 2: "The client MUST use its registration access token in all calls to this endpoint as an OAuth 2.0
-    Bearer Token": after a leak neither the present nor the former one is.
-    """
+    """RFC 7592, 2."""
     first = told["registration_access_token"]
     second = replacement(browser, told, first)
     third = registration.renew_management(told["client_id"])
@@ -111,9 +101,7 @@ def test_an_operator_s_new_token_ends_all_others(browser: FlaskClient, told: dic
 def test_registration_token_expires_when_unused_for_a_year(
     browser: FlaskClient, told: dict[str, Any], unhurried: None
 ) -> None:
-    """RFC 7592, 5: "the registration access token SHOULD NOT expire while a client is still actively registered": while
-    somebody tends it. A registration that nobody tends is not for whoever finds its token; an operator gives another.
-    """
+    """RFC 7592, 5. A registration that nobody tends is not for whoever finds its token; an operator gives another."""
     token, start = told["registration_access_token"], now()
     for days in (364, 700, 1000):
         with time_machine.travel(start + timedelta(days=days), tick=False):
@@ -132,7 +120,7 @@ def test_registration_token_expires_when_unused_for_a_year(
 
 
 def test_former_token_expires_with_the_present_one(browser: FlaskClient, told: dict[str, Any], unhurried: None) -> None:
-    """RFC 7592, 5: "the registration access token SHOULD NOT expire while a client is still actively registered"."""
+    """RFC 7592, 5."""
     first = told["registration_access_token"]
     replacement(browser, told, first)
     with time_machine.travel(now() + YEAR + timedelta(seconds=1), tick=False):
@@ -142,10 +130,7 @@ def test_former_token_expires_with_the_present_one(browser: FlaskClient, told: d
 def test_two_updates_at_once_leave_the_client_a_token_that_is_good(
     browser: FlaskClient, told: dict[str, Any], settings: Settings
 ) -> None:
-    """RFC 7592, 2.2: "Valid values of client metadata fields in this request MUST replace, not augment, the values
-    previously associated with this client": of eight processes with one token each wins alone or is refused, and the
-    token that all of them have stays good until a new one is used.
-    """
+    """RFC 7592, 2.2."""
     token = told["registration_access_token"]
     order = {
         "path": path(told),
@@ -165,7 +150,7 @@ def test_two_updates_at_once_leave_the_client_a_token_that_is_good(
 
 
 def test_use_is_noted(browser: FlaskClient, told: dict[str, Any]) -> None:
-    """RFC 7592, 5: "the registration access token SHOULD NOT expire while a client is still actively registered"."""
+    """RFC 7592, 5."""
     later: datetime = now() + timedelta(days=3)
     with time_machine.travel(later, tick=False):
         read(browser, told, told["registration_access_token"])

@@ -24,10 +24,7 @@ FORM, EVIL = "form_post", "https://evil.test/cb"
 def test_a12_a_code_travels_in_a_form_that_is_posted_to_the_redirect_uri(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Form Post Response Mode 1.0, 2: "The action attribute of the form MUST be the Client's Redirection URI. The
-    method of the form attribute MUST be POST. … the Authorization Server MUST instruct the User Agent (and any
-    intermediaries) not to store or reuse the content of the response".
-    """
+    """Form Post Response Mode 1.0, 2."""
     attempt = Attempt(state=HOSTILE)
     page = browser.get(ent.url(attempt, response_mode=FORM))
     answer = posted_answer(ent, page)
@@ -40,9 +37,7 @@ def test_a12_a_code_travels_in_a_form_that_is_posted_to_the_redirect_uri(
 def test_a12_nothing_of_a_request_becomes_a_part_of_the_page(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Form Post Response Mode 1.0, 2: "any form content necessary to support this MAY be included, such as …
-    client-side scripting commands": one script, a file of ours, and a policy that lets no other run.
-    """
+    """Form Post Response Mode 1.0, 2. One script, a file of ours, and a policy that lets no other run."""
     page = browser.get(ent.url(Attempt(state=HOSTILE), response_mode=FORM))
     text = page.get_data(as_text=True)
     assert "<script>" not in text
@@ -59,10 +54,7 @@ def test_a12_nothing_of_a_request_becomes_a_part_of_the_page(
 def test_a12_every_answer_honours_the_mode(
     browser: FlaskClient, ent: RelyingParty, session: Account, changes: dict[str, str | None]
 ) -> None:
-    """Form Post Response Mode 1.0, 2: "In this mode, Authorization Response parameters are encoded as HTML form
-    values": errors are authorization responses too (OpenID Connect Core 1.0, 3.1.2.6), also that no response_type was
-    sent.
-    """
+    """Form Post Response Mode 1.0, 2; OpenID Connect Core 1.0, 3.1.2.6."""
     attempt = Attempt(state=HOSTILE)
     answer = posted_answer(ent, browser.get(ent.url(attempt, response_mode=FORM, **changes)))
     in_query = ent.answer(browser.get(ent.url(attempt, **changes)))
@@ -75,9 +67,7 @@ def test_a12_every_answer_honours_the_mode(
 def test_a12_a_request_that_cannot_be_read_is_answered_in_its_mode_too(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 3.1: "Request and response parameters MUST NOT be included more than once", told as the client asked; a
-    mode that stands twice is none.
-    """
+    """RFC 6749, 3.1."""
     url = ent.url(Attempt(), response_mode=FORM)
     assert posted_answer(ent, browser.get(f"{url}&nonce=twice"))["error"] == "invalid_request"
     assert ent.answer(browser.get(f"{url}&response_mode={FORM}"))["error"] == "invalid_request"
@@ -89,10 +79,7 @@ def test_a12_a_request_that_cannot_be_read_is_answered_in_its_mode_too(
 def test_a12_other_modes_are_refused_on_a_page_of_ours(
     browser: FlaskClient, ent: RelyingParty, session: Account, mode: str
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6: "If the Response Mode value is not supported, the Authorization Server returns
-    an HTTP response code of 400 (Bad Request) without Error Response parameters, since understanding the Response Mode
-    is necessary to know how to return those parameters."
-    """
+    """OpenID Connect Core 1.0, 3.1.2.6."""
     page = browser.get(ent.url(Attempt(state=HOSTILE), response_mode=mode))
     assert "response_mode must be one of: query, form_post" in stays_here(page)
     assert "<script>" not in page.get_data(as_text=True)
@@ -101,9 +88,7 @@ def test_a12_other_modes_are_refused_on_a_page_of_ours(
 def test_a12_the_query_is_the_default_and_may_be_asked_for(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Multiple Response Type Encoding Practices 1.0, 2.1: "the default Response Mode for the OAuth 2.0 code Response
-    Type is the query encoding".
-    """
+    """Multiple Response Type Encoding Practices 1.0, 2.1."""
     for mode in (None, "", "query"):
         assert ent.answer(browser.get(ent.url(Attempt(), response_mode=mode)))["code"]
 
@@ -111,17 +96,14 @@ def test_a12_the_query_is_the_default_and_may_be_asked_for(
 def test_a12_a_state_that_a_form_would_change_is_not_sent_changed(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 4.1.2: "The exact value received from the client": browsers post every line end as CR LF."""
+    """RFC 6749, 4.1.2. Browsers post every line end as CR LF."""
     for state in ("a\nb", "a\rb", "a\r\nb"):
         stays_here(browser.get(ent.url(Attempt(state=state), response_mode=FORM)))
         assert ent.answer(browser.get(ent.url(Attempt(state=state))))["state"] == state
 
 
 def test_a12_the_mode_is_kept_through_the_steps(browser: FlaskClient, build: Build, parent: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.5: "the Authorization Response MUST return the parameters defined in Section 4.1.2
-    of OAuth 2.0 [RFC6749] by adding them as query parameters to the redirect_uri …, unless a different Response Mode
-    was specified", after a sign-in as at once.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.5."""
     ent, attempt = build.ent(), Attempt(state=HOSTILE)
     page = sign_in(browser, ent.url(attempt, response_mode=FORM), parent.username, PASSWORD)
     answer = posted_answer(ent, page)
@@ -130,9 +112,7 @@ def test_a12_the_mode_is_kept_through_the_steps(browser: FlaskClient, build: Bui
 
 
 def test_a12_errors_after_a_step_are_posted_too(browser: FlaskClient, build: Build, session: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6: "If the End-User denies the request or the End-User authentication fails, the
-    OP … informs the RP by using the Error Response parameters".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.6."""
     ent, attempt = build.ent(charter="provider"), Attempt(state=HOSTILE)
     build.publish(ent, "1")
     url = ent.url(attempt, response_mode=FORM)
@@ -159,9 +139,7 @@ def object_asking(mode: object, header: bytes = b'{"alg":"none"}') -> str:
 def test_a13_a_refused_request_object_is_answered_in_the_mode_that_it_asks_for(
     browser: FlaskClient, ent: RelyingParty, session: Account, method: str
 ) -> None:
-    """OpenID Connect Core 1.0, 6.1: "If the same parameter exists both in the OAuth Authorization Request parameters
-    and the Request Object, the parameters in the Request Object are used".
-    """
+    """OpenID Connect Core 1.0, 6.1."""
     attempt = Attempt(state=HOSTILE)
 
     def answer(**changes: str) -> TestResponse:
@@ -189,9 +167,7 @@ def test_a13_a_refused_request_object_is_answered_in_the_mode_that_it_asks_for(
 def test_a13_what_a_request_object_says_otherwise_is_not_followed(
     browser: FlaskClient, ent: RelyingParty, session: Account, value: str
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6: "request_not_supported: The OP does not support use of the request parameter":
-    of an object that nobody verifies, one of two words is read, and never where the answer goes.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.6."""
     told = ent.answer(browser.get(ent.url(Attempt(), request=value)))
     assert told["error"] == "request_not_supported"
     assert posted_answer(ent, browser.get(ent.url(Attempt(), request=value, response_mode=FORM)))["error"]
@@ -200,9 +176,7 @@ def test_a13_what_a_request_object_says_otherwise_is_not_followed(
 def test_a13_no_request_object_leads_to_an_address_that_is_not_registered(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: "This URI MUST exactly match one of the Redirection URI values for the Client
-    pre-registered at the OpenID Provider".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.1."""
     page = browser.get(ent.url(Attempt(), request=object_asking(FORM), redirect_uri=EVIL))
     assert "invalid redirect_uri" in stays_here(page)
     assert EVIL not in page.text

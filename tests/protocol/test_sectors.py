@@ -44,10 +44,7 @@ def wanted(client_id: str) -> Wanted:
 def test_u06_clients_of_one_host_share_a_subject_and_others_do_not(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 8.1: "the Sector Identifier used for pairwise identifier calculation is the host
-    component of the registered redirect_uri"; "The Subject Identifier value MUST NOT be reversible by any party other
-    than the OpenID Provider"; "Distinct Sector Identifier values MUST result in distinct Subject Identifier values".
-    """
+    """OpenID Connect Core 1.0, 8.1."""
     one, same, usual, port = (
         build.ent(name, host)
         for name, host in (("A", "un.test"), ("B", "un.test"), ("C", "un.test:443"), ("D", "un.test:8443"))
@@ -62,9 +59,7 @@ def test_u06_clients_of_one_host_share_a_subject_and_others_do_not(
 def test_u06_a_subject_outlives_the_client_and_the_secret_key(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
-    """OpenID Connect Core 1.0, 8: "A Subject Identifier is a locally unique and never reassigned identifier within the
-    Issuer for the End-User": a client that is removed and registered anew finds whom it knew.
-    """
+    """OpenID Connect Core 1.0, 8. A client that is removed and registered anew finds whom it knew."""
     first = build.ent(host="un.test")
     before = sub(browser, first)
     key = db.session.scalar(select(Client.id).where(Client.client_id == first.client_id))
@@ -91,8 +86,8 @@ def test_u06_a_subject_outlives_the_client_and_the_secret_key(
 def test_u06_clients_of_before_keep_their_own_salt(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
-    """OpenID Connect Core 1.0, 8: "A Subject Identifier is a locally unique and never reassigned identifier": sectors
-    came later than some clients, whose people stay who they are, also when their registration changes.
+    """OpenID Connect Core 1.0, 8. Sectors came later than some clients, whose people stay who they are, also when their
+    registration changes.
     """
     old = build.ent(host="un.test")
     db.session.execute(update(Client).values(subject_salt=b"a salt of before the sectors"))
@@ -109,10 +104,7 @@ def test_u06_clients_of_before_keep_their_own_salt(
 
 
 def test_several_hosts_without_a_document(browser: FlaskClient, build: Build, settings: Settings) -> None:
-    """OpenID Connect Core 1.0, 8.1: "If there are multiple hostnames in the registered redirect_uris, the Client MUST
-    register a sector_identifier_uri", whoever registers it; 8, public: "This provides the same sub (subject) value to
-    all Clients", which asks for no sector.
-    """
+    """OpenID Connect Core 1.0, 8.1, 8."""
     asked: dict[str, Any] = {"redirect_uris": BOTH, "subject_type": "pairwise"}
     refused(register(browser, invited(), **asked), "invalid_client_metadata")
     with pytest.raises(RegistrationRefused, match="--sector-identifier-uri is needed"):
@@ -128,9 +120,7 @@ def test_several_hosts_without_a_document(browser: FlaskClient, build: Build, se
 def test_u06_several_hosts_without_a_word_have_a_sector_of_their_own_for_ever(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
-    """OpenID Connect Registration 1.0, 2, subject_type: "subject_type requested for responses to this Client", which is
-    OPTIONAL; Core 1.0, 8: "A Subject Identifier is a locally unique and never reassigned identifier within the Issuer".
-    """
+    """OpenID Connect Registration 1.0, 2; OpenID Connect Core 1.0, 8."""
     told = registered(browser, invited(), redirect_uris=BOTH)
     assert told["subject_type"] == "pairwise"
     assert told["redirect_uris"] == BOTH
@@ -154,9 +144,7 @@ def test_u06_several_hosts_without_a_word_have_a_sector_of_their_own_for_ever(
 
 
 def test_a_change_that_would_change_the_sector_is_refused(build: Build, settings: Settings) -> None:
-    """OpenID Connect Core 1.0, 8.1: "the OpenID Provider MUST calculate a unique sub (subject) value for each Sector
-    Identifier": who moves is somebody else, and registers anew.
-    """
+    """OpenID Connect Core 1.0, 8.1."""
     client = registration.get(build.ent(host="un.test").client_id)
     now = registration.as_wanted(client)
     for uris in (["https://deux.test/cb"], ["https://a.un.test/cb"]):
@@ -170,8 +158,8 @@ def test_a_change_that_would_change_the_sector_is_refused(build: Build, settings
 def test_u06_who_moves_away_calls_no_session_as_its_former_neighbours_do(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
-    """Back-Channel Logout 1.0, 2.1, sid: "Its contents are opaque to the RP": an ENT that is registered on another's
-    host and then moves must not know by what name that one knows a session.
+    """Back-Channel Logout 1.0, 2.1. An ENT that is registered on another's host and then moves must not know by what
+    name that one knows a session.
     """
     victim = build.ent(host="un.test")
     told = registered(browser, invited(), subject_type="public", redirect_uris=["https://un.test/autre"])
@@ -186,9 +174,7 @@ def test_u06_who_moves_away_calls_no_session_as_its_former_neighbours_do(
 
 
 def test_one_salt_for_all_who_come_at_once(app: Flask, settings: Settings) -> None:
-    """OpenID Connect Core 1.0, 8.1: "It provides a way for a group of websites under common administrative control to
-    have consistent pairwise sub values", also when eight of them register at one instant.
-    """
+    """OpenID Connect Core 1.0, 8.1."""
     tokens = [invited() for _ in range(4)]
     bodies = [json.dumps({"client_name": f"ENT {n}", "redirect_uris": [f"https://r{n}.test/cb"]}) for n in range(4)]
     common = {"path": "/register", "method": "POST", "content_type": "application/json"}
@@ -233,10 +219,7 @@ class TestDocuments:
     def test_u06_a_document_joins_hosts_in_one_sector(
         self, browser: FlaskClient, settings: Settings, server: EntServer
     ) -> None:
-        """OpenID Connect Core 1.0, 8.1: "the host component of that URL is used as the Sector Identifier for the
-        pairwise identifier calculation"; Registration 1.0, 5: "The values registered in redirect_uris MUST be included
-        in the elements of the array, or registration MUST fail".
-        """
+        """OpenID Connect Core 1.0, 8.1; OpenID Connect Registration 1.0, 5."""
         document = server.uri("secteur.test", "/uris.json")
         server.served["/uris.json"] = (200, {}, json.dumps([*BOTH, "https://trois.test/cb", 5]).encode())
         first, second, third = (
@@ -267,9 +250,7 @@ class TestDocuments:
         ],
     )
     def test_a_document_that_does_not_hold(self, browser: FlaskClient, server: EntServer, answer: Answer) -> None:
-        """OpenID Connect Registration 1.0, 5: "The values registered in redirect_uris MUST be included in the elements
-        of the array, or registration MUST fail"; what cannot be read holds none, and the invitation stays good.
-        """
+        """OpenID Connect Registration 1.0, 5. An unreadable document holds no URI. The invitation stays good."""
         token = invited()
         server.served["/s"] = answer
         document = server.uri("secteur.test", "/s")
@@ -283,9 +264,8 @@ class TestDocuments:
         registered(browser, token, redirect_uris=BOTH, sector_identifier_uri=document)
 
     def test_the_document_is_asked_for_when_it_decides(self, browser: FlaskClient, server: EntServer) -> None:
-        """OpenID Connect Registration 1.0, 5: "This MUST be validated at registration time; there is no requirement for
-        the OP to retain the contents of this JSON file or to retrieve or revalidate its contents in the future": a
-        change of something else must not fail because the ENT's server is away.
+        """OpenID Connect Registration 1.0, 5. A change of something else must not fail because the ENT's server is
+        away.
         """
         document = server.uri("secteur.test", "/s")
         server.served["/s"] = (200, {}, json.dumps(BOTH).encode())
@@ -299,10 +279,7 @@ class TestDocuments:
 
 
 def test_a_document_inside_the_house_is_not_asked_for(browser: FlaskClient, server: EntServer) -> None:
-    """OWASP ASVS 5, V 1.3.6: "Verify that the application protects against Server-side Request Forgery (SSRF) attacks,
-    by validating untrusted data against an allowlist of protocols, domains, paths and ports": an address that a
-    stranger names must not lead into this house's own network.
-    """
+    """OWASP ASVS 5, V 1.3.6. An address that a stranger names must not lead into this house's own network."""
     told = register(browser, invited(), redirect_uris=BOTH, sector_identifier_uri=server.uri("secteur.test", "/s"))
     refused(told, "invalid_client_metadata")
     assert server.asked == []

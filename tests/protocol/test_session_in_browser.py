@@ -94,10 +94,7 @@ def sign_in(page: Page, loopback: str, ent: Ent, account: Account, attempt: Atte
 def test_a_frame_says_whether_the_session_is_the_same(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account, *, isolated: bool
 ) -> None:
-    """Session Management 1.0, 3.2: "If the postMessage received is syntactically malformed …, then the OP iframe SHOULD
-    postMessage the string error back to the source. If the received value and the calculated value do not match, then
-    the OP iframe MUST postMessage the string changed …. If it matched, then it MUST postMessage the string unchanged".
-    """
+    """Session Management 1.0, 3.2."""
     policy = {"Cross_Origin_Embedder_Policy": "require-corp"} if isolated else {}
     ent.serve("/rp", f"<iframe src='{loopback}/session/check'></iframe>", **policy)
     with new_page(browser_process) as page:
@@ -119,10 +116,7 @@ def test_a_frame_says_whether_the_session_is_the_same(
 def test_where_frames_have_no_cookies_an_ent_is_not_sent_round_and_round(
     browser_process: Browser, build: Build, loopback: str, parent: Account
 ) -> None:
-    """Session Management 1.0, 3.1: "Upon receipt of changed, the RP MUST perform re-authentication with prompt=none …
-    Upon receipt of error, the RP MUST NOT …, so as to not cause potential infinite loops": what the browser hides from
-    frames of other sites is no change.
-    """
+    """Session Management 1.0, 3.1. What the browser hides from frames of other sites is no change."""
     with registered(build, host="localhost") as ent, new_page(browser_process) as page:
         ent.serve("/rp", f"<iframe src='{loopback}/session/check'></iframe>")
         told = sign_in(page, loopback, ent, parent, Attempt())
@@ -146,9 +140,7 @@ def enter_and_leave(page: Page, loopback: str, ent: Ent, account: Account, app: 
 def test_the_ent_is_told_and_then_the_browser_goes_back_to_it(
     browser_process: Browser, app: Flask, loopback: str, ent: Ent, parent: Account, *, javascript: bool
 ) -> None:
-    """Front-Channel Logout 1.0, 2: the OP renders the frame "in a page with the registered logout URI as the source to
-    trigger the logout actions by the RP"; then it goes on, without script too.
-    """
+    """Front-Channel Logout 1.0, 2."""
     with new_page(browser_process, javascript=javascript) as page:
         sid = enter_and_leave(page, loopback, ent, parent, app, back=True)
         expect(page.get_by_role("heading", level=1)).to_have_text("Au revoir")
@@ -159,9 +151,7 @@ def test_the_ent_is_told_and_then_the_browser_goes_back_to_it(
 def test_an_ent_that_hangs_keeps_nobody_here(
     browser_process: Browser, app: Flask, loopback: str, ent: Ent, parent: Account
 ) -> None:
-    """Front-Channel Logout 1.0, 3: "OPs contact them in parallel using a dynamically constructed page". What became of
-    a frame nobody tells: the page goes on without its answer.
-    """
+    """Front-Channel Logout 1.0, 3. Nobody reports what became of a frame: the page goes on without its answer."""
     released = Event()
 
     def hang(_: BaseHTTPRequestHandler) -> None:
@@ -180,11 +170,7 @@ def test_an_ent_that_hangs_keeps_nobody_here(
 def test_se_deconnecter_d_un_ent_fait_sortir_de_l_autre_par_le_navigateur_seul(
     browser_process: Browser, app: Flask, build: Build, loopback: str, parent: Account, *, javascript: bool
 ) -> None:
-    """Front-Channel Logout 1.0, 2 : "The OP renders <iframe src="frontchannel_logout_uri"> in a page with the
-    registered logout URI as the source to trigger the logout actions by the RP". Deux ENT ouverts ; le parent se
-    déconnecte du premier. Personne n'écrit au second de serveur à serveur : c'est le navigateur qui lui apporte la
-    nouvelle, avec son propre cookie, avant de revenir au premier.
-    """
+    """Front-Channel Logout 1.0, 2."""
     with (
         registered(build, "Passerelle") as passerelle,
         registered(build, "Horizon") as horizon,
@@ -223,9 +209,7 @@ def test_se_deconnecter_d_un_ent_fait_sortir_de_l_autre_par_le_navigateur_seul(
 def test_the_page_that_tells_the_ents_is_one_of_ours(
     browser_process: Browser, app: Flask, loopback: str, ent: Ent, parent: Account, width: int
 ) -> None:
-    """Front-Channel Logout 1.0, 3: "OPs contact them in parallel using a dynamically constructed page": where no script
-    leaves it, the page is read, and looks like the others.
-    """
+    """Front-Channel Logout 1.0, 3. Where no script leaves it, the page is read, and looks like the others."""
     with new_page(browser_process, width=width) as page:
         page.route("**/front_channel.js*", lambda route: route.fulfill(body="", content_type="text/javascript"))
         enter_and_leave(page, loopback, ent, parent, app, back=True)

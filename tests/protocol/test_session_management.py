@@ -45,9 +45,7 @@ def told(browser: FlaskClient, ent: RelyingParty) -> str:
 def test_the_value_is_a_salted_hash_of_client_origin_and_browser_state(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """Session Management 1.0, 2: session_state "MUST NOT contain the space (" ") character" and is "based on a salted
-    cryptographic hash of Client ID, origin URL, and OP User Agent state".
-    """
+    """Session Management 1.0, 2."""
     first, second = told(browser, ent), told(browser, ent)
     assert agrees(first, ent, state(browser))
     assert agrees(second, ent, state(browser))
@@ -67,9 +65,7 @@ def test_the_value_is_a_salted_hash_of_client_origin_and_browser_state(
 def test_the_origin_is_the_one_that_browsers_report(
     browser: FlaskClient, build: Build, session: Account, uri: str, origin: str
 ) -> None:
-    """Session Management 1.0, 2: "For the origin URL, the server can use the origin URL of the Authentication Response,
-    following the algorithm specified in Section 4 of RFC 6454".
-    """
+    """Session Management 1.0, 2."""
     ent = build.ent(redirect_uris=[uri])
     ent.redirect_uri = uri
     location = browser.get(ent.url(Attempt())).headers["Location"]
@@ -79,7 +75,7 @@ def test_the_origin_is_the_one_that_browsers_report(
 
 
 def test_it_comes_in_a_posted_answer_too(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """Session Management 1.0, 2: session_state "is REQUIRED if session management is supported", in whichever mode."""
+    """Session Management 1.0, 2."""
     answer = posted_answer(ent, browser.get(ent.url(Attempt(), response_mode="form_post")))
     assert agrees(answer["session_state"], ent, state(browser))
 
@@ -91,9 +87,7 @@ def no_cookie_changes(response: TestResponse) -> bool:
 def test_a_refusal_has_one_by_which_a_later_sign_in_is_noticed(
     browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
-    """Session Management 1.0, 2: the OP "SHOULD also return the Session State as an additional session_state parameter
-    in the Authentication Error Response"; 3.2: its value "SHOULD vary with each request".
-    """
+    """Session Management 1.0, 2, 3.2."""
     first, second = (ent.answer(browser.get(ent.url(Attempt(), prompt="none"))) for _ in range(2))
     assert first["error"] == second["error"] == "login_required"
     assert agrees(first["session_state"], ent, state(browser))
@@ -109,7 +103,7 @@ def test_a_refusal_has_one_by_which_a_later_sign_in_is_noticed(
 def test_a_refusal_to_who_is_signed_in_tells_of_that_session(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Session Management 1.0, 2: the value "represents the End-User's login state at the OP", whatever is refused."""
+    """Session Management 1.0, 2."""
     answer = ent.answer(browser.get(ent.url(Attempt(), scope="openid address")))
     assert answer["error"] == "invalid_scope"
     assert state(browser)
@@ -119,9 +113,7 @@ def test_a_refusal_to_who_is_signed_in_tells_of_that_session(
 def test_a_session_that_ended_elsewhere_takes_the_state_along(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Session Management 1.0, 3.2: the OP "SHOULD update the value of the User Agent state in response to such
-    meaningful events": here at the first request after a session that an operator ended.
-    """
+    """Session Management 1.0, 3.2."""
     value = told(browser, ent)
     manager.end_all(session.id, by="operator")
     db.session.commit()
@@ -135,9 +127,8 @@ def test_a_session_that_ended_elsewhere_takes_the_state_along(
 def test_a_request_from_inside_another_site_changes_nothing(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Session Management 1.0, 3.2: "many values of session state can be simultaneously valid", and the state "need not
-    change unless a meaningful event happens". A frame's request comes without the session's cookie (`SameSite=Lax`):
-    it is refused, and no other ENT may take that for a sign-out.
+    """Session Management 1.0, 3.2. A frame's request comes without the session's cookie (`SameSite=Lax`): it is
+    refused, and no other ENT may take that for a sign-out.
     """
     told(browser, ent)
     frame: FlaskClient = app.test_client()
@@ -152,10 +143,7 @@ def test_a_request_from_inside_another_site_changes_nothing(
 def test_frames_and_scripts_may_read_the_cookie_and_it_says_nothing(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Session Management 1.0, 3.2: "the HttpOnly flag likely cannot be set for this cookie because it needs to be
-    accessed from JavaScript. Therefore, information that can be used for identifying the user should not be put into
-    the cookie". It is not the session's own cookie.
-    """
+    """Session Management 1.0, 3.2."""
     first = browser.get(ent.url(Attempt()))
     line = set_cookie(first)
     assert {part.strip() for part in line.split(";")[1:]} == {"Secure", "SameSite=None", "Path=/"}
@@ -167,9 +155,7 @@ def test_frames_and_scripts_may_read_the_cookie_and_it_says_nothing(
 
 
 def test_a_logout_takes_it_away(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """Session Management 1.0, 3.2: "It captures meaningful events such as logins, logouts, change of user": the state
-    goes with a logout.
-    """
+    """Session Management 1.0, 3.2."""
     value = told(browser, ent)
     after = submit(browser, browser.get("/logout"))
     gone = set_cookie(after)
@@ -182,9 +168,7 @@ def test_a_logout_takes_it_away(browser: FlaskClient, ent: RelyingParty, session
 def test_it_changes_with_the_session_and_stays_with_it(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """Session Management 1.0, 3.2: "It captures meaningful events such as logins, logouts, change of user"; "It is
-    RECOMMENDED that the OP not update the User Agent state too frequently in the absence of meaningful events".
-    """
+    """Session Management 1.0, 3.2."""
     value, former = told(browser, ent), state(browser)
     change_password(browser)  # the same session goes on under another cookie
     assert agrees(value, ent, state(browser)) is False
@@ -199,9 +183,7 @@ def test_it_changes_with_the_session_and_stays_with_it(
 def test_another_person_s_sign_in_is_noticed_before_any_ent_asks(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """Session Management 1.0, 3.2: "the OP SHOULD update the value of the User Agent state in response to such
-    meaningful events": when another person signs in, not at the next request.
-    """
+    """Session Management 1.0, 3.2."""
     value = told(browser, ent)
     other = build.active()
     page = follow(browser, browser.get(ent.url(Attempt(), prompt="login")))
@@ -218,9 +200,7 @@ def test_another_person_s_sign_in_is_noticed_before_any_ent_asks(
 def test_the_page_for_frames_may_be_framed_by_anybody_and_kept(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Session Management 1.0, 3.3: check_session_iframe is the "URL of an OP iframe that supports cross-origin
-    communications for session state information with the RP Client".
-    """
+    """Session Management 1.0, 3.3."""
     published = browser.get("/.well-known/openid-configuration").get_json()["check_session_iframe"]
     assert published == f"{ent.issuer}/session/check"
     told(browser, ent)

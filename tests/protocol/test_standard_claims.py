@@ -20,6 +20,7 @@ from tests.builders import PASSWORD, Build
 from tests.pages import sign_in
 from tests.protocol.flow import tokens_for
 from tests.relying_party import RelyingParty
+from tests.rows import each_row
 
 WIDE = "openid profile email address phone"
 SET = {
@@ -66,9 +67,7 @@ def resident(browser: FlaskClient, build: Build) -> Account:
 
 
 def test_u04_an_account_can_carry_all_twenty(browser: FlaskClient, wide: RelyingParty, resident: Account) -> None:
-    """OpenID Connect Core 1.0, 5.1: "This specification defines a set of standard Claims"; each has the type that the
-    table there gives it.
-    """
+    """OpenID Connect Core 1.0, 5.1."""
     resident.more_claims = changed({}, SET, ())
     db.session.commit()
     info = told(browser, wide)
@@ -91,9 +90,7 @@ def test_u04_an_account_can_carry_all_twenty(browser: FlaskClient, wide: Relying
 
 
 def test_u04_scopes_share_them_out(browser: FlaskClient, wide: RelyingParty, resident: Account) -> None:
-    """OpenID Connect Core 1.0, 5.4: "address … requests access to the address Claim", "phone … requests access to the
-    phone_number and phone_number_verified Claims".
-    """
+    """OpenID Connect Core 1.0, 5.4."""
     resident.more_claims = changed({}, SET, ())
     db.session.commit()
     assert set(told(browser, wide, "openid address")) == {"sub", "address"}
@@ -105,9 +102,7 @@ def test_u04_scopes_share_them_out(browser: FlaskClient, wide: RelyingParty, res
 def test_u04_what_is_not_known_is_absent_and_never_empty(
     browser: FlaskClient, wide: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.3.2: "If a Claim is not returned, that Claim Name SHOULD be omitted from the JSON
-    object representing the Claims; it SHOULD NOT be present with a null or empty string value".
-    """
+    """OpenID Connect Core 1.0, 5.3.2."""
     known = {"sub", "name", "given_name", "family_name", "preferred_username", "locale", "updated_at"}
     assert set(told(browser, wide)) == known | {"email", "email_verified"}
     session.given_name, session.city = "", "Rivebelle"
@@ -120,9 +115,7 @@ def test_u04_what_is_not_known_is_absent_and_never_empty(
 def test_u04_a_number_is_unverified_until_somebody_says_otherwise(
     browser: FlaskClient, wide: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.1: "phone_number_verified … True if the End-User's phone number has been verified;
-    otherwise false".
-    """
+    """OpenID Connect Core 1.0, 5.1."""
     session.more_claims = changed({}, {"phone_number": "+33 (1) 99.00-12 34;ext=7"}, ())
     db.session.commit()
     info = told(browser, wide, "openid phone")
@@ -137,9 +130,7 @@ def test_u04_a_number_is_unverified_until_somebody_says_otherwise(
 
 
 def test_u04_each_part_of_the_address_may_be_set(browser: FlaskClient, wide: RelyingParty, resident: Account) -> None:
-    """OpenID Connect Core 1.0, 5.1.1: "Implementations MAY return only a subset of the fields of an address, depending
-    upon the information available and the End-User's privacy preferences".
-    """
+    """OpenID Connect Core 1.0, 5.1.1."""
     resident.more_claims = changed({}, {"address.locality": "Rivelaide", "address.formatted": "Chez Noémie\nLà"}, ())
     db.session.commit()
     address = told(browser, wide, "openid address")["address"]
@@ -154,9 +145,7 @@ def test_u04_each_part_of_the_address_may_be_set(browser: FlaskClient, wide: Rel
 def test_u04_a_change_of_claims_is_a_change_of_the_person(
     browser: FlaskClient, wide: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.1: "updated_at … Time the End-User's information was last updated. Its value is a JSON
-    number representing the number of seconds from 1970-01-01T00:00:00Z as measured in UTC".
-    """
+    """OpenID Connect Core 1.0, 5.1."""
     before = told(browser, wide)["updated_at"]
     with time_machine.travel(now() + timedelta(seconds=90)):
         session.more_claims = changed({}, {"nickname": "Nono"}, ())
@@ -164,7 +153,7 @@ def test_u04_a_change_of_claims_is_a_change_of_the_person(
         assert told(browser, wide)["updated_at"] >= before + 90
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "good", "bad"),
     [
         (
@@ -202,10 +191,7 @@ def test_u04_a_change_of_claims_is_a_change_of_the_person(
     ],
 )
 def test_t19_each_value_is_of_the_form_that_the_specification_gives(name: str, good: list[str], bad: list[str]) -> None:
-    """OpenID Connect Core 1.0, 5.1: "birthdate … represented as an ISO 8601-1 YYYY-MM-DD format. The year MAY be 0000,
-    indicating that it is omitted. To represent only the year, YYYY format is allowed"; "zoneinfo String from IANA Time
-    Zone Database"; "phone_number … E.164 is RECOMMENDED as the format".
-    """
+    """OpenID Connect Core 1.0, 5.1."""
     for value in good:
         assert changed({}, {name: value}, ())
     for value in bad:
@@ -213,12 +199,9 @@ def test_t19_each_value_is_of_the_form_that_the_specification_gives(name: str, g
             changed({}, {name: value}, ())
 
 
-@pytest.mark.parametrize("name", [*RESERVED, *KNOWN_ELSEWHERE, "charter_accepted", "uai", "is_admin", "address", "é"])
+@each_row("name", [*RESERVED, *KNOWN_ELSEWHERE, "charter_accepted", "uai", "is_admin", "address", "é"])
 def test_t19_no_other_name_can_be_set_or_taken_away(name: str) -> None:
-    """OpenID Connect Core 1.0, 2: "iss REQUIRED. Issuer Identifier for the Issuer of the response", "sub REQUIRED.
-    Subject Identifier", "aud REQUIRED. Audience(s) that this ID Token is intended for": nobody sets them. Names and
-    mail address come from the school's file and the person.
-    """
+    """OpenID Connect Core 1.0, 2. Names and mail address come from the school's file and the person."""
     with pytest.raises(ClaimRefused, match="cannot be set"):
         changed({}, {name: "x"}, ())
     if name != "address":
@@ -229,9 +212,7 @@ def test_t19_no_other_name_can_be_set_or_taken_away(name: str) -> None:
 def test_t19_whatever_the_database_holds_no_reserved_claim_changes(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.3.2: "The sub Claim in the UserInfo Response MUST be verified to exactly match the sub
-    Claim in the ID Token": even a row that no command of ours wrote cannot make them differ.
-    """
+    """OpenID Connect Core 1.0, 5.3.2."""
     ent = build.ent(scopes=WIDE)
     names = (*RESERVED, *KNOWN_ELSEWHERE, "charter_accepted", "is_admin")
     session.more_claims = dict.fromkeys(names, "https://evil.test")
@@ -244,9 +225,7 @@ def test_t19_whatever_the_database_holds_no_reserved_claim_changes(
 
 
 def test_u04_an_address_is_told_to_nobody_else(browser: FlaskClient, ent: RelyingParty, resident: Account) -> None:
-    """OpenID Connect Core 1.0, 5.3.2: "For privacy reasons, OpenID Providers MAY elect to not return values for some
-    requested Claims": an ENT that is not registered for it learns no address, however it asks.
-    """
+    """OpenID Connect Core 1.0, 5.3.2. An ENT that is not registered for it learns no address, however it asks."""
     asked = '{"userinfo":{"address":{"essential":true}},"id_token":{"address":null}}'
     tokens = tokens_for(browser, ent, claims=asked)
     shown = json.dumps([tokens["claims"], ent.userinfo(browser, tokens["access_token"]).get_json()])
@@ -257,9 +236,7 @@ def test_u04_an_address_is_told_to_nobody_else(browser: FlaskClient, ent: Relyin
 @settings(derandomize=True, database=None, max_examples=200)
 @given(st.sampled_from([*standard_claims._FORMS, "address", "x", "iss"]), st.text(max_size=60), st.booleans())
 def test_t19_anything_is_taken_or_refused(name: str, text: str, remove: bool) -> None:  # noqa: FBT001 - drawn
-    """OpenID Connect Core 1.0, 13.3: "Parameter names and string values are represented as JSON strings. … Boolean
-    values are represented as JSON booleans". A claim that is taken is text without control characters, or a boolean.
-    """
+    """OpenID Connect Core 1.0, 13.3. A claim that is taken is text without control characters, or a boolean."""
     try:
         held = changed({}, {} if remove else {name: text}, [name] if remove else [])
     except ClaimRefused:

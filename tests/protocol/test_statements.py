@@ -47,9 +47,8 @@ def requests(browser: FlaskClient, ent: RelyingParty, scope: str) -> Iterator[tu
 def test_a_sign_on_with_a_session_costs_five_statements_at_most(
     app: Flask, browser: FlaskClient, build: Build, session: Account, scope: str
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.3: "To obtain an Access Token, an ID Token, and optionally a Refresh Token, the RP
-    (Client) sends a Token Request to the Token Endpoint". Rule of this house, as no specification bounds them: two
-    statements before that request (3.1.2), three for it, and one for UserInfo (5.3).
+    """OpenID Connect Core 1.0, 3.1.3. Rule of this house, as no specification bounds them: two statements before that
+    request (3.1.2), three for it, and one for UserInfo (5.3).
     """
     ent = build.ent(scopes=scope)
     most = {"authorize": 2, "token": 3, "userinfo": 1}
@@ -66,9 +65,7 @@ def test_a_sign_on_with_a_session_costs_five_statements_at_most(
 def test_a_sign_on_commits_twice_and_userinfo_writes_nothing(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str
 ) -> None:
-    """RFC 6749, 4.1.2: "The client MUST NOT use the authorization code more than once": that a code was given and that
-    it was used are written, once each. Rule of this house: nothing else is.
-    """
+    """RFC 6749, 4.1.2."""
     rounds = 20
 
     def counted() -> tuple[int, int]:
@@ -116,9 +113,8 @@ def test_a_sign_on_commits_twice_and_userinfo_writes_nothing(
 def test_no_hot_statement_walks_a_table_however_it_is_planned(
     app: Flask, browser: FlaskClient, build: Build, session: Account, database_url: str
 ) -> None:
-    """OpenID Connect Core 1.0, 12.1: "To refresh an Access Token, the Client MUST authenticate to the Token Endpoint
-    using the authentication method registered for its client_id". Rule of this house: no statement of that request and
-    of those before it (3.1.2, 3.1.3, 5.3) reads a table from end to end, whether the planner has statistics or not.
+    """OpenID Connect Core 1.0, 12.1. Rule of this house: no statement of that request and of those before it (3.1.2,
+    3.1.3, 5.3) reads a table from end to end, whether the planner has statistics or not.
     """
     ent = build.ent(scopes=OFFLINE, charter="provider")
     with listening(app) as seen:

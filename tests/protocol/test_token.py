@@ -33,9 +33,7 @@ def events(kind: str) -> int:
 def test_t01_a_code_older_than_sixty_seconds_is_refused(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 4.1.2: "The authorization code MUST expire shortly after it is issued to mitigate the risk of leaks";
-    FAPI 2.0 Security Profile, 5.3.2.1: "shall issue authorization codes with a maximum lifetime of 60 seconds".
-    """
+    """RFC 6749, 4.1.2; FAPI 2.0 Security Profile, 5.3.2.1."""
     attempt = Attempt()
     with time_machine.travel(datetime.now(UTC), tick=False) as clock:
         codes = [code_for(browser, ent, attempt) for _ in range(2)]
@@ -48,9 +46,7 @@ def test_t01_a_code_older_than_sixty_seconds_is_refused(
 def test_t02_a_code_that_comes_again_kills_all_that_it_gave(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 6749, 4.1.2: "If an authorization code is used more than once, the authorization server MUST deny the request
-    and SHOULD revoke (when possible) all tokens previously issued based on that authorization code".
-    """
+    """RFC 6749, 4.1.2."""
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     code = code_for(browser, ent, attempt, scope=OFFLINE)
     tokens = ent.tokens(browser, code, attempt)
@@ -65,9 +61,7 @@ def test_t02_a_code_that_comes_again_kills_all_that_it_gave(
 def test_t02_a_first_use_that_comes_too_late_is_no_reuse(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 4.1.2: "If an authorization code is used more than once": one that was refused when its session had
-    ended was not used. Security row T-02: of a code that was, "event logged".
-    """
+    """RFC 6749, 4.1.2; Security row T-02."""
     attempt = Attempt()
     code = code_for(browser, ent, attempt)
     db.session.scalars(select(Session)).one().ended_at = datetime.now(UTC)
@@ -78,9 +72,7 @@ def test_t02_a_first_use_that_comes_too_late_is_no_reuse(
 
 
 def test_t02_a_refusal_harms_nobody_who_comes_after(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """RFC 6749, 5.2: "invalid_grant The provided authorization grant (e.g., authorization code, resource owner
-    credentials) or refresh token is invalid": that one, and no other.
-    """
+    """RFC 6749, 5.2."""
     for _ in range(2):
         refused(ent.exchange(browser, "unknown", Attempt()), "invalid_grant")
         tokens_for(browser, ent)
@@ -89,9 +81,7 @@ def test_t02_a_refusal_harms_nobody_who_comes_after(browser: FlaskClient, ent: R
 def test_t03_another_client_cannot_use_a_code_and_does_not_use_it_up(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 4.1.3: "ensure that the authorization code was issued to the authenticated confidential client".
-    Security row T-03: "C's code still usable / C's tokens not revoked".
-    """
+    """RFC 6749, 4.1.3; Security row T-03."""
     other, attempt = build.ent("Horizon", "horizon.test"), Attempt()
     code = code_for(browser, ent, attempt)
     for uri in (ent.redirect_uri, other.redirect_uri):
@@ -103,10 +93,7 @@ def test_t03_another_client_cannot_use_a_code_and_does_not_use_it_up(
 
 
 def test_t04_the_redirect_uri_must_be_there_and_the_same(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 6749, 4.1.3: "ensure that the "redirect_uri" parameter is present if the "redirect_uri" parameter was
-    included in the initial authorization request as described in Section 4.1.1, and if included ensure that their
-    values are identical".
-    """
+    """RFC 6749, 4.1.3."""
     ent, attempt = build.ent(redirect_uris=["https://ent.test/cb", "https://ent.test/cb2"]), Attempt()
     code = code_for(browser, ent, attempt)
     for uri in (None, "", "https://ent.test/cb2", "https://ent.test/cb/", "é"):
@@ -117,10 +104,7 @@ def test_t04_the_redirect_uri_must_be_there_and_the_same(browser: FlaskClient, b
 def test_t05_a_verifier_that_is_missing_wrong_or_malformed_is_refused(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 7636, 4.6: "If the values are not equal, an error response indicating "invalid_grant" as described in Section
-    5.2 of [RFC6749] MUST be returned"; 4.1: "with a minimum length of 43 characters and a maximum length of 128
-    characters".
-    """
+    """RFC 7636, 4.6, 4.1."""
     attempt = Attempt()
     code = code_for(browser, ent, attempt)
     for verifier in (None, "", Attempt().verifier, attempt.challenge):
@@ -133,10 +117,7 @@ def test_t05_a_verifier_that_is_missing_wrong_or_malformed_is_refused(
 def test_t06_a_verifier_for_a_code_without_challenge_is_refused(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 9700, 2.1.1: "Authorization servers MUST mitigate PKCE downgrade attacks by ensuring that a token request
-    containing a code_verifier parameter is accepted only if a code_challenge parameter was present in the authorization
-    request".
-    """
+    """RFC 9700, 2.1.1."""
     ent, attempt = build.ent(pkce=False), Attempt()
     code = code_for(browser, ent, attempt, code_challenge=None, code_challenge_method=None)
     refused(ent.exchange(browser, code, attempt), "invalid_grant")
@@ -146,9 +127,7 @@ def test_t06_a_verifier_for_a_code_without_challenge_is_refused(
 def test_t07_no_challenge_and_a_false_secret_is_unauthorized(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 6749, 3.2.1: "Confidential clients or other clients issued client credentials MUST authenticate with the
-    authorization server as described in Section 2.3 when making requests to the token endpoint".
-    """
+    """RFC 6749, 3.2.1."""
     for method in ("client_secret_basic", "client_secret_post"):
         ent, attempt = build.ent(pkce=False, auth_method=method), Attempt()
         code = code_for(browser, ent, attempt, code_challenge=None, code_challenge_method=None)
@@ -165,9 +144,7 @@ def test_t07_no_challenge_and_a_false_secret_is_unauthorized(
 def test_t07_a_public_client_proves_itself_by_its_verifier_alone(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 9700, 2.1.1: "Public clients MUST use PKCE [RFC7636] to this end". OpenID Connect Core 1.0, 9: "none The
-    Client does not authenticate itself at the Token Endpoint".
-    """
+    """RFC 9700, 2.1.1; OpenID Connect Core 1.0, 9."""
     ent, attempt = build.ent(auth_method="none"), Attempt()
     assert ent.secret is None
     code = code_for(browser, ent, attempt)
@@ -180,11 +157,7 @@ def test_t07_a_public_client_proves_itself_by_its_verifier_alone(
 def test_t17_the_answer_says_what_is_true_and_no_more(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 5.1: "The authorization server MUST include the HTTP "Cache-Control" response header field [RFC2616]
-    with a value of "no-store" in any response containing tokens, credentials, or other sensitive information". OpenID
-    Connect Core 1.0, 3.1.3.3: "The OAuth 2.0 token_type response parameter value MUST be Bearer, … unless another Token
-    Type has been negotiated with the Client".
-    """
+    """RFC 6749, 5.1; OpenID Connect Core 1.0, 3.1.3.3."""
     attempt = Attempt()
     with time_machine.travel(datetime.now(UTC), tick=False) as clock:
         response = ent.exchange(browser, code_for(browser, ent, attempt), attempt)
@@ -203,9 +176,7 @@ def test_t17_the_answer_says_what_is_true_and_no_more(
 
 
 def test_t24_values_have_256_bits_in_an_alphabet_that_needs_no_encoding(app: Flask) -> None:
-    """RFC 6749, 10.10: "The probability of an attacker guessing generated tokens (and other credentials not intended
-    for handling by end-users) MUST be less than or equal to 2^(-128) and SHOULD be less than or equal to 2^(-160)".
-    """
+    """RFC 6749, 10.10."""
     alphabet = set(string.ascii_letters + string.digits + "-_")
     seen = {opaque.new_value() for _ in range(100_000)}
     assert len(seen) == 100_000
@@ -214,9 +185,7 @@ def test_t24_values_have_256_bits_in_an_alphabet_that_needs_no_encoding(app: Fla
 
 
 def test_t24_no_value_stands_in_clear_in_the_database(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 6819, 5.1.4.1.3: "No Cleartext Storage of Credentials: The authorization server should not store credentials
-    in clear text. Typical approaches are to store hashes instead".
-    """
+    """RFC 6819, 5.1.4.1.3."""
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     code = code_for(browser, ent, attempt, scope=OFFLINE)
     tokens = ent.tokens(browser, code, attempt)
@@ -236,9 +205,7 @@ def test_t24_no_value_stands_in_clear_in_the_database(browser: FlaskClient, buil
 
 
 def test_t25_a_value_of_one_kind_is_nothing_elsewhere(browser: FlaskClient, build: Build, session: Account) -> None:
-    """Security row T-25: "refused: type is part of the key". RFC 6749, 4.1.3, 6 and RFC 6750, 2: a code is exchanged, a
-    refresh token refreshed, an access token shown (CVE-2026-4282).
-    """
+    """Security row T-25; RFC 6749, 4.1.3, 6; RFC 6750, 2; CVE-2026-4282."""
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     cookie = browser.get_cookie("__Host-ss", domain="connexion.exemple.test")
@@ -259,9 +226,7 @@ def test_t25_a_value_of_one_kind_is_nothing_elsewhere(browser: FlaskClient, buil
 def test_t25_a_link_of_a_mail_is_nothing_to_the_protocol_nor_to_another_page(
     app: Flask, browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """RFC 6749, 10.10: "credentials not intended for handling by end-users" and those of a mail are looked for each in
-    a place of its own: who has one has no other.
-    """
+    """RFC 6749, 10.10."""
     ent = build.ent(scopes=OFFLINE)
     tokens = tokens_for(browser, ent, scope=OFFLINE)
     link = mailed_link(app, browser, session)
@@ -278,9 +243,7 @@ def test_t25_a_link_of_a_mail_is_nothing_to_the_protocol_nor_to_another_page(
 def test_t10_a_client_that_is_disabled_after_the_code_gets_nothing(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 4.1.3: "require client authentication for confidential clients or for any client that was issued client
-    credentials"; security row T-10: a "disabled client" is answered as an unknown one.
-    """
+    """RFC 6749, 4.1.3; Security row T-10."""
     attempt = Attempt()
     code = code_for(browser, ent, attempt)
     registration.disable(ent.client_id)
@@ -292,9 +255,7 @@ def test_t10_a_client_that_is_disabled_after_the_code_gets_nothing(
 def test_t02_a_code_dies_with_its_account_s_credentials(
     browser: FlaskClient, ent: RelyingParty, session: Account, changed: str
 ) -> None:
-    """RFC 6749, 5.2: "invalid_grant The provided authorization grant … is invalid, expired, revoked": it is, once the
-    account is disabled or its credentials are of another generation.
-    """
+    """RFC 6749, 5.2."""
     attempt = Attempt()
     code = code_for(browser, ent, attempt)
     if changed == "disabled":

@@ -46,7 +46,7 @@ def ask(browser: FlaskClient, data: Any, **more: Any) -> TestResponse:
 
 
 def test_t08_two_ways_of_authentication_at_once_are_refused(browser: FlaskClient, ent: RelyingParty) -> None:
-    """RFC 6749, 2.3: "The client MUST NOT use more than one authentication method in each request"."""
+    """RFC 6749, 2.3."""
     secret = {"client_id": ent.client_id, "client_secret": str(ent.secret)}
     refused(ask(browser, form(ent, **secret), headers=ent.basic()), "invalid_request")
     assertion = {"client_assertion": "a.b.c", "client_assertion_type": "urn:x"}
@@ -57,10 +57,7 @@ def test_t08_two_ways_of_authentication_at_once_are_refused(browser: FlaskClient
 def test_t09_odd_basic_headers_are_unauthorized_and_never_a_fault(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 5.2: "If the client attempted to authenticate via the "Authorization" request header field, the
-    authorization server MUST respond with an HTTP 401 (Unauthorized) status code and include the "WWW-Authenticate"
-    response header field matching the authentication scheme used by the client".
-    """
+    """RFC 6749, 5.2."""
     for header in (
         basic(f"{ent.client_id}:é".encode()),
         basic(f"{ent.client_id}:".encode() + b"\xff\xfe"),
@@ -82,10 +79,7 @@ def test_t09_odd_basic_headers_are_unauthorized_and_never_a_fault(
 def test_t09_encoded_halves_of_a_basic_header_are_decoded(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 2.3.1: "The client identifier is encoded using the "application/x-www-form-urlencoded" encoding
-    algorithm per Appendix B, and the encoded value is used as the username; the client password is encoded using the
-    same algorithm and used as the password".
-    """
+    """RFC 6749, 2.3.1."""
     attempt = Attempt()
     halves = (str(part).encode().hex(" ").split() for part in (ent.client_id, ent.secret))
     encoded = ":".join("".join(f"%{byte}" for byte in half) for half in halves)
@@ -96,10 +90,7 @@ def test_t09_encoded_halves_of_a_basic_header_are_decoded(
 def test_t10_unknown_wrong_and_disabled_get_one_answer_for_one_work(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 5.2: "invalid_client Client authentication failed (e.g., unknown client, no client authentication
-    included, or unsupported authentication method)". Security row T-10: "unknown client vs wrong secret vs disabled
-    client": "identical body and status; times within noise".
-    """
+    """RFC 6749, 5.2; Security row T-10."""
     disabled = build.ent("Horizon", "horizon.test")
     tokens_for(browser, disabled)  # a process that keeps it in memory refuses it all the same
     registration.disable(disabled.client_id)
@@ -126,9 +117,7 @@ def test_t10_unknown_wrong_and_disabled_get_one_answer_for_one_work(
 def test_t10_a_client_authenticates_by_its_registered_method_alone(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.3.1: "If the Client is a Confidential Client, then it MUST authenticate to the Token
-    Endpoint using the authentication method registered for its client_id".
-    """
+    """OpenID Connect Core 1.0, 3.1.3.1."""
     by_post, attempt = build.ent(auth_method="client_secret_post"), Attempt()
     code = code_for(browser, by_post, attempt)
     body = form(by_post, code, code_verifier=attempt.verifier)
@@ -143,9 +132,7 @@ def test_t10_a_client_authenticates_by_its_registered_method_alone(
 def test_t10_a_rotated_secret_counts_at_once_and_the_former_no_more_when_it_leaked(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 5.2: "invalid_client Client authentication failed". RFC 6819, 5.2.3.6, has a server revoke a secret
-    that was revealed: here by giving another, which alone counts from then on.
-    """
+    """RFC 6749, 5.2; RFC 6819, 5.2.3.6."""
     tokens_for(browser, ent)
     former, attempt = ent.basic(), Attempt()
     ent.secret = registration.rotate_secret(ent.client_id, keep=timedelta())
@@ -155,9 +142,7 @@ def test_t10_a_rotated_secret_counts_at_once_and_the_former_no_more_when_it_leak
 
 
 def test_two_secrets_are_good_during_a_rotation_and_one_after_it(browser: FlaskClient, ent: RelyingParty) -> None:
-    """OWASP ASVS 5, V 13.3.4: "Verify that secrets are configured to expire and be rotated based on the application's
-    documentation". An ENT changes its secret without a moment at which neither works.
-    """
+    """OWASP ASVS 5, V 13.3.4. An ENT changes its secret without a moment at which neither works."""
     former, current = ent.secret, registration.rotate_secret(ent.client_id, keep=timedelta(minutes=30))
     for later, good in ((timedelta(), {former, current}), (timedelta(minutes=31), {current})):
         with time_machine.travel(now() + later, tick=False):
@@ -170,8 +155,8 @@ def test_two_secrets_are_good_during_a_rotation_and_one_after_it(browser: FlaskC
 def test_a_process_that_remembers_the_registration_of_before_takes_either_secret_during_a_rotation(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """OWASP ASVS 5, V 13.3.4: "Verify that secrets are configured to expire and be rotated based on the application's
-    documentation". What a request proved must be what the client must prove now: the former secret is, until it ends.
+    """OWASP ASVS 5, V 13.3.4. What a request proved must be what the client must prove now: the former secret is, until
+    it ends.
     """
     tokens_for(browser, ent)
     former, current = ent.secret, registration.rotate_secret(ent.client_id)
@@ -187,8 +172,8 @@ def test_a_process_that_remembers_the_registration_of_before_takes_either_secret
 def test_a_secret_that_leaked_opens_no_endpoint_in_a_process_that_remembers_it(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, path: str
 ) -> None:
-    """RFC 6749, 5.2: "invalid_client Client authentication failed", at each endpoint that a client proves itself at.
-    Introspection and revocation run no statement that checks the registration's version: they look it up.
+    """RFC 6749, 5.2. Introspection and revocation run no statement that checks the registration's version: they look it
+    up.
     """
     token = tokens_for(browser, ent)["access_token"]
     leaked, disabled = ent.basic(), build.ent("Horizon", "horizon.test")
@@ -202,10 +187,7 @@ def test_a_secret_that_leaked_opens_no_endpoint_in_a_process_that_remembers_it(
 
 
 def test_t11_parameters_in_the_address_are_not_read(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 6749, 2.3.1: "The parameters can only be transmitted in the request-body and MUST NOT be included in the
-    request URI". Security row T-11: "parameters in the query string (grant_type, code, redirect_uri, client_secret)":
-    "ignored".
-    """
+    """RFC 6749, 2.3.1; Security row T-11."""
     ent, attempt = build.ent(auth_method="client_secret_post"), Attempt()
     whole = form(ent, code_for(browser, ent, attempt), code_verifier=attempt.verifier) | {
         "client_id": ent.client_id,
@@ -220,10 +202,7 @@ def test_t11_parameters_in_the_address_are_not_read(browser: FlaskClient, build:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"])
 def test_t12_other_methods_are_told_which_is_right(browser: FlaskClient, ent: RelyingParty, method: str) -> None:
-    """RFC 6749, 3.2: "The client MUST use the HTTP "POST" method when making access token requests". RFC 9110, 15.5.6:
-    "The origin server MUST generate an Allow header field in a 405 response containing a list of the target resource's
-    currently supported methods".
-    """
+    """RFC 6749, 3.2; RFC 9110, 15.5.6."""
     response = browser.open("/token", method=method, headers=ent.basic(), data=form(ent))
     assert response.status_code == 405
     assert response.headers["Allow"] == "POST"
@@ -234,7 +213,7 @@ def test_t12_other_methods_are_told_which_is_right(browser: FlaskClient, ent: Re
 def test_t13_a_parameter_that_stands_twice_is_refused(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 3.2: "Request and response parameters MUST NOT be included more than once"."""
+    """RFC 6749, 3.2."""
     attempt = Attempt()
     code = code_for(browser, ent, attempt)
     body = form(ent, code, code_verifier=attempt.verifier, client_id=ent.client_id)
@@ -247,10 +226,7 @@ def test_t13_a_parameter_that_stands_twice_is_refused(
 
 
 def test_t14_other_bodies_than_forms_are_refused_quickly(browser: FlaskClient, ent: RelyingParty) -> None:
-    """RFC 6749, 4.1.3: "The client makes a request to the token endpoint by sending the following parameters using the
-    "application/x-www-form-urlencoded" format per Appendix B with a character encoding of UTF-8 in the HTTP request
-    entity-body". Security row T-14, of any other and of "body of 10 MB": "400/413/415 quickly".
-    """
+    """RFC 6749, 4.1.3; Security row T-14."""
     for content_type in ("application/json", "multipart/form-data; boundary=x", "text/plain", ""):
         body = b'{"grant_type": "authorization_code"}'
         refused(ask(browser, body, content_type=content_type, headers=ent.basic()), "invalid_request", 415)
@@ -263,9 +239,7 @@ def test_t14_other_bodies_than_forms_are_refused_quickly(browser: FlaskClient, e
 
 
 def test_t15_other_grants_are_refused(browser: FlaskClient, ent: RelyingParty) -> None:
-    """RFC 6749, 5.2: "unsupported_grant_type The authorization grant type is not supported by the authorization
-    server", "unauthorized_client The authenticated client is not authorized to use this authorization grant type".
-    """
+    """RFC 6749, 5.2."""
     for grant in GRANTS:
         body = form(ent) | {"grant_type": grant, "username": "a", "password": "b", "assertion": "a.b.c"}
         refused(ask(browser, body, headers=ent.basic()), "unsupported_grant_type")
@@ -278,9 +252,7 @@ def test_t15_other_grants_are_refused(browser: FlaskClient, ent: RelyingParty) -
 def test_t16_an_assertion_of_a_client_that_does_not_sign_is_no_proof(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 9: "private_key_jwt Clients that have registered a public key sign a JWT using that
-    key", and no others. RFC 7523, 3.2: "The value of the "error" parameter MUST be the "invalid_client" error code".
-    """
+    """OpenID Connect Core 1.0, 9; RFC 7523, 3.2."""
     kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
     for method in ("client_secret_basic", "client_secret_post", "none"):
         ent, attempt = build.ent(auth_method=method), Attempt()

@@ -60,10 +60,7 @@ def shut(response: TestResponse) -> None:
 def test_whoever_turns_back_leaves_with_an_error(
     browser: FlaskClient, ent: RelyingParty, hint: str | None, title: str
 ) -> None:
-    """RFC 6749, 4.1.2.1: "access_denied: The resource owner or authorization server denied the request"; OpenID Connect
-    Core 1.0, 3.1.2.6: "the Authorization Server returns the Client to the Redirection URI specified in the
-    Authorization Request with the appropriate error and state parameters".
-    """
+    """RFC 6749, 4.1.2.1; OpenID Connect Core 1.0, 3.1.2.6."""
     attempt = Attempt(state="é &=%+")
     page = follow(browser, browser.get(ent.url(attempt, login_hint=hint)))
     assert heading(page) == title
@@ -78,10 +75,7 @@ def test_whoever_turns_back_leaves_with_an_error(
 def test_whoever_does_not_give_the_password_again_stays_signed_in(
     browser: FlaskClient, ent: RelyingParty, session: Account, again: dict[str, str | None]
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6: "If the End-User denies the request or the End-User authentication fails, the
-    OP (Authorization Server) informs the RP (Client) by using the Error Response parameters": the session of before is
-    not what was denied.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.6."""
     tokens, attempt = tokens_for(browser, ent), Attempt()
     page = follow(browser, browser.get(ent.url(attempt, **again)))
     assert heading(page) == SIGN_IN
@@ -91,9 +85,7 @@ def test_whoever_does_not_give_the_password_again_stays_signed_in(
 
 
 def test_a_pushed_request_is_turned_back_from_like_any_other(browser: FlaskClient, build: Build) -> None:
-    """RFC 6749, 4.1.2.1: "access_denied: The resource owner or authorization server denied the request", to the
-    redirect URI and with the `state` that were pushed (RFC 9126 4).
-    """
+    """RFC 6749, 4.1.2.1; RFC 9126, 4."""
     party, attempt = KeyedParty.of(build.ent()), Attempt()
     for hint, title in (("profil:parent", SIGN_IN), ("", PROFILE)):
         page = follow(browser, browser.get(party.opened(party.pushed(browser, attempt, login_hint=hint))))
@@ -102,9 +94,7 @@ def test_a_pushed_request_is_turned_back_from_like_any_other(browser: FlaskClien
 
 
 def test_whoever_signs_in_elsewhere_may_turn_back_too(browser: FlaskClient, ent: RelyingParty) -> None:
-    """RFC 6749, 4.1.2.1: "access_denied: The resource owner or authorization server denied the request": also a teacher
-    who came to the parents' door, and looks at the profiles once more.
-    """
+    """RFC 6749, 4.1.2.1."""
     attempt = Attempt()
     page = submit(browser, follow(browser, browser.get(ent.url(attempt, login_hint=None))), profil="enseignant")
     assert heading(page) == ELSEWHERE
@@ -115,9 +105,7 @@ def test_whoever_signs_in_elsewhere_may_turn_back_too(browser: FlaskClient, ent:
 
 
 def test_what_was_begun_is_gone_on_with(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6: "If the End-User denies the request …": whoever has typed a right password did
-    not, and the address of a denial leads back to what is still owed.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.6."""
     activation = open_activation(browser, build.never_activated(), ent.url(Attempt()))
     assert step_of(browser.get(of_step(activation))) == "/authorize/resume"
     waiting = sign_in(
@@ -130,9 +118,7 @@ def test_what_was_begun_is_gone_on_with(browser: FlaskClient, build: Build, ent:
 def test_the_sign_in_page_of_a_half_done_activation_leads_back_too(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
-    """RFC 6749, 4.1.2.1: "access_denied: The resource owner or authorization server denied the request": on the sign-in
-    page nobody is activating an account any more, whatever was begun before.
-    """
+    """RFC 6749, 4.1.2.1."""
     attempt = Attempt()
     activation = open_activation(browser, build.never_activated(), ent.url(attempt))
     page = follow(browser, browser.get(activation.request.full_path.replace("/activation?", "/authorize/resume?")))
@@ -143,9 +129,7 @@ def test_the_sign_in_page_of_a_half_done_activation_leads_back_too(
 def test_a_page_of_before_a_sign_in_leads_into_the_ent(
     browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.5: "An Authentication Response … returned from the OP's Authorization Endpoint in
-    response to the Authorization Request": the browser's Back button shows the page again, and nothing is owed there.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.5. The browser's Back button shows the page again, and nothing is owed there."""
     attempt = Attempt()
     page = follow(browser, browser.get(ent.url(attempt)))
     submit(browser, page, identifiant=parent.username, mot_de_passe=PASSWORD)
@@ -156,9 +140,7 @@ def test_a_page_of_before_a_sign_in_leads_into_the_ent(
 def test_two_clicks_say_the_same_and_the_page_is_good_for_a_sign_in_yet(
     browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
-    """RFC 9110, 9.2.1: "Request methods are considered "safe" if their defined semantics are essentially read-only": to
-    turn back uses nothing up, so that the Back button shows a page that works.
-    """
+    """RFC 9110, 9.2.1."""
     attempt = Attempt()
     page = follow(browser, browser.get(ent.url(attempt)))
     for _ in range(2):
@@ -169,18 +151,14 @@ def test_two_clicks_say_the_same_and_the_page_is_good_for_a_sign_in_yet(
 
 
 def test_a_look_at_the_head_does_not_turn_back(browser: FlaskClient, ent: RelyingParty) -> None:
-    """RFC 9110, 9.2.1: "Request methods are considered "safe" if their defined semantics are essentially read-only";
-    9.3.2 makes HEAD one of them.
-    """
+    """RFC 9110, 9.2.1."""
     page = follow(browser, browser.get(ent.url(Attempt())))
     answer = browser.head(way_back(page))
     assert (answer.status_code, answer.headers.get("Location"), answer.get_data()) == (200, None, b"")
 
 
 def test_a22_a_link_that_waited_too_long_says_so(app: Flask, browser: FlaskClient, ent: RelyingParty) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.3: "the Authorization Server MUST employ appropriate measures against Cross-Site
-    Request Forgery and Clickjacking": neither an old link nor that of another browser sends anybody anywhere.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.3."""
     address = way_back(follow(browser, browser.get(ent.url(Attempt()))))
     shut(app.test_client().get(address))
     shut(browser.get("/authorize/refus"))
@@ -195,10 +173,7 @@ def test_a22_a_link_that_waited_too_long_says_so(app: Flask, browser: FlaskClien
 def test_a04_a_client_that_is_shut_out_meanwhile_is_told_nothing(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6: "If the Redirection URI is invalid, the Authorization Server MUST NOT redirect
-    the User Agent to the invalid Redirection URI": one that was taken out of the registration, or whose client is shut
-    out, is not valid any more.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.6."""
     moved = build.ent(host="moved.test")
     for party in (moved, ent):
         address = way_back(follow(browser, browser.get(party.url(Attempt()))))
@@ -212,10 +187,7 @@ def test_a04_a_client_that_is_shut_out_meanwhile_is_told_nothing(
 def test_a_charter_that_nobody_saw_was_not_refused(
     app: Flask, browser: FlaskClient, build: Build, parent: Account
 ) -> None:
-    """RFC 6749, 4.1.2.1: "error_description OPTIONAL. Human-readable ASCII text providing additional information, used
-    to assist the client developer in understanding the error that occurred": it does not say what did not happen, nor
-    does the journal, also where the person signed in in another tab meanwhile.
-    """
+    """RFC 6749, 4.1.2.1."""
     ent, attempt = build.ent(charter="provider"), Attempt()
     build.publish(ent, "1")
     address = way_back(follow(browser, browser.get(ent.url(attempt))))

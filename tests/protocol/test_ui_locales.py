@@ -1,8 +1,10 @@
 """`ui_locales`: the language of the pages, as far as there is one, through all steps (security row A-25)."""
 
 import re
+from html import unescape
 
 import pytest
+from flask import Flask, render_template_string
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
@@ -32,9 +34,7 @@ def language(page: TestResponse) -> str:
 def test_a25_the_language_that_is_asked_for_holds_through_the_steps(
     two_languages: None, browser: FlaskClient, build: Build, parent: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: "ui_locales OPTIONAL. End-User's preferred languages and scripts for the user
-    interface, represented as a space-separated list of BCP47 [RFC5646] language tag values, ordered by preference".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.1."""
     ent = build.ent(charter="provider")
     build.publish(ent, "1")
     page = follow(browser, browser.get(ent.url(Attempt(), ui_locales="xx-% de en-GB fr", login_hint=None)))
@@ -49,9 +49,7 @@ def test_a25_the_language_that_is_asked_for_holds_through_the_steps(
 def test_a25_the_person_s_own_choice_goes_before_and_on(
     two_languages: None, browser: FlaskClient, ent: RelyingParty
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: the tags are the client's guess at the "End-User's preferred languages and
-    scripts for the user interface"; who chose another one on the page keeps it.
-    """
+    """OpenID Connect Core 1.0, 3.1.2.1."""
     page = follow(browser, browser.get(ent.url(Attempt(), ui_locales="en", login_hint=None)))
     assert language(page) == "en"
     page = browser.get(page.request.full_path.replace("ui_locales=en", "ui_locales=fr"))
@@ -63,9 +61,7 @@ def test_a25_the_person_s_own_choice_goes_before_and_on(
 def test_a25_a_language_that_is_not_there_is_no_error(
     browser: FlaskClient, ent: RelyingParty, session: Account, tags: str
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1: "An error SHOULD NOT result if some or all of the requested locales are not
-    supported by the OpenID Provider".
-    """
+    """OpenID Connect Core 1.0, 3.1.2.1."""
     for name in ("ui_locales", "claims_locales"):
         assert ent.answer(browser.get(ent.url(Attempt(), **{name: tags})))["code"]
         page = follow(browser, browser.get(ent.url(Attempt(), prompt="login", **{name: tags})))
@@ -76,7 +72,12 @@ def test_a25_a_language_that_is_not_there_is_no_error(
 def test_a25_every_display_is_served_as_a_page(
     browser: FlaskClient, ent: RelyingParty, session: Account, display: str
 ) -> None:
-    """OpenID Connect Core 1.0, 15.1: "OPs MUST support the display parameter … (Note that the minimum level of support
-    required for this parameter is simply that its use must not result in an error.)".
-    """
+    """OpenID Connect Core 1.0, 15.1."""
     assert ent.answer(browser.get(ent.url(Attempt(), display=display)))["code"]
+
+
+def test_names_that_flask_gives_a_meaning_make_no_link_wrong(app: Flask) -> None:
+    """RFC 6749, 3.1. The framework reads these names of unrecognized parameters as its own."""
+    odd = "endpoint=x&_external=1&_scheme=ftp&_method=PUT&_anchor=a&self=b&demande=c"
+    with app.test_request_context(f"/connexion?{odd}"):
+        assert unescape(render_template_string("{{ language_url('fr') }}")) == f"?{odd}&ui_locales=fr"

@@ -38,10 +38,7 @@ def locked(database_url: str) -> Iterator[None]:
 def test_a_database_that_stays_locked_is_a_503_and_the_code_stays_good(
     browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str
 ) -> None:
-    """RFC 9110, 15.6.4: "The 503 (Service Unavailable) status code indicates that the server is currently unable to
-    handle the request due to a temporary overload or scheduled maintenance, which will likely be alleviated after some
-    delay. The server MAY send a Retry-After header field".
-    """
+    """RFC 9110, 15.6.4."""
     attempt = Attempt()
     code = code_for(browser, ent, attempt)
     db.session.remove()
@@ -60,9 +57,7 @@ def test_a_database_that_stays_locked_is_a_503_and_the_code_stays_good(
 def test_connections_that_a_restart_broke_cost_one_answer_at_most(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, settings: Settings
 ) -> None:
-    """RFC 9110, 15.6.4, of the 503: "due to a temporary overload or scheduled maintenance, which will likely be
-    alleviated after some delay": a restarted database is back at the second request.
-    """
+    """RFC 9110, 15.6.4. A restarted database is back at the second request."""
     tokens_for(browser, ent)
     db.session.remove()
     for _ in range(2):

@@ -31,18 +31,13 @@ SENTENCES = {
 def test_a04_the_page_says_why_it_leads_nowhere(
     browser: FlaskClient, ent: RelyingParty, changes: dict[str, str | None], sentence: str, phrase: str
 ) -> None:
-    """RFC 6749, 4.1.2.1: "If the request fails due to a missing, invalid, or mismatching redirection URI, or if the
-    client identifier is missing or invalid, the authorization server SHOULD inform the resource owner of the error and
-    MUST NOT automatically redirect the user-agent to the invalid redirection URI".
-    """
+    """RFC 6749, 4.1.2.1."""
     text = stays_here(browser.get(ent.url(Attempt(), **changes))).replace("\u202f", " ")
     assert phrase in text
     assert [said for said in SENTENCES.values() if said in text] == [SENTENCES[sentence]]
 
 
 def test_a04_a_disabled_client_reads_as_an_unknown_one(browser: FlaskClient, ent: RelyingParty) -> None:
-    """RFC 6749, 4.1.2.1: "if the client identifier is missing or invalid, the authorization server SHOULD inform the
-    resource owner of the error".
-    """
+    """RFC 6749, 4.1.2.1."""
     registration.disable(ent.client_id)
     assert SENTENCES["client"] in stays_here(browser.get(ent.url(Attempt())))

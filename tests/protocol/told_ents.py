@@ -20,7 +20,7 @@ from idp.outbox.worker import Worker
 from tests import signatures
 from tests.builders import Build
 from tests.databases import ISSUER, settings_for
-from tests.protocol.ent_server import EntServer, Resolver, authority, listening_ent
+from tests.protocol.ent_server import EntServer, Resolver, authority, listening_ent, trust_only
 from tests.relying_party import RelyingParty
 
 EVENT = "http://schemas.openid.net/event/backchannel-logout"
@@ -38,7 +38,7 @@ def told_settings(database_url: str) -> Settings:
 def told_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resolver = Resolver(monkeypatch)
     resolver.hosts = {host: ["127.0.0.1"] for host in HOSTS}
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority(tmp_path, *HOSTS).trusted))
+    trust_only(monkeypatch, authority(tmp_path, *HOSTS).trusted)
 
 
 @pytest.fixture(name="server")

@@ -24,6 +24,7 @@ from idp.rostering.records import (
 from tests.rostering import xml_files as xml
 from tests.rostering.files import FORM, issues, source
 from tests.rostering.xml_files import PARENT, PUPIL, SCHOOL, Values
+from tests.rows import each_row
 
 AAF = replace(FORM, format=Format.AAF)
 PRIMARY = replace(FORM, format=Format.AAF1D)
@@ -110,7 +111,7 @@ def test_a_school() -> None:
     assert one(xml.put("EtabEducNat", {**older, "ENTEtablissementUAI": "0599001N"})) == expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("kind", "degree"),
     [("ECOLE PRIMAIRE", Degree.PRIMARY), ("École maternelle", Degree.PRIMARY), ("LYCEE", Degree.SECONDARY), ("", None)],
 )
@@ -164,7 +165,7 @@ def test_the_old_keys_of_a_secondary_pupil_are_no_links() -> None:
     assert student(alone, ENTEleveAutoriteParentale=["9100009"]).links == ()
 
 
-@pytest.mark.parametrize("encoding", ["ISO-8859-15", "windows-1252", "UTF-16", "ISO-8859-1"])
+@each_row("encoding", ["ISO-8859-15", "windows-1252", "UTF-16", "ISO-8859-1"])
 def test_files_in_latin_9_and_others(encoding: str) -> None:
     [record] = read(xml.put("PersRelEleve", {**PARENT, "sn": "ŒUVRARD-É"}), encoding=encoding)
     assert isinstance(record, Guardian)
@@ -267,7 +268,7 @@ def test_teachers_and_services_are_passed_over() -> None:
     assert read(xml.put("PersEducNat", PARENT), xml.put("PersCollec", PARENT)) == []
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("category", "values", "key", "code"),
     [
         ("Eleve", {"sn": "LEROY"}, "", "no_key"),

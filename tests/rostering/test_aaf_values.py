@@ -22,9 +22,10 @@ from tests.rostering import xml_files as xml
 from tests.rostering.files import issues, source
 from tests.rostering.test_aaf import AAF, NAME, PARENT_1D, PRIMARY, PUPIL_1D, read, student
 from tests.rostering.xml_files import PARENT, PUPIL, SCHOOL, Values
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     "value",
     [
         "9100001",
@@ -47,7 +48,7 @@ def test_a_link_that_is_not_six_fields_is_left_out_and_told(value: str) -> None:
     assert value not in issue.message
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("written", "kinship"),
     [("1", "20"), ("2", "10"), ("3", "50"), ("4", "39"), ("5", "51"), ("6", "90"), ("7", "70")]
     + [(code, code) for code in ("10", "20", "37", "43", "70", "")],
@@ -63,7 +64,7 @@ def test_a_kinship_that_is_no_code_is_told_and_the_link_stays() -> None:
     assert issues([issue]) == [("unknown_kinship", 4, "")]
 
 
-@pytest.mark.parametrize("text", ["31/02/2013", "00/00/0000", "2013-09-14", "1/9/2013", "١٤/٠٩/٢٠١٣", "x" * 1000])
+@each_row("text", ["31/02/2013", "00/00/0000", "2013-09-14", "1/9/2013", "١٤/٠٩/٢٠١٣", "x" * 1000])
 def test_an_impossible_date_is_told_and_absent(text: str) -> None:
     record, birth, left = read(xml.put("Eleve", {**PUPIL, "ENTPersonDateNaissance": text, "ENTEleveDateSortie": text}))
     assert isinstance(record, Student)
@@ -93,7 +94,7 @@ def test_a_pupil_of_two_schools_is_of_the_first() -> None:
     assert issues([issue]) == [("several_schools", 4, "")]
 
 
-@pytest.mark.parametrize(
+@each_row(
     "values",
     [
         {**SCHOOL, "ENTStructureUAI": "0599001A"},

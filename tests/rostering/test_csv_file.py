@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from idp.accounts.models import Degree
 from idp.rostering import csv_file
 from idp.rostering.records import Guardian, Issue, Link, Place, Record, School, Severity, Student, StudentLink
 from tests.rostering.files import FORM, OTHER, SCHOOL, issues, some, source
+from tests.rows import each_row
 
 PUPILS = (
     "id;INE;Nom *;Prénom *;Date de naissance;Classe;UAI;Date de sortie;IdResponsable1;Parenté 1;"
@@ -106,7 +106,7 @@ def test_a_school_comes_once_and_a_pupil_again_only_if_something_is_new() -> Non
     assert [item.class_name for item in records if isinstance(item, Student)] == ["6A", "4B", "6A", "6B"]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("header", "cell", "authority"),
     [
         ("autorite", "1", 1), ("Autorité", "2", 2), ("Niveau responsabilité", "3", 3), ("autorite", "0", 0),
@@ -119,7 +119,7 @@ def test_authority_from_its_column(header: str, cell: str, authority: int) -> No
     assert issues(records) == []
 
 
-@pytest.mark.parametrize("cell", ["", "4", "peut-être", "1" * 500])
+@each_row("cell", ["", "4", "peut-être", "1" * 500])
 def test_an_authority_that_is_not_clear_gives_no_right(cell: str) -> None:
     records = read(f"id;nom;prenom;idenfant;autorite\nP1;LEROY;Noémie;1;{cell}\n")
     assert [link.authority for _, link in links(records)] == [0]
@@ -131,7 +131,7 @@ def test_each_child_may_have_its_own_rights() -> None:
     assert [(link.kinship, link.authority) for _, link in links(records)] == [("10", 1), ("90", 3)]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("cell", "kinship"),
     [("10", "10"), ("2", "10"), ("1", "20"), ("Mère", "10"), ("PÈRE", "20"), ("Tutrice", "50"), ("grand-mère", "38"),
      ("Assistant familial", "42"), ("", "")],
@@ -147,7 +147,7 @@ def test_a_kinship_that_nobody_knows_is_a_warning() -> None:
     assert issues(records) == [("kinship_unknown", 2, "")]
 
 
-@pytest.mark.parametrize("name", ["iss", "sub", "email_verified", "is_admin"])
+@each_row("name", ["iss", "sub", "email_verified", "is_admin"])
 def test_r09_a_column_with_the_name_of_a_claim_is_only_unknown(name: str) -> None:
     plain = "id;nom;prenom;email;idenfant\nP1;LEROY;Noémie;n@exemple.fr;1\n"
     odd = plain.replace("idenfant", f"idenfant;{name}").replace(";1\n", ";1;true\n")
@@ -180,12 +180,12 @@ def test_a_file_must_say_its_school_or_the_operator() -> None:
     assert issues(read(PUPILS.replace(OTHER, "0599002A"))) == [("row_without_school", 2, "student")]
 
 
-@pytest.mark.parametrize("headers", ["nom;ville", "id;prenom", "nom;prenom", "nom;prenom;cantine"])
+@each_row("headers", ["nom;ville", "id;prenom", "nom;prenom", "nom;prenom;cantine"])
 def test_what_is_no_file_of_families(headers: str) -> None:
     assert issues(read(f"{headers}\nA;B\n")) == [("columns_missing", 1, "")]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("row", "code"),
     [
         ("P1;;Noémie;1", "guardian_without_name"),

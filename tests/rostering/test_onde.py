@@ -12,6 +12,7 @@ from idp.accounts.models import Degree
 from idp.rostering import onde
 from idp.rostering.records import LONGEST, Guardian, Issue, Link, Place, Record, School, Severity, Student, StudentLink
 from tests.rostering.files import FORM, OTHER, SCHOOL, issues, some, source
+from tests.rows import each_row
 
 _PUPIL_HEADERS = (
     "Nom Elève;Nom d'usage Elève;Prénom Elève;Date naissance;Sexe;Adresse1;Cp1;Commune1;Pays1;"
@@ -150,7 +151,7 @@ def test_a_responsable_without_a_name_is_refused_and_an_odd_civility_is_not() ->
     assert [item.civility for item in records if isinstance(item, Guardian)] == [""]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("written", "civility"),
     [("M.", "M."), ("m", "M."), ("Monsieur", "M."), ("MME", "Mme"), ("Mme.", "Mme"), ("Mademoiselle", "Mme"), ("", "")],
 )
@@ -167,7 +168,7 @@ def test_a_child_who_cannot_be_named_costs_the_link_only() -> None:
     assert len(list(some(records, StudentLink))) == 2
 
 
-@pytest.mark.parametrize("day", ["31/02/2018", "14/13/2018", "2018", "14/09/18", "hier", "0000-00-00"])
+@each_row("day", ["31/02/2018", "14/13/2018", "2018", "14/09/18", "hier", "0000-00-00"])
 def test_a_day_that_does_not_exist_is_a_warning(day: str) -> None:
     records = read(pupils(MALO.replace("14/09/2018", day)))
     assert issues(records) == [("date_impossible", 2, "")]
@@ -190,7 +191,7 @@ def test_an_address_of_several_lines() -> None:
     assert noemie.address == ("1 rue du Test", "Bât. B")
 
 
-@pytest.mark.parametrize("field", sorted({"line", "postcode", "city", "mail"}))
+@each_row("field", sorted({"line", "postcode", "city", "mail"}))
 def test_r11_no_field_is_longer_than_allowed(field: str) -> None:
     old = {"line": "1 rue du Test", "postcode": "59990", "city": "Rivebelle", "mail": "n.leroy@exemple.fr"}[field]
     fits = read(guardians(NOEMIE.replace(old, "x" * LONGEST[field], 1)))

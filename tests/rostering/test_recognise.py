@@ -15,6 +15,7 @@ from idp.rostering.sources import Source, open_sources
 from tests.rostering.files import source
 from tests.rostering.test_csv_file import GUARDIANS, PUPILS
 from tests.rostering.test_onde import ONDE_GUARDIANS, ONDE_PUPILS
+from tests.rows import each_row
 
 AAF = '<ficAlimMENESR><addRequest><attr name="ENTPersonNomPatro"/></addRequest></ficAlimMENESR>'
 AAF1D = '<ficAlimMENESR><addRequest><attr name="ENTPersonNom"/></addRequest></ficAlimMENESR>'
@@ -27,8 +28,8 @@ PROLOGS = [
 ]
 
 
-@pytest.mark.parametrize("prolog", PROLOGS)
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "iso8859-15"])
+@each_row("prolog", PROLOGS)
+@each_row("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "iso8859-15"])
 def test_aaf_by_its_root_whatever_comes_before(prolog: str, encoding: str) -> None:
     assert recognise(source(prolog + AAF, encoding=encoding)) is Format.AAF
     assert recognise(source(prolog + AAF1D, encoding=encoding)) is Format.AAF1D
@@ -44,13 +45,13 @@ def test_aaf_of_primary_schools_by_the_name_of_its_archive() -> None:
     assert recognise(source(AAF, "ENT2DVA.20260901.Complet.tgz/ENT_EtabEducNat_0000.xml")) is Format.AAF
 
 
-@pytest.mark.parametrize("root", ["BEE_ELEVES", "BEE_EPHC_ELEVES", "BEE_RESPONSABLES", "BEE_EPHC_RESPONSABLES"])
+@each_row("root", ["BEE_ELEVES", "BEE_EPHC_ELEVES", "BEE_RESPONSABLES", "BEE_EPHC_RESPONSABLES"])
 def test_siecle(root: str) -> None:
     xml = f'<?xml version="1.0" encoding="ISO-8859-15"?><{root} xmlns:xsi="x"><PARAMETRES/>'
     assert recognise(source(xml, encoding="iso8859-15")) is Format.SIECLE
 
 
-@pytest.mark.parametrize(
+@each_row(
     "content",
     ["<BEE_NOMENCLATURES/>", "<BEE_STRUCTURES/>", "<html>", "", "\0", "nom;ville\nA;B\n", "<!-- <BEE_ELEVES>", "<"],
 )
@@ -58,7 +59,7 @@ def test_other_files_are_none(content: str) -> None:
     assert recognise(source(content)) is None
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+@each_row("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
 def test_csv_by_its_headers(encoding: str) -> None:
     assert recognise(source(ONDE_PUPILS, encoding=encoding)) is Format.ONDE
     assert recognise(source(ONDE_GUARDIANS, encoding=encoding)) is Format.ONDE
@@ -85,7 +86,7 @@ def test_a_long_comment_hides_nothing_in_an_archive_either(tmp_path: Path) -> No
         assert found is Format.AAF
 
 
-@pytest.mark.parametrize(
+@each_row(
     "content",
     ["<!--" * 9_000, "<!DOCTYPE x [" + "<!-- -->" * 4_000, "<!DOCTYPE x " + "'\"" * 9_000, "<?" * 9_000, "[" * 9_000],
 )
@@ -93,7 +94,7 @@ def test_no_beginning_keeps_it_busy(content: str) -> None:
     assert recognise(source(content)) is None
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "mode"),
     [
         ("ENT_0599001N_Complet_20260901_Eleve_0000.xml", Mode.COMPLETE),

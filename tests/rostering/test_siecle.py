@@ -24,6 +24,7 @@ from idp.rostering.records import (
 )
 from tests.rostering import xml_files as xml
 from tests.rostering.files import FORM, SCHOOL, issues, some, source
+from tests.rows import each_row
 
 NAME = "ElevesAvecAdresses.xml"
 NO_SCHOOL = replace(FORM, school=None)
@@ -163,7 +164,7 @@ def test_a_leaving_date_and_an_impossible_one() -> None:
     assert issues([issue]) == [("bad_date", 6, "")]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("said", "authority"),
     [
         ({"NIVEAU_RESPONSABILITE": "1"}, 1),
@@ -181,14 +182,14 @@ def test_the_authority_in_old_and_new_words(said: dict[str, str], authority: int
     assert link.link == Link("siecle:5", "10", authority)
 
 
-@pytest.mark.parametrize(("written", "kinship"), [("1", "20"), ("2", "10"), ("7", "70"), ("20", "20"), ("42", "42")])
+@each_row(("written", "kinship"), [("1", "20"), ("2", "10"), ("7", "70"), ("20", "20"), ("42", "42")])
 def test_kinship_codes_of_both_ages(written: str, kinship: str) -> None:
     [link] = people(xml.responsible("812", "5", RESP_LEGAL="1", CODE_PARENTE=written))
     assert isinstance(link, StudentLink)
     assert link.link.kinship == kinship
 
 
-@pytest.mark.parametrize(
+@each_row(
     "row",
     [
         xml.responsible("812", "5"),
@@ -230,7 +231,7 @@ def test_people_at_one_address_and_at_none() -> None:
     assert issues(records) == [("address_missing", 8, "")]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("root", "row", "code"),
     [
         ("BEE_ELEVES", xml.pupil(""), "no_key"),
@@ -269,8 +270,8 @@ def test_r09_names_that_are_not_siecle_s_are_told_once_and_carried_nowhere() -> 
         assert "evil" not in repr(records)
 
 
-@pytest.mark.parametrize("uaj", ["", "0599001A", "x"])
-@pytest.mark.parametrize("root", ["BEE_ELEVES", "BEE_RESPONSABLES"])
+@each_row("uaj", ["", "0599001A", "x"])
+@each_row("root", ["BEE_ELEVES", "BEE_RESPONSABLES"])
 def test_without_a_uai_the_operator_must_name_the_school(uaj: str, root: str) -> None:
     rows = [xml.pupil("812"), xml.placed("812", ("6A", "D"))] if root == "BEE_ELEVES" else []
     given, *records = read(root, *rows, uaj=uaj, form=FORM)
@@ -295,7 +296,7 @@ def test_a_file_without_parameters() -> None:
     assert student.school == SCHOOL
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("content", "found"),
     [
         ("<BEE_NOMENCLATURES><DONNEES/></BEE_NOMENCLATURES>", ("not_needed", 1, "")),

@@ -3,19 +3,19 @@
 import csv
 import io
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from idp.spreadsheet import guarded, rows_to_csv
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize("cell", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", " =1", "＝1"])
+@each_row("cell", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", " =1", "＝1"])
 def test_r04_a_cell_that_begins_like_a_formula_gets_an_apostrophe(cell: str) -> None:
     assert guarded(cell) == f"'{cell}"
 
 
-@pytest.mark.parametrize("cell", ["", "LEROY-ÖZ", "a=b", "03 53 01 00 00", "n.leroy@exemple.fr", "'x", '"'])
+@each_row("cell", ["", "LEROY-ÖZ", "a=b", "03 53 01 00 00", "n.leroy@exemple.fr", "'x", '"'])
 def test_other_cells_stay_as_they_are(cell: str) -> None:
     assert guarded(cell) == cell
 

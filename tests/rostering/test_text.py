@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from idp.rostering.records import Issue
 from idp.rostering.text import LONGEST_CELL, LONGEST_LINE, MOST_COLUMNS, MOST_LINES, Row, header_of, read_rows
 from tests.rostering.files import source
+from tests.rows import each_row
 
 
 def read(content: str | bytes, encoding: str | None = None) -> list[list[str] | tuple[str, int]]:
@@ -25,7 +26,7 @@ NOEMIE = [["nom", "prénom"], ["Œuvrard", "Noémie"]]
 TEXT = "nom;prénom\nŒuvrard;Noémie\n"
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-32"])
+@each_row("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-32"])
 def test_r03_the_encoding_is_found(encoding: str) -> None:
     assert read(TEXT.encode(encoding)) == NOEMIE
 
@@ -36,7 +37,7 @@ def test_an_encoding_can_be_forced() -> None:
     assert read(TEXT.encode("cp1252"), "utf-8") == [("encoding_wrong", 1)]
 
 
-@pytest.mark.parametrize("encoding", ["nope", "hex", "rot13", "a\0b", ""])
+@each_row("encoding", ["nope", "hex", "rot13", "a\0b", ""])
 def test_an_encoding_that_is_none_is_said(encoding: str) -> None:
     assert read(TEXT, encoding) == [("encoding_unknown", 1)]
 
@@ -52,8 +53,8 @@ def test_utf_8_that_breaks_far_into_the_file_is_cp1252_from_its_beginning() -> N
     assert rows[-1] == ["Z", "é"]
 
 
-@pytest.mark.parametrize("delimiter", [";", ",", "\t"])
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@each_row("delimiter", [";", ",", "\t"])
+@each_row("end", ["\n", "\r\n", "\r"])
 def test_r03_delimiters_and_line_ends_are_found(delimiter: str, end: str) -> None:
     content = end.join([f"nom{delimiter}ville", f"A{delimiter}B", "", f'"C {delimiter} D"{delimiter}E', ""])
     found = list(read_rows(source(content)))
@@ -76,7 +77,7 @@ def test_r03_a_cell_that_is_too_long_costs_its_line_only() -> None:
     assert read(f"a;b\n1;{long[:LONGEST_CELL]}\n")[1] == ["1", long[:LONGEST_CELL]]
 
 
-@pytest.mark.parametrize("size", [LONGEST_LINE + 1, LONGEST_LINE + 2, LONGEST_LINE + 3, 3 * LONGEST_LINE + 7])
+@each_row("size", [LONGEST_LINE + 1, LONGEST_LINE + 2, LONGEST_LINE + 3, 3 * LONGEST_LINE + 7])
 def test_r03_a_line_that_is_too_long_costs_itself_only(size: int) -> None:
     assert read("a;b\n" + "x" * size + "\n3;4\n") == [["a", "b"], ("line_too_long", 2), ["3", "4"]]
     assert read("a;b\n" + "x" * size) == [["a", "b"], ("line_too_long", 2)]
@@ -132,7 +133,7 @@ class TestR03Quotes:
         assert read(f'a;b\n"x{just}\ny";2\n')[1] == ("quote_not_closed", 2)
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("content", "code"),
     [("", "file_empty"), ("\n\r\n ;;\n", "file_empty"), ("nom\nA\n", "no_delimiter"), ("\ufeff", "file_empty")],
 )

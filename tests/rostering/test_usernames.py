@@ -8,9 +8,10 @@ from idp.db import db
 from idp.rostering import opening, usernames
 from idp.rostering.records import Format
 from tests.builders import Build
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("given", "family", "begun"),
     [
         ("Noémie", "LEROY-VANDEPUTTE", "n.leroy"),

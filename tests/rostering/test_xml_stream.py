@@ -14,6 +14,7 @@ from idp.rostering.sources import Source
 from idp.rostering.uai import is_uai
 from idp.rostering.xml_stream import DEPTH, LEAVES, NAMES, Element, XmlStream
 from tests.rostering.files import source
+from tests.rows import each_row
 
 MEGABYTE = 1_000_000
 
@@ -95,7 +96,7 @@ def test_lines_are_exact_beyond_the_65535_that_libxml2_counts(end: str) -> None:
     assert [element.line for element in elements] == [2 + 3 * number for number in range(rows)]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("declared", "codec"),
     [
         ("ISO-8859-15", "iso8859-15"),
@@ -118,7 +119,7 @@ def test_latin_1_and_no_declaration() -> None:
     assert texts("<row><x>é</x></row>") == ["é"]
 
 
-@pytest.mark.parametrize("encoding", ["UTF-7", "utf7", "UTF-32", "EBCDIC-CP-FR", "hex", "unicode_escape", "x" * 500])
+@each_row("encoding", ["UTF-7", "utf7", "UTF-32", "EBCDIC-CP-FR", "hex", "unicode_escape", "x" * 500])
 def test_r01_other_encodings_are_refused(encoding: str) -> None:
     assert refusal(f'<?xml version="1.0" encoding="{encoding}"?>\n<all><row/></all>') == ("xml_encoding", 1)
 
@@ -141,7 +142,7 @@ def test_a_byte_that_the_encoding_does_not_have_is_said_with_its_line() -> None:
 LAUGHS = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("subset", "body"),
     [
         (f'<!ENTITY a0 "ha">{LAUGHS}', "&a9;"),
@@ -242,7 +243,7 @@ def test_what_is_large_and_real_passes() -> None:
     assert len(texts(f"<all><row>{rows}</row></all>")) == LEAVES // 2
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("content", "found"),
     [
         (b"", ("empty_file", 1)),
@@ -304,12 +305,12 @@ def test_r01_any_bytes_end_with_elements_or_one_issue(content: bytes) -> None:
     assert issue is None or (1 <= issue.place.line <= lines and issue.message)
 
 
-@pytest.mark.parametrize("text", ["0599001N", "0599002P", "0599003R", "0599900R", "0629900Z", "0629001X", "0790031E"])
+@each_row("text", ["0599001N", "0599002P", "0599003R", "0599900R", "0629900Z", "0629001X", "0790031E"])
 def test_a_uai_is_proved_by_its_letter(text: str) -> None:
     assert is_uai(text)
     assert not any(is_uai(text[:7] + letter) for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" if letter != text[7])
 
 
-@pytest.mark.parametrize("text", ["", "0599001n", " 0599001N", "0599001N\n", "599001N", "٠٥٩٩٠٠١N", "0599001"])
+@each_row("text", ["", "0599001n", " 0599001N", "0599001N\n", "599001N", "٠٥٩٩٠٠١N", "0599001"])
 def test_what_is_no_uai(text: str) -> None:
     assert not is_uai(text)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from idp.serving.arrivals import LONGEST_HEAD, Arrival, Progress
 from idp.web.security import MAX_BODY
+from tests.rows import each_row
 
 GET = b"GET /connexion HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /token HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nabcde"
@@ -45,7 +46,7 @@ def test_no_bytes_are_a_fault(parts: list[bytes]) -> None:
     assert bytes(arrival.received) in b"".join(parts)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "part",
     [
         b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n",
@@ -58,7 +59,7 @@ def test_what_is_missing_is_waited_for(part: bytes) -> None:
     assert arrive([part])[1] == [Progress.PARTIAL]
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("fields", "progress"),
     [
         (b"Transfer-Encoding: chunked\r\n", Progress.LENGTHLESS),

@@ -31,7 +31,7 @@ from tests.protocol.ent_server import authority
 from tests.relying_party import Attempt, RelyingParty
 from tests.serving.proxy import nginx, supplied
 
-pytestmark = pytest.mark.proxy
+pytestmark = pytest.mark.interop
 ASK = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 HEAD = b"POST /token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
 BODY = b"grant_type=x"

@@ -17,6 +17,7 @@ from idp.paths import CHECKOUT
 from idp.serving.worker import READ_SECONDS
 from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
 from tests.databases import settings_for, sqlite_copy
+from tests.rows import each_row
 
 THREADS = 4
 SOON = READ_SECONDS / 2
@@ -257,7 +258,7 @@ def processor_seconds(pid: int) -> float:
     return used / 100
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("directive", "most"),
     [
         ("client_header_timeout", 10),

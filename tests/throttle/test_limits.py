@@ -1,11 +1,10 @@
 """The table of limits, read as a whole."""
 
-import pytest
-
 from idp.throttle import limits
+from tests.rows import each_row
 
 
-@pytest.mark.parametrize("limit", limits.TABLE, ids=lambda limit: limit.name)
+@each_row("limit", limits.TABLE)
 def test_the_table_of_limits_keeps_its_own_rules(limit: limits.Limit) -> None:
     assert len(limit.name) <= 30
     assert sum(other.name == limit.name for other in limits.TABLE) == 1

@@ -10,6 +10,7 @@ from flask.testing import FlaskClient
 from idp.clock import now
 from idp.config import ConfigurationError, load
 from tests.databases import ISSUER, SECRET
+from tests.rows import each_row
 
 
 @pytest.mark.parametrize(
@@ -27,9 +28,7 @@ def test_security_txt_says_whom_to_tell_and_has_not_expired(app: Flask, browser:
     assert "Set-Cookie" not in answer.headers
 
 
-@pytest.mark.parametrize(
-    "contact", ["securite@exemple.fr", "http://exemple.fr/x", "mailto:a@b c", "mailto:x\nExpires: 1"]
-)
+@each_row("contact", ["securite@exemple.fr", "http://exemple.fr/x", "mailto:a@b c", "mailto:x\nExpires: 1"])
 def test_a_contact_that_is_no_address_stops_the_start(contact: str) -> None:
     wanted: dict[str, Any] = {"issuer": ISSUER, "secret_key": SECRET, "allow_sqlite": True}
     with pytest.raises(ConfigurationError, match="IDP_SECURITY_CONTACT"):

@@ -1,0 +1,215 @@
+"""The ways to bend a right request out of shape."""
+
+import base64
+import json
+import random
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote_from_bytes
+
+from tests.fuzz.shots import FORM, Shot
+
+Bend = Callable[[random.Random, Shot], None]
+ODD = [
+    *("", " ", "\x00", "\r\nX: y", "é", "😀", "\u202e", "\ud800", "%", "%ff", "+", "&a=b", "../..", "//evil.test"),
+    *("javascript:alert(1)", "https://evil.test/cb", "' OR 1=1 --", "{{7*7}}", "${7*7}", "<script>alert(1)</script>"),
+    *('"', "\\", "none", "S256", "plain", "code", "token", "openid", "-1", "0", "1e9", "NaN", "null", "[]", "{}"),
+    *("[" * 3000, '{"a":' * 1000, "9" * 4000, "a" * 9000, "e\u0301" * 3000, "a b " * 800, "=" * 50, "." * 50, "a.b.c"),
+    *("urn:ietf:params:oauth:request_uri:x", "eyJhbGciOiJub25lIn0.e30.", "Bearer x", "2038-01-19", "fr-FR fr en *"),
+]
+NAMES = [
+    *("client_id", "redirect_uri", "response_type", "response_mode", "scope", "state", "nonce", "prompt", "max_age"),
+    *("code_challenge", "code_challenge_method", "login_hint", "id_token_hint", "ui_locales", "acr_values", "claims"),
+    *("request", "request_uri", "registration", "dpop_jkt", "display", "grant_type", "code", "code_verifier"),
+    *("client_secret", "client_assertion", "client_assertion_type", "refresh_token", "access_token", "token"),
+    *("token_type_hint", "post_logout_redirect_uri", "logout_hint", "demande", "csrf_token", "profil", "identifiant"),
+    *("mot-de-passe", "adresse", "version", "resource", "audience", "subject_token", "nouveau", "confirmation"),
+    *("endpoint", "_external", "_scheme", "_anchor", "_method", "self"),  # names that Flask's url_for reads as its own
+    *("actuel", "mail", "accepte", "renvoyer", "garder", "toutes", "connexion", "fait", "suite", "autre"),
+]
+HEADERS = [
+    *("Authorization", "Cookie", "Host", "Accept", "Accept-Language", "Content-Type", "Content-Encoding", "DPoP"),
+    *("Origin", "Referer", "User-Agent", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"),
+    *("Range", "If-None-Match", "If-Modified-Since", "X-HTTP-Method-Override", "Expect", "Sec-Purpose"),
+]
+HEADER_VALUES = [
+    *("Basic Og==", "Basic %%%", "Basic //8=", "Bearer x", "DPoP x", "bearer", "idp=1; lang=%00", "__Host-tx=.x.y"),
+    *("__Host-ss=" + "x" * 43, "fr;q=x", "bytes=5-2,0-", "W/", "gzip", "100-continue"),
+]
+METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "get"]
+KINDS = [
+    *(FORM, "application/json", "multipart/form-data; boundary=x", "text/plain", "application/jwt", "a/b; charset=x"),
+    "",
+]
+_JSON: list[Any] = [None, True, 0, -1, 1e308, 10**40, "", "é", [], {}, [[]], {"": None}, "x" * 5000, ["a"] * 500]
+
+
+def _replace(draw: random.Random, shot: Shot) -> None:
+    if shot.pairs:
+        place = draw.randrange(len(shot.pairs))
+        shot.pairs[place] = (shot.pairs[place][0], odd_text(draw))
+
+
+def _bitten(draw: random.Random, value: str) -> str:
+    at = draw.randrange(len(value))
+    return value[:at] + draw.choice("AZaz09-_.=/ é\x00") + value[at + 1 :]
+
+
+def _bite(draw: random.Random, shot: Shot) -> None:
+    """Change one character of one value, so that the last check refuses it and not the first."""
+    pairs = draw.choice([shot.pairs, shot.pairs, shot.query])  # a form's address carries the request in progress
+    places = [place for place, (_, value) in enumerate(pairs) if value]
+    if places:
+        place = draw.choice(places)
+        pairs[place] = (pairs[place][0], _bitten(draw, pairs[place][1]))
+
+
+def _segment(draw: random.Random, shot: Shot) -> None:
+    """Change the last part of the path, which may be a link's token, or somebody's name."""
+    head, _, last = shot.path.rpartition("/")
+    changed = _bitten(draw, last) if last and draw.random() < 0.5 else odd_text(draw)[:4000]
+    shot.path = f"{head}/{quote_from_bytes(changed.encode('utf-8', 'surrogatepass'))}"
+
+
+def _drop(draw: random.Random, shot: Shot) -> None:
+    if shot.pairs:
+        shot.pairs.pop(draw.randrange(len(shot.pairs)))
+
+
+def _double(draw: random.Random, shot: Shot) -> None:
+    if shot.pairs:
+        shot.pairs.append(draw.choice(shot.pairs))
+
+
+def _add(draw: random.Random, shot: Shot) -> None:
+    shot.pairs.insert(draw.randint(0, len(shot.pairs)), (draw.choice(NAMES), odd_text(draw)))
+
+
+def _crowd(draw: random.Random, shot: Shot) -> None:
+    shot.pairs.extend((f"n{i}", "") for i in range(draw.choice([20, 60, 3000])))
+
+
+def _elsewhere(draw: random.Random, shot: Shot) -> None:
+    """Put a parameter where it does not belong: body into query, or the reverse."""
+    if shot.pairs:
+        pair = shot.pairs.pop(draw.randrange(len(shot.pairs)))
+        if shot.form is None:
+            shot.form = [pair]
+        else:
+            shot.query.append(pair)
+
+
+def _method(draw: random.Random, shot: Shot) -> None:
+    shot.method = draw.choice(METHODS)
+
+
+def _kind(draw: random.Random, shot: Shot) -> None:
+    shot.headers["Content-Type"] = draw.choice(KINDS)
+
+
+def _header(draw: random.Random, shot: Shot) -> None:
+    value = draw.choice([draw.choice(HEADER_VALUES), odd_text(draw)]).encode("utf-8", "replace").decode("latin-1")
+    shot.headers[draw.choice(HEADERS)] = "".join(c for c in value if c not in "\r\n\x00")[:8000]
+
+
+def _no_header(draw: random.Random, shot: Shot) -> None:
+    if shot.headers:
+        shot.headers.pop(draw.choice(list(shot.headers)))
+
+
+def _path(draw: random.Random, shot: Shot) -> None:
+    shot.path += draw.choice(["/", "//", "/..", "%00", "/x", "%2e%2e/", ";a=b", "é"])
+
+
+def _anywhere(draw: random.Random, shot: Shot) -> None:
+    """Ask for a path that nobody may know, or for a file."""
+    path = draw.choice([draw.randbytes(draw.randint(1, 60)), b"../../etc/passwd", b"/evil.test", b"\x00"])
+    shot.path = draw.choice(["/", "/static/", "/.well-known/"]) + quote_from_bytes(path)
+
+
+def _raw(draw: random.Random, shot: Shot) -> None:
+    """Change a few bytes of the body."""
+    body = bytearray(shot.encoded()[1] or b"a=b")
+    for _ in range(draw.randint(1, 8)):
+        body[draw.randrange(len(body))] = draw.randrange(256)
+    shot.raw = bytes(body) * draw.choice([1, 1, 1, 40])
+
+
+def _raw_body(draw: random.Random, shot: Shot) -> None:
+    """Send any bytes at all as the body, or JSON that is nested too deep for a parser."""
+    shot.raw = draw.choice([draw.randbytes(draw.randint(0, 100)), b"[" * 60_000, b'{"a":' * 10_000, b"a" * 70_000])
+
+
+def _raw_query(draw: random.Random, shot: Shot) -> None:
+    """Send any characters that a URL may hold as the query, or more of them than are read."""
+    few = bytes(draw.choice(b"abc=&&%%;+0f/?[]\"'<") for _ in range(draw.randint(0, 40)))
+    shot.raw_query = few * draw.choice([1, 1, 1, 1000])
+
+
+def _json_node(draw: random.Random, shot: Shot) -> None:
+    """Put something odd somewhere in the JSON, or beside it."""
+    if isinstance(shot.json, dict) and shot.json:
+        name = draw.choice(list(shot.json))
+        shot.json = {**shot.json, name: draw.choice([*_JSON, odd_text(draw), [odd_text(draw)]])}
+    elif shot.json is not None:
+        shot.json = draw.choice(_JSON)
+
+
+def _token(draw: random.Random, shot: Shot) -> None:
+    """Change what looks like a JWT: another header, another body, no signature."""
+    places = [place for place, (_, value) in enumerate(shot.pairs) if value.count(".") == 2]
+    if places:
+        place = draw.choice(places)
+        shot.pairs[place] = (shot.pairs[place][0], bent_jwt(draw, shot.pairs[place][1]))
+    for name in ("DPoP", "Authorization"):
+        if shot.headers.get(name, "").count(".") == 2 and draw.random() < 0.5:
+            shot.headers[name] = bent_jwt(draw, shot.headers[name])
+
+
+def _stranger(_draw: random.Random, shot: Shot) -> None:
+    shot.cookies = False
+
+
+BENDS: list[Bend] = [
+    *(_replace, _replace, _bite, _bite, _drop, _double, _add, _add, _elsewhere, _method, _kind, _header, _header),
+    *(_no_header, _path, _segment, _anywhere, _raw, _raw_body, _raw_query, _json_node, _json_node, _token, _token),
+    *(_crowd, _stranger),
+]
+
+
+def odd_text(draw: random.Random) -> str:
+    """Return a value that no honest program sends."""
+    if draw.random() < 0.7:
+        return draw.choice(ODD)
+    return "".join(
+        chr(draw.choice([draw.randrange(128), draw.randrange(0x2FFF), 0x1F600])) for _ in range(draw.randint(1, 40))
+    )
+
+
+def bent_jwt(draw: random.Random, token: str) -> str:
+    """Return the token with another header, body or signature."""
+    head, body, signature = token.split(".")
+    try:
+        header = json.loads(base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)))
+    except ValueError:
+        header = {}
+    header = header if isinstance(header, dict) else {}
+    more: list[dict[str, Any]] = [
+        *({"alg": alg} for alg in ("none", "nOnE", "HS256", "RS512", "ES256K", "Ed25519", "", None, 5, ["RS256"])),
+        *({"kid": kid} for kid in ("../../x", "' OR 1=1", "x" * 3000, None, 7, {"a": 1})),
+        {"crit": ["x"]},
+        {"jku": "https://evil.test/k"},
+        {"x5c": ["MIIB"]},
+        {"jwk": {"kty": "oct", "k": "AA"}},
+        {"typ": None},
+        {"zip": "DEF"},
+        {"b64": False},
+    ]
+    head = _b64(json.dumps({**header, **draw.choice(more)}).encode()) if draw.random() < 0.6 else head
+    body = draw.choice([body, body, "", "e30", _b64(b"[]"), _b64(b"\xff"), body[:-1], body + "=", _b64(b"[" * 5000)])
+    signature = draw.choice([signature, signature, "", "AA", signature[:-2], signature + "A", "é"])
+    return f"{head}.{body}.{signature}"
+
+
+def _b64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()

@@ -1,0 +1,88 @@
+"""Checks that hold for every answer, whatever was asked."""
+
+import re
+
+from werkzeug.test import TestResponse
+
+from tests.fuzz.answers import ERROR_MEMBERS, MEMBERS, NO_HOST, STATUSES
+from tests.fuzz.shots import Shot
+from tests.fuzz.world import World
+
+MOST_BYTES = 500_000
+"""Far above the largest page and the largest file of the service."""
+_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Strict-Transport-Security": "max-age=31536000; includeSubDomains",
+}
+_REGISTRATION = re.compile(r"^/register/[\w-]+$", re.ASCII)
+_TRACE = re.compile(rb"Traceback|sqlalchemy|psycopg", re.IGNORECASE)
+
+
+class UnsoundError(AssertionError):
+    """An answer that no request may get."""
+
+
+def check(world: World, shot: Shot, answer: TestResponse) -> None:
+    """Check an answer to any request, right or bent.
+
+    Raises:
+        UnsoundError: if the answer is a server error, shows a trace, redirects to a stranger, is very long, lacks a
+            security header, or is none of those that the endpoint may give (`tests.fuzz.answers`).
+    """
+    text = answer.get_data()
+    if answer.status_code >= 500:
+        raise UnsoundError(f"{answer.status_code} {text[:300]!r}")
+    if not answer.request.path.startswith("/static/") and _TRACE.search(text):
+        raise UnsoundError(f"a trace is shown: {text[:300]!r}")
+    if len(text) > MOST_BYTES:
+        raise UnsoundError(f"the answer has {len(text)} bytes")
+    location = answer.headers.get("Location")
+    if location is not None and not world.may_lead_to(location):
+        raise UnsoundError(f"redirects to {location[:200]!r}")
+    missing = sorted(name for name, value in _HEADERS.items() if answer.headers.get(name) != value)
+    if answer.mimetype == "text/html" and "Content-Security-Policy" not in answer.headers:
+        missing.append("Content-Security-Policy")
+    if missing:
+        raise UnsoundError(f"no header {', '.join(missing)}")
+    _check_endpoint(_endpoint(shot), answer)
+
+
+def check_right(shot: Shot, answer: TestResponse) -> None:
+    """Check the answer to a right request.
+
+    Raises:
+        UnsoundError: if the request was refused.
+    """
+    if shot.right is None:
+        return
+    status, leads_to = shot.right
+    location = answer.headers.get("Location", "")
+    if answer.status_code != status or not location.startswith(leads_to):
+        got = answer.status_code, location
+        raise UnsoundError(f"a right request got {got} and not {shot.right}: {answer.get_data()[:2000]!r}")
+
+
+def _endpoint(shot: Shot) -> str:
+    """Return the route of a request to an endpoint of programs, as `tests.fuzz.answers` names it."""
+    return f"{shot.method} {_REGISTRATION.sub('/register/<client_id>', shot.path)}"
+
+
+def _check_endpoint(name: str, answer: TestResponse) -> None:
+    if name not in STATUSES:
+        return
+    status = answer.status_code
+    if status not in STATUSES[name] | NO_HOST:
+        raise UnsoundError(f"{name} has no answer {status}: {answer.get_data()[:200]!r}")
+    if status == 204:
+        return
+    body = answer.get_json(silent=True)
+    if status < 400:
+        if name in MEMBERS and (not isinstance(body, dict) or not body.keys() <= MEMBERS[name]):
+            raise UnsoundError(f"{name} has unknown members: {answer.get_data()[:200]!r}")
+        return
+    # a request without a token gets no error code (RFC 6750, 3.1)
+    needed = "error_description" if status == 401 and "WWW-Authenticate" in answer.headers else "error"
+    if not isinstance(body, dict) or not isinstance(body.get(needed), str) or not body.keys() <= ERROR_MEMBERS:
+        raise UnsoundError(f"no error in JSON: {status} {answer.get_data()[:200]!r}")

@@ -1,0 +1,133 @@
+"""Sends requests, right or bent, and checks every answer."""
+
+import random
+import signal
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+from flask import Flask, request, request_finished
+from werkzeug.test import TestResponse
+
+from tests.fuzz.bends import Bend
+from tests.fuzz.checks import UnsoundError, check, check_right
+from tests.fuzz.people import PEOPLE
+from tests.fuzz.protocol import PROTOCOL
+from tests.fuzz.shots import Shot
+from tests.fuzz.world import World
+
+HANG_SECONDS = 30
+"""No request takes so long on a loaded machine: one that does would never end."""
+MAKERS = {**PROTOCOL, **PEOPLE}
+"""By route, the functions that make a right request to it."""
+
+
+class HungError(UnsoundError):
+    """A request had no answer."""
+
+
+@dataclass
+class Sender:
+    """Sends requests to the application of `world`, and counts answers by route and status.
+
+    A route is named by its method and its rule; `answers` has the route that the application matched.
+    """
+
+    world: World
+    answers: Counter[tuple[str, int]] = field(default_factory=Counter)
+    _sent: int = 0
+
+    def shoot(self, name: str, number: int, seed: int, bends: Sequence[tuple[Bend, int]]) -> None:
+        """Make the right request `number` of a route, bend it, send it, and check the answer.
+
+        `seed` decides what the request holds, and each bend has a seed of its own.
+
+        Raises:
+            UnsoundError: if no request may get that answer, or if a right request was refused. Its notes have the
+                request.
+        """
+        makers, shot = MAKERS[name], None
+        try:
+            shot = makers[number % len(makers)](self.world, random.Random(seed))
+            for bend, own_seed in bends:
+                bend(random.Random(own_seed), shot)
+                shot.right = None
+            answer = self._send(shot)
+            check(self.world, shot, answer)
+            check_right(shot, answer)
+            location = answer.headers.get("Location", "")
+            if bends and shot.method == "GET" and location.startswith("/"):
+                self._follow(shot, location)
+        except Exception as fault:
+            fault.add_note(f"{name}: {shot!r}"[:2000])
+            raise
+
+    def _follow(self, shot: Shot, location: str) -> None:
+        """Check the page that a bent request leads to as well."""
+        onward = Shot("GET", location, browser=shot.browser, right=None, cookies=shot.cookies)
+        check(self.world, onward, self._send(onward))
+
+    def _send(self, shot: Shot) -> TestResponse:
+        """Send one request, from the next IP: no rate limit refuses the whole run."""
+        query, body, kind = shot.encoded()
+        browser = shot.browser if shot.browser and shot.cookies else self.world.app.test_client()
+        headers = {name: value for name, value in shot.headers.items() if name != "Content-Type"}
+        self._sent += 1
+        with _time_limit(), self._counted():
+            return browser.open(
+                shot.path,
+                method=shot.method,
+                query_string=query.decode() or None,
+                data=body,
+                headers=headers,
+                content_type=kind or None,
+                buffered=True,
+                environ_overrides={"REMOTE_ADDR": f"198.51.{self._sent // 256 % 256}.{self._sent % 256}"},
+            )
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count answers of the application by the route that it matched."""
+
+        def note(_app: Flask, response: Any, **_more: Any) -> None:
+            rule = request.url_rule.rule if request.url_rule else "nothing"
+            self.answers[f"{request.method} {rule}", response.status_code] += 1
+
+        with request_finished.connected_to(note, self.world.app):
+            yield
+
+
+def routes(app: Flask) -> set[str]:
+    """Return the method and the rule of every route of the application."""
+    return {
+        f"{method} {rule.rule}"
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+
+
+def check_routes(app: Flask) -> None:
+    """Check that right requests are known for every route.
+
+    Raises:
+        UnsoundError: if a route has no maker, or a maker has no route.
+    """
+    if missing := routes(app) ^ set(MAKERS):
+        raise UnsoundError(f"no right request is known for these, or they are gone: {', '.join(sorted(missing))}")
+
+
+@contextmanager
+def _time_limit() -> Iterator[None]:
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        raise HungError(f"no answer in {HANG_SECONDS} seconds")
+
+    former = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(HANG_SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, former)
