@@ -10,14 +10,15 @@ unexport VIRTUAL_ENV
 
 EXPORT := --quiet --frozen --no-dev --no-emit-project --no-header --no-annotate --format requirements-txt
 
-.PHONY: help setup demo demo-reset test test-interop test-long check bench format lock sbom clean
+.PHONY: help setup demo demo-reset test test-interop test-long check checklist bench format lock sbom clean
 
 help:
 	@echo "make demo         the whole journey on this machine, until Ctrl-C"
 	@echo "make test         what a change needs (tests that need Chromium or PostgreSQL say so where it is absent)"
 	@echo "make test-interop the tests with the software of others (.ci/install)"
 	@echo "make test-long    the tests that take minutes, 200,000 fuzzed requests among them (FUZZ_REQUESTS)"
-	@echo "make check        lint, types, import contracts, templates"
+	@echo "make check        lint, types, import contracts, templates, docs/security.md"
+	@echo "make checklist    the tests of each row, written into docs/security.md"
 	@echo "make bench        load scenarios, a table of results"
 	@echo "make lock         uv.lock and constraints.txt anew, after a change of dependencies"
 	@echo "make sbom         dist/sbom.cdx.json, what an installation holds (CycloneDX)"
@@ -41,13 +42,13 @@ demo-reset:
 	rm -rf var/demo
 
 test: setup
-	.venv/bin/pytest -n $(PYTEST_WORKERS) -m "not long and not interop"
+	.venv/bin/pytest -n $(PYTEST_WORKERS) --dist worksteal -m "not long and not interop"
 
 test-interop: setup
-	.venv/bin/pytest -n $(PYTEST_WORKERS) -m interop
+	.venv/bin/pytest -n $(PYTEST_WORKERS) --dist worksteal -m interop
 
 test-long: setup
-	.venv/bin/pytest -n $(PYTEST_WORKERS) -m long
+	.venv/bin/pytest -n $(PYTEST_WORKERS) --dist worksteal -m long
 
 check: setup
 	.venv/bin/ruff check .
@@ -55,6 +56,10 @@ check: setup
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	.venv/bin/djlint --quiet --lint templates clients
+	.venv/bin/python -m tests.checklist --check
+
+checklist: setup
+	.venv/bin/python -m tests.checklist
 
 format: setup
 	.venv/bin/ruff check --fix .
