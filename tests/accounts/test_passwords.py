@@ -85,6 +85,7 @@ def watched(hasher: Hasher, monkeypatch: pytest.MonkeyPatch) -> Watched:
     return made
 
 
+@pytest.mark.row("I-07")
 @each_row(
     "typed",
     [
@@ -104,25 +105,28 @@ def watched(hasher: Hasher, monkeypatch: pytest.MonkeyPatch) -> Watched:
         "n.lérôy4821",
     ],
 )
-def test_i07_spellings_of_an_identifier_are_one(typed: str) -> None:
+def test_spellings_of_an_identifier_are_one(typed: str) -> None:
     assert fold_username(typed) == "n.leroy4821"
 
 
-def test_i07_a_turkish_keyboard_writes_the_same_identifier() -> None:
+@pytest.mark.row("I-07")
+def test_a_turkish_keyboard_writes_the_same_identifier() -> None:
     assert fold_username("İ.YILMAZ1204") == fold_username("ı.yılmaz1204") == "i.yilmaz1204"
 
 
+@pytest.mark.row("I-08")
 @each_row(
     "typed",
     ["", "   ", "n.leroy@exemple.fr", "n.leroy＠exemple.fr", "n_leroy", "نور", "n.leroy'--", "a" * 65, "\ufdfa" * 64],
 )
-def test_i08_what_cannot_be_an_identifier_is_none(typed: str) -> None:
+def test_what_cannot_be_an_identifier_is_none(typed: str) -> None:
     assert fold_username(typed) is None
 
 
+@pytest.mark.row("I-07")
 @hypothesis_settings(deadline=None, database=None)
 @given(st.text(st.characters()))
-def test_i07_folding_is_stable_and_gives_the_alphabet_of_letters_only(typed: str) -> None:
+def test_folding_is_stable_and_gives_the_alphabet_of_letters_only(typed: str) -> None:
     folded = fold_username(typed)
     if folded is not None:
         assert fold_username(folded) == folded
@@ -130,6 +134,7 @@ def test_i07_folding_is_stable_and_gives_the_alphabet_of_letters_only(typed: str
         assert 0 < len(folded) <= 64
 
 
+@pytest.mark.row("P-03")
 @each_row(
     "typed",
     [
@@ -141,37 +146,42 @@ def test_i07_folding_is_stable_and_gives_the_alphabet_of_letters_only(typed: str
         "7KQ0\u00a0M1XA\u202f90VE\0",
     ],
 )
-def test_p03_a_letters_secret_is_read_however_it_is_typed(typed: str) -> None:
+def test_a_letters_secret_is_read_however_it_is_typed(typed: str) -> None:
     assert fold_provisional(typed) == "7KQ0M1XA90VE"
     assert passwords.looks_provisional(fold_provisional(typed))
 
 
+@pytest.mark.row("P-03")
 @each_row("typed", ["", "7KQ0-M1XA-90V", "7KQ0-M1XA-90VEE", "7KQU-M1XA-90VE", "7KQ0.M1XA.90VE", "é" * 12])
-def test_p03_other_texts_do_not_look_like_one(typed: str) -> None:
+def test_other_texts_do_not_look_like_one(typed: str) -> None:
     assert not passwords.looks_provisional(fold_provisional(typed))
 
 
-def test_i15_one_password_on_every_keyboard(hasher: Hasher) -> None:
+@pytest.mark.row("I-15")
+def test_one_password_on_every_keyboard(hasher: Hasher) -> None:
     composed, decomposed = "caf\u00e9 cr\u00e8me \u00e0 nous", "cafe\u0301 cre\u0300me a\u0300 nous"
     assert normalise(composed) == normalise(decomposed)
     assert hasher.verify(hasher.hash(composed, "sign_in"), decomposed, "sign_in")
 
 
+@pytest.mark.row("I-15")
 @pytest.mark.parametrize("other", [RIGHT + " ", " " + RIGHT, RIGHT.upper(), RIGHT + "\0", RIGHT[:-1], ""])
-def test_i15_nothing_is_trimmed_cut_or_ignored(hasher: Hasher, stored: str, other: str) -> None:
+def test_nothing_is_trimmed_cut_or_ignored(hasher: Hasher, stored: str, other: str) -> None:
     assert hasher.verify(stored, RIGHT, "sign_in")
     assert not hasher.verify(stored, other, "sign_in")
 
 
+@pytest.mark.row("I-15")
 @pytest.mark.parametrize("password", ["", " " * 12, "avant\0après", "🦊" * 128, "\ud800 seul", "a" * 128])
-def test_i15_unusual_passwords_are_passwords(hasher: Hasher, password: str) -> None:
+def test_unusual_passwords_are_passwords(hasher: Hasher, password: str) -> None:
     kept = hasher.hash(password, "activation")
     assert hasher.verify(kept, password, "sign_in")
     assert not hasher.verify(kept, password[:-1] + "x", "sign_in")
 
 
+@pytest.mark.row("I-15")
 @pytest.mark.parametrize("password", ["a" * 129, "a" * 1_000_000, "a" + "\u0300\u0323" * 200_000, "\ufdfa" * 400_000])
-def test_i15_an_over_long_password_is_refused_at_once(
+def test_an_over_long_password_is_refused_at_once(
     hasher: Hasher, stored: str, watched: Watched, normalised: list[int], password: str
 ) -> None:
     for refused in (normalise, lambda text: hasher.hash(text, "activation")):
@@ -193,13 +203,15 @@ def test_the_hash_is_argon2id_with_the_parameters_of_owasp(hasher: Hasher, store
     assert not hasher.needs_rehash(stored)
 
 
-def test_i16_a_hash_of_other_parameters_still_opens_and_asks_to_be_made_anew(hasher: Hasher) -> None:
+@pytest.mark.row("I-16")
+def test_a_hash_of_other_parameters_still_opens_and_asks_to_be_made_anew(hasher: Hasher) -> None:
     former = PasswordHasher(time_cost=3, memory_cost=12_288, parallelism=1).hash(RIGHT)
     assert hasher.verify(former, RIGHT, "sign_in")
     assert hasher.needs_rehash(former)
 
 
-def test_i02_an_unknown_account_costs_the_same_hash(hasher: Hasher, stored: str, watched: Watched) -> None:
+@pytest.mark.row("I-02")
+def test_an_unknown_account_costs_the_same_hash(hasher: Hasher, stored: str, watched: Watched) -> None:
     assert not hasher.verify(stored, "faux", "sign_in")
     assert not hasher.verify(None, "faux", "sign_in")
     assert not hasher.verify(None, "", "sign_in")
@@ -237,7 +249,8 @@ def test_a_damaged_value_costs_a_hash_like_any_other(hasher: Hasher, stored: str
     assert watched.costs == [extract_parameters(stored)]
 
 
-def test_w01_hashes_at_once_are_as_many_as_the_setting_and_the_excess_waits() -> None:
+@pytest.mark.row("W-01")
+def test_hashes_at_once_are_as_many_as_the_setting_and_the_excess_waits() -> None:
     hasher = make_hasher(concurrency=2)
     hasher._argon2 = watched = Watched()
     crowd = [threading.Thread(target=hasher.verify, args=(None, "faux", "sign_in")) for _ in range(24)]
@@ -248,8 +261,9 @@ def test_w01_hashes_at_once_are_as_many_as_the_setting_and_the_excess_waits() ->
     assert watched.most == 2
 
 
+@pytest.mark.row("W-01")
 @pytest.mark.parametrize(("full", "free"), [("sign_in", "activation"), ("activation", "sign_in")])
-def test_w01_who_gets_no_turn_is_told_soon_and_the_other_lane_stays_open(full: Lane, free: Lane, stored: str) -> None:
+def test_who_gets_no_turn_is_told_soon_and_the_other_lane_stays_open(full: Lane, free: Lane, stored: str) -> None:
     hasher = make_hasher(concurrency=1, wait=0.1)
     with occupied(hasher, full):
         for compared in (stored, None):
@@ -262,14 +276,16 @@ def test_w01_who_gets_no_turn_is_told_soon_and_the_other_lane_stays_open(full: L
     assert hasher.verify(stored, RIGHT, full), "a refusal keeps no turn"
 
 
-def test_w01_an_error_inside_a_turn_gives_the_turn_back() -> None:
+@pytest.mark.row("W-01")
+def test_an_error_inside_a_turn_gives_the_turn_back() -> None:
     hasher = make_hasher(concurrency=1, wait=0.1)
     for _ in range(3):
         assert not hasher.verify("$argon2id$v=19$m=19456,t=2,p=1$c2Vs$dGFn", RIGHT, "sign_in")
     assert hasher.verify(hasher.hash(RIGHT, "sign_in"), RIGHT, "sign_in")
 
 
-def test_w01_the_memory_of_a_crowd_is_bounded() -> None:
+@pytest.mark.row("W-01")
+def test_the_memory_of_a_crowd_is_bounded() -> None:
     program = """
 import resource, threading
 from idp import config
@@ -308,6 +324,7 @@ def test_zero_means_one_hash_for_each_core() -> None:
     assert make_hasher(concurrency=0).concurrency == passwords._cores() >= 1
 
 
+@pytest.mark.row("I-01")
 @pytest.mark.parametrize("grows", ["ß" * 128, "\ufdfa" * 128])
-def test_i01_folding_never_makes_a_text_too_long_to_be_hashed(grows: str) -> None:
+def test_folding_never_makes_a_text_too_long_to_be_hashed(grows: str) -> None:
     assert len(fold_provisional(grows)) <= passwords.MAX_PASSWORD_LENGTH

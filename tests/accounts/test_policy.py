@@ -29,6 +29,7 @@ def faults(password: str, person: Identity = NADIA, min_length: int = 12) -> lis
     return [fault.code.value for fault in check_password(password, person=person, min_length=min_length)]
 
 
+@pytest.mark.row("M-03")
 @each_row(
     "password",
     [
@@ -50,11 +51,12 @@ def faults(password: str, person: Identity = NADIA, min_length: int = 12) -> lis
         ("tortue velours cascade ancre galet tilleul moufle brume sirop radeau " * 2)[:128],
     ],
 )
-def test_m03_long_phrases_emoji_and_passwords_without_digit_are_welcome(password: str) -> None:
+def test_long_phrases_emoji_and_passwords_without_digit_are_welcome(password: str) -> None:
     assert 12 <= len(password) <= 128
     assert faults(password) == []
 
 
+@pytest.mark.row("M-03", "V-06")
 @each_row(
     ("password", "code"),
     [
@@ -112,12 +114,13 @@ def test_m03_long_phrases_emoji_and_passwords_without_digit_are_welcome(password
         ("$0l31l-ch@t0n", "guessable"),
     ],
 )
-def test_m03_v06_other_passwords_are_refused_with_the_reason(password: str, code: str) -> None:
+def test_other_passwords_are_refused_with_the_reason(password: str, code: str) -> None:
     assert code in faults(password)
 
 
+@pytest.mark.row("I-19")
 @each_row("password", ["ｍｏｔｄｅｐａｓｓｅ１２３", "𝐦𝐨𝐭𝐝𝐞𝐩𝐚𝐬𝐬𝐞𝟏𝟐𝟑", "jetaime\ufeffmaman", "ﬂeur motdepasse"])
-def test_i19_a_common_password_in_other_signs_is_the_same_password(password: str) -> None:
+def test_a_common_password_in_other_signs_is_the_same_password(password: str) -> None:
     plain = {"ﬂeur motdepasse": ["guessable"]}.get(password, ["common"])
     assert faults(password) == plain
 
@@ -177,7 +180,8 @@ def test_the_shortest_length_is_a_setting(minimum: int, *, accepted: bool) -> No
     assert (faults("x7Qz!m2Lp9#a", min_length=minimum) == []) is accepted
 
 
-def test_v06_the_letters_secret_is_refused_however_it_is_typed() -> None:
+@pytest.mark.row("V-06")
+def test_the_letters_secret_is_refused_however_it_is_typed() -> None:
     hasher = Hasher(config.load(env="development", issuer="http://127.0.0.1:8000"))
     kept = hasher.hash("7KQ0M1XA90VE", "activation")
     asked = []
@@ -195,7 +199,8 @@ def test_v06_the_letters_secret_is_refused_however_it_is_typed() -> None:
     assert asked == [], "no hash is spent on what cannot be a letter's secret"
 
 
-def test_v06_no_turn_for_the_hash_is_not_an_answer() -> None:
+@pytest.mark.row("V-06")
+def test_no_turn_for_the_hash_is_not_an_answer() -> None:
     def is_provisional(_typed: str) -> bool:
         raise Busy
 
@@ -253,8 +258,9 @@ def worst_passwords() -> list[str]:
     ]
 
 
+@pytest.mark.row("W-06")
 @each_row("password", worst_passwords())
-def test_w06_the_worst_password_is_judged_in_bounded_time(password: str) -> None:
+def test_the_worst_password_is_judged_in_bounded_time(password: str) -> None:
     check_password("première", person=NADIA)
     start = time.thread_time()
     check_password(password, person=NADIA)
@@ -269,9 +275,10 @@ def test_no_text_typed_or_imported_is_an_error(password: str, name: str) -> None
     assert set(faults(password, person)) <= set(FaultCode)
 
 
+@pytest.mark.row("V-06")
 @hypothesis_settings(deadline=None, max_examples=60, database=None)
 @given(st.text("abcdefghijklmnopqrstuvwxyzéèç", min_size=4, max_size=12), st.integers(0, 10))
-def test_v06_a_name_is_found_wherever_it_stands(name: str, place: int) -> None:
+def test_a_name_is_found_wherever_it_stands(name: str, place: int) -> None:
     host = "7 tortues 42 velours"
     person = Identity("x.y1", children=(name.upper(),))
     assert "child" in faults(host[:place] + name + host[place:], person)

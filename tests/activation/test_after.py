@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
@@ -38,7 +39,8 @@ def _confirm(browser: FlaskClient, build: Build, account: Account) -> str:
     return page.get_data(as_text=True)
 
 
-def test_v10_before_the_address_is_confirmed_no_client_gets_a_code(
+@pytest.mark.row("V-10")
+def test_before_the_address_is_confirmed_no_client_gets_a_code(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     account = build.never_activated()
@@ -55,7 +57,8 @@ def test_v10_before_the_address_is_confirmed_no_client_gets_a_code(
     assert (info["email"], info["email_verified"]) == (ADDRESS, True)
 
 
-def test_v10_a_service_that_does_not_ask_for_an_address_lets_the_parent_in_without(
+@pytest.mark.row("V-10")
+def test_a_service_that_does_not_ask_for_an_address_lets_the_parent_in_without(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     relaxed = build.settings.model_copy(update={"mail_required": False})
@@ -71,7 +74,8 @@ def test_v10_a_service_that_does_not_ask_for_an_address_lets_the_parent_in_witho
     assert "email_verified" not in info
 
 
-def test_v11_the_link_alone_signs_nobody_in_and_tells_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("V-11")
+def test_the_link_alone_signs_nobody_in_and_tells_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     activate(browser, account)
     stranger = app.test_client()
@@ -92,7 +96,8 @@ def test_v11_the_link_alone_signs_nobody_in_and_tells_nothing(app: Flask, browse
     assert (after.email, after.pending, after.sessions) == (ADDRESS, None, 0)
 
 
-def test_v12_one_parents_letter_leaves_the_other_parent_untouched(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("V-12")
+def test_one_parents_letter_leaves_the_other_parent_untouched(browser: FlaskClient, build: Build) -> None:
     malo = build.child()
     mother, father = (build.never_activated(children=[malo]) for _ in range(2))
     before = kept(father.id)
@@ -100,7 +105,8 @@ def test_v12_one_parents_letter_leaves_the_other_parent_untouched(browser: Flask
     assert kept(father.id) == before
 
 
-def test_v13_the_wrong_holder_of_a_letter_stops_it_and_the_schools_know(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("V-13")
+def test_the_wrong_holder_of_a_letter_stops_it_and_the_schools_know(browser: FlaskClient, build: Build) -> None:
     malo, lila = build.child(), build.child("Lila", uai=LYCEE)
     account = build.never_activated(children=[malo, lila])
     page = open_activation(browser, account)
@@ -144,7 +150,8 @@ def _question(browser: FlaskClient, account: Account) -> TestResponse:
     return browser.get(page.request.full_path.replace("/activation?", "/activation/non-representant?"))
 
 
-def test_v13_a_second_child_is_recorded_after_the_first_one(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("V-13")
+def test_a_second_child_is_recorded_after_the_first_one(browser: FlaskClient, build: Build) -> None:
     malo, lila, elsewhere = build.child(), build.child("Lila"), build.child("Tom", uai=LYCEE)
     account = build.never_activated(children=[malo, lila, elsewhere], letter_school_id=malo.school_id)
     question = _question(browser, account)
@@ -165,7 +172,8 @@ def test_v13_a_second_child_is_recorded_after_the_first_one(browser: FlaskClient
     assert _disputed(account) == [malo.id.hex, lila.id.hex], "a letter speaks for its own school's children"
 
 
-def test_v13_a_second_child_after_the_schools_decision_is_not_said_to_be_recorded(
+@pytest.mark.row("V-13")
+def test_a_second_child_after_the_schools_decision_is_not_said_to_be_recorded(
     browser: FlaskClient, build: Build
 ) -> None:
     malo, lila = build.child(), build.child("Lila", uai=LYCEE)
@@ -179,7 +187,8 @@ def test_v13_a_second_child_after_the_schools_decision_is_not_said_to_be_recorde
     assert _disputed(account) == [lila.id.hex]
 
 
-def test_v13_an_active_account_cannot_be_stopped_that_way(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("V-13")
+def test_an_active_account_cannot_be_stopped_that_way(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     page = open_activation(browser, account)
     question = browser.get(page.request.full_path.replace("/activation?", "/activation/non-representant?"))
@@ -190,7 +199,8 @@ def test_v13_an_active_account_cannot_be_stopped_that_way(browser: FlaskClient, 
     assert kept(account.id) == before
 
 
-def test_v14_the_confirmed_page_leads_to_the_ents_home_and_to_no_old_redirect(
+@pytest.mark.row("V-14")
+def test_the_confirmed_page_leads_to_the_ents_home_and_to_no_old_redirect(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     account = build.never_activated()
@@ -202,7 +212,8 @@ def test_v14_the_confirmed_page_leads_to_the_ents_home_and_to_no_old_redirect(
     assert "demande=" not in text
 
 
-def test_v14_without_a_request_the_confirmed_page_leads_to_the_ent_of_a_childs_school(
+@pytest.mark.row("V-14")
+def test_without_a_request_the_confirmed_page_leads_to_the_ent_of_a_childs_school(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     account = build.never_activated()
@@ -210,9 +221,8 @@ def test_v14_without_a_request_the_confirmed_page_leads_to_the_ent_of_a_childs_s
     assert '<a class="btn" href="https://ent.test/">Accéder à l’ENT</a>' in _confirm(app.test_client(), build, account)
 
 
-def test_v15_every_step_sent_twice_shows_the_first_result_and_makes_one_mail(
-    browser: FlaskClient, build: Build
-) -> None:
+@pytest.mark.row("V-15")
+def test_every_step_sent_twice_shows_the_first_result_and_makes_one_mail(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     first = browser.get("/connexion")
     page = submit(browser, first, identifiant=account.username, mot_de_passe=PROVISIONAL)
@@ -230,7 +240,8 @@ def test_v15_every_step_sent_twice_shows_the_first_result_and_makes_one_mail(
     assert heading(follow(browser, browser.get(sent[0].request.full_path))) == CONFIRMED
 
 
-def test_v15_the_sign_in_form_sent_again_after_the_activation_is_dead(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("V-15")
+def test_the_sign_in_form_sent_again_after_the_activation_is_dead(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     first = browser.get("/connexion")
     token = form_token(first)
@@ -242,7 +253,8 @@ def test_v15_the_sign_in_form_sent_again_after_the_activation_is_dead(browser: F
     assert heading(again) == "Cette page est restée ouverte trop longtemps"
 
 
-def test_v16_with_the_mail_server_down_the_activation_is_kept_and_the_mail_follows(
+@pytest.mark.row("V-16", "W-08")
+def test_with_the_mail_server_down_the_activation_is_kept_and_the_mail_follows(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.never_activated()

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
@@ -18,6 +19,7 @@ from tests.builders import PROVISIONAL, Build
 from tests.pages import heading, sign_in
 
 
+@pytest.mark.row("V-08")
 def test_a_guessed_letter_stays_good_and_the_school_is_told_once(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
@@ -34,6 +36,7 @@ def test_a_guessed_letter_stays_good_and_the_school_is_told_once(
         assert heading(sign_in(browser, "/connexion", account.username, PROVISIONAL)) == ACTIVATION
 
 
+@pytest.mark.row("V-08")
 def test_guesses_at_a_letter_slow_down_and_the_right_secret_works_after_the_delay(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
@@ -49,6 +52,7 @@ def test_guesses_at_a_letter_slow_down_and_the_right_secret_works_after_the_dela
         assert heading(sign_in(browser, "/connexion", account.username, PROVISIONAL)) == ACTIVATION
 
 
+@pytest.mark.row("V-08")
 def test_a_flood_of_guesses_writes_no_rows_without_end(app: Flask, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False):
@@ -62,6 +66,7 @@ def test_a_flood_of_guesses_writes_no_rows_without_end(app: Flask, build: Build)
     assert told(account) == 0
 
 
+@pytest.mark.row("V-08")
 def test_the_school_is_told_again_of_guesses_that_go_on_after_it_settled(app: Flask, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock:
@@ -82,7 +87,8 @@ def told(account: Account) -> int:
     return found
 
 
-def test_v18_who_guesses_identifiers_is_stopped_at_the_same_count_whether_they_exist_or_not(
+@pytest.mark.row("V-18")
+def test_who_guesses_identifiers_is_stopped_at_the_same_count_whether_they_exist_or_not(
     app: Flask, build: Build
 ) -> None:
     real = [build.never_activated().username for _ in range(35)]

@@ -32,7 +32,8 @@ def _whole(state: Kept) -> bool:
     )
 
 
-def test_z09_killed_at_any_statement_the_account_is_untouched_or_active_with_its_mail(
+@pytest.mark.row("Z-09")
+def test_killed_at_any_statement_the_account_is_untouched_or_active_with_its_mail(
     app: Flask, build: Build, tmp_path: Path
 ) -> None:
     child = build.child()

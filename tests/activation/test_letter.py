@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
@@ -28,9 +29,8 @@ from tests.relying_party import Attempt, RelyingParty
 _FAILED = "La connexion n’a pas abouti"
 
 
-def test_v01_the_letter_opens_an_activation_and_nothing_else(
-    browser: FlaskClient, build: Build, ent: RelyingParty
-) -> None:
+@pytest.mark.row("V-01")
+def test_the_letter_opens_an_activation_and_nothing_else(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     account = build.never_activated()
     page = open_activation(browser, account, ent.url(Attempt()))
     assert browser.get_cookie("__Host-ss", domain="connexion.exemple.test") is None
@@ -42,7 +42,8 @@ def test_v01_the_letter_opens_an_activation_and_nothing_else(
     assert answer["error"] == "login_required"
 
 
-def test_v02_an_activation_cannot_be_entered_at_its_second_step(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("V-02")
+def test_an_activation_cannot_be_entered_at_its_second_step(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     token = form_token(browser.get("/connexion"))
     form = {"csrf_token": token, "nouveau": CHOSEN, "confirmation": CHOSEN, "mail": ADDRESS}
@@ -60,7 +61,8 @@ def test_v02_an_activation_cannot_be_entered_at_its_second_step(browser: FlaskCl
     assert not kept(account.id).active
 
 
-def test_v02_an_empty_form_and_a_foreign_account_change_nothing(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("V-02")
+def test_an_empty_form_and_a_foreign_account_change_nothing(browser: FlaskClient, build: Build) -> None:
     account, other = build.never_activated(), build.never_activated()
     page = open_activation(browser, account)
     again = submit(browser, page)
@@ -80,7 +82,8 @@ def test_v02_an_empty_form_and_a_foreign_account_change_nothing(browser: FlaskCl
     assert not kept(other.id).active
 
 
-def test_v02_the_first_step_alone_cannot_be_used_again_after_the_activation(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("V-02")
+def test_the_first_step_alone_cannot_be_used_again_after_the_activation(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     page = open_activation(browser, account)
     former = kept(account.id).password
@@ -91,7 +94,8 @@ def test_v02_the_first_step_alone_cannot_be_used_again_after_the_activation(brow
     assert kept(account.id) == first
 
 
-def test_v03_the_address_of_an_activation_opens_nothing_in_another_browser(
+@pytest.mark.row("V-03")
+def test_the_address_of_an_activation_opens_nothing_in_another_browser(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.never_activated()
@@ -108,7 +112,8 @@ def test_v03_the_address_of_an_activation_opens_nothing_in_another_browser(
     assert not kept(account.id).active
 
 
-def test_v03_an_activation_ends_half_an_hour_after_the_letter_was_typed(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("V-03")
+def test_an_activation_ends_half_an_hour_after_the_letter_was_typed(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     start = now()
     with time_machine.travel(start, tick=False) as clock:
@@ -125,7 +130,8 @@ def test_v03_an_activation_ends_half_an_hour_after_the_letter_was_typed(browser:
     assert not kept(account.id).active
 
 
-def test_v04_a_letter_that_expired_a_second_ago_is_refused_with_the_words_of_every_refusal(
+@pytest.mark.row("V-04")
+def test_a_letter_that_expired_a_second_ago_is_refused_with_the_words_of_every_refusal(
     browser: FlaskClient, build: Build
 ) -> None:
     end = now() + timedelta(days=60)
@@ -141,7 +147,8 @@ def test_v04_a_letter_that_expired_a_second_ago_is_refused_with_the_words_of_eve
     assert without_token(expired) == without_token(wrong)
 
 
-def test_v04_a_letter_that_expires_while_its_page_is_open_still_activates(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("V-04")
+def test_a_letter_that_expires_while_its_page_is_open_still_activates(browser: FlaskClient, build: Build) -> None:
     end = now() + timedelta(days=60)
     account = build.never_activated(provisional_expires_at=end)
     with time_machine.travel(end - timedelta(seconds=1), tick=False) as clock:
@@ -151,7 +158,8 @@ def test_v04_a_letter_that_expires_while_its_page_is_open_still_activates(browse
     assert kept(account.id).active
 
 
-def test_v05_a_letter_that_was_printed_again_replaces_the_old_one(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("V-05")
+def test_a_letter_that_was_printed_again_replaces_the_old_one(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     page = open_activation(browser, account)
     account.provisional_hash = build.hash(fold_provisional("ZZZZ-YYYY-2222"))
@@ -162,9 +170,8 @@ def test_v05_a_letter_that_was_printed_again_replaces_the_old_one(browser: Flask
     assert heading(sign_in(browser, "/connexion", account.username, "zzzz yyyy 2222")) == ACTIVATION
 
 
-def test_v07_the_letters_secret_is_dead_once_the_account_is_active(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+@pytest.mark.row("V-07")
+def test_the_letters_secret_is_dead_once_the_account_is_active(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     activate(browser, account)
     stranger = app.test_client()
@@ -174,7 +181,8 @@ def test_v07_the_letters_secret_is_dead_once_the_account_is_active(
     assert sign_in(stranger, "/connexion", account.username, PROVISIONAL).status_code == 429
 
 
-def test_v09_nothing_about_the_family_is_shown_before_the_right_secret(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("V-09")
+def test_nothing_about_the_family_is_shown_before_the_right_secret(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     pages = [
         browser.get("/connexion"),

@@ -18,6 +18,7 @@ def _errors(page: TestResponse) -> list[str]:
     return [unescape(text) for text in found]
 
 
+@pytest.mark.row("V-06")
 @pytest.mark.parametrize(
     ("password", "reason"),
     [
@@ -32,7 +33,7 @@ def _errors(page: TestResponse) -> list[str]:
         ("g" * 129, "Ce mot de passe dépasse 128 caractères."),
     ],
 )
-def test_v06_a_password_that_others_could_guess_is_refused_with_its_reason(
+def test_a_password_that_others_could_guess_is_refused_with_its_reason(
     browser: FlaskClient, build: Build, password: str, reason: str
 ) -> None:
     account = build.never_activated()
@@ -46,9 +47,8 @@ def test_v06_a_password_that_others_could_guess_is_refused_with_its_reason(
     assert not kept(account.id).active
 
 
-def test_v06_a_refused_form_keeps_the_address_and_never_writes_a_password_back(
-    browser: FlaskClient, build: Build
-) -> None:
+@pytest.mark.row("V-06")
+def test_a_refused_form_keeps_the_address_and_never_writes_a_password_back(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     page = open_activation(browser, account)
     page = submit(browser, page, nouveau=CHOSEN, confirmation="autre chose", mail=ADDRESS)
@@ -60,6 +60,7 @@ def test_v06_a_refused_form_keeps_the_address_and_never_writes_a_password_back(
     assert heading(fill_in(browser, page)) == SENT
 
 
+@pytest.mark.row("V-06")
 @pytest.mark.parametrize(
     ("mail", "reason"),
     [
@@ -72,7 +73,7 @@ def test_v06_a_refused_form_keeps_the_address_and_never_writes_a_password_back(
         ("n" * 300 + "@exemple.fr", "Cette adresse est trop longue"),
     ],
 )
-def test_v06_an_address_that_is_none_is_refused_with_its_reason(
+def test_an_address_that_is_none_is_refused_with_its_reason(
     browser: FlaskClient, build: Build, mail: str, reason: str
 ) -> None:
     account = build.never_activated()
@@ -82,6 +83,7 @@ def test_v06_an_address_that_is_none_is_refused_with_its_reason(
     assert not kept(account.id).active
 
 
+@pytest.mark.row("I-15")
 @pytest.mark.parametrize(
     "password",
     [
@@ -93,7 +95,7 @@ def test_v06_an_address_that_is_none_is_refused_with_its_reason(
     ],
     ids=["127 with emoji", "emoji", "spaces", "128", "NUL"],
 )
-def test_i15_any_long_text_is_a_password_and_is_kept_as_it_was_typed(
+def test_any_long_text_is_a_password_and_is_kept_as_it_was_typed(
     browser: FlaskClient, build: Build, password: str
 ) -> None:
     account = build.never_activated()
@@ -104,7 +106,8 @@ def test_i15_any_long_text_is_a_password_and_is_kept_as_it_was_typed(
     assert heading(sign_in(browser, "/connexion", account.username, password)) == SENT
 
 
-def test_i15_an_accent_is_one_password_however_the_keyboard_writes_it(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("I-15")
+def test_an_accent_is_one_password_however_the_keyboard_writes_it(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     chosen = "né à Orléans, élevé au bord"
     composed, apart = (unicodedata.normalize(form, chosen) for form in ("NFC", "NFD"))
@@ -114,7 +117,8 @@ def test_i15_an_accent_is_one_password_however_the_keyboard_writes_it(browser: F
     assert heading(sign_in(browser, "/connexion", account.username, apart)) == SENT
 
 
-def test_i15_four_hundred_thousand_accents_are_refused_at_once(
+@pytest.mark.row("I-15")
+def test_four_hundred_thousand_accents_are_refused_at_once(
     browser: FlaskClient, build: Build, normalised: list[int]
 ) -> None:
     account = build.never_activated()

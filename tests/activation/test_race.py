@@ -40,7 +40,8 @@ def _at_once(build: Build, forms: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return answers
 
 
-def test_z03_of_sixteen_activations_at_once_one_wins_and_one_mail_leaves(app: Flask, build: Build) -> None:
+@pytest.mark.row("Z-03")
+def test_of_sixteen_activations_at_once_one_wins_and_one_mail_leaves(app: Flask, build: Build) -> None:
     account = build.never_activated()
     forms = []
     for n in range(_CROWD):
@@ -58,7 +59,8 @@ def test_z03_of_sixteen_activations_at_once_one_wins_and_one_mail_leaves(app: Fl
     assert Hasher(build.settings).verify(after.password, winner["nouveau"], "sign_in")
 
 
-def test_z03_of_sixteen_clicks_on_one_form_all_see_the_result(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("Z-03")
+def test_of_sixteen_clicks_on_one_form_all_see_the_result(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     chosen = "orage brique hamster violon"
     page = open_activation(browser, account)
@@ -69,7 +71,8 @@ def test_z03_of_sixteen_clicks_on_one_form_all_see_the_result(browser: FlaskClie
     assert (after.links, after.mails, after.completions) == (1, 1, 1)
 
 
-def test_z04_both_clicks_on_the_link_say_confirmed(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("Z-04")
+def test_both_clicks_on_the_link_say_confirmed(browser: FlaskClient, build: Build) -> None:
     accounts, forms = [], []
     for _ in range(4):
         account = build.never_activated()

@@ -15,6 +15,7 @@ print(*(logging.getLogger(name).getEffectiveLevel() for name in names))
 _STRICT, _OTHERS = 7, 1
 
 
+@pytest.mark.row("O-01")
 @pytest.mark.parametrize(
     ("level", "strict", "other", "ours"),
     [
@@ -24,7 +25,7 @@ _STRICT, _OTHERS = 7, 1
         ("ERROR", 40, 40, 40),
     ],
 )
-def test_o01_libraries_are_held(level: str, strict: int, other: int, ours: int) -> None:
+def test_libraries_are_held(level: str, strict: int, other: int, ours: int) -> None:
     command = [sys.executable, "-c", _ASKED.format(level=level)]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert [int(number) for number in shown] == [strict] * _STRICT + [other] * _OTHERS + [ours]

@@ -47,7 +47,8 @@ def caught(canaries: Canaries) -> list[str]:
     return found
 
 
-def test_o01_a_secret_that_a_library_logs_is_seen_even_at_debug_and_in_a_trace(canaries: Canaries) -> None:
+@pytest.mark.row("O-01")
+def test_a_secret_that_a_library_logs_is_seen_even_at_debug_and_in_a_trace(canaries: Canaries) -> None:
     logging.getLogger("some.library").debug("a %s", opaque.new_value())
     assert caught(canaries) == ["an unguessable value in a line of some.library"]
     with pytest.raises(ValueError, match="invalid"):
@@ -63,6 +64,7 @@ def refuse_loudly(value: str) -> None:
         raise
 
 
+@pytest.mark.row("O-01")
 @pytest.mark.parametrize(
     ("make", "what"),
     [
@@ -75,18 +77,20 @@ def refuse_loudly(value: str) -> None:
         (lambda: opaque.keyed_value(b"k" * 32, "x"), "a link's token"),
     ],
 )
-def test_o01_a_secret_that_the_service_logs_is_seen(canaries: Canaries, make: Callable[[], str], what: str) -> None:
+def test_a_secret_that_the_service_logs_is_seen(canaries: Canaries, make: Callable[[], str], what: str) -> None:
     structlog.get_logger().debug("tested", value=make())
     assert caught(canaries) == [f"{what} in the log (tested)"]
 
 
-def test_o01_what_somebody_typed_is_seen(app: Flask, canaries: Canaries) -> None:
+@pytest.mark.row("O-01")
+def test_what_somebody_typed_is_seen(app: Flask, canaries: Canaries) -> None:
     app.extensions["idp.hasher"].verify(None, WRONG, "sign_in")
     structlog.get_logger().info("tested", value=WRONG)
     assert caught(canaries) == ["what somebody typed as a password in the log (tested)"]
 
 
-def test_o01_a_secret_in_the_journal_or_the_outbox_is_seen(app: Flask, canaries: Canaries) -> None:
+@pytest.mark.row("O-01")
+def test_a_secret_in_the_journal_or_the_outbox_is_seen(app: Flask, canaries: Canaries) -> None:
     secret = opaque.new_value()
     db.session.add(AuditEntry(kind="tested", result="ok", details={"why": secret}))
     db.session.add(OutboxMessage(kind="tested", payload={"to": secret}))
@@ -102,7 +106,8 @@ def test_o01_a_secret_in_the_journal_or_the_outbox_is_seen(app: Flask, canaries:
     db.session.commit()
 
 
-def test_o01_no_secret_of_a_first_sign_in_is_written_down(
+@pytest.mark.row("O-01")
+def test_no_secret_of_a_first_sign_in_is_written_down(
     app: Flask, browser: FlaskClient, build: Build, settings: Settings, canaries: Canaries
 ) -> None:
     ent = build.ent(scopes="openid profile email ent charter offline_access")

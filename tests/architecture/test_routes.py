@@ -166,11 +166,13 @@ def routes() -> set[tuple[str, str]]:
     return {(rule.rule, method) for rule in app.url_map.iter_rules() for method in rule.methods or ()}
 
 
+@pytest.mark.row("K-08")
 def test_every_route_is_listed_and_nothing_that_is_gone() -> None:
     found = {(path, method) for path, method in routes() if method not in {"HEAD", "OPTIONS"}}
     assert found == {(path, method) for path, guards in ROUTES.items() for method in guards}
 
 
+@pytest.mark.row("M-05")
 def test_only_the_protocol_posts_without_a_form_token() -> None:
     posted = {path: guards["POST"] for path, guards in ROUTES.items() if "POST" in guards}
     assert {path for path, guard in posted.items() if guard is not form_token} == WITHOUT_FORM_TOKEN
@@ -182,6 +184,7 @@ def test_a_stranger_meets_the_guard(app: Flask, path: str, method: str) -> None:
     ROUTES[path][method](answer)
 
 
+@pytest.mark.row("M-05")
 def test_a_signed_in_parent_needs_the_form_token_too(browser: FlaskClient, build: Build) -> None:
     account = build.active()
     sign_in(browser, "/connexion", account.username, PASSWORD)
@@ -193,6 +196,7 @@ def test_a_signed_in_parent_needs_the_form_token_too(browser: FlaskClient, build
             form_token(browser.post(re.sub("<.*?>", "x" * 43, path), data=data))
 
 
+@pytest.mark.row("M-05")
 def test_a_form_token_of_another_browser_is_refused(app: Flask, browser: FlaskClient) -> None:
     other = app.test_client().get("/connexion").get_data(as_text=True)
     browser.get("/connexion")
@@ -200,6 +204,7 @@ def test_a_form_token_of_another_browser_is_refused(app: Flask, browser: FlaskCl
     form_token(browser.post("/connexion", data={"csrf_token": token, "identifiant": "x", "mot-de-passe": "y"}))
 
 
+@pytest.mark.row("L-01")
 @pytest.mark.parametrize("data", [{}, {"csrf_token": ""}, {"csrf_token": "x" * 60}])
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_nobody_is_signed_out_by_the_page_of_another(

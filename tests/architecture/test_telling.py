@@ -14,6 +14,8 @@ from tests.architecture.tree import PRODUCT, modules, named, parsed, templates
 from tests.databases import settings_for
 from tests.rows import each_row
 
+pytestmark = pytest.mark.row("S-08")
+
 _TELLS = re.compile(
     r"prévien|prévenu|\bavertis?\b|\bavertie?s?\b|\bsignalée?s?\b|\binformée?s?\b|\bDites-le\b|\bdites-le\b"
     r"|[Nn]ous l[ea]? ?(?:disons|dirons|écrivons)|au courant|\bsera (?:dit|su)\b|recevra un mail",

@@ -33,7 +33,7 @@ TOLD = {
     ),
     "Quelqu’un a signalé que l’adresse mail du compte avait changé sans son accord. "
     "Personne n’entre dans le compte tant que l’établissement n’a pas décidé quelle adresse est la bonne.": (
-        f"{_CONTEST}::test_e05_an_applied_change_that_is_contested_closes_the_account"
+        f"{_CONTEST}::test_an_applied_change_that_is_contested_closes_the_account"
     ),
     "Quelqu’un a signalé ne pas être le représentant légal de l’élève. "
     "Personne n’entre dans le compte tant que l’établissement n’a pas décidé.": (
@@ -41,7 +41,7 @@ TOLD = {
     ),
     "Le %(day)s à %(hour)s, quelqu’un a signalé avec le lien « Ce n’était pas moi » que l’adresse mail du compte "
     "%(username)s avait changé sans son accord.": (
-        f"{_CONTEST}::test_e05_both_mailboxes_are_told_what_to_do_and_get_no_link"
+        f"{_CONTEST}::test_both_mailboxes_are_told_what_to_do_and_get_no_link"
     ),
     "Dites-le au secrétariat de l’établissement de votre enfant.": (
         "tests/protocol/test_audience.py::test_a_person_without_children_is_told_so"

@@ -21,7 +21,7 @@ from tests.audit.journal import a_day, fail, found, ids, other_secret, seal, tam
 from tests.builders import Build
 from tests.commands.conftest import Run
 
-pytestmark = pytest.mark.both_databases
+pytestmark = [pytest.mark.both_databases, pytest.mark.row("O-06")]
 
 COLUMNS = ("at", "kind", "result", "account_id", "client_id", "actor", "address", "request_id", "details", "salt")
 OTHER = {

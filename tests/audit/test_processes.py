@@ -14,7 +14,7 @@ from tests.audit.journal import found, ids, verified, write
 from tests.builders import Build
 from tests.commands.conftest import Run
 
-pytestmark = pytest.mark.both_databases
+pytestmark = [pytest.mark.both_databases, pytest.mark.row("O-06")]
 
 
 def run(*arguments: str) -> str:

@@ -20,7 +20,7 @@ from tests.builders import Build
 from tests.commands.conftest import Run
 from tests.commands.remains import number, purged
 
-pytestmark = pytest.mark.both_databases
+pytestmark = [pytest.mark.both_databases, pytest.mark.row("O-06")]
 
 DAY = timedelta(days=1)
 

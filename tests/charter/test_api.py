@@ -59,7 +59,8 @@ def test_the_ent_reads_its_charter_and_records_an_acceptance(
     assert info["charter_accepted_at"] == int(moment.timestamp())
 
 
-def test_c02_an_ent_that_leaves_its_charter_to_the_provider_accepts_it_for_nobody(
+@pytest.mark.row("C-02")
+def test_an_ent_that_leaves_its_charter_to_the_provider_accepts_it_for_nobody(
     browser: FlaskClient, build: Build, settings: Settings
 ) -> None:
     ent = build.ent(charter="ent")
@@ -74,7 +75,8 @@ def test_c02_an_ent_that_leaves_its_charter_to_the_provider_accepts_it_for_nobod
     assert ask(browser, token).get_json()["accepted"] is False, "it may read what its parents owe"
 
 
-def test_c02_without_a_live_token_nothing_is_accepted(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+@pytest.mark.row("C-02")
+def test_without_a_live_token_nothing_is_accepted(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     account = build.active()
     token = token_of(browser, ent, account)["access_token"]
     body = {"version": "2026-09"}
@@ -92,7 +94,8 @@ def test_c02_without_a_live_token_nothing_is_accepted(browser: FlaskClient, buil
     assert acceptances() == []
 
 
-def test_c02_a_token_without_the_scope_accepts_nothing(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+@pytest.mark.row("C-02")
+def test_a_token_without_the_scope_accepts_nothing(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     token = token_of(browser, ent, build.active(), scope="openid profile")["access_token"]
     for answer in (ask(browser, token), accept(browser, token, "2026-09")):
         assert answer.status_code == 403
@@ -100,7 +103,8 @@ def test_c02_a_token_without_the_scope_accepts_nothing(browser: FlaskClient, bui
     assert acceptances() == []
 
 
-def test_c03_only_an_ent_with_the_scope_sees_the_claims_and_nobody_can_send_them(
+@pytest.mark.row("C-03")
+def test_only_an_ent_with_the_scope_sees_the_claims_and_nobody_can_send_them(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     account = build.active()
@@ -110,9 +114,8 @@ def test_c03_only_an_ent_with_the_scope_sees_the_claims_and_nobody_can_send_them
     assert acceptances() == []
 
 
-def test_c04_twice_is_one_record_and_the_first_time_stays(
-    browser: FlaskClient, build: Build, ent: RelyingParty
-) -> None:
+@pytest.mark.row("C-04")
+def test_twice_is_one_record_and_the_first_time_stays(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     token = token_of(browser, ent, build.active())["access_token"]
     first = accept(browser, token, "2026-09")
     with time_machine.travel(now() + timedelta(minutes=5)):
@@ -124,7 +127,8 @@ def test_c04_twice_is_one_record_and_the_first_time_stays(
     assert [entry.details for entry in journal] == [{"version": "2026-09", "shown_by": "ent"}]
 
 
-def test_c04_an_old_and_a_future_version_are_refused_and_the_current_one_is_shown(
+@pytest.mark.row("C-04")
+def test_an_old_and_a_future_version_are_refused_and_the_current_one_is_shown(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     token = token_of(browser, ent, build.active())["access_token"]
@@ -138,7 +142,8 @@ def test_c04_an_old_and_a_future_version_are_refused_and_the_current_one_is_show
     assert accept(browser, token, "2027-01").status_code == 200
 
 
-def test_c04_a_new_version_is_owed_again_and_the_old_acceptance_is_kept(
+@pytest.mark.row("C-04")
+def test_a_new_version_is_owed_again_and_the_old_acceptance_is_kept(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     account = build.active()
@@ -151,7 +156,8 @@ def test_c04_a_new_version_is_owed_again_and_the_old_acceptance_is_kept(
     assert len(acceptances()) == 2
 
 
-def test_c04_each_ent_has_its_own_charter(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+@pytest.mark.row("C-04")
+def test_each_ent_has_its_own_charter(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     other = build.ent("Horizon", "horizon.test", charter="ent")
     build.publish(other, "2026-09", "Autre règle.")
     account = build.active()
@@ -162,6 +168,7 @@ def test_c04_each_ent_has_its_own_charter(browser: FlaskClient, build: Build, en
     assert ask(browser, tokens["access_token"]).get_json()["markdown"] == "Autre règle."
 
 
+@pytest.mark.row("C-04")
 @pytest.mark.parametrize(
     "body",
     [
@@ -179,7 +186,7 @@ def test_c04_each_ent_has_its_own_charter(browser: FlaskClient, build: Build, en
         b"[" * 60_000,
     ],
 )
-def test_c04_a_body_that_says_no_version_is_a_clear_error(
+def test_a_body_that_says_no_version_is_a_clear_error(
     browser: FlaskClient, build: Build, ent: RelyingParty, body: bytes
 ) -> None:
     token = token_of(browser, ent, build.active())["access_token"]
@@ -193,7 +200,8 @@ def test_c04_a_body_that_says_no_version_is_a_clear_error(
     assert acceptances() == []
 
 
-def test_c04_a_form_is_no_json(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+@pytest.mark.row("C-04")
+def test_a_form_is_no_json(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     token = token_of(browser, ent, build.active())["access_token"]
     answer = browser.post(
         "/charter/acceptance", data={"version": "2026-09"}, headers={"Authorization": f"Bearer {token}"}

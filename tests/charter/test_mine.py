@@ -4,6 +4,7 @@ import re
 import uuid
 from datetime import UTC, datetime
 
+import pytest
 import time_machine
 from flask.testing import FlaskClient
 from sqlalchemy import delete, select
@@ -112,7 +113,8 @@ def test_an_acceptance_of_another_parent_is_not_mine(browser: FlaskClient, build
     assert "Vous l’avez acceptée" not in text_of(browser.get(_read(browser.get(PAGE).text)[0]))
 
 
-def test_c05_the_text_of_a_charter_runs_nothing(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("C-05")
+def test_the_text_of_a_charter_runs_nothing(browser: FlaskClient, build: Build) -> None:
     account, ent = build.active(), build.ent()
     build.publish(
         ent, "1", "# Charte\n\n<script>alert(1)</script>\n\n[ici](javascript:alert(1))\n\n![x](https://a.test/x)"

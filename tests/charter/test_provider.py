@@ -39,7 +39,8 @@ def _refusal(page: TestResponse) -> str:
     return page.text[start : page.text.index('"', start)].replace("&amp;", "&")
 
 
-def test_c01_the_charter_is_accepted_before_the_code(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+@pytest.mark.row("C-01")
+def test_the_charter_is_accepted_before_the_code(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     account, attempt = build.active(), Attempt()
     page = sign_in(browser, ent.url(attempt), account.username, PASSWORD)
     assert heading(page) == CHARTER
@@ -56,14 +57,16 @@ def test_c01_the_charter_is_accepted_before_the_code(browser: FlaskClient, build
     assert "code" in ent.answer(browser.get(ent.url(Attempt(), prompt="none")))
 
 
-def test_c01_no_page_no_code(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+@pytest.mark.row("C-01")
+def test_no_page_no_code(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     sign_in(browser, ent.url(Attempt()), build.active().username, PASSWORD)
     assert ent.answer(browser.get(ent.url(Attempt(), prompt="none")))["error"] == "consent_required"
     assert heading(follow(browser, browser.get(ent.url(Attempt())))) == CHARTER
     assert acceptances() == []
 
 
-def test_c01_who_refuses_gets_no_code_and_can_sign_out(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+@pytest.mark.row("C-01")
+def test_who_refuses_gets_no_code_and_can_sign_out(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     attempt = Attempt()
     page = sign_in(browser, ent.url(attempt), build.active().username, PASSWORD)
     answer = ent.answer(follow(browser, browser.get(_refusal(page))))
@@ -77,7 +80,8 @@ def test_c01_who_refuses_gets_no_code_and_can_sign_out(browser: FlaskClient, bui
     assert heading(submit(browser, browser.get("/logout"))) == "Vous êtes déconnecté"
 
 
-def test_c01_an_unticked_box_says_what_to_do(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+@pytest.mark.row("C-01")
+def test_an_unticked_box_says_what_to_do(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     page = sign_in(browser, ent.url(Attempt()), build.active().username, PASSWORD)
     again = submit(browser, page, version="1")
     assert heading(again) == CHARTER
@@ -86,7 +90,8 @@ def test_c01_an_unticked_box_says_what_to_do(browser: FlaskClient, build: Build,
     assert acceptances() == []
 
 
-def test_c01_a_new_version_is_owed_again(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+@pytest.mark.row("C-01")
+def test_a_new_version_is_owed_again(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     _accept(browser, sign_in(browser, ent.url(Attempt()), build.active().username, PASSWORD), "1")
     build.publish(ent, "2", "Nouvelle règle.")
     assert ent.answer(browser.get(ent.url(Attempt(), prompt="none")))["error"] == "consent_required"
@@ -96,8 +101,9 @@ def test_c01_a_new_version_is_owed_again(browser: FlaskClient, build: Build, ent
     assert len(acceptances()) == 2
 
 
+@pytest.mark.row("C-04")
 @pytest.mark.parametrize("version", ["1", "3", "", "x" * 500, "2\x00"])
-def test_c04_only_the_version_that_was_read_can_be_accepted(
+def test_only_the_version_that_was_read_can_be_accepted(
     browser: FlaskClient, build: Build, ent: RelyingParty, version: str
 ) -> None:
     page = sign_in(browser, ent.url(Attempt()), build.active().username, PASSWORD)
@@ -109,7 +115,8 @@ def test_c04_only_the_version_that_was_read_can_be_accepted(
     assert acceptances() == []
 
 
-def test_c04_two_clicks_make_one_record_and_one_code(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+@pytest.mark.row("C-04")
+def test_two_clicks_make_one_record_and_one_code(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     page = sign_in(browser, ent.url(Attempt()), build.active().username, PASSWORD)
     assert "code" in ent.answer(_accept(browser, page, "1"))
     second = _accept(browser, page, "1")
@@ -117,7 +124,8 @@ def test_c04_two_clicks_make_one_record_and_one_code(browser: FlaskClient, build
     assert len(acceptances()) == 1
 
 
-def test_c02_who_is_not_signed_in_accepts_nothing(
+@pytest.mark.row("C-02")
+def test_who_is_not_signed_in_accepts_nothing(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     page = sign_in(browser, ent.url(Attempt()), build.active().username, PASSWORD)
@@ -154,7 +162,8 @@ _HOSTILE = """# Titre <script>alert(1)</script>
 """
 
 
-def test_c02_who_signed_out_in_another_tab_signs_in_and_finds_the_charter_again(
+@pytest.mark.row("C-02")
+def test_who_signed_out_in_another_tab_signs_in_and_finds_the_charter_again(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     account = build.active()
@@ -166,7 +175,8 @@ def test_c02_who_signed_out_in_another_tab_signs_in_and_finds_the_charter_again(
     assert heading(submit(browser, asked, identifiant=account.username, mot_de_passe=PASSWORD)) == CHARTER
 
 
-def test_c05_markdown_becomes_text_and_never_script(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+@pytest.mark.row("C-05")
+def test_markdown_becomes_text_and_never_script(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     build.publish(ent, "2", _HOSTILE)
     page = sign_in(browser, ent.url(Attempt()), build.active().username, PASSWORD)
     prose = page.text[page.text.index('<div class="prose') : page.text.index("<form")]

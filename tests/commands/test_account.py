@@ -131,7 +131,8 @@ def test_a_search_reads_ranges_and_misses_nobody(act: Run, build: Build, monkeyp
         assert [row["username"] for row in found] == sorted(everybody)
 
 
-def test_o03_whoever_looks_is_in_the_journal(act: Run, build: Build, events: Events) -> None:
+@pytest.mark.row("O-03")
+def test_whoever_looks_is_in_the_journal(act: Run, build: Build, events: Events) -> None:
     account = build.active()
     act("account", "show", account.username)
     act("account", "find", account.username, "--school", COLLEGE)
@@ -141,8 +142,9 @@ def test_o03_whoever_looks_is_in_the_journal(act: Run, build: Build, events: Eve
     ]
 
 
+@pytest.mark.row("K-04")
 @pytest.mark.parametrize("command", ACTS)
-def test_k04_an_account_of_another_school_does_not_exist(
+def test_an_account_of_another_school_does_not_exist(
     act: Run, build: Build, events: Events, browser: FlaskClient, command: str
 ) -> None:
     build.school(LYCEE)
@@ -160,7 +162,8 @@ def test_k04_an_account_of_another_school_does_not_exist(
     assert event.details == {"school": LYCEE}
 
 
-def test_k04_of_a_family_in_two_schools_each_sees_its_own_part(act: Run, build: Build) -> None:
+@pytest.mark.row("K-04")
+def test_of_a_family_in_two_schools_each_sees_its_own_part(act: Run, build: Build) -> None:
     account = build.active(children=[build.child("Malo"), build.child("Lila", uai=LYCEE)])
     for uai in (COLLEGE, LYCEE):
         db.session.add(SchoolNotice(school_id=build.school(uai).id, account_id=account.id, kind=f"of {uai}"))
@@ -173,8 +176,9 @@ def test_k04_of_a_family_in_two_schools_each_sees_its_own_part(act: Run, build: 
     assert "Malo" not in act("account", "find", "--school", LYCEE).out
 
 
+@pytest.mark.row("K-04")
 @pytest.mark.parametrize("command", ACTS)
-def test_k04_a_school_that_is_none_is_said(act: Run, build: Build, command: str) -> None:
+def test_a_school_that_is_none_is_said(act: Run, build: Build, command: str) -> None:
     account = build.active()
     answer = act("account", command, account.username, "--school", "0599999Z")
     assert (answer.code, answer.out, answer.err) == (1, "", "Error: no school 0599999Z\n")
@@ -192,7 +196,8 @@ def test_an_unknown_account_is_one_sentence(act: Run, command: str, username: st
     assert "\x1b" not in answer.err
 
 
-def test_k06_a_database_that_is_away_is_one_sentence(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.row("K-06")
+def test_a_database_that_is_away_is_one_sentence(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IDP_ENV", "development")
     monkeypatch.setenv("IDP_ISSUER", "http://127.0.0.1:8000")
     monkeypatch.setenv("IDP_DATABASE_URL", "postgresql://idp:dbp4ssword@127.0.0.1:1/idp")

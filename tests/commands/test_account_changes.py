@@ -84,7 +84,8 @@ def test_end_sessions_ends_them_here_and_in_the_ents(
     assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
 
 
-def test_k03_an_operator_starts_the_mail_and_never_meets_a_password(
+@pytest.mark.row("K-03")
+def test_an_operator_starts_the_mail_and_never_meets_a_password(
     act: Run, bare: Run, build: Build, browser: FlaskClient
 ) -> None:
     account = build.active()
@@ -184,10 +185,9 @@ def refuse_the_journal() -> None:
             )
 
 
+@pytest.mark.row("O-05")
 @pytest.mark.parametrize("command", ["disable", "unlock", "end-sessions", "force-password-change", "show", "find"])
-def test_o05_what_the_journal_cannot_keep_is_not_done(
-    act: Run, build: Build, browser: FlaskClient, command: str
-) -> None:
+def test_what_the_journal_cannot_keep_is_not_done(act: Run, build: Build, browser: FlaskClient, command: str) -> None:
     account = build.active()
     sign_in(browser, "/connexion", account.username, PASSWORD)
     refuse_the_journal()
@@ -200,7 +200,8 @@ def test_o05_what_the_journal_cannot_keep_is_not_done(
     assert living(account) == 1
 
 
-def test_o05_a_sign_in_that_the_journal_cannot_keep_opens_no_session(build: Build, browser: FlaskClient) -> None:
+@pytest.mark.row("O-05")
+def test_a_sign_in_that_the_journal_cannot_keep_opens_no_session(build: Build, browser: FlaskClient) -> None:
     account = build.active()
     refuse_the_journal()
     page = sign_in(browser, "/connexion", account.username, PASSWORD)

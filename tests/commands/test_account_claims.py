@@ -56,7 +56,8 @@ def test_an_ent_that_is_registered_for_them_is_told(act: Run, build: Build, brow
     )
 
 
-def test_o03_the_journal_has_the_names_and_no_value(act: Run, build: Build, events: Events) -> None:
+@pytest.mark.row("O-03")
+def test_the_journal_has_the_names_and_no_value(act: Run, build: Build, events: Events) -> None:
     account = build.active()
     act("account", "claims", account.username, "--set", "nickname=Nono", "--set", "birthdate=1984-02-29")
     act("account", "claims", account.username, "--unset", "nickname")
@@ -69,6 +70,7 @@ def test_o03_the_journal_has_the_names_and_no_value(act: Run, build: Build, even
     assert (looked.account_id, looked.details["school"]) == (account.id, COLLEGE)
 
 
+@pytest.mark.row("T-19")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -82,7 +84,7 @@ def test_o03_the_journal_has_the_names_and_no_value(act: Run, build: Build, even
         (("--unset", "\x1b[2J"), "\\x1b[2J cannot be set"),
     ],
 )
-def test_t19_what_is_refused_is_one_sentence_and_changes_nothing(
+def test_what_is_refused_is_one_sentence_and_changes_nothing(
     act: Run, build: Build, events: Events, arguments: tuple[str, ...], said: str
 ) -> None:
     account = build.active()
@@ -110,7 +112,8 @@ def test_what_cannot_be_meant_is_a_wrong_use(act: Run, build: Build, arguments: 
     assert held(account) == {}
 
 
-def test_k04_an_account_of_another_school_does_not_exist(act: Run, build: Build, events: Events) -> None:
+@pytest.mark.row("K-04")
+def test_an_account_of_another_school_does_not_exist(act: Run, build: Build, events: Events) -> None:
     account = build.active()
     build.school(LYCEE)
     answer = act("account", "claims", account.username, "--school", LYCEE, "--set", "nickname=Nono")

@@ -17,8 +17,9 @@ pytestmark = pytest.mark.both_databases
 ROUNDS = 32
 
 
+@pytest.mark.row("Z-05")
 @pytest.mark.parametrize("act", ACTS)
-def test_z05_no_session_is_alive_once_the_account_is_shut(build: Build, act: str) -> None:
+def test_no_session_is_alive_once_the_account_is_shut(build: Build, act: str) -> None:
     build.ent()
     child = build.child()
     usernames = [build.active(children=[child]).username for _ in range(ROUNDS)]

@@ -47,7 +47,8 @@ def write(build: Build, *ages: timedelta, account: Account | None = None, **valu
     db.session.commit()
 
 
-def test_o03_who_when_what_from_where_with_what_result(act: Run, build: Build, browser: FlaskClient) -> None:
+@pytest.mark.row("O-03")
+def test_who_when_what_from_where_with_what_result(act: Run, build: Build, browser: FlaskClient) -> None:
     ent = build.ent()
     account = build.active()
     sign_in(browser, "/connexion", account.username, "faux")
@@ -122,7 +123,8 @@ def test_limit_gives_the_last_ones_oldest_first_also_of_one_kind(
     assert act("audit", "show", "--limit", "0").code == 2
 
 
-def test_o02_nothing_in_it_moves_the_terminal_or_makes_a_second_line(act: Run, build: Build) -> None:
+@pytest.mark.row("O-02")
+def test_nothing_in_it_moves_the_terminal_or_makes_a_second_line(act: Run, build: Build) -> None:
     evil = "\x1b[2J\n2026-11-24 sign_in ok\u2028\u202e\x9b31m\x7f"
     account = build.active()
     write(build, timedelta(hours=1), account=account, actor=evil, address="203.0.113.9", details={"reason": evil})
@@ -136,7 +138,8 @@ def test_o02_nothing_in_it_moves_the_terminal_or_makes_a_second_line(act: Run, b
     assert json.loads(raw)[0]["details"]["reason"] == evil
 
 
-def test_o04_what_is_left_of_a_removed_account_is_found_by_its_key(act: Run, build: Build) -> None:
+@pytest.mark.row("O-04")
+def test_what_is_left_of_a_removed_account_is_found_by_its_key(act: Run, build: Build) -> None:
     account = build.active()
     log.record(SignInSucceeded(account_id=account.id, sid="the sid", device="phone"))
     db.session.commit()

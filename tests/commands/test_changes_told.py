@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
@@ -15,6 +16,8 @@ from idp.db import db
 from idp.oidc.models import SigningKey
 from tests.builders import Build
 from tests.commands.conftest import Events, Run
+
+pytestmark = pytest.mark.row("O-08")
 
 
 def details(events: Events, kind: str) -> list[dict[str, Any]]:

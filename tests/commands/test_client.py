@@ -129,7 +129,8 @@ def test_the_defaults_are_the_strict_ones(idp: Run) -> None:
     assert (shown["charter"], shown["id_token_alg"], shown["always_claims"]) == ("ent", "RS256", [])
 
 
-def test_k07_the_secret_is_shown_once_kept_as_a_digest_and_never_listed(idp: Run, engine: Engine) -> None:
+@pytest.mark.row("K-07")
+def test_the_secret_is_shown_once_kept_as_a_digest_and_never_listed(idp: Run, engine: Engine) -> None:
     made = add(idp)
     secret = made["client_secret"]
     assert re.fullmatch(r"[A-Za-z0-9_-]{43}", secret)
@@ -155,7 +156,8 @@ def test_a_public_client_has_no_secret(idp: Run, engine: Engine) -> None:
     assert answer.err == "Error: ENT des Tilleuls is a public client: it has no secret\n"
 
 
-def test_k07_a_new_secret_replaces_the_former(idp: Run, engine: Engine) -> None:
+@pytest.mark.row("K-07")
+def test_a_new_secret_replaces_the_former(idp: Run, engine: Engine) -> None:
     made = add(idp)
     answer = idp("client", "rotate-secret", made["client_id"], "--json")
     fresh = json.loads(answer.out)

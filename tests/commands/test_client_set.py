@@ -105,7 +105,8 @@ def test_what_stays_as_it_is_has_no_default(bare: Run) -> None:
     assert "[default" not in bare("client", "set", "--help").out
 
 
-def test_o02_what_an_ent_says_of_itself_moves_no_terminal(act: Run, browser: FlaskClient) -> None:
+@pytest.mark.row("O-02")
+def test_what_an_ent_says_of_itself_moves_no_terminal(act: Run, browser: FlaskClient) -> None:
     odd = "\x1b[2J\x9b2J\u202e\n"
     key = {**Key.new("ES256").jwk, "kid": "k1"}
     said: dict[str, Any] = {"contacts": [odd], "client_name#en": odd, "jwks": {"keys": [key]}}
@@ -219,7 +220,8 @@ def test_a_disabled_ent_is_let_in_again(idp: Run) -> None:
     assert show(idp, client_id)["disabled_at"] is None
 
 
-def test_n03_what_an_operator_took_back_is_not_asked_for_again(act: Run, browser: FlaskClient) -> None:
+@pytest.mark.row("N-03")
+def test_what_an_operator_took_back_is_not_asked_for_again(act: Run, browser: FlaskClient) -> None:
     told = registered(browser, invited(act))
     assert told["scope"] == "openid profile email ent charter"
     assert act("client", "set", told["client_id"], "--scopes", "openid profile").code == 0

@@ -122,6 +122,7 @@ def test_one_wrong_list_hides_no_other_fault(bare: Run, monkeypatch: pytest.Monk
         assert [line for line in answer.err.splitlines() if line.startswith(fault)], answer.err
 
 
+@pytest.mark.row("K-01")
 @pytest.mark.parametrize(
     ("values", "fault"),
     [
@@ -143,7 +144,7 @@ def test_one_wrong_list_hides_no_other_fault(bare: Run, monkeypatch: pytest.Monk
         ({"AUTHLIB_INSECURE_TRANSPORT": "1"}, "AUTHLIB_INSECURE_TRANSPORT: must not be set"),
     ],
 )
-def test_k01_a_weak_secret_or_a_wrong_setting_stops_the_start(
+def test_a_weak_secret_or_a_wrong_setting_stops_the_start(
     bare: Run, monkeypatch: pytest.MonkeyPatch, values: dict[str, str], fault: str
 ) -> None:
     put(monkeypatch, **values)

@@ -27,6 +27,8 @@ from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import OFFLINE, tokens_for
 from tests.recovery.steps import DONE, answers, ask_password, ask_username, choose, link_of
 
+pytestmark = pytest.mark.row("E-11")
+
 CONTESTED = "Le compte est fermé"
 
 

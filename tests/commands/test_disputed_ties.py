@@ -19,6 +19,8 @@ from tests.email_confirmation.post import post_office
 from tests.pages import heading, sign_in, submit
 from tests.recovery.steps import answers, ask_password
 
+pytestmark = pytest.mark.row("V-19")
+
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:

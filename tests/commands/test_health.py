@@ -28,11 +28,13 @@ def act(statement: str) -> None:
         connection.execute(text(statement))
 
 
+@pytest.mark.row("W-07", "K-09")
 def test_ready_when_all_is_there(browser: FlaskClient) -> None:
     assert status(browser) == (200, "ok")
     assert browser.get("/readyz").headers["Cache-Control"] == "no-store"
 
 
+@pytest.mark.row("W-07")
 def test_alive_without_a_database(browser: FlaskClient) -> None:
     act("DROP TABLE alembic_version")
     act("ALTER TABLE signing_key RENAME TO gone")
@@ -76,12 +78,14 @@ def test_red_when_the_secret_key_does_not_open_the_signing_key(database_url: str
         db.engine.dispose()
 
 
+@pytest.mark.row("W-07", "K-09")
 def test_red_without_a_database_server_and_nothing_is_told() -> None:
     app = create_app(settings_for("postgresql://idp:dbp4ssword@127.0.0.1:1/idp"))
     answer = app.test_client().get("/readyz", base_url=ISSUER)
     assert (answer.status_code, answer.get_json()) == (503, {"status": "database"})
 
 
+@pytest.mark.row("W-07")
 def test_red_while_the_file_is_away_and_recovers(tmp_path: Path, database_url: str) -> None:
     if not database_url.startswith("sqlite"):
         cut_and_recover(database_url)

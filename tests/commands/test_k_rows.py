@@ -62,7 +62,8 @@ def fresh(bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Setting
     return settings
 
 
-def test_k01_a_fresh_install_holds_nobody_and_no_key(fresh: Settings) -> None:
+@pytest.mark.row("K-01")
+def test_a_fresh_install_holds_nobody_and_no_key(fresh: Settings) -> None:
     path = fresh.database_url.removeprefix("sqlite:///")
     with sqlite3.connect(path) as connection:
         names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
@@ -72,7 +73,8 @@ def test_k01_a_fresh_install_holds_nobody_and_no_key(fresh: Settings) -> None:
     assert {name for name, count in held.items() if count} <= {"alembic_version", "sqlite_sequence"}
 
 
-def test_k01_nobody_gets_into_a_fresh_install(fresh: Settings) -> None:
+@pytest.mark.row("K-01")
+def test_nobody_gets_into_a_fresh_install(fresh: Settings) -> None:
     app = create_app(fresh)
     assert not app.debug
     assert not app.testing
@@ -92,7 +94,8 @@ def test_k01_nobody_gets_into_a_fresh_install(fresh: Settings) -> None:
         db.engine.dispose()
 
 
-def test_k01_there_is_no_default_secret(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.row("K-01")
+def test_there_is_no_default_secret(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IDP_ISSUER", ISSUER)
     for command in (("config", "check"), ("serve",), ("keys", "rotate")):
         answer = bare(*command)
@@ -101,18 +104,21 @@ def test_k01_there_is_no_default_secret(bare: Run, monkeypatch: pytest.MonkeyPat
         assert "IDP_SECRET_KEY: must be 32 bytes or more" in answer.err
 
 
+@pytest.mark.row("K-01")
 @pytest.mark.parametrize("place", ["/debug", "/console", "/__debugger__", "/admin", "/metrics"])
-def test_k01_no_door_for_developers_is_open(browser: FlaskClient, place: str) -> None:
+def test_no_door_for_developers_is_open(browser: FlaskClient, place: str) -> None:
     assert browser.get(place).status_code == 404
 
 
-def test_k01_werkzeug_s_debugger_is_not_there(browser: FlaskClient) -> None:
+@pytest.mark.row("K-01")
+def test_werkzeug_s_debugger_is_not_there(browser: FlaskClient) -> None:
     plain, wanted = browser.get("/"), browser.get("/?__debugger__=yes&cmd=resource&f=debugger.js")
     assert (wanted.status_code, wanted.headers["Location"]) == (plain.status_code, plain.headers["Location"])
     assert wanted.get_data() == plain.get_data()
 
 
-def test_k02_no_command_takes_a_secret_on_its_command_line() -> None:
+@pytest.mark.row("K-02")
+def test_no_command_takes_a_secret_on_its_command_line() -> None:
     found = [
         f"idp {' '.join(path)} {parameter.opts}"
         for path, command in leaves()
@@ -126,13 +132,15 @@ def test_k02_no_command_takes_a_secret_on_its_command_line() -> None:
     assert not [option for option in cli.params if isinstance(option, click.Option) and option.prompt]
 
 
-def test_k02_what_is_shown_once_is_on_stdout_alone(idp: Run) -> None:
+@pytest.mark.row("K-02")
+def test_what_is_shown_once_is_on_stdout_alone(idp: Run) -> None:
     made = idp("client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb", "--json")
     fresh = idp("client", "rotate-secret", json.loads(made.out)["client_id"], "--json")
     assert (made.err, fresh.err) == ("", ""), "stderr goes to logs"
 
 
-def test_k02_processes_of_the_demonstration_get_secrets_by_their_environment(tmp_path: Path) -> None:
+@pytest.mark.row("K-02")
+def test_processes_of_the_demonstration_get_secrets_by_their_environment(tmp_path: Path) -> None:
     settings = settings_for("postgresql://idp:dbp4ssword@db.test/idp", smtp_url="smtps://idp:m4ilpassword@mail.test")
     ents = ents_at(8000, tmp_path)
     secrets = [SECRET, "dbp4ssword", "m4ilpassword"]
@@ -144,15 +152,17 @@ def test_k02_processes_of_the_demonstration_get_secrets_by_their_environment(tmp
         assert [secret for secret in secrets if secret in shown] == [], child.name
 
 
-def test_k02_what_the_manual_has_people_type_holds_no_secret() -> None:
+@pytest.mark.row("K-02")
+def test_what_the_manual_has_people_type_holds_no_secret() -> None:
     manual = CHECKOUT.joinpath("README.md").read_text(encoding="utf-8")
     typed = [line for line in manual.splitlines() if "IDP_SECRET_KEY=" in line]
     assert typed
     assert all('IDP_SECRET_KEY="$(' in line for line in typed), "drawn by the shell, not written into its history"
 
 
+@pytest.mark.row("K-06")
 @pytest.mark.parametrize("path", [path for path, _ in leaves() if path not in APART], ids=" ".join)
-def test_k06_a_database_that_is_away_is_one_sentence(
+def test_a_database_that_is_away_is_one_sentence(
     bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, path: tuple[str, ...]
 ) -> None:
     more = {"breached_passwords": tmp_path / "breached.bloom"} if path == ("passwords", "load") else {}
@@ -165,7 +175,8 @@ def test_k06_a_database_that_is_away_is_one_sentence(
     assert not (tmp_path / "made").exists()
 
 
-def test_k06_a_full_disk_is_one_sentence_and_changes_nothing(
+@pytest.mark.row("K-06", "W-09")
+def test_a_full_disk_is_one_sentence_and_changes_nothing(
     idp: Run, settings: Settings, engine: Engine, tmp_path: Path
 ) -> None:
     if engine.dialect.name != "sqlite":
@@ -194,9 +205,10 @@ def test_k06_a_full_disk_is_one_sentence_and_changes_nothing(
     assert not (tmp_path / "made").exists()
 
 
+@pytest.mark.row("K-06")
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file that is always full: Linux")
 @pytest.mark.parametrize("command", [("keys", "list"), ("config", "check"), ("client", "list", "--json")], ids=" ".join)
-def test_k06_an_answer_that_cannot_be_written_is_one_sentence(
+def test_an_answer_that_cannot_be_written_is_one_sentence(
     settings: Settings, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     with Path("/dev/full").open("wb") as full, (tmp_path / "errors").open("wb+") as errors:
@@ -230,10 +242,9 @@ def is_in_the_middle(engine: Engine, pid: int) -> bool:
         return bool(connection.scalar(text(waiting)))
 
 
+@pytest.mark.row("K-06")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_k06_a_command_that_is_interrupted_does_nothing(
-    settings: Settings, engine: Engine, number: signal.Signals
-) -> None:
+def test_a_command_that_is_interrupted_does_nothing(settings: Settings, engine: Engine, number: signal.Signals) -> None:
     before, lock = dump(engine), held(engine)
     command = ["client", "add", "ENT", "--uai", "0599001N", "--redirect-uri", "https://ent.test/cb"]
     process = forked.Program(forked.IDP, *command, env=environment(settings))

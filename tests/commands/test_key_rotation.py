@@ -58,7 +58,8 @@ def job() -> OutboxMessage:
     return row
 
 
-def test_d04_the_worker_turns_keys_over_every_ninety_days(app: Flask, settings: Settings, events: Events) -> None:
+@pytest.mark.row("D-04")
+def test_the_worker_turns_keys_over_every_ninety_days(app: Flask, settings: Settings, events: Events) -> None:
     [first] = live()
     keys.rotate(settings, "ES256")
     with after(days=88, hours=23):
@@ -88,7 +89,8 @@ def test_d04_the_worker_turns_keys_over_every_ninety_days(app: Flask, settings: 
     assert [change for change, _ in told].count("retired") == 2
 
 
-def test_d04_the_command_does_the_same_as_a_worker(idp: Run, app: Flask) -> None:
+@pytest.mark.row("D-04")
+def test_the_command_does_the_same_as_a_worker(idp: Run, app: Flask) -> None:
     with after(days=90):
         assert idp("worker", "--once").code == 0
         assert len(live()) == 2
@@ -96,7 +98,8 @@ def test_d04_the_command_does_the_same_as_a_worker(idp: Run, app: Flask) -> None
         assert len(live()) == 2
 
 
-def test_d04_how_long_a_key_signs_is_a_setting(database_url: str) -> None:
+@pytest.mark.row("D-04")
+def test_how_long_a_key_signs_is_a_setting(database_url: str) -> None:
     with create_app(settings_for(database_url, key_rotation_days=7)).app_context() as context:
         with after(days=5, hours=23):
             work(context.app)
@@ -108,7 +111,8 @@ def test_d04_how_long_a_key_signs_is_a_setting(database_url: str) -> None:
         db.engine.dispose()
 
 
-def test_d04_zero_days_leave_it_to_the_operator_and_old_keys_go_all_the_same(database_url: str) -> None:
+@pytest.mark.row("D-04")
+def test_zero_days_leave_it_to_the_operator_and_old_keys_go_all_the_same(database_url: str) -> None:
     settings = settings_for(database_url, key_rotation_days=0)
     with create_app(settings).app_context() as context:
         with after(days=400):
@@ -122,7 +126,8 @@ def test_d04_zero_days_leave_it_to_the_operator_and_old_keys_go_all_the_same(dat
         db.engine.dispose()
 
 
-def test_d04_a_key_that_an_operator_made_lately_is_counted_from(app: Flask, settings: Settings) -> None:
+@pytest.mark.row("D-04")
+def test_a_key_that_an_operator_made_lately_is_counted_from(app: Flask, settings: Settings) -> None:
     with after(days=60):
         keys.rotate(settings)
     with after(days=100):
@@ -133,7 +138,8 @@ def test_d04_a_key_that_an_operator_made_lately_is_counted_from(app: Flask, sett
         assert len(live()) == 2
 
 
-def test_x04_where_there_is_no_key_none_is_made(app: Flask) -> None:
+@pytest.mark.row("X-04")
+def test_where_there_is_no_key_none_is_made(app: Flask) -> None:
     with db.engine.begin() as connection:
         connection.execute(text("DELETE FROM signing_key"))
     for days in (0, 90, 400):
@@ -143,7 +149,8 @@ def test_x04_where_there_is_no_key_none_is_made(app: Flask) -> None:
             assert job().outcome == "dropped"
 
 
-def test_x04_a_worker_with_another_secret_makes_nothing_and_says_so_until_it_has_the_right_one(
+@pytest.mark.row("X-04")
+def test_a_worker_with_another_secret_makes_nothing_and_says_so_until_it_has_the_right_one(
     app: Flask, database_url: str
 ) -> None:
     stranger = create_app(settings_for(database_url, secret_key="another secret key, of 32 bytes or more: 9876543210"))
@@ -181,7 +188,8 @@ def read_only(database_url: str) -> Iterator[None]:
         owner.execute(sql.SQL("ALTER DATABASE {} RESET default_transaction_read_only").format(name))
 
 
-def test_x04_a_store_that_cannot_be_written_keeps_the_keys_that_it_has(idp: Run, database_url: str) -> None:
+@pytest.mark.row("X-04")
+def test_a_store_that_cannot_be_written_keeps_the_keys_that_it_has(idp: Run, database_url: str) -> None:
     [before] = json.loads(idp("keys", "list", "--json").out)
     commands = (
         ("keys", "rotate"),
@@ -223,12 +231,14 @@ def made(act: str, database_url: str) -> list[datetime]:
     return moments[1:]
 
 
-def test_z08_four_workers_turn_each_key_over_once(database_url: str) -> None:
+@pytest.mark.row("Z-08")
+def test_four_workers_turn_each_key_over_once(database_url: str) -> None:
     assert [sorted(answers) for answers in together(database_url, "work")] == [["0", "0", "0", "1"]] * ROUNDS
     assert len(made("work", database_url)) == ROUNDS
 
 
-def test_z08_even_where_four_do_the_job_at_the_same_instant(database_url: str) -> None:
+@pytest.mark.row("Z-08")
+def test_even_where_four_do_the_job_at_the_same_instant(database_url: str) -> None:
     for answers in together(database_url, "tend"):
         assert "True" in answers
     assert len(made("tend", database_url)) == ROUNDS
@@ -250,8 +260,9 @@ def test_four_operators_who_drop_the_last_key_at_once_leave_one(database_url: st
         db.engine.dispose()
 
 
+@pytest.mark.row("Z-12")
 @pytest.mark.parametrize("act", ["tend", "rotate", "drop"])
-def test_z12_killed_at_any_statement_one_key_signs_and_all_are_published(database_url: str, act: str) -> None:
+def test_killed_at_any_statement_one_key_signs_and_all_are_published(database_url: str, act: str) -> None:
     done = forked.run("tests.commands.killed_rotation", database_url, act, timeout=240)  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     story: list[dict[str, Any]] = json.loads(done.stdout)

@@ -48,7 +48,8 @@ def refused(idp: Run, *arguments: str) -> str:
     return answer.err.removeprefix("Error: ").rstrip("\n")
 
 
-def test_d04_a_new_key_is_published_a_day_before_it_signs(idp: Run) -> None:
+@pytest.mark.row("D-04")
+def test_a_new_key_is_published_a_day_before_it_signs(idp: Run) -> None:
     [first] = listed(idp)
     assert set(first) == {
         "kid", "alg", "bits", "state", "created_at", "active_from", "replaced_at", "retires_at", "retired_at",
@@ -217,7 +218,8 @@ def test_only_what_is_announced_can_be_made(idp: Run, alg: str) -> None:
     assert len(listed(idp)) == 1
 
 
-def test_x04_with_another_secret_key_nothing_is_made_by_mistake(idp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.row("X-04")
+def test_with_another_secret_key_nothing_is_made_by_mistake(idp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     [first] = listed(idp)
     assert first["sealed_under"] == "IDP_SECRET_KEY"
     monkeypatch.setenv("IDP_SECRET_KEY", OTHER)
@@ -230,7 +232,8 @@ def test_x04_with_another_secret_key_nothing_is_made_by_mistake(idp: Run, monkey
     assert row["sealed_under"] == "IDP_SECRET_KEY"
 
 
-def test_x04_a_key_that_waits_and_cannot_be_opened_does_not_sign(idp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.row("X-04")
+def test_a_key_that_waits_and_cannot_be_opened_does_not_sign(idp: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     [first] = listed(idp)
     with monkeypatch.context() as elsewhere:
         elsewhere.setenv("IDP_SECRET_KEY", OTHER)
@@ -243,7 +246,8 @@ def test_x04_a_key_that_waits_and_cannot_be_opened_does_not_sign(idp: Run, monke
     assert successor not in {first["kid"], waiting["kid"]}
 
 
-def test_x03_a_former_secret_key_opens_the_keys_that_it_sealed_as_long_as_it_is_a_fallback(
+@pytest.mark.row("X-03")
+def test_a_former_secret_key_opens_the_keys_that_it_sealed_as_long_as_it_is_a_fallback(
     idp: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     [first] = listed(idp)

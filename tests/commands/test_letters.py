@@ -47,7 +47,8 @@ def secret_on(paper: Path, page: int = 0) -> str:
     return secret
 
 
-def test_v05_a_letter_that_is_printed_again_replaces_the_first(
+@pytest.mark.row("V-05")
+def test_a_letter_that_is_printed_again_replaces_the_first(
     act: Run, app: Flask, build: Build, out: Path, events: Events
 ) -> None:
     build.ent()
@@ -82,7 +83,8 @@ def test_a_letter_clears_the_tries_at_the_one_before(act: Run, build: Build, out
     assert heading(sign_in(app.test_client(), "/connexion", username, secret_on(out))) == ACTIVATION
 
 
-def test_k05_an_active_account_needs_a_reason(act: Run, build: Build, out: Path, events: Events) -> None:
+@pytest.mark.row("K-05")
+def test_an_active_account_needs_a_reason(act: Run, build: Build, out: Path, events: Events) -> None:
     build.ent()
     account = build.active()
     for reason in ([], ["--reason", ""], ["--reason", " \t "]):
@@ -94,7 +96,8 @@ def test_k05_an_active_account_needs_a_reason(act: Run, build: Build, out: Path,
     assert events("letter.drawn") == []
 
 
-def test_k05_its_owner_is_told_at_the_confirmed_address_and_the_journal_says_why(
+@pytest.mark.row("K-05")
+def test_its_owner_is_told_at_the_confirmed_address_and_the_journal_says_why(
     act: Run, app: Flask, build: Build, out: Path, events: Events
 ) -> None:
     build.ent()
@@ -116,7 +119,8 @@ def test_k05_its_owner_is_told_at_the_confirmed_address_and_the_journal_says_why
     assert (event.account_id, event.actor, event.details) == (account.id, OPERATOR, {"reason": REASON})
 
 
-def test_v12_a_new_letter_closes_all_that_opened_the_account(
+@pytest.mark.row("V-12")
+def test_a_new_letter_closes_all_that_opened_the_account(
     act: Run, app: Flask, build: Build, browser: FlaskClient, out: Path, events: Events
 ) -> None:
     ent = build.ent(scopes=OFFLINE)
@@ -227,7 +231,8 @@ def test_a_file_that_is_there_is_never_written_over(act: Run, build: Build, out:
     assert kept(account).provisional_hash == before
 
 
-def test_o05_k06_when_the_database_fails_no_paper_with_dead_secrets_is_left(act: Run, build: Build, out: Path) -> None:
+@pytest.mark.row("O-05", "K-06")
+def test_when_the_database_fails_no_paper_with_dead_secrets_is_left(act: Run, build: Build, out: Path) -> None:
     build.ent()
     account = build.active()
     with db.engine.begin() as connection:

@@ -113,7 +113,8 @@ def test_the_list_for_a_mail_merge_holds_the_same_letters(act: Run, app: Flask, 
     assert heading(sign_in(app.test_client(), "/connexion", account.username, secret)) == ACTIVATION
 
 
-def test_r04_no_cell_of_the_list_is_a_formula(act: Run, build: Build, tmp_path: Path) -> None:
+@pytest.mark.row("R-04")
+def test_no_cell_of_the_list_is_a_formula(act: Run, build: Build, tmp_path: Path) -> None:
     build.ent()
     child = pupil(build, "+6e 1", given_name="@SUM(A1)")
     parent(
@@ -129,7 +130,8 @@ def test_r04_no_cell_of_the_list_is_a_formula(act: Run, build: Build, tmp_path: 
     assert all(not cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row.values())
 
 
-def test_p01_clear_secrets_are_on_paper_and_nowhere_else(act: Run, build: Build, tmp_path: Path) -> None:
+@pytest.mark.row("P-01")
+def test_clear_secrets_are_on_paper_and_nowhere_else(act: Run, build: Build, tmp_path: Path) -> None:
     build.ent()
     child = pupil(build, "6e 1")
     for _ in range(3):

@@ -42,7 +42,8 @@ def refused(answer: Answer, said: str) -> None:
     assert answer.err.count("\n") == 1
 
 
-def test_p06_letters_are_sorted_by_class_then_name_and_each_parent_has_one(
+@pytest.mark.row("P-06")
+def test_letters_are_sorted_by_class_then_name_and_each_parent_has_one(
     act: Run, app: Flask, build: Build, out: Path
 ) -> None:
     build.ent()
@@ -71,7 +72,8 @@ def test_p06_letters_are_sorted_by_class_then_name_and_each_parent_has_one(
     assert kept(others).provisional_hash is None
 
 
-def test_p02_who_was_printed_is_not_silently_keyed_again(act: Run, app: Flask, build: Build, out: Path) -> None:
+@pytest.mark.row("P-02")
+def test_who_was_printed_is_not_silently_keyed_again(act: Run, app: Flask, build: Build, out: Path) -> None:
     build.ent()
     first, other = parent(build, pupil(build, "6e 1")), parent(build, pupil(build, "6e 2"))
     assert printed(act, out)["printed"] == 2
@@ -124,7 +126,8 @@ def test_only_present_parents_of_the_school_who_never_activated_get_one(
     assert kept(active).password_hash is not None
 
 
-def test_k05_an_active_account_of_the_school_that_is_named_is_told_by_mail(
+@pytest.mark.row("K-05")
+def test_an_active_account_of_the_school_that_is_named_is_told_by_mail(
     act: Run, app: Flask, build: Build, out: Path
 ) -> None:
     build.ent()

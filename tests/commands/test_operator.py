@@ -22,6 +22,7 @@ def user(uid: int) -> str:
     return f"uid {uid} ({pwd.getpwuid(uid).pw_name})"
 
 
+@pytest.mark.row("O-08")
 def test_actor_is_the_real_user_whatever_the_environment_says(app: Flask, build: Build, settings: Settings) -> None:
     account = build.active()
     clean = {name: value for name, value in environment(settings).items() if name != "SUDO_UID"}
@@ -32,6 +33,7 @@ def test_actor_is_the_real_user_whatever_the_environment_says(app: Flask, build:
     db.session.rollback()
 
 
+@pytest.mark.row("O-08")
 @pytest.mark.parametrize(
     ("uid", "sudo", "actor"),
     [

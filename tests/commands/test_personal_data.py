@@ -35,6 +35,8 @@ from tests.myaccount.changes import NEW, OLD
 from tests.pages import sign_in
 from tests.protocol.flow import tokens_for
 
+pytestmark = pytest.mark.row("K-10")
+
 
 def test_every_table_and_column_is_exported_or_left_out_with_a_reason() -> None:
     parts = {part.table.__tablename__: part for part in PARTS}

@@ -30,6 +30,7 @@ def faults(bare: Run, *command: str) -> list[str]:
     return answer.err.splitlines()
 
 
+@pytest.mark.row("K-01")
 @pytest.mark.parametrize(
     ("values", "fault"),
     [
@@ -85,7 +86,7 @@ def faults(bare: Run, *command: str) -> list[str]:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_k01_no_family_is_served_with_a_placeholder_or_an_unsafe_setting(
+def test_no_family_is_served_with_a_placeholder_or_an_unsafe_setting(
     bare: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, values: dict[str, str], fault: str
 ) -> None:
     monkeypatch.chdir(tmp_path)

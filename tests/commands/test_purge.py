@@ -136,7 +136,8 @@ def test_messages_go_thirty_days_after_they_left(act: Run, app: Flask) -> None:
     assert number(OutboxMessage) == 2
 
 
-def test_o04_the_journal_keeps_a_year_and_failures_of_every_kind_half_of_it(
+@pytest.mark.row("O-04")
+def test_the_journal_keeps_a_year_and_failures_of_every_kind_half_of_it(
     act: Run, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("idp.ops.purge._WALKED", 3)
@@ -195,7 +196,8 @@ def transactions() -> Iterator[Counter[int]]:
         event.remove(Engine, "commit", committed)
 
 
-def test_w10_a_big_purge_goes_in_short_transactions(act: Run, build: Build) -> None:
+@pytest.mark.row("W-10")
+def test_a_big_purge_goes_in_short_transactions(act: Run, build: Build) -> None:
     account = build.active()
     a_dead_town(account, 1200)
     for _ in range(400):
@@ -229,7 +231,8 @@ def test_w10_a_big_purge_goes_in_short_transactions(act: Run, build: Build) -> N
     assert purged(act) == {}
 
 
-def test_w10_sign_ins_go_on_meanwhile(app: Flask, build: Build, settings: Settings, tmp_path: Path) -> None:
+@pytest.mark.row("W-10")
+def test_sign_ins_go_on_meanwhile(app: Flask, build: Build, settings: Settings, tmp_path: Path) -> None:
     account = build.active()
     a_dead_town(account, 3000)
     with (tmp_path / "log").open("wb") as log:
@@ -298,7 +301,8 @@ def test_two_purges_at_once_share_the_work(act: Run, build: Build, settings: Set
     assert purged(act) == {}
 
 
-def test_o05_k06_a_purge_that_the_database_refuses_says_so(act: Run, build: Build) -> None:
+@pytest.mark.row("O-05", "K-06")
+def test_a_purge_that_the_database_refuses_says_so(act: Run, build: Build) -> None:
     account = build.active(disabled_at=now() - 91 * DAY)
     with db.engine.begin() as connection:
         connection.execute(text("ALTER TABLE school_notice RENAME TO gone"))

@@ -44,7 +44,8 @@ def test_expired_letters_are_burnt_but_not_under_an_activation_that_is_open(act:
     assert purged(act) == {}
 
 
-def test_o04_an_unused_account_is_warned_then_removed_with_all_that_hangs_on_it(
+@pytest.mark.row("O-04")
+def test_an_unused_account_is_warned_then_removed_with_all_that_hangs_on_it(
     act: Run, app: Flask, build: Build, events: Events
 ) -> None:
     build.ent()

@@ -50,6 +50,7 @@ def test_instants_compare_as_instants(app: Flask) -> None:
         assert len(db.session.scalars(query).all()) == later
 
 
+@pytest.mark.row("Z-13")
 def test_each_engine_is_set_up_for_a_service(app: Flask) -> None:
     wanted = (
         {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 5000}

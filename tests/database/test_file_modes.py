@@ -51,13 +51,15 @@ def write(settings: Settings, folder: Path) -> dict[str, int]:
     return found
 
 
-def test_k03_a_new_database_is_its_owners_alone(lax: None, here: Settings, tmp_path: Path) -> None:
+@pytest.mark.row("K-03")
+def test_a_new_database_is_its_owners_alone(lax: None, here: Settings, tmp_path: Path) -> None:
     schema.upgrade(here)
     assert modes(tmp_path)["idp.db"] == 0o600
     assert write(here, tmp_path) == dict.fromkeys(NAMES, 0o600)
 
 
-def test_k03_a_database_that_was_open_to_others_is_closed_and_that_is_told(
+@pytest.mark.row("K-03")
+def test_a_database_that_was_open_to_others_is_closed_and_that_is_told(
     here: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     schema.upgrade(here)
@@ -67,7 +69,8 @@ def test_k03_a_database_that_was_open_to_others_is_closed_and_that_is_told(
     assert "a database file was open to others of this machine" in capsys.readouterr().err
 
 
-def test_k03_the_commands_make_it_so(lax: None, here: Settings, tmp_path: Path) -> None:
+@pytest.mark.row("K-03")
+def test_the_commands_make_it_so(lax: None, here: Settings, tmp_path: Path) -> None:
     code = "import os, sys; os.umask(0); os.execv(sys.argv[1], sys.argv[1:])"
     command = [sys.executable, "-c", code, IDP, "db", "upgrade"]
     subprocess.run(command, env=environment(here), check=True, capture_output=True, timeout=60)

@@ -46,7 +46,8 @@ def _asked(browser: FlaskClient, build: Build, **more: object) -> tuple[Account,
     return account, path_of(build.settings, link)
 
 
-def test_e01_opening_the_link_uses_nothing_however_often(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-01")
+def test_opening_the_link_uses_nothing_however_often(app: Flask, browser: FlaskClient, build: Build) -> None:
     account, link = _asked(browser, build)
     scanner = app.test_client()
     for _ in range(10):
@@ -58,7 +59,8 @@ def test_e01_opening_the_link_uses_nothing_however_often(app: Flask, browser: Fl
     assert stored(account).email == NEW
 
 
-def test_e02_a_link_that_was_used_is_answered_kindly(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-02")
+def test_a_link_that_was_used_is_answered_kindly(app: Flask, browser: FlaskClient, build: Build) -> None:
     account, link = _asked(browser, build)
     phone = app.test_client()
     question = phone.get(link)
@@ -70,7 +72,8 @@ def test_e02_a_link_that_was_used_is_answered_kindly(app: Flask, browser: FlaskC
     assert told(account) == [("adresse_change", OLD), ("adresse_changee", OLD)]
 
 
-def test_e06_v11_the_page_names_the_service_and_the_schools_and_nothing_of_the_person(
+@pytest.mark.row("E-06", "V-11")
+def test_the_page_names_the_service_and_the_schools_and_nothing_of_the_person(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account, link = _asked(browser, build, children=[build.child(), build.child("Inès", uai=LYCEE)])
@@ -91,8 +94,9 @@ def test_e06_v11_the_page_names_the_service_and_the_schools_and_nothing_of_the_p
         assert "__Host-ss" not in page.headers.get("Set-Cookie", "")
 
 
+@pytest.mark.row("E-03")
 @pytest.mark.parametrize("damage", ["one_less", "wrapped", "upper", "random", "alarm"])
-def test_e03_a_damaged_link_gets_the_one_text_and_the_right_one_still_works(
+def test_a_damaged_link_gets_the_one_text_and_the_right_one_still_works(
     app: Flask, browser: FlaskClient, build: Build, damage: str
 ) -> None:
     account, link = _asked(browser, build)
@@ -119,7 +123,8 @@ def _bare(text: str) -> str:
     return re.sub(r'name="csrf_token" value="[^"]+"', "", text)
 
 
-def test_e03_an_expired_link_gets_a_new_one_to_the_same_address(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-03")
+def test_an_expired_link_gets_a_new_one_to_the_same_address(app: Flask, browser: FlaskClient, build: Build) -> None:
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         account, link = _asked(browser, build)
         clock.shift(timedelta(hours=24))
@@ -174,7 +179,8 @@ def test_a_link_to_an_address_that_was_replaced_sends_a_message_to_the_last_one(
     assert stored(account).email == "derniere@exemple.fr"
 
 
-def test_e04_a_link_of_before_a_change_of_password_is_dead_and_begets_none(
+@pytest.mark.row("E-04")
+def test_a_link_of_before_a_change_of_password_is_dead_and_begets_none(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     """Also where the generation alone changed: whoever knew the former password may hold the link."""
@@ -191,9 +197,8 @@ def test_e04_a_link_of_before_a_change_of_password_is_dead_and_begets_none(
     assert stored(account).email == OLD
 
 
-def test_g06_a_reset_link_that_went_to_the_former_address_is_dead(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+@pytest.mark.row("G-06")
+def test_a_reset_link_that_went_to_the_former_address_is_dead(app: Flask, browser: FlaskClient, build: Build) -> None:
     account, link = _asked(browser, build)
     reset = tokens.issue(build.settings, Purpose.RESET_PASSWORD, account, address=OLD, lifetime=timedelta(minutes=30))
     db.session.commit()
@@ -203,7 +208,8 @@ def test_g06_a_reset_link_that_went_to_the_former_address_is_dead(
     assert not tokens.is_alive(links(account, Purpose.RESET_PASSWORD)[0])
 
 
-def test_e05_nothing_is_confirmed_while_two_people_claim_the_account(
+@pytest.mark.row("E-05")
+def test_nothing_is_confirmed_while_two_people_claim_the_account(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account, link = _asked(browser, build)
@@ -218,9 +224,8 @@ def _set(account_id: uuid.UUID, **values: object) -> None:
     db.session.commit()
 
 
-def test_s07_the_mails_say_what_they_are_for_and_their_links_work(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+@pytest.mark.row("S-07")
+def test_the_mails_say_what_they_are_for_and_their_links_work(app: Flask, browser: FlaskClient, build: Build) -> None:
     with post_office(app) as office:
         account, _ = _asked(browser, build)
         mails = {mail["To"]: mail for mail in office.deliver()}
@@ -247,16 +252,16 @@ def test_s07_the_mails_say_what_they_are_for_and_their_links_work(
     assert "/adresse/contestation/" in text_of(last)
 
 
-def test_s07_a_mail_of_a_change_that_was_given_up_is_not_sent(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("S-07")
+def test_a_mail_of_a_change_that_was_given_up_is_not_sent(app: Flask, browser: FlaskClient, build: Build) -> None:
     _asked(browser, build)
     submit(browser, browser.get(EMAIL_PAGE), garder="1")
     with post_office(app) as office:
         assert [mail["To"] for mail in office.deliver()] == [OLD]
 
 
-def test_s07_a_notice_that_comes_late_carries_no_link_that_is_dead(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+@pytest.mark.row("S-07")
+def test_a_notice_that_comes_late_carries_no_link_that_is_dead(app: Flask, browser: FlaskClient, build: Build) -> None:
     with time_machine.travel(now(), tick=False) as clock:
         _asked(browser, build)
         clock.shift(timedelta(hours=72))
@@ -266,7 +271,8 @@ def test_s07_a_notice_that_comes_late_carries_no_link_that_is_dead(
     assert "Ce n’était pas moi" not in html_of(notice)
 
 
-def test_e10_the_page_of_a_first_address_is_not_that_of_a_change(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-10")
+def test_the_page_of_a_first_address_is_not_that_of_a_change(browser: FlaskClient, build: Build) -> None:
     _asked(browser, build)
     answer = browser.get("/adresse/confirmation")
     assert heading(answer) == CONFIRMED
@@ -276,7 +282,8 @@ def test_e10_the_page_of_a_first_address_is_not_that_of_a_change(browser: FlaskC
     assert "voleur" not in browser.get(EMAIL_PAGE).text, "no other address without the password"
 
 
-def test_m02_the_password_may_change_after_the_address_did(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("M-02")
+def test_the_password_may_change_after_the_address_did(app: Flask, browser: FlaskClient, build: Build) -> None:
     account, link = _asked(browser, build)
     submit(browser, browser.get(link))
     change_password(browser)

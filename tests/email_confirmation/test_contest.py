@@ -71,7 +71,8 @@ def _notices(account: Account) -> list[tuple[str, str]]:
     return [(uai, kind) for uai, kind in rows]
 
 
-def test_e05_the_alarm_stops_a_change_that_waits(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-05")
+def test_the_alarm_stops_a_change_that_waits(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active(children=[build.child(), build.child("Inès", uai=LYCEE)])
     intruder, owner = enter(browser, account), enter(app.test_client(), account)
     change_email(intruder)
@@ -92,9 +93,8 @@ def test_e05_the_alarm_stops_a_change_that_waits(app: Flask, browser: FlaskClien
     assert told(account) == [("adresse_change", OLD), ("changement_arrete", "")]
 
 
-def test_e05_an_applied_change_that_is_contested_closes_the_account(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+@pytest.mark.row("E-05", "E-11")
+def test_an_applied_change_that_is_contested_closes_the_account(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
@@ -121,7 +121,8 @@ def test_e05_an_applied_change_that_is_contested_closes_the_account(
         assert sorted(told(account)[2:]) == [("adresse_contestee", NEW), ("adresse_contestee", OLD)]
 
 
-def test_e05_both_mailboxes_are_told_what_to_do_and_get_no_link(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-05", "E-11")
+def test_both_mailboxes_are_told_what_to_do_and_get_no_link(app: Flask, browser: FlaskClient, build: Build) -> None:
     build.school().phone = "03 53 01 40 40"
     db.session.commit()
     account = build.active()
@@ -143,7 +144,8 @@ def test_e05_both_mailboxes_are_told_what_to_do_and_get_no_link(app: Flask, brow
             assert "Malo" not in text
 
 
-def test_e05_the_owners_alarm_and_an_intruders_one_leave_three_addresses_to_the_school(
+@pytest.mark.row("E-05")
+def test_the_owners_alarm_and_an_intruders_one_leave_three_addresses_to_the_school(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     """Two changes were applied: the intruder's own former address must not be taken for the owner's."""
@@ -166,7 +168,8 @@ def test_e05_the_owners_alarm_and_an_intruders_one_leave_three_addresses_to_the_
     assert kept.contested_at is not None
 
 
-def test_e01_opening_the_alarm_stops_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-01")
+def test_opening_the_alarm_stops_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     change_email(browser)
@@ -185,7 +188,8 @@ def test_e01_opening_the_alarm_stops_nothing(app: Flask, browser: FlaskClient, b
     assert heading(browser.get("/mon-compte")) == ACCOUNT
 
 
-def test_e02_the_second_click_sees_the_result_of_the_first(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-02")
+def test_the_second_click_sees_the_result_of_the_first(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     change_email(browser)
@@ -201,7 +205,8 @@ def test_e02_the_second_click_sees_the_result_of_the_first(app: Flask, browser: 
     assert len(_notices(account)) == 1
 
 
-def test_z03_of_four_clicks_at_once_one_acts_and_all_see_it(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("Z-03")
+def test_of_four_clicks_at_once_one_acts_and_all_see_it(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     change_email(browser)
@@ -219,9 +224,8 @@ def test_z03_of_four_clicks_at_once_one_acts_and_all_see_it(app: Flask, browser:
     assert len(journal(account, "email.change_contested")) == 1
 
 
-def test_z03_the_alarm_and_the_confirmation_at_once_open_nothing(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+@pytest.mark.row("Z-03")
+def test_the_alarm_and_the_confirmation_at_once_open_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
     accounts, forms = [], []
     for number in range(3):
         account = build.active(email=f"mere{number}@exemple.fr")
@@ -243,9 +247,8 @@ def test_z03_the_alarm_and_the_confirmation_at_once_open_nothing(
         assert kept.password_blocked_at is not None
 
 
-def test_e05_the_alarm_outlives_the_intruders_change_of_password(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+@pytest.mark.row("E-05")
+def test_the_alarm_outlives_the_intruders_change_of_password(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     change_email(browser)
@@ -256,7 +259,8 @@ def test_e05_the_alarm_outlives_the_intruders_change_of_password(
     assert heading(sign_in(browser, "/connexion", account.username, CHOSEN)) == "Ce compte est fermé pour le moment"
 
 
-def test_e05_an_intruders_own_alarm_does_not_silence_the_owners(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-05")
+def test_an_intruders_own_alarm_does_not_silence_the_owners(app: Flask, browser: FlaskClient, build: Build) -> None:
     """Once the intruder's address is confirmed, the next change sends it an alarm too: it must not win."""
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
@@ -275,7 +279,8 @@ def test_e05_an_intruders_own_alarm_does_not_silence_the_owners(app: Flask, brow
         assert app.test_client().get(_alarms(build, account)[1]).status_code == 410
 
 
-def test_e05_the_owners_alarm_silences_the_younger_ones(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-05")
+def test_the_owners_alarm_silences_the_younger_ones(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
@@ -291,7 +296,8 @@ def test_e05_the_owners_alarm_silences_the_younger_ones(app: Flask, browser: Fla
     assert stored(account).contested_email == OLD
 
 
-def test_e03_an_alarm_is_dead_after_72_hours(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-03")
+def test_an_alarm_is_dead_after_72_hours(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
@@ -308,8 +314,9 @@ def test_e03_an_alarm_is_dead_after_72_hours(app: Flask, browser: FlaskClient, b
     assert stored(account).pending_email == NEW
 
 
+@pytest.mark.row("E-03")
 @pytest.mark.parametrize("damage", ["one_less", "upper", "random", "change"])
-def test_e03_a_damaged_alarm_does_nothing(app: Flask, browser: FlaskClient, build: Build, damage: str) -> None:
+def test_a_damaged_alarm_does_nothing(app: Flask, browser: FlaskClient, build: Build, damage: str) -> None:
     account = build.active()
     enter(browser, account)
     change_email(browser)
@@ -330,7 +337,8 @@ def test_e03_a_damaged_alarm_does_nothing(app: Flask, browser: FlaskClient, buil
     assert stored(account).password_blocked_at is None
 
 
-def test_e03_who_tries_many_alarms_is_stopped(app: Flask) -> None:
+@pytest.mark.row("E-03")
+def test_who_tries_many_alarms_is_stopped(app: Flask) -> None:
     thief = app.test_client()
     for n in range(30):
         assert thief.get(f"/adresse/contestation/{n:043}").status_code == 410

@@ -21,6 +21,8 @@ from tests.pages import follow, heading, sign_in, submit
 from tests.recovery.steps import outbox
 from tests.relying_party import Attempt, RelyingParty
 
+pytestmark = pytest.mark.row("V-21")
+
 _FORM = "Modifiez votre adresse mail"
 _CONFIRMED = "Confirmation de votre adresse mail"
 _THEIRS = "voleur@exemple.fr"

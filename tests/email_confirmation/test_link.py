@@ -25,7 +25,8 @@ CONFIRMED = "Confirmation de votre adresse mail"
 DEAD = "Ce lien ne marche plus"
 
 
-def test_e01_opening_the_link_uses_nothing_however_often_and_whoever_opens_it(
+@pytest.mark.row("E-01")
+def test_opening_the_link_uses_nothing_however_often_and_whoever_opens_it(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.never_activated()
@@ -44,7 +45,8 @@ def test_e01_opening_the_link_uses_nothing_however_often_and_whoever_opens_it(
     assert kept(account.id).email == "noemie@exemple.fr"
 
 
-def test_e02_a_link_that_was_used_is_answered_kindly_and_changes_nothing(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-02")
+def test_a_link_that_was_used_is_answered_kindly_and_changes_nothing(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     activate(browser, account)
     link = newest_link(build.settings, account.id)
@@ -59,8 +61,9 @@ def test_e02_a_link_that_was_used_is_answered_kindly_and_changes_nothing(browser
     assert kept(account.id) == before
 
 
+@pytest.mark.row("E-03")
 @pytest.mark.parametrize("damage", ["one_less", "wrapped", "upper", "random", "long", "nul", "spaces", "other_purpose"])
-def test_e03_a_damaged_link_gets_the_one_text_and_the_right_one_still_works(
+def test_a_damaged_link_gets_the_one_text_and_the_right_one_still_works(
     browser: FlaskClient, build: Build, damage: str
 ) -> None:
     account = build.never_activated()
@@ -85,9 +88,8 @@ def test_e03_a_damaged_link_gets_the_one_text_and_the_right_one_still_works(
     assert heading(submit(browser, browser.get(link))) == CONFIRMED
 
 
-def test_e03_expired_disabled_and_never_issued_links_are_one_text(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+@pytest.mark.row("E-03")
+def test_expired_disabled_and_never_issued_links_are_one_text(app: Flask, browser: FlaskClient, build: Build) -> None:
     expired, disabled = build.never_activated(), build.never_activated()
     stranger = app.test_client()
     with time_machine.travel(now(), tick=False) as clock:
@@ -119,7 +121,8 @@ def _disable(account_id: uuid.UUID) -> None:
     db.session.commit()
 
 
-def test_e03_who_tries_many_links_is_stopped(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-03")
+def test_who_tries_many_links_is_stopped(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     activate(browser, account)
     link = newest_link(build.settings, account.id)
@@ -137,7 +140,8 @@ def test_e03_who_tries_many_links_is_stopped(browser: FlaskClient, build: Build)
     assert heading(browser.get(link)) == ASKS, "a right link is no try"
 
 
-def test_e04_only_the_link_of_the_last_address_is_alive(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-04")
+def test_only_the_link_of_the_last_address_is_alive(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     links = []
     with time_machine.travel(now(), tick=False) as clock:
@@ -156,7 +160,8 @@ def test_e04_only_the_link_of_the_last_address_is_alive(browser: FlaskClient, bu
     assert kept(account.id).email == "troisieme@exemple.fr"
 
 
-def test_e06_a_strangers_click_confirms_an_address_and_gives_nobody_another_account(
+@pytest.mark.row("E-06")
+def test_a_strangers_click_confirms_an_address_and_gives_nobody_another_account(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     """The attacker gives the victim's address as his own; the victim clicks by mistake."""
@@ -176,7 +181,8 @@ def test_e06_a_strangers_click_confirms_an_address_and_gives_nobody_another_acco
     assert heading(sign_in(browser, "/connexion", victim.username, CHOSEN)) == "Connexion"
 
 
-def test_e07_two_parents_confirm_one_mailbox(browser: FlaskClient, build: Build, app: Flask) -> None:
+@pytest.mark.row("E-07")
+def test_two_parents_confirm_one_mailbox(browser: FlaskClient, build: Build, app: Flask) -> None:
     malo = build.child()
     parents = [build.never_activated(children=[malo]) for _ in range(2)]
     for parent in parents:
@@ -188,9 +194,8 @@ def test_e07_two_parents_confirm_one_mailbox(browser: FlaskClient, build: Build,
         assert heading(sign_in(fresh, "/connexion", parent.username, CHOSEN)) == "Gérer mon compte"
 
 
-def test_e08_the_claim_appears_once_the_address_is_confirmed(
-    browser: FlaskClient, build: Build, ent: RelyingParty
-) -> None:
+@pytest.mark.row("E-08")
+def test_the_claim_appears_once_the_address_is_confirmed(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     account = build.never_activated()
     activate(browser, account)
     sign_in(browser, ent.url(Attempt()), account.username, CHOSEN)
@@ -202,7 +207,8 @@ def test_e08_the_claim_appears_once_the_address_is_confirmed(
     assert "email" not in tokens["claims"]
 
 
-def test_e09_the_page_of_the_link_gives_its_address_to_nobody(
+@pytest.mark.row("E-09")
+def test_the_page_of_the_link_gives_its_address_to_nobody(
     app: Flask, browser: FlaskClient, build: Build, caplog: pytest.LogCaptureFixture
 ) -> None:
     account = build.never_activated()

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
@@ -48,7 +49,8 @@ def test_the_mail_says_what_it_is_for_and_its_one_link_works(app: Flask, browser
     assert kept(account.id).email == ADDRESS
 
 
-def test_s07_a_link_that_expired_in_the_outbox_is_issued_anew(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("S-07")
+def test_a_link_that_expired_in_the_outbox_is_issued_anew(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         activate(browser, account)
@@ -59,7 +61,8 @@ def test_s07_a_link_that_expired_in_the_outbox_is_issued_anew(app: Flask, browse
     assert kept(account.id).links == 2
 
 
-def test_s07_a_link_that_was_replaced_in_the_outbox_is_dropped(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("S-07")
+def test_a_link_that_was_replaced_in_the_outbox_is_dropped(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         waiting = activate(browser, account, mail="premiere@exemple.fr")
@@ -71,7 +74,8 @@ def test_s07_a_link_that_was_replaced_in_the_outbox_is_dropped(app: Flask, brows
         assert heading(submit(browser, browser.get(link_of(mail)))) == _CONFIRMED
 
 
-def test_s07_nothing_is_sent_for_an_account_that_was_disabled_meanwhile(
+@pytest.mark.row("S-07")
+def test_nothing_is_sent_for_an_account_that_was_disabled_meanwhile(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.never_activated()
@@ -83,7 +87,8 @@ def test_s07_nothing_is_sent_for_an_account_that_was_disabled_meanwhile(
     assert _outcomes() == ["dropped"]
 
 
-def test_s07_a_dead_link_gets_a_new_one_to_the_same_address(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("S-07")
+def test_a_dead_link_gets_a_new_one_to_the_same_address(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         activate(browser, account)
@@ -102,7 +107,8 @@ def test_s07_a_dead_link_gets_a_new_one_to_the_same_address(app: Flask, browser:
     assert kept(account.id).links == 2
 
 
-def test_s07_the_same_mail_sent_again_carries_the_same_link(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("S-07")
+def test_the_same_mail_sent_again_carries_the_same_link(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         activate(browser, account)

@@ -22,6 +22,8 @@ from tests.myaccount.changes import at_once, form
 from tests.myaccount.steps import text_of as read
 from tests.pages import form_token, heading, sign_in, submit
 
+pytestmark = pytest.mark.row("V-20")
+
 OF_FILE = "vraie.mere@exemple.fr"
 SUBJECT = "Un compte a été activé"
 ASKS, DONE, DEAD = "Ce n’est pas vous ?", "Merci, c’est noté", "Ce lien ne marche plus"

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
@@ -26,7 +27,8 @@ def _resend(browser: FlaskClient, username: str) -> TestResponse:
     return submit(browser, browser.get(_WAITING))
 
 
-def test_e10_sixty_seconds_pass_between_two_mails(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-10")
+def test_sixty_seconds_pass_between_two_mails(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock:
         waiting = activate(browser, account)
@@ -43,7 +45,8 @@ def test_e10_sixty_seconds_pass_between_two_mails(browser: FlaskClient, build: B
     assert kept(account.id).links == 2
 
 
-def test_e10_only_the_link_of_the_last_mail_works(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-10")
+def test_only_the_link_of_the_last_mail_works(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock:
         waiting = activate(browser, account)
@@ -55,7 +58,8 @@ def test_e10_only_the_link_of_the_last_mail_works(browser: FlaskClient, build: B
         assert heading(submit(browser, browser.get(second))) == "Confirmation de votre adresse mail"
 
 
-def test_e10_five_mails_an_hour_and_ten_a_day(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-10")
+def test_five_mails_an_hour_and_ten_a_day(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock:
         activate(browser, account)
@@ -83,7 +87,8 @@ def test_e10_five_mails_an_hour_and_ten_a_day(browser: FlaskClient, build: Build
         assert _resend(browser, account.username).status_code == 200
 
 
-def test_e10_a_mailbox_gets_no_more_from_many_accounts_than_from_one(app: Flask, build: Build) -> None:
+@pytest.mark.row("E-10")
+def test_a_mailbox_gets_no_more_from_many_accounts_than_from_one(app: Flask, build: Build) -> None:
     with time_machine.travel(now(), tick=False) as clock:
         parents = [build.never_activated() for _ in range(2)]
         pages = []
@@ -95,7 +100,8 @@ def test_e10_a_mailbox_gets_no_more_from_many_accounts_than_from_one(app: Flask,
     assert answers == [200, 429]
 
 
-def test_e10_fifty_clicks_at_once_send_one_mail(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-10")
+def test_fifty_clicks_at_once_send_one_mail(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock:
         waiting = activate(browser, account)
@@ -117,7 +123,8 @@ def test_e10_fifty_clicks_at_once_send_one_mail(app: Flask, browser: FlaskClient
     assert kept(account.id).links == 2
 
 
-def test_e10_a_mistyped_address_is_corrected_at_once_and_another_spelling_of_it_waits(
+@pytest.mark.row("E-10")
+def test_a_mistyped_address_is_corrected_at_once_and_another_spelling_of_it_waits(
     browser: FlaskClient, build: Build
 ) -> None:
     account = build.never_activated()
@@ -132,7 +139,8 @@ def test_e10_a_mistyped_address_is_corrected_at_once_and_another_spelling_of_it_
     assert (kept(account.id).pending, kept(account.id).links) == ("noemie@exemple.fr", 2)
 
 
-def test_e10_a_correction_too_many_waits_and_keeps_what_was_typed(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-10")
+def test_a_correction_too_many_waits_and_keeps_what_was_typed(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock:
         waiting = activate(browser, account)
@@ -149,9 +157,8 @@ def test_e10_a_correction_too_many_waits_and_keeps_what_was_typed(browser: Flask
         assert browser.get(place).status_code == 200
 
 
-def test_e10_the_waiting_page_belongs_to_the_browser_that_activated(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+@pytest.mark.row("E-10")
+def test_the_waiting_page_belongs_to_the_browser_that_activated(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     waiting = activate(browser, account)
     stranger = app.test_client()
@@ -159,7 +166,8 @@ def test_e10_the_waiting_page_belongs_to_the_browser_that_activated(
     assert heading(sign_in(stranger, "/connexion", account.username, CHOSEN)) == SENT
 
 
-def test_e10_what_is_said_after_a_dead_link_is_true_whether_a_message_leaves_or_not(
+@pytest.mark.row("E-10")
+def test_what_is_said_after_a_dead_link_is_true_whether_a_message_leaves_or_not(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account, stranger, texts = build.never_activated(), app.test_client(), []

@@ -87,6 +87,7 @@ def test_a_disabled_account_or_a_merged_one_is_not_served(browser: FlaskClient, 
     assert _TOLD not in browser.get(newest_link(build.settings, account.id)).text
 
 
+@pytest.mark.row("E-07")
 @pytest.mark.parametrize("settings", ["refuse"], indirect=True)
 def test_a_mailbox_serves_one_account_where_sharing_is_refused(
     app: Flask, browser: FlaskClient, build: Build, settings: Settings
@@ -110,6 +111,7 @@ def test_a_mailbox_serves_one_account_where_sharing_is_refused(
     assert heading(submit(phone, phone.get(newest_link(build.settings, account.id)))) == _CONFIRMED
 
 
+@pytest.mark.row("E-07")
 @pytest.mark.parametrize("settings", ["refuse"], indirect=True)
 def test_a_change_to_a_mailbox_that_serves_another_account_keeps_the_present_address(
     browser: FlaskClient, build: Build, settings: Settings
@@ -127,6 +129,7 @@ def test_a_change_to_a_mailbox_that_serves_another_account_keeps_the_present_add
     assert kept(account.id).email == "mienne@exemple.fr"
 
 
+@pytest.mark.row("E-07")
 @pytest.mark.parametrize("settings", ["refuse"], indirect=True)
 def test_two_accounts_that_confirm_one_mailbox_at_once_do_not_both_get_it(
     app: Flask, build: Build, settings: Settings, database_url: str

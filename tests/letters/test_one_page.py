@@ -15,7 +15,8 @@ from tests.letters.read_back import NOEMIE, WORST, assert_intact, letters_of, op
 from tests.rows import each_row
 
 
-def test_p04_names_of_two_hundred_letters_leave_the_page_intact() -> None:
+@pytest.mark.row("P-04")
+def test_names_of_two_hundred_letters_leave_the_page_intact() -> None:
     (page,) = open_pdf(WORST).pages
     assert_intact(page)
     assert secrets_in(text_of(page)) == {"7K4MQX2P9RTD"}
@@ -27,12 +28,14 @@ def test_p04_names_of_two_hundred_letters_leave_the_page_intact() -> None:
     assert all(6 < run.size < 6.83 for run in window if len(run.text) == 38)
 
 
-def test_p04_the_address_is_not_reduced_without_need() -> None:
+@pytest.mark.row("P-04")
+def test_the_address_is_not_reduced_without_need() -> None:
     assert {run.size for run in pieces(open_pdf(NOEMIE).pages[0]) if run.x > 88 and 55 < run.y < 79} == {10.0}
 
 
+@pytest.mark.row("P-04")
 @each_row("name", ["فاطمة الزهراء", "שרה לוי", "Ya\u202egnirts", "محمد" * 50])
-def test_p04_a_name_from_right_to_left_leaves_the_sentence_alone(name: str) -> None:
+def test_a_name_from_right_to_left_leaves_the_sentence_alone(name: str) -> None:
     letter = replace(NOEMIE, recipient=(f"Madame {name}", *NOEMIE.recipient[1:]), children=(LetterChild(name, "6e 1"),))
     (page,) = open_pdf(letter).pages
     assert_intact(page)
@@ -42,7 +45,8 @@ def test_p04_a_name_from_right_to_left_leaves_the_sentence_alone(name: str) -> N
     assert after.y > before.y or after.x > before.x
 
 
-def test_p04_a_missing_glyph_is_a_question_mark() -> None:
+@pytest.mark.row("P-04")
+def test_a_missing_glyph_is_a_question_mark() -> None:
     letter = replace(NOEMIE, children=(LetterChild("漢字 Malo 😀", "6e\u0378"),), school_name="Lycée 漢")
     (page,) = open_pdf(letter).pages
     assert "pour ? Malo ? (6e?)." in text_of(page)
@@ -50,11 +54,12 @@ def test_p04_a_missing_glyph_is_a_question_mark() -> None:
     assert_intact(page)
 
 
+@pytest.mark.row("P-04")
 @each_row(
     "name",
     ["\\", "a \\ b", "<b>Malo</b>", "#panic()", '#read("logo.svg")', "$x^2$", "*a* _b_", "@x", "= A", "`c`", "// d"],
 )
-def test_p04_markup_in_a_name_is_text(name: str) -> None:
+def test_markup_in_a_name_is_text(name: str) -> None:
     letter = replace(NOEMIE, children=(LetterChild(name, name),), school_name=name, recipient=(name, "59990 Rivebelle"))
     (page,) = open_pdf(letter).pages
     assert f"pour {name} ({name})." in text_of(page)
@@ -62,9 +67,10 @@ def test_p04_markup_in_a_name_is_text(name: str) -> None:
     assert_intact(page)
 
 
+@pytest.mark.row("P-04")
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=220), st.text(max_size=60))
-def test_p04_any_text_makes_one_page(name: str, more: str) -> None:
+def test_any_text_makes_one_page(name: str, more: str) -> None:
     letter = replace(
         NOEMIE,
         academy=more,
@@ -82,7 +88,8 @@ def test_p04_any_text_makes_one_page(name: str, more: str) -> None:
     assert len(open_pdf(letter).pages) == 1
 
 
-def test_p04_every_character_of_the_fonts_is_drawn() -> None:
+@pytest.mark.row("P-04")
+def test_every_character_of_the_fonts_is_drawn() -> None:
     """The typesetter refuses a missing glyph: what `glyphs` believes is put to it whole, 38 characters at a time."""
     held = [chr(point) for point in sorted(glyphs._covered()) if glyphs.printable(chr(point)) == chr(point)]
     assert len(held) > 3000
@@ -93,7 +100,8 @@ def test_p04_every_character_of_the_fonts_is_drawn() -> None:
     assert len(open_pdf(*letters).pages) == len(lines)
 
 
-def test_p06_page_n_is_letter_n_and_no_other() -> None:
+@pytest.mark.row("P-06")
+def test_page_n_is_letter_n_and_no_other() -> None:
     letters = letters_of(40)
     started = time.process_time()  # of this process alone, so that a busy machine does not fail the test
     reader = open_pdf(*letters)
@@ -107,7 +115,8 @@ def test_p06_page_n_is_letter_n_and_no_other() -> None:
         assert secrets_in(text) == {letter.provisional_password}
 
 
-def test_p06_the_hardest_letters_do_not_move_their_neighbours() -> None:
+@pytest.mark.row("P-06")
+def test_the_hardest_letters_do_not_move_their_neighbours() -> None:
     letters = [replace(NOEMIE, username="before"), WORST, replace(NOEMIE, username="after")]
     first, second, third = open_pdf(*letters).pages
     assert "before" in text_of(first)
@@ -115,7 +124,8 @@ def test_p06_the_hardest_letters_do_not_move_their_neighbours() -> None:
     assert "after" in text_of(third)
 
 
-def test_p06_a_letter_that_overflows_is_named_and_nothing_is_printed(
+@pytest.mark.row("P-06")
+def test_a_letter_that_overflows_is_named_and_nothing_is_printed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for file in pdf._TEMPLATE.parent.iterdir():

@@ -78,6 +78,7 @@ def test_a_name_that_was_taken_meanwhile_is_left_to_its_owner(
     assert names(tmp_path) == ["x.pdf"]
 
 
+@pytest.mark.row("W-09")
 def test_a_full_disk_leaves_nothing_that_looks_like_letters(tmp_path: Path) -> None:
     paper = Paper(tmp_path / "x.pdf")
     with files_no_longer_than(3), pytest.raises(OSError, match="too large"):
@@ -96,6 +97,7 @@ def test_rows_go_on_below_a_list_that_is_there(tmp_path: Path) -> None:
     assert names(tmp_path) == ["x.pdf"]
 
 
+@pytest.mark.row("W-09")
 def test_a_full_disk_leaves_the_list_as_it_was_and_the_new_rows_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "x.pdf"
     first = Paper(path, HEAD)

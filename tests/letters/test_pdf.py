@@ -115,14 +115,16 @@ def test_what_is_empty_leaves_no_hole() -> None:
     assert_intact(page)
 
 
-def test_p05_the_code_and_the_link_are_the_ent_s_address_alone() -> None:
+@pytest.mark.row("P-05")
+def test_the_code_and_the_link_are_the_ent_s_address_alone() -> None:
     code = segno.make("https://passerelle.exemple.fr", error="m", mask=3, micro=False, boost_error=False)
     assert pdf._qr_code(NOEMIE.ent_address) == code.svg_inline(border=4, dark="#20262b", light="#ffffff", omitsize=True)
     (page,) = open_pdf(NOEMIE).pages
     assert list(links_of(page)) == ["https://passerelle.exemple.fr"]
 
 
-def test_p05_the_code_is_drawn_from_nothing_but_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.row("P-05")
+def test_the_code_is_drawn_from_nothing_but_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[str] = []
     draw = pdf._qr_code
 
@@ -135,6 +137,7 @@ def test_p05_the_code_is_drawn_from_nothing_but_the_address(monkeypatch: pytest.
     assert sorted(drawn) == ["http://localhost:8001/ent", "https://passerelle.exemple.fr"]
 
 
+@pytest.mark.row("P-05")
 @each_row(
     "address",
     [
@@ -148,7 +151,7 @@ def test_p05_the_code_is_drawn_from_nothing_but_the_address(monkeypatch: pytest.
         "",
     ],
 )
-def test_p05_an_address_that_could_carry_a_secret_is_refused(address: str) -> None:
+def test_an_address_that_could_carry_a_secret_is_refused(address: str) -> None:
     with pytest.raises(LetterError, match=r"n\.leroy4821.*address"):
         render([replace(NOEMIE, ent_address=address)])
 
@@ -180,7 +183,8 @@ def test_a_letter_does_not_tell_its_secret_when_it_is_logged() -> None:
     assert "7K4MQX2P9RTD" not in repr(NOEMIE)
 
 
-def test_p01_nothing_is_written_to_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.row("P-01")
+def test_nothing_is_written_to_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     for variable in ("TMPDIR", "HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(variable, str(tmp_path))

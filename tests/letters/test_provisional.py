@@ -5,6 +5,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+import pytest
+
 from idp.letters import provisional
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -19,7 +21,8 @@ def chi2(counts: Iterable[int]) -> float:
     return sum((count - expected) ** 2 / expected for count in observed)
 
 
-def test_p03_a_million_letters_are_crockford_s_and_none_is_favoured() -> None:
+@pytest.mark.row("P-03")
+def test_a_million_letters_are_crockford_s_and_none_is_favoured() -> None:
     drawn = [provisional.draw() for _ in range(math.ceil(SAMPLES / provisional.LENGTH))]
     letters = Counter("".join(drawn))
     assert set(letters) == set(CROCKFORD)
@@ -31,13 +34,15 @@ def test_p03_a_million_letters_are_crockford_s_and_none_is_favoured() -> None:
     assert len(set(drawn)) == len(drawn)
 
 
-def test_p03_the_measure_would_see_an_uneven_draw() -> None:
+@pytest.mark.row("P-03")
+def test_the_measure_would_see_an_uneven_draw() -> None:
     even = dict.fromkeys(CROCKFORD, SAMPLES // 32)
     assert chi2((even | {"7": round(SAMPLES / 32 * 1.07)}).values()) > CHI2_LIMIT
     assert chi2((even | {"Z": 0}).values()) > CHI2_LIMIT
 
 
-def test_p03_no_letter_is_confused_with_another_on_paper() -> None:
+@pytest.mark.row("P-03")
+def test_no_letter_is_confused_with_another_on_paper() -> None:
     assert provisional.ALPHABET == CROCKFORD
     assert not set("ILOU") & set(provisional.ALPHABET)
 
@@ -46,6 +51,7 @@ def test_v651_a_secret_holds_sixty_bits() -> None:
     assert len(provisional.draw()) * math.log2(len(provisional.ALPHABET)) == 60
 
 
-def test_p03_people_read_groups_of_four() -> None:
+@pytest.mark.row("P-03")
+def test_people_read_groups_of_four() -> None:
     assert provisional.show("7K4MQX2P9RTD") == "7K4M-QX2P-9RTD"
     assert re.fullmatch(r"[0-9A-Z]{4}(-[0-9A-Z]{4}){2}", provisional.show(provisional.draw()))

@@ -60,7 +60,8 @@ def test_slips_can_be_read_aloud() -> None:
     assert re.search(r"pdfuaid:part>\s*1\s*<", root["/Metadata"].get_data().decode())
 
 
-def test_p06_slip_k_of_page_n_is_one_person_whole_and_no_other() -> None:
+@pytest.mark.row("P-06")
+def test_slip_k_of_page_n_is_one_person_whole_and_no_other() -> None:
     letters = letters_of(10)
     reader = open_slips(*letters)
     assert len(reader.pages) == 3
@@ -73,7 +74,8 @@ def test_p06_slip_k_of_page_n_is_one_person_whole_and_no_other() -> None:
     assert found[10:] == ["", ""]
 
 
-def test_p04_the_hardest_slips_stay_in_their_quarter() -> None:
+@pytest.mark.row("P-04")
+def test_the_hardest_slips_stay_in_their_quarter() -> None:
     arabic = replace(
         NOEMIE,
         recipient=("Madame فاطمة الزهراء", "59990 Rivebelle"),
@@ -90,7 +92,8 @@ def test_p04_the_hardest_slips_stay_in_their_quarter() -> None:
         assert all(rank * TALL + 4 < run.y < (rank + 1) * TALL - 1 for run in runs)
 
 
-def test_p06_a_slip_that_is_not_in_its_place_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+@pytest.mark.row("P-06")
+def test_a_slip_that_is_not_in_its_place_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for file in slips._TEMPLATE.parent.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     template = tmp_path / "strip.typ"

@@ -16,7 +16,7 @@ from tests.databases import ISSUER, settings_for
 from tests.pages import form_token
 from tests.recovery.steps import journal
 
-pytestmark = pytest.mark.both_databases
+pytestmark = [pytest.mark.both_databases, pytest.mark.row("I-21")]
 
 MOST = 6
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

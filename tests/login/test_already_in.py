@@ -115,7 +115,8 @@ def test_a_form_of_another_person_takes_neither_for_the_other(
     assert ent.userinfo(browser, tokens["access_token"]).get_json()["given_name"] == "Yann"
 
 
-def test_i13_a_form_from_another_site_signs_nobody_in(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("I-13")
+def test_a_form_from_another_site_signs_nobody_in(app: Flask, browser: FlaskClient, build: Build) -> None:
     parent, attacker = build.active(), build.active(email="autre@exemple.fr")
     sign_in(browser, "/connexion", parent.username, PASSWORD)
     typed = {"identifiant": attacker.username, "mot-de-passe": PASSWORD}

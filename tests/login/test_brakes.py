@@ -24,7 +24,8 @@ pytestmark = pytest.mark.both_databases
 _ACCOUNT = "Gérer mon compte"
 
 
-def test_i04_the_pause_grows_up_to_ten_minutes_and_a_right_password_ends_it(
+@pytest.mark.row("I-04")
+def test_the_pause_grows_up_to_ten_minutes_and_a_right_password_ends_it(
     browser: FlaskClient, app: Flask, build: Build
 ) -> None:
     account = build.active()
@@ -43,7 +44,8 @@ def test_i04_the_pause_grows_up_to_ten_minutes_and_a_right_password_ends_it(
             assert sign_in(other, "/connexion", account.username, "faux").status_code == 200
 
 
-def test_i06_of_sixty_guesses_at_once_no_more_are_looked_at_than_the_limit(
+@pytest.mark.row("I-06")
+def test_of_sixty_guesses_at_once_no_more_are_looked_at_than_the_limit(
     app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account = build.active()
@@ -71,7 +73,8 @@ def test_i06_of_sixty_guesses_at_once_no_more_are_looked_at_than_the_limit(
     assert len(looked_at) == limits.SIGN_IN_ACCOUNT.free
 
 
-def test_i08_tries_on_one_account_never_stop_another(app: Flask, build: Build) -> None:
+@pytest.mark.row("I-08")
+def test_tries_on_one_account_never_stop_another(app: Flask, build: Build) -> None:
     victim, other = build.active(), build.active()
     with time_machine.travel(now(), tick=False):
         for n in range(8):
@@ -82,8 +85,9 @@ def test_i08_tries_on_one_account_never_stop_another(app: Flask, build: Build) -
         assert heading(sign_in(app.test_client(), "/connexion", other.username, PASSWORD)) == _ACCOUNT
 
 
+@pytest.mark.row("I-10")
 @pytest.mark.parametrize("forged", ["1.2.3.{n}", "garbage{n}", "1.2.3.{n}, 5.6.7.8", "::{n}", "\xff{n}"])
-def test_i10_a_forged_address_opens_no_new_budget(browser: FlaskClient, build: Build, forged: str) -> None:
+def test_a_forged_address_opens_no_new_budget(browser: FlaskClient, build: Build, forged: str) -> None:
     [window] = limits.SIGN_IN_REQUESTS.windows
     build.active()
     with time_machine.travel(now(), tick=False):
@@ -99,7 +103,8 @@ def test_i10_a_forged_address_opens_no_new_budget(browser: FlaskClient, build: B
     assert statuses == [200] * window.tries + [429] * 2
 
 
-def test_i11_a_school_with_one_address_is_not_stopped_by_its_own_right_passwords(app: Flask, build: Build) -> None:
+@pytest.mark.row("I-11")
+def test_a_school_with_one_address_is_not_stopped_by_its_own_right_passwords(app: Flask, build: Build) -> None:
     [window] = limits.SIGN_IN_REQUESTS.windows
     account = build.active()
     with time_machine.travel(now(), tick=False):
@@ -107,7 +112,8 @@ def test_i11_a_school_with_one_address_is_not_stopped_by_its_own_right_passwords
             assert heading(sign_in(app.test_client(), "/connexion", account.username, PASSWORD)) == _ACCOUNT
 
 
-def test_w01_with_every_place_taken_a_sign_in_is_sent_away_at_once_and_an_activation_is_not(
+@pytest.mark.row("W-01")
+def test_with_every_place_taken_a_sign_in_is_sent_away_at_once_and_an_activation_is_not(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account, hasher = build.never_activated(), app.extensions["idp.hasher"]
@@ -130,7 +136,8 @@ def _is_full(hasher: Hasher) -> bool:
         return True
 
 
-def test_i06_who_is_told_to_wait_asks_nothing_more_of_the_database(browser: FlaskClient, app: Flask) -> None:
+@pytest.mark.row("I-06")
+def test_who_is_told_to_wait_asks_nothing_more_of_the_database(browser: FlaskClient, app: Flask) -> None:
     for _ in range(7):
         page = sign_in(browser, "/connexion", "personne", "x")
     assert page.status_code == 429

@@ -26,6 +26,8 @@ from tests.pages import follow, heading, sign_in
 from tests.recovery.steps import CHOSEN, DONE, FORM, choose, enters, journal, link_of, outbox, statements, stored
 from tests.relying_party import RelyingParty
 
+pytestmark = pytest.mark.row("I-20")
+
 _RENEW = "Choisissez un nouveau mot de passe"
 _LISTED = "liste de mots de passe volés"
 

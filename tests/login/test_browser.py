@@ -21,7 +21,8 @@ def _cookie(browser: FlaskClient, name: str = "__Host-ss") -> str:
     return cookie.value
 
 
-def test_i12_a_sign_in_draws_a_new_session_and_a_new_form_token(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("I-12")
+def test_a_sign_in_draws_a_new_session_and_a_new_form_token(browser: FlaskClient, build: Build) -> None:
     planted = "A" * 43
     browser.set_cookie("__Host-ss", planted, domain=_HOST, secure=True)
     before = form_token(browser.get("/connexion"))
@@ -40,8 +41,9 @@ def test_i12_a_sign_in_draws_a_new_session_and_a_new_form_token(browser: FlaskCl
     assert sorted(session.ended_at is None for session in sessions) == [False, True]
 
 
+@pytest.mark.row("I-13")
 @pytest.mark.parametrize("place", ["/connexion", "/profil"])
-def test_i13_a_form_of_another_site_is_refused(app: Flask, build: Build, place: str) -> None:
+def test_a_form_of_another_site_is_refused(app: Flask, build: Build, place: str) -> None:
     attacker, own = build.active(), form_token(app.test_client().get("/connexion"))
     data = {"identifiant": attacker.username, "mot-de-passe": PASSWORD, "profil": "parent"}
     for token in ({}, {"csrf_token": ""}, {"csrf_token": own}, {"csrf_token": "é\x00"}):
@@ -53,7 +55,8 @@ def test_i13_a_form_of_another_site_is_refused(app: Flask, build: Build, place: 
     assert db.session.scalars(select(Session)).all() == []
 
 
-def test_i13_the_token_of_one_browser_is_nothing_in_another(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("I-13")
+def test_the_token_of_one_browser_is_nothing_in_another(app: Flask, browser: FlaskClient, build: Build) -> None:
     token, other = form_token(browser.get("/connexion")), app.test_client()
     other.get("/connexion")
     data = {"csrf_token": token, "identifiant": build.active().username, "mot-de-passe": PASSWORD}
@@ -63,10 +66,11 @@ def test_i13_the_token_of_one_browser_is_nothing_in_another(app: Flask, browser:
     assert PASSWORD not in answer.text
 
 
+@pytest.mark.row("I-14")
 @pytest.mark.parametrize(
     "target", ["https://evil.test", "//evil.test", "/\\evil.test", "/%09/evil.test", "javascript:alert(1)"]
 )
-def test_i14_no_address_of_a_request_says_where_a_sign_in_leads(app: Flask, build: Build, target: str) -> None:
+def test_no_address_of_a_request_says_where_a_sign_in_leads(app: Flask, build: Build, target: str) -> None:
     account = build.active()
     for name in ("next", "url", "redirect_uri", "continue", "retour"):
         browser = app.test_client()
@@ -76,7 +80,8 @@ def test_i14_no_address_of_a_request_says_where_a_sign_in_leads(app: Flask, buil
         assert (answer.status_code, answer.headers["Location"]) == (303, "/mon-compte")
 
 
-def test_i14_a_forged_continuation_leads_nowhere(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("I-14")
+def test_a_forged_continuation_leads_nowhere(browser: FlaskClient, build: Build) -> None:
     account = build.active()
     token = form_token(browser.get("/connexion"))
     data = {"csrf_token": token, "identifiant": account.username, "mot-de-passe": PASSWORD}
@@ -84,7 +89,8 @@ def test_i14_a_forged_continuation_leads_nowhere(browser: FlaskClient, build: Bu
     assert (answer.status_code, heading(answer)) == (400, "Reprenons depuis l’ENT")
 
 
-def test_i17_a_second_person_on_the_same_browser_gets_nothing_of_the_first(
+@pytest.mark.row("I-17")
+def test_a_second_person_on_the_same_browser_gets_nothing_of_the_first(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     first, second = build.active(), build.active(given_name="Paul", family_name="MARTIN", email="paul@exemple.fr")
@@ -107,7 +113,8 @@ def test_i17_a_second_person_on_the_same_browser_gets_nothing_of_the_first(
     assert "LEROY-VANDEPUTTE" not in account_page
 
 
-def test_i17_an_activation_left_open_never_acts_on_the_next_persons_account(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("I-17")
+def test_an_activation_left_open_never_acts_on_the_next_persons_account(browser: FlaskClient, build: Build) -> None:
     first, second = build.never_activated(), build.active(email=None, pending_email="paul@exemple.fr")
     waiting = activate(browser, first, mail="noemie@exemple.fr")
     page = sign_in(browser, "/connexion", second.username, PASSWORD)
@@ -120,7 +127,8 @@ def test_i17_an_activation_left_open_never_acts_on_the_next_persons_account(brow
     assert "paul@exemple.fr" in follow(browser, browser.get("/mon-compte")).text
 
 
-def test_i17_a_session_is_not_shared_by_two_sign_ins(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("I-17")
+def test_a_session_is_not_shared_by_two_sign_ins(browser: FlaskClient, build: Build) -> None:
     first, second = build.active(), build.active()
     sign_in(browser, "/connexion", first.username, PASSWORD)
     stolen = _cookie(browser)
@@ -130,7 +138,8 @@ def test_i17_a_session_is_not_shared_by_two_sign_ins(browser: FlaskClient, build
     assert heading(submit(browser, browser.get("/connexion"), identifiant="x", mot_de_passe="y")) == "Connexion"
 
 
-def test_i17_a_letter_ends_the_session_that_the_browser_came_with(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("I-17")
+def test_a_letter_ends_the_session_that_the_browser_came_with(browser: FlaskClient, build: Build) -> None:
     signed_in, letter = build.active(), build.never_activated()
     sign_in(browser, "/connexion", signed_in.username, PASSWORD)
     assert heading(browser.get("/mon-compte")) == "Gérer mon compte"

@@ -71,8 +71,9 @@ def _peaks(pid: int) -> dict[int, int]:
     return peaks
 
 
+@pytest.mark.row("W-01")
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc")
-def test_w01_of_five_hundred_sign_ins_at_once_some_are_served_and_the_rest_told_when_to_come_back(
+def test_of_five_hundred_sign_ins_at_once_some_are_served_and_the_rest_told_when_to_come_back(
     build: Build, tmp_path: Path, worker_id: str
 ) -> None:
     accounts = [build.active().username for _ in range(10)]
@@ -101,7 +102,8 @@ def test_w01_of_five_hundred_sign_ins_at_once_some_are_served_and_the_rest_told_
     assert max(peaks.values()) < max(calm.values()) + 19 * (_HASHES + 1) + 40, (calm, peaks)
 
 
-def test_w11_a_flood_of_authorization_requests_writes_nothing(
+@pytest.mark.row("W-11")
+def test_a_flood_of_authorization_requests_writes_nothing(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     def rows() -> dict[str, int]:

@@ -61,7 +61,8 @@ def _mails(account: Account) -> list[str]:
     return [row.payload["notice"] for row in rows if row.payload["account"] == str(account.id)]
 
 
-def test_i05_after_a_hundred_guesses_only_the_usual_phone_gets_in(app: Flask, build: Build) -> None:
+@pytest.mark.row("I-05")
+def test_after_a_hundred_guesses_only_the_usual_phone_gets_in(app: Flask, build: Build) -> None:
     account = build.active()
     phone = _from(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:
@@ -86,7 +87,8 @@ def test_i05_after_a_hundred_guesses_only_the_usual_phone_gets_in(app: Flask, bu
     assert [entry["reason"] for entry in reasons] == ["wrong", "shut", "wrong"]
 
 
-def test_i05_a_success_on_the_phone_does_not_open_the_door_to_strangers(app: Flask, build: Build) -> None:
+@pytest.mark.row("I-05")
+def test_a_success_on_the_phone_does_not_open_the_door_to_strangers(app: Flask, build: Build) -> None:
     account = build.active()
     phone = _from(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:
@@ -98,7 +100,8 @@ def test_i05_a_success_on_the_phone_does_not_open_the_door_to_strangers(app: Fla
         assert sign_in(_from(app, "198.51.100.7"), "/connexion", account.username, PASSWORD).status_code == 429
 
 
-def test_w02_a_parent_who_is_guessed_at_from_everywhere_signs_in_at_once_on_the_known_phone(
+@pytest.mark.row("W-02")
+def test_a_parent_who_is_guessed_at_from_everywhere_signs_in_at_once_on_the_known_phone(
     app: Flask, build: Build
 ) -> None:
     account = build.active()
@@ -114,7 +117,8 @@ def test_w02_a_parent_who_is_guessed_at_from_everywhere_signs_in_at_once_on_the_
             clock.shift(timedelta(days=1))
 
 
-def test_i05_the_phone_has_a_brake_of_its_own(app: Flask, build: Build) -> None:
+@pytest.mark.row("I-05")
+def test_the_phone_has_a_brake_of_its_own(app: Flask, build: Build) -> None:
     account = build.active()
     phone = _from(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False):
@@ -128,7 +132,8 @@ def test_i05_the_phone_has_a_brake_of_its_own(app: Flask, build: Build) -> None:
         assert heading(sign_in(_from(app, "198.51.100.7"), "/connexion", account.username, PASSWORD)) == _ACCOUNT
 
 
-def test_i05_what_was_known_before_a_change_of_password_is_a_stranger_again(app: Flask, build: Build) -> None:
+@pytest.mark.row("I-05")
+def test_what_was_known_before_a_change_of_password_is_a_stranger_again(app: Flask, build: Build) -> None:
     account = build.active()
     phone = _from(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:
@@ -149,8 +154,9 @@ def test_i05_what_was_known_before_a_change_of_password_is_a_stranger_again(app:
         assert heading(sign_in(phone, "/connexion", account.username, PASSWORD)) == _ACCOUNT, "and then known again"
 
 
+@pytest.mark.row("I-05")
 @pytest.mark.parametrize("forged", ["", "x", "e30.x", "W10.AAAA", "é" * 20, "a" * 3000])
-def test_i05_a_forged_device_cookie_is_no_device(app: Flask, build: Build, forged: str) -> None:
+def test_a_forged_device_cookie_is_no_device(app: Flask, build: Build, forged: str) -> None:
     account = build.active()
     browser = _from(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:
@@ -159,7 +165,8 @@ def test_i05_a_forged_device_cookie_is_no_device(app: Flask, build: Build, forge
         assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Connexion"
 
 
-def test_i05_a_device_of_one_parent_is_none_of_another(app: Flask, build: Build) -> None:
+@pytest.mark.row("I-05")
+def test_a_device_of_one_parent_is_none_of_another(app: Flask, build: Build) -> None:
     mine, other = build.active(), build.active(email="karim@exemple.fr")
     browser = _from(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:
@@ -170,7 +177,8 @@ def test_i05_a_device_of_one_parent_is_none_of_another(app: Flask, build: Build)
         assert heading(sign_in(browser, "/connexion", mine.username, PASSWORD)) == _ACCOUNT
 
 
-def test_i05_one_browser_is_a_device_of_several_parents_and_forgets_after_ninety_days(app: Flask, build: Build) -> None:
+@pytest.mark.row("I-05")
+def test_one_browser_is_a_device_of_several_parents_and_forgets_after_ninety_days(app: Flask, build: Build) -> None:
     parents = [build.active(email=f"parent{number}@exemple.fr") for number in range(7)]
     browser = _from(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:
@@ -186,7 +194,8 @@ def test_i05_one_browser_is_a_device_of_several_parents_and_forgets_after_ninety
             assert devices.known(names[-1]) is None
 
 
-def test_i05_the_device_cookie_signs_nobody_in(app: Flask, build: Build) -> None:
+@pytest.mark.row("I-05")
+def test_the_device_cookie_signs_nobody_in(app: Flask, build: Build) -> None:
     account = build.active()
     browser = _from(app, "203.0.113.1")
     sign_in(browser, "/connexion", account.username, PASSWORD)
@@ -194,7 +203,8 @@ def test_i05_the_device_cookie_signs_nobody_in(app: Flask, build: Build) -> None
     assert browser.get("/mon-compte").headers["Location"] == "/connexion"
 
 
-def test_i04_an_operator_forgives_the_tries_of_the_parents_own_phone_too(app: Flask, build: Build) -> None:
+@pytest.mark.row("I-04")
+def test_an_operator_forgives_the_tries_of_the_parents_own_phone_too(app: Flask, build: Build) -> None:
     account = build.active()
     phone = _from(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:
@@ -210,7 +220,8 @@ def test_i04_an_operator_forgives_the_tries_of_the_parents_own_phone_too(app: Fl
         assert heading(sign_in(phone, "/connexion", account.username, PASSWORD)) == _ACCOUNT
 
 
-def test_z15_a_right_password_is_no_failure_when_the_database_is_away(
+@pytest.mark.row("Z-15")
+def test_a_right_password_is_no_failure_when_the_database_is_away(
     app: Flask, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account = build.active()
@@ -227,7 +238,8 @@ def test_z15_a_right_password_is_no_failure_when_the_database_is_away(
         assert heading(sign_in(_from(app, "203.0.113.9"), "/connexion", account.username, PASSWORD)) == _ACCOUNT
 
 
-def test_i03_a_letters_secret_opens_an_activation_at_the_sign_in_and_a_wrong_one_counts_there(
+@pytest.mark.row("I-03")
+def test_a_letters_secret_opens_an_activation_at_the_sign_in_and_a_wrong_one_counts_there(
     app: Flask, build: Build
 ) -> None:
     account = build.never_activated()
@@ -241,9 +253,8 @@ def test_i03_a_letters_secret_opens_an_activation_at_the_sign_in_and_a_wrong_one
         assert heading(sign_in(browser, "/connexion", account.username, PROVISIONAL)) == "Activez votre compte"
 
 
-def test_w02_whoever_guesses_from_the_parents_own_network_does_not_close_the_known_phone(
-    app: Flask, build: Build
-) -> None:
+@pytest.mark.row("W-02")
+def test_whoever_guesses_from_the_parents_own_network_does_not_close_the_known_phone(app: Flask, build: Build) -> None:
     account = build.active()
     phone, neighbour = _from(app, "203.0.113.1"), _from(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False):
@@ -256,7 +267,8 @@ def test_w02_whoever_guesses_from_the_parents_own_network_does_not_close_the_kno
         assert heading(sign_in(phone, "/connexion", account.username, PASSWORD)) == _ACCOUNT
 
 
-def test_i18_a_browser_known_before_a_change_of_password_is_told_of_as_a_new_one(app: Flask, build: Build) -> None:
+@pytest.mark.row("I-18")
+def test_a_browser_known_before_a_change_of_password_is_told_of_as_a_new_one(app: Flask, build: Build) -> None:
     account = build.active()
     former = _from(app, "203.0.113.1")
     with time_machine.travel(now(), tick=False) as clock:

@@ -29,7 +29,8 @@ def _shape(page: TestResponse, username: str) -> tuple[int, list[tuple[str, str]
     return page.status_code, headers, cookies, without_token(page).replace(username, "")
 
 
-def test_i01_every_account_that_is_not_opened_gets_the_same_answer(app: Flask, build: Build) -> None:
+@pytest.mark.row("I-01")
+def test_every_account_that_is_not_opened_gets_the_same_answer(app: Flask, build: Build) -> None:
     active, disabled, letter = build.active(), build.active(disabled_at=now()), build.never_activated()
     expired = build.never_activated(provisional_expires_at=now() - timedelta(seconds=1))
     burnt = build.never_activated(provisional_hash=None, provisional_expires_at=None)
@@ -47,7 +48,8 @@ def test_i01_every_account_that_is_not_opened_gets_the_same_answer(app: Flask, b
     assert all(shape == shapes[0] for shape in shapes)
 
 
-def test_i01_who_must_wait_is_told_the_same_whether_the_account_exists_or_not(app: Flask, build: Build) -> None:
+@pytest.mark.row("I-01")
+def test_who_must_wait_is_told_the_same_whether_the_account_exists_or_not(app: Flask, build: Build) -> None:
     existing = build.active()
     shapes = []
     with time_machine.travel(now(), tick=False):
@@ -64,7 +66,8 @@ def test_i01_who_must_wait_is_told_the_same_whether_the_account_exists_or_not(ap
     assert "Un peu de patience" in shapes[0][3]
 
 
-def test_i07_all_spellings_of_an_identifier_share_one_counter(app: Flask, build: Build) -> None:
+@pytest.mark.row("I-07")
+def test_all_spellings_of_an_identifier_share_one_counter(app: Flask, build: Build) -> None:
     account = build.active()
     name, number = account.username.split(".")[1][:5], account.username[-4:]
     spellings = [
@@ -108,12 +111,14 @@ def test_an_empty_field_is_named_and_nothing_is_tried(
     assert db.session.scalar(select(func.count()).where(AuditEntry.kind == "sign_in")) == 0
 
 
-def test_i07_an_address_is_no_identifier(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("I-07")
+def test_an_address_is_no_identifier(browser: FlaskClient, build: Build) -> None:
     account = build.active(email="noemie.leroy@exemple.fr")
     assert account.email
     assert _FAILED in sign_in(browser, "/connexion", account.email, PASSWORD).text
 
 
+@pytest.mark.row("I-15")
 @pytest.mark.parametrize(
     "password",
     [
@@ -129,7 +134,7 @@ def test_i07_an_address_is_no_identifier(browser: FlaskClient, build: Build) -> 
     ],
     ids=["spaces", "129", "2000 more", "NUL", "space after", "space before", "cut", "emoji", "accents"],
 )
-def test_i15_nothing_but_the_password_opens(
+def test_nothing_but_the_password_opens(
     browser: FlaskClient, build: Build, normalised: list[int], password: str
 ) -> None:
     account = build.active()
@@ -139,8 +144,9 @@ def test_i15_nothing_but_the_password_opens(
     assert max(normalised, default=0) <= 128
 
 
+@pytest.mark.row("I-15")
 @pytest.mark.parametrize("password", ["x" * 60_000, "x" * 1_000_000, "\u0301\u0323" * 200_000])
-def test_i15_what_is_too_long_is_refused_before_it_is_looked_at(
+def test_what_is_too_long_is_refused_before_it_is_looked_at(
     browser: FlaskClient, build: Build, normalised: list[int], password: str
 ) -> None:
     account = build.active()
@@ -151,14 +157,16 @@ def test_i15_what_is_too_long_is_refused_before_it_is_looked_at(
     assert max(normalised, default=0) <= 128
 
 
-def test_i15_composed_and_decomposed_accents_open_alike(app: Flask, build: Build) -> None:
+@pytest.mark.row("I-15")
+def test_composed_and_decomposed_accents_open_alike(app: Flask, build: Build) -> None:
     account = build.active(password=unicodedata.normalize("NFC", PASSWORD))
     for form in ("NFC", "NFD", "NFKC", "NFKD"):
         page = sign_in(app.test_client(), "/connexion", account.username, unicodedata.normalize(form, PASSWORD))
         assert heading(page) == "Gérer mon compte"
 
 
-def test_i16_a_hash_of_older_parameters_is_replaced_at_a_right_password_only(
+@pytest.mark.row("I-16")
+def test_a_hash_of_older_parameters_is_replaced_at_a_right_password_only(
     real_hashes: None, browser: FlaskClient, build: Build
 ) -> None:
     weak = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)

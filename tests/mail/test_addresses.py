@@ -8,6 +8,7 @@ from idp.mail.addresses import MAX_LENGTH, AddressFault, InvalidAddress, check_r
 from tests.rows import each_row
 
 
+@pytest.mark.row("M-06")
 @each_row(
     ("typed", "stored"),
     [
@@ -23,12 +24,13 @@ from tests.rows import each_row
         ("marie@оrange.fr", "marie@xn--range-iye.fr"),  # the first letter is Cyrillic
     ],
 )
-def test_m06_an_address_is_stored_as_typed_with_a_plain_domain(typed: str, stored: str) -> None:
+def test_an_address_is_stored_as_typed_with_a_plain_domain(typed: str, stored: str) -> None:
     assert parse_address(typed) == stored
     assert parse_address(stored) == stored
     assert check_recipient(stored) == stored
 
 
+@pytest.mark.row("M-06")
 @each_row(
     ("typed", "reason"),
     [
@@ -72,14 +74,15 @@ def test_m06_an_address_is_stored_as_typed_with_a_plain_domain(typed: str, store
         ("a@" + "é." * 60 + "fr", "invalid"),  # short as typed, too long as it travels
     ],
 )
-def test_m06_what_is_not_one_address_is_refused_with_its_reason(typed: str, reason: str) -> None:
+def test_what_is_not_one_address_is_refused_with_its_reason(typed: str, reason: str) -> None:
     with pytest.raises(InvalidAddress) as refused:
         parse_address(typed)
     assert refused.value.reason == AddressFault(reason)
     assert "@" not in str(refused.value)
 
 
-def test_m06_the_longest_address_is_accepted_and_one_character_more_is_not() -> None:
+@pytest.mark.row("M-06")
+def test_the_longest_address_is_accepted_and_one_character_more_is_not() -> None:
     longest = "a" * 63 + "@" + ".".join(["b" * 62, "b" * 62, "b" * 61]) + ".fr"
     assert len(longest) == MAX_LENGTH
     assert parse_address(longest) == longest
@@ -87,8 +90,9 @@ def test_m06_the_longest_address_is_accepted_and_one_character_more_is_not() -> 
         parse_address(longest.replace("@", "a@"))
 
 
+@pytest.mark.row("M-06")
 @each_row("sign", ["a", "é", " ", "@", "\u0345", "\U0001d504"])
-def test_m06_a_huge_text_costs_nothing(sign: str) -> None:
+def test_a_huge_text_costs_nothing(sign: str) -> None:
     class Unread(str):
         """A text whose length may be asked for, and nothing else."""
 
@@ -104,22 +108,25 @@ def test_m06_a_huge_text_costs_nothing(sign: str) -> None:
         parse_address(Unread(sign * 400_000))
 
 
+@pytest.mark.row("S-01")
 @each_row(
     "address",
     ["a@b.test, x@evil.test", "a@b.test\r\nBcc:x", "a@b.test\x00", "<a@b.test>", '"a"@b.test', " a@b.test", "a@B.test"],
 )
-def test_s01_a_recipient_is_exactly_one_stored_address(address: str) -> None:
+def test_a_recipient_is_exactly_one_stored_address(address: str) -> None:
     with pytest.raises(InvalidAddress):
         check_recipient(address)
 
 
-def test_m06_capital_letters_do_not_make_another_address_for_the_caps() -> None:
+@pytest.mark.row("M-06")
+def test_capital_letters_do_not_make_another_address_for_the_caps() -> None:
     assert fold_address("Marie.LEROY@orange.fr") == fold_address("marie.leroy@orange.fr")
     assert fold_address("marie@orange.fr") != fold_address("marie@free.fr")
 
 
+@pytest.mark.row("M-06")
 @given(st.text(max_size=330) | st.from_regex(r"\A[^@]{0,20}@[^@]{0,40}\Z"))
-def test_m06_whatever_is_typed_there_is_an_address_or_a_reason(typed: str) -> None:
+def test_whatever_is_typed_there_is_an_address_or_a_reason(typed: str) -> None:
     try:
         stored = parse_address(typed)
     except InvalidAddress:

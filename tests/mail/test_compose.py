@@ -46,7 +46,8 @@ def settings(mail_settings: SettingsFor) -> Settings:
     return mail_settings("smtp://127.0.0.1:25")
 
 
-def test_s03_the_headers_of_an_automatic_mail(template_app: Flask, settings: Settings) -> None:
+@pytest.mark.row("S-03")
+def test_the_headers_of_an_automatic_mail(template_app: Flask, settings: Settings) -> None:
     with time_machine.travel(datetime(2026, 11, 24, 19, 42, tzinfo=UTC), tick=False):
         mail = sent(composed(settings))
     assert {name: str(value) for name, value in mail.items() if not name.startswith(("Content-Type", "MIME"))} == {
@@ -61,7 +62,8 @@ def test_s03_the_headers_of_an_automatic_mail(template_app: Flask, settings: Set
     }
 
 
-def test_s03_text_and_html_say_the_same_and_the_link_is_whole(template_app: Flask, settings: Settings) -> None:
+@pytest.mark.row("S-03")
+def test_text_and_html_say_the_same_and_the_link_is_whole(template_app: Flask, settings: Settings) -> None:
     mail = composed(settings)
     raw = mail.as_bytes()
     assert raw.isascii()
@@ -75,20 +77,21 @@ def test_s03_text_and_html_say_the_same_and_the_link_is_whole(template_app: Flas
     assert f"href='{LINK}'" in part(read, "html")
 
 
+@pytest.mark.row("S-01")
 @pytest.mark.parametrize("recipient", ["a@b.test, x@evil.test", "a@b.test\r\nBcc:x", "a@b.test\x00", "<a@b.test>", '"'])
-def test_s01_no_mail_is_made_for_what_is_not_one_recipient(
-    template_app: Flask, settings: Settings, recipient: str
-) -> None:
+def test_no_mail_is_made_for_what_is_not_one_recipient(template_app: Flask, settings: Settings, recipient: str) -> None:
     with pytest.raises(InvalidAddress):
         composed(settings, recipient=recipient)
 
 
-def test_s01_the_control_python_itself_makes_two_recipients() -> None:
+@pytest.mark.row("S-01")
+def test_the_control_python_itself_makes_two_recipients() -> None:
     mail = EmailMessage()
     mail["To"] = "a@b.test, x@evil.test"
     assert len(mail["To"].addresses) == 2, "if this fails, Python has changed and the validator is only a second wall"
 
 
+@pytest.mark.row("S-02")
 @pytest.mark.parametrize(
     ("name", "shown"),
     [
@@ -106,7 +109,7 @@ def test_s01_the_control_python_itself_makes_two_recipients() -> None:
         ("", ""),
     ],
 )
-def test_s02_a_name_is_words_on_one_line(template_app: Flask, settings: Settings, name: str, shown: str) -> None:
+def test_a_name_is_words_on_one_line(template_app: Flask, settings: Settings, name: str, shown: str) -> None:
     assert plain_words(name) == shown
     mail = sent(composed(settings, person=name))
     assert f"Bonjour {shown},\n" in part(mail, "plain")
@@ -116,18 +119,21 @@ def test_s02_a_name_is_words_on_one_line(template_app: Flask, settings: Settings
     assert re.findall(r"https?:\S+", part(mail, "plain")) == [LINK]
 
 
-def test_s02_a_name_has_an_end() -> None:
+@pytest.mark.row("S-02")
+def test_a_name_has_an_end() -> None:
     assert len(plain_words("Zoé " * 10_000)) == 200
 
 
-def test_s02_markup_in_a_name_is_text(template_app: Flask, settings: Settings) -> None:
+@pytest.mark.row("S-02")
+def test_markup_in_a_name_is_text(template_app: Flask, settings: Settings) -> None:
     mail = sent(composed(settings, person="<script>alert(1)</script> & Cie"))
     assert "<script>" not in part(mail, "html")
     assert "&lt;script&gt;" in part(mail, "html")
     assert "Bonjour <script>alert(1)</script> & Cie," in part(mail, "plain")
 
 
-def test_s02_only_links_of_this_service_stay_links() -> None:
+@pytest.mark.row("S-02")
+def test_only_links_of_this_service_stay_links() -> None:
     own = "https://connexion.exemple.fr/"
     context = {"link": own + "lien/x", "bad": own + "lien/x http://evil.test", "rows": [("voir http://evil", 3, None)]}
     assert made_safe(context, own) == {
@@ -153,7 +159,8 @@ def test_a_message_id_stays_one_word(template_app: Flask, settings: Settings, me
         )
 
 
+@pytest.mark.row("S-03")
 @each_row("template", sorted(TEMPLATES.glob("mail/**/*.html")))
-def test_s03_no_template_loads_anything_from_elsewhere(template: Path) -> None:
+def test_no_template_loads_anything_from_elsewhere(template: Path) -> None:
     source = template.read_text()
     assert not re.search(r"<(img|link|script|iframe|object|form)\b|\bsrc=|url\(|@import|https?://", source)

@@ -32,7 +32,8 @@ def only_message() -> OutboxMessage:
         return session.query(OutboxMessage).one()
 
 
-def test_s03_a_queued_mail_arrives_once_and_whole(mail_app: Flask, use_server: UseServer) -> None:
+@pytest.mark.row("S-03")
+def test_a_queued_mail_arrives_once_and_whole(mail_app: Flask, use_server: UseServer) -> None:
     mailbox = Mailbox()
     with smtp_server(mailbox) as port:
         worker = Worker({"mail": mailing(use_server(f"smtp://127.0.0.1:{port}"))})
@@ -48,7 +49,8 @@ def test_s03_a_queued_mail_arrives_once_and_whole(mail_app: Flask, use_server: U
     assert (only_message().outcome, only_message().payload) == ("sent", {})
 
 
-def test_s04_a_refused_recipient_is_dead_and_visible(mail_app: Flask, use_server: UseServer) -> None:
+@pytest.mark.row("S-04")
+def test_a_refused_recipient_is_dead_and_visible(mail_app: Flask, use_server: UseServer) -> None:
     mailbox = Mailbox(at_rcpt=f"550 5.1.1 <{NOEMIE}>: no user noemie here, see https://smtp.test/why")
     with smtp_server(mailbox) as port:
         worker = Worker({"mail": mailing(use_server(f"smtp://127.0.0.1:{port}"))})
@@ -60,8 +62,9 @@ def test_s04_a_refused_recipient_is_dead_and_visible(mail_app: Flask, use_server
     assert not mailbox.envelopes
 
 
+@pytest.mark.row("S-04")
 @pytest.mark.parametrize("when", ["at_rcpt", "at_data"])
-def test_s04_a_greylisted_mail_leaves_later(mail_app: Flask, use_server: UseServer, when: str) -> None:
+def test_a_greylisted_mail_leaves_later(mail_app: Flask, use_server: UseServer, when: str) -> None:
     mailbox = Mailbox(**{when: "451 4.7.1 greylisted, come back"})  # type: ignore[arg-type]
     with smtp_server(mailbox) as port, time_machine.travel(now(), tick=False) as clock:
         worker = Worker({"mail": mailing(use_server(f"smtp://127.0.0.1:{port}"))})
@@ -79,7 +82,8 @@ def test_s04_a_greylisted_mail_leaves_later(mail_app: Flask, use_server: UseServ
     assert only_message().outcome == "sent"
 
 
-def test_s04_a_connection_lost_after_the_mail_makes_one_duplicate_with_the_same_id(
+@pytest.mark.row("S-04")
+def test_a_connection_lost_after_the_mail_makes_one_duplicate_with_the_same_id(
     mail_app: Flask, use_server: UseServer
 ) -> None:
     mailbox = Mailbox(at_data="drop")
@@ -96,7 +100,8 @@ def test_s04_a_connection_lost_after_the_mail_makes_one_duplicate_with_the_same_
     assert "may have taken it" in message.last_error
 
 
-def test_s04_a_server_that_is_down_keeps_every_mail(mail_app: Flask, use_server: UseServer) -> None:
+@pytest.mark.row("S-04", "W-08")
+def test_a_server_that_is_down_keeps_every_mail(mail_app: Flask, use_server: UseServer) -> None:
     mailbox = Mailbox()
     with smtp_server(mailbox) as port:
         pass
@@ -112,7 +117,8 @@ def test_s04_a_server_that_is_down_keeps_every_mail(mail_app: Flask, use_server:
     assert len(mailbox.envelopes) == 1
 
 
-def test_s01_a_mail_to_somebody_else_than_its_recipient_never_leaves(mail_app: Flask, use_server: UseServer) -> None:
+@pytest.mark.row("S-01")
+def test_a_mail_to_somebody_else_than_its_recipient_never_leaves(mail_app: Flask, use_server: UseServer) -> None:
     mailbox = Mailbox()
     with smtp_server(mailbox) as port:
         settings = use_server(f"smtp://127.0.0.1:{port}")
@@ -124,7 +130,8 @@ def test_s01_a_mail_to_somebody_else_than_its_recipient_never_leaves(mail_app: F
         assert {message.outcome for message in session.query(OutboxMessage)} == {"dead"}
 
 
-def test_s06_a_handler_that_leaves_a_transaction_open_sends_nothing(mail_app: Flask, use_server: UseServer) -> None:
+@pytest.mark.row("S-06")
+def test_a_handler_that_leaves_a_transaction_open_sends_nothing(mail_app: Flask, use_server: UseServer) -> None:
     mailbox = Mailbox()
     with smtp_server(mailbox) as port:
         settings = use_server(f"smtp://127.0.0.1:{port}")

@@ -137,8 +137,9 @@ def test_no_mail_scrolls_sideways(app: Flask, settings: Settings, browser_proces
             look(page)
 
 
+@pytest.mark.row("S-02", "S-03")
 @pytest.mark.parametrize("name", NAMES)
-def test_s02_s03_each_mail_of_the_product(app: Flask, settings: Settings, name: str) -> None:
+def test_each_mail_of_the_product(app: Flask, settings: Settings, name: str) -> None:
     link = f"{settings.issuer}/adresse/lien/Jx7v2mQ9sT4kW8bN"
     mail = composed(settings, name, link=link)
     text, html = (

@@ -59,8 +59,9 @@ def test_user_and_password_are_read_from_the_address(mail_settings: SettingsFor)
     assert len(mailbox.envelopes) == 1
 
 
+@pytest.mark.row("S-04")
 @pytest.mark.parametrize("scheme", ["smtps", "smtp+starttls"])
-def test_s04_a_trusted_certificate_carries_the_mail_under_tls(
+def test_a_trusted_certificate_carries_the_mail_under_tls(
     mail_settings: SettingsFor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
     good = certificate(tmp_path, "127.0.0.1")
@@ -72,9 +73,10 @@ def test_s04_a_trusted_certificate_carries_the_mail_under_tls(
     assert mailbox.tls == [True]
 
 
+@pytest.mark.row("S-04")
 @pytest.mark.parametrize("scheme", ["smtps", "smtp+starttls"])
 @pytest.mark.parametrize("fault", ["unknown", "of another host"])
-def test_s04_a_wrong_certificate_sends_nothing(
+def test_a_wrong_certificate_sends_nothing(
     mail_settings: SettingsFor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scheme: str, fault: str
 ) -> None:
     wrong = certificate(tmp_path, "127.0.0.1" if fault == "unknown" else "192.0.2.1")
@@ -91,8 +93,9 @@ def test_s04_a_wrong_certificate_sends_nothing(
     assert not mailbox.greeted_as
 
 
+@pytest.mark.row("S-04")
 @pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS")
-def test_s04_a_stripped_starttls_sends_neither_mail_nor_password(mail_settings: SettingsFor) -> None:
+def test_a_stripped_starttls_sends_neither_mail_nor_password(mail_settings: SettingsFor) -> None:
     mailbox = Mailbox()
     with smtp_server(mailbox, auth=True) as port, pytest.raises(TemporaryFailure, match="STARTTLS"):
         Transport(mail_settings(f"smtp+starttls://idp:p%40ss%2Fword@127.0.0.1:{port}")).send(a_mail(), NOEMIE)
@@ -100,7 +103,8 @@ def test_s04_a_stripped_starttls_sends_neither_mail_nor_password(mail_settings: 
     assert not mailbox.logins
 
 
-def test_s04_a_server_that_scans_longer_than_any_other_answer_may_take_is_waited_for(
+@pytest.mark.row("S-04")
+def test_a_server_that_scans_longer_than_any_other_answer_may_take_is_waited_for(
     mail_settings: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dialogue, "ANSWER_SECONDS", 2)
@@ -111,7 +115,8 @@ def test_s04_a_server_that_scans_longer_than_any_other_answer_may_take_is_waited
     assert dialogue.ACCEPT_SECONDS > 60
 
 
-def test_s04_a_server_that_never_answers_after_the_mail_is_uncertain(
+@pytest.mark.row("S-04")
+def test_a_server_that_never_answers_after_the_mail_is_uncertain(
     mail_settings: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dialogue, "ACCEPT_SECONDS", 0.3)
@@ -120,6 +125,7 @@ def test_s04_a_server_that_never_answers_after_the_mail_is_uncertain(
         Transport(mail_settings(f"smtp://127.0.0.1:{port}")).send(a_mail(), NOEMIE)
 
 
+@pytest.mark.row("S-04")
 @pytest.mark.parametrize(
     ("when", "answer", "failure"),
     [
@@ -130,9 +136,7 @@ def test_s04_a_server_that_never_answers_after_the_mail_is_uncertain(
         ("at_rcpt", "550 5.1.1 unknown", PermanentFailure),
     ],
 )
-def test_s04_what_each_answer_means(
-    mail_settings: SettingsFor, when: str, answer: str, failure: type[Exception]
-) -> None:
+def test_what_each_answer_means(mail_settings: SettingsFor, when: str, answer: str, failure: type[Exception]) -> None:
     mailbox = Mailbox(**{when: answer})  # type: ignore[arg-type]
     with smtp_server(mailbox) as port, pytest.raises(failure) as raised:
         Transport(mail_settings(f"smtp://127.0.0.1:{port}")).send(a_mail(), NOEMIE)
@@ -167,6 +171,7 @@ def answering(*lines: bytes, until: threading.Event | None = None) -> tuple[int,
 HELLO = (b"220 smtp.test\r\n", b"250 smtp.test\r\n")
 
 
+@pytest.mark.row("S-04")
 @pytest.mark.parametrize(
     ("lines", "failure"),
     [
@@ -181,7 +186,7 @@ HELLO = (b"220 smtp.test\r\n", b"250 smtp.test\r\n")
         ((*HELLO, b"250 OK\r\n", b"250 OK\r\n", b"354 go\r\n", b"250 " + b"x" * 9000 + b"\r\n"), UncertainFailure),
     ],
 )
-def test_s04_a_peer_that_speaks_badly_breaks_nothing(
+def test_a_peer_that_speaks_badly_breaks_nothing(
     mail_settings: SettingsFor, lines: tuple[bytes, ...], failure: type[Exception]
 ) -> None:
     port, thread = answering(*lines)
@@ -191,7 +196,8 @@ def test_s04_a_peer_that_speaks_badly_breaks_nothing(
     assert type(raised.value) is failure
 
 
-def test_s04_a_refused_starttls_is_not_gone_past(mail_settings: SettingsFor) -> None:
+@pytest.mark.row("S-04")
+def test_a_refused_starttls_is_not_gone_past(mail_settings: SettingsFor) -> None:
     port, thread = answering(
         b"220 smtp.test\r\n", b"250-smtp.test\r\n250 STARTTLS\r\n", b"454 no TLS today\r\n", b"250 OK\r\n"
     )
@@ -200,15 +206,17 @@ def test_s04_a_refused_starttls_is_not_gone_past(mail_settings: SettingsFor) -> 
     thread.join(60)
 
 
+@pytest.mark.row("S-04")
 @pytest.mark.parametrize("last", [b"", b"421 bye\r\n", b"500 what?\r\n"])
-def test_s04_what_happens_at_the_goodbye_does_not_undo_the_mail(mail_settings: SettingsFor, last: bytes) -> None:
+def test_what_happens_at_the_goodbye_does_not_undo_the_mail(mail_settings: SettingsFor, last: bytes) -> None:
     accepted = (*HELLO, b"250 OK\r\n", b"250 OK\r\n", b"354 go\r\n", b"250 taken\r\n")
     port, thread = answering(*accepted, *([last] if last else []))
     Transport(mail_settings(f"smtp://127.0.0.1:{port}")).send(a_mail(), NOEMIE)
     thread.join(60)
 
 
-def test_s04_a_peer_that_answers_drop_by_drop_does_not_outlast_the_lease(
+@pytest.mark.row("S-04")
+def test_a_peer_that_answers_drop_by_drop_does_not_outlast_the_lease(
     mail_settings: SettingsFor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dialogue, "DIALOGUE_SECONDS", 0.5)

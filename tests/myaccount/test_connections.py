@@ -91,7 +91,8 @@ def test_nobody_elses_devices_or_sign_ins_are_shown(app: Flask, build: Build) ->
     assert text.count(": réussie") == 1
 
 
-def test_m07_ending_the_others_puts_them_out_at_their_next_request(app: Flask, build: Build) -> None:
+@pytest.mark.row("M-07")
+def test_ending_the_others_puts_them_out_at_their_next_request(app: Flask, build: Build) -> None:
     account, phone, laptop, tablet = build.active(), device(app), device(app, LAPTOP), device(app, "iPad")
     for browser in (laptop, tablet, phone):
         enter(browser, account)
@@ -106,7 +107,8 @@ def test_m07_ending_the_others_puts_them_out_at_their_next_request(app: Flask, b
     assert sorted(_told()) == sorted(keys)
 
 
-def test_m07_ending_one_leaves_the_rest(app: Flask, build: Build) -> None:
+@pytest.mark.row("M-07")
+def test_ending_one_leaves_the_rest(app: Flask, build: Build) -> None:
     account, phone, laptop, tablet = build.active(), device(app), device(app, LAPTOP), device(app, "iPad")
     for browser in (laptop, tablet, phone):
         enter(browser, account)
@@ -121,7 +123,8 @@ def test_m07_ending_one_leaves_the_rest(app: Flask, build: Build) -> None:
     assert len(journal("sessions.ended", account)) == 1
 
 
-def test_m07_a_device_that_typed_its_password_again_meanwhile_is_ended_all_the_same(app: Flask, build: Build) -> None:
+@pytest.mark.row("M-07")
+def test_a_device_that_typed_its_password_again_meanwhile_is_ended_all_the_same(app: Flask, build: Build) -> None:
     account, phone, laptop = build.active(), device(app), device(app, LAPTOP)
     enter(laptop, account)
     enter(phone, account)
@@ -176,7 +179,8 @@ def test_others_are_ended_only_after_the_password_was_typed_again(app: Flask, bu
         assert not is_in(laptop)
 
 
-def test_t22_the_refresh_token_of_an_ended_session_is_dead(app: Flask, build: Build) -> None:
+@pytest.mark.row("T-22")
+def test_the_refresh_token_of_an_ended_session_is_dead(app: Flask, build: Build) -> None:
     account, ent = build.active(), build.ent(scopes=OFFLINE)
     phone, laptop = device(app), device(app, LAPTOP)
     enter(laptop, account)
@@ -188,9 +192,10 @@ def test_t22_the_refresh_token_of_an_ended_session_is_dead(app: Flask, build: Bu
     assert ent.refresh(phone, kept["refresh_token"]).status_code == 200
 
 
+@pytest.mark.row("M-07")
 @pytest.mark.parametrize("alone", [timedelta(minutes=70), timedelta(days=3)], ids=["idle", "expired"])
 @pytest.mark.parametrize("button", ["connexion", "toutes"])
-def test_m07_a_device_that_is_in_an_ent_only_is_shown_and_put_out(
+def test_a_device_that_is_in_an_ent_only_is_shown_and_put_out(
     app: Flask, build: Build, alone: timedelta, button: str
 ) -> None:
     account, ent = build.active(), build.ent(scopes=OFFLINE)

@@ -40,8 +40,9 @@ from tests.myaccount.changes import (
 from tests.pages import follow, form_token, heading, sign_in, submit
 
 
+@pytest.mark.row("M-01")
 @pytest.mark.parametrize("current", ["", "faux, complètement", PASSWORD + " "])
-def test_m01_the_present_password_is_asked_for_however_long_ago_the_sign_in_was(
+def test_the_present_password_is_asked_for_however_long_ago_the_sign_in_was(
     browser: FlaskClient, build: Build, current: str
 ) -> None:
     account = build.active()
@@ -56,7 +57,8 @@ def test_m01_the_present_password_is_asked_for_however_long_ago_the_sign_in_was(
         assert told(account) == []
 
 
-def test_e05_until_the_new_address_is_confirmed_the_former_one_stays_and_is_told(
+@pytest.mark.row("E-05")
+def test_until_the_new_address_is_confirmed_the_former_one_stays_and_is_told(
     browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -73,7 +75,8 @@ def test_e05_until_the_new_address_is_confirmed_the_former_one_stays_and_is_told
     assert journal(account, "email.change_asked") == [{"mail_domain": "exemple.fr"}]
 
 
-def test_e05_once_it_is_confirmed_the_former_one_is_told_again(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-05")
+def test_once_it_is_confirmed_the_former_one_is_told_again(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     change_email(browser)
@@ -90,8 +93,9 @@ def test_e05_once_it_is_confirmed_the_former_one_is_told_again(app: Flask, brows
     assert heading(follow(phone, phone.get("/mon-compte"))) == "Connexion", "the link signs nobody in"
 
 
+@pytest.mark.row("M-06")
 @pytest.mark.parametrize("same", [OLD, "Noemie.Leroy@EXEMPLE.fr", f"  {OLD} "])
-def test_m06_the_present_address_is_no_other(browser: FlaskClient, build: Build, same: str) -> None:
+def test_the_present_address_is_no_other(browser: FlaskClient, build: Build, same: str) -> None:
     account = build.active()
     enter(browser, account)
     page = change_email(browser, same)
@@ -99,6 +103,7 @@ def test_m06_the_present_address_is_no_other(browser: FlaskClient, build: Build,
     assert addresses(account) == (OLD, None)
 
 
+@pytest.mark.row("M-06")
 @pytest.mark.parametrize(
     ("typed", "reason"),
     [
@@ -111,7 +116,7 @@ def test_m06_the_present_address_is_no_other(browser: FlaskClient, build: Build,
         ("n" * 244 + "@exemple.fr", "Cette adresse est trop longue"),
     ],
 )
-def test_m06_an_address_that_is_none_is_refused_with_its_reason(
+def test_an_address_that_is_none_is_refused_with_its_reason(
     browser: FlaskClient, build: Build, typed: str, reason: str
 ) -> None:
     account = build.active()
@@ -123,6 +128,7 @@ def test_m06_an_address_that_is_none_is_refused_with_its_reason(
     assert journal(account, "sign_in") == journal(account, "sign_in")[:1], "no try is counted for it"
 
 
+@pytest.mark.row("M-06")
 @pytest.mark.parametrize(
     ("typed", "kept", "key"),
     [
@@ -132,7 +138,7 @@ def test_m06_an_address_that_is_none_is_refused_with_its_reason(
     ],
     ids=["upper case", "IDN", "homoglyph"],
 )
-def test_m06_an_address_is_kept_as_typed_with_a_folded_key(
+def test_an_address_is_kept_as_typed_with_a_folded_key(
     browser: FlaskClient, build: Build, typed: str, kept: str, key: str
 ) -> None:
     account = build.active()
@@ -143,7 +149,8 @@ def test_m06_an_address_is_kept_as_typed_with_a_folded_key(
     assert (stored(account).email, stored(account).mailbox) == (kept, key)
 
 
-def test_m04_fields_that_nobody_asked_for_change_nothing(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("M-04")
+def test_fields_that_nobody_asked_for_change_nothing(browser: FlaskClient, build: Build) -> None:
     account, other = build.active(), build.active(email="karim@exemple.fr")
     enter(browser, account)
     change_email(
@@ -158,9 +165,8 @@ def test_m04_fields_that_nobody_asked_for_change_nothing(browser: FlaskClient, b
     assert addresses(other) == ("karim@exemple.fr", None)
 
 
-def test_m05_nothing_changes_without_the_form_token_of_this_browser(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+@pytest.mark.row("M-05")
+def test_nothing_changes_without_the_form_token_of_this_browser(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     change_email(browser)
@@ -175,7 +181,8 @@ def test_m05_nothing_changes_without_the_form_token_of_this_browser(
     assert len(links(account, Purpose.CHANGE_EMAIL)) == 1
 
 
-def test_e07_two_parents_may_share_one_mailbox(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-07")
+def test_two_parents_may_share_one_mailbox(browser: FlaskClient, build: Build) -> None:
     build.active(email=NEW)
     account = build.active()
     enter(browser, account)
@@ -186,9 +193,8 @@ def test_e07_two_parents_may_share_one_mailbox(browser: FlaskClient, build: Buil
     assert addresses(account) == (NEW, None)
 
 
-def test_i09_wrong_passwords_here_count_with_those_of_the_sign_in(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+@pytest.mark.row("I-09")
+def test_wrong_passwords_here_count_with_those_of_the_sign_in(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False):
         enter(browser, account)
@@ -230,7 +236,8 @@ def _client_class() -> type[FlaskClient]:
     return Browser
 
 
-def test_e05_whoever_is_put_out_while_the_password_is_compared_changes_nothing(
+@pytest.mark.row("E-05")
+def test_whoever_is_put_out_while_the_password_is_compared_changes_nothing(
     app: Flask, browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The owner's « Ce n’était pas moi » arrives between the hash and the change."""

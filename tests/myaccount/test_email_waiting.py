@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
+import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
@@ -33,7 +34,8 @@ from tests.myaccount.changes import (
 from tests.pages import form_token, heading, sign_in, submit
 
 
-def test_e04_only_the_last_address_that_was_asked_for_can_be_confirmed(
+@pytest.mark.row("E-04")
+def test_only_the_last_address_that_was_asked_for_can_be_confirmed(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -52,7 +54,8 @@ def test_e04_only_the_last_address_that_was_asked_for_can_be_confirmed(
     assert addresses(account) == ("deuxieme@exemple.fr", None)
 
 
-def test_e05_who_keeps_the_former_address_kills_the_link_but_not_the_alarm(
+@pytest.mark.row("E-05")
+def test_who_keeps_the_former_address_kills_the_link_but_not_the_alarm(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -74,7 +77,8 @@ def test_e05_who_keeps_the_former_address_kills_the_link_but_not_the_alarm(
     assert len(journal(account, "email.change_cancelled")) == 1
 
 
-def test_e10_the_message_is_sent_again_after_a_minute_and_only_the_last_link_works(
+@pytest.mark.row("E-10")
+def test_the_message_is_sent_again_after_a_minute_and_only_the_last_link_works(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -98,7 +102,8 @@ def test_e10_the_message_is_sent_again_after_a_minute_and_only_the_last_link_wor
     assert told(account) == [("adresse_change", OLD)], "the former mailbox is told once"
 
 
-def test_e10_five_messages_an_hour_then_the_page_says_when(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-10")
+def test_five_messages_an_hour_then_the_page_says_when(browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
@@ -113,7 +118,8 @@ def test_e10_five_messages_an_hour_then_the_page_says_when(browser: FlaskClient,
         assert len(links(account, Purpose.CHANGE_EMAIL)) == 5
 
 
-def test_e10_a_change_to_the_same_mailbox_waits_and_keeps_what_was_typed(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-10")
+def test_a_change_to_the_same_mailbox_waits_and_keeps_what_was_typed(browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False):
         enter(browser, account)
@@ -127,7 +133,8 @@ def test_e10_a_change_to_the_same_mailbox_waits_and_keeps_what_was_typed(browser
         assert WAITING in change_email(browser, "encore@exemple.fr").text
 
 
-def test_e10_a_slip_in_the_password_uses_no_message_up(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-10")
+def test_a_slip_in_the_password_uses_no_message_up(browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False):
         enter(browser, account)
@@ -136,7 +143,8 @@ def test_e10_a_slip_in_the_password_uses_no_message_up(browser: FlaskClient, bui
     assert addresses(account) == (OLD, NEW)
 
 
-def test_e10_twenty_clicks_at_once_send_one_message(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("E-10")
+def test_twenty_clicks_at_once_send_one_message(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
@@ -158,7 +166,8 @@ def test_e10_twenty_clicks_at_once_send_one_message(app: Flask, browser: FlaskCl
     assert len(links(account, Purpose.CHANGE_EMAIL)) == 2
 
 
-def test_m01_a_session_alone_neither_keeps_the_former_address_nor_corrects_the_first(
+@pytest.mark.row("M-01")
+def test_a_session_alone_neither_keeps_the_former_address_nor_corrects_the_first(
     browser: FlaskClient, app: Flask, build: Build
 ) -> None:
     confirmed, waiting = build.active(), build.active(email=None, pending_email="attend@exemple.fr")

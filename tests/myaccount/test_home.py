@@ -144,7 +144,8 @@ def test_the_sign_out_button_signs_out(browser: FlaskClient, build: Build) -> No
     assert browser.get("/mon-compte").status_code == 303
 
 
-def test_n04_without_a_session_no_page_names_anybody(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("N-04")
+def test_without_a_session_no_page_names_anybody(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     for path in PAGES:
@@ -163,7 +164,8 @@ def test_no_page_is_kept_by_a_cache_or_sends_its_address_on(browser: FlaskClient
         assert answer.headers["Referrer-Policy"] == "no-referrer"
 
 
-def test_m05_no_act_by_get_nor_with_the_form_token_of_another_session(
+@pytest.mark.row("M-05")
+def test_no_act_by_get_nor_with_the_form_token_of_another_session(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account, other = build.active(), build.active()
@@ -185,7 +187,8 @@ def test_m05_no_act_by_get_nor_with_the_form_token_of_another_session(
     assert second.get("/mon-compte").status_code == 200
 
 
-def test_m04_fields_that_no_form_has_change_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("M-04")
+def test_fields_that_no_form_has_change_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     page = enter(browser, account)
     extra = {
@@ -221,7 +224,8 @@ SCRIPT, BRACES, TURNED = "<script>alert(1)</script>", "{{7777*7777}}", "\u202eNI
 PRODUCT = "60481729"
 
 
-def test_m08_names_of_the_file_are_text_on_every_page_and_in_the_mails(
+@pytest.mark.row("M-08")
+def test_names_of_the_file_are_text_on_every_page_and_in_the_mails(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     school = build.school()

@@ -72,7 +72,8 @@ def test_the_children_of_the_letter_join_the_account_after_its_own(browser: Flas
     assert event.details == {"other": str(letter.id), "uais": [LYCEE]}
 
 
-def test_n03_each_ent_has_all_children_of_its_schools_at_the_next_userinfo(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("N-03")
+def test_each_ent_has_all_children_of_its_schools_at_the_next_userinfo(browser: FlaskClient, build: Build) -> None:
     college, lycee = build.ent(), build.ent("Horizon", "lycee.test", uais=[LYCEE])
     mine = build.active(children=[build.child("Malo")])
     letter = build.never_activated(children=[build.child("Inès", uai=LYCEE), build.child("Tom")], join_key="8200001")
@@ -309,7 +310,8 @@ def test_whatever_opens_no_letter_is_refused_with_one_text(browser: FlaskClient,
     assert count(SchoolNotice) == 0
 
 
-def test_i09_guesses_at_a_letter_close_its_activation_too(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("I-09")
+def test_guesses_at_a_letter_close_its_activation_too(app: Flask, browser: FlaskClient, build: Build) -> None:
     mine, letter = build.active(), build.never_activated()
     with time_machine.travel(now(), tick=False):
         enter(browser, mine)

@@ -25,7 +25,8 @@ def _order(browser: FlaskClient, url: str, **data: str) -> dict[str, Any]:
     return {"cookies": {name: cookie(browser, name) for name in names}, "url": url, "data": data}
 
 
-def test_z03_a_letter_is_linked_once_or_activated_and_never_both(app: Flask, build: Build) -> None:
+@pytest.mark.row("Z-03")
+def test_a_letter_is_linked_once_or_activated_and_never_both(app: Flask, build: Build) -> None:
     """Four parents of that name and four browsers with the letter, each in a process of its own, at one instant."""
     letter = build.never_activated(children=[build.child("Inès", uai=LYCEE)])
     parents, orders = [build.active(children=[]) for _ in range(4)], []
@@ -60,7 +61,8 @@ def test_z03_a_letter_is_linked_once_or_activated_and_never_both(app: Flask, bui
     assert len(journal("activation.completed")) == len(activated)
 
 
-def test_z03_of_four_parents_one_gets_the_letter(app: Flask, build: Build) -> None:
+@pytest.mark.row("Z-03")
+def test_of_four_parents_one_gets_the_letter(app: Flask, build: Build) -> None:
     letter = build.never_activated(children=[build.child("Inès", uai=LYCEE)])
     parents, orders = [build.active(children=[]) for _ in range(4)], []
     for n, parent in enumerate(parents):

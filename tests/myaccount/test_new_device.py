@@ -30,7 +30,8 @@ def unwanted(settings: Settings) -> Iterator[Flask]:
         app.extensions["idp.server"].store.close()
 
 
-def test_i18_a_stranger_browser_is_told_by_mail_and_a_known_one_is_not(
+@pytest.mark.row("I-18")
+def test_a_stranger_browser_is_told_by_mail_and_a_known_one_is_not(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -61,7 +62,8 @@ def test_i18_a_stranger_browser_is_told_by_mail_and_a_known_one_is_not(
     assert "20 h 44 : Appareil inconnu." in " ".join(text_of(second).split())
 
 
-def test_i18_a_browser_known_to_another_account_is_a_stranger(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("I-18")
+def test_a_browser_known_to_another_account_is_a_stranger(app: Flask, browser: FlaskClient, build: Build) -> None:
     account, other = build.active(), build.active(email="karim.leroy@exemple.fr")
     enter(browser, other)
     enter(device(app), account)
@@ -71,7 +73,8 @@ def test_i18_a_browser_known_to_another_account_is_a_stranger(app: Flask, browse
     assert mail["To"] == account.email
 
 
-def test_i18_no_mail_when_the_setting_is_off(app: Flask, build: Build, unwanted: Flask) -> None:
+@pytest.mark.row("I-18")
+def test_no_mail_when_the_setting_is_off(app: Flask, build: Build, unwanted: Flask) -> None:
     account = build.active()
     enter(device(app), account)
     unwanted.test_client_class = app.test_client_class
@@ -82,7 +85,8 @@ def test_i18_no_mail_when_the_setting_is_off(app: Flask, build: Build, unwanted:
         assert [mail["Subject"] for mail in office.deliver()] == [SUBJECT]
 
 
-def test_i18_an_account_without_an_address_is_told_nothing_and_signs_in(app: Flask, build: Build) -> None:
+@pytest.mark.row("I-18")
+def test_an_account_without_an_address_is_told_nothing_and_signs_in(app: Flask, build: Build) -> None:
     account = build.active(email=None)
     enter(device(app), account)
     enter(device(app, LAPTOP), account)
@@ -90,7 +94,8 @@ def test_i18_an_account_without_an_address_is_told_nothing_and_signs_in(app: Fla
         assert office.deliver() == []
 
 
-def test_i05_the_mail_of_many_tries_says_what_still_opens(app: Flask, build: Build) -> None:
+@pytest.mark.row("I-05")
+def test_the_mail_of_many_tries_says_what_still_opens(app: Flask, build: Build) -> None:
     account = build.active()
     with time_machine.travel(datetime(2026, 11, 24, 19, 43, tzinfo=UTC), tick=False), post_office(app) as office:
         notices.tell(Notice.MANY_TRIES, account.id)

@@ -51,8 +51,9 @@ def _is(build: Build, kept: str | None, password: str) -> bool:
     return Hasher(build.settings).verify(kept, password, "sign_in")
 
 
+@pytest.mark.row("M-01")
 @pytest.mark.parametrize("current", ["", "faux, complètement", PASSWORD + " ", PROVISIONAL, CHOSEN[:-1]])
-def test_m01_the_present_password_is_asked_for_however_long_ago_the_sign_in_was(
+def test_the_present_password_is_asked_for_however_long_ago_the_sign_in_was(
     browser: FlaskClient, build: Build, current: str
 ) -> None:
     account = build.active()
@@ -70,7 +71,8 @@ def test_m01_the_present_password_is_asked_for_however_long_ago_the_sign_in_was(
     assert _is(build, stored(account).password_hash, CHOSEN)
 
 
-def test_m02_this_browser_goes_on_under_another_id_and_all_others_are_out(
+@pytest.mark.row("M-02")
+def test_this_browser_goes_on_under_another_id_and_all_others_are_out(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -96,7 +98,8 @@ def test_m02_this_browser_goes_on_under_another_id_and_all_others_are_out(
     assert heading(sign_in(fresh, "/connexion", account.username, CHOSEN)) == ACCOUNT
 
 
-def test_m02_the_ents_are_told_of_the_sessions_that_ended_and_not_of_the_one_that_goes_on(
+@pytest.mark.row("M-02")
+def test_the_ents_are_told_of_the_sessions_that_ended_and_not_of_the_one_that_goes_on(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -109,7 +112,8 @@ def test_m02_the_ents_are_told_of_the_sessions_that_ended_and_not_of_the_one_tha
     assert [entry["by"] for entry in journal(account, "sessions.ended")] == ["password_changed"]
 
 
-def test_m02_the_refresh_tokens_and_codes_of_before_are_dead(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("M-02")
+def test_the_refresh_tokens_and_codes_of_before_are_dead(app: Flask, browser: FlaskClient, build: Build) -> None:
     account, ent = build.active(), build.ent(scopes="openid profile offline_access")
     refresh = []
     other = app.test_client()
@@ -130,7 +134,8 @@ def test_m02_the_refresh_tokens_and_codes_of_before_are_dead(app: Flask, browser
     assert ent.tokens(browser, code, again)["claims"]["sub"]
 
 
-def test_m02_a_reset_link_and_a_change_of_address_that_wait_are_dead(
+@pytest.mark.row("M-02")
+def test_a_reset_link_and_a_change_of_address_that_wait_are_dead(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -155,6 +160,7 @@ def test_m02_a_reset_link_and_a_change_of_address_that_wait_are_dead(
         assert [tokens.is_alive(link) for link in links(account, Purpose.CONTEST_EMAIL)] == [True]
 
 
+@pytest.mark.row("M-03")
 @pytest.mark.parametrize(
     ("new", "reason"),
     [
@@ -167,7 +173,7 @@ def test_m02_a_reset_link_and_a_change_of_address_that_wait_are_dead(
         (PASSWORD, "C’est le même que votre mot de passe actuel."),
     ],
 )
-def test_m03_a_password_that_others_could_guess_is_refused_with_its_reason(
+def test_a_password_that_others_could_guess_is_refused_with_its_reason(
     browser: FlaskClient, build: Build, new: str, reason: str
 ) -> None:
     account = build.active()
@@ -179,6 +185,7 @@ def test_m03_a_password_that_others_could_guess_is_refused_with_its_reason(
     assert _is(build, stored(account).password_hash, PASSWORD)
 
 
+@pytest.mark.row("M-03")
 @pytest.mark.parametrize(
     "new",
     [
@@ -189,14 +196,15 @@ def test_m03_a_password_that_others_could_guess_is_refused_with_its_reason(
     ],
     ids=["64", "128", "spaces", "emoji"],
 )
-def test_m03_any_long_text_is_a_password(app: Flask, browser: FlaskClient, build: Build, new: str) -> None:
+def test_any_long_text_is_a_password(app: Flask, browser: FlaskClient, build: Build, new: str) -> None:
     account = build.active()
     enter(browser, account)
     assert heading(change_password(browser, new=new)) == ACCOUNT
     enter(app.test_client(), account, new)
 
 
-def test_m03_a_refused_form_costs_no_try_and_two_different_texts_are_told(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("M-03")
+def test_a_refused_form_costs_no_try_and_two_different_texts_are_told(browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     for _ in range(8):
@@ -207,7 +215,8 @@ def test_m03_a_refused_form_costs_no_try_and_two_different_texts_are_told(browse
     assert journal(account, "sign_in") == journal(account, "sign_in")[:1]
 
 
-def test_m04_fields_that_nobody_asked_for_change_nothing(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("M-04")
+def test_fields_that_nobody_asked_for_change_nothing(browser: FlaskClient, build: Build) -> None:
     account, other = build.active(), build.active(email="karim@exemple.fr")
     enter(browser, account)
     change_password(
@@ -226,9 +235,8 @@ def test_m04_fields_that_nobody_asked_for_change_nothing(browser: FlaskClient, b
     assert (stored(account).email, stored(account).pending_email) == (OLD, None)
 
 
-def test_m05_nothing_changes_without_the_form_token_of_this_browser(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+@pytest.mark.row("M-05")
+def test_nothing_changes_without_the_form_token_of_this_browser(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     other = enter(app.test_client(), build.active())
@@ -241,16 +249,16 @@ def test_m05_nothing_changes_without_the_form_token_of_this_browser(
     assert _is(build, stored(account).password_hash, PASSWORD)
 
 
-def test_m05_the_form_token_of_before_is_dead_after_the_change(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("M-05")
+def test_the_form_token_of_before_is_dead_after_the_change(browser: FlaskClient, build: Build) -> None:
     enter(browser, build.active())
     token = form_token(browser.get(PASSWORD_PAGE))
     change_password(browser)
     assert browser.post(PASSWORD_PAGE, data={"csrf_token": token, "actuel": CHOSEN}).status_code == 400
 
 
-def test_i09_wrong_passwords_here_count_with_those_of_the_sign_in(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+@pytest.mark.row("I-09")
+def test_wrong_passwords_here_count_with_those_of_the_sign_in(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
@@ -273,7 +281,8 @@ def test_i09_wrong_passwords_here_count_with_those_of_the_sign_in(
     }
 
 
-def test_i09_guesses_on_the_known_phone_close_nothing_for_others_and_brake_there(
+@pytest.mark.row("I-09")
+def test_guesses_on_the_known_phone_close_nothing_for_others_and_brake_there(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -285,9 +294,8 @@ def test_i09_guesses_on_the_known_phone_close_nothing_for_others_and_brake_there
         enter(app.test_client(), account)
 
 
-def test_z03_the_second_of_two_clicks_sees_the_result_of_the_first(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+@pytest.mark.row("Z-03")
+def test_the_second_of_two_clicks_sees_the_result_of_the_first(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     page = browser.get(PASSWORD_PAGE)
@@ -302,7 +310,8 @@ def test_z03_the_second_of_two_clicks_sees_the_result_of_the_first(
     assert len(journal(account, "password.changed")) == 1
 
 
-def test_z03_the_cookie_of_before_gives_nothing_to_who_does_not_know_the_new_password(
+@pytest.mark.row("Z-03")
+def test_the_cookie_of_before_gives_nothing_to_who_does_not_know_the_new_password(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -319,7 +328,8 @@ def test_z03_the_cookie_of_before_gives_nothing_to_who_does_not_know_the_new_pas
     assert heading(browser.get("/mon-compte")) == ACCOUNT
 
 
-def test_z03_of_six_changes_at_once_one_wins_and_its_browser_alone_goes_on(app: Flask, build: Build) -> None:
+@pytest.mark.row("Z-03")
+def test_of_six_changes_at_once_one_wins_and_its_browser_alone_goes_on(app: Flask, build: Build) -> None:
     account = build.active()
     forms: list[dict[str, Any]] = []
     for n in range(6):
@@ -338,7 +348,8 @@ def test_z03_of_six_changes_at_once_one_wins_and_its_browser_alone_goes_on(app: 
     assert told(account) == [("mot_de_passe_change", "")]
 
 
-def test_w03_without_a_turn_for_the_new_hash_nothing_is_done_and_the_try_is_given_back(
+@pytest.mark.row("W-03")
+def test_without_a_turn_for_the_new_hash_nothing_is_done_and_the_try_is_given_back(
     app: Flask, browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account = build.active()
@@ -358,7 +369,8 @@ def test_w03_without_a_turn_for_the_new_hash_nothing_is_done_and_the_try_is_give
         assert heading(change_password(browser)) == ACCOUNT
 
 
-def test_m07_a_session_that_is_ended_while_the_hash_is_computed_changes_nothing(
+@pytest.mark.row("M-07")
+def test_a_session_that_is_ended_while_the_hash_is_computed_changes_nothing(
     app: Flask, browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     account = build.active()
@@ -383,11 +395,13 @@ def _end_sessions(account_id: uuid.UUID) -> None:
         )
 
 
-def test_m01_a_stranger_is_led_to_the_sign_in(app: Flask, ent: RelyingParty) -> None:
+@pytest.mark.row("M-01")
+def test_a_stranger_is_led_to_the_sign_in(app: Flask, ent: RelyingParty) -> None:
     assert app.test_client().get(PASSWORD_PAGE).headers["Location"] == "/connexion"
 
 
-def test_m02_an_account_without_any_address_changes_its_password_too(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("M-02")
+def test_an_account_without_any_address_changes_its_password_too(browser: FlaskClient, build: Build) -> None:
     account = build.active(email=None)
     enter(browser, account)
     assert heading(change_password(browser)) == ACCOUNT

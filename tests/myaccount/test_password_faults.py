@@ -1,12 +1,14 @@
 """M-03: what the form of a new password says of all that is wrong in it."""
 
+import pytest
 from flask.testing import FlaskClient
 
 from tests.builders import PASSWORD, Build
 from tests.myaccount.changes import change_password, enter, errors
 
 
-def test_m03_all_that_is_wrong_in_what_was_typed_is_said_at_once(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("M-03")
+def test_all_that_is_wrong_in_what_was_typed_is_said_at_once(browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     both = ["Il faut 12 caractères au moins.", "Les deux mots de passe ne sont pas les mêmes."]

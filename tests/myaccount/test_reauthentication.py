@@ -60,7 +60,8 @@ def test_a_wrong_password_is_told_beside_its_field_and_never_written_back(browse
     assert event.details["door"] == "reauthentication"
 
 
-def test_i09_this_door_shares_the_accounts_counter(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("I-09")
+def test_this_door_shares_the_accounts_counter(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     enter(browser, account)
     browser.delete_cookie("__Host-dv", domain=HOST)  # a thief has the session, not the device
@@ -80,6 +81,7 @@ def test_i09_this_door_shares_the_accounts_counter(app: Flask, browser: FlaskCli
         assert heading(sign_in(elsewhere, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
 
 
+@pytest.mark.row("I-14")
 @pytest.mark.parametrize(
     ("suite", "path"),
     [
@@ -97,7 +99,7 @@ def test_i09_this_door_shares_the_accounts_counter(app: Flask, browser: FlaskCli
         ("x" * 5000, "/mon-compte"),
     ],
 )
-def test_i14_the_way_on_is_a_name_of_ours(browser: FlaskClient, build: Build, suite: str, path: str) -> None:
+def test_the_way_on_is_a_name_of_ours(browser: FlaskClient, build: Build, suite: str, path: str) -> None:
     enter(browser, build.active())
     page = browser.get(PAGE, query_string={"suite": suite})
     assert "evil" not in page.text
@@ -169,7 +171,8 @@ def test_the_window_is_as_long_as_the_setting(browser: FlaskClient, build: Build
         assert (answer.status_code, answer.headers["Location"]) == (303, f"{PAGE}?suite=courrier")
 
 
-def test_t22_a_password_typed_again_takes_nothing_from_the_ents(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("T-22")
+def test_a_password_typed_again_takes_nothing_from_the_ents(browser: FlaskClient, build: Build) -> None:
     account, ent = build.active(), build.ent(scopes="openid profile offline_access")
     attempt = Attempt()
     sign_in(browser, "/connexion", account.username, PASSWORD)

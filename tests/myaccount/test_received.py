@@ -4,6 +4,7 @@ import re
 from datetime import timedelta
 from html import unescape
 
+import pytest
 import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
@@ -37,7 +38,8 @@ def _sections(html: str) -> dict[str, str]:
     return dict(zip(names, texts, strict=True))
 
 
-def test_n03_each_ent_is_shown_with_the_children_of_its_schools_as_userinfo_has_them(
+@pytest.mark.row("N-03")
+def test_each_ent_is_shown_with_the_children_of_its_schools_as_userinfo_has_them(
     browser: FlaskClient, build: Build
 ) -> None:
     college, lycee = build.ent("Passerelle"), build.ent("Horizon", "lycee.test", uais=[LYCEE])
@@ -67,7 +69,8 @@ def test_an_ent_is_said_to_receive_what_it_is_registered_for_and_no_more(browser
     assert "Cet ENT ne reçoit rien sur vos enfants." in text
 
 
-def test_o03_the_last_entries_are_dated_youngest_first(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("O-03")
+def test_the_last_entries_are_dated_youngest_first(browser: FlaskClient, build: Build) -> None:
     ent, account = build.ent(), build.active()
     morning = (now() + timedelta(days=2)).replace(hour=7, minute=30, second=0)
     with time_machine.travel(morning - timedelta(days=1), tick=False) as clock:

@@ -53,7 +53,8 @@ def test_a_job_is_done_once_in_each_period_and_after_a_pause_only_once(queue_app
     assert done == [START + timedelta(minutes=minutes) for minutes in (0, 30, 90, 5000)]
 
 
-def test_z08_a_worker_that_starts_again_does_not_do_it_again(queue_app: Flask) -> None:
+@pytest.mark.row("Z-08")
+def test_a_worker_that_starts_again_does_not_do_it_again(queue_app: Flask) -> None:
     done: list[datetime] = []
     for minutes in (0, 10, 20, 30):
         with at(minutes=minutes):
@@ -61,7 +62,8 @@ def test_z08_a_worker_that_starts_again_does_not_do_it_again(queue_app: Flask) -
     assert len(done) == 2
 
 
-def test_z08_of_eight_workers_at_once_one_does_it(queue_app: Flask) -> None:
+@pytest.mark.row("Z-08")
+def test_of_eight_workers_at_once_one_does_it(queue_app: Flask) -> None:
     done: list[datetime] = []
     handler = noting(done)
 
@@ -80,7 +82,8 @@ def test_z08_of_eight_workers_at_once_one_does_it(queue_app: Flask) -> None:
     assert rows() == [("tidy", "dropped")] * 10
 
 
-def test_z08_workers_whose_clocks_differ_do_it_once(queue_app: Flask) -> None:
+@pytest.mark.row("Z-08")
+def test_workers_whose_clocks_differ_do_it_once(queue_app: Flask) -> None:
     done: list[datetime] = []
     ahead, behind = worker(noting(done)), worker(noting(done))
     for minutes in range(0, 180, 3):

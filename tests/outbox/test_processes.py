@@ -83,7 +83,8 @@ def soon(seconds: float = _PATIENCE) -> Iterator[Callable[[], None]]:
     yield wait
 
 
-def test_s05_four_workers_send_three_hundred_mails_once_each(queue_app: Flask, start_worker: StartWorker) -> None:
+@pytest.mark.row("S-05")
+def test_four_workers_send_three_hundred_mails_once_each(queue_app: Flask, start_worker: StartWorker) -> None:
     mailbox = Mailbox(delay=0.05)
     with smtp_server(mailbox) as port, soon(300) as wait:
         workers = [start_worker(port) for _ in range(4)]
@@ -101,7 +102,8 @@ def test_s05_four_workers_send_three_hundred_mails_once_each(queue_app: Flask, s
     assert all(each.log.read_text().count("outbox.handed_over") > 0 for each in workers), "all four took part"
 
 
-def test_l07_mails_leave_while_a_slow_ent_has_the_worker_wait(
+@pytest.mark.row("L-07")
+def test_mails_leave_while_a_slow_ent_has_the_worker_wait(
     queue_app: Flask, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     started, wanted, mailbox = tmp_path / "started", tmp_path / "wanted", Mailbox()
@@ -123,7 +125,8 @@ def test_l07_mails_leave_while_a_slow_ent_has_the_worker_wait(
         assert set(session.scalars(select(OutboxMessage.last_error))) == {""}, "no kind is called unknown"
 
 
-def test_z11_s06_the_mail_of_a_killed_worker_leaves_again_after_the_lease_with_the_same_id(
+@pytest.mark.row("Z-11", "S-06")
+def test_the_mail_of_a_killed_worker_leaves_again_after_the_lease_with_the_same_id(
     queue_app: Flask, start_worker: StartWorker
 ) -> None:
     queue_mails(1)

@@ -68,7 +68,8 @@ def test_what_is_handed_over_or_dropped_is_emptied_and_never_taken_again(
     assert worker.run_once() == 0
 
 
-def test_s07_a_handler_that_finds_an_expired_link_drops_the_message(queue_app: Flask) -> None:
+@pytest.mark.row("S-07")
+def test_a_handler_that_finds_an_expired_link_drops_the_message(queue_app: Flask) -> None:
     expired, fresh = queued(payload={"until": 1}), queued(payload={"until": 3})
     sent: list[uuid.UUID] = []
 
@@ -135,7 +136,8 @@ def test_after_three_days_of_failures_the_message_is_given_up(queue_app: Flask) 
     assert (message.outcome, message.attempts) == ("dead", MAX_ATTEMPTS)
 
 
-def test_s04_an_answer_lost_twice_ends_the_message_so_that_no_third_copy_leaves(queue_app: Flask) -> None:
+@pytest.mark.row("S-04")
+def test_an_answer_lost_twice_ends_the_message_so_that_no_third_copy_leaves(queue_app: Flask) -> None:
     message_id = queued()
     lost = Worker({"mail": failing(UncertainFailure("no answer after the whole mail"))})
     busy = Worker({"mail": failing(TemporaryFailure("451 later"))})
@@ -188,7 +190,8 @@ def test_a_message_of_an_unknown_kind_is_kept_for_a_newer_worker(queue_app: Flas
     assert stored(message_id).outcome == "sent"
 
 
-def test_z11_a_lease_that_ran_out_is_taken_again_and_not_before(queue_app: Flask) -> None:
+@pytest.mark.row("Z-11")
+def test_a_lease_that_ran_out_is_taken_again_and_not_before(queue_app: Flask) -> None:
     message_id = queued()
     with time_machine.travel(now(), tick=False) as clock:
         assert claims.claim(["mail"]) is not None
@@ -309,7 +312,8 @@ def test_a_database_that_is_away_is_waited_for(queue_app: Flask) -> None:
     assert stored(message_id).outcome == "sent"
 
 
-def test_s06_a_mail_that_left_is_marked_even_if_the_database_is_away_for_a_moment(queue_app: Flask) -> None:
+@pytest.mark.row("S-06")
+def test_a_mail_that_left_is_marked_even_if_the_database_is_away_for_a_moment(queue_app: Flask) -> None:
     message_id = queued()
     back = threading.Timer(0.3, in_context(queue_app, show_table))
     calls = []

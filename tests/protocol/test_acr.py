@@ -50,7 +50,8 @@ def known(browser: FlaskClient, session: Account, next_day: None) -> Account:
     return session
 
 
-def test_a25_every_id_token_says_how_sure_the_sign_in_was(
+@pytest.mark.row("A-25")
+def test_every_id_token_says_how_sure_the_sign_in_was(
     app: Flask, browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
     """OpenID Connect Core 1.0, 2."""
@@ -60,9 +61,8 @@ def test_a25_every_id_token_says_how_sure_the_sign_in_was(
     assert acr_of(stranger, ent) == PASSWORD_CLASS
 
 
-def test_a25_two_sign_ins_in_a_row_make_no_known_browser(
-    browser: FlaskClient, ent: RelyingParty, session: Account
-) -> None:
+@pytest.mark.row("A-25")
+def test_two_sign_ins_in_a_row_make_no_known_browser(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.5.1.1."""
     for _ in range(3):
         sign_in(browser, "/connexion", session.username, PASSWORD)
@@ -71,6 +71,7 @@ def test_a25_two_sign_ins_in_a_row_make_no_known_browser(
     assert ent.answer(browser.get(ent.url(Attempt(), claims=essential(KNOWN_DEVICE_CLASS), prompt="none")))["error"]
 
 
+@pytest.mark.row("A-25")
 @pytest.mark.parametrize(
     ("wished", "told"),
     [
@@ -82,7 +83,7 @@ def test_a25_two_sign_ins_in_a_row_make_no_known_browser(
         ("", KNOWN_DEVICE_CLASS),
     ],
 )
-def test_a25_the_first_wish_that_the_sign_in_satisfies_is_told(
+def test_the_first_wish_that_the_sign_in_satisfies_is_told(
     browser: FlaskClient, ent: RelyingParty, known: Account, wished: str, told: str
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
@@ -92,7 +93,8 @@ def test_a25_the_first_wish_that_the_sign_in_satisfies_is_told(
     assert acr_of(browser, ent, claims=asked, acr_values="urn:none") == told
 
 
-def test_a25_what_a_client_registered_is_its_wish_when_it_has_none(
+@pytest.mark.row("A-25")
+def test_what_a_client_registered_is_its_wish_when_it_has_none(
     browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
     """OpenID Connect Registration 1.0, 2."""
@@ -107,7 +109,8 @@ def test_a25_what_a_client_registered_is_its_wish_when_it_has_none(
     assert acr_of(browser, ent, claims=asked) == KNOWN_DEVICE_CLASS
 
 
-def test_a25_a_wish_is_never_an_error(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+@pytest.mark.row("A-25")
+def test_a_wish_is_never_an_error(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.5.1.1."""
     for changes in (
         {"acr_values": KNOWN_DEVICE_CLASS},
@@ -121,7 +124,8 @@ def test_a25_a_wish_is_never_an_error(browser: FlaskClient, ent: RelyingParty, s
         assert acr_of(browser, ent, prompt="none", **changes) == PASSWORD_CLASS, changes
 
 
-def test_a26_an_essential_class_that_the_session_lacks_asks_the_password_once_more(
+@pytest.mark.row("A-26")
+def test_an_essential_class_that_the_session_lacks_asks_the_password_once_more(
     browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.5.1.1."""
@@ -135,14 +139,16 @@ def test_a26_an_essential_class_that_the_session_lacks_asks_the_password_once_mo
     assert acr_of(browser, ent, claims=wanted, prompt="none") == KNOWN_DEVICE_CLASS  # and nobody is asked again
 
 
-def test_a26_without_a_page_a_session_may_not_do(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+@pytest.mark.row("A-26")
+def test_without_a_page_a_session_may_not_do(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6."""
     answer = ent.answer(browser.get(ent.url(Attempt(), claims=essential(KNOWN_DEVICE_CLASS), prompt="none")))
     assert answer["error"] == "login_required"
 
 
+@pytest.mark.row("A-26")
 @pytest.mark.parametrize("mode", [None, "form_post"])
-def test_a26_a_sign_in_that_does_not_reach_it_ends_in_an_error(
+def test_a_sign_in_that_does_not_reach_it_ends_in_an_error(
     app: Flask, ent: RelyingParty, parent: Account, mode: str | None
 ) -> None:
     """OpenID Connect Core 1.0, 5.5.1.1; Unmet Authentication Requirements 1.0, 1."""
@@ -154,7 +160,8 @@ def test_a26_a_sign_in_that_does_not_reach_it_ends_in_an_error(
     assert acr_of(stranger, ent) == PASSWORD_CLASS, "the person is signed in all the same"
 
 
-def test_a26_a_class_that_nobody_can_reach_is_refused_at_once(
+@pytest.mark.row("A-26")
+def test_a_class_that_nobody_can_reach_is_refused_at_once(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """Unmet Authentication Requirements 1.0."""
@@ -163,7 +170,8 @@ def test_a26_a_class_that_nobody_can_reach_is_refused_at_once(
             assert ent.answer(visitor.get(ent.url(Attempt(), claims=wanted)))["error"] == UNMET, wanted
 
 
-def test_a26_a_session_that_is_replaced_meanwhile_is_looked_at_anew(
+@pytest.mark.row("A-26")
+def test_a_session_that_is_replaced_meanwhile_is_looked_at_anew(
     browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.5.1.1. What counts is the sign-in that the code stands for."""
@@ -174,7 +182,8 @@ def test_a26_a_session_that_is_replaced_meanwhile_is_looked_at_anew(
     assert step_of(browser.get(ent.url(Attempt(), claims=wanted))) == "/connexion"
 
 
-def test_t20_a_refresh_keeps_the_class_of_the_sign_in(browser: FlaskClient, build: Build, known: Account) -> None:
+@pytest.mark.row("T-20")
+def test_a_refresh_keeps_the_class_of_the_sign_in(browser: FlaskClient, build: Build, known: Account) -> None:
     """OpenID Connect Core 1.0, 12.2."""
     ent = build.ent(scopes=OFFLINE)
     for wished, told in ((None, KNOWN_DEVICE_CLASS), (PASSWORD_CLASS, PASSWORD_CLASS)):
@@ -190,7 +199,8 @@ def test_t20_a_refresh_keeps_the_class_of_the_sign_in(browser: FlaskClient, buil
         db.session.commit()
 
 
-def test_a26_the_person_is_told_nothing_odd(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+@pytest.mark.row("A-26")
+def test_the_person_is_told_nothing_odd(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.3."""
     page = browser.get(browser.get(ent.url(Attempt(), claims=essential(KNOWN_DEVICE_CLASS))).headers["Location"])
     assert heading(page) == "Connexion"

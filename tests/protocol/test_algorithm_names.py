@@ -34,9 +34,10 @@ def called(key: Key, alg: str) -> Key:
     return Key(alg, key.private)
 
 
+@pytest.mark.row("T-16")
 @pytest.mark.parametrize("held", ["", *NAMES])
 @pytest.mark.parametrize("published", [None, *NAMES])
-def test_t16_either_name_is_good_whatever_name_was_registered(
+def test_either_name_is_good_whatever_name_was_registered(
     browser: FlaskClient, build: Build, key: Key, held: str, published: str | None
 ) -> None:
     """RFC 9864, 2.2. A client that registered EdDSA with such a key, or Ed25519, is held to this algorithm and not to
@@ -48,7 +49,8 @@ def test_t16_either_name_is_good_whatever_name_was_registered(
         believed(shown(browser, ent, ent.assertion()))
 
 
-def test_t16_neither_name_is_good_for_another_key(browser: FlaskClient, build: Build, key: Key) -> None:
+@pytest.mark.row("T-16")
+def test_neither_name_is_good_for_another_key(browser: FlaskClient, build: Build, key: Key) -> None:
     """RFC 8725, 3.1."""
     elliptic = Key.new("ES256")
     held = signing(build, elliptic, jwks=jwks(elliptic, key), auth_alg="ES256")
@@ -65,7 +67,8 @@ def test_t16_neither_name_is_good_for_another_key(browser: FlaskClient, build: B
             not_believed(shown(browser, ent, ent.assertion()))
 
 
-def test_t16_the_other_edwards_curve_is_refused(browser: FlaskClient, build: Build, key: Key) -> None:
+@pytest.mark.row("T-16")
+def test_the_other_edwards_curve_is_refused(browser: FlaskClient, build: Build, key: Key) -> None:
     """FAPI 2.0 Security Profile, 5.4.1."""
     private = ed448.Ed448PrivateKey.generate()
     jwk = {"kty": "OKP", "crv": "Ed448", "x": b64(private.public_key().public_bytes_raw()), "kid": "448"}

@@ -20,6 +20,8 @@ from tests.protocol.flow import refused, stays_here, tokens_for
 from tests.protocol.registering import MINIMAL, bearer, bound, invited, party, registered, replaced
 from tests.relying_party import Attempt
 
+pytestmark = pytest.mark.row("K-11")
+
 THIEF = "https://voleur.test/cb"
 OWN = MINIMAL["redirect_uris"][0]
 BOTH = [OWN, THIEF]

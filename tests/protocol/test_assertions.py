@@ -53,8 +53,9 @@ def key() -> Key:
     return Key.new("ES256")
 
 
+@pytest.mark.row("T-16")
 @pytest.mark.parametrize("alg", ALGORITHMS)
-def test_t16_a_signed_assertion_authenticates(browser: FlaskClient, build: Build, session: Account, alg: str) -> None:
+def test_a_signed_assertion_authenticates(browser: FlaskClient, build: Build, session: Account, alg: str) -> None:
     """OpenID Connect Core 1.0, 9."""
     ent, attempt = signing(build, Key.new(alg)), Attempt()
     answer = ent.redeem(browser, code_for(browser, ent, attempt), attempt, None)
@@ -62,8 +63,9 @@ def test_t16_a_signed_assertion_authenticates(browser: FlaskClient, build: Build
     ent.read(browser, answer.get_json()["id_token"])
 
 
+@pytest.mark.row("T-16")
 @pytest.mark.usefixtures("unhurried")
-def test_t16_only_the_right_claims_are_accepted(browser: FlaskClient, build: Build, key: Key) -> None:
+def test_only_the_right_claims_are_accepted(browser: FlaskClient, build: Build, key: Key) -> None:
     """OpenID Connect Core 1.0, 9."""
     ent, moment = signing(build, key), int(time.time())
     good: list[dict[str, Any]] = [
@@ -93,7 +95,8 @@ def test_t16_only_the_right_claims_are_accepted(browser: FlaskClient, build: Bui
         not_believed(shown(browser, ent, ent.assertion(**changes)))
 
 
-def test_t16_an_assertion_counts_once(browser: FlaskClient, build: Build, key: Key) -> None:
+@pytest.mark.row("T-16")
+def test_an_assertion_counts_once(browser: FlaskClient, build: Build, key: Key) -> None:
     """OpenID Connect Core 1.0, 9."""
     ent, other = signing(build, key), signing(build, key, host="autre.test")
     assertion = ent.assertion(jti="one")
@@ -103,8 +106,9 @@ def test_t16_an_assertion_counts_once(browser: FlaskClient, build: Build, key: K
     believed(shown(browser, other, other.assertion(jti="one")))  # each client has its own
 
 
+@pytest.mark.row("T-16")
 @pytest.mark.usefixtures("unhurried")
-def test_t16_the_header_chooses_nothing(browser: FlaskClient, build: Build, key: Key) -> None:
+def test_the_header_chooses_nothing(browser: FlaskClient, build: Build, key: Key) -> None:
     """RFC 8725, 3.1, 3.10."""
     ent, mine = signing(build, key), Key.new("ES256")
     body = {"iss": ent.client_id, "sub": ent.client_id, "aud": ent.issuer, "exp": int(time.time()) + 60}
@@ -131,8 +135,9 @@ def test_t16_the_header_chooses_nothing(browser: FlaskClient, build: Build, key:
     believed(shown(browser, ent, fields))
 
 
+@pytest.mark.row("T-16")
 @pytest.mark.usefixtures("unhurried")
-def test_t16_what_is_no_token_is_no_proof(browser: FlaskClient, build: Build, key: Key) -> None:
+def test_what_is_no_token_is_no_proof(browser: FlaskClient, build: Build, key: Key) -> None:
     """RFC 7523, 3.2."""
     ent = signing(build, key)
     head, body, signature = ent.assertion()["client_assertion"].split(".")
@@ -153,8 +158,9 @@ def test_t16_what_is_no_token_is_no_proof(browser: FlaskClient, build: Build, ke
     not_believed(shown(browser, ent, {**ent.assertion(), "client_id": "another"}))
 
 
+@pytest.mark.row("T-16")
 @pytest.mark.usefixtures("unhurried")
-def test_t16_the_right_key_makes_no_odd_token_good(browser: FlaskClient, build: Build, key: Key) -> None:
+def test_the_right_key_makes_no_odd_token_good(browser: FlaskClient, build: Build, key: Key) -> None:
     """RFC 7519, 4; RFC 7515, 4, 4.1.11."""
     ent = signing(build, key)
     fields = ent.assertion()
@@ -181,13 +187,15 @@ def test_t16_the_right_key_makes_no_odd_token_good(browser: FlaskClient, build: 
     believed(shown(browser, ent, {**fields, "client_assertion": more}))
 
 
-def test_t16_two_proofs_at_once_are_refused(browser: FlaskClient, build: Build, key: Key) -> None:
+@pytest.mark.row("T-16")
+def test_two_proofs_at_once_are_refused(browser: FlaskClient, build: Build, key: Key) -> None:
     """RFC 6749, 2.3."""
     ent = signing(build, key)
     refused(shown(browser, ent, {**ent.assertion(), "client_secret": "x"}), "invalid_request")
 
 
-def test_t16_a_client_is_held_to_the_algorithm_that_it_registered(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("T-16")
+def test_a_client_is_held_to_the_algorithm_that_it_registered(browser: FlaskClient, build: Build) -> None:
     """OpenID Connect Registration 1.0, 2."""
     rsa = Key.new("PS256")
     both = {"keys": [{**rsa.jwk, "kid": rsa.kid}]}
@@ -197,7 +205,8 @@ def test_t16_a_client_is_held_to_the_algorithm_that_it_registered(browser: Flask
     not_believed(shown(browser, held, held.assertion()))
 
 
-def test_t16_a_client_of_the_profile_names_the_issuer_alone_and_signs_by_no_rs256(
+@pytest.mark.row("T-16")
+def test_a_client_of_the_profile_names_the_issuer_alone_and_signs_by_no_rs256(
     browser: FlaskClient, build: Build, settings: Settings
 ) -> None:
     """FAPI 2.0 Security Profile, 5.3.2.1, 5.4.1."""
@@ -214,7 +223,8 @@ def test_t16_a_client_of_the_profile_names_the_issuer_alone_and_signs_by_no_rs25
     assert answer.get_json()["error_description"] == "A DPoP proof is needed."
 
 
-def test_t16_an_assertion_may_name_the_endpoint_that_is_asked(browser: FlaskClient, build: Build, key: Key) -> None:
+@pytest.mark.row("T-16")
+def test_an_assertion_may_name_the_endpoint_that_is_asked(browser: FlaskClient, build: Build, key: Key) -> None:
     """RFC 9126, 2."""
     ent = signing(build, key)
     for path, audience, status in (
@@ -229,7 +239,8 @@ def test_t16_an_assertion_may_name_the_endpoint_that_is_asked(browser: FlaskClie
         assert browser.post(path, data=form).status_code == status, (path, audience)
 
 
-def test_t16_a_key_without_a_name_is_good_when_there_is_no_choice(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("T-16")
+def test_a_key_without_a_name_is_good_when_there_is_no_choice(browser: FlaskClient, build: Build) -> None:
     """OpenID Connect Core 1.0, 10.1. A single key that fits the algorithm leaves no doubt."""
     one, two = Key.new("ES256"), Key.new("ES256")
     lone = signing(build, one, jwks={"keys": [one.jwk, {**Key.new("RS256").jwk}]})
@@ -238,7 +249,8 @@ def test_t16_a_key_without_a_name_is_good_when_there_is_no_choice(browser: Flask
     not_believed(shown(browser, double, double.assertion()))
 
 
-def test_t16_one_assertion_shown_by_many_processes_at_once_counts_once(
+@pytest.mark.row("T-16")
+def test_one_assertion_shown_by_many_processes_at_once_counts_once(
     app: Flask, build: Build, key: Key, settings: Settings
 ) -> None:
     """OpenID Connect Core 1.0, 9."""

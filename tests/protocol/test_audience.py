@@ -79,6 +79,7 @@ def introspected(browser: FlaskClient, ent: RelyingParty, token: str) -> dict[st
     return answer
 
 
+@pytest.mark.row("A-27")
 def test_a_foreign_ent_gets_no_code(
     browser: FlaskClient, own: RelyingParty, foreign: RelyingParty, session: Account
 ) -> None:
@@ -97,6 +98,7 @@ def test_a_foreign_ent_gets_no_code(
     assert code_for(browser, own, Attempt()), "their own ENT is entered by the same session"
 
 
+@pytest.mark.row("A-27")
 @pytest.mark.parametrize("mode", [None, "form_post"])
 def test_without_a_page_a_foreign_ent_gets_access_denied(
     browser: FlaskClient, foreign: RelyingParty, session: Account, mode: str | None
@@ -185,6 +187,7 @@ def test_a_school_without_an_ent_is_named(browser: FlaskClient, foreign: Relying
     assert "Aucun ENT n’est relié à ce service pour cet établissement" in text
 
 
+@pytest.mark.row("A-27")
 @each_end
 def test_a_tie_that_ended_opens_nothing(
     browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
@@ -196,6 +199,7 @@ def test_a_tie_that_ended_opens_nothing(
     assert heading(follow(browser, browser.get(own.url(Attempt())))) == NOT_THIS_ENT
 
 
+@pytest.mark.row("A-27")
 @each_end
 def test_a_code_is_worth_nothing_once_the_tie_ended(
     browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
@@ -207,6 +211,7 @@ def test_a_code_is_worth_nothing_once_the_tie_ended(
     refused(own.exchange(browser, code, attempt), "invalid_grant")
 
 
+@pytest.mark.row("A-27")
 @each_end
 def test_tokens_are_worth_nothing_once_the_tie_ended(
     browser: FlaskClient, own: RelyingParty, session: Account, end_tie: End
@@ -249,6 +254,7 @@ def test_a_school_that_changes_its_ent_takes_its_families_along(
     refused(own.refresh(browser, tokens["refresh_token"]), "invalid_grant")
 
 
+@pytest.mark.row("A-27")
 def test_a_service_for_everyone_knows_everybody(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.3."""
     everyone = build.ent("Cantines", "cantines.test", uais=[], audience="everyone", scopes=OFFLINE)

@@ -52,7 +52,8 @@ ANSWERS: list[dict[str, str | None]] = [
 """One request for each kind of answer that a signed-in browser brings to the client at once."""
 
 
-def test_a01_a_redirect_uri_that_is_not_registered_letter_by_letter_gets_a_page(
+@pytest.mark.row("A-01")
+def test_a_redirect_uri_that_is_not_registered_letter_by_letter_gets_a_page(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
@@ -61,7 +62,8 @@ def test_a01_a_redirect_uri_that_is_not_registered_letter_by_letter_gets_a_page(
         assert uri not in stays_here(response), uri
 
 
-def test_a02_accents_and_quotes_in_addresses_and_types_are_refused_not_a_fault(
+@pytest.mark.row("A-02")
+def test_accents_and_quotes_in_addresses_and_types_are_refused_not_a_fault(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 3.1.1."""
@@ -73,7 +75,8 @@ def test_a02_accents_and_quotes_in_addresses_and_types_are_refused_not_a_fault(
     assert ent.answer(browser.get("/authorize", query_string=raw.partition("?")[2]))["error"]
 
 
-def test_a03_a_missing_redirect_uri_gets_a_page_even_when_one_alone_is_registered(
+@pytest.mark.row("A-03")
+def test_a_missing_redirect_uri_gets_a_page_even_when_one_alone_is_registered(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1; RFC 6749."""
@@ -81,7 +84,8 @@ def test_a03_a_missing_redirect_uri_gets_a_page_even_when_one_alone_is_registere
     stays_here(browser.get(ent.url(Attempt(), redirect_uri="")))
 
 
-def test_a04_unknown_and_disabled_clients_get_the_same_page(
+@pytest.mark.row("A-04")
+def test_unknown_and_disabled_clients_get_the_same_page(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 4.1.2.1."""
@@ -96,7 +100,8 @@ def test_a04_unknown_and_disabled_clients_get_the_same_page(
         stays_here(browser.get(ent.url(Attempt(), client_id=odd)))
 
 
-def test_a04_a_client_that_is_disabled_during_the_sign_in_gets_no_answer(
+@pytest.mark.row("A-04")
+def test_a_client_that_is_disabled_during_the_sign_in_gets_no_answer(
     browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
     """RFC 6749, 4.1.2.1. The client is looked up again when the person comes back from a step."""
@@ -108,7 +113,8 @@ def test_a04_a_client_that_is_disabled_during_the_sign_in_gets_no_answer(
     assert "Location" not in response.headers
 
 
-def test_a05_other_response_types_are_refused_to_the_client_only_when_it_is_certain(
+@pytest.mark.row("A-05")
+def test_other_response_types_are_refused_to_the_client_only_when_it_is_certain(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 3.1.1."""
@@ -121,7 +127,8 @@ def test_a05_other_response_types_are_refused_to_the_client_only_when_it_is_cert
     stays_here(browser.get(ent.url(Attempt(), response_type="token", client_id="nobody")))
 
 
-def test_a06_a_request_without_challenge_is_refused(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+@pytest.mark.row("A-06")
+def test_a_request_without_challenge_is_refused(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RFC 7636, 4.4.1."""
     response = browser.get(ent.url(Attempt(), code_challenge=None, code_challenge_method=None))
     answer = ent.answer(response)
@@ -129,8 +136,9 @@ def test_a06_a_request_without_challenge_is_refused(browser: FlaskClient, ent: R
     assert "code" not in answer
 
 
+@pytest.mark.row("A-07")
 @pytest.mark.parametrize("registered", [{"pkce": True}, {"pkce": False}])
-def test_a07_a_challenge_by_another_method_than_s256_is_refused(
+def test_a_challenge_by_another_method_than_s256_is_refused(
     browser: FlaskClient, build: Build, session: Account, registered: dict[str, bool]
 ) -> None:
     """RFC 7636, 4.4.1."""
@@ -143,7 +151,8 @@ def test_a07_a_challenge_by_another_method_than_s256_is_refused(
         assert answer["error"] == "invalid_request", challenge
 
 
-def test_a08_a_challenge_that_need_not_be_sent_is_enforced_when_it_is(
+@pytest.mark.row("A-08")
+def test_a_challenge_that_need_not_be_sent_is_enforced_when_it_is(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """RFC 9700, 2.1.1."""
@@ -156,9 +165,8 @@ def test_a08_a_challenge_that_need_not_be_sent_is_enforced_when_it_is(
     assert ent.exchange(browser, bare, attempt, code_verifier=None).status_code == 200
 
 
-def test_a09_a_parameter_that_stands_twice_is_refused(
-    browser: FlaskClient, ent: RelyingParty, session: Account
-) -> None:
+@pytest.mark.row("A-09")
+def test_a_parameter_that_stands_twice_is_refused(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RFC 6749, 3.1."""
     attempt = Attempt()
     for name in ("nonce", "code_challenge", "prompt", "max_age", "response_mode", "response_type", "scope", "foo"):
@@ -170,7 +178,8 @@ def test_a09_a_parameter_that_stands_twice_is_refused(
         stays_here(browser.get(f"{ent.url(attempt)}&{name}=x"))
 
 
-def test_a10_the_state_comes_back_byte_for_byte(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
+@pytest.mark.row("A-10")
+def test_the_state_comes_back_byte_for_byte(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
     """RFC 6749, 4.1.2."""
     filler = "".join(chr(33 + (7 * i) % 94) for i in range(1900))
     state = f"é ü 日本 😀 &=?#%20+\"'<>\\ {filler}"
@@ -183,7 +192,8 @@ def test_a10_the_state_comes_back_byte_for_byte(browser: FlaskClient, ent: Relyi
     assert (refusal["error"], refusal["state"]) == ("invalid_scope", state)
 
 
-def test_a10_a_state_that_was_not_encoded_comes_back_as_it_was(
+@pytest.mark.row("A-10")
+def test_a_state_that_was_not_encoded_comes_back_as_it_was(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 4.1.2."""
@@ -192,7 +202,8 @@ def test_a10_a_state_that_was_not_encoded_comes_back_as_it_was(
     assert ent.answer(response)["state"] == "é"
 
 
-def test_a11_a_huge_state_or_nonce_is_refused_and_not_sent_on(
+@pytest.mark.row("A-11")
+def test_a_huge_state_or_nonce_is_refused_and_not_sent_on(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 4.1.2. A limit that is far above what anybody sends keeps answers within what browsers take."""
@@ -205,7 +216,8 @@ def test_a11_a_huge_state_or_nonce_is_refused_and_not_sent_on(
     assert len(response.headers["Location"]) < 500
 
 
-def test_a13_request_objects_are_refused_and_nothing_is_fetched(
+@pytest.mark.row("A-13")
+def test_request_objects_are_refused_and_nothing_is_fetched(
     browser: FlaskClient, ent: RelyingParty, session: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6."""
@@ -223,7 +235,8 @@ def test_a13_request_objects_are_refused_and_nothing_is_fetched(
     assert asked == []
 
 
-def test_a14_iss_is_in_every_answer_and_is_the_metadata_s(
+@pytest.mark.row("A-14")
+def test_iss_is_in_every_answer_and_is_the_metadata_s(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 9207, 2."""
@@ -233,7 +246,8 @@ def test_a14_iss_is_in_every_answer_and_is_the_metadata_s(
         assert parse_qs(urlsplit(location).query)["iss"] == [issuer], changes
 
 
-def test_a10_a_redirect_uri_keeps_its_own_query(browser: FlaskClient, build: Build, session: Account) -> None:
+@pytest.mark.row("A-10")
+def test_a_redirect_uri_keeps_its_own_query(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 6749, 3.1.2."""
     for own in ("?bar=foo", "?dummy1=lorem&dummy2=ipsum", "?", "?a=%2F+b&c"):
         ent = build.ent(f"ENT {own}", redirect_uris=[f"https://ent.test/cb{own}"])
@@ -253,7 +267,8 @@ def test_a10_a_redirect_uri_keeps_its_own_query(browser: FlaskClient, build: Bui
                 stays_here(browser.get(ent.url(Attempt(), redirect_uri=f"https://ent.test/cb{other}")))
 
 
-def test_a10_a_long_nonce_stands_in_the_id_token_as_it_was_sent(
+@pytest.mark.row("A-10")
+def test_a_long_nonce_stands_in_the_id_token_as_it_was_sent(
     browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
@@ -264,9 +279,8 @@ def test_a10_a_long_nonce_stands_in_the_id_token_as_it_was_sent(
     assert ent.tokens(browser, answer["code"], attempt)["claims"]["nonce"] == attempt.nonce
 
 
-def test_a25_order_and_unknown_parameters_change_nothing(
-    browser: FlaskClient, ent: RelyingParty, session: Account
-) -> None:
+@pytest.mark.row("A-25")
+def test_order_and_unknown_parameters_change_nothing(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RFC 6749, 3.1."""
     attempt = Attempt()
     pairs = parse_qsl(urlsplit(ent.url(attempt, scope="email openid profile", foo="bar")).query)

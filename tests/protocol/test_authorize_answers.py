@@ -3,6 +3,7 @@
 import json
 import re
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -15,7 +16,8 @@ from tests.protocol.flow import code_for, stays_here, step_of
 from tests.relying_party import Attempt, RelyingParty
 
 
-def test_a19_a_scope_that_is_not_the_client_s_is_refused_not_dropped(
+@pytest.mark.row("A-19")
+def test_a_scope_that_is_not_the_client_s_is_refused_not_dropped(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """RFC 6749, 4.1.2.1; OpenID Connect Core 1.0, 3.1.2.1."""
@@ -28,7 +30,8 @@ def test_a19_a_scope_that_is_not_the_client_s_is_refused_not_dropped(
     assert tokens["scope"].split() == ["email", "openid"]
 
 
-def test_a19_a_scope_that_nobody_here_understands_is_ignored_and_not_granted(
+@pytest.mark.row("A-19")
+def test_a_scope_that_nobody_here_understands_is_ignored_and_not_granted(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1; RFC 6749, 3.3."""
@@ -43,7 +46,8 @@ def led_back_to(page: TestResponse) -> list[str]:
     return re.findall(r'class="btn" href="([^"]+)"', page.text)
 
 
-def test_a02_what_is_wrong_with_a_known_client_leads_back_to_its_registered_home_alone(
+@pytest.mark.row("A-02")
+def test_what_is_wrong_with_a_known_client_leads_back_to_its_registered_home_alone(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     """RFC 6749, 4.1.2.1."""
@@ -61,9 +65,8 @@ def test_a02_what_is_wrong_with_a_known_client_leads_back_to_its_registered_home
     assert "doubled client_id" in stays_here(doubled)
 
 
-def test_a02_a_request_that_is_over_is_not_called_incomplete(
-    browser: FlaskClient, build: Build, parent: Account
-) -> None:
+@pytest.mark.row("A-02")
+def test_a_request_that_is_over_is_not_called_incomplete(browser: FlaskClient, build: Build, parent: Account) -> None:
     """RFC 9126, 4. The person did nothing wrong, and reads that the request is over, whether its address is opened
     again or another tab gave its code.
     """
@@ -81,7 +84,8 @@ def test_a02_a_request_that_is_over_is_not_called_incomplete(
         assert "invalid request_uri" in page.text
 
 
-def test_a23_no_page_can_be_framed_read_by_others_or_kept(browser: FlaskClient, ent: RelyingParty) -> None:
+@pytest.mark.row("A-23")
+def test_no_page_can_be_framed_read_by_others_or_kept(browser: FlaskClient, ent: RelyingParty) -> None:
     """RFC 9700, 4.16, 4.2.4."""
     pages = [
         follow(browser, browser.get(ent.url(Attempt()))),
@@ -97,7 +101,8 @@ def test_a23_no_page_can_be_framed_read_by_others_or_kept(browser: FlaskClient, 
         assert "Access-Control-Allow-Origin" not in page.headers
 
 
-def test_a24_the_answer_to_a_password_is_a_303(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
+@pytest.mark.row("A-24")
+def test_the_answer_to_a_password_is_a_303(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
     """RFC 9700, 4.12."""
     page = follow(browser, browser.get(ent.url(Attempt())))
     data = {"csrf_token": form_token(page), "identifiant": parent.username, "mot-de-passe": PASSWORD}
@@ -109,7 +114,8 @@ def test_a24_the_answer_to_a_password_is_a_303(browser: FlaskClient, ent: Relyin
     assert ent.answer(response)["code"]
 
 
-def test_a25_the_sign_in_says_why_it_asks_again_and_says_it_to_nobody_else(
+@pytest.mark.row("A-25")
+def test_the_sign_in_says_why_it_asks_again_and_says_it_to_nobody_else(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
@@ -127,7 +133,8 @@ def test_a25_the_sign_in_says_why_it_asks_again_and_says_it_to_nobody_else(
         assert "déjà connecté" not in page.text
 
 
-def test_a25_wishes_that_we_do_not_know_are_no_error(
+@pytest.mark.row("A-25")
+def test_wishes_that_we_do_not_know_are_no_error(
     browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account
 ) -> None:
     """OpenID Connect Core 1.0, 15.1."""
@@ -150,7 +157,8 @@ def test_a25_wishes_that_we_do_not_know_are_no_error(
     assert ent.answer(browser.get(ent.url(attempt, **wishes)))["code"]
 
 
-def test_a26_the_claims_parameter_changes_no_reserved_claim(
+@pytest.mark.row("A-26")
+def test_the_claims_parameter_changes_no_reserved_claim(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.5.1."""

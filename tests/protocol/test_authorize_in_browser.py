@@ -71,7 +71,8 @@ def check(ent: Ent, attempt: Attempt) -> None:
     assert "Referer" not in asked.headers
 
 
-def test_b03_the_form_of_the_sign_in_may_end_at_the_ent(
+@pytest.mark.row("B-03")
+def test_the_form_of_the_sign_in_may_end_at_the_ent(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account
 ) -> None:
     """Security row B-03. The browser goes from the form through our redirects to another origin."""
@@ -83,7 +84,8 @@ def test_b03_the_form_of_the_sign_in_may_end_at_the_ent(
         assert f"state={attempt.state}" in page.url
 
 
-def test_a12_the_form_leaves_by_itself(browser_process: Browser, loopback: str, ent: Ent, parent: Account) -> None:
+@pytest.mark.row("A-12")
+def test_the_form_leaves_by_itself(browser_process: Browser, loopback: str, ent: Ent, parent: Account) -> None:
     """Form Post Response Mode 1.0, 2."""
     attempt = Attempt(state=HOSTILE)
     with new_page(browser_process) as page:
@@ -93,7 +95,8 @@ def test_a12_the_form_leaves_by_itself(browser_process: Browser, loopback: str, 
         check(ent, attempt)
 
 
-def test_a12_without_a_script_its_button_sends_it(
+@pytest.mark.row("A-12")
+def test_without_a_script_its_button_sends_it(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account
 ) -> None:
     """Form Post Response Mode 1.0, 2."""
@@ -106,8 +109,9 @@ def test_a12_without_a_script_its_button_sends_it(
         check(ent, attempt)
 
 
+@pytest.mark.row("A-12")
 @pytest.mark.parametrize("width", [360, 1280])
-def test_a12_the_page_is_one_of_ours(
+def test_the_page_is_one_of_ours(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account, width: int
 ) -> None:
     """Form Post Response Mode 1.0, 2. Where no script sends the form, the page is read, and looks like the others."""
@@ -118,8 +122,9 @@ def test_a12_the_page_is_one_of_ours(
         look(page)
 
 
+@pytest.mark.row("A-15")
 @pytest.mark.parametrize(("width", "javascript"), [(360, True), (1280, True), (360, False)])
-def test_a15_the_agreement_leads_on_to_the_ent(
+def test_the_agreement_leads_on_to_the_ent(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account, width: int, *, javascript: bool
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.4. The policy of its page lets the form end at the ENT."""

@@ -20,13 +20,15 @@ from tests.relying_party import Attempt, RelyingParty
 pytestmark = pytest.mark.both_databases
 
 
-def test_a15_prompt_none_answers_a_session_at_once(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+@pytest.mark.row("A-15")
+def test_prompt_none_answers_a_session_at_once(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
     attempt = Attempt()
     assert ent.tokens(browser, code_for(browser, ent, attempt, prompt="none"), attempt)["id_token"]
 
 
-def test_a15_prompt_none_without_a_session_is_login_required(browser: FlaskClient, ent: RelyingParty) -> None:
+@pytest.mark.row("A-15")
+def test_prompt_none_without_a_session_is_login_required(browser: FlaskClient, ent: RelyingParty) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6."""
     attempt = Attempt()
     for hint in ("profil:parent", None):
@@ -34,7 +36,8 @@ def test_a15_prompt_none_without_a_session_is_login_required(browser: FlaskClien
         assert (answer["error"], answer["state"]) == ("login_required", attempt.state)
 
 
-def test_a15_prompt_none_with_a_step_pending_names_it(browser: FlaskClient, build: Build, session: Account) -> None:
+@pytest.mark.row("A-15")
+def test_prompt_none_with_a_step_pending_names_it(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6."""
     ent = build.ent(charter="provider")
     build.publish(ent, "2026")
@@ -44,7 +47,8 @@ def test_a15_prompt_none_with_a_step_pending_names_it(browser: FlaskClient, buil
     assert ent.answer(browser.get(ent.url(Attempt(), prompt="none")))["error"] == "interaction_required"
 
 
-def test_a16_max_age_asks_the_password_again_and_renews_auth_time(
+@pytest.mark.row("A-16")
+def test_max_age_asks_the_password_again_and_renews_auth_time(
     browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
@@ -63,7 +67,8 @@ def test_a16_max_age_asks_the_password_again_and_renews_auth_time(
             db.session.scalars(select(Session).where(Session.ended_at.is_(None))).one().auth_time = long_ago
 
 
-def test_a16_a_second_is_over_after_two(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+@pytest.mark.row("A-16")
+def test_a_second_is_over_after_two(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
     first = tokens_for(browser, ent, max_age="1000")["claims"]["auth_time"]
     with time_machine.travel(datetime.now(UTC) + timedelta(seconds=2)):
@@ -74,7 +79,8 @@ def test_a16_a_second_is_over_after_two(browser: FlaskClient, ent: RelyingParty,
         assert claims["auth_time"] >= first + 2
 
 
-def test_a16_the_age_that_a_client_registered_holds_when_it_names_none(
+@pytest.mark.row("A-16")
+def test_the_age_that_a_client_registered_holds_when_it_names_none(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """OpenID Connect Registration 1.0, 2."""
@@ -88,17 +94,17 @@ def test_a16_the_age_that_a_client_registered_holds_when_it_names_none(
     assert step_of(browser.get(at_once.url(Attempt()))) == "/connexion"
 
 
+@pytest.mark.row("A-16")
 @pytest.mark.parametrize("age", ["abc", "-1", "1.5", "٣", "1e3", "9" * 20, "+1", " 1"])
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # no statement is run
-def test_a16_a_max_age_that_is_no_number_of_seconds_is_refused(
-    browser: FlaskClient, ent: RelyingParty, age: str
-) -> None:
+def test_a_max_age_that_is_no_number_of_seconds_is_refused(browser: FlaskClient, ent: RelyingParty, age: str) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
     assert ent.answer(browser.get(ent.url(Attempt(), max_age=age)))["error"] == "invalid_request"
 
 
+@pytest.mark.row("A-17")
 @pytest.mark.parametrize("prompt", ["login", "select_account"])
-def test_a17_prompt_login_lets_another_person_in_and_ends_the_first_session(
+def test_prompt_login_lets_another_person_in_and_ends_the_first_session(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, prompt: str
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1; CVE-2025-12390."""
@@ -113,8 +119,9 @@ def test_a17_prompt_login_lets_another_person_in_and_ends_the_first_session(
     assert tokens_for(browser, ent)["claims"]["sub"] == after["claims"]["sub"]
 
 
+@pytest.mark.row("A-17")
 @pytest.mark.parametrize("prompt", ["login", "select_account", "login select_account"])
-def test_a17_prompt_asks_once_and_not_for_ever(
+def test_prompt_asks_once_and_not_for_ever(
     browser: FlaskClient, ent: RelyingParty, session: Account, prompt: str
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
@@ -123,7 +130,8 @@ def test_a17_prompt_asks_once_and_not_for_ever(
     assert ent.answer(page)["code"]
 
 
-def test_a18_a_hint_of_another_person_is_login_required(
+@pytest.mark.row("A-18")
+def test_a_hint_of_another_person_is_login_required(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
@@ -137,7 +145,8 @@ def test_a18_a_hint_of_another_person_is_login_required(
         assert ent.answer(browser.get(ent.url(Attempt(), prompt=prompt, id_token_hint=own)))["code"]
 
 
-def test_a18_a_hint_may_be_met_by_signing_in(
+@pytest.mark.row("A-18")
+def test_a_hint_may_be_met_by_signing_in(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.2."""
@@ -151,7 +160,8 @@ def test_a18_a_hint_may_be_met_by_signing_in(
     assert answer["error"] == "invalid_request"
 
 
-def test_a20_a_post_from_another_site_is_resumed_by_get(
+@pytest.mark.row("A-20")
+def test_a_post_from_another_site_is_resumed_by_get(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
@@ -166,7 +176,8 @@ def test_a20_a_post_from_another_site_is_resumed_by_get(
     assert answer["code"]
 
 
-def test_a20_a_post_that_is_too_long_for_an_address_leads_to_the_sign_in(
+@pytest.mark.row("A-20")
+def test_a_post_that_is_too_long_for_an_address_leads_to_the_sign_in(
     app: Flask, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
@@ -181,7 +192,8 @@ def test_a20_a_post_that_is_too_long_for_an_address_leads_to_the_sign_in(
     assert "code" in answer
 
 
-def test_a20_a_post_of_another_kind_asks_for_nothing(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+@pytest.mark.row("A-20")
+def test_a_post_of_another_kind_asks_for_nothing(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
     query = ent.url(Attempt()).partition("?")[2]
     for kind, body, place in (
@@ -193,7 +205,8 @@ def test_a20_a_post_of_another_kind_asks_for_nothing(browser: FlaskClient, ent: 
         assert "invalid client_id" in stays_here(response), kind
 
 
-def test_a20_a_request_that_no_address_can_carry_is_refused(app: Flask, ent: RelyingParty) -> None:
+@pytest.mark.row("A-20")
+def test_a_request_that_no_address_can_carry_is_refused(app: Flask, ent: RelyingParty) -> None:
     """RFC 9110, 4.1. Beyond that, the steps could not carry the request."""
     attempt = Attempt(state="".join(chr(0x4E00 + (i * 7919) % 20000) for i in range(4000)))
     query = ent.url(attempt).partition("?")[2]
@@ -202,7 +215,8 @@ def test_a20_a_request_that_no_address_can_carry_is_refused(app: Flask, ent: Rel
     assert (answer["error"], answer["state"]) == ("invalid_request", attempt.state)
 
 
-def test_a21_two_requests_in_two_tabs_end_each_at_its_own_client(
+@pytest.mark.row("A-21")
+def test_two_requests_in_two_tabs_end_each_at_its_own_client(
     browser: FlaskClient, build: Build, ent: RelyingParty, parent: Account
 ) -> None:
     """RFC 6749, 4.1.2."""
@@ -219,7 +233,8 @@ def test_a21_two_requests_in_two_tabs_end_each_at_its_own_client(
     second.tokens(browser, answer["code"], two)
 
 
-def test_a22_a_continuation_opens_in_the_browser_that_started_it_alone(
+@pytest.mark.row("A-22")
+def test_a_continuation_opens_in_the_browser_that_started_it_alone(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.3."""
@@ -239,7 +254,8 @@ def test_a22_a_continuation_opens_in_the_browser_that_started_it_alone(
     assert browser.get(f"/connexion?{sealed}").status_code == 400
 
 
-def test_a22_a_continuation_expires(browser: FlaskClient, ent: RelyingParty) -> None:
+@pytest.mark.row("A-22")
+def test_a_continuation_expires(browser: FlaskClient, ent: RelyingParty) -> None:
     """OpenID Connect Core 1.0, 3.1.2.3. A request in progress is good for half an hour."""
     sealed = browser.get(ent.url(Attempt())).headers["Location"]
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=31)):

@@ -42,7 +42,8 @@ from tests.protocol.told_ents import (  # noqa: F401 - fixtures too
 from tests.relying_party import RelyingParty
 
 
-def test_l06_each_ent_of_the_session_gets_one_logout_token(
+@pytest.mark.row("L-06")
+def test_each_ent_of_the_session_gets_one_logout_token(
     app: Flask,
     browser: FlaskClient,
     build: Build,
@@ -78,7 +79,8 @@ def test_l06_each_ent_of_the_session_gets_one_logout_token(
     assert work(timedelta(days=2)) == 0
 
 
-def test_l06_the_outbox_holds_ids_and_no_token(
+@pytest.mark.row("L-06")
+def test_the_outbox_holds_ids_and_no_token(
     browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Back-Channel Logout 1.0, 4."""
@@ -92,7 +94,8 @@ def test_l06_the_outbox_holds_ids_and_no_token(
     assert outbox()[0].payload == {}
 
 
-def test_l06_only_ents_that_got_a_token_and_ask_for_it_are_told(
+@pytest.mark.row("L-06")
+def test_only_ents_that_got_a_token_and_ask_for_it_are_told(
     browser: FlaskClient, build: Build, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Back-Channel Logout 1.0, 2.3."""
@@ -107,7 +110,8 @@ def test_l06_only_ents_that_got_a_token_and_ask_for_it_are_told(
     assert server.asked == []
 
 
-def test_l06_an_ent_shut_out_meanwhile_learns_nothing_more(
+@pytest.mark.row("L-06")
+def test_an_ent_shut_out_meanwhile_learns_nothing_more(
     browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Back-Channel Logout 1.0, 2.5. An ENT that was disabled has no registration any more."""
@@ -120,7 +124,8 @@ def test_l06_an_ent_shut_out_meanwhile_learns_nothing_more(
     assert len(server.asked) == 1
 
 
-def test_g07_each_session_that_ends_at_once_is_told_by_itself(
+@pytest.mark.row("G-07")
+def test_each_session_that_ends_at_once_is_told_by_itself(
     app: Flask, browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Back-Channel Logout 1.0, 2.4; Security row G-07."""

@@ -30,7 +30,8 @@ from tests.protocol.told_ents import (  # noqa: F401 - fixtures too
 from tests.relying_party import RelyingParty
 
 
-def test_l07_an_ent_that_fails_is_asked_again_with_a_new_token(
+@pytest.mark.row("L-07")
+def test_an_ent_that_fails_is_asked_again_with_a_new_token(
     browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Back-Channel Logout 1.0, 2.6; Security row L-07."""
@@ -51,7 +52,8 @@ def test_l07_an_ent_that_fails_is_asked_again_with_a_new_token(
     assert [each["iat"] for each in claims] == sorted({each["iat"] for each in claims})
 
 
-def test_l07_an_ent_that_names_a_pause_is_left_alone_as_long(
+@pytest.mark.row("L-07")
+def test_an_ent_that_names_a_pause_is_left_alone_as_long(
     browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """RFC 9110, 10.2.3."""
@@ -64,6 +66,7 @@ def test_l07_an_ent_that_names_a_pause_is_left_alone_as_long(
     assert outcomes() == [("sent", "")]
 
 
+@pytest.mark.row("L-07")
 @pytest.mark.parametrize(
     ("body", "shown"),
     [
@@ -75,7 +78,7 @@ def test_l07_an_ent_that_names_a_pause_is_left_alone_as_long(
     ],
     ids=["as specified", "not a code", "not an object", "deep", "not text"],
 )
-def test_l07_an_ent_that_refuses_is_not_asked_again(
+def test_an_ent_that_refuses_is_not_asked_again(
     browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer, body: bytes, shown: str
 ) -> None:
     """Back-Channel Logout 1.0, 2.8."""
@@ -87,7 +90,8 @@ def test_l07_an_ent_that_refuses_is_not_asked_again(
     assert len(server.asked) == 1
 
 
-def test_l07_an_ent_that_hangs_keeps_nobody_else_waiting(
+@pytest.mark.row("L-07")
+def test_an_ent_that_hangs_keeps_nobody_else_waiting(
     browser: FlaskClient,
     build: Build,
     session: Account,
@@ -121,7 +125,8 @@ def test_l07_an_ent_that_hangs_keeps_nobody_else_waiting(
     assert len(other_server.asked) == 1
 
 
-def test_l07_nothing_is_open_while_an_ent_takes_its_time(
+@pytest.mark.row("L-07")
+def test_nothing_is_open_while_an_ent_takes_its_time(
     browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """OWASP ASVS 5, V 13.2.6. A worker that waits for an ENT holds no connection of the database."""
@@ -138,7 +143,8 @@ def test_l07_nothing_is_open_while_an_ent_takes_its_time(
     assert open_then == [0]
 
 
-def test_l07_nobody_is_told_of_what_ended_a_day_ago(
+@pytest.mark.row("L-07")
+def test_nobody_is_told_of_what_ended_a_day_ago(
     browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
     """Security row L-07."""

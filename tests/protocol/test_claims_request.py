@@ -34,9 +34,8 @@ def told(
     return tokens["claims"], info
 
 
-def test_u04_claims_are_asked_for_where_they_are_wanted(
-    browser: FlaskClient, ent: RelyingParty, session: Account
-) -> None:
+@pytest.mark.row("U-04")
+def test_claims_are_asked_for_where_they_are_wanted(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.5."""
     in_token, info = told(
         browser, ent, {"userinfo": {"given_name": {"essential": True}}, "id_token": {"email": None, "auth_time": None}}
@@ -46,7 +45,8 @@ def test_u04_claims_are_asked_for_where_they_are_wanted(
     assert (in_token["email"], info["given_name"]) == ("noemie.leroy@exemple.fr", "Noémie")
 
 
-def test_u04_claims_are_added_to_those_of_the_scopes(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+@pytest.mark.row("U-04")
+def test_claims_are_added_to_those_of_the_scopes(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.5."""
     _, plain = told(browser, ent, {}, "openid email")
     _, more = told(browser, ent, {"userinfo": {"name": None}}, "openid email")
@@ -54,7 +54,8 @@ def test_u04_claims_are_added_to_those_of_the_scopes(browser: FlaskClient, ent: 
     assert set(more) == set(plain) | {"name"}
 
 
-def test_u04_no_request_goes_beyond_the_registration(browser: FlaskClient, build: Build, session: Account) -> None:
+@pytest.mark.row("U-04")
+def test_no_request_goes_beyond_the_registration(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.5.1, 17.1."""
     narrow = build.ent(scopes="openid profile")
     wish = {name: {"essential": True} for name in PERSON}
@@ -68,9 +69,8 @@ def test_u04_no_request_goes_beyond_the_registration(browser: FlaskClient, build
     assert set(info) == {"sub", "email", "email_verified"}
 
 
-def test_u04_what_is_unregistered_later_is_not_told_any_more(
-    browser: FlaskClient, build: Build, session: Account
-) -> None:
+@pytest.mark.row("U-04")
+def test_what_is_unregistered_later_is_not_told_any_more(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.3.2; Security row U-04."""
     registered, asked = frozenset({"openid", "profile", "email"}), '{"userinfo":{"email":null,"name":null}}'
     ent = build.ent(scopes=" ".join(registered))
@@ -82,7 +82,8 @@ def test_u04_what_is_unregistered_later_is_not_told_any_more(
     assert set(ent.userinfo(browser, token).get_json()) == {"sub", "name"}
 
 
-def test_u04_a_value_that_is_asked_for_is_told_or_nothing_is(
+@pytest.mark.row("U-04")
+def test_a_value_that_is_asked_for_is_told_or_nothing_is(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.5.1."""
@@ -107,7 +108,8 @@ def test_u04_a_value_that_is_asked_for_is_told_or_nothing_is(
     assert set(in_token) == IDENTITY | right.keys()
 
 
-def test_a26_what_is_not_understood_is_ignored(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+@pytest.mark.row("A-26")
+def test_what_is_not_understood_is_ignored(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.5 and 5.5.1."""
     asked = {
         "userinfo": {"name#fr": None, "http://example.info/claims/groups": None, "name": {"purpose": "x", "max": [1]}},
@@ -120,6 +122,7 @@ def test_a26_what_is_not_understood_is_ignored(browser: FlaskClient, ent: Relyin
     assert set(in_token) == IDENTITY
 
 
+@pytest.mark.row("A-26")
 @pytest.mark.parametrize(
     "broken",
     [
@@ -130,7 +133,7 @@ def test_a26_what_is_not_understood_is_ignored(browser: FlaskClient, ent: Relyin
         *("[" * 2900, '{"a":' * 500, "1" * 2900, '{"id_token":{"sub":{"value":{"a":1}}}}'),
     ],
 )
-def test_a26_a_request_that_is_not_as_it_must_be_is_refused(
+def test_a_request_that_is_not_as_it_must_be_is_refused(
     browser: FlaskClient, ent: RelyingParty, session: Account, broken: str
 ) -> None:
     """OpenID Connect Core 1.0, 5.5; RFC 6749, 4.1.2.1."""
@@ -138,7 +141,8 @@ def test_a26_a_request_that_is_not_as_it_must_be_is_refused(
     assert answer.get("error") == ("invalid_request" if broken else None), broken[:40]
 
 
-def test_u04_the_request_goes_on_with_the_refresh_token(browser: FlaskClient, build: Build, session: Account) -> None:
+@pytest.mark.row("U-04")
+def test_the_request_goes_on_with_the_refresh_token(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 12.2. Requested claims are returned for as long as the grant lives."""
     ent = build.ent(scopes=OFFLINE)
     asked = json.dumps({"userinfo": {"name": None}, "id_token": {"email": None}})
@@ -148,7 +152,8 @@ def test_u04_the_request_goes_on_with_the_refresh_token(browser: FlaskClient, bu
     assert set(ent.read(browser, second["id_token"])) == IDENTITY - {"nonce"} | {"email"}
 
 
-def test_u04_one_more_statement_only_for_whoever_asks(
+@pytest.mark.row("U-04")
+def test_one_more_statement_only_for_whoever_asks(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.5. The hot path of ordinary requests keeps its statements; claims of the person in the
@@ -172,7 +177,8 @@ def test_u04_one_more_statement_only_for_whoever_asks(
     assert counts["person"] == counts["nothing"] + 1
 
 
-def test_a26_nothing_is_kept_of_a_request_that_can_release_nothing(
+@pytest.mark.row("A-26")
+def test_nothing_is_kept_of_a_request_that_can_release_nothing(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.5.1. Data minimisation: names and values that can come to nothing are not stored."""
@@ -183,7 +189,8 @@ def test_a26_nothing_is_kept_of_a_request_that_can_release_nothing(
         assert db.session.scalars(select(table.claims)).all() == [None]
 
 
-def test_a26_the_request_survives_the_sign_in(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
+@pytest.mark.row("A-26")
+def test_the_request_survives_the_sign_in(browser: FlaskClient, ent: RelyingParty, parent: Account) -> None:
     """OpenID Connect Core 1.0, 5.5."""
     attempt = Attempt()
     asked = json.dumps({"userinfo": {"name": {"value": "Noémie LEROY-VANDEPUTTE"}}, "id_token": {"email": None}})
@@ -210,9 +217,10 @@ REQUESTS = st.dictionaries(
 )
 
 
+@pytest.mark.row("A-26")
 @settings(max_examples=300, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(REQUESTS, st.text(max_size=20))
-def test_a26_any_request_is_read_or_refused_and_read_again_as_it_was(asked: dict[str, Any], acr: str) -> None:
+def test_any_request_is_read_or_refused_and_read_again_as_it_was(asked: dict[str, Any], acr: str) -> None:
     """OpenID Connect Core 1.0, 5.5. A stored request reads back as it was."""
     known = frozenset(PERSON)
     try:

@@ -95,7 +95,8 @@ def test_one_address_has_a_hundred_wrong_proofs_a_minute_in_whatever_names(
     refused(ask(browser, ent.client_id, at="2001:db8::ffff"), "invalid_client", 401)
 
 
-def test_t10_a_client_that_does_not_exist_is_slowed_alike(
+@pytest.mark.row("T-10")
+def test_a_client_that_does_not_exist_is_slowed_alike(
     browser: FlaskClient, ent: RelyingParty, clock: time_machine.Traveller
 ) -> None:
     """Security row T-10."""

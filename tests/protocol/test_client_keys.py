@@ -84,7 +84,8 @@ def at_address(build: Build, server: EntServer, key: Key) -> KeyedParty:
     return KeyedParty.of(build.ent(**more), client=key)
 
 
-def test_t16_a_client_changes_the_keys_at_its_address_without_a_word(
+@pytest.mark.row("T-16")
+def test_a_client_changes_the_keys_at_its_address_without_a_word(
     browser: FlaskClient, build: Build, server: EntServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OpenID Connect Core 1.0, 10.1.1."""
@@ -104,7 +105,8 @@ def test_t16_a_client_changes_the_keys_at_its_address_without_a_word(
     not_believed(shown(browser, ent, ent.assertion()))
 
 
-def test_t16_an_address_that_gives_no_keys_is_nobody_s_fault_but_the_client_s(
+@pytest.mark.row("T-16")
+def test_an_address_that_gives_no_keys_is_nobody_s_fault_but_the_client_s(
     browser: FlaskClient, build: Build, server: EntServer
 ) -> None:
     """OpenID Connect Registration 1.0, 2; RFC 7523, 3.2."""
@@ -122,8 +124,9 @@ def test_t16_an_address_that_gives_no_keys_is_nobody_s_fault_but_the_client_s(
         server.next = []
 
 
+@pytest.mark.row("T-16")
 @pytest.mark.usefixtures("unhurried")
-def test_t16_names_of_keys_that_nobody_has_make_one_request_a_minute(
+def test_names_of_keys_that_nobody_has_make_one_request_a_minute(
     browser: FlaskClient, build: Build, server: EntServer, key: Key
 ) -> None:
     """OpenID Connect Core 1.0, 10.1.1."""
@@ -137,7 +140,8 @@ def test_t16_names_of_keys_that_nobody_has_make_one_request_a_minute(
     assert len(server.asked) == 1
 
 
-def test_t16_keys_of_an_address_that_is_down_serve_a_day_longer(
+@pytest.mark.row("T-16")
+def test_keys_of_an_address_that_is_down_serve_a_day_longer(
     browser: FlaskClient,
     build: Build,
     server: EntServer,
@@ -157,7 +161,8 @@ def test_t16_keys_of_an_address_that_is_down_serve_a_day_longer(
     assert len(server.asked) >= 3
 
 
-def test_t16_an_ent_that_does_not_answer_holds_no_transaction_and_no_other_ent_up(
+@pytest.mark.row("T-16")
+def test_an_ent_that_does_not_answer_holds_no_transaction_and_no_other_ent_up(
     app: Flask, browser: FlaskClient, build: Build, server: EntServer, key: Key, hung: Hung
 ) -> None:
     """OWASP ASVS 5, V 13.2.6. While one ENT's keys are waited for, another's are fetched, and the database is free to
@@ -184,7 +189,8 @@ def test_t16_an_ent_that_does_not_answer_holds_no_transaction_and_no_other_ent_u
     assert [request.path for request in server.asked] == ["/slow", "/keys"], "the second found what the first got"
 
 
-def test_t16_an_ent_that_takes_too_long_is_left(
+@pytest.mark.row("T-16")
+def test_an_ent_that_takes_too_long_is_left(
     browser: FlaskClient,
     build: Build,
     server: EntServer,
@@ -206,7 +212,8 @@ def test_t16_an_ent_that_takes_too_long_is_left(
     assert len(server.asked) == 1, "it is not asked again within the minute"
 
 
-def test_t16_no_more_than_a_few_threads_wait_for_one_ent(
+@pytest.mark.row("T-16")
+def test_no_more_than_a_few_threads_wait_for_one_ent(
     app: Flask, browser: FlaskClient, build: Build, server: EntServer, key: Key, hung: Hung
 ) -> None:
     """RFC 9110, 15.6.4. Anybody can name a client whose server is slow."""
@@ -235,7 +242,8 @@ def test_t16_no_more_than_a_few_threads_wait_for_one_ent(
     assert len(server.asked) == 2
 
 
-def test_t16_old_keys_are_used_while_they_are_fetched_anew(
+@pytest.mark.row("T-16")
+def test_old_keys_are_used_while_they_are_fetched_anew(
     app: Flask,
     browser: FlaskClient,
     build: Build,
@@ -268,7 +276,8 @@ def test_t16_old_keys_are_used_while_they_are_fetched_anew(
         believed(waiting.result(60))
 
 
-def test_t16_an_address_that_changes_all_the_time_is_not_asked_each_time(
+@pytest.mark.row("T-16")
+def test_an_address_that_changes_all_the_time_is_not_asked_each_time(
     browser: FlaskClient, build: Build, server: EntServer, key: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OpenID Connect Core 1.0, 10.1.1. A client that registers another address is followed, once in a minute."""
@@ -286,12 +295,13 @@ def test_t16_an_address_that_changes_all_the_time_is_not_asked_each_time(
     believed(shown(browser, ent, ent.assertion()))
 
 
+@pytest.mark.row("T-16")
 @pytest.mark.parametrize(
     "members",
     [{"use": "enc"}, {"alg": "ES256"}, {"key_ops": ["sign"]}, {"key_ops": "verify"}, {"kty": "EC"}, {"d": "AQAB"}],
     ids=lambda members: next(iter(members)),
 )
-def test_t16_a_key_for_something_else_checks_no_signature(
+def test_a_key_for_something_else_checks_no_signature(
     browser: FlaskClient, build: Build, server: EntServer, members: dict[str, Any]
 ) -> None:
     """RFC 7517, 4.2, 4.3, 4.4."""
@@ -301,7 +311,8 @@ def test_t16_a_key_for_something_else_checks_no_signature(
     not_believed(shown(browser, ent, ent.assertion()))
 
 
-def test_t16_other_keys_beside_the_right_one_do_no_harm(browser: FlaskClient, build: Build, server: EntServer) -> None:
+@pytest.mark.row("T-16")
+def test_other_keys_beside_the_right_one_do_no_harm(browser: FlaskClient, build: Build, server: EntServer) -> None:
     """RFC 7517, 5."""
     key, other = Key.new(), Key.new("RS256")
     named: list[Any] = [{"kty": "AKP"}, {"kty": "EC", "crv": "P-521"}, {"kty": "EC", "crv": "P-256", "x": "AA"}]
@@ -319,7 +330,8 @@ def test_t16_other_keys_beside_the_right_one_do_no_harm(browser: FlaskClient, bu
     believed(shown(browser, ent, ent.assertion()))
 
 
-def test_t16_a_weak_key_checks_no_signature(browser: FlaskClient, build: Build, server: EntServer) -> None:
+@pytest.mark.row("T-16")
+def test_a_weak_key_checks_no_signature(browser: FlaskClient, build: Build, server: EntServer) -> None:
     """RFC 7518, 3.3."""
     weak = Key("RS256", rsa.generate_private_key(65537, 1024))  # noqa: S505 - the point
     ent = at_address(build, server, weak)
@@ -327,7 +339,8 @@ def test_t16_a_weak_key_checks_no_signature(browser: FlaskClient, build: Build, 
     not_believed(shown(browser, ent, ent.assertion()))
 
 
-def test_t16_keys_are_not_fetched_from_inside_this_house(
+@pytest.mark.row("T-16")
+def test_keys_are_not_fetched_from_inside_this_house(
     browser: FlaskClient, build: Build, server: EntServer, key: Key
 ) -> None:
     """OWASP ASVS 5, V 1.3.6. An address that others choose must not lead into the network of the service."""

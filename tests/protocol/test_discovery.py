@@ -32,7 +32,8 @@ def jwks(browser: FlaskClient) -> list[dict[str, Any]]:
     return published
 
 
-def test_d01_no_header_changes_an_address(browser: FlaskClient) -> None:
+@pytest.mark.row("D-01")
+def test_no_header_changes_an_address(browser: FlaskClient) -> None:
     """OpenID Connect Discovery 1.0, 4.3."""
     hostile = {
         "Host": "evil.test",
@@ -54,7 +55,8 @@ def test_d01_no_header_changes_an_address(browser: FlaskClient) -> None:
         assert all(address == ISSUER or address.startswith(f"{ISSUER}/") for address in told)
 
 
-def test_d03_keys_show_their_public_part_alone_and_a_certificate_of_it(
+@pytest.mark.row("D-03")
+def test_keys_show_their_public_part_alone_and_a_certificate_of_it(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     """OpenID Connect Discovery 1.0, 3; Security row D-03."""
@@ -74,14 +76,16 @@ def test_d03_keys_show_their_public_part_alone_and_a_certificate_of_it(
             assert (public.public_numbers().n, public.public_numbers().e) == (number(key["n"]), number(key["e"]))
 
 
-def test_d03_private_keys_are_sealed_in_the_database(app: Flask) -> None:
+@pytest.mark.row("D-03", "X-01")
+def test_private_keys_are_sealed_in_the_database(app: Flask) -> None:
     """Security row X-01."""
     row = db.session.scalars(select(SigningKey)).one()
     assert b"PRIVATE KEY" not in row.private_sealed
     assert "d" not in row.public_jwk
 
 
-def test_d04_a_new_key_is_known_a_day_before_it_signs_and_the_old_one_stays(
+@pytest.mark.row("D-04")
+def test_a_new_key_is_known_a_day_before_it_signs_and_the_old_one_stays(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 10.1.1; Security row D-04."""
@@ -104,7 +108,8 @@ def test_d04_a_new_key_is_known_a_day_before_it_signs_and_the_old_one_stays(
         assert {key["kid"] for key in jwks(browser)} == {second}
 
 
-def test_d04_an_emergency_rotation_signs_at_once(
+@pytest.mark.row("D-04")
+def test_an_emergency_rotation_signs_at_once(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 10.1.1."""
@@ -117,6 +122,7 @@ def test_d04_an_emergency_rotation_signs_at_once(
     assert json.loads(unb64(token.split(".")[0]))["kid"] == second
 
 
+@pytest.mark.row("D-05")
 @pytest.mark.parametrize(
     ("settings", "fault"),
     [
@@ -129,7 +135,7 @@ def test_d04_an_emergency_rotation_signs_at_once(
         ({"issuer": "connexion.exemple.test"}, "address"),
     ],
 )
-def test_d05_without_a_sound_public_address_nothing_starts(
+def test_without_a_sound_public_address_nothing_starts(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, str | None], fault: str
 ) -> None:
     """OpenID Connect Discovery 1.0, 3."""
@@ -141,7 +147,8 @@ def test_d05_without_a_sound_public_address_nothing_starts(
     assert any(fault in line for line in refusal.value.faults), refusal.value.faults
 
 
-def test_d06_only_discovery_and_keys_are_for_other_origins(
+@pytest.mark.row("D-06")
+def test_only_discovery_and_keys_are_for_other_origins(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Discovery 1.0, 4; OpenID Connect Core 1.0, 5.3; OWASP ASVS 5, V 3.4.2."""

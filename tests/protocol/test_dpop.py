@@ -122,6 +122,7 @@ def test_the_names_of_header_and_scheme_are_written_as_one_likes(browser: FlaskC
     unauthorized(browser.get("/userinfo", headers=two), "invalid_dpop_proof")
 
 
+@pytest.mark.row("D-01")
 def test_the_address_is_the_issuers_whatever_the_host_says(browser: FlaskClient, party: KeyedParty) -> None:
     """RFC 9449, 4.3; Security row D-01."""
     attempt = Attempt()
@@ -247,7 +248,8 @@ def test_a_client_that_must_show_proofs_gets_nothing_without(
     assert party.renew(browser, tokens["refresh_token"], party.fresh_proof()).status_code == 200
 
 
-def test_u03_a_bound_token_dies_as_others_do(browser: FlaskClient, party: KeyedParty) -> None:
+@pytest.mark.row("U-03")
+def test_a_bound_token_dies_as_others_do(browser: FlaskClient, party: KeyedParty) -> None:
     """RFC 6750, 3.1."""
     token = bound(browser, party)["access_token"]
     with time_machine.travel(time.time() + 601):

@@ -33,7 +33,8 @@ def alive() -> int:
     return db.session.scalar(select(func.count()).select_from(Token).where(Token.revoked_at.is_(None))) or 0
 
 
-def test_t22_a_bound_refresh_token_never_becomes_a_bearer_token(browser: FlaskClient, party: KeyedParty) -> None:
+@pytest.mark.row("T-22")
+def test_a_bound_refresh_token_never_becomes_a_bearer_token(browser: FlaskClient, party: KeyedParty) -> None:
     """RFC 9449, 5."""
     first = bound(browser, party)
     refused(party.renew(browser, first["refresh_token"], None), "invalid_grant")
@@ -61,8 +62,9 @@ def test_a_public_client_keeps_its_key(browser: FlaskClient, public: KeyedParty)
     assert public.told(browser, second["access_token"])["sub"]
 
 
+@pytest.mark.row("T-22")
 @pytest.mark.parametrize("thief_first", [True, False])
-def test_t22_a_lost_answer_is_not_given_to_another_key(
+def test_a_lost_answer_is_not_given_to_another_key(
     browser: FlaskClient, public: KeyedParty, *, thief_first: bool
 ) -> None:
     """RFC 9700, 4.14.2."""
@@ -74,7 +76,8 @@ def test_t22_a_lost_answer_is_not_given_to_another_key(
     assert alive() == 0
 
 
-def test_t22_a_lost_answer_is_given_again_to_the_same_key(browser: FlaskClient, public: KeyedParty) -> None:
+@pytest.mark.row("T-22")
+def test_a_lost_answer_is_given_again_to_the_same_key(browser: FlaskClient, public: KeyedParty) -> None:
     """RFC 9449, 5."""
     token = tokens_for(browser, public, scope=OFFLINE)["refresh_token"]
     answers = [public.renew(browser, token, public.fresh_proof()).get_json() for _ in range(2)]
@@ -84,7 +87,8 @@ def test_t22_a_lost_answer_is_given_again_to_the_same_key(browser: FlaskClient, 
     assert public.renew(browser, answers[1]["refresh_token"], public.fresh_proof()).status_code == 200
 
 
-def test_t22_a_client_with_a_secret_finds_its_answer_under_a_new_key(browser: FlaskClient, party: KeyedParty) -> None:
+@pytest.mark.row("T-22")
+def test_a_client_with_a_secret_finds_its_answer_under_a_new_key(browser: FlaskClient, party: KeyedParty) -> None:
     """RFC 9449, 5."""
     token = bound(browser, party)["refresh_token"]
     first = party.renew(browser, token, party.fresh_proof()).get_json()
@@ -94,7 +98,8 @@ def test_t22_a_client_with_a_secret_finds_its_answer_under_a_new_key(browser: Fl
     assert party.told(browser, second["access_token"])["sub"]
 
 
-def test_z02_two_keys_at_once_get_one_answer_between_them(app: Flask, browser: FlaskClient, public: KeyedParty) -> None:
+@pytest.mark.row("Z-02")
+def test_two_keys_at_once_get_one_answer_between_them(app: Flask, browser: FlaskClient, public: KeyedParty) -> None:
     """RFC 9700, 4.14.2. Neither transaction sees the other's rows."""
     for _ in range(10):
         token = tokens_for(browser, public, scope=OFFLINE)["refresh_token"]

@@ -82,7 +82,8 @@ def test_the_secret_may_come_in_the_body(browser: FlaskClient, build: Build, reg
     assert arrive(browser, party)["sub"] == f"LILLE-{parent.join_key}"
 
 
-def test_t24_nothing_that_it_sends_needs_encoding(browser: FlaskClient, build: Build, entcore: EntcoreParty) -> None:
+@pytest.mark.row("T-24")
+def test_nothing_that_it_sends_needs_encoding(browser: FlaskClient, build: Build, entcore: EntcoreParty) -> None:
     """entcore (clients/README.md); Security row T-24."""
     signed_in(browser, build.active())
     location = location_for(browser, entcore.leave())
@@ -92,7 +93,8 @@ def test_t24_nothing_that_it_sends_needs_encoding(browser: FlaskClient, build: B
         assert re.fullmatch(r"[A-Za-z0-9._~-]{20,}", value)
 
 
-def test_d03_an_rsa_key_is_built_from_its_certificate_and_from_nothing_else(
+@pytest.mark.row("D-03")
+def test_an_rsa_key_is_built_from_its_certificate_and_from_nothing_else(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
     """entcore (clients/README.md); Security row D-03."""
@@ -105,7 +107,8 @@ def test_d03_an_rsa_key_is_built_from_its_certificate_and_from_nothing_else(
         read_key(jwk)
 
 
-def test_d03_a_key_that_it_does_not_know_is_looked_up(
+@pytest.mark.row("D-03")
+def test_a_key_that_it_does_not_know_is_looked_up(
     app: Flask, browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
     """OpenID Connect Core 1.0, 10.1.1; entcore (clients/README.md)."""
@@ -119,7 +122,8 @@ def test_d03_a_key_that_it_does_not_know_is_looked_up(
     assert set(entcore.keys) == {*before, youngest}
 
 
-def test_d03_a_curve_s_key_is_built_from_its_coordinates(
+@pytest.mark.row("D-03")
+def test_a_curve_s_key_is_built_from_its_coordinates(
     app: Flask, browser: FlaskClient, build: Build, register: Register
 ) -> None:
     """entcore (clients/README.md); RFC 7518, 6.2.1.2."""
@@ -161,7 +165,8 @@ def test_an_account_without_join_key_is_nobody_s_and_says_no_key(
         entcore.user(claims)
 
 
-def test_l04_an_empty_address_after_the_sign_out_leads_to_a_page_with_a_way_back(
+@pytest.mark.row("L-04")
+def test_an_empty_address_after_the_sign_out_leads_to_a_page_with_a_way_back(
     browser: FlaskClient, build: Build, entcore: EntcoreParty
 ) -> None:
     """entcore (clients/README.md); Security row L-04."""

@@ -70,6 +70,7 @@ def primary_school() -> School:
     return school
 
 
+@pytest.mark.row("N-03")
 def test_a_child_of_a_primary_school_has_the_prefix_1_and_one_of_a_college_2(
     browser: FlaskClient, build: Build, register: Register
 ) -> None:
@@ -99,6 +100,7 @@ def moved_to_a_school_that_the_ent_does_not_serve(build: Build, _account: Accoun
     child.school_id = build.school(LYCEE).id
 
 
+@pytest.mark.row("N-03")
 @pytest.mark.parametrize("happened", [link_ended, moved_to_a_school_that_the_ent_does_not_serve])
 def test_a_child_who_left_is_in_no_claim_from_the_next_token_on(
     browser: FlaskClient, build: Build, entcore: EntcoreParty, happened: Callable[[Build, Account, Child], None]

@@ -146,7 +146,8 @@ def test_a_proof_by_rs256_is_none(browser: FlaskClient, build: Build, settings: 
     assert party.told(browser, tokens["access_token"])["sub"]
 
 
-def test_t01_a_code_lives_a_minute_whatever_the_operator_decided(
+@pytest.mark.row("T-01")
+def test_a_code_lives_a_minute_whatever_the_operator_decided(
     browser: FlaskClient, party: KeyedParty, session: Account
 ) -> None:
     """FAPI 2.0 Security Profile, 5.3.2.1."""

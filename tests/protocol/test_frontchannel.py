@@ -194,8 +194,9 @@ def test_without_any_frame_the_browser_goes_back_at_once(
     assert (response.status_code, response.headers["Location"]) == (303, BYE)
 
 
+@pytest.mark.row("L-08")
 @pytest.mark.parametrize("front", ["", FRONT])
-def test_l08_after_a_logout_the_cookie_the_refresh_token_and_the_session_are_dead(
+def test_after_a_logout_the_cookie_the_refresh_token_and_the_session_are_dead(
     app: Flask, browser: FlaskClient, build: Build, session: Account, front: str
 ) -> None:
     """Security row L-08; OWASP ASVS 5, V 7.4.1."""
@@ -216,7 +217,8 @@ def test_l08_after_a_logout_the_cookie_the_refresh_token_and_the_session_are_dea
         assert heading(follow(holder, holder.get(ent.url(Attempt())))) == "Connexion"
 
 
-def test_l09_a_form_of_another_tab_is_refused_with_a_readable_page(
+@pytest.mark.row("L-09")
+def test_a_form_of_another_tab_is_refused_with_a_readable_page(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """Security row L-09."""

@@ -12,7 +12,8 @@ from tests.protocol.flow import tokens_for
 from tests.relying_party import Attempt, RelyingParty
 
 
-def test_a18_a_hint_is_good_for_its_own_client_alone(
+@pytest.mark.row("A-18")
+def test_a_hint_is_good_for_its_own_client_alone(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.2."""
@@ -22,7 +23,8 @@ def test_a18_a_hint_is_good_for_its_own_client_alone(
     assert other.answer(browser.get(other.url(Attempt(), id_token_hint=token)))["code"]
 
 
-def test_a18_a_hint_signed_by_a_retired_key_is_not_believed(
+@pytest.mark.row("A-18")
+def test_a_hint_signed_by_a_retired_key_is_not_believed(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.2."""
@@ -36,8 +38,9 @@ def test_a18_a_hint_signed_by_a_retired_key_is_not_believed(
     assert ent.answer(browser.get(ent.url(Attempt(), id_token_hint=token)))["error"] == "invalid_request"
 
 
+@pytest.mark.row("X-02")
 @pytest.mark.parametrize("missing", ["sub", "sid"])
-def test_x02_a_token_of_ours_that_is_no_id_token_is_no_hint(app: Flask, build: Build, missing: str) -> None:
+def test_a_token_of_ours_that_is_no_id_token_is_no_hint(app: Flask, build: Build, missing: str) -> None:
     """RFC 8725, 3.12."""
     server = app.extensions["idp.server"]
     signer = server.ring.signer("RS256")

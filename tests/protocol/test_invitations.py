@@ -27,6 +27,7 @@ SIGNING: dict[str, Any] = {
 }
 
 
+@pytest.mark.row("N-03")
 @pytest.mark.parametrize(
     ("metadata", "error"),
     [
@@ -44,9 +45,7 @@ SIGNING: dict[str, Any] = {
         ({"tos_uri": ELSEWHERE}, "invalid_client_metadata"),
     ],
 )
-def test_n03_invitation_pins_the_hosts_of_all_addresses(
-    browser: FlaskClient, metadata: dict[str, Any], error: str
-) -> None:
+def test_invitation_pins_the_hosts_of_all_addresses(browser: FlaskClient, metadata: dict[str, Any], error: str) -> None:
     """RFC 7591, 3.2.1."""
     token = bound(hosts=HOSTS)
     answer = register(browser, token, **metadata)
@@ -58,8 +57,9 @@ def test_n03_invitation_pins_the_hosts_of_all_addresses(
     assert db.session.scalar(select(func.count()).select_from(Client)) == 1
 
 
+@pytest.mark.row("N-03")
 @pytest.mark.parametrize(("pinned", "other"), [("pairwise", "public"), ("public", "pairwise")])
-def test_n03_invitation_pins_the_subject_type(browser: FlaskClient, pinned: str, other: str) -> None:
+def test_invitation_pins_the_subject_type(browser: FlaskClient, pinned: str, other: str) -> None:
     """RFC 7591, 3.2.1."""
     token = bound(subject_type=pinned)
     refused(register(browser, token, subject_type=other), "invalid_client_metadata")
@@ -69,7 +69,8 @@ def test_n03_invitation_pins_the_subject_type(browser: FlaskClient, pinned: str,
     assert replaced(browser, told).get_json()["subject_type"] == pinned
 
 
-def test_n03_invitation_pins_the_authentication(browser: FlaskClient) -> None:
+@pytest.mark.row("N-03")
+def test_invitation_pins_the_authentication(browser: FlaskClient) -> None:
     """RFC 7591, 2."""
     token = bound(auth_method="private_key_jwt")
     for method in ("client_secret_basic", "none"):
@@ -81,9 +82,10 @@ def test_n03_invitation_pins_the_authentication(browser: FlaskClient) -> None:
     assert replaced(browser, told, **SIGNING).status_code == 200
 
 
+@pytest.mark.row("N-03")
 @pytest.mark.usefixtures("session")
 @pytest.mark.parametrize("pkce", [None, True, False])
-def test_n03_invitation_pins_pkce(browser: FlaskClient, settings: Settings, *, pkce: bool | None) -> None:
+def test_invitation_pins_pkce(browser: FlaskClient, settings: Settings, *, pkce: bool | None) -> None:
     """RFC 9700, 2.1.1."""
     told = registered(browser, bound(pkce=pkce), require_pkce=False, pkce_required=False)
     for _ in range(2):

@@ -92,6 +92,7 @@ def test_another_client_s_dead_token_is_revoked_already(
     revoked(browser, other, renewed["refresh_token"])
 
 
+@pytest.mark.row("T-25")
 def test_what_is_no_token_is_revoked_already(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RFC 7009, 2.2."""
     attempt = Attempt()

@@ -39,7 +39,8 @@ def quickly(forged: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         assert time.thread_time() - start < 1, name
 
 
-def test_x02_no_forgery_is_read_as_an_id_token_of_ours(
+@pytest.mark.row("X-02")
+def test_no_forgery_is_read_as_an_id_token_of_ours(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.2; Security row X-02."""
@@ -53,8 +54,9 @@ def test_x02_no_forgery_is_read_as_an_id_token_of_ours(
         assert hints.read_id_token(build.settings, ring, token) is None, name
 
 
+@pytest.mark.row("X-02")
 @pytest.mark.usefixtures("unhurried")
-def test_x02_nor_is_one_believed_by_an_endpoint(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+def test_nor_is_one_believed_by_an_endpoint(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect RP-Initiated Logout 1.0, 2; OpenID Connect Core 1.0, 3.1.2.2."""
     genuine = tokens_for(browser, ent)["id_token"]
     [jwk] = browser.get("/jwks.json").get_json()["keys"]
@@ -67,9 +69,10 @@ def test_x02_nor_is_one_believed_by_an_endpoint(browser: FlaskClient, ent: Relyi
         assert heading(page) == "Voulez-vous vous déconnecter ?", name
 
 
+@pytest.mark.row("X-02")
 @pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("path", ["/token", "/revoke", "/introspect", "/par"])
-def test_x02_no_forgery_is_believed_as_a_client_s_assertion(
+def test_no_forgery_is_believed_as_a_client_s_assertion(
     browser: FlaskClient, signing: KeyedParty, session: Account, path: str
 ) -> None:
     """RFC 8725, 3.1."""
@@ -88,7 +91,8 @@ def test_x02_no_forgery_is_believed_as_a_client_s_assertion(
     assert (answer.get_json() or {}).get("error") != "invalid_client"
 
 
-def test_x02_no_forgery_is_believed_as_a_proof(browser: FlaskClient, signing: KeyedParty, session: Account) -> None:
+@pytest.mark.row("X-02")
+def test_no_forgery_is_believed_as_a_proof(browser: FlaskClient, signing: KeyedParty, session: Account) -> None:
     """RFC 9449, 7.1."""
     attempt = Attempt()
     answer = signing.redeem(browser, code_for(browser, signing, attempt), attempt, signing.fresh_proof())
@@ -103,7 +107,8 @@ def test_x02_no_forgery_is_believed_as_a_proof(browser: FlaskClient, signing: Ke
     assert signing.resource(browser, token, genuine).status_code == 200
 
 
-def test_x02_a_proof_of_the_forger_s_own_key_is_good_and_opens_nothing(
+@pytest.mark.row("X-02")
+def test_a_proof_of_the_forger_s_own_key_is_good_and_opens_nothing(
     browser: FlaskClient, signing: KeyedParty, session: Account
 ) -> None:
     """RFC 9449, 7.1."""

@@ -86,7 +86,8 @@ def pass_time(time: timedelta) -> None:
     committed(step)
 
 
-def test_d04_ten_thousand_sign_ins_across_rotations_and_none_fails(
+@pytest.mark.row("D-04")
+def test_ten_thousand_sign_ins_across_rotations_and_none_fails(
     settings: Settings, clients: list[Client], ports: list[int]
 ) -> None:
     """OpenID Connect Core 1.0, 10.1.1."""

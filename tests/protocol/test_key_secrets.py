@@ -67,7 +67,8 @@ def dump() -> list[bytes]:
     return found
 
 
-def test_x01_a_copy_of_the_database_alone_signs_nothing(
+@pytest.mark.row("X-01")
+def test_a_copy_of_the_database_alone_signs_nothing(
     browser: FlaskClient, settings: Settings, ent: RelyingParty, session: Account
 ) -> None:
     """Security row X-01."""
@@ -96,7 +97,8 @@ def test_x01_a_copy_of_the_database_alone_signs_nothing(
     assert sum(key_material.sealed_by(settings, row.kid, row.private_sealed) == 0 for row in rows) == 4
 
 
-def test_x03_what_a_former_secret_key_signed_is_good_as_long_as_it_is_a_fallback(
+@pytest.mark.row("X-03")
+def test_what_a_former_secret_key_signed_is_good_as_long_as_it_is_a_fallback(
     browser: FlaskClient, ent: RelyingParty, parent: Account, database_url: str
 ) -> None:
     """Security row X-03. A session itself is a row of the database, and does not hang on the secret."""
@@ -122,8 +124,9 @@ def test_x03_what_a_former_secret_key_signed_is_good_as_long_as_it_is_a_fallback
         assert later.get("/readyz").get_json() == {"status": "signing key"}
 
 
+@pytest.mark.row("X-04")
 @pytest.mark.parametrize("fault", ["no key", "another secret"])
-def test_x04_a_node_that_cannot_sign_says_so_and_makes_no_key(
+def test_a_node_that_cannot_sign_says_so_and_makes_no_key(
     browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str, fault: str
 ) -> None:
     """Security row X-04; RFC 9110, 15.6.4."""
@@ -154,7 +157,8 @@ MINUTES = 5
 """How far the clocks of the two nodes are apart."""
 
 
-def test_x05_nodes_five_minutes_apart_know_each_other_s_keys_all_through_a_rotation(
+@pytest.mark.row("X-05")
+def test_nodes_five_minutes_apart_know_each_other_s_keys_all_through_a_rotation(
     browser: FlaskClient, ent: RelyingParty, session: Account, settings: Settings, database_url: str
 ) -> None:
     """Security row X-05; OpenID Connect Core 1.0, 10.1.1."""
@@ -180,7 +184,8 @@ def test_x05_nodes_five_minutes_apart_know_each_other_s_keys_all_through_a_rotat
     assert (first, second) in signed, "for five minutes each signs with its own"
 
 
-def test_x05_a_clock_that_is_behind_stops_no_sign_in_when_a_key_signs_at_once(
+@pytest.mark.row("X-05")
+def test_a_clock_that_is_behind_stops_no_sign_in_when_a_key_signs_at_once(
     browser: FlaskClient, ent: RelyingParty, session: Account, settings: Settings
 ) -> None:
     """Security row X-05; OpenID Connect Core 1.0, 10.1.1."""
@@ -193,7 +198,8 @@ def test_x05_a_clock_that_is_behind_stops_no_sign_in_when_a_key_signs_at_once(
     assert read(token)[0]["kid"] == successor.kid
 
 
-def test_x05_what_a_node_grants_ends_by_the_clock_of_the_node_that_is_asked(
+@pytest.mark.row("X-05")
+def test_what_a_node_grants_ends_by_the_clock_of_the_node_that_is_asked(
     browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str
 ) -> None:
     """RFC 6749, 5.1; Security row X-05. Codes live a minute, so nodes must agree within one: five minutes apart, a code

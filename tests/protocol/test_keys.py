@@ -50,7 +50,8 @@ def every_key(app: Flask, settings: Settings) -> list[str]:
     return list(ALGORITHMS)
 
 
-def test_d03_each_algorithm_has_a_key_of_its_own_which_shows_its_public_half_alone(
+@pytest.mark.row("D-03")
+def test_each_algorithm_has_a_key_of_its_own_which_shows_its_public_half_alone(
     browser: FlaskClient, every_key: list[str]
 ) -> None:
     """RFC 7517, 4.4."""
@@ -75,7 +76,8 @@ def test_d03_each_algorithm_has_a_key_of_its_own_which_shows_its_public_half_alo
             assert public.key_size == 2048
 
 
-def test_d03_a_key_says_its_own_name(browser: FlaskClient, every_key: list[str]) -> None:
+@pytest.mark.row("D-03")
+def test_a_key_says_its_own_name(browser: FlaskClient, every_key: list[str]) -> None:
     """RFC 7638, 3."""
     required = {"RSA": ("e", "kty", "n"), "EC": ("crv", "kty", "x", "y"), "OKP": ("crv", "kty", "x")}
     for kid, key in published(browser).items():
@@ -132,7 +134,8 @@ def test_a_logout_token_is_signed_with_the_same_key(
     assert verified(token, published(browser))["alg"] == alg
 
 
-def test_x02_a_key_signs_and_verifies_one_algorithm_alone(app: Flask, settings: Settings, every_key: list[str]) -> None:
+@pytest.mark.row("X-02")
+def test_a_key_signs_and_verifies_one_algorithm_alone(app: Flask, settings: Settings, every_key: list[str]) -> None:
     """RFC 8725, 3.1."""
     ring = app.extensions["idp.server"].ring
     body = {"iss": settings.issuer, "sub": "a", "sid": "b", "aud": "c"}
@@ -176,9 +179,8 @@ def test_keys_are_read_every_five_seconds_and_not_for_each_signature(settings: S
     assert clock.looks == 2
 
 
-def test_d04_nodes_agree_within_seconds_without_a_message(
-    browser: FlaskClient, settings: Settings, clock: Clock
-) -> None:
+@pytest.mark.row("D-04")
+def test_nodes_agree_within_seconds_without_a_message(browser: FlaskClient, settings: Settings, clock: Clock) -> None:
     """OpenID Connect Core 1.0, 10.1.1."""
     ring, other = KeyRing(settings), KeyRing(settings)
     first = ring.signer("RS256").kid
@@ -275,6 +277,7 @@ def test_a_crowd_that_asks_for_the_keys_shares_a_look(
     assert not looks.acquire(timeout=0)
 
 
+@pytest.mark.row("W-07")
 def test_while_the_database_is_away_the_keys_in_memory_serve(
     settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,6 +303,7 @@ def test_while_the_database_is_away_the_keys_in_memory_serve(
     assert second in {key["kid"] for key in json.loads(ring.document())["keys"]}
 
 
+@pytest.mark.row("W-07")
 def test_without_a_database_from_the_start_the_keys_are_a_503() -> None:
     """RFC 9110, 15.6.4; OWASP ASVS 5, V 16.5.1."""
     with node("postgresql://idp:dbp4ssword@127.0.0.1:1/idp") as app, app.app_context():

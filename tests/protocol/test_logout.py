@@ -49,7 +49,8 @@ def confirm(browser: FlaskClient, question: TestResponse) -> TestResponse:
     return browser.post(question.request.full_path.rstrip("?"), data=hidden(question))
 
 
-def test_l01_without_a_hint_nothing_ends_before_the_person_says_so(
+@pytest.mark.row("L-01")
+def test_without_a_hint_nothing_ends_before_the_person_says_so(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RP-Initiated Logout 1.0, 2, 6."""
@@ -75,8 +76,9 @@ def test_l01_without_a_hint_nothing_ends_before_the_person_says_so(
     assert db.session.scalars(select(AuditEntry).where(AuditEntry.kind == "sign_out")).one().result == "ok"
 
 
+@pytest.mark.row("L-01")
 @pytest.mark.parametrize("renewed", [False, True])
-def test_l01_where_no_ent_is_named_the_page_leads_back_to_the_one_entered_last(
+def test_where_no_ent_is_named_the_page_leads_back_to_the_one_entered_last(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, *, renewed: bool
 ) -> None:
     """RP-Initiated Logout 1.0, 3."""
@@ -95,14 +97,16 @@ def test_l01_where_no_ent_is_named_the_page_leads_back_to_the_one_entered_last(
     assert re.findall(r'class="btn" href="([^"]+)"', confirm(browser, ask(browser)).text) == ["https://ent.test/"]
 
 
-def test_l01_signed_out_already_is_said_without_a_question(browser: FlaskClient, ent: RelyingParty) -> None:
+@pytest.mark.row("L-01")
+def test_signed_out_already_is_said_without_a_question(browser: FlaskClient, ent: RelyingParty) -> None:
     """RP-Initiated Logout 1.0, 4."""
     for page in (ask(browser), follow(browser, browser.post("/logout")), ask(browser, client_id="nobody", state="s")):
         assert page.status_code == 200
         assert heading(page) == SIGNED_OUT
 
 
-def test_l02_a_hint_that_is_not_this_session_s_asks_and_leads_nowhere(
+@pytest.mark.row("L-02")
+def test_a_hint_that_is_not_this_session_s_asks_and_leads_nowhere(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """RP-Initiated Logout 1.0, 2."""
@@ -125,7 +129,8 @@ def test_l02_a_hint_that_is_not_this_session_s_asks_and_leads_nowhere(
         assert alive() == 2, name
 
 
-def test_l02_not_even_after_a_yes_does_another_s_hint_lead_anywhere(
+@pytest.mark.row("L-02")
+def test_not_even_after_a_yes_does_another_s_hint_lead_anywhere(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """RP-Initiated Logout 1.0, 4."""
@@ -144,7 +149,8 @@ def test_l02_not_even_after_a_yes_does_another_s_hint_lead_anywhere(
         assert alive() == 1, "the other person's"
 
 
-def test_l03_a_hint_of_a_former_session_of_the_same_person_asks_and_then_leads_back(
+@pytest.mark.row("L-03")
+def test_a_hint_of_a_former_session_of_the_same_person_asks_and_then_leads_back(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RP-Initiated Logout 1.0, 2."""
@@ -158,7 +164,8 @@ def test_l03_a_hint_of_a_former_session_of_the_same_person_asks_and_then_leads_b
     assert alive() == 0
 
 
-def test_l01_named_by_its_client_id_an_ent_is_led_back_to_once_the_person_says_so(
+@pytest.mark.row("L-01")
+def test_named_by_its_client_id_an_ent_is_led_back_to_once_the_person_says_so(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RP-Initiated Logout 1.0, 2, 3."""
@@ -176,8 +183,9 @@ def test_l01_named_by_its_client_id_an_ent_is_led_back_to_once_the_person_says_s
     assert heading(ask(browser, **named, post_logout_redirect_uri=BYE)) == SIGNED_OUT, "nobody says yes to it"
 
 
+@pytest.mark.row("L-03")
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_l03_what_only_helps_is_never_an_error(
+def test_what_only_helps_is_never_an_error(
     browser: FlaskClient, ent: RelyingParty, session: Account, method: str
 ) -> None:
     """RP-Initiated Logout 1.0, 2."""
@@ -192,7 +200,8 @@ def test_l03_what_only_helps_is_never_an_error(
     assert alive() == 0
 
 
-def test_l03_a_post_that_no_address_can_carry_is_asked_about_and_then_counts(
+@pytest.mark.row("L-03")
+def test_a_post_that_no_address_can_carry_is_asked_about_and_then_counts(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RP-Initiated Logout 1.0, 2. A post from another site comes without cookies, and must not lead back as if nobody
@@ -210,7 +219,8 @@ def test_l03_a_post_that_no_address_can_carry_is_asked_about_and_then_counts(
     assert alive() == 0
 
 
-def test_l02_a_hint_of_another_issuer_asks(
+@pytest.mark.row("L-02")
+def test_a_hint_of_another_issuer_asks(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RP-Initiated Logout 1.0, 2."""
@@ -222,8 +232,9 @@ def test_l02_a_hint_of_another_issuer_asks(
     assert alive() == 1
 
 
+@pytest.mark.row("L-03")
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_l03_an_expired_hint_of_this_session_ends_it_without_a_question(
+def test_an_expired_hint_of_this_session_ends_it_without_a_question(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, method: str
 ) -> None:
     """RP-Initiated Logout 1.0, 2; Security row L-03."""
@@ -242,14 +253,16 @@ def test_l03_an_expired_hint_of_this_session_ends_it_without_a_question(
     assert "Max-Age=0" in cookie
 
 
-def test_l03_the_tokens_of_the_session_die_with_it(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+@pytest.mark.row("L-03")
+def test_the_tokens_of_the_session_die_with_it(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RFC 6750, 3.1. A logout revokes the tokens of its session."""
     tokens = tokens_for(browser, ent)
     ask(browser, id_token_hint=tokens["id_token"])
     assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
 
 
-def test_l04_only_a_registered_address_is_led_back_to(browser: FlaskClient, build: Build, session: Account) -> None:
+@pytest.mark.row("L-04")
+def test_only_a_registered_address_is_led_back_to(browser: FlaskClient, build: Build, session: Account) -> None:
     """RP-Initiated Logout 1.0, 3."""
     ent = build.ent(post_logout_redirect_uris=[BYE, "https://ent.test/bye?a=b"])
     for uri in (
@@ -287,7 +300,8 @@ def test_l04_only_a_registered_address_is_led_back_to(browser: FlaskClient, buil
     assert response.headers["Location"] == "https://ent.test/bye?a=b&state=s"
 
 
-def test_l05_the_state_goes_with_a_registered_address_alone(
+@pytest.mark.row("L-05")
+def test_the_state_goes_with_a_registered_address_alone(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RP-Initiated Logout 1.0, 2; Security row L-05."""
@@ -301,9 +315,8 @@ def test_l05_the_state_goes_with_a_registered_address_alone(
     assert response.headers["Location"] == BYE
 
 
-def test_l05_a_request_that_cannot_be_read_ends_nothing(
-    browser: FlaskClient, ent: RelyingParty, session: Account
-) -> None:
+@pytest.mark.row("L-05")
+def test_a_request_that_cannot_be_read_ends_nothing(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RP-Initiated Logout 1.0, 4."""
     token = tokens_for(browser, ent)["id_token"]
     for query in (f"id_token_hint={token}&id_token_hint={token}", "id_token_hint=%ff", "state=" + "x" * 15_000):
@@ -311,7 +324,8 @@ def test_l05_a_request_that_cannot_be_read_ends_nothing(
         assert alive() == 1
 
 
-def test_l05_a_disabled_client_is_not_led_back_to(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+@pytest.mark.row("L-05")
+def test_a_disabled_client_is_not_led_back_to(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RP-Initiated Logout 1.0, 2. A client that was disabled has no registration any more."""
     token = tokens_for(browser, ent)["id_token"]
     registration.disable(ent.client_id)

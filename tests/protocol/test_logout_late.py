@@ -71,7 +71,8 @@ def evening(browser: FlaskClient, build: Build, session: Account) -> Evening:
     return Evening(browser, build, build.ent(scopes=OFFLINE))
 
 
-def test_l08_an_ent_that_signs_out_ends_the_session_that_was_left_alone(
+@pytest.mark.row("L-08")
+def test_an_ent_that_signs_out_ends_the_session_that_was_left_alone(
     browser: FlaskClient, evening: Evening, alone: timedelta
 ) -> None:
     """RP-Initiated Logout 1.0, 2. The ENT's own session outlives the hour after which ours opens nothing, and the other
@@ -86,7 +87,8 @@ def test_l08_an_ent_that_signs_out_ends_the_session_that_was_left_alone(
         evening.all_is_over()
 
 
-def test_l08_without_a_hint_the_session_that_was_left_alone_is_asked_about_too(
+@pytest.mark.row("L-08")
+def test_without_a_hint_the_session_that_was_left_alone_is_asked_about_too(
     browser: FlaskClient, evening: Evening, alone: timedelta
 ) -> None:
     """RP-Initiated Logout 1.0, 2. A stranger's picture must not sign a family out of its ENTs, however long ago it was
@@ -100,7 +102,8 @@ def test_l08_without_a_hint_the_session_that_was_left_alone_is_asked_about_too(
         evening.all_is_over()
 
 
-def test_l02_somebody_else_s_hint_does_not_end_the_session_that_was_left_alone(
+@pytest.mark.row("L-02")
+def test_somebody_else_s_hint_does_not_end_the_session_that_was_left_alone(
     browser: FlaskClient, build: Build, evening: Evening, alone: timedelta
 ) -> None:
     """RP-Initiated Logout 1.0, 2."""
@@ -114,7 +117,8 @@ def test_l02_somebody_else_s_hint_does_not_end_the_session_that_was_left_alone(
         assert evening.other.refresh(browser, evening.second["refresh_token"]).status_code == 200
 
 
-def test_l08_a_session_that_was_left_alone_still_opens_nothing(
+@pytest.mark.row("L-08")
+def test_a_session_that_was_left_alone_still_opens_nothing(
     browser: FlaskClient, evening: Evening, alone: timedelta
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6. What a sign-out finds is good for a sign-out alone."""
@@ -124,7 +128,8 @@ def test_l08_a_session_that_was_left_alone_still_opens_nothing(
         assert browser.get("/mon-compte").status_code == 303
 
 
-def test_l08_an_ent_that_outlived_its_browser_s_session_ends_it_by_its_hint(
+@pytest.mark.row("L-08")
+def test_an_ent_that_outlived_its_browser_s_session_ends_it_by_its_hint(
     browser: FlaskClient, evening: Evening, alone: timedelta
 ) -> None:
     """RP-Initiated Logout 1.0, 2. The browser was closed and has forgotten our cookie, the ENT has not."""
@@ -139,7 +144,8 @@ def test_l08_an_ent_that_outlived_its_browser_s_session_ends_it_by_its_hint(
         evening.all_is_over()
 
 
-def test_l02_a_hint_ends_no_session_but_its_own(browser: FlaskClient, evening: Evening, alone: timedelta) -> None:
+@pytest.mark.row("L-02")
+def test_a_hint_ends_no_session_but_its_own(browser: FlaskClient, evening: Evening, alone: timedelta) -> None:
     """RP-Initiated Logout 1.0, 2. A second device of the same person is another session."""
     laptop = browser.application.test_client()
     [account] = db.session.scalars(select(Account)).all()
@@ -151,7 +157,8 @@ def test_l02_a_hint_ends_no_session_but_its_own(browser: FlaskClient, evening: E
         assert evening.other.refresh(laptop, kept["refresh_token"]).status_code == 200
 
 
-def test_l02_a_hint_from_a_machine_where_the_person_never_was_ends_nothing(
+@pytest.mark.row("L-02")
+def test_a_hint_from_a_machine_where_the_person_never_was_ends_nothing(
     browser: FlaskClient, evening: Evening, alone: timedelta
 ) -> None:
     """RP-Initiated Logout 1.0, 6. An ENT's server, or whoever found an ID token in a log, must not sign people out from

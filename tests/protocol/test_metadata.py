@@ -103,7 +103,8 @@ def ask(browser: FlaskClient, ent: KeyedParty, path: str, form: dict[str, str], 
     return browser.post(path, data=form, headers=headers)
 
 
-def test_d02_what_is_announced_is_exactly_this(browser: FlaskClient) -> None:
+@pytest.mark.row("D-02")
+def test_what_is_announced_is_exactly_this(browser: FlaskClient) -> None:
     """OpenID Connect Discovery 1.0, 3; RFC 8414, 3.2."""
     documents = [browser.get(path) for path in DOCUMENTS]
     assert documents[0].get_json() == documents[1].get_json()
@@ -117,7 +118,8 @@ def test_d02_what_is_announced_is_exactly_this(browser: FlaskClient) -> None:
     assert not [name for name, value in document.items() if value in ([], "", None)]
 
 
-def test_d02_every_address_is_there(browser: FlaskClient) -> None:
+@pytest.mark.row("D-02")
+def test_every_address_is_there(browser: FlaskClient) -> None:
     """RFC 8414, 2."""
     document = metadata(browser)
     for name in ADDRESSES:
@@ -126,7 +128,8 @@ def test_d02_every_address_is_there(browser: FlaskClient) -> None:
         assert browser.get(f"{path_of(document, name)}/").status_code == 404, name
 
 
-def test_d02_every_authentication_and_subject_works_at_every_endpoint(
+@pytest.mark.row("D-02")
+def test_every_authentication_and_subject_works_at_every_endpoint(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """RFC 8414, 2."""
@@ -156,7 +159,8 @@ def test_d02_every_authentication_and_subject_works_at_every_endpoint(
             assert ask(browser, ent, path_of(document, "token_endpoint"), refresh, method).status_code == 400
 
 
-def test_d02_every_claim_is_told_and_no_other(browser: FlaskClient, build: Build, parent: Account) -> None:
+@pytest.mark.row("D-02")
+def test_every_claim_is_told_and_no_other(browser: FlaskClient, build: Build, parent: Account) -> None:
     """OpenID Connect Discovery 1.0, 3."""
     more = {"phone_number": "+33199001234", "address.locality": "Rivebelle", "birthdate": "1984", "gender": "female"}
     more |= {"zoneinfo": "Europe/Paris", "middle_name": "Anne", "nickname": "Nono", "website": "https://exemple.fr/"}
@@ -182,7 +186,8 @@ def test_d02_every_claim_is_told_and_no_other(browser: FlaskClient, build: Build
     assert set(told) == set(info)
 
 
-def test_d02_every_scope_works_alone_and_no_other_does(browser: FlaskClient, build: Build, session: Account) -> None:
+@pytest.mark.row("D-02")
+def test_every_scope_works_alone_and_no_other_does(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 8414, 2."""
     ent = build.ent(scopes=EVERY)
     for scope in metadata(browser)["scopes_supported"]:
@@ -193,7 +198,8 @@ def test_d02_every_scope_works_alone_and_no_other_does(browser: FlaskClient, bui
         assert tokens["scope"] == "openid", scope
 
 
-def test_d02_every_prompt_works_and_no_other(browser: FlaskClient, build: Build, session: Account) -> None:
+@pytest.mark.row("D-02")
+def test_every_prompt_works_and_no_other(browser: FlaskClient, build: Build, session: Account) -> None:
     """Initiating User Registration via OpenID Connect 1.0, 4.1."""
     ent = build.ent()
     for prompt in metadata(browser)["prompt_values_supported"]:
@@ -206,9 +212,8 @@ def test_d02_every_prompt_works_and_no_other(browser: FlaskClient, build: Build,
         assert ent.answer(browser.get(ent.url(Attempt(), prompt=prompt)))["error"] == "invalid_request"
 
 
-def test_d02_every_mode_type_and_method_works_and_no_other(
-    browser: FlaskClient, build: Build, session: Account
-) -> None:
+@pytest.mark.row("D-02")
+def test_every_mode_type_and_method_works_and_no_other(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 8414, 2."""
     document, ent = metadata(browser), build.ent()
     for mode in document["response_modes_supported"]:
@@ -229,7 +234,8 @@ def test_d02_every_mode_type_and_method_works_and_no_other(
         stays_here(browser.get(ent.url(Attempt(), response_mode=mode)))
 
 
-def test_d02_no_other_grant_or_proof_works(browser: FlaskClient, build: Build, session: Account) -> None:
+@pytest.mark.row("D-02")
+def test_no_other_grant_or_proof_works(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 6749, 5.2."""
     document, ent = metadata(browser), build.ent(scopes=EVERY)
     for grant in ("password", "client_credentials", "implicit", "urn:ietf:params:oauth:grant-type:device_code", "none"):
@@ -245,8 +251,9 @@ def test_d02_no_other_grant_or_proof_works(browser: FlaskClient, build: Build, s
     assert not [values for values in signing_lists if "none" in values]
 
 
+@pytest.mark.row("D-02")
 @pytest.mark.parametrize("alg", [alg for alg in ALGORITHMS if alg != "RS256"])
-def test_d02_another_algorithm_is_announced_once_its_key_signs(
+def test_another_algorithm_is_announced_once_its_key_signs(
     app: Flask, browser: FlaskClient, build: Build, session: Account, alg: str
 ) -> None:
     """OpenID Connect Discovery 1.0, 3."""
@@ -263,7 +270,8 @@ def test_d02_another_algorithm_is_announced_once_its_key_signs(
         assert json.loads(unb64(response.get_json()["id_token"].split(".")[0]))["alg"] == expected
 
 
-def test_d02_without_a_key_nothing_is_lost(app: Flask, browser: FlaskClient, build: Build, session: Account) -> None:
+@pytest.mark.row("D-02")
+def test_without_a_key_nothing_is_lost(app: Flask, browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 6749, 4.1.2. A client that was told to come again has not used it."""
     ring = app.extensions["idp.server"].ring
     keys.rotate(build.settings, "ES256", at_once=True)

@@ -42,6 +42,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return tried
 
 
+@pytest.mark.row("L-07")
 @each_row(
     "host",
     [
@@ -53,7 +54,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         *("2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0x7f.1", "0", "localhost", "LOCALHOST", "localhost."),
     ],
 )
-def test_l07_an_address_of_this_house_is_refused_before_any_connection(host: str, connections: list[Any]) -> None:
+def test_an_address_of_this_house_is_refused_before_any_connection(host: str, connections: list[Any]) -> None:
     """OWASP ASVS 5, V 1.3.6; Security row L-07."""
     with pytest.raises(AddressRefusedError) as refusal:
         production().post_form(f"https://{host}/logout", FORM)
@@ -61,11 +62,12 @@ def test_l07_an_address_of_this_house_is_refused_before_any_connection(host: str
     assert connections == []
 
 
+@pytest.mark.row("L-07")
 @pytest.mark.parametrize(
     "addresses",
     [["127.0.0.1"], ["169.254.169.254"], ["::1"], ["::ffff:10.0.0.1"], ["93.184.215.14", "10.0.0.1"]],
 )
-def test_l07_a_name_that_leads_there_is_refused_even_when_one_address_is_good(
+def test_a_name_that_leads_there_is_refused_even_when_one_address_is_good(
     addresses: list[str], resolver: Resolver, connections: list[Any]
 ) -> None:
     """Security row L-07."""
@@ -85,6 +87,7 @@ def test_a_public_address_is_called(address: str, resolver: Resolver, connection
     assert [(endpoint[0], endpoint[1]) for endpoint in connections] == [(address, 443)]
 
 
+@pytest.mark.row("L-07")
 @pytest.mark.parametrize(
     "url",
     [
@@ -98,7 +101,7 @@ def test_a_public_address_is_called(address: str, resolver: Resolver, connection
         ),
     ],
 )
-def test_l07_only_https_is_spoken(url: str, resolver: Resolver, connections: list[Any]) -> None:
+def test_only_https_is_spoken(url: str, resolver: Resolver, connections: list[Any]) -> None:
     """Back-Channel Logout 1.0, 2.2; OWASP ASVS 5, V 1.3.6."""
     resolver.hosts["ent.test"] = ["93.184.215.14"]
     with pytest.raises(AddressRefusedError):
@@ -138,7 +141,8 @@ def test_what_the_operator_names_is_called_by_its_name_over_tls(allowed: str, en
     assert asked.headers["Content-Type"] == "application/x-www-form-urlencoded"
 
 
-def test_l07_the_name_is_asked_once_and_the_checked_address_is_the_one_called(
+@pytest.mark.row("L-07")
+def test_the_name_is_asked_once_and_the_checked_address_is_the_one_called(
     ent: EntServer, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OWASP ASVS 5, V 1.3.6. A name that leads elsewhere when it is asked a second time is not asked a second time."""
@@ -154,7 +158,8 @@ def test_an_address_that_does_not_answer_leaves_the_next_one_its_share(ent: EntS
     assert production("ent.test").post_form(ent.uri(), FORM).status == 200
 
 
-def test_l07_a_certificate_of_another_name_is_refused(ent: EntServer, resolver: Resolver) -> None:
+@pytest.mark.row("L-07")
+def test_a_certificate_of_another_name_is_refused(ent: EntServer, resolver: Resolver) -> None:
     """OWASP ASVS 5, V 12.3.2."""
     resolver.hosts["other.test"] = ["127.0.0.1"]
     with pytest.raises(OutgoingError, match="certificate is not good: Hostname mismatch"):
@@ -162,9 +167,8 @@ def test_l07_a_certificate_of_another_name_is_refused(ent: EntServer, resolver: 
     assert ent.asked == []
 
 
-def test_l07_a_certificate_of_an_unknown_authority_is_refused(
-    ent: EntServer, resolver: Resolver, tmp_path: Path
-) -> None:
+@pytest.mark.row("L-07")
+def test_a_certificate_of_an_unknown_authority_is_refused(ent: EntServer, resolver: Resolver, tmp_path: Path) -> None:
     """OWASP ASVS 5, V 12.3.2."""
     resolver.hosts["foreign.test"] = ["127.0.0.1"]
     with (

@@ -39,7 +39,8 @@ def test_a_server_that_speaks_something_else_is_no_answer(ent: EntServer, resolv
         production().post_form(f"https://{'a' * 64}.fr/", FORM)
 
 
-def test_l07_a_redirect_is_an_answer_and_is_not_followed(ent: EntServer) -> None:
+@pytest.mark.row("L-07")
+def test_a_redirect_is_an_answer_and_is_not_followed(ent: EntServer) -> None:
     """OWASP ASVS 5, V 15.3.2."""
     for status in (301, 302, 303, 307, 308):
         ent.next = [(status, {"Location": ent.uri(path="/elsewhere")}, b"")]
@@ -70,8 +71,9 @@ def left() -> Iterator[threading.Event]:
     event.set()
 
 
+@pytest.mark.row("L-07")
 @pytest.mark.parametrize("behaviour", [hang, drip], ids=["hangs", "one byte at a time"])
-def test_l07_a_slow_server_has_no_more_time_than_another_and_then_rests(
+def test_a_slow_server_has_no_more_time_than_another_and_then_rests(
     behaviour: Any, ent: EntServer, left: threading.Event, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OWASP ASVS 5, V 13.2.6; Security row L-07."""
@@ -92,7 +94,8 @@ def test_l07_a_slow_server_has_no_more_time_than_another_and_then_rests(
     assert caller.post_form(ent.uri(), FORM).status == 200, "after its rest it is asked again"
 
 
-def test_l07_a_server_that_never_ends_the_handshake_is_left(
+@pytest.mark.row("L-07")
+def test_a_server_that_never_ends_the_handshake_is_left(
     known: Authority, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """OWASP ASVS 5, V 13.2.6; Security row L-07."""
@@ -105,9 +108,8 @@ def test_l07_a_server_that_never_ends_the_handshake_is_left(
         production("ent.test").post_form(f"https://ent.test:{mute.getsockname()[1]}/", FORM)
 
 
-def test_l07_a_name_that_nobody_resolves_in_time_is_left(
-    left: threading.Event, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.row("L-07")
+def test_a_name_that_nobody_resolves_in_time_is_left(left: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
     """OWASP ASVS 5, V 13.2.6; Security row L-07."""
     monkeypatch.setattr(outgoing, "TIMEOUT", 0.3)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [][: left.wait(60)])
@@ -144,8 +146,9 @@ def test_a_status_counts_though_its_body_never_comes(
         caller.get(ent.uri())
 
 
+@pytest.mark.row("L-07")
 @pytest.mark.parametrize("size", [b"-1", b"-ffff", b"+ffffff", b"ffffff"])
-def test_l07_no_count_of_theirs_makes_more_be_read(ent: EntServer, size: bytes) -> None:
+def test_no_count_of_theirs_makes_more_be_read(ent: EntServer, size: bytes) -> None:
     """RFC 9112, 7.1. `int` takes signs besides, and a negative length is read to the end."""
     sent = []
 
@@ -161,7 +164,8 @@ def test_l07_no_count_of_theirs_makes_more_be_read(ent: EntServer, size: bytes) 
     assert sum(sent) < 500 * 65_536
 
 
-def test_l07_a_head_without_end_is_no_answer(ent: EntServer) -> None:
+@pytest.mark.row("L-07")
+def test_a_head_without_end_is_no_answer(ent: EntServer) -> None:
     """RFC 9110, 5.4."""
 
     def headers(handler: BaseHTTPRequestHandler) -> None:

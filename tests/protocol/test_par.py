@@ -292,6 +292,7 @@ def test_a_client_that_must_push_is_not_answered_otherwise(
     assert party.answer(browser.get(party.opened(party.pushed(browser, Attempt()))))["code"]
 
 
+@pytest.mark.row("A-13")
 def test_nothing_is_fetched_for_a_request(browser: FlaskClient, party: KeyedParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6; Security row A-13."""
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -17,7 +17,8 @@ from tests.relying_party import Attempt, RelyingParty
 HEADING = "Ce que l’ENT va recevoir"
 
 
-def test_a15_prompt_consent_asks_first_and_each_time(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+@pytest.mark.row("A-15")
+def test_prompt_consent_asks_first_and_each_time(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
     for _ in range(2):
         attempt = Attempt()
@@ -29,7 +30,8 @@ def test_a15_prompt_consent_asks_first_and_each_time(browser: FlaskClient, ent: 
         ent.tokens(browser, ent.answer(submit(browser, page))["code"], attempt)
 
 
-def test_a15_whoever_declines_leaves_with_an_error(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+@pytest.mark.row("A-15")
+def test_whoever_declines_leaves_with_an_error(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6; RFC 6749, 4.1.2.1."""
     attempt = Attempt()
     page = follow(browser, browser.get(ent.url(attempt, prompt="consent")))
@@ -37,7 +39,8 @@ def test_a15_whoever_declines_leaves_with_an_error(browser: FlaskClient, ent: Re
     assert (answer["error"], answer["state"]) == ("access_denied", attempt.state)
 
 
-def test_a15_prompts_may_be_combined_but_with_none(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+@pytest.mark.row("A-15")
+def test_prompts_may_be_combined_but_with_none(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
     for prompt in ("login consent", "consent select_account login"):
         page = sign_in(browser, ent.url(Attempt(), prompt=prompt), session.username, PASSWORD)
@@ -47,9 +50,8 @@ def test_a15_prompts_may_be_combined_but_with_none(browser: FlaskClient, ent: Re
         assert ent.answer(browser.get(ent.url(Attempt(), prompt=prompt)))["error"] == "invalid_request", prompt
 
 
-def test_a15_the_charter_comes_before_and_is_not_asked_again(
-    browser: FlaskClient, build: Build, session: Account
-) -> None:
+@pytest.mark.row("A-15")
+def test_the_charter_comes_before_and_is_not_asked_again(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.4."""
     ent = build.ent(charter="provider")
     build.publish(ent, "1")
@@ -60,7 +62,8 @@ def test_a15_the_charter_comes_before_and_is_not_asked_again(
     assert ent.answer(submit(browser, page))["code"]
 
 
-def test_a15_an_agreement_is_one_person_s_and_one_request_s(
+@pytest.mark.row("A-15")
+def test_an_agreement_is_one_person_s_and_one_request_s(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.4. Whoever signs in afterwards on the same browser decides anew."""
@@ -74,8 +77,9 @@ def test_a15_an_agreement_is_one_person_s_and_one_request_s(
     assert app.test_client().get(agreed).status_code == 400
 
 
+@pytest.mark.row("A-15")
 @pytest.mark.parametrize("touched", [True, False])
-def test_a15_the_page_of_who_signed_out_in_another_tab_asks_for_the_sign_in_first(
+def test_the_page_of_who_signed_out_in_another_tab_asks_for_the_sign_in_first(
     browser: FlaskClient, ent: RelyingParty, session: Account, *, touched: bool
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.4. Nobody agrees without a session, and whoever signs in again is asked again."""
@@ -92,9 +96,8 @@ def test_a15_the_page_of_who_signed_out_in_another_tab_asks_for_the_sign_in_firs
     assert ent.answer(submit(browser, asked))["code"]
 
 
-def test_a15_the_form_of_another_site_agrees_to_nothing(
-    browser: FlaskClient, ent: RelyingParty, session: Account
-) -> None:
+@pytest.mark.row("A-15")
+def test_the_form_of_another_site_agrees_to_nothing(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.3."""
     page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
     for data in ({}, {"csrf_token": ""}, {"csrf_token": "x" * 60}):
@@ -103,7 +106,8 @@ def test_a15_the_form_of_another_site_agrees_to_nothing(
         assert heading(response) == "Cette page est restée ouverte trop longtemps"
 
 
-def test_a15_the_page_says_what_is_asked_for_and_no_more(browser: FlaskClient, build: Build, session: Account) -> None:
+@pytest.mark.row("A-15")
+def test_the_page_says_what_is_asked_for_and_no_more(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.4, 17.1."""
     ent = build.ent(scopes="openid profile email address phone ent offline_access", always_claims=["charter"])
 
@@ -146,8 +150,9 @@ def test_a_service_that_is_told_of_no_child_is_not_said_to_be(
     assert "pour chacun de vos enfants" in page.text
 
 
+@pytest.mark.row("T-17")
 @pytest.mark.parametrize("prompt", [None, "consent"])
-def test_t17_offline_access_needs_the_registration_and_no_page(
+def test_offline_access_needs_the_registration_and_no_page(
     browser: FlaskClient, build: Build, session: Account, prompt: str | None
 ) -> None:
     """OpenID Connect Core 1.0, 11."""

@@ -58,7 +58,8 @@ def at_token(ent: RelyingParty, form: dict[str, str]) -> dict[str, Any]:
     return {"path": "/token", "method": "POST", "data": form, "headers": ent.basic()}
 
 
-def test_z01_sixteen_processes_redeem_one_code_and_one_wins(
+@pytest.mark.row("Z-01")
+def test_sixteen_processes_redeem_one_code_and_one_wins(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account, database_url: str
 ) -> None:
     """RFC 6749, 4.1.2."""
@@ -85,7 +86,8 @@ def test_z01_sixteen_processes_redeem_one_code_and_one_wins(
     assert db.session.scalar(reused) == ROUNDS * (PROCESSES - 1)
 
 
-def test_z02_sixteen_processes_refresh_one_token_and_no_chain_outlives_a_replay(
+@pytest.mark.row("Z-02")
+def test_sixteen_processes_refresh_one_token_and_no_chain_outlives_a_replay(
     browser: FlaskClient, build: Build, session: Account, database_url: str
 ) -> None:
     """RFC 9700, 4.14.2. Whoever asks at the same instant belongs to the same family, and one late replay ends all of
@@ -127,8 +129,9 @@ def wait_until_somebody_waits_for_a_lock(database_url: str) -> None:
             time.sleep(0.05)
 
 
+@pytest.mark.row("Z-02")
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite's writers follow one another
-def test_z02_a_rotation_under_way_does_not_outlive_the_replay_that_ends_its_family(
+def test_a_rotation_under_way_does_not_outlive_the_replay_that_ends_its_family(
     browser: FlaskClient, app: Flask, build: Build, session: Account, database_url: str
 ) -> None:
     """RFC 9700, 4.14.2."""

@@ -56,7 +56,8 @@ def restarted(app: Flask, settings: Settings) -> Iterator[FlaskClient]:
         again.extensions["idp.server"].store.close()
 
 
-def test_t20_a_rotated_token_that_comes_again_late_kills_the_family(
+@pytest.mark.row("T-20")
+def test_a_rotated_token_that_comes_again_late_kills_the_family(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
     """RFC 9700, 4.14.2."""
@@ -71,7 +72,8 @@ def test_t20_a_rotated_token_that_comes_again_late_kills_the_family(
     assert reuses() == 1
 
 
-def test_t21_a_lost_answer_may_be_asked_again_for_ten_seconds(
+@pytest.mark.row("T-21")
+def test_a_lost_answer_may_be_asked_again_for_ten_seconds(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
     """RFC 9700, 4.14.2. A client whose answer was lost on the way is no thief, and has ten seconds."""
@@ -87,7 +89,8 @@ def test_t21_a_lost_answer_may_be_asked_again_for_ten_seconds(
     assert reuses() == 0
 
 
-def test_t21_a_lost_answer_is_found_again_after_a_restart(
+@pytest.mark.row("T-21")
+def test_a_lost_answer_is_found_again_after_a_restart(
     browser: FlaskClient, app: Flask, settings: Settings, offline: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 6. What was issued is in the database alone, so whichever node is asked next knows how long ago that
@@ -102,9 +105,8 @@ def test_t21_a_lost_answer_is_found_again_after_a_restart(
     assert reuses() == 0
 
 
-def test_t21_siblings_of_a_lost_answer_die_together(
-    browser: FlaskClient, offline: RelyingParty, session: Account
-) -> None:
+@pytest.mark.row("T-21")
+def test_siblings_of_a_lost_answer_die_together(browser: FlaskClient, offline: RelyingParty, session: Account) -> None:
     """RFC 9700, 4.14.2."""
     first = tokens_for(browser, offline, scope=OFFLINE)
     pairs = [offline.refresh(browser, first["refresh_token"]).get_json() for _ in range(3)]
@@ -117,7 +119,8 @@ def test_t21_siblings_of_a_lost_answer_die_together(
             refused(offline.refresh(browser, pair["refresh_token"]), "invalid_grant")
 
 
-def test_t21_an_answer_holds_a_new_pair_and_an_id_token_of_the_same_sign_in(
+@pytest.mark.row("T-21")
+def test_an_answer_holds_a_new_pair_and_an_id_token_of_the_same_sign_in(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 12.2."""
@@ -138,7 +141,8 @@ def test_t21_an_answer_holds_a_new_pair_and_an_id_token_of_the_same_sign_in(
     assert claims["at_hash"] == b64(hashlib.sha256(after["access_token"].encode()).digest()[:16])
 
 
-def test_t21_a_client_may_be_registered_to_get_no_id_token_again(
+@pytest.mark.row("T-21")
+def test_a_client_may_be_registered_to_get_no_id_token_again(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 12.2."""
@@ -148,7 +152,8 @@ def test_t21_a_client_may_be_registered_to_get_no_id_token_again(
     assert set(body) == {"access_token", "token_type", "expires_in", "scope", "refresh_token"}
 
 
-def test_t22_a_scope_may_be_narrowed_and_never_widened(
+@pytest.mark.row("T-22")
+def test_a_scope_may_be_narrowed_and_never_widened(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 6."""
@@ -163,7 +168,8 @@ def test_t22_a_scope_may_be_narrowed_and_never_widened(
     refused(offline.refresh(browser, "x" * 43, scope="openid"), "invalid_grant")
 
 
-def test_u04_a_narrowed_scope_is_narrow_in_the_id_token_too(
+@pytest.mark.row("U-04")
+def test_a_narrowed_scope_is_narrow_in_the_id_token_too(
     browser: FlaskClient, build: Build, offline: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 3.3."""
@@ -179,7 +185,8 @@ def test_u04_a_narrowed_scope_is_narrow_in_the_id_token_too(
     assert 'error="insufficient_scope"' in answer.headers["WWW-Authenticate"]
 
 
-def test_t22_another_client_s_refresh_token_is_refused_and_stays_good(
+@pytest.mark.row("T-22")
+def test_another_client_s_refresh_token_is_refused_and_stays_good(
     browser: FlaskClient, build: Build, offline: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 6."""
@@ -208,8 +215,9 @@ def signed_out(browser: FlaskClient, _account: Account) -> None:
     assert browser.post("/logout", data={"csrf_token": form_token(page)}).status_code == 200
 
 
+@pytest.mark.row("T-22")
 @pytest.mark.parametrize("happened", [password_changed, account_disabled, signed_out])
-def test_t22_a_refresh_token_dies_with_what_it_stands_for(
+def test_a_refresh_token_dies_with_what_it_stands_for(
     browser: FlaskClient,
     offline: RelyingParty,
     session: Account,
@@ -223,7 +231,8 @@ def test_t22_a_refresh_token_dies_with_what_it_stands_for(
     assert reuses() == 0  # it was not stolen
 
 
-def test_t22_a_client_that_is_shut_out_refreshes_nothing(
+@pytest.mark.row("T-22")
+def test_a_client_that_is_shut_out_refreshes_nothing(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 6."""
@@ -232,9 +241,8 @@ def test_t22_a_client_that_is_shut_out_refreshes_nothing(
     refused(offline.refresh(browser, first["refresh_token"]), "invalid_client", 401)
 
 
-def test_t22_no_rotation_prolongs_the_absolute_life(
-    browser: FlaskClient, offline: RelyingParty, session: Account
-) -> None:
+@pytest.mark.row("T-22")
+def test_no_rotation_prolongs_the_absolute_life(browser: FlaskClient, offline: RelyingParty, session: Account) -> None:
     """OWASP ASVS 5, V 10.4.8."""
     value = tokens_for(browser, offline, scope=OFFLINE)["refresh_token"]
     for days in (10, 20, 29):
@@ -248,7 +256,8 @@ def test_t22_no_rotation_prolongs_the_absolute_life(
     assert len(ends) == 1
 
 
-def test_t22_a_token_that_is_not_used_for_two_weeks_dies(
+@pytest.mark.row("T-22")
+def test_a_token_that_is_not_used_for_two_weeks_dies(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
     """RFC 9700, 4.14.2."""
@@ -257,7 +266,8 @@ def test_t22_a_token_that_is_not_used_for_two_weeks_dies(
         refused(offline.refresh(browser, value), "invalid_grant")
 
 
-def test_t23_a_replay_after_a_restart_is_detected(
+@pytest.mark.row("T-23")
+def test_a_replay_after_a_restart_is_detected(
     browser: FlaskClient, app: Flask, settings: Settings, offline: RelyingParty, session: Account
 ) -> None:
     """RFC 9700, 4.14.2."""

@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 
+import pytest
 import time_machine
 from flask.testing import FlaskClient
 from sqlalchemy import select
@@ -85,7 +86,8 @@ def test_wrong_tokens_are_slowed_and_right_ones_are_not(browser: FlaskClient, in
     assert replaced(browser, told).status_code == 200
 
 
-def test_n03_a_client_gets_no_more_schools_or_scopes_than_its_invitation_says(browser: FlaskClient) -> None:
+@pytest.mark.row("N-03")
+def test_a_client_gets_no_more_schools_or_scopes_than_its_invitation_says(browser: FlaskClient) -> None:
     """RFC 7591, 3.2.1."""
     token = invited(["openid", "profile"])
     told = registered(browser, token, scope="openid profile email ent charter offline_access", uai=["0599002P"])

@@ -33,7 +33,8 @@ def changed(ent: RelyingParty, **values: Any) -> None:
     db.session.commit()
 
 
-def test_a19_a_scope_that_was_taken_away_is_not_told_any_more(
+@pytest.mark.row("A-19")
+def test_a_scope_that_was_taken_away_is_not_told_any_more(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 3.3."""
@@ -51,7 +52,8 @@ def test_a19_a_scope_that_was_taken_away_is_not_told_any_more(
     assert described["scope"] == " ".join(NARROW)
 
 
-def test_a19_a_code_of_before_gives_what_is_left(browser: FlaskClient, offline: RelyingParty, session: Account) -> None:
+@pytest.mark.row("A-19")
+def test_a_code_of_before_gives_what_is_left(browser: FlaskClient, offline: RelyingParty, session: Account) -> None:
     """RFC 6749, 3.3. The code stands for more than the client may still have."""
     attempt = Attempt()
     code = code_for(browser, offline, attempt, scope=OFFLINE)
@@ -61,7 +63,8 @@ def test_a19_a_code_of_before_gives_what_is_left(browser: FlaskClient, offline: 
     assert "refresh_token" not in tokens
 
 
-def test_t22_a_client_that_may_not_refresh_any_more_does_not(
+@pytest.mark.row("T-22")
+def test_a_client_that_may_not_refresh_any_more_does_not(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 5.2."""
@@ -70,6 +73,7 @@ def test_t22_a_client_that_may_not_refresh_any_more_does_not(
     refused(offline.refresh(browser, tokens["refresh_token"]), "unauthorized_client")
 
 
+@pytest.mark.row("A-22")
 @pytest.mark.parametrize(
     ("change", "error"),
     [
@@ -79,7 +83,7 @@ def test_t22_a_client_that_may_not_refresh_any_more_does_not(
     ],
     ids=["scope", "PKCE", "PAR"],
 )
-def test_a22_a_request_that_waits_for_the_sign_in_is_held_to_the_registration_of_now(
+def test_a_request_that_waits_for_the_sign_in_is_held_to_the_registration_of_now(
     app: Flask, build: Build, parent: Account, change: dict[str, Any], error: str
 ) -> None:
     """RFC 6749, 4.1.1."""
@@ -90,14 +94,16 @@ def test_a22_a_request_that_waits_for_the_sign_in_is_held_to_the_registration_of
     assert (answer["error"], answer["state"]) == (error, attempt.state)
 
 
-def test_u06_two_ents_know_a_session_by_two_names(browser: FlaskClient, build: Build, session: Account) -> None:
+@pytest.mark.row("U-06")
+def test_two_ents_know_a_session_by_two_names(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 17.3."""
     first, second = build.ent("Un", "un.test"), build.ent("Deux", "deux.test")
     sids = [tokens_for(browser, ent)["claims"]["sid"] for ent in (first, second, first)]
     assert sids[0] == sids[2] != sids[1]
 
 
-def test_a17_an_ent_that_asks_the_password_again_takes_nothing_from_another(
+@pytest.mark.row("A-17")
+def test_an_ent_that_asks_the_password_again_takes_nothing_from_another(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""

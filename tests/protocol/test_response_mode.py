@@ -21,7 +21,8 @@ HOSTILE = "\"'><script>alert(1)</script> é 日本 😀 &amp;+%0A\\"
 FORM, EVIL = "form_post", "https://evil.test/cb"
 
 
-def test_a12_a_code_travels_in_a_form_that_is_posted_to_the_redirect_uri(
+@pytest.mark.row("A-12")
+def test_a_code_travels_in_a_form_that_is_posted_to_the_redirect_uri(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """Form Post Response Mode 1.0, 2."""
@@ -34,7 +35,8 @@ def test_a12_a_code_travels_in_a_form_that_is_posted_to_the_redirect_uri(
     ent.tokens(browser, answer["code"], attempt)
 
 
-def test_a12_nothing_of_a_request_becomes_a_part_of_the_page(
+@pytest.mark.row("A-12")
+def test_nothing_of_a_request_becomes_a_part_of_the_page(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """Form Post Response Mode 1.0, 2. One script, a file of ours, and a policy that lets no other run."""
@@ -50,8 +52,9 @@ def test_a12_nothing_of_a_request_becomes_a_part_of_the_page(
     assert "form-action 'self'" in refused.headers["Content-Security-Policy"], "on that answer alone"
 
 
+@pytest.mark.row("A-12")
 @pytest.mark.parametrize("changes", [one for one in ANSWERS if "response_mode" not in one], ids=str)
-def test_a12_every_answer_honours_the_mode(
+def test_every_answer_honours_the_mode(
     browser: FlaskClient, ent: RelyingParty, session: Account, changes: dict[str, str | None]
 ) -> None:
     """Form Post Response Mode 1.0, 2; OpenID Connect Core 1.0, 3.1.2.6."""
@@ -64,7 +67,8 @@ def test_a12_every_answer_honours_the_mode(
     assert {**answer, **fresh} == {**in_query, **fresh}
 
 
-def test_a12_a_request_that_cannot_be_read_is_answered_in_its_mode_too(
+@pytest.mark.row("A-12")
+def test_a_request_that_cannot_be_read_is_answered_in_its_mode_too(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 3.1."""
@@ -75,8 +79,9 @@ def test_a12_a_request_that_cannot_be_read_is_answered_in_its_mode_too(
     stays_here(browser.get(ent.url(Attempt(), response_mode=FORM, redirect_uri="https://evil.test/cb")))
 
 
+@pytest.mark.row("A-12")
 @pytest.mark.parametrize("mode", ["fragment", "jwt", "query.jwt", "form_post.jwt", "web_message", "FORM_POST", "x"])
-def test_a12_other_modes_are_refused_on_a_page_of_ours(
+def test_other_modes_are_refused_on_a_page_of_ours(
     browser: FlaskClient, ent: RelyingParty, session: Account, mode: str
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6."""
@@ -85,7 +90,8 @@ def test_a12_other_modes_are_refused_on_a_page_of_ours(
     assert "<script>" not in page.get_data(as_text=True)
 
 
-def test_a12_the_query_is_the_default_and_may_be_asked_for(
+@pytest.mark.row("A-12")
+def test_the_query_is_the_default_and_may_be_asked_for(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """Multiple Response Type Encoding Practices 1.0, 2.1."""
@@ -93,7 +99,8 @@ def test_a12_the_query_is_the_default_and_may_be_asked_for(
         assert ent.answer(browser.get(ent.url(Attempt(), response_mode=mode)))["code"]
 
 
-def test_a12_a_state_that_a_form_would_change_is_not_sent_changed(
+@pytest.mark.row("A-12")
+def test_a_state_that_a_form_would_change_is_not_sent_changed(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 4.1.2. Browsers post every line end as CR LF."""
@@ -102,7 +109,8 @@ def test_a12_a_state_that_a_form_would_change_is_not_sent_changed(
         assert ent.answer(browser.get(ent.url(Attempt(state=state))))["state"] == state
 
 
-def test_a12_the_mode_is_kept_through_the_steps(browser: FlaskClient, build: Build, parent: Account) -> None:
+@pytest.mark.row("A-12")
+def test_the_mode_is_kept_through_the_steps(browser: FlaskClient, build: Build, parent: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.5."""
     ent, attempt = build.ent(), Attempt(state=HOSTILE)
     page = sign_in(browser, ent.url(attempt, response_mode=FORM), parent.username, PASSWORD)
@@ -111,7 +119,8 @@ def test_a12_the_mode_is_kept_through_the_steps(browser: FlaskClient, build: Bui
     ent.tokens(browser, answer["code"], attempt)
 
 
-def test_a12_errors_after_a_step_are_posted_too(browser: FlaskClient, build: Build, session: Account) -> None:
+@pytest.mark.row("A-12")
+def test_errors_after_a_step_are_posted_too(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6."""
     ent, attempt = build.ent(charter="provider"), Attempt(state=HOSTILE)
     build.publish(ent, "1")
@@ -135,8 +144,9 @@ def object_asking(mode: object, header: bytes = b'{"alg":"none"}') -> str:
     return f"{b64(header)}.{b64(json.dumps({'response_mode': mode, 'redirect_uri': EVIL}).encode())}."
 
 
+@pytest.mark.row("A-13")
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a13_a_refused_request_object_is_answered_in_the_mode_that_it_asks_for(
+def test_a_refused_request_object_is_answered_in_the_mode_that_it_asks_for(
     browser: FlaskClient, ent: RelyingParty, session: Account, method: str
 ) -> None:
     """OpenID Connect Core 1.0, 6.1."""
@@ -155,6 +165,7 @@ def test_a13_a_refused_request_object_is_answered_in_the_mode_that_it_asks_for(
     assert told["error"] == "request_not_supported"
 
 
+@pytest.mark.row("A-13")
 @pytest.mark.parametrize(
     "value",
     [
@@ -164,7 +175,7 @@ def test_a13_a_refused_request_object_is_answered_in_the_mode_that_it_asks_for(
         f"e30.{b64(TWICE)}.",
     ],
 )
-def test_a13_what_a_request_object_says_otherwise_is_not_followed(
+def test_what_a_request_object_says_otherwise_is_not_followed(
     browser: FlaskClient, ent: RelyingParty, session: Account, value: str
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6."""
@@ -173,7 +184,8 @@ def test_a13_what_a_request_object_says_otherwise_is_not_followed(
     assert posted_answer(ent, browser.get(ent.url(Attempt(), request=value, response_mode=FORM)))["error"]
 
 
-def test_a13_no_request_object_leads_to_an_address_that_is_not_registered(
+@pytest.mark.row("A-13")
+def test_no_request_object_leads_to_an_address_that_is_not_registered(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""

@@ -41,7 +41,8 @@ def wanted(client_id: str) -> Wanted:
     return registration.as_wanted(registration.get(client_id))
 
 
-def test_u06_clients_of_one_host_share_a_subject_and_others_do_not(
+@pytest.mark.row("U-06")
+def test_clients_of_one_host_share_a_subject_and_others_do_not(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 8.1."""
@@ -56,7 +57,8 @@ def test_u06_clients_of_one_host_share_a_subject_and_others_do_not(
     assert session.id.hex not in shared
 
 
-def test_u06_a_subject_outlives_the_client_and_the_secret_key(
+@pytest.mark.row("U-06")
+def test_a_subject_outlives_the_client_and_the_secret_key(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
     """OpenID Connect Core 1.0, 8. A client that is removed and registered anew finds whom it knew."""
@@ -83,7 +85,8 @@ def test_u06_a_subject_outlives_the_client_and_the_secret_key(
         db.engine.dispose()
 
 
-def test_u06_clients_of_before_keep_their_own_salt(
+@pytest.mark.row("U-06")
+def test_clients_of_before_keep_their_own_salt(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
     """OpenID Connect Core 1.0, 8. Sectors came later than some clients, whose people stay who they are, also when their
@@ -117,7 +120,8 @@ def test_several_hosts_without_a_document(browser: FlaskClient, build: Build, se
         registration.change(settings, changed, both)
 
 
-def test_u06_several_hosts_without_a_word_have_a_sector_of_their_own_for_ever(
+@pytest.mark.row("U-06")
+def test_several_hosts_without_a_word_have_a_sector_of_their_own_for_ever(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
     """OpenID Connect Registration 1.0, 2; OpenID Connect Core 1.0, 8."""
@@ -155,7 +159,8 @@ def test_a_change_that_would_change_the_sector_is_refused(build: Build, settings
         registration.change(settings, client, replace(now, subject="public"))
 
 
-def test_u06_who_moves_away_calls_no_session_as_its_former_neighbours_do(
+@pytest.mark.row("U-06")
+def test_who_moves_away_calls_no_session_as_its_former_neighbours_do(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
     """Back-Channel Logout 1.0, 2.1. An ENT that is registered on another's host and then moves must not know by what
@@ -215,8 +220,9 @@ class TestDocuments:
             database_url, ca_bundle=tmp_path / "secteur.test.root.pem", outgoing_allow=("secteur.test",)
         )
 
+    @pytest.mark.row("U-06")
     @pytest.mark.usefixtures("session")
-    def test_u06_a_document_joins_hosts_in_one_sector(
+    def test_a_document_joins_hosts_in_one_sector(
         self, browser: FlaskClient, settings: Settings, server: EntServer
     ) -> None:
         """OpenID Connect Core 1.0, 8.1; OpenID Connect Registration 1.0, 5."""

@@ -66,7 +66,8 @@ def resident(browser: FlaskClient, build: Build) -> Account:
     return account
 
 
-def test_u04_an_account_can_carry_all_twenty(browser: FlaskClient, wide: RelyingParty, resident: Account) -> None:
+@pytest.mark.row("U-04")
+def test_an_account_can_carry_all_twenty(browser: FlaskClient, wide: RelyingParty, resident: Account) -> None:
     """OpenID Connect Core 1.0, 5.1."""
     resident.more_claims = changed({}, SET, ())
     db.session.commit()
@@ -89,7 +90,8 @@ def test_u04_an_account_can_carry_all_twenty(browser: FlaskClient, wide: Relying
     }
 
 
-def test_u04_scopes_share_them_out(browser: FlaskClient, wide: RelyingParty, resident: Account) -> None:
+@pytest.mark.row("U-04")
+def test_scopes_share_them_out(browser: FlaskClient, wide: RelyingParty, resident: Account) -> None:
     """OpenID Connect Core 1.0, 5.4."""
     resident.more_claims = changed({}, SET, ())
     db.session.commit()
@@ -99,7 +101,8 @@ def test_u04_scopes_share_them_out(browser: FlaskClient, wide: RelyingParty, res
     assert set(told(browser, wide, "openid profile")) == profile
 
 
-def test_u04_what_is_not_known_is_absent_and_never_empty(
+@pytest.mark.row("U-04")
+def test_what_is_not_known_is_absent_and_never_empty(
     browser: FlaskClient, wide: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.3.2."""
@@ -112,7 +115,8 @@ def test_u04_what_is_not_known_is_absent_and_never_empty(
     assert info["address"] == {"formatted": "Rivebelle", "locality": "Rivebelle"}
 
 
-def test_u04_a_number_is_unverified_until_somebody_says_otherwise(
+@pytest.mark.row("U-04")
+def test_a_number_is_unverified_until_somebody_says_otherwise(
     browser: FlaskClient, wide: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.1."""
@@ -129,7 +133,8 @@ def test_u04_a_number_is_unverified_until_somebody_says_otherwise(
         changed({}, {"phone_number_verified": "true"}, ())
 
 
-def test_u04_each_part_of_the_address_may_be_set(browser: FlaskClient, wide: RelyingParty, resident: Account) -> None:
+@pytest.mark.row("U-04")
+def test_each_part_of_the_address_may_be_set(browser: FlaskClient, wide: RelyingParty, resident: Account) -> None:
     """OpenID Connect Core 1.0, 5.1.1."""
     resident.more_claims = changed({}, {"address.locality": "Rivelaide", "address.formatted": "Chez Noémie\nLà"}, ())
     db.session.commit()
@@ -142,7 +147,8 @@ def test_u04_each_part_of_the_address_may_be_set(browser: FlaskClient, wide: Rel
     assert changed(resident.more_claims, {}, ["address"]) == {}
 
 
-def test_u04_a_change_of_claims_is_a_change_of_the_person(
+@pytest.mark.row("U-04")
+def test_a_change_of_claims_is_a_change_of_the_person(
     browser: FlaskClient, wide: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.1."""
@@ -153,6 +159,7 @@ def test_u04_a_change_of_claims_is_a_change_of_the_person(
         assert told(browser, wide)["updated_at"] >= before + 90
 
 
+@pytest.mark.row("T-19")
 @each_row(
     ("name", "good", "bad"),
     [
@@ -190,7 +197,7 @@ def test_u04_a_change_of_claims_is_a_change_of_the_person(
         ("address.locality", ["Rivebelle"], ["a\nb"]),
     ],
 )
-def test_t19_each_value_is_of_the_form_that_the_specification_gives(name: str, good: list[str], bad: list[str]) -> None:
+def test_each_value_is_of_the_form_that_the_specification_gives(name: str, good: list[str], bad: list[str]) -> None:
     """OpenID Connect Core 1.0, 5.1."""
     for value in good:
         assert changed({}, {name: value}, ())
@@ -199,8 +206,9 @@ def test_t19_each_value_is_of_the_form_that_the_specification_gives(name: str, g
             changed({}, {name: value}, ())
 
 
+@pytest.mark.row("T-19")
 @each_row("name", [*RESERVED, *KNOWN_ELSEWHERE, "charter_accepted", "uai", "is_admin", "address", "é"])
-def test_t19_no_other_name_can_be_set_or_taken_away(name: str) -> None:
+def test_no_other_name_can_be_set_or_taken_away(name: str) -> None:
     """OpenID Connect Core 1.0, 2. Names and mail address come from the school's file and the person."""
     with pytest.raises(ClaimRefused, match="cannot be set"):
         changed({}, {name: "x"}, ())
@@ -209,7 +217,8 @@ def test_t19_no_other_name_can_be_set_or_taken_away(name: str) -> None:
             changed({}, {}, [name])
 
 
-def test_t19_whatever_the_database_holds_no_reserved_claim_changes(
+@pytest.mark.row("T-19")
+def test_whatever_the_database_holds_no_reserved_claim_changes(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.3.2."""
@@ -224,7 +233,8 @@ def test_t19_whatever_the_database_holds_no_reserved_claim_changes(
     assert "https://evil.test" not in json.dumps([tokens["claims"], info])
 
 
-def test_u04_an_address_is_told_to_nobody_else(browser: FlaskClient, ent: RelyingParty, resident: Account) -> None:
+@pytest.mark.row("U-04")
+def test_an_address_is_told_to_nobody_else(browser: FlaskClient, ent: RelyingParty, resident: Account) -> None:
     """OpenID Connect Core 1.0, 5.3.2. An ENT that is not registered for it learns no address, however it asks."""
     asked = '{"userinfo":{"address":{"essential":true}},"id_token":{"address":null}}'
     tokens = tokens_for(browser, ent, claims=asked)
@@ -233,9 +243,10 @@ def test_u04_an_address_is_told_to_nobody_else(browser: FlaskClient, ent: Relyin
     assert "59990" not in shown
 
 
+@pytest.mark.row("T-19")
 @settings(derandomize=True, database=None, max_examples=200)
 @given(st.sampled_from([*standard_claims._FORMS, "address", "x", "iss"]), st.text(max_size=60), st.booleans())
-def test_t19_anything_is_taken_or_refused(name: str, text: str, remove: bool) -> None:  # noqa: FBT001 - drawn
+def test_anything_is_taken_or_refused(name: str, text: str, remove: bool) -> None:  # noqa: FBT001 - drawn
     """OpenID Connect Core 1.0, 13.3. A claim that is taken is text without control characters, or a boolean."""
     try:
         held = changed({}, {} if remove else {name: text}, [name] if remove else [])

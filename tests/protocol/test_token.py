@@ -30,9 +30,8 @@ def events(kind: str) -> int:
     return len(db.session.scalars(select(AuditEntry).where(AuditEntry.kind == kind)).all())
 
 
-def test_t01_a_code_older_than_sixty_seconds_is_refused(
-    browser: FlaskClient, ent: RelyingParty, session: Account
-) -> None:
+@pytest.mark.row("T-01")
+def test_a_code_older_than_sixty_seconds_is_refused(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RFC 6749, 4.1.2; FAPI 2.0 Security Profile, 5.3.2.1."""
     attempt = Attempt()
     with time_machine.travel(datetime.now(UTC), tick=False) as clock:
@@ -43,9 +42,8 @@ def test_t01_a_code_older_than_sixty_seconds_is_refused(
         refused(ent.exchange(browser, codes[1], attempt), "invalid_grant")
 
 
-def test_t02_a_code_that_comes_again_kills_all_that_it_gave(
-    browser: FlaskClient, build: Build, session: Account
-) -> None:
+@pytest.mark.row("T-02")
+def test_a_code_that_comes_again_kills_all_that_it_gave(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 6749, 4.1.2."""
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     code = code_for(browser, ent, attempt, scope=OFFLINE)
@@ -58,9 +56,8 @@ def test_t02_a_code_that_comes_again_kills_all_that_it_gave(
     refused(ent.exchange(browser, code, attempt, code_verifier=Attempt().verifier), "invalid_grant")
 
 
-def test_t02_a_first_use_that_comes_too_late_is_no_reuse(
-    browser: FlaskClient, ent: RelyingParty, session: Account
-) -> None:
+@pytest.mark.row("T-02")
+def test_a_first_use_that_comes_too_late_is_no_reuse(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RFC 6749, 4.1.2; Security row T-02."""
     attempt = Attempt()
     code = code_for(browser, ent, attempt)
@@ -71,14 +68,16 @@ def test_t02_a_first_use_that_comes_too_late_is_no_reuse(
     refused(ent.exchange(browser, code, attempt), "invalid_grant")
 
 
-def test_t02_a_refusal_harms_nobody_who_comes_after(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+@pytest.mark.row("T-02")
+def test_a_refusal_harms_nobody_who_comes_after(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RFC 6749, 5.2."""
     for _ in range(2):
         refused(ent.exchange(browser, "unknown", Attempt()), "invalid_grant")
         tokens_for(browser, ent)
 
 
-def test_t03_another_client_cannot_use_a_code_and_does_not_use_it_up(
+@pytest.mark.row("T-03")
+def test_another_client_cannot_use_a_code_and_does_not_use_it_up(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 4.1.3; Security row T-03."""
@@ -92,7 +91,8 @@ def test_t03_another_client_cannot_use_a_code_and_does_not_use_it_up(
     assert events("code.reused") == 0
 
 
-def test_t04_the_redirect_uri_must_be_there_and_the_same(browser: FlaskClient, build: Build, session: Account) -> None:
+@pytest.mark.row("T-04")
+def test_the_redirect_uri_must_be_there_and_the_same(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 6749, 4.1.3."""
     ent, attempt = build.ent(redirect_uris=["https://ent.test/cb", "https://ent.test/cb2"]), Attempt()
     code = code_for(browser, ent, attempt)
@@ -101,7 +101,8 @@ def test_t04_the_redirect_uri_must_be_there_and_the_same(browser: FlaskClient, b
     ent.tokens(browser, code, attempt)
 
 
-def test_t05_a_verifier_that_is_missing_wrong_or_malformed_is_refused(
+@pytest.mark.row("T-05")
+def test_a_verifier_that_is_missing_wrong_or_malformed_is_refused(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 7636, 4.6, 4.1."""
@@ -114,7 +115,8 @@ def test_t05_a_verifier_that_is_missing_wrong_or_malformed_is_refused(
     ent.tokens(browser, code, attempt)
 
 
-def test_t06_a_verifier_for_a_code_without_challenge_is_refused(
+@pytest.mark.row("T-06")
+def test_a_verifier_for_a_code_without_challenge_is_refused(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """RFC 9700, 2.1.1."""
@@ -124,9 +126,8 @@ def test_t06_a_verifier_for_a_code_without_challenge_is_refused(
     assert ent.exchange(browser, code, attempt, code_verifier=None).status_code == 200
 
 
-def test_t07_no_challenge_and_a_false_secret_is_unauthorized(
-    browser: FlaskClient, build: Build, session: Account
-) -> None:
+@pytest.mark.row("T-07")
+def test_no_challenge_and_a_false_secret_is_unauthorized(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 6749, 3.2.1."""
     for method in ("client_secret_basic", "client_secret_post"):
         ent, attempt = build.ent(pkce=False, auth_method=method), Attempt()
@@ -141,7 +142,8 @@ def test_t07_no_challenge_and_a_false_secret_is_unauthorized(
             refused(browser.post("/token", data=body | secret), "invalid_client", 401)
 
 
-def test_t07_a_public_client_proves_itself_by_its_verifier_alone(
+@pytest.mark.row("T-07")
+def test_a_public_client_proves_itself_by_its_verifier_alone(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """RFC 9700, 2.1.1; OpenID Connect Core 1.0, 9."""
@@ -154,7 +156,8 @@ def test_t07_a_public_client_proves_itself_by_its_verifier_alone(
     assert ent.tokens(browser, code, attempt)["claims"]["aud"] == ent.client_id
 
 
-def test_t17_the_answer_says_what_is_true_and_no_more(
+@pytest.mark.row("T-17")
+def test_the_answer_says_what_is_true_and_no_more(
     browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 5.1; OpenID Connect Core 1.0, 3.1.3.3."""
@@ -175,7 +178,8 @@ def test_t17_the_answer_says_what_is_true_and_no_more(
     assert "refresh_token" in tokens_for(browser, offline, scope=OFFLINE)
 
 
-def test_t24_values_have_256_bits_in_an_alphabet_that_needs_no_encoding(app: Flask) -> None:
+@pytest.mark.row("T-24")
+def test_values_have_256_bits_in_an_alphabet_that_needs_no_encoding(app: Flask) -> None:
     """RFC 6749, 10.10."""
     alphabet = set(string.ascii_letters + string.digits + "-_")
     seen = {opaque.new_value() for _ in range(100_000)}
@@ -184,7 +188,8 @@ def test_t24_values_have_256_bits_in_an_alphabet_that_needs_no_encoding(app: Fla
     assert {len(value) for value in seen} == {43}
 
 
-def test_t24_no_value_stands_in_clear_in_the_database(browser: FlaskClient, build: Build, session: Account) -> None:
+@pytest.mark.row("T-24")
+def test_no_value_stands_in_clear_in_the_database(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 6819, 5.1.4.1.3."""
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     code = code_for(browser, ent, attempt, scope=OFFLINE)
@@ -204,7 +209,8 @@ def test_t24_no_value_stands_in_clear_in_the_database(browser: FlaskClient, buil
         assert str(value) not in everything
 
 
-def test_t25_a_value_of_one_kind_is_nothing_elsewhere(browser: FlaskClient, build: Build, session: Account) -> None:
+@pytest.mark.row("T-25")
+def test_a_value_of_one_kind_is_nothing_elsewhere(browser: FlaskClient, build: Build, session: Account) -> None:
     """Security row T-25; RFC 6749, 4.1.3, 6; RFC 6750, 2; CVE-2026-4282."""
     ent, attempt = build.ent(scopes=OFFLINE), Attempt()
     tokens = tokens_for(browser, ent, scope=OFFLINE)
@@ -223,7 +229,8 @@ def test_t25_a_value_of_one_kind_is_nothing_elsewhere(browser: FlaskClient, buil
     ent.tokens(browser, code, attempt)
 
 
-def test_t25_a_link_of_a_mail_is_nothing_to_the_protocol_nor_to_another_page(
+@pytest.mark.row("T-25")
+def test_a_link_of_a_mail_is_nothing_to_the_protocol_nor_to_another_page(
     app: Flask, browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """RFC 6749, 10.10."""
@@ -240,7 +247,8 @@ def test_t25_a_link_of_a_mail_is_nothing_to_the_protocol_nor_to_another_page(
     assert heading(browser.get(link)) == FORM
 
 
-def test_t10_a_client_that_is_disabled_after_the_code_gets_nothing(
+@pytest.mark.row("T-10")
+def test_a_client_that_is_disabled_after_the_code_gets_nothing(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 4.1.3; Security row T-10."""
@@ -251,8 +259,9 @@ def test_t10_a_client_that_is_disabled_after_the_code_gets_nothing(
     assert db.session.scalars(select(AuthorizationCode)).one().used_at is None
 
 
+@pytest.mark.row("T-02")
 @pytest.mark.parametrize("changed", ["disabled", "generation"])
-def test_t02_a_code_dies_with_its_account_s_credentials(
+def test_a_code_dies_with_its_account_s_credentials(
     browser: FlaskClient, ent: RelyingParty, session: Account, changed: str
 ) -> None:
     """RFC 6749, 5.2."""

@@ -45,7 +45,8 @@ def ask(browser: FlaskClient, data: Any, **more: Any) -> TestResponse:
     return browser.post("/token", data=data, **more)
 
 
-def test_t08_two_ways_of_authentication_at_once_are_refused(browser: FlaskClient, ent: RelyingParty) -> None:
+@pytest.mark.row("T-08")
+def test_two_ways_of_authentication_at_once_are_refused(browser: FlaskClient, ent: RelyingParty) -> None:
     """RFC 6749, 2.3."""
     secret = {"client_id": ent.client_id, "client_secret": str(ent.secret)}
     refused(ask(browser, form(ent, **secret), headers=ent.basic()), "invalid_request")
@@ -54,7 +55,8 @@ def test_t08_two_ways_of_authentication_at_once_are_refused(browser: FlaskClient
     refused(ask(browser, form(ent, **assertion, **secret)), "invalid_request")
 
 
-def test_t09_odd_basic_headers_are_unauthorized_and_never_a_fault(
+@pytest.mark.row("T-09")
+def test_odd_basic_headers_are_unauthorized_and_never_a_fault(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 5.2."""
@@ -76,7 +78,8 @@ def test_t09_odd_basic_headers_are_unauthorized_and_never_a_fault(
         assert response.headers["WWW-Authenticate"].startswith('Basic realm="idp", error="invalid_client"')
 
 
-def test_t09_encoded_halves_of_a_basic_header_are_decoded(
+@pytest.mark.row("T-09")
+def test_encoded_halves_of_a_basic_header_are_decoded(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 2.3.1."""
@@ -87,7 +90,8 @@ def test_t09_encoded_halves_of_a_basic_header_are_decoded(
     assert ask(browser, body, headers=basic(encoded.encode())).status_code == 200
 
 
-def test_t10_unknown_wrong_and_disabled_get_one_answer_for_one_work(
+@pytest.mark.row("T-10")
+def test_unknown_wrong_and_disabled_get_one_answer_for_one_work(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 5.2; Security row T-10."""
@@ -114,7 +118,8 @@ def test_t10_unknown_wrong_and_disabled_get_one_answer_for_one_work(
     assert any("client" in text for text in asked["wrong"])
 
 
-def test_t10_a_client_authenticates_by_its_registered_method_alone(
+@pytest.mark.row("T-10")
+def test_a_client_authenticates_by_its_registered_method_alone(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.3.1."""
@@ -129,7 +134,8 @@ def test_t10_a_client_authenticates_by_its_registered_method_alone(
     refused(ask(browser, form(by_header, **secret)), "invalid_client", 401)
 
 
-def test_t10_a_rotated_secret_counts_at_once_and_the_former_no_more_when_it_leaked(
+@pytest.mark.row("T-10")
+def test_a_rotated_secret_counts_at_once_and_the_former_no_more_when_it_leaked(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """RFC 6749, 5.2; RFC 6819, 5.2.3.6."""
@@ -186,7 +192,8 @@ def test_a_secret_that_leaked_opens_no_endpoint_in_a_process_that_remembers_it(
     assert ent.userinfo(browser, token).status_code == 200
 
 
-def test_t11_parameters_in_the_address_are_not_read(browser: FlaskClient, build: Build, session: Account) -> None:
+@pytest.mark.row("T-11")
+def test_parameters_in_the_address_are_not_read(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 6749, 2.3.1; Security row T-11."""
     ent, attempt = build.ent(auth_method="client_secret_post"), Attempt()
     whole = form(ent, code_for(browser, ent, attempt), code_verifier=attempt.verifier) | {
@@ -200,8 +207,9 @@ def test_t11_parameters_in_the_address_are_not_read(browser: FlaskClient, build:
     assert ask(browser, whole).status_code == 200
 
 
+@pytest.mark.row("T-12")
 @pytest.mark.parametrize("method", ["GET", "PUT", "HEAD", "DELETE", "PATCH", "OPTIONS"])
-def test_t12_other_methods_are_told_which_is_right(browser: FlaskClient, ent: RelyingParty, method: str) -> None:
+def test_other_methods_are_told_which_is_right(browser: FlaskClient, ent: RelyingParty, method: str) -> None:
     """RFC 6749, 3.2; RFC 9110, 15.5.6."""
     response = browser.open("/token", method=method, headers=ent.basic(), data=form(ent))
     assert response.status_code == 405
@@ -210,9 +218,8 @@ def test_t12_other_methods_are_told_which_is_right(browser: FlaskClient, ent: Re
         assert response.get_json() == {"error": "invalid_request", "error_description": "this address serves POST"}
 
 
-def test_t13_a_parameter_that_stands_twice_is_refused(
-    browser: FlaskClient, ent: RelyingParty, session: Account
-) -> None:
+@pytest.mark.row("T-13")
+def test_a_parameter_that_stands_twice_is_refused(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RFC 6749, 3.2."""
     attempt = Attempt()
     code = code_for(browser, ent, attempt)
@@ -225,7 +232,8 @@ def test_t13_a_parameter_that_stands_twice_is_refused(
     assert ask(browser, body, headers=ent.basic()).status_code == 200
 
 
-def test_t14_other_bodies_than_forms_are_refused_quickly(browser: FlaskClient, ent: RelyingParty) -> None:
+@pytest.mark.row("T-14")
+def test_other_bodies_than_forms_are_refused_quickly(browser: FlaskClient, ent: RelyingParty) -> None:
     """RFC 6749, 4.1.3; Security row T-14."""
     for content_type in ("application/json", "multipart/form-data; boundary=x", "text/plain", ""):
         body = b'{"grant_type": "authorization_code"}'
@@ -238,7 +246,8 @@ def test_t14_other_bodies_than_forms_are_refused_quickly(browser: FlaskClient, e
     refused(ask(browser, "code=a%00b&grant_type=x", content_type=FORM, headers=ent.basic()), "invalid_request")
 
 
-def test_t15_other_grants_are_refused(browser: FlaskClient, ent: RelyingParty) -> None:
+@pytest.mark.row("T-15")
+def test_other_grants_are_refused(browser: FlaskClient, ent: RelyingParty) -> None:
     """RFC 6749, 5.2."""
     for grant in GRANTS:
         body = form(ent) | {"grant_type": grant, "username": "a", "password": "b", "assertion": "a.b.c"}
@@ -249,7 +258,8 @@ def test_t15_other_grants_are_refused(browser: FlaskClient, ent: RelyingParty) -
     refused(ent.refresh(browser, "x" * 43), "unauthorized_client")
 
 
-def test_t16_an_assertion_of_a_client_that_does_not_sign_is_no_proof(
+@pytest.mark.row("T-16")
+def test_an_assertion_of_a_client_that_does_not_sign_is_no_proof(
     browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 9; RFC 7523, 3.2."""

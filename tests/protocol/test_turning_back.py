@@ -157,7 +157,8 @@ def test_a_look_at_the_head_does_not_turn_back(browser: FlaskClient, ent: Relyin
     assert (answer.status_code, answer.headers.get("Location"), answer.get_data()) == (200, None, b"")
 
 
-def test_a22_a_link_that_waited_too_long_says_so(app: Flask, browser: FlaskClient, ent: RelyingParty) -> None:
+@pytest.mark.row("A-22")
+def test_a_link_that_waited_too_long_says_so(app: Flask, browser: FlaskClient, ent: RelyingParty) -> None:
     """OpenID Connect Core 1.0, 3.1.2.3."""
     address = way_back(follow(browser, browser.get(ent.url(Attempt()))))
     shut(app.test_client().get(address))
@@ -170,7 +171,8 @@ def test_a22_a_link_that_waited_too_long_says_so(app: Flask, browser: FlaskClien
     assert 'href="https://ent.test/"' in answer.text
 
 
-def test_a04_a_client_that_is_shut_out_meanwhile_is_told_nothing(
+@pytest.mark.row("A-04")
+def test_a_client_that_is_shut_out_meanwhile_is_told_nothing(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.6."""

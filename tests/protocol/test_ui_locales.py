@@ -31,7 +31,8 @@ def language(page: TestResponse) -> str:
     return found[1]
 
 
-def test_a25_the_language_that_is_asked_for_holds_through_the_steps(
+@pytest.mark.row("A-25")
+def test_the_language_that_is_asked_for_holds_through_the_steps(
     two_languages: None, browser: FlaskClient, build: Build, parent: Account
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
@@ -46,7 +47,8 @@ def test_a25_the_language_that_is_asked_for_holds_through_the_steps(
     assert ent.answer(page)["code"]
 
 
-def test_a25_the_person_s_own_choice_goes_before_and_on(
+@pytest.mark.row("A-25")
+def test_the_person_s_own_choice_goes_before_and_on(
     two_languages: None, browser: FlaskClient, ent: RelyingParty
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
@@ -57,8 +59,9 @@ def test_a25_the_person_s_own_choice_goes_before_and_on(
     assert language(submit(browser, page, profil="parent")) == "fr"
 
 
+@pytest.mark.row("A-25")
 @pytest.mark.parametrize("tags", ["de", "", "x" * 5000, "é %00 -- _ fr_", "zh-Hant-TW", "i-klingon", "fr-u-co-phonebk"])
-def test_a25_a_language_that_is_not_there_is_no_error(
+def test_a_language_that_is_not_there_is_no_error(
     browser: FlaskClient, ent: RelyingParty, session: Account, tags: str
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.1."""
@@ -68,8 +71,9 @@ def test_a25_a_language_that_is_not_there_is_no_error(
         assert (heading(page), language(page)) == ("Connexion", "fr")
 
 
+@pytest.mark.row("A-25")
 @pytest.mark.parametrize("display", ["page", "popup", "touch", "wap", "x"])
-def test_a25_every_display_is_served_as_a_page(
+def test_every_display_is_served_as_a_page(
     browser: FlaskClient, ent: RelyingParty, session: Account, display: str
 ) -> None:
     """OpenID Connect Core 1.0, 15.1."""

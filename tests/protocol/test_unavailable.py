@@ -16,7 +16,7 @@ from idp.db import db
 from tests.protocol.flow import code_for, tokens_for
 from tests.relying_party import Attempt, RelyingParty
 
-pytestmark = pytest.mark.both_databases
+pytestmark = [pytest.mark.both_databases, pytest.mark.row("W-07")]
 
 
 @contextmanager

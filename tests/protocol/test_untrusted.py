@@ -15,6 +15,7 @@ SENTENCES = {
 }
 
 
+@pytest.mark.row("A-04")
 @pytest.mark.parametrize(
     ("changes", "sentence", "phrase"),
     [
@@ -28,7 +29,7 @@ SENTENCES = {
         ({"state": "x" * 5000}, "request", "too long state"),
     ],
 )
-def test_a04_the_page_says_why_it_leads_nowhere(
+def test_the_page_says_why_it_leads_nowhere(
     browser: FlaskClient, ent: RelyingParty, changes: dict[str, str | None], sentence: str, phrase: str
 ) -> None:
     """RFC 6749, 4.1.2.1."""
@@ -37,7 +38,8 @@ def test_a04_the_page_says_why_it_leads_nowhere(
     assert [said for said in SENTENCES.values() if said in text] == [SENTENCES[sentence]]
 
 
-def test_a04_a_disabled_client_reads_as_an_unknown_one(browser: FlaskClient, ent: RelyingParty) -> None:
+@pytest.mark.row("A-04")
+def test_a_disabled_client_reads_as_an_unknown_one(browser: FlaskClient, ent: RelyingParty) -> None:
     """RFC 6749, 4.1.2.1."""
     registration.disable(ent.client_id)
     assert SENTENCES["client"] in stays_here(browser.get(ent.url(Attempt())))

@@ -30,7 +30,8 @@ RESERVED = ("iss", "aud", "sub", "exp", "nonce", "azp", "at_hash")
 IDENTITY = {"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "azp"}
 
 
-def test_u01_a_token_is_taken_from_the_header_or_a_posted_form(
+@pytest.mark.row("U-01")
+def test_a_token_is_taken_from_the_header_or_a_posted_form(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 5.3.1, 5.3.2."""
@@ -51,7 +52,8 @@ def test_u01_a_token_is_taken_from_the_header_or_a_posted_form(
     assert (both.status_code, both.get_json()["error"]) == (400, "invalid_request")
 
 
-def test_u02_a_token_in_the_address_is_refused(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+@pytest.mark.row("U-02")
+def test_a_token_in_the_address_is_refused(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RFC 9700, 4.3.2."""
     token = tokens_for(browser, ent)["access_token"]
     for method in ("GET", "POST"):
@@ -62,7 +64,8 @@ def test_u02_a_token_in_the_address_is_refused(browser: FlaskClient, ent: Relyin
         assert browser.get("/userinfo", query_string={"access_token": token}, headers=header).status_code == 400
 
 
-def test_u03_what_is_no_live_access_token_is_unauthorized(browser: FlaskClient, build: Build, session: Account) -> None:
+@pytest.mark.row("U-03")
+def test_what_is_no_live_access_token_is_unauthorized(browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 6750, 3.1, 3."""
     ent = build.ent(scopes=OFFLINE)
     tokens = tokens_for(browser, ent, scope=OFFLINE)
@@ -92,7 +95,8 @@ def test_u03_what_is_no_live_access_token_is_unauthorized(browser: FlaskClient, 
     assert ent.userinfo(browser, tokens["access_token"]).status_code == 401
 
 
-def test_u04_scopes_decide_what_is_told(browser: FlaskClient, build: Build, session: Account) -> None:
+@pytest.mark.row("U-04")
+def test_scopes_decide_what_is_told(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.4."""
     ent = build.ent()
     build.publish(ent, "2026")
@@ -111,7 +115,8 @@ def test_u04_scopes_decide_what_is_told(browser: FlaskClient, build: Build, sess
     assert told(fixed, "openid") == {"sub"} | school
 
 
-def test_u04_a_client_learns_of_no_child_in_a_school_that_it_does_not_serve(
+@pytest.mark.row("U-04")
+def test_a_client_learns_of_no_child_in_a_school_that_it_does_not_serve(
     browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     """OpenID Connect Core 1.0, 5.3.2."""
@@ -140,8 +145,9 @@ def deleted(account: Account) -> None:
     db.session.execute(delete(Account).where(Account.id == account.id))
 
 
+@pytest.mark.row("U-05")
 @pytest.mark.parametrize("happened", [disabled, password_changed, deleted])
-def test_u05_a_token_dies_with_the_account_s_state(
+def test_a_token_dies_with_the_account_s_state(
     browser: FlaskClient, ent: RelyingParty, session: Account, happened: Callable[[Account], None]
 ) -> None:
     """RFC 6750, 3.1."""
@@ -152,7 +158,8 @@ def test_u05_a_token_dies_with_the_account_s_state(
     assert (response.status_code, response.get_json()["error"]) == (401, "invalid_token")
 
 
-def test_u05_a_changed_address_is_told_at_once(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
+@pytest.mark.row("U-05")
+def test_a_changed_address_is_told_at_once(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.3."""
     token = tokens_for(browser, ent)["access_token"]
     session.email = "nouvelle@exemple.fr"
@@ -160,7 +167,8 @@ def test_u05_a_changed_address_is_told_at_once(browser: FlaskClient, ent: Relyin
     assert ent.userinfo(browser, token).get_json()["email"] == "nouvelle@exemple.fr"
 
 
-def test_u06_subjects_differ_by_client_and_stay_for_ever(browser: FlaskClient, build: Build, session: Account) -> None:
+@pytest.mark.row("U-06")
+def test_subjects_differ_by_client_and_stay_for_ever(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 8."""
     pairwise, second = build.ent(), build.ent("Horizon", "horizon.test")
     public = [build.ent(f"Public {n}", f"p{n}.test", subject="public") for n in (1, 2)]
@@ -184,7 +192,8 @@ def test_u06_subjects_differ_by_client_and_stay_for_ever(browser: FlaskClient, b
     assert {client.client_id: sub(client) for client in (pairwise, second, *public, aaf)} == before
 
 
-def test_t18_an_id_token_says_exactly_what_it_must(browser: FlaskClient, build: Build, session: Account) -> None:
+@pytest.mark.row("T-18")
+def test_an_id_token_says_exactly_what_it_must(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 2."""
     ent, attempt = build.ent(), Attempt()
     response = ent.exchange(browser, code_for(browser, ent, attempt, scope="openid profile email ent"), attempt)
@@ -205,9 +214,8 @@ def test_t18_an_id_token_says_exactly_what_it_must(browser: FlaskClient, build: 
     assert set(with_charter) == IDENTITY | {"charter_accepted"}
 
 
-def test_t19_nothing_of_an_account_becomes_a_reserved_claim(
-    browser: FlaskClient, build: Build, ent: RelyingParty
-) -> None:
+@pytest.mark.row("T-19")
+def test_nothing_of_an_account_becomes_a_reserved_claim(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     """OpenID Connect Core 1.0, 2."""
     evil = '","iss":"https://evil.test","sub":"1'
     child = build.child(given_name=evil, family_name="iss")
@@ -221,7 +229,8 @@ def test_t19_nothing_of_an_account_becomes_a_reserved_claim(
     assert info["FrEduVecteur"][0].count("|") == 4
 
 
-def test_t19_a_client_cannot_be_given_a_reserved_claim(app: Flask, build: Build) -> None:
+@pytest.mark.row("T-19")
+def test_a_client_cannot_be_given_a_reserved_claim(app: Flask, build: Build) -> None:
     """OpenID Connect Core 1.0, 2."""
     for name in RESERVED:
         wanted = Wanted(

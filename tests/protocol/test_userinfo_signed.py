@@ -36,8 +36,9 @@ def opened(browser: FlaskClient, response: TestResponse, alg: str) -> dict[str, 
     return claims
 
 
+@pytest.mark.row("U-01")
 @pytest.mark.parametrize("alg", ALGORITHMS)
-def test_u01_a_signed_answer_says_who_tells_whom(
+def test_a_signed_answer_says_who_tells_whom(
     app: Flask, browser: FlaskClient, build: Build, session: Account, alg: str
 ) -> None:
     """OpenID Connect Core 1.0, 5.3.2."""
@@ -61,16 +62,16 @@ def test_u01_a_signed_answer_says_who_tells_whom(
     assert {**claims, "sub": ""} == {**unsigned, "sub": ""}
 
 
-def test_u03_a_refusal_is_not_signed(browser: FlaskClient, build: Build, session: Account) -> None:
+@pytest.mark.row("U-03")
+def test_a_refusal_is_not_signed(browser: FlaskClient, build: Build, session: Account) -> None:
     """OpenID Connect Core 1.0, 5.3.3."""
     ent = build.ent(userinfo_alg="RS256")
     response = ent.userinfo(browser, "x" * 43)
     assert (response.status_code, response.get_json()["error"]) == (401, "invalid_token")
 
 
-def test_u01_without_a_key_the_client_comes_again(
-    app: Flask, browser: FlaskClient, build: Build, session: Account
-) -> None:
+@pytest.mark.row("U-01")
+def test_without_a_key_the_client_comes_again(app: Flask, browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 9110, 15.6.4. Nothing is told unsigned to a client that wants it signed."""
     keys.rotate(build.settings, "ES256", at_once=True)
     ent = build.ent(userinfo_alg="ES256")
@@ -86,7 +87,8 @@ def test_u01_without_a_key_the_client_comes_again(
     assert opened(browser, ent.userinfo(browser, token), "ES256")["given_name"] == "Noémie"
 
 
-def test_t25_a_signed_answer_is_no_id_token(app: Flask, browser: FlaskClient, build: Build, session: Account) -> None:
+@pytest.mark.row("T-25")
+def test_a_signed_answer_is_no_id_token(app: Flask, browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 8725, 2.8."""
     ent = build.ent(userinfo_alg="RS256")
     signed = ent.userinfo(browser, tokens_for(browser, ent)["access_token"]).get_data(as_text=True)

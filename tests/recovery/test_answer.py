@@ -45,7 +45,8 @@ def _refuse(office: PostOffice) -> None:
     office.mailbox.at_rcpt = "250 OK"
 
 
-def test_s06_the_same_mail_sent_again_carries_the_same_link_and_counts_once(
+@pytest.mark.row("S-06")
+def test_the_same_mail_sent_again_carries_the_same_link_and_counts_once(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -64,8 +65,9 @@ def test_s06_the_same_mail_sent_again_carries_the_same_link_and_counts_once(
         assert heading(browser.get(link_of(first))) == DEAD
 
 
+@pytest.mark.row("S-07")
 @pytest.mark.parametrize(("waited", "minutes"), [(14, 16), (16, 30), (180, 30), (23 * 60, 30)])
-def test_s07_a_link_that_waited_is_sent_with_time_left(
+def test_a_link_that_waited_is_sent_with_time_left(
     app: Flask, browser: FlaskClient, build: Build, waited: int, minutes: int
 ) -> None:
     account = build.active()
@@ -81,10 +83,9 @@ def test_s07_a_link_that_waited_is_sent_with_time_left(
         assert heading(browser.get(link_of(mail))) == DEAD
 
 
+@pytest.mark.row("S-07")
 @pytest.mark.parametrize("tried", [False, True])
-def test_s07_after_a_day_nobody_waits_for_an_answer(
-    app: Flask, browser: FlaskClient, build: Build, *, tried: bool
-) -> None:
+def test_after_a_day_nobody_waits_for_an_answer(app: Flask, browser: FlaskClient, build: Build, *, tried: bool) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         ask_password(browser, account.username)
@@ -96,7 +97,8 @@ def test_s07_after_a_day_nobody_waits_for_an_answer(
     assert answers() == (["link"] if tried else ["late"])
 
 
-def test_s07_a_request_that_waited_in_the_outbox_gets_a_link_with_all_its_time(
+@pytest.mark.row("S-07")
+def test_a_request_that_waited_in_the_outbox_gets_a_link_with_all_its_time(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -108,7 +110,8 @@ def test_s07_a_request_that_waited_in_the_outbox_gets_a_link_with_all_its_time(
         assert heading(choose(browser, link_of(mail))) == DONE
 
 
-def test_s07_a_link_that_was_used_meanwhile_is_not_sent_again(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("S-07")
+def test_a_link_that_was_used_meanwhile_is_not_sent_again(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         ask_password(browser, account.username)
@@ -121,7 +124,8 @@ def test_s07_a_link_that_was_used_meanwhile_is_not_sent_again(app: Flask, browse
     assert _outcomes() == ["dropped"]
 
 
-def test_s07_a_link_that_a_newer_request_replaced_is_not_sent(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("S-07")
+def test_a_link_that_a_newer_request_replaced_is_not_sent(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         ask_password(browser, account.username)
@@ -135,8 +139,9 @@ def test_s07_a_link_that_a_newer_request_replaced_is_not_sent(app: Flask, browse
         assert heading(choose(browser, link_of(mail))) == DONE
 
 
+@pytest.mark.row("S-07")
 @pytest.mark.parametrize("change", ["disabled_at", "contested_at", "email"])
-def test_s07_nothing_is_sent_again_for_an_account_that_is_not_the_same_any_more(
+def test_nothing_is_sent_again_for_an_account_that_is_not_the_same_any_more(
     app: Flask, browser: FlaskClient, build: Build, change: str
 ) -> None:
     account = build.active()
@@ -151,7 +156,8 @@ def test_s07_nothing_is_sent_again_for_an_account_that_is_not_the_same_any_more(
     assert _outcomes() == ["dropped"]
 
 
-def test_s06_the_reminder_is_sent_again_and_counts_once(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("S-06")
+def test_the_reminder_is_sent_again_and_counts_once(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated(school_email="ecole@exemple.fr")
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         ask_password(browser, account.username)
@@ -162,7 +168,8 @@ def test_s06_the_reminder_is_sent_again_and_counts_once(app: Flask, browser: Fla
         assert answers() == ["never_activated"]
 
 
-def test_s07_no_reminder_goes_to_who_activated_meanwhile(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("S-07")
+def test_no_reminder_goes_to_who_activated_meanwhile(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.never_activated(school_email="ecole@exemple.fr")
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         ask_password(browser, account.username)
@@ -191,7 +198,8 @@ def test_two_parents_who_share_a_mailbox_and_forget_at_once_both_get_their_link(
     assert sorted(told) == sorted(parent.username for parent in parents)
 
 
-def test_f04_a_mailbox_of_many_accounts_gets_five_links_an_hour(app: Flask, build: Build) -> None:
+@pytest.mark.row("F-04")
+def test_a_mailbox_of_many_accounts_gets_five_links_an_hour(app: Flask, build: Build) -> None:
     accounts = [build.active(email="famille@exemple.fr") for _ in range(7)]
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         for number, account in enumerate(accounts):

@@ -10,7 +10,7 @@ from tests.builders import Build
 from tests.pages import form_token
 from tests.recovery.steps import PASSWORD, USERNAME, from_address, journal, statements
 
-pytestmark = pytest.mark.both_databases
+pytestmark = [pytest.mark.both_databases, pytest.mark.row("O-07")]
 
 
 def written() -> int:

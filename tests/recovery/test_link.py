@@ -40,7 +40,8 @@ from tests.recovery.steps import (
 from tests.relying_party import Attempt, RelyingParty
 
 
-def test_g02_a_new_password_needs_the_token_of_the_mail_and_nothing_else_will_do(
+@pytest.mark.row("G-02")
+def test_a_new_password_needs_the_token_of_the_mail_and_nothing_else_will_do(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -64,7 +65,8 @@ def test_g02_a_new_password_needs_the_token_of_the_mail_and_nothing_else_will_do
     assert heading(choose(browser, link_of(mail))) == DONE
 
 
-def test_g03_the_account_comes_from_the_token_alone(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("G-03")
+def test_the_account_comes_from_the_token_alone(app: Flask, browser: FlaskClient, build: Build) -> None:
     own, other = build.active(email="a@exemple.fr"), build.active(email="b@exemple.fr")
     link, before = mailed_link(app, browser, own), stored(other)
     page = browser.get(link)
@@ -79,7 +81,8 @@ def test_g03_the_account_comes_from_the_token_alone(app: Flask, browser: FlaskCl
     assert enters(app, other, KNOWN)
 
 
-def test_g05_only_the_link_of_the_last_request_works(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("G-05")
+def test_only_the_link_of_the_last_request_works(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         first = mailed_link(app, browser, account)
@@ -114,8 +117,9 @@ _DEATHS: dict[str, tuple[Callable[[Account], None], int]] = {
 }
 
 
+@pytest.mark.row("G-06")
 @pytest.mark.parametrize("death", _DEATHS)
-def test_g06_a_dead_link_is_told_before_the_password_is_looked_at(
+def test_a_dead_link_is_told_before_the_password_is_looked_at(
     app: Flask, browser: FlaskClient, build: Build, death: str
 ) -> None:
     account = build.active()
@@ -137,7 +141,8 @@ def test_g06_a_dead_link_is_told_before_the_password_is_looked_at(
         assert stored(account) == before
 
 
-def test_g06_a_used_link_says_so_to_whoever_clicks_twice_and_changes_nothing(
+@pytest.mark.row("G-06")
+def test_a_used_link_says_so_to_whoever_clicks_twice_and_changes_nothing(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -155,7 +160,8 @@ def test_g06_a_used_link_says_so_to_whoever_clicks_twice_and_changes_nothing(
     assert stored(account) == before
 
 
-def test_g06_opening_the_link_uses_nothing_however_often_and_whoever_opens_it(
+@pytest.mark.row("G-06")
+def test_opening_the_link_uses_nothing_however_often_and_whoever_opens_it(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -169,7 +175,8 @@ def test_g06_opening_the_link_uses_nothing_however_often_and_whoever_opens_it(
     assert heading(choose(browser, link)) == DONE
 
 
-def test_g10_the_token_is_long_stored_as_a_digest_and_good_for_one_purpose(
+@pytest.mark.row("G-10")
+def test_the_token_is_long_stored_as_a_digest_and_good_for_one_purpose(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()

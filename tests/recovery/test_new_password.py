@@ -75,7 +75,8 @@ def test_without_an_ent_that_is_registered_the_way_on_is_the_sign_in(browser: Fl
     assert _way_on(browser.get(f"/mot-de-passe/change{named}")) == [("Se connecter", "/connexion")]
 
 
-def test_g07_everything_of_before_ends_and_nobody_is_signed_in(app: Flask, build: Build) -> None:
+@pytest.mark.row("G-07")
+def test_everything_of_before_ends_and_nobody_is_signed_in(app: Flask, build: Build) -> None:
     account, ent = build.active(email="noemie@exemple.fr"), build.ent(scopes=OFFLINE)
     phone, attempt = app.test_client(), Attempt()
     answer = ent.answer(sign_in(phone, ent.url(attempt, scope=OFFLINE), account.username, KNOWN))
@@ -115,14 +116,16 @@ def _issue(build: Build, account: Account, purpose: Purpose) -> str:
     return value
 
 
-def test_g07_a_change_of_address_that_waits_is_given_up(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("G-07")
+def test_a_change_of_address_that_waits_is_given_up(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active(email="noemie@exemple.fr", pending_email="intrus@exemple.fr")
     choose(browser, mailed_link(app, browser, account))
     after = stored(account)
     assert (after["email"], after["pending_email"]) == ("noemie@exemple.fr", None)
 
 
-def test_g07_whoever_was_signed_in_on_that_browser_leaves_it(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("G-07")
+def test_whoever_was_signed_in_on_that_browser_leaves_it(app: Flask, browser: FlaskClient, build: Build) -> None:
     karim, noemie = build.active(email="k@exemple.fr"), build.active(email="n@exemple.fr")
     sign_in(browser, "/connexion", karim.username, KNOWN)
     cookie = browser.get_cookie("__Host-ss", domain=HOST)
@@ -133,9 +136,8 @@ def test_g07_whoever_was_signed_in_on_that_browser_leaves_it(app: Flask, browser
     assert heading(follow(browser, browser.get("/mon-compte"))) == "Connexion"
 
 
-def test_g08_an_account_that_is_held_back_is_reset_and_then_free(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
+@pytest.mark.row("G-08")
+def test_an_account_that_is_held_back_is_reset_and_then_free(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False):
         for _ in range(6):
@@ -146,6 +148,7 @@ def test_g08_an_account_that_is_held_back_is_reset_and_then_free(
         assert enters(app, account, CHOSEN)
 
 
+@pytest.mark.row("G-11")
 @pytest.mark.parametrize(
     ("password", "again", "reason"),
     [
@@ -158,7 +161,7 @@ def test_g08_an_account_that_is_held_back_is_reset_and_then_free(
         ("", None, "Il faut 12 caractères au moins"),
     ],
 )
-def test_g11_a_refused_password_leaves_the_link_alive(
+def test_a_refused_password_leaves_the_link_alive(
     app: Flask, browser: FlaskClient, build: Build, password: str, again: str | None, reason: str
 ) -> None:
     account = build.active()
@@ -173,7 +176,8 @@ def test_g11_a_refused_password_leaves_the_link_alive(
     assert heading(submit(browser, page, nouveau=CHOSEN, confirmation=CHOSEN)) == DONE
 
 
-def test_g11_a_blocked_password_is_not_taken_again(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("G-11")
+def test_a_blocked_password_is_not_taken_again(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active(password_blocked_at=now())
     link = mailed_link(app, browser, account)
     page = choose(browser, link, KNOWN)
@@ -201,7 +205,8 @@ def test_the_accents_of_another_keyboard_are_the_same_password(app: Flask, brows
     assert enters(app, account, decomposed)
 
 
-def test_w02_whoever_chose_the_password_here_does_not_wait_behind_those_who_guess_at_it(
+@pytest.mark.row("W-02")
+def test_whoever_chose_the_password_here_does_not_wait_behind_those_who_guess_at_it(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()

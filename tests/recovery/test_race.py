@@ -14,7 +14,8 @@ pytestmark = pytest.mark.both_databases
 _CROWD = 8
 
 
-def test_g12_of_many_new_passwords_at_once_one_wins_and_one_mail_leaves(
+@pytest.mark.row("G-12")
+def test_of_many_new_passwords_at_once_one_wins_and_one_mail_leaves(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active()
@@ -39,7 +40,8 @@ def test_g12_of_many_new_passwords_at_once_one_wins_and_one_mail_leaves(
     assert len(journal("password.reset")) == 1
 
 
-def test_g13_of_many_requests_at_once_one_is_taken(app: Flask, build: Build) -> None:
+@pytest.mark.row("G-13")
+def test_of_many_requests_at_once_one_is_taken(app: Flask, build: Build) -> None:
     account = build.active()
     forms = []
     for _ in range(_CROWD):

@@ -71,7 +71,8 @@ def _typed(build: Build) -> dict[str, str]:
     return typed | {"unknown": "x.inconnu1234", "no identifier": "noemie@exemple.fr"}
 
 
-def test_g01_every_identifier_gets_one_answer_after_the_same_work(app: Flask, build: Build) -> None:
+@pytest.mark.row("G-01")
+def test_every_identifier_gets_one_answer_after_the_same_work(app: Flask, build: Build) -> None:
     shown, pages, work = {}, {}, {}
     typed = _typed(build)
     assert set(typed) == set(_CASES)
@@ -91,7 +92,8 @@ def test_g01_every_identifier_gets_one_answer_after_the_same_work(app: Flask, bu
     assert "Il est valable 30 minutes." in pages["active"]
 
 
-def test_g01_each_state_gets_its_own_mail_or_none(app: Flask, build: Build, ent: RelyingParty) -> None:
+@pytest.mark.row("G-01")
+def test_each_state_gets_its_own_mail_or_none(app: Flask, build: Build, ent: RelyingParty) -> None:
     typed = _typed(build)
     for number, identifier in enumerate(typed.values()):
         ask_password(from_address(app, f"203.0.113.{number}"), identifier)
@@ -140,6 +142,7 @@ def test_nothing_typed_is_told(browser: FlaskClient, typed: str) -> None:
     assert outbox("recovery.password") == []
 
 
+@pytest.mark.row("G-04")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -151,7 +154,7 @@ def test_nothing_typed_is_told(browser: FlaskClient, typed: str) -> None:
     ],
     ids="+".join,
 )
-def test_g04_no_header_of_the_request_is_in_the_mails_link(
+def test_no_header_of_the_request_is_in_the_mails_link(
     app: Flask, browser: FlaskClient, build: Build, headers: dict[str, str]
 ) -> None:
     account = build.active()
@@ -172,7 +175,8 @@ def test_g04_no_header_of_the_request_is_in_the_mails_link(
     assert "evil" not in mail.as_string() + text_of(mail) + html_of(mail)
 
 
-def test_g13_caps_hold_and_a_request_leaves_no_trace_on_the_account(app: Flask, build: Build) -> None:
+@pytest.mark.row("G-13")
+def test_caps_hold_and_a_request_leaves_no_trace_on_the_account(app: Flask, build: Build) -> None:
     account = build.active()
     before, taken = stored(account), 0
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
@@ -192,7 +196,8 @@ def test_g13_caps_hold_and_a_request_leaves_no_trace_on_the_account(app: Flask, 
     assert heading(sign_in(app.test_client(), "/connexion", account.username, KNOWN)) == "Gérer mon compte"
 
 
-def test_g13_a_page_of_another_site_asks_for_nothing(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("G-13")
+def test_a_page_of_another_site_asks_for_nothing(browser: FlaskClient, build: Build) -> None:
     account = build.active()
     for data in ({"identifiant": account.username}, {"identifiant": account.username, "csrf_token": "x" * 60}):
         assert browser.post(PASSWORD, data=data).status_code == 400
@@ -200,7 +205,8 @@ def test_g13_a_page_of_another_site_asks_for_nothing(browser: FlaskClient, build
     assert outbox("recovery.password") == []
 
 
-def test_n02_known_and_unknown_identifiers_are_stopped_at_the_same_count(app: Flask, build: Build) -> None:
+@pytest.mark.row("N-02")
+def test_known_and_unknown_identifiers_are_stopped_at_the_same_count(app: Flask, build: Build) -> None:
     known = {
         "active": build.active().username,
         "never activated": build.never_activated().username,
@@ -224,7 +230,8 @@ def test_n02_known_and_unknown_identifiers_are_stopped_at_the_same_count(app: Fl
     assert told["unknown"][1][1:3] == ("30", WAIT)
 
 
-def test_n02_one_network_has_one_budget_for_both_pages(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("N-02")
+def test_one_network_has_one_budget_for_both_pages(browser: FlaskClient, build: Build) -> None:
     with time_machine.travel(now(), tick=False):
         for number in range(20):
             assert heading(ask_password(browser, f"x.inconnu{number}")) == LOOK

@@ -17,7 +17,7 @@ from tests.myaccount.changes import change_email, enter, links, path_of
 from tests.pages import form_token, heading, sign_in, submit
 from tests.recovery.steps import DONE, answers, ask_password, choose, enters, link_of, statements
 
-pytestmark = pytest.mark.both_databases
+pytestmark = [pytest.mark.both_databases, pytest.mark.row("G-14")]
 
 _MAILBOX = "famille@exemple.fr"
 _NO_LINK = "Votre nouveau mot de passe : pas de lien par mail"

@@ -39,7 +39,8 @@ def _shown(answer: TestResponse) -> tuple[int, list[tuple[str, str]]]:
     return answer.status_code, headers
 
 
-def test_f01_every_address_gets_one_answer_after_the_same_work(app: Flask, build: Build) -> None:
+@pytest.mark.row("F-01")
+def test_every_address_gets_one_answer_after_the_same_work(app: Flask, build: Build) -> None:
     shown, pages, work = {}, {}, {}
     for number, (case, typed) in enumerate(_mailboxes(build).items()):
         browser = from_address(app, f"203.0.113.{number}")
@@ -57,7 +58,8 @@ def test_f01_every_address_gets_one_answer_after_the_same_work(app: Flask, build
     assert "un message part maintenant avec votre identifiant" in pages["connue"]
 
 
-def test_f01_the_mail_goes_to_confirmed_addresses_alone(app: Flask, build: Build) -> None:
+@pytest.mark.row("F-01")
+def test_the_mail_goes_to_confirmed_addresses_alone(app: Flask, build: Build) -> None:
     for number, typed in enumerate(_mailboxes(build).values()):
         ask_username(from_address(app, f"203.0.113.{number}"), typed)
     with post_office(app) as office:
@@ -70,16 +72,18 @@ def test_f01_the_mail_goes_to_confirmed_addresses_alone(app: Flask, build: Build
     assert all(entry.account_id is None for entry in journal("recovery.username"))
 
 
+@pytest.mark.row("F-01")
 @pytest.mark.parametrize("typed", ["pas une adresse", "n.leroy4821 (moi)", "x" * 300])
-def test_f01_what_has_no_at_sign_is_no_address(browser: FlaskClient, typed: str) -> None:
+def test_what_has_no_at_sign_is_no_address(browser: FlaskClient, typed: str) -> None:
     page = ask_username(browser, typed)
     assert (page.status_code, heading(page)) == (200, "Identifiant oublié")
     assert 'aria-invalid="true"' in page.text
     assert outbox("recovery.username") == []
 
 
+@pytest.mark.row("F-01")
 @pytest.mark.parametrize("typed", ["", "noemie", "noemie@", "@exemple.fr", "noemie@exemple"])
-def test_f01_what_is_not_finished_is_told_and_kept(browser: FlaskClient, build: Build, typed: str) -> None:
+def test_what_is_not_finished_is_told_and_kept(browser: FlaskClient, build: Build, typed: str) -> None:
     build.active(email="noemie@exemple.fr")
     page = ask_username(browser, typed)
     assert (page.status_code, heading(page)) == (200, "Identifiant oublié")
@@ -89,7 +93,8 @@ def test_f01_what_is_not_finished_is_told_and_kept(browser: FlaskClient, build: 
     assert heading(submit(browser, page, mail="noemie@exemple.fr")) == LOOK, "a slip of the finger takes no slot"
 
 
-def test_f02_two_parents_of_one_mailbox_get_one_mail_that_lists_both(
+@pytest.mark.row("F-02")
+def test_two_parents_of_one_mailbox_get_one_mail_that_lists_both(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
     malo = build.child()
@@ -114,7 +119,8 @@ def test_f02_two_parents_of_one_mailbox_get_one_mail_that_lists_both(
         assert "Malo" not in part
 
 
-def test_f02_who_moved_to_another_mailbox_after_the_request_is_not_told_of(
+@pytest.mark.row("F-02")
+def test_who_moved_to_another_mailbox_after_the_request_is_not_told_of(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     stays, moves = build.active(email="famille@exemple.fr"), build.active(email="famille@exemple.fr")
@@ -129,9 +135,8 @@ def test_f02_who_moved_to_another_mailbox_after_the_request_is_not_told_of(
     assert moves.username not in text_of(mail)
 
 
-def test_f03_the_web_shows_no_identifier_whatever_is_sent_and_says_where_to_ask(
-    browser: FlaskClient, build: Build
-) -> None:
+@pytest.mark.row("F-03")
+def test_the_web_shows_no_identifier_whatever_is_sent_and_says_where_to_ask(browser: FlaskClient, build: Build) -> None:
     account = build.never_activated()
     page = browser.get(USERNAME)
     assert "Courrier perdu\u00a0: le secrétariat vous en donne un autre." in page.text
@@ -151,7 +156,8 @@ def test_f03_the_web_shows_no_identifier_whatever_is_sent_and_says_where_to_ask(
         assert "Noémie" not in text
 
 
-def test_f04_one_network_asks_twenty_times_an_hour_whatever_the_mailbox(app: Flask, browser: FlaskClient) -> None:
+@pytest.mark.row("F-04")
+def test_one_network_asks_twenty_times_an_hour_whatever_the_mailbox(app: Flask, browser: FlaskClient) -> None:
     with time_machine.travel(now(), tick=False) as clock:
         for number in range(20):
             assert heading(ask_username(browser, f"p{number}@exemple.fr")) == LOOK
@@ -164,7 +170,8 @@ def test_f04_one_network_asks_twenty_times_an_hour_whatever_the_mailbox(app: Fla
         assert heading(ask_username(browser, "p21@exemple.fr")) == LOOK
 
 
-def test_f04_a_mailbox_gets_one_mail_a_minute_five_an_hour_ten_a_day_whoever_asks(app: Flask, build: Build) -> None:
+@pytest.mark.row("F-04")
+def test_a_mailbox_gets_one_mail_a_minute_five_an_hour_ten_a_day_whoever_asks(app: Flask, build: Build) -> None:
     build.active(email="victime@exemple.fr")
     taken = 0
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
@@ -179,7 +186,8 @@ def test_f04_a_mailbox_gets_one_mail_a_minute_five_an_hour_ten_a_day_whoever_ask
             clock.shift(timedelta(minutes=1))
 
 
-def test_f05_the_mail_opens_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("F-05")
+def test_the_mail_opens_nothing(app: Flask, browser: FlaskClient, build: Build) -> None:
     account = build.active(email="noemie@exemple.fr")
     ask_username(browser, "noemie@exemple.fr")
     with post_office(app) as office:
@@ -192,7 +200,8 @@ def test_f05_the_mail_opens_nothing(app: Flask, browser: FlaskClient, build: Bui
     assert account.username not in page.text
 
 
-def test_f01_an_address_that_was_given_up_finds_nobody_and_the_new_one_does(
+@pytest.mark.row("F-01")
+def test_an_address_that_was_given_up_finds_nobody_and_the_new_one_does(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.active(email="avant@exemple.fr")

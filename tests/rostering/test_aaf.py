@@ -297,8 +297,9 @@ def test_a_refused_row_is_counted(category: str, values: Values, key: str, code:
     assert all(len(record.key) <= 60 for record in records if isinstance(record, Issue))
 
 
+@pytest.mark.row("R-11")
 @pytest.mark.parametrize("mark", ["\u0301", "&#769;"])
-def test_r11_a_name_of_400_000_combining_marks_is_refused_by_its_length(mark: str) -> None:
+def test_a_name_of_400_000_combining_marks_is_refused_by_its_length(mark: str) -> None:
     request = xml.put("PersRelEleve", {**PARENT, "sn": "LEROY"}).replace("LEROY", "LEROY" + mark * 400_000)
     refused, taken = read(request, xml.put("PersRelEleve", PARENT))
     assert isinstance(refused, Issue)
@@ -307,7 +308,8 @@ def test_r11_a_name_of_400_000_combining_marks_is_refused_by_its_length(mark: st
     assert isinstance(taken, Guardian)
 
 
-def test_r09_names_that_are_not_the_aaf_s_are_told_once_and_carried_nowhere() -> None:
+@pytest.mark.row("R-09")
+def test_names_that_are_not_the_aaf_s_are_told_once_and_carried_nowhere() -> None:
     evil = {"iss": "https://evil.test", "sub": "admin", "email_verified": "true", "is_admin": "1"}
     records = read(xml.put("PersRelEleve", {**PARENT, **evil}), xml.put("PersRelEleve", {**PARENT, **evil}, "2"))
     told = [record for record in records if isinstance(record, Issue)]

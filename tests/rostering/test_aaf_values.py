@@ -116,7 +116,8 @@ def test_another_document_is_no_aaf_and_an_empty_delta_is() -> None:
     assert read() == []
 
 
-def test_r01_a_truncated_file_gives_what_was_whole_and_one_error() -> None:
+@pytest.mark.row("R-01")
+def test_a_truncated_file_gives_what_was_whole_and_one_error() -> None:
     whole = xml.aaf(xml.put("Eleve", PUPIL), xml.put("PersRelEleve", PARENT))
     records = list(aaf.read(source(whole[: whole.index(b"VANDEPUTTE")], NAME), AAF))
     assert [type(record) for record in records] == [Student, Issue]
@@ -187,13 +188,14 @@ WHOLE = xml.aaf(
 )
 
 
+@pytest.mark.row("R-01")
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.integers(0, len(WHOLE)),
     st.integers(0, 40),
     st.binary(max_size=40) | st.sampled_from([b"$", b"<value/>", b"</attr>"]),
 )
-def test_r01_a_file_that_was_tampered_with_never_raises(at: int, gone: int, instead: bytes) -> None:
+def test_a_file_that_was_tampered_with_never_raises(at: int, gone: int, instead: bytes) -> None:
     content = WHOLE[:at] + instead + WHOLE[at + gone :]
     for record in aaf.read(source(content, NAME), AAF):
         if isinstance(record, Issue):

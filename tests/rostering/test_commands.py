@@ -59,7 +59,8 @@ def test_a_table_and_the_first_problems_on_the_terminal(act: Run, year: Year, fo
     assert "[aaf:700]" in answer.err
 
 
-def test_r04_problems_for_a_spreadsheet_run_nothing(act: Run, year: Year, folder: Path) -> None:
+@pytest.mark.row("R-04")
+def test_problems_for_a_spreadsheet_run_nothing(act: Run, year: Year, folder: Path) -> None:
     year.add(Parent("=cmd|' /C calc'!A0", "Sans", "ENFANT"))
     out = folder.parent / "problemes.csv"
     year.write(folder)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -147,8 +148,9 @@ def test_a_kinship_that_nobody_knows_is_a_warning() -> None:
     assert issues(records) == [("kinship_unknown", 2, "")]
 
 
+@pytest.mark.row("R-09")
 @each_row("name", ["iss", "sub", "email_verified", "is_admin"])
-def test_r09_a_column_with_the_name_of_a_claim_is_only_unknown(name: str) -> None:
+def test_a_column_with_the_name_of_a_claim_is_only_unknown(name: str) -> None:
     plain = "id;nom;prenom;email;idenfant\nP1;LEROY;Noémie;n@exemple.fr;1\n"
     odd = plain.replace("idenfant", f"idenfant;{name}").replace(";1\n", ";1;true\n")
     issue, *records = read(odd)
@@ -158,7 +160,8 @@ def test_r09_a_column_with_the_name_of_a_claim_is_only_unknown(name: str) -> Non
     assert records == read(plain)
 
 
-def test_r03_a_header_that_comes_twice_is_an_error() -> None:
+@pytest.mark.row("R-03")
+def test_a_header_that_comes_twice_is_an_error() -> None:
     [issue] = read("nom;prenom;classe;Nom\nA;B;C;D\n")
     assert isinstance(issue, Issue)
     assert (issue.code, issue.severity, issue.refuses) == ("column_twice", Severity.ERROR, "")
@@ -185,6 +188,7 @@ def test_what_is_no_file_of_families(headers: str) -> None:
     assert issues(read(f"{headers}\nA;B\n")) == [("columns_missing", 1, "")]
 
 
+@pytest.mark.row("R-11")
 @each_row(
     ("row", "code"),
     [
@@ -197,7 +201,7 @@ def test_what_is_no_file_of_families(headers: str) -> None:
         ("P1;LEROY;Noémie;1;x", "too_many_cells"),
     ],
 )
-def test_r11_a_guardian_who_cannot_be_taken_is_refused_with_the_line(row: str, code: str) -> None:
+def test_a_guardian_who_cannot_be_taken_is_refused_with_the_line(row: str, code: str) -> None:
     records = read(f"id;nom;prenom;idenfant\n{row}\nP2;ÖZ;Ali;2\n")
     assert issues(records) == [(code, 2, "guardian")]
     assert people(records, Guardian) == [f"csv:{SCHOOL}:P2"]

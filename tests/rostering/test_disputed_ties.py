@@ -16,6 +16,8 @@ from tests.rostering.aaf_school import COLLEGE, LYCEE, Pupil, Year, modify, writ
 from tests.rostering.by_names import FIRST, of_name, written
 from tests.rostering.seen import account, children_of, codes, imported
 
+pytestmark = pytest.mark.row("R-13")
+
 FATHER = "9150000"
 
 

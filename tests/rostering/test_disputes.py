@@ -24,7 +24,7 @@ from tests.protocol.flow import OFFLINE, tokens_for
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Pupil, Year
 from tests.rostering.seen import account, children_of, imported
 
-pytestmark = pytest.mark.both_databases
+pytestmark = [pytest.mark.both_databases, pytest.mark.row("R-13")]
 
 FATHER, CHILD = "9150000", "9200000"
 BOTH, MOTHER_ALONE = (("9100000", "10", "1"), (FATHER, "20", "1")), (("9100000", "10", "1"),)

@@ -56,7 +56,8 @@ def test_a_check_tells_the_same_and_writes_nothing(act: Run, year: Year, folder:
     }
 
 
-def test_r05_the_same_file_twice_changes_nothing(act: Run, year: Year, folder: Path) -> None:
+@pytest.mark.row("R-05")
+def test_the_same_file_twice_changes_nothing(act: Run, year: Year, folder: Path) -> None:
     year.write(folder)
     imported(act, folder)
     before, updated = state(), dict(db.session.execute(select(Account.id, Account.updated_at)).all())
@@ -186,7 +187,8 @@ def test_a_parent_who_leaves_is_signed_out_everywhere(act: Run, year: Year, fold
     assert account("9100000").generation == 1
 
 
-def test_r06_half_of_the_parents_missing_stops_everything(act: Run, year: Year, folder: Path) -> None:
+@pytest.mark.row("R-06")
+def test_half_of_the_parents_missing_stops_everything(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     before = state()
     for number in range(6):
@@ -216,7 +218,8 @@ def test_an_emptied_school_stops_although_the_whole_is_large(act: Run, folder: P
     assert f"15 of the 20 accounts of {LYCEE} would be disabled" in answer.err
 
 
-def test_r07_z06_a_confirmed_address_is_never_written_over(act: Run, year: Year, folder: Path) -> None:
+@pytest.mark.row("R-07", "Z-06")
+def test_a_confirmed_address_is_never_written_over(act: Run, year: Year, folder: Path) -> None:
     year.change("9100000", mail="fichier@exemple.fr")
     imported(act, year.write(folder))
     assert account("9100000").school_email == "fichier@exemple.fr"
@@ -231,7 +234,8 @@ def test_r07_z06_a_confirmed_address_is_never_written_over(act: Run, year: Year,
     )  # fmt: skip
 
 
-def test_r08_one_key_for_two_people_and_two_people_with_keys_that_case_tells_apart(
+@pytest.mark.row("R-08")
+def test_one_key_for_two_people_and_two_people_with_keys_that_case_tells_apart(
     act: Run, year: Year, folder: Path
 ) -> None:
     year.add(Parent("AB1", "Anne", "DUPONT"), Parent("ab1", "Berthe", "MARTIN"))
@@ -248,9 +252,8 @@ def test_r08_one_key_for_two_people_and_two_people_with_keys_that_case_tells_apa
     assert not keys & {"aaf:AB1", "aaf:ab1", "aaf:9100000"}
 
 
-def test_r08_a_key_that_comes_back_for_somebody_else_opens_nothing_of_the_first(
-    act: Run, year: Year, folder: Path
-) -> None:
+@pytest.mark.row("R-08")
+def test_a_key_that_comes_back_for_somebody_else_opens_nothing_of_the_first(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     before = state()
     year.change("9100000", given="Zoé", family="TOUT-AUTRE")
@@ -366,7 +369,8 @@ def test_a_mail_that_is_none_is_left_out_and_the_person_taken(act: Run, year: Ye
     assert account("9100001").school_email == "mere@exemple.fr"
 
 
-def test_k04_a_family_that_moved_is_the_affair_of_its_new_school_alone(act: Run, year: Year, folder: Path) -> None:
+@pytest.mark.row("K-04")
+def test_a_family_that_moved_is_the_affair_of_its_new_school_alone(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     mother, father = account("9100000").username, account("9150000").username
     year.change("9200000", uai=COLLEGE, parents=(("9100000", "10", "1"),))

@@ -62,7 +62,8 @@ def undisturbed(shared: Path, tmp_path: Path) -> Iterator[str]:
         yield url
 
 
-def test_z10_killed_at_ten_points_and_run_again_the_end_is_the_same(
+@pytest.mark.row("Z-10")
+def test_killed_at_ten_points_and_run_again_the_end_is_the_same(
     act: Run, database_url: str, undisturbed: str, tmp_path: Path
 ) -> None:
     chance = random.Random(SEED)
@@ -111,9 +112,8 @@ def test_a_killed_import_gives_each_namesake_one_account(
         db.engine.dispose()
 
 
-def test_z07_r05_a_second_import_is_refused_and_a_killed_one_holds_nothing(
-    act: Run, database_url: str, tmp_path: Path
-) -> None:
+@pytest.mark.row("Z-07", "R-05")
+def test_a_second_import_is_refused_and_a_killed_one_holds_nothing(act: Run, database_url: str, tmp_path: Path) -> None:
     first, _ = two_years(tmp_path)
     with lock.alone():
         db.session.rollback()
@@ -123,7 +123,8 @@ def test_z07_r05_a_second_import_is_refused_and_a_killed_one_holds_nothing(
     assert on(database_url, first, 40) == 1, "the lock died with who held it"
 
 
-def test_z07_of_four_imports_at_once_one_at_a_time_goes_on(act: Run, database_url: str, tmp_path: Path) -> None:
+@pytest.mark.row("Z-07")
+def test_of_four_imports_at_once_one_at_a_time_goes_on(act: Run, database_url: str, tmp_path: Path) -> None:
     first, _ = two_years(tmp_path)
     db.session.remove()
     settings = settings_for(database_url)
@@ -141,9 +142,8 @@ def test_z07_of_four_imports_at_once_one_at_a_time_goes_on(act: Run, database_ur
     assert len(db.session.scalars(select(Account.id)).all()) == 24
 
 
-def test_z06_r07_a_mail_address_that_is_confirmed_during_the_import_stays(
-    act: Run, database_url: str, tmp_path: Path
-) -> None:
+@pytest.mark.row("Z-06", "R-07")
+def test_a_mail_address_that_is_confirmed_during_the_import_stays(act: Run, database_url: str, tmp_path: Path) -> None:
     first, second = two_years(tmp_path)
     imported(act, first)
     other = create_engine(database_url, poolclass=NullPool)

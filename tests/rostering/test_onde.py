@@ -106,7 +106,8 @@ def test_the_key_of_a_responsable_is_of_all_three_names() -> None:
     assert keys(guardians(same), Guardian) == keys(guardians(both), Guardian)
 
 
-def test_r08_two_rows_of_one_key_are_two_records() -> None:
+@pytest.mark.row("R-08")
+def test_two_rows_of_one_key_are_two_records() -> None:
     first, second = keys(pupils(MALO, MALO.replace("14/09", "15/09")))
     assert first == second
 
@@ -122,22 +123,25 @@ def test_the_operator_names_the_school(school: str | None, code: str) -> None:
     assert len(list(some(read(ONDE_PUPILS, school=" 0599001n "), Student))) == 2
 
 
+@pytest.mark.row("R-11")
 @pytest.mark.parametrize(
     "row", [";;Malo;;;;;;;;;;;;;CP", "LEROY;;;;;;;;;;;;;;;CP", f"{'x' * 201};;Malo;;;;;;;;;;;;;CP"]
 )
-def test_r11_a_pupil_who_cannot_be_named_is_refused(row: str) -> None:
+def test_a_pupil_who_cannot_be_named_is_refused(row: str) -> None:
     records = read(pupils(row, MALO))
     [(_, line, refuses)] = issues(records)
     assert (line, refuses) == (2, "student")
     assert len(list(some(records, Student))) == 1
 
 
-def test_r11_a_name_of_marks_is_refused_by_its_length() -> None:
+@pytest.mark.row("R-11")
+def test_a_name_of_marks_is_refused_by_its_length() -> None:
     records = read(pupils("LEROY;;M" + "\u0301" * 100_000 + ";" * 13 + "CP"), "utf-8")
     assert issues(records) == [("field_too_long", 2, "student")]
 
 
-def test_r03_rows_that_cannot_be_read_are_counted_as_what_they_are() -> None:
+@pytest.mark.row("R-03")
+def test_rows_that_cannot_be_read_are_counted_as_what_they_are() -> None:
     assert issues(read(pupils('"LEROY;;Malo', MALO))) == [("quote_not_closed", 2, "student")]
     assert issues(read(guardians(NOEMIE + ";more", NOEMIE))) == [("too_many_cells", 2, "guardian")]
 
@@ -191,8 +195,9 @@ def test_an_address_of_several_lines() -> None:
     assert noemie.address == ("1 rue du Test", "Bât. B")
 
 
+@pytest.mark.row("R-11")
 @each_row("field", sorted({"line", "postcode", "city", "mail"}))
-def test_r11_no_field_is_longer_than_allowed(field: str) -> None:
+def test_no_field_is_longer_than_allowed(field: str) -> None:
     old = {"line": "1 rue du Test", "postcode": "59990", "city": "Rivebelle", "mail": "n.leroy@exemple.fr"}[field]
     fits = read(guardians(NOEMIE.replace(old, "x" * LONGEST[field], 1)))
     assert issues(fits) == []

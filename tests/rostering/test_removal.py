@@ -121,7 +121,8 @@ def test_an_account_that_took_another_over_gets_the_children_of_both_keys(
     assert children_of("501") == ["Un"]
 
 
-def test_z08_two_purges_at_once_warn_each_person_once(app: Flask, build: Build, settings: Settings) -> None:
+@pytest.mark.row("Z-08")
+def test_two_purges_at_once_warn_each_person_once(app: Flask, build: Build, settings: Settings) -> None:
     long_ago = now() - timedelta(days=400)
     for number in range(12):
         build.active(email=f"parent{number}@exemple.fr", activated_at=long_ago, last_sign_in_at=long_ago)

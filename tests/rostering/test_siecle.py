@@ -254,12 +254,14 @@ def test_a_refused_row_is_counted(root: str, row: str, code: str) -> None:
     assert len(records) == 1
 
 
-def test_r11_a_name_of_400_000_combining_marks_is_refused_by_its_length() -> None:
+@pytest.mark.row("R-11")
+def test_a_name_of_400_000_combining_marks_is_refused_by_its_length() -> None:
     row = xml.person("5", NOM_DE_FAMILLE="@").replace("@", "E" + "&#769;" * 400_000)
     assert issues(people(row)) == [("too_long", 5, "guardian")]
 
 
-def test_r09_names_that_are_not_siecle_s_are_told_once_and_carried_nowhere() -> None:
+@pytest.mark.row("R-09")
+def test_names_that_are_not_siecle_s_are_told_once_and_carried_nowhere() -> None:
     more = {"sub": "evil", "is_admin": "evil"}
     for records in (
         pupils(xml.pupil("812", **more), xml.pupil("813", **more)),
@@ -311,6 +313,7 @@ def test_other_documents_are_told(content: str, found: tuple[str, int, str]) -> 
     assert issues(list(siecle.read(source(content), FORM))) == [found]
 
 
+@pytest.mark.row("R-01")
 @pytest.mark.parametrize(
     ("root", "rows", "refused"),
     [
@@ -322,7 +325,7 @@ def test_other_documents_are_told(content: str, found: tuple[str, int, str]) -> 
         ),
     ],
 )
-def test_r01_whoever_waits_when_the_file_breaks_off_is_refused(root: str, rows: list[str], refused: str) -> None:
+def test_whoever_waits_when_the_file_breaks_off_is_refused(root: str, rows: list[str], refused: str) -> None:
     content = xml.siecle(root, *rows)
     records = list(siecle.read(source(content[: content.index(b"</DONNEES>")], NAME), FORM))
     assert issues(records) == [("xml_truncated", 8, ""), ("cut_off", 6, refused)]
@@ -377,9 +380,10 @@ WHOLE = [
 ]
 
 
+@pytest.mark.row("R-01")
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(WHOLE), st.integers(0, 500), st.integers(0, 40), st.binary(max_size=40))
-def test_r01_a_file_that_was_tampered_with_never_raises(whole: bytes, at: int, gone: int, instead: bytes) -> None:
+def test_a_file_that_was_tampered_with_never_raises(whole: bytes, at: int, gone: int, instead: bytes) -> None:
     content = whole[:at] + instead + whole[at + gone :]
     for record in siecle.read(source(content, NAME), FORM):
         if isinstance(record, Issue):

@@ -182,33 +182,38 @@ class TestArchives:
 
 
 class TestR02:
+    @pytest.mark.row("R-02")
     @pytest.mark.parametrize("name", ["../x", "a/../../x", "/etc/x", "C:\\x", "c:x", "..\\x", "..", "\\\\host\\x"])
-    def test_r02_a_path_that_leads_elsewhere(self, folder: Path, name: str) -> None:
+    def test_a_path_that_leads_elsewhere(self, folder: Path, name: str) -> None:
         assert codes(zipped(folder / "a.zip", ("good.xml", AAF), (name, AAF))) == ["archive_unsafe"]
         assert codes(tarred(folder / "a.tgz", member(name, AAF))) == ["archive_unsafe"]
 
+    @pytest.mark.row("R-02")
     @pytest.mark.parametrize(
         "kind",
         [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE, b"Z"],
     )
-    def test_r02_a_link_or_a_device_in_a_tar(self, folder: Path, kind: bytes) -> None:
+    def test_a_link_or_a_device_in_a_tar(self, folder: Path, kind: bytes) -> None:
         link = member("x", type=kind, linkname="/etc/passwd")
         assert codes(tarred(folder / "a.tgz", link)) == ["archive_unsafe"]
 
-    def test_r02_a_link_in_a_zip(self, folder: Path) -> None:
+    @pytest.mark.row("R-02")
+    def test_a_link_in_a_zip(self, folder: Path) -> None:
         link = zipfile.ZipInfo("x")
         link.create_system = 3
         link.external_attr = 0o120777 << 16
         assert codes(zipped(folder / "a.zip", (link, b"/etc/passwd"))) == ["archive_unsafe"]
 
-    def test_r02_an_encrypted_member(self, folder: Path) -> None:
+    @pytest.mark.row("R-02")
+    def test_an_encrypted_member(self, folder: Path) -> None:
         path = zipped(folder / "a.zip", ("x", AAF))
         raw = bytearray(path.read_bytes())
         raw[raw.rindex(b"PK\x01\x02") + 8] |= 1
         path.write_bytes(raw)
         assert codes(path) == ["archive_encrypted"]
 
-    def test_r02_an_archive_in_an_archive(self, folder: Path) -> None:
+    @pytest.mark.row("R-02")
+    def test_an_archive_in_an_archive(self, folder: Path) -> None:
         inner = zipped(folder / "inner.zip", ("x", AAF)).read_bytes()
         tar = tarred(folder / "inner.tgz", member("x", AAF)).read_bytes()
         plain = tarred(folder / "inner.tar", member("x", AAF), mode="w").read_bytes()
@@ -218,32 +223,37 @@ class TestR02:
         deep = zipped(folder / "deep.zip", ("x.zip", inner)).read_bytes()
         assert codes(tarred(folder / "a.tgz", member("x", deep))) == ["archive_nested"]
 
-    def test_r02_more_bytes_than_allowed_as_declared(self, folder: Path) -> None:
+    @pytest.mark.row("R-02")
+    def test_more_bytes_than_allowed_as_declared(self, folder: Path) -> None:
         limits = Limits(total=1_000)
         path = zipped(folder / "a.zip", ("1", b"x" * 600), ("2", b"x" * 600))
         assert read(path, limits=limits) == [(str(path), "archive_too_large")]
         assert codes(tarred(folder / "a.tgz", member("1", b"x" * 1_200)), limits=limits) == ["archive_too_large"]
 
-    def test_r02_the_limits_are_of_all_archives_together(self, folder: Path) -> None:
+    @pytest.mark.row("R-02")
+    def test_the_limits_are_of_all_archives_together(self, folder: Path) -> None:
         for name in ("1", "2", "3"):
             zipped(folder / name, (name, b"x" * 600))
         assert codes(folder, limits=Limits(total=1_500)) == ["archive_too_large"]
         assert codes(folder, limits=Limits(entries=2)) == ["archive_too_large"]
 
-    def test_r02_a_zip_that_says_less_than_it_holds(self, folder: Path) -> None:
+    @pytest.mark.row("R-02")
+    def test_a_zip_that_says_less_than_it_holds(self, folder: Path) -> None:
         path = zipped(folder / "a.zip", ("x", b"x" * 5_000_000))
         raw = path.read_bytes().replace(struct.pack("<L", 5_000_000), struct.pack("<L", 100))
         path.write_bytes(raw)
         [(name, content), (_, code)] = read(path)
         assert (name, content, code) == (f"{path}/x", b"", "archive_broken")
 
-    def test_r02_the_ratio(self, folder: Path) -> None:
+    @pytest.mark.row("R-02")
+    def test_the_ratio(self, folder: Path) -> None:
         zeros = b"\0" * (20 << 20)
         limits = Limits(ratio=100)
         assert read(zipped(folder / "a.zip", ("x", zeros)), limits=limits)[0][1] == "archive_too_large"
         assert codes(tarred(folder / "a.tgz", member("x", zeros)), limits=limits) == ["archive_too_large"]
 
-    def test_r02_members_that_share_their_bytes(self, folder: Path) -> None:
+    @pytest.mark.row("R-02")
+    def test_members_that_share_their_bytes(self, folder: Path) -> None:
         path = zipped(folder / "a.zip", ("x", os.urandom(5_000)))
         raw = path.read_bytes()
         at, end = raw.index(b"PK\x01\x02"), raw.index(b"PK\x05\x06")
@@ -252,7 +262,8 @@ class TestR02:
         path.write_bytes(raw[:at] + directory + tail)
         assert codes(path) == ["archive_too_large"]
 
-    def test_r02_a_million_entries(self, folder: Path) -> None:
+    @pytest.mark.row("R-02")
+    def test_a_million_entries(self, folder: Path) -> None:
         path = folder / "a.zip"
         entry = struct.pack("<4s6H3L5H2L", b"PK\x01\x02", 20, 20, 0, 0, 0, 33, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0) + b"x"
         directory = entry * 1_000_000
@@ -264,7 +275,8 @@ class TestR02:
         few = tarred(folder / "a.tgz", *(member(str(number)) for number in range(12)))
         assert codes(few, limits=Limits(entries=10)) == ["archive_too_large"]
 
-    def test_r02_a_header_that_would_fill_the_memory(self, folder: Path) -> None:
+    @pytest.mark.row("R-02")
+    def test_a_header_that_would_fill_the_memory(self, folder: Path) -> None:
         path = folder / "a.tgz"
         entry, _ = member("x", type=tarfile.XHDTYPE)
         entry.size = 6 << 30
@@ -272,7 +284,8 @@ class TestR02:
             file.write(entry.tobuf() + b"\0" * (4 << 20))
         assert codes(path) == ["archive_broken"]
 
-    def test_r02_nothing_is_written(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.mark.row("R-02")
+    def test_nothing_is_written(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (folder / "in").mkdir()
         (folder / "tmp").mkdir()
         monkeypatch.setattr("tempfile.tempdir", str(folder / "tmp"))

@@ -3,6 +3,7 @@
 import csv
 import io
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,8 +11,9 @@ from idp.spreadsheet import guarded, rows_to_csv
 from tests.rows import each_row
 
 
+@pytest.mark.row("R-04")
 @each_row("cell", ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\tx", "\rx", "\nx", " =1", "＝1"])
-def test_r04_a_cell_that_begins_like_a_formula_gets_an_apostrophe(cell: str) -> None:
+def test_a_cell_that_begins_like_a_formula_gets_an_apostrophe(cell: str) -> None:
     assert guarded(cell) == f"'{cell}"
 
 
@@ -20,7 +22,8 @@ def test_other_cells_stay_as_they_are(cell: str) -> None:
     assert guarded(cell) == cell
 
 
-def test_r04_the_file_as_a_spreadsheet_opens_it() -> None:
+@pytest.mark.row("R-04")
+def test_the_file_as_a_spreadsheet_opens_it() -> None:
     raw = b"".join(rows_to_csv(["Nom", "Ligne"], [['Œuvrard;"x"', "=1"], ["", "2"]]))
     assert raw == '\ufeff"Nom";"Ligne"\r\n"Œuvrard;""x""";"\'=1"\r\n"";"2"\r\n'.encode()
 
@@ -30,8 +33,9 @@ def test_rows_are_written_as_they_come() -> None:
     assert [next(lines), next(lines)] == ['\ufeff"a"\r\n'.encode(), b'"0"\r\n']
 
 
+@pytest.mark.row("R-04")
 @given(st.lists(st.lists(st.text(max_size=9), min_size=2, max_size=2), max_size=5))
-def test_r04_nothing_else_changes(rows: list[list[str]]) -> None:
+def test_nothing_else_changes(rows: list[list[str]]) -> None:
     raw = b"".join(rows_to_csv(["a", "b"], rows))
     read = list(csv.reader(io.StringIO(raw.decode("utf-8-sig"), newline=""), delimiter=";"))
     assert read[1:] == [[guarded(cell) for cell in row] for row in rows]

@@ -197,9 +197,8 @@ def test_a_parent_who_keeps_a_child_stays_when_another_loses_it(act: Run, year: 
     assert account("9150000").disabled_at is not None
 
 
-def test_r06_a_shifted_column_a_strangers_file_and_a_deleting_delta_are_stopped(
-    act: Run, year: Year, folder: Path
-) -> None:
+@pytest.mark.row("R-06")
+def test_a_shifted_column_a_strangers_file_and_a_deleting_delta_are_stopped(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     before = state()
     keys = list(year.pupils)

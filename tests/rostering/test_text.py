@@ -26,8 +26,9 @@ NOEMIE = [["nom", "prénom"], ["Œuvrard", "Noémie"]]
 TEXT = "nom;prénom\nŒuvrard;Noémie\n"
 
 
+@pytest.mark.row("R-03")
 @each_row("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-32"])
-def test_r03_the_encoding_is_found(encoding: str) -> None:
+def test_the_encoding_is_found(encoding: str) -> None:
     assert read(TEXT.encode(encoding)) == NOEMIE
 
 
@@ -42,7 +43,8 @@ def test_an_encoding_that_is_none_is_said(encoding: str) -> None:
     assert read(TEXT, encoding) == [("encoding_unknown", 1)]
 
 
-def test_r03_a_byte_that_is_in_no_encoding_is_said_with_its_line_before_any_row_is_read() -> None:
+@pytest.mark.row("R-03")
+def test_a_byte_that_is_in_no_encoding_is_said_with_its_line_before_any_row_is_read() -> None:
     assert read(b"nom;prenom\r\nA;B\r\nC;\x81\xe9\r\nD;E\r\n") == [("encoding_wrong", 3)]
     assert read(b"nom;prenom\n" + b"A;B\n" * 40_000 + b"C;\x8d\n") == [("encoding_wrong", 40_002)]
 
@@ -53,9 +55,10 @@ def test_utf_8_that_breaks_far_into_the_file_is_cp1252_from_its_beginning() -> N
     assert rows[-1] == ["Z", "é"]
 
 
+@pytest.mark.row("R-03")
 @each_row("delimiter", [";", ",", "\t"])
 @each_row("end", ["\n", "\r\n", "\r"])
-def test_r03_delimiters_and_line_ends_are_found(delimiter: str, end: str) -> None:
+def test_delimiters_and_line_ends_are_found(delimiter: str, end: str) -> None:
     content = end.join([f"nom{delimiter}ville", f"A{delimiter}B", "", f'"C {delimiter} D"{delimiter}E', ""])
     found = list(read_rows(source(content)))
     assert found == [Row(1, ["nom", "ville"]), Row(2, ["A", "B"]), Row(4, [f"C {delimiter} D", "E"])]
@@ -65,25 +68,29 @@ def test_empty_rows_are_no_rows_and_short_ones_are_filled() -> None:
     assert read("a;b;c\n;;\n  ; ;\nX\nY;;;;\n") == [["a", "b", "c"], ["X", "", ""], ["Y", "", ""]]
 
 
-def test_r03_a_nul_costs_its_line_only() -> None:
+@pytest.mark.row("R-03")
+def test_a_nul_costs_its_line_only() -> None:
     assert read("a;b\n1;2\n3\0;4\n5;6\n") == [["a", "b"], ["1", "2"], ("nul_character", 3), ["5", "6"]]
     assert read("nom;prenom\nA;B\n".encode("utf-16-le")) == [("nul_character", 1)]
 
 
-def test_r03_a_cell_that_is_too_long_costs_its_line_only() -> None:
+@pytest.mark.row("R-03")
+def test_a_cell_that_is_too_long_costs_its_line_only() -> None:
     long = "x" * (LONGEST_CELL + 1)
     assert read(f"a;b\n1;{long}\n3;4\n") == [["a", "b"], ("cell_too_long", 2), ["3", "4"]]
     assert read(f'a;b\n1;"{long}"\n3;4\n') == [["a", "b"], ("cell_too_long", 2), ["3", "4"]]
     assert read(f"a;b\n1;{long[:LONGEST_CELL]}\n")[1] == ["1", long[:LONGEST_CELL]]
 
 
+@pytest.mark.row("R-03")
 @each_row("size", [LONGEST_LINE + 1, LONGEST_LINE + 2, LONGEST_LINE + 3, 3 * LONGEST_LINE + 7])
-def test_r03_a_line_that_is_too_long_costs_itself_only(size: int) -> None:
+def test_a_line_that_is_too_long_costs_itself_only(size: int) -> None:
     assert read("a;b\n" + "x" * size + "\n3;4\n") == [["a", "b"], ("line_too_long", 2), ["3", "4"]]
     assert read("a;b\n" + "x" * size) == [["a", "b"], ("line_too_long", 2)]
 
 
-def test_r03_a_million_columns() -> None:
+@pytest.mark.row("R-03")
+def test_a_million_columns() -> None:
     assert read("a;" * 500_000) == [("too_many_columns", 1)]
     assert read("a;b\n" + "x;" * 500_000 + "\n3;4\n") == [["a", "b"], ("too_many_cells", 2), ["3", "4"]]
     assert len(read(";".join("a" * MOST_COLUMNS))) == 1
@@ -94,16 +101,19 @@ def test_more_cells_than_columns_is_an_error_and_not_a_shift() -> None:
 
 
 class TestR03Quotes:
-    def test_r03_a_quote_that_swallows_the_rest_costs_its_line_only(self) -> None:
+    @pytest.mark.row("R-03")
+    def test_a_quote_that_swallows_the_rest_costs_its_line_only(self) -> None:
         rows = "".join(f"{number};x\n" for number in range(100))
         assert read(f'a;b\n"1;2\n{rows}') == [["a", "b"], ("quote_not_closed", 2), *([str(n), "x"] for n in range(100))]
 
-    def test_r03_at_the_end_of_the_file(self) -> None:
+    @pytest.mark.row("R-03")
+    def test_at_the_end_of_the_file(self) -> None:
         assert read('a;b\n1;"2') == [["a", "b"], ("quote_not_closed", 2)]
         assert read('a;b\n1;"2\n') == [["a", "b"], ("quote_not_closed", 2)]
 
+    @pytest.mark.row("R-03")
     @pytest.mark.parametrize("delimiter", [";", ",", "\t"])
-    def test_r03_a_quote_that_another_row_closes(self, delimiter: str) -> None:
+    def test_a_quote_that_another_row_closes(self, delimiter: str) -> None:
         lines = ["nom;prenom;classe", '"Dupont;Léa;6A', 'Martin";Jean;6B', "Öz;Ali;6C"]
         content = "\n".join(lines).replace(";", delimiter)
         found = read(content)
@@ -111,10 +121,12 @@ class TestR03Quotes:
         assert found[-1] == ["Öz", "Ali", "6C"]
         assert len(found) == len(lines)
 
-    def test_r03_the_line_is_where_the_quote_was_opened(self) -> None:
+    @pytest.mark.row("R-03")
+    def test_the_line_is_where_the_quote_was_opened(self) -> None:
         assert read('a;b;c\n"1\n1 bis";"2\n3;4;5\n')[1] == ("quote_not_closed", 3)
 
-    def test_r03_text_after_a_closing_quote(self) -> None:
+    @pytest.mark.row("R-03")
+    def test_text_after_a_closing_quote(self) -> None:
         assert read('a;b\n"Ali" Öz;2\n3;4\n') == [["a", "b"], ("quote_misplaced", 2), ["3", "4"]]
 
     def test_an_address_may_have_line_breaks(self) -> None:

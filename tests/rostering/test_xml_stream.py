@@ -82,7 +82,8 @@ def test_a_row_in_a_row_is_part_of_it() -> None:
     ]
 
 
-def test_r01_comments_instructions_and_cdata_do_not_split_a_text() -> None:
+@pytest.mark.row("R-01")
+def test_comments_instructions_and_cdata_do_not_split_a_text() -> None:
     row = "<all><row><x>ad<!-- - -->min<?php x?><![CDATA[<&]]>@riv<!---->ebelle</x>loose<y>b</y></row></all>"
     assert texts(row) == ["admin<&@rivebelle", "b"]
 
@@ -119,11 +120,13 @@ def test_latin_1_and_no_declaration() -> None:
     assert texts("<row><x>é</x></row>") == ["é"]
 
 
+@pytest.mark.row("R-01")
 @each_row("encoding", ["UTF-7", "utf7", "UTF-32", "EBCDIC-CP-FR", "hex", "unicode_escape", "x" * 500])
-def test_r01_other_encodings_are_refused(encoding: str) -> None:
+def test_other_encodings_are_refused(encoding: str) -> None:
     assert refusal(f'<?xml version="1.0" encoding="{encoding}"?>\n<all><row/></all>') == ("xml_encoding", 1)
 
 
+@pytest.mark.row("R-01")
 @pytest.mark.parametrize(
     "content",
     [
@@ -131,7 +134,7 @@ def test_r01_other_encodings_are_refused(encoding: str) -> None:
         "<?xml version='1.0' encoding='UTF-7'?>\n<all/>".encode("utf-8-sig"),
     ],
 )
-def test_r01_an_encoding_that_is_a_lie_is_refused(content: bytes) -> None:
+def test_an_encoding_that_is_a_lie_is_refused(content: bytes) -> None:
     assert refusal(content)[0] == "xml_encoding"
 
 
@@ -142,6 +145,7 @@ def test_a_byte_that_the_encoding_does_not_have_is_said_with_its_line() -> None:
 LAUGHS = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
 
 
+@pytest.mark.row("R-01")
 @each_row(
     ("subset", "body"),
     [
@@ -154,12 +158,13 @@ LAUGHS = "".join(f'<!ENTITY a{n} "{f"&a{n - 1};" * 10}">' for n in range(1, 10))
         ("", ""),
     ],
 )
-def test_r01_a_document_that_declares_anything_is_refused_before_it_is_read(subset: str, body: str) -> None:
+def test_a_document_that_declares_anything_is_refused_before_it_is_read(subset: str, body: str) -> None:
     content = f'<?xml version="1.0"?>\n<!DOCTYPE all [{subset}]>\n<all><row><x>{body}</x></row></all>'
     assert refusal(content) == ("xml_entity", 2)
 
 
-def test_r01_a_dtd_is_named_and_never_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.row("R-01")
+def test_a_dtd_is_named_and_never_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "x.dtd").write_text('<!ENTITY secret "read">', encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -173,17 +178,20 @@ def test_r01_a_dtd_is_named_and_never_looked_for(tmp_path: Path, monkeypatch: py
             server.accept()
 
 
-def test_r01_an_entity_that_nobody_declared_is_refused() -> None:
+@pytest.mark.row("R-01")
+def test_an_entity_that_nobody_declared_is_refused() -> None:
     assert refusal("<all>\n<row><x>&eacute;</x></row></all>") == ("xml_malformed", 2)
 
 
-def test_r01_two_hundred_thousand_nested_elements() -> None:
+@pytest.mark.row("R-01")
+def test_two_hundred_thousand_nested_elements() -> None:
     assert refusal("<all>\n" + "<row>" * 200_000 + "</row>" * 200_000) == ("xml_too_deep", 2)
     inside = DEPTH - 1
     assert read("<row>" + "<x>" * inside + "</x>" * inside + "</row>")[1] is None
     assert refusal("<row>" + "<x>" * DEPTH) == ("xml_too_deep", 1)
 
 
+@pytest.mark.row("R-01")
 @pytest.mark.parametrize(
     ("head", "again"),
     [
@@ -202,7 +210,7 @@ def test_r01_two_hundred_thousand_nested_elements() -> None:
         ('<!DOCTYPE all SYSTEM "\n', "a"),
     ],
 )
-def test_r01_a_gigabyte_ends_after_a_few_megabytes_and_in_flat_memory(head: str, again: str) -> None:
+def test_a_gigabyte_ends_after_a_few_megabytes_and_in_flat_memory(head: str, again: str) -> None:
     content, raw = endless(head, again)
     tracemalloc.start()
     try:
@@ -216,7 +224,8 @@ def test_r01_a_gigabyte_ends_after_a_few_megabytes_and_in_flat_memory(head: str,
     assert peak < 40 * MEGABYTE
 
 
-def test_r01_names_without_end() -> None:
+@pytest.mark.row("R-01")
+def test_names_without_end() -> None:
     names = "".join(f"<n{number}/>" for number in range(50 * NAMES))
     assert refusal(f"<all>\n{names}</all>") == ("xml_too_long", 2)
     names = " ".join(f'n{number}="1"' for number in range(NAMES + 1))
@@ -243,6 +252,7 @@ def test_what_is_large_and_real_passes() -> None:
     assert len(texts(f"<all><row>{rows}</row></all>")) == LEAVES // 2
 
 
+@pytest.mark.row("R-01")
 @each_row(
     ("content", "found"),
     [
@@ -259,7 +269,7 @@ def test_what_is_large_and_real_passes() -> None:
         (b"\x1f\x8b\x08\0\0\0\0", ("not_xml", 1)),
     ],
 )
-def test_r01_what_is_broken_ends_as_one_issue(content: bytes, found: tuple[str, int]) -> None:
+def test_what_is_broken_ends_as_one_issue(content: bytes, found: tuple[str, int]) -> None:
     assert refusal(content) == found
 
 
@@ -296,9 +306,10 @@ DOCUMENTS = st.binary(max_size=300) | st.builds(
 )
 
 
+@pytest.mark.row("R-01")
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(DOCUMENTS)
-def test_r01_any_bytes_end_with_elements_or_one_issue(content: bytes) -> None:
+def test_any_bytes_end_with_elements_or_one_issue(content: bytes) -> None:
     elements, issue = read(content)
     lines = 1 + max(content.count(b"\n"), content.decode("utf-16", "replace").count("\n")) + content.count(b"\r")
     assert all(1 <= element.line <= lines for element in elements)

@@ -160,8 +160,9 @@ AMBIGUOUS = {
 }
 
 
+@pytest.mark.row("B-08")
 @pytest.mark.parametrize("fields", AMBIGUOUS.values(), ids=AMBIGUOUS.keys())
-def test_b08_a_request_that_two_servers_could_read_in_two_ways_is_refused(
+def test_a_request_that_two_servers_could_read_in_two_ways_is_refused(
     proxied: Proxied, fields: tuple[bytes, bytes]
 ) -> None:
     head, body = fields
@@ -173,7 +174,8 @@ def test_b08_a_request_that_two_servers_could_read_in_two_ways_is_refused(
     assert proxied.service_log.read_text() == before, "the service sees nothing of it"
 
 
-def test_b08_a_body_in_chunks_reaches_the_service_with_its_length(proxied: Proxied) -> None:
+@pytest.mark.row("B-08")
+def test_a_body_in_chunks_reaches_the_service_with_its_length(proxied: Proxied) -> None:
     """Alone, `idp serve` refuses chunks (411)."""
     answer = proxied.ask(HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + CHUNKED)
     assert answer.startswith(b"HTTP/1.1 400 ")
@@ -188,8 +190,9 @@ def drip(connections: list[ssl.SSLSocket], stop: threading.Event) -> None:
                 connection.send(b"s")
 
 
+@pytest.mark.row("W-03")
 @pytest.mark.parametrize("begun", [SLOW_HEAD, SLOW_BODY], ids=["heads", "bodies"])
-def test_w03_clients_at_a_byte_a_second_keep_nobody_waiting(proxied: Proxied, begun: bytes) -> None:
+def test_clients_at_a_byte_a_second_keep_nobody_waiting(proxied: Proxied, begun: bytes) -> None:
     """While they drip, who comes is answered; that nobody waited for them is seen by their being there still."""
     stop = threading.Event()
     with ExitStack() as stack:

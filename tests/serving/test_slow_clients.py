@@ -78,12 +78,13 @@ def drip(connections: list[tuple[socket.socket, bytes]], stop: threading.Event) 
             return
 
 
+@pytest.mark.row("W-03")
 @pytest.mark.parametrize(
     "texts",
     [[SLOW_HEAD], [SLOW_BODY], [SLOW_CHUNK], [SLOW_HEAD, SLOW_BODY, SLOW_CHUNK]],
     ids=["heads", "bodies", "chunks", "all"],
 )
-def test_w03_clients_at_a_byte_a_second_keep_nobody_waiting(served: Served, texts: list[bytes]) -> None:
+def test_clients_at_a_byte_a_second_keep_nobody_waiting(served: Served, texts: list[bytes]) -> None:
     stop = threading.Event()
     with ExitStack() as stack:
         slow = [(stack.enter_context(served.connect()), text) for text in texts for _ in range(64)]
@@ -98,7 +99,8 @@ def test_w03_clients_at_a_byte_a_second_keep_nobody_waiting(served: Served, text
             assert seconds < SOON
 
 
-def test_w03_who_is_too_slow_is_sent_away_and_who_waits_between_requests_is_not(served: Served) -> None:
+@pytest.mark.row("W-03")
+def test_who_is_too_slow_is_sent_away_and_who_waits_between_requests_is_not(served: Served) -> None:
     start = time.monotonic()
     with served.connect() as slow, served.connect() as silent, served.connect() as kept:
         kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -113,7 +115,8 @@ def test_w03_who_is_too_slow_is_sent_away_and_who_waits_between_requests_is_not(
         assert read_all(kept).startswith(b"HTTP/1.1 200 ")
 
 
-def test_w03_clients_that_do_not_hang_up_keep_nobody_waiting(served: Served) -> None:
+@pytest.mark.row("W-03")
+def test_clients_that_do_not_hang_up_keep_nobody_waiting(served: Served) -> None:
     with ExitStack() as stack:
         for _ in range(30):
             stack.enter_context(served.connect()).sendall(ASK)  # answered, and never closed from there
@@ -122,7 +125,8 @@ def test_w03_clients_that_do_not_hang_up_keep_nobody_waiting(served: Served) -> 
         assert seconds < SOON
 
 
-def test_w03_clients_that_do_not_read_keep_nobody_waiting(served: Served) -> None:
+@pytest.mark.row("W-03")
+def test_clients_that_do_not_read_keep_nobody_waiting(served: Served) -> None:
     ask = b"GET /mentions-legales HTTP/1.1\r\nHost: x\r\n\r\n"
     with ExitStack() as stack:
         for _ in range(3 * THREADS):
@@ -208,6 +212,7 @@ def post(body: bytes, kind: bytes = FORM) -> bytes:
     return b"POST /connexion HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + kind + length + b"\r\n" + body
 
 
+@pytest.mark.row("W-04")
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
@@ -231,7 +236,7 @@ def post(body: bytes, kind: bytes = FORM) -> bytes:
         *("announced", "two-lengths", "no-number", "folded", "spaced", "tls"),
     ],
 )
-def test_w04_what_no_browser_sends_is_refused_at_once(served: Served, request_: bytes, status: int) -> None:
+def test_what_no_browser_sends_is_refused_at_once(served: Served, request_: bytes, status: int) -> None:
     before = processor_seconds(served.pid)
     answer, seconds = served.ask(request_)
     assert answer.startswith(b"HTTP/1.1 %d " % status), answer[:100]
@@ -239,7 +244,8 @@ def test_w04_what_no_browser_sends_is_refused_at_once(served: Served, request_: 
     assert seconds < SOON
 
 
-def test_w04_what_is_refused_is_logged_without_what_it_said(served: Served) -> None:
+@pytest.mark.row("W-04")
+def test_what_is_refused_is_logged_without_what_it_said(served: Served) -> None:
     served.ask(b"GET /adresse/lien/JETON-SECRET HTTP/9.9\r\nHost: x\r\n\r\n")
     served.ask(b"GET /adresse/lien/JETON-SECRET HTTP/1.1\r\nJETON SECRET\r\n\r\n")
     shown = served.log.read_text()
@@ -258,6 +264,7 @@ def processor_seconds(pid: int) -> float:
     return used / 100
 
 
+@pytest.mark.row("W-03")
 @each_row(
     ("directive", "most"),
     [
@@ -269,20 +276,22 @@ def processor_seconds(pid: int) -> float:
         ("proxy_read_timeout", 30),
     ],
 )
-def test_w03_the_proxy_that_we_supply_has_time_limits(directive: str, most: int) -> None:
+def test_the_proxy_that_we_supply_has_time_limits(directive: str, most: int) -> None:
     text = CHECKOUT.joinpath("deploy", "nginx.conf").read_text(encoding="utf-8")
     found = re.findall(rf"^\s*{directive} (\d+)s;", text, re.MULTILINE)
     assert found
     assert all(0 < int(seconds) <= most for seconds in found)
 
 
-def test_w03_the_proxy_that_we_supply_collects_requests() -> None:
+@pytest.mark.row("W-03")
+def test_the_proxy_that_we_supply_collects_requests() -> None:
     text = CHECKOUT.joinpath("deploy", "nginx.conf").read_text(encoding="utf-8")
     assert re.search(r"^\s*proxy_request_buffering on;", text, re.MULTILINE)
     assert re.search(r"^\s*client_max_body_size 64k;", text, re.MULTILINE)
 
 
-def test_o01_the_proxy_that_we_supply_logs_no_link(app: Flask) -> None:
+@pytest.mark.row("O-01")
+def test_the_proxy_that_we_supply_logs_no_link(app: Flask) -> None:
     text = CHECKOUT.joinpath("deploy", "nginx.conf").read_text(encoding="utf-8")
     unlogged = re.search(r"location ~ (\S+) \{\s*access_log off;", text)
     assert unlogged

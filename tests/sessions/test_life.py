@@ -32,7 +32,8 @@ def _value(browser: FlaskClient) -> str:
     return cookie.value
 
 
-def test_b05_an_hour_without_a_request_ends_a_session(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+@pytest.mark.row("B-05")
+def test_an_hour_without_a_request_ends_a_session(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         sign_in(browser, "/connexion", account.username, PASSWORD)
@@ -43,7 +44,8 @@ def test_b05_an_hour_without_a_request_ends_a_session(browser: FlaskClient, buil
         assert ent.answer(browser.get(ent.url(Attempt(), prompt="none")))["error"] == "login_required"
 
 
-def test_b05_twelve_hours_end_a_session_whatever_happens(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
+@pytest.mark.row("B-05")
+def test_twelve_hours_end_a_session_whatever_happens(browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         sign_in(browser, "/connexion", account.username, PASSWORD)
@@ -57,7 +59,8 @@ def test_b05_twelve_hours_end_a_session_whatever_happens(browser: FlaskClient, b
         assert ent.answer(browser.get(ent.url(Attempt(), prompt="none")))["error"] == "login_required"
 
 
-def test_b05_the_browsers_clock_and_a_servers_that_goes_back_open_nothing(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("B-05")
+def test_the_browsers_clock_and_a_servers_that_goes_back_open_nothing(browser: FlaskClient, build: Build) -> None:
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         sign_in(browser, "/connexion", account.username, PASSWORD)
@@ -71,7 +74,8 @@ def test_b05_the_browsers_clock_and_a_servers_that_goes_back_open_nothing(browse
         assert session.expires_at - now() <= timedelta(hours=13)
 
 
-def test_b05_a_disabled_account_and_a_new_generation_end_a_session(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("B-05")
+def test_a_disabled_account_and_a_new_generation_end_a_session(browser: FlaskClient, build: Build) -> None:
     for change in ({"disabled_at": now()}, {"generation": 2}):
         account = build.active()
         sign_in(browser, "/connexion", account.username, PASSWORD)
@@ -83,7 +87,8 @@ def test_b05_a_disabled_account_and_a_new_generation_end_a_session(browser: Flas
         assert _shown(browser) == _CLOSED
 
 
-def test_b06_a_cookie_with_one_sign_changed_opens_nothing(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("B-06")
+def test_a_cookie_with_one_sign_changed_opens_nothing(browser: FlaskClient, build: Build) -> None:
     sign_in(browser, "/connexion", build.active().username, PASSWORD)
     value = _value(browser)
     for place in range(len(value)):
@@ -95,7 +100,8 @@ def test_b06_a_cookie_with_one_sign_changed_opens_nothing(browser: FlaskClient, 
     assert _shown(browser) == _OPEN
 
 
-def test_b06_garbage_in_any_cookie_is_anonymous_and_no_fault(app: Flask, build: Build) -> None:
+@pytest.mark.row("B-06")
+def test_garbage_in_any_cookie_is_anonymous_and_no_fault(app: Flask, build: Build) -> None:
     browser = app.test_client()
     sign_in(browser, "/connexion", build.active().username, PASSWORD)
     value = _value(browser)
@@ -121,7 +127,8 @@ def test_b06_garbage_in_any_cookie_is_anonymous_and_no_fault(app: Flask, build: 
             assert (page.status_code, heading(page)) == (200, _CLOSED)
 
 
-def test_b06_of_two_cookies_of_one_name_the_planted_one_gains_nothing(app: Flask, build: Build) -> None:
+@pytest.mark.row("B-06")
+def test_of_two_cookies_of_one_name_the_planted_one_gains_nothing(app: Flask, build: Build) -> None:
     browser = app.test_client()
     sign_in(browser, "/connexion", build.active().username, PASSWORD)
     value, stranger = _value(browser), app.test_client(use_cookies=False)

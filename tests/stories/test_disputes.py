@@ -55,6 +55,7 @@ def quitte_la_boite_commune(page: Page, site: Site, identifiant: str) -> None:
     site.wait_for_mail(COMMUNE, 3)
 
 
+@pytest.mark.row("E-11")
 def test_l_ex_conjoint(phone: Page, other_device: Page, site: Site) -> None:
     """Noémie quitte la boîte commune ; son ex-conjoint, qui l'a gardée, conteste et n'obtient rien."""
     noemie = a_un_compte(phone, site, "n.leroy", COMMUNE)
@@ -118,6 +119,7 @@ def test_l_ex_conjoint(phone: Page, other_device: Page, site: Site) -> None:
     assert len(site.mails(COMMUNE)) == 5
 
 
+@pytest.mark.row("V-19")
 def test_un_eleve_a_ouvert_le_courrier(phone: Page, other_device: Page, site: Site, tmp_path: Path) -> None:
     """Deux clics avec le courrier ferment le compte ; le collège le rouvre, et le parent l'active."""
     courrier = site.letter("n.leroy")

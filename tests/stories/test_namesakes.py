@@ -70,6 +70,7 @@ def entre_dans_l_ent(page: Page, site: Site, courrier: Letter, adresse: str, mot
     return page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="sub", exact=True)).inner_text()
 
 
+@pytest.mark.row("R-12")
 def test_deux_homonymes(phone: Page, other_device: Page, site: Site) -> None:
     site.command("school", "set", ECOLE, "--name", "École du Moulin", "--phone", "03 53 01 70 70", "--degree", "1D")
     site.command("client", "set", "passerelle", "--uai", COLLEGE, "--uai", ECOLE)

@@ -1,5 +1,7 @@
 """Histoire : les trois pires bogues de l'année 2026, joués contre le service qui tourne."""
 
+import pytest
+
 from idp.demo.processes import WEB_OFFSET
 from tests.stories.site import Site
 from tests.stories.three_bugs import OURS, Attacker, succeeded
@@ -11,7 +13,8 @@ def _demo(site: Site) -> dict[str, object]:
     return {"issuer": site.settings.issuer, "mailbox": mailbox, "letters": letters}
 
 
-def test_g02_v02_e03_aucun_des_trois_ne_reussit(site: Site) -> None:
+@pytest.mark.row("G-02", "V-02", "E-03")
+def test_aucun_des_trois_ne_reussit(site: Site) -> None:
     demo = _demo(site)
     assert list(succeeded(demo)) == []
     # l'attaquant savait s'y prendre : par la bonne porte, le compte de la victime s'ouvre

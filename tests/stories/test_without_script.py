@@ -24,7 +24,8 @@ LAST_PASSWORD = "hibou cartable verger sel"
 pytestmark = pytest.mark.browser
 
 
-def test_b04_du_courrier_a_la_deconnexion_sans_javascript(browser_process: Browser, site: Site) -> None:
+@pytest.mark.row("B-04")
+def test_du_courrier_a_la_deconnexion_sans_javascript(browser_process: Browser, site: Site) -> None:
     courrier = site.letter("s.haddad")
     with new_page(browser_process, javascript=False) as phone:
         ouvre_la_connexion(phone, site)

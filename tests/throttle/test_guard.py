@@ -65,7 +65,8 @@ def rush(settings: Settings, database_url: str, limit: limits.Limit, processes: 
     return int(done.stdout)
 
 
-def test_i04_five_tries_are_free_then_the_pause_grows_and_never_becomes_a_lock(clock: time_machine.Traveller) -> None:
+@pytest.mark.row("I-04")
+def test_five_tries_are_free_then_the_pause_grows_and_never_becomes_a_lock(clock: time_machine.Traveller) -> None:
     for count in range(1, 6):
         assert guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == Granted(count)
     for count, pause in enumerate((5, 15, 60, 300, 600, 600, 600), start=6):
@@ -76,7 +77,8 @@ def test_i04_five_tries_are_free_then_the_pause_grows_and_never_becomes_a_lock(c
         assert guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == Granted(count)
 
 
-def test_i04_a_refused_try_is_not_counted_and_prolongs_nothing(clock: time_machine.Traveller) -> None:
+@pytest.mark.row("I-04")
+def test_a_refused_try_is_not_counted_and_prolongs_nothing(clock: time_machine.Traveller) -> None:
     for _ in range(5):
         guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
     for _ in range(40):
@@ -111,21 +113,25 @@ def test_one_subject_does_not_pay_for_another_nor_one_limit_for_another(clock: t
     assert granted(limits.RESEND_LINK_ACCOUNT, "n.leroy4821")
 
 
-def test_i06_sixteen_processes_at_once_get_no_more_than_the_limit(settings: Settings, database_url: str) -> None:
+@pytest.mark.row("I-06")
+def test_sixteen_processes_at_once_get_no_more_than_the_limit(settings: Settings, database_url: str) -> None:
     assert rush(settings, database_url, limits.SIGN_IN_ACCOUNT, processes=16, tries=13) == 5
 
 
-def test_e10_fifty_requests_at_once_send_one_mail(settings: Settings, database_url: str) -> None:
+@pytest.mark.row("E-10")
+def test_fifty_requests_at_once_send_one_mail(settings: Settings, database_url: str) -> None:
     assert rush(settings, database_url, limits.RESEND_LINK_ACCOUNT, processes=10, tries=5) == 1
 
 
-def test_i07_all_spellings_of_an_identifier_share_one_counter(clock: time_machine.Traveller) -> None:
+@pytest.mark.row("I-07")
+def test_all_spellings_of_an_identifier_share_one_counter(clock: time_machine.Traveller) -> None:
     for typed in ("dupont", "DUPONT", " dupont ", "ｄｕｐｏｎｔ", "dupont\0"):
         assert granted(limits.SIGN_IN_ACCOUNT, fold_username(typed) or typed)
     assert not granted(limits.SIGN_IN_ACCOUNT, fold_username("du-pont") or "")
 
 
-def test_i10_a_network_address_is_one_subscriber(clock: time_machine.Traveller) -> None:
+@pytest.mark.row("I-10")
+def test_a_network_address_is_one_subscriber(clock: time_machine.Traveller) -> None:
     for number in range(30):
         assert granted(limits.BAD_LINK_ADDRESS, f"2001:db8:1:2::{number:x}")
     assert not granted(limits.BAD_LINK_ADDRESS, "2001:DB8:1:2:ffff::1")
@@ -136,6 +142,7 @@ def test_i10_a_network_address_is_one_subscriber(clock: time_machine.Traveller) 
     assert granted(limits.BAD_LINK_ADDRESS, "192.0.2.8")
 
 
+@pytest.mark.row("I-10")
 @hypothesis_settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     max_examples=40,
@@ -148,13 +155,14 @@ def test_i10_a_network_address_is_one_subscriber(clock: time_machine.Traveller) 
 @example("fe80::1%eth0")
 @example("x" * 70_000)
 @given(st.text(st.characters()))
-def test_i10_any_subject_is_counted_without_error(subject: str) -> None:
+def test_any_subject_is_counted_without_error(subject: str) -> None:
     for limit in (limits.BAD_LINK_ADDRESS, limits.SIGN_IN_ACCOUNT):
         guard.clear(limit, subject)
         assert guard.take(limit, subject) == Granted(1)
 
 
-def test_i11_spraying_from_one_address_stops_at_a_hundred(clock: time_machine.Traveller) -> None:
+@pytest.mark.row("I-11")
+def test_spraying_from_one_address_stops_at_a_hundred(clock: time_machine.Traveller) -> None:
     for number in range(100):
         demands = (limits.SIGN_IN_ACCOUNT, f"parent{number}"), (limits.SIGN_IN_ADDRESS, "192.0.2.7")
         assert isinstance(guard.take_all(*demands), Granted)
@@ -162,7 +170,8 @@ def test_i11_spraying_from_one_address_stops_at_a_hundred(clock: time_machine.Tr
     assert verdict == Wait(3600, limits.SIGN_IN_ADDRESS)
 
 
-def test_i11_right_passwords_from_a_school_are_not_counted(clock: time_machine.Traveller) -> None:
+@pytest.mark.row("I-11")
+def test_right_passwords_from_a_school_are_not_counted(clock: time_machine.Traveller) -> None:
     for number in range(300):
         demands = (
             (limits.SIGN_IN_ACCOUNT, f"parent{number}"),
@@ -201,7 +210,8 @@ def test_giving_back_what_was_never_taken_gains_nothing(clock: time_machine.Trav
     assert guard.take(limits.BAD_LINK_ADDRESS, "192.0.2.7") == Granted(1)
 
 
-def test_e10_one_mail_a_minute_five_an_hour_ten_a_day(clock: time_machine.Traveller) -> None:
+@pytest.mark.row("E-10")
+def test_one_mail_a_minute_five_an_hour_ten_a_day(clock: time_machine.Traveller) -> None:
     assert granted(limits.RESEND_LINK_ACCOUNT, "one")
     assert seconds(limits.RESEND_LINK_ACCOUNT, "one") == 60
     for _ in range(4):

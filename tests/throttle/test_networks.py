@@ -26,8 +26,9 @@ def clock() -> Iterator[time_machine.Traveller]:
         yield traveller
 
 
+@pytest.mark.row("I-10")
 @pytest.mark.parametrize("limit", [FEW, SLOW], ids=lambda limit: limit.name)
-def test_i10_whoever_holds_a_whole_48_does_not_start_anew_in_each_of_its_networks(
+def test_whoever_holds_a_whole_48_does_not_start_anew_in_each_of_its_networks(
     clock: time_machine.Traveller, limit: limits.Limit
 ) -> None:
     for number in range(2 * SITE_FACTOR):
@@ -39,7 +40,8 @@ def test_i10_whoever_holds_a_whole_48_does_not_start_anew_in_each_of_its_network
     assert isinstance(guard.take(limit, "192.0.2.7"), Granted)
 
 
-def test_i10_one_network_of_a_48_does_not_use_up_the_others_room(clock: time_machine.Traveller) -> None:
+@pytest.mark.row("I-10")
+def test_one_network_of_a_48_does_not_use_up_the_others_room(clock: time_machine.Traveller) -> None:
     for _ in range(10):
         guard.take(FEW, "2001:db8:7:1::1")
     for number in range(2, 2 * SITE_FACTOR):

@@ -29,7 +29,8 @@ def _watch(browser: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> dict[str, s
     return seen
 
 
-def test_b01_each_cookie_carries_the_attributes_that_browsers_enforce(
+@pytest.mark.row("B-01")
+def test_each_cookie_carries_the_attributes_that_browsers_enforce(
     browser: FlaskClient, build: Build, ent: RelyingParty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = _watch(browser, monkeypatch)
@@ -53,7 +54,8 @@ def test_b01_each_cookie_carries_the_attributes_that_browsers_enforce(
     assert "expires" not in session
 
 
-def test_b01_the_session_cookie_is_taken_away_with_the_same_attributes(
+@pytest.mark.row("B-01")
+def test_the_session_cookie_is_taken_away_with_the_same_attributes(
     browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = _watch(browser, monkeypatch)
@@ -66,7 +68,8 @@ def test_b01_the_session_cookie_is_taken_away_with_the_same_attributes(
         assert attribute in gone
 
 
-def test_b01_over_http_in_development_the_names_lose_the_prefix_that_browsers_refuse(app: Flask) -> None:
+@pytest.mark.row("B-01")
+def test_over_http_in_development_the_names_lose_the_prefix_that_browsers_refuse(app: Flask) -> None:
     here = settings_for(app.extensions["idp.settings"].database_url, env="development", issuer="http://127.0.0.1:8000")
     plain = create_app(here)
     try:
@@ -79,6 +82,7 @@ def test_b01_over_http_in_development_the_names_lose_the_prefix_that_browsers_re
         plain.extensions["idp.server"].store.close()
 
 
-def test_b01_machines_get_no_cookie(browser: FlaskClient) -> None:
+@pytest.mark.row("B-01")
+def test_machines_get_no_cookie(browser: FlaskClient) -> None:
     for place in ("/.well-known/openid-configuration", "/jwks.json", "/healthz", "/readyz", "/userinfo", "/charter"):
         assert "Set-Cookie" not in browser.get(place).headers

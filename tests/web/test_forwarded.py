@@ -34,6 +34,7 @@ def seen(app: Flask, **headers: str) -> str:
     return found[0]
 
 
+@pytest.mark.row("B-08")
 @pytest.mark.parametrize(
     ("header", "ip"),
     [
@@ -54,10 +55,11 @@ def seen(app: Flask, **headers: str) -> str:
         ("203.0.113.5,", "unknown"),
     ],
 )
-def test_b08_a_port_is_no_part_of_who_asks(app: Flask, header: str, ip: str) -> None:
+def test_a_port_is_no_part_of_who_asks(app: Flask, header: str, ip: str) -> None:
     assert seen(app, X_Forwarded_For=header) == ip
 
 
+@pytest.mark.row("B-08")
 @pytest.mark.parametrize(
     ("header", "ip"),
     [
@@ -72,21 +74,23 @@ def test_b08_a_port_is_no_part_of_who_asks(app: Flask, header: str, ip: str) -> 
     ],
     ids=["plain", "quoted", "two hops", "an open quotation mark", "another", "no IP", "a third", "a hop without IP"],
 )
-def test_b08_the_forwarded_header_of_rfc_7239_is_read_where_the_older_one_is_missing(
+def test_the_forwarded_header_of_rfc_7239_is_read_where_the_older_one_is_missing(
     app: Flask, header: str, ip: str
 ) -> None:
     assert seen(app, Forwarded=header) == ip
     assert seen(app, Forwarded=header, X_Forwarded_For="198.51.100.77") == "198.51.100.77"
 
 
+@pytest.mark.row("B-08")
 @pytest.mark.parametrize("header", ["", ",", '"', "[", "[]", "]:1", ":", "::", "a" * 9000, "[" * 500, '"""', "for"])
-def test_b08_no_header_is_a_fault(app: Flask, header: str) -> None:
+def test_no_header_is_a_fault(app: Flask, header: str) -> None:
     plain_ip(header)
     for name in ("X-Forwarded-For", "Forwarded", "X-Forwarded-Proto"):
         assert app.test_client().get("/connexion", headers={name: header}).status_code == 200
 
 
-def test_b08_hops_are_counted_from_the_right_whatever_the_client_wrote_to_their_left(database_url: str) -> None:
+@pytest.mark.row("B-08")
+def test_hops_are_counted_from_the_right_whatever_the_client_wrote_to_their_left(database_url: str) -> None:
     app = create_app(settings_for(database_url, trusted_proxies=2))
     with app.app_context():
         for left in ("", "203.0.113.5,", 'x"y,', '",', ",,", '"203.0.113.5, ",', "\\,", '\\",'):
@@ -97,7 +101,8 @@ def test_b08_hops_are_counted_from_the_right_whatever_the_client_wrote_to_their_
         app.extensions["idp.server"].store.close()
 
 
-def test_b08_an_open_quotation_mark_does_not_spend_the_budget_of_the_proxy(app: Flask) -> None:
+@pytest.mark.row("B-08")
+def test_an_open_quotation_mark_does_not_spend_the_budget_of_the_proxy(app: Flask) -> None:
     def guess(ip: str) -> int:
         headers = {"X-Forwarded-For": f'x"y, {ip}'}
         return app.test_client().get("/adresse/lien/" + "A" * 43, headers=headers, base_url=ISSUER).status_code
@@ -108,7 +113,8 @@ def test_b08_an_open_quotation_mark_does_not_spend_the_budget_of_the_proxy(app: 
     assert guess("203.0.113.9") != 429
 
 
-def test_b08_without_a_declared_proxy_no_header_is_believed(database_url: str) -> None:
+@pytest.mark.row("B-08")
+def test_without_a_declared_proxy_no_header_is_believed(database_url: str) -> None:
     app = create_app(settings_for(database_url))
     with app.app_context():
         for headers in ({"X_Forwarded_For": "198.51.100.9"}, {"Forwarded": "for=198.51.100.9"}):

@@ -34,7 +34,8 @@ _POLICY = {
 _MAY_LEAVE = {"/profil", "/connexion", "/charte", "/authorize/accord", "/logout", "/adresse/confirmation"}
 
 
-def test_b02_every_page_has_every_header(app: Flask, build: Build) -> None:
+@pytest.mark.row("B-02")
+def test_every_page_has_every_header(app: Flask, build: Build) -> None:
     seen, statuses = [], set()
     for name, page in pages(app, build):
         seen.append(name)
@@ -54,6 +55,7 @@ def test_b02_every_page_has_every_header(app: Flask, build: Build) -> None:
     assert {200, 400, 404, 405, 410, 413, 414, 429} <= statuses
 
 
+@pytest.mark.row("B-02")
 @pytest.mark.parametrize(
     ("fault", "status"),
     [
@@ -63,7 +65,7 @@ def test_b02_every_page_has_every_header(app: Flask, build: Build) -> None:
         (TooManyTries(60), 429),
     ],
 )
-def test_b02_an_answer_to_a_fault_has_every_header_and_no_detail(
+def test_an_answer_to_a_fault_has_every_header_and_no_detail(
     app: Flask, browser: FlaskClient, fault: Exception, status: int
 ) -> None:
     app.testing = False
@@ -78,7 +80,8 @@ def test_b02_an_answer_to_a_fault_has_every_header_and_no_detail(
     assert ("Retry-After" in page.headers) is (status in {429, 503})
 
 
-def test_b02_pages_hold_no_script_no_style_and_nothing_from_elsewhere(app: Flask, build: Build) -> None:
+@pytest.mark.row("B-02")
+def test_pages_hold_no_script_no_style_and_nothing_from_elsewhere(app: Flask, build: Build) -> None:
     for name, page in pages(app, build):
         text = page.text
         assert " style=" not in text, name
@@ -91,7 +94,8 @@ def test_b02_pages_hold_no_script_no_style_and_nothing_from_elsewhere(app: Flask
                 assert part.startswith("/"), (name, attribute, part[:60])
 
 
-def test_b07_no_page_that_touches_a_session_may_be_kept(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("B-07")
+def test_no_page_that_touches_a_session_may_be_kept(browser: FlaskClient, build: Build) -> None:
     account = build.active()
     for place in ("/mon-compte", "/connexion", "/logout", "/profil"):
         for _ in range(2):
@@ -101,7 +105,8 @@ def test_b07_no_page_that_touches_a_session_may_be_kept(browser: FlaskClient, bu
         sign_in(browser, "/connexion", account.username, PASSWORD)
 
 
-def test_b07_static_files_are_kept_and_set_no_cookie(browser: FlaskClient) -> None:
+@pytest.mark.row("B-07")
+def test_static_files_are_kept_and_set_no_cookie(browser: FlaskClient) -> None:
     page = browser.get("/connexion").text
     start = page.index("/static/base.css")
     style = browser.get(page[start : page.index('"', start)])

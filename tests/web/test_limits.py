@@ -15,6 +15,7 @@ from tests.builders import Build
 from tests.pages import form_token, heading
 
 
+@pytest.mark.row("W-04")
 @pytest.mark.parametrize(
     ("field", "status"),
     [
@@ -25,7 +26,7 @@ from tests.pages import form_token, heading
     ],
     ids=["one long name", "sixty fields", "many fields", "nested names"],
 )
-def test_w04_a_form_that_no_page_of_ours_sends_is_refused_quickly(
+def test_a_form_that_no_page_of_ours_sends_is_refused_quickly(
     browser: FlaskClient, field: dict[str, str], status: int
 ) -> None:
     token = form_token(browser.get("/connexion"))
@@ -38,14 +39,16 @@ def test_w04_a_form_that_no_page_of_ours_sends_is_refused_quickly(
         assert heading(answer) == "Ce message est trop long"
 
 
-def test_w04_files_are_refused(browser: FlaskClient) -> None:
+@pytest.mark.row("W-04")
+def test_files_are_refused(browser: FlaskClient) -> None:
     token = form_token(browser.get("/connexion"))
     files = {f"f{n}": (BytesIO(b"x"), f"{n}.txt") for n in range(200)}
     answer = browser.post("/connexion", data={"csrf_token": token, **files})
     assert answer.status_code == 415
 
 
-def test_w04_long_addresses_and_cookies_are_refused(app: Flask, browser: FlaskClient) -> None:
+@pytest.mark.row("W-04")
+def test_long_addresses_and_cookies_are_refused(app: Flask, browser: FlaskClient) -> None:
     assert browser.get("/connexion?x=" + "x" * 16_384).status_code == 414
     assert heading(browser.get("/connexion?x=" + "x" * 60_000)) == "Cette adresse est trop longue"
     stuffed = app.test_client()

@@ -127,8 +127,9 @@ def test_what_goes_wrong_around_a_page_is_logged_without_its_path(
     assert "JETON" not in str(shown)
 
 
+@pytest.mark.row("O-02")
 @pytest.mark.parametrize("identifier", FORGED)
-def test_o02_a_failed_sign_in_forges_no_line(browser: FlaskClient, lines: Lines, identifier: str) -> None:
+def test_a_failed_sign_in_forges_no_line(browser: FlaskClient, lines: Lines, identifier: str) -> None:
     page = browser.get("/connexion")
     lines()
     data = {"csrf_token": form_token(page), "identifiant": identifier, "mot-de-passe": "faux mot de passe"}
@@ -142,8 +143,9 @@ def test_o02_a_failed_sign_in_forges_no_line(browser: FlaskClient, lines: Lines,
     assert "leroy" not in str(details), "people type passwords there"
 
 
+@pytest.mark.row("O-02")
 @pytest.mark.parametrize("value", FORGED)
-def test_o02_what_is_logged_stays_one_line_whoever_logs_it(lines: Lines, value: str) -> None:
+def test_what_is_logged_stays_one_line_whoever_logs_it(lines: Lines, value: str) -> None:
     log_lines.configure()
     lines()
     structlog.get_logger().warning("tested", value=value)
@@ -153,7 +155,8 @@ def test_o02_what_is_logged_stays_one_line_whoever_logs_it(lines: Lines, value: 
     assert (library["event"], library["logger"], library["level"]) == (f"said {value}", "some.library", "warning")
 
 
-def test_o02_a_method_is_no_way_in_either(app: Flask, lines: Lines) -> None:
+@pytest.mark.row("O-02")
+def test_a_method_is_no_way_in_either(app: Flask, lines: Lines) -> None:
     lines()
     app.test_client().open("/connexion", method='X"}\n' + "Y" * 500)
     [line] = lines()

@@ -27,7 +27,8 @@ def _way_back(page: TestResponse) -> list[tuple[str, str]]:
     return re.findall(r'<a class="btn" href="([^"]+)">(.*?)</a>', page.text)
 
 
-def test_a22_another_browser_is_led_back_to_the_ent_and_told_nothing_else(
+@pytest.mark.row("A-22")
+def test_another_browser_is_led_back_to_the_ent_and_told_nothing_else(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     ent, account, attempt = build.ent(), build.never_activated(), Attempt()

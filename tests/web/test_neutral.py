@@ -117,8 +117,9 @@ def _send(app: Flask, path: str, person: Person, address: str) -> list[TestRespo
     return answers
 
 
+@pytest.mark.row("N-01")
 @pytest.mark.parametrize("path", FORMS)
-def test_n01_everybody_sees_the_same_and_costs_the_same_statements(app: Flask, build: Build, path: str) -> None:
+def test_everybody_sees_the_same_and_costs_the_same_statements(app: Flask, build: Build, path: str) -> None:
     people = {name: make(build) for name, make in PEOPLE.items()}
     found: dict[str, object] = {}
     for number, (name, person) in enumerate(people.items()):
@@ -130,8 +131,9 @@ def test_n01_everybody_sees_the_same_and_costs_the_same_statements(app: Flask, b
         assert seen == found["unknown"], name
 
 
+@pytest.mark.row("N-01", "N-02")
 @pytest.mark.parametrize("path", FORMS)
-def test_n01_n02_whoever_must_wait_waits_as_long_whether_the_account_is_there_or_not(
+def test_whoever_must_wait_waits_as_long_whether_the_account_is_there_or_not(
     app: Flask, build: Build, path: str
 ) -> None:
     people = {name: make(build) for name, make in PEOPLE.items()}
@@ -147,7 +149,8 @@ def test_n01_n02_whoever_must_wait_waits_as_long_whether_the_account_is_there_or
         assert seen == found["unknown"], name
 
 
-def test_n02_the_throttled_are_throttled_by_what_was_typed_alone(app: Flask, build: Build) -> None:
+@pytest.mark.row("N-02")
+def test_the_throttled_are_throttled_by_what_was_typed_alone(app: Flask, build: Build) -> None:
     for person in (_active(build), _unknown(build)):
         folded = fold_username(person.username) or ""
         end_read()

@@ -1,5 +1,6 @@
 """N-04 and N-01: without a session no page names anybody."""
 
+import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -10,7 +11,8 @@ from tests.pages import follow, sign_in, submit
 _NAMES = ("Noémie", "LEROY", "VANDEPUTTE", "Malo", "Tilleuls", "6e 1", "noemie", "@exemple.fr", "@")
 
 
-def test_n04_without_a_session_no_page_holds_a_name_an_address_or_a_child(
+@pytest.mark.row("N-04")
+def test_without_a_session_no_page_holds_a_name_an_address_or_a_child(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
     account = build.never_activated()
@@ -37,7 +39,8 @@ def test_n04_without_a_session_no_page_holds_a_name_an_address_or_a_child(
         assert not any(name in text for name in _NAMES), page.request.path
 
 
-def test_n04_a_session_shows_its_own_persons_names_only(app: Flask, build: Build) -> None:
+@pytest.mark.row("N-04")
+def test_a_session_shows_its_own_persons_names_only(app: Flask, build: Build) -> None:
     build.active(given_name="Paul", family_name="MARTIN", email="paul@exemple.fr", children=[build.child("Zoé")])
     own = build.active(children=[build.child("Lila")])
     browser = app.test_client()
@@ -48,7 +51,8 @@ def test_n04_a_session_shows_its_own_persons_names_only(app: Flask, build: Build
     assert "Lila" not in follow(browser, browser.get("/mon-compte")).text
 
 
-def test_m08_names_of_the_schools_file_are_text_everywhere(browser: FlaskClient, build: Build) -> None:
+@pytest.mark.row("M-08")
+def test_names_of_the_schools_file_are_text_everywhere(browser: FlaskClient, build: Build) -> None:
     evil = '<script>alert(1)</script>"{{7*7}}'
     child = build.child(evil, family_name=evil)
     account = build.never_activated(given_name=evil, family_name=evil, civility="", children=[child])

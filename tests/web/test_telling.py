@@ -34,6 +34,8 @@ from tests.myaccount.steps import text_of as read_with_links
 from tests.pages import heading, sign_in, submit
 from tests.recovery.steps import DONE, mailed_link
 
+pytestmark = pytest.mark.row("S-08")
+
 TOLD = "L’établissement sera prévenu par mail : Collège des Tilleuls."
 TOLD_UNNAMED = "L’établissement sera prévenu par mail."
 TELL = "Dites-le au secrétariat : Lycée Louise-Weber, 03 53 01 40 41."
