@@ -63,20 +63,30 @@ def lent(settings: Settings, *, own: bool = False) -> Iterator[Flask]:
         app, put_back = _applications[key]
         _applications.move_to_end(key)
         log_lines.configure(settings.log_level)
+        store = app.extensions["idp.server"].store
         connect(app, settings)
+        app.extensions["idp.server"].store = store  # with its connections
     else:
         app = make(settings)
         put_back = _restoring(app)
         if shared:
             _applications[key] = app, put_back
             while len(_applications) > _MOST:
-                _applications.popitem(last=False)
+                _, (former, _) = _applications.popitem(last=False)
+                with former.app_context():
+                    _close(former)
     with app.app_context():
         yield app
         db.session.remove()
-        db.engine.dispose()
-        app.extensions["idp.server"].store.close()
+        if not shared:
+            _close(app)
     put_back()
+
+
+def _close(app: Flask) -> None:
+    """Close the connections of the current application."""
+    db.engine.dispose()
+    app.extensions["idp.server"].store.close()
 
 
 def _restoring(app: Flask) -> Callable[[], None]:
