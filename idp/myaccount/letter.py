@@ -102,7 +102,7 @@ def _merge(mine: Account, other: Account) -> None:
         disputes.end_contest(other)
     other.provisional_hash = other.provisional_expires_at = None
     other.merged_into_id, other.disabled_at = mine.id, moment
-    other.generation += 1
+    other.credentials_changed()
     mine.updated_at = moment
     school_notices.settle(other.id, by="parent", sentence="the letter was added", kinds=(Kind.LETTER_DOUBT,))
     log.record(LetterLinked(account_id=mine.id, other=str(other.id), uais=uais))

@@ -63,7 +63,7 @@ def disable(account_id: uuid.UUID) -> int:
     if account.disabled_at is not None and not by_a_file:
         raise _refused(f"{account.username} is disabled already")
     account.disabled_at = now()
-    account.generation += 1  # links, codes and tokens of before stay dead when it is enabled again
+    account.credentials_changed()  # links, codes and tokens of before stay dead when it is enabled again
     _note(account, "disabled")
     ended = manager.end_all(account.id, by=OPERATOR)
     db.session.commit()
@@ -177,7 +177,7 @@ def _block(some: ColumnElement[bool]) -> Blocked:
     db.session.execute(
         update(Account)
         .where(Account.id.in_(keys))
-        .values(password_blocked_at=moment, generation=Account.generation + 1, updated_at=Account.updated_at)
+        .values(password_blocked_at=moment, generation=Account.next_generation(), updated_at=Account.updated_at)
         .execution_options(synchronize_session=False)
     )
     signed_in = select(Session.account_id).where(Session.account_id.in_(keys), Session.ended_at.is_(None)).distinct()
