@@ -21,7 +21,7 @@ from idp.config import Settings
 from idp.db import committed, db
 from idp.oidc import standard_claims
 from idp.ops.batches import account_ranges
-from idp.sessions import manager
+from idp.sessions import liveness, manager
 from idp.sessions.models import Session
 from idp.throttle import guard, limits
 
@@ -180,7 +180,7 @@ def _block(some: ColumnElement[bool]) -> Blocked:
         .values(password_blocked_at=moment, generation=Account.next_generation(), updated_at=Account.updated_at)
         .execution_options(synchronize_session=False)
     )
-    signed_in = select(Session.account_id).where(Session.account_id.in_(keys), Session.ended_at.is_(None)).distinct()
+    signed_in = select(Session.account_id).where(Session.account_id.in_(keys), liveness.unended()).distinct()
     ended = sum(manager.end_all(key, by=OPERATOR) for key in db.session.scalars(signed_in).all())
     for key in keys:
         log.record(AccountChanged(account_id=key, change="password_blocked"))

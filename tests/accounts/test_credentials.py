@@ -20,6 +20,7 @@ def test_a_row_and_an_update_count_a_change_of_credentials_alike(app: Flask, bui
         execution_options={"synchronize_session": False},
     )
     db.session.commit()
+    db.session.refresh(account)
     assert account.generation == before + 2
     assert not account.changed_once_since(before)
 
