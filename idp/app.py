@@ -49,7 +49,8 @@ from idp.profile_choice import views as profile_choice
 from idp.recovery import answer as recovery_answer
 from idp.recovery import username as recovery_username
 from idp.recovery import views as recovery
-from idp.sessions.manager import RENEWABLE, SESSIONS_ENDED
+from idp.sessions.liveness import RENEWABLE
+from idp.sessions.manager import SESSIONS_ENDED
 from idp.throttle import limits
 from idp.web import browser, errors, i18n, legal, request_context, security, telling, theme, well_known
 

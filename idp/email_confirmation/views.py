@@ -141,7 +141,7 @@ def _whose() -> tuple[store.Interaction | None, Account]:
     account = db.session.get(Account, person.account_id) if person and not found else None
     if interaction is None or person is None or account is None or account.disabled_at is not None:
         raise InteractionLost(_client(interaction))
-    if account.generation != person.generation + 1 or not _is_activating(interaction, account):
+    if not account.changed_once_since(person.generation) or not _is_activating(interaction, account):
         raise InteractionLost(_client(interaction))
     return interaction, account
 

@@ -30,12 +30,11 @@ from idp.oidc.parameters import ParsedRequest, as_get, posted
 from idp.oidc.request import check, check_again
 from idp.oidc.server import of_app
 from idp.profile_choice import profiles
-from idp.sessions import browser_state, manager
+from idp.sessions import browser_state, liveness, manager
 from idp.web.errors import InteractionLost
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_address, request_id
 
-TOUCH_AFTER = timedelta(minutes=5)
 _DECLINED = {
     "profile_choice.choose": "the person did not sign in",
     "profile_choice.elsewhere": "the person did not sign in",
@@ -216,8 +215,8 @@ def _issue(client: Registration, wanted: AuthorizationRequest) -> Response | Non
             charter=client.charter_mode is CharterMode.PROVIDER and client.charter_version_id is not None,
             mail_required=settings.mail_required,
             now=moment,
-            idle_since=moment - settings.lifetime("session_idle"),
-            touch_before=moment - TOUCH_AFTER,
+            idle_since=liveness.idle_since(settings, moment),
+            touch_before=liveness.touch_before(moment),
             expires_at=moment + _code_lifetime(settings, client),
             address=remote_address(),
             request_id=request_id(),

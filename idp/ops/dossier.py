@@ -175,7 +175,7 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
         "inactive_warned_at": instant(account.inactive_warned_at),
         "disabled_at": instant(account.disabled_at),
         "merged_into": merged.username if merged else None,
-        "open_sessions": len(manager.open_sessions(account)) if account.disabled_at is None else 0,
+        "open_sessions": len(manager.open_sessions(account)),
         "wait_seconds": guard.look(limits.SIGN_IN_ACCOUNT, account.username),
         "children": [
             {
