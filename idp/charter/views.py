@@ -60,7 +60,7 @@ def refused() -> Response:
     if charter is None or charter.accepted_at is not None:
         return see_other(store.resume_url(interaction))
     service.refuse(client.key, account_id, charter.version.version)
-    return see_other(store.page_url("oidc.deny", interaction))
+    return see_other(store.decline_url(interaction))
 
 
 def _context() -> tuple[store.Interaction, registry.Registration, uuid.UUID | None]:

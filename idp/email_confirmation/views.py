@@ -234,7 +234,7 @@ def _confirmed_elsewhere(interaction: store.Interaction | None, account: Account
     """Lead on if the link was used on another device meanwhile, or if no address is required."""
     found = manager.current()
     if interaction and interaction.request and found and found[1].id == account.id and not _is_stale(interaction):
-        return see_other(store.resume_url(interaction))
+        return see_other(store.resume_url(interaction.without_person()))
     client = _client(interaction)
     return _confirmed_page("confirme.html", audience.first_ent(account, client.key if client else None))
 

@@ -50,7 +50,7 @@ def _answer(interaction: store.Interaction | None, form: SignInForm, outcome: se
         case service.MayActivate(account_id, generation):
             renew_form_token()
             started = (interaction or store.Interaction()).with_person(account_id, generation)
-            response = see_other(store.page_url("activation.activate", started))
+            response = see_other(store.resume_url(started))
             manager.clear_cookie(response)
             return response
         case service.MustRenew() | service.Closed():
@@ -180,7 +180,7 @@ def _page(
         change_profile_url=store.page_url("profile_choice.choose", interaction),
         forgotten_username_url=store.page_url("recovery.username", interaction),
         forgotten_password_url=store.page_url("recovery.password", interaction),
-        back_url=store.back_url(interaction),
+        back_url=store.decline_url(interaction),
         letter_days=current_app.extensions["idp.settings"].provisional_days,
     )
     return make_response(html, status)

@@ -39,7 +39,7 @@ def agree() -> Response:
             child=audience.knows_child(client.key, account.id),
         ),
         policy_uri=client.policy_uri,
-        refuse_url=store.page_url("oidc.deny", interaction),
+        refuse_url=store.decline_url(interaction),
     )
     return make_response(html)
 

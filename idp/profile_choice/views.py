@@ -21,7 +21,7 @@ def choose() -> Response | str:
     client = _client(interaction)
     profile = find(request.form.get("profil", "")[:20]) if request.method == "POST" else None
     if profile is None:
-        back_url = store.back_url(interaction)
+        back_url = store.decline_url(interaction)
         return render_template("profile_choice/profil.html", dest=client, profiles=PROFILES, back_url=back_url)
     chosen = (interaction or store.Interaction()).with_profile(profile.key)
     if profile.key == PARENT:
@@ -51,7 +51,7 @@ def elsewhere() -> Response | str:
             profile=profile,
             door_url=doors.get(profile.key, ""),
             choose_url=store.page_url("profile_choice.choose", interaction),
-            back_url=store.back_url(interaction),
+            back_url=store.decline_url(interaction),
         )
     )
 
