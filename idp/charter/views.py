@@ -11,6 +11,7 @@ from idp.charter.forms import CharterForm
 from idp.clients import registry
 from idp.interaction import store
 from idp.sessions import manager
+from idp.web.declarations import leads_to_ent
 from idp.web.errors import InteractionLost
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_address
@@ -19,6 +20,7 @@ blueprint = Blueprint("charter", __name__)
 
 
 @blueprint.route("/charte", methods=["GET", "POST"])
+@leads_to_ent
 def show() -> Response:
     """Show the charter that is owed; record the acceptance and go on, or show again what is missing."""
     interaction, client, account_id = _context()

@@ -21,6 +21,7 @@ from idp.login import service
 from idp.login.forms import SignInForm
 from idp.sessions import attempts, devices, freshness, manager
 from idp.web.browser import renew_form_token
+from idp.web.declarations import leads_to_ent
 from idp.web.errors import Busy, InteractionLost, form_token_refused
 from idp.web.redirects import see_other
 
@@ -28,6 +29,7 @@ blueprint = Blueprint("login", __name__)
 
 
 @blueprint.route("/connexion", methods=["GET", "POST"])
+@leads_to_ent
 def sign_in() -> Response:
     """Show the form; on a POST open a session or an activation, or show the one text that fits every failure."""
     interaction = store.current()

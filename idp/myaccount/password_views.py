@@ -62,6 +62,12 @@ def _change(session: Session, account: Account) -> Response:
             return _page(account, form, 200)
 
 
+@blueprint.get("/.well-known/change-password")
+def well_known() -> Response:
+    """Lead password managers to the page that changes a password (W3C, A Well-Known URL for Changing Passwords)."""
+    return see_other(url_for("account_password.change"))
+
+
 def _again() -> Response:
     """Show the second of two clicks the result of the first: whoever knows the new password has what it gave."""
     form, former = PasswordForm(), manager.cookie_value()

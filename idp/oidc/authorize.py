@@ -31,6 +31,7 @@ from idp.oidc.request import check, check_again
 from idp.oidc.server import of_app
 from idp.profile_choice import profiles
 from idp.sessions import browser_state, manager
+from idp.web.declarations import acts_on_get
 from idp.web.errors import InteractionLost
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_address, request_id
@@ -41,6 +42,7 @@ _LONGEST_ADDRESS = 7800
 _FAPI2_CODE = timedelta(seconds=60)
 
 
+@acts_on_get
 def authorize() -> Response:
     """`/authorize`: answer at once, or lead to the first step that is owed."""
     encoded = request.query_string
@@ -78,6 +80,7 @@ def _after_steps(encoded: bytes) -> Response:
     return _dispatch(Interaction(request=checked.request, profile=profile), checked.client)
 
 
+@acts_on_get
 def resume() -> Response:
     """`/authorize/resume`: a step is done; ask again which is owed."""
     if seconds := flood.seconds_to_wait():
@@ -105,6 +108,7 @@ def _enter(client: Registration) -> Response:
     return make_response(render_template("oidc/deja_connecte.html", dest=client))
 
 
+@acts_on_get
 def deny() -> Response:
     """`/authorize/refus`: tell the client that the person declined the step that is owed, or turned back.
 

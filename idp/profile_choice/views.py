@@ -6,6 +6,7 @@ from idp.clients import registry
 from idp.interaction import store
 from idp.profile_choice.profiles import PARENT, PROFILES, cookie, find
 from idp.web.browser import cookie_options
+from idp.web.declarations import leads_to_ent
 from idp.web.errors import not_found
 from idp.web.redirects import see_other
 
@@ -15,6 +16,7 @@ _REMEMBERED_SECONDS = 180 * 86400
 
 
 @blueprint.route("/profil", methods=["GET", "POST"])
+@leads_to_ent
 def choose() -> Response | str:
     """Ask which profile the person has; remember it on this browser and go on."""
     interaction = store.current()

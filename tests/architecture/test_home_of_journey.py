@@ -16,7 +16,6 @@ LEADS_ELSEWHERE = {
     ("idp/profile_choice/views.py", "login.sign_in"): "no client asked: the dispatcher serves requests of clients",
     ("idp/sessions/guard.py", "login.sign_in"): "the account's pages have no request of a client",
     ("idp/sessions/guard.py", "email_confirmation.waiting"): "the same",
-    ("idp/web/well_known.py", "account_password.change"): "password managers know the URL",
 }
 """The redirects to a page of another slice, and why the dispatcher does not decide them."""
 _URLS = {"url_for", "page_url"}
