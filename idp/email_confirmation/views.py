@@ -23,6 +23,7 @@ from idp.interaction import store
 from idp.mail.addresses import InvalidAddress, parse_address
 from idp.sessions import attempts, manager
 from idp.throttle import guard, limits
+from idp.web.declarations import leads_to_ent
 from idp.web.durations import in_words
 from idp.web.errors import Busy, InteractionLost, TooManyTries
 from idp.web.redirects import see_other
@@ -34,6 +35,7 @@ _ENT_REMEMBERS = timedelta(seconds=900)
 
 
 @blueprint.route("/adresse/confirmation", methods=["GET", "POST"])
+@leads_to_ent
 def waiting() -> Response:
     """« Consultez votre messagerie »: show the address; on a POST send the message again."""
     interaction, account = _whose()
@@ -234,7 +236,7 @@ def _confirmed_elsewhere(interaction: store.Interaction | None, account: Account
     """Lead on if the link was used on another device meanwhile, or if no address is required."""
     found = manager.current()
     if interaction and interaction.request and found and found[1].id == account.id and not _is_stale(interaction):
-        return see_other(store.resume_url(interaction))
+        return see_other(store.resume_url(interaction.without_person()))
     client = _client(interaction)
     return _confirmed_page("confirme.html", audience.first_ent(account, client.key if client else None))
 

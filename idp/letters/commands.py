@@ -19,6 +19,7 @@ from idp.letters.pdf import LetterError
 from idp.letters.printing import Order, Report
 from idp.production import production_faults
 from idp.terminal import AS_JSON, plain
+from idp.uai import normalised_uai
 
 if TYPE_CHECKING:
     from idp.config import Settings
@@ -63,7 +64,7 @@ def print_letters(*, as_json: bool, **asked: Any) -> None:
     With --username, only those people, all or none. An account that was activated is closed until its new letter has
     served: its password and its mail address are forgotten, its sessions end, and its owner is told at that address.
     """
-    order = Order(**{**asked, "uai": asked["uai"].strip().upper() if asked["uai"] else None})
+    order = Order(**{**asked, "uai": normalised_uai(asked["uai"]) if asked["uai"] else None})
     _check_usage(order)
     settings: Settings = current_app.extensions["idp.settings"]
     hasher: Hasher = current_app.extensions["idp.hasher"]
