@@ -20,9 +20,10 @@ from tests.stories.gestes import (
 from tests.stories.site import Site
 
 ADDRESS = "noemie.leroy@exemple.fr"
-pytestmark = [pytest.mark.both_databases, pytest.mark.browser]
+pytestmark = pytest.mark.browser
 
 
+@pytest.mark.both_databases
 def test_une_mere_va_du_courrier_a_l_interieur_de_l_ent(phone: Page, site: Site) -> None:
     courrier = site.letter("n.leroy")
     ouvre_la_connexion(phone, site)
