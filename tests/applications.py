@@ -23,6 +23,7 @@ from idp.clients import registry
 from idp.config import Settings
 from idp.db import db
 from idp.oidc import key_material
+from idp.services import services_of
 
 SHARED = "TEST_SHARED_FOLDER"
 """The variable that names the folder which all processes of one run share."""
@@ -75,7 +76,7 @@ def lent(settings: Settings, *, own: bool = False) -> Iterator[Flask]:
         yield app
         db.session.remove()
         db.engine.dispose()
-        app.extensions["idp.server"].store.close()
+        services_of(app).close()
     put_back()
 
 

@@ -18,6 +18,7 @@ from playwright.sync_api import Browser as ChromiumBrowser
 
 from idp.config import Settings
 from idp.db import db
+from idp.services import services_of
 from tests import applications
 from tests.builders import Build
 from tests.canaries import _everything_is_heard, canaries, keep_stored  # noqa: F401 - fixtures of every test
@@ -126,7 +127,7 @@ def browser_process() -> Iterator[ChromiumBrowser]:
 @pytest.fixture
 def build(app: Flask) -> Build:
     """Makes schools, parents, clients."""
-    return Build(app.extensions["idp.settings"])
+    return Build(services_of(app).settings)
 
 
 @pytest.fixture

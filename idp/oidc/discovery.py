@@ -10,7 +10,7 @@ from idp.oidc.answers import RESPONSE_MODES
 from idp.oidc.claims import ACR_VALUES, CLAIMS_BY_SCOPE, SCOPES
 from idp.oidc.clients import AUTH_METHODS, GRANT_TYPES
 from idp.oidc.jose import CLIENT_ALGORITHMS
-from idp.oidc.server import of_app
+from idp.services import services
 from idp.web.i18n import LANGUAGES
 
 _CACHED = {"Cache-Control": "public, max-age=3600", "Access-Control-Allow-Origin": "*"}
@@ -74,14 +74,14 @@ def _document(issuer: str, algorithms: tuple[str, ...]) -> bytes:
 
 def discovery() -> Response:
     """Serve the metadata."""
-    server = of_app()
+    server = services().server
     body = _document(server.settings.issuer, tuple(server.ring.algorithms()))
     return Response(body, headers=_CACHED, content_type="application/json")
 
 
 def jwks() -> Response:
     """Serve the public keys."""
-    return Response(of_app().ring.document(), headers=_KEYS_CACHED, content_type="application/json")
+    return Response(services().server.ring.document(), headers=_KEYS_CACHED, content_type="application/json")
 
 
 def add_routes(blueprint: Blueprint) -> None:

@@ -16,7 +16,7 @@ from idp.db import end_read
 from idp.oidc import dpop, posting, pushed
 from idp.oidc.errors import RequestRefused, RequestUntrusted
 from idp.oidc.request import READ, check_parameters
-from idp.oidc.server import of_app
+from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.errors import TooManyTries
 from idp.web.request_context import remote_address
@@ -28,7 +28,7 @@ would be ten times that, and clients without a secret push in anybody's name."""
 
 def push() -> Response:
     """Keep an authorization request, and say by which `request_uri` it is opened."""
-    server = of_app()
+    server = services().server
     try:
         parameters = posting.read(request, "client_id")
         client = _authenticated(parameters)

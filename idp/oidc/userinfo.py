@@ -9,7 +9,7 @@ from joserfc import jws
 from idp.clients.registry import Registration
 from idp.oidc import bearer, claims
 from idp.oidc.keys import NoSigningKey
-from idp.oidc.server import of_app
+from idp.services import services
 from idp.web.errors import Busy
 
 
@@ -31,7 +31,7 @@ def _signed(client: Registration, told: dict[str, Any]) -> Response:
 
     It has no `typ`: nothing that looks for an ID token takes it for one.
     """
-    server = of_app()
+    server = services().server
     try:
         signer = server.ring.signer(client.userinfo_alg)
     except NoSigningKey:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from flask import Response, current_app, g, request
+from flask import Response, g, request
 from sqlalchemy import and_, or_, select, update
 
 from idp import opaque
@@ -19,9 +19,9 @@ from idp.accounts.models import Account
 from idp.audit import log
 from idp.audit.events import SessionsEnded, SignedOut, SignInSucceeded
 from idp.clock import now
-from idp.config import Settings
 from idp.db import db
 from idp.outbox import queue
+from idp.services import services
 from idp.sessions import browser_state
 from idp.sessions.models import PASSWORD, Session
 from idp.web.browser import cookie_name, cookie_options
@@ -29,10 +29,6 @@ from idp.web.user_agent import describe
 
 SESSIONS_ENDED = "sessions.ended"
 """The kind of outbox message that tells of ended sessions, for the ENTs to end theirs; its payload names their rows."""
-
-RENEWABLE = "idp.sessions.renewable"
-"""The extension by which the protocol, which stands above, says which sessions an ENT can still renew its tokens in: a
-function of the moment that gives the condition."""
 
 _TOLD_AT_ONCE = 200
 _TOUCH_AFTER = timedelta(minutes=5)
@@ -57,7 +53,7 @@ def open_session(account: Account, amr: list[str], browser: Browser, *, former: 
     if left is None:
         sid = _leave(former, account.id) if former else None
         return _add(account, sid=sid or opaque.new_value(), amr=amr, acr=acr, browser=browser)
-    expires_at = now() + _settings().lifetime("session_absolute")
+    expires_at = now() + services().settings.lifetime("session_absolute")
     place = {"address": browser.address, "user_agent": browser.user_agent}
     _record_sign_in(account, left.sid, amr, browser)
     return _rename(left, amr=amr, acr=acr, expires_at=expires_at, **place)
@@ -125,7 +121,7 @@ def _rename(session: Session, **changes: Any) -> str:
 def _add(
     account: Account, *, sid: str, amr: list[str], acr: str, browser: Browser, resumed: Session | None = None
 ) -> str:
-    settings, value, moment = _settings(), opaque.new_value(), now()
+    settings, value, moment = services().settings, opaque.new_value(), now()
     db.session.add(
         Session(
             digest=opaque.digest(value),
@@ -180,7 +176,7 @@ def open_sessions(account: Account) -> list[Session]:
 
     These are the live ones, and those that were left alone while an ENT can still renew what it was given in them.
     """
-    settings, moment = _settings(), now()
+    settings, moment = services().settings, now()
     live = and_(Session.expires_at > moment, Session.last_seen_at > moment - settings.lifetime("session_idle"))
     return list(
         db.session.scalars(
@@ -189,7 +185,7 @@ def open_sessions(account: Account) -> list[Session]:
                 Session.account_id == account.id,
                 Session.generation == account.generation,
                 Session.ended_at.is_(None),
-                or_(live, current_app.extensions[RENEWABLE](moment)),
+                or_(live, services().renewable(moment)),
             )
             .order_by(Session.last_seen_at.desc())
         )
@@ -199,7 +195,7 @@ def open_sessions(account: Account) -> list[Session]:
 def is_left_alone(session: Session) -> bool:
     """Say whether a session opens nothing at this service any more, only because nobody came for long."""
     moment = now()
-    return session.expires_at <= moment or session.last_seen_at <= moment - _settings().lifetime("session_idle")
+    return session.expires_at <= moment or session.last_seen_at <= moment - services().settings.lifetime("session_idle")
 
 
 def end_all(account_id: uuid.UUID, *, by: str, keep: uuid.UUID | None = None, only: uuid.UUID | None = None) -> int:
@@ -231,7 +227,7 @@ def _tell(ended: Sequence[uuid.UUID]) -> None:
 
 def cookie_value() -> str | None:
     """Return the session cookie of this request, if it looks like one."""
-    value = request.cookies.get(cookie_name(_settings(), "ss"))
+    value = request.cookies.get(cookie_name(services().settings, "ss"))
     return value if value and len(value) == 43 else None  # noqa: PLR2004 - 256 bits in base64url
 
 
@@ -246,7 +242,7 @@ def current() -> tuple[Session, Account] | None:
 
 def find(value: str) -> tuple[Session, Account] | None:
     """Return the live session whose cookie is `value`, and its account."""
-    settings, moment = _settings(), now()
+    settings, moment = services().settings, now()
     row = db.session.execute(
         select(Session, Account)
         .join(Account, Account.id == Session.account_id)
@@ -301,18 +297,13 @@ def end(session: Session, *, by: str) -> None:
 
 def set_cookie(response: Response, value: str) -> None:
     """Give the browser its session cookie: no `Max-Age`, so that closing the browser ends it on shared computers."""
-    settings = _settings()
+    settings = services().settings
     response.set_cookie(cookie_name(settings, "ss"), value, **cookie_options(settings))
     browser_state.forget_if_kept(response)
 
 
 def clear_cookie(response: Response) -> None:
     """Take the session cookie away, and with it what tells ENTs of the session."""
-    settings = _settings()
+    settings = services().settings
     response.delete_cookie(cookie_name(settings, "ss"), **cookie_options(settings))
     browser_state.forget(response)
-
-
-def _settings() -> Settings:
-    settings: Settings = current_app.extensions["idp.settings"]
-    return settings

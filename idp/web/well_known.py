@@ -1,15 +1,12 @@
 """Addresses that other software knows by heart (RFC 8615): who to tell of a weakness, where a password is changed."""
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response, abort, current_app, make_response, url_for
+from flask import Blueprint, Response, abort, make_response, url_for
 
 from idp.clock import now
+from idp.services import services
 from idp.web.redirects import see_other
-
-if TYPE_CHECKING:
-    from idp.config import Settings
 
 blueprint = Blueprint("well_known", __name__)
 
@@ -20,7 +17,7 @@ _VALID = timedelta(days=180)
 @blueprint.get("/.well-known/security.txt")
 def security() -> Response:
     """Say where weaknesses are reported (RFC 9116); 404 until the operator has named an address."""
-    settings: Settings = current_app.extensions["idp.settings"]
+    settings = services().settings
     if not settings.security_contact:
         abort(404)
     expires = (now() + _VALID).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -17,6 +17,7 @@ from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.db import db
 from idp.oidc import registration
+from idp.services import services_of
 from idp.sessions.models import Session
 from tests.builders import LYCEE, PASSWORD, Build
 from tests.pages import follow, form_token, heading, sign_in
@@ -225,8 +226,8 @@ def test_a_hint_of_another_issuer_asks(
 ) -> None:
     """RP-Initiated Logout 1.0, 2."""
     token = tokens_for(browser, ent)["id_token"]
-    moved = app.extensions["idp.settings"].model_copy(update={"issuer": "https://other.test"})
-    monkeypatch.setattr(app.extensions["idp.server"], "settings", moved)
+    moved = services_of(app).settings.model_copy(update={"issuer": "https://other.test"})
+    monkeypatch.setattr(services_of(app).server, "settings", moved)
     page = ask(browser, id_token_hint=token, post_logout_redirect_uri=BYE)
     assert heading(page) == QUESTION
     assert alive() == 1
