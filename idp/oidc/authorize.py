@@ -70,9 +70,8 @@ def authorize() -> Response:
 
 def _at_once(encoded: bytes) -> Response | None:
     """Answer a plain request of a session that owes nothing; a None is followed by the whole story, on fresh data."""
-    server = services().server
     try:
-        checked = check(server.settings, server.ring, encoded)
+        checked = check(services().settings, services().server.ring, encoded)
     except (RequestUntrusted, RequestRefused):
         return None
     return _issue(checked.client, checked.request) if checked.plain else None
@@ -80,8 +79,7 @@ def _at_once(encoded: bytes) -> Response | None:
 
 def _after_steps(encoded: bytes) -> Response:
     """Check the request against the registration as the database has it, and lead to the first step that is owed."""
-    server = services().server
-    checked = check(server.settings, server.ring, encoded, fresh=True)
+    checked = check(services().settings, services().server.ring, encoded, fresh=True)
     hint = profiles.from_hint(checked.request.login_hint)
     profile = hint or checked.client.default_profile or profiles.remembered()
     return _dispatch(Interaction(request=checked.request, profile=profile), checked.client)
@@ -196,8 +194,7 @@ def _issue(client: Registration, wanted: AuthorizationRequest) -> Response | Non
     if cookie is None:
         return None
     end_read()
-    server, moment = services().server, now()
-    settings = server.settings
+    settings, moment = services().settings, now()
 
     def bind(code_digest: bytes) -> CodeRequest:
         return CodeRequest(
@@ -226,7 +223,7 @@ def _issue(client: Registration, wanted: AuthorizationRequest) -> Response | Non
 
     parsed = ParsedRequest(request, _as_parameters(client, wanted))
     try:
-        grant = cast("CodeGrant", server.get_authorization_grant(parsed))
+        grant = cast("CodeGrant", services().server.get_authorization_grant(parsed))
         redirect_uri = grant.validate_authorization_request()
         code = grant.generate_authorization_code()
         parsed.user = bind

@@ -74,8 +74,7 @@ def _document(issuer: str, algorithms: tuple[str, ...]) -> bytes:
 
 def discovery() -> Response:
     """Serve the metadata."""
-    server = services().server
-    body = _document(server.settings.issuer, tuple(server.ring.algorithms()))
+    body = _document(services().settings.issuer, tuple(services().server.ring.algorithms()))
     return Response(body, headers=_CACHED, content_type="application/json")
 
 

@@ -52,9 +52,8 @@ def refuse(encoded: bytes, seconds: int) -> NoReturn:
         TooManyTries: for all others.
     """
     if b"none" in encoded or b"request_uri" in encoded:
-        server = services().server
         try:
-            wanted = check(server.settings, server.ring, encoded).request
+            wanted = check(services().settings, services().server.ring, encoded).request
         except (RequestUntrusted, RequestRefused):
             stop(seconds)
         if wanted.prompt == "none":

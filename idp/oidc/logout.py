@@ -104,8 +104,7 @@ def _hinted(found: _Found, parameters: Mapping[str, str], fields: Mapping[str, s
     A browser that was closed has forgotten its session, and the ENT may not have: the hint says which one it was. It
     counts from a browser that the account signed in on alone: an ENT's server and a stolen hint end nothing from afar.
     """
-    server = services().server
-    identity = read_id_token(server.settings, server.ring, parameters["id_token_hint"])
+    identity = read_id_token(services().settings, services().server.ring, parameters["id_token_hint"])
     if identity is None:
         return _Asked(found, _named(parameters.get("client_id", "")), fields=fields)
     client = _named(str(identity.get("aud")))

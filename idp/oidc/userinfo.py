@@ -31,12 +31,11 @@ def _signed(client: Registration, told: dict[str, Any]) -> Response:
 
     It has no `typ`: nothing that looks for an ID token takes it for one.
     """
-    server = services().server
     try:
-        signer = server.ring.signer(client.userinfo_alg)
+        signer = services().server.ring.signer(client.userinfo_alg)
     except NoSigningKey:
         raise Busy from None
-    body = json.dumps({**told, "iss": server.settings.issuer, "aud": client.client_id})
+    body = json.dumps({**told, "iss": services().settings.issuer, "aud": client.client_id})
     header = {"alg": signer.alg, "kid": signer.kid}
     token = jws.serialize_compact(header, body, signer.key, algorithms=[signer.alg])
     return Response(token, content_type="application/jwt")
