@@ -23,7 +23,7 @@ from tests import applications
 from tests.builders import Build
 from tests.canaries import _everything_is_heard, canaries, keep_stored  # noqa: F401 - fixtures of every test
 from tests.cheap_hashes import real_hashes  # noqa: F401 - a fixture
-from tests.databases import ISSUER, drop_template, postgresql_copy, settings_for, sqlite_copy
+from tests.databases import ISSUER, disconnect, drop_template, postgresql_copy, settings_for, sqlite_copy
 from tests.protocol.served import listener, loopback  # noqa: F401 - fixtures
 from tests.relying_party import RelyingParty
 from tests.stories.browser import chromium
@@ -47,6 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove that folder; the database server in it stops with the last process that used it."""
+    disconnect()
     if not hasattr(config, "workerinput"):
         drop_template(Path(os.environ[applications.SHARED]))
         shutil.rmtree(os.environ[applications.SHARED], ignore_errors=True)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import psycopg
 import pytest
@@ -156,6 +156,7 @@ def postgresql_copy(shared: Path) -> Iterator[str]:
         if _emptied(url, _template(shared, template.render_as_string(hide_password=False))):
             _EMPTY.append(name)
         else:
+            disconnect(url)
             run_sql(plain, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
 
@@ -202,7 +203,7 @@ class Template:
 
 @cache
 def _template(_shared: Path, url: str) -> Template:
-    statements: list[sql.Composable] = [sql.SQL("SET session_replication_role = replica")]  # the order is any
+    statements: list[sql.Composable] = [sql.SQL("SET LOCAL session_replication_role = replica")]  # the order is any
     with psycopg.connect(url) as connection:
         for table in metadata.sorted_tables:
             name = sql.Identifier(table.name)
@@ -226,13 +227,33 @@ def _shape(connection: psycopg.Connection[tuple[object, ...]]) -> list[str]:
     return [*cast("list[str]", shape), *revisions]
 
 
+_CONNECTIONS: dict[str, psycopg.Connection[tuple[Any, ...]]] = {}
+"""By database, the connection that empties it."""
+
+
+@contextmanager
+def _connection(url: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """Yield the connection that empties the database."""
+    if url not in _CONNECTIONS:
+        _CONNECTIONS[url] = psycopg.connect(url, autocommit=True, options="-c lock_timeout=2s")
+    yield _CONNECTIONS[url]
+
+
+def disconnect(*urls: str) -> None:
+    """Close the connections that empty these databases; all of them if none is named."""
+    for url in urls or tuple(_CONNECTIONS):
+        if connection := _CONNECTIONS.pop(url, None):
+            connection.close()
+
+
 def _emptied(url: str, template: Template) -> bool:
     """Empty the database for the next test; return False when the test left it in another shape, or in use."""
     try:
-        with psycopg.connect(url, options="-c lock_timeout=2s") as connection:
+        with _connection(url) as connection, connection.transaction():
+            # idle ones are the pools of this process: to connect anew takes longer than many tests
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                "WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'"
             )
             if _shape(connection) != template.shape:
                 return False

@@ -47,13 +47,11 @@ class Alarm:
         state: the state of the link.
         standing: the state of the account's address.
         schools: the schools that are told, and that decide.
-        recent: the link has not expired: its mailbox was the account's a short time ago, and may know the schools.
     """
 
     state: LinkState
     standing: Standing = Standing.OURS
     schools: Sequence[School] = field(default=())
-    recent: bool = False
 
 
 def look(value: str) -> Alarm:
@@ -63,8 +61,7 @@ def look(value: str) -> Alarm:
     if link.row is None or account is None:
         end_read()
         return Alarm(LinkState.DEAD)
-    schools, recent = directory.schools_of_ties(account), link.row.expires_at > now()
-    alarm = Alarm(link.state, _standing(account, link.row), schools, recent)
+    alarm = Alarm(link.state, _standing(account, link.row), directory.schools_of_ties(account))
     end_read()
     return alarm
 

@@ -43,7 +43,6 @@ def _page(name: str, found: contest.Alarm, status: int = 200) -> Response:
         dest=None,
         applied=found.standing is not contest.Standing.OURS,
         schools=directory.tellable(found.schools),
-        recent=found.recent,
         hours=services().settings.contest_link_lifetime // 3600,
         forgotten_password_url=url_for("recovery.password"),
     )

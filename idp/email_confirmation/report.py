@@ -11,7 +11,6 @@ from idp.accounts.school_notices import Kind
 from idp.accounts.tokens import LinkState, Purpose
 from idp.audit import log
 from idp.audit.events import ActivationReported
-from idp.clock import now
 from idp.db import db, end_read
 
 
@@ -22,12 +21,10 @@ class Report:
     Attributes:
         state: the state of the link.
         schools: the schools that are told.
-        recent: the link has not expired: the file of a school gave its mailbox a short time ago.
     """
 
     state: LinkState
     schools: tuple[School, ...] = ()
-    recent: bool = False
 
 
 def look(value: str) -> Report:
@@ -37,7 +34,7 @@ def look(value: str) -> Report:
     if link.row is None or account is None:
         end_read()
         return Report(LinkState.DEAD)
-    report = Report(link.state, tuple(directory.schools(account)), recent=link.row.expires_at > now())
+    report = Report(link.state, tuple(directory.schools(account)))
     end_read()
     return report
 

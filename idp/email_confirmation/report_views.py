@@ -35,7 +35,6 @@ def _page(name: str, found: report.Report, status: int = 200) -> Response:
         f"email_confirmation/{name}",
         dest=None,
         schools=directory.tellable(found.schools),
-        recent=found.recent,
         hours=services().settings.contest_link_lifetime // 3600,
     )
     return make_response(html, status)

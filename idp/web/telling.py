@@ -27,35 +27,34 @@ class Tellable(TypedDict):
     by_mail: bool
 
 
-def sentence(schools: Sequence[Tellable], *, named: bool = True, placed: bool = True) -> str:
+def sentence(schools: Sequence[Tellable], *, named: bool = True) -> str:
     """Return who hears of it, and whom the reader has to tell, as plain text.
 
     The future tense is true before the act and after it: the mail is that of the day, or of the next day.
 
     Args:
         schools: those that got a notice, or would get one.
-        named: name the schools that hear by mail. False where the reader holds a link alone, or a mailbox that may not
-            be the account's any more: the reader has nothing to do there.
-        placed: name the schools that the reader has to tell, with their telephones. False where the reader may have
-            lost the account long ago: the present school of a child is not theirs to know.
+        named: name the schools, with the telephones of those that the reader has to tell. False where the reader holds
+            a link alone, or a mailbox that may not be the account's any more: a former partner must not learn where
+            the children go to school.
     """
     told, others = _parted(schools)
     parts = [_heard(told, named=named)] if told else []
     if others or not told:
-        places = [", ".join(filter(None, (one["name"], one["phone"]))) for one in others] if placed else []
+        places = [", ".join(filter(None, (one["name"], one["phone"]))) for one in others] if named else []
         parts.append(_to_tell(placed=bool(places)) % {"where": " ; ".join(places)})
     return french_spacing(" ".join(parts))
 
 
-def on_page(schools: Sequence[Tellable], *, named: bool = True, placed: bool = True) -> Markup:
+def on_page(schools: Sequence[Tellable], *, named: bool = True) -> Markup:
     """Return `sentence` for a page: a telephone is a link, and the help line stands in for one that is not known."""
     told, others = _parted(schools)
     parts = [escape(french_spacing(_heard(told, named=named)))] if told else []
     if others or not told:
-        places = [_place(one) for one in others] if placed else []
+        places = [_place(one) for one in others] if named else []
         where = Markup("\u00a0; ").join(places)
         parts.append(Markup(_to_tell(placed=bool(places))) % {"where": where})  # noqa: S704 - our own sentence
-        if not any(placed and one["phone"] for one in others):
+        if not any(named and one["phone"] for one in others):
             parts.extend(_help_line())
     return Markup(" ").join(parts)
 

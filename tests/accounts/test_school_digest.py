@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,6 @@ from sqlalchemy import event, select
 from idp.accounts import school_digest, school_notices
 from idp.accounts.models import Account, School, SchoolNotice
 from idp.accounts.school_notices import Kind
-from idp.app import outbox_handlers
 from idp.clock import PARIS, now
 from idp.db import db
 from idp.mail.smtp import Transport
@@ -102,8 +102,9 @@ def test_school_gets_one_mail_a_day_with_what_is_new(app: Flask, build: Build, m
 @pytest.mark.parametrize("contact", ["equipe@academie.test", ""])
 def test_mail_says_where_the_answer_goes(app: Flask, build: Build, mailbox: Mailbox, contact: str) -> None:
     school = with_address(build)
-    told = build.settings.model_copy(update={"contact_mail": contact})
-    change_services(app, outbox_handlers=outbox_handlers(told, services_of(app).outgoing))
+    settings = build.settings.model_copy(update={"contact_mail": contact})
+    digest = partial(school_digest.hand_over, settings=settings)
+    change_services(app, outbox_handlers={**services_of(app).outbox_handlers, school_digest.DIGEST: digest})
     with at():
         notice(build.active(), school)
         work(app)

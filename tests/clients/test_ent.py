@@ -12,7 +12,7 @@ from joserfc.jwk import RSAKey
 
 from clients.ent.app import create_app
 from clients.ent.settings import read_settings
-from tests.clients.conftest import PUBLIC_URL, Browser, change, environment, query
+from tests.clients.conftest import PUBLIC_URL, Browser, change, environment, query, visited_ent
 from tests.clients.fake_provider import (
     CLIENT_ID,
     EC,
@@ -23,6 +23,7 @@ from tests.clients.fake_provider import (
     signed_with_public_key,
     unsigned,
 )
+from tests.rows import each_row
 
 
 def test_the_request_carries_all_that_the_answer_will_have_to_prove(browser: Browser) -> None:
@@ -108,11 +109,12 @@ def _assert_refused(browser: Browser, check: str) -> None:
     assert browser.get("/bienvenue").location.startswith("/login?"), "nothing was opened"
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_an_id_token_that_lies_is_refused(browser: Browser, provider: FakeProvider, lie: str) -> None:
-    provider.claims_lie, check = LIES[lie]
-    _assert_refused(browser, check)
-    assert "/userinfo" not in provider.calls, "no access token is used before the ID token is believed"
+@each_row("lie", LIES)
+def test_an_id_token_that_lies_is_refused(tmp_path_factory: pytest.TempPathFactory, lie: str) -> None:
+    with visited_ent(tmp_path_factory.mktemp("ent")) as (_, browser, provider):
+        provider.claims_lie, check = LIES[lie]
+        _assert_refused(browser, check)
+        assert "/userinfo" not in provider.calls, "no access token is used before the ID token is believed"
 
 
 SIGNATURES: dict[str, tuple[dict[str, object], str]] = {

@@ -19,7 +19,7 @@ from werkzeug.test import TestResponse
 
 from clients.ent.app import create_app
 from clients.ent.settings import read_settings
-from tests.clients.conftest import Browser, change, environment
+from tests.clients.conftest import Browser, change, environment, visited_ent
 from tests.clients.fake_provider import (
     CLIENT_ID,
     EC,
@@ -30,6 +30,7 @@ from tests.clients.fake_provider import (
     signed_with_public_key,
     unsigned,
 )
+from tests.rows import each_row
 from tests.signatures import b64
 
 PATH = "/backchannel-logout"
@@ -233,13 +234,14 @@ LIES: dict[str, tuple[Callable[[FakeProvider], str], str]] = {
 }
 
 
-@pytest.mark.parametrize("lie", LIES)
-def test_a_logout_token_that_lies_ends_nothing(app: Flask, browser: Browser, provider: FakeProvider, lie: str) -> None:
+@each_row("lie", LIES)
+def test_a_logout_token_that_lies_ends_nothing(tmp_path_factory: pytest.TempPathFactory, lie: str) -> None:
     """Back-Channel Logout 1.0, 2.6: each rule of the validation has a refusal of its own."""
-    browser.enter()
-    token, sentence = LIES[lie]
-    assert refused(tell(app, token(provider))) == sentence
-    assert is_inside(browser)
+    with visited_ent(tmp_path_factory.mktemp("ent")) as (app, browser, provider):
+        browser.enter()
+        token, sentence = LIES[lie]
+        assert refused(tell(app, token(provider))) == sentence
+        assert is_inside(browser)
 
 
 def test_each_rule_of_logout_tokens_has_its_own_refusal() -> None:

@@ -4,6 +4,7 @@ The ID token's and the logout token's lies that the sample ENT is told are in te
 """
 
 import base64
+import itertools
 import json
 import time
 import warnings
@@ -31,6 +32,7 @@ from tests.clients.fake_provider import (
     unsigned,
 )
 from tests.clients.kit_steps import OFFLINE, refused, registered, signed_in
+from tests.rows import each_row
 
 
 def test_a_sign_in_asks_all_that_its_answer_proves(provider: FakeProvider) -> None:
@@ -61,8 +63,7 @@ def test_secrets_are_not_in_what_is_printed(provider: FakeProvider) -> None:
 # --- signatures
 
 
-@pytest.mark.parametrize("algorithm", KEYS)
-@pytest.mark.parametrize("registration", KEYS)
+@each_row(("algorithm", "registration"), itertools.product(KEYS, KEYS))
 def test_the_registered_signature_is_believed_and_no_other(
     provider: FakeProvider, algorithm: str, registration: str
 ) -> None:

@@ -1,5 +1,6 @@
 """`clients.kit` and a provider that is down, slow or changes its keys: what is waited for, remembered, asked anew."""
 
+import itertools
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +14,10 @@ from joserfc.jwk import RSAKey
 from clients.kit import Provider
 from clients.kit import provider as kit_provider
 from clients.kit.checks import CheckError, ProviderDownError
-from tests.clients.fake_provider import RSA, FakeProvider
+from tests.clients.fake_provider import RSA, FakeProvider, running_provider
 from tests.clients.kit_steps import refused, registered, signed_in
 from tests.protocol.ent_server import Answer, authority, listening_ent
+from tests.rows import each_row
 
 PATHS = ("/.well-known/openid-configuration", "/jwks.json", "/token", "/userinfo", "/charter")
 BROKEN = {
@@ -31,15 +33,13 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("broken", BROKEN)
-def test_an_answer_in_another_language_is_a_provider_that_is_down(
-    provider: FakeProvider, path: str, broken: str
-) -> None:
-    provider.bodies[path] = BROKEN[broken]
-    kit = Provider(registered(provider))
-    with pytest.raises(ProviderDownError):
-        kit.charter(signed_in(kit).access_token)
+@each_row(("path", "broken"), itertools.product(PATHS, BROKEN))
+def test_an_answer_in_another_language_is_a_provider_that_is_down(path: str, broken: str) -> None:
+    with running_provider() as provider:
+        provider.bodies[path] = BROKEN[broken]
+        kit = Provider(registered(provider))
+        with pytest.raises(ProviderDownError):
+            kit.charter(signed_in(kit).access_token)
 
 
 @pytest.mark.parametrize(
