@@ -18,7 +18,6 @@ from playwright.sync_api import Browser as ChromiumBrowser
 
 from idp.config import Settings
 from idp.db import db
-from idp.services import services_of
 from tests import applications
 from tests.builders import Build
 from tests.canaries import _everything_is_heard, canaries, keep_stored  # noqa: F401 - fixtures of every test
@@ -126,9 +125,9 @@ def browser_process() -> Iterator[ChromiumBrowser]:
 
 
 @pytest.fixture
-def build(app: Flask) -> Build:
+def build(app: Flask, settings: Settings) -> Build:
     """Makes schools, parents, clients."""
-    return Build(services_of(app).settings)
+    return Build(settings)
 
 
 @pytest.fixture
