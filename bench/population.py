@@ -24,6 +24,7 @@ from idp.oidc import keys
 from idp.oidc.registration import Wanted, register
 from idp.services import services_of
 from idp.sessions import manager
+from idp.uai import uai_of_number
 from idp.web.browser import cookie_name
 
 ACCOUNTS = 20_000
@@ -32,7 +33,6 @@ REDIRECT_URI = "http://127.0.0.1:9/callback"
 _WITH_SESSION = 800  # nobody asks so often that the budget of a session would be met
 _SCHOOLS = 40
 _AT_ONCE = 2_000
-_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def populate(settings: Settings) -> Populated:
 
 def _schools() -> dict[str, uuid.UUID]:
     """Add schools; return their keys by UAI."""
-    schools = {_uai(9_990_000 + number): uuid.uuid4() for number in range(_SCHOOLS)}
+    schools = {uai_of_number(9_990_000 + number): uuid.uuid4() for number in range(_SCHOOLS)}
     _insert(
         School,
         (
@@ -95,11 +95,6 @@ def _schools() -> dict[str, uuid.UUID]:
         ),
     )
     return schools
-
-
-def _uai(number: int) -> str:
-    """Return the UAI of that number: its control letter is the number modulo 23."""
-    return f"{number:07d}{_LETTERS[number % len(_LETTERS)]}"
 
 
 def _families(password_hash: str, schools: dict[str, uuid.UUID]) -> list[uuid.UUID]:

@@ -50,7 +50,7 @@ from idp.recovery import views as recovery
 from idp.services import Services, provide
 from idp.sessions.manager import SESSIONS_ENDED
 from idp.throttle import limits, local
-from idp.web import browser, errors, i18n, legal, request_context, security, telling, theme, well_known
+from idp.web import browser, declarations, errors, i18n, legal, request_context, security, telling, theme, well_known
 
 _PAGES = (
     profile_choice,
@@ -98,6 +98,7 @@ def create_app(settings: Settings) -> Flask:
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True, "undefined": StrictUndefined}
     connect(app, settings)
     _database(app, settings)
+    declarations.configure(app)
     browser.configure(app, settings)
     request_context.configure(app, settings)
     theme.configure(app, settings)  # before security: static files have its headers too
@@ -109,6 +110,7 @@ def create_app(settings: Settings) -> Flask:
     for page in _PAGES:
         app.register_blueprint(page.blueprint)
     _protocol(app)
+    declarations.of(app).read(app)
     app.jinja_env.globals.update(told=telling.on_page, told_plainly=telling.sentence, password_example=EXAMPLE)
     app.jinja_env.globals["entrance"] = lambda dest: dest.entrance(settings.issuer)
     return app

@@ -14,11 +14,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import structlog
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import DateTime, Dialect, Engine, MetaData, event, types
+from sqlalchemy import DateTime, Dialect, Engine, MetaData, Table, event, types
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -101,6 +102,15 @@ class UuidKey:
 
 
 db = SQLAlchemy(metadata=Base.metadata, session_options={"expire_on_commit": False})
+
+
+def upsert(table: Table | type[Base], dialect: str | None = None) -> postgresql.Insert:
+    """Return an INSERT that takes ON CONFLICT, for the database in use or for the named `dialect`.
+
+    The INSERT of SQLite is another class with the same methods; both are typed as PostgreSQL's.
+    """
+    name = dialect or db.engine.dialect.name
+    return postgresql.insert(table) if name == "postgresql" else cast("postgresql.Insert", sqlite.insert(table))
 
 
 def end_read() -> None:

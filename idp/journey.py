@@ -1,7 +1,7 @@
-"""THE ORDER: what a person owes before the code, each step with its page and its OAuth error.
+"""The order of the steps: which pages a person owes before the client gets its code.
 
-The dispatcher asks at every return, from stored state alone: no address skips a step. `prompt=none` falls out of the
-same tuple: the first step that is owed names the error (OpenID Connect Core 3.1.2.6).
+The dispatcher of `/authorize` asks at every return, from stored state alone: no URL skips a step. A step leaves by
+`idp.interaction.store.resume_url`, or by `decline_url`, and names no other step.
 """
 
 from collections.abc import Callable
@@ -21,8 +21,10 @@ from idp.sessions.models import Session
 class State:
     """All that the order depends on.
 
-    `acr` is the class of authentication that is essential, if one is; `agreed` says that the person of the session
-    agreed to this very request (`prompt=consent`).
+    Attributes:
+        acr: the class of authentication that is essential, if one is.
+        agreed: whether the person of the session agreed to this very request (`prompt=consent`).
+        is_activating: whether a letter's password was typed for this request, and nobody is signed in yet.
     """
 
     client: Registration
@@ -36,15 +38,28 @@ class State:
     started_at: datetime
     now: datetime
     mail_required: bool
+    is_activating: bool
 
 
 @dataclass(frozen=True)
 class Step:
-    """A page that a person may owe, and what a request that forbids pages is told instead."""
+    """A page that a person may owe.
+
+    Attributes:
+        endpoint: the page.
+        needed: returns whether the person owes the page.
+        oauth_error: what a client that forbids pages is told (`prompt=none`, OpenID Connect Core 3.1.2.6).
+        declined_text: what the client is told when the person declines; empty if the step cannot be declined.
+    """
 
     endpoint: str
     needed: Callable[[State], bool]
-    oidc_error: str
+    oauth_error: str
+    declined_text: str
+
+
+def _activation_is_owed(state: State) -> bool:
+    return state.is_activating
 
 
 def _profile_is_unknown(state: State) -> bool:
@@ -67,7 +82,7 @@ def _authentication_is_needed(state: State) -> bool:
     )
 
 
-def _address_is_unconfirmed(state: State) -> bool:
+def _email_is_unconfirmed(state: State) -> bool:
     return state.mail_required and state.account is not None and state.account.email is None
 
 
@@ -87,15 +102,19 @@ def _agreement_is_owed(state: State) -> bool:
     return "consent" in state.prompts and not state.agreed
 
 
+_NOT_SIGNED_IN = "the person did not sign in"
 STEPS = (
-    Step("profile_choice.choose", _profile_is_unknown, "login_required"),
-    Step("profile_choice.elsewhere", _profile_is_elsewhere, "login_required"),
-    Step("login.sign_in", _authentication_is_needed, "login_required"),
-    Step("email_confirmation.waiting", _address_is_unconfirmed, "interaction_required"),
-    Step("oidc.not_this_ent", _person_is_unknown_to_the_client, "access_denied"),
-    Step("charter.show", _charter_is_owed, "consent_required"),
-    Step("oidc.agree", _agreement_is_owed, "consent_required"),
+    Step("activation.activate", _activation_is_owed, "login_required", ""),
+    Step("profile_choice.choose", _profile_is_unknown, "login_required", _NOT_SIGNED_IN),
+    Step("profile_choice.elsewhere", _profile_is_elsewhere, "login_required", _NOT_SIGNED_IN),
+    Step("login.sign_in", _authentication_is_needed, "login_required", _NOT_SIGNED_IN),
+    Step("email_confirmation.waiting", _email_is_unconfirmed, "interaction_required", ""),
+    Step("oidc.not_this_ent", _person_is_unknown_to_the_client, "access_denied", "the person turned back"),
+    Step("charter.show", _charter_is_owed, "consent_required", "the charter is not accepted"),
+    Step("oidc.agree", _agreement_is_owed, "consent_required", "the person did not agree"),
 )
+"""The first step that is needed comes next. An activation leads to `email_confirmation.waiting` by itself: its person
+signs in after the mail address is confirmed."""
 
 
 def next_step(state: State) -> Step | None:

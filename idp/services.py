@@ -52,7 +52,7 @@ class Services:
     transport: Transport
     """Hands mails to the SMTP server."""
     renewable: Callable[[datetime], ColumnElement[bool]]
-    """Returns the SQL condition "an ENT can still renew what it was given in this session" at a time."""
+    """Returns the SQL condition of the sessions in which a client can renew its tokens, for the present instant."""
     ips_counted: timedelta
     """How long a rate limit counts an IP at most; the page on personal data says it."""
     local_counts: Counts

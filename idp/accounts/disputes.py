@@ -98,7 +98,9 @@ def shut(account_ids: Collection[uuid.UUID]) -> None:
     db.session.execute(
         update(Account)
         .where(Account.id.in_(account_ids))
-        .values(provisional_hash=None, provisional_expires_at=None, generation=Account.generation + 1, updated_at=now())
+        .values(
+            provisional_hash=None, provisional_expires_at=None, generation=Account.next_generation(), updated_at=now()
+        )
     )
 
 

@@ -5,7 +5,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Enum, ForeignKey, Index, SmallInteger, String, text
+from sqlalchemy import ColumnElement, Enum, ForeignKey, Index, SmallInteger, String, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from idp.clock import now
@@ -93,9 +93,9 @@ class Account(UuidKey, Base):
     """A person who may sign in.
 
     States: imported (`activated_at` empty, a provisional password or none) → activated (own password; `pending_email`
-    until the link of the mail is used) → confirmed (`email`). `generation` grows whenever a credential changes: what
-    was issued for an earlier generation is dead. `activated_in` is the digest of the interaction that activated the
-    account: the same form sent twice from there sees the result of the first.
+    until the link of the mail is used) → confirmed (`email`). `generation` counts the changes of credentials: what was
+    issued for an earlier generation opens nothing (`credentials_changed`). `activated_in` is the digest of the
+    interaction that activated the account: the same form sent twice from there sees the result of the first.
 
     `mailbox` is `email` folded, so that all accounts of one mailbox are found; `former_mailboxes` are those before it.
     `school_email` stands in the school's file: nobody has proved that it is the person's, so that it is only ever told
@@ -186,6 +186,28 @@ class Account(UuidKey, Base):
             self.former_mailboxes.append(FormerMailbox(mailbox=former))
         self.mailbox = mailbox
         return email
+
+    def credentials_changed(self) -> None:
+        """Count a change of credentials: sessions, codes, tokens and links that were issued before open nothing more.
+
+        The caller has locked the row, and ends the sessions where clients have to be told (`sessions.manager.end_all`).
+        """
+        self.generation += 1
+
+    @classmethod
+    def next_generation(cls) -> ColumnElement[int]:
+        """Return what an UPDATE sets `generation` to when credentials change (see `credentials_changed`)."""
+        return cls.generation + 1
+
+    def changed_once_since(self, generation: int) -> bool:
+        """Return whether exactly one change of credentials followed the state of that `generation`."""
+        return self.generation == generation + 1
+
+    def set_password(self, password_hash: str) -> None:
+        """Replace the password, and lift what stopped the former one: a block, a breach."""
+        self.password_hash, self.password_changed_at = password_hash, now()
+        self.password_blocked_at = self.breached_at = None
+        self.credentials_changed()
 
     @property
     def short_name(self) -> str:

@@ -7,11 +7,9 @@ needs no secret key that might change. A new name that shares a digest by chance
 import hashlib
 from collections.abc import Iterable, Iterator
 
-from sqlalchemy.dialects import postgresql, sqlite
-
 from idp.accounts.models import Account, RetiredName
 from idp.accounts.words.folding import fold
-from idp.db import db
+from idp.db import db, upsert
 
 _BITS = 28
 
@@ -22,9 +20,8 @@ def retire(account: Account) -> None:
     if account.join_key is not None:
         names = (account.given_name, account.family_name, account.birth_name)
         traces |= {join_key(account.join_key), *named_join_key(account.join_key, names)}
-    dialect = postgresql if db.engine.dialect.name == "postgresql" else sqlite
     rows = [{"trace": trace} for trace in sorted(traces)]  # sorted, to avoid deadlocks
-    db.session.execute(dialect.insert(RetiredName).values(rows).on_conflict_do_nothing())
+    db.session.execute(upsert(RetiredName).values(rows).on_conflict_do_nothing())
 
 
 def username(name: str) -> int:

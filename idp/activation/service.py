@@ -77,7 +77,7 @@ def complete(settings: Settings, account_id: uuid.UUID, generation: int, activat
             activated_at=moment,
             activated_in=opaque.digest(activation.interaction_id),
             pending_email=activation.email,
-            generation=generation + 1,
+            generation=Account.next_generation(),
             updated_at=moment,
         )
         .returning(Account.id)
@@ -139,7 +139,7 @@ def dispute(account_id: uuid.UUID, generation: int, chosen: Collection[str], sin
         db.session.rollback()
         return [] if is_first else disputed_schools(account_id, since)
     # the first statement raised the generation by one; so does the school when it decides, and the letter is void then
-    is_further = account.generation == generation + 1 and any(
+    is_further = account.changed_once_since(generation) and any(
         tie.disputed_at is not None and tie.disputed_at >= since for tie in ties
     )
     if not is_first and not is_further:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from idp import opaque
@@ -19,7 +18,7 @@ from idp.audit.models import NotedSettings
 from idp.audit.registry_events import SettingsChanged
 from idp.clock import now
 from idp.config import PREFIX
-from idp.db import db
+from idp.db import db, upsert
 
 if TYPE_CHECKING:
     from idp.config import Settings
@@ -47,8 +46,7 @@ def _note(settings: "Settings") -> None:
     """Note the settings in the caller's transaction; the row's lock lets one of several nodes through at a time."""
     present = told(settings)
     noting: dict[str, Any] = {**present, _DIGESTS: _digests(settings, settings.secrets[0])}
-    dialect = sqlite if db.engine.dialect.name == "sqlite" else postgresql
-    first = dialect.insert(NotedSettings).values(id=_ROW, noted_at=now(), settings=noting)
+    first = upsert(NotedSettings).values(id=_ROW, noted_at=now(), settings=noting)
     db.session.execute(first.on_conflict_do_nothing())
     locked = select(NotedSettings).with_for_update().execution_options(populate_existing=True)
     noted = db.session.scalars(locked).one()

@@ -9,6 +9,7 @@ from flask import Blueprint, Response, make_response, request
 
 from idp.charter import service
 from idp.charter.service import Current
+from idp.web.declarations import for_programs
 from idp.web.request_context import remote_address
 
 
@@ -33,6 +34,7 @@ def blueprint(authenticate: Authenticate) -> Blueprint:
     routes = Blueprint("charter_api", __name__)
 
     @routes.get("/charter")
+    @for_programs
     def show() -> Response:
         bearer = authenticate()
         if isinstance(bearer, Response):
@@ -43,6 +45,7 @@ def blueprint(authenticate: Authenticate) -> Blueprint:
         return _json(200, charter)
 
     @routes.post("/charter/acceptance")
+    @for_programs
     def accept() -> Response:
         bearer = authenticate()
         if isinstance(bearer, Response):

@@ -7,14 +7,13 @@ from datetime import datetime
 
 from markdown_it import MarkdownIt
 from sqlalchemy import select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from idp.audit import log
 from idp.audit.events import CharterAccepted, CharterPublished, CharterRefused
 from idp.charter.models import CharterAcceptance, CharterVersion
 from idp.clients.models import Client
 from idp.clock import now
-from idp.db import db
+from idp.db import db, upsert
 
 LONGEST_TEXT = 100_000
 LONGEST_VERSION = 40
@@ -57,9 +56,9 @@ def accept(client_id: uuid.UUID, account_id: uuid.UUID, version: str, *, address
     charter = current(client_id, account_id)
     if charter is None or charter.version.version != version:
         raise UnknownVersion
-    insert = (postgresql if db.engine.dialect.name == "postgresql" else sqlite).insert(CharterAcceptance)
     added = db.session.scalar(
-        insert.values(account_id=account_id, charter_version_id=charter.version.id, accepted_at=now(), address=address)
+        upsert(CharterAcceptance)
+        .values(account_id=account_id, charter_version_id=charter.version.id, accepted_at=now(), address=address)
         .on_conflict_do_nothing()
         .returning(CharterAcceptance.account_id)
     )

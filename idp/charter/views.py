@@ -11,6 +11,7 @@ from idp.charter.forms import CharterForm
 from idp.clients import registry
 from idp.interaction import store
 from idp.sessions import manager
+from idp.web.declarations import leads_to_ent
 from idp.web.errors import InteractionLost
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_address
@@ -19,6 +20,7 @@ blueprint = Blueprint("charter", __name__)
 
 
 @blueprint.route("/charte", methods=["GET", "POST"])
+@leads_to_ent
 def show() -> Response:
     """Show the charter that is owed; record the acceptance and go on, or show again what is missing."""
     interaction, client, account_id = _context()
@@ -60,7 +62,7 @@ def refused() -> Response:
     if charter is None or charter.accepted_at is not None:
         return see_other(store.resume_url(interaction))
     service.refuse(client.key, account_id, charter.version.version)
-    return see_other(store.page_url("oidc.deny", interaction))
+    return see_other(store.decline_url(interaction))
 
 
 def _context() -> tuple[store.Interaction, registry.Registration, uuid.UUID | None]:

@@ -103,7 +103,7 @@ def _close(account: Account, link: OneTimeLink) -> None:
     """Block the password, end all sessions and revoke the links that a mail carried."""
     account.pending_email = None
     account.password_blocked_at = now()
-    account.generation += 1
+    account.credentials_changed()
     tokens.revoke(account.id, Purpose.CHANGE_EMAIL, Purpose.RESET_PASSWORD)
     _revoke_younger_alarms(link)
     manager.end_all(account.id, by="contested")

@@ -22,6 +22,7 @@ from idp.mail.addresses import InvalidAddress, parse_address
 from idp.services import services
 from idp.sessions import attempts, manager
 from idp.throttle import guard, limits
+from idp.web.declarations import leads_to_ent
 from idp.web.durations import in_words
 from idp.web.errors import Busy, InteractionLost, TooManyTries
 from idp.web.redirects import see_other
@@ -33,6 +34,7 @@ _ENT_REMEMBERS = timedelta(seconds=900)
 
 
 @blueprint.route("/adresse/confirmation", methods=["GET", "POST"])
+@leads_to_ent
 def waiting() -> Response:
     """« Consultez votre messagerie »: show the address; on a POST send the message again."""
     interaction, account = _whose()
@@ -140,7 +142,7 @@ def _whose() -> tuple[store.Interaction | None, Account]:
     account = db.session.get(Account, person.account_id) if person and not found else None
     if interaction is None or person is None or account is None or account.disabled_at is not None:
         raise InteractionLost(_client(interaction))
-    if account.generation != person.generation + 1 or not _is_activating(interaction, account):
+    if not account.changed_once_since(person.generation) or not _is_activating(interaction, account):
         raise InteractionLost(_client(interaction))
     return interaction, account
 
@@ -233,7 +235,7 @@ def _confirmed_elsewhere(interaction: store.Interaction | None, account: Account
     """Lead on if the link was used on another device meanwhile, or if no address is required."""
     found = manager.current()
     if interaction and interaction.request and found and found[1].id == account.id and not _is_stale(interaction):
-        return see_other(store.resume_url(interaction))
+        return see_other(store.resume_url(interaction.without_person()))
     client = _client(interaction)
     return _confirmed_page("confirme.html", audience.first_ent(account, client.key if client else None))
 

@@ -153,14 +153,19 @@ def page_url(endpoint: str, interaction: Interaction | None) -> str:
 
 
 def resume_url(interaction: Interaction | None) -> str:
-    """Return where a finished step leads: back to the dispatcher, or to the account's page when no client asked."""
+    """Return where a finished step leads: to the activation that a letter opened, or back to the dispatcher.
+
+    Without a request of a client, that is the account's page.
+    """
+    if interaction is not None and interaction.person is not None:
+        return page_url("activation.activate", interaction)
     if interaction is None or interaction.request is None:
         return url_for("myaccount.show")
     return page_url("oidc.resume", interaction)
 
 
-def back_url(interaction: Interaction | None) -> str:
-    """Return where « Revenir à l’ENT » leads from pages that nobody is activating an account on."""
+def decline_url(interaction: Interaction | None) -> str:
+    """Return where a person who declines a step, or who turns back to the ENT, is led."""
     return page_url("oidc.deny", interaction and interaction.without_person())
 
 

@@ -16,6 +16,7 @@ from idp.clients import registry
 from idp.clock import now
 from idp.db import db, end_read
 from idp.letters import pdf
+from idp.uai import normalised_uai
 
 _LIGATURES = str.maketrans({"œ": "oe", "æ": "ae", "ß": "ss"})
 _NUMBERS = re.compile(r"(\d+)")
@@ -51,7 +52,7 @@ def get_school(uai: str) -> School:
     Raises:
         Refused: there is none of that UAI, or no ENT that a letter could name serves it.
     """
-    school = db.session.scalar(select(School).where(School.uai == uai.strip().upper()))
+    school = db.session.scalar(select(School).where(School.uai == normalised_uai(uai)))
     if school is None:
         raise Refused(f"no school {uai}")
     if not school.is_named:

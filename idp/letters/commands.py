@@ -19,6 +19,7 @@ from idp.letters.printing import Order, Report
 from idp.production import production_faults
 from idp.services import services
 from idp.terminal import AS_JSON, plain
+from idp.uai import normalised_uai
 
 LONGEST_REASON = 200
 _NAMED_AT_MOST = 5
@@ -60,7 +61,7 @@ def print_letters(*, as_json: bool, **asked: Any) -> None:
     With --username, only those people, all or none. An account that was activated is closed until its new letter has
     served: its password and its mail address are forgotten, its sessions end, and its owner is told at that address.
     """
-    order = Order(**{**asked, "uai": asked["uai"].strip().upper() if asked["uai"] else None})
+    order = Order(**{**asked, "uai": normalised_uai(asked["uai"]) if asked["uai"] else None})
     _check_usage(order)
     settings, hasher = services().settings, services().hasher
     if faults := production_faults(settings):

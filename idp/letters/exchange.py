@@ -64,7 +64,7 @@ def exchange(settings: Settings, fresh: Mapping[uuid.UUID, Fresh], expires_at: d
         _settle_notices(account, reason)
         account.letter_school_id = fresh[account.id].school_id
         account.provisional_hash, account.provisional_expires_at = fresh[account.id].hashed, expires_at
-        account.generation += 1
+        account.credentials_changed()
         log.record(LetterDrawn(account_id=account.id))
     db.session.flush()
 

@@ -24,6 +24,7 @@ from idp.clock import now
 from idp.db import db, end_read
 from idp.letters.choice import Refused, class_order
 from idp.terminal import AS_JSON, dumped, plain
+from idp.uai import normalised_uai
 
 _SCHOOLS_AT_ONCE = 50
 _BAR = 10
@@ -253,7 +254,7 @@ def command(uai: str | None, *, as_json: bool) -> None:
     mailboxes that serve more than two accounts.
     """
     try:
-        schools = standings(uai.strip().upper() if uai else None)
+        schools = standings(normalised_uai(uai) if uai else None)
         if as_json:
             _print_json(schools)
             return

@@ -150,7 +150,7 @@ def _close_breached(account: Account) -> None:
         .values(
             breached_at=moment,
             password_blocked_at=func.coalesce(Account.password_blocked_at, moment),
-            generation=Account.generation + 1,
+            generation=Account.next_generation(),
             updated_at=Account.updated_at,
         )
     )

@@ -22,6 +22,7 @@ from idp.login.forms import SignInForm
 from idp.services import services
 from idp.sessions import attempts, devices, freshness, manager
 from idp.web.browser import renew_form_token
+from idp.web.declarations import leads_to_ent
 from idp.web.errors import Busy, InteractionLost, form_token_refused
 from idp.web.redirects import see_other
 
@@ -29,6 +30,7 @@ blueprint = Blueprint("login", __name__)
 
 
 @blueprint.route("/connexion", methods=["GET", "POST"])
+@leads_to_ent
 def sign_in() -> Response:
     """Show the form; on a POST open a session or an activation, or show the one text that fits every failure."""
     interaction = store.current()
@@ -51,7 +53,7 @@ def _answer(interaction: store.Interaction | None, form: SignInForm, outcome: se
         case service.MayActivate(account_id, generation):
             renew_form_token()
             started = (interaction or store.Interaction()).with_person(account_id, generation)
-            response = see_other(store.page_url("activation.activate", started))
+            response = see_other(store.resume_url(started))
             manager.clear_cookie(response)
             return response
         case service.MustRenew() | service.Closed():
@@ -180,7 +182,7 @@ def _page(
         change_profile_url=store.page_url("profile_choice.choose", interaction),
         forgotten_username_url=store.page_url("recovery.username", interaction),
         forgotten_password_url=store.page_url("recovery.password", interaction),
-        back_url=store.back_url(interaction),
+        back_url=store.decline_url(interaction),
         letter_days=services().settings.provisional_days,
     )
     return make_response(html, status)

@@ -10,7 +10,7 @@ from idp.accounts import directory
 from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.db import db
-from idp.sessions import manager
+from idp.sessions import liveness, manager
 from idp.sessions.models import Session
 from idp.web.user_agent import Device, describe, from_code
 
@@ -90,7 +90,7 @@ def end_one(account: Account, present: Session, key: uuid.UUID) -> bool:
         db.session.rollback()
         return False
     rows = db.session.scalars(
-        select(Session.id).where(Session.account_id == account.id, Session.sid == sid, Session.ended_at.is_(None))
+        select(Session.id).where(Session.account_id == account.id, Session.sid == sid, liveness.unended())
     ).all()
     for row in rows:
         manager.end_all(account.id, by="person", only=row)
@@ -101,7 +101,7 @@ def end_one(account: Account, present: Session, key: uuid.UUID) -> bool:
 def end_others(account: Account, present: Session) -> None:
     """End the sessions of all devices but the reader's own, and have the ENTs told."""
     directory.get_for_change(account.id)
-    alive = db.session.scalar(select(Session.id).where(Session.id == present.id, Session.ended_at.is_(None)))
+    alive = db.session.scalar(select(Session.id).where(Session.id == present.id, liveness.unended()))
     if alive is None:  # the reader's own was renewed or ended meanwhile: the page is asked for again
         db.session.rollback()
         return

@@ -13,7 +13,7 @@ from idp.myaccount import email
 from idp.myaccount.forms import EmailForm
 from idp.services import services
 from idp.sessions import attempts, manager
-from idp.sessions.guard import proved_recently, signed_in
+from idp.sessions.guard import proved_recently, sign_in_first, signed_in
 from idp.sessions.models import Session
 from idp.throttle import guard, limits
 from idp.web.durations import in_words
@@ -76,7 +76,7 @@ def _answer(account: Account, form: EmailForm, outcome: email.Outcome) -> Respon
             return _held(_form_page(account, form, 429, wait=seconds), seconds)
         case Refused():
             if manager.find(manager.cookie_value() or "") is None:  # ended meanwhile
-                return see_other(url_for("login.sign_in"))
+                return sign_in_first()
             form.current.errors = [gettext("Ce n’est pas votre mot de passe actuel.")]
             return _form_page(account, form, 200)
 

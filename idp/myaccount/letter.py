@@ -17,6 +17,7 @@ from idp.audit.events import LetterLinkDoubted, LetterLinked
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
+from idp.sessions import liveness
 from idp.sessions.models import Session
 
 
@@ -86,11 +87,13 @@ def _admit(proven: Proven, account_id: uuid.UUID, session_id: uuid.UUID) -> Link
 
 
 def _is_signed_in(account: Account, session_id: uuid.UUID) -> bool:
-    """Say whether the session goes on: whoever was put out meanwhile must not finish here what they had begun."""
-    alive = select(Session.id).where(
-        Session.id == session_id, Session.generation == account.generation, Session.ended_at.is_(None)
+    """Return whether the session was neither ended nor outdated while the letter's password was hashed."""
+    alive = (
+        select(Session.id)
+        .join(Account, Account.id == Session.account_id)
+        .where(Session.id == session_id, Account.id == account.id, liveness.holding())
     )
-    return account.disabled_at is None and db.session.scalar(alive) is not None
+    return db.session.scalar(alive) is not None
 
 
 def _merge(mine: Account, other: Account) -> None:
@@ -102,7 +105,7 @@ def _merge(mine: Account, other: Account) -> None:
         disputes.end_contest(other)
     other.provisional_hash = other.provisional_expires_at = None
     other.merged_into_id, other.disabled_at = mine.id, moment
-    other.generation += 1
+    other.credentials_changed()
     mine.updated_at = moment
     school_notices.settle(other.id, by="parent", sentence="the letter was added", kinds=(Kind.LETTER_DOUBT,))
     log.record(LetterLinked(account_id=mine.id, other=str(other.id), uais=uais))

@@ -10,7 +10,6 @@ from idp.accounts.passwords import Busy, Hasher
 from idp.accounts.tokens import Purpose
 from idp.audit import log
 from idp.audit.events import PasswordChanged
-from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.myaccount import proof
@@ -57,9 +56,7 @@ def _admit(hasher: Hasher, proven: Proven, session_id: uuid.UUID, new: str) -> C
     if found is None:
         return None
     account, session = found
-    account.password_hash, account.password_changed_at, account.password_blocked_at = hashed, now(), None
-    account.breached_at = None
-    account.generation += 1
+    account.set_password(hashed)
     addresses.cancel_change(account)  # whoever knew the former password may have asked for it
     tokens.revoke(account.id, Purpose.RESET_PASSWORD)
     manager.end_all(account.id, by="password_changed", keep=session.id)

@@ -14,7 +14,7 @@ from idp.myaccount import password, reauthentication
 from idp.myaccount.forms import PasswordForm
 from idp.services import services
 from idp.sessions import attempts, devices, manager
-from idp.sessions.guard import signed_in
+from idp.sessions.guard import sign_in_first, signed_in
 from idp.sessions.models import Session
 from idp.web.browser import renew_form_token
 from idp.web.errors import Busy
@@ -61,17 +61,23 @@ def _change(session: Session, account: Account) -> Response:
             return _page(account, form, 200)
 
 
+@blueprint.get("/.well-known/change-password")
+def well_known() -> Response:
+    """Lead password managers to the page that changes a password (W3C, A Well-Known URL for Changing Passwords)."""
+    return see_other(url_for("account_password.change"))
+
+
 def _again() -> Response:
     """Show the second of two clicks the result of the first: whoever knows the new password has what it gave."""
     form, former = PasswordForm(), manager.cookie_value()
     found = reauthentication.find_renewed(former) if former else None
     if found is None:
-        return see_other(url_for("login.sign_in"))
+        return sign_in_first()
     session, username = found[0], found[1].username
     end_read()
     attempt = attempts.of_request(username, form.password.data or "")
     outcome = reauthentication.verify(services().settings, services().hasher, attempt, session)
-    return _done(outcome, username) if isinstance(outcome, str) else see_other(url_for("login.sign_in"))
+    return _done(outcome, username) if isinstance(outcome, str) else sign_in_first()
 
 
 def _done(cookie: str, username: str) -> Response:

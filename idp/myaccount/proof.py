@@ -8,6 +8,7 @@ from idp.accounts import directory
 from idp.accounts.authentication import Proven
 from idp.accounts.models import Account
 from idp.db import db
+from idp.sessions import liveness
 from idp.sessions.models import Session
 
 
@@ -20,15 +21,11 @@ def lock(proven: Proven, session_id: uuid.UUID) -> tuple[Account, Session] | Non
     account = directory.get_for_change(proven.account_id)
     session = db.session.scalar(
         select(Session)
-        .where(
-            Session.id == session_id,
-            Session.account_id == proven.account_id,
-            Session.ended_at.is_(None),
-        )
+        .join(Account, Account.id == Session.account_id)
+        .where(Session.id == session_id, Account.id == proven.account_id, liveness.holding())
         .execution_options(populate_existing=True)
     )
-    same = account is not None and session is not None and session.generation == account.generation
-    if account is None or session is None or not same or not proven.still_holds(account):
+    if account is None or session is None or not proven.still_holds(account):
         db.session.rollback()
         return None
     return account, session

@@ -16,7 +16,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.myaccount import proof
-from idp.sessions import manager
+from idp.sessions import liveness, manager
 from idp.sessions.models import Session
 
 _SECOND_CLICK = timedelta(minutes=1)
@@ -51,7 +51,7 @@ def find_renewed(cookie: str) -> tuple[Session, Account] | None:
     may never read the first answer. The cookie alone opens nothing: the password that comes with it is asked for again.
     """
     former = db.session.scalar(
-        select(Session).where(Session.digest == opaque.digest(cookie), Session.ended_at > now() - _SECOND_CLICK)
+        select(Session).where(Session.digest == opaque.digest(cookie), liveness.ended_since(now() - _SECOND_CLICK))
     )
     if former is None:
         return None
@@ -62,10 +62,7 @@ def find_renewed(cookie: str) -> tuple[Session, Account] | None:
             Session.account_id == former.account_id,
             Session.sid == former.sid,
             Session.auth_time >= former.ended_at,
-            Session.ended_at.is_(None),
-            Session.expires_at > now(),
-            Session.generation == Account.generation,
-            Account.disabled_at.is_(None),
+            liveness.resumable(now()),
         )
     ).one_or_none()
     return (row[0], row[1]) if row else None

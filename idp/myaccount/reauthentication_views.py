@@ -11,7 +11,7 @@ from idp.myaccount import reauthentication
 from idp.myaccount.proof_forms import ProofForm
 from idp.services import services
 from idp.sessions import attempts, devices, manager
-from idp.sessions.guard import signed_in
+from idp.sessions.guard import sign_in_first, signed_in
 from idp.sessions.models import Session
 from idp.web.browser import renew_form_token
 from idp.web.errors import Busy
@@ -58,7 +58,7 @@ def _again() -> Response:
     former = manager.cookie_value()
     found = reauthentication.find_renewed(former) if former else None
     outcome = _try(ProofForm(), *found) if found else None
-    return _go_on(outcome, found[1]) if found and isinstance(outcome, str) else see_other(url_for("login.sign_in"))
+    return _go_on(outcome, found[1]) if found and isinstance(outcome, str) else sign_in_first()
 
 
 def _go_on(cookie: str, account: Account) -> Response:

@@ -10,11 +10,13 @@ from idp.clients import audience, registry, released
 from idp.interaction import store
 from idp.oidc import claims
 from idp.sessions import manager
+from idp.web.declarations import leads_to_ent
 from idp.web.errors import InteractionLost
 from idp.web.redirects import see_other
 from idp.web.security import csrf
 
 
+@leads_to_ent
 def agree() -> Response:
     """Show what the ENT will be told; on a POST note that this session's person agreed, and go on."""
     if request.method == "POST":
@@ -39,7 +41,7 @@ def agree() -> Response:
             child=audience.knows_child(client.key, account.id),
         ),
         policy_uri=client.policy_uri,
-        refuse_url=store.page_url("oidc.deny", interaction),
+        refuse_url=store.decline_url(interaction),
     )
     return make_response(html)
 

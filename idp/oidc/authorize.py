@@ -30,26 +30,18 @@ from idp.oidc.parameters import ParsedRequest, as_get, posted
 from idp.oidc.request import check, check_again
 from idp.profile_choice import profiles
 from idp.services import services
-from idp.sessions import browser_state, manager
+from idp.sessions import browser_state, liveness, manager
+from idp.web.declarations import acts_on_get
 from idp.web.errors import InteractionLost
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_address, request_id
 
-TOUCH_AFTER = timedelta(minutes=5)
-_DECLINED = {
-    "profile_choice.choose": "the person did not sign in",
-    "profile_choice.elsewhere": "the person did not sign in",
-    "login.sign_in": "the person did not sign in",
-    "oidc.not_this_ent": "the person turned back",
-    "charter.show": "the charter is not accepted",
-    "oidc.agree": "the person did not agree",
-}
-"""The steps that may be declined, and what the client is told: what is owed, for another tab may have gone on."""
 _LONGEST_ADDRESS = 7800
 """What is left of the 8190 bytes of a request line for what later steps add."""
 _FAPI2_CODE = timedelta(seconds=60)
 
 
+@acts_on_get
 def authorize() -> Response:
     """`/authorize`: answer at once, or lead to the first step that is owed."""
     encoded = request.query_string
@@ -85,6 +77,7 @@ def _after_steps(encoded: bytes) -> Response:
     return _dispatch(Interaction(request=checked.request, profile=profile), checked.client)
 
 
+@acts_on_get
 def resume() -> Response:
     """`/authorize/resume`: a step is done; ask again which is owed."""
     if seconds := flood.seconds_to_wait():
@@ -112,8 +105,12 @@ def _enter(client: Registration) -> Response:
     return make_response(render_template("oidc/deja_connecte.html", dest=client))
 
 
+@acts_on_get
 def deny() -> Response:
-    """`/authorize/refus`: the person declined what is owed, or turned back; tell the client, if that may be."""
+    """`/authorize/refus`: tell the client that the person declined the step that is owed, or turned back.
+
+    Another tab may have gone on meanwhile: if the step that is owed now cannot be declined, lead to it instead.
+    """
     interaction = store.current()
     client = _client(interaction)
     wanted = interaction.request if interaction else None
@@ -121,10 +118,9 @@ def deny() -> Response:
         raise InteractionLost(client)
     state = _state(interaction, wanted, client)
     step = journey.next_step(state)
-    is_activating = interaction.person is not None and state.session is None
-    if step is None or step.endpoint not in _DECLINED or is_activating:
-        return see_other(store.resume_url(interaction))
-    return errors.refuse(_refusal(wanted, "access_denied", _DECLINED[step.endpoint]))
+    if step is None or not step.declined_text:
+        return see_other(store.page_url("oidc.resume", interaction))
+    return errors.refuse(_refusal(wanted, "access_denied", step.declined_text))
 
 
 def _dispatch(interaction: Interaction, client: Registration) -> Response:
@@ -138,8 +134,8 @@ def _dispatch(interaction: Interaction, client: Registration) -> Response:
     step = journey.next_step(state)
     if step is not None:
         if "none" in state.prompts:
-            raise _refusal(wanted, step.oidc_error, "")
-        return _lead_to(step, interaction, wanted)
+            raise _refusal(wanted, step.oauth_error, "")
+        return _lead_to(step, interaction.without_person() if state.session else interaction, wanted)
     if wanted.subject is not None and state.account is not None:
         subject = claims.subject(client, state.account.id, state.account.join_key)
         if subject not in wanted.subject.split("\n"):
@@ -178,6 +174,7 @@ def _state(interaction: Interaction, wanted: AuthorizationRequest, client: Regis
         started_at=interaction.started_at,
         now=now(),
         mail_required=services().settings.mail_required,
+        is_activating=interaction.person is not None and found is None,
     )
 
 
@@ -213,8 +210,8 @@ def _issue(client: Registration, wanted: AuthorizationRequest) -> Response | Non
             charter=client.charter_mode is CharterMode.PROVIDER and client.charter_version_id is not None,
             mail_required=settings.mail_required,
             now=moment,
-            idle_since=moment - settings.lifetime("session_idle"),
-            touch_before=moment - TOUCH_AFTER,
+            idle_since=liveness.idle_since(settings, moment),
+            touch_before=liveness.touch_before(moment),
             expires_at=moment + _code_lifetime(settings, client),
             address=remote_address(),
             request_id=request_id(),

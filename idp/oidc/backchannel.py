@@ -30,6 +30,7 @@ from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome, PermanentFailure, TemporaryFailure
 from idp.services import services
+from idp.sessions import liveness
 from idp.sessions.manager import SESSIONS_ENDED
 from idp.sessions.models import Session
 
@@ -98,7 +99,7 @@ def announce_removal(account_id: uuid.UUID) -> int:
         .join(Client, Client.id == Token.client_id)
         .where(
             Account.id == account_id,
-            or_(wanted.ended_at.is_(None), wanted.id.in_(untold)),
+            or_(liveness.unended(wanted), wanted.id.in_(untold)),
             Client.disabled_at.is_(None),
             Client.backchannel_logout_uri != "",
         )
@@ -146,11 +147,14 @@ def _told(message: OutboxMessage, client: Registration) -> tuple[str, str] | Non
         late = message.created_at < now() - POINTLESS_AFTER
         return None if late else (message.payload["subject"], message.payload["sid"])
     session = db.session.execute(
-        select(Session.sid, Session.ended_at, Account.id.label("account_id"), Account.join_key)
+        select(Session.sid, Account.id.label("account_id"), Account.join_key)
         .join(Account, Account.id == Session.account_id)
-        .where(Session.id == uuid.UUID(message.payload["session"]))
+        .where(
+            Session.id == uuid.UUID(message.payload["session"]),
+            liveness.ended_since(now() - POINTLESS_AFTER),
+        )
     ).one_or_none()
-    if session is None or session.ended_at is None or session.ended_at < now() - POINTLESS_AFTER:
+    if session is None:
         return None
     subject = claims.subject(client, session.account_id, session.join_key)
     return subject, claims.session_id(client.subject_salt, session.sid)

@@ -22,6 +22,7 @@ from idp.oidc.key_material import ALGORITHMS, FAPI2_ALGORITHMS
 from idp.oidc.models import SigningKey
 from idp.oidc.wanted import Wanted
 from idp.profile_choice.profiles import PROFILES
+from idp.uai import is_uai, uai_fault
 
 ALWAYS_CLAIMS = tuple(CLAIMS_BY_SCOPE)
 SECURITY_PROFILES = ("", "fapi2")
@@ -34,8 +35,6 @@ _AUTHORITY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]{{2,45}}\])(?:
 """A host as policies, redirects and certificates name it, which has no mark that means something to one of them."""
 _CONTROL = re.compile("%(?:[01][0-9a-f]|7f)", re.IGNORECASE)
 _LONGEST_HOST = 253
-_UAI_LETTERS = "ABCDEFGHJKLMNPRSTUVWXYZ"
-_UAI_DIGITS = 7
 AUDIENCES = tuple(audience.value for audience in Audience)
 
 
@@ -46,9 +45,7 @@ def faults(settings: Settings, wanted: Wanted) -> Iterator[str]:
         yield f"the name must have 1 to {_LONGEST_NAME} printable characters"
     addresses = list(_address_faults(settings, wanted))
     yield from addresses or _sector_faults(wanted)
-    yield from (
-        f"--uai {uai!r}: not a UAI (7 digits and their control letter)" for uai in wanted.uais if not is_uai(uai)
-    )
+    yield from (f"--uai {uai_fault(one)}" for one in wanted.uais if not is_uai(one))
     if wanted.audience == Audience.FAMILIES.value and not wanted.uais:
         yield "--uai: at least one school is needed, or --audience everyone for a service of the whole académie"
     scopes = wanted.scopes.split()
@@ -217,14 +214,3 @@ def _uri_fault(settings: Settings, uri: str) -> str:
 def is_host(value: str) -> bool:
     """Say whether `value` is the name of a host, as the addresses of a registration have it: without a port."""
     return ":" not in value and len(value) <= _LONGEST_HOST and _AUTHORITY.fullmatch(value) is not None
-
-
-def is_uai(value: str) -> bool:
-    """Say whether `value` is a UAI: seven digits and the letter that their number gives modulo 23."""
-    digits, letter = value[:_UAI_DIGITS], value[_UAI_DIGITS:]
-    return (
-        len(digits) == _UAI_DIGITS
-        and digits.isascii()
-        and digits.isdigit()
-        and letter == _UAI_LETTERS[int(digits) % len(_UAI_LETTERS)]
-    )

@@ -9,8 +9,9 @@ import click
 from click.core import ParameterSource
 
 from idp.oidc import registration
-from idp.oidc.client_metadata import AUDIENCES, is_uai
+from idp.oidc.client_metadata import AUDIENCES
 from idp.oidc.wanted import Wanted
+from idp.uai import uai_fault
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _URI = {"default": "", "metavar": "URI"}
@@ -47,9 +48,9 @@ def _claims(_ctx: click.Context, _option: click.Parameter, text: str) -> list[st
 
 
 def read_uais(_ctx: click.Context, _option: click.Parameter, typed: Sequence[str]) -> Sequence[str]:
-    """Take UAIs whose control letters are right."""
-    if wrong := [uai for uai in typed if not is_uai(uai)]:
-        raise click.BadParameter(f"{', '.join(map(repr, wrong))}: not a UAI (7 digits and their control letter)")
+    """Return the UAIs as they were typed; refuse one whose control letter is wrong."""
+    if fault := uai_fault(*typed):
+        raise click.BadParameter(fault)
     return typed
 
 

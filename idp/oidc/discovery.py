@@ -11,6 +11,7 @@ from idp.oidc.claims import ACR_VALUES, CLAIMS_BY_SCOPE, SCOPES
 from idp.oidc.clients import AUTH_METHODS, GRANT_TYPES
 from idp.oidc.jose import CLIENT_ALGORITHMS
 from idp.services import services
+from idp.web.declarations import for_other_sites, for_programs
 from idp.web.i18n import LANGUAGES
 
 _CACHED = {"Cache-Control": "public, max-age=3600", "Access-Control-Allow-Origin": "*"}
@@ -78,6 +79,8 @@ def discovery() -> Response:
     return Response(body, headers=_CACHED, content_type="application/json")
 
 
+@for_programs
+@for_other_sites
 def jwks() -> Response:
     """Serve the public keys."""
     return Response(services().server.ring.document(), headers=_KEYS_CACHED, content_type="application/json")

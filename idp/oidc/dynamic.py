@@ -26,6 +26,7 @@ from idp.oidc.registration_tokens import TokenExpiredError
 from idp.oidc.wanted import RegistrationRefused, Wanted
 from idp.services import services
 from idp.throttle import guard, limits
+from idp.web.declarations import for_programs
 from idp.web.errors import TooManyTries
 from idp.web.request_context import remote_address
 
@@ -55,6 +56,7 @@ class _Refused(Exception):  # noqa: N818 - what happened
         self.response = response
 
 
+@for_programs
 def register() -> Response:
     """Register the client that the metadata describe (RFC 7591 3.1)."""
     try:
@@ -105,6 +107,7 @@ def _use(invitation: ClientInvite, client: Client) -> None:
         raise _Refused(_unauthorized(_NO_INVITATION))
 
 
+@for_programs
 def manage(client_id: str) -> Response:
     """Read, replace or end a registration (RFC 7592 2)."""
     try:

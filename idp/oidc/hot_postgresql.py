@@ -5,17 +5,18 @@ from typing import Any
 
 from idp.clients import audience
 from idp.oidc.hot import CodeRequest, Connections, Granted, Holder, Redemption, Rotation
+from idp.sessions import liveness
 
 _MAY_KNOW = audience.admits_sql(client="c", account="a.id")
 _CHILDREN = audience.known_children_sql(client="c", account="a.id")
+_HOLDING = liveness.holding_sql(session="s", account="a")
+_LIVE_SESSION = liveness.live_sql(session="s", account="a", moment="%(now)s", idle_since="%(idle_since)s")
 
 _AUTHORIZE = f"""
 WITH found AS MATERIALIZED (
   SELECT s.id, s.account_id, s.sid, s.last_seen_at, s.acr, s.auth_time
   FROM session s JOIN account a ON a.id = s.account_id
-  WHERE s.digest = %(cookie_digest)s AND s.ended_at IS NULL
-    AND s.expires_at > %(now)s AND s.last_seen_at > %(idle_since)s
-    AND a.disabled_at IS NULL AND a.generation = s.generation
+  WHERE s.digest = %(cookie_digest)s AND {_LIVE_SESSION}
     AND (a.email IS NOT NULL OR NOT %(mail_required)s)
     AND EXISTS (SELECT 1 FROM client c
       WHERE c.id = %(client)s AND c.version = %(client_version)s AND c.disabled_at IS NULL
@@ -63,7 +64,7 @@ FROM live
 
 _STILL_HOLDS = f"""
     AND EXISTS (SELECT 1 FROM session s JOIN account a ON a.id = s.account_id JOIN client c ON c.id = %(client)s
-      WHERE s.id = session_id AND s.ended_at IS NULL AND a.disabled_at IS NULL AND a.generation = s.generation
+      WHERE s.id = session_id AND {_HOLDING}
         AND c.version = %(client_version)s AND c.disabled_at IS NULL AND {_MAY_KNOW})
 """  # noqa: S608 - made of constants
 
@@ -127,8 +128,8 @@ SELECT t.scope, t.claims, t.jkt, c.client_id, c.id, c.version, a.id, a.join_key,
       'class', k.class_name, 'uai', k.uai, 'student_id', k.student_id, 'degree', k.degree) ORDER BY k.rank)
     FROM {_CHILDREN} k)
 FROM token t
-JOIN session s ON s.id = t.session_id AND s.ended_at IS NULL
-JOIN account a ON a.id = t.account_id AND a.disabled_at IS NULL AND a.generation = s.generation
+JOIN session s ON s.id = t.session_id
+JOIN account a ON a.id = t.account_id AND {_HOLDING}
 JOIN client c ON c.id = t.client_id AND c.disabled_at IS NULL AND {_MAY_KNOW}
 LEFT JOIN charter_version cv ON cv.id = c.charter_version_id
 LEFT JOIN charter_acceptance ca ON ca.charter_version_id = c.charter_version_id AND ca.account_id = a.id

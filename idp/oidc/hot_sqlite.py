@@ -11,9 +11,12 @@ from typing import Any
 from idp.audit import chain
 from idp.clients import audience
 from idp.oidc.hot import CodeRequest, Connections, Granted, Holder, Redemption, Rotation
+from idp.sessions import liveness
 
 _MAY_KNOW = audience.admits_sql(client="c", account="a.id")
 _CHILDREN = audience.known_children_sql(client="c", account="a.id")
+_HOLDING = liveness.holding_sql(session="s", account="a")
+_LIVE_SESSION = liveness.live_sql(session="s", account="a", moment=":now", idle_since=":idle_since")
 
 _AUTHORIZE = f"""
 INSERT INTO authorization_code (digest, family, client_id, account_id, session_id, redirect_uri, scope, nonce,
@@ -21,8 +24,7 @@ INSERT INTO authorization_code (digest, family, client_id, account_id, session_i
 SELECT :code_digest, :family, :client, s.account_id, s.id, :redirect_uri, :scope, :nonce, :challenge, :claims, :jkt,
   s.acr, s.auth_time, :expires_at
 FROM session s JOIN account a ON a.id = s.account_id
-WHERE s.digest = :cookie_digest AND s.ended_at IS NULL AND s.expires_at > :now AND s.last_seen_at > :idle_since
-  AND a.disabled_at IS NULL AND a.generation = s.generation AND (a.email IS NOT NULL OR NOT :mail_required)
+WHERE s.digest = :cookie_digest AND {_LIVE_SESSION} AND (a.email IS NOT NULL OR NOT :mail_required)
   AND EXISTS (SELECT 1 FROM client c
     WHERE c.id = :client AND c.version = :client_version AND c.disabled_at IS NULL
       AND (NOT :charter OR EXISTS (SELECT 1 FROM charter_acceptance ca
@@ -45,7 +47,7 @@ _TOUCH = "UPDATE session SET last_seen_at = :now WHERE digest = :cookie_digest"
 
 _STILL_HOLDS = f"""
   AND EXISTS (SELECT 1 FROM session s JOIN account a ON a.id = s.account_id JOIN client c ON c.id = :client
-    WHERE s.id = session_id AND s.ended_at IS NULL AND a.disabled_at IS NULL AND a.generation = s.generation
+    WHERE s.id = session_id AND {_HOLDING}
       AND c.version = :client_version AND c.disabled_at IS NULL AND {_MAY_KNOW})
 """  # noqa: S608 - made of constants
 
@@ -94,8 +96,8 @@ SELECT t.scope, t.claims, t.jkt, c.client_id, c.id, c.version, a.id, a.join_key,
   (SELECT json_group_array(json_object('given_name', given_name, 'family_name', family_name, 'class', class_name,
       'uai', uai, 'student_id', student_id, 'degree', degree)) FROM (SELECT * FROM {_CHILDREN} ORDER BY rank))
 FROM token t
-JOIN session s ON s.id = t.session_id AND s.ended_at IS NULL
-JOIN account a ON a.id = t.account_id AND a.disabled_at IS NULL AND a.generation = s.generation
+JOIN session s ON s.id = t.session_id
+JOIN account a ON a.id = t.account_id AND {_HOLDING}
 JOIN client c ON c.id = t.client_id AND c.disabled_at IS NULL AND {_MAY_KNOW}
 LEFT JOIN charter_version cv ON cv.id = c.charter_version_id
 LEFT JOIN charter_acceptance ca ON ca.charter_version_id = c.charter_version_id AND ca.account_id = a.id

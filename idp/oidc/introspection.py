@@ -11,8 +11,10 @@ from flask import Blueprint, Response, request
 from idp.clients.registry import Registration
 from idp.oidc import claims, clients, issued, posting
 from idp.services import services
+from idp.web.declarations import for_programs
 
 
+@for_programs
 def introspect() -> Response:
     """Say what the token is; `{"active": false}` and no reason for all that opens nothing."""
     try:

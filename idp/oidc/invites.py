@@ -18,10 +18,11 @@ from idp.clients.models import Client, ClientInvite
 from idp.clock import now
 from idp.db import db
 from idp.oidc.claims import SCOPES
-from idp.oidc.client_metadata import is_host, is_uai, urls
+from idp.oidc.client_metadata import is_host, urls
 from idp.oidc.clients import AUTH_METHODS
 from idp.oidc.sectors import hosts
 from idp.oidc.wanted import RegistrationRefused, Wanted
+from idp.uai import is_uai, uai_fault
 
 LONGEST_LABEL = 80
 SUBJECTS = ("", "pairwise", "public")
@@ -75,7 +76,7 @@ def invite(
     Raises:
         RegistrationRefused: with every fault.
     """
-    faults = [f"--uai {uai!r}: not a UAI (7 digits and their control letter)" for uai in uais if not is_uai(uai)]
+    faults = [f"--uai {uai_fault(one)}" for one in uais if not is_uai(one)]
     if not uais:
         faults.append("--uai: at least one school is needed; a service for everyone is registered by an operator")
     faults += bounds.faults(pkce=pkce)

@@ -18,6 +18,7 @@ from idp.clock import now
 from idp.db import db, end_read
 from idp.oidc import claims
 from idp.oidc.models import Token
+from idp.sessions import liveness
 from idp.sessions.models import Session
 
 _HALF = 16
@@ -64,9 +65,7 @@ def _alive(value: str) -> Issued | None:
             Token.revoked_at.is_(None),
             Token.used_at.is_(None),
             Token.expires_at > moment,
-            Session.ended_at.is_(None),
-            Account.disabled_at.is_(None),
-            Account.generation == Session.generation,
+            liveness.holding(),
             audience.admits(),
         )
     ).one_or_none()
@@ -105,7 +104,7 @@ def session_of(identity: Mapping[str, Any], client: Registration) -> tuple[Sessi
         .where(
             Token.digest.between(half + bytes(_HALF), half + b"\xff" * _HALF),
             Token.client_id == client.key,
-            row.ended_at.is_(None),
+            liveness.unended(row),
         )
     ).one_or_none()
     if found is None or claims.session_id(client.subject_salt, found[0].sid) != identity["sid"]:

@@ -27,6 +27,7 @@ from idp.oidc.parameters import ParameterError, as_get, parse, posted
 from idp.services import services
 from idp.sessions import devices, manager
 from idp.sessions.models import Session
+from idp.web.declarations import acts_on_get, leads_to_ent
 from idp.web.redirects import see_other
 from idp.web.security import csrf
 
@@ -58,6 +59,8 @@ class _Asked:
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
+@acts_on_get
+@leads_to_ent
 def logout() -> Response:
     """End the session: at once when the hint is its own ID token, after a confirmation otherwise."""
     confirmed = request.method == "POST" and "csrf_token" in request.form

@@ -47,7 +47,7 @@ def show() -> Response:
         account=account,
         served=[_ServedSchool(school, registry.all_serving([school.uai])) for school in schools],
         told_school=None if schools else _school_of_letter(account),
-        back_url=store.page_url("oidc.deny", interaction),
+        back_url=store.decline_url(interaction),
         other_account_url=_other_account_url(interaction, wanted),
         sign_out_url=url_for("oidc.logout"),
     )

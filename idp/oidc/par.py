@@ -18,6 +18,7 @@ from idp.oidc.errors import RequestRefused, RequestUntrusted
 from idp.oidc.request import READ, check_parameters
 from idp.services import services
 from idp.throttle import guard, limits
+from idp.web.declarations import for_programs
 from idp.web.errors import TooManyTries
 from idp.web.request_context import remote_address
 
@@ -26,6 +27,7 @@ _LONGEST_KEPT = 16_000
 would be ten times that, and clients without a secret push in anybody's name."""
 
 
+@for_programs
 def push() -> Response:
     """Keep an authorization request, and say by which `request_uri` it is opened."""
     settings = services().settings

@@ -5,8 +5,10 @@ from flask import Blueprint, Response, request
 
 from idp.oidc import issued, posting
 from idp.services import services
+from idp.web.declarations import for_programs
 
 
+@for_programs
 def revoke() -> Response:
     """Revoke the token; 200 also for one that is unknown or dead (2.2), an error for another client's (2.1).
 

@@ -16,6 +16,7 @@ from idp.oidc import (
     token,
     userinfo,
 )
+from idp.web import declarations
 
 blueprint = Blueprint("oidc", __name__)
 _ENDPOINTS = (
@@ -33,13 +34,11 @@ _ENDPOINTS = (
     logout,
 )
 
-_ACT_ON_GET = frozenset({"oidc.authorize", "oidc.resume", "oidc.deny", "oidc.logout"})
-
 
 @blueprint.before_request
 def look_only() -> Response | None:
     """Answer HEAD where a GET would do something: who asks for the head alone only looks (RFC 9110 9.2.1, 9.3.2)."""
-    if request.method == "HEAD" and request.endpoint in _ACT_ON_GET:
+    if request.method == "HEAD" and declarations.view_acts_on_get():
         return Response(headers={"Cache-Control": "no-store"})
     return None
 

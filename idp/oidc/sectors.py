@@ -10,14 +10,12 @@ import json
 import secrets
 import threading
 from collections.abc import Iterable
-from typing import Any
 from urllib.parse import urlsplit
 
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from idp.clients.models import Sector, SubjectType
-from idp.db import db, end_read
+from idp.db import db, end_read, upsert
 from idp.oidc.outgoing import OutgoingError
 from idp.oidc.wanted import RegistrationRefused, Wanted
 from idp.services import services
@@ -61,9 +59,8 @@ def salt(identifier: str) -> bytes:
     """Return the salt of a sector, drawn at the first need, in the caller's transaction; one of its own for none."""
     if not identifier:
         return secrets.token_bytes(32)
-    insert: Any = (postgresql if db.engine.dialect.name == "postgresql" else sqlite).insert(Sector)
     drawn = secrets.token_bytes(32)
-    db.session.execute(insert.values(identifier=identifier, salt=drawn).on_conflict_do_nothing())
+    db.session.execute(upsert(Sector).values(identifier=identifier, salt=drawn).on_conflict_do_nothing())
     return db.session.scalars(select(Sector.salt).where(Sector.identifier == identifier)).one()
 
 

@@ -12,6 +12,7 @@ from flask import Blueprint, Response, make_response, render_template
 
 from idp import opaque
 from idp.sessions import browser_state
+from idp.web.declarations import for_other_sites
 
 _SALT_LENGTH = 16
 _USUAL_PORTS = {"https": ":443", "http": ":80"}
@@ -39,6 +40,7 @@ def _origin(uri: str) -> str:
     return f"{parts.scheme}://{host.removesuffix(_USUAL_PORTS.get(parts.scheme, ':'))}"
 
 
+@for_other_sites
 def check_session() -> Response:
     """Serve the page that ENTs put into a frame (3.2); the same for everybody, it holds nothing."""
     response = make_response(render_template("oidc/session.html", cookie=browser_state.name()))

@@ -10,11 +10,13 @@ from idp.oidc.keys import NoSigningKey
 from idp.oidc.parameters import ParsedRequest
 from idp.oidc.posting import refuse
 from idp.services import services
+from idp.web.declarations import for_programs
 from idp.web.errors import Busy
 
 __all__ = ["add_routes", "refuse", "token"]
 
 
+@for_programs
 def token() -> Response:
     """Exchange a code or a refresh token."""
     try:

@@ -10,9 +10,11 @@ from idp.clients.registry import Registration
 from idp.oidc import bearer, claims
 from idp.oidc.keys import NoSigningKey
 from idp.services import services
+from idp.web.declarations import for_programs
 from idp.web.errors import Busy
 
 
+@for_programs
 def userinfo() -> Response:
     """Return the claims that the access token, or the client's registration, releases."""
     try:

@@ -21,7 +21,7 @@ from idp.config import Settings
 from idp.db import committed, db
 from idp.oidc import standard_claims
 from idp.ops.batches import account_ranges
-from idp.sessions import manager
+from idp.sessions import liveness, manager
 from idp.sessions.models import Session
 from idp.throttle import guard, limits
 
@@ -63,7 +63,7 @@ def disable(account_id: uuid.UUID) -> int:
     if account.disabled_at is not None and not by_a_file:
         raise _refused(f"{account.username} is disabled already")
     account.disabled_at = now()
-    account.generation += 1  # links, codes and tokens of before stay dead when it is enabled again
+    account.credentials_changed()  # links, codes and tokens of before stay dead when it is enabled again
     _note(account, "disabled")
     ended = manager.end_all(account.id, by=OPERATOR)
     db.session.commit()
@@ -177,10 +177,10 @@ def _block(some: ColumnElement[bool]) -> Blocked:
     db.session.execute(
         update(Account)
         .where(Account.id.in_(keys))
-        .values(password_blocked_at=moment, generation=Account.generation + 1, updated_at=Account.updated_at)
+        .values(password_blocked_at=moment, generation=Account.next_generation(), updated_at=Account.updated_at)
         .execution_options(synchronize_session=False)
     )
-    signed_in = select(Session.account_id).where(Session.account_id.in_(keys), Session.ended_at.is_(None)).distinct()
+    signed_in = select(Session.account_id).where(Session.account_id.in_(keys), liveness.unended()).distinct()
     ended = sum(manager.end_all(key, by=OPERATOR) for key in db.session.scalars(signed_in).all())
     for key in keys:
         log.record(AccountChanged(account_id=key, change="password_blocked"))

@@ -360,7 +360,7 @@ def _settle_email(settings: Settings, account: Account, decision: Decision) -> N
 
 def _renew(account: Account) -> None:
     """End all that was issued for the account, also the other links « Ce n’était pas moi »: the school has decided."""
-    account.generation += 1
+    account.credentials_changed()
     tokens.revoke(account.id, *Purpose)
     manager.end_all(account.id, by=OPERATOR)
 

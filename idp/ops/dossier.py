@@ -27,8 +27,7 @@ from idp.ops.batches import account_ranges
 from idp.sessions import manager
 from idp.terminal import instant
 from idp.throttle import guard, limits
-
-_LONGEST_UAI = 8
+from idp.uai import UAI_LENGTH, normalised_uai
 
 
 class NotFound(Exception):  # noqa: N818 - says what it is
@@ -43,8 +42,8 @@ def get_school(uai: str | None) -> School | None:
     """
     if uai is None:
         return None
-    wanted = uai.strip().upper()
-    school = db.session.scalar(select(School).where(School.uai == wanted)) if len(wanted) <= _LONGEST_UAI else None
+    wanted = normalised_uai(uai)
+    school = db.session.scalar(select(School).where(School.uai == wanted)) if len(wanted) <= UAI_LENGTH else None
     end_read()
     if school is None:
         raise NotFound(f"no school {uai}")
@@ -175,7 +174,7 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
         "inactive_warned_at": instant(account.inactive_warned_at),
         "disabled_at": instant(account.disabled_at),
         "merged_into": merged.username if merged else None,
-        "open_sessions": len(manager.open_sessions(account)) if account.disabled_at is None else 0,
+        "open_sessions": len(manager.open_sessions(account)),
         "wait_seconds": guard.look(limits.SIGN_IN_ACCOUNT, account.username),
         "children": [
             {

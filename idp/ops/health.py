@@ -15,17 +15,22 @@ from idp.oidc.keys import NoSigningKey
 from idp.oidc.models import SigningKey
 from idp.paths import MIGRATIONS
 from idp.services import services
+from idp.web.declarations import for_programs, probe
 
 blueprint = Blueprint("ops", __name__)
 
 
 @blueprint.get("/healthz")
+@for_programs
+@probe
 def alive() -> Response:
     """Say that the process answers."""
     return make_response({"status": "ok"})
 
 
 @blueprint.get("/readyz")
+@for_programs
+@probe
 def ready() -> Response:
     """Say whether requests can be served; the first thing that is missing is named, nothing else is told."""
     missing = _missing()

@@ -20,6 +20,7 @@ EVENTS: Mapping[str, Any] = {
     "account.exported": _l("vos données remises dans un fichier"),
     "account.inactivity_warned": _l("mail : votre compte va être effacé"),
     "account.purged": _l("compte supprimé"),
+    "account.renamed": _l("nom changé par l’équipe du service"),
     "account.read": _l("compte consulté par l’équipe du service"),
     "activation.completed": _l("mot de passe choisi à l’activation"),
     "activation.opened": _l("activation commencée avec le courrier"),
@@ -85,6 +86,7 @@ NOTICES: Mapping[str, Any] = {
     "letter_guessed": _l("essais faux avec le courrier"),
     "shared_mailbox": _l("adresse mail de deux comptes"),
     "other_mailbox": _l("activation avec une autre adresse mail que celle du fichier"),
+    "name_in_doubt": _l("fichier dont le nom n’est pas sûrement celui de la même personne"),
     "person_replaced": _l("fichier qui donne le nom à une autre personne"),
 }
 """The kinds of notices to a school."""

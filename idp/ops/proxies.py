@@ -15,27 +15,31 @@ from idp.audit.events import ForwardedIgnored
 from idp.config import Settings
 from idp.db import db, end_read
 from idp.throttle import guard, limits
+from idp.web import declarations
+from idp.web.declarations import Declarations
 
 logger = structlog.get_logger()
 
 _HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_FORWARDED", "HTTP_X_REAL_IP")
-_UNWATCHED = frozenset({"/healthz", "/readyz"})
 
 
 def configure(app: Flask, settings: Settings) -> None:
     """Watch the requests of `app` for forwarded headers, if it reads none."""
     if not settings.trusted_proxies:
-        app.before_request(_Watch())
+        app.before_request(_Watch(declarations.of(app)))
 
 
 class _Watch:
     """Logs the first request of this process that comes with a forwarded header, and leaves the mark."""
 
-    def __init__(self) -> None:
+    def __init__(self, declared: Declarations) -> None:
         self._noticed = False
+        self._declared = declared
 
     def __call__(self) -> None:
-        if self._noticed or request.path in _UNWATCHED or not any(name in request.environ for name in _HEADERS):
+        if self._noticed or request.path in self._declared.probes:
+            return
+        if not any(name in request.environ for name in _HEADERS):
             return
         self._noticed = True
         logger.warning("forwarded headers ignored", setting="IDP_TRUSTED_PROXIES")

@@ -23,6 +23,7 @@ from idp.ops.batches import account_ranges, delete_all
 from idp.outbox.models import OutboxMessage
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.services import services
+from idp.sessions import liveness
 from idp.sessions.models import Session
 from idp.terminal import AS_JSON
 from idp.throttle import guard
@@ -105,11 +106,12 @@ def _sessions(_settings: Settings, moment: datetime) -> Counter[str]:
     """
     done: Counter[str] = Counter()
     dead_since = moment - DEAD_KEPT
-    beyond = Session.expires_at <= dead_since
+    expired = ~liveness.unexpired(dead_since)
+    beyond = expired
     while True:
         page = db.session.execute(
             select(Session.id, Session.expires_at)
-            .where(Session.expires_at <= dead_since, beyond)
+            .where(expired, beyond)
             .order_by(Session.expires_at, Session.id)
             .limit(batches.ROWS)
         ).all()
@@ -132,7 +134,7 @@ def _sessions(_settings: Settings, moment: datetime) -> Counter[str]:
 
 def _refreshes(moment: datetime) -> ColumnElement[bool]:
     """Return the condition of the tokens that can still be exchanged for others."""
-    living = select(Session.id).where(Session.id == Token.session_id, Session.ended_at.is_(None)).exists()
+    living = select(Session.id).where(Session.id == Token.session_id, liveness.unended()).exists()
     return and_(Token.kind == "r", Token.revoked_at.is_(None), Token.expires_at > moment, living)
 
 

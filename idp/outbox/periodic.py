@@ -7,11 +7,10 @@ import uuid
 from datetime import timedelta
 
 from sqlalchemy import exists, literal, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from idp.clock import now
-from idp.db import db
+from idp.db import db, upsert
 from idp.outbox.models import OutboxMessage
 
 _NAMES = uuid.UUID("b6f3f6a2-5c6f-4a2e-9d52-7a4f3c1f0d11")
@@ -25,7 +24,6 @@ def number_of(period: timedelta) -> int:
 
 def put_in(kind: str, number: int) -> bool:
     """Put the job of one period into the outbox; False when it was there already, or an earlier one still waits."""
-    dialect = postgresql if db.engine.dialect.name == "postgresql" else sqlite
     moment = now()
     values = {
         OutboxMessage.id: uuid.uuid5(_NAMES, f"{kind} {number}"),
@@ -40,7 +38,7 @@ def put_in(kind: str, number: int) -> bool:
     waits = exists().where(OutboxMessage.kind == kind, OutboxMessage.finished_at.is_(None))
     row = select(*(literal(value, column.type) for column, value in values.items())).where(~waits)
     statement = (
-        dialect.insert(OutboxMessage)
+        upsert(OutboxMessage)
         .from_select([column.key for column in values], row)
         .on_conflict_do_nothing()
         .returning(OutboxMessage.id)

@@ -7,6 +7,7 @@ from idp.interaction import store
 from idp.profile_choice.profiles import PARENT, PROFILES, cookie, find
 from idp.services import services
 from idp.web.browser import cookie_options
+from idp.web.declarations import leads_to_ent
 from idp.web.errors import not_found
 from idp.web.redirects import see_other
 
@@ -16,13 +17,14 @@ _REMEMBERED_SECONDS = 180 * 86400
 
 
 @blueprint.route("/profil", methods=["GET", "POST"])
+@leads_to_ent
 def choose() -> Response | str:
     """Ask which profile the person has; remember it on this browser and go on."""
     interaction = store.current()
     client = _client(interaction)
     profile = find(request.form.get("profil", "")[:20]) if request.method == "POST" else None
     if profile is None:
-        back_url = store.back_url(interaction)
+        back_url = store.decline_url(interaction)
         return render_template("profile_choice/profil.html", dest=client, profiles=PROFILES, back_url=back_url)
     chosen = (interaction or store.Interaction()).with_profile(profile.key)
     if profile.key == PARENT:
@@ -52,7 +54,7 @@ def elsewhere() -> Response | str:
             profile=profile,
             door_url=doors.get(profile.key, ""),
             choose_url=store.page_url("profile_choice.choose", interaction),
-            back_url=store.back_url(interaction),
+            back_url=store.decline_url(interaction),
         )
     )
 

@@ -20,7 +20,6 @@ from idp.audit import log
 from idp.audit.events import PasswordReset
 from idp.clients import audience, registry
 from idp.clients.registry import Registration
-from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
 from idp.recovery import brake
@@ -126,10 +125,8 @@ def choose(value: str, password_hash: str, *, former: str | None) -> str | None:
     if tokens.redeem(Purpose.RESET_PASSWORD, value) is None:
         db.session.rollback()
         return None
-    account.password_hash, account.password_changed_at, account.password_blocked_at = password_hash, now(), None
-    account.breached_at = None
-    account.generation += 1  # what was issued before is dead: sessions, refresh tokens, links
-    account.pending_email = None  # and so is the link that was to confirm another address
+    account.set_password(password_hash)
+    account.pending_email = None  # the link that was to confirm another address opens nothing more
     tokens.revoke(account.id, *(purpose for purpose in Purpose if not purpose.outlives_credentials))
     log.record(PasswordReset(account_id=account.id))
     manager.end_all(account.id, by="password_reset")

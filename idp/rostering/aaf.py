@@ -13,9 +13,9 @@ from idp.rostering import aaf_names as names
 from idp.rostering.aaf_request import Request, parse
 from idp.rostering.aaf_student import StudentReader
 from idp.rostering.records import Act, Form, Format, Guardian, Record, School, Student
-from idp.rostering.uai import is_uai
 from idp.rostering.xml_stream import Element, XmlStream
 from idp.rostering.xml_values import Reporter, civility_of, too_long, too_long_address, yes_or_no
+from idp.uai import is_uai
 
 if TYPE_CHECKING:
     from idp.rostering.sources import Source

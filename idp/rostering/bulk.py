@@ -24,10 +24,10 @@ from sqlalchemy import (
     select,
     text,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError
 
-from idp.db import db
+from idp.db import db, upsert
 
 _STATISTICS_SECONDS = 60
 
@@ -52,7 +52,7 @@ def insert_unless_taken(table: Table, unique: str, rows: Rows) -> set[uuid.UUID]
     if db.engine.dialect.name == "postgresql":
         from_json = _from_json(table, list(rows[0])).on_conflict_do_nothing(index_elements=[unique])
         return set(db.session.scalars(from_json.returning(table.c.id), {"rows": _text(rows)}))
-    one_by_one = sqlite.insert(table).on_conflict_do_nothing(index_elements=[unique])
+    one_by_one = upsert(table).on_conflict_do_nothing(index_elements=[unique])
     return set(db.session.scalars(one_by_one.returning(table.c.id), list(rows)))
 
 
@@ -84,7 +84,7 @@ def _from_json(table: Table, names: Sequence[str]) -> postgresql.Insert:
     """Return the INSERT of what is in the parameter `rows`; the types of `table` read it."""
     page = cast(bindparam("rows", type_=Text()), JSON())
     record = func.json_to_recordset(page).table_valued(*(column(name, table.c[name].type) for name in names))
-    return postgresql.insert(table).from_select(names, select(*record.render_derived(name="page", with_types=True).c))
+    return upsert(table).from_select(names, select(*record.render_derived(name="page", with_types=True).c))
 
 
 def _text(rows: Rows) -> str:

@@ -17,9 +17,9 @@ from idp.rostering.imports import Outcome, Stopped
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.records import Form, Format, Issue, Mode, Place, Severity
 from idp.rostering.sources import total_size
-from idp.rostering.uai import is_uai
 from idp.services import services
 from idp.terminal import AS_JSON, dumped, instant, plain, table
+from idp.uai import normalised_uai, uai_fault
 
 
 @click.group()
@@ -30,10 +30,10 @@ def roster() -> None:
 def _uai(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> str | None:
     if typed is None:
         return None
-    uai = typed.strip().upper()
-    if not is_uai(uai):
-        raise click.BadParameter("must be a UAI: seven digits and their control letter")
-    return uai
+    normalised = normalised_uai(typed)
+    if fault := uai_fault(normalised):
+        raise click.BadParameter(fault)
+    return normalised
 
 
 def _email(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> str | None:

@@ -36,7 +36,7 @@ from idp.rostering.records import (
 )
 from idp.rostering.sources import Source
 from idp.rostering.text import read_rows
-from idp.rostering.uai import is_uai
+from idp.uai import SCHOOL_OPTION_IS_WRONG, is_uai, normalised_uai
 
 _PERSON = {
     "id": "id",
@@ -101,7 +101,7 @@ _MOST_REMEMBERED = 50_000
 
 _MESSAGES = {
     "school_needed": "Le fichier ne dit pas de quel établissement il vient : ajoutez --school et son UAI.",
-    "school_wrong": "L’UAI donné avec --school n’en est pas un : sept chiffres et la bonne lettre.",
+    "school_wrong": SCHOOL_OPTION_IS_WRONG,
     "columns_missing": "Les colonnes ne sont pas celles d’un fichier d’élèves ou de responsables : il faut au moins "
     "« nom », « prenom », et « classe » pour des élèves, ou « idenfant » pour des responsables.",
     "row_without_school": "Cette ligne ne dit pas de quel établissement elle vient, ou son UAI est faux.",
@@ -138,7 +138,7 @@ def read(source: Source, form: Form) -> Iterator[Record]:
     place = Place(source.name, header.line)
     headers = clean_headers(header.cells)
     vocabulary = kind_of(headers)
-    school = (form.school or "").strip().upper()
+    school = normalised_uai(form.school or "")
     code = ""
     if school and not is_uai(school):
         code = "school_wrong"
@@ -251,7 +251,7 @@ class _Reader:
                 cells.warn("link_unreadable", _MESSAGES["link_unreadable"])
 
     def _uai(self, cells: Cells) -> str:
-        uai = cells.raw("uai").upper() or self.school
+        uai = normalised_uai(cells.raw("uai")) or self.school
         if not is_uai(uai):
             raise Unfit("row_without_school", _MESSAGES["row_without_school"])
         return uai

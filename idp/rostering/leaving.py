@@ -79,7 +79,7 @@ def _shut(account_id: uuid.UUID, moment: datetime) -> Any:
         .values(
             left_at=moment,
             disabled_at=func.coalesce(_accounts.c.disabled_at, literal(moment, UtcDateTime())),
-            generation=_accounts.c.generation + 1,
+            generation=Account.next_generation(),
             updated_at=moment,
         )
         .returning(_accounts.c.id)

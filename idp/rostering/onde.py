@@ -23,8 +23,8 @@ from idp.rostering.records import (
 )
 from idp.rostering.sources import Source
 from idp.rostering.text import read_rows
-from idp.rostering.uai import is_uai
 from idp.rostering.values import key_of_names
+from idp.uai import SCHOOL_OPTION_IS_WRONG, is_uai, normalised_uai
 
 PUPILS = Vocabulary(
     once={
@@ -71,7 +71,7 @@ GUARDIANS = Vocabulary(
 _NEEDED = ("birth_name", "given_name")
 _MESSAGES = {
     "school_needed": "ONDE ne dit pas de quelle école vient le fichier : ajoutez --school et son UAI.",
-    "school_wrong": "L’UAI donné avec --school n’en est pas un : sept chiffres et la bonne lettre.",
+    "school_wrong": SCHOOL_OPTION_IS_WRONG,
     "columns_missing": "Il manque des colonnes de l’export d’ONDE : noms et prénoms d’élèves ou de responsables.",
     "student_without_name": "Il manque le nom ou le prénom de l’élève : la ligne n’est pas prise.",
     "guardian_without_name": "Il manque le nom ou le prénom du responsable : la ligne n’est pas prise.",
@@ -86,7 +86,7 @@ def is_onde(headers: list[str]) -> bool:
 
 def read(source: Source, form: Form) -> Iterator[Record]:
     """Yield the school, then what each row says: a pupil, or a responsable and the links with their children."""
-    uai = (form.school or "").strip().upper()
+    uai = normalised_uai(form.school or "")
     if not is_uai(uai):
         yield _error("school_wrong" if uai else "school_needed", Place(source.name, 1))
         return

@@ -167,7 +167,7 @@ def _close(account_id: uuid.UUID, school_id: str, why: str) -> None:
         .values(
             disabled_at=func.coalesce(accounts.c.disabled_at, moment, type_=UtcDateTime()),
             left_at=None,  # no file opens it again; an operator may
-            generation=accounts.c.generation + 1,
+            generation=Account.next_generation(),
             updated_at=moment,
         )
     )

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from idp.accounts.models import Degree
 from idp.rostering.records import Form, Issue, Record, School
-from idp.rostering.uai import is_uai
 from idp.rostering.xml_stream import Element
 from idp.rostering.xml_values import Reporter
+from idp.uai import is_uai
 
 Fields = dict[str, str]
 

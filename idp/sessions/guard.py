@@ -26,13 +26,18 @@ def signed_in(page: Callable[Concatenate[Session, Account, _P], Response]) -> Ca
     def guarded(*args: _P.args, **kwargs: _P.kwargs) -> Response:
         found = manager.current()
         if found is None:
-            return see_other(url_for("login.sign_in"))
+            return sign_in_first()
         session, account = found
         if account.email is None and account.pending_email is not None:
             return see_other(url_for("email_confirmation.waiting"))
         return page(session, account, *args, **kwargs)
 
     return guarded
+
+
+def sign_in_first() -> Response:
+    """Lead a person who has no session, or none any more, to the sign-in, which leads to the account's page."""
+    return see_other(url_for("login.sign_in"))
 
 
 def proved_recently(session: Session) -> bool:

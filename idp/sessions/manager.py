@@ -1,18 +1,15 @@
 """Opens, finds and ends sessions. The cookie holds 256 random bits; the table holds their digest.
 
-A session lives while it is not ended, its account is not disabled and has the generation that it was opened with, less
-than `session_idle` passed since the last request and less than `session_absolute` since the sign-in (OWASP ASVS 5,
-V 7.3).
+`idp.sessions.liveness` decides which sessions are alive.
 """
 
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from flask import Response, g, request
-from sqlalchemy import and_, or_, select, update
+from sqlalchemy import select, update
 
 from idp import opaque
 from idp.accounts.models import Account
@@ -22,7 +19,7 @@ from idp.clock import now
 from idp.db import db
 from idp.outbox import queue
 from idp.services import services
-from idp.sessions import browser_state
+from idp.sessions import browser_state, liveness
 from idp.sessions.models import PASSWORD, Session
 from idp.web.browser import cookie_name, cookie_options
 from idp.web.user_agent import describe
@@ -31,7 +28,6 @@ SESSIONS_ENDED = "sessions.ended"
 """The kind of outbox message that tells of ended sessions, for the ENTs to end theirs; its payload names their rows."""
 
 _TOLD_AT_ONCE = 200
-_TOUCH_AFTER = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,7 @@ def open_session(account: Account, amr: list[str], browser: Browser, *, former: 
     so that no two people share a browser's session (security rows A-17, I-17). When it was the same person's, it goes
     on under another id, as young as a new one: the ENTs that the person is in keep what they were given.
     """
-    left = _live(former, account) if former else None
+    left = _resumable(former, account) if former else None
     if left is None:
         sid = _leave(former, account.id) if former else None
         return _add(account, sid=sid or opaque.new_value(), amr=amr, acr=acr, browser=browser)
@@ -59,18 +55,17 @@ def open_session(account: Account, amr: list[str], browser: Browser, *, former: 
     return _rename(left, amr=amr, acr=acr, expires_at=expires_at, **place)
 
 
-def _live(cookie: str, account: Account) -> Session | None:
-    """Return the session of a cookie if it is a live one of this account, and none that a new password ended."""
+def _resumable(cookie: str, account: Account) -> Session | None:
+    """Return the session of a cookie, its row locked, if this account can continue the session; None otherwise."""
     return db.session.scalar(
         select(Session)
+        .join(Account, Account.id == Session.account_id)
         .where(
             Session.digest == opaque.digest(cookie),
             Session.account_id == account.id,
-            Session.generation == account.generation,
-            Session.ended_at.is_(None),
-            Session.expires_at > now(),
+            liveness.resumable(now()),
         )
-        .with_for_update()
+        .with_for_update(of=Session)
     )
 
 
@@ -82,7 +77,7 @@ def renew(session: Session, account: Account) -> str:
     refresh tokens) lives on when the password was only proved, and is dead when it was changed.
     """
     g.pop("idp_session", None)
-    if session.generation == account.generation:
+    if liveness.is_holding(session, account):
         return _rename(session)
     db.session.execute(update(Session).where(Session.id == session.id).values(ended_at=now()))
     browser = Browser(session.address, session.user_agent)
@@ -154,17 +149,20 @@ def end_former(cookie: str) -> None:
 
 
 def _leave(cookie: str, next_account: uuid.UUID | None) -> str | None:
-    """End the session of a cookie; return its `sid` if it was a live one of the account that signs in next."""
+    """End the session of a cookie; return its `sid` if it is unexpired and of the account that signs in next.
+
+    Another password may have ended what clients got in it. They keep the `sid`, so that they know the same browser.
+    """
     moment = now()
     row = db.session.execute(
         update(Session)
-        .where(Session.digest == opaque.digest(cookie), Session.ended_at.is_(None))
+        .where(Session.digest == opaque.digest(cookie), liveness.unended())
         .values(ended_at=moment)
-        .returning(Session.id, Session.account_id, Session.sid, Session.expires_at)
+        .returning(Session.id, Session.account_id, Session.sid, liveness.unexpired(moment).label("is_unexpired"))
     ).one_or_none()
     if row is None:
         return None
-    if row.account_id == next_account and row.expires_at > moment:
+    if row.account_id == next_account and row.is_unexpired:
         return str(row.sid)
     log.record(SessionsEnded(account_id=row.account_id, count=1, by="replaced"))
     _tell([row.id])
@@ -172,30 +170,22 @@ def _leave(cookie: str, next_account: uuid.UUID | None) -> str | None:
 
 
 def open_sessions(account: Account) -> list[Session]:
-    """Return the account's sessions that open something, the one that was used last first.
-
-    These are the live ones, and those that were left alone while an ENT can still renew what it was given in them.
-    """
-    settings, moment = services().settings, now()
-    live = and_(Session.expires_at > moment, Session.last_seen_at > moment - settings.lifetime("session_idle"))
+    """Return the account's sessions that open something, the one that was used last first."""
+    moment = now()
+    renewable = services().renewable(moment)
     return list(
         db.session.scalars(
             select(Session)
-            .where(
-                Session.account_id == account.id,
-                Session.generation == account.generation,
-                Session.ended_at.is_(None),
-                or_(live, services().renewable(moment)),
-            )
+            .join(Account, Account.id == Session.account_id)
+            .where(Account.id == account.id, liveness.listed(services().settings, moment, renewable))
             .order_by(Session.last_seen_at.desc())
         )
     )
 
 
 def is_left_alone(session: Session) -> bool:
-    """Say whether a session opens nothing at this service any more, only because nobody came for long."""
-    moment = now()
-    return session.expires_at <= moment or session.last_seen_at <= moment - services().settings.lifetime("session_idle")
+    """Return whether an open session opens no page any more, because nobody used it for long."""
+    return liveness.is_out_of_time(session, services().settings, now())
 
 
 def end_all(account_id: uuid.UUID, *, by: str, keep: uuid.UUID | None = None, only: uuid.UUID | None = None) -> int:
@@ -207,7 +197,7 @@ def end_all(account_id: uuid.UUID, *, by: str, keep: uuid.UUID | None = None, on
         keep: the row of a session that goes on.
         only: the row of the one session to end.
     """
-    wanted = [Session.account_id == account_id, Session.ended_at.is_(None)]
+    wanted = [Session.account_id == account_id, liveness.unended()]
     if keep is not None:
         wanted.append(Session.id != keep)
     if only is not None:
@@ -242,23 +232,16 @@ def current() -> tuple[Session, Account] | None:
 
 def find(value: str) -> tuple[Session, Account] | None:
     """Return the live session whose cookie is `value`, and its account."""
-    settings, moment = services().settings, now()
+    moment = now()
     row = db.session.execute(
         select(Session, Account)
         .join(Account, Account.id == Session.account_id)
-        .where(
-            Session.digest == opaque.digest(value),
-            Session.ended_at.is_(None),
-            Session.expires_at > moment,
-            Session.last_seen_at > moment - settings.lifetime("session_idle"),
-            Account.disabled_at.is_(None),
-            Account.generation == Session.generation,
-        )
+        .where(Session.digest == opaque.digest(value), liveness.live(services().settings, moment))
     ).one_or_none()
     if row is None:
         return None
     session, account = row
-    if session.last_seen_at < moment - _TOUCH_AFTER:
+    if liveness.is_touch_due(session, moment):
         session.last_seen_at = moment
         db.session.commit()
     return session, account
@@ -276,7 +259,7 @@ def unended() -> tuple[Session, Account] | None:
     row = db.session.execute(
         select(Session, Account)
         .join(Account, Account.id == Session.account_id)
-        .where(Session.digest == opaque.digest(value), Session.ended_at.is_(None))
+        .where(Session.digest == opaque.digest(value), liveness.unended())
     ).one_or_none()
     return (row[0], row[1]) if row else None
 
@@ -284,10 +267,7 @@ def unended() -> tuple[Session, Account] | None:
 def end(session: Session, *, by: str) -> None:
     """End `session` in the caller's transaction. `by` names the client or page that asked."""
     ended = db.session.scalar(
-        update(Session)
-        .where(Session.id == session.id, Session.ended_at.is_(None))
-        .values(ended_at=now())
-        .returning(Session.id)
+        update(Session).where(Session.id == session.id, liveness.unended()).values(ended_at=now()).returning(Session.id)
     )
     if ended:
         log.record(SignedOut(account_id=session.account_id, sid=session.sid, by=by))

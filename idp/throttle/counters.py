@@ -7,10 +7,9 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, or_, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.dml import ReturningInsert
 
-from idp.db import UtcDateTime
+from idp.db import UtcDateTime, upsert
 from idp.throttle.limits import Backoff, Limit, Window
 from idp.throttle.models import ThrottleCounter as Row
 
@@ -69,9 +68,8 @@ def _taking(dialect: str, rule: Window | Backoff) -> ReturningInsert[Any]:
     ends: ColumnElement[datetime] = _instant("first_end")
     if isinstance(rule, Window):
         ends = case((fresh, ends), else_=Row.expires_at)
-    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
     return (
-        insert(Row)
+        upsert(Row, dialect)
         .values(
             limit=bindparam("row_limit"),
             key=bindparam("row_key"),

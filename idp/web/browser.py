@@ -15,21 +15,9 @@ from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, Se
 
 from idp import opaque
 from idp.config import Settings
-
-BACK_CHANNEL = frozenset(
-    {
-        *("/token", "/userinfo", "/jwks.json", "/healthz", "/readyz"),
-        *("/charter", "/charter/acceptance", "/par", "/revoke", "/introspect", "/register"),
-    }
-)
-
+from idp.web import declarations
 
 _MOST_ANSWERED = 12
-
-
-def is_back_channel(path: str) -> bool:
-    """Say whether an address is one that programs call: no cookie is read there, and errors are JSON."""
-    return path in BACK_CHANNEL or path.startswith("/register/")
 
 
 class _NoSession(SecureCookieSession):
@@ -68,7 +56,8 @@ class _BrowserSessionInterface(SecureCookieSessionInterface):
     """Flask's signed cookie, absent from the endpoints that no browser page uses."""
 
     def open_session(self, app: Flask, request: Request) -> SessionMixin:  # type: ignore[override] # ours opens later
-        if is_back_channel(request.path) or request.path.startswith(("/.well-known/", "/static/")):
+        path = request.path
+        if declarations.of(app).is_for_programs(path) or path.startswith(declarations.NAMESPACES):
             return _NoSession()
         return _LazySession(partial(self._read, app, request))
 

@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from idp.clock import now
 from idp.logging import frames
-from idp.web.browser import is_back_channel
+from idp.web.declarations import is_called_by_program
 from idp.web.request_context import request_id
 
 log = structlog.get_logger()
@@ -99,7 +99,7 @@ def _too_much(code: int) -> Response:
 def _on_http_error(error: HTTPException) -> Response:
     if error.response is not None:
         return make_response(error.response)
-    if is_back_channel(request.path):
+    if is_called_by_program():
         return _plain(error)
     code = error.code or 500
     if code in {404, 410}:
@@ -115,7 +115,7 @@ def _on_http_error(error: HTTPException) -> Response:
 
 
 def _on_busy(error: Busy) -> Response:
-    if is_back_channel(request.path):
+    if is_called_by_program():
         response = make_response({"error": "temporarily_unavailable"}, 503)
     else:
         response = _page("errors/affluence.html", 503, wait=error.retry_after, retry_url=_same_page())
@@ -124,7 +124,7 @@ def _on_busy(error: Busy) -> Response:
 
 
 def _on_too_many(error: TooManyTries) -> Response:
-    if is_back_channel(request.path):
+    if is_called_by_program():
         response = make_response({"error": "slow_down"}, 429)
     else:
         response = _page(
@@ -161,7 +161,7 @@ def _on_driver(error: DBAPIError) -> Response:
 
 def _on_fault(error: Exception) -> Response:
     log.error("fault", reference=request_id(), endpoint=request.endpoint, where=frames(error))
-    if is_back_channel(request.path):
+    if is_called_by_program():
         return make_response({"error": "server_error", "error_description": f"reference {request_id()}"}, 500)
     return _page("errors/erreur.html", 500, reference=request_id(), at=now())
 

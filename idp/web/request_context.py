@@ -14,11 +14,12 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from idp.clock import now
 from idp.config import Settings
 from idp.logging import stamp, write
+from idp.web import declarations
+from idp.web.declarations import Declarations
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-_UNLOGGED = frozenset({"/healthz", "/readyz"})
 _KEY = "idp.request_id"
 _LONGEST_METHOD = 20
 _ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -31,7 +32,8 @@ def configure(app: Flask, settings: Settings) -> None:
     Of `X-Forwarded-For` and `-Proto` (or of `Forwarded`, where the first is missing) as many hops count, none by
     default; never a host.
     """
-    app.wsgi_app = _Numbered(app.wsgi_app, logged=settings.log_level in {"DEBUG", "INFO"})  # type: ignore[method-assign]
+    logged = settings.log_level in {"DEBUG", "INFO"}
+    app.wsgi_app = _Numbered(app.wsgi_app, declarations.of(app), logged=logged)  # type: ignore[method-assign]
     if settings.trusted_proxies:
         count = settings.trusted_proxies
         fixed = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=0)
@@ -103,8 +105,9 @@ class _Numbered:
     without structlog's pipeline, whose cost a sign-on would feel.
     """
 
-    def __init__(self, app: "WSGIApplication", *, logged: bool) -> None:
+    def __init__(self, app: "WSGIApplication", declared: Declarations, *, logged: bool) -> None:
         self._app = app
+        self._declared = declared
         self._logged = logged
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -122,7 +125,7 @@ class _Numbered:
         try:
             return self._app(environ, note)
         finally:
-            if self._logged and environ.get("PATH_INFO") not in _UNLOGGED:
+            if self._logged and environ.get("PATH_INFO") not in self._declared.probes:
                 write(_line(environ, endpoint, status, perf_counter() - start))
             unbind_contextvars("request_id")
 

@@ -10,7 +10,8 @@ from werkzeug.exceptions import BadRequest, RequestEntityTooLarge, RequestURIToo
 
 from idp import opaque
 from idp.config import Settings
-from idp.web.browser import is_back_channel
+from idp.web import declarations
+from idp.web.declarations import Declarations
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -34,14 +35,10 @@ _HEADERS = (
     ("Cross-Origin-Opener-Policy", "same-origin"),
     ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
 )
-# Chromium applies form-action to the whole redirect chain that follows a form, up to wherever the ENT redirects in
-# turn: pages whose form can end at an ENT leave it out, all others keep it.
-MAY_LEAVE = frozenset({"/profil", "/connexion", "/charte", "/authorize/accord", "/logout", "/adresse/confirmation"})
 _PRIVATE = (("Cross-Origin-Resource-Policy", "same-origin"), ("Cache-Control", "no-store"))
 _REPLACED = frozenset({"cache-control"})
 _REPLACED_ON_PAGES = frozenset({"cache-control", "vary"})
 _CSP = "content-security-policy"
-_PUBLIC = ("/.well-known/", "/jwks.json", "/static/", "/session/check")
 
 
 def _limit() -> None:
@@ -50,7 +47,7 @@ def _limit() -> None:
         raise RequestURITooLarge
     if len(request.headers.get("Cookie", "")) > MAX_COOKIES:
         raise RequestEntityTooLarge
-    if request.mimetype == "multipart/form-data" and not is_back_channel(request.path):
+    if request.mimetype == "multipart/form-data" and not declarations.is_called_by_program():
         raise UnsupportedMediaType  # no page sends files, and no parser has to open any
     if request.method == "POST" and _read().count(b"&") > MAX_FIELDS:
         raise RequestEntityTooLarge
@@ -81,15 +78,16 @@ def configure(app: Flask, settings: Settings) -> None:
     if settings.https:
         fixed.append(("Strict-Transport-Security", "max-age=31536000; includeSubDomains"))
 
-    app.wsgi_app = _Protected(app.wsgi_app, fixed)  # type: ignore[method-assign]
+    app.wsgi_app = _Protected(app.wsgi_app, fixed, declarations.of(app))  # type: ignore[method-assign]
 
 
 class _Protected:
     """Adds the headers that every answer has, as it leaves: werkzeug's own lists would take a sign-on longer."""
 
-    def __init__(self, app: "WSGIApplication", fixed: Iterable[tuple[str, str]]) -> None:
+    def __init__(self, app: "WSGIApplication", fixed: Iterable[tuple[str, str]], declared: Declarations) -> None:
         self._app = app
         self._fixed = tuple(fixed)
+        self._declared = declared
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         path = f"/{environ.get('PATH_INFO', '').lstrip('/')}"  # as werkzeug reads it
@@ -104,12 +102,13 @@ class _Protected:
         ours = [*self._fixed]
         given = {name.lower(): value for name, value in headers}
         if given.get("content-type", "").startswith("text/html") and _CSP not in given:
-            ours.append(("Content-Security-Policy", POLICY if path in MAY_LEAVE else f"{POLICY}; form-action 'self'"))
-        if path.startswith(_PUBLIC):
+            leaves = path in self._declared.leading_to_ent
+            ours.append(("Content-Security-Policy", POLICY if leaves else f"{POLICY}; form-action 'self'"))
+        if path.startswith(self._declared.for_other_sites):
             return [*headers, *ours, ("Cross-Origin-Resource-Policy", "cross-origin")]
         ours += _PRIVATE
         replaced = _REPLACED
-        if not is_back_channel(path):
+        if not self._declared.is_for_programs(path):
             ours.append(("Vary", _with_cookie(given.get("vary", ""))))
             replaced = _REPLACED_ON_PAGES
         return [*(pair for pair in headers if pair[0].lower() not in replaced), *ours]

@@ -1,12 +1,11 @@
-"""Addresses that other software knows by heart (RFC 8615): who to tell of a weakness, where a password is changed."""
+"""The well-known URL that says where weaknesses are reported (RFC 8615, RFC 9116)."""
 
 from datetime import timedelta
 
-from flask import Blueprint, Response, abort, make_response, url_for
+from flask import Blueprint, Response, abort, make_response
 
 from idp.clock import now
 from idp.services import services
-from idp.web.redirects import see_other
 
 blueprint = Blueprint("well_known", __name__)
 
@@ -30,9 +29,3 @@ def security() -> Response:
     response = make_response("".join(f"{line}\n" for line in lines))
     response.content_type = "text/plain; charset=utf-8"
     return response
-
-
-@blueprint.get("/.well-known/change-password")
-def change_password() -> Response:
-    """Lead password managers to the page that changes a password (W3C, A Well-Known URL for Changing Passwords)."""
-    return see_other(url_for("account_password.change"))

@@ -6,6 +6,7 @@ from idp.accounts.models import Account
 from idp.cli import _operator
 from idp.db import db
 from idp.outbox.models import OutboxMessage
+from idp.sessions import liveness
 from idp.sessions.models import Session
 from idp.throttle import guard, limits
 
@@ -18,12 +19,7 @@ def living(account: Account) -> int:
     rows = db.session.scalars(
         select(Session.id)
         .join(Account, Account.id == Session.account_id)
-        .where(
-            Session.account_id == account.id,
-            Session.ended_at.is_(None),
-            Session.generation == Account.generation,
-            Account.disabled_at.is_(None),
-        )
+        .where(Session.account_id == account.id, liveness.holding())
     ).all()
     db.session.rollback()
     return len(rows)

@@ -15,7 +15,7 @@ from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.db import db
 from idp.oidc import registration
-from tests.activation.steps import SENT, open_activation
+from tests.activation.steps import ACTIVATION, SENT, open_activation
 from tests.builders import PASSWORD, Build
 from tests.dpop_party import KeyedParty
 from tests.pages import follow, heading, sign_in, submit
@@ -121,9 +121,18 @@ def test_the_sign_in_page_of_a_half_done_activation_leads_back_too(
     """RFC 6749, 4.1.2.1."""
     attempt = Attempt()
     activation = open_activation(browser, build.never_activated(), ent.url(attempt))
-    page = follow(browser, browser.get(activation.request.full_path.replace("/activation?", "/authorize/resume?")))
+    page = browser.get(activation.request.full_path.replace("/activation?", "/connexion?"))
     assert heading(page) == SIGN_IN
     denied(ent, browser.get(way_back(page)), attempt)
+
+
+def test_the_dispatcher_leads_a_half_done_activation_to_its_page(
+    browser: FlaskClient, build: Build, ent: RelyingParty
+) -> None:
+    """OpenID Connect Core 1.0, 3.1.2.6."""
+    activation = open_activation(browser, build.never_activated(), ent.url(Attempt()))
+    page = follow(browser, browser.get(activation.request.full_path.replace("/activation?", "/authorize/resume?")))
+    assert heading(page) == ACTIVATION
 
 
 def test_a_page_of_before_a_sign_in_leads_into_the_ent(

@@ -78,7 +78,7 @@ def test_problems_for_a_spreadsheet_run_nothing(act: Run, year: Year, folder: Pa
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--school", "0599001X"], "must be a UAI"),
+        (["--school", "0599001X"], "not a UAI"),
         (["--encoding", "klingon"], "no encoding klingon"),
         (["--format", "excel"], "is not one of"),
         (["--mode", "partial"], "is not one of"),

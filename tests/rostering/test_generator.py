@@ -21,7 +21,7 @@ from bench.academy.produce import FORMATS, Made, Order, produce
 from bench.academy.schools import found
 from bench.academy.writers import aaf, onde
 from bench.academy.writers.output import Folder
-from idp.rostering.uai import is_uai
+from idp.uai import is_uai
 
 SEED, PUPILS, SCHOOLS = 7, 1_200, 17
 Records = dict[tuple[str, str], dict[str, list[str]]]

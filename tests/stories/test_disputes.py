@@ -68,7 +68,8 @@ def test_l_ex_conjoint(phone: Page, other_device: Page, site: Site) -> None:
     follow(other_device.get_by_role("button", name="Signaler le changement"))
     titre(other_device, "Le compte est fermé")
     expect(other_device.get_by_text("l’établissement de votre enfant").first).to_be_visible()
-    expect(other_device.get_by_text("Dites-le au secrétariat")).to_contain_text("Collège des Tilleuls")
+    expect(other_device.get_by_text("Dites-le au secrétariat de l’établissement de votre enfant")).to_be_visible()
+    expect(other_device.get_by_text("Tilleuls")).to_have_count(0)
     for boite, nombre in ((COMMUNE, 4), (LA_SIENNE, 2)):
         assert site.wait_for_mail(boite, nombre)["subject"] == "Votre compte est fermé pour le moment"
     demande_un_mot_de_passe(other_device, site, noemie)

@@ -20,6 +20,7 @@ from idp.app import create_app
 from idp.clock import now
 from idp.db import db
 from idp.web import request_context
+from idp.web.declarations import Declarations
 from tests.builders import Build
 from tests.databases import ISSUER, settings_for
 from tests.pages import form_token, sign_in
@@ -228,7 +229,7 @@ def test_the_cost_of_a_line_is_not_felt(monkeypatch: pytest.MonkeyPatch) -> None
         start_response("200 OK", [])
         return []
 
-    numbered = request_context._Numbered(answer, logged=True)
+    numbered = request_context._Numbered(answer, Declarations(), logged=True)
     calls: Counter[str] = Counter()
     numbered({"REQUEST_METHOD": "GET", "PATH_INFO": "/authorize"}, lambda *_: lambda _: None)  # what is done once
     sys.setprofile(lambda _frame, event, _of: calls.update([event]))

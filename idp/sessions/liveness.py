@@ -1,0 +1,126 @@
+"""Decides whether a session is alive: the one home of that rule.
+
+The service asks this question in several ways, which differ on purpose. Each way has a name here:
+
+- *unended*: nobody has ended the session. A sign-out ends it, and clients are told once.
+- *holding*: unended, the account is enabled, and no credential of the account has changed since the session was opened.
+  Codes and tokens that clients got in the session are good. No limit of time counts: refresh tokens outlive a session.
+- *resumable*: holding and not expired. A sign-in of the same person in the same browser continues the session, even if
+  nobody has used it for long.
+- *live*: resumable and used within `session_idle`. It opens pages and gives codes (OWASP ASVS 5, V 7.3).
+- *listed*: live, or holding while a client can still renew its tokens. The person sees it among the open sessions.
+
+Each condition is written once, for a statement that reads `Session` and `Account`. The functions `…_sql` return the
+same condition as text, for the statements of `idp.oidc.hot`. The functions `is_…` decide about rows that were read.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, literal_column, or_
+from sqlalchemy.orm import aliased
+
+from idp.accounts.models import Account
+from idp.config import Settings
+from idp.sessions.models import Session
+
+TOUCH_AFTER = timedelta(minutes=5)
+"""How long after the last noted request the next one is noted: not every request has to write."""
+
+
+def unended(session: type[Session] = Session) -> ColumnElement[bool]:
+    """Return the condition of the sessions that nobody has ended."""
+    return session.ended_at.is_(None)
+
+
+def ended_since(moment: datetime) -> ColumnElement[bool]:
+    """Return the condition of the sessions that were ended at `moment` or later."""
+    return Session.ended_at >= moment
+
+
+def unexpired(moment: datetime) -> ColumnElement[bool]:
+    """Return the condition of the sessions whose absolute lifetime ends after `moment`."""
+    return Session.expires_at > moment
+
+
+def holding() -> ColumnElement[bool]:
+    """Return the condition of the sessions in which codes and tokens are good."""
+    return _holding(Session, Account)
+
+
+def resumable(moment: datetime) -> ColumnElement[bool]:
+    """Return the condition of the sessions that a sign-in of the same person continues."""
+    return and_(holding(), unexpired(moment))
+
+
+def live(settings: Settings, moment: datetime) -> ColumnElement[bool]:
+    """Return the condition of the sessions that open pages and give codes."""
+    return and_(holding(), _in_time(Session, moment, idle_since(settings, moment)))
+
+
+def listed(settings: Settings, moment: datetime, renewable: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Return the condition of the sessions that the person sees as open.
+
+    Args:
+        settings: for the idle time.
+        moment: the present instant.
+        renewable: the condition that `Services.renewable` returns.
+    """
+    return and_(holding(), or_(_in_time(Session, moment, idle_since(settings, moment)), renewable))
+
+
+def holding_sql(session: str, account: str) -> str:
+    """Return the condition `holding` as SQL text, for statements that read the tables under these aliases."""
+    return _as_text(_holding(aliased(Session, name=session), aliased(Account, name=account)))
+
+
+def live_sql(session: str, account: str, *, moment: str, idle_since: str) -> str:
+    """Return the condition `live` as SQL text.
+
+    Args:
+        session: the alias under which the statement reads the table `session`.
+        account: the alias under which the statement reads the table `account`.
+        moment: the driver's placeholder for the present instant.
+        idle_since: the driver's placeholder for the value of the function `idle_since`.
+    """
+    row = aliased(Session, name=session)
+    in_time = _in_time(row, literal_column(moment), literal_column(idle_since))
+    return _as_text(and_(_holding(row, aliased(Account, name=account)), in_time))
+
+
+def idle_since(settings: Settings, moment: datetime) -> datetime:
+    """Return the instant after which a session that is live at `moment` was last used."""
+    return moment - settings.lifetime("session_idle")
+
+
+def touch_before(moment: datetime) -> datetime:
+    """Return the instant before which the last noted request of a session lies if a request at `moment` is noted."""
+    return moment - TOUCH_AFTER
+
+
+def is_holding(session: Session, account: Account) -> bool:
+    """Return whether codes and tokens of the session are good, by its row and that of its account."""
+    return session.ended_at is None and account.disabled_at is None and account.generation == session.generation
+
+
+def is_out_of_time(session: Session, settings: Settings, moment: datetime) -> bool:
+    """Return whether the session is expired or idle, by its row."""
+    return session.expires_at <= moment or session.last_seen_at <= idle_since(settings, moment)
+
+
+def is_touch_due(session: Session, moment: datetime) -> bool:
+    """Return whether a request at `moment` has to be noted, by the session's row."""
+    return session.last_seen_at < touch_before(moment)
+
+
+def _holding(session: type[Session], account: type[Account]) -> ColumnElement[bool]:
+    return and_(unended(session), account.disabled_at.is_(None), account.generation == session.generation)
+
+
+def _in_time(session: type[Session], moment: Any, idle_since: Any) -> ColumnElement[bool]:
+    return and_(session.expires_at > moment, session.last_seen_at > idle_since)
+
+
+def _as_text(condition: ColumnElement[bool]) -> str:
+    """Compile a condition without values of its own to SQL that both databases read."""
+    return str(condition.compile())

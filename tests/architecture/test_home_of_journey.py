@@ -1,0 +1,92 @@
+"""`idp.journey.STEPS` alone holds the order of the steps: a slice leaves by `resume_url` and names no other step."""
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from idp.journey import STEPS
+from tests.architecture.tree import modules, named, parsed, shown
+from tests.rows import each_row
+
+HOME = "idp/journey.py"
+ENDPOINTS = {step.endpoint for step in STEPS}
+LEADS_ELSEWHERE = {
+    ("idp/activation/views.py", "email_confirmation.waiting"): "its second half: nobody is signed in yet",
+    ("idp/profile_choice/views.py", "login.sign_in"): "no client asked: the dispatcher serves requests of clients",
+    ("idp/sessions/guard.py", "login.sign_in"): "the account's pages have no request of a client",
+    ("idp/sessions/guard.py", "email_confirmation.waiting"): "the same",
+}
+"""The redirects to a page of another slice, and why the dispatcher does not decide them."""
+_URLS = {"url_for", "page_url"}
+
+
+def in_lists(tree: ast.AST) -> Iterator[str]:
+    """Yield the steps that a module names otherwise than to link to their pages."""
+    linked = {
+        id(node.args[0])
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and named(node.func).rpartition(".")[2] in _URLS and node.args
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and node.value in ENDPOINTS and id(node) not in linked:
+            yield str(node.value)
+
+
+def redirects(tree: ast.AST) -> Iterator[str]:
+    """Yield the endpoints that a module redirects to, directly or by a variable."""
+    targets = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and named(node.func) == "see_other"]
+    variables = {node.id for call in targets for node in ast.walk(call) if isinstance(node, ast.Name)}
+    assigned = [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and any(named(target) in variables for target in node.targets)
+    ]
+    for node in [*targets, *assigned]:
+        for call in ast.walk(node):
+            match call:
+                case ast.Call(func=func, args=[ast.Constant(value=str() as endpoint), *_]):
+                    if named(func).rpartition(".")[2] in _URLS:
+                        yield endpoint
+
+
+@cache
+def blueprints(package: Path) -> frozenset[str]:
+    """Return the names of the blueprints of a package."""
+    return frozenset(
+        str(node.args[0].value)
+        for path in modules("idp")
+        if path.parent == package
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Call) and named(node.func) == "Blueprint" and isinstance(node.args[0], ast.Constant)
+    )
+
+
+def test_no_module_but_the_journey_lists_steps() -> None:
+    found = [(shown(path), step) for path in modules("idp") if shown(path) != HOME for step in in_lists(parsed(path))]
+    assert found == []
+
+
+def test_no_slice_redirects_to_a_page_of_another_slice() -> None:
+    found = {
+        (shown(path), endpoint)
+        for path in modules("idp")
+        for endpoint in redirects(parsed(path))
+        if endpoint.partition(".")[0] not in blueprints(path.parent)
+    }
+    assert found == set(LEADS_ELSEWHERE)
+
+
+@each_row(
+    ("text", "steps", "endpoints"),
+    [
+        ('_DECLINED = {"login.sign_in": "the person did not sign in"}', ["login.sign_in"], []),
+        ('if step.endpoint == "charter.show": pass', ["charter.show"], []),
+        ('see_other(store.page_url("activation.activate", started))', [], ["activation.activate"]),
+        ('see_other(url_for("a.b") if found else url_for("c.d"))', [], ["a.b", "c.d"]),
+        ('target = page_url("a.b")\nsee_other(target)', [], ["a.b"]),
+        ("see_other(store.resume_url(started))", [], []),
+    ],
+)
+def test_a_second_order_would_be_seen(text: str, steps: list[str], endpoints: list[str]) -> None:
+    assert (list(in_lists(ast.parse(text))), list(redirects(ast.parse(text)))) == (steps, endpoints)

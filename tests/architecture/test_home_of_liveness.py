@@ -1,0 +1,134 @@
+"""Whether a session is alive is decided in one place: what spells the rule a second time fails here."""
+
+import ast
+import re
+from collections.abc import Iterator
+
+from idp.oidc import hot_postgresql, hot_sqlite
+from idp.sessions import liveness
+from tests.architecture.test_audience import texts
+from tests.architecture.tree import modules, parsed, shown
+from tests.rows import each_row
+
+HOME = "idp/sessions/liveness.py"
+ELSEWHERE = {
+    ("idp/ops/purge.py", "expires_at"): "it is where the next page of sessions begins",
+    ("idp/myaccount/reauthentication.py", "ended_at"): "it compares with the sign-in of the row that came after",
+}
+"""The comparisons of other modules, and why they do not decide whether a session is alive."""
+
+_DECIDING = {"ended_at", "expires_at", "last_seen_at", "generation"}
+_TESTS = {"is_", "is_not", "isnot", "between", "in_", "not_in"}
+_TABLE = re.compile(r"\b(?:FROM|JOIN|UPDATE)\s+session\b(?:\s+(?:AS\s+)?(\w+))?")
+_SPELLED = re.compile(r"\bended_at\s+IS\b|\blast_seen_at\s*>|\bgeneration\s*=|=\s*\w+\.generation\b")
+
+
+def decisions(tree: ast.Module) -> set[str]:
+    """Return the columns of a session that a module compares, by the class, an alias of it or a row."""
+    sessions = {"Session", "session", *_named_sessions(tree)}
+    return {
+        node.attr
+        for operand in _operands(tree)
+        for node in ast.walk(operand)
+        if isinstance(node, ast.Attribute)
+        and node.attr in _DECIDING
+        and isinstance(node.value, ast.Name)
+        and node.value.id in sessions
+    }
+
+
+def _named_sessions(tree: ast.Module) -> Iterator[str]:
+    """Yield the names that stand for a session: parameters by their annotation, variables by what they are made of."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.arg(arg=name, annotation=ast.expr() as annotation) if _is_about_sessions(annotation):
+                yield name
+            case ast.Assign(targets=[target], value=value) if _is_about_sessions(value):
+                yield from (inner.id for inner in ast.walk(target) if isinstance(inner, ast.Name))
+
+
+def _is_about_sessions(expression: ast.expr) -> bool:
+    return any(isinstance(node, ast.Name) and node.id == "Session" for node in ast.walk(expression))
+
+
+def _operands(tree: ast.Module) -> Iterator[ast.expr]:
+    """Yield the expressions that a decision hangs on: of comparisons, of tests for NULL, of conditions."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Compare(left=left, comparators=others):
+                yield from (left, *others)
+            case ast.Call(func=ast.Attribute(value=value, attr=test)) if test in _TESTS:
+                yield value
+            case ast.If(test=test) | ast.IfExp(test=test) | ast.While(test=test):
+                yield test
+            case ast.BoolOp(values=values):
+                yield from values
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                yield operand
+
+
+def spells_the_rule(text: str) -> bool:
+    """Return whether SQL text decides about rows of the table `session` by itself.
+
+    Other tables of the same statements have an `expires_at` too: that of a session is named with the table's alias.
+    """
+    aliases = {match[1] or "session" for match in _TABLE.finditer(text)}
+    expires = any(re.search(rf"\b{alias}\.expires_at\s*>", text) for alias in aliases)
+    return bool(aliases) and (expires or _SPELLED.search(text) is not None)
+
+
+def test_no_query_spells_the_liveness_of_a_session_a_second_time() -> None:
+    found = {(shown(path), column) for path in modules("idp") for column in decisions(parsed(path))}
+    assert {column for module, column in found if module == HOME} == _DECIDING, "the check no longer sees the home"
+    assert {one for one in found if one[0] != HOME} == set(ELSEWHERE)
+
+
+def test_no_text_spells_the_liveness_of_a_session_a_second_time() -> None:
+    assert [shown(path) for path in modules("idp") if any(map(spells_the_rule, texts(path)))] == []
+
+
+def test_each_hot_statement_that_opens_something_holds_the_rule() -> None:
+    holding = liveness.holding_sql(session="s", account="a")
+    statements = {
+        hot_postgresql: ("_AUTHORIZE", "_REDEEM", "_REFRESH", "_HOLDER"),
+        hot_sqlite: ("_AUTHORIZE", "_CLAIM_CODE", "_CLAIM_REFRESH", "_HOLDER"),
+    }
+    for module, own in statements.items():
+        assert [name for name in own if holding not in getattr(module, name)] == [], module.__name__
+    live = liveness.live_sql(session="s", account="a", moment="%(now)s", idle_since="%(idle_since)s")
+    assert live in hot_postgresql._AUTHORIZE
+    assert live.replace("%(now)s", ":now").replace("%(idle_since)s", ":idle_since") in hot_sqlite._AUTHORIZE
+
+
+@each_row(
+    ("code", "columns"),
+    [
+        ("select(Session).where(Session.ended_at.is_(None))", {"ended_at"}),
+        ("row = aliased(Session)\nselect(row).where(row.expires_at > moment)", {"expires_at"}),
+        ("given, row = aliased(Session), aliased(Session)\nor_(row.ended_at.is_(None), given.id == 1)", {"ended_at"}),
+        ("Account.generation == Session.generation", {"generation"}),
+        ("def is_idle(one: Session): return one.last_seen_at <= moment - idle", {"last_seen_at"}),
+        ("def is_over(session): return not session.ended_at", {"ended_at"}),
+        ("former = db.session.scalar(select(Session))\nif former.ended_at: pass", {"ended_at"}),
+        ("select(Session).order_by(Session.last_seen_at.desc())", set()),
+        ("Guardianship.ended_at.is_(None)", set()),
+        ("update(Session).values(ended_at=moment)", set()),
+    ],
+)
+def test_a_second_query_would_be_seen(code: str, columns: set[str]) -> None:
+    assert decisions(ast.parse(code)) == columns
+
+
+@each_row(
+    ("text", "is_one"),
+    [
+        ("SELECT 1 FROM session s WHERE s.ended_at IS NULL", True),
+        ("SELECT 1 FROM token t JOIN session s ON s.id = t.session_id WHERE s.expires_at > :now", True),
+        ("SELECT 1 FROM session s JOIN account a ON a.generation = s.generation", True),
+        ("SELECT 1 FROM guardianship WHERE ended_at IS NULL", False),
+        ("SELECT 1 FROM token t JOIN session s ON s.id = t.session_id WHERE t.expires_at > :now", False),
+        ("UPDATE session SET last_seen_at = :now WHERE digest = :digest", False),
+    ],
+)
+def test_a_second_text_would_be_seen(text: str, is_one: bool) -> None:  # noqa: FBT001 - a row of the table above
+    assert spells_the_rule(text) is is_one
