@@ -25,6 +25,7 @@ from idp.app import create_app
 from idp.clients import registry
 from idp.config import Settings
 from idp.db import db
+from idp.services import services_of
 
 _TIMES = 7
 _CONTROL = ("BEGIN", "COMMIT", "ROLLBACK")
@@ -170,7 +171,7 @@ def _application(settings: Settings) -> Iterator[tuple[Transport, Counter]]:
             event.remove(Engine, "connect", attach)
             with app.app_context():
                 db.engine.dispose()
-            app.extensions["idp.server"].store.close()
+            services_of(app).close()
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.oidc import keys
+from idp.services import services_of
 
 REQUESTS = 200
 MOST_APART = 0.05
@@ -67,7 +68,7 @@ def populate(settings: Settings) -> None:
         db.session.commit()
         db.session.remove()
         db.engine.dispose()
-        app.extensions["idp.server"].store.close()
+        services_of(app).close()
 
 
 async def measure(port: int) -> tuple[list[str], list[str]]:

@@ -22,6 +22,7 @@ from idp.config import Settings
 from idp.db import Base, db
 from idp.oidc import keys
 from idp.oidc.registration import Wanted, register
+from idp.services import services_of
 from idp.sessions import manager
 from idp.uai import uai_of_number
 from idp.web.browser import cookie_name
@@ -79,7 +80,7 @@ def populate(settings: Settings) -> Populated:
             db.session.commit()
         db.session.remove()
         db.engine.dispose()
-        app.extensions["idp.server"].store.close()
+        services_of(app).close()
     return Populated(Party(settings.issuer, client.client_id, secret or "", REDIRECT_URI), parents)
 
 

@@ -1,4 +1,4 @@
-"""The one page where everything is wired: extensions, blueprints, outbox handlers, as a request meets them."""
+"""The one page where everything is wired: services, blueprints, outbox handlers, as a request meets them."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -26,7 +26,6 @@ from idp.email_confirmation import report_views as activation_report
 from idp.email_confirmation import service as email_confirmation_service
 from idp.email_confirmation import views as email_confirmation
 from idp.login import views as login
-from idp.mail import deliver
 from idp.mail.smtp import Transport
 from idp.myaccount import connection_views as connections
 from idp.myaccount import email_views as account_email
@@ -42,16 +41,15 @@ from idp.oidc.outgoing import Outgoing
 from idp.oidc.server import Server
 from idp.oidc.stores import open_store
 from idp.ops import health, journal_chain, proxies
-from idp.outbox import commands as outbox
 from idp.outbox.worker import Handler
 from idp.paths import TEMPLATES
 from idp.profile_choice import views as profile_choice
 from idp.recovery import answer as recovery_answer
 from idp.recovery import username as recovery_username
 from idp.recovery import views as recovery
-from idp.sessions.liveness import RENEWABLE
+from idp.services import Services, provide
 from idp.sessions.manager import SESSIONS_ENDED
-from idp.throttle import limits
+from idp.throttle import limits, local
 from idp.web import browser, declarations, errors, i18n, legal, request_context, security, telling, theme, well_known
 
 _PAGES = (
@@ -121,22 +119,27 @@ def create_app(settings: Settings) -> Flask:
 def connect(app: Flask, settings: Settings) -> None:
     """Give `app` the services that its views ask for, as after a start: they remember nothing yet."""
     outgoing = Outgoing(settings)
-    app.extensions["idp.settings"] = settings
-    app.extensions["idp.hasher"] = Hasher(settings)
-    app.extensions["idp.breached"] = BreachedPasswords(settings.breached_passwords)
-    app.extensions["idp.outgoing"] = outgoing
-    app.extensions["idp.client_keys"] = ClientKeys(outgoing)
-    app.extensions["idp.server"] = Server(settings, open_store(settings), KeyRing(settings))
-    app.extensions[RENEWABLE] = issued.renewable
-    app.extensions[deliver.EXTENSION] = Transport(settings)
-    app.extensions[outbox.EXTENSION] = outbox_handlers(settings, outgoing)
-    app.extensions[outbox.APART] = frozenset({backchannel.LOGOUT})
-    app.extensions[outbox.JOBS] = {
-        key_rotation.ROTATION: key_rotation.ROTATION_PERIOD,
-        journal_chain.SEALING: journal_chain.SEALING_PERIOD,
-        school_digest.DIGESTS: school_digest.DIGESTS_PERIOD,
-    }
-    app.extensions[legal.IPS_COUNTED] = limits.longest_by_network()
+    own = Services(
+        settings=settings,
+        hasher=Hasher(settings),
+        breached=BreachedPasswords(settings.breached_passwords),
+        server=Server(settings, open_store(settings), KeyRing(settings)),
+        outgoing=outgoing,
+        client_keys=ClientKeys(outgoing),
+        transport=Transport(settings),
+        renewable=issued.renewable,
+        ips_counted=limits.longest_by_network(),
+        local_counts=local.Counts(),
+        local_marks=local.Marks(),
+        outbox_handlers=outbox_handlers(settings, outgoing),
+        outbox_apart=frozenset({backchannel.LOGOUT}),
+        periodic_jobs={
+            key_rotation.ROTATION: key_rotation.ROTATION_PERIOD,
+            journal_chain.SEALING: journal_chain.SEALING_PERIOD,
+            school_digest.DIGESTS: school_digest.DIGESTS_PERIOD,
+        },
+    )
+    provide(app, own)
 
 
 def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Handler]:

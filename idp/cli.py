@@ -40,6 +40,7 @@ from idp.ops.purge import purge
 from idp.outbox.commands import outbox, worker
 from idp.production import production_faults
 from idp.rostering.commands import roster, school
+from idp.services import services_of
 from idp.serving import commands as serving
 
 _LAST_UID = 2**32 - 2
@@ -87,7 +88,7 @@ def _application(settings: Settings | None = None) -> Iterator[Flask]:
         finally:
             db.session.remove()
             db.engine.dispose()
-            app.extensions["idp.server"].store.close()
+            services_of(app).close()
 
 
 def _operator() -> str:
@@ -129,7 +130,7 @@ def _in_application(command: click.Command, *, notes_settings: bool = False) -> 
     def run(*args: Any, **kwargs: Any) -> Any:
         with _application() as app:
             if notes_settings:
-                noted_settings.note(app.extensions["idp.settings"])
+                noted_settings.note(services_of(app).settings)
             return act(*args, **kwargs) if act else None
 
     made.callback = run

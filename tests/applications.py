@@ -23,6 +23,7 @@ from idp.clients import registry
 from idp.config import Settings
 from idp.db import db
 from idp.oidc import key_material
+from idp.services import services_of
 
 SHARED = "TEST_SHARED_FOLDER"
 """The variable that names the folder which all processes of one run share."""
@@ -63,9 +64,9 @@ def lent(settings: Settings, *, own: bool = False) -> Iterator[Flask]:
         app, put_back = _applications[key]
         _applications.move_to_end(key)
         log_lines.configure(settings.log_level)
-        store = app.extensions["idp.server"].store
+        store = services_of(app).server.store
         connect(app, settings)
-        app.extensions["idp.server"].store = store  # with its connections
+        services_of(app).server.store = store  # with its connections
     else:
         app = make(settings)
         put_back = _restoring(app)
@@ -86,7 +87,7 @@ def lent(settings: Settings, *, own: bool = False) -> Iterator[Flask]:
 def _close(app: Flask) -> None:
     """Close the connections of the current application."""
     db.engine.dispose()
-    app.extensions["idp.server"].store.close()
+    services_of(app).close()
 
 
 def _restoring(app: Flask) -> Callable[[], None]:

@@ -125,9 +125,9 @@ def browser_process() -> Iterator[ChromiumBrowser]:
 
 
 @pytest.fixture
-def build(app: Flask) -> Build:
+def build(app: Flask, settings: Settings) -> Build:
     """Makes schools, parents, clients."""
-    return Build(app.extensions["idp.settings"])
+    return Build(settings)
 
 
 @pytest.fixture

@@ -3,23 +3,22 @@
 from collections.abc import Sequence
 from http import HTTPStatus
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request
+from flask import Blueprint, Response, make_response, render_template, request
 from flask_babel import gettext
 
 from idp.accounts import addresses, directory
 from idp.accounts.identity import identity, typed_twice
 from idp.accounts.models import Account, School
 from idp.accounts.passwords import Busy as HasherBusy
-from idp.accounts.passwords import Hasher
 from idp.accounts.policy import check_password
 from idp.activation import service
 from idp.activation.forms import ActivationForm, NotGuardianForm
 from idp.clients import registry
 from idp.clock import now
-from idp.config import Settings
 from idp.db import end_read
 from idp.interaction import store
 from idp.mail.addresses import InvalidAddress, parse_address
+from idp.services import services
 from idp.web.errors import Busy, InteractionLost
 from idp.web.redirects import see_other
 from idp.web.request_context import remote_address
@@ -33,7 +32,7 @@ def activate() -> Response:
     interaction, person = _opened()
     if request.method == "POST":
         try:
-            with _hasher().place("activation"):
+            with services().hasher.place("activation"):
                 return _complete(interaction, person)
         except HasherBusy as busy:
             raise Busy(busy.retry_after) from None
@@ -51,9 +50,9 @@ def _complete(interaction: store.Interaction, person: store.Person) -> Response:
     email = _check(form, account)
     if form.errors:
         return _page(interaction, account, form)
-    hashed = _hasher().hash(form.password.data or "", "activation")
+    hashed = services().hasher.hash(form.password.data or "", "activation")
     done = service.Activation(hashed, email, interaction.id, client.key if client else None)
-    if not service.complete(_settings(), person.account_id, person.generation, done):
+    if not service.complete(services().settings, person.account_id, person.generation, done):
         return _second_click(interaction, person)
     if email:  # the pause before a resend begins with this mail
         addresses.take_slots(person.account_id, email, remote_address())
@@ -111,7 +110,8 @@ def _opened() -> tuple[store.Interaction, store.Person]:
     interaction = store.current()
     if interaction is None:
         raise InteractionLost
-    if interaction.person is None or now() - interaction.person.since > _settings().lifetime("activation_lifetime"):
+    lifetime = services().settings.lifetime("activation_lifetime")
+    if interaction.person is None or now() - interaction.person.since > lifetime:
         raise InteractionLost(_client(interaction))
     return interaction, interaction.person
 
@@ -135,15 +135,15 @@ def _dead_letter(interaction: store.Interaction) -> Response:
 
 def _check(form: ActivationForm, account: Account) -> str | None:
     """Put the faults beside their fields; return the address as it will be kept."""
-    settings = _settings()
+    settings = services().settings
     password = form.password.data or ""
-    person = identity(account, _hasher(), registry.public_names(settings))
+    person = identity(account, services().hasher, registry.public_names(settings))
     end_read()  # from here on it takes time
     faults = check_password(
         password,
         person=person,
         min_length=settings.password_min_length,
-        is_breached=current_app.extensions["idp.breached"].holds,
+        is_breached=services().breached.holds,
     )
     form.password.errors = [fault.message for fault in faults]
     if not faults and not typed_twice(password, form.confirmation.data or ""):
@@ -171,7 +171,7 @@ def _page(interaction: store.Interaction, account: Account, form: ActivationForm
         username=account.username,
         children=[directory.child_sentence(child) for child in account.children],
         avoid=" ".join(" ".join(names).replace("-", " ").split()),
-        min_length=_settings().password_min_length,
+        min_length=services().settings.password_min_length,
         not_guardian_url=store.page_url("activation.not_guardian", interaction),
     )
     return make_response(html)
@@ -179,13 +179,3 @@ def _page(interaction: store.Interaction, account: Account, form: ActivationForm
 
 def _client(interaction: store.Interaction) -> registry.Registration | None:
     return registry.find(interaction.request.client_id) if interaction.request else None
-
-
-def _hasher() -> Hasher:
-    hasher: Hasher = current_app.extensions["idp.hasher"]
-    return hasher
-
-
-def _settings() -> Settings:
-    settings: Settings = current_app.extensions["idp.settings"]
-    return settings

@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
-from flask import current_app
 from sqlalchemy import select, update
 
 from idp.audit import chain
@@ -15,9 +13,7 @@ from idp.audit.events import Event
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-
-if TYPE_CHECKING:
-    from idp.config import Settings
+from idp.services import services
 
 _COLUMNS = frozenset({"account_id", "client_id"})
 
@@ -70,7 +66,7 @@ def record(event: Event) -> None:
         request_id=origin.request_id,
         details=details,
     )
-    chain.write_mac(_secrets(), entry)
+    chain.write_mac(services().settings.secrets, entry)
     db.session.add(entry)
 
 
@@ -85,7 +81,7 @@ def forget(account_id: uuid.UUID) -> None:
     of_account = AuditEntry.account_id == account_id
     unfinished = select(AuditEntry).where(of_account, AuditEntry.personal_digest.is_(None)).order_by(AuditEntry.id)
     for entry in db.session.scalars(unfinished.with_for_update()):
-        chain.complete(_secrets(), entry)
+        chain.complete(services().settings.secrets, entry)
     db.session.flush()
     db.session.execute(
         update(AuditEntry)
@@ -93,8 +89,3 @@ def forget(account_id: uuid.UUID) -> None:
         .values(address="", request_id="", details={}, salt=None)
         .execution_options(synchronize_session=False)
     )
-
-
-def _secrets() -> chain.Secrets:
-    settings: Settings = current_app.extensions["idp.settings"]
-    return settings.secrets

@@ -1,12 +1,12 @@
 """`/adresse/contestation/<token>`: « Ce n’était pas vous ? ». GET shows a button and changes nothing, POST acts."""
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
+from flask import Blueprint, Response, make_response, render_template, request, url_for
 
 from idp.accounts import directory
 from idp.accounts.tokens import LinkState
-from idp.config import Settings
 from idp.email_confirmation import contest
 from idp.email_confirmation.views import count_bad_link
+from idp.services import services
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("email_contest", __name__)
@@ -22,7 +22,7 @@ _AFTER = {
 @blueprint.route("/adresse/contestation/<token>", methods=["GET", "POST"])
 def alarm(token: str) -> Response:
     """Ask whether to stop the change; on a POST stop it. The page signs nobody in and shows nothing of the account."""
-    if request.method == "POST" and contest.stop(_settings(), token):
+    if request.method == "POST" and contest.stop(services().settings, token):
         return see_other(url_for("email_contest.alarm", token=token))
     found = contest.look(token)
     match found.state:
@@ -43,12 +43,7 @@ def _page(name: str, found: contest.Alarm, status: int = 200) -> Response:
         dest=None,
         applied=found.standing is not contest.Standing.OURS,
         schools=directory.tellable(found.schools),
-        hours=_settings().contest_link_lifetime // 3600,
+        hours=services().settings.contest_link_lifetime // 3600,
         forgotten_password_url=url_for("recovery.password"),
     )
     return make_response(html, status)
-
-
-def _settings() -> Settings:
-    settings: Settings = current_app.extensions["idp.settings"]
-    return settings

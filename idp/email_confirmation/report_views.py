@@ -1,11 +1,12 @@
 """`/adresse/signalement/<token>`: « Ce n’est pas moi ». GET shows a button and changes nothing, POST reports."""
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
+from flask import Blueprint, Response, make_response, render_template, request, url_for
 
 from idp.accounts import directory
 from idp.accounts.tokens import LinkState
 from idp.email_confirmation import report
 from idp.email_confirmation.views import count_bad_link
+from idp.services import services
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("activation_report", __name__)
@@ -34,6 +35,6 @@ def _page(name: str, found: report.Report, status: int = 200) -> Response:
         f"email_confirmation/{name}",
         dest=None,
         schools=directory.tellable(found.schools),
-        hours=current_app.extensions["idp.settings"].contest_link_lifetime // 3600,
+        hours=services().settings.contest_link_lifetime // 3600,
     )
     return make_response(html, status)

@@ -11,16 +11,15 @@ from idp.accounts import addresses
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.accounts.passwords import Busy as HasherBusy
-from idp.accounts.passwords import Hasher
 from idp.accounts.tokens import LinkState
 from idp.clients import audience, registry
 from idp.clock import now
-from idp.config import Settings
 from idp.db import db, end_read
 from idp.email_confirmation import service
 from idp.email_confirmation.forms import AddressForm
 from idp.interaction import store
 from idp.mail.addresses import InvalidAddress, parse_address
+from idp.services import services
 from idp.sessions import attempts, manager
 from idp.throttle import guard, limits
 from idp.web.declarations import leads_to_ent
@@ -42,7 +41,7 @@ def waiting() -> Response:
     if account.email is not None:
         return _confirmed_elsewhere(interaction, account)
     if account.pending_email is None:
-        if _settings().mail_required:
+        if services().settings.mail_required:
             return see_other(store.page_url("email_confirmation.correct", interaction))
         return _confirmed_elsewhere(interaction, account)
     if request.method == "GET":
@@ -71,8 +70,8 @@ def _correct(interaction: store.Interaction | None, account: Account, form: Addr
         return _correction_page(interaction, account, form, 200)
     client, attempt = _client(interaction), attempts.of_request(account.username, form.password.data or "")
     end_read()
-    hasher: Hasher = current_app.extensions["idp.hasher"]
-    outcome = service.correct(_settings(), hasher, attempt, to, client.key if client else None)
+    hasher = services().hasher
+    outcome = service.correct(services().settings, hasher, attempt, to, client.key if client else None)
     match outcome:
         case Throttled(seconds):
             return _held(_correction_page(interaction, account, form, 429, wait=seconds), seconds)
@@ -100,11 +99,11 @@ def _check(form: AddressForm) -> str | None:
 def link(token: str) -> Response:
     """Show a button and change nothing on GET; confirm the address on POST. The page signs nobody in."""
     if request.method == "POST" and "renvoyer" in request.form:
-        if not service.resend_for_link(_settings(), token, remote_address()):
+        if not service.resend_for_link(services().settings, token, remote_address()):
             count_bad_link()
         return _dead_link(sent=True)
     acts = request.method == "POST"
-    found = service.confirm(_settings(), token) if acts else service.look(_settings(), token)
+    found = service.confirm(services().settings, token) if acts else service.look(services().settings, token)
     if found.state is LinkState.USED:
         return _confirmed_page("confirme.html" if acts else "confirme_deja.html", service.ent_of(token), found)
     if found.state is LinkState.DEAD or (acts and not found.refused):
@@ -153,14 +152,14 @@ def _is_activating(interaction: store.Interaction, account: Account) -> bool:
     if account.email is not None:
         return True
     started = account.activated_at
-    recent = started is not None and now() - started <= _settings().lifetime("activation_lifetime")
+    recent = started is not None and now() - started <= services().settings.lifetime("activation_lifetime")
     return recent and account.activated_in == opaque.digest(interaction.id)
 
 
 def _resend(interaction: store.Interaction | None, account: Account) -> addresses.Resent:
     client = _client(interaction)
     outcome = addresses.resend(
-        _settings(), account.id, network_address=remote_address(), client_id=client.key if client else None
+        services().settings, account.id, network_address=remote_address(), client_id=client.key if client else None
     )
     db.session.refresh(account)
     return outcome
@@ -225,7 +224,7 @@ def _waiting_page(
         wait=held,
         resent_at=service.resent_at(account.id),
         change_url=store.page_url("email_confirmation.correct", interaction),
-        link_hours=_settings().email_link_lifetime // 3600,
+        link_hours=services().settings.email_link_lifetime // 3600,
         capped=capped,
         too_soon=status == HTTPStatus.TOO_MANY_REQUESTS,
     )
@@ -261,7 +260,7 @@ def _dead_link(*, sent: bool) -> Response:
     html = render_template(
         "email_confirmation/lien_expire.html",
         dest=None,
-        link_hours=_settings().email_link_lifetime // 3600,
+        link_hours=services().settings.email_link_lifetime // 3600,
         sent=sent,
         sign_in_url=store.page_url("login.sign_in", None),
     )
@@ -277,8 +276,3 @@ def count_bad_link() -> None:
 
 def _client(interaction: store.Interaction | None) -> registry.Registration | None:
     return registry.find(interaction.request.client_id) if interaction and interaction.request else None
-
-
-def _settings() -> Settings:
-    settings: Settings = current_app.extensions["idp.settings"]
-    return settings

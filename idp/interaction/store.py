@@ -11,13 +11,13 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import current_app, request, url_for
+from flask import request, url_for
 from itsdangerous import BadData, URLSafeSerializer
 
 from idp import opaque
 from idp.clients import registry
 from idp.clock import now
-from idp.config import Settings
+from idp.services import services
 from idp.web import i18n
 from idp.web.browser import binding, note_answered, was_answered
 from idp.web.errors import InteractionLost
@@ -197,15 +197,11 @@ def _this_browser() -> str:
 
 def _is_over(interaction: Interaction) -> bool:
     age = now() - interaction.started_at
-    longest = _settings().interaction_lifetime + (_settings().activation_lifetime if interaction.person else 0)
+    settings = services().settings
+    longest = settings.interaction_lifetime + (settings.activation_lifetime if interaction.person else 0)
     return age.total_seconds() > longest
 
 
 def _serializer() -> URLSafeSerializer:
-    keys = [opaque.derive_key(secret, "interaction") for secret in reversed(_settings().secrets)]
+    keys = [opaque.derive_key(secret, "interaction") for secret in reversed(services().settings.secrets)]
     return URLSafeSerializer(keys, salt="interaction", signer_kwargs={"digest_method": hashlib.sha256})
-
-
-def _settings() -> Settings:
-    settings: Settings = current_app.extensions["idp.settings"]
-    return settings

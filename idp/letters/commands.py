@@ -5,12 +5,11 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-from flask import current_app
 
-from idp.accounts.passwords import Busy, Hasher
+from idp.accounts.passwords import Busy
 from idp.letters import printing, status
 from idp.letters.apart import Gone
 from idp.letters.choice import Refused
@@ -18,11 +17,9 @@ from idp.letters.paper import Kept
 from idp.letters.pdf import LetterError
 from idp.letters.printing import Order, Report
 from idp.production import production_faults
+from idp.services import services
 from idp.terminal import AS_JSON, plain
 from idp.uai import normalised_uai
-
-if TYPE_CHECKING:
-    from idp.config import Settings
 
 LONGEST_REASON = 200
 _NAMED_AT_MOST = 5
@@ -66,8 +63,7 @@ def print_letters(*, as_json: bool, **asked: Any) -> None:
     """
     order = Order(**{**asked, "uai": normalised_uai(asked["uai"]) if asked["uai"] else None})
     _check_usage(order)
-    settings: Settings = current_app.extensions["idp.settings"]
-    hasher: Hasher = current_app.extensions["idp.hasher"]
+    settings, hasher = services().settings, services().hasher
     if faults := production_faults(settings):
         raise click.ClickException("\n".join(("no letter leaves with these settings:", *faults)))
     with _one_sentence():

@@ -4,7 +4,7 @@ import math
 from contextlib import suppress
 from http import HTTPStatus
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request
+from flask import Blueprint, Response, make_response, render_template, request
 from flask_babel import gettext
 from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,6 +19,7 @@ from idp.clock import now
 from idp.interaction import store
 from idp.login import service
 from idp.login.forms import SignInForm
+from idp.services import services
 from idp.sessions import attempts, devices, freshness, manager
 from idp.web.browser import renew_form_token
 from idp.web.declarations import leads_to_ent
@@ -138,7 +139,7 @@ def _shut_out(interaction: store.Interaction | None, outcome: service.MustRenew 
         schools = directory.tellable(outcome.schools)
         html = render_template("login/compte_ferme.html", contested=outcome.contested, schools=schools, **where)
         return make_response(html)
-    minutes = current_app.extensions["idp.settings"].reset_link_lifetime // 60
+    minutes = services().settings.reset_link_lifetime // 60
     wait_minutes = math.ceil(outcome.wait / 60)
     html = render_template(
         "login/a_renouveler.html", outcome=outcome, minutes=minutes, wait_minutes=wait_minutes, **where
@@ -147,13 +148,12 @@ def _shut_out(interaction: store.Interaction | None, outcome: service.MustRenew 
 
 
 def _try(form: SignInForm) -> service.Outcome:
-    extensions = current_app.extensions
     attempt = attempts.of_request(form.username.data or "", form.password.data or "", door="sign_in")
     try:
         return service.sign_in(
-            extensions["idp.settings"],
-            extensions["idp.hasher"],
-            extensions["idp.breached"],
+            services().settings,
+            services().hasher,
+            services().breached,
             attempt,
             former=manager.cookie_value(),
         )
@@ -183,7 +183,7 @@ def _page(
         forgotten_username_url=store.page_url("recovery.username", interaction),
         forgotten_password_url=store.page_url("recovery.password", interaction),
         back_url=store.decline_url(interaction),
-        letter_days=current_app.extensions["idp.settings"].provisional_days,
+        letter_days=services().settings.provisional_days,
     )
     return make_response(html, status)
 

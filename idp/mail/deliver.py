@@ -1,19 +1,11 @@
 """What the slices' handlers call last: hands a composed mail to the SMTP server, outside any transaction."""
 
 from email.message import EmailMessage
-from typing import TYPE_CHECKING
-
-from flask import current_app
 
 from idp.db import db
 from idp.mail.addresses import InvalidAddress, check_recipient
 from idp.outbox.worker import PermanentFailure
-
-if TYPE_CHECKING:
-    from idp.mail.smtp import Transport
-
-EXTENSION = "idp.mail.transport"
-"""Where `idp.app` leaves the `Transport`, among the application's extensions."""
+from idp.services import services
 
 
 def deliver(message: EmailMessage, recipient: str) -> None:
@@ -32,5 +24,4 @@ def deliver(message: EmailMessage, recipient: str) -> None:
         raise PermanentFailure(f"not one mail address ({error.reason})") from error
     if [address.addr_spec for address in message["To"].addresses] != [recipient]:
         raise PermanentFailure("the mail is written to somebody else than its recipient")
-    transport: Transport = current_app.extensions[EXTENSION]
-    transport.send(message, recipient)
+    services().transport.send(message, recipient)

@@ -2,15 +2,15 @@
 
 import uuid
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
+from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 
 from idp.accounts.models import Account
-from idp.config import Settings
 from idp.myaccount import connections
 from idp.myaccount.moments import spoken
 from idp.myaccount.origins import origin_of
+from idp.services import services
 from idp.sessions.guard import proved_recently, signed_in
 from idp.sessions.models import Session
 from idp.web.errors import not_found
@@ -40,8 +40,8 @@ def show(session: Session, account: Account) -> Response:
         proved=proved_recently(session),
         devices=[in_words(one, here) for one in connections.live(account, session)],
         sign_ins=[_sentence(one, here) for one in connections.last_sign_ins(account.id)],
-        months=round(_settings().audit_days / _DAYS_A_MONTH),
-        failure_months=round(_settings().audit_failure_days / _DAYS_A_MONTH),
+        months=round(services().settings.audit_days / _DAYS_A_MONTH),
+        failure_months=round(services().settings.audit_failure_days / _DAYS_A_MONTH),
     )
     return make_response(html)
 
@@ -86,8 +86,3 @@ def _sentence(one: connections.SignIn, here: str) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _settings() -> Settings:
-    settings: Settings = current_app.extensions["idp.settings"]
-    return settings

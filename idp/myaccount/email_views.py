@@ -1,18 +1,17 @@
 """`/mon-compte/adresse`."""
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
+from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 
 from idp.accounts import addresses
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.accounts.passwords import Busy as HasherBusy
-from idp.accounts.passwords import Hasher
-from idp.config import Settings
 from idp.db import end_read
 from idp.mail.addresses import InvalidAddress, fold_address, parse_address
 from idp.myaccount import email
 from idp.myaccount.forms import EmailForm
+from idp.services import services
 from idp.sessions import attempts, manager
 from idp.sessions.guard import proved_recently, sign_in_first, signed_in
 from idp.sessions.models import Session
@@ -63,7 +62,7 @@ def _ask(session: Session, account: Account) -> Response:
         return _form_page(account, form, 200)
     attempt, session_id = attempts.of_request(account.username, form.current.data or ""), session.id
     end_read()
-    return _answer(account, form, email.ask(_settings(), _hasher(), attempt, session_id, address))
+    return _answer(account, form, email.ask(services().settings, services().hasher, attempt, session_id, address))
 
 
 def _answer(account: Account, form: EmailForm, outcome: email.Outcome) -> Response:
@@ -83,7 +82,7 @@ def _answer(account: Account, form: EmailForm, outcome: email.Outcome) -> Respon
 
 
 def _resend(account: Account) -> Response:
-    outcome = addresses.resend(_settings(), account.id, network_address=remote_address(), client_id=None)
+    outcome = addresses.resend(services().settings, account.id, network_address=remote_address(), client_id=None)
     match outcome:
         case addresses.Sent():
             return see_other(url_for("account_email.show", fait=_AGAIN))
@@ -153,13 +152,3 @@ def _waiting_page(account: Account, *, refused: addresses.TooSoon | None = None)
         another_url=url_for("account_email.show", autre=1),
     )
     return make_response(html, 429 if refused else 200)
-
-
-def _hasher() -> Hasher:
-    hasher: Hasher = current_app.extensions["idp.hasher"]
-    return hasher
-
-
-def _settings() -> Settings:
-    settings: Settings = current_app.extensions["idp.settings"]
-    return settings

@@ -1,6 +1,6 @@
 """`/mon-compte/courrier`: « Ajouter un autre courrier »."""
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
+from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 
 from idp.accounts import directory
@@ -11,6 +11,7 @@ from idp.accounts.passwords import fold_username
 from idp.db import end_read
 from idp.myaccount import letter
 from idp.myaccount.proof_forms import LetterForm
+from idp.services import services
 from idp.sessions import attempts
 from idp.sessions.guard import proved_recently, signed_in
 from idp.sessions.models import Session
@@ -63,11 +64,10 @@ def doubt(_session: Session, account: Account) -> Response:
 
 
 def _try(form: LetterForm, session: Session) -> letter.Outcome:
-    extensions = current_app.extensions
     end_read()
     attempt = attempts.of_request(form.username.data or "", form.password.data or "", door="letter")
     try:
-        return letter.link(extensions["idp.settings"], extensions["idp.hasher"], attempt, session)
+        return letter.link(services().settings, services().hasher, attempt, session)
     except HasherBusy as busy:
         raise Busy(busy.retry_after) from None
 
@@ -79,6 +79,6 @@ def _page(form: LetterForm, status: int, *, failed: bool = False, wait: int = 0)
         form=form,
         failed=failed,
         wait=wait,
-        letter_days=current_app.extensions["idp.settings"].provisional_days,
+        letter_days=services().settings.provisional_days,
     )
     return make_response(html, status)

@@ -1,19 +1,18 @@
 """`/mon-compte/mot-de-passe`."""
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
+from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.identity import identity, typed_twice
 from idp.accounts.models import Account
 from idp.accounts.passwords import Busy as HasherBusy
-from idp.accounts.passwords import Hasher
 from idp.accounts.policy import check_password
 from idp.clients import registry
-from idp.config import Settings
 from idp.db import end_read
 from idp.myaccount import password, reauthentication
 from idp.myaccount.forms import PasswordForm
+from idp.services import services
 from idp.sessions import attempts, devices, manager
 from idp.sessions.guard import sign_in_first, signed_in
 from idp.sessions.models import Session
@@ -47,7 +46,7 @@ def _change(session: Session, account: Account) -> Response:
     if form.errors:
         return _page(account, form, 200)
     attempt = attempts.of_request(username, form.current.data or "")
-    outcome = password.change(_settings(), _hasher(), attempt, session.id, form.password.data or "")
+    outcome = password.change(services().settings, services().hasher, attempt, session.id, form.password.data or "")
     match outcome:
         case password.Changed(cookie):
             return _done(cookie, username)
@@ -77,7 +76,7 @@ def _again() -> Response:
     session, username = found[0], found[1].username
     end_read()
     attempt = attempts.of_request(username, form.password.data or "")
-    outcome = reauthentication.verify(_settings(), _hasher(), attempt, session)
+    outcome = reauthentication.verify(services().settings, services().hasher, attempt, session)
     return _done(outcome, username) if isinstance(outcome, str) else sign_in_first()
 
 
@@ -95,15 +94,15 @@ def _check(form: PasswordForm, account: Account) -> None:
     Whether the present password is right is not among them: to find out is a try, and a refused form costs none (M-03).
     """
     current, new = form.current.data or "", form.password.data or ""
-    person = identity(account, _hasher(), registry.public_names(_settings()))
+    person = identity(account, services().hasher, registry.public_names(services().settings))
     end_read()  # from here on it takes time
     if not current:
         form.current.errors = [gettext("Tapez votre mot de passe actuel.")]
     faults = check_password(
         new,
         person=person,
-        min_length=_settings().password_min_length,
-        is_breached=current_app.extensions["idp.breached"].holds,
+        min_length=services().settings.password_min_length,
+        is_breached=services().breached.holds,
     )
     form.password.errors = [fault.message for fault in faults]
     if not faults and typed_twice(new, current):
@@ -126,16 +125,6 @@ def _page(account: Account, form: PasswordForm, status: int, *, wait: int = 0) -
         pending=account.pending_email,
         email=account.email,
         avoid=" ".join(" ".join(names).replace("-", " ").split()),
-        min_length=_settings().password_min_length,
+        min_length=services().settings.password_min_length,
     )
     return make_response(html, status)
-
-
-def _hasher() -> Hasher:
-    hasher: Hasher = current_app.extensions["idp.hasher"]
-    return hasher
-
-
-def _settings() -> Settings:
-    settings: Settings = current_app.extensions["idp.settings"]
-    return settings

@@ -1,6 +1,6 @@
 """`/mon-compte/verification`: « Confirmez que c’est vous »."""
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
+from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 
 from idp.accounts.authentication import Refused, Throttled
@@ -9,6 +9,7 @@ from idp.accounts.passwords import Busy as HasherBusy
 from idp.db import end_read
 from idp.myaccount import reauthentication
 from idp.myaccount.proof_forms import ProofForm
+from idp.services import services
 from idp.sessions import attempts, devices, manager
 from idp.sessions.guard import sign_in_first, signed_in
 from idp.sessions.models import Session
@@ -69,11 +70,10 @@ def _go_on(cookie: str, account: Account) -> Response:
 
 
 def _try(form: ProofForm, session: Session, account: Account) -> str | Refused | Throttled:
-    extensions = current_app.extensions
     attempt = attempts.of_request(account.username, form.password.data or "")
     end_read()  # what follows waits for its turn
     try:
-        return reauthentication.verify(extensions["idp.settings"], extensions["idp.hasher"], attempt, session)
+        return reauthentication.verify(services().settings, services().hasher, attempt, session)
     except HasherBusy as busy:
         raise Busy(busy.retry_after) from None
 

@@ -6,8 +6,9 @@ By default in the query of the redirect URI; as a form that the browser posts wh
 
 from urllib.parse import urlencode
 
-from flask import Response, current_app, make_response, render_template
+from flask import Response, make_response, render_template
 
+from idp.services import services
 from idp.web.redirects import see_other
 from idp.web.security import POLICY
 
@@ -20,7 +21,7 @@ def send(redirect_uri: str, parameters: list[tuple[str, str]], state: str | None
     pairs = list(parameters)
     if state is not None:
         pairs.append(("state", state))
-    pairs.append(("iss", current_app.extensions["idp.settings"].issuer))
+    pairs.append(("iss", services().settings.issuer))
     if response_mode == FORM_POST:
         return _form(redirect_uri, pairs)
     return see_other(f"{redirect_uri}{'&' if '?' in redirect_uri else '?'}{urlencode(pairs)}")

@@ -10,13 +10,13 @@ from typing import Any
 
 import structlog
 from authlib.oauth2.rfc6749 import OAuth2Request
-from flask import current_app
 from flask import request as http
 
 from idp.clients.registry import Registration
 from idp.clock import now
-from idp.oidc import client_keys, clients, jose, replay
+from idp.oidc import clients, jose, replay
 from idp.oidc.jose import BadToken
+from idp.services import services
 
 log = structlog.get_logger()
 
@@ -69,7 +69,7 @@ def _check(client: Registration, assertion: str, head: Mapping[str, Any], claims
     until = check_times(claims)
     check_audience(client, claims)
     check_id(claims)
-    jose.check_signature(assertion, alg, client_keys.of_app().find(client, head, alg))
+    jose.check_signature(assertion, alg, services().client_keys.find(client, head, alg))
     return until
 
 
@@ -107,7 +107,7 @@ def check_times(claims: Mapping[str, Any]) -> datetime:
 
 def check_audience(client: Registration, claims: Mapping[str, Any]) -> None:
     """`aud` is this provider: its issuer, or the endpoint that is called or the token endpoint (RFC 7523 3, 3)."""
-    issuer = _issuer()
+    issuer = services().settings.issuer
     audience = claims.get("aud")
     if client.fapi2:
         if audience != issuer:
@@ -129,8 +129,3 @@ def check_first_use(claims: Mapping[str, Any], client_id: str, until: datetime) 
     """Nobody has shown it before, on any node."""
     if not replay.spend(f"assertion {client_id} {claims['jti']}", until):
         raise BadToken("it was used before")
-
-
-def _issuer() -> str:
-    issuer: str = current_app.extensions["idp.settings"].issuer
-    return issuer

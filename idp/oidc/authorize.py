@@ -28,8 +28,8 @@ from idp.oidc.grants import CodeGrant, StepOwed
 from idp.oidc.hot import CodeRequest
 from idp.oidc.parameters import ParsedRequest, as_get, posted
 from idp.oidc.request import check, check_again
-from idp.oidc.server import of_app
 from idp.profile_choice import profiles
+from idp.services import services
 from idp.sessions import browser_state, liveness, manager
 from idp.web.declarations import acts_on_get
 from idp.web.errors import InteractionLost
@@ -62,9 +62,8 @@ def authorize() -> Response:
 
 def _at_once(encoded: bytes) -> Response | None:
     """Answer a plain request of a session that owes nothing; a None is followed by the whole story, on fresh data."""
-    server = of_app()
     try:
-        checked = check(server.settings, server.ring, encoded)
+        checked = check(services().settings, services().server.ring, encoded)
     except (RequestUntrusted, RequestRefused):
         return None
     return _issue(checked.client, checked.request) if checked.plain else None
@@ -72,8 +71,7 @@ def _at_once(encoded: bytes) -> Response | None:
 
 def _after_steps(encoded: bytes) -> Response:
     """Check the request against the registration as the database has it, and lead to the first step that is owed."""
-    server = of_app()
-    checked = check(server.settings, server.ring, encoded, fresh=True)
+    checked = check(services().settings, services().server.ring, encoded, fresh=True)
     hint = profiles.from_hint(checked.request.login_hint)
     profile = hint or checked.client.default_profile or profiles.remembered()
     return _dispatch(Interaction(request=checked.request, profile=profile), checked.client)
@@ -103,7 +101,7 @@ def resume() -> Response:
 def _enter(client: Registration) -> Response:
     """Lead whoever came back after the answer to the ENT's entrance: it would refuse a state that has served."""
     if client.home:
-        return see_other(client.entrance(of_app().settings.issuer))
+        return see_other(client.entrance(services().settings.issuer))
     return make_response(render_template("oidc/deja_connecte.html", dest=client))
 
 
@@ -175,7 +173,7 @@ def _state(interaction: Interaction, wanted: AuthorizationRequest, client: Regis
         agreed=found is not None and interaction.agreed == found[0].sid,
         started_at=interaction.started_at,
         now=now(),
-        mail_required=of_app().settings.mail_required,
+        mail_required=services().settings.mail_required,
         is_activating=interaction.person is not None and found is None,
     )
 
@@ -193,8 +191,7 @@ def _issue(client: Registration, wanted: AuthorizationRequest) -> Response | Non
     if cookie is None:
         return None
     end_read()
-    server, moment = of_app(), now()
-    settings = server.settings
+    settings, moment = services().settings, now()
 
     def bind(code_digest: bytes) -> CodeRequest:
         return CodeRequest(
@@ -223,7 +220,7 @@ def _issue(client: Registration, wanted: AuthorizationRequest) -> Response | Non
 
     parsed = ParsedRequest(request, _as_parameters(client, wanted))
     try:
-        grant = cast("CodeGrant", server.get_authorization_grant(parsed))
+        grant = cast("CodeGrant", services().server.get_authorization_grant(parsed))
         redirect_uri = grant.validate_authorization_request()
         code = grant.generate_authorization_code()
         parsed.user = bind

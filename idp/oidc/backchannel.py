@@ -25,10 +25,11 @@ from idp.oidc import claims
 from idp.oidc.keys import NoSigningKey
 from idp.oidc.models import Token
 from idp.oidc.outgoing import Answer, Outgoing, OutgoingError
-from idp.oidc.server import Server, of_app
+from idp.oidc.server import Server
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome, PermanentFailure, TemporaryFailure
+from idp.services import services
 from idp.sessions import liveness
 from idp.sessions.manager import SESSIONS_ENDED
 from idp.sessions.models import Session
@@ -125,7 +126,7 @@ def hand_over(message: OutboxMessage, *, outgoing: Outgoing) -> Outcome:
     if client is None or not uri or told is None:
         return Outcome.DROPPED
     try:
-        token = logout_token(of_app(), client, *told)
+        token = logout_token(services().server, client, *told)
         end_read()  # nothing is open while another machine takes its time
         answer = outgoing.post_form(uri, {"logout_token": token})
     except NoSigningKey as missing:

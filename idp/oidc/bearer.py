@@ -15,7 +15,7 @@ from idp.clock import now
 from idp.oidc import claims, dpop, jose
 from idp.oidc.hot import Holder
 from idp.oidc.parameters import ParameterError, parse
-from idp.oidc.server import of_app
+from idp.services import services
 
 _TOKEN_LENGTH = 43
 _FORM = "application/x-www-form-urlencoded"
@@ -57,7 +57,7 @@ def holder() -> Holder:
     scheme, value = _presented()
     if len(value) != _TOKEN_LENGTH:
         raise Unauthorized(401, "invalid_token", "the access token is not alive")
-    found = of_app().store.holder(opaque.digest(value), now())
+    found = services().server.store.holder(opaque.digest(value), now())
     if found is None:
         raise Unauthorized(401, "invalid_token", "the access token is not alive")
     if scheme != "bearer" or found.jkt is not None:
@@ -98,7 +98,7 @@ def _check_binding(scheme: str, value: str, found: Holder) -> None:
     if scheme != "dpop":
         raise Unauthorized(401, "invalid_token", "the access token is bound to a key: it is no Bearer token")
     try:
-        dpop.confirm(of_app().settings.issuer, registration(found), value, found.jkt)
+        dpop.confirm(services().settings.issuer, registration(found), value, found.jkt)
     except dpop.ProofRefused as refused:
         raise Unauthorized(401, refused.error, str(refused.description)) from refused
     except dpop.WrongKey as wrong:

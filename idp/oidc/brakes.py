@@ -8,11 +8,11 @@ from urllib.parse import unquote_plus
 
 import structlog
 from authlib.oauth2.rfc6749 import OAuth2Request
-from flask import current_app
 
 from idp.accounts import alarm
 from idp.db import end_read
 from idp.oidc import clients, jose
+from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.errors import TooManyTries
 from idp.web.request_context import remote_address
@@ -37,7 +37,7 @@ def count_failure(request: OAuth2Request) -> None:
     if isinstance(verdict, guard.Wait):
         log.warning("client authentication slowed", limit=verdict.limit.name, seconds=verdict.seconds)
         raise TooManyTries(verdict.seconds)
-    alarm.count_failure(current_app.extensions["idp.settings"])
+    alarm.count_failure(services().settings)
 
 
 def named(request: OAuth2Request) -> str:

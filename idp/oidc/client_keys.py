@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
-from flask import current_app
 
 from idp.clients.registry import Registration
 from idp.db import end_read
@@ -121,12 +120,6 @@ class ClientKeys:
             reason = error.reason if isinstance(error, OutgoingError) else "not a JWK set"
             log.warning("client keys unavailable", client_id=client.client_id, reason=reason)
             return None
-
-
-def of_app() -> ClientKeys:
-    """Return the keys of the present application's clients."""
-    keys: ClientKeys = current_app.extensions["idp.client_keys"]
-    return keys
 
 
 def usable(jwks: object) -> list[str]:

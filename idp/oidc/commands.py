@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 import click
-from flask import current_app
 from sqlalchemy import select
 
 from idp.audit import changes, log
@@ -18,6 +17,7 @@ from idp.oidc import approvals, client_names, client_options, invites, registrat
 from idp.oidc.client_options import read_uais, registration_options
 from idp.oidc.invites import SUBJECTS, Bounds
 from idp.oidc.wanted import RegistrationRefused, Wanted
+from idp.services import services
 from idp.terminal import AS_JSON, dumped, members, plain
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ def client() -> None:
 def add(name: str, *, as_json: bool, **options: Any) -> None:
     """Register an ENT called NAME; its secret is shown this once."""
     wanted = client_options.as_wanted(name, options)
-    row, secret = _or_fail(lambda: registration.register(current_app.extensions["idp.settings"], wanted))
+    row, secret = _or_fail(lambda: registration.register(services().settings, wanted))
     shown = {"client_id": row.client_id, **({"client_secret": secret} if secret else {}), "name": row.name}
     members(shown, _texts, as_json=as_json)
     _note_namesakes(row)
@@ -91,7 +91,7 @@ def change(client_id: str, *, title: str | None, unset: Sequence[str], as_json: 
         wanted = client_options.changed(former, options, unset)
         wanted = wanted if title is None else replace(wanted, name=title)
         before = registration.told(row)
-        secret = registration.change(current_app.extensions["idp.settings"], row, wanted)
+        secret = registration.change(services().settings, row, wanted)
         invites.bind(row, former, wanted)
         changed = changes.difference(before, registration.told(row))
         log.record(ClientChanged(client_id=row.id, change="changed", **changed))
@@ -175,7 +175,7 @@ def approve(client_id: str, *, reject: bool, hosts: Sequence[str], as_json: bool
     if reject:
         members(_client_row(_or_fail(lambda: approvals.reject(client_id))), _texts, as_json=as_json)
         return
-    settings = current_app.extensions["idp.settings"]
+    settings = services().settings
     row, former, secret = _or_fail(lambda: approvals.approve(settings, client_id, hosts))
     members(_client_row(row) | ({"client_secret": secret} if secret else {}), _texts, as_json=as_json)
     for gone in client_options.taken_away(former, registration.as_wanted(row)):

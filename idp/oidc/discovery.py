@@ -10,7 +10,7 @@ from idp.oidc.answers import RESPONSE_MODES
 from idp.oidc.claims import ACR_VALUES, CLAIMS_BY_SCOPE, SCOPES
 from idp.oidc.clients import AUTH_METHODS, GRANT_TYPES
 from idp.oidc.jose import CLIENT_ALGORITHMS
-from idp.oidc.server import of_app
+from idp.services import services
 from idp.web.declarations import for_other_sites, for_programs
 from idp.web.i18n import LANGUAGES
 
@@ -75,8 +75,7 @@ def _document(issuer: str, algorithms: tuple[str, ...]) -> bytes:
 
 def discovery() -> Response:
     """Serve the metadata."""
-    server = of_app()
-    body = _document(server.settings.issuer, tuple(server.ring.algorithms()))
+    body = _document(services().settings.issuer, tuple(services().server.ring.algorithms()))
     return Response(body, headers=_CACHED, content_type="application/json")
 
 
@@ -84,7 +83,7 @@ def discovery() -> Response:
 @for_other_sites
 def jwks() -> Response:
     """Serve the public keys."""
-    return Response(of_app().ring.document(), headers=_KEYS_CACHED, content_type="application/json")
+    return Response(services().server.ring.document(), headers=_KEYS_CACHED, content_type="application/json")
 
 
 def add_routes(blueprint: Blueprint) -> None:

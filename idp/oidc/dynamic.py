@@ -23,8 +23,8 @@ from idp.db import db
 from idp.oidc import approvals, dynamic_metadata, invites, jose, posting, registration, registration_tokens
 from idp.oidc.dynamic_metadata import BadMetadata
 from idp.oidc.registration_tokens import TokenExpiredError
-from idp.oidc.server import of_app
 from idp.oidc.wanted import RegistrationRefused, Wanted
+from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.declarations import for_programs
 from idp.web.errors import TooManyTries
@@ -67,7 +67,7 @@ def register() -> Response:
         client, secret = _within(lambda: registration.add(wanted))
         db.session.flush()
         _use(invitation, client)
-        _within(lambda: dynamic_metadata.check_name(of_app().settings, client.name, client, given=given))
+        _within(lambda: dynamic_metadata.check_name(services().settings, client.name, client, given=given))
     except _Refused as refused:
         db.session.rollback()
         return refused.response
@@ -96,7 +96,7 @@ def _wanted(invitation: ClientInvite, metadata: dict[str, Any], name: str) -> Wa
         pkce=invitation.pkce_required is not False,
     )
     wanted = _within(lambda: dynamic_metadata.as_wanted(metadata, bounds, given))
-    _within(lambda: registration.check(of_app().settings, wanted))
+    _within(lambda: registration.check(services().settings, wanted))
     _within(lambda: dynamic_metadata.check_hosts(wanted, bounds))
     return wanted
 
@@ -147,7 +147,7 @@ def _replaced(client: Client, token: str) -> tuple[str, str | None]:
 
 def _changed(client: Client, metadata: dict[str, Any]) -> str | None:
     """Change the registration in the transaction that is open, or keep the change for an operator to approve."""
-    settings, bounds = of_app().settings, invites.bounds(client)
+    settings, bounds = services().settings, invites.bounds(client)
     wanted = dynamic_metadata.as_wanted(metadata, bounds, registration.as_wanted(client))
     if hosts := dynamic_metadata.hosts_to_approve(client, wanted, bounds):
         approvals.wait(settings, client, wanted, metadata, hosts)
@@ -177,7 +177,7 @@ def _end(client: Client) -> Response:
 def _told(client: Client, token: str, secret: str | None) -> dict[str, Any]:
     told = dynamic_metadata.of_client(client)
     told["registration_access_token"] = token
-    told["registration_client_uri"] = f"{of_app().settings.issuer}/register/{client.client_id}"
+    told["registration_client_uri"] = f"{services().settings.issuer}/register/{client.client_id}"
     if secret is not None:
         told |= {"client_secret": secret, "client_secret_expires_at": 0}
     return told | approvals.told(client)
@@ -228,7 +228,7 @@ def _unauthorized(said: str, challenge: str = f'{_REALM}, error="invalid_token"'
     verdict = guard.take_all(demand)
     if isinstance(verdict, guard.Wait):
         raise TooManyTries(verdict.seconds)
-    alarm.count_failure(of_app().settings)
+    alarm.count_failure(services().settings)
     response = posting.refuse(401, "invalid_token", said)
     response.headers["WWW-Authenticate"] = challenge
     return response

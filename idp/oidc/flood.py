@@ -17,7 +17,7 @@ from flask_babel import gettext
 
 from idp.oidc.errors import RequestRefused, RequestUntrusted
 from idp.oidc.request import check
-from idp.oidc.server import of_app
+from idp.services import services
 from idp.sessions import manager
 from idp.throttle import limits, local
 from idp.web.errors import TooManyTries
@@ -52,9 +52,8 @@ def refuse(encoded: bytes, seconds: int) -> NoReturn:
         TooManyTries: for all others.
     """
     if b"none" in encoded or b"request_uri" in encoded:
-        server = of_app()
         try:
-            wanted = check(server.settings, server.ring, encoded).request
+            wanted = check(services().settings, services().server.ring, encoded).request
         except (RequestUntrusted, RequestRefused):
             stop(seconds)
         if wanted.prompt == "none":

@@ -18,7 +18,7 @@ from idp.clients.registry import Registration
 from idp.db import db
 from idp.oidc import claims
 from idp.oidc.models import Token
-from idp.oidc.server import of_app
+from idp.services import services
 from idp.sessions.models import Session
 from idp.web.security import POLICY
 
@@ -50,7 +50,7 @@ def frames(session: Session) -> list[str]:
 
 
 def _address(uri: str, sid: str) -> str:
-    told = urlencode({"iss": of_app().settings.issuer, "sid": sid})
+    told = urlencode({"iss": services().settings.issuer, "sid": sid})
     return f"{uri}{'&' if '?' in uri else '?'}{told}"
 
 

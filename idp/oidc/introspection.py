@@ -10,7 +10,7 @@ from flask import Blueprint, Response, request
 
 from idp.clients.registry import Registration
 from idp.oidc import claims, clients, issued, posting
-from idp.oidc.server import of_app
+from idp.services import services
 from idp.web.declarations import for_programs
 
 
@@ -25,7 +25,7 @@ def introspect() -> Response:
     except posting.Malformed as malformed:
         return malformed.response()
     except OAuth2Error as error:
-        return of_app().handle_response(*error())
+        return services().server.handle_response(*error())
     found = issued.find(parameters["token"], client)
     return posting.answer(_described(client, found) if found else {"active": False})
 
@@ -35,7 +35,7 @@ def _described(client: Registration, found: issued.Issued) -> dict[str, Any]:
     token, account = found.token, found.account
     described: dict[str, Any] = {
         "active": True,
-        "iss": of_app().settings.issuer,
+        "iss": services().settings.issuer,
         "client_id": client.client_id,
         "aud": client.client_id,
         "sub": claims.subject(client, account.id, account.join_key),

@@ -6,15 +6,14 @@ from datetime import datetime
 from typing import Any
 
 import click
-from flask import current_app
 from sqlalchemy import select
 
 from idp.clock import now
-from idp.config import Settings
 from idp.db import db, end_read
 from idp.oidc import key_material, keys
 from idp.oidc.key_rotation import KEPT_AFTER_USE, SETTLED, replaced_at, signing
 from idp.oidc.models import SigningKey
+from idp.services import services
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 _MINUTES = int(SETTLED.total_seconds()) // 60
@@ -49,7 +48,7 @@ def list_keys(*, as_json: bool) -> None:
 def rotate(alg: str, bits: str | None, *, at_once: bool, as_json: bool) -> None:
     """Make the next key: published now, signing in 24 hours (at once when it is the first of its algorithm)."""
     try:
-        key = keys.rotate(_settings(), alg, bits=int(bits) if bits else None, at_once=at_once)
+        key = keys.rotate(services().settings, alg, bits=int(bits) if bits else None, at_once=at_once)
     except (keys.NextKeyWaits, keys.NoSigningKey) as refused:
         raise click.ClickException(f"nothing was made: {refused}") from refused
     if as_json:
@@ -74,15 +73,10 @@ def retire(kid: str, *, emergency: bool) -> None:
             )
         click.echo(f"{kid} is retired")
         return
-    successor = keys.drop(_settings(), kid)
+    successor = keys.drop(services().settings, kid)
     if successor is None:
         raise click.ClickException(f"{kid}: no such key")
     click.echo(f"{kid} is retired; {successor.kid} signs {successor.alg}")
-
-
-def _settings() -> Settings:
-    settings: Settings = current_app.extensions["idp.settings"]
-    return settings
 
 
 def _rows() -> list[dict[str, Any]]:
@@ -118,7 +112,7 @@ def _state(key: SigningKey, live: Sequence[SigningKey], moment: datetime) -> str
 
 
 def _secret(key: SigningKey) -> str:
-    number = key_material.sealed_by(_settings(), key.kid, key.private_sealed)
+    number = key_material.sealed_by(services().settings, key.kid, key.private_sealed)
     if number is None:
         return "unknown"
     return "IDP_SECRET_KEY_FALLBACKS" if number else "IDP_SECRET_KEY"

@@ -24,7 +24,7 @@ from idp.oidc import claims, frontchannel, issued
 from idp.oidc.hints import read_id_token
 from idp.oidc.models import AuthorizationCode
 from idp.oidc.parameters import ParameterError, as_get, parse, posted
-from idp.oidc.server import of_app
+from idp.services import services
 from idp.sessions import devices, manager
 from idp.sessions.models import Session
 from idp.web.declarations import acts_on_get, leads_to_ent
@@ -107,8 +107,7 @@ def _hinted(found: _Found, parameters: Mapping[str, str], fields: Mapping[str, s
     A browser that was closed has forgotten its session, and the ENT may not have: the hint says which one it was. It
     counts from a browser that the account signed in on alone: an ENT's server and a stolen hint end nothing from afar.
     """
-    server = of_app()
-    identity = read_id_token(server.settings, server.ring, parameters["id_token_hint"])
+    identity = read_id_token(services().settings, services().server.ring, parameters["id_token_hint"])
     if identity is None:
         return _Asked(found, _named(parameters.get("client_id", "")), fields=fields)
     client = _named(str(identity.get("aud")))

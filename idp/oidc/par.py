@@ -16,7 +16,7 @@ from idp.db import end_read
 from idp.oidc import dpop, posting, pushed
 from idp.oidc.errors import RequestRefused, RequestUntrusted
 from idp.oidc.request import READ, check_parameters
-from idp.oidc.server import of_app
+from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.declarations import for_programs
 from idp.web.errors import TooManyTries
@@ -30,27 +30,27 @@ would be ten times that, and clients without a secret push in anybody's name."""
 @for_programs
 def push() -> Response:
     """Keep an authorization request, and say by which `request_uri` it is opened."""
-    server = of_app()
+    settings = services().settings
     try:
         parameters = posting.read(request, "client_id")
         client = _authenticated(parameters)
         if client.auth_method == "none":
             _count()
-        proof = dpop.shown(server.settings.issuer)
+        proof = dpop.shown(settings.issuer)
         wanted = _wanted(client, parameters, proof)
-        check_parameters(server.settings, server.ring, client, wanted)
+        check_parameters(settings, services().server.ring, client, wanted)
         dpop.use_up(proof)
     except posting.Malformed as malformed:
         return malformed.response()
     except OAuth2Error as error:
-        return server.handle_response(*error())
+        return services().server.handle_response(*error())
     except RequestUntrusted as untrusted:  # no page: it is the client itself that asks
         return posting.refuse(400, "invalid_request", untrusted.phrase)
     except RequestRefused as refused:
         return posting.refuse(400, refused.error, refused.description)
     if len(json.dumps(wanted)) > _LONGEST_KEPT:
         return posting.refuse(413, "invalid_request", "the request is too long")
-    lifetime = server.settings.pushed_request_lifetime
+    lifetime = settings.pushed_request_lifetime
     request_uri = pushed.push(client, wanted, lifetime)
     return posting.answer({"request_uri": request_uri, "expires_in": lifetime}, 201)
 

@@ -9,7 +9,7 @@ from flask import Request, Response, request
 from idp.clients.registry import Registration
 from idp.oidc import clients
 from idp.oidc.parameters import ParameterError, ParsedRequest, parse
-from idp.oidc.server import of_app
+from idp.services import services
 
 FORM = "application/x-www-form-urlencoded"
 _UNFIT = re.compile(r"[^ !#-\[\]-~]")
@@ -59,7 +59,7 @@ def authenticated(parameters: dict[str, str], endpoint: str) -> clients.Protocol
         InvalidClientError: it does not prove who it is.
     """
     parsed = ParsedRequest(request, parameters)
-    return cast("clients.ProtocolClient", of_app().authenticate_client(parsed, clients.AUTH_METHODS, endpoint))
+    return cast("clients.ProtocolClient", services().server.authenticate_client(parsed, clients.AUTH_METHODS, endpoint))
 
 
 def proven(parameters: dict[str, str], endpoint: str) -> Registration:

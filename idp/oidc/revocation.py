@@ -4,7 +4,7 @@ from authlib.oauth2 import OAuth2Error
 from flask import Blueprint, Response, request
 
 from idp.oidc import issued, posting
-from idp.oidc.server import of_app
+from idp.services import services
 from idp.web.declarations import for_programs
 
 
@@ -20,7 +20,7 @@ def revoke() -> Response:
     except posting.Malformed as malformed:
         return malformed.response()
     except OAuth2Error as error:
-        return of_app().handle_response(*error())
+        return services().server.handle_response(*error())
     try:
         issued.revoke(parameters["token"], client)
     except issued.OfAnotherClient:

@@ -12,13 +12,13 @@ import threading
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from flask import current_app
 from sqlalchemy import select
 
 from idp.clients.models import Sector, SubjectType
 from idp.db import db, end_read, upsert
-from idp.oidc.outgoing import Outgoing, OutgoingError
+from idp.oidc.outgoing import OutgoingError
 from idp.oidc.wanted import RegistrationRefused, Wanted
+from idp.services import services
 from idp.web.errors import TooManyTries
 
 _OK = 200
@@ -76,7 +76,7 @@ def check_published(wanted: Wanted) -> None:
     end_read()  # nothing is open while another machine takes its time
     if not _fetches.acquire(blocking=False):
         raise TooManyTries(_AGAIN_SECONDS)
-    outgoing: Outgoing = current_app.extensions["idp.outgoing"]
+    outgoing = services().outgoing
     try:
         answer = outgoing.get(wanted.sector_identifier_uri)
         listed = json.loads(answer.body) if answer.status == _OK else None

@@ -10,7 +10,7 @@ import logging
 from typing import Any
 
 from authlib.oauth2.rfc6749 import AuthorizationServer, ClientMixin, InvalidClientError
-from flask import Response, current_app
+from flask import Response
 
 from idp import opaque
 from idp.config import Settings
@@ -73,9 +73,3 @@ class Server(AuthorizationServer):
         response.headers["Cache-Control"] = "no-store"
         response.headers["Pragma"] = "no-cache"
         return response
-
-
-def of_app() -> Server:
-    """Return the server of the present application."""
-    server: Server = current_app.extensions["idp.server"]
-    return server

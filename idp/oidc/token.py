@@ -9,7 +9,7 @@ from idp.oidc.clients import GRANT_TYPES
 from idp.oidc.keys import NoSigningKey
 from idp.oidc.parameters import ParsedRequest
 from idp.oidc.posting import refuse
-from idp.oidc.server import of_app
+from idp.services import services
 from idp.web.declarations import for_programs
 from idp.web.errors import Busy
 
@@ -23,7 +23,7 @@ def token() -> Response:
         parameters = posting.read(request, "grant_type")
         if parameters["grant_type"] not in GRANT_TYPES:
             return refuse(400, "unsupported_grant_type", f"a grant is one of: {', '.join(GRANT_TYPES)}")
-        response = cast("Response", of_app().create_token_response(ParsedRequest(request, parameters)))
+        response = cast("Response", services().server.create_token_response(ParsedRequest(request, parameters)))
     except posting.Malformed as malformed:
         return malformed.response()
     except NoSigningKey:

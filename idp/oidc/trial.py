@@ -11,7 +11,6 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import current_app
 from sqlalchemy import select
 
 from idp.accounts.models import School
@@ -24,6 +23,7 @@ from idp.oidc.outgoing import Outgoing, OutgoingError
 from idp.oidc.server import Server
 from idp.oidc.trial_wording import failure
 from idp.oidc.wanted import RegistrationRefused, Wanted
+from idp.services import services
 from idp.terminal import instant
 
 METADATA = "/.well-known/openid-configuration"
@@ -72,7 +72,7 @@ def read(client_id: str) -> Subject:
 
 def findings(server: Server, subject: Subject) -> Iterator[Finding]:
     """Try everything, one thing after the other; each address has `outgoing.TIMEOUT` seconds."""
-    outgoing: Outgoing = current_app.extensions["idp.outgoing"]
+    outgoing = services().outgoing
     yield from _registered(subject)
     yield from _provider(server.settings, subject.wanted)
     yield from _addresses(outgoing, subject.wanted)

@@ -5,8 +5,8 @@ from dataclasses import asdict
 import click
 
 from idp.oidc import trial
-from idp.oidc.server import of_app
 from idp.oidc.wanted import RegistrationRefused
+from idp.services import services
 from idp.terminal import AS_JSON, dumped, plain
 
 
@@ -20,7 +20,7 @@ def try_client(client_id: str, *, as_json: bool) -> None:
     except RegistrationRefused as refused:
         raise click.ClickException("\n".join(refused.faults)) from refused
     found = []
-    for finding in trial.findings(of_app(), subject):
+    for finding in trial.findings(services().server, subject):
         found.append(finding)
         if not as_json:
             click.echo(f"{'✓' if finding.ok else '✗'} {plain(finding.message)}")

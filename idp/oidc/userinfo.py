@@ -9,7 +9,7 @@ from joserfc import jws
 from idp.clients.registry import Registration
 from idp.oidc import bearer, claims
 from idp.oidc.keys import NoSigningKey
-from idp.oidc.server import of_app
+from idp.services import services
 from idp.web.declarations import for_programs
 from idp.web.errors import Busy
 
@@ -33,12 +33,11 @@ def _signed(client: Registration, told: dict[str, Any]) -> Response:
 
     It has no `typ`: nothing that looks for an ID token takes it for one.
     """
-    server = of_app()
     try:
-        signer = server.ring.signer(client.userinfo_alg)
+        signer = services().server.ring.signer(client.userinfo_alg)
     except NoSigningKey:
         raise Busy from None
-    body = json.dumps({**told, "iss": server.settings.issuer, "aud": client.client_id})
+    body = json.dumps({**told, "iss": services().settings.issuer, "aud": client.client_id})
     header = {"alg": signer.alg, "kid": signer.kid}
     token = jws.serialize_compact(header, body, signer.key, algorithms=[signer.alg])
     return Response(token, content_type="application/jwt")

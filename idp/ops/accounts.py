@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any
 
 import click
-from flask import current_app
 
 from idp.accounts import disputes as ties
 from idp.accounts.models import Account, School
@@ -21,6 +20,7 @@ from idp.ops.dispute_commands import disputes
 from idp.ops.dossier import NotFound
 from idp.ops.personal_commands import erase, export
 from idp.ops.renaming import rename_command
+from idp.services import services
 from idp.terminal import AS_JSON, dumped, members, plain, table
 
 _SCHOOL = click.option("--school", "uai", metavar="UAI", help="Only accounts with a child in this school.")
@@ -126,7 +126,7 @@ def disable(username: str, uai: str | None) -> None:
 @_SCHOOL
 def enable(username: str, uai: str | None) -> None:
     """Open a disabled account again, with the password that it had."""
-    opening = partial(desk.enable, current_app.extensions["idp.settings"])
+    opening = partial(desk.enable, services().settings)
     _act(username, uai, opening, lambda name, _: f"{name} is enabled")
 
 

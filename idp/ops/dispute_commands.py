@@ -4,7 +4,6 @@ import sys
 from typing import Any
 
 import click
-from flask import current_app
 
 from idp.accounts.disputes import child_key
 from idp.accounts.school_notices import Kind
@@ -13,6 +12,7 @@ from idp.ops import dossier
 from idp.ops.desk import Refused
 from idp.ops.disputes import Decision, Outcome, Settled
 from idp.ops.dossier import NotFound
+from idp.services import services
 from idp.terminal import AS_JSON, dumped, plain, table
 
 _LONGEST_REASON = 500
@@ -67,7 +67,7 @@ def disputes(  # noqa: PLR0913 - one for each option
         if confirm and not yes and sys.stdin.isatty():
             click.confirm(_question(account.username), abort=True, err=True)
         decision = service.meant(account, decision)
-        settled = service.settle(current_app.extensions["idp.settings"], account.id, decision)
+        settled = service.settle(services().settings, account.id, decision)
     except (NotFound, Refused) as refused:
         raise click.ClickException(plain(refused)) from refused
     _print_settled(account.username, decision, settled, as_json=as_json)

@@ -13,8 +13,8 @@ from idp.db import db
 from idp.oidc.key_rotation import SETTLED
 from idp.oidc.keys import NoSigningKey
 from idp.oidc.models import SigningKey
-from idp.oidc.server import of_app
 from idp.paths import MIGRATIONS
+from idp.services import services
 from idp.web.declarations import for_programs, probe
 
 blueprint = Blueprint("ops", __name__)
@@ -57,7 +57,7 @@ def _needed() -> tuple[str, ...]:
 
 def _opens(algorithm: str) -> bool:
     """Say whether this process can sign: a key that another secret sealed is as good as none."""
-    ring = of_app().ring
+    ring = services().server.ring
     try:
         ring.signer(algorithm)
     except NoSigningKey:

@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import click
-from flask import current_app
 from sqlalchemy import select
 
 from idp.audit import log, sealing
@@ -20,6 +19,7 @@ from idp.db import db, end_read
 from idp.ops import journal
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
+from idp.services import services
 from idp.terminal import AS_JSON, instant, plain
 
 SEALING = "audit.seal"
@@ -58,7 +58,7 @@ def verify(*, head: tuple[int, str] | None, as_json: bool) -> None:
     Neither does the removal of the last seals with all of their events, unless the last seal was noted outside of the
     database: --head compares it.
     """
-    settings: Settings = current_app.extensions["idp.settings"]
+    settings = services().settings
     check = Check(settings.secrets, head)
     wrong = 0
     for finding in check.findings():

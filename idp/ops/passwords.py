@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from flask import current_app
 from sqlalchemy import func, select
 
 from idp.accounts import breached, breached_list
@@ -16,6 +15,7 @@ from idp.audit import log
 from idp.audit.events import BreachedPasswordsLoaded
 from idp.config import Settings
 from idp.db import db, end_read
+from idp.services import services
 from idp.terminal import AS_JSON, dumped, plain, table
 
 _SHORTEST = 12
@@ -39,7 +39,7 @@ def load(file: Path) -> None:
     listed password, and takes one unlisted password in a million for listed. A former filter stays in use until the new
     one is whole.
     """
-    settings = _settings()
+    settings = services().settings
     target = _target(settings)
     shortest = min(_SHORTEST, settings.password_min_length)
     with _one_sentence():
@@ -56,7 +56,7 @@ def load(file: Path) -> None:
 @AS_JSON
 def report(*, as_json: bool) -> None:
     """Count the accounts whose password was found in the list when they signed in, and is not yet replaced."""
-    described = _filter(_settings().breached_passwords)
+    described = _filter(services().settings.breached_passwords)
     if described is not None and described["fault"]:  # nobody was compared with it: a count would mislead
         raise click.ClickException(plain(f"the list of {described['file']} is not in use: {described['fault']}"))
     concerned = Account.breached_at.is_not(None)
@@ -149,8 +149,3 @@ def _progress(size: int) -> Any:
         return tell
 
     return begin
-
-
-def _settings() -> Settings:
-    settings: Settings = current_app.extensions["idp.settings"]
-    return settings

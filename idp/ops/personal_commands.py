@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import click
-from flask import current_app
 
 from idp.ops import dossier, erasure, personal_export
 from idp.ops.desk import Refused
 from idp.ops.dossier import NotFound
+from idp.services import services
 from idp.terminal import AS_JSON, dumped, plain
 
 
@@ -29,7 +29,7 @@ def export(username: str, path: Path) -> None:
     """
     try:
         account = dossier.get_account(username, None)
-        personal_export.write(current_app.extensions["idp.settings"], account, path)
+        personal_export.write(services().settings, account, path)
     except NotFound as missing:
         raise click.ClickException(plain(missing)) from missing
     except FileExistsError as there:
@@ -61,7 +61,7 @@ def erase(username: str, reason: str, *, yes: bool, as_json: bool) -> None:
         account = dossier.get_account(username, None)
         if not yes:
             click.confirm(f"Erase {account.username} ({plain(account.display_name)}) for good?", abort=True, err=True)
-        done = erasure.erase(current_app.extensions["idp.settings"], account.id, reason)
+        done = erasure.erase(services().settings, account.id, reason)
     except (NotFound, Refused) as refused:
         raise click.ClickException(plain(refused)) from refused
     if as_json:

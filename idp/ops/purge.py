@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from functools import partial
 
 import click
-from flask import current_app
 from sqlalchemy import ColumnElement, and_, or_, select
 
 from idp.accounts.models import Account, Child, OneTimeLink, SchoolNotice
@@ -23,6 +22,7 @@ from idp.ops import batches, removal
 from idp.ops.batches import account_ranges, delete_all
 from idp.outbox.models import OutboxMessage
 from idp.rostering.models import ImportBatch, ImportIssue
+from idp.services import services
 from idp.sessions import liveness
 from idp.sessions.models import Session
 from idp.terminal import AS_JSON
@@ -62,7 +62,7 @@ _COUNTED = {
 @AS_JSON
 def purge(*, as_json: bool) -> None:
     """Remove what is dead: links, sessions, messages, old events, unused accounts. Run it once a day."""
-    settings: Settings = current_app.extensions["idp.settings"]
+    settings = services().settings
     done: Counter[str] = Counter(dict.fromkeys(_COUNTED, 0))
     for part in (_counters, _links, _proofs, _sessions, _messages, _journal, _notices, _accounts, _rosters):
         done.update(part(settings, now()))

@@ -20,15 +20,7 @@ from idp.clock import now
 from idp.db import db
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import DEAD, Handler, Outcome, Worker
-
-EXTENSION = "idp.outbox.handlers"
-"""Where `idp.app` leaves the handlers, by kind, among the application's extensions."""
-JOBS = "idp.outbox.jobs"
-"""Where it leaves the periodic jobs: kinds of messages, and how often each is put in."""
-
-APART = "idp.outbox.apart"
-"""Where it leaves the kinds that wait for machines of others, which may be slow: a thread of their own hands these over
-and no mail waits behind them."""
+from idp.services import services
 
 _SHOWN = ("id", "kind", "outcome", "attempts", "available_at", "created_at", "last_error")
 
@@ -39,8 +31,8 @@ log = structlog.get_logger()
 @click.option("--once", is_flag=True, help="Do what is ready, then stop.")
 def worker(*, once: bool) -> None:
     """Hand over what waits in the outbox and do the periodic jobs, until SIGTERM or Ctrl-C."""
-    handlers: Mapping[str, Handler] = current_app.extensions[EXTENSION]
-    first, apart = _crews(handlers, current_app.extensions.get(APART, frozenset()))
+    handlers = services().outbox_handlers
+    first, apart = _crews(handlers, services().outbox_apart)
     with _stop_on_signal() as stop:
         if not once:
             log.info("outbox.worker_started", kinds=sorted(handlers))
@@ -58,8 +50,7 @@ def _crews(handlers: Mapping[str, Handler], apart: Collection[str]) -> tuple[Wor
     """Return who hands over most kinds and does the periodic jobs, and who those that stand apart."""
     mine = {kind: handler for kind, handler in handlers.items() if kind not in apart}
     slow = {kind: handler for kind, handler in handlers.items() if kind in apart}
-    jobs = current_app.extensions.get(JOBS)
-    return Worker(mine, known=handlers, jobs=jobs), Worker(slow, known=handlers)
+    return Worker(mine, known=handlers, jobs=services().periodic_jobs), Worker(slow, known=handlers)
 
 
 def _run_both(first: Worker, apart: Worker, stop: threading.Event) -> None:

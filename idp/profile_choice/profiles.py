@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
-from flask import current_app, request
+from flask import request
 from flask_babel import lazy_gettext as _l
 
+from idp.services import services
 from idp.web.browser import cookie_name
 
 _COOKIE = "profil"
@@ -63,7 +64,7 @@ def from_hint(login_hint: str) -> str:
 
 def cookie() -> str:
     """Return the name of the cookie that keeps the choice."""
-    return cookie_name(current_app.extensions["idp.settings"], _COOKIE)
+    return cookie_name(services().settings, _COOKIE)
 
 
 def remembered() -> str:

@@ -1,10 +1,11 @@
 """`/profil` and `/profil/ailleurs`."""
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request
+from flask import Blueprint, Response, make_response, render_template, request
 
 from idp.clients import registry
 from idp.interaction import store
 from idp.profile_choice.profiles import PARENT, PROFILES, cookie, find
+from idp.services import services
 from idp.web.browser import cookie_options
 from idp.web.declarations import leads_to_ent
 from idp.web.errors import not_found
@@ -32,7 +33,7 @@ def choose() -> Response | str:
         doors = dict(client.profile_uris) if client else {}
         target = doors.get(profile.key) or store.page_url("profile_choice.elsewhere", chosen)
     response = see_other(target)
-    options = cookie_options(current_app.extensions["idp.settings"])
+    options = cookie_options(services().settings)
     response.set_cookie(cookie(), profile.key, max_age=_REMEMBERED_SECONDS, **options)
     return response
 

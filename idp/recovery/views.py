@@ -2,22 +2,22 @@
 
 from typing import Any
 
-from flask import Blueprint, Response, current_app, make_response, render_template, request, url_for
+from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 
 from idp.accounts import addresses
 from idp.accounts.identity import typed_twice
 from idp.accounts.passwords import Busy as HasherBusy
-from idp.accounts.passwords import Hasher, fold_username
+from idp.accounts.passwords import fold_username
 from idp.accounts.tokens import LinkState
 from idp.clients import registry
-from idp.config import Settings
 from idp.db import end_read
 from idp.interaction import store
 from idp.mail.addresses import InvalidAddress
 from idp.recovery import password as passwords
 from idp.recovery import username as usernames
 from idp.recovery.forms import NewPasswordForm, PasswordForm, UsernameForm
+from idp.services import services
 from idp.sessions import devices, manager
 from idp.throttle import guard, limits
 from idp.web.errors import Busy, InteractionLost, TooManyTries
@@ -73,7 +73,7 @@ def link(token: str) -> Response:
         found = passwords.look_up(token)
         return _form(NewPasswordForm()) if found.account else _closed(token, found.state)
     try:
-        with _hasher().place("activation"):
+        with services().hasher.place("activation"):
             return _choose(token)
     except HasherBusy as busy:
         raise Busy(busy.retry_after) from None
@@ -90,11 +90,9 @@ def _choose(token: str) -> Response:
     found = passwords.look_up(token)
     if found.account is None:
         return _closed(token, found.state)
-    form, settings, hasher = NewPasswordForm(), _settings(), _hasher()
+    form, settings, hasher = NewPasswordForm(), services().settings, services().hasher
     chosen = form.password.data or ""
-    form.password.errors = list(
-        passwords.faults(settings, hasher, current_app.extensions["idp.breached"], found.account, chosen)
-    )
+    form.password.errors = list(passwords.faults(settings, hasher, services().breached, found.account, chosen))
     if not form.password.errors and not typed_twice(chosen, form.confirmation.data or ""):
         form.confirmation.errors = [
             gettext("Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, lettre par lettre.")
@@ -115,7 +113,8 @@ def _choose(token: str) -> Response:
 
 
 def _form(form: NewPasswordForm) -> Response:
-    return _page("nouveau_mot_de_passe.html", _interaction(), form=form, min_length=_settings().password_min_length)
+    min_length = services().settings.password_min_length
+    return _page("nouveau_mot_de_passe.html", _interaction(), form=form, min_length=min_length)
 
 
 def _closed(token: str, state: LinkState) -> Response:
@@ -166,14 +165,4 @@ def _page(template: str, interaction: store.Interaction | None, *, status: int =
 
 
 def _minutes() -> int:
-    return _settings().reset_link_lifetime // 60
-
-
-def _hasher() -> Hasher:
-    hasher: Hasher = current_app.extensions["idp.hasher"]
-    return hasher
-
-
-def _settings() -> Settings:
-    settings: Settings = current_app.extensions["idp.settings"]
-    return settings
+    return services().settings.reset_link_lifetime // 60

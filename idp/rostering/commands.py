@@ -4,10 +4,9 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
-from flask import current_app
 from sqlalchemy import select
 
 from idp.accounts.models import Degree
@@ -18,11 +17,9 @@ from idp.rostering.imports import Outcome, Stopped
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.records import Form, Format, Issue, Mode, Place, Severity
 from idp.rostering.sources import total_size
+from idp.services import services
 from idp.terminal import AS_JSON, dumped, instant, plain, table
 from idp.uai import normalised_uai, uai_fault
-
-if TYPE_CHECKING:
-    from idp.config import Settings
 
 
 @click.group()
@@ -87,7 +84,7 @@ def import_(**options: Any) -> None:
 def _go(
     act: Callable[..., Outcome], *, files: Sequence[Path], issues: Path | None, force: bool, as_json: bool, **how: Any
 ) -> None:
-    settings: Settings = current_app.extensions["idp.settings"]
+    settings = services().settings
     form = _form(**how)
     if issues is not None and (issues.exists() or not issues.absolute().parent.is_dir()):
         why = "exists already" if issues.exists() else "cannot be written: its folder is not there"

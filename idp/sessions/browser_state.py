@@ -5,10 +5,10 @@ session under a key of this service's own. Scripts and frames may read it: that 
 `HttpOnly` nor `SameSite=Lax`. It opens nothing, names nobody, and cannot be turned back into the session.
 """
 
-from flask import Response, current_app, request
+from flask import Response, request
 
 from idp import opaque
-from idp.config import Settings
+from idp.services import services
 from idp.web.browser import cookie_name
 
 _OPTIONS = {"path": "/", "secure": True, "httponly": False, "samesite": "None"}
@@ -17,12 +17,12 @@ _OPTIONS = {"path": "/", "secure": True, "httponly": False, "samesite": "None"}
 
 def name() -> str:
     """Return the cookie's full name."""
-    return cookie_name(_settings(), "bs")
+    return cookie_name(services().settings, "bs")
 
 
 def value(sid: str) -> str:
     """Return the state of a browser that holds the session `sid`."""
-    return opaque.keyed_value(opaque.derive_key(_settings().secrets[0], "browser state"), sid)
+    return opaque.keyed_value(opaque.derive_key(services().settings.secrets[0], "browser state"), sid)
 
 
 def kept() -> str:
@@ -48,8 +48,3 @@ def forget(response: Response) -> None:
 def forget_if_kept(response: Response) -> None:
     """Take the browser's state away where it has one: the next answer to an ENT gives it that of the new session."""
     keep(response, "")
-
-
-def _settings() -> Settings:
-    settings: Settings = current_app.extensions["idp.settings"]
-    return settings

@@ -10,13 +10,13 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from flask import Response, current_app, request
+from flask import Response, request
 from itsdangerous import BadData, URLSafeSerializer
 
 from idp import opaque
 from idp.accounts.authentication import Device
 from idp.clock import now
-from idp.config import Settings
+from idp.services import services
 from idp.web.browser import cookie_name, cookie_options
 
 LIFETIME = timedelta(days=90)
@@ -48,7 +48,7 @@ def known(username: str) -> Device | None:
 
 def remember(response: Response, username: str) -> None:
     """Make this browser a device of the account from now on; call it once the password was right."""
-    settings, name, known_here = _settings(), _name(username), _entries()
+    settings, name, known_here = services().settings, _name(username), _entries()
     others = [entry for entry in known_here if entry.name != name]
     # rounded up: a device is good from the second after a change of password on, and this one just proved the new one
     since = int(now().timestamp()) + 1
@@ -65,7 +65,7 @@ def remember(response: Response, username: str) -> None:
 
 
 def _entries() -> list[_Entry]:
-    value = request.cookies.get(cookie_name(_settings(), "dv"), "")
+    value = request.cookies.get(cookie_name(services().settings, "dv"), "")
     if not value or len(value) > _LONGEST:
         return []
     try:
@@ -81,15 +81,10 @@ def _entries() -> list[_Entry]:
 
 def _name(username: str) -> str:
     """Return the account's name in the cookie. A new secret key names all anew: browsers are strangers once."""
-    key = opaque.derive_key(_settings().secrets[0], "device name")
+    key = opaque.derive_key(services().settings.secrets[0], "device name")
     return base64.urlsafe_b64encode(opaque.keyed_digest(key, username)[:12]).decode()
 
 
 def _serializer() -> URLSafeSerializer:
-    keys = [opaque.derive_key(secret, "device") for secret in reversed(_settings().secrets)]
+    keys = [opaque.derive_key(secret, "device") for secret in reversed(services().settings.secrets)]
     return URLSafeSerializer(keys, salt="device", signer_kwargs={"digest_method": hashlib.sha256})
-
-
-def _settings() -> Settings:
-    settings: Settings = current_app.extensions["idp.settings"]
-    return settings

@@ -2,18 +2,16 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, Concatenate, ParamSpec
+from typing import Concatenate, ParamSpec
 
-from flask import Response, current_app, url_for
+from flask import Response, url_for
 
 from idp.accounts.models import Account
 from idp.clock import now
+from idp.services import services
 from idp.sessions import manager
 from idp.sessions.models import Session
 from idp.web.redirects import see_other
-
-if TYPE_CHECKING:
-    from idp.config import Settings
 
 _P = ParamSpec("_P")
 
@@ -44,5 +42,4 @@ def sign_in_first() -> Response:
 
 def proved_recently(session: Session) -> bool:
     """Say whether the password was typed less than the re-authentication window ago (OWASP ASVS 5, V 7.5.1)."""
-    settings: Settings = current_app.extensions["idp.settings"]
-    return now() - session.auth_time <= settings.lifetime("reauthentication_window")
+    return now() - session.auth_time <= services().settings.lifetime("reauthentication_window")

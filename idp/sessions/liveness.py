@@ -24,10 +24,6 @@ from idp.accounts.models import Account
 from idp.config import Settings
 from idp.sessions.models import Session
 
-RENEWABLE = "idp.sessions.renewable"
-"""The key of an application extension: a function of the present instant that returns the condition of the sessions in
-which a client can renew its tokens. The protocol, a layer above, provides it."""
-
 TOUCH_AFTER = timedelta(minutes=5)
 """How long after the last noted request the next one is noted: not every request has to write."""
 
@@ -68,7 +64,7 @@ def listed(settings: Settings, moment: datetime, renewable: ColumnElement[bool])
     Args:
         settings: for the idle time.
         moment: the present instant.
-        renewable: the condition that the extension `RENEWABLE` returns.
+        renewable: the condition that `Services.renewable` returns.
     """
     return and_(holding(), or_(_in_time(Session, moment, idle_since(settings, moment)), renewable))
 

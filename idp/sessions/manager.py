@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Response, current_app, g, request
+from flask import Response, g, request
 from sqlalchemy import select, update
 
 from idp import opaque
@@ -16,9 +16,9 @@ from idp.accounts.models import Account
 from idp.audit import log
 from idp.audit.events import SessionsEnded, SignedOut, SignInSucceeded
 from idp.clock import now
-from idp.config import Settings
 from idp.db import db
 from idp.outbox import queue
+from idp.services import services
 from idp.sessions import browser_state, liveness
 from idp.sessions.models import PASSWORD, Session
 from idp.web.browser import cookie_name, cookie_options
@@ -49,7 +49,7 @@ def open_session(account: Account, amr: list[str], browser: Browser, *, former: 
     if left is None:
         sid = _leave(former, account.id) if former else None
         return _add(account, sid=sid or opaque.new_value(), amr=amr, acr=acr, browser=browser)
-    expires_at = now() + _settings().lifetime("session_absolute")
+    expires_at = now() + services().settings.lifetime("session_absolute")
     place = {"address": browser.address, "user_agent": browser.user_agent}
     _record_sign_in(account, left.sid, amr, browser)
     return _rename(left, amr=amr, acr=acr, expires_at=expires_at, **place)
@@ -116,7 +116,7 @@ def _rename(session: Session, **changes: Any) -> str:
 def _add(
     account: Account, *, sid: str, amr: list[str], acr: str, browser: Browser, resumed: Session | None = None
 ) -> str:
-    settings, value, moment = _settings(), opaque.new_value(), now()
+    settings, value, moment = services().settings, opaque.new_value(), now()
     db.session.add(
         Session(
             digest=opaque.digest(value),
@@ -172,12 +172,12 @@ def _leave(cookie: str, next_account: uuid.UUID | None) -> str | None:
 def open_sessions(account: Account) -> list[Session]:
     """Return the account's sessions that open something, the one that was used last first."""
     moment = now()
-    renewable = current_app.extensions[liveness.RENEWABLE](moment)
+    renewable = services().renewable(moment)
     return list(
         db.session.scalars(
             select(Session)
             .join(Account, Account.id == Session.account_id)
-            .where(Account.id == account.id, liveness.listed(_settings(), moment, renewable))
+            .where(Account.id == account.id, liveness.listed(services().settings, moment, renewable))
             .order_by(Session.last_seen_at.desc())
         )
     )
@@ -185,7 +185,7 @@ def open_sessions(account: Account) -> list[Session]:
 
 def is_left_alone(session: Session) -> bool:
     """Return whether an open session opens no page any more, because nobody used it for long."""
-    return liveness.is_out_of_time(session, _settings(), now())
+    return liveness.is_out_of_time(session, services().settings, now())
 
 
 def end_all(account_id: uuid.UUID, *, by: str, keep: uuid.UUID | None = None, only: uuid.UUID | None = None) -> int:
@@ -217,7 +217,7 @@ def _tell(ended: Sequence[uuid.UUID]) -> None:
 
 def cookie_value() -> str | None:
     """Return the session cookie of this request, if it looks like one."""
-    value = request.cookies.get(cookie_name(_settings(), "ss"))
+    value = request.cookies.get(cookie_name(services().settings, "ss"))
     return value if value and len(value) == 43 else None  # noqa: PLR2004 - 256 bits in base64url
 
 
@@ -236,7 +236,7 @@ def find(value: str) -> tuple[Session, Account] | None:
     row = db.session.execute(
         select(Session, Account)
         .join(Account, Account.id == Session.account_id)
-        .where(Session.digest == opaque.digest(value), liveness.live(_settings(), moment))
+        .where(Session.digest == opaque.digest(value), liveness.live(services().settings, moment))
     ).one_or_none()
     if row is None:
         return None
@@ -277,18 +277,13 @@ def end(session: Session, *, by: str) -> None:
 
 def set_cookie(response: Response, value: str) -> None:
     """Give the browser its session cookie: no `Max-Age`, so that closing the browser ends it on shared computers."""
-    settings = _settings()
+    settings = services().settings
     response.set_cookie(cookie_name(settings, "ss"), value, **cookie_options(settings))
     browser_state.forget_if_kept(response)
 
 
 def clear_cookie(response: Response) -> None:
     """Take the session cookie away, and with it what tells ENTs of the session."""
-    settings = _settings()
+    settings = services().settings
     response.delete_cookie(cookie_name(settings, "ss"), **cookie_options(settings))
     browser_state.forget(response)
-
-
-def _settings() -> Settings:
-    settings: Settings = current_app.extensions["idp.settings"]
-    return settings

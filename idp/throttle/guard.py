@@ -13,20 +13,16 @@ commit.
 import math
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
-from flask import current_app
 from sqlalchemy import Connection, delete, func, select, tuple_
 
 from idp import opaque
 from idp.clock import now
 from idp.db import db
+from idp.services import services
 from idp.throttle.counters import Counter, give_back_one, in_order, is_any, take_one
 from idp.throttle.limits import REFUSAL_NOTED, Backoff, Limit, Window, for_site, network_of, site_of
 from idp.throttle.models import ThrottleCounter as Row
-
-if TYPE_CHECKING:
-    from idp.config import Settings
 
 _PURGED_AT_ONCE = 1000
 _REMEMBERED_SECONDS = 10
@@ -93,7 +89,7 @@ def held(*demands: tuple[Limit, str]) -> int:
 
     Asks no database and counts nothing: a flood of tries that were refused already costs nothing, and leaves no row.
     """
-    moment, closed = now(), _closed()
+    moment, closed = now(), services().refusals
     found = [closed.get((c.name, c.key)) for limit, subject in demands for c in _counters(limit, subject)]
     ends = [open_at for known_until, open_at in filter(None, found) if known_until > moment]
     return max((math.ceil((end - moment).total_seconds()) for end in ends), default=0)
@@ -159,15 +155,8 @@ def purge_expired() -> int:
             return total
 
 
-def _closed() -> dict[tuple[str, bytes], tuple[datetime, datetime]]:
-    """Return what this process remembers of refusals: for how long, and when the counter opens, by counter."""
-    extensions = current_app.extensions
-    closed: dict[tuple[str, bytes], tuple[datetime, datetime]] = extensions.setdefault("idp.throttle.closed", {})
-    return closed
-
-
 def _remember(counter: Counter, moment: datetime, seconds: int) -> None:
-    closed = _closed()
+    closed = services().refusals
     if len(closed) >= _REMEMBERED_MOST:
         closed.clear()
     known_until = moment + timedelta(seconds=min(seconds, _REMEMBERED_SECONDS))
@@ -175,15 +164,14 @@ def _remember(counter: Counter, moment: datetime, seconds: int) -> None:
 
 
 def _forget(counters: list[Counter]) -> None:
-    closed = _closed()
+    closed = services().refusals
     for counter in counters:
         closed.pop((counter.name, counter.key), None)
 
 
 def _counters(limit: Limit, subject: str) -> list[Counter]:
     """Return the rows of `limit` for `subject`. A new secret key names them anew: all counters start again."""
-    settings: Settings = current_app.extensions["idp.settings"]
-    own_key = opaque.derive_key(settings.secrets[0], "throttle")
+    own_key = opaque.derive_key(services().settings.secrets[0], "throttle")
     rules = (limit,) if isinstance(limit, Backoff) else limit.windows
     key = opaque.keyed_digest(own_key, network_of(subject) if limit.by_network else subject)
     counters = [Counter(_name(limit, rule), key, limit, rule) for rule in rules]

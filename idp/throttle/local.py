@@ -7,9 +7,8 @@ its requests reach. The memory is bounded; a flood of subjects that fills it tak
 import threading
 from datetime import datetime, timedelta
 
-from flask import current_app
-
 from idp.clock import now
+from idp.services import services
 from idp.throttle.limits import Budget, Window, for_site, network_of, site_of
 
 MOST_SUBJECTS = 20_000
@@ -73,17 +72,12 @@ class Marks:
 
 def mark(kind: str, subject: str) -> None:
     """Mark a subject in this process for an hour."""
-    _marks().add(hash((kind, subject)), now())
+    services().local_marks.add(hash((kind, subject)), now())
 
 
 def is_marked(kind: str, subject: str) -> bool:
     """Say whether this process marked a subject within the last hour."""
-    return _marks().holds(hash((kind, subject)), now())
-
-
-def _marks() -> Marks:
-    marks: Marks = current_app.extensions.setdefault("idp.throttle.marks", Marks())
-    return marks
+    return services().local_marks.holds(hash((kind, subject)), now())
 
 
 def take(*demands: tuple[Budget, str]) -> int:
@@ -92,8 +86,8 @@ def take(*demands: tuple[Budget, str]) -> int:
     Args:
         demands: a line of `limits.py`, and its subject: an IP, or a cookie, of which only a hash stays in memory.
     """
-    counts: Counts = current_app.extensions.setdefault("idp.throttle.local", Counts())
-    return counts.take([pair for budget, subject in demands for pair in _windows(budget, subject)], now())
+    wanted = [pair for budget, subject in demands for pair in _windows(budget, subject)]
+    return services().local_counts.take(wanted, now())
 
 
 def _windows(budget: Budget, subject: str) -> list[tuple[int, Window]]:

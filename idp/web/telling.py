@@ -8,10 +8,10 @@ installation.
 from collections.abc import Sequence
 from typing import TypedDict
 
-from flask import current_app
 from flask_babel import lazy_gettext as _
 from markupsafe import Markup, escape
 
+from idp.services import services
 from idp.web.i18n import french_spacing
 from idp.web.theme import phone_link
 
@@ -96,7 +96,7 @@ def _phone(number: str) -> Markup:
 
 
 def _help_line() -> list[Markup]:
-    number: str = current_app.extensions["idp.settings"].support_phone
+    number = services().settings.support_phone
     if not number:
         return []
     text = Markup(french_spacing(str(_("Assistance aux familles : %(phone)s."))))  # noqa: S704 - our own sentence

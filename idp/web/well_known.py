@@ -1,14 +1,11 @@
 """The well-known URL that says where weaknesses are reported (RFC 8615, RFC 9116)."""
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response, abort, current_app, make_response
+from flask import Blueprint, Response, abort, make_response
 
 from idp.clock import now
-
-if TYPE_CHECKING:
-    from idp.config import Settings
+from idp.services import services
 
 blueprint = Blueprint("well_known", __name__)
 
@@ -19,7 +16,7 @@ _VALID = timedelta(days=180)
 @blueprint.get("/.well-known/security.txt")
 def security() -> Response:
     """Say where weaknesses are reported (RFC 9116); 404 until the operator has named an address."""
-    settings: Settings = current_app.extensions["idp.settings"]
+    settings = services().settings
     if not settings.security_contact:
         abort(404)
     expires = (now() + _VALID).replace(hour=0, minute=0, second=0, microsecond=0)

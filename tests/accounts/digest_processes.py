@@ -24,13 +24,13 @@ from flask import Flask
 from idp.accounts import school_digest, school_notices
 from idp.accounts.school_notices import Kind
 from idp.db import db
-from idp.mail.deliver import EXTENSION as TRANSPORT
 from idp.mail.smtp import Transport
-from idp.outbox.commands import EXTENSION as HANDLERS
 from idp.outbox.worker import Worker
+from idp.services import services_of
 from tests.applications import inherited
 from tests.databases import settings_for
 from tests.killing import arm
+from tests.services import change_services
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
@@ -47,7 +47,7 @@ def application(order: dict[str, Any]) -> Flask:
     """Make what every process inherits; it opens no connection until it is used."""
     settings = settings_for(order["database"], database_pool=2, smtp_url=order["smtp"])
     app = inherited(settings)
-    app.extensions[TRANSPORT] = Transport(settings)
+    change_services(app, transport=Transport(settings))
     return app
 
 
@@ -64,7 +64,7 @@ def work(
 ) -> None:
     """What `idp worker --once` does, until it is killed."""
     with time_machine.travel(moment), app.app_context():
-        worker = Worker(app.extensions[HANDLERS], jobs=JOBS)
+        worker = Worker(services_of(app).outbox_handlers, jobs=JOBS)
         if killed_at and note:
             arm(killed_at, note)
         if barrier:

@@ -18,15 +18,15 @@ from idp.accounts.models import Account, School, SchoolNotice
 from idp.accounts.school_notices import Kind
 from idp.clock import PARIS, now
 from idp.db import db
-from idp.mail.deliver import EXTENSION as TRANSPORT
 from idp.mail.smtp import Transport
-from idp.outbox.commands import EXTENSION as HANDLERS
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import DEAD, Worker
+from idp.services import services_of
 from tests import forked
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.email_confirmation.post import html_of, text_of
 from tests.mail.servers import Mailbox, smtp_server
+from tests.services import change_services
 
 pytestmark = pytest.mark.both_databases
 
@@ -38,17 +38,17 @@ ADDRESS = "secretariat@college.test"
 @pytest.fixture
 def mailbox(app: Flask) -> Iterator[Mailbox]:
     """Where all mails arrive."""
-    mailbox, settings = Mailbox(), app.extensions["idp.settings"]
+    mailbox, settings = Mailbox(), services_of(app).settings
     with smtp_server(mailbox) as port:
         here = settings.model_copy(update={"smtp_url": type(settings.smtp_url)(f"smtp://127.0.0.1:{port}")})
-        app.extensions[TRANSPORT] = Transport(here)
+        change_services(app, transport=Transport(here))
         yield mailbox
 
 
 def work(app: Flask) -> None:
     """What `idp worker --once` does."""
     db.session.rollback()
-    worker = Worker(app.extensions[HANDLERS], jobs=JOBS)
+    worker = Worker(services_of(app).outbox_handlers, jobs=JOBS)
     while worker.run_once():
         pass
     db.session.expire_all()
@@ -104,7 +104,7 @@ def test_mail_says_where_the_answer_goes(app: Flask, build: Build, mailbox: Mail
     school = with_address(build)
     settings = build.settings.model_copy(update={"contact_mail": contact})
     digest = partial(school_digest.hand_over, settings=settings)
-    app.extensions[HANDLERS] = {**app.extensions[HANDLERS], school_digest.DIGEST: digest}
+    change_services(app, outbox_handlers={**services_of(app).outbox_handlers, school_digest.DIGEST: digest})
     with at():
         notice(build.active(), school)
         work(app)

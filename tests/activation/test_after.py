@@ -29,6 +29,7 @@ from tests.builders import LYCEE, PROVISIONAL, Build
 from tests.email_confirmation.post import post_office
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
+from tests.services import change_settings
 
 CONFIRMED = "Confirmation de votre adresse mail"
 
@@ -61,9 +62,7 @@ def test_before_the_address_is_confirmed_no_client_gets_a_code(
 def test_a_service_that_does_not_ask_for_an_address_lets_the_parent_in_without(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty
 ) -> None:
-    relaxed = build.settings.model_copy(update={"mail_required": False})
-    app.extensions["idp.settings"] = relaxed
-    app.extensions["idp.server"].settings = relaxed
+    change_settings(app, mail_required=False)
     account = build.never_activated()
     page = fill_in(browser, open_activation(browser, account), mail="")
     assert heading(page) == CONFIRMED

@@ -22,17 +22,17 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import db
 from idp.letters import provisional
-from idp.mail import deliver
 from idp.mail.smtp import Transport
-from idp.outbox import commands as outbox
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Worker
+from idp.services import services_of
 from tests.builders import PASSWORD, PROVISIONAL, Build
 from tests.canaries import Canaries
 from tests.databases import ISSUER, SECRET
 from tests.mail.servers import Mailbox, smtp_server
 from tests.pages import form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
+from tests.services import change_services
 
 CHOSEN = "canari jaune nuage bizarre"
 ADDRESS = "canari.jaune@exemple.fr"
@@ -84,7 +84,7 @@ def test_a_secret_that_the_service_logs_is_seen(canaries: Canaries, make: Callab
 
 @pytest.mark.row("O-01")
 def test_what_somebody_typed_is_seen(app: Flask, canaries: Canaries) -> None:
-    app.extensions["idp.hasher"].verify(None, WRONG, "sign_in")
+    services_of(app).hasher.verify(None, WRONG, "sign_in")
     structlog.get_logger().info("tested", value=WRONG)
     assert caught(canaries) == ["what somebody typed as a password in the log (tested)"]
 
@@ -158,12 +158,12 @@ def activation(app: Flask, browser: FlaskClient, ent: RelyingParty, username: st
 
 def mailed_link(app: Flask) -> str:
     """Let a worker hand the mail to a server that refuses it, then to one that takes it; return the link in it."""
-    settings: Settings = app.extensions["idp.settings"]
+    settings = services_of(app).settings
     mailbox = Mailbox(at_rcpt="451 later")
     with smtp_server(mailbox) as port:
         sending = settings.model_copy(update={"smtp_url": SecretStr(f"smtp://127.0.0.1:{port}")})
-        app.extensions[deliver.EXTENSION] = Transport(sending)
-        worker = Worker(app.extensions[outbox.EXTENSION])
+        change_services(app, transport=Transport(sending))
+        worker = Worker(services_of(app).outbox_handlers)
         assert worker.run_once() == 1
         assert mailbox.mails() == []
         mailbox.at_rcpt = "250 OK"

@@ -17,6 +17,7 @@ from idp.audit.events import SignInFailed, SignInSucceeded
 from idp.audit.log import Origin
 from idp.audit.models import AuditEntry
 from idp.db import db
+from idp.services import services_of
 from tests.builders import PASSWORD, Build
 from tests.commands.conftest import Run
 from tests.databases import settings_for
@@ -46,7 +47,7 @@ def fail(account: Account | None, count: int = 1) -> None:
 
 def seal(app: Flask) -> int:
     """Seal all that waits, as the worker does."""
-    return sealing.seal_all(app.extensions["idp.settings"].secrets)
+    return sealing.seal_all(services_of(app).settings.secrets)
 
 
 def a_day(app: Flask, build: Build, browser: FlaskClient) -> Account:

@@ -16,6 +16,7 @@ from idp.audit import sealing
 from idp.audit.verifying import Check
 from idp.clock import now
 from idp.ops import purge
+from idp.services import services_of
 from tests.applications import inherited
 from tests.databases import settings_for
 from tests.killing import arm
@@ -25,7 +26,7 @@ _MOST = 400
 
 def live(app: Flask, act: str, countdown: int, note: Path) -> None:
     """Do the act, as far as the countdown lets it."""
-    settings = app.extensions["idp.settings"]
+    settings = services_of(app).settings
     with app.app_context():
         arm(countdown, note)
         if act == "seal":
@@ -39,7 +40,7 @@ def live(app: Flask, act: str, countdown: int, note: Path) -> None:
 def check(app: Flask) -> None:
     """Check the journal in a process of its own, whose connections end with it."""
     with app.app_context():
-        wrong = list(Check(app.extensions["idp.settings"].secrets).findings())
+        wrong = list(Check(services_of(app).settings.secrets).findings())
     os._exit(1 if wrong else 0)
 
 

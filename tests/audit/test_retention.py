@@ -14,6 +14,7 @@ from idp.audit.models import AuditBeginning, AuditEntry, AuditSeal
 from idp.clock import now
 from idp.db import committed, db
 from idp.ops import removal
+from idp.services import services_of
 from tests.audit.journal import a_day, at, fail, found, ids, seal, tamper, verified, write
 from tests.audit.test_processes import run
 from tests.builders import Build
@@ -146,7 +147,7 @@ def test_chain_that_was_removed_whole_after_a_purge_is_found(act: Run, app: Flas
 
 def test_later_and_shorter_settings_of_a_purge_stay_accounted_for(act: Run, app: Flask, build: Build) -> None:
     a_year(app, build)
-    settings = app.extensions["idp.settings"]
+    settings = services_of(app).settings
     sealing.record_cut(settings.secrets, now() - 300 * DAY, now() - 100 * DAY)
     old = (AuditEntry.at < now() - 300 * DAY) | ((AuditEntry.at < now() - 100 * DAY) & (AuditEntry.result == "refused"))
     committed(lambda: db.session.execute(delete(AuditEntry).where(old)))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from idp.app import create_app
 from idp.db import db
+from idp.services import services_of
 from tests.builders import PASSWORD, Build
 from tests.commands.processes import connect, free_port, running
 from tests.databases import settings_for
@@ -49,7 +50,7 @@ def running_service(database_url: str, folder: Path, **client: object) -> Iterat
         username, newcomer = build.active().username, build.never_activated().username
         db.session.remove()
         db.engine.dispose()
-        app.extensions["idp.server"].store.close()
+        services_of(app).close()
     log = folder / "serve.log"
     with running(settings, log, "serve", "--bind", f"127.0.0.1:{port}", "--workers", "1") as process:
         connect(port, process, log).close()

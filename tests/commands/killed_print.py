@@ -15,6 +15,7 @@ from idp import db
 from idp.app import create_app
 from idp.letters import apart, drawing, printing
 from idp.letters.printing import Order
+from idp.services import services_of
 from tests.databases import settings_for
 
 
@@ -59,7 +60,7 @@ def main(database: str, order: str) -> None:
     with app.app_context():
         printing.print_letters(
             settings,
-            app.extensions["idp.hasher"],
+            services_of(app).hasher,
             Order(uai=wanted["uai"], out=Path(wanted["out"]), csv=Path(wanted["csv"]), per_class=True),
             print,
         )

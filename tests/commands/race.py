@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from flask import current_app
 from sqlalchemy import select
 
 from idp.accounts import directory, tokens
@@ -33,6 +32,7 @@ from idp.login.service import SignedIn, sign_in
 from idp.myaccount import reauthentication
 from idp.ops import desk
 from idp.recovery import password as recovery
+from idp.services import services, services_of
 from idp.sessions import manager
 from tests.applications import inherited
 from tests.builders import PASSWORD
@@ -100,7 +100,7 @@ def operate(order: dict[str, Any], barrier: "Barrier", inside: "Event", done: "E
             barrier.wait(120)
             assert inside.wait(120)
             time.sleep(random.random() * 0.1)
-            ACTS[order["act"]](settings, app.extensions["idp.hasher"], account)
+            ACTS[order["act"]](settings, services_of(app).hasher, account)
             done.set()
             barrier.wait(120)
             inside.clear()
@@ -133,8 +133,8 @@ def insist(
 
 def once(settings: Settings, username: str, inside: "Event") -> int:
     """Open a session, and renew it; return how many of both succeeded."""
-    hasher = current_app.extensions["idp.hasher"]
-    outcome = sign_in(settings, hasher, current_app.extensions["idp.breached"], attempt(username, "sign_in"), None)
+    hasher = services().hasher
+    outcome = sign_in(settings, hasher, services().breached, attempt(username, "sign_in"), None)
     if not isinstance(outcome, SignedIn):
         return 0
     inside.set()

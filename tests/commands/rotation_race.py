@@ -17,8 +17,8 @@ from flask import Flask
 
 from idp.config import Settings
 from idp.oidc import key_rotation, keys
-from idp.outbox import commands as outbox
 from idp.outbox.worker import Worker
+from idp.services import services_of
 from tests.applications import inherited
 from tests.databases import settings_for
 
@@ -34,7 +34,7 @@ Act = Callable[[], str]
 
 def work(app: Flask, _settings: Settings) -> Act:
     """What `idp worker --once` does about keys."""
-    return lambda: str(Worker(app.extensions[outbox.EXTENSION], jobs=ROTATIONS).run_once())
+    return lambda: str(Worker(services_of(app).outbox_handlers, jobs=ROTATIONS).run_once())
 
 
 def tend(_app: Flask, settings: Settings) -> Act:

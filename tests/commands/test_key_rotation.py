@@ -20,9 +20,9 @@ from idp.config import Settings
 from idp.db import db
 from idp.oidc import keys
 from idp.oidc.models import SigningKey
-from idp.outbox import commands as outbox
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Worker
+from idp.services import services_of
 from tests import forked
 from tests.commands.conftest import Events, Run
 from tests.commands.rotation_race import ROTATIONS
@@ -39,7 +39,7 @@ def after(**time: float) -> time_machine.travel:
 
 def work(app: Flask) -> int:
     """What `idp worker --once` does; return how many messages were handled."""
-    return Worker(app.extensions[outbox.EXTENSION], jobs=ROTATIONS).run_once()
+    return Worker(services_of(app).outbox_handlers, jobs=ROTATIONS).run_once()
 
 
 def live(alg: str = "RS256") -> list[SigningKey]:

@@ -18,8 +18,8 @@ from idp.audit.models import AuditEntry
 from idp.db import db
 from idp.oidc.claims import SCOPES as ALL_SCOPES
 from idp.ops.personal_words import EVENTS, KINSHIPS, MESSAGES, NOTICES, PURPOSES, SCOPES
-from idp.outbox.commands import EXTENSION as HANDLERS
 from idp.rostering.xml_values import kinship_of
+from idp.services import services_of
 from tests.builders import PASSWORD, Build
 from tests.commands.conftest import Run
 from tests.commands.remains import Remains, keep
@@ -98,7 +98,7 @@ def test_every_code_of_an_export_has_its_words(app: Flask) -> None:
     assert EVENTS.keys() == kinds(Event) | {ISSUED}
     assert PURPOSES.keys() == {purpose.value for purpose in Purpose}
     assert NOTICES.keys() == {kind.value for kind in Kind}
-    assert MESSAGES.keys() == app.extensions[HANDLERS].keys() - periodic
+    assert MESSAGES.keys() == services_of(app).outbox_handlers.keys() - periodic
     assert SCOPES.keys() == set(ALL_SCOPES)
     assert {kinship_of(code) for code in KINSHIPS} == set(KINSHIPS), "SDET's codes, none of the old ones"
 

@@ -15,6 +15,7 @@ from idp.app import create_app
 from idp.db import db
 from idp.paths import CHECKOUT
 from idp.production import key_weakness
+from idp.services import services_of
 from tests.builders import Build
 from tests.commands.conftest import Events, Run
 from tests.commands.test_config import COMPLETE, put
@@ -241,7 +242,7 @@ def test_ignored_forwarded_headers_are_told_once_and_by_config_check(
         another.test_client().get("/connexion", headers={"X-Real-IP": "198.51.100.9"}, base_url=ISSUER)
         db.session.remove()
         db.engine.dispose()
-        another.extensions["idp.server"].store.close()
+        services_of(another).close()
     assert "forwarded headers ignored" in capsys.readouterr().err
     assert len(events("proxy.ignored")) == 1
     answer = act("config", "check")

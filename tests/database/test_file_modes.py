@@ -14,6 +14,7 @@ from idp import schema
 from idp.app import create_app
 from idp.config import Settings
 from idp.db import db
+from idp.services import services_of
 from tests import forked
 from tests.commands.processes import IDP, environment
 from tests.databases import settings_for
@@ -47,7 +48,7 @@ def write(settings: Settings, folder: Path) -> dict[str, int]:
         found = modes(folder)
         db.session.remove()
         db.engine.dispose()
-        app.extensions["idp.server"].store.close()
+        services_of(app).close()
     return found
 
 

@@ -26,6 +26,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.ops import purge
 from idp.rostering.models import ImportBatch
+from idp.services import services_of
 from tests.builders import PASSWORD, Build
 from tests.commands.conftest import Run, bare, idp  # noqa: F401 - fixtures
 from tests.database.crowd import GROWING, crowd
@@ -136,7 +137,7 @@ def test_what_clients_with_keys_send_walks_no_table(
         for path in ("/introspect", "/revoke"):
             assert party.post(browser, path, {"token": tokens["access_token"]}, None).status_code == 200
         assert party.post(browser, "/revoke", {"token": "x", "client_id": "another"}, None).status_code == 401
-        purge._proofs(app.extensions["idp.settings"], now())
+        purge._proofs(services_of(app).settings, now())
         db.session.remove()
     check_plans(seen, database_url, "pushed_request", "spent_proof", "token", "throttle")
 

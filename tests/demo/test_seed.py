@@ -33,6 +33,7 @@ from idp.letters.printing import Order
 from idp.oidc.models import SigningKey
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.sessions import models as _sessions  # noqa: F401 - its table is named by the protocol's
+from tests.services import change_services
 
 ISSUER = "http://127.0.0.1:8000"
 EVERYTHING = (Account, Child, School, Guardianship, Client, CharterVersion, SigningKey)
@@ -49,7 +50,7 @@ class House:
         self.hasher = Hasher(self.settings)
         self.app = Flask(__name__)
         self.app.config["SQLALCHEMY_DATABASE_URI"] = self.settings.database_url
-        self.app.extensions["idp.settings"] = self.settings
+        change_services(self.app, settings=self.settings)
         db.init_app(self.app)
 
     @contextmanager

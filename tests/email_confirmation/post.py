@@ -9,11 +9,11 @@ from email.message import EmailMessage
 from flask import Flask
 
 from idp.db import db
-from idp.mail.deliver import EXTENSION as TRANSPORT
 from idp.mail.smtp import Transport
-from idp.outbox.commands import EXTENSION as HANDLERS
 from idp.outbox.worker import Worker
+from idp.services import services_of
 from tests.mail.servers import Mailbox, smtp_server
+from tests.services import change_services
 
 _LINK = re.compile(r"https://connexion\.exemple\.test(/adresse/lien/[A-Za-z0-9_-]{43})\b")
 
@@ -28,7 +28,7 @@ class PostOffice:
     def deliver(self) -> list[EmailMessage]:
         """Let the worker hand over all that is ready; return all mails that ever arrived."""
         db.session.rollback()
-        Worker(self.app.extensions[HANDLERS]).run_once()
+        Worker(services_of(self.app).outbox_handlers).run_once()
         db.session.expire_all()
         return self.mailbox.mails()
 
@@ -37,10 +37,10 @@ class PostOffice:
 def post_office(app: Flask) -> Iterator[PostOffice]:
     """Yield a post office whose server listens until the end of the block."""
     mailbox = Mailbox()
-    settings = app.extensions["idp.settings"]
+    settings = services_of(app).settings
     with smtp_server(mailbox) as port:
         here = settings.model_copy(update={"smtp_url": type(settings.smtp_url)(f"smtp://127.0.0.1:{port}")})
-        app.extensions[TRANSPORT] = Transport(here)
+        change_services(app, transport=Transport(here))
         yield PostOffice(app, mailbox)
 
 

@@ -20,6 +20,7 @@ from tests.builders import LYCEE, PASSWORD, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.myaccount.changes import at_once, form
 from tests.pages import form_token, heading, sign_in, submit
+from tests.services import change_settings
 
 pytestmark = pytest.mark.row("V-20")
 
@@ -221,7 +222,7 @@ def test_every_school_of_the_account_is_told_and_those_with_an_address_are_said_
 
 
 def test_an_activation_without_any_address_is_told_too(app: Flask, build: Build) -> None:
-    app.extensions["idp.settings"] = build.settings.model_copy(update={"mail_required": False})
+    change_settings(app, mail_required=False)
     account = build.never_activated(school_email=OF_FILE)
     browser = app.test_client()
     fill_in(browser, open_activation(browser, account), mail="")

@@ -20,8 +20,8 @@ from idp.clients import registry
 from idp.config import Settings
 from idp.db import db
 from idp.oidc import backchannel
-from idp.oidc.server import of_app
 from idp.paths import CHECKOUT
+from idp.services import services, services_of
 from tests import forked
 from tests.builders import Build
 from tests.commands.processes import connect, environment, free_port, running
@@ -100,7 +100,7 @@ class Installation:
         with self._inside():
             found = registry.find(client.client_id, fresh=True)
             assert found
-            return backchannel.logout_token(of_app(), found, subject, sid)
+            return backchannel.logout_token(services().server, found, subject, sid)
 
     def log(self) -> str:
         """Return what its processes printed last."""
@@ -115,7 +115,7 @@ class Installation:
             finally:
                 db.session.remove()
                 db.engine.dispose()
-                app.extensions["idp.server"].store.close()
+                services_of(app).close()
 
 
 def localised(text: str, ent: str, installation: Installation) -> str:

@@ -11,6 +11,7 @@ from flask import Flask
 from idp.app import create_app
 from idp.config import Settings
 from idp.db import db
+from idp.services import services_of
 from tests.builders import Build
 from tests.databases import ISSUER, settings_for
 from tests.pages import form_token
@@ -35,7 +36,7 @@ def node(settings: Settings) -> Iterator[Flask]:
     with app.app_context():
         db.session.remove()
         db.engine.dispose()
-        app.extensions["idp.server"].store.close()
+        services_of(app).close()
 
 
 def fail(app: Flask, number: int) -> None:

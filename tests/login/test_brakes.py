@@ -14,6 +14,7 @@ from idp.accounts.passwords import Busy, Hasher
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
+from idp.services import services_of
 from idp.throttle import limits
 from tests.activation.steps import CHOSEN, fill_in, open_activation
 from tests.builders import PASSWORD, PROVISIONAL, Build
@@ -116,7 +117,7 @@ def test_a_school_with_one_address_is_not_stopped_by_its_own_right_passwords(app
 def test_with_every_place_taken_a_sign_in_is_sent_away_at_once_and_an_activation_is_not(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
-    account, hasher = build.never_activated(), app.extensions["idp.hasher"]
+    account, hasher = build.never_activated(), services_of(app).hasher
     activation = open_activation(browser, account)
     with ExitStack() as crowd:
         while not _is_full(hasher):

@@ -10,6 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
+from idp.accounts.breached import BreachedPasswords
 from idp.accounts.breached_list import build as build_filter
 from idp.accounts.models import Account
 from idp.accounts.notices import RESET_WANTED
@@ -25,6 +26,7 @@ from tests.myaccount.changes import change_password
 from tests.pages import follow, heading, sign_in
 from tests.recovery.steps import CHOSEN, DONE, FORM, choose, enters, journal, link_of, outbox, statements, stored
 from tests.relying_party import RelyingParty
+from tests.services import changed_services
 
 pytestmark = pytest.mark.row("I-20")
 
@@ -47,10 +49,8 @@ _OTHER = "cerise tracteur lampe bocal"
 @contextmanager
 def _unlisted(app: Flask) -> Iterator[None]:
     """Sign in as before the list was loaded."""
-    listed = app.extensions["idp.breached"]
-    app.extensions["idp.breached"] = type(listed)(None)
-    yield
-    app.extensions["idp.breached"] = listed
+    with changed_services(app, breached=BreachedPasswords(None)):
+        yield
 
 
 def _living(account_id: uuid.UUID) -> int:

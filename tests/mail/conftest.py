@@ -4,10 +4,10 @@ import pytest
 from flask import Flask
 
 from idp.config import Settings
-from idp.mail.deliver import EXTENSION
 from idp.mail.smtp import Transport
 from tests.mail.handler import TEMPLATES, settings_for
 from tests.outbox.application import running
+from tests.services import change_services
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def use_server(mail_app: Flask, mail_settings: Callable[[str], Settings]) -> Cal
 
     def use(smtp_url: str) -> Settings:
         settings = mail_settings(smtp_url)
-        mail_app.extensions[EXTENSION] = Transport(settings)
+        change_services(mail_app, transport=Transport(settings))
         return settings
 
     return use

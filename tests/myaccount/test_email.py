@@ -15,6 +15,7 @@ from idp.app import create_app
 from idp.clock import now
 from idp.db import db
 from idp.email_confirmation import contest
+from idp.services import services_of
 from idp.sessions.models import Session
 from tests.activation.race import HOST
 from tests.builders import PASSWORD, Build
@@ -227,7 +228,7 @@ def test_an_account_without_any_address_gives_its_first_one(database_url: str) -
         assert links(account, Purpose.CONTEST_EMAIL) == []
         db.session.remove()
         db.engine.dispose()
-        app.extensions["idp.server"].store.close()
+        services_of(app).close()
 
 
 def _client_class() -> type[FlaskClient]:
@@ -248,7 +249,7 @@ def test_whoever_is_put_out_while_the_password_is_compared_changes_nothing(
         clock.shift(timedelta(seconds=61))
         [alarm] = links(account, Purpose.CONTEST_EMAIL)
         value = str(tokens.token(build.settings, alarm))
-        hasher = app.extensions["idp.hasher"]
+        hasher = services_of(app).hasher
         verify = hasher.verify
 
         def stopped_meanwhile(kept: str | None, password: str, lane: Any) -> bool:

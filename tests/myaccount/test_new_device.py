@@ -13,6 +13,7 @@ from idp.accounts.notices import Notice
 from idp.app import create_app
 from idp.config import Settings
 from idp.db import db
+from idp.services import services_of
 from tests.builders import Build
 from tests.email_confirmation.post import html_of, post_office, text_of
 from tests.myaccount.steps import HOST, LAPTOP, device, enter
@@ -27,7 +28,7 @@ def unwanted(settings: Settings) -> Iterator[Flask]:
     yield app
     with app.app_context():
         db.engine.dispose()
-        app.extensions["idp.server"].store.close()
+        services_of(app).close()
 
 
 @pytest.mark.row("I-18")

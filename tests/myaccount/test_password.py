@@ -17,6 +17,7 @@ from idp.accounts.tokens import Purpose
 from idp.clock import now
 from idp.db import db
 from idp.outbox.models import OutboxMessage
+from idp.services import services_of
 from idp.sessions.manager import SESSIONS_ENDED
 from idp.sessions.models import Session
 from tests.activation.race import HOST
@@ -360,7 +361,7 @@ def test_without_a_turn_for_the_new_hash_nothing_is_done_and_the_try_is_given_ba
             raise Busy
 
         with monkeypatch.context() as crowded:
-            crowded.setattr(app.extensions["idp.hasher"], "hash", no_turn)
+            crowded.setattr(services_of(app).hasher, "hash", no_turn)
             page = browser.get(PASSWORD_PAGE)
             for _ in range(8):
                 answer = submit(browser, page, actuel=PASSWORD, nouveau=CHOSEN, confirmation=CHOSEN)
@@ -375,7 +376,7 @@ def test_a_session_that_is_ended_while_the_hash_is_computed_changes_nothing(
 ) -> None:
     account = build.active()
     enter(browser, account)
-    hasher: Hasher = app.extensions["idp.hasher"]
+    hasher = services_of(app).hasher
     verify, key = hasher.verify, account.id
 
     def put_out_meanwhile(kept: str | None, password: str, lane: Any) -> bool:

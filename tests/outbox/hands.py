@@ -4,23 +4,21 @@ import sys
 import time
 from pathlib import Path
 
-from idp.mail.deliver import EXTENSION as TRANSPORT
 from idp.mail.smtp import Transport
-from idp.outbox.commands import APART, worker
-from idp.outbox.commands import EXTENSION as HANDLERS
+from idp.outbox.commands import worker
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
 from tests.mail.handler import TEMPLATES, mailing, settings_for
 from tests.outbox.application import running
+from tests.services import change_services
 
 
 def main(database_url: str, smtp_url: str, *options: str) -> None:
     """Run `idp worker` with two kinds of messages: `mail`, and `slow`, which waits for a file that it names."""
     settings = settings_for(smtp_url)
     with running(database_url, TEMPLATES) as app:
-        app.extensions[TRANSPORT] = Transport(settings)
-        app.extensions[HANDLERS] = {"mail": mailing(settings), "slow": _wait_for_file}
-        app.extensions[APART] = frozenset({"slow"})
+        handlers = {"mail": mailing(settings), "slow": _wait_for_file}
+        change_services(app, transport=Transport(settings), outbox_handlers=handlers, outbox_apart=frozenset({"slow"}))
         worker.main(list(options), prog_name="idp worker", standalone_mode=False)
 
 

@@ -8,10 +8,11 @@ from sqlalchemy.orm import Session
 
 from idp.db import db
 from idp.outbox import claims
-from idp.outbox.commands import EXTENSION, outbox, worker
+from idp.outbox.commands import outbox, worker
 from idp.outbox.models import OutboxMessage
 from idp.outbox.queue import enqueue
 from idp.outbox.worker import Handler, Outcome, PermanentFailure, TemporaryFailure, Worker
+from tests.services import change_services
 
 pytestmark = pytest.mark.both_databases
 
@@ -41,7 +42,7 @@ HANDLERS: dict[str, Handler] = {
 @pytest.fixture
 def ids(queue_app: Flask) -> dict[str, uuid.UUID]:
     """One message of each fate, and one that was not tried yet."""
-    queue_app.extensions[EXTENSION] = HANDLERS
+    change_services(queue_app, outbox_handlers=HANDLERS)
     known = {kind: enqueue(kind, {"secret": "t0k3n"}).id for kind in HANDLERS}
     db.session.commit()
     assert run("worker", "--once").exit_code == 0
@@ -56,7 +57,7 @@ def outcome(message_id: uuid.UUID) -> str:
 
 
 def test_once_hands_over_all_that_is_ready_and_ends(queue_app: Flask) -> None:
-    queue_app.extensions[EXTENSION] = HANDLERS
+    change_services(queue_app, outbox_handlers=HANDLERS)
     for _ in range(120):
         enqueue("sent", {})
     db.session.commit()
@@ -66,7 +67,7 @@ def test_once_hands_over_all_that_is_ready_and_ends(queue_app: Flask) -> None:
 
 
 def test_once_says_when_the_database_cannot_be_used(queue_app: Flask) -> None:
-    queue_app.extensions[EXTENSION] = HANDLERS
+    change_services(queue_app, outbox_handlers=HANDLERS)
     OutboxMessage.__table__.drop(db.engine)  # type: ignore[attr-defined]
     result = run("worker", "--once")
     assert result.exit_code == 1

@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 
 from idp.clock import now
 from idp.db import db
-from idp.mail.deliver import EXTENSION
 from idp.mail.smtp import Transport
 from idp.outbox import claims
 from idp.outbox.models import OutboxMessage
@@ -25,6 +24,7 @@ from idp.outbox.worker import Worker
 from tests import forked
 from tests.mail.handler import TEMPLATES, mailing, settings_for
 from tests.mail.servers import Mailbox, smtp_server
+from tests.services import change_services
 
 pytestmark = pytest.mark.both_databases
 
@@ -142,7 +142,7 @@ def test_the_mail_of_a_killed_worker_leaves_again_after_the_lease_with_the_same_
     with smtp_server(mailbox) as port:
         settings = settings_for(f"smtp://127.0.0.1:{port}")
         queue_app.jinja_loader = TEMPLATES
-        queue_app.extensions[EXTENSION] = Transport(settings)
+        change_services(queue_app, transport=Transport(settings))
         worker = Worker({"mail": mailing(settings)})
         assert worker.run_once() == 0, "the dead worker's lease still holds"
         with time_machine.travel(now() + claims.LEASE + timedelta(seconds=1)):

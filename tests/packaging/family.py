@@ -12,6 +12,7 @@ from idp.app import create_app
 from idp.clock import now
 from idp.config import load
 from idp.db import db
+from idp.services import services_of
 
 app = create_app(load(database_url=f"sqlite:///{Path('var', 'idp.db').absolute()}"))  # where `idp` has its default
 with app.app_context():
@@ -26,7 +27,7 @@ with app.app_context():
         given_name="Noémie",
         family_name="LEROY-VANDEPUTTE",
         join_key="9100001",
-        password_hash=app.extensions["idp.hasher"].hash(sys.argv[1], "sign_in"),
+        password_hash=services_of(app).hasher.hash(sys.argv[1], "sign_in"),
         activated_at=now(),
         email="noemie@exemple.fr",
         email_confirmed_at=now(),
@@ -37,5 +38,5 @@ with app.app_context():
     db.session.add(Guardianship(account_id=account.id, child_id=child.id, rank=0, kinship="10"))
     db.session.commit()
     db.engine.dispose()
-    app.extensions["idp.server"].store.close()
+    services_of(app).close()
 print("n.leroy4821")  # noqa: T201 - what the test reads

@@ -11,6 +11,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from idp.db import db
+from idp.services import services_of
 
 
 class Seen(list[tuple[str, Any]]):
@@ -55,4 +56,4 @@ def listening(app: Flask) -> Iterator[Seen]:
 def fresh_connections(app: Flask) -> None:
     db.session.remove()
     db.engine.dispose()
-    app.extensions["idp.server"].store.close()
+    services_of(app).close()

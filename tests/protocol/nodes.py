@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 
 from idp.app import create_app
 from idp.db import db
+from idp.services import services_of
 from tests.conftest import Browser
 from tests.databases import settings_for
 
@@ -21,7 +22,7 @@ def node(database_url: str, **settings: object) -> Iterator[Flask]:
     yield app
     with app.app_context():
         db.engine.dispose()
-        app.extensions["idp.server"].store.close()
+        services_of(app).close()
 
 
 def moved(browser: FlaskClient, app: Flask) -> FlaskClient:

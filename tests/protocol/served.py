@@ -12,6 +12,7 @@ from idp.app import create_app
 from idp.clients import registry
 from idp.config import Settings
 from idp.db import db
+from idp.services import services_of
 
 
 @contextmanager
@@ -30,7 +31,7 @@ def served(settings: Settings, listener: socket.socket) -> Iterator[str]:
         server.server_close()
         with app.app_context():
             db.engine.dispose()
-        app.extensions["idp.server"].store.close()
+        services_of(app).close()
 
 
 @pytest.fixture

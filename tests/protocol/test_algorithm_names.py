@@ -13,6 +13,7 @@ from joserfc import jwt
 
 from idp.accounts.models import Account
 from idp.oidc import hints, keys
+from idp.services import services_of
 from tests.builders import Build
 from tests.dpop_party import Key, KeyedParty
 from tests.protocol.flow import code_for, refused
@@ -113,7 +114,7 @@ def test_what_this_service_signs_has_the_older_name(
 ) -> None:
     """OpenID Connect Discovery 1.0, 3."""
     keys.rotate(build.settings, "EdDSA", at_once=True)
-    server = app.extensions["idp.server"]
+    server = services_of(app).server
     server.ring.forget()
     metadata = browser.get("/.well-known/openid-configuration").get_json()
     for member in ("id_token_signing_alg_values_supported", "userinfo_signing_alg_values_supported"):

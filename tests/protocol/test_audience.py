@@ -16,7 +16,7 @@ from idp.accounts.models import Account, Child, Guardianship
 from idp.clock import now
 from idp.db import db
 from idp.oidc import registration
-from idp.oidc.server import of_app
+from idp.services import services
 from tests.builders import LYCEE, PASSWORD, Build
 from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import OFFLINE, code_for, posted_answer, refused, step_of, tokens_for
@@ -48,7 +48,7 @@ def leave(account: Account) -> None:
 
 def move(account: Account) -> None:
     """Let the pupil go to the lycée, another ENT's school."""
-    lycee = Build(of_app().settings).school(LYCEE)
+    lycee = Build(services().settings).school(LYCEE)
     children = [link.child_id for link in account.guardianships]
     db.session.execute(update(Child).where(Child.id.in_(children)).values(school_id=lycee.id))
     db.session.commit()

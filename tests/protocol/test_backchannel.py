@@ -19,6 +19,7 @@ from idp.oidc import commands, keys, registration
 from idp.oidc.models import Token
 from idp.oidc.registration import RegistrationRefused, Wanted
 from idp.outbox import queue
+from idp.services import services_of
 from idp.sessions import manager
 from idp.sessions.models import Session
 from tests.builders import COLLEGE, PASSWORD, Build
@@ -55,7 +56,7 @@ def test_each_ent_of_the_session_gets_one_logout_token(
 ) -> None:
     """Back-Channel Logout 1.0, 2.5."""
     keys.rotate(build.settings, "ES256")
-    app.extensions["idp.server"].ring.forget()
+    services_of(app).server.ring.forget()
     other = build.ent(
         "Horizon", "horizon.test", id_token_alg="ES256", backchannel_logout_uri=other_server.uri("horizon.test")
     )
@@ -199,7 +200,7 @@ def test_without_a_key_the_news_waits(
     work()
     assert outcomes() == [("waiting", "no key signs ES256: run `idp keys rotate`")]
     keys.rotate(build.settings, "ES256")
-    app.extensions["idp.server"].ring.forget()
+    services_of(app).server.ring.forget()
     work(timedelta(minutes=2))
     assert read(browser, told, server)["aud"] == told.client_id
 

@@ -18,6 +18,7 @@ from idp.config import ConfigurationError, load
 from idp.db import db
 from idp.oidc import keys
 from idp.oidc.models import SigningKey
+from idp.services import services_of
 from tests.builders import Build
 from tests.databases import ISSUER, SECRET
 from tests.protocol.flow import tokens_for
@@ -62,7 +63,7 @@ def test_keys_show_their_public_part_alone_and_a_certificate_of_it(
     """OpenID Connect Discovery 1.0, 3; Security row D-03."""
     keys.rotate(build.settings)
     keys.rotate(build.settings, "ES256")
-    app.extensions["idp.server"].ring.forget()
+    services_of(app).server.ring.forget()
     published = jwks(browser)
     assert len({key["kid"] for key in published}) == len(published) == 3
     for key in published:
@@ -89,7 +90,7 @@ def test_a_new_key_is_known_a_day_before_it_signs_and_the_old_one_stays(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
     """OpenID Connect Core 1.0, 10.1.1; Security row D-04."""
-    ring = app.extensions["idp.server"].ring
+    ring = services_of(app).server.ring
     [first] = jwks(browser)
     before = tokens_for(browser, ent)["id_token"]
     second = keys.rotate(build.settings).kid
@@ -117,7 +118,7 @@ def test_an_emergency_rotation_signs_at_once(
     second = keys.rotate(build.settings, at_once=True).kid
     assert keys.retire(first["kid"])
     assert not keys.retire(second)  # the last one that signs
-    app.extensions["idp.server"].ring.forget()
+    services_of(app).server.ring.forget()
     token = tokens_for(browser, ent)["id_token"]
     assert json.loads(unb64(token.split(".")[0]))["kid"] == second
 

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 
 from idp.charter import service as charters
 from idp.oidc import keys
+from idp.services import services_of
 from tests.builders import PASSWORD, Build
 from tests.databases import ISSUER
 from tests.entcore_party import Departure, EntcoreParty, Refused, read_key
@@ -117,7 +118,7 @@ def test_a_key_that_it_does_not_know_is_looked_up(
     entcore.fetch_keys()
     before = set(entcore.keys)
     youngest = keys.rotate(build.settings, bits=3072, at_once=True).kid
-    app.extensions["idp.server"].ring.forget()
+    services_of(app).server.ring.forget()
     arrive(browser, entcore)
     assert set(entcore.keys) == {*before, youngest}
 
@@ -128,7 +129,7 @@ def test_a_curve_s_key_is_built_from_its_coordinates(
 ) -> None:
     """entcore (clients/README.md); RFC 7518, 6.2.1.2."""
     keys.rotate(build.settings, "ES256")
-    app.extensions["idp.server"].ring.forget()
+    services_of(app).server.ring.forget()
     party = register("--id-token-alg", "ES256")
     parent = signed_in(browser, build.active())
     assert arrive(browser, party)["sub"] == f"LILLE-{parent.join_key}"

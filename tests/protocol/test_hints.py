@@ -7,6 +7,7 @@ from joserfc import jwt
 
 from idp.accounts.models import Account
 from idp.oidc import hints, keys
+from idp.services import services_of
 from tests.builders import Build
 from tests.protocol.flow import tokens_for
 from tests.relying_party import Attempt, RelyingParty
@@ -31,10 +32,10 @@ def test_a_hint_signed_by_a_retired_key_is_not_believed(
     token = tokens_for(browser, ent)["id_token"]
     [jwk] = browser.get("/jwks.json").get_json()["keys"]
     keys.rotate(build.settings, at_once=True)
-    app.extensions["idp.server"].ring.forget()
+    services_of(app).server.ring.forget()
     assert ent.answer(browser.get(ent.url(Attempt(), id_token_hint=token)))["code"]
     assert keys.retire(jwk["kid"])
-    app.extensions["idp.server"].ring.forget()
+    services_of(app).server.ring.forget()
     assert ent.answer(browser.get(ent.url(Attempt(), id_token_hint=token)))["error"] == "invalid_request"
 
 
@@ -42,7 +43,7 @@ def test_a_hint_signed_by_a_retired_key_is_not_believed(
 @pytest.mark.parametrize("missing", ["sub", "sid"])
 def test_a_token_of_ours_that_is_no_id_token_is_no_hint(app: Flask, build: Build, missing: str) -> None:
     """RFC 8725, 3.12."""
-    server = app.extensions["idp.server"]
+    server = services_of(app).server
     signer = server.ring.signer("RS256")
     claims: dict[str, object] = {"iss": build.settings.issuer, "sub": "a", "sid": "b", "aud": "c"}
 

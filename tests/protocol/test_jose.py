@@ -9,6 +9,7 @@ from flask.testing import FlaskClient
 
 from idp.accounts.models import Account
 from idp.oidc import hints, jose
+from idp.services import services_of
 from tests.builders import Build
 from tests.dpop_party import Key, KeyedParty
 from tests.pages import heading
@@ -45,7 +46,7 @@ def test_no_forgery_is_read_as_an_id_token_of_ours(
 ) -> None:
     """OpenID Connect Core 1.0, 3.1.2.2; Security row X-02."""
     genuine = tokens_for(browser, ent)["id_token"]
-    ring = app.extensions["idp.server"].ring
+    ring = services_of(app).server.ring
     [jwk] = browser.get("/jwks.json").get_json()["keys"]
     claims = hints.read_id_token(build.settings, ring, genuine)
     assert claims is not None

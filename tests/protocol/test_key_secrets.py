@@ -15,6 +15,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.oidc import key_material, keys
 from idp.oidc.models import SigningKey
+from idp.services import services_of
 from tests.builders import PASSWORD
 from tests.databases import SECRET
 from tests.pages import follow, heading, sign_in, submit
@@ -193,7 +194,7 @@ def test_a_clock_that_is_behind_stops_no_sign_in_when_a_key_signs_at_once(
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=MINUTES)):
         successor = keys.drop(settings, lost)
     assert successor is not None
-    browser.application.extensions["idp.server"].ring.forget()
+    services_of(browser.application).server.ring.forget()
     token = tokens_for(browser, ent)["id_token"]
     assert read(token)[0]["kid"] == successor.kid
 

@@ -25,6 +25,7 @@ from idp.db import db
 from idp.oidc import backchannel, hints, key_material, keys
 from idp.oidc.keys import ALGORITHMS, KeyRing
 from idp.oidc.models import SigningKey
+from idp.services import services_of
 from tests.builders import Build
 from tests.protocol.flow import code_for, one_database
 from tests.protocol.nodes import node, published
@@ -46,7 +47,7 @@ def every_key(app: Flask, settings: Settings) -> list[str]:
     """A key of each algorithm."""
     for alg in ALGORITHMS[1:]:
         keys.rotate(settings, alg)
-    app.extensions["idp.server"].ring.forget()
+    services_of(app).server.ring.forget()
     return list(ALGORITHMS)
 
 
@@ -110,7 +111,7 @@ def test_an_id_token_is_signed_as_the_client_was_registered(
 @pytest.mark.parametrize("alg", ALGORITHMS)
 def test_a_signer_knows_the_hash_of_its_algorithm(app: Flask, every_key: list[str], alg: str) -> None:
     """OpenID Connect Core 1.0, 3.1.3.6."""
-    signer = app.extensions["idp.server"].ring.signer(alg)
+    signer = services_of(app).server.ring.signer(alg)
     assert signer.half_hash("jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y") == at_hash(
         alg, "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y"
     )
@@ -130,14 +131,14 @@ def test_a_logout_token_is_signed_with_the_same_key(
     """OpenID Connect Back-Channel Logout 1.0, 2.4."""
     registration = registry.find(build.ent(id_token_alg=alg).client_id)
     assert registration is not None
-    token = backchannel.logout_token(app.extensions["idp.server"], registration, "sub", "sid")
+    token = backchannel.logout_token(services_of(app).server, registration, "sub", "sid")
     assert verified(token, published(browser))["alg"] == alg
 
 
 @pytest.mark.row("X-02")
 def test_a_key_signs_and_verifies_one_algorithm_alone(app: Flask, settings: Settings, every_key: list[str]) -> None:
     """RFC 8725, 3.1."""
-    ring = app.extensions["idp.server"].ring
+    ring = services_of(app).server.ring
     body = {"iss": settings.issuer, "sub": "a", "sid": "b", "aud": "c"}
     for alg, other in (("RS256", "PS256"), ("PS256", "RS256")):
         signer = ring.signer(alg)

@@ -22,6 +22,7 @@ from tests.builders import LYCEE, PASSWORD, Build
 from tests.pages import follow, form_token, heading, sign_in
 from tests.protocol.flow import tokens_for
 from tests.relying_party import Attempt, RelyingParty
+from tests.services import change_settings
 
 QUESTION = "Voulez-vous vous déconnecter ?"
 SIGNED_OUT = "Vous êtes déconnecté"
@@ -220,13 +221,10 @@ def test_a_post_that_no_address_can_carry_is_asked_about_and_then_counts(
 
 
 @pytest.mark.row("L-02")
-def test_a_hint_of_another_issuer_asks(
-    app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_hint_of_another_issuer_asks(app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
     """RP-Initiated Logout 1.0, 2."""
     token = tokens_for(browser, ent)["id_token"]
-    moved = app.extensions["idp.settings"].model_copy(update={"issuer": "https://other.test"})
-    monkeypatch.setattr(app.extensions["idp.server"], "settings", moved)
+    change_settings(app, issuer="https://other.test")
     page = ask(browser, id_token_hint=token, post_logout_redirect_uri=BYE)
     assert heading(page) == QUESTION
     assert alive() == 1

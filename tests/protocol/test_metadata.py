@@ -15,6 +15,7 @@ from idp.oidc import keys
 from idp.oidc.key_material import ALGORITHMS
 from idp.oidc.models import SigningKey
 from idp.oidc.standard_claims import changed
+from idp.services import services_of
 from tests.builders import PASSWORD, Build
 from tests.databases import ISSUER
 from tests.dpop_party import Key, KeyedParty
@@ -257,7 +258,7 @@ def test_another_algorithm_is_announced_once_its_key_signs(
     app: Flask, browser: FlaskClient, build: Build, session: Account, alg: str
 ) -> None:
     """OpenID Connect Discovery 1.0, 3."""
-    ring = app.extensions["idp.server"].ring
+    ring = services_of(app).server.ring
     keys.rotate(build.settings, alg, at_once=True)
     ring.forget()
     document = metadata(browser)
@@ -273,7 +274,7 @@ def test_another_algorithm_is_announced_once_its_key_signs(
 @pytest.mark.row("D-02")
 def test_without_a_key_nothing_is_lost(app: Flask, browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 6749, 4.1.2. A client that was told to come again has not used it."""
-    ring = app.extensions["idp.server"].ring
+    ring = services_of(app).server.ring
     keys.rotate(build.settings, "ES256", at_once=True)
     ent, attempt = build.ent(id_token_alg="ES256"), Attempt()
     db.session.query(SigningKey).filter_by(alg="ES256").update({"retired_at": now()})

@@ -19,6 +19,7 @@ from idp.config import Settings
 from idp.db import db
 from idp.oidc import registration
 from idp.oidc.models import Token
+from idp.services import services_of
 from idp.sessions.models import Session
 from tests.builders import Build
 from tests.pages import form_token
@@ -53,7 +54,7 @@ def restarted(app: Flask, settings: Settings) -> Iterator[FlaskClient]:
     with again.app_context():
         db.session.remove()
         db.engine.dispose()
-        again.extensions["idp.server"].store.close()
+        services_of(again).close()
 
 
 @pytest.mark.row("T-20")

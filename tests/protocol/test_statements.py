@@ -13,6 +13,8 @@ from flask.testing import FlaskClient
 
 from idp.accounts.models import Account
 from idp.db import db
+from idp.oidc.hot_postgresql import PostgresqlStore
+from idp.services import services_of
 from tests.builders import Build
 from tests.protocol.flow import OFFLINE, code_for, tokens_for
 from tests.protocol.listening import fresh_connections, listening
@@ -125,7 +127,9 @@ def test_no_hot_statement_walks_a_table_however_it_is_planned(
         hot = {text: values for text, values in seen if isinstance(values, dict) and "session" in text}
     assert len(hot) == 4, list(hot)
     # a connection of the store's own, with what it sets for the planner
-    with app.extensions["idp.server"].store._connections.cursor() as cursor:
+    store = services_of(app).server.store
+    assert isinstance(store, PostgresqlStore)
+    with store._connections.cursor() as cursor:
         connection = cursor.connection
         connection.execute("SET plan_cache_mode = force_generic_plan")
         for analysed in (False, True):  # a young table has no statistics

@@ -14,9 +14,9 @@ from sqlalchemy import select
 
 from idp.config import Settings
 from idp.db import db
-from idp.outbox.commands import EXTENSION as HANDLERS
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Worker
+from idp.services import services_of
 from tests import signatures
 from tests.builders import Build
 from tests.databases import ISSUER, settings_for
@@ -67,7 +67,7 @@ def told_work(app: Flask) -> Work:
         db.session.rollback()
         handled = 0
         with time_machine.travel(datetime.now(UTC) + after):
-            crew = Worker({kind: app.extensions[HANDLERS][kind] for kind in KINDS})
+            crew = Worker({kind: services_of(app).outbox_handlers[kind] for kind in KINDS})
             while count := crew.run_once():
                 handled += count
         return handled

@@ -6,6 +6,7 @@ from sqlalchemy import func, select
 
 from idp.audit.models import AuditEntry
 from idp.db import db
+from idp.services import services_of
 from tests.builders import Build
 from tests.pages import form_token
 from tests.recovery.steps import PASSWORD, USERNAME, from_address, journal, statements
@@ -42,7 +43,7 @@ def test_refusals_that_the_process_forgot_leave_no_more(app: Flask, build: Build
     browser = from_address(app, "203.0.113.7")
     token = form_token(browser.get(PASSWORD))
     for number in range(40):
-        app.extensions.pop("idp.throttle.closed", None)  # another worker, or ten seconds later
+        services_of(app).refusals.clear()  # another worker, or ten seconds later
         browser.post(PASSWORD, data={"csrf_token": token, "identifiant": f"parent{number}"})
     assert len(journal("recovery.throttled")) == 1
 
@@ -60,7 +61,7 @@ def test_a_refused_sign_in_leaves_one_entry_an_hour(app: Flask, build: Build) ->
     browser = from_address(app, "203.0.113.7")
     token = form_token(browser.get("/connexion"))
     for _ in range(12):
-        app.extensions.pop("idp.throttle.closed", None)
+        services_of(app).refusals.clear()
         browser.post("/connexion", data={"csrf_token": token, "identifiant": "x.inconnu", "mot-de-passe": "faux"})
     found = [entry.result for entry in journal("sign_in")]
     assert found == ["refused"] * 5 + ["throttled"]

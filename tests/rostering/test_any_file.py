@@ -16,6 +16,7 @@ from idp.db import db
 from idp.rostering import imports
 from idp.rostering.imports import Outcome, Stopped
 from idp.rostering.records import Form
+from idp.services import services_of
 from tests.rostering.aaf_school import COLLEGE, KEYS, LYCEE, Parent, Pupil, Year, small_year
 from tests.rostering.killed import NOWHERE
 
@@ -40,9 +41,7 @@ pupils = st.builds(
 
 def looked_at(app: Flask, folder: Path) -> Outcome:
     try:
-        return imports.check(
-            app.extensions["idp.settings"], [folder], Form(today=date(2026, 10, 1)), NOWHERE, force=True
-        )
+        return imports.check(services_of(app).settings, [folder], Form(today=date(2026, 10, 1)), NOWHERE, force=True)
     except Stopped as stopped:
         return stopped.outcome
 
@@ -123,4 +122,4 @@ def test_a_damaged_file_changes_nothing_or_is_counted(
 def test_what_is_no_school_file_ends_in_one_sentence(app: Flask, tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(Stopped, match="nothing was imported"):
-        imports.check(app.extensions["idp.settings"], [tmp_path / name], Form(today=date(2026, 10, 1)), NOWHERE)
+        imports.check(services_of(app).settings, [tmp_path / name], Form(today=date(2026, 10, 1)), NOWHERE)

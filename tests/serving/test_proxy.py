@@ -24,6 +24,7 @@ from cryptography.x509.oid import NameOID
 from idp.app import create_app
 from idp.config import Settings
 from idp.db import db
+from idp.services import services_of
 from tests.builders import Build
 from tests.commands.processes import PATIENCE, connect, free_port, read_all, running
 from tests.databases import settings_for, sqlite_copy
@@ -83,7 +84,7 @@ def registered(settings: Settings) -> RelyingParty:
         ent = Build(settings).ent()
         db.session.remove()
         db.engine.dispose()
-        app.extensions["idp.server"].store.close()
+        services_of(app).close()
     return ent
 
 

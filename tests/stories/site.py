@@ -23,6 +23,7 @@ from idp.demo.paper import Paper, SeededLetter
 from idp.demo.processes import SMTP_OFFSET, WEB_OFFSET, exported, neighbours, service
 from idp.demo.seed import seed
 from idp.demo.supervisor import Child, find_taken
+from idp.services import services_of
 from tests import forked
 from tests.databases import SECRET
 
@@ -102,7 +103,7 @@ class Site:
             site.letters = seed(settings, site.ents, Paper(folder), folder / "fichiers")
             db.session.remove()
             db.engine.dispose()
-            app.extensions["idp.server"].store.close()
+            services_of(app).close()
         site.children = {c.name: c for c in (*neighbours(settings, port, site.ents, folder), *service(settings, port))}
         return site
 

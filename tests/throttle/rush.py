@@ -15,6 +15,7 @@ from flask import Flask
 from idp import config
 from idp.db import db, engine_options
 from idp.throttle import guard, limits
+from tests.services import change_services
 
 if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
@@ -26,8 +27,8 @@ def run(order: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[int]") 
     if isinstance(limit, limits.Backoff):  # the pause after the free tries must outlast the rush on a slow machine
         limit = replace(limit, steps=(timedelta(hours=1),))
     app = Flask("rush")
-    app.extensions["idp.settings"] = config.load(
-        env="development", issuer="http://127.0.0.1:8000", secret_key=order["secret"]
+    change_services(
+        app, settings=config.load(env="development", issuer="http://127.0.0.1:8000", secret_key=order["secret"])
     )
     app.config["SQLALCHEMY_DATABASE_URI"] = order["database"]
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(order["database"], pool_size=2)

@@ -20,6 +20,7 @@ from idp.throttle import guard, limits
 from idp.throttle.guard import Granted, Wait
 from idp.throttle.models import ThrottleCounter
 from tests import forked
+from tests.services import changed_services
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -294,9 +295,9 @@ def test_the_table_names_nobody(app: Flask, settings: Settings, clock: time_mach
     db.session.rollback()
     assert {limit for limit, _key in kept} == {f"resend_link_mailbox:{span}" for span in (60, 3600, 86400)}
     assert all(len(key) == 32 and b"exemple" not in key for _limit, key in kept)
-    app.extensions["idp.settings"] = config.load(
+    other = config.load(
         env="development", issuer="http://127.0.0.1:8000", secret_key="another secret key, of 32 bytes or more"
     )
-    guard.take(limits.RESEND_LINK_MAILBOX, "n@exemple.fr")
-    app.extensions["idp.settings"] = settings
+    with changed_services(app, settings=other):
+        guard.take(limits.RESEND_LINK_MAILBOX, "n@exemple.fr")
     assert rows() == 6

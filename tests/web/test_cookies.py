@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from idp.app import create_app
+from idp.services import services_of
 from tests.builders import PASSWORD, Build
 from tests.databases import settings_for
 from tests.pages import follow, sign_in, submit
@@ -70,7 +71,7 @@ def test_the_session_cookie_is_taken_away_with_the_same_attributes(
 
 @pytest.mark.row("B-01")
 def test_over_http_in_development_the_names_lose_the_prefix_that_browsers_refuse(app: Flask) -> None:
-    here = settings_for(app.extensions["idp.settings"].database_url, env="development", issuer="http://127.0.0.1:8000")
+    here = settings_for(services_of(app).settings.database_url, env="development", issuer="http://127.0.0.1:8000")
     plain = create_app(here)
     try:
         browser = plain.test_client()
@@ -79,7 +80,7 @@ def test_over_http_in_development_the_names_lose_the_prefix_that_browsers_refuse
         assert "Secure" not in cookies[0]
         assert "HttpOnly" in cookies[0]
     finally:
-        plain.extensions["idp.server"].store.close()
+        services_of(plain).close()
 
 
 @pytest.mark.row("B-01")

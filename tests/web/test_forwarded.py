@@ -8,6 +8,7 @@ from idp.app import create_app
 from idp.audit.models import AuditEntry
 from idp.config import Settings
 from idp.db import db
+from idp.services import services_of
 from idp.web.request_context import plain_ip
 from tests.databases import ISSUER, settings_for
 
@@ -98,7 +99,7 @@ def test_hops_are_counted_from_the_right_whatever_the_client_wrote_to_their_left
             assert seen(app, Forwarded=f"{left}for=198.51.100.9, for=10.0.0.1") == "198.51.100.9", left
         assert seen(app, X_Forwarded_For="198.51.100.9") == "127.0.0.1", "one of two proxies was passed by"
         db.engine.dispose()
-        app.extensions["idp.server"].store.close()
+        services_of(app).close()
 
 
 @pytest.mark.row("B-08")
@@ -120,7 +121,7 @@ def test_without_a_declared_proxy_no_header_is_believed(database_url: str) -> No
         for headers in ({"X_Forwarded_For": "198.51.100.9"}, {"Forwarded": "for=198.51.100.9"}):
             assert seen(app, **headers) == "127.0.0.1"
         db.engine.dispose()
-        app.extensions["idp.server"].store.close()
+        services_of(app).close()
 
 
 def test_the_limits_meet_one_network_whatever_its_port(app: Flask) -> None:

@@ -11,8 +11,8 @@ from idp.accounts.school_digest import DIGESTS, DIGESTS_PERIOD
 from idp.accounts.tokens import Purpose
 from idp.clock import now
 from idp.db import db
-from idp.outbox.commands import EXTENSION as HANDLERS
 from idp.outbox.worker import Worker
+from idp.services import services_of
 from idp.web.telling import Tellable, on_page, sentence
 from tests.activation.steps import open_activation
 from tests.builders import COLLEGE, LYCEE, PASSWORD, PROVISIONAL, Build
@@ -98,10 +98,10 @@ def read(page: TestResponse) -> str:
 
 def digests(app: Flask) -> list[str]:
     """Let the worker send what schools are told; return to whom."""
-    app.extensions["idp.settings"].__dict__["school_digest_hour"] = 0
+    services_of(app).settings.__dict__["school_digest_hour"] = 0
     with post_office(app) as office:
         db.session.rollback()
-        Worker(app.extensions[HANDLERS], jobs={DIGESTS: DIGESTS_PERIOD}).run_once()
+        Worker(services_of(app).outbox_handlers, jobs={DIGESTS: DIGESTS_PERIOD}).run_once()
         return [mail["To"] for mail in office.deliver() if mail["Subject"] == "À vérifier dans votre établissement"]
 
 

@@ -11,14 +11,14 @@ from idp.clock import now
 from idp.config import ConfigurationError, load
 from tests.databases import ISSUER, SECRET
 from tests.rows import each_row
+from tests.services import change_settings
 
 
 @pytest.mark.parametrize(
     "contact", ["mailto:securite@exemple.fr", "https://exemple.fr/securite", "tel:+33-3-53-01-12-12"]
 )
 def test_security_txt_says_whom_to_tell_and_has_not_expired(app: Flask, browser: FlaskClient, contact: str) -> None:
-    settings = app.extensions["idp.settings"]
-    app.extensions["idp.settings"] = settings.model_copy(update={"security_contact": contact})
+    change_settings(app, security_contact=contact)
     answer = browser.get("/.well-known/security.txt")
     assert (answer.status_code, answer.content_type) == (200, "text/plain; charset=utf-8")
     fields = dict(line.split(": ", 1) for line in answer.text.splitlines())

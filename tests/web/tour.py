@@ -10,6 +10,7 @@ from tests.activation.steps import CHOSEN, activate, newest_link, open_activatio
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
+from tests.services import changed_services
 
 ACCEPTED = {"version": "1", "accepte": "y"}
 
@@ -34,10 +35,8 @@ def _by_twos(app: Flask, build: Build) -> Iterator[tuple[str, TestResponse]]:
     sharer = build.never_activated()
     activate(app.test_client(), sharer, mail=str(account.email))
     link = newest_link(build.settings, sharer.id)
-    settings = app.extensions["idp.settings"]
-    app.extensions["idp.settings"] = settings.model_copy(update={"shared_mailbox": "refuse"})
-    yield "mailbox refused", browser.get(link)
-    app.extensions["idp.settings"] = settings
+    with changed_services(app, settings=build.settings.model_copy(update={"shared_mailbox": "refuse"})):
+        yield "mailbox refused", browser.get(link)
     shared = browser.get(link)
     yield "mailbox shared", shared
     yield "mailbox shared and confirmed", submit(browser, shared)

@@ -1,0 +1,113 @@
+"""What a module needs of the application it asks `idp.services` for: what finds another way fails here."""
+
+import ast
+import inspect
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+from idp import services
+from idp.services import Services
+from tests.architecture.tree import modules, parsed, shown
+from tests.rows import each_row
+
+HOME = "idp/services.py"
+_OWN_ROUTES = {"idp/web/declarations.py"}
+"""Keeps what the views of an application declare: it is read from its routes once, and no service of the process."""
+_CLIENTS = {"tests/clients/test_ent_sessions.py", "tests/clients/test_ent_backchannel.py"}
+"""Tests of the sample ENT, which is another program and has services of its own."""
+_BY_HAND = {"tests/services.py"}
+"""Looks whether an application that a test made by hand has services yet."""
+
+
+def extensions_read(module: ast.Module) -> list[int]:
+    """Return the lines that touch the extensions of an application."""
+    return [node.lineno for node in ast.walk(module) if isinstance(node, ast.Attribute) and node.attr == "extensions"]
+
+
+def asks_services(node: ast.AST | None) -> bool:
+    """Say whether an expression is an attribute of `services()`, or of its attribute."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "services"
+
+
+def second_names(module: ast.Module) -> Iterator[str]:
+    """Yield the functions that do no more than to give a service another name."""
+    for node in ast.walk(module):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        body = [part for part in node.body if not (isinstance(part, ast.Expr) and isinstance(part.value, ast.Constant))]
+        match body:
+            case [ast.Return(value=value)] if asks_services(value):
+                yield node.name
+            case [
+                ast.Assign(targets=[target], value=value) | ast.AnnAssign(target=target, value=value),
+                ast.Return(value=ast.Name(id=name)),
+            ] if asks_services(value) and ast.unparse(target) == name:
+                yield node.name
+
+
+def upward(module: ast.Module) -> list[int]:
+    """Return the lines that import a module of the product when the program runs."""
+    checked = [part for node in module.body if isinstance(node, ast.If) for part in node.body]
+    return [
+        node.lineno
+        for node in ast.walk(module)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("idp") and node not in checked
+    ]
+
+
+def test_only_the_services_touch_the_extensions_of_the_application() -> None:
+    allowed = {HOME, *_OWN_ROUTES, *_CLIENTS, *_BY_HAND}
+    found = {shown(path) for path in modules("idp", "tests", "bench") if extensions_read(parsed(path))}
+    assert found == allowed
+
+
+def test_no_function_gives_a_service_another_name() -> None:
+    found = {shown(path): list(second_names(parsed(path))) for path in modules("idp")}
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+def test_the_services_import_their_types_for_the_type_checker_only() -> None:
+    assert upward(parsed(Path(services.__file__))) == []
+
+
+def test_each_service_says_what_it_is() -> None:
+    [found] = [node for node in ast.parse(inspect.getsource(Services)).body if isinstance(node, ast.ClassDef)]
+    followed = zip(found.body, found.body[1:], strict=False)
+    told = {
+        node.target.id
+        for node, after in followed
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and isinstance(after, ast.Expr)
+    }
+    assert told == {item.name for item in fields(Services)}
+
+
+@each_row(
+    "text",
+    [
+        'current_app.extensions["idp.settings"]',
+        'app.extensions.get("idp.settings")',
+        "extensions = current_app.extensions",
+    ],
+)
+def test_another_way_to_the_extensions_would_be_seen(text: str) -> None:
+    assert extensions_read(ast.parse(text))
+
+
+@each_row(
+    "text",
+    [
+        "def _settings():\n    return services().settings",
+        'def _settings():\n    """Return the settings."""\n    return services().settings',
+        "def _key():\n    key: str = services().settings.secret\n    return key",
+        "def _all():\n    return services()",
+    ],
+)
+def test_another_name_would_be_seen(text: str) -> None:
+    assert list(second_names(ast.parse(text)))
+
+
+def test_an_import_upwards_would_be_seen() -> None:
+    assert upward(ast.parse("if TYPE_CHECKING:\n    from idp.config import Settings\nfrom idp.oidc import keys")) == [3]
