@@ -24,7 +24,7 @@ from idp.letters.contents import compose
 from idp.letters.exchange import Changed, Fresh, exchange
 from idp.letters.hashing import Hashers
 from idp.letters.pdf import Letter, LetterError
-from idp.throttle import guard, limits
+from idp.throttle import guard
 
 _MEANWHILE = "changed meanwhile, try again"
 
@@ -91,8 +91,7 @@ def draw(
         left_out += [Skipped(one.account.username, fault[one.account.id]) for one in drawn if one.account.id in fault]
         drawn = [one for one in drawn if one.account.id not in fault]
     for one in drawn:
-        for limit in (limits.SIGN_IN_ACCOUNT, limits.FORGOTTEN_PASSWORD_ACCOUNT):
-            guard.clear(limit, one.letter.username)
+        guard.clear_account(one.letter.username)
     return drawn, left_out
 
 

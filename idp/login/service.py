@@ -109,9 +109,12 @@ def _admit(
         return None
     outcome: _Admitted
     if wait is None and not proven.provisional and (closed or stolen or account.password_blocked_at is not None):
-        username = account.username
+        # whoever only learns that the account is closed uses up no request for another password
+        noted = limits.REFUSAL_NOTED, f"closed {account.username}"
+        renewed = limits.FORGOTTEN_PASSWORD_ACCOUNT, account.username
         db.session.rollback()  # the slot is taken outside a transaction
-        return _admit(settings, proven, attempt, former, stolen=stolen, wait=_wait_to_renew(username))
+        wait = _wait(noted if closed else renewed)
+        return _admit(settings, proven, attempt, former, stolen=stolen, wait=wait)
     if proven.provisional:
         if former:
             manager.end_former(former)  # two people must not share the state of one browser
@@ -159,13 +162,12 @@ def _close_breached(account: Account) -> None:
     log.record(PasswordBreached(account_id=account.id))
 
 
-def _wait_to_renew(username: str) -> int:
-    """Count a request for another password; return the seconds to wait if there were too many.
+def _wait(demand: tuple[limits.Limit, str]) -> int:
+    """Count one row that this sign-in would write; return the seconds to wait if there were too many.
 
     Whoever has the right secret of a closed account may send it without end: each mail asked for and each journal entry
     is a row.
     """
-    demand = limits.FORGOTTEN_PASSWORD_ACCOUNT, username
     if seconds := guard.held(demand):
         return seconds
     verdict = guard.take(*demand)

@@ -23,7 +23,7 @@ from idp.oidc import standard_claims
 from idp.ops.batches import account_ranges
 from idp.sessions import liveness, manager
 from idp.sessions.models import Session
-from idp.throttle import guard, limits
+from idp.throttle import guard
 
 OPERATOR = "operator"
 
@@ -48,8 +48,7 @@ def unlock(account_id: uuid.UUID) -> list[tuple[uuid.UUID, str]]:
     settled = school_notices.settle(account.id, by=by, sentence="unlocked", kinds=school_notices.SETTLED_BY_UNLOCK)
     _note(account, "unlocked")
     db.session.commit()
-    for limit in (limits.SIGN_IN_ACCOUNT, limits.FORGOTTEN_PASSWORD_ACCOUNT):
-        guard.clear(limit, account.username)
+    guard.clear_account(account.username)
     return settled
 
 

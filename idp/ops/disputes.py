@@ -32,6 +32,7 @@ from idp.ops.desk import OPERATOR, Refused
 from idp.ops.dossier import masked_apart
 from idp.rostering import leaving
 from idp.sessions import manager
+from idp.throttle import guard
 
 
 class Outcome(StrEnum):
@@ -193,7 +194,8 @@ def meant(account: Account, decision: Decision) -> Decision:
 def settle(settings: Settings, account_id: uuid.UUID, decision: Decision) -> Settled:
     """Settle the dispute of an account that `decision` means, in one transaction.
 
-    The account's generation grows, and all sessions end.
+    The account's generation grows, and all sessions end. What was tried while the account was closed counts no more:
+    its owner may ask for a new password at once.
 
     Raises:
         Refused: no such dispute is open (another operator may have settled it), or it is not clear which one is meant.
@@ -203,7 +205,9 @@ def settle(settings: Settings, account_id: uuid.UUID, decision: Decision) -> Set
     except Refused:
         db.session.rollback()
         raise
+    username = db.session.scalars(select(Account.username).where(Account.id == account_id)).one()
     db.session.commit()
+    guard.clear_account(username)
     return settled
 
 

@@ -18,7 +18,7 @@ from idp.ops import personal_export, removal
 from idp.ops.desk import Refused
 from idp.ops.personal_cuts import Person
 from idp.rostering.models import ImportIssue
-from idp.throttle import guard, limits
+from idp.throttle import guard
 
 LONGEST_REASON = 200
 
@@ -75,8 +75,7 @@ def erase(settings: Settings, account_id: uuid.UUID, reason: str) -> Erased:
     db.session.execute(delete(ImportIssue).where(of_person).execution_options(synchronize_session=False))
     db.session.commit()
     db.session.expunge_all()
-    for limit in (limits.SIGN_IN_ACCOUNT, limits.FORGOTTEN_PASSWORD_ACCOUNT):
-        guard.clear(limit, username)
+    guard.clear_account(username)
     return Erased(len(person.accounts), told, kept, notices)
 
 

@@ -21,7 +21,17 @@ from idp.clock import now
 from idp.db import db
 from idp.services import services
 from idp.throttle.counters import Counter, give_back_one, in_order, is_any, take_one
-from idp.throttle.limits import REFUSAL_NOTED, Backoff, Limit, Window, for_site, network_of, site_of
+from idp.throttle.limits import (
+    FORGOTTEN_PASSWORD_ACCOUNT,
+    REFUSAL_NOTED,
+    SIGN_IN_ACCOUNT,
+    Backoff,
+    Limit,
+    Window,
+    for_site,
+    network_of,
+    site_of,
+)
 from idp.throttle.models import ThrottleCounter as Row
 
 _PURGED_AT_ONCE = 1000
@@ -124,6 +134,12 @@ def clear(limit: Limit, subject: str) -> None:
     with _connection() as connection:
         connection.execute(delete(Row).where(is_any(_counters(limit, subject))))
         connection.commit()
+
+
+def clear_account(username: str) -> None:
+    """Forget all tries at an account: wrong passwords, and requests for a new one."""
+    for limit in (SIGN_IN_ACCOUNT, FORGOTTEN_PASSWORD_ACCOUNT):
+        clear(limit, username)
 
 
 def forgive(*demands: tuple[Limit, str]) -> None:

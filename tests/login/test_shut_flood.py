@@ -14,6 +14,8 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
+from idp.ops import disputes as operators
+from idp.ops.disputes import Decision, Outcome
 from tests.builders import PASSWORD, Build
 from tests.databases import settings_for
 from tests.pages import heading, sign_in
@@ -88,3 +90,13 @@ def test_breached_password_is_closed_although_links_were_asked_for_before(browse
     assert heading(page) == _RENEW
     assert _ASKED in page.text
     assert len(journal("password.breached")) == 1
+
+
+def test_link_is_sent_at_once_when_the_school_has_settled(browser: FlaskClient, build: Build) -> None:
+    account = build.active(contested_at=now(), contested_email="ancienne@exemple.fr")
+    assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == _CLOSED
+    operators.settle(build.settings, account.id, Decision(outcome=Outcome.REJECT, reason="vu au guichet"))
+    page = sign_in(browser, "/connexion", account.username, PASSWORD)
+    assert heading(page) == _RENEW
+    assert _PARTS in page.text
+    assert len(outbox(RESET_WANTED)) == 1
