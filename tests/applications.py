@@ -64,30 +64,21 @@ def lent(settings: Settings, *, own: bool = False) -> Iterator[Flask]:
         app, put_back = _applications[key]
         _applications.move_to_end(key)
         log_lines.configure(settings.log_level)
-        store = services_of(app).server.store
         connect(app, settings)
-        services_of(app).server.store = store  # with its connections
     else:
         app = make(settings)
         put_back = _restoring(app)
         if shared:
             _applications[key] = app, put_back
             while len(_applications) > _MOST:
-                _, (former, _) = _applications.popitem(last=False)
-                with former.app_context():
-                    _close(former)
+                _applications.popitem(last=False)
     with app.app_context():
         yield app
         db.session.remove()
-        if not shared:
-            _close(app)
+        # a connection that stays inserts where it did before: rows that no test orders would come in another order
+        db.engine.dispose()
+        services_of(app).close()
     put_back()
-
-
-def _close(app: Flask) -> None:
-    """Close the connections of the current application."""
-    db.engine.dispose()
-    services_of(app).close()
 
 
 def _restoring(app: Flask) -> Callable[[], None]:

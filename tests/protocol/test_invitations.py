@@ -112,8 +112,8 @@ def test_reusable_invitation_counts_each_use(browser: FlaskClient, session: Acco
     invitation = db.session.scalars(select(ClientInvite)).one()
     assert invitation.uses_left == 0
     assert set(db.session.scalars(select(Client.invite_id))) == {invitation.id}
-    kinds = db.session.scalars(select(AuditEntry.details).where(AuditEntry.kind == "client.invited")).all()
-    assert [details["change"] for details in kinds] == ["made", "used", "used", "used"]
+    told = select(AuditEntry.details).where(AuditEntry.kind == "client.invited").order_by(AuditEntry.id)
+    assert [details["change"] for details in db.session.scalars(told)] == ["made", "used", "used", "used"]
 
 
 def test_bounds_of_one_client_are_not_those_of_another(browser: FlaskClient) -> None:

@@ -229,7 +229,8 @@ def test_an_operator_ends_a_registration_token_that_leaked(
     token = registration.renew_management(told["client_id"])
     refused(replaced(browser, told, redirect_uris=["https://voleur.test/cb"]), "invalid_token", 401)
     assert replaced(browser, told | {"registration_access_token": token}).status_code == 200
-    changes = db.session.scalars(select(AuditEntry.details).where(AuditEntry.kind == "client.changed")).all()
+    journal = select(AuditEntry.details).where(AuditEntry.kind == "client.changed").order_by(AuditEntry.id)
+    changes = db.session.scalars(journal).all()
     assert "registration token renewed" in [details.get("change") for details in changes]
     with pytest.raises(RegistrationRefused, match="does not manage its registration itself"):
         registration.renew_management(build.ent().client_id)
