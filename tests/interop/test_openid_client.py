@@ -7,15 +7,18 @@ tokens that are bound to a key.
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+import requests
 from joserfc.jwk import ECKey, KeyParameters, OKPKey
 
 from tests.builders import COLLEGE, PASSWORD
+from tests.commands.processes import PATIENCE
 from tests.interop import node
 from tests.interop.installation import Installation
 
@@ -95,8 +98,12 @@ def test_openid_client_goes_from_discovery_to_logout(installation: Installation,
 
 @pytest.fixture(scope="module")
 def signs_es256(installation: Installation) -> None:
-    """Gives the service the key that it signs with for clients of the profile."""
+    """Gives the service the key that it signs with for clients of the profile; a node knows it within five seconds."""
     installation.idp("keys", "rotate", "--alg", "ES256")
+    url, trusted, until = f"{installation.issuer}/jwks.json", str(installation.trusted), time.monotonic() + PATIENCE
+    while '"ES256"' not in requests.get(url, verify=trusted, timeout=60).text:
+        assert time.monotonic() < until, installation.log()
+        time.sleep(0.2)
 
 
 @pytest.mark.usefixtures("signs_es256")
