@@ -109,7 +109,7 @@ def _admit(
         return None
     outcome: _Admitted
     if wait is None and not proven.provisional and (closed or stolen or account.password_blocked_at is not None):
-        # whoever only learns that the account is closed uses up no request for another password
+        # a sign-in that only learns that the account is closed uses up no request for another password
         noted = limits.REFUSAL_NOTED, f"closed {account.username}"
         renewed = limits.FORGOTTEN_PASSWORD_ACCOUNT, account.username
         db.session.rollback()  # the slot is taken outside a transaction

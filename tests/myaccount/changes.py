@@ -13,6 +13,7 @@ from werkzeug.test import TestResponse
 from idp.accounts import tokens
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.notices import NOTICE, Notice
+from idp.accounts.passwords import Hasher
 from idp.accounts.tokens import Purpose
 from idp.audit.models import AuditEntry
 from idp.config import Settings
@@ -20,7 +21,7 @@ from idp.db import db
 from idp.outbox.models import OutboxMessage
 from tests import forked
 from tests.activation.race import HOST
-from tests.builders import PASSWORD
+from tests.builders import PASSWORD, Build
 from tests.pages import form_token, heading, sign_in, submit
 
 ACCOUNT = "Gérer mon compte"
@@ -133,3 +134,8 @@ def at_once(settings: Settings, forms: list[dict[str, Any]]) -> list[dict[str, A
     assert done.returncode == 0, done.stderr[-3000:]
     answers: list[dict[str, Any]] = json.loads(done.stdout)
     return answers
+
+
+def is_password(build: Build, kept: str | None, password: str) -> bool:
+    """Return whether a stored hash is that of `password`."""
+    return Hasher(build.settings).verify(kept, password, "sign_in")

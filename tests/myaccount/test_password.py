@@ -1,8 +1,6 @@
 """M-01 to M-05 and I-09 for the password: who may change it, into what, and what ends with the former one."""
 
-import uuid
 from datetime import timedelta
-from typing import Any
 
 import pytest
 import time_machine
@@ -12,12 +10,10 @@ from sqlalchemy import select
 
 from idp import opaque
 from idp.accounts import tokens
-from idp.accounts.passwords import Busy, Hasher
 from idp.accounts.tokens import Purpose
 from idp.clock import now
 from idp.db import db
 from idp.outbox.models import OutboxMessage
-from idp.services import services_of
 from idp.sessions.manager import SESSIONS_ENDED
 from idp.sessions.models import Session
 from tests.activation.race import HOST
@@ -29,13 +25,12 @@ from tests.myaccount.changes import (
     OLD,
     PASSWORD_PAGE,
     PASSWORD_TITLE,
-    at_once,
     change_email,
     change_password,
     cookie,
     enter,
     errors,
-    form,
+    is_password,
     journal,
     links,
     path_of,
@@ -46,10 +41,6 @@ from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.relying_party import Attempt, RelyingParty
 
 _WRONG = "Ce n’est pas votre mot de passe actuel."
-
-
-def _is(build: Build, kept: str | None, password: str) -> bool:
-    return Hasher(build.settings).verify(kept, password, "sign_in")
 
 
 @pytest.mark.row("M-01")
@@ -66,10 +57,10 @@ def test_the_present_password_is_asked_for_however_long_ago_the_sign_in_was(
         assert errors(page) == [_WRONG if current else "Tapez votre mot de passe actuel."]
         assert "<title>Erreur" in page.text
         assert CHOSEN not in page.text
-        assert _is(build, stored(account).password_hash, PASSWORD)
+        assert is_password(build, stored(account).password_hash, PASSWORD)
         assert told(account) == []
         assert heading(change_password(browser)) == ACCOUNT
-    assert _is(build, stored(account).password_hash, CHOSEN)
+    assert is_password(build, stored(account).password_hash, CHOSEN)
 
 
 @pytest.mark.row("M-02")
@@ -183,7 +174,7 @@ def test_a_password_that_others_could_guess_is_refused_with_its_reason(
     assert heading(page) == PASSWORD_TITLE
     [error] = errors(page)
     assert error.startswith(reason), error
-    assert _is(build, stored(account).password_hash, PASSWORD)
+    assert is_password(build, stored(account).password_hash, PASSWORD)
 
 
 @pytest.mark.row("M-03")
@@ -231,8 +222,8 @@ def test_fields_that_nobody_asked_for_change_nothing(browser: FlaskClient, build
         charter_version="2",
         mail="voleur@exemple.fr",
     )
-    assert _is(build, stored(account).password_hash, CHOSEN)
-    assert _is(build, stored(other).password_hash, PASSWORD)
+    assert is_password(build, stored(account).password_hash, CHOSEN)
+    assert is_password(build, stored(other).password_hash, PASSWORD)
     assert (stored(account).email, stored(account).pending_email) == (OLD, None)
 
 
@@ -247,7 +238,7 @@ def test_nothing_changes_without_the_form_token_of_this_browser(app: Flask, brow
     token = form_token(browser.get(PASSWORD_PAGE))
     assert browser.get(PASSWORD_PAGE, query_string={**data, "csrf_token": token}).status_code == 200
     assert browser.put(PASSWORD_PAGE, data={**data, "csrf_token": token}).status_code in {400, 405}
-    assert _is(build, stored(account).password_hash, PASSWORD)
+    assert is_password(build, stored(account).password_hash, PASSWORD)
 
 
 @pytest.mark.row("M-05")
@@ -273,7 +264,7 @@ def test_wrong_passwords_here_count_with_those_of_the_sign_in(app: Flask, browse
         assert (held.status_code, held.headers["Retry-After"]) == (429, "5")
         assert "Nouvel essai dans 5 secondes." in held.text
         assert sign_in(stranger, "/connexion", account.username, PASSWORD).status_code == 429
-        assert _is(build, stored(account).password_hash, PASSWORD)
+        assert is_password(build, stored(account).password_hash, PASSWORD)
         clock.shift(timedelta(seconds=5))
         assert heading(change_password(browser)) == ACCOUNT
     assert {entry["door"] for entry in journal(account, "sign_in") if "door" in entry} == {
@@ -293,107 +284,6 @@ def test_guesses_on_the_known_phone_close_nothing_for_others_and_brake_there(
             assert errors(change_password(browser, current="faux")) == [_WRONG]
         assert change_password(browser).status_code == 429
         enter(app.test_client(), account)
-
-
-@pytest.mark.row("Z-03")
-def test_the_second_of_two_clicks_sees_the_result_of_the_first(app: Flask, browser: FlaskClient, build: Build) -> None:
-    account = build.active()
-    enter(browser, account)
-    page = browser.get(PASSWORD_PAGE)
-    data = {"csrf_token": form_token(page), "actuel": PASSWORD, "nouveau": CHOSEN, "confirmation": CHOSEN}
-    impatient = app.test_client()
-    for name in ("__Host-ss", "__Host-tx", "__Host-dv"):
-        impatient.set_cookie(name, cookie(browser, name), domain=HOST, secure=True)
-    assert browser.post(PASSWORD_PAGE, data=data).headers["Location"] == "/mon-compte?fait=mot-de-passe"
-    second = impatient.post(PASSWORD_PAGE, data=data)
-    assert second.headers["Location"] == "/mon-compte?fait=mot-de-passe"
-    assert heading(follow(impatient, second)) == ACCOUNT
-    assert len(journal(account, "password.changed")) == 1
-
-
-@pytest.mark.row("Z-03")
-def test_the_cookie_of_before_gives_nothing_to_who_does_not_know_the_new_password(
-    app: Flask, browser: FlaskClient, build: Build
-) -> None:
-    account = build.active()
-    enter(browser, account)
-    thief = app.test_client()
-    page = browser.get(PASSWORD_PAGE)
-    for name in ("__Host-ss", "__Host-tx"):
-        thief.set_cookie(name, cookie(browser, name), domain=HOST, secure=True)
-    change_password(browser)
-    data = {"csrf_token": form_token(page), "actuel": PASSWORD, "confirmation": "x"}
-    for guess in ("", PASSWORD, "un autre, pris au hasard"):
-        assert thief.post(PASSWORD_PAGE, data={**data, "nouveau": guess}).headers["Location"] == "/connexion"
-    assert thief.get("/mon-compte").headers["Location"] == "/connexion"
-    assert heading(browser.get("/mon-compte")) == ACCOUNT
-
-
-@pytest.mark.row("Z-03")
-def test_of_six_changes_at_once_one_wins_and_its_browser_alone_goes_on(app: Flask, build: Build) -> None:
-    account = build.active()
-    forms: list[dict[str, Any]] = []
-    for n in range(6):
-        browser = enter(app.test_client(), account)
-        chosen = f"orage brique hamster {n} violon"
-        page = browser.get(PASSWORD_PAGE)
-        forms.append(form(browser, page, actuel=PASSWORD, nouveau=chosen, confirmation=chosen))
-    answers = at_once(build.settings, forms)
-    assert all(answer["status"] in {200, 303, 429} for answer in answers)
-    assert [a["location"] for a in answers].count("/mon-compte?fait=mot-de-passe") == 1
-    kept = stored(account)
-    assert kept.generation == 2
-    assert sum(_is(build, kept.password_hash, one["data"]["nouveau"]) for one in forms) == 1
-    alive = db.session.scalars(select(Session.id).where(Session.account_id == account.id, Session.ended_at.is_(None)))
-    assert len(alive.all()) == 1
-    assert told(account) == [("mot_de_passe_change", "")]
-
-
-@pytest.mark.row("W-03")
-def test_without_a_turn_for_the_new_hash_nothing_is_done_and_the_try_is_given_back(
-    app: Flask, browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    account = build.active()
-    with time_machine.travel(now(), tick=False):
-        enter(browser, account)
-
-        def no_turn(_password: str, _lane: str) -> str:
-            raise Busy
-
-        with monkeypatch.context() as crowded:
-            crowded.setattr(services_of(app).hasher, "hash", no_turn)
-            page = browser.get(PASSWORD_PAGE)
-            for _ in range(8):
-                answer = submit(browser, page, actuel=PASSWORD, nouveau=CHOSEN, confirmation=CHOSEN)
-                assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
-        assert _is(build, stored(account).password_hash, PASSWORD)
-        assert heading(change_password(browser)) == ACCOUNT
-
-
-@pytest.mark.row("M-07")
-def test_a_session_that_is_ended_while_the_hash_is_computed_changes_nothing(
-    app: Flask, browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    account = build.active()
-    enter(browser, account)
-    hasher = services_of(app).hasher
-    verify, key = hasher.verify, account.id
-
-    def put_out_meanwhile(kept: str | None, password: str, lane: Any) -> bool:
-        _end_sessions(key)
-        return verify(kept, password, lane)
-
-    monkeypatch.setattr(hasher, "verify", put_out_meanwhile)
-    assert heading(change_password(browser)) == "Connexion"
-    assert _is(build, stored(account).password_hash, PASSWORD)
-    assert told(account) == []
-
-
-def _end_sessions(account_id: uuid.UUID) -> None:
-    with db.engine.begin() as connection:
-        connection.execute(
-            Session.__table__.update().where(Session.account_id == account_id).values(ended_at=now())  # type: ignore[attr-defined]
-        )
 
 
 @pytest.mark.row("M-01")
