@@ -185,7 +185,7 @@ def _show(settings: Settings, wrong: frozenset[str] = frozenset()) -> None:
 
 
 def _check_proxies(settings: Settings) -> None:
-    """Say whether the running service sees forwarded headers that it ignores, as far as the database knows."""
+    """Return whether the running service sees forwarded headers that it ignores, as far as the database knows."""
     try:
         if None in schema.current(settings):
             return  # there are no tables yet, so nobody was served
@@ -240,7 +240,7 @@ def _give_up_output() -> None:
 
 
 def _is_text(argument: str) -> bool:
-    """Say whether bytes of the command line were text: what is stored and printed must be."""
+    """Return whether bytes of the command line were text: what is stored and printed must be."""
     try:
         argument.encode()
     except UnicodeEncodeError:

@@ -366,7 +366,7 @@ def _file_fault(toml: str) -> str:
 
 
 def concerns(fault: str, fields: frozenset[str]) -> bool:
-    """Say whether a fault is about one of `fields`, or compares another one with it."""
+    """Return whether a fault is about one of `fields`, or compares another one with it."""
     named = {word.removeprefix(PREFIX).lower() for word in re.findall(rf"\b{PREFIX}[A-Z0-9_]+", fault)}
     return bool(named & fields)
 

@@ -123,6 +123,6 @@ def next_step(state: State) -> Step | None:
 
 
 def is_out_of_reach(state: State) -> bool:
-    """Say whether the person just signed in for this request, and not in the way that is essential to it (5.5.1.1)."""
+    """Return if the person just signed in for this request, and not in the way that is essential to it (5.5.1.1)."""
     session = state.session
     return session is not None and freshness.lacks(session, state.acr) and not _authentication_is_needed(state)

@@ -105,7 +105,7 @@ def _decoded(secret: str) -> Iterator[bytes]:
 
 
 def _is_printable(value: bytes) -> bool:
-    """Say whether bytes are a printable text: random ones of a key's length never are."""
+    """Return whether bytes are a printable text: random ones of a key's length never are."""
     try:
         return value.decode().isprintable()
     except ValueError:
@@ -161,7 +161,7 @@ def _is_placeholder(text: str) -> bool:
 
 
 def _is_filled(text: str) -> bool:
-    """Say whether a text holds a letter or a digit: `…`, `-` and `???` do not."""
+    """Return whether a text holds a letter or a digit: `…`, `-` and `???` do not."""
     return any(character.isalnum() for character in text)
 
 

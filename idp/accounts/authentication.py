@@ -44,7 +44,7 @@ class Device:
     first: datetime
 
     def proved_since(self, moment: datetime | None) -> bool:
-        """Say whether the account's password was proved on it after `moment`, when that was last changed or doubted."""
+        """Return if the account's password was proved on it after `moment`, when that was last changed or doubted."""
         return moment is None or self.since > moment
 
 
@@ -77,7 +77,7 @@ class Proven:
     """Whether it was typed in a browser that proved the present password before."""
 
     def still_holds(self, account: Account | None) -> bool:
-        """Say whether the locked row still has the secret that was proved: it may have changed meanwhile."""
+        """Return whether the locked row still has the secret that was proved: it may have changed meanwhile."""
         if account is None or account.disabled_at is not None:
             return False
         if self.provisional:
@@ -228,7 +228,7 @@ def _compare_with(account: Account | None, attempt: Attempt) -> _Candidate:
 
 
 def _is_known(account: Account, device: Device) -> bool:
-    """Say whether the device proved the present password: what was known before a reset is a stranger again.
+    """Return whether the device proved the present password: what was known before a reset is a stranger again.
 
     So is what was known before an operator forgave the account: its own line may be closed.
     """

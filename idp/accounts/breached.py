@@ -152,7 +152,7 @@ class BreachedPasswords:
         self._shortest = 0
 
     def holds(self, password: str) -> bool:
-        """Say whether the password is listed, in any case and with or without accents."""
+        """Return whether the password is listed, in any case and with or without accents."""
         if self._path is None:
             return False
         self._refresh(self._path)

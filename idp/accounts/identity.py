@@ -26,7 +26,7 @@ def identity(account: Account, hasher: Hasher, services: tuple[str, ...]) -> Ide
 
 
 def typed_twice(password: str, confirmation: str) -> bool:
-    """Say whether both fields hold one password, however a keyboard composes its accents (NFKC, as it is hashed).
+    """Return whether both fields hold one password, however a keyboard composes its accents (NFKC, as it is hashed).
 
     The second text is cut before it is normalised: its cost must not grow with what was sent.
     """

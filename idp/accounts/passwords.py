@@ -84,7 +84,7 @@ def fold_provisional(typed: str) -> str:
 
 
 def looks_provisional(folded: str) -> bool:
-    """Say whether a folded text has the form of a letter's secret: only then is it worth a hash to know."""
+    """Return whether a folded text has the form of a letter's secret: only then is it worth a hash to know."""
     return len(folded) == PROVISIONAL_LENGTH and all(c in PROVISIONAL_ALPHABET for c in folded)
 
 
@@ -158,7 +158,7 @@ class Hasher:
             raise Busy from error
 
     def verify(self, stored: str | None, password: str, lane: Lane) -> bool:
-        """Say whether `password` is the one of `stored`; the same work is done when there is nothing to compare with.
+        """Return if `password` is the one of `stored`; the same work is done when there is nothing to compare with.
 
         Over-long passwords are refused at once, for every account alike.
 
@@ -196,7 +196,7 @@ class Hasher:
             places.release()
 
     def needs_rehash(self, stored: str) -> bool:
-        """Say whether `stored` was made with other parameters than today's; call it after a successful `verify`."""
+        """Return whether `stored` was made with other parameters than today's; call it after a successful `verify`."""
         return _is_usable(stored) and self._argon2.check_needs_rehash(stored)
 
     def _open_queues(self) -> None:
@@ -217,7 +217,7 @@ def _to_bytes(password: str) -> bytes:
 
 
 def _is_usable(stored: str) -> bool:
-    """Say whether a stored value is a hash that this process can afford: a foreign row must not take all its memory."""
+    """Return if a stored value is a hash that this process can afford: a foreign row must not take all its memory."""
     try:
         parameters = extract_parameters(stored)
     except (InvalidHashError, ValueError, LookupError):

@@ -180,7 +180,7 @@ def _contains_identifier(folded: str, username: str) -> bool:
 
 
 def _contains(folded: str, words: set[str]) -> bool:
-    """Say whether the password holds one of `words`, look-alike signs read as letters too.
+    """Return whether the password holds one of `words`, look-alike signs read as letters too.
 
     A word of four letters or more is refused wherever it stands. A shorter one (Léo, Li) stands in many words by
     chance: it is refused only when half of the password's letters or more are such words, as in « Leo-2015-2015 ».
@@ -198,7 +198,7 @@ def _contains(folded: str, words: set[str]) -> bool:
 
 
 def _is_example(folded: str) -> bool:
-    """Say whether the password is the printed example: its words in another order, dressed up, or one replaced."""
+    """Return whether the password is the printed example: its words in another order, dressed up, or one replaced."""
     words = fold(EXAMPLE).split()
     return any(
         sum(word in "".join(_RUN.findall(spelling)) for word in words) >= _MANY_WORDS
@@ -207,7 +207,7 @@ def _is_example(folded: str) -> bool:
 
 
 def _is_common(folded: str) -> bool:
-    """Say whether the password is a well-known one, bare or dressed with digits and signs that are not most of it."""
+    """Return if the password is a well-known one, bare or dressed with digits and signs that are not most of it."""
     common = lists.common()
     whole = "".join(_RUN.findall(folded))
     core = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", folded)
@@ -219,7 +219,7 @@ def _is_common(folded: str) -> bool:
 
 
 def _is_commonplace(folded: str, services: set[str]) -> bool:
-    """Say whether a password is put together as so many are: pieces of well-known phrases, or a word and a number."""
+    """Return if a password is put together as so many are: pieces of well-known phrases, or a word and a number."""
     core = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", folded)
     for spelling in (core, core.translate(_LOOK_ALIKES)):
         word = "".join(_RUN.findall(spelling))
@@ -229,7 +229,7 @@ def _is_commonplace(folded: str, services: set[str]) -> bool:
 
 
 def _is_word_and_number(folded: str, services: set[str]) -> bool:
-    """Say whether nothing is there but a well-known word, a postcode or a year, and signs: « Paris75000!! ».
+    """Return whether nothing is there but a well-known word, a postcode or a year, and signs: « Paris75000!! ».
 
     A sign that is repeated counts once.
     """

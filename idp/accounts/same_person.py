@@ -17,7 +17,7 @@ _PARTICLES = frozenset(
 
 
 def same_person(one: Account, other: Account) -> bool:
-    """Say whether the names agree: given names, and a family name of one (usual or birth) with one of the other.
+    """Return whether the names agree: given names, and a family name of one (usual or birth) with one of the other.
 
     Case, accents, apostrophes and spaces do not count. One file may have more given names than the other, and a family
     name may be a part of a double one. Jean-Pierre is not Jean-Paul, nor M. Dominique Mme Dominique. What does not
@@ -29,17 +29,17 @@ def same_person(one: Account, other: Account) -> bool:
 
 
 def shares_a_name(one: Account, other: Account) -> bool:
-    """Say whether one of the two names stays: enough for a pupil's key, not for a guardian's account."""
+    """Return whether one of the two names stays: enough for a pupil's key, not for a guardian's account."""
     return _same_given_name(one.given_name, other.given_name) or shares_a_family_name(one, other)
 
 
 def shares_a_family_name(one: Account, other: Account) -> bool:
-    """Say whether a family name (usual or birth) of one is a family name of the other, or a part of it."""
+    """Return whether a family name (usual or birth) of one is a family name of the other, or a part of it."""
     return any(_is_part(mine, theirs) for mine in _family_names(one) for theirs in _family_names(other))
 
 
 def civilities_differ(one: Account, other: Account) -> bool:
-    """Say whether both civilities are known and are not the same."""
+    """Return whether both civilities are known and are not the same."""
     return len({_civility(one), _civility(other)} - {""}) > 1
 
 
@@ -49,7 +49,7 @@ def _civility(account: Account) -> str:
 
 
 def _same_given_name(one: str, other: str) -> bool:
-    """Say whether both are one name, or one begins with the other: « Anne » is « Anne Marie », not « Anne-Marie »."""
+    """Return if both are one name, or one begins with the other: « Anne » is « Anne Marie », not « Anne-Marie »."""
     if _words(one) and _words(one) == _words(other):
         return True
     ours, theirs = (["".join(_words(part)) for part in name.split()] for name in (one, other))
@@ -58,7 +58,7 @@ def _same_given_name(one: str, other: str) -> bool:
 
 
 def _is_part(one: frozenset[str], other: frozenset[str]) -> bool:
-    """Say whether one name holds the other; « de » alone is no name."""
+    """Return whether one name holds the other; « de » alone is no name."""
     shorter = min(one, other, key=len)
     return (one <= other or other <= one) and not shorter <= _PARTICLES
 

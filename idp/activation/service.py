@@ -52,7 +52,7 @@ def _is_open(account_id: uuid.UUID, generation: int) -> tuple[ColumnElement[bool
 
 
 def was_completed_in(account_id: uuid.UUID, interaction_id: str) -> bool:
-    """Say whether this very interaction activated the account: a second click sees the result of the first."""
+    """Return whether this very interaction activated the account: a second click sees the result of the first."""
     kept = db.session.scalar(select(Account.activated_in).where(Account.id == account_id))
     return kept is not None and kept == opaque.digest(interaction_id)
 

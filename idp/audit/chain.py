@@ -160,12 +160,12 @@ def _verify_issued(known: Secrets, entry: AuditEntry, mac: bytes) -> Verdict:
 
 
 def is_erased(entry: AuditEntry) -> bool:
-    """Say whether the personal part of an entry was erased, salt included."""
+    """Return whether the personal part of an entry was erased, salt included."""
     return entry.salt is None and entry.personal_digest is not None
 
 
 def has_its_personal_part(entry: AuditEntry) -> bool:
-    """Say whether the personal part is the one that was written, or is erased whole."""
+    """Return whether the personal part is the one that was written, or is erased whole."""
     if entry.personal_digest is None:
         return True
     if entry.salt is None:

@@ -62,5 +62,5 @@ def _told(value: Any) -> Any:
 
 
 def _is_secret(name: str) -> bool:
-    """Say whether a member of a JSON object is a secret; `token_endpoint_auth_method` and the like are none."""
+    """Return whether a member of a JSON object is a secret; `token_endpoint_auth_method` and the like are none."""
     return name in {"d", "p", "q", "dp", "dq", "qi", "k"} or any(name.endswith(end) for end in _SECRET_NAMES)

@@ -78,6 +78,6 @@ def _kind(column: ColumnElement[Any]) -> type:
 
 
 def _fits(row: object, columns: Sequence[tuple[KeyedColumnElement[Any], type]]) -> bool:
-    """Say whether all values of a row are of their columns' types: SQLite hands some of them through as they are."""
+    """Return whether all values of a row are of their columns' types: SQLite hands some of them through as they are."""
     values = ((getattr(row, column.key), kind) for column, kind in columns)
     return all(value is None or isinstance(value, kind) for value, kind in values)

@@ -205,7 +205,7 @@ class Check:
                 yield Finding("the entry was removed", seal.id, record.id, _instant(record.at))
 
     def _is_expired(self, record: Sealed) -> bool:
-        """Say whether the purge has recorded that an entry of this age may be gone."""
+        """Return whether the purge has recorded that an entry of this age may be gone."""
         entries, failures = self._cut
         return record.at <= entries or (record.failure and record.at <= failures)
 

@@ -28,7 +28,7 @@ def admits() -> ColumnElement[bool]:
 
 
 def may_know(client: uuid.UUID, account: uuid.UUID) -> bool:
-    """Say whether the client of that primary key may know the person of that account."""
+    """Return whether the client of that primary key may know the person of that account."""
     rule = _condition(Client.audience, Client.id, literal(account, Account.id.type))
     return db.session.scalar(select(literal(1)).select_from(Client).where(Client.id == client, rule)) is not None
 

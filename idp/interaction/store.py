@@ -137,7 +137,7 @@ def note_answer(interaction: Interaction) -> None:
 
 
 def has_answer(interaction: Interaction) -> bool:
-    """Say whether the client got a code for `interaction` already, as this browser remembers."""
+    """Return whether the client got a code for `interaction` already, as this browser remembers."""
     return was_answered(interaction.id[:_NAME_LENGTH])
 
 

@@ -76,7 +76,7 @@ def _settle_notices(account: Account, reason: str) -> None:
 
 
 def opens_something(expires_at: datetime) -> bool:
-    """Say whether a letter is still good whose secret was drawn to end at that very instant."""
+    """Return whether a letter is still good whose secret was drawn to end at that very instant."""
     drawn = select(Account.id).where(
         Account.provisional_expires_at == expires_at, Account.provisional_hash.is_not(None)
     )

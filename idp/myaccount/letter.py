@@ -48,7 +48,7 @@ def link(settings: Settings, hasher: Hasher, attempt: Attempt, session: Session)
 
 
 def is_linked(account_id: uuid.UUID, username: str) -> bool:
-    """Say whether the letter of `username` was added to this account before: a second click sees what the first did."""
+    """Return if the letter of `username` was added to this account before: a second click sees what the first did."""
     folded = fold_username(username)
     other = directory.find_by_username(folded) if folded else None
     return other is not None and other.merged_into_id == account_id

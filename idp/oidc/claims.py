@@ -105,7 +105,7 @@ def session_class(classes: Collection[str]) -> str | None:
 
 
 def id_token_tells_of_the_person(granted: Granted) -> bool:
-    """Say whether the request asked for claims of the person in the ID token: they are read from the database."""
+    """Return whether the request asked for claims of the person in the ID token: they are read from the database."""
     return bool(granted.claims and claims_request.kept(granted.claims).id_token)
 
 

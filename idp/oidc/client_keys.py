@@ -146,7 +146,7 @@ def _chosen(keys: list[Any], head: Mapping[str, Any], alg: str) -> JoseKey:
 
 
 def _is_for(jwk: object, alg: str) -> bool:
-    """Say whether a JWK says no other purpose than to check signatures of `alg` (RFC 7517 4.2, 4.3, 4.4)."""
+    """Return whether a JWK says no other purpose than to check signatures of `alg` (RFC 7517 4.2, 4.3, 4.4)."""
     if not isinstance(jwk, dict) or jwk.get("use", "sig") != "sig":
         return False
     said = jwk.get("alg", alg)

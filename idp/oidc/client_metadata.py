@@ -212,5 +212,5 @@ def _uri_fault(settings: Settings, uri: str) -> str:
 
 
 def is_host(value: str) -> bool:
-    """Say whether `value` is the name of a host, as the addresses of a registration have it: without a port."""
+    """Return whether `value` is the name of a host, as the addresses of a registration have it: without a port."""
     return ":" not in value and len(value) <= _LONGEST_HOST and _AUTHORITY.fullmatch(value) is not None

@@ -31,7 +31,7 @@ def as_read(name: str) -> str | None:
 
 
 def holds(name: str, other: str) -> bool:
-    """Say whether `name` holds all that is particular in the name `other`: « Passerelle (ENT) » holds « Passerelle ».
+    """Return if `name` holds all that is particular in the name `other`: « Passerelle (ENT) » holds « Passerelle ».
 
     What is particular may stand within a word (« MaPasserelle »), unless it is short.
     """

@@ -50,7 +50,7 @@ class ProtocolClient(ClientMixin):
         return self.proven(opaque.digest(client_secret))
 
     def proven(self, digest: bytes) -> bool:
-        """Say whether the secret of that digest is one of this registration's."""
+        """Return whether the secret of that digest is one of this registration's."""
         return any(hmac.compare_digest(stored, digest) for stored in _secrets(self.registration))
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:  # noqa: ARG002 - Authlib's signature
@@ -80,7 +80,7 @@ def _secrets(registration: Registration) -> list[bytes]:
 
 
 def still_proves(known: Registration, current: Registration) -> bool:
-    """Say whether what a request proved by `known` is what it must prove now: the same rules, and a secret of then.
+    """Return whether what a request proved by `known` is what it must prove now: the same rules, and a secret of then.
 
     A secret that was replaced at once is good no more, even for a request on its way.
     """

@@ -200,7 +200,7 @@ class RefreshGrant(RefreshTokenGrant):
 
 
 def _is_there(condition: ColumnElement[bool]) -> bool:
-    """Say whether what a request shows was ever issued: nobody's proof is worth a row for anything else."""
+    """Return whether what a request shows was ever issued: nobody's proof is worth a row for anything else."""
     found = db.session.scalar(select(literal(1)).where(condition)) is not None
     end_read()
     return found

@@ -208,7 +208,7 @@ class Connections:
                 connection.close()
 
     def _lost(self, error: Exception) -> bool:
-        """Say whether the server behind a connection is lost: not for one slow statement, nor for a lock."""
+        """Return whether the server behind a connection is lost: not for one slow statement, nor for a lock."""
         slow = getattr(error, "sqlstate", None) in _SLOW
         return self._engine.dialect.name == "postgresql" and not slow
 

@@ -139,7 +139,7 @@ def check_signature(value: str, alg: str, key: JoseKey | KeySet) -> None:
 
 
 def is_number(value: Any) -> bool:
-    """Say whether a claim is a number, which `true` is not."""
+    """Return whether a claim is a number, which `true` is not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 

@@ -260,7 +260,7 @@ def _is_due(settings: Settings, live: Sequence[SigningKey], moment: datetime) ->
 
 
 def _is_idle(key: SigningKey, live: Sequence[SigningKey], moment: datetime, unused_for: timedelta) -> bool:
-    """Say whether a live key has not signed for so long, or will not before so long; and another signs."""
+    """Return whether a live key has not signed for so long, or will not before so long; and another signs."""
     if key.active_from > moment:
         return key.active_from > moment + unused_for and signing(live, moment) not in {None, key}
     since = replaced_at(key, live)

@@ -173,7 +173,7 @@ class Outgoing:
 
 
 def is_public(address: Address) -> bool:
-    """Say whether an address is one of the open Internet, and so is the one that it leads to by translation."""
+    """Return whether an address is one of the open Internet, and so is the one that it leads to by translation."""
     if isinstance(address, IPv4Address):
         return address.is_global and not address.is_multicast
     if address in _NAT64:

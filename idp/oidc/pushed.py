@@ -49,7 +49,7 @@ def find(client: Registration, request_uri: str) -> dict[str, str] | None:
 
 
 def is_used(request_uri: str) -> bool:
-    """Say whether a request gave its code."""
+    """Return whether a request gave its code."""
     used_at = select(PushedRequest.used_at).where(PushedRequest.digest == opaque.digest(request_uri))
     used = db.session.scalar(used_at) is not None
     end_read()

@@ -369,12 +369,12 @@ def enable(client_id: str) -> None:
 
 
 def came_by_invitation(client: Client) -> bool:
-    """Say whether a client registered itself (RFC 7591)."""
+    """Return whether a client registered itself (RFC 7591)."""
     return client.bounds is not None
 
 
 def ended_itself(client: Client) -> bool:
-    """Say whether a client ended its registration itself, for good (RFC 7592 2.3): its token is forgotten then."""
+    """Return whether a client ended its registration itself, for good (RFC 7592 2.3): its token is forgotten then."""
     return client.registration_digest is None and came_by_invitation(client)
 
 

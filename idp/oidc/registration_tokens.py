@@ -39,7 +39,7 @@ def take(client: Client) -> None:
 
 
 def prove(client: Client, token: str) -> bool:
-    """Say whether a client that is enabled shows a token of its own, and note the use.
+    """Return whether a client that is enabled shows a token of its own, and note the use.
 
     The present token ends the former one: its answer arrived.
 

@@ -69,7 +69,7 @@ def get_account(username: str, school: School | None) -> Account:
 
 
 def _is_in(account: Account, school: School) -> bool:
-    """Say whether the account is that school's affair (`directory.concerns_its_school`).
+    """Return whether the account is that school's affair (`directory.concerns_its_school`).
 
     So is one whose tie the school ended itself: it may take that back.
     """
@@ -96,7 +96,7 @@ class Wanted:
         return cls(tuple(_folded(text).split()), username, None)
 
     def fits(self, username: str, names: tuple[str, ...], addresses: tuple[str | None, ...]) -> bool:
-        """Say whether an account is among what is looked for."""
+        """Return whether an account is among what is looked for."""
         if self.mailbox is not None:
             return any(fold_address(address) == self.mailbox for address in addresses if address)
         if self.username and username.startswith(self.username):

@@ -32,7 +32,7 @@ def alive() -> Response:
 @for_programs
 @probe
 def ready() -> Response:
-    """Say whether requests can be served; the first thing that is missing is named, nothing else is told."""
+    """Return whether requests can be served; the first thing that is missing is named, nothing else is told."""
     missing = _missing()
     return make_response({"status": missing or "ok"}, 503 if missing else 200)
 
@@ -56,7 +56,7 @@ def _needed() -> tuple[str, ...]:
 
 
 def _opens(algorithm: str) -> bool:
-    """Say whether this process can sign: a key that another secret sealed is as good as none."""
+    """Return whether this process can sign: a key that another secret sealed is as good as none."""
     ring = services().server.ring
     try:
         ring.signer(algorithm)

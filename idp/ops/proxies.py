@@ -54,7 +54,7 @@ class _Watch:
 
 
 def was_noticed() -> bool:
-    """Say whether forwarded headers arrived and were ignored within the last week.
+    """Return whether forwarded headers arrived and were ignored within the last week.
 
     Raises:
         sqlalchemy.exc.SQLAlchemyError: the database cannot be asked.

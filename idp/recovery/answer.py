@@ -195,7 +195,7 @@ def _send_link(message: OutboxMessage, settings: Settings) -> Outcome:
 
 
 def _is_wanted(account: Account, link: OneTimeLink) -> bool:
-    """Say whether the link was neither used nor replaced, and still fits the account; its age does not matter here."""
+    """Return if the link was neither used nor replaced, and still fits the account; its age does not matter here."""
     unspent = link.used_at is None and link.revoked_at is None and link.generation == account.generation
     return unspent and may_reset(account, link)
 

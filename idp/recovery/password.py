@@ -75,7 +75,7 @@ def ent_of(value: str) -> Registration | None:
 
 
 def may_reset(account: Account, link: OneTimeLink) -> bool:
-    """Say whether the account is still one that a link sent to that address may change.
+    """Return whether the account is still one that a link sent to that address may change.
 
     The address may have changed meanwhile, or be contested (G-06).
     """

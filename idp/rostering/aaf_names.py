@@ -43,7 +43,7 @@ def kind_of_file(name: str) -> str | None:
 
 
 def is_primary(structure_type: str) -> bool:
-    """Say whether a school's type is one of primary schools."""
+    """Return whether a school's type is one of primary schools."""
     return folded(structure_type).startswith("ecole")
 
 

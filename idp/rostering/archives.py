@@ -189,7 +189,7 @@ def zip_members(file: BinaryIO, ledger: Ledger) -> Iterator[tuple[str, Guarded]]
 
 
 def is_document(file: BinaryIO) -> bool:
-    """Say whether a zip is a spreadsheet's or a text's own format, which is no archive for anybody but a program."""
+    """Return whether a zip is a spreadsheet's or a text's own format, which is no archive for anybody but a program."""
     try:
         with zipfile.ZipFile(_Bounded(file)) as archive:
             return bool({"[Content_Types].xml", "mimetype"} & archive.NameToInfo.keys())

@@ -48,7 +48,7 @@ class Vocabulary:
     ignored: Collection[str] = ()
 
     def needs(self, headers: Collection[str], *fields: str) -> bool:
-        """Say whether cleaned `headers` have a column for each of `fields`, which come once."""
+        """Return whether cleaned `headers` have a column for each of `fields`, which come once."""
         return set(fields) <= {self.once[header] for header in headers if header in self.once}
 
 

@@ -91,7 +91,7 @@ def judge(
 
 
 def given_names_agree(one: str, other: str) -> bool:
-    """Say whether one text holds all given names of the other, in any order: « Anne » and « Marie Anne ».
+    """Return whether one text holds all given names of the other, in any order: « Anne » and « Marie Anne ».
 
     « Anne » is not « Anne-Marie », but « Anne Marie » is.
     """
@@ -102,7 +102,7 @@ def given_names_agree(one: str, other: str) -> bool:
 
 
 def _is_corrected(one: str, other: str, *, sure: bool) -> bool:
-    """Say whether one letter was added, left out, changed, or exchanged with the next one.
+    """Return whether one letter was added, left out, changed, or exchanged with the next one.
 
     The end of a French given name tells Paul from Paule and Léo from Léa: it counts only if the civilities are known
     to be equal (`sure`).
@@ -140,5 +140,5 @@ def as_sql(*values: str | int) -> str:
 
 
 def civilities_agree(one: str, other: str) -> bool:
-    """Say whether two civilities may be one person's: one may be unknown."""
+    """Return whether two civilities may be one person's: one may be unknown."""
     return not civilities_differ(Account(civility=one), Account(civility=other))

@@ -155,7 +155,7 @@ def aliases_of(account_ids: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def has_retired() -> bool:
-    """Say whether an account was ever removed."""
+    """Return whether an account was ever removed."""
     return bool(_page(select(RetiredName.trace).limit(1)))
 
 

@@ -80,7 +80,7 @@ _MESSAGES = {
 
 
 def is_onde(headers: list[str]) -> bool:
-    """Say whether cleaned headers are those of one of the two exports."""
+    """Return whether cleaned headers are those of one of the two exports."""
     return PUPILS.needs(headers, *_NEEDED) or GUARDIANS.needs(headers, *_NEEDED)
 
 

@@ -312,12 +312,12 @@ def _refuse_unknown(staging: Staging, table: str, number: str, message: str) -> 
 
 
 def _alike(*names: str) -> bool:
-    """Say whether two names have something in common: who marries keeps the given name, a corrected one the other."""
+    """Return if two names have something in common: who marries keeps the given name, a corrected one the other."""
     return names[:3] == names[3:] or shares_a_name(*_people(names))
 
 
 def _same_home(*parts: str) -> bool:
-    """Say whether two postal addresses (lines as JSON, postcode, city) are one home; False if a part is not known.
+    """Return whether two postal addresses (lines as JSON, postcode, city) are one home; False if a part is not known.
 
     Communes share a postcode, and many have the same street: of lines and postcode alone nobody can say.
     """

@@ -222,7 +222,7 @@ def _kind(head: bytes) -> str:
 
 
 def _is_no_data(name: str) -> bool:
-    """Say whether a file or folder of this name holds nothing of a school: hidden, a computer's own, a DTD."""
+    """Return whether a file or folder of this name holds nothing of a school: hidden, a computer's own, a DTD."""
     return name.startswith(".") or name.lower() in _NO_DATA or name.lower().endswith(".dtd")
 
 

@@ -16,7 +16,7 @@ def is_enough(
     started_at: datetime,
     now: datetime,
 ) -> bool:
-    """Say whether nobody need sign in again for a request that began at `started_at` (`prompt`, `max_age`, `acr`)."""
+    """Return if nobody need sign in again for a request that began at `started_at` (`prompt`, `max_age`, `acr`)."""
     age = (now - session.auth_time).total_seconds()
     if session.auth_time >= started_at:
         # signed in for this very request: a minute is what the way back to the client may take
@@ -27,5 +27,5 @@ def is_enough(
 
 
 def lacks(session: Session, acr: str | None) -> bool:
-    """Say whether the session was not opened in the way that is essential (5.5.1.1)."""
+    """Return whether the session was not opened in the way that is essential (5.5.1.1)."""
     return acr is not None and session.acr != acr

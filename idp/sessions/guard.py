@@ -41,5 +41,5 @@ def sign_in_first() -> Response:
 
 
 def proved_recently(session: Session) -> bool:
-    """Say whether the password was typed less than the re-authentication window ago (OWASP ASVS 5, V 7.5.1)."""
+    """Return whether the password was typed less than the re-authentication window ago (OWASP ASVS 5, V 7.5.1)."""
     return now() - session.auth_time <= services().settings.lifetime("reauthentication_window")

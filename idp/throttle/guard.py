@@ -106,7 +106,7 @@ def held(*demands: tuple[Limit, str]) -> int:
 
 
 def is_first_refusal(refusal: Wait) -> bool:
-    """Say whether `refusal` is its counter's first within an hour: that one is worth a line in the journal.
+    """Return whether `refusal` is its counter's first within an hour: that one is worth a line in the journal.
 
     Raises:
         RuntimeError: a transaction is open on `db.session`.

@@ -66,7 +66,7 @@ class Marks:
             self._ends[key] = moment + MARKED_FOR
 
     def holds(self, key: int, moment: datetime) -> bool:
-        """Say whether a subject is marked."""
+        """Return whether a subject is marked."""
         return moment < self._ends.get(key, moment) <= moment + MARKED_FOR
 
 
@@ -76,7 +76,7 @@ def mark(kind: str, subject: str) -> None:
 
 
 def is_marked(kind: str, subject: str) -> bool:
-    """Say whether this process marked a subject within the last hour."""
+    """Return whether this process marked a subject within the last hour."""
     return services().local_marks.holds(hash((kind, subject)), now())
 
 

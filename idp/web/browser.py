@@ -110,7 +110,7 @@ def note_answered(name: str) -> None:
 
 
 def was_answered(name: str) -> bool:
-    """Say whether this browser remembers that the request `name` was answered."""
+    """Return whether this browser remembers that the request `name` was answered."""
     return name in _answered()
 
 

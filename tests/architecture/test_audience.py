@@ -39,7 +39,7 @@ def names(path: Path) -> set[str]:
 
 
 def joins_by_hand(text: str) -> bool:
-    """Say whether SQL text ties a person to a client."""
+    """Return whether SQL text ties a person to a client."""
     return all(re.search(rf"\b{table}\b", text) for table in ("guardianship", "client_school")) or (
         re.search(r"\baudience\b\s*(?:=|IN\b|<>)", text) is not None
     )

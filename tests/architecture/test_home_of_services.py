@@ -26,7 +26,7 @@ def extensions_read(module: ast.Module) -> list[int]:
 
 
 def asks_services(node: ast.AST | None) -> bool:
-    """Say whether an expression is an attribute of `services()`, or of its attribute."""
+    """Return whether an expression is an attribute of `services()`, or of its attribute."""
     while isinstance(node, ast.Attribute):
         node = node.value
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "services"

@@ -231,7 +231,7 @@ def held(engine: Engine) -> object:
 
 
 def is_in_the_middle(engine: Engine, pid: int) -> bool:
-    """Say whether the process has the database open, or waits in it."""
+    """Return whether the process has the database open, or waits in it."""
     if engine.dialect.name == "sqlite":
         try:
             return any(link.resolve() == Path(str(engine.url.database)) for link in Path(f"/proc/{pid}/fd").iterdir())

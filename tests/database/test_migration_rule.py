@@ -87,7 +87,7 @@ def batches(upgrade: ast.FunctionDef) -> Iterator[tuple[object, list[ast.Call]]]
 
 
 def constrained(column: ast.Call) -> bool:
-    """Say whether a new column brings a constraint along."""
+    """Return whether a new column brings a constraint along."""
     kinds = {"ForeignKey", "CheckConstraint", "Computed", "Identity"}
     calls = (node.func for node in ast.walk(column) if isinstance(node, ast.Call))
     return is_given(column, "unique", True) or any(

@@ -69,7 +69,7 @@ def check_plans(seen: Seen, database_url: str, *wanted: str) -> None:
 
 
 def _is_work(text: str) -> bool:
-    """Say whether a statement has a plan, and is about our tables."""
+    """Return whether a statement has a plan, and is about our tables."""
     return bool(re.match(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b", text)) and not re.search(
         r"\b(pg_catalog|sqlite_master|pg_try_advisory_lock)\b", text
     )

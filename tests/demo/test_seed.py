@@ -66,7 +66,7 @@ class House:
         return {re.sub(r"\d+$", "", letter.username): letter for letter in letters}
 
     def opens(self, letter: SeededLetter) -> bool:
-        """Say whether what the paper says opens the account."""
+        """Return whether what the paper says opens the account."""
         stored = account(letter).provisional_hash
         end_read()
         return stored is not None and self.hasher.verify(stored, fold_provisional(letter.shown), lane="activation")

@@ -58,7 +58,7 @@ class World:
         self._tokens: tuple[float, dict[str, str]] = (0, {})
 
     def may_lead_to(self, location: str) -> bool:
-        """Say whether a redirect goes where it may: to our own pages, or to a URL that an ENT registered."""
+        """Return whether a redirect goes where it may: to our own pages, or to a URL that an ENT registered."""
         hosts = tuple(ent.redirect_uri.removesuffix("cb") for ent in (*self.ents, self.provider, self.foreign))
         ours = location.startswith("/") and not location.startswith(("//", "/\\"))
         return ours or location.startswith((*hosts, f"{ISSUER}/"))

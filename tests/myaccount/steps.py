@@ -45,7 +45,7 @@ def enter(browser: FlaskClient, account: Account, password: str = PASSWORD) -> T
 
 
 def is_in(browser: FlaskClient) -> bool:
-    """Say whether the browser's next request finds a session."""
+    """Return whether the browser's next request finds a session."""
     return browser.get("/mon-compte").status_code == 200
 
 

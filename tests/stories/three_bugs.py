@@ -43,7 +43,7 @@ class Attacker:
         raise SystemExit(f"no mail for {mail}")
 
     def enters(self, username: str, password: str) -> bool:
-        """Say whether identifier and password open the account."""
+        """Return whether identifier and password open the account."""
         self.http.cookies.clear()
         return "Gérer mon compte" in self.post("/connexion", identifiant=username, mot_de_passe=password).text
 

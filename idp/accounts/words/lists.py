@@ -45,7 +45,7 @@ def _postcodes() -> frozenset[str]:
 
 
 def is_postcode(digits: str) -> bool:
-    """Say whether digits may be a French postcode."""
+    """Return whether digits may be a French postcode."""
     return digits in _postcodes()
 
 
@@ -57,7 +57,7 @@ def _phrase() -> re.Pattern[str]:
 
 
 def is_phrase(word: str) -> bool:
-    """Say whether a folded text without gaps is at most three pieces of well-known phrases, and nothing else."""
+    """Return whether a folded text without gaps is at most three pieces of well-known phrases, and nothing else."""
     return _phrase().fullmatch(word) is not None
 
 
