@@ -32,7 +32,7 @@ $(UV_INSTALLED):
 setup: .venv/.ready
 
 .venv/.ready: pyproject.toml uv.lock | $(UV_INSTALLED)
-	$(UV) sync --quiet --locked --all-extras --compile-bytecode --python $(PYTHON)
+	$(UV) sync --quiet --locked --compile-bytecode --python $(PYTHON)
 	@touch $@
 
 demo: setup

@@ -15,7 +15,7 @@ from bench.counting import count
 from bench.population import ACCOUNTS, PASSWORD, populate
 from bench.scenarios import SCENARIOS, Scenario
 from idp import schema
-from idp.accounts.passwords import Hasher
+from idp.accounts.passwords.hasher import Hasher
 from idp.config import Settings
 
 _HASHES = 20

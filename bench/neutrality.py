@@ -21,12 +21,12 @@ from bench.party import WrongAnswer, expect
 from bench.population import PASSWORD
 from bench.wire import Browser, Connection
 from idp.accounts.models import Account
-from idp.accounts.passwords import Hasher
+from idp.accounts.passwords.hasher import Hasher
 from idp.app import create_app
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import keys
+from idp.oidc.keys import ring
 from idp.services import services_of
 
 REQUESTS = 200
@@ -59,7 +59,7 @@ def populate(settings: Settings) -> None:
     """Add the accounts of each kind; there is none of the kind `unknown`."""
     app = create_app(settings)
     with app.app_context():
-        keys.rotate(settings)  # without one the service is not ready
+        ring.rotate(settings)  # without one the service is not ready
         stored = Hasher(settings).hash(PASSWORD, "sign_in")
         names = [(kind, _name(kind, number)) for kind in KINDS if kind != "unknown" for number in _numbers()]
         rows = [_account(kind, name, name, stored, now()) for kind, name in names]

@@ -15,11 +15,11 @@ from datetime import date
 from bench import machine, process
 from bench.academy.families import families
 from bench.service import settings_for
-from idp.accounts.passwords import Hasher
+from idp.accounts.passwords.hasher import Hasher
 from idp.letters import provisional
 from idp.letters.hashing import Hashers
-from idp.letters.pdf import Letter, LetterChild
-from idp.letters.typesetting import Press
+from idp.letters.render.pdf import Letter, LetterChild
+from idp.letters.render.typesetting import Press
 
 LETTERS = 1_000
 PAGES_A_SECOND = 150

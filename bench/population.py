@@ -15,13 +15,13 @@ from sqlalchemy import insert, text
 from bench.party import SCOPES, Party
 from idp import schema
 from idp.accounts.models import Account, Child, Degree, Guardianship, School
-from idp.accounts.passwords import Hasher
+from idp.accounts.passwords.hasher import Hasher
 from idp.app import create_app
 from idp.clock import now
 from idp.config import Settings
 from idp.db import Base, db
-from idp.oidc import keys
-from idp.oidc.registration import Wanted, register
+from idp.oidc.keys import ring
+from idp.registration.changes import Wanted, register
 from idp.services import services_of
 from idp.sessions import manager
 from idp.uai import uai_of_number
@@ -60,7 +60,7 @@ def populate(settings: Settings) -> Populated:
     schema.upgrade(settings)
     app = create_app(settings)
     with app.app_context():
-        keys.rotate(settings)
+        ring.rotate(settings)
         uais = _schools()
         accounts = _families(Hasher(settings).hash(PASSWORD, "sign_in"), uais)
         # the refresh is measured without a signature, which costs more than all the rest of it

@@ -11,9 +11,9 @@ from werkzeug.routing import MapAdapter
 
 from idp import logging as log_lines
 from idp.accounts import addresses, notices, school_digest
-from idp.accounts.breached import BreachedPasswords
-from idp.accounts.passwords import Hasher
-from idp.accounts.policy import EXAMPLE
+from idp.accounts.passwords.breached import BreachedPasswords
+from idp.accounts.passwords.hasher import Hasher
+from idp.accounts.passwords.policy import EXAMPLE
 from idp.activation import views as activation
 from idp.audit import log
 from idp.charter import api as charter_api
@@ -25,28 +25,32 @@ from idp.email_confirmation import contest_views as email_contest
 from idp.email_confirmation import report_views as activation_report
 from idp.email_confirmation import service as email_confirmation_service
 from idp.email_confirmation import views as email_confirmation
+from idp.http_client.outgoing import Outgoing
 from idp.login import views as login
 from idp.mail.smtp import Transport
-from idp.myaccount import connection_views as connections
-from idp.myaccount import email_views as account_email
-from idp.myaccount import letter_views as letter
-from idp.myaccount import password_views as account_password
-from idp.myaccount import reauthentication_views as reauthentication
-from idp.myaccount import received_views as received
-from idp.myaccount import views as myaccount
-from idp.oidc import backchannel, bearer, issued, key_rotation, routes
-from idp.oidc.client_keys import ClientKeys
-from idp.oidc.keys import KeyRing
-from idp.oidc.outgoing import Outgoing
+from idp.my_account import email_views as account_email
+from idp.my_account import letter_views as letter
+from idp.my_account import password_views as account_password
+from idp.my_account import received_views as received
+from idp.my_account import views as my_account
+from idp.my_account.connections import views as connections
+from idp.my_account.reauthentication import views as reauthentication
+from idp.oidc import routes
+from idp.oidc.client_auth.client_keys import ClientKeys
+from idp.oidc.keys import rotation
+from idp.oidc.keys.ring import KeyRing
+from idp.oidc.logout import back_channel
 from idp.oidc.server import Server
-from idp.oidc.stores import open_store
-from idp.ops import health, journal_chain, proxies
+from idp.oidc.store.choice import open_store
+from idp.oidc.tokens import bearer, issued
+from idp.operations import audit_chain, health, proxies
 from idp.outbox.worker import Handler
 from idp.paths import TEMPLATES
 from idp.profile_choice import views as profile_choice
 from idp.recovery import answer as recovery_answer
 from idp.recovery import username as recovery_username
 from idp.recovery import views as recovery
+from idp.registration import endpoint as registration
 from idp.services import Services, provide
 from idp.sessions.manager import SESSIONS_ENDED
 from idp.throttle import limits, local
@@ -62,7 +66,7 @@ _PAGES = (
     charter,
     my_charter,
     recovery,
-    myaccount,
+    my_account,
     account_password,
     account_email,
     connections,
@@ -132,10 +136,10 @@ def connect(app: Flask, settings: Settings) -> None:
         local_counts=local.Counts(),
         local_marks=local.Marks(),
         outbox_handlers=outbox_handlers(settings, outgoing),
-        outbox_apart=frozenset({backchannel.LOGOUT}),
+        outbox_apart=frozenset({back_channel.LOGOUT}),
         periodic_jobs={
-            key_rotation.ROTATION: key_rotation.ROTATION_PERIOD,
-            journal_chain.SEALING: journal_chain.SEALING_PERIOD,
+            rotation.ROTATION: rotation.ROTATION_PERIOD,
+            audit_chain.SEALING: audit_chain.SEALING_PERIOD,
             school_digest.DIGESTS: school_digest.DIGESTS_PERIOD,
         },
     )
@@ -149,10 +153,10 @@ def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Hand
         notices.NOTICE: partial(notices.hand_over, settings=settings),
         notices.RESET_WANTED: partial(recovery_answer.hand_over, settings=settings),
         recovery_username.USERNAME_WANTED: partial(recovery_username.hand_over, settings=settings),
-        SESSIONS_ENDED: backchannel.sessions_ended,
-        backchannel.LOGOUT: partial(backchannel.hand_over, outgoing=outgoing),
-        key_rotation.ROTATION: partial(key_rotation.hand_over, settings=settings),
-        journal_chain.SEALING: partial(journal_chain.hand_over, settings=settings),
+        SESSIONS_ENDED: back_channel.sessions_ended,
+        back_channel.LOGOUT: partial(back_channel.hand_over, outgoing=outgoing),
+        rotation.ROTATION: partial(rotation.hand_over, settings=settings),
+        audit_chain.SEALING: partial(audit_chain.hand_over, settings=settings),
         school_digest.DIGESTS: partial(school_digest.ask, settings=settings),
         school_digest.DIGEST: partial(school_digest.hand_over, settings=settings),
     }
@@ -165,11 +169,10 @@ def _database(app: Flask, settings: Settings) -> None:
 
 
 def _protocol(app: Flask) -> None:
-    app.register_blueprint(routes.blueprint)
-    security.csrf.exempt(routes.blueprint)
     api = charter_api.blueprint(bearer.authenticate_charter)
-    app.register_blueprint(api)
-    security.csrf.exempt(api)
+    for blueprint in (routes.blueprint, registration.blueprint, api):
+        app.register_blueprint(blueprint)
+        security.csrf.exempt(blueprint)  # these requests have proofs of their own
 
 
 def _remember_origin() -> None:

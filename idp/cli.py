@@ -9,6 +9,7 @@ import pwd
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,20 +26,20 @@ from idp.audit import log, noted_settings
 from idp.charter.commands import charter
 from idp.config import PREFIX, ConfigurationError, Settings, concerns, load
 from idp.db import db
-from idp.demo import commands as demo
 from idp.letters.commands import letters
-from idp.oidc.commands import client
-from idp.oidc.key_commands import keys_group
-from idp.oidc.trial_commands import try_client
-from idp.ops import proxies
-from idp.ops.accounts import account
-from idp.ops.journal import audit
-from idp.ops.journal_chain import export, verify
-from idp.ops.notices import notices
-from idp.ops.passwords import passwords
-from idp.ops.purge import purge
+from idp.oidc.keys.commands import keys_group
+from idp.operations import proxies
+from idp.operations.account_commands import account
+from idp.operations.audit_chain import export, verify
+from idp.operations.audit_commands import audit
+from idp.operations.helpdesk.notice_commands import notices
+from idp.operations.helpdesk.password_commands import passwords
+from idp.operations.purge.commands import purge
 from idp.outbox.commands import outbox, worker
+from idp.paths import DEMO
 from idp.production import production_faults
+from idp.registration.commands import client
+from idp.registration.trial.commands import try_client
 from idp.rostering.commands import roster, school
 from idp.services import services_of
 from idp.serving import commands as serving
@@ -137,10 +138,6 @@ def _in_application(command: click.Command, *, notes_settings: bool = False) -> 
     return made
 
 
-def _upgrade(settings: Settings) -> None:
-    schema.upgrade(settings)
-
-
 @click.group()
 @click.version_option(__version__, prog_name="idp")
 def cli() -> None:
@@ -204,7 +201,6 @@ def _check_proxies(settings: Settings) -> None:
 
 cli.add_command(schema.commands(_settings))
 cli.add_command(serving.command(_production_settings, create_app, _note_settings))
-cli.add_command(demo.command(create_app, _upgrade))
 client.add_command(try_client)
 audit.add_command(verify)
 audit.add_command(export)
@@ -212,6 +208,8 @@ school.add_command(notices)
 for _part in (client, keys_group, charter, roster, school, letters, account, passwords, audit, purge, outbox):
     cli.add_command(_in_application(_part))
 cli.add_command(_in_application(worker, notes_settings=True))
+if DEMO.is_dir():  # the demonstration is in the repository alone: a wheel has no `idp demo`
+    cli.add_command(import_module("demo.commands").command())
 
 
 def main() -> None:

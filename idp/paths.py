@@ -16,3 +16,5 @@ STATIC = _PACKAGE / "static"
 TRANSLATIONS = _PACKAGE / "translations"
 CHECKOUT = _PACKAGE.parent
 """The folder around the package: the project's root in a checkout, `site-packages` in a wheel."""
+DEMO = CHECKOUT / "demo"
+"""The demonstration, in a checkout only."""

@@ -19,7 +19,7 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import make_url
 from zxcvbn import zxcvbn
 
-from idp.accounts import breached
+from idp.accounts.passwords import breached
 from idp.config import Settings
 from idp.config_rules import LOOPBACK
 from idp.mail.addresses import InvalidAddress, parse_address

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from flask import Flask
     from sqlalchemy import ColumnElement
 
-    from idp.accounts.breached import BreachedPasswords
-    from idp.accounts.passwords import Hasher
+    from idp.accounts.passwords.breached import BreachedPasswords
+    from idp.accounts.passwords.hasher import Hasher
     from idp.config import Settings
+    from idp.http_client.outgoing import Outgoing
     from idp.mail.smtp import Transport
-    from idp.oidc.client_keys import ClientKeys
-    from idp.oidc.outgoing import Outgoing
+    from idp.oidc.client_auth.client_keys import ClientKeys
     from idp.oidc.server import Server
     from idp.outbox.worker import Handler
     from idp.throttle.local import Counts, Marks

@@ -22,7 +22,7 @@ from idp.app import connect, create_app
 from idp.clients import registry
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import key_material
+from idp.oidc.keys import material
 from idp.services import services_of
 
 SHARED = "TEST_SHARED_FOLDER"
@@ -32,7 +32,7 @@ _CHANGED = ("config", "extensions", "view_functions", "jinja_options")
 _CHANGED_LISTS = ("before_request_funcs", "after_request_funcs", "teardown_request_funcs")
 
 # the template's signing key is the same for all tests, and to check an RSA key takes 20 ms
-key_material.import_key = lru_cache(maxsize=32)(key_material.import_key)
+material.import_key = lru_cache(maxsize=32)(material.import_key)
 
 _inherited: dict[str, Flask] = {}
 _applications: "OrderedDict[str, tuple[Flask, Callable[[], None]]]" = OrderedDict()

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from idp.accounts.models import Account, Child, Degree, Guardianship, School
-from idp.accounts.passwords import Hasher, fold_provisional
+from idp.accounts.passwords.hasher import Hasher, fold_provisional
 from idp.charter import service as charters
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.oidc.registration import Wanted, register
+from idp.registration.changes import Wanted, register
 from tests.relying_party import RelyingParty
 
 COLLEGE, LYCEE = "0599001N", "0599002P"

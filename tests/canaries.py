@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from idp import logging as log_lines
 from idp import opaque
-from idp.accounts.passwords import Hasher, fold_provisional
+from idp.accounts.passwords.hasher import Hasher, fold_provisional
 from idp.db import db
 from idp.letters import provisional
 from idp.web import request_context

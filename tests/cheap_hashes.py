@@ -10,16 +10,16 @@ from contextlib import contextmanager
 
 import pytest
 
-from idp.accounts import passwords
+from idp.accounts.passwords import hasher
 
-_REAL = {"_MEMORY_KIB": passwords._MEMORY_KIB, "_ITERATIONS": passwords._ITERATIONS}
+_REAL = {"_MEMORY_KIB": hasher._MEMORY_KIB, "_ITERATIONS": hasher._ITERATIONS}
 _CHEAP = {"_MEMORY_KIB": 8, "_ITERATIONS": 1}
 
 
 def use() -> None:
     """Hash cheaply in this process from now on."""
     for name, value in _CHEAP.items():
-        setattr(passwords, name, value)
+        setattr(hasher, name, value)
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def real() -> Iterator[None]:
     """Make hashers meanwhile that hash as in production."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in _REAL.items():
-            patch.setattr(passwords, name, value)
+            patch.setattr(hasher, name, value)
         yield
 
 

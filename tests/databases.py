@@ -26,7 +26,7 @@ from idp import schema
 from idp.app import create_app
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import keys
+from idp.oidc.keys import ring
 from idp.tables import metadata
 
 SECRET = os.environ.setdefault("TEST_SECRET_KEY", secrets.token_urlsafe(48))
@@ -67,7 +67,7 @@ def prepare(database_url: str) -> None:
     schema.upgrade(settings)
     app = create_app(settings)
     with app.app_context():
-        keys.rotate(settings)
+        ring.rotate(settings)
         db.session.remove()
         db.engine.dispose()
 

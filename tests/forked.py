@@ -23,7 +23,7 @@ from subprocess import CompletedProcess, TimeoutExpired
 from typing import IO, Any, Self
 
 from idp import cli
-from idp.oidc import wire
+from idp.http_client import connections
 from idp.paths import CHECKOUT
 
 IDP = "idp"
@@ -199,7 +199,7 @@ def _run(command: tuple[str, ...], env: dict[str, str], cwd: str, files: _Files)
     os.environ.update(env)
     os.chdir(cwd)
     if "SSL_CERT_FILE" in env:
-        wire.trust.cache_clear()  # the process that forks read the system's authorities
+        connections.trust.cache_clear()  # the process that forks read the system's authorities
     if env.get("PYTHONWARNINGS") == "error":
         warnings.simplefilter("error")
     program, *arguments = command

@@ -8,8 +8,8 @@ import idp.cli
 import idp.serving
 import tests.builders
 import tests.databases
-from idp.oidc import wire
+from idp.http_client import connections
 
-wire.trust(None)
+connections.trust(None)
 
 __all__ = ["aiosmtpd", "clients", "idp", "tests"]

@@ -17,7 +17,7 @@ from idp import opaque
 from idp.accounts import alarm, directory, disputes, notices, school_notices
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
-from idp.accounts.passwords import Busy, Hasher, fold_provisional, fold_username
+from idp.accounts.passwords.hasher import Busy, Hasher, fold_provisional, fold_username
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.events import SignInFailed, SignInThrottled

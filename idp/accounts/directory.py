@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, or_, select
 
 from idp.accounts.models import Account, Child, Guardianship, School
-from idp.accounts.words.folding import fold
 from idp.db import db
+from idp.folding import fold
 from idp.web.telling import Tellable
 
 

@@ -104,7 +104,7 @@ def release_if_refused(settings: Settings, account: Account) -> None:
 
     The account is then asked for another address at the next sign-in; until another one is confirmed, no mail leads to
     a new password. The schools that both people have in common get a notice. A contested address stays: it opens
-    nothing before the school's decision, which asks the same question (`idp.ops.disputes`).
+    nothing before the school's decision, which asks the same question (`idp.operations.helpdesk.disputes`).
 
     The caller has locked the account's row, and flushes.
     """

@@ -8,8 +8,8 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 from idp.accounts.models import Account, RetiredName
-from idp.accounts.words.folding import fold
 from idp.db import db, upsert
+from idp.folding import fold
 
 _BITS = 28
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from idp.accounts.models import Account
-from idp.accounts.words.folding import fold
+from idp.folding import fold
 
 _PARTICLES = frozenset(
     re.split(

@@ -142,7 +142,7 @@ def settle_one(notice_id: uuid.UUID, *, by: str, sentence: str, school: School |
     """Settle one notice and journal it, in the caller's transaction; return None, or the reason for a refusal.
 
     If two operators settle the notice at once, exactly one succeeds. The notice of an open dispute is refused:
-    `idp.ops.disputes` settles it together with the tie or the address.
+    `idp.operations.helpdesk.disputes` settles it together with the tie or the address.
 
     Args:
         notice_id: the notice.

@@ -7,10 +7,10 @@ from flask import Blueprint, Response, make_response, render_template, request
 from flask_babel import gettext
 
 from idp.accounts import addresses, directory
-from idp.accounts.identity import identity, typed_twice
 from idp.accounts.models import Account, School
-from idp.accounts.passwords import Busy as HasherBusy
-from idp.accounts.policy import check_password
+from idp.accounts.passwords.hasher import Busy as HasherBusy
+from idp.accounts.passwords.identity import identity, typed_twice
+from idp.accounts.passwords.policy import check_password
 from idp.activation import service
 from idp.activation.forms import ActivationForm, NotGuardianForm
 from idp.clients import registry

@@ -108,7 +108,7 @@ def issued_key(known: Secrets, salt: bytes, at: datetime, client: uuid.UUID, ip:
 
 
 def bind(key: bytes, account: uuid.UUID, sid: str) -> bytes:
-    """Return the first MAC of the entry of an issued code; `idp.oidc.hot_postgresql` computes it in SQL.
+    """Return the first MAC of the entry of an issued code; `idp.oidc.store.postgresql` computes it in SQL.
 
     The key stands behind what it binds: nobody can go on from a digest without it.
     """

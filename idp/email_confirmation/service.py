@@ -9,7 +9,7 @@ from sqlalchemy import select
 from idp.accounts import addresses, authentication, directory, mailboxes, tokens
 from idp.accounts.authentication import Attempt, Proven, Refused, Throttled
 from idp.accounts.models import Account, OneTimeLink
-from idp.accounts.passwords import Hasher
+from idp.accounts.passwords.hasher import Hasher
 from idp.accounts.tokens import Link, LinkState, Purpose
 from idp.clients import audience, registry
 from idp.clock import now

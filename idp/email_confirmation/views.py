@@ -10,7 +10,7 @@ from idp import opaque
 from idp.accounts import addresses
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
-from idp.accounts.passwords import Busy as HasherBusy
+from idp.accounts.passwords.hasher import Busy as HasherBusy
 from idp.accounts.tokens import LinkState
 from idp.clients import audience, registry
 from idp.clock import now

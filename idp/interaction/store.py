@@ -160,7 +160,7 @@ def resume_url(interaction: Interaction | None) -> str:
     if interaction is not None and interaction.person is not None:
         return page_url("activation.activate", interaction)
     if interaction is None or interaction.request is None:
-        return url_for("myaccount.show")
+        return url_for("my_account.show")
     return page_url("oidc.resume", interaction)
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
-from idp.accounts.passwords import Busy
+from idp.accounts.passwords.hasher import Busy
 from idp.letters import printing, status
-from idp.letters.apart import Gone
-from idp.letters.choice import Refused
-from idp.letters.paper import Kept
-from idp.letters.pdf import LetterError
+from idp.letters.files import Kept
 from idp.letters.printing import Order, Report
+from idp.letters.recipients import Refused
+from idp.letters.render.pdf import LetterError
+from idp.letters.subprocess_worker import Gone
 from idp.production import production_faults
 from idp.services import services
 from idp.terminal import AS_JSON, plain

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from argon2 import PasswordHasher, extract_parameters
 
-from idp.letters import apart
+from idp.letters import subprocess_worker
 
 if TYPE_CHECKING:
-    from idp.accounts.passwords import Hasher
+    from idp.accounts.passwords.hasher import Hasher
 
 
 class Hashers:
@@ -20,7 +20,7 @@ class Hashers:
 
     def __init__(self, hasher: "Hasher") -> None:
         self._hasher = hasher
-        self._workers: list[apart.Worker] = []
+        self._workers: list[subprocess_worker.Worker] = []
 
     def __enter__(self) -> Self:
         return self
@@ -66,10 +66,10 @@ class Hashers:
         while self._workers:
             self._workers.pop().close()
 
-    def _crowd(self, wanted: int) -> list[apart.Worker]:
+    def _crowd(self, wanted: int) -> list[subprocess_worker.Worker]:
         size = min(self._hasher.concurrency, wanted)
         while len(self._workers) < size:
-            self._workers.append(apart.Worker("idp.letters.hashing"))
+            self._workers.append(subprocess_worker.Worker("idp.letters.hashing"))
         return self._workers[:size]
 
 
@@ -80,4 +80,4 @@ def _hash(job: tuple[dict[str, Any], Sequence[str]]) -> list[str]:
 
 
 if __name__ == "__main__":
-    apart.serve(_hash)
+    subprocess_worker.serve(_hash)

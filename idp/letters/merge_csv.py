@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from idp.letters import provisional
-from idp.letters.drawing import Drawn
+from idp.letters.secrets import Drawn
 from idp.spreadsheet import rows_to_csv
 
 COLUMNS = (

@@ -11,14 +11,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from idp.accounts.passwords import Hasher
+from idp.accounts.passwords.hasher import Hasher
 from idp.config import Settings
 from idp.db import end_read
-from idp.letters import choice, exchange, merge_csv, paper
-from idp.letters.choice import Chosen, Refused, Skipped
-from idp.letters.drawing import Drawn, draw
+from idp.letters import exchange, merge_csv, recipients
+from idp.letters import files as paper
 from idp.letters.hashing import Hashers
-from idp.letters.typesetting import Press
+from idp.letters.recipients import Chosen, Refused, Skipped
+from idp.letters.render.typesetting import Press
+from idp.letters.secrets import Drawn, draw
 
 IN_ONE_FILE = 2000
 """The most letters of a file for a whole school: they are typeset in memory, about a megabyte each."""
@@ -155,11 +156,11 @@ def _check_files(order: Order) -> None:
 
 
 def _choose(order: Order) -> tuple[list[Chosen], Report]:
-    school = choice.get_school(order.uai) if order.uai else None
+    school = recipients.get_school(order.uai) if order.uai else None
     report = Report()
     if order.usernames or school is None:
-        return choice.named(order.usernames, school, order.class_name, order.reason), report
-    people, report.skipped = choice.of_school(school, order.class_name, renew=order.renew)
+        return recipients.named(order.usernames, school, order.class_name, order.reason), report
+    people, report.skipped = recipients.of_school(school, order.class_name, renew=order.renew)
     if len(people) > IN_ONE_FILE and not order.per_class:
         raise Refused(f"{len(people)} letters are too many for one file: print them with --per-class")
     return people, report

@@ -22,7 +22,7 @@ from idp.accounts import disputes
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.clock import now
 from idp.db import db, end_read
-from idp.letters.choice import Refused, class_order
+from idp.letters.recipients import Refused, class_order
 from idp.terminal import AS_JSON, dumped, plain
 from idp.uai import normalised_uai
 

@@ -9,10 +9,10 @@ from sqlalchemy import func, update
 
 from idp.accounts import authentication, directory, disputes, mailboxes, notices
 from idp.accounts.authentication import Attempt, Proven, Refused, Throttled
-from idp.accounts.breached import BreachedPasswords
 from idp.accounts.models import Account, School
 from idp.accounts.notices import Notice
-from idp.accounts.passwords import Hasher
+from idp.accounts.passwords.breached import BreachedPasswords
+from idp.accounts.passwords.hasher import Hasher
 from idp.audit import log
 from idp.audit.events import ActivationOpened, PasswordBreached, ResetRequested
 from idp.clock import now

@@ -12,8 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from idp.accounts import directory
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
-from idp.accounts.passwords import Busy as HasherBusy
-from idp.accounts.passwords import fold_username
+from idp.accounts.passwords.hasher import Busy as HasherBusy
+from idp.accounts.passwords.hasher import fold_username
 from idp.clients import audience, registry
 from idp.clock import now
 from idp.interaction import store

@@ -6,10 +6,10 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from idp.oidc.answers import RESPONSE_MODES
-from idp.oidc.claims import ACR_VALUES, CLAIMS_BY_SCOPE, SCOPES
-from idp.oidc.clients import AUTH_METHODS, GRANT_TYPES
-from idp.oidc.jose import CLIENT_ALGORITHMS
+from idp.oidc.authorization.responses import RESPONSE_MODES
+from idp.oidc.claims.release import ACR_VALUES, CLAIMS_BY_SCOPE, SCOPES
+from idp.oidc.client_auth.client import AUTH_METHODS, GRANT_TYPES
+from idp.oidc.keys.jose import CLIENT_ALGORITHMS
 from idp.services import services
 from idp.web.declarations import for_other_sites, for_programs
 from idp.web.i18n import LANGUAGES

@@ -2,27 +2,19 @@
 
 from flask import Blueprint, Response, request
 
-from idp.oidc import (
-    agreement,
-    authorize,
-    discovery,
-    dynamic,
-    introspection,
-    logout,
-    not_this_ent,
-    par,
-    revocation,
-    session_state,
-    token,
-    userinfo,
-)
+from idp.oidc import discovery
+from idp.oidc.authorization import consent, other_ent, par
+from idp.oidc.authorization import endpoint as authorize
+from idp.oidc.logout import rp_initiated, session_state
+from idp.oidc.tokens import endpoint as token
+from idp.oidc.tokens import introspection, revocation, userinfo
 from idp.web import declarations
 
 blueprint = Blueprint("oidc", __name__)
 _ENDPOINTS = (
     authorize,
-    agreement,
-    not_this_ent,
+    consent,
+    other_ent,
     par,
     token,
     revocation,
@@ -30,8 +22,7 @@ _ENDPOINTS = (
     introspection,
     userinfo,
     discovery,
-    dynamic,
-    logout,
+    rp_initiated,
 )
 
 

@@ -2,7 +2,7 @@
 
 Authlib chooses the grant, validates client, redirect URI and response type, and writes the answers' form. What its
 documented pattern leaves open under load (a code used twice, a token that outlives a replay) is decided by
-`idp.oidc.hot`.
+`idp.oidc.store.contract`.
 """
 
 import json
@@ -14,10 +14,10 @@ from flask import Response
 
 from idp import opaque
 from idp.config import Settings
-from idp.oidc import assertions, brakes, clients
-from idp.oidc.grants import CodeGrant, RefreshGrant
-from idp.oidc.hot import Store
-from idp.oidc.keys import KeyRing
+from idp.oidc.client_auth import client, private_key_jwt, rate_limits
+from idp.oidc.keys.ring import KeyRing
+from idp.oidc.store.contract import Store
+from idp.oidc.tokens.grants import CodeGrant, RefreshGrant
 
 # Authlib writes live tokens to its log at DEBUG; whatever level the operator chooses, this stays above.
 logging.getLogger("authlib").setLevel(logging.WARNING)
@@ -32,16 +32,16 @@ class Server(AuthorizationServer):
         self.store = store
         self.ring = ring
         self.refresh_key = opaque.derive_key(settings.secrets[0], "refresh token")
-        self.register_client_auth_method("client_secret_basic", clients.authenticate_basic)
-        self.register_client_auth_method("client_secret_post", clients.authenticate_post)
-        self.register_client_auth_method(assertions.METHOD, assertions.authenticate)
-        self.register_client_auth_method("none", clients.authenticate_none)
+        self.register_client_auth_method("client_secret_basic", client.authenticate_basic)
+        self.register_client_auth_method("client_secret_post", client.authenticate_post)
+        self.register_client_auth_method(private_key_jwt.METHOD, private_key_jwt.authenticate)
+        self.register_client_auth_method("none", client.authenticate_none)
         self.register_grant(CodeGrant)
         self.register_grant(RefreshGrant)
 
-    def query_client(self, client_id: str) -> clients.ProtocolClient | None:  # type: ignore[override] # the stub forgets None
+    def query_client(self, client_id: str) -> client.ProtocolClient | None:  # type: ignore[override] # the stub forgets None
         """Return an enabled client."""
-        return clients.find(client_id)
+        return client.find(client_id)
 
     def authenticate_client(self, request: Any, methods: Any, endpoint: str = "token") -> ClientMixin:
         """Return the client that the request proves to come from.
@@ -53,8 +53,8 @@ class Server(AuthorizationServer):
         try:
             return super().authenticate_client(request, methods, endpoint)
         except InvalidClientError:
-            brakes.count_failure(request)
-            raise clients.refused() from None
+            rate_limits.count_failure(request)
+            raise client.refused() from None
 
     def save_token(self, token: Any, request: Any) -> None:
         """Do nothing: the statement that claimed the code stored its tokens."""

@@ -9,12 +9,12 @@ from sqlalchemy import select
 
 from idp.accounts import directory, disputes, notices, tokens
 from idp.accounts.authentication import Device
-from idp.accounts.breached import BreachedPasswords
-from idp.accounts.identity import identity
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.notices import Notice
-from idp.accounts.passwords import Hasher, fold_username
-from idp.accounts.policy import check_password
+from idp.accounts.passwords.breached import BreachedPasswords
+from idp.accounts.passwords.hasher import Hasher, fold_username
+from idp.accounts.passwords.identity import identity
+from idp.accounts.passwords.policy import check_password
 from idp.accounts.tokens import LinkState, Purpose
 from idp.audit import log
 from idp.audit.events import PasswordReset

@@ -6,9 +6,9 @@ from flask import Blueprint, Response, make_response, render_template, request, 
 from flask_babel import gettext
 
 from idp.accounts import addresses
-from idp.accounts.identity import typed_twice
-from idp.accounts.passwords import Busy as HasherBusy
-from idp.accounts.passwords import fold_username
+from idp.accounts.passwords.hasher import Busy as HasherBusy
+from idp.accounts.passwords.hasher import fold_username
+from idp.accounts.passwords.identity import typed_twice
 from idp.accounts.tokens import LinkState
 from idp.clients import registry
 from idp.db import end_read

@@ -13,10 +13,10 @@ from idp.accounts.models import Degree
 from idp.clock import now
 from idp.db import db, end_read
 from idp.rostering import imports, lock, report, schools
+from idp.rostering.files.sources import total_size
 from idp.rostering.imports import Outcome, Stopped
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.records import Form, Format, Issue, Mode, Place, Severity
-from idp.rostering.sources import total_size
 from idp.services import services
 from idp.terminal import AS_JSON, dumped, instant, plain, table
 from idp.uai import normalised_uai, uai_fault

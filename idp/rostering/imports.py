@@ -16,11 +16,13 @@ from idp.audit.registry_events import RosterImported
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.rostering import apply, known, lock, namesakes, plan, reading, rules
+from idp.rostering import lock, reading
 from idp.rostering.models import ImportBatch, ImportIssue
-from idp.rostering.plan import Counted
+from idp.rostering.reconcile import known, namesakes, plan, rules
+from idp.rostering.reconcile.plan import Counted
+from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Form, Format, Issue, Mode, Place, Severity
-from idp.rostering.staging import Staging
+from idp.rostering.write import apply
 
 _PAGE = 1000
 _LEGAL, _IN_CHARGE = 1, 2

@@ -4,15 +4,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from idp.rostering import aaf, csv_file, onde, siecle
-from idp.rostering.recognise import mode_of, recognise
+from idp.rostering.files.sources import Source, open_sources
+from idp.rostering.readers import csv_file, onde
+from idp.rostering.readers.aaf import reader
+from idp.rostering.readers.recognise import mode_of, recognise
+from idp.rostering.readers.siecle import reader as siecle
+from idp.rostering.reconcile.staging import Staging
 from idp.rostering.records import Act, Form, Format, Issue, Mode, Place, Record, Severity
-from idp.rostering.sources import Source, open_sources
-from idp.rostering.staging import Staging
 
 _READERS: Mapping[Format, Callable[[Source, Form], Iterator[Record]]] = {
-    Format.AAF: aaf.read,
-    Format.AAF1D: aaf.read,
+    Format.AAF: reader.read,
+    Format.AAF1D: reader.read,
     Format.SIECLE: siecle.read,
     Format.ONDE: onde.read,
     Format.CSV: csv_file.read,

@@ -1,7 +1,7 @@
 """The try of a secret that a request brings: who is asked for, from which network and from which browser."""
 
 from idp.accounts.authentication import Attempt, Door
-from idp.accounts.passwords import fold_username
+from idp.accounts.passwords.hasher import fold_username
 from idp.sessions import devices
 from idp.web.request_context import remote_address, user_agent
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from idp.accounts import breached
-from idp.accounts.breached import BreachedPasswords, UnreadableFilterError
-from idp.accounts.breached_list import ListRefusedError, Loaded, build
-from idp.accounts.policy import Identity, check_password
+from idp.accounts.passwords import breached
+from idp.accounts.passwords.breached import BreachedPasswords, UnreadableFilterError
+from idp.accounts.passwords.breached_list import ListRefusedError, Loaded, build
+from idp.accounts.passwords.policy import Identity, check_password
 
 STOLEN = ("tortue velours cascade", "Été-à-la-Plage-2019", "iloveyou12345")
 
@@ -69,7 +69,7 @@ def test_a_list_in_any_encoding_and_with_any_line_ending_is_read(tmp_path: Path)
 
 def test_the_filter_is_read_the_same_by_every_process(target: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from idp.accounts.breached import BreachedPasswords;"
+        "import sys; from pathlib import Path; from idp.accounts.passwords.breached import BreachedPasswords;"
         f"print(BreachedPasswords(Path(sys.argv[1])).holds({STOLEN[0]!r}))"
     )
     for seed in ("1", "2"):

@@ -14,8 +14,16 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from idp import config, paths
-from idp.accounts import passwords
-from idp.accounts.passwords import Busy, Hasher, Lane, PasswordTooLong, fold_provisional, fold_username, normalise
+from idp.accounts.passwords import hasher as passwords
+from idp.accounts.passwords.hasher import (
+    Busy,
+    Hasher,
+    Lane,
+    PasswordTooLong,
+    fold_provisional,
+    fold_username,
+    normalise,
+)
 from tests import cheap_hashes
 from tests.rows import each_row
 
@@ -289,7 +297,7 @@ def test_the_memory_of_a_crowd_is_bounded() -> None:
     program = """
 import resource, threading
 from idp import config
-from idp.accounts.passwords import Hasher
+from idp.accounts.passwords.hasher import Hasher
 hasher = Hasher(config.load(env="development", issuer="http://127.0.0.1:8000", hash_concurrency=2, hash_wait=10))
 def work(): hasher.verify(None, "faux", "sign_in")
 work()
@@ -309,7 +317,7 @@ def test_a_worker_forked_after_a_hash_hashes_too() -> None:
     program = """
 import os
 from idp import config
-from idp.accounts.passwords import Hasher
+from idp.accounts.passwords.hasher import Hasher
 hasher = Hasher(config.load(env="development", issuer="http://127.0.0.1:8000", hash_concurrency=1))
 kept = hasher.hash("tortue velours cascade ancre", "sign_in")
 if os.fork() == 0:

@@ -11,10 +11,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from idp import config
-from idp.accounts.passwords import Busy, Hasher, fold_provisional
-from idp.accounts.policy import EXAMPLE, FaultCode, Identity, check_password
-from idp.accounts.words import lists, strength
-from idp.accounts.words.folding import fold
+from idp.accounts.passwords.hasher import Busy, Hasher, fold_provisional
+from idp.accounts.passwords.policy import EXAMPLE, FaultCode, Identity, check_password
+from idp.accounts.passwords.words import lists, strength
+from idp.folding import fold
 from tests.rows import each_row
 
 NADIA = Identity(

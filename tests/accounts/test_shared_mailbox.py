@@ -7,13 +7,13 @@ from flask import Flask
 from sqlalchemy import select
 
 from idp.accounts.models import Account, Child, School, SchoolNotice
-from idp.accounts.passwords import fold_provisional
+from idp.accounts.passwords.hasher import fold_provisional
 from idp.clock import now
 from idp.db import db
 from tests.activation.steps import activate, newest_link
 from tests.builders import COLLEGE, LYCEE, PROVISIONAL, Build
 from tests.commands.conftest import Run
-from tests.myaccount.changes import at_once, form
+from tests.my_account.changes import at_once, form
 from tests.pages import heading, submit
 
 pytestmark = pytest.mark.both_databases

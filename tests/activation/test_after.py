@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 from idp.accounts.models import Account, Guardianship, School, SchoolNotice
 from idp.clock import now
 from idp.db import db
-from idp.ops import disputes
+from idp.operations.helpdesk import disputes
 from tests.activation.steps import (
     ACTIVATION,
     ADDRESS,

@@ -7,7 +7,7 @@ import time_machine
 from flask import Flask
 from flask.testing import FlaskClient
 
-from idp.accounts.passwords import fold_provisional
+from idp.accounts.passwords.hasher import fold_provisional
 from idp.clock import now
 from idp.db import db
 from tests.activation.steps import (

@@ -8,7 +8,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from idp.accounts.passwords import Hasher
+from idp.accounts.passwords.hasher import Hasher
 from idp.db import db
 from tests import forked
 from tests.activation.race import HOST

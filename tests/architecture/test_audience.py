@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from idp.clients import audience
-from idp.oidc import hot_postgresql, hot_sqlite
+from idp.oidc.store import postgresql, sqlite
 from tests.architecture.tree import modules, parsed, shown
 from tests.rows import each_row
 
@@ -13,10 +13,10 @@ HOME = "idp/clients/audience.py"
 _OWN_TABLES = "idp/clients/models.py"
 DECIDES = {
     _OWN_TABLES: "it names the two values",
-    "idp/oidc/registration.py": "it writes the value that was asked for",
-    "idp/oidc/client_metadata.py": "it refuses a registration that would know nobody",
-    "idp/myaccount/received.py": "it says the value to the person",
-    "idp/oidc/trial.py": "it says the value to the operator",
+    "idp/registration/changes.py": "it writes the value that was asked for",
+    "idp/registration/metadata.py": "it refuses a registration that would know nobody",
+    "idp/my_account/received.py": "it says the value to the person",
+    "idp/registration/trial/checks.py": "it says the value to the operator",
 }
 """The modules that may name `Audience`, and why that is no decision about a person."""
 
@@ -64,8 +64,8 @@ def test_no_other_module_decides_by_the_audience() -> None:
 def test_each_hot_statement_that_tells_of_a_person_holds_the_rule() -> None:
     rule = audience.admits_sql(client="c", account="a.id")
     statements = {
-        hot_postgresql: ("_AUTHORIZE", "_REDEEM", "_REFRESH", "_HOLDER"),
-        hot_sqlite: ("_AUTHORIZE", "_CLAIM_CODE", "_CLAIM_REFRESH", "_HOLDER"),
+        postgresql: ("_AUTHORIZE", "_REDEEM", "_REFRESH", "_HOLDER"),
+        sqlite: ("_AUTHORIZE", "_CLAIM_CODE", "_CLAIM_REFRESH", "_HOLDER"),
     }
     for module, own in statements.items():
         assert [name for name in own if rule not in getattr(module, name)] == [], module.__name__

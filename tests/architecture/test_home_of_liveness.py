@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from idp.oidc import hot_postgresql, hot_sqlite
+from idp.oidc.store import postgresql, sqlite
 from idp.sessions import liveness
 from tests.architecture.test_audience import texts
 from tests.architecture.tree import modules, parsed, shown
@@ -12,8 +12,8 @@ from tests.rows import each_row
 
 HOME = "idp/sessions/liveness.py"
 ELSEWHERE = {
-    ("idp/ops/purge.py", "expires_at"): "it is where the next page of sessions begins",
-    ("idp/myaccount/reauthentication.py", "ended_at"): "it compares with the sign-in of the row that came after",
+    ("idp/operations/purge/commands.py", "expires_at"): "it is where the next page of sessions begins",
+    ("idp/my_account/reauthentication/rules.py", "ended_at"): "it compares with the sign-in of the row that came after",
 }
 """The comparisons of other modules, and why they do not decide whether a session is alive."""
 
@@ -90,14 +90,14 @@ def test_no_text_spells_the_liveness_of_a_session_a_second_time() -> None:
 def test_each_hot_statement_that_opens_something_holds_the_rule() -> None:
     holding = liveness.holding_sql(session="s", account="a")
     statements = {
-        hot_postgresql: ("_AUTHORIZE", "_REDEEM", "_REFRESH", "_HOLDER"),
-        hot_sqlite: ("_AUTHORIZE", "_CLAIM_CODE", "_CLAIM_REFRESH", "_HOLDER"),
+        postgresql: ("_AUTHORIZE", "_REDEEM", "_REFRESH", "_HOLDER"),
+        sqlite: ("_AUTHORIZE", "_CLAIM_CODE", "_CLAIM_REFRESH", "_HOLDER"),
     }
     for module, own in statements.items():
         assert [name for name in own if holding not in getattr(module, name)] == [], module.__name__
     live = liveness.live_sql(session="s", account="a", moment="%(now)s", idle_since="%(idle_since)s")
-    assert live in hot_postgresql._AUTHORIZE
-    assert live.replace("%(now)s", ":now").replace("%(idle_since)s", ":idle_since") in hot_sqlite._AUTHORIZE
+    assert live in postgresql._AUTHORIZE
+    assert live.replace("%(now)s", ":now").replace("%(idle_since)s", ":idle_since") in sqlite._AUTHORIZE
 
 
 @each_row(

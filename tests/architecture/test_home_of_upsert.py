@@ -10,10 +10,10 @@ from tests.rows import each_row
 
 HOME = "idp/db.py"
 OWN_TEXT = {
-    "idp/oidc/hot_postgresql.py": "the statements of the hot path, as text",
-    "idp/oidc/hot_sqlite.py": "the same for SQLite",
-    "idp/rostering/staging.py": "the private SQLite database of an import",
-    "idp/rostering/plan.py": "the same database",
+    "idp/oidc/store/postgresql.py": "the statements of the hot path, as text",
+    "idp/oidc/store/sqlite.py": "the same for SQLite",
+    "idp/rostering/reconcile/staging.py": "the private SQLite database of an import",
+    "idp/rostering/reconcile/plan.py": "the same database",
 }
 """The modules that write ON CONFLICT as text, and why they need no dialect."""
 _DIALECTS = ("postgresql", "sqlite")

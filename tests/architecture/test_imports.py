@@ -10,7 +10,7 @@ from tests.rows import each_row
 READS_ENVIRONMENT = {
     "idp/config.py": "it is the settings",
     "idp/cli.py": "SUDO_UID says who became root, for the journal",
-    "idp/demo/commands.py": "it hands the environment on to the processes that it starts",
+    "demo/commands.py": "it hands the environment on to the processes that it starts",
     "clients/ent/__main__.py": "the sample ENT is another program: its entry hands the environment to its settings",
     "clients/ent/app.py": "its other entry, for any WSGI server, does the same",
     "clients/reference/__main__.py": "so is the headless ENT: its entry reads its secrets there",

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from jinja2 import Environment, nodes
 
+from demo.mailbox import Mailbox
+from demo.webmail import create_webmail
 from idp.app import create_app
-from idp.demo.mailbox import Mailbox
-from idp.demo.webmail import create_webmail
 from idp.paths import TEMPLATES
 from tests.architecture.tree import pages, shown, templates
 from tests.databases import settings_for

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from idp.paths import CHECKOUT, TEMPLATES
 
-PRODUCT = ("idp", "clients")
+PRODUCT = ("idp", "demo", "clients")
 
 
 @cache

@@ -15,7 +15,7 @@ from flask import Flask
 from idp.audit import sealing
 from idp.audit.verifying import Check
 from idp.clock import now
-from idp.ops import purge
+from idp.operations.purge import commands
 from idp.services import services_of
 from tests.applications import inherited
 from tests.databases import settings_for
@@ -33,7 +33,7 @@ def live(app: Flask, act: str, countdown: int, note: Path) -> None:
             sealing.BATCH = 7
             sealing.seal_all(settings.secrets)
         else:
-            purge._journal(settings, now())
+            commands._journal(settings, now())
     os._exit(0)
 
 

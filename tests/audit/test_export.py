@@ -30,7 +30,7 @@ def lines(act: Run, *arguments: str) -> list[dict[str, object]]:
 def test_export_holds_every_entry_and_its_seal(
     act: Run, app: Flask, build: Build, browser: FlaskClient, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("idp.ops.journal._PAGE", 2)
+    monkeypatch.setattr("idp.operations.audit_commands._PAGE", 2)
     a_day(app, build, browser)
     seal(app)
     write(None, 1)

@@ -13,7 +13,7 @@ from idp.audit import sealing
 from idp.audit.models import AuditBeginning, AuditEntry, AuditSeal
 from idp.clock import now
 from idp.db import committed, db
-from idp.ops import removal
+from idp.operations.purge import unused_accounts
 from idp.services import services_of
 from tests.audit.journal import a_day, at, fail, found, ids, seal, tamper, verified, write
 from tests.audit.test_processes import run
@@ -32,7 +32,7 @@ def test_removed_account_leaves_the_chain_whole(act: Run, app: Flask, build: Bui
     seal(app)
     write(waiting, 2)
     for account in (sealed, waiting):
-        assert removal.remove(account.id, true())
+        assert unused_accounts.remove(account.id, true())
         db.session.commit()
     left = db.session.scalars(select(AuditEntry).where(AuditEntry.kind.in_(("sign_in", "code.issued")))).all()
     assert {(e.address, e.request_id, json.dumps(e.details), e.salt) for e in left} == {("", "", "{}", None)}
@@ -47,7 +47,7 @@ def test_account_removed_before_the_seal_of_its_codes_leaves_the_chain_whole(
     act: Run, app: Flask, build: Build, browser: FlaskClient
 ) -> None:
     account = a_day(app, build, browser)
-    assert removal.remove(account.id, true())
+    assert unused_accounts.remove(account.id, true())
     db.session.commit()
     assert found(act) == []
     seal(app)
@@ -70,7 +70,7 @@ def test_erased_part_of_a_living_account_is_found(act: Run, app: Flask, build: B
 def test_erased_part_that_was_put_back_is_found(act: Run, app: Flask, build: Build) -> None:
     account = build.active()
     write(account, 1)
-    assert removal.remove(account.id, true())
+    assert unused_accounts.remove(account.id, true())
     db.session.commit()
     seal(app)
     tamper("UPDATE audit SET address = '198.51.100.9' WHERE id = :key", key=ids()[0])

@@ -10,11 +10,11 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
+from demo.processes import exported
 from idp.audit import noted_settings
 from idp.audit.models import AuditEntry, NotedSettings
 from idp.config import Settings
 from idp.db import db
-from idp.demo.processes import exported
 from tests import forked
 from tests.audit.journal import found
 from tests.commands.conftest import Run

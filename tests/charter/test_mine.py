@@ -16,7 +16,7 @@ from idp.clients.models import Client, ClientSchool
 from idp.clock import now
 from idp.db import db
 from tests.builders import LYCEE, Build
-from tests.myaccount.steps import enter, text_of
+from tests.my_account.steps import enter, text_of
 from tests.pages import heading
 from tests.relying_party import RelyingParty
 

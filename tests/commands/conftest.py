@@ -11,11 +11,11 @@ from flask import Flask
 from sqlalchemy import Engine, create_engine, select
 from sqlalchemy.pool import NullPool
 
+from demo.processes import exported
 from idp.audit.models import AuditEntry
 from idp.cli import main
 from idp.config import PREFIX, Settings
 from idp.db import db
-from idp.demo.processes import exported
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from sqlalchemy import select
 
 from idp.accounts.models import Account
 from idp.db import db
-from idp.ops import disputes
-from idp.ops.desk import Refused
-from idp.ops.disputes import Decision, Outcome
+from idp.operations.helpdesk import disputes
+from idp.operations.helpdesk.acts import Refused
+from idp.operations.helpdesk.disputes import Decision, Outcome
 from tests.applications import inherited
 from tests.databases import settings_for
 

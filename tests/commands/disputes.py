@@ -15,7 +15,7 @@ from idp.db import db
 from tests.activation.steps import open_activation
 from tests.builders import Build
 from tests.commands.conftest import Run
-from tests.myaccount.changes import change_email, enter, links, path_of
+from tests.my_account.changes import change_email, enter, links, path_of
 from tests.pages import heading, submit
 
 REASON = "pièce d’identité vue au guichet"

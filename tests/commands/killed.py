@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import event
 
 from idp.db import db
-from idp.ops.purge import purge
+from idp.operations.purge.commands import purge
 from tests.applications import inherited
 from tests.databases import settings_for
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from idp import db
 from idp.app import create_app
-from idp.letters import apart, drawing, printing
+from idp.letters import printing, secrets, subprocess_worker
 from idp.letters.printing import Order
 from idp.services import services_of
 from tests.databases import settings_for
@@ -39,10 +39,10 @@ def arm(batch: int, where: str) -> None:
             die()
         return result
 
-    setattr(drawing, "committed", committed)  # noqa: B010 - what it took from another module
+    setattr(secrets, "committed", committed)  # noqa: B010 - what it took from another module
 
 
-class Told(apart.Worker):
+class Told(subprocess_worker.Worker):
     """A process whose number is told."""
 
     def __init__(self, module: str) -> None:
@@ -53,7 +53,7 @@ class Told(apart.Worker):
 def main(database: str, order: str) -> None:
     """Print until it dies."""
     wanted = json.loads(order)
-    apart.Worker = Told  # type: ignore[misc]
+    subprocess_worker.Worker = Told  # type: ignore[misc]
     arm(wanted["batch"], wanted["where"])
     settings = settings_for(database, database_pool=2)
     app = create_app(settings)

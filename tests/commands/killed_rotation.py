@@ -21,7 +21,8 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import key_rotation, keys
+from idp.oidc.keys import ring as keys
+from idp.oidc.keys import rotation
 from idp.oidc.models import SigningKey
 from tests.applications import inherited
 from tests.commands.rotation_race import QUARTER
@@ -36,7 +37,7 @@ def signing_kid(settings: Settings) -> str:
 
 
 def tend(settings: Settings) -> Callable[[], object]:
-    return lambda: key_rotation.tend(settings)
+    return lambda: rotation.tend(settings)
 
 
 def rotate(settings: Settings) -> Callable[[], object]:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from demo.processes import exported
 from idp.config import PREFIX, Settings
-from idp.demo.processes import exported
 from tests import forked
 
 if TYPE_CHECKING:

@@ -21,16 +21,16 @@ from sqlalchemy import select
 from idp.accounts import directory, tokens
 from idp.accounts.authentication import Attempt
 from idp.accounts.models import Account
-from idp.accounts.passwords import Hasher
+from idp.accounts.passwords.hasher import Hasher
 from idp.accounts.tokens import Purpose
 from idp.config import Settings
 from idp.db import db
-from idp.letters import choice
-from idp.letters.drawing import Drawn, draw
+from idp.letters import recipients
 from idp.letters.hashing import Hashers
+from idp.letters.secrets import Drawn, draw
 from idp.login.service import SignedIn, sign_in
-from idp.myaccount import reauthentication
-from idp.ops import desk
+from idp.my_account.reauthentication import rules
+from idp.operations.helpdesk import acts
 from idp.recovery import password as recovery
 from idp.services import services, services_of
 from idp.sessions import manager
@@ -76,14 +76,14 @@ class Nowhere:
 
 def new_letter(settings: Settings, hasher: Hasher, account: Account) -> None:
     """What `idp letters print` does, but for the paper."""
-    people = choice.named([account.username], None, None, "perdu")
+    people = recipients.named([account.username], None, None, "perdu")
     with Hashers(hasher) as hashers:
         draw(settings, hashers, people, Nowhere(), reason="perdu", all_or_none=True)
 
 
 ACTS: dict[str, Callable[[Settings, Hasher, Account], object]] = {
-    "disable": lambda _settings, _hasher, account: desk.disable(account.id),
-    "force-password-change": lambda _settings, _hasher, account: list(desk.block_passwords([account.id])),
+    "disable": lambda _settings, _hasher, account: acts.disable(account.id),
+    "force-password-change": lambda _settings, _hasher, account: list(acts.block_passwords([account.id])),
     "reset": reset_by_mail,
     "letter": new_letter,
 }
@@ -142,7 +142,7 @@ def once(settings: Settings, username: str, inside: "Event") -> int:
     db.session.commit()
     if found is None:
         return 1
-    renewed = reauthentication.verify(settings, hasher, attempt(username, "reauthentication"), found[0])
+    renewed = rules.verify(settings, hasher, attempt(username, "reauthentication"), found[0])
     return 1 + isinstance(renewed, str)
 
 

@@ -16,7 +16,7 @@ import time_machine
 from flask import Flask
 
 from idp.config import Settings
-from idp.oidc import key_rotation, keys
+from idp.oidc.keys import ring, rotation
 from idp.outbox.worker import Worker
 from idp.services import services_of
 from tests.applications import inherited
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from multiprocessing.synchronize import Barrier
 
 QUARTER = timedelta(days=91)
-ROTATIONS = {key_rotation.ROTATION: key_rotation.ROTATION_PERIOD}
+ROTATIONS = {rotation.ROTATION: rotation.ROTATION_PERIOD}
 """Of the worker's jobs, the one that is about keys."""
 Act = Callable[[], str]
 
@@ -39,7 +39,7 @@ def work(app: Flask, _settings: Settings) -> Act:
 
 def tend(_app: Flask, settings: Settings) -> Act:
     """The job itself, as if several workers had got the same message."""
-    return lambda: str(key_rotation.tend(settings))
+    return lambda: str(rotation.tend(settings))
 
 
 def rotate(_app: Flask, settings: Settings) -> Act:
@@ -47,8 +47,8 @@ def rotate(_app: Flask, settings: Settings) -> Act:
 
     def act() -> str:
         try:
-            return keys.rotate(settings).kid
-        except keys.NextKeyWaits:
+            return ring.rotate(settings).kid
+        except ring.NextKeyWaits:
             return ""
 
     return act
@@ -56,10 +56,10 @@ def rotate(_app: Flask, settings: Settings) -> Act:
 
 def drop(_app: Flask, settings: Settings) -> Act:
     """Operators who drop the key that signs."""
-    kid = keys.KeyRing(settings).signer("RS256").kid
+    kid = ring.KeyRing(settings).signer("RS256").kid
 
     def act() -> str:
-        successor = keys.drop(settings, kid)
+        successor = ring.drop(settings, kid)
         return successor.kid if successor else ""
 
     return act

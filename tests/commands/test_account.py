@@ -123,7 +123,7 @@ def test_find_by_identifier_name_address_and_school(act: Run, build: Build) -> N
 
 
 def test_a_search_reads_ranges_and_misses_nobody(act: Run, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("idp.ops.batches.ROWS", 3)
+    monkeypatch.setattr("idp.operations.batches.ROWS", 3)
     child = build.child()
     everybody = [build.never_activated(children=[child]).username for _ in range(8)]
     for arguments in ([], ["--school", COLLEGE]):

@@ -123,7 +123,7 @@ def test_force_password_change_says_why_an_account_is_left(act: Run, build: Buil
 def test_force_password_change_of_a_school_leaves_letters_and_other_schools(
     act: Run, app: Flask, build: Build, events: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("idp.ops.batches.ROWS", 2)
+    monkeypatch.setattr("idp.operations.batches.ROWS", 2)
     child = build.child()
     inside = [build.active(children=[child]) for _ in range(5)]
     inside.append(build.active(children=[child], email=None, pending_email="n@exemple.fr"))
@@ -146,7 +146,7 @@ def test_force_password_change_of_a_school_leaves_letters_and_other_schools(
 
 
 def test_force_password_change_of_everybody_asks_first(act: Run, build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("idp.ops.batches.ROWS", 2)
+    monkeypatch.setattr("idp.operations.batches.ROWS", 2)
     child = build.child()
     accounts = [build.active(children=[child]) for _ in range(5)]
     disabled = build.active(children=[], disabled_at=now())

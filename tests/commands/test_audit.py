@@ -15,7 +15,7 @@ from idp.audit.events import SignInSucceeded
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db
-from idp.ops import removal
+from idp.operations.purge import unused_accounts
 from tests.builders import PASSWORD, Build
 from tests.commands.accounts import OPERATOR
 from tests.commands.conftest import Run
@@ -106,7 +106,7 @@ def test_kind_takes_a_kind_or_a_family_and_refuses_what_is_none(act: Run, build:
 def test_limit_gives_the_last_ones_oldest_first_also_of_one_kind(
     act: Run, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("idp.ops.journal._PAGE", 3)
+    monkeypatch.setattr("idp.operations.audit_commands._PAGE", 3)
     same = now() - timedelta(hours=1)
     for number in range(10):
         db.session.add(AuditEntry(at=same, kind="sign_in", result="ok", details={"n": number}))
@@ -144,7 +144,7 @@ def test_what_is_left_of_a_removed_account_is_found_by_its_key(act: Run, build: 
     log.record(SignInSucceeded(account_id=account.id, sid="the sid", device="phone"))
     db.session.commit()
     key = str(account.id)
-    assert removal.remove(account.id, true())
+    assert unused_accounts.remove(account.id, true())
     db.session.commit()
     row, last = read(act, "--account", key)
     assert (last["kind"], last["account"], last["details"]) == ("account.purged", key, {"why": "inactive"})

@@ -10,7 +10,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 
 from idp.config import Settings
-from idp.oidc import outgoing
+from idp.http_client import outgoing
 from tests import signatures
 from tests.builders import Build
 from tests.commands.client_trial import (  # noqa: F401 - fixtures too

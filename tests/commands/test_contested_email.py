@@ -22,7 +22,7 @@ from tests.commands.disputes import CLOSED, REASON, alarms, apply_change, contes
 from tests.commands.families import pages, secret_on
 from tests.commands.remains import DAY, purged
 from tests.email_confirmation.post import post_office, text_of
-from tests.myaccount.changes import CHOSEN, NEW, OLD, change_email, enter, links, path_of
+from tests.my_account.changes import CHOSEN, NEW, OLD, change_email, enter, links, path_of
 from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import OFFLINE, tokens_for
 from tests.recovery.steps import DONE, answers, ask_password, ask_username, choose, link_of

@@ -14,7 +14,7 @@ from idp.db import db
 from tests.builders import COLLEGE, LYCEE, Build
 from tests.commands.conftest import Run
 from tests.commands.disputes import REASON, alarms, apply_change, dispute, listed, notices, printed
-from tests.myaccount.changes import change_email, enter
+from tests.my_account.changes import change_email, enter
 from tests.pages import submit
 
 pytestmark = pytest.mark.both_databases

@@ -11,12 +11,12 @@ import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import Engine, inspect, text
 
+from demo.ents import ents_at
+from demo.processes import exported, neighbours, service
 from idp.app import create_app
 from idp.cli import cli
 from idp.config import Settings
 from idp.db import db
-from idp.demo.ents import ents_at
-from idp.demo.processes import exported, neighbours, service
 from idp.paths import CHECKOUT
 from tests import forked
 from tests.commands.conftest import Answer, Run

@@ -19,8 +19,8 @@ from idp.accounts.models import Account
 from idp.accounts.tokens import LinkState, Purpose
 from idp.clock import now
 from idp.db import db
-from idp.letters.pdf import Letter
-from idp.letters.typesetting import Press
+from idp.letters.render.pdf import Letter
+from idp.letters.render.typesetting import Press
 from idp.sessions.manager import SESSIONS_ENDED
 from idp.throttle import guard, limits
 from tests.activation.steps import ACTIVATION, activate

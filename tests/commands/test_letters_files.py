@@ -17,7 +17,7 @@ from flask import Flask
 from sqlalchemy import inspect, text
 
 from idp.accounts.models import Account
-from idp.accounts.passwords import fold_provisional
+from idp.accounts.passwords.hasher import fold_provisional
 from idp.db import db
 from idp.letters import merge_csv, printing
 from tests import forked

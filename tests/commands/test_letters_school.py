@@ -12,9 +12,9 @@ from flask import Flask
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
-from idp.letters import choice, printing
-from idp.letters.pdf import Letter
-from idp.letters.typesetting import Press
+from idp.letters import printing, recipients
+from idp.letters.render.pdf import Letter
+from idp.letters.render.typesetting import Press
 from tests.activation.steps import ACTIVATION
 from tests.builders import COLLEGE, LYCEE, PROVISIONAL, Build
 from tests.commands.accounts import kept
@@ -249,7 +249,7 @@ def test_who_activates_before_the_letters_are_made_is_left_out(
 ) -> None:
     build.ent()
     account = parent(build, pupil(build, "6e 1"))
-    choose_truly = choice.of_school
+    choose_truly = recipients.of_school
 
     def of_school(*args: object, **more: bool) -> object:
         found = choose_truly(*args, **more)  # type: ignore[arg-type]
@@ -258,7 +258,7 @@ def test_who_activates_before_the_letters_are_made_is_left_out(
         db.session.commit()
         return found
 
-    monkeypatch.setattr(choice, "of_school", of_school)
+    monkeypatch.setattr(recipients, "of_school", of_school)
     found = printed(act, out)
     assert found["skipped"] == [{"username": account.username, "reason": "changed meanwhile, try again"}]
     assert not out.exists()

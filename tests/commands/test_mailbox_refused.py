@@ -4,13 +4,13 @@ import pytest
 from flask import Flask
 
 from idp.config import Settings
-from idp.ops.dossier import masked, masked_apart
+from idp.operations.helpdesk.dossier import masked, masked_apart
 from tests.builders import PASSWORD, Build
 from tests.commands.accounts import kept
 from tests.commands.conftest import Run
 from tests.commands.disputes import REASON, contested, notices
 from tests.databases import settings_for
-from tests.myaccount.changes import NEW, OLD
+from tests.my_account.changes import NEW, OLD
 from tests.pages import heading, sign_in
 
 pytestmark = pytest.mark.both_databases

@@ -20,7 +20,7 @@ from idp.charter.models import CharterAcceptance
 from idp.clients.models import Client
 from idp.clock import now
 from idp.db import db
-from idp.ops.personal_data import LEFT_OUT, PARTS
+from idp.operations.personal_data.columns import LEFT_OUT, PARTS
 from idp.outbox.models import OutboxMessage
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.sessions.models import Session
@@ -31,7 +31,7 @@ from tests.commands.accounts import wrong_tries
 from tests.commands.conftest import Events, Run
 from tests.commands.disputes import contested
 from tests.commands.remains import Remains, keep, number
-from tests.myaccount.changes import NEW, OLD
+from tests.my_account.changes import NEW, OLD
 from tests.pages import sign_in
 from tests.protocol.flow import tokens_for
 

@@ -16,9 +16,9 @@ from idp.audit.chain import ISSUED
 from idp.audit.events import Event
 from idp.audit.models import AuditEntry
 from idp.db import db
-from idp.oidc.claims import SCOPES as ALL_SCOPES
-from idp.ops.personal_words import EVENTS, KINSHIPS, MESSAGES, NOTICES, PURPOSES, SCOPES
-from idp.rostering.xml_values import kinship_of
+from idp.oidc.claims.release import SCOPES as ALL_SCOPES
+from idp.operations.personal_data.words import EVENTS, KINSHIPS, MESSAGES, NOTICES, PURPOSES, SCOPES
+from idp.rostering.readers.xml_values import kinship_of
 from idp.services import services_of
 from tests.builders import PASSWORD, Build
 from tests.commands.conftest import Run

@@ -140,7 +140,7 @@ def test_messages_go_thirty_days_after_they_left(act: Run, app: Flask) -> None:
 def test_the_journal_keeps_a_year_and_failures_of_every_kind_half_of_it(
     act: Run, build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("idp.ops.purge._WALKED", 3)
+    monkeypatch.setattr("idp.operations.purge.commands._WALKED", 3)
     remains = Remains(build.active())
     for age in (366 * DAY, 364 * DAY, 184 * DAY, 182 * DAY):
         for result in ("ok", "refused", "throttled"):

@@ -15,7 +15,7 @@ from idp.audit.models import AuditEntry
 from idp.charter.models import CharterAcceptance
 from idp.clock import now
 from idp.db import db
-from idp.ops import removal
+from idp.operations.purge import unused_accounts
 from idp.outbox.models import OutboxMessage
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
@@ -151,7 +151,7 @@ def test_removing_an_account_scans_no_table(app: Flask, build: Build) -> None:
     plans: list[tuple[str, Any]] = []
     listener = lambda *call: plans.append((call[2], call[3]))  # noqa: E731 - what the event asks for
     event.listen(db.engine, "before_cursor_execute", listener)
-    assert removal.remove(account.id, true())
+    assert unused_accounts.remove(account.id, true())
     event.remove(db.engine, "before_cursor_execute", listener)
     assert len(plans) > 9
     if db.engine.dialect.name == "sqlite":  # PostgreSQL rightly scans tables as small as these

@@ -24,7 +24,7 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.ops import purge
+from idp.operations.purge import commands
 from idp.rostering.models import ImportBatch
 from idp.services import services_of
 from tests.builders import PASSWORD, Build
@@ -137,7 +137,7 @@ def test_what_clients_with_keys_send_walks_no_table(
         for path in ("/introspect", "/revoke"):
             assert party.post(browser, path, {"token": tokens["access_token"]}, None).status_code == 200
         assert party.post(browser, "/revoke", {"token": "x", "client_id": "another"}, None).status_code == 401
-        purge._proofs(services_of(app).settings, now())
+        commands._proofs(services_of(app).settings, now())
         db.session.remove()
     check_plans(seen, database_url, "pushed_request", "spent_proof", "token", "throttle")
 
@@ -185,7 +185,7 @@ def test_a_purge_of_what_imports_left_walks_no_table(
     db.session.add(ImportBatch(format="AAF", mode="complet", started_at=now() - timedelta(days=3000)))
     db.session.commit()
     with listening(app) as seen:
-        done = purge._rosters(settings, now())
+        done = commands._rosters(settings, now())
         db.session.remove()
     assert done == {"links_removed": 1, "pupils_removed": 1, "imports_forgotten": 1}
     assert parent.id

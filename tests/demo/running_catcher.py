@@ -12,7 +12,7 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
-from idp.demo.processes import answers_http, answers_smtp
+from demo.processes import answers_http, answers_smtp
 from tests import forked
 
 LINK = "http://127.0.0.1:8000/adresse/lien/Jx7v2mQ9sT4kW8bN"
@@ -56,7 +56,7 @@ class Catcher:
 def start(store: Path) -> Catcher:
     smtp_port, web_port = free_port(), free_port()
     ports = ["--smtp-port", str(smtp_port), "--web-port", str(web_port)]
-    process = forked.Program("idp.demo.catcher", "--store", str(store), *ports)
+    process = forked.Program("demo.catcher", "--store", str(store), *ports)
     deadline = time.monotonic() + 60
     while not (answers_http(web_port, "/mails.json") and answers_smtp(smtp_port)):
         assert process.poll() is None, "the catcher did not start"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from idp.demo.mailbox import Mailbox
+from demo.mailbox import Mailbox
 from tests import forked
 from tests.demo.running_catcher import LINK, Catcher, confirmation, free_port, start
 
@@ -139,7 +139,7 @@ def test_a_busy_port_is_one_sentence(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         ports = ["--web-port", str(free_port()), "--smtp-port", str(taken.getsockname()[1])]
-        ended = forked.run("idp.demo.catcher", "--store", str(tmp_path), *ports)
+        ended = forked.run("demo.catcher", "--store", str(tmp_path), *ports)
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
     assert "ne peut pas démarrer" in ended.stderr

@@ -5,23 +5,21 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from flask import Flask
 
-from idp.config import Settings
-from idp.demo import commands, folder
-from idp.demo.processes import ports_of
-
-
-def never(_settings: Settings) -> Flask:
-    pytest.fail("nothing must be made")
+from demo import commands, folder
+from demo.processes import ports_of
+from idp import schema
 
 
-def no_upgrade(_settings: Settings) -> None:
-    pytest.fail("no database must be touched")
+@pytest.fixture(autouse=True)
+def nothing_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail if the command reaches for a database or for an application."""
+    monkeypatch.setattr(commands, "create_app", lambda _settings: pytest.fail("nothing must be made"))
+    monkeypatch.setattr(schema, "upgrade", lambda _settings: pytest.fail("no database must be touched"))
 
 
 def run(data: Path, *arguments: str, **environment: str) -> Result:
-    command = commands.command(never, no_upgrade, data)
+    command = commands.command(data)
     clean = {"IDP_ENV": None, "IDP_DATABASE_URL": None, "IDP_CONFIG": None, "DEMO_PORT": None}
     return CliRunner().invoke(command, arguments, env={**clean, **environment})
 

@@ -10,8 +10,8 @@ from datetime import date
 
 import pytest
 
-from idp.demo.aaf_files import aaf_files
-from idp.demo.families import (
+from demo.aaf_files import aaf_files
+from demo.families import (
     CHILDREN,
     COLLEGE,
     GUARDIANS,
@@ -24,8 +24,8 @@ from idp.demo.families import (
     TUTOR,
     DemoGuardian,
 )
-from idp.demo.siecle_files import siecle_files
-from idp.rostering import usernames
+from demo.siecle_files import siecle_files
+from idp.rostering.write import usernames
 
 
 def named(given_name: str) -> DemoGuardian:

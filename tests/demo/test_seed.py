@@ -15,19 +15,19 @@ import time_machine
 from flask import Flask
 from sqlalchemy import func, select, update
 
+from demo.ents import ents_at
+from demo.families import GUARDIANS
+from demo.intake import write_files
+from demo.paper import Paper, SeededLetter
+from demo.seed import in_order, seed
+from demo.siecle_files import ENCODING
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School
-from idp.accounts.passwords import Hasher, fold_provisional
+from idp.accounts.passwords.hasher import Hasher, fold_provisional
 from idp.charter.models import CharterVersion
 from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings, load
 from idp.db import Base, db, end_read
-from idp.demo.ents import ents_at
-from idp.demo.families import GUARDIANS
-from idp.demo.intake import write_files
-from idp.demo.paper import Paper, SeededLetter
-from idp.demo.seed import in_order, seed
-from idp.demo.siecle_files import ENCODING
 from idp.letters import printing
 from idp.letters.printing import Order
 from idp.oidc.models import SigningKey

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from idp.demo.supervisor import find_taken
+from demo.supervisor import find_taken
 
 PROGRAM = """
 import signal, sys
 from pathlib import Path
-from idp.demo.supervisor import Child, StopRequest, Supervisor
+from demo.supervisor import Child, StopRequest, Supervisor
 
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as in a terminal, though the tests were started by nohup
 folder = Path(sys.argv[1])
@@ -67,7 +67,7 @@ sys.exit(3)
 MUTE = UP + "time.sleep(120)"
 NOHUP = """
 import signal
-from idp.demo.supervisor import StopRequest
+from demo.supervisor import StopRequest
 
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
 with StopRequest() as stop:

@@ -15,10 +15,10 @@ from idp.accounts.models import Account
 from idp.accounts.tokens import Purpose
 from idp.clock import now
 from idp.db import db
-from idp.myaccount.email import keep_present
+from idp.my_account.email import keep_present
 from tests.builders import LYCEE, Build
 from tests.email_confirmation.post import html_of, link_of, post_office, text_of
-from tests.myaccount.changes import (
+from tests.my_account.changes import (
     EMAIL_PAGE,
     NEW,
     OLD,

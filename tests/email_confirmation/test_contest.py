@@ -17,7 +17,7 @@ from idp.outbox.models import OutboxMessage
 from idp.sessions.manager import SESSIONS_ENDED
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
-from tests.myaccount.changes import (
+from tests.my_account.changes import (
     ACCOUNT,
     CHOSEN,
     NEW,

@@ -18,7 +18,7 @@ from idp.db import db
 from tests.activation.steps import ADDRESS, CHOSEN, activate, fill_in, kept, newest_link, open_activation
 from tests.builders import LYCEE, PASSWORD, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
-from tests.myaccount.changes import at_once, form
+from tests.my_account.changes import at_once, form
 from tests.pages import form_token, heading, sign_in, submit
 from tests.services import change_settings
 

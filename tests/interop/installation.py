@@ -19,7 +19,7 @@ from idp.charter import service as charters
 from idp.clients import registry
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import backchannel
+from idp.oidc.logout import back_channel
 from idp.paths import CHECKOUT
 from idp.services import services, services_of
 from tests import forked
@@ -100,7 +100,7 @@ class Installation:
         with self._inside():
             found = registry.find(client.client_id, fresh=True)
             assert found
-            return backchannel.logout_token(services().server, found, subject, sid)
+            return back_channel.logout_token(services().server, found, subject, sid)
 
     def log(self) -> str:
         """Return what its processes printed last."""

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from click.testing import CliRunner
 from flask import Flask
 
-from idp.oidc import commands
+from idp.registration import commands
 
 CLIENTS = Path(__file__).parents[2] / "clients"
 RECIPES = CLIENTS / "recipes"

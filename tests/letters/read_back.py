@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pypdf
 
 from idp.letters import provisional
-from idp.letters.pdf import Letter, LetterChild, render
+from idp.letters.render.pdf import Letter, LetterChild, render
 
 LONG = "W" * 200
 NOEMIE = Letter(

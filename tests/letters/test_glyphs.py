@@ -1,7 +1,7 @@
 """What the fonts hold, and text brought back to it."""
 
-from idp.letters import glyphs
-from idp.letters.glyphs import printable
+from idp.letters.render import glyphs
+from idp.letters.render.glyphs import printable
 from tests.rows import each_row
 
 

@@ -8,10 +8,10 @@ import sys
 import pytest
 from argon2 import PasswordHasher, extract_parameters
 
-from idp.accounts.passwords import Hasher, Lane
+from idp.accounts.passwords.hasher import Hasher, Lane
 from idp.letters import provisional
-from idp.letters.apart import Gone
 from idp.letters.hashing import Hashers
+from idp.letters.subprocess_worker import Gone
 from tests.databases import settings_for
 
 SETTINGS = settings_for("sqlite:///nowhere.db", hash_concurrency=2)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from idp.letters import glyphs, pdf
-from idp.letters.pdf import LetterChild, LetterError, render
+from idp.letters.render import glyphs, pdf
+from idp.letters.render.pdf import LetterChild, LetterError, render
 from tests.letters.read_back import NOEMIE, WORST, assert_intact, letters_of, open_pdf, pieces, secrets_in, text_of
 from tests.rows import each_row
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from idp.letters.paper import Kept, Paper, check_below, sweep
+from idp.letters.files import Kept, Paper, check_below, sweep
 
 END = datetime(2027, 1, 23, 10, 15, 30, 123456, tzinfo=UTC)
 PART = "x.pdf.20270123T101530123456.part"

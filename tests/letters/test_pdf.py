@@ -10,8 +10,8 @@ import pytest
 import segno
 import time_machine
 
-from idp.letters import pdf
-from idp.letters.pdf import LetterChild, LetterError, render
+from idp.letters.render import pdf
+from idp.letters.render.pdf import LetterChild, LetterError, render
 from tests.letters.read_back import NOEMIE, assert_intact, letters_of, links_of, open_pdf, pieces, secrets_in, text_of
 from tests.rows import each_row
 

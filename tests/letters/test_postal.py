@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idp.letters.postal import COLUMNS, LINES, address_block
+from idp.letters.render.postal import COLUMNS, LINES, address_block
 from tests.rows import each_row
 
 

@@ -11,8 +11,8 @@ import pypdf
 import pytest
 import typst
 
-from idp.letters import pdf, slips
-from idp.letters.pdf import Letter, LetterChild, LetterError
+from idp.letters.render import pdf, slips
+from idp.letters.render.pdf import Letter, LetterChild, LetterError
 from tests.letters.read_back import LONG, NOEMIE, WORST, letters_of, links_of, pieces, secrets_in, text_of
 
 TALL = 297 / slips.PER_SHEET

@@ -10,7 +10,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import func, select
 
-from idp.accounts.passwords import Busy, Hasher
+from idp.accounts.passwords.hasher import Busy, Hasher
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db

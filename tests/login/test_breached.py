@@ -10,10 +10,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import select
 
-from idp.accounts.breached import BreachedPasswords
-from idp.accounts.breached_list import build as build_filter
 from idp.accounts.models import Account
 from idp.accounts.notices import RESET_WANTED
+from idp.accounts.passwords.breached import BreachedPasswords
+from idp.accounts.passwords.breached_list import build as build_filter
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
@@ -22,7 +22,7 @@ from tests.activation.steps import ACTIVATION, fill_in, open_activation
 from tests.builders import PASSWORD, Build
 from tests.databases import settings_for
 from tests.email_confirmation.post import post_office, text_of
-from tests.myaccount.changes import change_password
+from tests.my_account.changes import change_password
 from tests.pages import follow, heading, sign_in
 from tests.recovery.steps import CHOSEN, DONE, FORM, choose, enters, journal, link_of, outbox, statements, stored
 from tests.relying_party import RelyingParty

@@ -14,7 +14,7 @@ from idp.accounts.notices import NOTICE, Notice
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, end_read
-from idp.ops import desk
+from idp.operations.helpdesk import acts
 from idp.outbox.models import OutboxMessage
 from idp.sessions import devices
 from idp.throttle import guard, limits
@@ -214,7 +214,7 @@ def test_an_operator_forgives_the_tries_of_the_parents_own_phone_too(app: Flask,
         for _ in range(5):
             sign_in(phone, "/connexion", account.username, "faux")
         assert sign_in(phone, "/connexion", account.username, PASSWORD).status_code == 429
-        desk.unlock(account.id)
+        acts.unlock(account.id)
         # what this process remembers of a refusal holds for ten seconds at most
         clock.shift(timedelta(seconds=10))
         assert heading(sign_in(phone, "/connexion", account.username, PASSWORD)) == _ACCOUNT

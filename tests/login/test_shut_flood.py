@@ -7,15 +7,15 @@ import time_machine
 from flask.testing import FlaskClient
 from sqlalchemy import func, select, update
 
-from idp.accounts.breached_list import build as build_filter
 from idp.accounts.models import Account, Guardianship
 from idp.accounts.notices import RESET_WANTED
+from idp.accounts.passwords.breached_list import build as build_filter
 from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.ops import disputes as operators
-from idp.ops.disputes import Decision, Outcome
+from idp.operations.helpdesk import disputes as operators
+from idp.operations.helpdesk.disputes import Decision, Outcome
 from tests.builders import PASSWORD, Build
 from tests.databases import settings_for
 from tests.pages import heading, sign_in

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from idp.config import load
-from idp.oidc.outgoing import Outgoing
+from idp.http_client.outgoing import Outgoing
 from tests.databases import ISSUER, SECRET
 from tests.protocol.ent_server import Authority, EntServer, Resolver, authority, listening_ent, trust_only
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from idp.oidc import outgoing, wire
+from idp.http_client import connections, outgoing
 
 Answer = tuple[int, dict[str, str], bytes]
 Behaviour = Callable[[BaseHTTPRequestHandler], Answer | None]
@@ -79,7 +79,7 @@ def trust_only(monkeypatch: pytest.MonkeyPatch, authorities: Path) -> None:
     The service reads the system's authorities once for a process: a test before this one may have had others.
     """
     monkeypatch.setenv("SSL_CERT_FILE", str(authorities))
-    monkeypatch.setattr(outgoing, "trust", wire.trust.__wrapped__)
+    monkeypatch.setattr(outgoing, "trust", connections.trust.__wrapped__)
 
 
 def authority(folder: Path, *names: str) -> Authority:

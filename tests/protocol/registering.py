@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from idp.config import Settings
-from idp.oidc import invites
+from idp.registration import invitations
 from tests.builders import COLLEGE
 from tests.relying_party import RelyingParty
 
@@ -24,13 +24,15 @@ def of_another() -> dict[str, Any]:
 
 def invited(scopes: list[str] | None = None, uais: tuple[str, ...] = (COLLEGE,), **more: Any) -> str:
     """Return the token of a new invitation."""
-    return invites.invite("ENT", uais, invites.Bounds(scopes=scopes or SCOPES), timedelta(days=7), **more)[1]
+    return invitations.invite("ENT", uais, invitations.Bounds(scopes=scopes or SCOPES), timedelta(days=7), **more)[1]
 
 
 def bound(**bounds: Any) -> str:
     """Return the token of a new invitation with these bounds; `uses` and `pkce` are its own."""
     more = {name: bounds.pop(name) for name in ("uses", "pkce") if name in bounds}
-    return invites.invite("ENT", (COLLEGE,), invites.Bounds(scopes=SCOPES, **bounds), timedelta(days=7), **more)[1]
+    return invitations.invite(
+        "ENT", (COLLEGE,), invitations.Bounds(scopes=SCOPES, **bounds), timedelta(days=7), **more
+    )[1]
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -18,7 +18,7 @@ from idp.clients import registry
 from idp.clients.models import Client
 from idp.db import db
 from idp.login.service import SETTLED
-from idp.oidc.claims import KNOWN_DEVICE_CLASS, PASSWORD_CLASS
+from idp.oidc.claims.release import KNOWN_DEVICE_CLASS, PASSWORD_CLASS
 from idp.sessions.models import PASSWORD as BY_PASSWORD
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build

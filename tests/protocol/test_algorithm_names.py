@@ -12,7 +12,8 @@ from flask.testing import FlaskClient
 from joserfc import jwt
 
 from idp.accounts.models import Account
-from idp.oidc import hints, keys
+from idp.oidc.keys import ring
+from idp.oidc.tokens import id_token_hint
 from idp.services import services_of
 from tests.builders import Build
 from tests.dpop_party import Key, KeyedParty
@@ -113,7 +114,7 @@ def test_what_this_service_signs_has_the_older_name(
     app: Flask, browser: FlaskClient, build: Build, session: Account
 ) -> None:
     """OpenID Connect Discovery 1.0, 3."""
-    keys.rotate(build.settings, "EdDSA", at_once=True)
+    ring.rotate(build.settings, "EdDSA", at_once=True)
     server = services_of(app).server
     server.ring.forget()
     metadata = browser.get("/.well-known/openid-configuration").get_json()
@@ -127,4 +128,4 @@ def test_what_this_service_signs_has_the_older_name(
     claims = {"iss": build.settings.issuer, "sub": "a", "sid": "b"}
     for name, expected in (("EdDSA", claims), ("Ed25519", None)):
         token = jwt.encode({"alg": name, "kid": signer.kid, "typ": "JWT"}, claims, signer.key, algorithms=[name])
-        assert hints.read_id_token(build.settings, server.ring, token) == expected
+        assert id_token_hint.read_id_token(build.settings, server.ring, token) == expected

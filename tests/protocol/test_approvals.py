@@ -12,8 +12,9 @@ from idp.clients import registry
 from idp.clients.models import Client
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import approvals, registration
-from idp.oidc.wanted import RegistrationRefused
+from idp.registration import approvals
+from idp.registration import changes as registration
+from idp.registration.wanted import RegistrationRefused
 from tests.builders import Build
 from tests.dpop_party import Key
 from tests.protocol.flow import refused, stays_here, tokens_for

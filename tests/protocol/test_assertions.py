@@ -10,7 +10,8 @@ from flask.testing import FlaskClient
 
 from idp.accounts.models import Account
 from idp.config import Settings
-from idp.oidc import key_rotation, registration
+from idp.oidc.keys import rotation
+from idp.registration import changes as registration
 from tests.builders import Build
 from tests.dpop_party import Key, KeyedParty, without
 from tests.protocol.flow import code_for, refused
@@ -210,7 +211,7 @@ def test_a_client_of_the_profile_names_the_issuer_alone_and_signs_by_no_rs256(
     browser: FlaskClient, build: Build, settings: Settings
 ) -> None:
     """FAPI 2.0 Security Profile, 5.3.2.1, 5.4.1."""
-    key_rotation.rotate(settings, "ES256")
+    rotation.rotate(settings, "ES256")
     rsa = Key.new("PS256")
     ent = signing(build, rsa, profile="fapi2", id_token_alg="ES256", jwks={"keys": [{**rsa.jwk, "kid": rsa.kid}]})
     audiences: list[Any] = [TOKEN, [ent.issuer], [ent.issuer, TOKEN], f"{ent.issuer}/"]

@@ -15,7 +15,7 @@ from werkzeug.test import TestResponse
 from idp.accounts.models import Account, Child, Guardianship
 from idp.clock import now
 from idp.db import db
-from idp.oidc import registration
+from idp.registration import changes
 from idp.services import services
 from tests.builders import LYCEE, PASSWORD, Build
 from tests.pages import follow, heading, sign_in, submit
@@ -246,9 +246,9 @@ def test_a_school_that_changes_its_ent_takes_its_families_along(
 ) -> None:
     """RFC 6749, 5.2. A client that serves the school no more loses what it was given for it."""
     tokens = tokens_for(browser, own, scope=OFFLINE)
-    row = registration.get(own.client_id)
-    wanted = registration.as_wanted(row)
-    registration.change(build.settings, row, type(wanted)(**{**vars(wanted), "uais": [LYCEE]}))
+    row = changes.get(own.client_id)
+    wanted = changes.as_wanted(row)
+    changes.change(build.settings, row, type(wanted)(**{**vars(wanted), "uais": [LYCEE]}))
     db.session.commit()
     assert own.userinfo(browser, tokens["access_token"]).status_code == 401
     refused(own.refresh(browser, tokens["refresh_token"]), "invalid_grant")

@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from idp.accounts.models import Account
-from idp.oidc import registration
+from idp.registration import changes as registration
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, form_token, sign_in
 from tests.protocol.flow import code_for, stays_here

@@ -15,10 +15,11 @@ from idp.accounts.models import Account
 from idp.clock import now
 from idp.config import load
 from idp.db import db
-from idp.oidc import commands, keys, registration
+from idp.oidc.keys import ring
 from idp.oidc.models import Token
-from idp.oidc.registration import RegistrationRefused, Wanted
 from idp.outbox import queue
+from idp.registration import changes, commands
+from idp.registration.changes import RegistrationRefused, Wanted
 from idp.services import services_of
 from idp.sessions import manager
 from idp.sessions.models import Session
@@ -55,7 +56,7 @@ def test_each_ent_of_the_session_gets_one_logout_token(
     work: Work,
 ) -> None:
     """Back-Channel Logout 1.0, 2.5."""
-    keys.rotate(build.settings, "ES256")
+    ring.rotate(build.settings, "ES256")
     services_of(app).server.ring.forget()
     other = build.ent(
         "Horizon", "horizon.test", id_token_alg="ES256", backchannel_logout_uri=other_server.uri("horizon.test")
@@ -103,7 +104,7 @@ def test_only_ents_that_got_a_token_and_ask_for_it_are_told(
     silent = build.ent("Sans adresse", "silent.test")
     gone = build.ent("Fermé", backchannel_logout_uri=server.uri(path="/gone"))
     tokens_for(browser, gone)
-    registration.disable(gone.client_id)
+    changes.disable(gone.client_id)
     log_out(browser, tokens_for(browser, silent))
     assert work() == 1
     assert outbox() == []
@@ -119,7 +120,7 @@ def test_an_ent_shut_out_meanwhile_learns_nothing_more(
     server.next = [(500, {}, b"")]
     log_out(browser, tokens_for(browser, told))
     work()
-    registration.disable(told.client_id)
+    changes.disable(told.client_id)
     work(timedelta(minutes=2))
     assert outbox()[0].outcome == "dropped"
     assert len(server.asked) == 1
@@ -179,7 +180,7 @@ def test_what_is_gone_or_not_ended_is_not_told(
     """Back-Channel Logout 1.0, 2.4. An ENT without a session to end is not called."""
     tokens_for(browser, told)
     live = db.session.scalars(select(Session.id)).one()
-    client = str(registration.get(told.client_id).id)
+    client = str(changes.get(told.client_id).id)
     for of, whose in ((client, str(live)), (client, str(uuid.uuid4())), (str(uuid.uuid4()), str(live))):
         queue.enqueue("backchannel.logout", {"client": of, "session": whose})
     db.session.commit()
@@ -193,13 +194,13 @@ def test_without_a_key_the_news_waits(
 ) -> None:
     """Back-Channel Logout 1.0, 2.4, 2.6."""
     tokens = tokens_for(browser, told)
-    client = registration.get(told.client_id)
+    client = changes.get(told.client_id)
     client.id_token_alg = "ES256"
     db.session.commit()
     log_out(browser, tokens)
     work()
     assert outcomes() == [("waiting", "no key signs ES256: run `idp keys rotate`")]
-    keys.rotate(build.settings, "ES256")
+    ring.rotate(build.settings, "ES256")
     services_of(app).server.ring.forget()
     work(timedelta(minutes=2))
     assert read(browser, told, server)["aud"] == told.client_id
@@ -252,7 +253,7 @@ def test_in_development_loopback_is_registered_without_tls(build: Build) -> None
         uais=[COLLEGE],
         backchannel_logout_uri=uri,
     )
-    client, _ = registration.register(own_machine, wanted)
+    client, _ = changes.register(own_machine, wanted)
     assert client.backchannel_logout_uri == uri
 
 

@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
-from idp.oidc import outgoing
+from idp.http_client import outgoing
 from tests.builders import Build
 from tests.protocol.ent_server import EntServer
 from tests.protocol.flow import tokens_for

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from idp.accounts.models import Account
 from idp.clients.models import Client
 from idp.db import db
-from idp.oidc import claims, claims_request
+from idp.oidc.claims import parameter, release
 from idp.oidc.models import AuthorizationCode, Token
 from tests.builders import PASSWORD, Build
 from tests.pages import sign_in
@@ -22,7 +22,7 @@ from tests.protocol.listening import listening
 from tests.relying_party import Attempt, RelyingParty
 
 IDENTITY = {"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "azp"}
-PERSON = sorted(name for names in claims.CLAIMS_BY_SCOPE.values() for name in names)
+PERSON = sorted(name for names in release.CLAIMS_BY_SCOPE.values() for name in names)
 
 
 def told(
@@ -224,11 +224,11 @@ def test_any_request_is_read_or_refused_and_read_again_as_it_was(asked: dict[str
     """OpenID Connect Core 1.0, 5.5. A stored request reads back as it was."""
     known = frozenset(PERSON)
     try:
-        read = claims_request.read(json.dumps(asked), acr, releasable=known, classes=claims.ACR_VALUES)
-    except (claims_request.ClaimsMalformed, claims_request.AcrUnknown):
+        read = parameter.read(json.dumps(asked), acr, releasable=known, classes=release.ACR_VALUES)
+    except (parameter.ClaimsMalformed, parameter.AcrUnknown):
         return
-    again = claims_request.kept(read.kept())
+    again = parameter.kept(read.kept())
     assert (again.userinfo, again.id_token, again.acr) == (read.userinfo, read.id_token, read.acr)
     assert known.issuperset(read.userinfo)
     assert known.issuperset(read.id_token)
-    assert set(read.acr) <= set(claims.ACR_VALUES)
+    assert set(read.acr) <= set(release.ACR_VALUES)

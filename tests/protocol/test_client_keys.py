@@ -20,7 +20,8 @@ from idp.clients import registry
 from idp.clients.models import Client
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import client_keys, outgoing
+from idp.http_client import outgoing
+from idp.oidc.client_auth import client_keys
 from tests.builders import Build
 from tests.databases import settings_for
 from tests.dpop_party import Key, KeyedParty

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from idp.accounts.models import Account
 from idp.config import ConfigurationError, load
 from idp.db import db
-from idp.oidc import keys
+from idp.oidc.keys import ring as keys
 from idp.oidc.models import SigningKey
 from idp.services import services_of
 from tests.builders import Build

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
-from idp.ops import erasure
+from idp.operations.personal_data import erasure
 from idp.sessions import manager
 from tests.builders import Build
 from tests.protocol.ent_server import EntServer

@@ -12,7 +12,7 @@ from idp.clients import registry
 from idp.clients.models import Client
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import key_rotation
+from idp.oidc.keys import rotation
 from idp.oidc.models import Token
 from tests.builders import PASSWORD, Build
 from tests.databases import settings_for
@@ -48,7 +48,7 @@ def registered(build: Build, alg: str = "ES256", name: str = "Passerelle", host:
 
 @pytest.fixture
 def party(build: Build, settings: Settings) -> KeyedParty:
-    key_rotation.rotate(settings, "ES256")
+    rotation.rotate(settings, "ES256")
     return registered(build)
 
 
@@ -63,7 +63,7 @@ def test_a_whole_sign_on_by_the_profile(
     browser: FlaskClient, build: Build, settings: Settings, parent: Account, alg: str
 ) -> None:
     """FAPI 2.0 Security Profile, 5.3.2 and 5.3.3."""
-    key_rotation.rotate(settings, "ES256")
+    rotation.rotate(settings, "ES256")
     party, attempt = registered(build, alg), Attempt()
     request_uri = party.pushed(browser, attempt, party.fresh_proof("/par"), scope=OFFLINE)
     page = follow(browser, browser.get(party.opened(request_uri)))
@@ -131,7 +131,7 @@ def test_a_client_may_change_its_key_between_refreshes(
 
 def test_a_proof_by_rs256_is_none(browser: FlaskClient, build: Build, settings: Settings, session: Account) -> None:
     """FAPI 2.0 Security Profile, 5.4.1."""
-    key_rotation.rotate(settings, "ES256")
+    rotation.rotate(settings, "ES256")
     party, attempt = registered(build, "PS256"), Attempt()
     weak = Key("RS256", party.key.private)
     refused(party.push(browser, attempt, weak.proof("POST", f"{party.issuer}/par")), "invalid_dpop_proof")
@@ -199,7 +199,7 @@ def test_a_process_that_has_not_heard_of_the_profile_yet_holds_its_client_to_it(
     browser: FlaskClient, build: Build, settings: Settings
 ) -> None:
     """FAPI 2.0 Security Profile, 5.3.2.1."""
-    key_rotation.rotate(settings, "ES256")
+    rotation.rotate(settings, "ES256")
     key = Key.new("RS256")
     keys = {"keys": [{**key.jwk, "kid": key.kid, "use": "sig"}]}
     ent = build.ent(auth_method="private_key_jwt", jwks=keys, scopes=OFFLINE)

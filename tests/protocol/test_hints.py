@@ -6,7 +6,8 @@ from flask.testing import FlaskClient
 from joserfc import jwt
 
 from idp.accounts.models import Account
-from idp.oidc import hints, keys
+from idp.oidc.keys import ring
+from idp.oidc.tokens import id_token_hint
 from idp.services import services_of
 from tests.builders import Build
 from tests.protocol.flow import tokens_for
@@ -31,10 +32,10 @@ def test_a_hint_signed_by_a_retired_key_is_not_believed(
     """OpenID Connect Core 1.0, 3.1.2.2."""
     token = tokens_for(browser, ent)["id_token"]
     [jwk] = browser.get("/jwks.json").get_json()["keys"]
-    keys.rotate(build.settings, at_once=True)
+    ring.rotate(build.settings, at_once=True)
     services_of(app).server.ring.forget()
     assert ent.answer(browser.get(ent.url(Attempt(), id_token_hint=token)))["code"]
-    assert keys.retire(jwk["kid"])
+    assert ring.retire(jwk["kid"])
     services_of(app).server.ring.forget()
     assert ent.answer(browser.get(ent.url(Attempt(), id_token_hint=token)))["error"] == "invalid_request"
 
@@ -49,7 +50,7 @@ def test_a_token_of_ours_that_is_no_id_token_is_no_hint(app: Flask, build: Build
 
     def read(changed: dict[str, object], typ: str = "JWT") -> object:
         token = jwt.encode({"alg": "RS256", "kid": signer.kid, "typ": typ}, changed, signer.key)
-        return hints.read_id_token(build.settings, server.ring, token)
+        return id_token_hint.read_id_token(build.settings, server.ring, token)
 
     assert read(claims) == claims
     assert read({name: value for name, value in claims.items() if name != missing}) is None

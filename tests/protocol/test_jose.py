@@ -8,7 +8,8 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from idp.accounts.models import Account
-from idp.oidc import hints, jose
+from idp.oidc.keys import jose
+from idp.oidc.tokens import id_token_hint
 from idp.services import services_of
 from tests.builders import Build
 from tests.dpop_party import Key, KeyedParty
@@ -48,11 +49,11 @@ def test_no_forgery_is_read_as_an_id_token_of_ours(
     genuine = tokens_for(browser, ent)["id_token"]
     ring = services_of(app).server.ring
     [jwk] = browser.get("/jwks.json").get_json()["keys"]
-    claims = hints.read_id_token(build.settings, ring, genuine)
+    claims = id_token_hint.read_id_token(build.settings, ring, genuine)
     assert claims is not None
     assert claims["sid"]
     for name, token in quickly(forgeries(genuine, jwk)):
-        assert hints.read_id_token(build.settings, ring, token) is None, name
+        assert id_token_hint.read_id_token(build.settings, ring, token) is None, name
 
 
 @pytest.mark.row("X-02")

@@ -13,7 +13,7 @@ from sqlalchemy import func, make_url, select, text
 from idp.accounts.models import Account
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import key_material, keys
+from idp.oidc.keys import material, ring
 from idp.oidc.models import SigningKey
 from idp.services import services_of
 from tests.builders import PASSWORD
@@ -73,8 +73,8 @@ def test_a_copy_of_the_database_alone_signs_nothing(
     browser: FlaskClient, settings: Settings, ent: RelyingParty, session: Account
 ) -> None:
     """Security row X-01."""
-    for alg in keys.ALGORITHMS[1:]:
-        keys.rotate(settings, alg)
+    for alg in ring.ALGORITHMS[1:]:
+        ring.rotate(settings, alg)
     tokens_for(browser, ent)
     values = dump()
     rows = list(db.session.scalars(select(SigningKey)))
@@ -84,7 +84,7 @@ def test_a_copy_of_the_database_alone_signs_nothing(
     for row in rows:
         assert row.kid.encode() in everything, "the dump is a dump"
         assert row.private_sealed in values
-        for secret in secret_numbers(key_material.unseal(settings, row.kid, row.private_sealed)):
+        for secret in secret_numbers(material.unseal(settings, row.kid, row.private_sealed)):
             assert len(secret) >= 31
             assert [way for way in written(secret) if way in everything] == []
     assert b"PRIVATE KEY" not in everything
@@ -94,8 +94,8 @@ def test_a_copy_of_the_database_alone_signs_nothing(
     with_nothing = settings.model_copy()
     object.__setattr__(with_nothing, "secrets", tuple(guesses))
     for row in rows:
-        assert key_material.sealed_by(with_nothing, row.kid, row.private_sealed) is None
-    assert sum(key_material.sealed_by(settings, row.kid, row.private_sealed) == 0 for row in rows) == 4
+        assert material.sealed_by(with_nothing, row.kid, row.private_sealed) is None
+    assert sum(material.sealed_by(settings, row.kid, row.private_sealed) == 0 for row in rows) == 4
 
 
 @pytest.mark.row("X-03")
@@ -163,7 +163,7 @@ def test_nodes_five_minutes_apart_know_each_other_s_keys_all_through_a_rotation(
     browser: FlaskClient, ent: RelyingParty, session: Account, settings: Settings, database_url: str
 ) -> None:
     """Security row X-05; OpenID Connect Core 1.0, 10.1.1."""
-    first, second = next(iter(published(browser))), keys.rotate(settings).kid
+    first, second = next(iter(published(browser))), ring.rotate(settings).kid
     start, signed = datetime.now(UTC), []
     with node(database_url) as ahead:
         for minute in range(-10, 11):
@@ -192,7 +192,7 @@ def test_a_clock_that_is_behind_stops_no_sign_in_when_a_key_signs_at_once(
     """Security row X-05; OpenID Connect Core 1.0, 10.1.1."""
     [lost] = published(browser)
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=MINUTES)):
-        successor = keys.drop(settings, lost)
+        successor = ring.drop(settings, lost)
     assert successor is not None
     services_of(browser.application).server.ring.forget()
     token = tokens_for(browser, ent)["id_token"]

@@ -22,9 +22,12 @@ from idp.accounts.models import Account
 from idp.clients import registry
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import backchannel, hints, key_material, keys
-from idp.oidc.keys import ALGORITHMS, KeyRing
+from idp.oidc.keys import material
+from idp.oidc.keys import ring as keys
+from idp.oidc.keys.ring import ALGORITHMS, KeyRing
+from idp.oidc.logout import back_channel
 from idp.oidc.models import SigningKey
+from idp.oidc.tokens import id_token_hint
 from idp.services import services_of
 from tests.builders import Build
 from tests.protocol.flow import code_for, one_database
@@ -120,7 +123,7 @@ def test_a_signer_knows_the_hash_of_its_algorithm(app: Flask, every_key: list[st
 def test_at_hash_is_that_of_the_specification_s_own_example() -> None:
     """OpenID Connect Core 1.0, 3.1.3.6."""
     token = "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y"
-    assert key_material.half_hash("RS256", token) == "77QmUPtjPfzWtF2AnpK9RQ"
+    assert material.half_hash("RS256", token) == "77QmUPtjPfzWtF2AnpK9RQ"
 
 
 @one_database
@@ -131,7 +134,7 @@ def test_a_logout_token_is_signed_with_the_same_key(
     """OpenID Connect Back-Channel Logout 1.0, 2.4."""
     registration = registry.find(build.ent(id_token_alg=alg).client_id)
     assert registration is not None
-    token = backchannel.logout_token(services_of(app).server, registration, "sub", "sid")
+    token = back_channel.logout_token(services_of(app).server, registration, "sub", "sid")
     assert verified(token, published(browser))["alg"] == alg
 
 
@@ -143,9 +146,9 @@ def test_a_key_signs_and_verifies_one_algorithm_alone(app: Flask, settings: Sett
     for alg, other in (("RS256", "PS256"), ("PS256", "RS256")):
         signer = ring.signer(alg)
         good = jwt.encode({"alg": alg, "kid": signer.kid}, body, signer.key, algorithms=[alg])
-        assert hints.read_id_token(settings, ring, good) == body
+        assert id_token_hint.read_id_token(settings, ring, good) == body
         swapped = jwt.encode({"alg": other, "kid": signer.kid}, body, signer.key, algorithms=[other])
-        assert hints.read_id_token(settings, ring, swapped) is None
+        assert id_token_hint.read_id_token(settings, ring, swapped) is None
 
 
 class Clock:
@@ -223,17 +226,20 @@ def test_a_token_of_another_node_s_new_key_is_known_and_made_up_ones_cost_one_lo
     here, there = KeyRing(settings), KeyRing(settings)
     body = {"iss": settings.issuer, "sub": "a", "sid": "b"}
     old = there.signer("RS256")
-    assert hints.read_id_token(settings, there, jwt.encode({"alg": "RS256", "kid": old.kid}, body, old.key)) == body
+    assert (
+        id_token_hint.read_id_token(settings, there, jwt.encode({"alg": "RS256", "kid": old.kid}, body, old.key))
+        == body
+    )
     keys.rotate(settings, at_once=True)
     signer = here.signer("RS256")
     token = jwt.encode({"alg": "RS256", "kid": signer.kid}, body, signer.key)
     clock.seconds += 1.1
-    assert hints.read_id_token(settings, there, token) == body
+    assert id_token_hint.read_id_token(settings, there, token) == body
     forged = [jwt.encode({"alg": "RS256", "kid": f"made up {number}"}, body, signer.key) for number in range(50)]
     before = clock.looks
     for tenth in range(30):
         clock.seconds += 0.1
-        assert [hints.read_id_token(settings, there, one) for one in forged] == [None] * 50, tenth
+        assert [id_token_hint.read_id_token(settings, there, one) for one in forged] == [None] * 50, tenth
     assert clock.looks - before <= 3
 
 

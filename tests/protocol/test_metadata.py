@@ -11,10 +11,10 @@ from werkzeug.test import TestResponse
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
-from idp.oidc import keys
-from idp.oidc.key_material import ALGORITHMS
+from idp.oidc.claims.standard import changed
+from idp.oidc.keys import ring as keys
+from idp.oidc.keys.material import ALGORITHMS
 from idp.oidc.models import SigningKey
-from idp.oidc.standard_claims import changed
 from idp.services import services_of
 from tests.builders import PASSWORD, Build
 from tests.databases import ISSUER

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from idp.config import ConfigurationError, load
-from idp.oidc.outgoing import AddressRefusedError, Outgoing, OutgoingError
+from idp.http_client.outgoing import AddressRefusedError, Outgoing, OutgoingError
 from tests.databases import ISSUER, SECRET
 from tests.protocol.calling import (  # noqa: F401 - fixtures too
     FORM,

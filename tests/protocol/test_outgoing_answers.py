@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from idp.oidc import outgoing
-from idp.oidc.outgoing import OutgoingError
+from idp.http_client import outgoing
+from idp.http_client.outgoing import OutgoingError
 from tests.protocol.calling import (  # noqa: F401 - fixtures too
     FORM,
     called_authority,

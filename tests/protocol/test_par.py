@@ -16,8 +16,8 @@ from idp import opaque
 from idp.accounts.models import Account
 from idp.clients.models import Client
 from idp.db import db
-from idp.oidc import registration
 from idp.oidc.models import AuthorizationCode, PushedRequest
+from idp.registration import changes as registration
 from tests.builders import PASSWORD, Build
 from tests.dpop_party import Key, KeyedParty
 from tests.pages import follow, heading, sign_in, submit

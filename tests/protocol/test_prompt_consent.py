@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 
 from idp.accounts.models import Account
 from idp.clients import released
-from idp.oidc.claims import SCOPES
+from idp.oidc.claims.release import SCOPES
 from tests.builders import PASSWORD, Build
 from tests.pages import follow, form_token, heading, sign_in, submit
 from tests.protocol.flow import OFFLINE, one_database, step_of, tokens_for

@@ -13,7 +13,7 @@ from idp.clients.models import Client, ClientInvite
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import invites
+from idp.registration import invitations
 from tests.builders import COLLEGE
 from tests.protocol.flow import OFFLINE, tokens_for
 from tests.protocol.registering import MINIMAL, SCOPES, bearer, invited, party, register, registered, replaced
@@ -47,7 +47,7 @@ def test_an_invitation_is_needed_and_counts_once(browser: FlaskClient, invitatio
         assert answer.headers["WWW-Authenticate"] == 'Bearer realm="idp"'
     registered(browser, invitation)
     assert register(browser, invitation).status_code == 401
-    late = invites.invite("ENT", [COLLEGE], invites.Bounds(scopes=SCOPES), timedelta(days=1))[1]
+    late = invitations.invite("ENT", [COLLEGE], invitations.Bounds(scopes=SCOPES), timedelta(days=1))[1]
     with time_machine.travel(now() + timedelta(days=1, seconds=1), tick=False):
         assert register(browser, late).status_code == 401
 
@@ -59,7 +59,7 @@ def test_a_refused_invitation_says_what_to_do(browser: FlaskClient, invitation: 
         return str(browser.post("/register", json=MINIMAL, headers=headers).get_json()["error_description"])
 
     told = registered(browser, invitation)
-    late = invites.invite("ENT", [COLLEGE], invites.Bounds(scopes=SCOPES), timedelta(days=1))[1]
+    late = invitations.invite("ENT", [COLLEGE], invitations.Bounds(scopes=SCOPES), timedelta(days=1))[1]
     with time_machine.travel(now() + timedelta(days=1, seconds=1), tick=False):
         [answer] = {said(**bearer(token)) for token in (invitation, late, "x" * 43, told["registration_access_token"])}
     assert answer == (

@@ -11,8 +11,8 @@ from sqlalchemy import update
 from idp.clients.models import Client
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import invites
-from idp.oidc.claims import KNOWN_DEVICE_CLASS, PASSWORD_CLASS
+from idp.oidc.claims.release import KNOWN_DEVICE_CLASS, PASSWORD_CLASS
+from idp.registration import invitations
 from tests.builders import COLLEGE, Build
 from tests.pages import follow
 from tests.protocol.flow import refused
@@ -109,14 +109,14 @@ def test_name_that_an_operator_gave_stays_although_it_holds_another(
 
 
 def test_clients_of_one_invitation_without_a_name_are_numbered(browser: FlaskClient) -> None:
-    token = invites.invite("Pirate", [COLLEGE], invites.Bounds(scopes=SCOPES), timedelta(days=1), uses=9)[1]
+    token = invitations.invite("Pirate", [COLLEGE], invitations.Bounds(scopes=SCOPES), timedelta(days=1), uses=9)[1]
     told = [registered(browser, token, client_name=None) for _ in range(3)]
     assert [one["client_name"] for one in told] == ["Pirate", "Pirate 2", "Pirate 3"]
     assert replaced(browser, told[1], client_name=None).get_json()["client_name"] == "Pirate 2"
     assert registered(browser, token, client_name="Pirate de Lille")["client_name"] == "Pirate de Lille"
-    stranger = invites.invite("x", [COLLEGE], invites.Bounds(scopes=SCOPES), timedelta(days=1))[1]
+    stranger = invitations.invite("x", [COLLEGE], invitations.Bounds(scopes=SCOPES), timedelta(days=1))[1]
     refused(register(browser, stranger, client_name="Pirate 9"), "invalid_client_metadata")
-    long = invites.invite("y" * 80, [COLLEGE], invites.Bounds(scopes=SCOPES), timedelta(days=1), uses=2)[1]
+    long = invitations.invite("y" * 80, [COLLEGE], invitations.Bounds(scopes=SCOPES), timedelta(days=1), uses=2)[1]
     names = [registered(browser, long, client_name=None)["client_name"] for _ in range(2)]
     assert names == ["y" * 80, "y" * 78 + " 2"]
 
@@ -142,7 +142,7 @@ def test_who_gives_itself_no_name_has_that_of_its_invitation(
     browser: FlaskClient, app: Flask, settings: Settings, label: str, metadata: dict[str, str], name: str
 ) -> None:
     """RFC 7591, 2."""
-    token = invites.invite(label, [COLLEGE], invites.Bounds(scopes=SCOPES), timedelta(days=1))[1]
+    token = invitations.invite(label, [COLLEGE], invitations.Bounds(scopes=SCOPES), timedelta(days=1))[1]
     told = registered(browser, token, **{"client_name": None, **metadata})
     assert told["client_name"] == name
     page = follow(browser, browser.get(party(settings, told).url(Attempt(), scope="openid")))

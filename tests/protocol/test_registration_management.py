@@ -12,8 +12,9 @@ from idp.audit.models import AuditEntry
 from idp.clients.models import CharterMode, Client, ClientInvite
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import keys, registration
-from idp.oidc.wanted import RegistrationRefused
+from idp.oidc.keys import ring
+from idp.registration import changes as registration
+from idp.registration.wanted import RegistrationRefused
 from tests.builders import Build
 from tests.dpop_party import Key
 from tests.protocol.flow import refused, tokens_for
@@ -174,7 +175,7 @@ def test_what_metadata_have_no_word_for_stays_the_operator_s(
     browser: FlaskClient, told: dict[str, Any], settings: Settings
 ) -> None:
     """RFC 7591, 2. A client cannot choose who shows its charter."""
-    keys.rotate(settings, "ES256")
+    ring.rotate(settings, "ES256")
     key = {"keys": [Key.new("ES256").jwk]}
     signing = {"token_endpoint_auth_method": "private_key_jwt", "jwks": key}
     fapi2 = {"security_profile": "fapi2", "charter_mode": CharterMode.PROVIDER, "always_claims": ["charter"]}

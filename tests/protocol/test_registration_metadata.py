@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from idp.accounts.models import Account
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import invites
-from idp.oidc.claims import PASSWORD_CLASS
+from idp.oidc.claims.release import PASSWORD_CLASS
+from idp.registration import invitations
 from tests.builders import PASSWORD
 from tests.dpop_party import Key
 from tests.pages import follow, heading, submit
@@ -26,7 +26,7 @@ from tests.relying_party import Attempt
 
 def used(token: str) -> bool:
     db.session.rollback()
-    return invites.find(token) is None
+    return invitations.find(token) is None
 
 
 NOT_SERVED = (

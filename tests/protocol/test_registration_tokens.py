@@ -15,7 +15,7 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import registration
+from idp.registration import changes as registration
 from tests.protocol.flow import refused
 from tests.protocol.registering import MINIMAL, bearer, invited, registered
 from tests.protocol.test_races import rush

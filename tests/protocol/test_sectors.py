@@ -18,8 +18,9 @@ from idp.clients import registry
 from idp.clients.models import Client, ClientInvite, ClientSchool, Sector
 from idp.config import Settings
 from idp.db import db
-from idp.oidc import approvals, claims, registration, sectors
-from idp.oidc.wanted import RegistrationRefused, Wanted
+from idp.oidc.claims import release
+from idp.registration import approvals, changes, sectors
+from idp.registration.wanted import RegistrationRefused, Wanted
 from tests.builders import COLLEGE, Build
 from tests.databases import SECRET, settings_for
 from tests.protocol.ent_server import Answer, EntServer, Resolver, authority, listening_ent
@@ -38,7 +39,7 @@ def sub(browser: FlaskClient, ent: RelyingParty) -> str:
 
 
 def wanted(client_id: str) -> Wanted:
-    return registration.as_wanted(registration.get(client_id))
+    return changes.as_wanted(changes.get(client_id))
 
 
 @pytest.mark.row("U-06")
@@ -75,12 +76,12 @@ def test_a_subject_outlives_the_client_and_the_secret_key(
     app = create_app(changed)
     with app.app_context():
         registry.forget()
-        row, _ = registration.register(
+        row, _ = changes.register(
             changed, Wanted(name="Encore", redirect_uris=["https://un.test/autre"], uais=[COLLEGE])
         )
         kept = registry.find(row.client_id)
         assert kept is not None
-        assert claims.subject(kept, account, None) == before
+        assert release.subject(kept, account, None) == before
         db.session.remove()
         db.engine.dispose()
 
@@ -98,9 +99,9 @@ def test_clients_of_before_keep_their_own_salt(
     registry.forget()
     before = sub(browser, old)
     assert sub(browser, build.ent("Nouveau", "un.test")) != before
-    client = registration.get(old.client_id)
-    more = replace(registration.as_wanted(client), redirect_uris=[old.redirect_uri, "https://un.test/cb2"])
-    registration.change(settings, client, more)
+    client = changes.get(old.client_id)
+    more = replace(changes.as_wanted(client), redirect_uris=[old.redirect_uri, "https://un.test/cb2"])
+    changes.change(settings, client, more)
     db.session.commit()
     registry.forget()
     assert sub(browser, old) == before
@@ -114,10 +115,10 @@ def test_several_hosts_without_a_document(browser: FlaskClient, build: Build, se
         build.ent(redirect_uris=BOTH)
     told = registered(browser, invited(), redirect_uris=BOTH, subject_type="public")
     assert told["redirect_uris"] == BOTH
-    changed = registration.get(build.ent(host="un.test").client_id)
-    both = replace(registration.as_wanted(changed), redirect_uris=BOTH)
+    changed = changes.get(build.ent(host="un.test").client_id)
+    both = replace(changes.as_wanted(changed), redirect_uris=BOTH)
     with pytest.raises(RegistrationRefused, match=r"--sector-identifier-uri is needed on un\.test"):
-        registration.change(settings, changed, both)
+        changes.change(settings, changed, both)
 
 
 @pytest.mark.row("U-06")
@@ -137,9 +138,9 @@ def test_several_hosts_without_a_word_have_a_sector_of_their_own_for_ever(
         answer = replaced(browser, told, **change)
         assert answer.status_code == 200, answer.text
         assert sub(browser, party(settings, told)) == before
-    client = registration.get(told["client_id"])
+    client = changes.get(told["client_id"])
     for uris in (BOTH, [*BOTH, "https://trois.test/cb"]):  # an operator adds hosts
-        registration.change(settings, client, replace(registration.as_wanted(client), redirect_uris=uris))
+        changes.change(settings, client, replace(changes.as_wanted(client), redirect_uris=uris))
         db.session.commit()
         registry.forget()
         assert sub(browser, party(settings, told)) == before
@@ -149,14 +150,14 @@ def test_several_hosts_without_a_word_have_a_sector_of_their_own_for_ever(
 
 def test_a_change_that_would_change_the_sector_is_refused(build: Build, settings: Settings) -> None:
     """OpenID Connect Core 1.0, 8.1."""
-    client = registration.get(build.ent(host="un.test").client_id)
-    now = registration.as_wanted(client)
+    client = changes.get(build.ent(host="un.test").client_id)
+    now = changes.as_wanted(client)
     for uris in (["https://deux.test/cb"], ["https://a.un.test/cb"]):
         with pytest.raises(RegistrationRefused, match="another sector"):
-            registration.change(settings, client, replace(now, redirect_uris=uris))
-    registration.change(settings, client, replace(now, redirect_uris=["https://un.test:8443/cb"]))
+            changes.change(settings, client, replace(now, redirect_uris=uris))
+    changes.change(settings, client, replace(now, redirect_uris=["https://un.test:8443/cb"]))
     with pytest.raises(RegistrationRefused, match="--subject"):
-        registration.change(settings, client, replace(now, subject="public"))
+        changes.change(settings, client, replace(now, subject="public"))
 
 
 @pytest.mark.row("U-06")

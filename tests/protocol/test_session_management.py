@@ -12,7 +12,7 @@ from idp.accounts.models import Account
 from idp.db import db
 from idp.sessions import manager
 from tests.builders import PASSWORD, Build
-from tests.myaccount.changes import change_password
+from tests.my_account.changes import change_password
 from tests.pages import follow, form_token, sign_in, submit
 from tests.protocol.flow import HOST, posted_answer
 from tests.relying_party import Attempt, RelyingParty

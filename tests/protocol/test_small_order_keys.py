@@ -7,7 +7,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from idp.accounts.models import Account
-from idp.oidc import jose
+from idp.oidc.keys import jose
 from tests.builders import Build
 from tests.dpop_party import Key, KeyedParty, written
 from tests.protocol.flow import code_for, one_database, refused

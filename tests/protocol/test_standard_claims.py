@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
-from idp.oidc import standard_claims
-from idp.oidc.standard_claims import ClaimRefused, changed
+from idp.oidc.claims import standard
+from idp.oidc.claims.standard import ClaimRefused, changed
 from tests.builders import PASSWORD, Build
 from tests.pages import sign_in
 from tests.protocol.flow import tokens_for
@@ -245,7 +245,7 @@ def test_an_address_is_told_to_nobody_else(browser: FlaskClient, ent: RelyingPar
 
 @pytest.mark.row("T-19")
 @settings(derandomize=True, database=None, max_examples=200)
-@given(st.sampled_from([*standard_claims._FORMS, "address", "x", "iss"]), st.text(max_size=60), st.booleans())
+@given(st.sampled_from([*standard._FORMS, "address", "x", "iss"]), st.text(max_size=60), st.booleans())
 def test_anything_is_taken_or_refused(name: str, text: str, remove: bool) -> None:  # noqa: FBT001 - drawn
     """OpenID Connect Core 1.0, 13.3. A claim that is taken is text without control characters, or a boolean."""
     try:

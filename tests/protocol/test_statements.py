@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from idp.accounts.models import Account
 from idp.db import db
-from idp.oidc.hot_postgresql import PostgresqlStore
+from idp.oidc.store.postgresql import PostgresqlStore
 from idp.services import services_of
 from tests.builders import Build
 from tests.protocol.flow import OFFLINE, code_for, tokens_for

@@ -14,8 +14,8 @@ from idp import opaque
 from idp.accounts.models import Account
 from idp.audit.models import AuditEntry
 from idp.db import db
-from idp.oidc import registration
 from idp.oidc.models import AuthorizationCode
+from idp.registration import changes
 from idp.sessions.models import Session
 from tests.builders import Build
 from tests.pages import heading
@@ -254,7 +254,7 @@ def test_a_client_that_is_disabled_after_the_code_gets_nothing(
     """RFC 6749, 4.1.3; Security row T-10."""
     attempt = Attempt()
     code = code_for(browser, ent, attempt)
-    registration.disable(ent.client_id)
+    changes.disable(ent.client_id)
     refused(ent.exchange(browser, code, attempt), "invalid_client", 401)
     assert db.session.scalars(select(AuthorizationCode)).one().used_at is None
 

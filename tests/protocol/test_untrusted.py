@@ -3,7 +3,7 @@
 import pytest
 from flask.testing import FlaskClient
 
-from idp.oidc import registration
+from idp.registration import changes as registration
 from tests.protocol.flow import stays_here
 from tests.relying_party import Attempt, RelyingParty
 

@@ -14,9 +14,9 @@ from sqlalchemy import delete, update
 from idp.accounts.models import Account, Guardianship
 from idp.audit.models import AuditEntry
 from idp.db import db
-from idp.oidc import registration
 from idp.oidc.models import AuthorizationCode, Token
-from idp.oidc.registration import RegistrationRefused, Wanted
+from idp.registration import changes
+from idp.registration.changes import RegistrationRefused, Wanted
 from idp.sessions.models import Session
 from tests.builders import COLLEGE, LYCEE, PASSWORD, Build
 from tests.pages import sign_in
@@ -237,4 +237,4 @@ def test_a_client_cannot_be_given_a_reserved_claim(app: Flask, build: Build) -> 
             name=str(uuid.uuid4()), redirect_uris=["https://a.test/cb"], uais=[COLLEGE], always_claims=[name]
         )
         with pytest.raises(RegistrationRefused, match="always-claims"):
-            registration.register(build.settings, wanted)
+            changes.register(build.settings, wanted)

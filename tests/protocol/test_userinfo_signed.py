@@ -12,9 +12,10 @@ from werkzeug.test import TestResponse
 from idp.accounts.models import Account
 from idp.clock import now
 from idp.db import db
-from idp.oidc import hints, keys
-from idp.oidc.key_material import ALGORITHMS
+from idp.oidc.keys import ring
+from idp.oidc.keys.material import ALGORITHMS
 from idp.oidc.models import SigningKey
+from idp.oidc.tokens import id_token_hint
 from idp.services import services_of
 from tests.builders import Build
 from tests.protocol.flow import tokens_for
@@ -44,7 +45,7 @@ def test_a_signed_answer_says_who_tells_whom(
 ) -> None:
     """OpenID Connect Core 1.0, 5.3.2."""
     if alg != "RS256":
-        keys.rotate(build.settings, alg, at_once=True)
+        ring.rotate(build.settings, alg, at_once=True)
     services_of(app).server.ring.forget()
     assert alg in browser.get("/.well-known/openid-configuration").get_json()["userinfo_signing_alg_values_supported"]
     ent, plain = build.ent(userinfo_alg=alg), build.ent("Horizon", "horizon.test")
@@ -74,7 +75,7 @@ def test_a_refusal_is_not_signed(browser: FlaskClient, build: Build, session: Ac
 @pytest.mark.row("U-01")
 def test_without_a_key_the_client_comes_again(app: Flask, browser: FlaskClient, build: Build, session: Account) -> None:
     """RFC 9110, 15.6.4. Nothing is told unsigned to a client that wants it signed."""
-    keys.rotate(build.settings, "ES256", at_once=True)
+    ring.rotate(build.settings, "ES256", at_once=True)
     ent = build.ent(userinfo_alg="ES256")
     token = tokens_for(browser, ent)["access_token"]
     db.session.execute(update(SigningKey).where(SigningKey.alg == "ES256").values(retired_at=now()))
@@ -83,7 +84,7 @@ def test_without_a_key_the_client_comes_again(app: Flask, browser: FlaskClient, 
     response = ent.userinfo(browser, token)
     assert (response.status_code, response.headers["Retry-After"]) == (503, "5")
     assert "Noémie" not in response.get_data(as_text=True)
-    keys.rotate(build.settings, "ES256", at_once=True)
+    ring.rotate(build.settings, "ES256", at_once=True)
     services_of(app).server.ring.forget()
     assert opened(browser, ent.userinfo(browser, token), "ES256")["given_name"] == "Noémie"
 
@@ -93,6 +94,6 @@ def test_a_signed_answer_is_no_id_token(app: Flask, browser: FlaskClient, build:
     """RFC 8725, 2.8."""
     ent = build.ent(userinfo_alg="RS256")
     signed = ent.userinfo(browser, tokens_for(browser, ent)["access_token"]).get_data(as_text=True)
-    assert hints.read_id_token(build.settings, services_of(app).server.ring, signed) is None
+    assert id_token_hint.read_id_token(build.settings, services_of(app).server.ring, signed) is None
     assert ent.answer(browser.get(ent.url(Attempt(), id_token_hint=signed)))["error"] == "invalid_request"
     assert ent.userinfo(browser, signed).status_code == 401

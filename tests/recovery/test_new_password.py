@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from idp.accounts import notices, tokens
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
-from idp.accounts.passwords import Hasher
+from idp.accounts.passwords.hasher import Hasher
 from idp.accounts.tokens import LinkState, Purpose
 from idp.clock import now
 from idp.db import db, end_read

@@ -5,7 +5,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from idp.accounts.notices import NOTICE, RESET_WANTED
-from idp.accounts.passwords import Hasher
+from idp.accounts.passwords.hasher import Hasher
 from tests.builders import Build
 from tests.recovery.steps import PASSWORD, USED, at_once, form, journal, mailed_link, outbox, stored
 

@@ -13,7 +13,7 @@ from idp.db import db
 from tests.builders import PASSWORD, Build
 from tests.databases import settings_for
 from tests.email_confirmation.post import html_of, post_office, text_of
-from tests.myaccount.changes import change_email, enter, links, path_of
+from tests.my_account.changes import change_email, enter, links, path_of
 from tests.pages import form_token, heading, sign_in, submit
 from tests.recovery.steps import DONE, answers, ask_password, choose, enters, link_of, statements
 

@@ -4,8 +4,8 @@ import io
 from collections.abc import Iterator
 from datetime import date
 
+from idp.rostering.files.sources import PEEK, Source
 from idp.rostering.records import Form, Issue, Record
-from idp.rostering.sources import PEEK, Source
 
 SCHOOL, OTHER = "0599001N", "0599002P"
 FORM = Form(today=date(2026, 9, 1), school=SCHOOL)

@@ -15,9 +15,10 @@ from typing import Any
 from sqlalchemy import event
 
 from idp.db import db
-from idp.rostering import apply, imports
+from idp.rostering import imports
 from idp.rostering.imports import Steps
 from idp.rostering.records import Form
+from idp.rostering.write import apply
 from tests.applications import inherited
 from tests.databases import settings_for
 

@@ -7,20 +7,8 @@ from typing import Any
 import pytest
 
 from idp.accounts.models import Degree
-from idp.rostering import aaf
-from idp.rostering.records import (
-    Act,
-    Form,
-    Format,
-    Guardian,
-    Issue,
-    Link,
-    Place,
-    Record,
-    School,
-    Severity,
-    Student,
-)
+from idp.rostering.readers.aaf import reader
+from idp.rostering.records import Act, Form, Format, Guardian, Issue, Link, Place, Record, School, Severity, Student
 from tests.rostering import xml_files as xml
 from tests.rostering.files import FORM, issues, source
 from tests.rostering.xml_files import PARENT, PUPIL, SCHOOL, Values
@@ -51,7 +39,7 @@ PUPIL_1D: Values = {
 
 
 def read(*requests: str, form: Form = AAF, name: str = NAME, encoding: str = "UTF-8") -> list[Record]:
-    return list(aaf.read(source(xml.aaf(*requests, encoding=encoding), name), form))
+    return list(reader.read(source(xml.aaf(*requests, encoding=encoding), name), form))
 
 
 def one(*requests: str, form: Form = AAF) -> Record:

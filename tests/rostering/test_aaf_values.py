@@ -8,16 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from idp.rostering import aaf
-from idp.rostering.records import (
-    Form,
-    Guardian,
-    Issue,
-    Link,
-    School,
-    Severity,
-    Student,
-)
+from idp.rostering.readers.aaf import reader
+from idp.rostering.records import Form, Guardian, Issue, Link, School, Severity, Student
 from tests.rostering import xml_files as xml
 from tests.rostering.files import issues, source
 from tests.rostering.test_aaf import AAF, NAME, PARENT_1D, PRIMARY, PUPIL_1D, read, student
@@ -112,14 +104,14 @@ def test_a_school_that_cannot_be_taken_stops_nobody_else(values: Mapping[str, st
 
 
 def test_another_document_is_no_aaf_and_an_empty_delta_is() -> None:
-    assert issues(list(aaf.read(source("<BEE_ELEVES>\n</BEE_ELEVES>"), AAF))) == [("not_aaf", 1, "")]
+    assert issues(list(reader.read(source("<BEE_ELEVES>\n</BEE_ELEVES>"), AAF))) == [("not_aaf", 1, "")]
     assert read() == []
 
 
 @pytest.mark.row("R-01")
 def test_a_truncated_file_gives_what_was_whole_and_one_error() -> None:
     whole = xml.aaf(xml.put("Eleve", PUPIL), xml.put("PersRelEleve", PARENT))
-    records = list(aaf.read(source(whole[: whole.index(b"VANDEPUTTE")], NAME), AAF))
+    records = list(reader.read(source(whole[: whole.index(b"VANDEPUTTE")], NAME), AAF))
     assert [type(record) for record in records] == [Student, Issue]
     assert issues(records) == [("xml_truncated", 26, "")]
 
@@ -161,7 +153,7 @@ def test_every_row_comes_out_as_a_record_or_as_an_issue_that_refuses_it(
     rows: list[tuple[str, object, Values, str]], form: Form
 ) -> None:
     counted: Counter[str] = Counter()
-    for record in aaf.read(source(written(rows), NAME), form):
+    for record in reader.read(source(written(rows), NAME), form):
         match record:
             case Student():
                 counted["Eleve"] += 1
@@ -197,7 +189,7 @@ WHOLE = xml.aaf(
 )
 def test_a_file_that_was_tampered_with_never_raises(at: int, gone: int, instead: bytes) -> None:
     content = WHOLE[:at] + instead + WHOLE[at + gone :]
-    for record in aaf.read(source(content, NAME), AAF):
+    for record in reader.read(source(content, NAME), AAF):
         if isinstance(record, Issue):
             assert record.message
             assert record.place.line >= 1

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from idp.accounts.models import Account, Guardianship, SchoolNotice
 from idp.clock import now
 from idp.db import db
-from idp.myaccount import letter
+from idp.my_account import letter
 from tests.builders import Build
 from tests.commands.conftest import Run
 from tests.email_confirmation.post import post_office, text_of

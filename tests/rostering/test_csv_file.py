@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from idp.accounts.models import Degree
-from idp.rostering import csv_file
+from idp.rostering.readers import csv_file
 from idp.rostering.records import Guardian, Issue, Link, Place, Record, School, Severity, Student, StudentLink
 from tests.rostering.files import FORM, OTHER, SCHOOL, issues, some, source
 from tests.rows import each_row

@@ -9,7 +9,7 @@ from sqlalchemy import select, update
 from idp.accounts.models import Account, Child, Guardianship, SchoolNotice
 from idp.clock import now
 from idp.db import db
-from idp.ops import removal
+from idp.operations.purge import unused_accounts
 from tests.builders import Build
 from tests.commands.conftest import Run
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Pupil, Year, modify, write
@@ -148,7 +148,7 @@ def test_purge_does_not_forget_what_the_school_decided(act: Run, year: Year, fol
     excluded(FATHER)
     set_ties(FATHER, disputed_at=None)
     imported(act, folder)
-    long_ago = now() - removal.DISABLED_KEPT - timedelta(days=1)
+    long_ago = now() - unused_accounts.DISABLED_KEPT - timedelta(days=1)
     set_ties(FATHER, ended_at=long_ago)
     gone = update(Account).where(Account.id == account(FATHER).id)
     db.session.execute(gone.values(disabled_at=long_ago, left_at=long_ago))

@@ -12,8 +12,8 @@ from idp.accounts.models import Account, Guardianship
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.ops import disputes as operators
-from idp.ops.disputes import Decision, Outcome
+from idp.operations.helpdesk import disputes as operators
+from idp.operations.helpdesk.disputes import Decision, Outcome
 from tests import forked
 from tests.builders import PASSWORD, Build
 from tests.commands.accounts import living

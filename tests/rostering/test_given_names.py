@@ -2,7 +2,7 @@
 
 import pytest
 
-from idp.rostering.continuity import Named, Verdict, given_names_agree, judge
+from idp.rostering.reconcile.continuity import Named, Verdict, given_names_agree, judge
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,12 @@ from idp.charter.models import CharterAcceptance, CharterVersion
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.myaccount import letter
+from idp.my_account import letter
 from idp.oidc.models import Token
-from idp.ops import removal
-from idp.rostering import bulk, opening
+from idp.operations.purge import unused_accounts
+from idp.rostering import bulk
 from idp.rostering.records import Format
+from idp.rostering.write import opening
 from idp.sessions.models import Session
 from tests.builders import PASSWORD, Build
 from tests.commands.conftest import Run
@@ -327,7 +328,7 @@ def test_an_identifier_is_never_given_again(
 ) -> None:
     build.active(username="m.martin1000", children=[])
     gone = db.session.scalars(select(Account)).one()
-    assert removal.remove(gone.id, true())
+    assert unused_accounts.remove(gone.id, true())
     db.session.commit()
     drawn = iter([0, 7])
     monkeypatch.setattr(secrets, "randbelow", lambda _: next(drawn))
@@ -344,7 +345,7 @@ def test_an_identifier_that_is_freed_during_the_import_is_not_given(
     def freed(table: Table, unique: str, rows: bulk.Rows) -> set[uuid.UUID]:
         """Let a purge remove the account just before the rows are inserted."""
         if db.session.scalar(select(Account.id).where(Account.username == "n.leroy1000")) == gone.id:
-            assert removal.remove(gone.id, true())
+            assert unused_accounts.remove(gone.id, true())
         return insert(table, unique, rows)
 
     monkeypatch.setattr(bulk, "insert_unless_taken", freed)
@@ -359,7 +360,7 @@ def test_an_identifier_that_is_freed_during_the_import_is_not_given(
 def test_a_join_key_is_never_given_to_another_person(act: Run, year: Year, folder: Path) -> None:
     imported(act, year.write(folder))
     for key in ("9100000", "9100001", "9100002"):
-        assert removal.remove(account(key).id, true())
+        assert unused_accounts.remove(account(key).id, true())
         db.session.commit()
     year.change("9100000", given="Igor", family="ZANZIBAR")
     year.change("9100001", family="MARIÉE")

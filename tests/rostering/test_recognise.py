@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idp.rostering.recognise import mode_of, recognise
+from idp.rostering.files.sources import Source, open_sources
+from idp.rostering.readers.recognise import mode_of, recognise
 from idp.rostering.records import Format, Mode
-from idp.rostering.sources import Source, open_sources
 from tests.rostering.files import source
 from tests.rostering.test_csv_file import GUARDIANS, PUPILS
 from tests.rostering.test_onde import ONDE_GUARDIANS, ONDE_PUPILS

@@ -14,7 +14,7 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.config import Settings
 from idp.db import Base, db
-from idp.myaccount import letter
+from idp.my_account import letter
 from idp.outbox.models import OutboxMessage
 from idp.rostering.models import ImportBatch, ImportIssue
 from tests import forked

@@ -14,8 +14,8 @@ from bench.academy.produce import Order, produce
 from bench.academy.schools import found
 from bench.academy.writers import onde
 from idp.accounts.models import Account, Child, Guardianship, School
-from idp.accounts.words.folding import fold
 from idp.db import db
+from idp.folding import fold
 from tests.commands.conftest import Run
 from tests.rostering.seen import codes, imported, state
 

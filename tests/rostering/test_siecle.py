@@ -9,19 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from idp.accounts.models import Degree
-from idp.rostering import siecle
-from idp.rostering.records import (
-    Form,
-    Guardian,
-    Issue,
-    Link,
-    Place,
-    Record,
-    School,
-    Severity,
-    Student,
-    StudentLink,
-)
+from idp.rostering.readers.siecle import reader
+from idp.rostering.records import Form, Guardian, Issue, Link, Place, Record, School, Severity, Student, StudentLink
 from tests.rostering import xml_files as xml
 from tests.rostering.files import FORM, SCHOOL, issues, some, source
 from tests.rows import each_row
@@ -32,7 +21,7 @@ FOUND = School(place=Place(NAME, 3), key="0599001N", uai="0599001N", degree=Degr
 
 
 def read(root: str, *rows: str, uaj: str = SCHOOL, form: Form = NO_SCHOOL) -> list[Record]:
-    return list(siecle.read(source(xml.siecle(root, *rows, uaj=uaj), NAME), form))
+    return list(reader.read(source(xml.siecle(root, *rows, uaj=uaj), NAME), form))
 
 
 def pupils(*rows: str) -> list[Record]:
@@ -114,7 +103,7 @@ def test_any_order_of_the_sections_gives_the_same_people() -> None:
 def test_parameters_at_the_end_still_name_the_school() -> None:
     rows = xml.pupil("812") + xml.placed("812", ("6A", "D"))
     content = f"<BEE_ELEVES>{rows}<PARAMETRES><UAJ>0599001N</UAJ></PARAMETRES></BEE_ELEVES>"
-    school, student = siecle.read(source(content), NO_SCHOOL)
+    school, student = reader.read(source(content), NO_SCHOOL)
     assert isinstance(school, School)
     assert isinstance(student, Student)
     assert (student.school, student.class_name) == ("0599001N", "6A")
@@ -288,11 +277,11 @@ def test_without_a_uai_the_operator_must_name_the_school(uaj: str, root: str) ->
 
 def test_a_file_without_parameters() -> None:
     content = f"<BEE_ELEVES>\n{xml.pupil('812')}</BEE_ELEVES>"
-    assert issues(list(siecle.read(source(content), NO_SCHOOL))) == [
+    assert issues(list(reader.read(source(content), NO_SCHOOL))) == [
         ("school_unknown", 1, ""),
         ("school_unknown", 2, "student"),
     ]
-    school, student = siecle.read(source(content), FORM)
+    school, student = reader.read(source(content), FORM)
     assert isinstance(school, School)
     assert isinstance(student, Student)
     assert student.school == SCHOOL
@@ -310,7 +299,7 @@ def test_a_file_without_parameters() -> None:
     ],
 )
 def test_other_documents_are_told(content: str, found: tuple[str, int, str]) -> None:
-    assert issues(list(siecle.read(source(content), FORM))) == [found]
+    assert issues(list(reader.read(source(content), FORM))) == [found]
 
 
 @pytest.mark.row("R-01")
@@ -327,7 +316,7 @@ def test_other_documents_are_told(content: str, found: tuple[str, int, str]) -> 
 )
 def test_whoever_waits_when_the_file_breaks_off_is_refused(root: str, rows: list[str], refused: str) -> None:
     content = xml.siecle(root, *rows)
-    records = list(siecle.read(source(content[: content.index(b"</DONNEES>")], NAME), FORM))
+    records = list(reader.read(source(content[: content.index(b"</DONNEES>")], NAME), FORM))
     assert issues(records) == [("xml_truncated", 8, ""), ("cut_off", 6, refused)]
     assert len(records) == 4
 
@@ -365,7 +354,7 @@ def test_every_row_comes_out_as_a_record_or_as_an_issue_that_refuses_it(rows: li
         content = xml.siecle(root, *rows, uaj=uaj, encoding="UTF-8")
         content = content[: len(content) - cut]
         counted: Counter[str] = Counter()
-        for record in siecle.read(source(content, NAME), NO_SCHOOL):
+        for record in reader.read(source(content, NAME), NO_SCHOOL):
             counted["row"] += isinstance(record, kind) or (isinstance(record, Issue) and record.refuses == name)
             counted["link"] += isinstance(record, StudentLink) or (
                 isinstance(record, Issue) and record.code == "bad_link"
@@ -385,7 +374,7 @@ WHOLE = [
 @given(st.sampled_from(WHOLE), st.integers(0, 500), st.integers(0, 40), st.binary(max_size=40))
 def test_a_file_that_was_tampered_with_never_raises(whole: bytes, at: int, gone: int, instead: bytes) -> None:
     content = whole[:at] + instead + whole[at + gone :]
-    for record in siecle.read(source(content, NAME), FORM):
+    for record in reader.read(source(content, NAME), FORM):
         if isinstance(record, Issue):
             assert record.message
             assert record.place.line >= 1

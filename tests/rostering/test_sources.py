@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from idp.rostering.archives import Limits
+from idp.rostering.files.archives import Limits
+from idp.rostering.files.sources import LIMITS, Source, open_sources, total_size
 from idp.rostering.records import Issue, Severity
-from idp.rostering.sources import LIMITS, Source, open_sources, total_size
 
 AAF = b"<ficAlimMENESR/>"
 
@@ -116,7 +116,7 @@ class TestFolders:
         def refuse(*_: object) -> None:
             raise PermissionError
 
-        monkeypatch.setattr("idp.rostering.sources._Metered", refuse)  # root may open anything
+        monkeypatch.setattr("idp.rostering.files.sources._Metered", refuse)  # root may open anything
         assert codes(folder / "a.xml") == ["file_unreadable"]
 
 

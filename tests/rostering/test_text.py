@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from idp.rostering.files.text import LONGEST_CELL, LONGEST_LINE, MOST_COLUMNS, MOST_LINES, Row, header_of, read_rows
 from idp.rostering.records import Issue
-from idp.rostering.text import LONGEST_CELL, LONGEST_LINE, MOST_COLUMNS, MOST_LINES, Row, header_of, read_rows
 from tests.rostering.files import source
 from tests.rows import each_row
 

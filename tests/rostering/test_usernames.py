@@ -3,10 +3,10 @@ import re
 import pytest
 
 from idp.accounts.models import Account
-from idp.accounts.passwords import fold_username
+from idp.accounts.passwords.hasher import fold_username
 from idp.db import db
-from idp.rostering import opening, usernames
 from idp.rostering.records import Format
+from idp.rostering.write import opening, usernames
 from tests.builders import Build
 from tests.rows import each_row
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from idp.rostering.files.sources import Source
+from idp.rostering.files.xml_stream import DEPTH, LEAVES, NAMES, Element, XmlStream
 from idp.rostering.records import Issue, Severity
-from idp.rostering.sources import Source
-from idp.rostering.xml_stream import DEPTH, LEAVES, NAMES, Element, XmlStream
 from idp.uai import is_uai
 from tests.rostering.files import source
 from tests.rows import each_row

@@ -14,15 +14,15 @@ from typing import Any
 
 import requests
 
+from demo.ents import HOST, DemoEnt, ents_at
+from demo.paper import Paper, SeededLetter
+from demo.processes import SMTP_OFFSET, WEB_OFFSET, exported, neighbours, service
+from demo.seed import seed
+from demo.supervisor import Child, find_taken
 from idp import schema
 from idp.app import create_app
 from idp.config import Settings
 from idp.db import db
-from idp.demo.ents import HOST, DemoEnt, ents_at
-from idp.demo.paper import Paper, SeededLetter
-from idp.demo.processes import SMTP_OFFSET, WEB_OFFSET, exported, neighbours, service
-from idp.demo.seed import seed
-from idp.demo.supervisor import Child, find_taken
 from idp.services import services_of
 from tests import forked
 from tests.databases import SECRET

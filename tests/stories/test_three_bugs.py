@@ -2,7 +2,7 @@
 
 import pytest
 
-from idp.demo.processes import WEB_OFFSET
+from demo.processes import WEB_OFFSET
 from tests.stories.site import Site
 from tests.stories.three_bugs import OURS, Attacker, succeeded
 

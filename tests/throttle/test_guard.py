@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from idp import config
-from idp.accounts.passwords import fold_username
+from idp.accounts.passwords.hasher import fold_username
 from idp.config import Settings
 from idp.db import db
 from idp.throttle import guard, limits

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import String
 
 from idp.app import create_app
-from idp.ops.purge import DEAD_KEPT, SENT_KEPT
+from idp.operations.purge.commands import DEAD_KEPT, SENT_KEPT
 from idp.outbox.worker import FIRST_DELAY, LONGEST_DELAY, MAX_ATTEMPTS
 from idp.tables import metadata
 from idp.throttle import limits

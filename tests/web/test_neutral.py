@@ -15,7 +15,7 @@ from sqlalchemy import event
 from werkzeug.test import TestResponse
 
 from idp.accounts.models import Account
-from idp.accounts.passwords import fold_username
+from idp.accounts.passwords.hasher import fold_username
 from idp.clock import now
 from idp.db import db, end_read
 from idp.throttle import guard, limits

@@ -17,7 +17,7 @@ from idp.web.telling import Tellable, on_page, sentence
 from tests.activation.steps import open_activation
 from tests.builders import COLLEGE, LYCEE, PASSWORD, PROVISIONAL, Build
 from tests.email_confirmation.post import html_of, post_office, text_of
-from tests.myaccount.changes import (
+from tests.my_account.changes import (
     CHOSEN,
     OLD,
     PASSWORD_PAGE,
@@ -27,7 +27,7 @@ from tests.myaccount.changes import (
     links,
     path_of,
 )
-from tests.myaccount.steps import text_of as read_with_links
+from tests.my_account.steps import text_of as read_with_links
 from tests.pages import heading, sign_in, submit
 from tests.recovery.steps import DONE, mailed_link
 

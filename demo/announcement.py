@@ -1,0 +1,77 @@
+"""What a demonstration says of itself once it is up: `demo.json` for scripts, a page of text for a person."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from demo.ents import HOST, DemoEnt
+from demo.paper import Paper, SeededLetter
+from demo.processes import WEB_OFFSET, exported
+from idp.config import Settings
+
+_SHOWN = 6
+"""Letters shown on the terminal: the remarkable ones that nobody used yet."""
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """A demonstration that is up at `port`, its families from the schools' files in `files`."""
+
+    settings: Settings
+    ents: Sequence[DemoEnt]
+    paper: Paper
+    letters: Sequence[SeededLetter]
+    files: Path
+    port: int
+
+    @property
+    def _mail_page(self) -> str:
+        return f"http://{HOST}:{self.port + WEB_OFFSET}"
+
+    def index(self) -> dict[str, Any]:
+        """Return what `demo.json` holds; the names are a contract."""
+        return {
+            "issuer": self.settings.issuer,
+            "env": exported(self.settings),
+            "ents": [
+                {
+                    "name": ent.name,
+                    "url": ent.url,
+                    "client_id": ent.client_id,
+                    "uai": ent.uais[0],
+                    "uais": ent.uais,
+                }
+                for ent in self.ents
+            ],
+            "mailbox": f"{self._mail_page}/mails.json",
+            "letters_pdf": str(self.paper.pdf),
+            "letters": [letter.printed.row() for letter in self.letters],
+        }
+
+    def summary(self) -> str:
+        """Return the addresses, and the letters that are the most worth trying."""
+        waiting = [letter for letter in self.letters if letter.usable]
+        shown = [letter for letter in waiting if letter.guardian.remark][:_SHOWN]
+        lines = [
+            "",
+            "La démonstration est prête. Ouvrez un ENT, le courrier d’un parent à la main.",
+            "",
+            *(f"  {'ENT ' + ent.name:<20} {ent.url}   ({_schools(ent)})" for ent in self.ents),
+            f"  {'Mails reçus':<20} {self._mail_page}",
+            f"  {self.settings.service_name:<20} {self.settings.issuer}",
+            "",
+            f"Courriers : {len(waiting)} sur {len(self.letters)} attendent leur parent. Tous : {self.paper.pdf}",
+            f"Les familles viennent des fichiers de {self.files}",
+        ]
+        for letter in shown:
+            ent = next(ent for ent in self.ents if letter.printed.uai in ent.uais)
+            lines += [
+                f"  {letter.username:<20} {letter.shown}   {ent.name}",
+                f"  {'':<20} {letter.name} : {letter.guardian.remark}",
+            ]
+        return "\n".join([*lines, "", "Ctrl-C arrête tout.", ""])
+
+
+def _schools(ent: DemoEnt) -> str:
+    return ", ".join(school.name for school in ent.schools)

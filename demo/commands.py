@@ -1,0 +1,158 @@
+"""The command `idp demo`: the whole journey on one machine, until Ctrl-C."""
+
+import importlib.util
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from demo import supervisor
+from demo.announcement import Announcement
+from demo.ents import HOST, DemoEnt, ents_at
+from demo.families import ACADEMY
+from demo.folder import alone, kept_secret, write_json
+from demo.paper import Paper, SeededLetter
+from demo.processes import SMTP_OFFSET, WEB_OFFSET, neighbours, ports_of, service
+from demo.seed import in_order, seed
+from idp import paths, schema
+from idp.app import create_app
+from idp.config import PREFIX, ConfigurationError, Settings, load
+from idp.db import db
+
+DEFAULT_PORT = 8000
+HIGHEST_PORT = 65535 - WEB_OFFSET
+
+
+def command(folder: Path = paths.CHECKOUT / "var" / "demo") -> click.Command:
+    """Return `idp demo`, which keeps its data in `folder`."""
+
+    @click.command("demo")
+    @click.option(
+        "--port",
+        type=click.IntRange(1, HIGHEST_PORT),
+        envvar="DEMO_PORT",
+        default=DEFAULT_PORT,
+        show_default=True,
+        show_envvar=True,
+        help=f"The service's port; +1 and +2 are the ENTs', +{SMTP_OFFSET} SMTP's, +{WEB_OFFSET} the mail page's.",
+    )
+    @click.option("--environment", envvar=f"{PREFIX}ENV", default="development", hidden=True)
+    @click.option("--database", envvar=f"{PREFIX}DATABASE_URL", hidden=True)
+    @click.option("--configuration", envvar=f"{PREFIX}CONFIG", hidden=True)
+    def demo(port: int, environment: str, database: str | None, configuration: str | None) -> None:
+        """Run the service, two ENTs, the mail worker and a mailbox with invented families, until Ctrl-C.
+
+        Everything stays on this machine, in var/demo/; a second start goes on where the first stopped.
+        """
+        _refuse_real_settings(environment, database, configuration)
+        _check_parts_are_here()
+        with supervisor.StopRequest() as stop:
+            failure = _run(port, folder, stop)
+        if failure:
+            raise click.ClickException(
+                f"{failure}\nTout le reste est arrêté. Les journaux sont dans {folder / 'logs'}."
+            )
+        click.echo("La démonstration est arrêtée. « make demo » la reprend où elle en est.")
+
+    return demo
+
+
+def _refuse_real_settings(environment: str, database: str | None, configuration: str | None) -> None:
+    """Refuse to run where a real service is set up: its database must never receive invented families."""
+    if environment != "development":
+        raise click.ClickException(f"La démonstration refuse de démarrer : {PREFIX}ENV vaut « {environment} ».")
+    for name, value in (("DATABASE_URL", database), ("CONFIG", configuration)):
+        if value:
+            raise click.ClickException(
+                f"La démonstration refuse de démarrer : {PREFIX}{name} désigne une vraie installation. "
+                f"Retirez cette variable de l’environnement."
+            )
+
+
+def _check_parts_are_here() -> None:
+    if not (paths.CHECKOUT / "clients" / "ent").is_dir():
+        raise click.ClickException(
+            "La démonstration se lance depuis les sources du projet : le dossier clients/ n’est pas là."
+        )
+    missing = [name for name in ("aiosmtpd", "requests") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise click.ClickException(f"Il manque {' et '.join(missing)} à la démonstration. « make setup » les installe.")
+
+
+def _run(port: int, folder: Path, stop: supervisor.StopRequest) -> supervisor.Failure | None:
+    _check_ports(port)
+    inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith((PREFIX, "ENT_"))}
+    index, files = folder / "demo.json", folder / "fichiers"
+    with alone(folder):
+        settings = _settings(port, folder)
+        ents = ents_at(port, folder)
+        paper = Paper(folder)
+        index.unlink(missing_ok=True)
+        with supervisor.Supervisor(stop, logs=folder / "logs", folder=paths.CHECKOUT, inherited=inherited) as watched:
+            watched.start(neighbours(settings, port, ents, folder))  # they need no database: they start meanwhile
+            letters = _prepare(settings, ents, paper, files)
+            watched.start(service(settings, port))
+            paper.print(in_order(letters))
+            announcement = Announcement(settings, ents, paper, letters, files, port)
+
+            def ready() -> None:
+                write_json(index, announcement.index())
+                click.echo(announcement.summary())
+
+            try:
+                return watched.run(ready)
+            finally:
+                index.unlink(missing_ok=True)
+
+
+def _check_ports(port: int) -> None:
+    try:
+        taken = supervisor.find_taken(ports_of(port))
+    except OSError as error:
+        raise click.ClickException(
+            f"Le port {port} et les suivants ne peuvent pas être ouverts ({error.strerror}). "
+            "Choisissez-en d’autres, par exemple : DEMO_PORT=9000 make demo"
+        ) from error
+    if taken is not None:
+        raise click.ClickException(
+            f"Le port {taken} est déjà pris, la démonstration en a besoin pour {ports_of(port)[taken]}. "
+            "Libérez-le, ou choisissez d’autres ports, par exemple : DEMO_PORT=9000 make demo"
+        )
+
+
+def _settings(port: int, folder: Path) -> Settings:
+    database, secret = folder / "idp.db", folder / "secret"
+    if database.is_file() and not secret.is_file():
+        raise click.ClickException(
+            f"{secret} a disparu : sans lui, la base de la démonstration ne se lit plus. "
+            "« make demo-reset » repart de zéro."
+        )
+    try:
+        return load(
+            env="development",
+            issuer=f"http://{HOST}:{port}",
+            database_url=f"sqlite:///{database}",
+            secret_key=kept_secret(secret),
+            smtp_url=f"smtp://{HOST}:{port + SMTP_OFFSET}",
+            mail_from="ne-pas-repondre@exemple.fr",
+            academy=ACADEMY,
+            support_phone="03 53 01 12 12",
+            support_hours="du lundi au vendredi, de 8 h à 18 h",
+            publisher=f"{ACADEMY} (démonstration : cette académie n’existe pas)",
+            dpo_mail="dpd@exemple.fr",
+            contact_mail="contact@exemple.fr",
+            accessibility_mail="accessibilite@exemple.fr",
+        )
+    except ConfigurationError as error:
+        raise click.ClickException("La démonstration ne peut pas démarrer :\n" + "\n".join(error.faults)) from error
+
+
+def _prepare(settings: Settings, ents: Sequence[DemoEnt], paper: Paper, files: Path) -> list[SeededLetter]:
+    schema.upgrade(settings)
+    app = create_app(settings)
+    with app.app_context():
+        letters = seed(settings, ents, paper, files)
+        db.session.remove()
+        db.engine.dispose()
+    return letters

@@ -1,0 +1,126 @@
+"""The processes of a demonstration, what each is told by its environment, and how each shows that it is up."""
+
+import http.client
+import json
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from demo.ents import HOST, DemoEnt
+from demo.supervisor import Child
+from idp.config import PREFIX, Settings
+
+SMTP_OFFSET, WEB_OFFSET = 25, 26
+_PROBE_SECONDS = 2.0
+
+
+def ports_of(port: int) -> dict[int, str]:
+    """Return every port of the demonstration at `port`, each with what will listen there."""
+    return {
+        port: "le service",
+        port + 1: "le premier ENT",
+        port + 2: "le second ENT",
+        port + SMTP_OFFSET: "la réception des mails",
+        port + WEB_OFFSET: "la page des mails",
+    }
+
+
+def exported(settings: Settings) -> dict[str, str]:
+    """Return the environment that makes another `idp` process read the same settings (all that was decided)."""
+    return {f"{PREFIX}{name.upper()}": _written(getattr(settings, name)) for name in sorted(settings.model_fields_set)}
+
+
+def _written(value: object) -> str:
+    match value:
+        case SecretStr():
+            return value.get_secret_value()
+        case Path():
+            return str(value.resolve())
+        case bool():
+            return str(value).lower()
+        case tuple():
+            return json.dumps([_written(part) for part in value])
+        case _:
+            return str(value)
+
+
+def service(settings: Settings, port: int) -> list[Child]:
+    """Return the processes of the service itself: the web server and the worker of the outbox."""
+    idp = str(Path(sys.executable).with_name("idp"))
+    environment = exported(settings)
+    return [
+        Child(
+            "provider",
+            "Le service",
+            [idp, "serve", "--bind", f"{HOST}:{port}"],
+            environment,
+            lambda: answers_http(port, "/readyz"),
+        ),
+        Child("worker", "L’envoi des mails", [idp, "worker"], environment),
+    ]
+
+
+def neighbours(settings: Settings, port: int, ents: Sequence[DemoEnt], folder: Path) -> list[Child]:
+    """Return the processes around the service, which know it by HTTP and SMTP alone: the ENTs and the mail catcher."""
+    smtp_port, web_port = port + SMTP_OFFSET, port + WEB_OFFSET
+    ports = ["--smtp-port", str(smtp_port), "--web-port", str(web_port)]
+    return [
+        *(_ent(settings, ent, folder) for ent in ents),
+        Child(
+            "catcher",
+            "La boîte de démonstration",
+            [sys.executable, "-m", "demo.catcher", *ports, "--store", str(folder / "mails")],
+            answers=lambda: answers_http(web_port, "/mails.json") and answers_smtp(smtp_port),
+        ),
+    ]
+
+
+def _ent(settings: Settings, ent: DemoEnt, folder: Path) -> Child:
+    return Child(
+        ent.client_id,
+        f"L’ENT {ent.name}",
+        [sys.executable, "-m", "clients.ent"],
+        {
+            "ENT_ISSUER": settings.issuer,
+            "ENT_CLIENT_ID": ent.client_id,
+            "ENT_CLIENT_SECRET": ent.client_secret,
+            "ENT_NAME": ent.name,
+            "ENT_TAGLINE": ent.tagline,
+            "ENT_ACCENT": ent.accent,
+            "ENT_BIND": f"{HOST}:{ent.port}",
+            "ENT_PUBLIC_URL": ent.url,
+            "ENT_DATABASE": str(folder / f"{ent.client_id}.db"),
+            "ENT_SECRET_KEY": ent.secret_key,
+        },
+        _answers_home(ent.port),
+    )
+
+
+def _answers_home(port: int) -> Callable[[], bool]:
+    return lambda: answers_http(port, "/")
+
+
+def answers_http(port: int, path: str) -> bool:
+    """Tell whether `path` at 127.0.0.1:`port` is there (200)."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=_PROBE_SECONDS)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def answers_smtp(port: int) -> bool:
+    """Tell whether an SMTP server greets (220) at 127.0.0.1:`port`."""
+    try:
+        with socket.create_connection((HOST, port), timeout=_PROBE_SECONDS) as connection:
+            greeting = connection.recv(3)
+            connection.sendall(b"QUIT\r\n")
+            return greeting == b"220"
+    except OSError:
+        return False

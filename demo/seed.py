@@ -1,0 +1,181 @@
+"""Makes the invented school year be there, by the ways of a real one: ENTs, school files, letters, signing keys.
+
+What is there already is kept, what is missing is added. A demonstration may be stopped at any moment and started again,
+on another port too.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from demo import intake
+from demo.ents import CHARTER_VERSION, SCOPES, DemoEnt
+from demo.families import GUARDIANS
+from demo.paper import Paper, Printed, SeededLetter
+from idp import opaque
+from idp.accounts import disputes
+from idp.accounts.models import Account
+from idp.accounts.passwords.hasher import Hasher
+from idp.audit import log
+from idp.audit.registry_events import ClientChanged
+from idp.charter import service as charters
+from idp.clients.models import CharterMode, Client, ClientSchool, SubjectType
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db, end_read
+from idp.folding import fold
+from idp.letters import recipients, secrets
+from idp.letters.hashing import Hashers
+from idp.oidc.keys import ring
+from idp.oidc.models import SigningKey
+
+
+def seed(settings: Settings, ents: Sequence[DemoEnt], paper: Paper, files: Path) -> list[SeededLetter]:
+    """Make ENTs, families, letters and signing keys be there. Needs the application's context.
+
+    Args:
+        settings: the provider's.
+        ents: where they listen now.
+        paper: what was printed. A letter that nobody used and whose time is over is drawn again.
+        files: the folder of the schools' files, written if it is not there.
+
+    Raises:
+        ClickException: the families cannot be brought in, in a sentence.
+    """
+    log.set_origin(log.Origin(actor="idp demo"))
+    for ent in ents:
+        _register(ent)
+    db.session.commit()
+    intake.write_files(files)
+    intake.import_files(settings, files)
+    _draw(settings, paper)
+    letters = _letters(paper, ents)
+    paper.write(letter.printed for letter in letters)
+    for ent in ents:
+        _publish_charter(ent)
+    _make_keys(settings)
+    return letters
+
+
+def in_order(letters: Sequence[SeededLetter]) -> list[Printed]:
+    """Return the letters as schools print them: by school, class and name."""
+
+    def place(one: SeededLetter) -> tuple[Any, ...]:
+        first = one.printed.letter.children[0]
+        guardian = one.guardian
+        return (
+            one.printed.uai,
+            recipients.class_order(first.class_name),
+            fold(guardian.family_name),
+            guardian.given_name,
+        )
+
+    return [one.printed for one in sorted(letters, key=place)]
+
+
+def _register(ent: DemoEnt) -> None:
+    """Register an ENT, or move the one that is registered to where it listens now."""
+    client = db.session.scalar(select(Client).where(Client.client_id == ent.client_id))
+    if client is None:
+        client = Client(
+            client_id=ent.client_id,
+            name=ent.name,
+            scopes=SCOPES,
+            subject_type=SubjectType.PAIRWISE,
+            charter_mode=CharterMode.ENT,
+            redirect_uris=[],
+            schools=[ClientSchool(uai=uai) for uai in ent.uais],
+        )
+        db.session.add(client)
+        db.session.flush()
+        log.record(ClientChanged(client_id=client.id, change="added"))
+    _set(
+        client,
+        secret_digest=opaque.digest(ent.client_secret),
+        redirect_uris=[f"{ent.url}/callback"],
+        post_logout_redirect_uris=[ent.home, ent.url],
+        backchannel_logout_uri=f"{ent.url}/backchannel-logout",
+        home_uri=ent.home,
+        initiate_login_uri=f"{ent.url}/login",
+    )
+
+
+def _set(client: Client, **values: Any) -> None:
+    """Set what differs; a changed registration gets a new version, which tells running processes to read it again."""
+    changes = {name: value for name, value in values.items() if getattr(client, name) != value}
+    for name, value in changes.items():
+        setattr(client, name, value)
+    if changes:
+        client.version = (client.version or 0) + 1
+
+
+def _accounts() -> dict[str, Account]:
+    """Return the accounts of the forty by their keys in the files; one that another took over, or that left, is out."""
+    wanted = [guardian.roster_key for guardian in GUARDIANS]
+    found = db.session.scalars(select(Account).where(Account.roster_key.in_(wanted)))
+    return {str(account.roster_key): account for account in found}
+
+
+def _draw(settings: Settings, paper: Paper) -> None:
+    """Draw the letters that are owed: on paper first, so that nobody has one that cannot be read."""
+    accounts, printed = _accounts(), paper.printed()
+    owed = [accounts[key].username for key in accounts if _is_owed_a_letter(accounts[key], printed.get(key))]
+    people = recipients.named(owed, None, None, "")
+    with Hashers(Hasher(settings)) as hashers:
+        secrets.draw(settings, hashers, people, paper)
+
+
+def _is_owed_a_letter(account: Account, printed: Printed | None) -> bool:
+    """Tell whether a letter must be drawn: never for who activated, nor for who gave the letter up.
+
+    A letter on paper that ends after the account's was never told to the database: its start was cut off in between.
+    One that ends before was followed by another, which an operator holds.
+    """
+    closed = account.activated_at is not None or account.disabled_at is not None or disputes.is_disputed(account.id)
+    if closed or not account.children:
+        return False
+    if account.provisional_hash is None:
+        return account.generation == 0
+    end = account.provisional_expires_at
+    return end is None or end <= now() or printed is None or printed.expires_at > end
+
+
+def _letters(paper: Paper, ents: Sequence[DemoEnt]) -> list[SeededLetter]:
+    """Return what was printed, in the order of the families, each letter leading to where its ENT listens now."""
+    accounts, printed = _accounts(), paper.printed()
+    end_read()
+    homes = {uai: ent.home for ent in ents for uai in ent.uais}
+    letters = []
+    for guardian in GUARDIANS:
+        letter = printed.get(guardian.roster_key)
+        if letter is not None:
+            account = accounts.get(guardian.roster_key)
+            usable = account is not None and _waits_for(account, letter)
+            letters.append(SeededLetter(guardian, letter.leading_to(homes[letter.uai]), usable))
+    return letters
+
+
+def _waits_for(account: Account, letter: Printed) -> bool:
+    return (
+        account.disabled_at is None
+        and account.provisional_hash is not None
+        and account.provisional_expires_at == letter.expires_at
+        and account.username == letter.letter.username
+    )
+
+
+def _make_keys(settings: Settings) -> None:
+    """Make the first key of what ENTs sign in with by default, and of what the profile `fapi2` signs with."""
+    made = set(db.session.scalars(select(SigningKey.alg).where(SigningKey.retired_at.is_(None))))
+    end_read()
+    for alg in ("RS256", "ES256"):
+        if alg not in made:
+            ring.rotate(settings, alg)
+
+
+def _publish_charter(ent: DemoEnt) -> None:
+    published = db.session.scalar(select(Client.charter_version_id).where(Client.client_id == ent.client_id))
+    if published is None:
+        charters.publish(ent.client_id, CHARTER_VERSION, ent.charter)

@@ -1,0 +1,140 @@
+"""The mailbox's web page: what the catcher received, for a person (`/`) and for a script (`/mails.json`).
+
+A mail is somebody else's HTML: it is shown in a sandboxed frame under its own policy, where no script runs and only
+links work.
+"""
+
+import re
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_date
+from flask import Flask, Response, abort, jsonify, render_template
+from jinja2 import StrictUndefined
+from markupsafe import Markup, escape
+from werkzeug.exceptions import HTTPException, NotFound
+
+from demo.mailbox import Mailbox, Message
+from idp import paths
+from idp.clock import now
+
+PAGE_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+MAIL_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox"
+)
+"""A link opens a page of its own, which must be a whole page: without the last word it would inherit the sandbox."""
+
+_LINK = re.compile(r"https?://[^\s<>\"«»]+")
+_HEAD = re.compile(r"<head\b[^>]*>", re.IGNORECASE)
+_PARIS = ZoneInfo("Europe/Paris")
+_NO_BREAK = "\u00a0"
+
+
+def create_webmail(mailbox: Mailbox) -> Flask:
+    """Return the web application that shows `mailbox`."""
+    app = Flask(__name__, static_folder=str(paths.STATIC), template_folder=str(paths.TEMPLATES))
+    app.config.update(TRUSTED_HOSTS=["127.0.0.1", "localhost", "[::1]"])  # another name is a page of another site
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    _prepare_templates(app)
+
+    @app.get("/")
+    def messages() -> str:
+        return render_template("demo/messages.html", messages=mailbox.messages()[::-1])
+
+    @app.get("/mails.json")
+    def mails() -> Response:
+        return jsonify([message.row() for message in mailbox.messages()])
+
+    @app.get("/messages/<identifier>")
+    def message(identifier: str) -> str:
+        return render_template("demo/message.html", message=_get(mailbox, identifier))
+
+    @app.get("/messages/<identifier>/html")
+    def mail_html(identifier: str) -> Response:
+        response = Response(_with_base(_get(mailbox, identifier).html), mimetype="text/html")
+        response.headers["Content-Security-Policy"] = MAIL_POLICY
+        return response
+
+    @app.get("/messages/<identifier>/source")
+    def source(identifier: str) -> Response:
+        raw = mailbox.find_source(identifier)
+        return abort(404) if raw is None else Response(raw, content_type="text/plain; charset=utf-8")
+
+    app.register_error_handler(HTTPException, _error)
+    app.after_request(_secure)
+    return app
+
+
+def _get(mailbox: Mailbox, identifier: str) -> Message:
+    message = mailbox.find(identifier)
+    if message is None:
+        raise NotFound
+    return message
+
+
+def _error(error: HTTPException) -> Response:
+    """Answer an error; only the usual one has a page, since a page needs an address that could be understood."""
+    if isinstance(error, NotFound):
+        return Response(render_template("demo/introuvable.html"), error.code)
+    return Response(f"{error.name}\n", error.code, mimetype="text/plain")
+
+
+def _secure(response: Response) -> Response:
+    response.headers.setdefault("Content-Security-Policy", PAGE_POLICY)
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Referrer-Policy"] = "no-referrer"  # a link of a mail is a secret
+    response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def _prepare_templates(app: Flask) -> None:
+    app.jinja_env.undefined = StrictUndefined
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.add_extension("jinja2.ext.i18n")
+    app.jinja_env.install_gettext_callables(french, _plural, newstyle=True)  # type: ignore[attr-defined]
+    app.jinja_env.filters.update(linked=linked, received=received)
+
+
+def french(text: str) -> str:
+    """Return `text` with the no-break spaces of French typography; this page has one language."""
+    text = re.sub(r" (?=[:;?!»%])", _NO_BREAK, text)
+    return text.replace("« ", f"«{_NO_BREAK}")
+
+
+def _plural(singular: str, plural: str, number: int) -> str:
+    return french(singular if number < 2 else plural)  # noqa: PLR2004 - French counts 0 and 1 as one
+
+
+def linked(text: str) -> Markup:
+    """Return `text` escaped, its addresses as links that open beside the mailbox."""
+    parts: list[str] = []
+    end = 0
+    for match in _LINK.finditer(text):
+        address = match.group().rstrip(".,;:!?)]}’'")
+        parts += [
+            escape(text[end : match.start()]),
+            Markup('<a href="{0}" target="_blank" rel="noopener noreferrer">{0}</a>').format(address),
+        ]
+        end = match.start() + len(address)
+    return Markup("").join([*parts, escape(text[end:])])
+
+
+def received(at: datetime) -> str:
+    """Return when a message came, in Paris as on the service's pages: « 20 h 42 » today, with the day before that."""
+    local = at.astimezone(_PARIS)
+    hour = f"{local:%H} h {local:%M}".replace(" ", _NO_BREAK)
+    if local.date() == now().astimezone(_PARIS).date():
+        return hour
+    return f"{format_date(local.date(), 'd MMMM y', locale='fr')} à {hour}"
+
+
+def _with_base(html: str) -> str:
+    """Return a mail whose links open beside the mailbox: in the frame, the page they lead to would refuse to show."""
+    base = '<base target="_blank">'
+    if _HEAD.search(html):
+        return _HEAD.sub(lambda head: head.group() + base, html, count=1)
+    return f"<!doctype html>{base}{html}"

@@ -1,0 +1,1 @@
+"""Passwords: the hash, the policy, and the list of stolen passwords."""

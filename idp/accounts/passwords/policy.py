@@ -1,0 +1,240 @@
+"""What a password must be (NIST SP 800-63B-4 3.1.1.2, CNIL 2022-100): long, unlike its owner, not a first guess.
+
+No rule on kinds of characters, spaces and emoji are welcome. Each fault says what is wrong and what to do about it.
+"""
+
+import enum
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+from flask_babel import lazy_gettext as _
+from flask_babel.speaklater import LazyString
+
+from idp.accounts.passwords.hasher import MAX_PASSWORD_LENGTH, fold_provisional, looks_provisional, normalise
+from idp.accounts.passwords.words import lists, strength
+from idp.folding import fold
+
+EXAMPLE = "fenêtre pinceau lapin caramel"
+"""The example that the pages print beside the field."""
+
+_LONG_WORD = 4
+_SHORT_WORD = 2
+_FEW_SIGNS = 4
+_MANY_WORDS = 3
+"""So many words of the example make a password the example, whatever else is in it."""
+_YEAR = re.compile(r"(?:19|20)\d\d")
+_LOOK_ALIKES = str.maketrans("013457@$!", "oieastasi")
+_RUN = re.compile(r"[^\W_]+")
+_LETTERS = re.compile(r"[^\W\d_]+")
+
+
+class FaultCode(enum.StrEnum):
+    """Why a password is refused, for forms and tests."""
+
+    TOO_SHORT = "too_short"
+    TOO_LONG = "too_long"
+    IDENTIFIER = "identifier"
+    NAME = "name"
+    CHILD = "child"
+    SCHOOL = "school"
+    PROVISIONAL = "provisional"
+    COMMON = "common"
+    BREACHED = "breached"
+    EXAMPLE = "example"
+    GUESSABLE = "guessable"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One reason, and the sentence that tells it in the reader's language."""
+
+    code: FaultCode
+    message: LazyString
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Whose password it will be.
+
+    Attributes:
+        username: the identifier.
+        names: given, family and birth names of the person.
+        children: first names of the children.
+        schools: names of their schools.
+        services: names of this service, the academy and the ENTs: no secret, but no fault within a phrase either.
+        is_provisional: says whether a typed text is the letter's secret; asked only for what looks like one.
+    """
+
+    username: str
+    names: tuple[str, ...] = ()
+    children: tuple[str, ...] = ()
+    schools: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
+    is_provisional: Callable[[str], bool] | None = None
+
+
+def check_password(
+    password: str, *, person: Identity, min_length: int = 12, is_breached: Callable[[str], bool] | None = None
+) -> list[Fault]:
+    """Return all that is wrong with a new password; an empty list accepts it.
+
+    `is_breached` says whether a password is in a list of stolen ones (`idp.accounts.passwords.breached`).
+
+    Whether it is easy to guess is told only when nothing else is wrong: taking a name out changes the answer.
+
+    Raises:
+        Busy: from `person.is_provisional`, when its hash got no turn.
+    """
+    if len(password) > MAX_PASSWORD_LENGTH:
+        message = _("Ce mot de passe dépasse %(count)s caractères. Prenez-en un plus court.", count=MAX_PASSWORD_LENGTH)
+        return [Fault(FaultCode.TOO_LONG, message)]
+    if _is_provisional(password, person):
+        message = _("C’est le mot de passe provisoire du courrier. Choisissez-en un autre, connu de vous seul.")
+        return [Fault(FaultCode.PROVISIONAL, message)]
+    text = normalise(password)
+    faults = []
+    # Both lengths: six é typed as twelve code points are six, and one ligature is not the eighteen that it stands for.
+    if min(len(password), len(text)) < min_length:
+        message = _("Il faut %(count)s caractères au moins. Ajoutez un mot : les espaces comptent.", count=min_length)
+        faults.append(Fault(FaultCode.TOO_SHORT, message))
+    faults += _personal_faults(fold(text), person)
+    return faults or _guessing_faults(text, person, is_breached)
+
+
+def _is_provisional(password: str, person: Identity) -> bool:
+    return bool(
+        person.is_provisional and looks_provisional(fold_provisional(password)) and person.is_provisional(password)
+    )
+
+
+def _personal_faults(folded: str, person: Identity) -> list[Fault]:
+    faults = []
+    names = _words(person.names)
+    if _contains_identifier(folded, person.username):
+        message = _(
+            "Ce mot de passe contient votre identifiant. Retirez-le, ou prenez quatre mots sans rapport avec vous."
+        )
+        faults.append(Fault(FaultCode.IDENTIFIER, message))
+    elif _contains(folded, names):  # an identifier is made of the name: one reason is enough
+        message = _(
+            "Ce mot de passe contient votre nom ou votre prénom. "
+            "Retirez-le, ou prenez quatre mots sans rapport avec vous."
+        )
+        faults.append(Fault(FaultCode.NAME, message))
+    if _contains(folded, _words(person.children) - names):
+        message = _(
+            "Ce mot de passe contient le prénom de votre enfant. "
+            "Retirez-le, ou prenez quatre mots sans rapport avec vous."
+        )
+        faults.append(Fault(FaultCode.CHILD, message))
+    if _contains(folded, {word for word in _school_words(person.schools) if len(word) >= _LONG_WORD}):
+        message = _(
+            "Ce mot de passe contient le nom de l’établissement. "
+            "Retirez-le, ou prenez quatre mots sans rapport avec vous."
+        )
+        faults.append(Fault(FaultCode.SCHOOL, message))
+    return faults
+
+
+def _guessing_faults(text: str, person: Identity, is_breached: Callable[[str], bool] | None) -> list[Fault]:
+    if _is_example(fold(text)):
+        return [Fault(FaultCode.EXAMPLE, _("C’est l’exemple de cette page, ou presque. Choisissez vos propres mots."))]
+    if _is_common(fold(text)):
+        message = _("Ce mot de passe est l’un des plus utilisés. Prenez quatre mots sans rapport entre eux.")
+        return [Fault(FaultCode.COMMON, message)]
+    if is_breached and is_breached(text):
+        message = _(
+            "Ce mot de passe, ou un autre presque pareil, est dans une liste de mots de passe volés. "
+            "Prenez quatre mots sans rapport entre eux."
+        )
+        return [Fault(FaultCode.BREACHED, message)]
+    services = _words(person.services)
+    personal = {fold(person.username), *_words([*person.names, *person.children]), *_school_words(person.schools)}
+    personal |= services
+    if _is_commonplace(fold(text), services) or strength.score(text, sorted(personal)) < strength.GOOD_SCORE:
+        message = _("Ce mot de passe se devine trop facilement. Ajoutez un ou deux mots sans rapport entre eux.")
+        return [Fault(FaultCode.GUESSABLE, message)]
+    return []
+
+
+def _words(names: Iterable[str]) -> set[str]:
+    """Return the words of `names`, folded, and each name written in one piece: « Le Goff » gives le, goff, legoff."""
+    words: set[str] = set()
+    for name in names:
+        parts = _RUN.findall(fold(name))
+        words |= {word for word in (*parts, "".join(parts)) if len(word) >= _SHORT_WORD}
+    return words
+
+
+def _school_words(schools: Iterable[str]) -> set[str]:
+    """Return what tells a school from another: « Collège Jean Moulin » gives jean, moulin, jeanmoulin."""
+    types = lists.school_types()
+    return _words(" ".join(word for word in _RUN.findall(fold(name)) if word not in types) for name in schools)
+
+
+def _contains_identifier(folded: str, username: str) -> bool:
+    identifier = "".join(_RUN.findall(fold(username)))
+    return len(identifier) >= _LONG_WORD and identifier in "".join(_RUN.findall(folded))
+
+
+def _contains(folded: str, words: set[str]) -> bool:
+    """Return whether the password holds one of `words`, look-alike signs read as letters too.
+
+    A word of four letters or more is refused wherever it stands. A shorter one (Léo, Li) stands in many words by
+    chance: it is refused only when half of the password's letters or more are such words, as in « Leo-2015-2015 ».
+    """
+    for text in (folded, folded.translate(_LOOK_ALIKES)):
+        if any(word in run for run in _RUN.findall(text) for word in words if len(word) >= _LONG_WORD):
+            return True
+    short = sorted((word for word in words if len(word) < _LONG_WORD), key=len, reverse=True)
+    letters = _LETTERS.findall(folded)
+    if not short or not letters:
+        return False
+    pattern = re.compile("|".join(re.escape(word) for word in short))
+    covered = sum(len(found) for run in letters for found in pattern.findall(run))
+    return 2 * covered >= sum(map(len, letters))
+
+
+def _is_example(folded: str) -> bool:
+    """Return whether the password is the printed example: its words in another order, dressed up, or one replaced."""
+    words = fold(EXAMPLE).split()
+    return any(
+        sum(word in "".join(_RUN.findall(spelling)) for word in words) >= _MANY_WORDS
+        for spelling in (folded, folded.translate(_LOOK_ALIKES))
+    )
+
+
+def _is_common(folded: str) -> bool:
+    """Return if the password is a well-known one, bare or dressed with digits and signs that are not most of it."""
+    common = lists.common()
+    whole = "".join(_RUN.findall(folded))
+    core = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", folded)
+    for spelling in (core, core.translate(_LOOK_ALIKES)):
+        word = "".join(_RUN.findall(spelling))
+        if 2 * len(word) >= len(folded) and word in common:
+            return True
+    return folded in common or whole in common
+
+
+def _is_commonplace(folded: str, services: set[str]) -> bool:
+    """Return if a password is put together as so many are: pieces of well-known phrases, or a word and a number."""
+    core = re.sub(r"^[\W\d_]+|[\W\d_]+$", "", folded)
+    for spelling in (core, core.translate(_LOOK_ALIKES)):
+        word = "".join(_RUN.findall(spelling))
+        if 2 * len(word) >= len(folded) and lists.is_phrase(word):
+            return True
+    return _is_word_and_number(folded, services)
+
+
+def _is_word_and_number(folded: str, services: set[str]) -> bool:
+    """Return whether nothing is there but a well-known word, a postcode or a year, and signs: « Paris75000!! ».
+
+    A sign that is repeated counts once.
+    """
+    letters, digits = "".join(_LETTERS.findall(folded)), "".join(filter(str.isdecimal, folded))
+    signs = sum(1 for sign, _ in groupby(folded) if not sign.isalnum())
+    is_known = letters in lists.common() or letters in services
+    is_number = lists.is_postcode(digits) or _YEAR.fullmatch(digits) is not None
+    return is_known and is_number and signs <= _FEW_SIGNS

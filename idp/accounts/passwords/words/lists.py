@@ -1,0 +1,67 @@
+"""The lists, read once."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
+
+from idp.folding import fold
+
+_FOLDER = Path(__file__).parent
+RANKED = ("common", "given_names", "school", "calendar", "phrases", "phrase_parts", "towns")
+"""The files whose order is a rank."""
+
+
+def read(name: str) -> list[str]:
+    """Return the entries of `name`.txt, folded, each once, in the file's order."""
+    lines = (_FOLDER / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+    return list(dict.fromkeys(fold(line.strip()) for line in lines if line.strip() and not line.startswith("#")))
+
+
+def postcodes() -> list[str]:
+    """Return French postcodes, those of large towns first: people put them behind the name of theirs.
+
+    All that can be one stand there, with a rank that counts: which of them exist changes little.
+    """
+    departments = ["75", "13", "69", *(f"{number:02}" for number in range(1, 96))]
+    overseas = [f"97{number}" for number in (1, 2, 3, 4, 6)]
+    first = [*(f"{d}000" for d in departments), *(f"{d}00" for d in overseas)]
+    districts = [f"{d}0{n:02}" for d in ("75", "13", "69") for n in range(1, 21)]
+    rest = [f"{d}{n:02}0" for n in range(1, 100) for d in departments]
+    return list(dict.fromkeys((*first, *districts, *rest, *(f"{d}{n}0" for d in overseas for n in range(1, 10)))))
+
+
+@cache
+def common() -> frozenset[str]:
+    """Return all that is refused as a whole password: zxcvbn's 30,000 most used, and our own words and phrases."""
+    ours = (entry for name in RANKED for entry in read(name))
+    return frozenset(ours) | frozenset(fold(entry) for entry in FREQUENCY_LISTS["passwords"])
+
+
+@cache
+def _postcodes() -> frozenset[str]:
+    return frozenset(postcodes())
+
+
+def is_postcode(digits: str) -> bool:
+    """Return whether digits may be a French postcode."""
+    return digits in _postcodes()
+
+
+@cache
+def _phrase() -> re.Pattern[str]:
+    """Return the pattern of whole phrases that are made of a few well-known pieces: « jesuislemeilleur »."""
+    pieces = sorted(read("phrase_parts"), key=len, reverse=True)
+    return re.compile(f"(?:{'|'.join(map(re.escape, pieces))}){{1,3}}")
+
+
+def is_phrase(word: str) -> bool:
+    """Return whether a folded text without gaps is at most three pieces of well-known phrases, and nothing else."""
+    return _phrase().fullmatch(word) is not None
+
+
+@cache
+def school_types() -> frozenset[str]:
+    """Return the words that half of all schools have in their name: they name no school."""
+    return frozenset(read("school_types"))

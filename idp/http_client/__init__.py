@@ -1,0 +1,1 @@
+"""Outgoing HTTP requests: one deadline for the whole request, and no request to an internal IP."""

@@ -1,0 +1,47 @@
+"""What a letter says, from the rows of an account and of the school that writes to it."""
+
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+from idp.accounts.models import Account, School
+from idp.clock import now
+from idp.config import Settings
+from idp.letters.render.pdf import Letter, LetterChild
+
+_GREETINGS = {"Mme": "Madame", "M.": "Monsieur"}
+_HOME = frozenset({"", "france"})
+_POSTCODE = re.compile(r"\d{5}\s+(\S.*)")
+
+
+def compose(
+    settings: Settings, account: Account, school: School, ent_address: str, secret: str, expires_at: datetime
+) -> Letter:
+    """Return the letter of `school` to an account, with all its children, those in other schools too."""
+    town = f"{account.postcode} {account.city}".strip()
+    country = "" if account.country.strip().casefold() in _HOME else account.country
+    return Letter(
+        service_name=settings.service_name,
+        academy=settings.academy,
+        place=_town(school.address),
+        printed_on=now().astimezone().date(),
+        school_name=school.name,
+        school_address=school.address,
+        school_phone=school.phone,
+        recipient=[part for part in (account.display_name, *account.address_lines, town, country) if part],
+        greeting=_GREETINGS.get(account.civility, ""),
+        children=[LetterChild(child.given_name, child.class_name) for child in account.children],
+        ent_address=ent_address,
+        username=account.username,
+        provisional_password=secret,
+        valid_until=expires_at.astimezone().date(),
+        help_phone=settings.support_phone,
+        help_hours=settings.support_hours,
+        dpo_mail=settings.dpo_mail,
+    )
+
+
+def _town(address: Sequence[str]) -> str:
+    """Return the town of a postal address, « 59990 Rivebelle »; nothing where the last line has no postcode."""
+    found = _POSTCODE.fullmatch(address[-1].strip()) if address else None
+    return found.group(1) if found else ""

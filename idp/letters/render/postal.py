@@ -1,0 +1,54 @@
+"""A postal address as the French post reads it (AFNOR NF Z10-011): six lines of 38 characters, in capitals."""
+
+import textwrap
+import unicodedata
+from collections.abc import Iterable
+
+from idp.letters.render.glyphs import printable
+
+LINES = 6
+COLUMNS = 38
+
+_LIGATURES = str.maketrans({"Œ": "OE", "Æ": "AE"})
+_PUNCTUATION = ("P", "S")
+
+
+def address_block(lines: Iterable[str]) -> list[str]:
+    """Return `lines`, from the name to the town, as they are printed in the window of the envelope.
+
+    Capitals without accents on Latin letters, no punctuation on the last line. A line that is too long goes on below
+    while there is room. When there is not, the name (on two lines if it must), the town and the lines nearest the town
+    are kept: they are what a postman needs.
+    """
+    rows = [textwrap.wrap(line, COLUMNS) for line in (_capitals(line) for line in lines) if line]
+    if not rows:
+        return []
+    if len(rows) > 1:
+        town = _without_punctuation(" ".join(rows[-1]))
+        rows[-1] = textwrap.wrap(town, COLUMNS)[:1] or rows[-1][:1]
+    below = LINES - min(2, len(rows[0]))
+    rows = [rows[0], *rows[1:][-below:]]
+    room = LINES - len(rows)
+    printed: list[str] = []
+    for row in rows:
+        more = min(room, len(row) - 1)
+        printed += row[: 1 + more]
+        room -= more
+    return printed
+
+
+def _capitals(line: str) -> str:
+    """Return `line` in capitals; marks are kept on other scripts, where they are part of the letter."""
+    letters: list[str] = []
+    latin = False
+    for char in unicodedata.normalize("NFD", line.upper().translate(_LIGATURES)):
+        if not unicodedata.combining(char):
+            latin = unicodedata.name(char, "").startswith("LATIN")
+        elif latin:
+            continue
+        letters.append(char)
+    return printable("".join(letters))
+
+
+def _without_punctuation(line: str) -> str:
+    return " ".join("".join(" " if unicodedata.category(char)[0] in _PUNCTUATION else char for char in line).split())

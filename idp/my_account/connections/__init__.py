@@ -1,0 +1,1 @@
+"""« Mes connexions »: devices, sign-ins, and how others are signed out."""

@@ -1,0 +1,88 @@
+"""`/mon-compte/sessions`: « Mes connexions »."""
+
+import uuid
+
+from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask_babel import gettext
+from flask_babel import lazy_gettext as _l
+
+from idp.accounts.models import Account
+from idp.my_account.connections import rules
+from idp.my_account.connections.origins import origin_of
+from idp.my_account.moments import spoken
+from idp.services import services
+from idp.sessions.guard import proved_recently, signed_in
+from idp.sessions.models import Session
+from idp.web.errors import not_found
+from idp.web.redirects import see_other
+from idp.web.request_context import remote_address
+
+blueprint = Blueprint("connections", __name__)
+
+_DONE = {
+    "verifie": _l("C’est bien vous. Touchez à nouveau le bouton qui déconnecte."),
+    "appareil": _l("L’appareil est déconnecté."),
+    "autres": _l("Les autres appareils sont déconnectés."),
+}
+_PICTURES = {"phone": "phone", "tablet": "phone", "computer": "laptop"}
+_DAYS_A_MONTH = 30.4
+
+
+@blueprint.get("/mon-compte/sessions")
+@signed_in
+def show(session: Session, account: Account) -> Response:
+    """Show the devices that are in, and the last sign-ins."""
+    here = remote_address()
+    html = render_template(
+        "my_account/mes_connexions.html",
+        dest=None,
+        done=_DONE.get(request.args.get("fait", ""), ""),
+        proved=proved_recently(session),
+        devices=[in_words(one, here) for one in rules.live(account, session)],
+        sign_ins=[_sentence(one, here) for one in rules.last_sign_ins(account.id)],
+        months=round(services().settings.audit_days / _DAYS_A_MONTH),
+        failure_months=round(services().settings.audit_failure_days / _DAYS_A_MONTH),
+    )
+    return make_response(html)
+
+
+@blueprint.post("/mon-compte/sessions")
+@signed_in
+def end(session: Session, account: Account) -> Response:
+    """Put one device out, or all others; first ask who is there, unless that was asked just now."""
+    if not proved_recently(session):
+        return see_other(url_for("reauthentication.verify", suite="connexions"))
+    if "toutes" in request.form:
+        rules.end_others(account, session)
+        return see_other(url_for("connections.show", fait="autres"))
+    try:
+        key = uuid.UUID(request.form.get("connexion", "")[:36])
+    except ValueError:
+        not_found()
+    if not rules.end_one(account, session, key):
+        not_found()
+    return see_other(url_for("connections.show", fait="appareil"))
+
+
+def in_words(one: rules.Connection, here: str) -> dict[str, object]:
+    """Return a device as pages show it, to a reader at the network address `here`."""
+    return {
+        "key": one.key,
+        "picture": _PICTURES.get(one.device.kind, "help"),
+        "label": one.device.label,
+        "since": spoken(one.since),
+        "origin": _capital(origin_of(one.address, here)),
+        "present": one.present,
+        "left_alone": one.left_alone,
+    }
+
+
+def _sentence(one: rules.SignIn, here: str) -> str:
+    """Return « Hier à 18 h 05, Ordinateur Windows, même connexion internet que maintenant : réussie »."""
+    parts = [_capital(spoken(one.at)), *([one.device.name] if one.device else []), origin_of(one.address, here)]
+    result = gettext("réussie") if one.succeeded else gettext("mot de passe refusé")
+    return str(gettext("%(what)s : %(result)s", what=", ".join(parts), result=result))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

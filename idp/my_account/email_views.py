@@ -1,0 +1,154 @@
+"""`/mon-compte/adresse`."""
+
+from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask_babel import gettext
+
+from idp.accounts import addresses
+from idp.accounts.authentication import Refused, Throttled
+from idp.accounts.models import Account
+from idp.accounts.passwords.hasher import Busy as HasherBusy
+from idp.db import end_read
+from idp.mail.addresses import InvalidAddress, fold_address, parse_address
+from idp.my_account import email
+from idp.my_account.forms import EmailForm
+from idp.services import services
+from idp.sessions import attempts, manager
+from idp.sessions.guard import proved_recently, sign_in_first, signed_in
+from idp.sessions.models import Session
+from idp.throttle import guard, limits
+from idp.web.durations import in_words
+from idp.web.errors import Busy
+from idp.web.redirects import see_other
+from idp.web.request_context import remote_address
+
+blueprint = Blueprint("account_email", __name__)
+
+_AGAIN = "renvoi"
+
+
+@blueprint.get("/mon-compte/adresse")
+@signed_in
+def show(_session: Session, account: Account) -> Response:
+    """Show the change that waits for its confirmation, else the form."""
+    if account.pending_email is not None and "autre" not in request.args:
+        return _waiting_page(account)
+    return _form_page(account, EmailForm(), 200)
+
+
+@blueprint.post("/mon-compte/adresse")
+@signed_in
+def change(session: Session, account: Account) -> Response:
+    """Ask for another address with the password; or send the link again; or keep the present address.
+
+    To resend asks for no password; to keep the present address asks for a recent one.
+    """
+    if "renvoyer" in request.form:
+        return _resend(account)
+    if "garder" in request.form:
+        if not proved_recently(session):
+            return see_other(url_for("reauthentication.verify", suite="adresse"))
+        kept = email.keep_present(account.id)
+        return see_other(url_for("my_account.show", fait="adresse-gardee") if kept else url_for("account_email.show"))
+    try:
+        return _ask(session, account)
+    except HasherBusy as busy:
+        raise Busy(busy.retry_after) from None
+
+
+def _ask(session: Session, account: Account) -> Response:
+    form = EmailForm()
+    address = _check(form, account)
+    if address is None or form.errors:
+        return _form_page(account, form, 200)
+    attempt, session_id = attempts.of_request(account.username, form.current.data or ""), session.id
+    end_read()
+    return _answer(account, form, email.ask(services().settings, services().hasher, attempt, session_id, address))
+
+
+def _answer(account: Account, form: EmailForm, outcome: email.Outcome) -> Response:
+    match outcome:
+        case email.Asked():
+            return see_other(url_for("account_email.show"))
+        case addresses.TooSoon(seconds):
+            form.email.errors = [_wait_sentence(outcome)]
+            return _held(_form_page(account, form, 429), seconds)
+        case Throttled(seconds):
+            return _held(_form_page(account, form, 429, wait=seconds), seconds)
+        case Refused():
+            if manager.find(manager.cookie_value() or "") is None:  # ended meanwhile
+                return sign_in_first()
+            form.current.errors = [gettext("Ce n’est pas votre mot de passe actuel.")]
+            return _form_page(account, form, 200)
+
+
+def _resend(account: Account) -> Response:
+    outcome = addresses.resend(services().settings, account.id, network_address=remote_address(), client_id=None)
+    match outcome:
+        case addresses.Sent():
+            return see_other(url_for("account_email.show", fait=_AGAIN))
+        case addresses.TooSoon(seconds):
+            return _held(_waiting_page(account, refused=outcome), seconds)
+        case addresses.NothingToConfirm():
+            return see_other(url_for("account_email.show"))
+
+
+def _held(response: Response, seconds: int) -> Response:
+    response.headers["Retry-After"] = str(seconds)
+    return response
+
+
+def _wait_sentence(outcome: addresses.TooSoon) -> str:
+    wait = in_words(outcome.seconds)
+    if outcome.capped:
+        text = gettext(
+            "Beaucoup de messages sont déjà partis. Vous pourrez changer d’adresse dans %(wait)s.", wait=wait
+        )
+    else:
+        text = gettext("Un message vient de partir. Vous pourrez enregistrer cette adresse dans %(wait)s.", wait=wait)
+    return str(text)
+
+
+def _check(form: EmailForm, account: Account) -> str | None:
+    """Put the faults beside their fields; return the address as it will be kept."""
+    if not form.current.data:
+        form.current.errors = [gettext("Tapez votre mot de passe actuel.")]
+    try:
+        address = parse_address(form.email.data or "")
+    except InvalidAddress as fault:
+        form.email.errors = [addresses.explain(fault)]
+        return None
+    if account.mailbox == fold_address(address):
+        form.email.errors = [gettext("C’est déjà l’adresse de votre compte. Donnez-en une autre.")]
+    return address
+
+
+def _form_page(account: Account, form: EmailForm, status: int, *, wait: int = 0) -> Response:
+    html = render_template(
+        "my_account/changer_adresse.html",
+        dest=None,
+        form=form,
+        wait=wait,
+        username=account.username,
+        email=account.email,
+    )
+    return make_response(html, status)
+
+
+def _waiting_page(account: Account, *, refused: addresses.TooSoon | None = None) -> Response:
+    held = max(
+        guard.look(limits.RESEND_LINK_ACCOUNT, str(account.id)),
+        guard.look(limits.RESEND_LINK_MAILBOX, fold_address(account.pending_email or "")),
+    )
+    html = render_template(
+        "my_account/changer_adresse_attente.html",
+        dest=None,
+        pending=account.pending_email,
+        email=account.email,
+        wait=held,
+        wait_words=in_words(refused.seconds) if refused else "",
+        too_soon=refused is not None,
+        capped=refused is not None and refused.capped,
+        resent_at=email.last_sent_at(account.id) if request.args.get("fait") == _AGAIN else None,
+        another_url=url_for("account_email.show", autre=1),
+    )
+    return make_response(html, 429 if refused else 200)

@@ -1,0 +1,131 @@
+"""`/mon-compte/mot-de-passe`."""
+
+from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask_babel import gettext
+
+from idp.accounts.authentication import Refused, Throttled
+from idp.accounts.models import Account
+from idp.accounts.passwords.hasher import Busy as HasherBusy
+from idp.accounts.passwords.identity import identity, typed_twice
+from idp.accounts.passwords.policy import check_password
+from idp.clients import registry
+from idp.db import end_read
+from idp.my_account import password
+from idp.my_account.forms import PasswordForm
+from idp.my_account.reauthentication import rules
+from idp.services import services
+from idp.sessions import attempts, devices, manager
+from idp.sessions.guard import sign_in_first, signed_in
+from idp.sessions.models import Session
+from idp.web.browser import renew_form_token
+from idp.web.errors import Busy
+from idp.web.redirects import see_other
+
+blueprint = Blueprint("account_password", __name__)
+
+
+@blueprint.route("/mon-compte/mot-de-passe", methods=["GET", "POST"])
+def change() -> Response:
+    """Show the form; on a POST change the password, say what is wrong, or how long to wait."""
+    if request.method == "POST":
+        try:
+            return _again() if manager.current() is None else _change()
+        except HasherBusy as busy:
+            raise Busy(busy.retry_after) from None
+    return _show()
+
+
+@signed_in
+def _show(_session: Session, account: Account) -> Response:
+    return _page(account, PasswordForm(), 200)
+
+
+@signed_in
+def _change(session: Session, account: Account) -> Response:
+    form, username = PasswordForm(), account.username
+    _check(form, account)
+    if form.errors:
+        return _page(account, form, 200)
+    attempt = attempts.of_request(username, form.current.data or "")
+    outcome = password.change(services().settings, services().hasher, attempt, session.id, form.password.data or "")
+    match outcome:
+        case password.Changed(cookie):
+            return _done(cookie, username)
+        case Throttled(seconds):
+            response = _page(account, form, 429, wait=seconds)
+            response.headers["Retry-After"] = str(seconds)
+            return response
+        case Refused():
+            if manager.find(manager.cookie_value() or "") is None:  # ended meanwhile: by the first of two clicks?
+                return _again()
+            form.current.errors = [gettext("Ce n’est pas votre mot de passe actuel.")]
+            return _page(account, form, 200)
+
+
+@blueprint.get("/.well-known/change-password")
+def well_known() -> Response:
+    """Lead password managers to the page that changes a password (W3C, A Well-Known URL for Changing Passwords)."""
+    return see_other(url_for("account_password.change"))
+
+
+def _again() -> Response:
+    """Show the second of two clicks the result of the first: whoever knows the new password has what it gave."""
+    form, former = PasswordForm(), manager.cookie_value()
+    found = rules.find_renewed(former) if former else None
+    if found is None:
+        return sign_in_first()
+    session, username = found[0], found[1].username
+    end_read()
+    attempt = attempts.of_request(username, form.password.data or "")
+    outcome = rules.verify(services().settings, services().hasher, attempt, session)
+    return _done(outcome, username) if isinstance(outcome, str) else sign_in_first()
+
+
+def _done(cookie: str, username: str) -> Response:
+    renew_form_token()
+    response = see_other(url_for("my_account.show", fait="mot-de-passe"))
+    manager.set_cookie(response, cookie)
+    devices.remember(response, username)
+    return response
+
+
+def _check(form: PasswordForm, account: Account) -> None:
+    """Put all faults beside their fields that can be seen in what was typed.
+
+    Whether the present password is right is not among them: to find out is a try, and a refused form costs none (M-03).
+    """
+    current, new = form.current.data or "", form.password.data or ""
+    person = identity(account, services().hasher, registry.public_names(services().settings))
+    end_read()  # from here on it takes time
+    if not current:
+        form.current.errors = [gettext("Tapez votre mot de passe actuel.")]
+    faults = check_password(
+        new,
+        person=person,
+        min_length=services().settings.password_min_length,
+        is_breached=services().breached.holds,
+    )
+    form.password.errors = [fault.message for fault in faults]
+    if not faults and typed_twice(new, current):
+        form.password.errors = [gettext("C’est le même que votre mot de passe actuel. Choisissez-en un autre.")]
+    if not typed_twice(new, form.confirmation.data or ""):
+        form.confirmation.errors = [
+            gettext("Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, lettre par lettre.")
+        ]
+
+
+def _page(account: Account, form: PasswordForm, status: int, *, wait: int = 0) -> Response:
+    names = [account.given_name, account.family_name, account.username.partition(".")[2]]
+    names += [child.given_name for child in account.children]
+    html = render_template(
+        "my_account/changer_mot_de_passe.html",
+        dest=None,
+        form=form,
+        wait=wait,
+        username=account.username,
+        pending=account.pending_email,
+        email=account.email,
+        avoid=" ".join(" ".join(names).replace("-", " ").split()),
+        min_length=services().settings.password_min_length,
+    )
+    return make_response(html, status)

@@ -1,0 +1,1 @@
+"""« Confirmez que c’est vous »: the password again before access changes."""

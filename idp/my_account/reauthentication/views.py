@@ -1,0 +1,95 @@
+"""`/mon-compte/verification`: « Confirmez que c’est vous »."""
+
+from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask_babel import gettext
+
+from idp.accounts.authentication import Refused, Throttled
+from idp.accounts.models import Account
+from idp.accounts.passwords.hasher import Busy as HasherBusy
+from idp.db import end_read
+from idp.my_account.reauthentication import rules
+from idp.my_account.reauthentication.proof_forms import ProofForm
+from idp.services import services
+from idp.sessions import attempts, devices, manager
+from idp.sessions.guard import sign_in_first, signed_in
+from idp.sessions.models import Session
+from idp.web.browser import renew_form_token
+from idp.web.errors import Busy
+from idp.web.redirects import see_other
+
+blueprint = Blueprint("reauthentication", __name__)
+
+_NEXT = {"connexions": "connections.show", "courrier": "letter.link", "adresse": "account_email.show"}
+"""Where a name leads: an address is never taken from a request (security row I-14)."""
+
+
+@blueprint.get("/mon-compte/verification")
+@signed_in
+def verify(_session: Session, account: Account) -> Response:
+    """Ask for the password."""
+    return _page(account, ProofForm(), 200)
+
+
+@blueprint.post("/mon-compte/verification")
+def confirm() -> Response:
+    """Try the password; go on to the page that asked, under a new cookie."""
+    found = manager.current()
+    if found is None:
+        return _again()
+    session, account = found
+    form = ProofForm()
+    outcome = _try(form, session, account)
+    match outcome:
+        case Throttled(seconds):
+            response = _page(account, form, 429, wait=seconds)
+            response.headers["Retry-After"] = str(seconds)
+            return response
+        case Refused():
+            if manager.find(manager.cookie_value() or "") is None:  # ended meanwhile: by the first of two clicks?
+                return _again()
+            form.password.errors = [gettext("Ce n’est pas votre mot de passe. Retapez-le lettre par lettre.")]
+            return _page(account, form, 200)
+        case cookie:
+            return _go_on(cookie, account)
+
+
+def _again() -> Response:
+    """Show the second of two clicks the result of the first; who brings no right password learns nothing here."""
+    former = manager.cookie_value()
+    found = rules.find_renewed(former) if former else None
+    outcome = _try(ProofForm(), *found) if found else None
+    return _go_on(outcome, found[1]) if found and isinstance(outcome, str) else sign_in_first()
+
+
+def _go_on(cookie: str, account: Account) -> Response:
+    renew_form_token()
+    response = see_other(_next_url())
+    manager.set_cookie(response, cookie)
+    devices.remember(response, account.username)
+    return response
+
+
+def _try(form: ProofForm, session: Session, account: Account) -> str | Refused | Throttled:
+    attempt = attempts.of_request(account.username, form.password.data or "")
+    end_read()  # what follows waits for its turn
+    try:
+        return rules.verify(services().settings, services().hasher, attempt, session)
+    except HasherBusy as busy:
+        raise Busy(busy.retry_after) from None
+
+
+def _next_url() -> str:
+    endpoint = _NEXT.get(request.args.get("suite", ""), "my_account.show")
+    return url_for(endpoint, fait="verifie" if endpoint == "connections.show" else None)
+
+
+def _page(account: Account, form: ProofForm, status: int, *, wait: int = 0) -> Response:
+    html = render_template(
+        "my_account/verification.html",
+        dest=None,
+        form=form,
+        wait=wait,
+        username=account.username,
+        suite=request.args.get("suite", "") if request.args.get("suite", "") in _NEXT else "",
+    )
+    return make_response(html, status)

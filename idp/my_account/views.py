@@ -1,0 +1,122 @@
+"""`/` and `/mon-compte`: the account at a glance, and the way to everything that can be done with it."""
+
+from dataclasses import dataclass
+
+from flask import Blueprint, Response, make_response, render_template, request, url_for
+from flask_babel import gettext, ngettext
+
+from idp.accounts.models import Account, Child
+from idp.my_account.connections import rules
+from idp.my_account.connections.views import in_words
+from idp.sessions.guard import signed_in
+from idp.sessions.models import Session
+from idp.web.i18n import day
+from idp.web.redirects import see_other
+from idp.web.request_context import remote_address
+
+blueprint = Blueprint("my_account", __name__)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A way on: its picture, its name, one sentence about how things stand."""
+
+    key: str
+    picture: str
+    title: str
+    sentence: str
+    url: str
+
+
+@blueprint.get("/")
+def root() -> Response:
+    """Lead on whoever typed the name of the service and nothing else."""
+    return see_other(url_for("my_account.show"))
+
+
+@blueprint.get("/mon-compte")
+@signed_in
+def show(session: Session, account: Account) -> Response:
+    """Show whose account it is, what can be done with it, and the children."""
+    devices = rules.live(account, session)
+    html = render_template(
+        "my_account/mon_compte.html",
+        dest=None,
+        account=account,
+        done=_done(account),
+        tiles=_tiles(account, len(devices)),
+        devices=[in_words(one, remote_address()) for one in devices],
+        children=[_child(child) for child in account.children],
+        letter_url=url_for("letter.link"),
+        sign_out_url=url_for("oidc.logout"),
+    )
+    return make_response(html)
+
+
+def _child(child: Child) -> tuple[str, str]:
+    detail = ", ".join(part for part in (child.class_name, child.school.name) if part)
+    return f"{child.given_name} {child.family_name}", detail
+
+
+def _tiles(account: Account, devices: int) -> list[Tile]:
+    return [
+        Tile(
+            "motdepasse",
+            "lock",
+            gettext("Changer mon mot de passe"),
+            _password_sentence(account),
+            url_for("account_password.change"),
+        ),
+        Tile(
+            "adresse",
+            "mail",
+            gettext("Changer mon adresse mail"),
+            _address_sentence(account),
+            url_for("account_email.show"),
+        ),
+        Tile(
+            "connexions",
+            "phone",
+            gettext("Mes connexions"),
+            ngettext("%(num)s appareil connecté", "%(num)s appareils connectés", devices),
+            url_for("connections.show"),
+        ),
+        # The charters are another slice's: the template asks it for the sentence.
+        Tile("charte", "charter", gettext("Ma charte"), "", url_for("my_charter.show")),
+        Tile(
+            "ent",
+            "staff",
+            gettext("Mes données dans les ENT"),
+            gettext("Ce que chaque ENT reçoit de vous"),
+            url_for("received.show"),
+        ),
+    ]
+
+
+def _password_sentence(account: Account) -> str:
+    if account.password_changed_at is None:
+        return str(gettext("Celui que vous avez choisi"))
+    return str(gettext("Changé le %(day)s", day=day(account.password_changed_at)))
+
+
+def _address_sentence(account: Account) -> str:
+    if account.pending_email:
+        return str(gettext("Un changement attend votre confirmation"))
+    if account.email_confirmed_at is None:
+        return str(gettext("Pas d’adresse confirmée"))
+    return str(gettext("Confirmée le %(day)s", day=day(account.email_confirmed_at)))
+
+
+def _done(account: Account) -> str:
+    """Return the sentence that tells what was done on the page that led here; it names acts, not what was typed."""
+    sentences = {
+        "mot-de-passe": gettext("Votre mot de passe est changé. Vos autres appareils sont déconnectés."),
+        "adresse": gettext("Votre adresse mail est à jour."),
+        "adresse-gardee": gettext("Vous gardez votre adresse mail actuelle."),
+        "courrier": gettext("C’est fait : tous vos enfants sont sur ce compte. L’autre identifiant ne sert plus."),
+        "connexions": gettext("Vos autres appareils sont déconnectés."),
+    }
+    done = request.args.get("fait", "")
+    if done == "adresse" and account.pending_email:
+        return str(gettext("Touchez le lien envoyé à la nouvelle adresse. En attendant, l’ancienne reste en service."))
+    return str(sentences.get(done, ""))

@@ -1,0 +1,1 @@
+"""Client authentication: secrets, `private_key_jwt`, DPoP proofs and the keys of clients."""

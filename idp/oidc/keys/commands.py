@@ -1,0 +1,141 @@
+"""`idp keys`: the keys that sign."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import click
+from sqlalchemy import select
+
+from idp.clock import now
+from idp.db import db, end_read
+from idp.oidc.keys import material, ring
+from idp.oidc.keys.rotation import KEPT_AFTER_USE, SETTLED, replaced_at, signing
+from idp.oidc.models import SigningKey
+from idp.services import services
+
+_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_MINUTES = int(SETTLED.total_seconds()) // 60
+
+
+@click.group("keys")
+def keys_group() -> None:
+    """Keys that sign ID tokens and logout tokens."""
+
+
+@keys_group.command("list")
+@_JSON
+def list_keys(*, as_json: bool) -> None:
+    """List all keys, youngest first: next, signing, published (another took over), retired."""
+    rows = _rows()
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    for row in rows:
+        click.echo("  ".join((row["kid"], row["alg"].ljust(5), row["state"].ljust(9), *_remarks(row))))
+
+
+@keys_group.command()
+@click.option("--alg", type=click.Choice(ring.ALGORITHMS), default="RS256", show_default=True)
+@click.option(
+    "--bits",
+    type=click.Choice([str(bits) for bits in ring.RSA_BITS]),
+    help="Of an RSA key; without it IDP_RSA_BITS, and never fewer than the present key has.",
+)
+@click.option("--now", "at_once", is_flag=True, help="Sign at once (the key that waits, if one does): for emergencies.")
+@_JSON
+def rotate(alg: str, bits: str | None, *, at_once: bool, as_json: bool) -> None:
+    """Make the next key: published now, signing in 24 hours (at once when it is the first of its algorithm)."""
+    try:
+        key = ring.rotate(services().settings, alg, bits=int(bits) if bits else None, at_once=at_once)
+    except (ring.NextKeyWaits, ring.NoSigningKey) as refused:
+        raise click.ClickException(f"nothing was made: {refused}") from refused
+    if as_json:
+        [made] = [row for row in _rows() if row["kid"] == key.kid]
+        click.echo(json.dumps(made))
+        return
+    click.echo(f"{key.kid} signs {alg} from {_moment(key.active_from)}")
+
+
+@keys_group.command(context_settings={"ignore_unknown_options": True})  # a key's name may begin with a hyphen
+@click.argument("kid")
+@click.option(
+    "--emergency", is_flag=True, help="Drop a compromised key, also one that signs: another takes over at once."
+)
+def retire(kid: str, *, emergency: bool) -> None:
+    """Take a key out of the published set at once."""
+    if not emergency:
+        if not ring.retire(kid, unused_for=SETTLED):
+            raise click.ClickException(
+                f"{kid}: no such key, or one that signs, or that may have signed in the last {_MINUTES} minutes"
+                " (`--emergency` drops it all the same)"
+            )
+        click.echo(f"{kid} is retired")
+        return
+    successor = ring.drop(services().settings, kid)
+    if successor is None:
+        raise click.ClickException(f"{kid}: no such key")
+    click.echo(f"{kid} is retired; {successor.kid} signs {successor.alg}")
+
+
+def _rows() -> list[dict[str, Any]]:
+    """Return what an operator may see of all keys."""
+    rows = list(db.session.scalars(select(SigningKey).order_by(SigningKey.active_from.desc(), SigningKey.kid)))
+    end_read()
+    moment = now()
+    return [_row(key, [k for k in rows if k.alg == key.alg and not k.retired_at], moment) for key in rows]
+
+
+def _row(key: SigningKey, live: Sequence[SigningKey], moment: datetime) -> dict[str, Any]:
+    since = None if key.retired_at else replaced_at(key, live)
+    return {
+        "kid": key.kid,
+        "alg": key.alg,
+        "bits": material.rsa_bits(key.public_jwk) or None,
+        "state": _state(key, live, moment),
+        "created_at": key.created_at.isoformat(),
+        "active_from": key.active_from.isoformat(),
+        "replaced_at": since.isoformat() if since else None,
+        "retires_at": (since + KEPT_AFTER_USE).isoformat() if since else None,
+        "retired_at": key.retired_at.isoformat() if key.retired_at else None,
+        "sealed_under": None if key.retired_at else _secret(key),
+    }
+
+
+def _state(key: SigningKey, live: Sequence[SigningKey], moment: datetime) -> str:
+    if key.retired_at:
+        return "retired"
+    if key is signing(live, moment):
+        return "signing"
+    return "next" if key.active_from > moment else "published"
+
+
+def _secret(key: SigningKey) -> str:
+    number = material.sealed_by(services().settings, key.kid, key.private_sealed)
+    if number is None:
+        return "unknown"
+    return "IDP_SECRET_KEY_FALLBACKS" if number else "IDP_SECRET_KEY"
+
+
+def _remarks(row: dict[str, Any]) -> list[str]:
+    """Return what is to be known of a key in its state."""
+    told = {
+        "next": ("signs from", row["active_from"]),
+        "signing": ("until", row["replaced_at"]),
+        "published": ("until", row["retires_at"]),
+        "retired": ("since", row["retired_at"]),
+    }
+    word, moment = told[row["state"]]
+    secret = {
+        "unknown": "its secret key is not among those here",
+        "IDP_SECRET_KEY_FALLBACKS": "needs a fallback of the secret key",
+    }
+    return [
+        *([f"{word} {_moment(datetime.fromisoformat(moment))}"] if moment else []),
+        *([secret[row["sealed_under"]]] if row["sealed_under"] in secret else []),
+    ]
+
+
+def _moment(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds")

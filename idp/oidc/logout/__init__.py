@@ -1,0 +1,1 @@
+"""Logout: RP-initiated, back-channel, front-channel, and session management."""

@@ -1,0 +1,1 @@
+"""The store of codes and tokens: one contract, one implementation for each database."""

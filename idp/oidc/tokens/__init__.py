@@ -1,0 +1,1 @@
+"""Tokens: the token endpoint and its grants, replay, UserInfo, introspection and revocation."""

@@ -1,0 +1,36 @@
+"""The token endpoint (RFC 6749 3.2, Core 3.1.3)."""
+
+from typing import cast
+
+from flask import Blueprint, Response, request
+
+from idp.oidc.client_auth import client_request
+from idp.oidc.client_auth.client import GRANT_TYPES
+from idp.oidc.client_auth.client_request import refuse
+from idp.oidc.keys.ring import NoSigningKey
+from idp.oidc.parameters import ParsedRequest
+from idp.services import services
+from idp.web.declarations import for_programs
+from idp.web.errors import Busy
+
+__all__ = ["add_routes", "refuse", "token"]
+
+
+@for_programs
+def token() -> Response:
+    """Exchange a code or a refresh token."""
+    try:
+        parameters = client_request.read(request, "grant_type")
+        if parameters["grant_type"] not in GRANT_TYPES:
+            return refuse(400, "unsupported_grant_type", f"a grant is one of: {', '.join(GRANT_TYPES)}")
+        response = cast("Response", services().server.create_token_response(ParsedRequest(request, parameters)))
+    except client_request.Malformed as malformed:
+        return malformed.response()
+    except NoSigningKey:
+        raise Busy from None
+    return response
+
+
+def add_routes(blueprint: Blueprint) -> None:
+    """Register the endpoint."""
+    blueprint.add_url_rule("/token", "token", token, methods=["POST"], provide_automatic_options=False)

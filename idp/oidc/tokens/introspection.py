@@ -1,0 +1,59 @@
+"""The introspection endpoint (RFC 7662): a client asks what one of its own tokens is good for.
+
+A client learns nothing of another's token, nor a public client of any: whoever finds a token could ask otherwise (2.1).
+"""
+
+from typing import Any
+
+from authlib.oauth2 import OAuth2Error
+from flask import Blueprint, Response, request
+
+from idp.clients.registry import Registration
+from idp.oidc.claims import release
+from idp.oidc.client_auth import client as clients
+from idp.oidc.client_auth import client_request
+from idp.oidc.tokens import issued
+from idp.services import services
+from idp.web.declarations import for_programs
+
+
+@for_programs
+def introspect() -> Response:
+    """Say what the token is; `{"active": false}` and no reason for all that opens nothing."""
+    try:
+        parameters = client_request.read(request, "token")
+        client = client_request.proven(parameters, "introspection")
+        if client.auth_method == "none":
+            raise clients.refused()
+    except client_request.Malformed as malformed:
+        return malformed.response()
+    except OAuth2Error as error:
+        return services().server.handle_response(*error())
+    found = issued.find(parameters["token"], client)
+    return client_request.answer(_described(client, found) if found else {"active": False})
+
+
+def _described(client: Registration, found: issued.Issued) -> dict[str, Any]:
+    """Return the members of section 2.2, and the key that the token is bound to (RFC 9449 6.2)."""
+    token, account = found.token, found.account
+    described: dict[str, Any] = {
+        "active": True,
+        "iss": services().settings.issuer,
+        "client_id": client.client_id,
+        "aud": client.client_id,
+        "sub": release.subject(client, account.id, account.join_key),
+        "scope": release.scope_left(client, token.scope),
+        "exp": int(token.expires_at.timestamp()),
+        "auth_time": int(token.auth_time.timestamp()),
+        "acr": release.class_of(token.acr, token.claims),
+    }
+    if token.jkt:
+        described["cnf"] = {"jkt": token.jkt}
+    if not found.is_refresh:
+        described["token_type"] = "DPoP" if token.jkt else "Bearer"
+    return described
+
+
+def add_routes(blueprint: Blueprint) -> None:
+    """Register the endpoint."""
+    blueprint.add_url_rule("/introspect", "introspect", introspect, methods=["POST"], provide_automatic_options=False)

@@ -1,0 +1,46 @@
+"""What happens when a code or a refresh token is shown again: all that came from the same sign-in dies (RFC 9700)."""
+
+from sqlalchemy import select
+
+from idp.audit import log
+from idp.audit.events import CodeReused, RefreshReused
+from idp.clients.registry import Registration
+from idp.db import db
+from idp.oidc.models import AuthorizationCode, Token
+from idp.oidc.tokens import issued
+
+
+def revoke_if_reused(code_digest: bytes, client: Registration) -> None:
+    """Revoke all that a used code gave, when the client that it was issued to shows it again (4.5)."""
+    row = db.session.execute(
+        select(AuthorizationCode.family, AuthorizationCode.account_id).where(
+            AuthorizationCode.digest == code_digest,
+            AuthorizationCode.client_id == client.key,
+            AuthorizationCode.used_at.is_not(None),
+        )
+    ).one_or_none()
+    if row is None:
+        db.session.rollback()
+        return
+    issued.end_all(Token.family == row.family)
+    log.record(CodeReused(account_id=row.account_id, client_id=client.key))
+    db.session.commit()
+
+
+def revoke_if_rotated(refresh_digest: bytes, client: Registration) -> None:
+    """Revoke the family of a refresh token that was rotated before and comes too late to be a lost answer (4.14)."""
+    row = db.session.execute(
+        select(Token.family, Token.account_id).where(
+            Token.digest == refresh_digest,
+            Token.kind == "r",
+            Token.client_id == client.key,
+            Token.used_at.is_not(None),
+            Token.revoked_at.is_(None),
+        )
+    ).one_or_none()
+    if row is None:
+        db.session.rollback()
+        return
+    issued.end_all(Token.family == row.family)
+    log.record(RefreshReused(account_id=row.account_id, client_id=client.key))
+    db.session.commit()

@@ -1,0 +1,34 @@
+"""The revocation endpoint (RFC 7009): a client says that it needs a token no more."""
+
+from authlib.oauth2 import OAuth2Error
+from flask import Blueprint, Response, request
+
+from idp.oidc.client_auth import client_request
+from idp.oidc.tokens import issued
+from idp.services import services
+from idp.web.declarations import for_programs
+
+
+@for_programs
+def revoke() -> Response:
+    """Revoke the token; 200 also for one that is unknown or dead (2.2), an error for another client's (2.1).
+
+    The hint of its type is not needed: each token is found by its digest.
+    """
+    try:
+        parameters = client_request.read(request, "token")
+        client = client_request.proven(parameters, "revocation")
+    except client_request.Malformed as malformed:
+        return malformed.response()
+    except OAuth2Error as error:
+        return services().server.handle_response(*error())
+    try:
+        issued.revoke(parameters["token"], client)
+    except issued.OfAnotherClient:
+        return client_request.refuse(400, "invalid_grant", "the token was issued to another client")
+    return client_request.answer({})
+
+
+def add_routes(blueprint: Blueprint) -> None:
+    """Register the endpoint."""
+    blueprint.add_url_rule("/revoke", "revoke", revoke, methods=["POST"], provide_automatic_options=False)

@@ -1,0 +1,204 @@
+"""`idp account`: what a help desk asks and does. Every command is in the journal with the operator's name."""
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import click
+
+from idp.accounts import disputes as ties
+from idp.accounts.models import Account, School
+from idp.db import end_read
+from idp.operations import batches
+from idp.operations.helpdesk import acts, dossier
+from idp.operations.helpdesk.acts import Blocked, Refused
+from idp.operations.helpdesk.dispute_commands import disputes
+from idp.operations.helpdesk.dossier import NotFound
+from idp.operations.helpdesk.renaming import rename_command
+from idp.operations.helpdesk.standard_claims import claims
+from idp.operations.personal_data.commands import erase, export
+from idp.services import services
+from idp.terminal import AS_JSON, dumped, members, plain, table
+
+_SCHOOL = click.option("--school", "uai", metavar="UAI", help="Only accounts with a child in this school.")
+_USERNAME = click.argument("username")
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Turn what is refused into the command's error."""
+    try:
+        yield
+    except (NotFound, Refused) as refused:
+        raise click.ClickException(plain(refused)) from refused
+
+
+def _chosen(username: str, uai: str | None) -> tuple[Account, School | None]:
+    school = dossier.get_school(uai)
+    return dossier.get_account(username, school), school
+
+
+@click.group()
+def account() -> None:
+    """People's accounts: look, shut, open. No command shows or sets a password."""
+
+
+for _command in (claims, disputes, export, erase, rename_command):
+    account.add_command(_command)
+
+
+@account.command()
+@click.argument("text", required=False)
+@_SCHOOL
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="The most accounts shown.")
+@AS_JSON
+def find(text: str | None, uai: str | None, limit: int, *, as_json: bool) -> None:
+    """Find accounts by TEXT: an identifier or its beginning, words of a name, or a mail address."""
+    if not (text and text.strip()) and uai is None:
+        raise click.UsageError("give a TEXT or --school")
+    with _one_sentence():
+        school = dossier.get_school(uai)
+    found = dossier.find(text if text and text.strip() else None, school, limit)
+    rows = [dossier.line(one, school) for one in found]
+    end_read()
+    if as_json:
+        click.echo(dumped(rows))
+    elif rows:
+        head = ("username", "name", "state", "schools")
+        table(head, [(r["username"], r["name"], r["state"], " ".join(r["schools"])) for r in rows])
+    if not rows:
+        click.echo("no account is like that", err=True)
+    elif len(rows) == limit:
+        click.echo(f"the first {limit} are shown: --limit shows more", err=True)
+
+
+@account.command()
+@_USERNAME
+@_SCHOOL
+@AS_JSON
+def show(username: str, uai: str | None, *, as_json: bool) -> None:
+    """Show one account: its state, its children, what waits. Mail addresses are hidden in the middle."""
+    with _one_sentence():
+        shown = dossier.describe(*_chosen(username, uai))
+    members(shown, _texts, as_json=as_json)
+
+
+def _texts(value: Any) -> Iterator[object]:
+    """Yield the lines that a value takes: one for each child and notice, none for what is not there."""
+    if isinstance(value, list):
+        for item in value:
+            yield ", ".join(_part(part) for part in item.values() if part) if isinstance(item, dict) else item
+    elif value is not None:
+        yield value
+
+
+def _part(part: Any) -> str:
+    return " ".join(part) if isinstance(part, list) else str(part)
+
+
+@account.command()
+@_USERNAME
+@_SCHOOL
+def unlock(username: str, uai: str | None) -> None:
+    """Forget the wrong tries, and settle the notices about them. Refused while a dispute is open: see `disputes`."""
+    _act(username, uai, acts.unlock, _unlocked)
+
+
+def _unlocked(name: str, settled: list[tuple[uuid.UUID, str]]) -> str:
+    lines = [f"{name} may try again, on every node within ten seconds"]
+    lines += [f"notice {key} ({kind}) is settled: unlocked" for key, kind in settled]
+    return "\n".join(lines)
+
+
+@account.command()
+@_USERNAME
+@_SCHOOL
+def disable(username: str, uai: str | None) -> None:
+    """Shut an account and end its sessions, here and in the ENTs."""
+    _act(username, uai, acts.disable, lambda name, ended: f"{name} is disabled, {_sessions(ended)}")
+
+
+@account.command()
+@_USERNAME
+@_SCHOOL
+def enable(username: str, uai: str | None) -> None:
+    """Open a disabled account again, with the password that it had."""
+    opening = partial(acts.enable, services().settings)
+    _act(username, uai, opening, lambda name, _: f"{name} is enabled")
+
+
+@account.command("end-sessions")
+@_USERNAME
+@_SCHOOL
+def end_sessions(username: str, uai: str | None) -> None:
+    """End all sessions of an account, here and in the ENTs."""
+    _act(username, uai, acts.end_sessions, lambda name, ended: f"{name}: {_sessions(ended)}")
+
+
+@account.command("force-password-change")
+@click.argument("usernames", nargs=-1, metavar="[USERNAME]…")
+@click.option("--school", "uai", metavar="UAI", help="All accounts with a child in this school.")
+@click.option("--all", "everybody", is_flag=True, help="All accounts.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@AS_JSON
+def force_password_change(
+    usernames: tuple[str, ...], uai: str | None, *, everybody: bool, yes: bool, as_json: bool
+) -> None:
+    """Block passwords and end sessions: whoever types the right one gets a mail that leads to a new one.
+
+    Accounts that were never activated are left as they are. Interrupted, it goes on when it is run again.
+    """
+    if (bool(usernames), uai is not None, everybody).count(True) != 1:
+        raise click.UsageError("give either USERNAMEs, or --school, or --all")
+    with _one_sentence():
+        school = dossier.get_school(uai)
+        people = [dossier.get_account(username, None) for username in usernames]
+    if everybody and not yes:
+        count = batches.count(Account.activated_at.is_not(None), Account.password_blocked_at.is_(None))
+        click.confirm(f"Block the passwords of {count} accounts?", abort=True, err=True)
+    left = [f"{one.username} is left as is: {why}" for one in people if (why := _why_left(one))]
+    end_read()
+    total = Blocked()
+    for some in acts.block_passwords([one.id for one in people] if usernames else school):
+        total.add(some)
+    for sentence in left:
+        click.echo(plain(sentence), err=True)
+    if as_json:
+        click.echo(json.dumps(asdict(total)))
+        return
+    blocked = _counted(total.blocked, "password")
+    click.echo(f"{blocked} blocked, {_sessions(total.sessions_ended)}, {total.untouched} left as is")
+    if total.without_address:
+        click.echo(f"without a confirmed address, in need of a new letter: {total.without_address}", err=True)
+
+
+def _why_left(account: Account) -> str:
+    """Return why a change of password is not forced on an account, empty when it is."""
+    if account.activated_at is not None and account.password_blocked_at is None:
+        return ""
+    if account.contested_at is not None:
+        return "two addresses claim it, and its password opens nothing until `idp account disputes` settles that"
+    if ties.is_disputed(account.id):
+        return "a tie to a child is disputed, and no secret opens it until `idp account disputes` settles that"
+    if account.activated_at is None:
+        return "it was never activated, and has no password of its own"
+    return "its password is blocked already"
+
+
+def _act(username: str, uai: str | None, act: Callable[[Any], Any], said: Callable[[str, Any], str]) -> None:
+    with _one_sentence():
+        chosen, _ = _chosen(username, uai)
+        result = act(chosen.id)
+    click.echo(said(chosen.username, result))
+
+
+def _sessions(count: int) -> str:
+    return f"{_counted(count, 'session')} ended"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,183 @@
+"""`idp audit show`: the journal, with the names of those who are still there.
+
+Pages of it are read by index, each in a statement of its own: a year of a region's sign-ons streams through in constant
+memory, and nobody waits for whoever reads it.
+"""
+
+import json
+import re
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+
+import click
+from sqlalchemy import ColumnElement, and_, or_, select
+
+from idp.accounts.models import Account
+from idp.accounts.passwords.hasher import fold_username
+from idp.audit import log
+from idp.audit.chain import ISSUED
+from idp.audit.events import AccountRead, Event
+from idp.audit.models import AuditEntry
+from idp.clients.models import Client
+from idp.clock import now
+from idp.db import db, end_read
+from idp.terminal import AS_JSON, dumped, instant, plain
+
+_PAGE = 1000
+_MOST = 100_000
+_CHANGE = ("before", "after")
+_AGO = re.compile(r"(\d{1,5})([mhdw])")
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+def _kinds() -> set[str]:
+    return {kind.kind for kind in Event.__subclasses__() if kind.__module__.startswith("idp.audit.")} | {ISSUED}
+
+
+def since_option(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> datetime | None:
+    """Read a date, a time (local when it names no zone), or how long ago: `5m`, `2h`, `3d`, `1w`."""
+    if typed is None:
+        return None
+    ago = _AGO.fullmatch(typed.strip())
+    try:
+        moment = now() - int(ago[1]) * _UNITS[ago[2]] if ago else datetime.fromisoformat(typed.strip()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise click.BadParameter("must be a date (2026-11-24), a time (2026-11-24T08:00), or 5m, 2h, 3d, 1w") from None
+    return moment
+
+
+def _kind(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> str | None:
+    """Take a kind of the vocabulary, or what kinds begin with before a dot."""
+    if typed is None or any(_is_of(kind, typed) for kind in _kinds()):
+        return typed
+    raise click.BadParameter(f"must be one of {', '.join(sorted(_kinds()))}, or the part before a dot")
+
+
+def _is_of(kind: str, wanted: str) -> bool:
+    return kind == wanted or kind.startswith(f"{wanted}.")
+
+
+@click.group()
+def audit() -> None:
+    """The journal: who did what, when, from where, with what result."""
+
+
+@audit.command()
+@click.option("--account", "username", metavar="U", help="An identifier; for a removed account, its key.")
+@click.option("--since", callback=since_option, metavar="D", help="A date, a time, or how long ago: 5m, 2h, 3d, 1w.")
+@click.option("--kind", callback=_kind, metavar="K", help="One kind of event, or a family: email, recovery…")
+@click.option("--limit", type=click.IntRange(1, _MOST), metavar="N", help="The last N of them.")
+@AS_JSON
+def show(username: str | None, since: datetime | None, kind: str | None, limit: int | None, *, as_json: bool) -> None:
+    """Print events, oldest first."""
+    account_id = _account_id(username) if username is not None else None
+    asked_at = now()  # the reading itself is no part of what is read
+    if account_id is not None:
+        log.record(AccountRead(account_id=account_id))
+        db.session.commit()
+    wanted = [AuditEntry.at < asked_at]
+    if account_id is not None:
+        wanted.append(AuditEntry.account_id == account_id)
+    if since is not None:
+        wanted.append(AuditEntry.at >= since)
+    found = entries(wanted, kind, backwards=limit is not None)
+    chosen = iter(list(islice(found, limit))[::-1]) if limit is not None else found
+    if as_json:
+        _print_array(_named(chosen))
+        return
+    for row in _named(chosen):
+        click.echo(_as_line(row))
+
+
+def _account_id(username: str) -> uuid.UUID:
+    """Return whose events are asked for; the key of an account that is gone is all that is left of it."""
+    folded = fold_username(username)
+    found = db.session.scalar(select(Account.id).where(Account.username == folded)) if folded else None
+    try:
+        key = found or uuid.UUID(username)
+    except ValueError:
+        key = None
+    known = found or (key and db.session.scalar(select(AuditEntry.id).where(AuditEntry.account_id == key).limit(1)))
+    end_read()
+    if key is None or not known:
+        raise click.ClickException(plain(f"no account {username}"))
+    return key
+
+
+def entries(wanted: list[ColumnElement[bool]], kind: str | None, *, backwards: bool) -> Iterator[AuditEntry]:
+    """Yield the events that are asked for, page by page; `kind` has no index and is looked at here."""
+    order = (AuditEntry.at.desc(), AuditEntry.id.desc()) if backwards else (AuditEntry.at, AuditEntry.id)
+    beyond: tuple[ColumnElement[bool], ...] = ()
+    while True:
+        page = db.session.scalars(select(AuditEntry).where(*wanted, *beyond).order_by(*order).limit(_PAGE)).all()
+        db.session.expunge_all()
+        end_read()
+        yield from (entry for entry in page if kind is None or _is_of(entry.kind, kind))
+        if len(page) < _PAGE:
+            return
+        beyond = (_after(page[-1], backwards=backwards),)
+
+
+def _after(last: AuditEntry, *, backwards: bool) -> ColumnElement[bool]:
+    """Return the condition of what comes after `last`; the bound on `at` alone is what an index reads."""
+    at, key = AuditEntry.at, AuditEntry.id
+    if backwards:
+        return and_(at <= last.at, or_(at < last.at, key < last.id))
+    return and_(at >= last.at, or_(at > last.at, key > last.id))
+
+
+def _named(entries: Iterator[AuditEntry]) -> Iterator[dict[str, Any]]:
+    """Yield entries as they are shown, with the identifiers and the ENTs' names that are known."""
+    clients = {row.id: row.name for row in db.session.execute(select(Client.id, Client.name))}
+    end_read()
+    while page := list(islice(entries, _PAGE)):
+        names = _usernames([entry.account_id for entry in page if entry.account_id])
+        for entry in page:
+            yield {
+                "at": instant(entry.at),
+                "kind": entry.kind,
+                "result": entry.result,
+                "account": names.get(entry.account_id, str(entry.account_id)) if entry.account_id else None,
+                "client": clients.get(entry.client_id, str(entry.client_id)) if entry.client_id else None,
+                "operator": entry.actor or None,
+                "address": entry.address or None,
+                "request_id": entry.request_id or None,
+                "details": entry.details,
+            }
+
+
+def _usernames(keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
+    rows = db.session.execute(select(Account.id, Account.username).where(Account.id.in_(set(keys))))
+    found = {row.id: row.username for row in rows}
+    end_read()
+    return found
+
+
+def _as_line(row: dict[str, Any]) -> str:
+    """Return one event on one line: what every event has in columns, then its own details."""
+    plain_details = {name: value for name, value in row["details"].items() if name not in _CHANGE}
+    details = " ".join(f"{name}={plain(value)}" for name, value in plain_details.items() if value not in ("", []))
+    details += "".join(f"  {change}" for change in _changes(*(row["details"].get(name) or {} for name in _CHANGE)))
+    who = [row["account"], row["client"], row["operator"] and f"by {row['operator']}", row["address"], details]
+    head = f"{row['at']}  {row['kind']:<24} {row['result']:<9}"
+    return "  ".join([head.rstrip() if not any(who) else head, *(plain(part) for part in who if part)])
+
+
+def _changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
+    """Yield what changed, such as `phone: "" -> "03 53 01 40 40"`; of what is new or gone, what it is or was."""
+    for name in {**before, **after}:
+        told = [json.dumps(side[name], ensure_ascii=False) for side in (before, after) if name in side]
+        sign = "" if name in before else "-> "
+        yield f"{name}: {sign}{' -> '.join(told)}{' ->' if name not in after else ''}"
+
+
+def _print_array(rows: Iterator[dict[str, Any]]) -> None:
+    """Print a JSON array without ever holding it."""
+    opening = "["
+    for row in rows:
+        click.echo(f"{opening}\n{dumped(row)}", nl=False)
+        opening = ","
+    click.echo("[]" if opening == "[" else "\n]")

@@ -1,0 +1,202 @@
+"""What an operator does to an account: each act is one transaction with its line in the journal.
+
+There is none that sets or shows a password: a new one comes by mail or by letter (security row K-03). The account's row
+is locked first, as by whoever signs in: after the act has committed, no session of before is alive (Z-05).
+"""
+
+import uuid
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlalchemy import ColumnElement, select, update
+
+from idp.accounts import directory, disputes, mailboxes, school_notices
+from idp.accounts.models import Account, School
+from idp.audit import log
+from idp.audit.events import AccountChanged, AccountRead
+from idp.clock import now
+from idp.config import Settings
+from idp.db import committed, db
+from idp.oidc.claims import standard
+from idp.operations.batches import account_ranges
+from idp.sessions import liveness, manager
+from idp.sessions.models import Session
+from idp.throttle import guard
+
+OPERATOR = "operator"
+
+
+class Refused(Exception):  # noqa: N818 - says what it is
+    """The act makes no sense for this account; the text is the sentence to show, and nothing was done."""
+
+
+def unlock(account_id: uuid.UUID) -> list[tuple[uuid.UUID, str]]:
+    """Forget the wrong tries at the account; return the ids and kinds of the notices that this settled.
+
+    Raises:
+        Refused: somebody contests who the account belongs to: the school settles that first.
+    """
+    account = _locked(account_id)
+    if disputes.is_closed(account):
+        raise _refused(
+            f"{account.username} is closed by a dispute: settle it with `idp account disputes {account.username}`"
+        )
+    account.tries_forgotten_at = now()  # the lines of its own browsers are not known here: they become strangers
+    by = log.current_origin().actor
+    settled = school_notices.settle(account.id, by=by, sentence="unlocked", kinds=school_notices.SETTLED_BY_UNLOCK)
+    _note(account, "unlocked")
+    db.session.commit()
+    guard.clear_account(account.username)
+    return settled
+
+
+def disable(account_id: uuid.UUID) -> int:
+    """Shut an account: nobody signs in, all that was issued for it is dead for good. Return the sessions ended.
+
+    One that a school's file shut is shut by the operator from then on: no file opens it again.
+    """
+    account = _locked(account_id)
+    by_a_file = account.left_at is not None and account.left_at == account.disabled_at
+    if account.disabled_at is not None and not by_a_file:
+        raise _refused(f"{account.username} is disabled already")
+    account.disabled_at = now()
+    account.credentials_changed()  # links, codes and tokens of before stay dead when it is enabled again
+    _note(account, "disabled")
+    ended = manager.end_all(account.id, by=OPERATOR)
+    db.session.commit()
+    return ended
+
+
+def enable(settings: Settings, account_id: uuid.UUID) -> None:
+    """Open a disabled account again, with the password that it had.
+
+    Raises:
+        Refused: it is not disabled, or its mailbox may not serve two accounts and serves another one by now.
+    """
+    account = _locked(account_id)
+    if account.merged_into_id is not None:
+        raise _refused(f"{account.username} was merged into another account, which has its children")
+    if account.disabled_at is None:
+        raise _refused(f"{account.username} is not disabled")
+    if account.email is not None and mailboxes.is_refused(settings, account, account.email):
+        raise _refused(
+            f"{account.username} stays disabled: another account has confirmed its mailbox meanwhile, and "
+            "IDP_SHARED_MAILBOX=refuse; one of the two needs another mailbox"
+        )
+    account.disabled_at = None
+    _note(account, "enabled")
+    db.session.commit()
+
+
+def end_sessions(account_id: uuid.UUID) -> int:
+    """End all sessions of the account and have the ENTs told; return how many there were."""
+    account = _locked(account_id)
+    ended = manager.end_all(account.id, by=OPERATOR)
+    db.session.commit()
+    return ended
+
+
+def change_claims(
+    account_id: uuid.UUID, wanted: Mapping[str, str], removed: Collection[str], school: School | None
+) -> dict[str, Any]:
+    """Set and take away standard claims that no school file has; return all that the account holds then.
+
+    The journal has the names and no value. Without a change it has that the operator of `school` looked.
+
+    Raises:
+        ClaimRefused: a name or a value cannot be; nothing was changed.
+    """
+    account = _locked(account_id)
+    before = dict(account.more_claims)
+    try:
+        after = standard.changed(before, wanted, removed)
+    except standard.ClaimRefused:
+        db.session.rollback()
+        raise
+    if after != before:
+        account.more_claims = after
+    if wanted or removed:
+        _note(account, " ".join(("claims", *(f"+{name}" for name in wanted), *(f"-{name}" for name in removed))))
+    else:
+        log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
+    db.session.commit()
+    return after
+
+
+@dataclass
+class Blocked:
+    """What became of the accounts whose password was to be blocked.
+
+    Attributes:
+        blocked: how many passwords open nothing any more.
+        sessions_ended: how many sessions ended with them.
+        without_address: how many of the accounts have no confirmed address: they need a new letter.
+        untouched: how many were never activated, or blocked already.
+    """
+
+    blocked: int = 0
+    sessions_ended: int = 0
+    without_address: int = 0
+    untouched: int = 0
+
+    def add(self, other: "Blocked") -> None:
+        """Add up."""
+        self.blocked += other.blocked
+        self.sessions_ended += other.sessions_ended
+        self.without_address += other.without_address
+        self.untouched += other.untouched
+
+
+def block_passwords(accounts: list[uuid.UUID] | School | None) -> Iterator[Blocked]:
+    """Block the passwords of some accounts, of a school's, or of all (None); yield after each batch that is committed.
+
+    The right password then opens no session: its owner gets a mail that leads to a new one. What is cut off in the
+    middle goes on where it stopped when it is asked for again.
+    """
+    if isinstance(accounts, list):
+        yield committed(partial(_block, Account.id.in_(accounts)))
+        return
+    for some in account_ranges(accounts):
+        yield committed(partial(_block, some))
+
+
+def _block(some: ColumnElement[bool]) -> Blocked:
+    """Block one batch in the caller's transaction; rows are locked in one order, so that two batches never cross."""
+    moment = now()
+    rows = db.session.execute(
+        select(Account.id, Account.email, Account.activated_at, Account.password_blocked_at)
+        .where(some)
+        .order_by(Account.id)
+        .with_for_update()
+    ).all()
+    wanted = [row for row in rows if row.activated_at is not None and row.password_blocked_at is None]
+    keys = [row.id for row in wanted]
+    db.session.execute(
+        update(Account)
+        .where(Account.id.in_(keys))
+        .values(password_blocked_at=moment, generation=Account.next_generation(), updated_at=Account.updated_at)
+        .execution_options(synchronize_session=False)
+    )
+    signed_in = select(Session.account_id).where(Session.account_id.in_(keys), liveness.unended()).distinct()
+    ended = sum(manager.end_all(key, by=OPERATOR) for key in db.session.scalars(signed_in).all())
+    for key in keys:
+        log.record(AccountChanged(account_id=key, change="password_blocked"))
+    return Blocked(len(keys), ended, sum(row.email is None for row in wanted), len(rows) - len(wanted))
+
+
+def _locked(account_id: uuid.UUID) -> Account:
+    account = directory.get_for_change(account_id)
+    if account is None:
+        raise _refused("the account was removed meanwhile")
+    return account
+
+
+def _refused(sentence: str) -> Refused:
+    db.session.rollback()
+    return Refused(sentence)
+
+
+def _note(account: Account, change: str) -> None:
+    log.record(AccountChanged(account_id=account.id, change=change))

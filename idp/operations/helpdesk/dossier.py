@@ -1,0 +1,343 @@
+"""What an operator sees of an account: its state in words, never a secret, never a whole mail address.
+
+Whoever acts for one school sees the accounts of its children's guardians and nothing of other schools (security row
+K-04): for them, any other account does not exist.
+"""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import exists, or_, select
+from sqlalchemy.orm import aliased
+
+from idp.accounts import directory, disputes
+from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
+from idp.accounts.passwords.hasher import MAX_USERNAME_LENGTH, fold_username
+from idp.audit import log
+from idp.audit.events import AccountHidden, AccountRead, DisputeSettled
+from idp.audit.models import AuditEntry
+from idp.clock import now
+from idp.db import db, end_read
+from idp.folding import fold
+from idp.mail.addresses import fold_address
+from idp.operations.batches import account_ranges
+from idp.sessions import manager
+from idp.terminal import instant
+from idp.throttle import guard, limits
+from idp.uai import UAI_LENGTH, normalised_uai
+
+
+class NotFound(Exception):  # noqa: N818 - says what it is
+    """No such account or school, for this operator; the text is the sentence to show."""
+
+
+def get_school(uai: str | None) -> School | None:
+    """Return the school of a UAI, None for no UAI.
+
+    Raises:
+        NotFound: there is no such school.
+    """
+    if uai is None:
+        return None
+    wanted = normalised_uai(uai)
+    school = db.session.scalar(select(School).where(School.uai == wanted)) if len(wanted) <= UAI_LENGTH else None
+    end_read()
+    if school is None:
+        raise NotFound(f"no school {uai}")
+    return school
+
+
+def get_account(username: str, school: School | None) -> Account:
+    """Return the account of an identifier, as people type it.
+
+    Raises:
+        NotFound: there is none, or none with a child in `school`; the latter is written into the journal.
+    """
+    folded = fold_username(username)
+    account = db.session.scalar(select(Account).where(Account.username == folded)) if folded else None
+    if account is not None and school is not None and not _is_in(account, school):
+        log.record(AccountHidden(account_id=account.id, school=school.uai))
+        db.session.commit()
+        account = None
+    end_read()
+    if account is None:
+        raise NotFound(f"no account {username}")
+    return account
+
+
+def _is_in(account: Account, school: School) -> bool:
+    """Return whether the account is that school's affair (`directory.concerns_its_school`).
+
+    So is one whose tie the school ended itself: it may take that back.
+    """
+    of_account = (Guardianship.account_id == account.id) & (Guardianship.child_id == Child.id)
+    concerned = or_(directory.concerns_its_school(), disputes.tie_is_excluded())
+    theirs = exists().where(of_account, Child.school_id == school.id, concerned)
+    return bool(db.session.scalar(select(theirs)))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a search looks for, folded once."""
+
+    words: tuple[str, ...]
+    username: str | None
+    mailbox: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> "Wanted":
+        """Read what an operator typed: an identifier or its beginning, words of a name, or a mail address."""
+        if "@" in text:
+            return cls((), None, fold_address(text.strip()))
+        username = fold_username(text) if len(text) <= MAX_USERNAME_LENGTH else None
+        return cls(tuple(_folded(text).split()), username, None)
+
+    def fits(self, username: str, names: tuple[str, ...], addresses: tuple[str | None, ...]) -> bool:
+        """Return whether an account is among what is looked for."""
+        if self.mailbox is not None:
+            return any(fold_address(address) == self.mailbox for address in addresses if address)
+        if self.username and username.startswith(self.username):
+            return True
+        name = _folded(" ".join(names))
+        return bool(self.words) and all(word in name for word in self.words)
+
+
+def find(text: str | None, school: School | None, most: int) -> list[Account]:
+    """Return up to `most` accounts that `text` may mean, by identifier, once the journal says that they were seen.
+
+    A whole identifier means its account alone, and is found by index.
+    """
+    wanted = Wanted.parse(text) if text is not None else None
+    exact = select(Account).where(Account.username == wanted.username) if wanted and wanted.username else None
+    named = db.session.scalar(exact) if exact is not None else None
+    keys = [named.id] if named and (school is None or _is_in(named, school)) else []
+    end_read()
+    if not keys:
+        keys = list(islice(_fitting(wanted, school), most))
+    accounts = list(db.session.scalars(select(Account).where(Account.id.in_(keys)).order_by(Account.username)))
+    for account in accounts:
+        log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
+    db.session.commit()
+    return accounts
+
+
+def _fitting(wanted: Wanted | None, school: School | None) -> Iterator[uuid.UUID]:
+    """Yield the keys of the accounts that fit. Folded here and not by the database: no SQL function folds as we do."""
+    names = Account.given_name, Account.family_name, Account.birth_name
+    addresses = Account.email, Account.pending_email, Account.school_email
+    for some in account_ranges(school, read_only=True):
+        rows = db.session.execute(select(Account.id, Account.username, *names, *addresses).where(some)).all()
+        end_read()
+        for key, username, given, family, birth, *mails in rows:
+            if wanted is None or wanted.fits(username, (given, family, birth), tuple(mails)):
+                yield key
+
+
+def _folded(text: str) -> str:
+    return text.casefold() if text.isascii() else fold(text)
+
+
+def line(account: Account, school: School | None) -> dict[str, Any]:
+    """Return what a search shows of an account."""
+    return {
+        "username": account.username,
+        "name": account.display_name,
+        "profile": account.profile.name.lower(),
+        "state": state(account),
+        "schools": sorted({child.school.uai for child in _children(account, school)}),
+    }
+
+
+def describe(account: Account, school: School | None) -> dict[str, Any]:
+    """Return all that an operator may know, once the journal says that they looked; of `school` alone, if given."""
+    log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
+    db.session.commit()
+    merged = db.session.get(Account, account.merged_into_id) if account.merged_into_id else None
+    contested_email, email = masked_apart(account.contested_email, account.email)
+    shown = {
+        **line(account, school),
+        "created_at": instant(account.created_at),
+        "letter_valid_until": instant(account.provisional_expires_at) if account.activated_at is None else None,
+        "activated_at": instant(account.activated_at),
+        "email": email,
+        "email_confirmed_at": instant(account.email_confirmed_at),
+        "email_waiting": masked(account.pending_email),
+        "password_changed_at": instant(account.password_changed_at),
+        "password_blocked_at": instant(account.password_blocked_at),
+        "password_breached_at": instant(account.breached_at),
+        "contested_at": instant(account.contested_at),
+        "contested_email": contested_email,
+        "last_sign_in_at": instant(account.last_sign_in_at),
+        "inactive_warned_at": instant(account.inactive_warned_at),
+        "disabled_at": instant(account.disabled_at),
+        "merged_into": merged.username if merged else None,
+        "open_sessions": len(manager.open_sessions(account)),
+        "wait_seconds": guard.look(limits.SIGN_IN_ACCOUNT, account.username),
+        "children": [
+            {
+                "given_name": child.given_name,
+                "family_name": child.family_name,
+                "class": child.class_name,
+                "uai": child.school.uai,
+                "school": child.school.name,
+            }
+            for child in _children(account, school)
+        ],
+        "disputed": _disputed(account, school),
+        "ended_by_school": _ended_by_school(account, school),
+        "notices": _notices(account, school),
+    }
+    end_read()
+    return shown
+
+
+def state(account: Account) -> str:
+    """Return the account's state in words, what matters most first."""
+    if account.merged_into_id is not None:
+        return "merged into another account"
+    if account.disabled_at is not None:
+        return f"disabled{_why_left(account)}"
+    words = [_letter_state(account) if account.activated_at is None else "active"]
+    if account.contested_at is not None:
+        words.append("address contested")
+    if disputes.is_disputed(account.id):
+        words.append("disputed")
+    if account.activated_at is None:
+        return ", ".join(words)
+    if account.email is None:
+        words.append("address not confirmed" if account.pending_email else "no address")
+    if account.password_blocked_at is not None:
+        words.append("password blocked" if account.breached_at is None else "password blocked, in a stolen list")
+    if account.inactive_warned_at is not None:
+        words.append("warned of its removal")
+    return ", ".join(words)
+
+
+def _why_left(account: Account) -> str:
+    """Return why the account of a person without children was disabled; nothing if an operator did it."""
+    if account.left_at is None:
+        return ""
+    if any(link.excluded_at == account.left_at for link in account.guardianships):
+        return ", tie ended by the school"
+    return ", no child in a school any more"
+
+
+def _letter_state(account: Account) -> str:
+    expires_at = account.provisional_expires_at
+    if expires_at is not None and expires_at <= now():
+        return "never activated, letter expired"
+    if account.provisional_hash is None or expires_at is None:
+        return "never activated, no letter"
+    return "never activated, letter valid"
+
+
+def masked(address: str | None) -> str | None:
+    """Return a mail address as its owner recognises it and nobody else learns it: `n…y@exemple.fr`."""
+    if address is None:
+        return None
+    local, _, domain = address.rpartition("@")
+    last = local[-1] if len(local) > 3 else ""  # noqa: PLR2004 - of a short one, two letters would be nearly all
+    return f"{local[:1]}…{last}@{domain}"
+
+
+def masked_apart(one: str | None, other: str | None) -> tuple[str | None, str | None]:
+    """Return two mail addresses, masked so that who knows them can tell one from the other.
+
+    When the usual masks are alike, each shows the first letter that differs too, or its length if one continues the
+    other.
+    """
+    masks = masked(one), masked(other)
+    if one is None or other is None or one == other or masks[0] != masks[1]:
+        return masks
+    names = [email.rpartition("@")[0] for email in (one, other)]
+    at = next((n for n, pair in enumerate(zip(*names, strict=False)) if pair[0] != pair[1]), None)
+    if at is None:
+        return f"{masks[0]} ({len(names[0])} letters)", f"{masks[1]} ({len(names[1])} letters)"
+    return _with_letter(masks[0], names[0][at]), _with_letter(masks[1], names[1][at])
+
+
+def _with_letter(mask: str | None, letter: str) -> str:
+    return (mask or "").replace("…", f"…{letter}…", 1)
+
+
+def _disputed(account: Account, school: School | None) -> list[dict[str, Any]]:
+    """Return the ties whose dispute is open."""
+    return [
+        {
+            "key": disputes.child_key(link.child),
+            "given_name": link.child.given_name,
+            "family_name": link.child.family_name,
+            "uai": link.child.school.uai,
+            "since": instant(link.disputed_at),
+        }
+        for link in account.guardianships
+        if disputes.is_open(link) and (school is None or link.child.school_id == school.id)
+    ]
+
+
+def _ended_by_school(account: Account, school: School | None) -> list[dict[str, Any]]:
+    """Return the ties that a school ended when it confirmed a dispute, with its reason if the journal still has it."""
+    ties = [
+        link
+        for link in account.guardianships
+        if link.excluded_at is not None and (school is None or link.child.school_id == school.id)
+    ]
+    if not ties:
+        return []
+    settled = (
+        select(AuditEntry.details)
+        .where(AuditEntry.account_id == account.id, AuditEntry.kind == DisputeSettled.kind)
+        .order_by(AuditEntry.id)
+    )
+    reasons = {
+        key: details.get("reason")
+        for details in db.session.scalars(settled)
+        if details.get("after") == "excluded"
+        for key in details.get("children", ())
+    }
+    return [
+        {
+            "key": disputes.child_key(link.child),
+            "given_name": link.child.given_name,
+            "family_name": link.child.family_name,
+            "uai": link.child.school.uai,
+            "at": instant(link.excluded_at),
+            "reason": reasons.get(disputes.child_key(link.child)),
+        }
+        for link in ties
+    ]
+
+
+def _children(account: Account, school: School | None) -> list[Child]:
+    return [child for child in account.children if school is None or child.school_id == school.id]
+
+
+def _notices(account: Account, school: School | None) -> list[dict[str, Any]]:
+    """Return what schools were told of this account, or of another and this one, and have not dealt with."""
+    one, other = aliased(Account), aliased(Account)
+    rows = db.session.execute(
+        select(SchoolNotice.id, SchoolNotice.kind, SchoolNotice.created_at, School.uai, one.username, other.username)
+        .join(School, School.id == SchoolNotice.school_id)
+        .join(one, one.id == SchoolNotice.account_id)
+        .outerjoin(other, other.id == SchoolNotice.other_account_id)
+        .where(
+            or_(SchoolNotice.account_id == account.id, SchoolNotice.other_account_id == account.id),
+            SchoolNotice.settled_at.is_(None),
+        )
+        .order_by(SchoolNotice.created_at)
+    )
+    return [
+        # whoever acts for one school learns of no account elsewhere
+        {
+            "id": str(key),
+            "kind": kind,
+            "at": instant(at),
+            "uai": uai,
+            "accounts": [name for name in names if name] if school is None else [],
+        }
+        for key, kind, at, uai, *names in rows
+        if school is None or school.uai == uai
+    ]

@@ -1,0 +1,152 @@
+"""`idp school notices`: what a school has to know and to settle."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import click
+from sqlalchemy import select
+from sqlalchemy.orm import aliased
+
+from idp.accounts import disputes, school_notices
+from idp.accounts.models import Account, Child, School, SchoolNotice
+from idp.accounts.school_notices import Refusal
+from idp.audit import log
+from idp.audit.events import AccountRead
+from idp.db import db, end_read
+from idp.operations.helpdesk import dossier
+from idp.operations.helpdesk.dossier import NotFound
+from idp.terminal import AS_JSON, dumped, instant, plain, table
+
+_PAGE = 500
+_LONGEST_SENTENCE = 500
+_COLUMNS = ("id", "uai", "kind", "account", "other", "children", "at", "state", "settled_by", "settled_at", "sentence")
+
+
+@click.command()
+@click.option("--uai", metavar="UAI", help="Only the notices of this school.")
+@click.option("--open", "only_open", is_flag=True, help="Only those that nobody has settled.")
+@click.option("--settle", "notice_id", type=click.UUID, metavar="ID", help="Settle this notice, with --sentence.")
+@click.option("--sentence", metavar="TEXT", help="What was found and done; kept with the notice.")
+@AS_JSON
+def notices(
+    uai: str | None, notice_id: uuid.UUID | None, sentence: str | None, *, only_open: bool, as_json: bool
+) -> None:
+    """List what schools have to know and to settle, oldest first, or settle one notice.
+
+    A dispute (who is a guardian, which address is right) is settled with `idp account disputes`; its notice follows.
+    """
+    if (notice_id is None) != (sentence is None):
+        raise click.UsageError("--settle and --sentence go together")
+    if notice_id is not None and (only_open or as_json):
+        raise click.UsageError("--settle takes neither --open nor --json")
+    try:
+        school = dossier.get_school(uai)
+    except NotFound as missing:
+        raise click.ClickException(plain(missing)) from missing
+    if notice_id is not None:
+        _settle(notice_id, _sentence(sentence or ""), school)
+    else:
+        _show(list(rows(school, only_open=only_open)), as_json=as_json)
+
+
+def rows(school: School | None, *, only_open: bool) -> Iterator[dict[str, Any]]:
+    """Yield the notices of one school, or of all, oldest first."""
+    keys = select(SchoolNotice.id).order_by(SchoolNotice.created_at, SchoolNotice.id)
+    if school is not None:
+        keys = keys.where(SchoolNotice.school_id == school.id)
+    if only_open:
+        keys = keys.where(SchoolNotice.settled_at.is_(None))
+    wanted = db.session.scalars(keys).all()
+    end_read()
+    for start in range(0, len(wanted), _PAGE):
+        yield from _page(wanted[start : start + _PAGE], school)
+
+
+def _page(keys: Sequence[uuid.UUID], school: School | None) -> list[dict[str, Any]]:
+    """Return some notices, once the journal says whose were seen."""
+    other = aliased(Account)
+    found = db.session.execute(
+        select(SchoolNotice, School.uai, Account.username, other.username)
+        .join(School, School.id == SchoolNotice.school_id)
+        .join(Account, Account.id == SchoolNotice.account_id)
+        .outerjoin(other, other.id == SchoolNotice.other_account_id)
+        .where(SchoolNotice.id.in_(keys))
+        .order_by(SchoolNotice.created_at, SchoolNotice.id)
+    ).all()
+    shown = [notice for notice, _, _, _ in found]
+    children = school_notices.children_of(shown)
+    seen = {key for notice in shown for key in (notice.account_id, notice.other_account_id) if key is not None}
+    for account_id in seen:
+        log.record(AccountRead(account_id=account_id, school=school.uai if school else ""))
+    db.session.commit()
+    return [
+        {
+            "id": str(notice.id),
+            "uai": uai,
+            "kind": notice.kind,
+            "account": username,
+            "other": other_username,
+            "children": [_child(child) for child in children[notice.id]],
+            "at": instant(notice.created_at),
+            "state": "open" if notice.settled_at is None else "settled",
+            "settled_by": notice.settled_by or None,
+            "settled_at": instant(notice.settled_at),
+            "sentence": notice.sentence or None,
+        }
+        for notice, uai, username, other_username in found
+    ]
+
+
+def _child(child: Child) -> dict[str, str]:
+    return {
+        "given_name": child.given_name,
+        "family_name": child.family_name,
+        "class": child.class_name,
+        "student_id": child.student_id,
+        "key": disputes.child_key(child),
+    }
+
+
+def _show(found: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(dumped(found))
+        return
+    if not found:
+        click.echo("no notice", err=True)
+        return
+    for row in found:
+        row["children"] = ", ".join(f"{child['given_name']} {child['family_name']}" for child in row["children"])
+    table(_COLUMNS, [[row[name] or "" for name in _COLUMNS] for row in found])
+
+
+def _sentence(typed: str) -> str:
+    text = typed.strip()
+    if not text or len(text) > _LONGEST_SENTENCE or not text.isprintable():
+        raise click.UsageError(f"--sentence must be 1 to {_LONGEST_SENTENCE} characters on one line")
+    return text
+
+
+def _settle(notice_id: uuid.UUID, sentence: str, school: School | None) -> None:
+    refusal = school_notices.settle_one(notice_id, by=log.current_origin().actor, sentence=sentence, school=school)
+    if refusal is None:
+        db.session.commit()
+        click.echo(f"{notice_id} is settled")
+        return
+    db.session.rollback()
+    raise click.ClickException(_why(refusal, notice_id))
+
+
+def _why(refusal: Refusal, notice_id: uuid.UUID) -> str:
+    if refusal is Refusal.UNKNOWN:
+        return f"no notice {notice_id}"
+    notice, username = db.session.execute(
+        select(SchoolNotice, Account.username)
+        .join(Account, Account.id == SchoolNotice.account_id)
+        .where(SchoolNotice.id == notice_id)
+        .execution_options(populate_existing=True)
+    ).one()
+    end_read()
+    if refusal is Refusal.DISPUTED:
+        return f"{notice.kind} is a dispute: settle it with `idp account disputes {plain(username)}`"
+    return f"{notice_id} was settled by {plain(notice.settled_by) or 'somebody'} at {instant(notice.settled_at)}"

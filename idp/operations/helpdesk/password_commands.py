@@ -1,0 +1,151 @@
+"""`idp passwords`: the list of stolen passwords, and the accounts that it concerns."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy import func, select
+
+from idp.accounts.models import Account, Child, Guardianship, School
+from idp.accounts.passwords import breached, breached_list
+from idp.audit import log
+from idp.audit.events import BreachedPasswordsLoaded
+from idp.config import Settings
+from idp.db import db, end_read
+from idp.services import services
+from idp.terminal import AS_JSON, dumped, plain, table
+
+_SHORTEST = 12
+
+
+@click.group()
+def passwords() -> None:
+    """Stolen passwords: nobody may choose one, and whoever has one must choose another."""
+
+
+@passwords.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def load(file: Path) -> None:
+    """Make the filter of IDP_BREACHED_PASSWORDS from FILE; every node uses it at its next sign-in.
+
+    FILE holds plain passwords, one a line, in UTF-8 or Latin-1, and may have any size. Archives, and lists of hashes
+    such as Pwned Passwords, cannot be used. Passwords of 12 characters or more are taken (of IDP_PASSWORD_MIN_LENGTH or
+    more, if that is less) and compared without case and accents.
+
+    The filter takes 3.6 bytes for each password, on the disk and in the memory of every process. It never misses a
+    listed password, and takes one unlisted password in a million for listed. A former filter stays in use until the new
+    one is whole.
+    """
+    settings = services().settings
+    target = _target(settings)
+    shortest = min(_SHORTEST, settings.password_min_length)
+    with _one_sentence():
+        loaded = breached_list.build(file, target, shortest=shortest, tell=_progress(file.stat().st_size))
+    log.record(BreachedPasswordsLoaded(passwords=loaded.passwords))
+    db.session.commit()
+    click.echo(
+        f"{loaded.passwords} passwords of {shortest} characters or more, of {loaded.lines} lines, in {plain(target)} "
+        f"({loaded.bytes} bytes)"
+    )
+
+
+@passwords.command()
+@AS_JSON
+def report(*, as_json: bool) -> None:
+    """Count the accounts whose password was found in the list when they signed in, and is not yet replaced."""
+    described = _filter(services().settings.breached_passwords)
+    if described is not None and described["fault"]:  # nobody was compared with it: a count would mislead
+        raise click.ClickException(plain(f"the list of {described['file']} is not in use: {described['fault']}"))
+    concerned = Account.breached_at.is_not(None)
+    total, without_address = db.session.execute(
+        select(func.count(), func.count().filter(Account.email.is_(None))).select_from(Account).where(concerned)
+    ).one()
+    rows = db.session.execute(
+        select(School.uai, School.name, func.count(Account.id.distinct()))
+        .join(Child, Child.school_id == School.id)
+        .join(Guardianship, Guardianship.child_id == Child.id)
+        .join(Account, Account.id == Guardianship.account_id)
+        .where(concerned, Guardianship.ended_at.is_(None))
+        .group_by(School.uai, School.name)
+        .order_by(School.uai)
+    ).all()
+    end_read()
+    shown = {
+        "filter": described,
+        "accounts": total,
+        "without_address": without_address,
+        "schools": [{"uai": uai, "name": name, "accounts": count} for uai, name, count in rows],
+    }
+    if as_json:
+        click.echo(dumped(shown))
+        return
+    _say(shown)
+
+
+def _say(shown: dict[str, Any]) -> None:
+    found = shown["filter"]
+    if found is None:
+        click.echo("no list is in use: IDP_BREACHED_PASSWORDS names no file", err=True)
+    else:
+        click.echo(f"list: {found['passwords']} passwords, made {found['made_at']}")
+    click.echo(f"accounts whose password is in it, and not yet replaced: {shown['accounts']}")
+    if shown["without_address"]:
+        click.echo(f"without a confirmed address, in need of a new letter: {shown['without_address']}")
+    if shown["schools"]:
+        table(("uai", "school", "accounts"), [(one["uai"], one["name"], one["accounts"]) for one in shown["schools"]])
+
+
+def _filter(path: Path | None) -> dict[str, Any] | None:
+    """Return what is known of the filter in use, None when no file is named."""
+    if path is None:
+        return None
+    shown: dict[str, Any] = {"file": str(path), "passwords": 0, "made_at": None, "fault": None}
+    try:
+        description = breached.describe(path)
+    except OSError as fault:
+        return shown | {"fault": fault.strerror}
+    except breached.UnreadableFilterError as fault:
+        return shown | {"fault": str(fault)}
+    return shown | {"passwords": description.passwords, "made_at": description.made_at}
+
+
+def _target(settings: Settings) -> Path:
+    if settings.breached_passwords is None:
+        raise click.ClickException("set IDP_BREACHED_PASSWORDS to the file that the filter goes to, on every node")
+    return settings.breached_passwords
+
+
+@contextmanager
+def _one_sentence() -> Iterator[None]:
+    """Turn what stops a load into the command's error; a former filter is untouched then."""
+    try:
+        yield
+    except breached_list.ListRefusedError as refused:
+        raise click.ClickException(plain(refused)) from refused
+    except OSError as fault:
+        name = plain(fault.filename or "a file")
+        raise click.ClickException(
+            f"{name} cannot be read or written ({plain(fault.strerror or fault)}): the former filter stays in use"
+        ) from fault
+
+
+def _progress(size: int) -> Any:
+    """Return who shows the progress of each reading: on a terminal alone, where nobody reads a log."""
+
+    def begin(label: str) -> breached_list.Tell:
+        if not sys.stderr.isatty():
+            return lambda _read: None
+        bar = click.progressbar(length=size, label=label, file=sys.stderr)
+        bar.render_progress()
+
+        def tell(read: int) -> None:
+            bar.update(read)
+            if bar.finished:
+                bar.render_finish()
+
+        return tell
+
+    return begin

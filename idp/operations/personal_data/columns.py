@@ -1,0 +1,354 @@
+"""Which of the database's columns speak of one person: what an export shows, what it names, what it leaves out.
+
+Every table and every column stands here, or in `LEFT_OUT` with its reason; a test compares both with the database.
+Labels are French, since the person reads them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import ColumnElement, or_
+
+from idp.accounts.models import Account, Child, FormerMailbox, Guardianship, OneTimeLink, RosterAlias, SchoolNotice
+from idp.audit.models import AuditEntry
+from idp.charter.models import CharterAcceptance
+from idp.db import Base
+from idp.oidc.models import AuthorizationCode, Token
+from idp.operations.personal_data import cuts
+from idp.operations.personal_data.cuts import Person, Row
+from idp.outbox.models import OutboxMessage
+from idp.rostering.models import ImportIssue
+from idp.sessions.models import Session
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one table holds of a person.
+
+    Attributes:
+        table: the table.
+        title: what the page calls it.
+        of: the condition of the person's rows.
+        shown: columns that are shown, with their labels.
+        held: columns that are named and not shown, with their labels: secrets, and texts that speak of others.
+        left_out: columns that say nothing of the person, each with the reason.
+        cut: takes out of a row what it says of other people.
+    """
+
+    table: type[Base]
+    title: str
+    of: Callable[[Person], ColumnElement[bool]]
+    shown: Mapping[str, str]
+    held: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    cut: Callable[[Person, Row], Row] = cuts.whole
+
+
+_KEY = "key of the row"
+_OWN = "key of the person's own account"
+_DIGEST = _l("empreinte d’une valeur secrète")
+
+_ACCOUNT = Part(
+    Account,
+    _l("Votre compte"),
+    lambda person: Account.id.in_(person.accounts),
+    {
+        "id": _l("Clé du compte"),
+        "username": _l("Identifiant"),
+        "profile": _l("Profil"),
+        "civility": _l("Civilité"),
+        "family_name": _l("Nom"),
+        "given_name": _l("Prénom"),
+        "first_given_name": _l("Prénom avant une correction du fichier"),
+        "birth_name": _l("Nom de naissance"),
+        "roster_key": _l("Clé dans le fichier de l’établissement"),
+        "join_key": _l("Clé connue des ENT"),
+        "address_lines": _l("Adresse postale"),
+        "postcode": _l("Code postal"),
+        "city": _l("Commune"),
+        "country": _l("Pays"),
+        "address_diffusion": _l("Adresse communicable aux associations de parents"),
+        "locale": _l("Langue"),
+        "more_claims": _l("Autres informations"),
+        "provisional_expires_at": _l("Fin du mot de passe provisoire"),
+        "password_changed_at": _l("Mot de passe changé le"),
+        "activated_at": _l("Compte activé le"),
+        "pending_email": _l("Adresse mail à confirmer"),
+        "email": _l("Adresse mail"),
+        "email_confirmed_at": _l("Adresse mail confirmée le"),
+        "school_email": _l("Adresse mail du fichier de l’établissement"),
+        "password_blocked_at": _l("Mot de passe bloqué le"),
+        "contested_at": _l("Changement d’adresse contesté le"),
+        "breached_at": _l("Mot de passe trouvé dans une liste volée le"),
+        "tries_forgotten_at": _l("Essais effacés le"),
+        "last_sign_in_at": _l("Dernière connexion"),
+        "inactive_warned_at": _l("Prévenu de la suppression le"),
+        "left_at": _l("Fin de scolarité du dernier enfant"),
+        "disabled_at": _l("Compte fermé le"),
+        "created_at": _l("Créé le"),
+        "updated_at": _l("Modifié le"),
+    },
+    {
+        "password_hash": _l("empreinte du mot de passe"),
+        "provisional_hash": _l("empreinte du mot de passe provisoire"),
+        "activated_in": _DIGEST,
+        "contested_email": _l(
+            "ancienne adresse mail d’un changement contesté, qui peut être celle d’une autre personne"
+        ),
+    },
+    {
+        "name_key": "a digest of the names, to find namesakes",
+        "mailbox": "a copy of `email`, folded",
+        "generation": "a counter of changes of the password",
+        "letter_school_id": "the school of the last letter, which is a school of the children",
+        "merged_into_id": "the person's own other account, which is exported too",
+    },
+)
+
+_CHILDREN = Part(
+    Child,
+    _l("Vos enfants"),
+    lambda person: Child.id.in_(person.children),
+    {
+        "family_name": _l("Nom"),
+        "given_name": _l("Prénom"),
+        "class_name": _l("Classe"),
+        "school_id": _l("Établissement"),
+        "student_id": _l("Numéro d’élève"),
+        "roster_key": _l("Clé dans le fichier de l’établissement"),
+        "left_at": _l("Parti le"),
+    },
+    left_out={"id": _KEY},
+)
+
+
+_TIES = Part(
+    Guardianship,
+    _l("Vos liens avec des enfants"),
+    lambda person: Guardianship.account_id.in_(person.accounts),
+    {
+        "child_id": _l("Enfant"),
+        "rank": _l("Rang"),
+        "kinship": _l("Lien de parenté"),
+        "authority": _l("Responsabilité"),
+        "disputed_at": _l("Contesté le"),
+        "ended_at": _l("Terminé le"),
+        "excluded_at": _l("Écarté par l’établissement le"),
+    },
+    left_out={"account_id": _OWN},
+    cut=cuts.tie,
+)
+
+_ALIASES = Part(
+    RosterAlias,
+    _l("Vos autres clés dans les fichiers des établissements"),
+    lambda person: RosterAlias.account_id.in_(person.accounts),
+    {"roster_key": _l("Clé")},
+    left_out={"account_id": _OWN},
+)
+
+_FORMER_MAILBOXES = Part(
+    FormerMailbox,
+    _l("Vos anciennes adresses mail"),
+    lambda person: FormerMailbox.account_id.in_(person.accounts),
+    {"left_at": _l("Quittée le")},
+    {"mailbox": _l("ancienne adresse mail, qui peut être celle d’une autre personne après un changement contesté")},
+    {"account_id": _OWN},
+)
+
+_LINKS = Part(
+    OneTimeLink,
+    _l("Liens envoyés par mail"),
+    lambda person: OneTimeLink.account_id.in_(person.accounts),
+    {
+        "purpose": _l("Usage"),
+        "client_id": _l("ENT"),
+        "address": _l("Adresse mail"),
+        "created_at": _l("Demandé le"),
+        "expires_at": _l("Fin"),
+        "used_at": _l("Utilisé le"),
+        "revoked_at": _l("Annulé le"),
+    },
+    {"digest": _DIGEST},
+    {"id": _KEY, "account_id": _OWN, "generation": "a counter of changes of the password"},
+    cuts.link,
+)
+
+
+_NOTICES = Part(
+    SchoolNotice,
+    _l("Signalements à un établissement"),
+    lambda person: or_(
+        SchoolNotice.account_id.in_(person.accounts), SchoolNotice.other_account_id.in_(person.accounts)
+    ),
+    {
+        "school_id": _l("Établissement"),
+        "kind": _l("Objet"),
+        "created_at": _l("Signalé le"),
+        "digested_at": _l("Envoyé par mail le"),
+        "settled_at": _l("Réglé le"),
+    },
+    {"sentence": _l("phrase de l’établissement, qui peut parler d’autres personnes")},
+    {
+        "id": _KEY,
+        "account_id": "the person's own account, or another person's",
+        "other_account_id": "the person's own account, or another person's",
+        "child_ids": "keys of the children, who stand in their own part, or of another account's children",
+        "settled_by": "names a member of staff",
+    },
+    cuts.notice,
+)
+
+_SESSIONS = Part(
+    Session,
+    _l("Vos connexions"),
+    lambda person: Session.account_id.in_(person.accounts),
+    {
+        "auth_time": _l("Mot de passe tapé le"),
+        "amr": _l("Moyen"),
+        "acr": _l("Niveau"),
+        "created_at": _l("Début"),
+        "last_seen_at": _l("Dernière activité"),
+        "expires_at": _l("Fin au plus tard"),
+        "ended_at": _l("Fin"),
+        "address": _l("Adresse IP"),
+        "user_agent": _l("Navigateur"),
+    },
+    {"digest": _DIGEST, "sid": _l("numéro de la connexion, connu des ENT")},
+    {"id": _KEY, "account_id": _OWN, "generation": "a counter of changes of the password"},
+)
+
+_CHARTERS = Part(
+    CharterAcceptance,
+    _l("Chartes acceptées"),
+    lambda person: CharterAcceptance.account_id.in_(person.accounts),
+    {"charter_version_id": _l("Charte"), "accepted_at": _l("Acceptée le"), "address": _l("Adresse IP")},
+    left_out={"account_id": _OWN},
+)
+
+_ISSUED = {
+    "client_id": _l("ENT"),
+    "scope": _l("Informations demandées"),
+    "acr": _l("Niveau"),
+    "auth_time": _l("Mot de passe tapé le"),
+    "expires_at": _l("Fin"),
+    "used_at": _l("Utilisé le"),
+}
+_ISSUED_KEYS = {
+    "family": _KEY,
+    "account_id": _OWN,
+    "session_id": "the connection, which stands in its own part",
+    "claims": "what the ENT's software asked for",
+}
+
+_CODES = Part(
+    AuthorizationCode,
+    _l("Entrées dans un ENT"),
+    lambda person: AuthorizationCode.account_id.in_(person.accounts),
+    _ISSUED,
+    {"digest": _DIGEST, "nonce": _l("valeur aléatoire de l’ENT"), "code_challenge": _DIGEST, "jkt": _DIGEST},
+    {**_ISSUED_KEYS, "redirect_uri": "the address of the ENT's software"},
+)
+
+_TOKENS = Part(
+    Token,
+    _l("Accès donnés à un ENT"),
+    lambda person: Token.account_id.in_(person.accounts),
+    {**_ISSUED, "kind": _l("Genre"), "family_expires_at": _l("Fin au plus tard"), "revoked_at": _l("Annulé le")},
+    {"digest": _DIGEST, "jkt": _DIGEST},
+    _ISSUED_KEYS,
+)
+
+_MESSAGES = Part(
+    OutboxMessage,
+    _l("Messages qui attendent"),
+    lambda person: OutboxMessage.id.in_(person.messages),
+    {"kind": _l("Genre"), "created_at": _l("Demandé le"), "available_at": _l("Prochain essai")},
+    left_out={
+        "id": _KEY,
+        "payload": "keys of rows that stand in their own parts",
+        "attempts": "how the message is handed over",
+        "lease": "how the message is handed over",
+        "leased_until": "how the message is handed over",
+        "finished_at": "empty: the message waits",
+        "outcome": "how the message is handed over",
+        "last_error": "what a mail server or an ENT answered",
+    },
+)
+
+_ISSUES = Part(
+    ImportIssue,
+    _l("Remarques sur les fichiers des établissements"),
+    lambda person: ImportIssue.key.in_(person.roster_keys),
+    {
+        "file": _l("Fichier"),
+        "line": _l("Ligne"),
+        "key": _l("Clé"),
+        "severity": _l("Gravité"),
+        "code": _l("Référence de la remarque"),
+    },
+    {"message": _l("phrase pour le secrétariat, qui peut parler d’autres personnes")},
+    {"id": _KEY, "batch_id": "the import, which is an act of an operator"},
+)
+
+
+_JOURNAL = Part(
+    AuditEntry,
+    _l("Journal de sécurité"),
+    lambda person: AuditEntry.account_id.in_(person.accounts),
+    {
+        "at": _l("Date"),
+        "kind": _l("Événement"),
+        "result": _l("Résultat"),
+        "client_id": _l("ENT"),
+        "address": _l("Adresse IP (de vos propres actes)"),
+        "request_id": _l("Référence"),
+        "details": _l("Détails (sans ce qui peut parler d’autres personnes)"),
+    },
+    left_out={
+        "id": _KEY,
+        "account_id": _OWN,
+        "actor": "names a member of staff",
+        "salt": "protects the journal",
+        "personal_digest": "protects the journal",
+        "mac": "protects the journal",
+        "seal_id": "protects the journal",
+    },
+    cut=cuts.event,
+)
+
+PARTS = (
+    _ACCOUNT,
+    _CHILDREN,
+    _TIES,
+    _ALIASES,
+    _FORMER_MAILBOXES,
+    _CHARTERS,
+    _SESSIONS,
+    _CODES,
+    _TOKENS,
+    _LINKS,
+    _MESSAGES,
+    _NOTICES,
+    _ISSUES,
+    _JOURNAL,
+)
+
+LEFT_OUT: Mapping[str, str] = {
+    "school": "about establishments; those of the children are named with them",
+    "client": "about the software of an ENT",
+    "client_school": "about the software of an ENT",
+    "client_invite": "about the software of an ENT",
+    "sector": "about the software of an ENT",
+    "charter_version": "texts of an ENT; the accepted ones are named by version",
+    "pushed_request": "requests of an ENT's software before anybody signed in; gone within hours",
+    "spent_proof": "digests of proofs of an ENT's software",
+    "signing_key": "keys of this service",
+    "import_batch": "acts of operators on whole files",
+    "throttle": "counters under keyed digests, which name nobody",
+    "retired_name": "digests that many names share; they lead to nobody",
+    "noted_settings": "settings of this service",
+    "audit_seal": "hashes that protect the journal",
+    "audit_beginning": "hashes that protect the journal",
+}

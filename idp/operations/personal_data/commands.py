@@ -1,0 +1,74 @@
+"""`idp account export` and `idp account erase`: a person's data, given out or erased."""
+
+from pathlib import Path
+
+import click
+
+from idp.operations.helpdesk import dossier
+from idp.operations.helpdesk.acts import Refused
+from idp.operations.helpdesk.dossier import NotFound
+from idp.operations.personal_data import erasure
+from idp.operations.personal_data import export as personal_export
+from idp.operations.reasons import check_reason
+from idp.services import services
+from idp.terminal import AS_JSON, dumped, plain
+
+
+@click.command()
+@click.argument("username")
+@click.option(
+    "--out",
+    "path",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.zip",
+    help="A new file, which you alone can read.",
+)
+def export(username: str, path: Path) -> None:
+    """Write all that is held of a person: a page to read, and JSON.
+
+    No secret is in it, and nothing of other people but the names and classes of the person's children. Check who asks
+    before you give it out.
+    """
+    try:
+        account = dossier.get_account(username, None)
+        personal_export.write(services().settings, account, path)
+    except NotFound as missing:
+        raise click.ClickException(plain(missing)) from missing
+    except FileExistsError as there:
+        raise click.ClickException(plain(f"{path} exists already")) from there
+    except OSError as fault:
+        raise click.ClickException(plain(f"{path} cannot be written ({fault.strerror})")) from fault
+    click.echo(plain(f"{account.username} was written to {path}"))
+
+
+@click.command()
+@click.argument("username")
+@click.option("--reason", required=True, callback=check_reason, metavar="TEXT", help="Why; the journal keeps it.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@AS_JSON
+def erase(username: str, reason: str, *, yes: bool, as_json: bool) -> None:
+    """Erase a person at once: account, sessions, links, charters, notices. What stays is named, with the reason.
+
+    The ENTs are told that the sessions ended. No mail is sent: answer the person in writing.
+    """
+    try:
+        account = dossier.get_account(username, None)
+        if not yes:
+            click.confirm(f"Erase {account.username} ({plain(account.display_name)}) for good?", abort=True, err=True)
+        done = erasure.erase(services().settings, account.id, reason)
+    except (NotFound, Refused) as refused:
+        raise click.ClickException(plain(refused)) from refused
+    if as_json:
+        kept = {one.name: one.why for one in done.kept}
+        click.echo(
+            dumped({"accounts_erased": done.accounts, "ents_told": done.told, "kept": kept, "notices": done.notices})
+        )
+        return
+    accounts = "1 account" if done.accounts == 1 else f"{done.accounts} accounts"
+    signed_out = "1 sign-out" if done.told == 1 else f"{done.told} sign-outs"
+    click.echo(f"{username} is erased: {accounts}; ENTs are told of {signed_out}")
+    for sentence in done.notices:
+        click.echo(plain(f"notice {sentence}"))
+    for one in done.kept:
+        click.echo(f"stays: {one.why}")

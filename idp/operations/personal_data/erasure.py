@@ -1,0 +1,160 @@
+"""Erases a person at once (GDPR article 17), and names what must stay."""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import delete, exists, func, or_, select
+from sqlalchemy.orm import aliased
+
+from idp.accounts import directory, disputes, school_notices
+from idp.accounts.models import Account, Guardianship, School, SchoolNotice
+from idp.audit.data_events import AccountErased
+from idp.audit.models import AuditEntry
+from idp.config import Settings
+from idp.db import db
+from idp.oidc.logout import back_channel
+from idp.operations.helpdesk.acts import Refused
+from idp.operations.personal_data import export
+from idp.operations.personal_data.cuts import Person
+from idp.operations.purge import unused_accounts
+from idp.rostering.models import ImportIssue
+from idp.throttle import guard
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Something that stays: its name in the journal, and the sentence that says why."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Erased:
+    """What was done.
+
+    Attributes:
+        accounts: how many accounts went.
+        told: how many sign-outs the ENTs are told of.
+        kept: what stays.
+        notices: what became of the schools' notices that named the person, a sentence each.
+    """
+
+    accounts: int
+    told: int
+    kept: list[Kept]
+    notices: list[str]
+
+
+def erase(settings: Settings, account_id: uuid.UUID, reason: str) -> Erased:
+    """Remove an account, and those that were merged into it, in one transaction with their line in the journal.
+
+    Nothing is mailed: no message could leave without keeping the address for it. Whoever asked is answered in writing.
+
+    Raises:
+        Refused: the account must stay; nothing was done.
+    """
+    account = directory.get_for_change(account_id)
+    if account is None:
+        raise _refused("the account was removed meanwhile")
+    if account.merged_into_id is not None:
+        main = db.session.get_one(Account, account.merged_into_id)
+        raise _refused(f"{account.username} was merged into {main.username}: erase that account")
+    person, username = export.person_of(account), account.username
+    _check_disputes(person, username)
+    _check_notices(person, username)
+    keys = [*sorted(person.accounts - {account_id}, key=str), account_id]
+    told = sum(back_channel.announce_removal(key) for key in keys)
+    kept, notices = list(_kept(settings, person, told)), list(_notices(person))
+    for key in keys:
+        event = AccountErased(account_id=key, reason=reason, kept=[one.name for one in kept])
+        unused_accounts.erase(db.session.get_one(Account, key), event)
+    of_person = ImportIssue.key.in_(person.roster_keys)
+    db.session.execute(delete(ImportIssue).where(of_person).execution_options(synchronize_session=False))
+    db.session.commit()
+    db.session.expunge_all()
+    guard.clear_account(username)
+    return Erased(len(person.accounts), told, kept, notices)
+
+
+def _check_disputes(person: Person, username: str) -> None:
+    """Refuse to erase what keeps a child safe, or the account of somebody whose question is open.
+
+    A school's decision that the person is not the guardian of a child lives in the tie. Without it, the next import
+    would give the child back to the person.
+
+    Raises:
+        Refused: a tie or the address is in dispute, or the school shut the person out of a tie.
+    """
+    ties = Guardianship.account_id.in_(person.accounts)
+    contested = exists().where(Account.id.in_(person.accounts), Account.contested_at.is_not(None))
+    if db.session.scalar(select(or_(exists().where(ties, disputes.tie_is_disputed()), contested))):
+        raise _refused(f"{username} is in dispute: settle it with `idp account disputes {username}`, then erase")
+    if db.session.scalar(select(exists().where(ties, Guardianship.excluded_at.is_not(None)))):
+        raise _refused(
+            f"the school has decided that {username} is not the guardian of a child whom its file still gives to them, "
+            "and the next file would open that tie again: have the school take it out of its file, import that file, "
+            "then erase"
+        )
+
+
+def _check_notices(person: Person, username: str) -> None:
+    """Refuse to erase an account of which somebody read that the school is told.
+
+    Raises:
+        Refused: the school has not settled it.
+    """
+    waits = SchoolNotice.account_id.in_(person.accounts) & school_notices.is_open(school_notices.PROMISED)
+    keys = db.session.scalars(select(SchoolNotice.id).where(waits).order_by(SchoolNotice.created_at)).all()
+    if keys:
+        raise _refused(
+            f"a school was promised to hear about {username}, and has not answered. See `idp school notices --open`, "
+            f"settle each with `idp school notices --settle ID --sentence …`, then erase: {', '.join(map(str, keys))}"
+        )
+
+
+def _notices(person: Person) -> Iterator[str]:
+    """Yield what becomes of each school's notice that names the person: the school may have to act on it."""
+    other = aliased(Account)
+    mine = SchoolNotice.account_id.in_(person.accounts)
+    found = db.session.execute(
+        select(SchoolNotice, School.uai, Account.username, other.username, mine)
+        .join(School, School.id == SchoolNotice.school_id)
+        .join(Account, Account.id == SchoolNotice.account_id)
+        .outerjoin(other, other.id == SchoolNotice.other_account_id)
+        .where(or_(mine, SchoolNotice.other_account_id.in_(person.accounts)))
+        .order_by(SchoolNotice.created_at, SchoolNotice.id)
+    )
+    for notice, uai, username, second, is_mine in found:
+        state = "open" if notice.settled_at is None else f"settled: {notice.sentence}"
+        about = f"{notice.kind} at {uai} about {username}{f' and {second}' if second else ''}, {state}"
+        yield f"removed: {about}" if is_mine else f"does not name the person any more: {about}"
+
+
+def _kept(settings: Settings, person: Person, told: int) -> Iterator[Kept]:
+    """Yield what stays, and why; `told` is how many sign-outs the ENTs are told of."""
+    events = db.session.scalar(
+        select(func.count()).select_from(AuditEntry).where(AuditEntry.account_id.in_(person.accounts))
+    )
+    yield Kept(
+        "journal",
+        f"the journal keeps {events} event{'' if events == 1 else 's'} without address and details, as proof of what "
+        f"was done, each for {settings.audit_days} days at most; the key in them leads to nobody",
+    )
+    if person.children:
+        yield Kept("pupils", "the children stay: they are pupils of the school, and leave with its file")
+    if person.roster_keys:
+        yield Kept(
+            "school_file",
+            "the school's file names the person: the next import brings a new account with a new identifier and a new "
+            "letter, unless the school takes the person out of its file",
+        )
+    news = "they are told to sign the person out, nothing more" if told else "no session was open, so none is told"
+    yield Kept("ents", f"the ENTs have accounts of their own: {news}")
+    yield Kept("copies", "backups of the database and mails that were sent are out of this command's reach")
+
+
+def _refused(sentence: str) -> Refused:
+    db.session.rollback()
+    return Refused(sentence)

@@ -1,0 +1,174 @@
+"""All that is held of one person, as a file for that person (GDPR articles 15 and 20)."""
+
+import enum
+import io
+import json
+import os
+import uuid
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from flask import render_template
+from flask_babel import force_locale
+from sqlalchemy import select
+
+from idp.accounts.models import Account, Child, Guardianship, OneTimeLink, RosterAlias, School
+from idp.audit import log
+from idp.audit.data_events import AccountExported
+from idp.charter.models import CharterVersion
+from idp.clients.models import Client
+from idp.clock import now
+from idp.config import Settings
+from idp.db import db, end_read
+from idp.mail.addresses import fold_address
+from idp.operations.personal_data.columns import PARTS, Part
+from idp.operations.personal_data.cuts import Person
+from idp.operations.personal_data.words import in_words
+from idp.outbox.models import OutboxMessage
+from idp.sessions.models import Session
+
+
+def person_of(account: Account) -> Person:
+    """Return whose data are meant: the account, with those that were merged into it."""
+    accounts = frozenset({account.id, *_merged(account.id)})
+    keys = set(db.session.scalars(select(RosterAlias.roster_key).where(RosterAlias.account_id.in_(accounts))))
+    keys |= {key for key in db.session.scalars(select(Account.roster_key).where(Account.id.in_(accounts))) if key}
+    mine = select(Guardianship.child_id).where(
+        Guardianship.account_id.in_(accounts),
+        Guardianship.disputed_at.is_(None),  # the children of a disputed tie are somebody else's
+        Guardianship.excluded_at.is_(None),
+        Guardianship.ended_at.is_(None),  # where a child is today is not told to who was its guardian once
+    )
+    children = frozenset(db.session.scalars(mine))
+    schools = frozenset(db.session.scalars(select(Child.school_id).where(Child.id.in_(children))))
+    own = select(Account.email, Account.pending_email).where(Account.id.in_(accounts))
+    emails = frozenset(fold_address(email) for pair in db.session.execute(own) for email in pair if email)
+    return Person(accounts, frozenset(keys), children, schools, emails, frozenset(_waiting(accounts)))
+
+
+def _merged(account_id: uuid.UUID) -> set[uuid.UUID]:
+    """Return the accounts that were merged into an account, also over several steps."""
+    found: set[uuid.UUID] = set()
+    latest = {account_id}
+    while latest:
+        rows = db.session.scalars(select(Account.id).where(Account.merged_into_id.in_(latest)))
+        latest = set(rows) - found - {account_id}
+        found |= latest
+    return found
+
+
+def _waiting(accounts: Iterable[uuid.UUID]) -> Iterator[uuid.UUID]:
+    """Yield the messages that wait and name the person's account, a link or a session of it."""
+    named = {str(key) for key in accounts}
+    for table in (OneTimeLink, Session):
+        named |= {str(key) for key in db.session.scalars(select(table.id).where(table.account_id.in_(accounts)))}
+    waiting = select(OutboxMessage.id, OutboxMessage.payload).where(OutboxMessage.finished_at.is_(None))
+    for key, payload in db.session.execute(waiting):
+        if named & set(_texts(payload)):
+            yield key
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for member in value.values():
+            yield from _texts(member)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def collect(account: Account) -> list[dict[str, Any]]:
+    """Return the parts that hold something of the person: titles, labels and rows, ready to be written."""
+    person = person_of(account)
+    names = _names(person)
+    with force_locale("fr"):
+        parts = [_part(part, person, names) for part in PARTS]
+    end_read()
+    return [part for part in parts if part["rows"]]
+
+
+def _names(person: Person) -> dict[uuid.UUID, str]:
+    """Return what keys of other tables stand for."""
+    names = {
+        row.id: f"{row.name} ({row.uai})" for row in db.session.execute(select(School.id, School.name, School.uai))
+    }
+    clients = {row.id: row.name for row in db.session.execute(select(Client.id, Client.name))}
+    versions = db.session.execute(select(CharterVersion.id, CharterVersion.client_id, CharterVersion.version))
+    names |= {row.id: f"{clients.get(row.client_id, '')}, version {row.version}" for row in versions}
+    mine = select(Child.id, Child.given_name, Child.family_name).where(Child.id.in_(person.children))
+    names |= {row.id: f"{row.given_name} {row.family_name}" for row in db.session.execute(mine)}
+    return names | clients
+
+
+def _part(part: Part, person: Person, names: Mapping[uuid.UUID, str]) -> dict[str, Any]:
+    columns = [getattr(part.table, name) for name in (*part.shown, *part.held)]
+    key = part.table.__table__.primary_key.columns.keys()  # type: ignore[attr-defined]
+    statement = select(*columns).where(part.of(person)).order_by(*(getattr(part.table, k) for k in key))
+    rows = [row._asdict() for row in db.session.execute(statement)]
+    held = [name for name in part.held if any(row[name] for row in rows)]
+    shown = [part.cut(person, {name: row[name] for name in part.shown}) for row in rows]
+    return {
+        "table": part.table.__tablename__,
+        "title": str(part.title),
+        "labels": {name: str(label) for name, label in part.shown.items()},
+        "held_and_not_shown": {name: str(part.held[name]) for name in held},
+        "rows": [{name: _told(name, value, names) for name, value in row.items()} for row in shown],
+    }
+
+
+def _told(name: str, value: Any, names: Mapping[uuid.UUID, str]) -> Any:
+    if isinstance(value, uuid.UUID):
+        # a key without a name is that of a row which is not told
+        return names.get(value, str(value) if name == "id" else None)
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    if isinstance(value, enum.Enum):
+        return value.name.lower()
+    return value
+
+
+def write(settings: Settings, account: Account, path: Path) -> None:
+    """Write the archive into a new file that its owner alone can read, once the journal says so.
+
+    Raises:
+        OSError: the file exists, or cannot be written; nothing is left of it.
+    """
+    parts = collect(account)
+    made_at = now().isoformat(timespec="seconds")
+    head = {"username": account.username, "service": settings.service_name, "made_at": made_at}
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        log.record(AccountExported(account_id=account.id))
+        db.session.commit()
+        with os.fdopen(file, "wb") as opened:
+            opened.write(_archive(settings, head, parts))
+            opened.flush()
+            os.fsync(opened.fileno())
+    except BaseException:
+        with suppress(OSError):
+            os.close(file)
+        path.unlink()
+        raise
+
+
+def _archive(settings: Settings, head: Mapping[str, str], parts: list[dict[str, Any]]) -> bytes:
+    with force_locale("fr"):
+        page = render_template(
+            "personal_data/donnees.html",
+            parts=parts,
+            in_words=in_words,
+            username=head["username"],
+            made_at=in_words("", "", head["made_at"]),
+            settings=settings,
+        )
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("donnees.html", page)
+        archive.writestr("donnees.json", json.dumps({**head, "parts": parts}, ensure_ascii=False, indent=2))
+    return content.getvalue()

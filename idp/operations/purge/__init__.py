@@ -1,0 +1,1 @@
+"""The daily purge: old rows and unused accounts."""

@@ -1,0 +1,226 @@
+"""`idp purge`: what is dead is removed, in short transactions while the service goes on. Run it once a day.
+
+It may be stopped anywhere and run again, and two may run at once: each batch is taken by one of them.
+"""
+
+import json
+from collections import Counter
+from datetime import datetime, timedelta
+from functools import partial
+
+import click
+from sqlalchemy import ColumnElement, and_, or_, select
+
+from idp.accounts.models import Account, Child, OneTimeLink, SchoolNotice
+from idp.audit import sealing
+from idp.audit.models import OK, AuditEntry
+from idp.clock import now
+from idp.config import Settings
+from idp.db import committed, db, end_read
+from idp.oidc.models import AuthorizationCode, PushedRequest, SpentProof, Token
+from idp.operations import batches
+from idp.operations.batches import account_ranges, delete_all
+from idp.operations.purge import unused_accounts
+from idp.outbox.models import OutboxMessage
+from idp.rostering.models import ImportBatch, ImportIssue
+from idp.services import services
+from idp.sessions import liveness
+from idp.sessions.models import Session
+from idp.terminal import AS_JSON
+from idp.throttle import guard
+
+DEAD_KEPT = timedelta(days=7)
+"""How long links and sessions are kept once they are dead: long enough for a question to the help desk."""
+SENT_KEPT = timedelta(days=30)
+"""How long the outbox tells what became of a message."""
+PROOFS_KEPT = timedelta(days=1)
+"""How long proofs are known beyond their end: longer than the clock of whichever node purges may be wrong."""
+
+_WALKED = 5000
+
+_COUNTED = {
+    "throttle_counters": "counters of tries that no longer count",
+    "links": "one-time links",
+    "pushed_requests": "authorization requests that clients pushed",
+    "proofs": "proofs of clients that are too old to be shown again",
+    "sessions": "sessions",
+    "codes": "authorization codes of these",
+    "tokens": "tokens of these",
+    "outbox_messages": "messages that left the outbox",
+    "journal_entries": "events past their time",
+    "failures": "refusals and failures past theirs",
+    "letters_burnt": "provisional passwords that expired",
+    "accounts_warned": "people warned that their account will be removed",
+    "accounts_removed": "accounts removed",
+    "pupils_removed": "pupils who left, removed",
+    "links_removed": "ties to a pupil that ended",
+    "notices_removed": "notices that schools settled",
+    "imports_forgotten": "imports of school files, and what was wrong in them",
+}
+
+
+@click.command("purge")
+@AS_JSON
+def purge(*, as_json: bool) -> None:
+    """Remove what is dead: links, sessions, messages, old events, unused accounts. Run it once a day."""
+    settings = services().settings
+    done: Counter[str] = Counter(dict.fromkeys(_COUNTED, 0))
+    for part in (_counters, _links, _proofs, _sessions, _messages, _journal, _notices, _accounts, _rosters):
+        done.update(part(settings, now()))
+    if as_json:
+        click.echo(json.dumps(done))
+        return
+    for name, meaning in _COUNTED.items():
+        click.echo(f"{done[name]:>9}  {meaning}")
+
+
+def _counters(_settings: Settings, _moment: datetime) -> dict[str, int]:
+    return {"throttle_counters": committed(guard.purge_expired)}
+
+
+def _links(_settings: Settings, moment: datetime) -> dict[str, int]:
+    over = OneTimeLink.expires_at <= moment - DEAD_KEPT
+    return {"links": delete_all(OneTimeLink, over, order_by=OneTimeLink.expires_at)}
+
+
+def _proofs(settings: Settings, moment: datetime) -> dict[str, int]:
+    """Remove pushed requests once every sign-in that they may have begun is over, and proofs that count no more."""
+    longest = settings.lifetime("interaction_lifetime") + settings.lifetime("activation_lifetime")
+    over = PushedRequest.expires_at <= moment - longest
+    old = SpentProof.expires_at <= moment - PROOFS_KEPT
+    return {
+        "pushed_requests": delete_all(PushedRequest, over, order_by=PushedRequest.expires_at),
+        "proofs": delete_all(SpentProof, old, order_by=SpentProof.expires_at),
+    }
+
+
+def _messages(_settings: Settings, moment: datetime) -> dict[str, int]:
+    over = OutboxMessage.finished_at <= moment - SENT_KEPT
+    return {"outbox_messages": delete_all(OutboxMessage, over, order_by=OutboxMessage.finished_at)}
+
+
+def _sessions(_settings: Settings, moment: datetime) -> Counter[str]:
+    """Remove the sessions that are dead for `DEAD_KEPT`, with what was issued in them.
+
+    No session outlives its `expires_at`, but its refresh tokens may: while one lives the session stays, and of what was
+    issued in it the old access tokens alone go. A used refresh token must be known as long as its family lives.
+    """
+    done: Counter[str] = Counter()
+    dead_since = moment - DEAD_KEPT
+    expired = ~liveness.unexpired(dead_since)
+    beyond = expired
+    while True:
+        page = db.session.execute(
+            select(Session.id, Session.expires_at)
+            .where(expired, beyond)
+            .order_by(Session.expires_at, Session.id)
+            .limit(batches.ROWS)
+        ).all()
+        keys = [row.id for row in page]
+        kept = set(db.session.scalars(select(Token.session_id).where(Token.session_id.in_(keys), _refreshes(moment))))
+        end_read()
+        if not page:
+            return done
+        dead = [key for key in keys if key not in kept]
+        old = and_(Token.session_id.in_(kept), Token.kind == "a", Token.expires_at <= dead_since)
+        done["tokens"] += delete_all(Token, or_(Token.session_id.in_(dead), old), order_by=Token.session_id)
+        of_dead = AuthorizationCode.session_id.in_(dead)
+        done["codes"] += delete_all(AuthorizationCode, of_dead, order_by=AuthorizationCode.session_id)
+        done["sessions"] += delete_all(Session, Session.id.in_(dead), ~_in_use(), order_by=Session.id)
+        last = page[-1]
+        beyond = and_(
+            Session.expires_at >= last.expires_at, or_(Session.expires_at > last.expires_at, Session.id > last.id)
+        )
+
+
+def _refreshes(moment: datetime) -> ColumnElement[bool]:
+    """Return the condition of the tokens that can still be exchanged for others."""
+    living = select(Session.id).where(Session.id == Token.session_id, liveness.unended()).exists()
+    return and_(Token.kind == "r", Token.revoked_at.is_(None), Token.expires_at > moment, living)
+
+
+def _in_use() -> ColumnElement[bool]:
+    """Return the condition of the sessions that something still refers to: another purge is about to remove it."""
+    return or_(
+        select(Token.digest).where(Token.session_id == Session.id).exists(),
+        select(AuthorizationCode.digest).where(AuthorizationCode.session_id == Session.id).exists(),
+    )
+
+
+def _journal(settings: Settings, moment: datetime) -> dict[str, int]:
+    """Remove old entries, then the seals that have none left; the chain's new beginning is recorded before."""
+    before = moment - timedelta(days=settings.audit_days)
+    failures_before = moment - timedelta(days=settings.audit_failure_days)
+    sealing.record_cut(settings.secrets, before, failures_before)
+    done = {
+        "journal_entries": delete_all(AuditEntry, AuditEntry.at <= before, order_by=AuditEntry.at),
+        "failures": _failures(failures_before),
+    }
+    sealing.drop_old_seals()
+    return done
+
+
+def _failures(before: datetime) -> int:
+    """Remove what failed before, of every kind. No index finds them: the journal is walked by its key, page by page."""
+    newest = select(AuditEntry.id).where(AuditEntry.at <= before).order_by(AuditEntry.at.desc()).limit(1)
+    last, first = db.session.scalar(newest), db.session.scalar(select(AuditEntry.id).order_by(AuditEntry.id).limit(1))
+    end_read()
+    failed = AuditEntry.result != OK
+    total = 0
+    if last is None or first is None:
+        return 0
+    # ids are drawn a little before or after `at`: what is missed at the end is found tomorrow
+    for start in range(first, last + 1, _WALKED):
+        page = AuditEntry.id.between(start, min(last, start + _WALKED - 1))
+        found = db.session.scalar(select(AuditEntry.id).where(page, failed, AuditEntry.at <= before).limit(1))
+        end_read()
+        if found is not None:
+            total += delete_all(AuditEntry, page, failed, AuditEntry.at <= before, order_by=AuditEntry.id)
+    return total
+
+
+def _notices(settings: Settings, moment: datetime) -> dict[str, int]:
+    """Remove what was settled as long ago as the journal reaches: those that are open stay."""
+    over = SchoolNotice.settled_at <= moment - timedelta(days=settings.audit_days)
+    return {"notices_removed": delete_all(SchoolNotice, over, order_by=SchoolNotice.id)}
+
+
+def _accounts(settings: Settings, moment: datetime) -> Counter[str]:
+    """Walk all accounts once, a range at a time, for what each of their ages asks for."""
+    done: Counter[str] = Counter()
+    due = unused_accounts.removable(settings, moment)
+    for some in account_ranges():
+        done["letters_burnt"] += committed(partial(unused_accounts.burn_letters, some, settings, moment))
+        while warned := committed(partial(unused_accounts.warn, some, settings, moment)):
+            done["accounts_warned"] += warned
+        keys = db.session.scalars(select(Account.id).where(some, due)).all()
+        end_read()
+        for key in keys:
+            done["accounts_removed"] += committed(partial(unused_accounts.remove, key, due))
+    return done
+
+
+def _rosters(settings: Settings, moment: datetime) -> dict[str, int]:
+    """Remove pupils who left and ties that ended, after the time that a wrong file may take to be noticed.
+
+    Children go with their ties: three months after the end of schooling nothing may be left of them (arrêté of
+    30 November 2006, article 6).
+    """
+    left = Child.left_at <= moment - unused_accounts.DISABLED_KEPT
+    done = Counter({"links_removed": _ended_links(moment)})
+    while keys := db.session.scalars(select(Child.id).where(left).order_by(Child.left_at).limit(batches.ROWS)).all():
+        end_read()
+        done["pupils_removed"] += committed(partial(unused_accounts.remove_children, keys))
+    end_read()
+    old = ImportBatch.started_at <= moment - timedelta(days=settings.audit_days)
+    issues = ImportIssue.batch_id.in_(select(ImportBatch.id).where(old))
+    delete_all(ImportIssue, issues, order_by=ImportIssue.batch_id)
+    done["imports_forgotten"] = delete_all(ImportBatch, old, order_by=ImportBatch.started_at)
+    return done
+
+
+def _ended_links(moment: datetime) -> int:
+    total = 0
+    while removed := committed(partial(unused_accounts.remove_ended_links, moment - unused_accounts.DISABLED_KEPT)):
+        total += removed
+    return total

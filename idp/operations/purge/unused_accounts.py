@@ -1,0 +1,224 @@
+"""Accounts that nobody uses: warned, then removed with all that hangs on them; the journal keeps the events, nameless.
+
+- Active, without a sign-in for `inactive_days`: a mail; `inactive_warning_days` later, unless they sign in: removed.
+- The same without a confirmed address: nobody can be warned, the account goes after the two delays together,
+  and never before `inactive_warning_days` have passed since it lost its last mailbox.
+- Disabled, also because another account took its children over or because a school file no longer names a child:
+  removed after `DISABLED_KEPT`.
+
+An account that was never activated stays as the school's file brought it: only its secret ends. No account goes while a
+school has to settle what somebody was told that it hears of.
+"""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
+
+from idp.accounts import disputes, notices, retired, school_notices
+from idp.accounts.models import Account, Child, FormerMailbox, Guardianship, OneTimeLink, RosterAlias, SchoolNotice
+from idp.accounts.notices import Notice
+from idp.audit import log
+from idp.audit.data_events import AccountErased
+from idp.audit.events import AccountPurged, InactivityWarned
+from idp.charter.models import CharterAcceptance
+from idp.config import Settings
+from idp.db import db
+from idp.oidc.models import AuthorizationCode, Token
+from idp.operations import batches
+from idp.sessions.models import Session
+
+DISABLED_KEPT = timedelta(days=90)
+"""How long a disabled account can be enabled again."""
+
+
+def burn_letters(some: ColumnElement[bool], settings: Settings, moment: datetime) -> int:
+    """Forget the provisional passwords that expired, in the caller's transaction; return how many.
+
+    Not before the last activation that one of them opened has run out: it was right when it was typed.
+    """
+    expired = Account.provisional_expires_at <= moment - settings.lifetime("activation_lifetime")
+    burnt = (
+        update(Account)
+        .where(some, Account.provisional_hash.is_not(None), expired)
+        .values(provisional_hash=None, updated_at=Account.updated_at)
+    )
+    return db.session.connection().execute(burnt).rowcount
+
+
+def warn(some: ColumnElement[bool], settings: Settings, moment: datetime) -> int:
+    """Warn a batch of people whose account will be removed, in the caller's transaction; return how many."""
+    due = and_(
+        _unused_since(moment - timedelta(days=settings.inactive_days)),
+        Account.email.is_not(None),
+        Account.inactive_warned_at.is_(None),
+    )
+    at_once = batches.ROWS // 3  # each takes a row of three tables
+    locked = select(Account.id).where(some, due).order_by(Account.id).limit(at_once)
+    keys = db.session.scalars(locked.with_for_update(skip_locked=True)).all()
+    db.session.execute(
+        update(Account)
+        .where(Account.id.in_(keys))
+        .values(inactive_warned_at=moment, updated_at=Account.updated_at)
+        .execution_options(synchronize_session=False)
+    )
+    for key in keys:
+        notices.tell(Notice.INACTIVE, key)
+        log.record(InactivityWarned(account_id=key))
+    return len(keys)
+
+
+def removable(settings: Settings, moment: datetime) -> ColumnElement[bool]:
+    """Return the condition of the accounts whose time is over."""
+    unused = timedelta(days=settings.inactive_days)
+    notice = timedelta(days=settings.inactive_warning_days)
+    over = or_(
+        and_(Account.disabled_at <= moment - DISABLED_KEPT, ~_still_in_a_file()),
+        and_(_unused_since(moment - unused), Account.inactive_warned_at <= moment - notice),
+        and_(_unused_since(moment - unused - notice), Account.email.is_(None), ~_lost_mailbox_since(moment - notice)),
+        _orphan_since(moment - DISABLED_KEPT),
+    )
+    return and_(over, ~_is_promised())
+
+
+def _lost_mailbox_since(moment: datetime) -> ColumnElement[bool]:
+    """Return the condition of the accounts that had a mailbox until after `moment`.
+
+    Nobody can be warned without one: an account that a file brought back without its mailbox gets the same time.
+    """
+    lost = select(FormerMailbox.mailbox).where(FormerMailbox.account_id == Account.id, FormerMailbox.left_at > moment)
+    return lost.exists()
+
+
+def _is_promised() -> ColumnElement[bool]:
+    """Return the condition of the accounts of which a school was promised to hear, and that it has not settled."""
+    waits = school_notices.is_open(school_notices.PROMISED)
+    return select(SchoolNotice.id).where(SchoolNotice.account_id == Account.id, waits).exists()
+
+
+def _orphan_since(moment: datetime) -> ColumnElement[bool]:
+    """Opened by an import that was killed before it gave the account its child, and that no file took up again."""
+    tie = select(Guardianship.child_id).where(Guardianship.account_id == Account.id)
+    nobody = and_(Account.activated_at.is_(None), Account.disabled_at.is_(None), ~tie.exists())
+    return and_(Account.roster_key.is_not(None), Account.created_at <= moment, nobody)
+
+
+def _still_in_a_file() -> ColumnElement[bool]:
+    """Return the condition of the accounts that the next file would only open again, under another identifier.
+
+    A file names a tie that the school excluded as long as the mark is there.
+    """
+    tie = select(Guardianship.child_id).where(
+        Guardianship.account_id == Account.id,
+        or_(Guardianship.ended_at.is_(None), Guardianship.excluded_at.is_not(None)),
+        Account.merged_into_id.is_(None),
+    )
+    return and_(Account.roster_key.is_not(None), tie.exists())
+
+
+def _unused_since(moment: datetime) -> ColumnElement[bool]:
+    """Active, and neither activated nor signed in to since `moment`; a new letter starts the time again.
+
+    Nobody can sign in while a dispute is open: it is not forgotten by removing the account. Nobody is warned of a
+    removal that waits for a school's answer.
+    """
+    return and_(
+        Account.disabled_at.is_(None),
+        Account.contested_at.is_(None),
+        ~disputes.has_disputed_tie(),
+        ~_is_promised(),
+        Account.activated_at <= moment,
+        or_(Account.last_sign_in_at.is_(None), Account.last_sign_in_at <= moment),
+    )
+
+
+def remove(account_id: uuid.UUID, due: ColumnElement[bool]) -> bool:
+    """Remove one account in the caller's transaction, if it is `due` still: it may have been used a moment ago.
+
+    Every statement reads by an index of its table, whatever the size of the others.
+    """
+    locked = select(Account).where(Account.id == account_id, due).execution_options(populate_existing=True)
+    account = db.session.scalar(locked.with_for_update(skip_locked=True))
+    if account is None:
+        return False
+    why = _why(account.disabled_at, left=account.left_at is not None, merged=account.merged_into_id is not None)
+    _take_away(account)
+    log.record(AccountPurged(account_id=account_id, why=why))
+    return True
+
+
+def erase(account: Account, event: AccountErased) -> None:
+    """Remove one account now, in the caller's transaction, which holds its row; `event` is what the journal keeps."""
+    _take_away(account)
+    log.record(event)
+
+
+def _take_away(account: Account) -> None:
+    """Remove an account with all that hangs on it, and what the journal tells of the person."""
+    account_id = account.id
+    retired.retire(account)
+    sessions = select(Session.id).where(Session.account_id == account_id)
+    for statement in (
+        delete(Token).where(Token.session_id.in_(sessions)),
+        delete(AuthorizationCode).where(AuthorizationCode.session_id.in_(sessions)),
+        *(
+            delete(table).where(table.account_id == account_id)
+            for table in (
+                Session,
+                OneTimeLink,
+                FormerMailbox,
+                Guardianship,
+                RosterAlias,
+                CharterAcceptance,
+                SchoolNotice,
+            )
+        ),
+        # what a school has to know of somebody else stays
+        update(SchoolNotice).where(SchoolNotice.other_account_id == account_id).values(other_account_id=None),
+        update(Account)
+        .where(Account.merged_into_id == account_id)
+        .values(merged_into_id=None, updated_at=Account.updated_at),
+        delete(Account).where(Account.id == account_id),
+    ):
+        db.session.execute(statement.execution_options(synchronize_session=False))
+    log.forget(account_id)
+
+
+def _why(disabled_at: datetime | None, *, left: bool, merged: bool) -> str:
+    if disabled_at is None:
+        return "inactive"  # or never anybody's
+    return "merged" if merged else "left" if left else "disabled"
+
+
+def remove_children(keys: Sequence[uuid.UUID]) -> int:
+    """Remove pupils who left, with their ties, in the caller's transaction; return how many.
+
+    A file may have brought one back a moment ago: the row decides, locked.
+    """
+    locked = select(Child.id).where(Child.id.in_(keys), Child.left_at.is_not(None)).order_by(Child.id)
+    gone = db.session.scalars(locked.with_for_update(skip_locked=True)).all()
+    for statement in (
+        delete(Guardianship).where(Guardianship.child_id.in_(gone)),
+        delete(Child).where(Child.id.in_(gone)),
+    ):
+        db.session.execute(statement.execution_options(synchronize_session=False))
+    return len(gone)
+
+
+def remove_ended_links(before: datetime) -> int:
+    """Remove a batch of the ties that ended before a moment, in the caller's transaction; return how many."""
+    ended = and_(
+        Guardianship.ended_at <= before,
+        Guardianship.disputed_at.is_(None),  # a dispute is not forgotten
+        Guardianship.excluded_at.is_(None),  # nor what the school decided, as long as a file says otherwise
+    )
+    some = select(Guardianship.account_id, Guardianship.child_id).where(ended).order_by(Guardianship.ended_at)
+    pairs = db.session.execute(some.limit(batches.ROWS).with_for_update(skip_locked=True)).all()
+    for account_id, child_id in pairs:
+        db.session.execute(
+            delete(Guardianship)
+            .where(Guardianship.account_id == account_id, Guardianship.child_id == child_id)
+            .execution_options(synchronize_session=False)
+        )
+    return len(pairs)

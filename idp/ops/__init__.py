@@ -1,1 +1,0 @@
-"""What the machine room asks: is the process alive, is it ready to serve. Owns `/healthz` and `/readyz`."""

@@ -1,0 +1,1 @@
+"""`idp client test`: checks of an ENT before it opens."""

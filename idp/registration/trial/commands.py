@@ -1,0 +1,30 @@
+"""`idp client test`."""
+
+from dataclasses import asdict
+
+import click
+
+from idp.registration.trial import checks
+from idp.registration.wanted import RegistrationRefused
+from idp.services import services
+from idp.terminal import AS_JSON, dumped, plain
+
+
+@click.command("test")
+@click.argument("client_id")
+@AS_JSON
+def try_client(client_id: str, *, as_json: bool) -> None:
+    """Try an ENT's registration and addresses; say in French what is wrong, and exit 1 when anything is."""
+    try:
+        subject = checks.read(client_id)
+    except RegistrationRefused as refused:
+        raise click.ClickException("\n".join(refused.faults)) from refused
+    found = []
+    for finding in checks.findings(services().server, subject):
+        found.append(finding)
+        if not as_json:
+            click.echo(f"{'✓' if finding.ok else '✗'} {plain(finding.message)}")
+    if as_json:
+        click.echo(dumped([asdict(finding) for finding in found]))
+    if not all(finding.ok for finding in found):
+        raise SystemExit(1)

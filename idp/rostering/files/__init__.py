@@ -1,0 +1,1 @@
+"""Input files: archives, text encodings, delimited rows and XML as a stream."""

@@ -1,0 +1,263 @@
+"""The files of an import, one after the other: plain, in a folder, in a `.zip` or a `.tgz`, known by what they hold.
+
+Nothing is unpacked on the disk. An error that comes from here means that something the operator gave could not be read
+whole; what was read of it before is then not to be believed either. Limits: `archives` (R-02).
+"""
+
+import gzip
+import io
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from idp.rostering.files.archives import CHUNK, Guarded, Ledger, Limits, Refused, is_document, tar_members, zip_members
+from idp.rostering.records import Issue, Place, Severity
+
+PEEK = 1 << 16
+"""How far ahead of its reading a source can be looked at."""
+
+LIMITS = Limits()
+
+_NO_DATA = {"thumbs.db", "desktop.ini", "__macosx"}
+_OTHER_ARCHIVES = (b"7z\xbc\xaf\x27\x1c", b"Rar!\x1a\x07", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
+_LONGEST_NAME = 300
+
+_MESSAGES = {
+    "file_missing": "Ce fichier ou ce dossier n’existe pas.",
+    "file_unreadable": "Ce fichier ou ce dossier ne peut pas être lu : vérifiez les droits.",
+    "nothing_to_read": "Il n’y a là aucun fichier à lire.",
+    "not_a_file": "Ceci n’est ni un fichier ni un dossier ordinaire : il est laissé de côté.",
+    "link_outside": "Ce lien ne mène à aucun fichier de ce dossier : il est laissé de côté.",
+    "folder_too_deep": "Ce dossier est trop profond dans l’arbre : il est laissé de côté. Donnez-le par son nom.",
+}
+
+
+@dataclass
+class Source:
+    """A file that can be read once, from its beginning, until the next one is asked for.
+
+    Attributes:
+        name: As the operator named it; `archive.tgz/part.xml` for a member.
+        stream: Its bytes. Where an archive breaks, they end; the error comes instead of the next source.
+    """
+
+    name: str
+    stream: io.BufferedReader
+
+
+def total_size(paths: Sequence[Path]) -> int:
+    """Return the bytes on the disk that `open_sources` will go through."""
+    seen: set[Path] = set()
+    return sum(_size(file) for path in paths for file in _files(path, seen) if isinstance(file, Path))
+
+
+def open_sources(
+    paths: Sequence[Path], progress: Callable[[int], None], limits: Limits = LIMITS
+) -> Iterator[Source | Issue]:
+    """Yield what there is to read in `paths`, folders in the order of names, and what cannot be read.
+
+    Args:
+        paths: Files and folders, as the operator named them. A file that is met twice is read once.
+        progress: Called with how many more bytes of `total_size` are done with.
+        limits: How much may come out of archives.
+    """
+    ledger = Ledger(limits)
+    seen: set[Path] = set()
+    for path in paths:
+        for file in _files(path, seen):
+            if isinstance(file, Issue):
+                yield file
+            else:
+                yield from _open(file, ledger, progress)
+        # whatever it holds may have been met before; nothing at all is another thing
+        if all(isinstance(file, Issue) and file.severity is Severity.WARNING for file in _files(path, set())):
+            yield _issue("nothing_to_read", str(path))
+
+
+def _files(path: Path, seen: set[Path]) -> Iterator[Path | Issue]:
+    """Yield the files of `path`: itself, or what is in it and in its sub-folders."""
+    try:
+        if path.is_dir():
+            yield from _in_folder(path, path.resolve(), seen, 1)
+        elif path.is_file():
+            yield from _once(path, seen)
+        else:
+            yield _issue("not_a_file" if path.exists() else "file_missing", str(path))
+    except (OSError, ValueError, RuntimeError):
+        yield _issue("file_unreadable", str(path))
+
+
+def _in_folder(folder: Path, top: Path, seen: set[Path], levels: int) -> Iterator[Path | Issue]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        yield _issue("file_unreadable", str(folder))
+        return
+    for entry in entries:
+        if _is_no_data(entry.name):
+            continue
+        if entry.is_symlink() and not (entry.is_file() and entry.resolve().is_relative_to(top)):
+            yield _issue("link_outside", str(entry), Severity.WARNING)
+        elif entry.is_dir():
+            if levels:
+                yield from _in_folder(entry, top, seen, levels - 1)
+            else:
+                yield _issue("folder_too_deep", str(entry), Severity.WARNING)
+        elif entry.is_file():
+            yield from _once(entry, seen)
+        else:
+            yield _issue("not_a_file", str(entry), Severity.WARNING)
+
+
+def _once(file: Path, seen: set[Path]) -> Iterator[Path]:
+    real = file.resolve()
+    if real not in seen:
+        seen.add(real)
+        yield file
+
+
+def _open(path: Path, ledger: Ledger, progress: Callable[[int], None]) -> Iterator[Source | Issue]:
+    """Yield the sources of a file on the disk."""
+    meter = _Meter(_size(path), progress)
+    sources = 0
+    try:
+        with _Metered(path, meter) as raw, _buffered(raw) as file:
+            kind = _kind(file.peek(512))
+            if kind == "zip" and is_document(file):
+                kind = ""
+            file.seek(0)
+            for source in _in_file(str(path), file, kind, ledger):
+                sources += 1
+                yield source
+        if kind and not sources:
+            yield _issue("nothing_to_read", str(path))
+    except OSError:
+        yield _issue("file_unreadable", str(path))
+    except Refused as refused:
+        where = f"{path}/{refused.entry}" if refused.entry else str(path)
+        yield _issue(refused.code, where, message=str(refused))
+    finally:
+        meter.finish()
+
+
+def _in_file(name: str, file: io.BufferedReader, kind: str, ledger: Ledger) -> Iterator[Source]:
+    if kind == "zip":
+        yield from _members(name, zip_members(cast("BinaryIO", file), ledger), ledger, zip_allowed=False)
+    elif kind == "tar":
+        yield from _members(name, tar_members(file, file.tell, ledger), ledger, zip_allowed=True)
+    elif kind == "gzip":
+        with gzip.GzipFile(fileobj=file) as unzipped:
+            yield from _members(name, tar_members(unzipped, file.tell, ledger), ledger, zip_allowed=True)
+    elif kind:
+        raise Refused("archive_unknown")
+    else:
+        plain = Guarded(file, lambda _: None, "file_unreadable")
+        yield from _sources(name, plain)
+        if plain.failure is not None:
+            raise plain.failure
+
+
+def _members(
+    archive: str, members: Iterator[tuple[str, Guarded]], ledger: Ledger, *, zip_allowed: bool
+) -> Iterator[Source]:
+    """Yield the sources of an archive; a zip may lie in a tar, as schools send them together, and nothing deeper."""
+    for entry, member in members:
+        if any(_is_no_data(part) for part in entry.replace("\\", "/").split("/") if part not in {"", "."}):
+            continue
+        name = f"{archive}/{entry}"
+        with _buffered(member) as stream:
+            kind = _kind(stream.peek(512))
+            if not kind:
+                yield Source(_shown(name), stream)
+            elif kind == "zip" and zip_allowed:
+                yield from _zip_in_tar(name, stream, ledger)
+            else:
+                raise Refused("archive_nested", entry)
+
+
+def _zip_in_tar(name: str, stream: io.BufferedReader, ledger: Ledger) -> Iterator[Source]:
+    """Yield the sources of a zip that comes in a stream; a zip is read from its end, so a nameless copy is needed."""
+    with tempfile.TemporaryFile() as copy:
+        while data := stream.read(CHUNK):
+            copy.write(data)
+        copy.seek(0)
+        if is_document(copy):
+            copy.seek(0)
+            yield from _sources(name, Guarded(copy, lambda _: None))
+        else:
+            yield from _members(name, zip_members(copy, ledger), ledger, zip_allowed=False)
+
+
+def _sources(name: str, raw: Guarded) -> Iterator[Source]:
+    with _buffered(raw) as stream:
+        yield Source(_shown(name), stream)
+
+
+def _buffered(raw: io.RawIOBase) -> io.BufferedReader:
+    return io.BufferedReader(raw, PEEK)
+
+
+def _kind(head: bytes) -> str:
+    """Say which kind of archive begins with `head`; nothing for a plain file."""
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return "zip"
+    if head.startswith(b"\x1f\x8b"):
+        return "gzip"
+    if head[257:262] == b"ustar":
+        return "tar"
+    if head.startswith(_OTHER_ARCHIVES) or (head.startswith(b"BZh") and head[4:10] == b"1AY&SY"):
+        return "other"
+    return ""
+
+
+def _is_no_data(name: str) -> bool:
+    """Return whether a file or folder of this name holds nothing of a school: hidden, a computer's own, a DTD."""
+    return name.startswith(".") or name.lower() in _NO_DATA or name.lower().endswith(".dtd")
+
+
+class _Meter:
+    """Reports a file's bytes to a progress bar, neither more nor less than there are."""
+
+    def __init__(self, size: int, progress: Callable[[int], None]) -> None:
+        self._left = size
+        self._progress = progress
+
+    def add(self, size: int) -> None:
+        done = min(size, self._left)
+        if done:
+            self._left -= done
+            self._progress(done)
+
+    def finish(self) -> None:
+        self.add(self._left)
+
+
+class _Metered(io.FileIO):
+    """A file on the disk whose reading is reported."""
+
+    def __init__(self, path: Path, meter: _Meter) -> None:
+        super().__init__(path)
+        self._meter = meter
+
+    def readinto(self, buffer: "memoryview") -> int | None:  # type: ignore[override]
+        size = super().readinto(buffer)
+        self._meter.add(size or 0)
+        return size
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _shown(name: str) -> str:
+    """Return a path as it can stand in a report, whatever an archive called its member."""
+    return "".join(char if char.isprintable() else "�" for char in name[:_LONGEST_NAME])
+
+
+def _issue(code: str, name: str, severity: Severity = Severity.ERROR, message: str = "") -> Issue:
+    return Issue(severity, Place(_shown(name), 1), "", code, message or _MESSAGES[code])

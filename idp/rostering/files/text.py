@@ -1,0 +1,303 @@
+"""A CSV file as rows of cells, whoever wrote it: its encoding, its delimiter, its line ends, its mistakes (R-03).
+
+The encoding is a mark at the beginning, else UTF-8 if all of it is, else cp1252: what Excel and ONDE write in France.
+Finding out takes two passes, so the file is copied first, in memory when it is small, else to a nameless file.
+
+No line is lost in silence. A row that cannot be read is an `Issue` with its line, and the reading goes on with the next
+physical line: a quote that is never closed costs one row, not the rest of the file.
+"""
+
+import codecs
+import io
+import re
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, cast
+
+from idp.rostering.files.sources import Source
+from idp.rostering.records import Issue, Place, Severity
+
+LONGEST_CELL = 131_072
+LONGEST_LINE = 1 << 20
+MOST_COLUMNS = 1_000
+MOST_LINES = 20
+"""The most physical lines of one row: an address has line breaks, a pupil does not."""
+
+DELIMITERS = ";\t,"
+
+_IN_MEMORY = 16 << 20
+_CHUNK = 1 << 16
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16, whose mark is its beginning
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_QUOTED = re.compile(r'"([^"]*+(?:""[^"]*+)*+)"')
+
+_MESSAGES = {
+    "encoding_unknown": "L’encodage demandé n’existe pas, ou n’est pas celui d’un texte.",
+    "encoding_wrong": "Un caractère de cette ligne ne peut pas être lu : enregistrez le fichier en « CSV UTF-8 », "
+    "ou précisez l’encodage avec --encoding.",
+    "file_empty": "Le fichier ne contient aucune ligne.",
+    "no_delimiter": "La première ligne n’a qu’une colonne : le fichier doit être un CSV à points-virgules.",
+    "nul_character": "Cette ligne contient un caractère nul : le fichier est abîmé, ou n’est pas un CSV.",
+    "too_many_columns": f"La première ligne a plus de {MOST_COLUMNS} colonnes : ce n’est pas un fichier de familles.",
+    "too_many_cells": "Cette ligne a plus de cases que le fichier n’a de colonnes : elle n’est pas lue.",
+    "line_too_long": "Cette ligne est démesurément longue : elle n’est pas lue.",
+    "cell_too_long": f"Une case de cette ligne dépasse {LONGEST_CELL} caractères : la ligne n’est pas lue.",
+    "quote_not_closed": "Un guillemet est ouvert à cette ligne et n’est pas fermé : la ligne n’est pas lue.",
+    "quote_misplaced": "Un guillemet est fermé au milieu d’une case de cette ligne : elle n’est pas lue.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the table: the physical line where it begins, from 1, and its cells without the spaces around them."""
+
+    line: int
+    cells: list[str]
+
+
+class Unreadable(Exception):  # noqa: N818 - a row's state, turned into an `Issue` in this module
+    """What makes a row, or the whole file, unreadable; `code` is an `Issue`'s."""
+
+    def __init__(self, code: str, line: int) -> None:
+        super().__init__(code)
+        self.code = code
+        self.line = line
+
+
+def read_rows(source: Source, encoding: str | None = None) -> Iterator[Row | Issue]:
+    """Yield the header of a CSV file, then its rows, each as wide as the header; empty rows are no rows.
+
+    An issue instead of the header means that the file cannot be read at all, and nothing follows. An issue among the
+    rows stands for one row that could not be read. Its `refuses` is empty: only the caller knows what a row is.
+    """
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as spooled:
+        copy = cast("BinaryIO", spooled)
+        shutil.copyfileobj(source.stream, copy, _CHUNK)
+        try:
+            codec, start = _find_codec(copy, encoding)
+            copy.seek(start)
+            lines = _Lines(io.TextIOWrapper(copy, encoding=codec, newline=None))
+            header, delimiter = _header(lines)
+        except Unreadable as error:
+            yield _issue(error, source.name)
+            return
+        yield header
+        while True:
+            try:
+                row = _next_row(lines, delimiter, len(header.cells))
+            except Unreadable as error:
+                yield _issue(error, source.name)
+                continue
+            if row is None:
+                return
+            if any(row.cells):
+                yield row
+
+
+def header_of(head: bytes) -> list[str]:
+    """Return the cells of the first line of a file that begins with `head`; empty if it cannot be a table."""
+    codec, start = _by_mark(head)
+    for candidate in [codec] if codec else ["utf-8", "cp1252"]:
+        decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(candidate)(), translate=True)
+        try:
+            text = decoder.decode(head[start:])
+        except UnicodeError:
+            continue
+        try:
+            return _header(_Lines(io.StringIO(text)))[0].cells
+        except Unreadable:
+            return []
+    return []
+
+
+def _by_mark(head: bytes) -> tuple[str, int]:
+    for mark, codec in _MARKS:
+        if head.startswith(mark):
+            return codec, len(mark)
+    return "", 0
+
+
+def _find_codec(copy: BinaryIO, forced: str | None) -> tuple[str, int]:
+    """Return the encoding of a file and how many bytes to leave out at its beginning.
+
+    Raises:
+        Unreadable: none fits.
+    """
+    if forced is not None:
+        try:
+            io.TextIOWrapper(io.BytesIO(), encoding=forced)
+            codecs.getincrementaldecoder(forced)
+        except (LookupError, ValueError):
+            raise Unreadable("encoding_unknown", 1) from None
+        _check_decodes(copy, forced, 0)
+        return forced, 0
+    copy.seek(0)
+    codec, start = _by_mark(copy.read(4))
+    if not codec:
+        try:
+            _check_decodes(copy, "utf-8", 0)
+        except Unreadable:
+            codec = "cp1252"
+        else:
+            return "utf-8", 0
+    _check_decodes(copy, codec, start)
+    return codec, start
+
+
+def _check_decodes(copy: BinaryIO, codec: str, start: int) -> None:
+    """Check that the whole file is in that encoding.
+
+    Raises:
+        Unreadable: with the line of what is not.
+    """
+    copy.seek(start)
+    decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(codec)(), translate=True)
+    line = 1
+    while True:
+        chunk = copy.read(_CHUNK)
+        try:
+            line += decoder.decode(chunk, final=not chunk).count("\n")
+        except UnicodeDecodeError as error:
+            good = error.object[: error.start].decode(codec, "ignore")
+            raise Unreadable("encoding_wrong", line + len(re.findall(r"\r\n?|\n", good))) from None
+        except UnicodeError:
+            raise Unreadable("encoding_wrong", line) from None
+        if not chunk:
+            return
+
+
+class _Lines:
+    """Physical lines, without their ends, which can be looked at before they are taken."""
+
+    def __init__(self, text: io.TextIOBase) -> None:
+        self.taken = 0
+        self._text = text
+        self._waiting: deque[str] = deque()
+
+    def look(self, ahead: int) -> str | None:
+        """Return the line `ahead` lines after the next one; None beyond the end."""
+        while len(self._waiting) <= ahead:
+            line = self._text.readline(LONGEST_LINE + 2)
+            if not line:
+                return None
+            rest = line
+            while not rest.endswith("\n") and len(rest) > LONGEST_LINE:
+                rest = self._text.readline(LONGEST_LINE + 2)
+            self._waiting.append(line.removesuffix("\n"))
+        return self._waiting[ahead]
+
+    def take(self, count: int) -> None:
+        """Be done with the next `count` lines, which have been looked at."""
+        self.taken += count
+        for _ in range(count):
+            self._waiting.popleft()
+
+
+def _header(lines: _Lines) -> tuple[Row, str]:
+    """Return the first row that is not blank, and the delimiter that it uses.
+
+    Raises:
+        Unreadable: it is no header of a table.
+    """
+    while (first := lines.look(0)) is not None and not first.strip("\ufeff \t;,"):
+        lines.take(1)
+    if first is None:
+        raise Unreadable("file_empty", 1)
+    bare = re.sub(r'"[^"]*+"', "", first)
+    delimiter = max(DELIMITERS, key=bare.count)
+    if not bare.count(delimiter):
+        raise Unreadable("nul_character" if "\0" in first else "no_delimiter", lines.taken + 1)
+    row = _next_row(lines, delimiter, 0)
+    if row is None or len(row.cells) > MOST_COLUMNS:
+        raise Unreadable("too_many_columns", lines.taken)
+    return row, delimiter
+
+
+def _next_row(lines: _Lines, delimiter: str, width: int) -> Row | None:
+    """Take the next row; `width` is how many cells it should have, 0 for the header. None at the end of the file.
+
+    Raises:
+        Unreadable: one physical line has been taken, and cannot be read.
+    """
+    text = lines.look(0)
+    if text is None:
+        return None
+    start = lines.taken + 1
+    try:
+        cells, count = _whole_row(lines, text, delimiter, start)
+        _check_cells(cells, delimiter, width, start)
+    except Unreadable:
+        lines.take(1)
+        raise
+    lines.take(count)
+    cells = [cell.strip() for cell in cells]
+    return Row(start, cells[:width] + [""] * (width - len(cells)) if width else cells)
+
+
+def _whole_row(lines: _Lines, text: str, delimiter: str, start: int) -> tuple[list[str], int]:
+    """Return the cells of the row that begins with the line `text`, and how many physical lines it has."""
+    text = text.lstrip("\ufeff") if start == 1 else text
+    for count in range(1, MOST_LINES + 1):
+        if len(text) > LONGEST_LINE:
+            raise Unreadable("line_too_long", start)
+        if "\0" in text:
+            raise Unreadable("nul_character", start)
+        cells, opened = _split(text, delimiter)
+        if opened is None:
+            return cells, count
+        opened_on = start + text.count("\n", 0, opened)
+        # what follows the closing quote must be the next cell; otherwise it is the quote of another row
+        if _QUOTED.match(text, opened):
+            raise Unreadable("quote_not_closed" if count > 1 else "quote_misplaced", opened_on)
+        following = lines.look(count)
+        if following is None:
+            break
+        text = f"{text}\n{following}"
+    raise Unreadable("quote_not_closed", opened_on)
+
+
+def _split(text: str, delimiter: str) -> tuple[list[str], int | None]:
+    """Return the cells of `text`, and where the quote is that is not closed as it should be."""
+    if '"' not in text:
+        return text.split(delimiter), None
+    cells: list[str] = []
+    at = 0
+    while True:
+        if text.startswith('"', at):
+            found = _QUOTED.match(text, at)
+            if found is None or (found.end() < len(text) and text[found.end()] != delimiter):
+                return cells, at
+            cells.append(found[1].replace('""', '"'))
+            at = found.end()
+        else:
+            end = text.find(delimiter, at)
+            end = len(text) if end < 0 else end
+            cells.append(text[at:end])
+            at = end
+        if at >= len(text):
+            return cells, None
+        at += 1
+
+
+def _check_cells(cells: list[str], delimiter: str, width: int, line: int) -> None:
+    """Refuse one cell too many, and a cell that is too long or has swallowed the end of its row."""
+    swallowed = width - 1 if delimiter == "," else 1  # an address may have a comma; its row has more of them
+    for cell in cells:
+        if len(cell) > LONGEST_CELL:
+            raise Unreadable("cell_too_long", line)
+        if width and "\n" in cell and cell.count(delimiter) >= swallowed:
+            raise Unreadable("quote_not_closed", line)
+    if width and any(cell.strip() for cell in cells[width:]):
+        raise Unreadable("too_many_cells", line)
+
+
+def _issue(error: Unreadable, name: str) -> Issue:
+    return Issue(Severity.ERROR, Place(name, error.line), "", error.code, _MESSAGES[error.code])

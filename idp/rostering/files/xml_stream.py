@@ -1,0 +1,231 @@
+"""XML read in one pass, from whoever made it: nothing is loaded, nothing is expanded, memory stays flat (R-01).
+
+expat, and no tree. It gives the line of each element exactly, in a file of any size (libxml2 stops counting at 65,535),
+and it lets every limit be ours. A document that declares anything in its DTD is refused before the declaration is read;
+`<!DOCTYPE x SYSTEM "x.dtd">` passes, and x.dtd is never looked for. What expat keeps for itself (names, a token that is
+not complete) is measured after each piece of the file.
+"""
+
+import codecs
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+from xml.parsers import expat
+
+from idp.rostering.records import Issue, Place, Severity
+
+if TYPE_CHECKING:
+    from idp.rostering.files.sources import Source
+
+DEPTH = 32
+TEXT = 1_000_000
+"""The most characters of one text; a name of 400,000 is the reader's to refuse, with the key of its person."""
+TOKEN = 250_000
+"""The most bytes of one tag with its attributes, of one comment, of one instruction."""
+ELEMENT = 4_000_000
+"""The most bytes of one wanted element."""
+LEAVES = 20_000
+NAMES = 2_000
+"""The most different names of elements and attributes in a file: the parser keeps each of them."""
+
+_PIECE = 1 << 13
+"""Bytes at a time: so few that what they hold is gone before the garbage collector counts it, a fifth of the time."""
+_ENCODINGS = {"utf-8", "utf-16", "utf-16-le", "utf-16-be", "iso8859-1", "iso8859-15", "cp1252", "ascii"}
+_BOMS = {codecs.BOM_UTF8: "UTF-8", codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"}
+_CUT = {
+    expat.errors.codes[message]
+    for message in (
+        expat.errors.XML_ERROR_NO_ELEMENTS,
+        expat.errors.XML_ERROR_UNCLOSED_TOKEN,
+        expat.errors.XML_ERROR_UNCLOSED_CDATA_SECTION,
+    )
+}
+_WRONG_ENCODING = {
+    expat.errors.codes[message]
+    for message in (expat.errors.XML_ERROR_UNKNOWN_ENCODING, expat.errors.XML_ERROR_INCORRECT_ENCODING)
+}
+
+Node = tuple[str, list[str]]
+"""An element's name, and its attributes: name, value, name, value…"""
+Leaf = tuple[Node, Node, str]
+"""An element that holds no other: its parent, itself, its text without the spaces at its ends."""
+
+
+class Element(NamedTuple):
+    """A wanted element, complete.
+
+    Attributes:
+        node: itself; of its own children that are leaves, the parent `is` this very tuple.
+        line: where its tag begins, from 1, exact.
+        leaves: the elements in it that hold no other, at any depth, in the file's order.
+    """
+
+    node: Node
+    line: int
+    leaves: list[Leaf]
+
+
+class _Refused(Exception):  # noqa: N818 - what happened
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class XmlStream:
+    """The elements of `source` that are called one of `tags`, each when it is complete; one in another is part of it.
+
+    A text is whole whatever comments, instructions and CDATA sections stand in it.
+
+    Attributes:
+        root: the name of the outermost element, known when the first element is there.
+        refusal: why the file was not read to its end; None until then, and when it was.
+    """
+
+    def __init__(self, source: "Source", tags: frozenset[str]) -> None:
+        self.root = ""
+        self.refusal: Issue | None = None
+        self._source = source
+        self._tags = tags
+        self._fed = 0
+        self._done: list[Element] = []
+        self._texts: list[str] = []
+        self._opened: list[tuple[int, list[Leaf]]] = []
+
+    def __iter__(self) -> Iterator[Element]:
+        """Yield the elements. Raises nothing that the file's content can bring about: `refusal` says it."""
+        parser: expat.XMLParserType | None = None
+        more = True
+        while more and self.refusal is None:
+            line = parser.CurrentLineNumber if parser else 1
+            try:
+                piece = self._source.stream.read(_PIECE)
+            except OSError:
+                self._refuse(line, "unreadable_file", "Le fichier est abîmé : la suite ne peut pas être lue.")
+                return
+            parser = parser or self._parser(piece)
+            more = bool(piece)
+            self._feed(parser, piece)
+            yield from self._done
+            self._done.clear()
+
+    def _feed(self, parser: expat.XMLParserType, piece: bytes) -> None:
+        self._fed += len(piece)
+        try:
+            parser.Parse(piece, not piece)
+            if piece:
+                self._check_sizes(parser)
+        except _Refused as error:
+            self._refuse(parser.CurrentLineNumber, error.code, error.message)
+        except expat.ExpatError as error:
+            self._refuse(error.lineno, *self._reason(error.code))
+
+    def _refuse(self, line: int, code: str, message: str) -> None:
+        self.refusal = Issue(Severity.ERROR, Place(self._source.name, max(line, 1)), "", code, message)
+
+    def _reason(self, code: int) -> tuple[str, str]:
+        """Return the code and the sentence of an error of expat's."""
+        if code in _WRONG_ENCODING:
+            return "xml_encoding", "Le fichier n’est pas dans l’encodage qu’il annonce : il n’est pas lu."
+        if not self._fed:
+            return "empty_file", "Le fichier est vide."
+        if not self.root:
+            return "not_xml", "Ce n’est pas un fichier XML."
+        if code in _CUT:
+            return "xml_truncated", "Le fichier est coupé avant sa fin. Refaites l’export, puis l’envoi."
+        return "xml_malformed", "Le fichier n’est pas du XML correct à cette ligne : la suite n’est pas lue."
+
+    def _check_sizes(self, parser: expat.XMLParserType) -> None:
+        """Refuse what grows without end.
+
+        Raises:
+            _Refused: a text, a tag or an element is too long, or the file has too many names.
+        """
+        at = parser.CurrentByteIndex
+        begin, leaves = self._opened[0] if self._opened else (at, ())
+        if (
+            sum(map(len, self._texts)) > TEXT
+            or self._fed - at > TOKEN
+            or at - begin > ELEMENT
+            or len(leaves) > LEAVES
+            or len(parser.intern) > NAMES
+        ):
+            raise _Refused("xml_too_long", "Un élément du fichier est démesuré à cette ligne : la suite n’est pas lue.")
+
+    def _parser(self, head: bytes) -> expat.XMLParserType:
+        """Return the parser of a file that begins with `head`; a byte order mark counts more than a declaration."""
+        encoding = next((name for bom, name in _BOMS.items() if head.startswith(bom)), None)
+        parser = expat.ParserCreate(encoding)
+        parser.buffer_text = True
+        parser.ordered_attributes = True
+        parser.XmlDeclHandler = _check_encoding
+        parser.StartDoctypeDeclHandler = _check_doctype
+        parser.SkippedEntityHandler = _refuse_entity
+        parser.CharacterDataHandler = self._texts.append
+        start, parser.EndElementHandler = self._handlers(parser)
+
+        def begin(name: str, attributes: list[str]) -> None:
+            self.root = name
+            parser.StartElementHandler = start
+            start(name, attributes)
+
+        parser.StartElementHandler = begin
+        return parser
+
+    def _handlers(self, parser: expat.XMLParserType) -> tuple[Callable[[str, list[str]], None], Callable[[str], None]]:
+        """Return what is called at each start and at each end: closures, they run a hundred times for each person."""
+        tags, texts, opened, done = self._tags, self._texts, self._opened, self._done
+        path: list[Node] = []
+        push, pop = path.append, path.pop
+        node: Node | None = None
+        line = 0
+        leaves: list[Leaf] = []
+        is_leaf = False
+
+        def start(name: str, attributes: list[str]) -> None:
+            nonlocal node, line, leaves, is_leaf
+            if texts:
+                texts.clear()
+            is_leaf = True
+            own = (name, attributes)
+            push(own)
+            if node is None and name in tags:
+                node, line, leaves = own, parser.CurrentLineNumber, []
+                opened.append((parser.CurrentByteIndex, leaves))
+            if len(path) > DEPTH:
+                raise _Refused("xml_too_deep", "Des éléments sont emboîtés sans fin : la suite n’est pas lue.")
+
+        def end(name: str) -> None:  # noqa: ARG001 - expat's signature; a wrong name is expat's to refuse
+            nonlocal node, is_leaf
+            own = pop()
+            if is_leaf:
+                is_leaf = False
+                if node is not None and own is not node:
+                    # nothing but its own text came since its start; what follows its end goes at the next start
+                    leaves.append((path[-1], own, "".join(texts).strip()))
+                    return
+            if own is node:
+                done.append(Element(own, line, leaves))
+                opened.clear()
+                node = None
+
+        return start, end
+
+
+def _check_encoding(version: str, encoding: str | None, standalone: int) -> None:  # noqa: ARG001 - expat's signature
+    try:
+        known = encoding is None or codecs.lookup(encoding).name in _ENCODINGS
+    except LookupError:
+        known = False
+    if not known:
+        raise _Refused("xml_encoding", "Le fichier annonce un encodage qui n’est pas accepté : il n’est pas lu.")
+
+
+def _check_doctype(name: str, system: str | None, public: str | None, has_internal_subset: int) -> None:  # noqa: ARG001 - same
+    if has_internal_subset:
+        raise _Refused(
+            "xml_entity", "Le fichier contient ses propres déclarations (DTD, entités) : par sécurité, il n’est pas lu."
+        )
+
+
+def _refuse_entity(name: str, is_parameter: bool) -> None:  # noqa: ARG001, FBT001 - same
+    raise _Refused("xml_entity", "Le fichier emploie une abréviation (entité) qu’il n’explique pas : il n’est pas lu.")

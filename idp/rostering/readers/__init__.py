@@ -1,0 +1,1 @@
+"""Readers: each turns one format into the same records."""

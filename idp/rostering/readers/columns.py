@@ -1,0 +1,219 @@
+"""Which column of a CSV file holds what, and what a row says in them.
+
+A field stands in one column, or in several that are told apart by a number (`idenfant1`, `idenfant2`) or by their
+order, as ONDE repeats the same four headers for every child: such columns make blocks.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+from idp.rostering.files.text import Row
+from idp.rostering.readers import values
+from idp.rostering.readers.xml_values import too_long, too_long_address
+from idp.rostering.records import LONGEST, Issue, Place, Record, Severity
+
+_NUMBERED = re.compile(r"(.*?)[-_(]?([0-9]{1,4})\)?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_SHOWN = 10
+_LONGEST_SHOWN = 40
+
+UNREADABLE = (
+    "Une case de cette ligne contient un caractère interdit, ou un retour à la ligne : la ligne n’est pas prise."
+)
+
+
+class Unfit(Exception):  # noqa: N818 - a row's state, turned into an `Issue` by whoever reads rows
+    """A row, or a part of it, of which no record can be made; `code` and the message are an `Issue`'s."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The headers of one kind of file, as `values.clean` leaves them.
+
+    Attributes:
+        once: Header to field, for columns that come once.
+        blocks: Header to field, for columns that may be repeated.
+        ignored: Headers that are known and say nothing that is needed.
+    """
+
+    once: Mapping[str, str]
+    blocks: Mapping[str, str]
+    ignored: Collection[str] = ()
+
+    def needs(self, headers: Collection[str], *fields: str) -> bool:
+        """Return whether cleaned `headers` have a column for each of `fields`, which come once."""
+        return set(fields) <= {self.once[header] for header in headers if header in self.once}
+
+
+@dataclass(slots=True)
+class Columns:
+    """Where the fields of one file are.
+
+    Attributes:
+        once: Field to column.
+        blocks: For each block, in order, field to column.
+        unknown: Headers that mean nothing here.
+        doubled: Headers that come twice and may not.
+    """
+
+    once: dict[str, int] = field(default_factory=dict)
+    blocks: list[dict[str, int]] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+
+
+def clean_headers(cells: Sequence[str]) -> list[str]:
+    """Return headers as they are compared, by their beginning."""
+    return [values.clean(cell[: LONGEST["name"]]) for cell in cells]
+
+
+def find_columns(headers: Sequence[str], vocabulary: Vocabulary) -> Columns:
+    """Return where the fields of `vocabulary` are among cleaned `headers`."""
+    columns = Columns()
+    times: Counter[str] = Counter()
+    blocks: dict[int, dict[str, int]] = {}
+    for at, header in enumerate(headers):
+        base, number = (header, "") if header in vocabulary.blocks else _parts(header)
+        if header in vocabulary.once:
+            name, place = vocabulary.once[header], columns.once
+        elif base in vocabulary.blocks:
+            times[base] += not number
+            name, place = vocabulary.blocks[base], blocks.setdefault(int(number or times[base]), {})
+        else:
+            if header and header not in vocabulary.ignored:
+                columns.unknown.append(header)
+            continue
+        if name not in place:
+            place[name] = at
+        elif header == headers[place[name]]:
+            columns.doubled.append(header)
+        else:
+            columns.unknown.append(header)  # another word for a column that has been met
+    columns.blocks = [blocks[number] for number in sorted(blocks)]
+    return columns
+
+
+def issues_of(columns: Columns, place: Place) -> Iterator[Issue]:
+    """Yield what is wrong with the headers of a file; an error means that it cannot be read."""
+    if columns.doubled:
+        message = f"Deux colonnes ont le même nom : {_listed(columns.doubled)}. Le fichier n’est pas lu."
+        yield Issue(Severity.ERROR, place, "", "column_twice", message)
+    elif columns.unknown:
+        message = f"Des colonnes ne sont pas connues et ne sont pas lues : {_listed(columns.unknown)}."
+        yield Issue(Severity.WARNING, place, "", "unknown_column", message)
+
+
+def _parts(header: str) -> tuple[str, str]:
+    found = _NUMBERED.fullmatch(header)
+    return (found[1], found[2]) if found else (header, "")
+
+
+def _listed(headers: Sequence[str]) -> str:
+    shown = [_CONTROL.sub("�", header[:_LONGEST_SHOWN]) for header in dict.fromkeys(headers)]
+    return ", ".join(f"« {header} »" for header in shown[:_SHOWN]) + (", …" if len(shown) > _SHOWN else "")
+
+
+@dataclass(slots=True)
+class Cells:
+    """What one row says, field by field.
+
+    Attributes:
+        warnings: What was odd about it so far.
+    """
+
+    columns: Columns
+    row: Sequence[str]
+    place: Place
+    warnings: list[Issue] = field(default_factory=list)
+
+    def raw(self, name: str, block: Mapping[str, int] | None = None) -> str:
+        """Return a field as it stands, of the row or of one of its blocks; empty where there is no such column."""
+        at = self.columns.once.get(name) if block is None else block.get(name)
+        return "" if at is None else self.row[at]
+
+    def text(self, name: str, longest: str, block: Mapping[str, int] | None = None) -> str:
+        """Return a field that has been checked; `longest` names a limit of `records.LONGEST`.
+
+        Raises:
+            Unfit: it is too long, or holds what no name holds.
+        """
+        return checked(self.raw(name, block), longest)
+
+    def lines(self, *names: str) -> tuple[str, ...]:
+        """Return the lines of an address that stand in several columns, or in one with line breaks.
+
+        Raises:
+            Unfit: there are too many, one is too long, or one holds a control character.
+        """
+        lines = [line.strip() for name in names for line in self.raw(name).split("\n")]
+        found = tuple(checked(line, "line") for line in lines if line)
+        if sentence := too_long_address(found):
+            raise Unfit("field_too_long", sentence)
+        return found
+
+    def day(self, name: str) -> date | None:
+        """Return a day; None, with a warning, if it does not exist."""
+        text = self.raw(name)
+        found = values.day(text)
+        if text and found is None:
+            self.warn("date_impossible", "Une date de cette ligne n’existe pas (JJ/MM/AAAA) : elle est ignorée.")
+        return found
+
+    def civility(self) -> str:
+        """Return « M. », « Mme » or nothing, with a warning when it is another word."""
+        found = values.civility(self.text("civility", "line"))
+        if found is None:
+            self.warn("civility_unknown", "La civilité de cette ligne n’est ni « M. » ni « Mme » : elle est ignorée.")
+        return found or ""
+
+    def warn(self, code: str, message: str) -> None:
+        """Note that something is odd."""
+        self.warnings.append(Issue(Severity.WARNING, self.place, "", code, message))
+
+
+def checked(text: str, longest: str) -> str:
+    """Return `text` if it can be a field.
+
+    Raises:
+        Unfit: it is longer than `records.LONGEST` allows, or holds a control character.
+    """
+    if sentence := too_long([(longest, text)]):
+        raise Unfit("field_too_long", sentence)
+    if _CONTROL.search(text):
+        raise Unfit("control_character", UNREADABLE)
+    return text
+
+
+def records_of(
+    rows: Iterable[Row | Issue], columns: Columns, file: str, refuses: str, make: Callable[[Cells], Iterable[Record]]
+) -> Iterator[Record]:
+    """Yield what `make` finds in each row, and the issues of those of which it can make nothing.
+
+    Args:
+        rows: What comes after the header.
+        columns: Where the fields are.
+        file: The file's name.
+        refuses: What is lost with a row: `student` or `guardian`.
+        make: Gives the records of a row, or raises `Unfit`.
+    """
+    empty = True
+    for row in rows:
+        empty = False
+        if isinstance(row, Issue):
+            yield replace(row, refuses=refuses)
+            continue
+        cells = Cells(columns, row.cells, Place(file, row.line))
+        try:
+            yield from make(cells)
+        except Unfit as unfit:
+            yield Issue(Severity.ERROR, cells.place, "", unfit.code, str(unfit), refuses)
+        yield from cells.warnings
+    if empty:
+        yield Issue(Severity.WARNING, Place(file, 1), "", "no_rows", "Ce fichier n’a que des titres de colonnes.")

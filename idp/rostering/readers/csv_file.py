@@ -1,0 +1,339 @@
+"""A plain CSV file of families, with the headers that ENTs understand: one row for a guardian, or one for a pupil.
+
+Which of the two is seen by the headers. A file of guardians is enough when it names the children and their classes: the
+pupils are then made from it. Persons have the file's numbers where it has any, else keys made of their names, in their
+school: a column `uai`, or the school that the operator names. A column that nobody knows is told, and opens nothing
+(R-09).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from idp.rostering.files.sources import Source
+from idp.rostering.files.text import read_rows
+from idp.rostering.readers import values
+from idp.rostering.readers.columns import (
+    Cells,
+    Columns,
+    Unfit,
+    Vocabulary,
+    checked,
+    clean_headers,
+    find_columns,
+    issues_of,
+    records_of,
+)
+from idp.rostering.records import (
+    LONGEST,
+    Form,
+    Guardian,
+    Issue,
+    Link,
+    Place,
+    Record,
+    School,
+    Severity,
+    Student,
+    StudentLink,
+)
+from idp.uai import SCHOOL_OPTION_IS_WRONG, is_uai, normalised_uai
+
+_PERSON = {
+    "id": "id",
+    "externalid": "id",
+    "nom": "family_name",
+    "nomdefamille": "family_name",
+    "lastname": "family_name",
+    "nomdusage": "usual_name",
+    "nomusage": "usual_name",
+    "prenom": "given_name",
+    "firstname": "given_name",
+    "uai": "uai",
+}
+_RIGHTS = {"autorite": "authority", "niveauresponsabilite": "authority", "parente": "kinship", "lien": "kinship"}
+_PHONES = {"telephone", "telephonedomicile", "telephonetravail", "telephoneportable", "portable", "mobile"}
+PUPILS = Vocabulary(
+    once={
+        **_PERSON,
+        **_RIGHTS,
+        "datedenaissance": "birth_date",
+        "datenaissance": "birth_date",
+        "birthdate": "birth_date",
+        "classe": "class_name",
+        "datedesortie": "left_on",
+        "datesortie": "left_on",
+    },
+    blocks={"persreleleve": "guardian", "relative": "guardian", "idresponsable": "guardian", **_RIGHTS},
+    ignored={"ine", "niveau", "sexe", "profil", "type"},
+)
+GUARDIANS = Vocabulary(
+    once={
+        **_PERSON,
+        **_RIGHTS,
+        "civilite": "civility",
+        "adresse": "address",
+        "adresse1": "address",
+        **{f"adresse{number}": f"address{number}" for number in range(2, 6)},
+        "cp": "postcode",
+        "codepostal": "postcode",
+        "commune": "city",
+        "ville": "city",
+        "pays": "country",
+        "email": "mail",
+        "courriel": "mail",
+        "mail": "mail",
+    },
+    blocks={
+        "idenfant": "id",
+        "childid": "id",
+        "nomenfant": "family_name",
+        "prenomenfant": "given_name",
+        "classeenfant": "class_name",
+        **_RIGHTS,
+    },
+    ignored={*_PHONES, "profil", "type"},
+)
+
+_ADDRESS = ("address", *(f"address{number}" for number in range(2, 6)))
+_OF_PUPILS = {"birth_date", "class_name", "left_on"}
+_OF_GUARDIANS = {"civility", "postcode", "city", "mail", *_ADDRESS}
+_MOST_REMEMBERED = 50_000
+
+_MESSAGES = {
+    "school_needed": "Le fichier ne dit pas de quel établissement il vient : ajoutez --school et son UAI.",
+    "school_wrong": SCHOOL_OPTION_IS_WRONG,
+    "columns_missing": "Les colonnes ne sont pas celles d’un fichier d’élèves ou de responsables : il faut au moins "
+    "« nom », « prenom », et « classe » pour des élèves, ou « idenfant » pour des responsables.",
+    "row_without_school": "Cette ligne ne dit pas de quel établissement elle vient, ou son UAI est faux.",
+    "student_without_name": "Il manque le nom ou le prénom de l’élève : la ligne n’est pas prise.",
+    "guardian_without_name": "Il manque le nom ou le prénom du responsable : la ligne n’est pas prise.",
+    "child_without_name": "Il manque le nom ou le prénom d’un enfant de cette ligne : l’enfant n’est pas pris.",
+    "link_unreadable": "Le numéro d’un enfant ou d’un responsable ne se lit pas : le lien n’est pas pris.",
+    "authority_unclear": "Le niveau de responsabilité n’est pas clair (1, 2, 3 ou 0) : aucun droit n’en est tiré.",
+    "kinship_unknown": "Le lien de parenté n’est pas connu : il est laissé vide.",
+}
+
+
+def kind_of(headers: list[str]) -> Vocabulary | None:
+    """Return whose rows a file with these cleaned headers has; None when it is no file of families."""
+    if not PUPILS.needs(headers, "family_name", "given_name"):
+        return None
+    of_guardians = find_columns(headers, GUARDIANS)
+    of_pupils = find_columns(headers, PUPILS)
+    if _have(of_guardians, "id", "family_name"):
+        return GUARDIANS
+    if _have(of_pupils, "guardian") or _OF_PUPILS & of_pupils.once.keys():
+        return PUPILS
+    return GUARDIANS if _OF_GUARDIANS & of_guardians.once.keys() else None
+
+
+def read(source: Source, form: Form) -> Iterator[Record]:
+    """Yield the schools, pupils, guardians and links of a CSV file."""
+    rows = read_rows(source, form.encoding)
+    header = next(rows, None)
+    if header is None or isinstance(header, Issue):
+        if header is not None:
+            yield header
+        return
+    place = Place(source.name, header.line)
+    headers = clean_headers(header.cells)
+    vocabulary = kind_of(headers)
+    school = normalised_uai(form.school or "")
+    code = ""
+    if school and not is_uai(school):
+        code = "school_wrong"
+    elif not school and not PUPILS.needs(headers, "uai"):
+        code = "school_needed"
+    elif vocabulary is None:
+        code = "columns_missing"
+    if code or vocabulary is None:
+        yield Issue(Severity.ERROR, place, "", code, _MESSAGES[code])
+        return
+    columns = find_columns(headers, vocabulary)
+    yield from issues_of(columns, place)
+    if columns.doubled:
+        return
+    reader = _Reader(columns, school, form)
+    if vocabulary is PUPILS:
+        yield from records_of(rows, columns, source.name, "student", reader.pupil)
+    else:
+        yield from records_of(rows, columns, source.name, "guardian", reader.family)
+
+
+def _have(columns: Columns, *names: str) -> bool:
+    return any(name in block for block in columns.blocks for name in names)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Makes records of the rows of one file."""
+
+    columns: Columns
+    school: str
+    form: Form
+    schools: set[str] = field(default_factory=set)
+    pupils: set[tuple[str, ...]] = field(default_factory=set)
+
+    def pupil(self, cells: Cells) -> Iterator[Record]:
+        """Yield a pupil, before it the school when it is new, and the links that the row has."""
+        uai = self._uai(cells)
+        family_name, usual_name, given_name = _names(cells, "student_without_name")
+        number = cells.text("id", "key")
+        student = Student(
+            place=cells.place,
+            key=_key(uai, number, family_name, given_name),
+            school=uai,
+            student_id=_student_id(number),
+            family_name=usual_name or family_name,
+            given_name=given_name,
+            birth_date=cells.day("birth_date"),
+            class_name=cells.text("class_name", "class_name"),
+            left_on=cells.day("left_on"),
+        )
+        yield from self._new_school(uai, cells.place)
+        yield student
+        for block in self.columns.blocks:
+            if not cells.raw("guardian", block):
+                continue
+            try:
+                guardian = _key(uai, cells.text("guardian", "key", block))
+            except Unfit:
+                cells.warn("link_unreadable", _MESSAGES["link_unreadable"])
+            else:
+                yield StudentLink(place=cells.place, student=student.key, link=_link(cells, guardian, block))
+
+    def family(self, cells: Cells) -> Iterator[Record]:
+        """Yield the children that the row describes, then the guardian and the links.
+
+        The children come first: they are pupils even if the guardian's own cells cannot be read.
+        """
+        uai = self._uai(cells)
+        yield from self._new_school(uai, cells.place)
+        children = []
+        for block in self.columns.blocks:
+            for record in self._child(cells, uai, block):
+                if isinstance(record, Student):
+                    yield from self._new_pupil(record)
+                elif isinstance(record, Issue):
+                    yield record
+                else:
+                    children.append((record, block))
+        guardian = _guardian(cells, uai)
+        yield guardian
+        for student, block in children:
+            yield StudentLink(place=cells.place, student=student, link=_link(cells, guardian.key, block))
+
+    def _child(self, cells: Cells, uai: str, block: Mapping[str, int]) -> Iterator[Student | Issue | str]:
+        """Yield a child's key, and the pupil if the row says enough of them."""
+        if not any(cells.raw(name, block) for name in ("id", "family_name", "given_name", "class_name")):
+            return
+        described = "class_name" in block and "family_name" in block
+        try:
+            number = cells.text("id", "key", block)
+            family_name, given_name = _child_names(cells, block, needed=described or not number)
+            key = _key(uai, number, family_name, given_name)
+            if described:
+                yield Student(
+                    place=cells.place,
+                    key=key,
+                    school=uai,
+                    student_id=_student_id(number),
+                    family_name=family_name,
+                    given_name=given_name,
+                    class_name=cells.text("class_name", "class_name", block),
+                    is_second_hand=True,
+                )
+            yield key
+        except Unfit as unfit:
+            if described:
+                yield Issue(Severity.ERROR, cells.place, "", unfit.code, str(unfit), "student")
+            else:
+                cells.warn("link_unreadable", _MESSAGES["link_unreadable"])
+
+    def _uai(self, cells: Cells) -> str:
+        uai = normalised_uai(cells.raw("uai")) or self.school
+        if not is_uai(uai):
+            raise Unfit("row_without_school", _MESSAGES["row_without_school"])
+        return uai
+
+    def _new_school(self, uai: str, place: Place) -> Iterator[School]:
+        if uai not in self.schools:
+            self.schools.add(uai)
+            yield School(place=place, key=uai, uai=uai, degree=self.form.degree)
+
+    def _new_pupil(self, student: Student) -> Iterator[Student]:
+        """Yield a pupil, unless another row, of the other parent, has just said the same of them."""
+        said = (student.key, student.family_name or "", student.given_name or "", student.class_name or "")
+        if said in self.pupils:
+            return
+        if len(self.pupils) >= _MOST_REMEMBERED:
+            self.pupils.clear()  # what is forgotten comes twice, which is allowed
+        self.pupils.add(said)
+        yield student
+
+
+def _guardian(cells: Cells, uai: str) -> Guardian:
+    family_name, usual_name, given_name = _names(cells, "guardian_without_name")
+    number = cells.text("id", "key")
+    return Guardian(
+        place=cells.place,
+        key=_key(uai, number, family_name, usual_name or family_name, given_name),
+        civility=cells.civility(),
+        family_name=usual_name or family_name,
+        birth_name=family_name if "usual_name" in cells.columns.once else "",
+        given_name=given_name,
+        address=cells.lines(*_ADDRESS),
+        postcode=cells.text("postcode", "postcode"),
+        city=cells.text("city", "city"),
+        country=cells.text("country", "city"),
+        mail=cells.text("mail", "mail"),
+    )
+
+
+def _names(cells: Cells, missing: str) -> tuple[str, str, str]:
+    """Return a person's name, usual name (may be empty) and given name."""
+    usual_name = cells.text("usual_name", "name")
+    family_name = cells.text("family_name", "name") or usual_name
+    given_name = cells.text("given_name", "name")
+    if not (family_name and given_name):
+        raise Unfit(missing, _MESSAGES[missing])
+    return family_name, usual_name, given_name
+
+
+def _child_names(cells: Cells, block: Mapping[str, int], *, needed: bool) -> tuple[str, str]:
+    """Return a child's name and given name, as a guardian's row has them."""
+    family_name = cells.text("family_name", "name", block)
+    given_name = cells.text("given_name", "name", block)
+    if needed and not (family_name and given_name):
+        raise Unfit("child_without_name", _MESSAGES["child_without_name"])
+    return family_name, given_name
+
+
+def _key(uai: str, number: str, *names: str) -> str:
+    """Return a person's key: of the file's number, kept as it is written, or of the names where it has none."""
+    return checked(f"csv:{uai}:{number}", "key") if number else values.key_of_names("csv", uai, *names)
+
+
+def _student_id(number: str) -> str:
+    """Return what may be SIECLE's ELEVE_ID: a number that is all digits."""
+    return number if number.isascii() and number.isdecimal() and len(number) <= LONGEST["student_id"] else ""
+
+
+def _link(cells: Cells, guardian: str, block: Mapping[str, int]) -> Link:
+    """Return a link with the rights of its own block's columns, else the row's; without a column, of a legal one."""
+    authority: int | None = 1
+    kinship: str | None = ""
+    for name in ("authority", "kinship"):
+        where = block if name in block else None
+        if where is None and name not in cells.columns.once:
+            continue
+        text = cells.raw(name, where)[: LONGEST["line"]]
+        if name == "authority":
+            authority = values.authority(text)
+        else:
+            kinship = values.kinship(text)
+    if authority is None:
+        cells.warn("authority_unclear", _MESSAGES["authority_unclear"])
+    if kinship is None:
+        cells.warn("kinship_unknown", _MESSAGES["kinship_unknown"])
+    return Link(guardian, kinship or "", authority or 0)

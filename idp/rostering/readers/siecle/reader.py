@@ -1,0 +1,57 @@
+"""Reads SIECLE's XML exports: `ElevesAvecAdresses.xml` and `ResponsablesAvecAdresses.xml`; the root says which.
+
+Each file tells things in its own order: the class after the pupil, the address after the person. What must wait is
+held, a row of a few texts each. When a file breaks off, those who waited are refused: half of a pupil would look like a
+pupil without a class. Keys are `siecle:` and ELEVE_ID or PERSONNE_ID. Names of elements: domain, section 3.3.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from idp.rostering.files.xml_stream import XmlStream
+from idp.rostering.readers.siecle.content import Content
+from idp.rostering.readers.siecle.guardians import Guardians
+from idp.rostering.readers.siecle.students import Students
+from idp.rostering.readers.xml_values import Reporter
+from idp.rostering.records import Form, Record
+
+if TYPE_CHECKING:
+    from idp.rostering.files.sources import Source
+
+_CONTENTS: Mapping[str, type[Content]] = {
+    "BEE_ELEVES": Students,
+    "BEE_EPHC_ELEVES": Students,
+    "BEE_RESPONSABLES": Guardians,
+    "BEE_EPHC_RESPONSABLES": Guardians,
+}
+_OTHER_EXPORTS = "BEE_"
+
+
+def read(source: "Source", form: Form) -> Iterator[Record]:
+    """Yield the records of a file, and what is wrong with it; raises nothing for what the file holds."""
+    reporter = Reporter(source.name)
+    stream = XmlStream(source, Students.tags | Guardians.tags | {"PARAMETRES"})
+    content: Content | None = None
+    for element in stream:
+        content = content or _content(stream.root, reporter, form)
+        if content is None:
+            break
+        yield from content.take(element)
+    content = content or _content(stream.root, reporter, form)
+    if stream.refusal:
+        yield stream.refusal
+        if content:
+            yield from content.refuse_all()
+    elif content:
+        yield from content.finish()
+    elif stream.root.startswith(_OTHER_EXPORTS):
+        yield reporter.warning(1, "", "not_needed", "Cet export de SIECLE ne parle pas des familles : il est laissé.")
+    else:
+        yield reporter.error(
+            1, "", "not_siecle", "Ce fichier n’est pas un export d’élèves ou de responsables de SIECLE."
+        )
+
+
+def _content(root: str, reporter: Reporter, form: Form) -> Content | None:
+    kind = _CONTENTS.get(root)
+    return kind(reporter, form) if kind else None

@@ -1,0 +1,1 @@
+"""Reconciliation: the records of an import, compared with what the database holds."""

@@ -1,0 +1,101 @@
+"""What becomes of accounts whose children leave or come back."""
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import Table, func, literal, select, update
+
+from idp.accounts import mailboxes
+from idp.accounts.models import Account, Child, Guardianship
+from idp.audit import log
+from idp.audit.events import AccountChanged
+from idp.audit.registry_events import AccountImported
+from idp.config import Settings
+from idp.db import UtcDateTime, db
+from idp.rostering import bulk
+from idp.rostering.reconcile.staging import Staging
+from idp.rostering.write import ties
+from idp.sessions import manager
+
+_accounts = cast("Table", Account.__table__)
+_children = cast("Table", Child.__table__)
+_BY = "roster"
+
+
+def welcome_back(settings: Settings, batch: str, page: Sequence[tuple[str]]) -> None:
+    """Open the accounts that a file had shut; an account that an operator shut stays shut.
+
+    An account never comes back with a mailbox that may serve one account only and serves another by now. It opens
+    without the mailbox: the person asked for nothing and has a child here, so that a refusal would shut them out.
+
+    All rows are locked before the first mailbox is: a transaction that confirms an address locks its account, then the
+    mailbox. The other order would be a deadlock.
+    """
+    these = bulk.one_of(Account.id, [uuid.UUID(account) for (account,) in page])
+    locking = select(Account).where(these).order_by(Account.id).with_for_update()
+    for account in db.session.scalars(locking.execution_options(populate_existing=True)).all():
+        if account.left_at is None:
+            continue
+        if account.disabled_at == account.left_at:
+            account.disabled_at = None
+            mailboxes.release_if_refused(settings, account)
+        account.left_at = account.inactive_warned_at = None
+        db.session.flush()  # so that the next account of this page sees whose mailbox this one has
+        log.record(AccountChanged(account_id=account.id, change="returned"))
+        log.record(AccountImported(account_id=account.id, batch=batch, change="returned"))
+
+
+def end_links(staging: Staging, batch: str, moment: datetime, page: Sequence[tuple[str]]) -> None:
+    """End links, and shut the accounts that have none left, in one transaction: no third state."""
+    accounts = [account for (account,) in page]
+    marks = ", ".join("?" * len(accounts))
+    ties.lock_accounts(accounts)
+    ending = list(staging.rows(f"SELECT account, child FROM ending WHERE account IN ({marks})", *accounts))
+    if ending:
+        db.session.execute(ties.ONE, [ties.this(account, child) | {"ended_at": moment} for account, child in ending])
+    for account, child in ending:
+        log.record(AccountImported(account_id=uuid.UUID(account), batch=batch, change="child_ended", child=child))
+    leaving = staging.rows(f"SELECT account FROM leaving WHERE account IN ({marks}) ORDER BY account", *accounts)
+    for account_id in [uuid.UUID(account) for (account,) in leaving]:
+        if db.session.scalar(_shut(account_id, moment)) is None:
+            continue  # it has another child by now, or is shut already
+        log.record(AccountChanged(account_id=account_id, change="left"))
+        manager.end_all(account_id, by=_BY)
+
+
+def _shut(account_id: uuid.UUID, moment: datetime) -> Any:
+    holds = select(Guardianship.child_id).where(
+        Guardianship.account_id == account_id, Guardianship.ended_at.is_(None), Guardianship.excluded_at.is_(None)
+    )
+    return (
+        update(_accounts)
+        .where(
+            _accounts.c.id == account_id,
+            _accounts.c.left_at.is_(None),
+            _accounts.c.merged_into_id.is_(None),
+            ~holds.exists(),
+        )
+        .values(
+            left_at=moment,
+            disabled_at=func.coalesce(_accounts.c.disabled_at, literal(moment, UtcDateTime())),
+            generation=Account.next_generation(),
+            updated_at=moment,
+        )
+        .returning(_accounts.c.id)
+    )
+
+
+def mark_left(moment: datetime, page: Sequence[tuple[str]]) -> None:
+    """Note that pupils left, at the very instant at which their ties ended."""
+    these = bulk.one_of(_children.c.id, [uuid.UUID(child) for (child,) in page])
+    db.session.execute(update(_children).where(these, _children.c.left_at.is_(None)).values(left_at=moment))
+
+
+def shut_if_childless(account_id: uuid.UUID, moment: datetime) -> bool:
+    """Disable the account if no tie to a child is left, in the caller's transaction; return whether that was so."""
+    if db.session.scalar(_shut(account_id, moment)) is None:
+        return False
+    log.record(AccountChanged(account_id=account_id, change="left"))
+    return True

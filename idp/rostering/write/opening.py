@@ -1,0 +1,76 @@
+"""Opens accounts for people whom a file brings, under identifiers that nobody has or had."""
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from sqlalchemy import Table, delete, select
+
+from idp.accounts import retired
+from idp.accounts.directory import name_key
+from idp.accounts.models import Account, RetiredName
+from idp.db import db
+from idp.rostering import bulk
+from idp.rostering.records import Format
+from idp.rostering.write import usernames
+
+_accounts = cast("Table", Account.__table__)
+
+
+def open_accounts(format_: Format, page: Sequence[Sequence[Any]]) -> None:
+    """Open a page of accounts, given as id, key and the fields of their records.
+
+    An identifier that is or was somebody's is drawn again: the index and the retired names decide, nobody looks before.
+    """
+    opened = {}
+    for row in page:
+        values = columns_of(row)
+        values["roster_key"] = row[1]
+        values["join_key"] = row[1].partition(":")[2] if format_ in {Format.AAF, Format.AAF1D} else None
+        opened[values["id"]] = values
+    for attempt in usernames.ATTEMPTS:
+        wanted = {}
+        for values in opened.values():
+            begun = usernames.base(values["given_name"], values["family_name"])
+            values["username"] = usernames.drawn(begun, attempt)
+            wanted[values["username"]] = values  # of two that draw one number, the other draws again
+        for key in _insert(wanted):
+            del opened[key]
+        if not opened:
+            return
+    raise RuntimeError("no free identifier of eight digits: this cannot be chance")
+
+
+def _insert(wanted: Mapping[str, dict[str, Any]]) -> set[uuid.UUID]:
+    """Insert the accounts whose identifier is free; return their ids.
+
+    Retired names are looked up after the insert: a removal that freed an identifier has committed by then.
+    """
+    inserted = bulk.insert_unless_taken(_accounts, "username", list(wanted.values()))
+    traces = {values["id"]: retired.username(name) for name, values in wanted.items() if values["id"] in inserted}
+    of_these = bulk.one_of(RetiredName.trace, list(traces.values()))
+    found = set(db.session.scalars(select(RetiredName.trace).where(of_these)))
+    had = {account_id for account_id, trace in traces.items() if trace in found}
+    if had:
+        db.session.execute(delete(_accounts).where(bulk.one_of(_accounts.c.id, list(had))))
+    return inserted - had
+
+
+def columns_of(row: Sequence[Any]) -> dict[str, Any]:
+    """Return the columns that a file decides. Names stay letter by letter as it has them."""
+    account, _, civility, family, birth, given, address, postcode, city, country, mail, diffusion = row
+    return {
+        "id": uuid.UUID(account),
+        "civility": civility,
+        "family_name": family,
+        "birth_name": birth,
+        "given_name": given,
+        "name_key": name_key(given, family),
+        "address_lines": json.loads(address),
+        "postcode": postcode,
+        "city": city,
+        "country": country,
+        "school_email": mail or None,
+        "address_diffusion": None if diffusion is None else bool(diffusion),
+    }

@@ -1,0 +1,124 @@
+"""Gives a key of the files to a new account, when the file's person is somebody else than the account's.
+
+Names are all that ONDE and CSV without ids say of a person: under one key, a namesake with another child at another
+postal address is another person, and so is one whose postal address is not known whole, commune included. Under a
+number of SIECLE or of a CSV, `continuity` says who is another person.
+
+That person gets an account with an id, an identifier and a letter of its own, and inherits nothing (OpenID Connect Core
+2: a `sub` is never reassigned). The former account gives the key up and keeps all that is its own. It is closed,
+unless it has another key: its person joined two letters, and only one key was given to somebody else.
+"""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from sqlalchemy import Table, delete, func, select, update
+
+from idp.accounts import directory, notices, school_notices, tokens
+from idp.accounts.models import Account, Child, Guardianship, RosterAlias
+from idp.accounts.notices import Notice
+from idp.accounts.school_notices import Kind
+from idp.accounts.tokens import Purpose
+from idp.audit import log
+from idp.audit.events import AccountChanged
+from idp.audit.registry_events import AccountImported
+from idp.clock import now
+from idp.db import UtcDateTime, db
+from idp.rostering import bulk
+from idp.rostering.reconcile.staging import GUARDIAN_FIELDS, Staging
+from idp.rostering.records import Format
+from idp.rostering.write import opening
+from idp.sessions import manager
+
+_BY = "roster"
+
+_SCHOOL = "(SELECT min(s.uai) FROM link l JOIN student s ON s.key = l.student WHERE l.guardian = g.key)"
+
+
+def replace(
+    staging: Staging, format_: Format, schools: Mapping[str, uuid.UUID], batch: str, page: Sequence[tuple[str]]
+) -> None:
+    """Open the new accounts of a page of former ones, which give their keys up in the same transaction."""
+    former = [account for (account,) in page]
+    marks = ", ".join("?" * len(former))
+    rows = list(
+        staging.rows(
+            f"SELECT r.account, r.why, {_SCHOOL}, g.account_id, g.key, "
+            f"{', '.join(f'g.{name}' for name in GUARDIAN_FIELDS)} "
+            f"FROM replaced r JOIN guardian g ON g.key = r.key WHERE r.account IN ({marks}) ORDER BY r.account, r.key",
+            *former,
+        )
+    )
+    keys, ids = [row[4] for row in rows], [uuid.UUID(account) for account in former]
+    db.session.execute(select(Account.id).where(bulk.one_of(Account.id, ids)).order_by(Account.id).with_for_update())
+    keyless = _give_up(keys, ids)
+    opening.open_accounts(format_, [row[3:] for row in rows])
+    families_of = families(ids)
+    closing: dict[uuid.UUID, tuple[str, str]] = {}
+    for account, why, uai, successor, *_ in rows:
+        account_id, school_id = uuid.UUID(account), schools.get(uai)
+        closes = account_id in keyless
+        told = dict(families_of.get(account_id, {})) if closes else {}
+        if school_id is not None:
+            told.setdefault(school_id, families_of.get(account_id, {}).get(school_id, []))
+        school_notices.add(Kind.PERSON_REPLACED, account_id, told, other_account_id=uuid.UUID(successor))
+        log.record(AccountImported(account_id=account_id, batch=batch, change="replaced" if closes else "key_replaced"))
+        if closes:
+            closing.setdefault(account_id, (str(school_id or next(iter(told), "")), why))
+    for account_id, (told_of, why) in closing.items():
+        _close(account_id, told_of, why)
+
+
+def _give_up(keys: Sequence[str], ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Take the keys from their accounts; who has another one goes on under that. Return the accounts without a key."""
+    accounts, aliases = cast("Table", Account.__table__), cast("Table", RosterAlias.__table__)
+    moment = now()
+    db.session.execute(
+        update(accounts).where(bulk.one_of(accounts.c.roster_key, keys)).values(roster_key=None, updated_at=moment)
+    )
+    db.session.execute(delete(aliases).where(bulk.one_of(aliases.c.roster_key, keys)))
+    others = (
+        select(aliases.c.account_id, func.min(aliases.c.roster_key))
+        .join(accounts, accounts.c.id == aliases.c.account_id)
+        .where(bulk.one_of(aliases.c.account_id, ids), accounts.c.roster_key.is_(None))
+        .group_by(aliases.c.account_id)
+    )
+    for account_id, key in db.session.execute(others).all():
+        db.session.execute(delete(aliases).where(aliases.c.roster_key == key))
+        db.session.execute(update(accounts).where(accounts.c.id == account_id).values(roster_key=key))
+    keyless = select(accounts.c.id).where(bulk.one_of(accounts.c.id, ids), accounts.c.roster_key.is_(None))
+    return set(db.session.scalars(keyless))
+
+
+def families(ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]]:
+    """Return the schools that the accounts concern, each with the account's children there."""
+    rows = db.session.execute(
+        select(Guardianship.account_id, Child.school_id, Child.id)
+        .join(Child, Child.id == Guardianship.child_id)
+        .where(bulk.one_of(Guardianship.account_id, ids), directory.concerns_its_school())
+        .order_by(Guardianship.rank, Child.id)
+    ).all()
+    found: dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]] = {}
+    for account_id, school_id, child_id in rows:
+        found.setdefault(account_id, {}).setdefault(school_id, []).append(child_id)
+    return found
+
+
+def _close(account_id: uuid.UUID, school_id: str, why: str) -> None:
+    """Disable an account, end all that was issued for it, and tell its confirmed mailbox. Nothing of it is erased."""
+    accounts, moment = cast("Table", Account.__table__), now()
+    tokens.revoke(account_id, *Purpose)
+    db.session.execute(
+        update(accounts)
+        .where(accounts.c.id == account_id)
+        .values(
+            disabled_at=func.coalesce(accounts.c.disabled_at, moment, type_=UtcDateTime()),
+            left_at=None,  # no file opens it again; an operator may
+            generation=Account.next_generation(),
+            updated_at=moment,
+        )
+    )
+    log.record(AccountChanged(account_id=account_id, change="replaced"))
+    manager.end_all(account_id, by=_BY)
+    notices.tell(Notice.REPLACED, account_id, school=school_id, why=why)

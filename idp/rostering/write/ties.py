@@ -1,0 +1,151 @@
+"""Writes who is whose guardian, in the transaction of the pupils that it is about."""
+
+import uuid
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, cast
+
+from sqlalchemy import Table, bindparam, func, or_, select, update
+
+from idp.accounts import disputes, school_notices
+from idp.accounts.models import Account, Child, Guardianship
+from idp.accounts.school_notices import Kind
+from idp.audit import log
+from idp.audit.registry_events import AccountImported
+from idp.db import db
+from idp.rostering import bulk
+from idp.rostering.reconcile.staging import Staging
+from idp.sessions import closing
+
+_links = cast("Table", Guardianship.__table__)
+_children = cast("Table", Child.__table__)
+_OPEN = {"ended_at": None}
+_UNDISPUTED = {"excluded_at": None, "disputed_at": None}
+
+ONE = update(_links).where(
+    _links.c.account_id == bindparam("this_account"), _links.c.child_id == bindparam("this_child")
+)
+
+
+def this(account: str, child: str) -> dict[str, Any]:
+    """Return the parameters of `ONE` that name a tie."""
+    return {"this_account": uuid.UUID(account), "this_child": uuid.UUID(child)}
+
+
+def lock_accounts(accounts: Iterable[str]) -> None:
+    """Lock the accounts' rows by id, before any of their ties is written.
+
+    Whoever settles a dispute locks the account first and its ties next: the other order would be a deadlock.
+    """
+    ids = sorted({uuid.UUID(account) for account in accounts})
+    if ids:
+        locking = select(Account.id).where(bulk.one_of(Account.id, ids)).order_by(Account.id).with_for_update()
+        db.session.execute(locking).all()
+
+
+def write(staging: Staging, batch: str, children: Sequence[str]) -> None:
+    """Write the ties of a page of pupils that are new, changed or hold again."""
+    marks = ", ".join("?" * len(children))
+    rows = list(
+        staging.rows(
+            "SELECT l.child, l.account, l.kinship, l.authority, k.child IS NOT NULL, coalesce(k.is_ended, 1), "
+            "coalesce(k.is_excluded, 0), coalesce(k.is_disputed, 0), a.id IS NOT NULL "
+            "FROM live l JOIN student s ON s.child_id = l.child "
+            "LEFT JOIN known_link k ON k.child = l.child AND k.account = l.account "
+            "LEFT JOIN known_account a ON a.id = l.account "
+            f"WHERE l.child IN ({marks}) AND (k.child IS NULL OR k.is_ended OR k.kinship IS NOT l.kinship "
+            "OR k.authority IS NOT l.authority) ORDER BY l.account, s.rowid",
+            *children,
+        )
+    )
+    lock_accounts(account for _, account, *_ in rows)
+    new, changed, readmitted, opened, reopened = [], [], [], [], set()
+    for child, account, kinship, authority, is_there, is_opened, is_excluded, is_disputed, is_known in rows:
+        pair = {"account_id": uuid.UUID(account), "child_id": uuid.UUID(child)}
+        tie = {"kinship": kinship, "authority": authority}
+        if is_excluded:  # the file says something else of it than what the school refused
+            readmitted.append(this(account, child) | tie | _OPEN | _UNDISPUTED)
+        elif is_there:
+            changed.append(this(account, child) | tie | _OPEN)
+            if is_opened:
+                reopened.add(pair["account_id"])
+        else:
+            new.append(pair | tie)
+        if is_known:
+            if is_opened and not (is_excluded or is_disputed):
+                opened.append(pair)
+            change = "child_added" if is_opened else "tie_changed"
+            log.record(AccountImported(account_id=pair["account_id"], batch=batch, change=change, child=child))
+    doubted = _in_dispute(opened)
+    bulk.insert_rows(_links, _ranked(new))
+    if changed:
+        db.session.execute(ONE.where(_links.c.excluded_at.is_(None)), changed)  # the school may have decided meanwhile
+    if readmitted:
+        db.session.execute(ONE, readmitted)
+    _dispute(doubted)
+    _close_again(reopened)
+
+
+def forget_exclusions(page: Sequence[tuple[str, str]]) -> None:
+    """Let ties that the school excluded be as if they had only ended: the file no longer names them."""
+    db.session.execute(ONE, [this(account, child) | _UNDISPUTED for child, account in page])
+
+
+def _close_again(accounts: Collection[uuid.UUID]) -> None:
+    """Close the accounts whose tie holds again, but was disputed and never settled before it ended."""
+    closing.close(disputes.disputed_among(accounts) if accounts else ())
+
+
+def _ranked(links: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put new children after those that their guardians have, in the file's order."""
+    guardians = sorted({link["account_id"] for link in links})
+    query = select(_links.c.account_id, func.max(_links.c.rank)).where(bulk.one_of(_links.c.account_id, guardians))
+    last = dict(db.session.execute(query.group_by(_links.c.account_id)).all()) if guardians else {}
+    ranked = []
+    for link in links:
+        last[link["account_id"]] = rank = last.get(link["account_id"], -1) + 1
+        ranked.append(link | {"rank": rank})
+    return ranked
+
+
+def _in_dispute(ties: Sequence[dict[str, uuid.UUID]]) -> list[tuple[uuid.UUID, uuid.UUID, uuid.UUID]]:
+    """Return which ties that open are in dispute from the start, as (account, school, child).
+
+    A dispute says that a school's letter reached somebody else than the children's guardian. While every child that the
+    account has in that school is in dispute, the next child there is too: the school looks at both. Another school's
+    letter may have reached the right person, and so may one of which some children were not disputed.
+    """
+    if not ties:
+        return []
+    accounts = sorted({tie["account_id"] for tie in ties})
+    holding = (
+        select(_links.c.account_id, _children.c.school_id, _links.c.disputed_at)
+        .join(_children, _children.c.id == _links.c.child_id)
+        .where(
+            bulk.one_of(_links.c.account_id, accounts),
+            or_(_links.c.ended_at.is_(None), _links.c.disputed_at.is_not(None)),  # undecided, though the pupil left
+            _links.c.excluded_at.is_(None),
+        )
+    )
+    is_disputed: dict[tuple[uuid.UUID, uuid.UUID], bool] = {}
+    for account_id, school_id, disputed_at in db.session.execute(holding):
+        whole = is_disputed.get((account_id, school_id), True)
+        is_disputed[account_id, school_id] = whole and disputed_at is not None
+    if not any(is_disputed.values()):
+        return []
+    ids = sorted({tie["child_id"] for tie in ties})
+    chosen = select(_children.c.id, _children.c.school_id).where(bulk.one_of(_children.c.id, ids))
+    schools: dict[uuid.UUID, uuid.UUID] = dict(db.session.execute(chosen).all())
+    found = ((tie["account_id"], schools[tie["child_id"]], tie["child_id"]) for tie in ties)
+    return [one for one in found if is_disputed.get(one[:2], False)]
+
+
+def _dispute(ties: Sequence[tuple[uuid.UUID, uuid.UUID, uuid.UUID]]) -> None:
+    """Dispute ties that have just opened, close their accounts, and have the school look again."""
+    if not ties:
+        return
+    closing.dispute_ties([(account_id, child_id) for account_id, _, child_id in ties])
+    told: dict[uuid.UUID, dict[uuid.UUID, list[uuid.UUID]]] = {}
+    for account_id, school_id, child_id in ties:
+        told.setdefault(account_id, {}).setdefault(school_id, []).append(child_id)
+    for account_id, schools in told.items():
+        school_notices.add(Kind.NOT_GUARDIAN, account_id, schools)

@@ -1,0 +1,141 @@
+"""What a signed-in parent does to change the password or the address, and what the database holds afterwards."""
+
+import json
+import re
+import uuid
+from html import unescape
+from typing import Any
+
+from flask.testing import FlaskClient
+from sqlalchemy import select
+from werkzeug.test import TestResponse
+
+from idp.accounts import tokens
+from idp.accounts.models import Account, OneTimeLink
+from idp.accounts.notices import NOTICE, Notice
+from idp.accounts.passwords.hasher import Hasher
+from idp.accounts.tokens import Purpose
+from idp.audit.models import AuditEntry
+from idp.config import Settings
+from idp.db import db
+from idp.outbox.models import OutboxMessage
+from tests import forked
+from tests.activation.race import HOST
+from tests.builders import PASSWORD, Build
+from tests.pages import form_token, heading, sign_in, submit
+
+ACCOUNT = "Gérer mon compte"
+PASSWORD_PAGE, PASSWORD_TITLE = "/mon-compte/mot-de-passe", "Changer mon mot de passe"
+EMAIL_PAGE, EMAIL_TITLE = "/mon-compte/adresse", "Changer mon adresse mail"
+CHOSEN = "orage brique hamster violon"
+OLD, NEW = "noemie.leroy@exemple.fr", "n.leroy@exemple.fr"
+WRONG = "Ce n’est pas votre mot de passe actuel."
+WAITING = "Touchez le lien envoyé à la nouvelle adresse."
+
+
+def enter(browser: FlaskClient, account: Account, password: str = PASSWORD) -> FlaskClient:
+    """Sign in; return the browser."""
+    assert heading(sign_in(browser, "/connexion", account.username, password)) == ACCOUNT
+    return browser
+
+
+def change_password(
+    browser: FlaskClient, current: str = PASSWORD, new: str = CHOSEN, again: str | None = None, **more: str
+) -> TestResponse:
+    """Fill the form in; return the page that follows."""
+    page = browser.get(PASSWORD_PAGE)
+    assert heading(page) == PASSWORD_TITLE
+    return submit(browser, page, actuel=current, nouveau=new, confirmation=new if again is None else again, **more)
+
+
+def change_email(browser: FlaskClient, address: str = NEW, current: str = PASSWORD, **more: str) -> TestResponse:
+    """Fill the form in, also while another change waits; return the page that follows."""
+    page = browser.get(f"{EMAIL_PAGE}?autre=1")
+    assert heading(page) == EMAIL_TITLE
+    return submit(browser, page, actuel=current, mail=address, **more)
+
+
+def errors(page: TestResponse) -> list[str]:
+    """Return the faults beside the fields."""
+    found = re.findall(r'<p class="err"[^>]*>.*?<span>(.*?)</span></p>', page.get_data(as_text=True), re.DOTALL)
+    return [unescape(text) for text in found]
+
+
+def cookie(browser: FlaskClient, name: str = "__Host-ss") -> str:
+    """Return a cookie's value."""
+    found = browser.get_cookie(name, domain=HOST)
+    assert found is not None
+    return str(found.value)
+
+
+def stored(account: Account) -> Account:
+    """Return the account as the database has it."""
+    db.session.rollback()
+    return db.session.get_one(Account, account.id, populate_existing=True)
+
+
+def addresses(account: Account) -> tuple[str | None, str | None]:
+    """Return the account's address, and the one that waits to be confirmed."""
+    kept = stored(account)
+    return kept.email, kept.pending_email
+
+
+def links(account: Account, purpose: Purpose) -> list[OneTimeLink]:
+    """Return the account's links of a purpose, the oldest first."""
+    db.session.rollback()
+    statement = select(OneTimeLink).where(OneTimeLink.account_id == account.id, OneTimeLink.purpose == purpose.value)
+    return list(
+        db.session.scalars(statement.order_by(OneTimeLink.created_at).execution_options(populate_existing=True))
+    )
+
+
+def path_of(settings: Settings, link: OneTimeLink) -> str:
+    """Return the path of a link, as its mail has it."""
+    page = "contestation" if link.purpose == Purpose.CONTEST_EMAIL.value else "lien"
+    return f"/adresse/{page}/{tokens.token(settings, link)}"
+
+
+def told(account: Account) -> list[tuple[str, str]]:
+    """Return the notices of changes: which, and the address of the link that it goes to (empty: the account's own)."""
+    db.session.rollback()
+    rows = db.session.scalars(
+        select(OutboxMessage.payload).where(OutboxMessage.kind == NOTICE).order_by(OutboxMessage.created_at)
+    ).all()
+    found = []
+    for payload in rows:
+        if payload["account"] == str(account.id) and payload["notice"] != Notice.NEW_DEVICE.value:
+            link = db.session.get(OneTimeLink, uuid.UUID(payload["link"])) if "link" in payload else None
+            found.append((payload["notice"], link.address if link else ""))
+    return found
+
+
+def journal(account: Account, kind: str) -> list[dict[str, Any]]:
+    """Return the details of the account's entries of a kind."""
+    db.session.rollback()
+    statement = select(AuditEntry.details).where(AuditEntry.account_id == account.id, AuditEntry.kind == kind)
+    return list(db.session.scalars(statement))
+
+
+def form(browser: FlaskClient, page: TestResponse, **data: str) -> dict[str, Any]:
+    """Return a form that is ready to be sent by another process."""
+    cookies = {name: found.value for name in ("__Host-tx", "__Host-ss", "__Host-dv") if (found := _find(browser, name))}
+    url = page.request.full_path.rstrip("?")
+    return {"cookies": cookies, "url": url, "data": {"csrf_token": form_token(page), **data}}
+
+
+def _find(browser: FlaskClient, name: str) -> Any:
+    return browser.get_cookie(name, domain=HOST)
+
+
+def at_once(settings: Settings, forms: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Send forms at the same moment, each from a process of its own; return the answers."""
+    db.session.rollback()
+    done = forked.run("tests.activation.race", stdin=json.dumps({"database": settings.database_url, "forms": forms}))
+    assert done.returncode == 0, done.stderr[-3000:]
+    answers: list[dict[str, Any]] = json.loads(done.stdout)
+    return answers
+
+
+def is_password(build: Build, kept: str | None, password: str) -> bool:
+    """Return whether a stored hash is that of `password`."""
+    return Hasher(build.settings).verify(kept, password, "sign_in")

@@ -1,0 +1,264 @@
+"""M-01, M-04 to M-06, E-05, E-07 and I-09 for the address: who may change it, and what is told to whom."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from idp.accounts import tokens
+from idp.accounts.tokens import Purpose
+from idp.app import create_app
+from idp.clock import now
+from idp.db import db
+from idp.email_confirmation import contest
+from idp.services import services_of
+from idp.sessions.models import Session
+from tests.activation.race import HOST
+from tests.builders import PASSWORD, Build
+from tests.databases import settings_for
+from tests.my_account.changes import (
+    ACCOUNT,
+    EMAIL_PAGE,
+    EMAIL_TITLE,
+    NEW,
+    OLD,
+    WAITING,
+    WRONG,
+    addresses,
+    change_email,
+    enter,
+    errors,
+    journal,
+    links,
+    path_of,
+    stored,
+    told,
+)
+from tests.pages import follow, form_token, heading, sign_in, submit
+
+
+@pytest.mark.row("M-01")
+@pytest.mark.parametrize("current", ["", "faux, complètement", PASSWORD + " "])
+def test_the_present_password_is_asked_for_however_long_ago_the_sign_in_was(
+    browser: FlaskClient, build: Build, current: str
+) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        clock.shift(timedelta(minutes=20))
+        page = change_email(browser, current=current)
+        assert heading(page) == EMAIL_TITLE
+        assert errors(page) == [WRONG if current else "Tapez votre mot de passe actuel."]
+        assert f'value="{NEW}"' in page.text, "what was typed is not lost"
+        assert addresses(account) == (OLD, None)
+        assert told(account) == []
+
+
+@pytest.mark.row("E-05")
+def test_until_the_new_address_is_confirmed_the_former_one_stays_and_is_told(
+    browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    enter(browser, account)
+    page = change_email(browser)
+    assert page.request.path == EMAIL_PAGE
+    assert WAITING in page.text
+    assert page.text.index(NEW) < page.text.index(OLD)
+    assert addresses(account) == (OLD, NEW)
+    assert told(account) == [("adresse_change", OLD)]
+    [alarm], [change] = links(account, Purpose.CONTEST_EMAIL), links(account, Purpose.CHANGE_EMAIL)
+    assert (alarm.address, alarm.expires_at - alarm.created_at) == (OLD, timedelta(hours=72))
+    assert (change.address, change.expires_at - change.created_at) == (NEW, timedelta(hours=24))
+    assert journal(account, "email.change_asked") == [{"mail_domain": "exemple.fr"}]
+
+
+@pytest.mark.row("E-05")
+def test_once_it_is_confirmed_the_former_one_is_told_again(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    enter(browser, account)
+    change_email(browser)
+    [change] = links(account, Purpose.CHANGE_EMAIL)
+    phone = app.test_client()
+    done = submit(phone, phone.get(path_of(build.settings, change)))
+    assert "Votre nouvelle adresse est confirmée." in done.text
+    assert addresses(account) == (NEW, None)
+    assert stored(account).mailbox == NEW
+    assert told(account) == [("adresse_change", OLD), ("adresse_changee", OLD)]
+    assert [link.address for link in links(account, Purpose.CONTEST_EMAIL)] == [OLD, OLD]
+    assert heading(follow(browser, browser.get("/mon-compte"))) == ACCOUNT, "the session goes on"
+    assert NEW in browser.get("/mon-compte").text
+    assert heading(follow(phone, phone.get("/mon-compte"))) == "Connexion", "the link signs nobody in"
+
+
+@pytest.mark.row("M-06")
+@pytest.mark.parametrize("same", [OLD, "Noemie.Leroy@EXEMPLE.fr", f"  {OLD} "])
+def test_the_present_address_is_no_other(browser: FlaskClient, build: Build, same: str) -> None:
+    account = build.active()
+    enter(browser, account)
+    page = change_email(browser, same)
+    assert errors(page) == ["C’est déjà l’adresse de votre compte. Donnez-en une autre."]
+    assert addresses(account) == (OLD, None)
+
+
+@pytest.mark.row("M-06")
+@pytest.mark.parametrize(
+    ("typed", "reason"),
+    [
+        ("", "Il manque une partie de l’adresse."),
+        ("noemie", "Il manque une partie de l’adresse."),
+        ("noémie@exemple.fr", "Une adresse mail n’a pas d’accent avant le signe @."),
+        ("a@exemple.fr, b@exemple.fr", "Cette adresse n’est pas écrite comme une adresse mail."),
+        ("a@exemple.fr\r\nBcc: b@exemple.fr", "Cette adresse n’est pas écrite comme une adresse mail."),
+        ('"x y"@exemple.fr', "Cette adresse n’est pas écrite comme une adresse mail."),
+        ("n" * 244 + "@exemple.fr", "Cette adresse est trop longue"),
+    ],
+)
+def test_an_address_that_is_none_is_refused_with_its_reason(
+    browser: FlaskClient, build: Build, typed: str, reason: str
+) -> None:
+    account = build.active()
+    enter(browser, account)
+    page = change_email(browser, typed)
+    [error] = errors(page)
+    assert error.startswith(reason), error
+    assert addresses(account) == (OLD, None)
+    assert journal(account, "sign_in") == journal(account, "sign_in")[:1], "no try is counted for it"
+
+
+@pytest.mark.row("M-06")
+@pytest.mark.parametrize(
+    ("typed", "kept", "key"),
+    [
+        ("N.Leroy@EXEMPLE.fr", "N.Leroy@exemple.fr", "n.leroy@exemple.fr"),
+        ("nom@exemplé.fr", "nom@xn--exempl-gva.fr", "nom@xn--exempl-gva.fr"),
+        ("nom@\u0435\u0445emple.fr", "nom@xn--emple-ywe6i.fr", "nom@xn--emple-ywe6i.fr"),
+    ],
+    ids=["upper case", "IDN", "homoglyph"],
+)
+def test_an_address_is_kept_as_typed_with_a_folded_key(
+    browser: FlaskClient, build: Build, typed: str, kept: str, key: str
+) -> None:
+    account = build.active()
+    enter(browser, account)
+    change_email(browser, typed)
+    [link] = links(account, Purpose.CHANGE_EMAIL)
+    submit(browser, browser.get(path_of(build.settings, link)))
+    assert (stored(account).email, stored(account).mailbox) == (kept, key)
+
+
+@pytest.mark.row("M-04")
+def test_fields_that_nobody_asked_for_change_nothing(browser: FlaskClient, build: Build) -> None:
+    account, other = build.active(), build.active(email="karim@exemple.fr")
+    enter(browser, account)
+    change_email(
+        browser,
+        email_verified="1",
+        email="voleur@exemple.fr",
+        account_id=str(other.id),
+        sub=str(other.id),
+        is_admin="1",
+    )
+    assert addresses(account) == (OLD, NEW)
+    assert addresses(other) == ("karim@exemple.fr", None)
+
+
+@pytest.mark.row("M-05")
+def test_nothing_changes_without_the_form_token_of_this_browser(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    enter(browser, account)
+    change_email(browser)
+    other = enter(app.test_client(), build.active(email="karim@exemple.fr"))
+    alien = form_token(other.get(EMAIL_PAGE))
+    for data in ({"actuel": PASSWORD, "mail": "x@exemple.fr"}, {"renvoyer": "1"}, {"garder": "1"}):
+        for token in ("", "x" * 60, alien):
+            assert browser.post(EMAIL_PAGE, data={**data, "csrf_token": token}).status_code == 400
+        own = form_token(browser.get(EMAIL_PAGE))
+        assert browser.get(EMAIL_PAGE, query_string={**data, "csrf_token": own}).status_code == 200
+    assert addresses(account) == (OLD, NEW)
+    assert len(links(account, Purpose.CHANGE_EMAIL)) == 1
+
+
+@pytest.mark.row("E-07")
+def test_two_parents_may_share_one_mailbox(browser: FlaskClient, build: Build) -> None:
+    build.active(email=NEW)
+    account = build.active()
+    enter(browser, account)
+    page = change_email(browser, NEW)
+    assert WAITING in page.text
+    [link] = links(account, Purpose.CHANGE_EMAIL)
+    submit(browser, browser.get(path_of(build.settings, link)))
+    assert addresses(account) == (NEW, None)
+
+
+@pytest.mark.row("I-09")
+def test_wrong_passwords_here_count_with_those_of_the_sign_in(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False):
+        enter(browser, account)
+        browser.delete_cookie("__Host-dv", domain=HOST)
+        for _ in range(5):
+            assert errors(change_email(browser, current="faux")) == [WRONG]
+        held = change_email(browser)
+        assert (held.status_code, held.headers["Retry-After"]) == (429, "5")
+        assert "Un peu de patience" in held.text
+        assert f'value="{NEW}"' in held.text
+        assert sign_in(app.test_client(), "/connexion", account.username, PASSWORD).status_code == 429
+        assert addresses(account) == (OLD, None)
+
+
+def test_an_account_without_any_address_gives_its_first_one(database_url: str) -> None:
+    settings = settings_for(database_url, mail_required=False)
+    app = create_app(settings)
+    app.test_client_class = _client_class()
+    with app.app_context():
+        build = Build(settings)
+        account = build.active(email=None)
+        browser = enter(app.test_client(), account)
+        assert "Votre compte n’a pas encore d’adresse mail." in browser.get(EMAIL_PAGE).text
+        page = change_email(browser)
+        assert heading(page) == "Consultez votre messagerie"
+        assert told(account) == [], "nobody to tell"
+        [link] = links(account, Purpose.CONFIRM_EMAIL)
+        assert "Votre compte a été validé." in submit(browser, browser.get(path_of(settings, link))).text
+        assert addresses(account) == (NEW, None)
+        assert links(account, Purpose.CONTEST_EMAIL) == []
+        db.session.remove()
+        db.engine.dispose()
+        services_of(app).close()
+
+
+def _client_class() -> type[FlaskClient]:
+    from tests.conftest import Browser  # noqa: PLC0415 - pytest loads it under another name at first
+
+    return Browser
+
+
+@pytest.mark.row("E-05")
+def test_whoever_is_put_out_while_the_password_is_compared_changes_nothing(
+    app: Flask, browser: FlaskClient, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The owner's « Ce n’était pas moi » arrives between the hash and the change."""
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        change_email(browser)
+        clock.shift(timedelta(seconds=61))
+        [alarm] = links(account, Purpose.CONTEST_EMAIL)
+        value = str(tokens.token(build.settings, alarm))
+        hasher = services_of(app).hasher
+        verify = hasher.verify
+
+        def stopped_meanwhile(kept: str | None, password: str, lane: Any) -> bool:
+            contest.stop(build.settings, value)
+            return bool(verify(kept, password, lane))
+
+        page = browser.get(f"{EMAIL_PAGE}?autre=1")
+        monkeypatch.setattr(hasher, "verify", stopped_meanwhile)
+        answer = submit(browser, page, actuel=PASSWORD, mail="voleur@exemple.fr")
+    assert heading(answer) == "Connexion"
+    assert addresses(account) == (OLD, None)
+    assert db.session.scalars(select(Session.id).where(Session.ended_at.is_(None))).all() == []

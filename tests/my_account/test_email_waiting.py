@@ -1,0 +1,186 @@
+"""E-04, E-05, E-10 and M-01 while a new address waits: the message is sent again, the change corrected or given up."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.accounts import tokens
+from idp.accounts.tokens import Purpose
+from idp.clock import now
+from tests.activation.race import HOST
+from tests.builders import PASSWORD, Build
+from tests.my_account.changes import (
+    ACCOUNT,
+    EMAIL_PAGE,
+    EMAIL_TITLE,
+    NEW,
+    OLD,
+    WAITING,
+    WRONG,
+    addresses,
+    change_email,
+    cookie,
+    enter,
+    errors,
+    journal,
+    links,
+    path_of,
+    told,
+)
+from tests.pages import form_token, heading, sign_in, submit
+
+
+@pytest.mark.row("E-04")
+def test_only_the_last_address_that_was_asked_for_can_be_confirmed(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        change_email(browser, "premiere@exemple.fr")
+        clock.shift(timedelta(seconds=5))
+        assert WAITING in change_email(browser, "deuxieme@exemple.fr").text, "a slip is put right at once"
+        first, second = links(account, Purpose.CHANGE_EMAIL)
+        phone = app.test_client()
+        dead = phone.get(path_of(build.settings, first))
+        assert dead.status_code == 410
+        assert submit(phone, dead).status_code == 410
+        assert addresses(account) == (OLD, "deuxieme@exemple.fr")
+        submit(phone, phone.get(path_of(build.settings, second)))
+    assert addresses(account) == ("deuxieme@exemple.fr", None)
+
+
+@pytest.mark.row("E-05")
+def test_who_keeps_the_former_address_kills_the_link_but_not_the_alarm(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    enter(browser, account)
+    waiting = change_email(browser)
+    kept = submit(browser, waiting, garder="1")
+    assert heading(kept) == ACCOUNT
+    assert "Vous gardez votre adresse mail actuelle." in kept.text
+    assert addresses(account) == (OLD, None)
+    assert len(journal(account, "email.change_cancelled")) == 1
+    [change], [alarm] = links(account, Purpose.CHANGE_EMAIL), links(account, Purpose.CONTEST_EMAIL)
+    assert (tokens.is_alive(change), tokens.is_alive(alarm)) == (False, True)
+    phone = app.test_client()
+    dead = phone.get(path_of(build.settings, change))
+    submit(phone, dead, renvoyer="1")
+    assert len(links(account, Purpose.CHANGE_EMAIL)) == 1
+    again = submit(browser, waiting, garder="1")
+    assert heading(again) == EMAIL_TITLE, "a second click finds the form"
+    assert len(journal(account, "email.change_cancelled")) == 1
+
+
+@pytest.mark.row("E-10")
+def test_the_message_is_sent_again_after_a_minute_and_only_the_last_link_works(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        waiting = change_email(browser)
+        assert "Vous pourrez renvoyer le message dans 60&nbsp;s." in waiting.text
+        clock.shift(timedelta(seconds=59))
+        early = submit(browser, waiting, renvoyer="1")
+        assert (early.status_code, early.headers["Retry-After"]) == (429, "1")
+        assert "Le message n’est pas reparti." in early.text
+        assert heading(early) == EMAIL_TITLE
+        clock.shift(timedelta(seconds=1))
+        sent = submit(browser, waiting, renvoyer="1")
+        assert (sent.status_code, sent.request.full_path) == (200, f"{EMAIL_PAGE}?fait=renvoi")
+        assert "Un nouveau message est parti à" in sent.text
+        first, second = links(account, Purpose.CHANGE_EMAIL)
+        phone = app.test_client()
+        assert phone.get(path_of(build.settings, first)).status_code == 410
+        assert phone.get(path_of(build.settings, second)).status_code == 200
+    assert told(account) == [("adresse_change", OLD)], "the former mailbox is told once"
+
+
+@pytest.mark.row("E-10")
+def test_five_messages_an_hour_then_the_page_says_when(browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        waiting = change_email(browser)
+        for _ in range(4):
+            clock.shift(timedelta(seconds=61))
+            assert submit(browser, waiting, renvoyer="1").status_code == 200
+        clock.shift(timedelta(seconds=61))
+        capped = submit(browser, waiting, renvoyer="1")
+        assert capped.status_code == 429
+        assert "Beaucoup de messages sont déjà partis." in capped.text
+        assert len(links(account, Purpose.CHANGE_EMAIL)) == 5
+
+
+@pytest.mark.row("E-10")
+def test_a_change_to_the_same_mailbox_waits_and_keeps_what_was_typed(browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False):
+        enter(browser, account)
+        submit(browser, change_email(browser), garder="1")
+        early = change_email(browser, NEW.upper())
+        assert (early.status_code, early.headers["Retry-After"]) == (429, "60")
+        assert errors(early) == ["Un message vient de partir. Vous pourrez enregistrer cette adresse dans 60 secondes."]
+        assert f'value="{NEW.upper()}"' in early.text
+        assert addresses(account) == (OLD, None)
+        # the pause is for one mailbox: another need not wait
+        assert WAITING in change_email(browser, "encore@exemple.fr").text
+
+
+@pytest.mark.row("E-10")
+def test_a_slip_in_the_password_uses_no_message_up(browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False):
+        enter(browser, account)
+        assert errors(change_email(browser, current="faux")) == [WRONG]
+        assert WAITING in change_email(browser).text
+    assert addresses(account) == (OLD, NEW)
+
+
+@pytest.mark.row("E-10")
+def test_twenty_clicks_at_once_send_one_message(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        waiting = change_email(browser)
+        clock.shift(timedelta(seconds=61))
+        data = {"csrf_token": form_token(waiting), "renvoyer": "1"}
+        cookies = {name: cookie(browser, name) for name in ("__Host-ss", "__Host-tx")}
+
+        def click(_number: int) -> int:
+            with app.app_context():
+                client = app.test_client()
+                for name, value in cookies.items():
+                    client.set_cookie(name, value, domain=HOST, secure=True)
+                return client.post(EMAIL_PAGE, data=data).status_code
+
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(click, range(20)))
+    assert sorted(answers) == [303] + [429] * 19
+    assert len(links(account, Purpose.CHANGE_EMAIL)) == 2
+
+
+@pytest.mark.row("M-01")
+def test_a_session_alone_neither_keeps_the_former_address_nor_corrects_the_first(
+    browser: FlaskClient, app: Flask, build: Build
+) -> None:
+    confirmed, waiting = build.active(), build.active(email=None, pending_email="attend@exemple.fr")
+    other = app.test_client()
+    with time_machine.travel(now(), tick=False) as clock:
+        change_email(enter(browser, confirmed))
+        sign_in(other, "/connexion", waiting.username, PASSWORD)
+        clock.shift(timedelta(minutes=6))
+        data = {"csrf_token": form_token(browser.get(EMAIL_PAGE)), "garder": "1"}
+        assert browser.post(EMAIL_PAGE, data=data).headers["Location"] == "/mon-compte/verification?suite=adresse"
+        assert addresses(confirmed) == (OLD, NEW)
+        form = {"csrf_token": form_token(other.get("/adresse/confirmation")), "mail": "voleur@exemple.fr"}
+        for typed in ({}, {"mot-de-passe": "faux"}):
+            page = other.post("/adresse/modifier", data={**form, **typed})
+            assert heading(page) == "Modifiez votre adresse mail"
+        assert addresses(waiting) == (None, "attend@exemple.fr")

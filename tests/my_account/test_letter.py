@@ -1,0 +1,358 @@
+"""« Ajouter un autre courrier »: one account, all children; in doubt the school decides; a letter is used once."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select, update
+from werkzeug.test import TestResponse
+
+from idp.accounts.models import Account, Guardianship, SchoolNotice, SchoolProfile
+from idp.accounts.same_person import same_person
+from idp.clock import now
+from idp.db import db
+from tests.activation.steps import open_activation
+from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
+from tests.email_confirmation.post import html_of, post_office
+from tests.email_confirmation.post import text_of as mail_text
+from tests.my_account.steps import LAPTOP, count, device, enter, journal, text_of, wait_out
+from tests.pages import form_token, heading, sign_in, submit
+from tests.protocol.flow import tokens_for
+from tests.relying_party import Attempt
+from tests.rows import each_row
+
+PAGE, TITLE = "/mon-compte/courrier", "Ajouter un autre courrier"
+FAILED = "Ce courrier n’a pas été ajouté"
+DONE = "C’est fait : tous vos enfants sont sur ce compte."
+
+
+def add(browser: FlaskClient, username: str, secret: str = PROVISIONAL) -> TestResponse:
+    """Fill the form in."""
+    return submit(browser, browser.get(PAGE), identifiant=username, mot_de_passe=secret)
+
+
+def kept(account: Account) -> Account:
+    """Return the account as the database has it."""
+    return db.session.get_one(Account, account.id, populate_existing=True)
+
+
+def ranks(account: Account) -> list[tuple[str, int]]:
+    """Return the names of the account's children and their ranks, disputed or not."""
+    statement = select(Guardianship).where(Guardianship.account_id == account.id).order_by(Guardianship.rank)
+    return [(link.child.given_name, link.rank) for link in db.session.scalars(statement)]
+
+
+def state(account: Account) -> dict[str, Any]:
+    """Return every column of the account, and its children."""
+    row = kept(account)
+    return {"children": ranks(account), **{c.name: getattr(row, c.name) for c in Account.__table__.columns}}
+
+
+def test_the_children_of_the_letter_join_the_account_after_its_own(browser: FlaskClient, build: Build) -> None:
+    mine = build.active(children=[build.child("Malo"), build.child("Tom")])
+    letter = build.never_activated(children=[build.child("Inès", uai=LYCEE), build.child("Zoé", uai=LYCEE)])
+    username, before = letter.username, kept(mine).updated_at
+    enter(browser, mine)
+    page = add(browser, f" {username.upper()} ", PROVISIONAL.lower())
+    assert heading(page) == "Gérer mon compte"
+    assert DONE in text_of(page)
+    assert "Inès LEROY 6e 1, Lycée Louise-Weber" in text_of(page)
+    assert ranks(mine) == [("Malo", 0), ("Tom", 1), ("Inès", 2), ("Zoé", 3)]
+    assert ranks(letter) == []
+    after = kept(letter)
+    assert (after.provisional_hash, after.provisional_expires_at, after.activated_at) == (None, None, None)
+    assert (after.merged_into_id, after.generation) == (mine.id, 1)
+    assert after.disabled_at is not None
+    assert (kept(mine).generation, kept(mine).username) == (1, mine.username)
+    assert kept(mine).updated_at > before
+    [event] = journal("letter.linked", mine)
+    assert event.details == {"other": str(letter.id), "uais": [LYCEE]}
+
+
+@pytest.mark.row("N-03")
+def test_each_ent_has_all_children_of_its_schools_at_the_next_userinfo(browser: FlaskClient, build: Build) -> None:
+    college, lycee = build.ent(), build.ent("Horizon", "lycee.test", uais=[LYCEE])
+    mine = build.active(children=[build.child("Malo")])
+    letter = build.never_activated(children=[build.child("Inès", uai=LYCEE), build.child("Tom")], join_key="8200001")
+    enter(browser, mine)
+    token = tokens_for(browser, college)["access_token"]
+    assert "autre-ent" in browser.get(lycee.url(Attempt())).headers["Location"], "no child there yet"
+    add(browser, letter.username)
+    one = college.userinfo(browser, token).get_json()
+    two = lycee.userinfo(browser, tokens_for(browser, lycee)["access_token"]).get_json()
+    assert [child["given_name"] for child in one["children"]] == ["Malo", "Tom"]
+    assert [child["given_name"] for child in two["children"]] == ["Inès"]
+    assert [len(claims["FrEduVecteur"]) for claims in (one, two)] == [2, 1]
+    assert two["FrEduVecteur"][0].startswith("2|LEROY-VANDEPUTTE|Noémie|")
+    assert {claims["ENTPersonJointure"] for claims in (one, two)} == {mine.join_key}
+
+
+def test_the_letter_opens_nothing_any_more(app: Flask, browser: FlaskClient, build: Build) -> None:
+    mine, letter = build.active(), build.never_activated()
+    half_way = open_activation(app.test_client(), letter)
+    other = app.test_client()
+    begun = open_activation(other, letter)
+    assert heading(half_way) == "Activez votre compte"
+    enter(browser, mine)
+    add(browser, letter.username)
+    late = submit(other, begun, nouveau=PASSWORD, confirmation=PASSWORD, mail="p@exemple.fr")
+    assert heading(late) == "Ce courrier ne sert plus"
+    refused = sign_in(app.test_client(), "/connexion", letter.username, PROVISIONAL)
+    assert "n’ouvrent pas de compte" in text_of(refused)
+    assert kept(letter).activated_at is None
+
+
+def test_a_child_that_is_there_is_not_doubled(browser: FlaskClient, build: Build) -> None:
+    shared, new = build.child("Malo"), build.child("Inès", uai=LYCEE)
+    mine, letter = build.active(children=[shared]), build.never_activated(children=[shared, new])
+    enter(browser, mine)
+    assert DONE in text_of(add(browser, letter.username))
+    assert ranks(mine) == [("Malo", 0), ("Inès", 1)]
+    assert [child.given_name for child in kept(mine).children] == ["Malo", "Inès"]
+
+
+def test_a_letter_with_a_disputed_tie_joins_no_account(browser: FlaskClient, build: Build) -> None:
+    disputed, new = build.child("Tom", uai=LYCEE), build.child("Inès", uai=LYCEE)
+    mine, letter = build.active(), build.never_activated(children=[disputed, new])
+    db.session.execute(update(Guardianship).where(Guardianship.child_id == disputed.id).values(disputed_at=now()))
+    db.session.commit()
+    enter(browser, mine)
+    assert DONE not in text_of(add(browser, letter.username))
+    assert ranks(mine) == [("Malo", 0)]
+    assert kept(letter).merged_into_id is None
+
+
+def test_a_merge_opens_no_tie_that_the_school_excluded(browser: FlaskClient, build: Build) -> None:
+    barred, excluded, new = build.child("Malo"), build.child("Tom", uai=LYCEE), build.child("Inès", uai=LYCEE)
+    mine = build.active(children=[barred])
+    letter = build.never_activated(children=[barred, excluded, new])
+    for account, child in ((mine, barred), (letter, excluded)):
+        tie = Guardianship.account_id == account.id, Guardianship.child_id == child.id
+        db.session.execute(update(Guardianship).where(*tie).values(ended_at=now(), excluded_at=now()))
+    db.session.commit()
+    enter(browser, mine)
+    assert DONE in text_of(add(browser, letter.username))
+    assert [child.given_name for child in kept(mine).children] == ["Inès"]
+    moved = db.session.get_one(Guardianship, (mine.id, excluded.id), populate_existing=True)
+    assert moved.excluded_at is not None, "the file that names the letter's key finds the exclusion"
+
+
+def test_an_account_without_children_takes_them_from_the_first_rank_on(browser: FlaskClient, build: Build) -> None:
+    mine, letter = build.active(children=[]), build.never_activated(children=[build.child("Inès")])
+    enter(browser, mine)
+    add(browser, letter.username)
+    assert ranks(mine) == [("Inès", 0)]
+
+
+def test_the_person_is_told_by_mail(app: Flask, browser: FlaskClient, build: Build) -> None:
+    mine, letter = build.active(), build.never_activated()
+    with post_office(app) as office:
+        enter(browser, mine)
+        add(browser, letter.username)
+        [mail] = office.deliver()
+    assert (mail["Subject"], mail["To"]) == ("Un courrier est ajouté à votre compte", mine.email)
+    for part in (mail_text(mail), html_of(mail)):
+        said = " ".join(part.split())
+        assert f"Un autre courrier a été ajouté au compte {mine.username} le " in said
+        assert letter.username not in said
+        assert "Malo" not in said
+        assert "http" not in said
+
+
+@each_row(
+    ("mine", "other"),
+    [
+        ({}, {}),
+        ({"given_name": "Noémie"}, {"given_name": "NOEMIE Anne"}),
+        ({"given_name": "Anne-Marie"}, {"given_name": "ANNE MARIE"}),
+        ({"civility": "Mlle"}, {"civility": "Mme"}),
+        ({"civility": ""}, {"civility": "Mme"}),
+        ({"family_name": "LE GALL"}, {"family_name": "Le-Gall"}),
+        ({"family_name": "LEROY"}, {"family_name": "LEROY-VANDEPUTTE"}),
+        ({"family_name": "VANDEPUTTE LEROY"}, {"family_name": "LEROY-VANDEPUTTE"}),
+        ({"family_name": "MARTIN", "birth_name": "LEROY"}, {"family_name": "LEROY"}),
+        ({"family_name": "LEROY"}, {"family_name": "MARTIN", "birth_name": "Leroy"}),
+        ({"family_name": "D’ARTAGNAN"}, {"family_name": "d'Artagnan"}),
+        ({"family_name": "ŒUVRARD"}, {"family_name": "Oeuvrard"}),
+        ({"given_name": "İbrahim", "family_name": "YILMAZ"}, {"given_name": "Ibrahim", "family_name": "Yılmaz"}),
+        ({"given_name": "كريم", "family_name": "بن علي"}, {"given_name": "كريم", "family_name": "بن علي"}),
+    ],
+)
+def test_names_that_agree(mine: dict[str, str], other: dict[str, str]) -> None:
+    assert same_person(_named(mine), _named(other))
+    assert same_person(_named(other), _named(mine))
+
+
+@each_row(
+    ("mine", "other"),
+    [
+        ({"given_name": "Noémie"}, {"given_name": "Karim"}),
+        ({"given_name": "Anne Marie"}, {"given_name": "Marie"}),
+        ({"given_name": "Anne-Marie"}, {"given_name": "Anne-Sophie"}),
+        ({"given_name": "Anne-Marie"}, {"given_name": "Anne"}),
+        ({"civility": "M.", "given_name": "Dominique"}, {"civility": "Mme", "given_name": "Dominique"}),
+        ({"given_name": "Thi Lan"}, {"given_name": "Thi Hoa"}),
+        ({"given_name": "Jean-Pierre"}, {"given_name": "Jean-Paul"}),
+        ({"family_name": "DE"}, {"family_name": "DE SOUSA"}),
+        ({"family_name": "LEROY"}, {"family_name": "LEROYER"}),
+        ({"family_name": "LEROY-MARTIN"}, {"family_name": "LEROY-DURAND"}),
+        ({"family_name": "LEROY", "birth_name": "DURAND"}, {"family_name": "MARTIN", "birth_name": "PETIT"}),
+        ({"family_name": ""}, {"family_name": "LEROY"}),
+        ({"family_name": "'-"}, {"family_name": "'-"}),
+        ({"given_name": ""}, {"given_name": ""}),
+        ({}, {"profile": SchoolProfile.STUDENT}),
+    ],
+)
+def test_names_that_leave_a_doubt(mine: dict[str, str], other: dict[str, str]) -> None:
+    assert not same_person(_named(mine), _named(other))
+    assert not same_person(_named(other), _named(mine))
+
+
+def _named(names: dict[str, str]) -> Account:
+    common: dict[str, Any] = {"given_name": "Noémie", "family_name": "LEROY", "birth_name": ""}
+    return Account(**{**common, "profile": SchoolProfile.GUARDIAN, **names})
+
+
+def test_in_doubt_nothing_changes_and_the_letters_schools_are_asked_once(browser: FlaskClient, build: Build) -> None:
+    mine = build.active()
+    children = [build.child("Zoé", uai=LYCEE), build.child("Lou", uai=LYCEE)]
+    letter = build.never_activated(given_name="Karim", children=children)
+    enter(browser, mine)
+    build.school(LYCEE).phone = "03 53 01 40 41"
+    db.session.commit()
+    before = state(mine), state(letter)
+    page = add(browser, letter.username)
+    assert heading(page) == "L’établissement doit vérifier"
+    assert "le nom n’est pas le même que celui de votre compte" in text_of(page)
+    assert page.request.path == "/mon-compte/courrier/doute"
+    assert "Dites-le au secrétariat : Lycée Louise-Weber" in text_of(page)
+    assert "Seul l’établissement peut vérifier" in text_of(page)
+    assert "Zoé" not in page.text
+    assert "Karim" not in page.text
+    assert heading(add(browser, letter.username)) == "L’établissement doit vérifier"
+    assert (state(mine), state(letter)) == before
+    [notice] = db.session.scalars(select(SchoolNotice))
+    assert (notice.kind, notice.school_id) == ("letter_doubt", build.school(LYCEE).id)
+    assert (notice.account_id, notice.other_account_id) == (letter.id, mine.id)
+    [event, _] = journal("letter.link_doubted", mine)
+    assert (event.result, event.details) == ("refused", {"other": str(letter.id)})
+    notice.settled_at = now()
+    db.session.commit()
+    assert browser.get("/mon-compte/courrier/doute").headers["Location"] == "/mon-compte"
+    add(browser, letter.username)
+    assert count(SchoolNotice) == 2, "asked anew after the school had looked"
+
+
+def test_in_doubt_the_school_that_hears_by_mail_is_shown_with_its_telephone(browser: FlaskClient, build: Build) -> None:
+    school = build.school(LYCEE)
+    school.phone, school.email = "03 53 01 40 41", "secretariat@lycee.test"
+    db.session.commit()
+    letter = build.never_activated(given_name="Karim", children=[build.child("Zoé", uai=LYCEE)])
+    enter(browser, build.active())
+    page = add(browser, letter.username)
+    assert "L’établissement sera prévenu par mail : Lycée Louise-Weber." in text_of(page)
+    assert 'href="tel:+33353014041"' in page.text
+
+
+def test_a_doubtful_letter_can_still_be_activated_by_itself(app: Flask, browser: FlaskClient, build: Build) -> None:
+    mine, letter = build.active(), build.never_activated(given_name="Karim")
+    enter(browser, mine)
+    add(browser, letter.username)
+    assert heading(open_activation(app.test_client(), letter)) == "Activez votre compte"
+
+
+def test_ones_own_identifier_is_told_plainly_and_counts_nowhere(browser: FlaskClient, build: Build) -> None:
+    mine = build.active()
+    enter(browser, mine)
+    for typed in (mine.username, mine.username.upper(), f" {mine.username} "):
+        page = add(browser, typed, "n’importe quoi")
+        assert "C’est l’identifiant de ce compte." in text_of(page)
+        assert f'value="{typed.strip()}"' in page.text
+    assert [entry for entry in journal("sign_in") if entry.result != "ok"] == []
+
+
+@pytest.mark.parametrize(
+    "case", ["wrong", "unknown", "activated", "expired", "burnt", "disabled", "own password", "empty"]
+)
+def test_whatever_opens_no_letter_is_refused_with_one_text(browser: FlaskClient, build: Build, case: str) -> None:
+    mine = build.active()
+    letter = build.active() if case in {"activated", "own password"} else build.never_activated()
+    username, secret = letter.username, PROVISIONAL
+    match case:
+        case "wrong":
+            secret = "AAAA-AAAA-AAAA"
+        case "unknown":
+            username = "personne.ici1"
+        case "own password":
+            secret = PASSWORD
+        case "expired":
+            letter.provisional_expires_at = now() - timedelta(seconds=1)
+        case "burnt":
+            letter.provisional_hash = None
+        case "disabled":
+            letter.disabled_at = now()
+        case "empty":
+            username, secret = "", ""
+    db.session.commit()
+    enter(browser, mine)
+    before = state(mine), state(letter)
+    page = add(browser, username, secret)
+    assert page.status_code == 200
+    assert heading(page) == TITLE
+    assert FAILED in text_of(page)
+    assert secret == "" or secret not in page.text
+    expected = text_of(add(browser, "x", "y"))
+    assert text_of(page) == expected
+    assert (state(mine), state(letter)) == before
+    assert count(SchoolNotice) == 0
+
+
+@pytest.mark.row("I-09")
+def test_guesses_at_a_letter_close_its_activation_too(app: Flask, browser: FlaskClient, build: Build) -> None:
+    mine, letter = build.active(), build.never_activated()
+    with time_machine.travel(now(), tick=False):
+        enter(browser, mine)
+        for _ in range(5):
+            add(browser, letter.username, "AAAA-AAAA-AAAA")
+        answer = browser.post(
+            PAGE,
+            data={
+                "csrf_token": form_token(browser.get(PAGE)),
+                "identifiant": letter.username,
+                "mot-de-passe": PROVISIONAL,
+            },
+        )
+        assert (answer.status_code, answer.headers["Retry-After"]) == (429, "5")
+        assert "Un peu de patience" in text_of(answer)
+        assert f'value="{letter.username}"' in answer.text
+        page = sign_in(device(app, LAPTOP), "/connexion", letter.username, PROVISIONAL)
+        assert "Un peu de patience" in text_of(page)
+    assert kept(letter).merged_into_id is None
+
+
+def test_the_password_is_asked_for_first(browser: FlaskClient, build: Build) -> None:
+    mine, letter = build.active(), build.never_activated()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, mine)
+        form = browser.get(PAGE)
+        wait_out(clock)
+        asked = submit(browser, form, identifiant=letter.username, mot_de_passe=PROVISIONAL)
+        assert heading(asked) == "Confirmez que c’est vous"
+        assert kept(letter).merged_into_id is None
+        back = submit(browser, asked, mot_de_passe=PASSWORD)
+        assert heading(back) == TITLE
+        assert DONE in text_of(submit(browser, back, identifiant=letter.username, mot_de_passe=PROVISIONAL))
+
+
+def test_a_second_click_sees_the_result_of_the_first(browser: FlaskClient, build: Build) -> None:
+    mine, letter = build.active(), build.never_activated()
+    enter(browser, mine)
+    form = browser.get(PAGE)
+    for _ in range(2):
+        page = submit(browser, form, identifiant=letter.username, mot_de_passe=PROVISIONAL)
+        assert DONE in text_of(page)
+    assert len(journal("letter.linked")) == 1
+    assert [entry for entry in journal("sign_in") if entry.result != "ok"] == []

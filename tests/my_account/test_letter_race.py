@@ -1,0 +1,88 @@
+"""Of several parents who add one letter at the same instant, one gets it; processes play the parents."""
+
+import json
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from idp.accounts.models import Guardianship
+from idp.db import db
+from tests import forked
+from tests.activation.steps import open_activation
+from tests.builders import LYCEE, PASSWORD, PROVISIONAL, Build
+from tests.my_account.steps import LAPTOP, cookie, device, enter, journal
+from tests.my_account.test_letter import PAGE, kept
+from tests.pages import form_token
+
+pytestmark = pytest.mark.both_databases
+
+
+def _order(browser: FlaskClient, url: str, **data: str) -> dict[str, Any]:
+    names = [name for name in ("__Host-tx", "__Host-ss") if browser.get_cookie(name, domain="connexion.exemple.test")]
+    return {"cookies": {name: cookie(browser, name) for name in names}, "url": url, "data": data}
+
+
+@pytest.mark.row("Z-03")
+def test_a_letter_is_linked_once_or_activated_and_never_both(app: Flask, build: Build) -> None:
+    """Four parents of that name and four browsers with the letter, each in a process of its own, at one instant."""
+    letter = build.never_activated(children=[build.child("Inès", uai=LYCEE)])
+    parents, orders = [build.active(children=[]) for _ in range(4)], []
+    for n, parent in enumerate(parents):
+        browser = device(app, LAPTOP, f"203.0.113.{n}")
+        enter(browser, parent)
+        token = form_token(browser.get(PAGE))
+        fields = {"csrf_token": token, "identifiant": letter.username, "mot-de-passe": PROVISIONAL}
+        orders.append(_order(browser, PAGE, **fields))
+    for n in range(4):
+        browser = device(app, LAPTOP, f"203.0.113.{100 + n}")
+        page = open_activation(browser, letter)
+        fields = {"nouveau": PASSWORD, "confirmation": PASSWORD, "mail": f"p{n}@exemple.fr"}
+        orders.append(_order(browser, page.request.full_path, csrf_token=form_token(page), **fields))
+    answers = _at_once(build, orders)
+    after = kept(letter)
+    moved = [answer["location"] for answer in answers if answer["status"] == 303]
+    linked = [location for location in moved if location.startswith("/mon-compte")]
+    activated = [location for location in moved if location.startswith("/adresse/confirmation")]
+    assert len(linked) + len(activated) == 1, answers
+    assert all(answer["status"] < 500 for answer in answers), answers
+    assert len(moved) == 1
+    owners = db.session.scalars(select(Guardianship.account_id)).all()
+    if linked:
+        assert linked == ["/mon-compte?fait=courrier"]
+        assert (after.activated_at, after.password_hash) == (None, None)
+        assert owners == [after.merged_into_id]
+    else:
+        assert (after.merged_into_id, after.disabled_at) == (None, None)
+        assert owners == [letter.id]
+    assert len(journal("letter.linked")) == len(linked)
+    assert len(journal("activation.completed")) == len(activated)
+
+
+@pytest.mark.row("Z-03")
+def test_of_four_parents_one_gets_the_letter(app: Flask, build: Build) -> None:
+    letter = build.never_activated(children=[build.child("Inès", uai=LYCEE)])
+    parents, orders = [build.active(children=[]) for _ in range(4)], []
+    for n, parent in enumerate(parents):
+        browser = device(app, LAPTOP, f"203.0.113.{n}")
+        enter(browser, parent)
+        token = form_token(browser.get(PAGE))
+        fields = {"csrf_token": token, "identifiant": letter.username, "mot-de-passe": PROVISIONAL}
+        orders.append(_order(browser, PAGE, **fields))
+    answers = _at_once(build, orders)
+    assert sorted(answer["status"] for answer in answers) == [200, 200, 200, 303]
+    new_home = kept(letter).merged_into_id
+    assert new_home in {parent.id for parent in parents}
+    assert db.session.scalars(select(Guardianship.account_id)).all() == [new_home]
+
+
+def _at_once(build: Build, orders: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    db.session.rollback()
+    done = forked.run(
+        "tests.activation.race", stdin=json.dumps({"database": build.settings.database_url, "forms": orders})
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    answers: list[dict[str, Any]] = json.loads(done.stdout)
+    return answers

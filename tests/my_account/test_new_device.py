@@ -1,0 +1,109 @@
+"""I-18: a mail after the first sign-in from a browser that the account does not know, and the mail of many tries."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+
+from idp.accounts import notices
+from idp.accounts.notices import Notice
+from idp.app import create_app
+from idp.config import Settings
+from idp.db import db
+from idp.services import services_of
+from tests.builders import Build
+from tests.email_confirmation.post import html_of, post_office, text_of
+from tests.my_account.steps import HOST, LAPTOP, device, enter
+
+SUBJECT = "Connexion sur un nouvel appareil"
+
+
+@pytest.fixture
+def unwanted(settings: Settings) -> Iterator[Flask]:
+    """The service whose operator wants no such mail."""
+    app = create_app(settings.model_copy(update={"new_device_mail": False}))
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+        services_of(app).close()
+
+
+@pytest.mark.row("I-18")
+def test_a_stranger_browser_is_told_by_mail_and_a_known_one_is_not(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    with (
+        time_machine.travel(datetime(2026, 11, 24, 19, 43, tzinfo=UTC), tick=False) as clock,
+        post_office(app) as office,
+    ):
+        enter(browser, account)
+        assert office.deliver() == [], "the very first sign-in follows the activation"
+        browser.delete_cookie("__Host-ss", domain=HOST)
+        enter(browser, account)
+        assert office.deliver() == [], "the device cookie is known"
+        enter(device(app, LAPTOP), account)
+        [mail] = office.deliver()
+        clock.shift(timedelta(minutes=1))
+        enter(device(app, ""), account)
+        _, second = office.deliver()
+    assert (mail["Subject"], mail["To"]) == (SUBJECT, account.email)
+    for part in (text_of(mail), html_of(mail)):
+        said = " ".join(part.split())
+        assert f"Le compte {account.username} s’est ouvert sur un nouvel appareil" in said
+        assert "le 24 novembre 2026 à 20 h 43 : Ordinateur Windows, Firefox." in said
+        assert "C’était vous ? Tout va bien, vous n’avez rien à faire." in said
+        assert "« Mot de passe oublié »" in said
+        assert "http" not in said
+        assert "203.0.113" not in said
+    assert "Bonjour Noémie L.," in text_of(mail)
+    assert "20 h 44 : Appareil inconnu." in " ".join(text_of(second).split())
+
+
+@pytest.mark.row("I-18")
+def test_a_browser_known_to_another_account_is_a_stranger(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account, other = build.active(), build.active(email="karim.leroy@exemple.fr")
+    enter(browser, other)
+    enter(device(app), account)
+    with post_office(app) as office:
+        enter(browser, account)
+        [mail] = office.deliver()
+    assert mail["To"] == account.email
+
+
+@pytest.mark.row("I-18")
+def test_no_mail_when_the_setting_is_off(app: Flask, build: Build, unwanted: Flask) -> None:
+    account = build.active()
+    enter(device(app), account)
+    unwanted.test_client_class = app.test_client_class
+    enter(device(unwanted, LAPTOP), account)
+    with post_office(app) as office:
+        assert office.deliver() == []
+        enter(device(app, LAPTOP), account)
+        assert [mail["Subject"] for mail in office.deliver()] == [SUBJECT]
+
+
+@pytest.mark.row("I-18")
+def test_an_account_without_an_address_is_told_nothing_and_signs_in(app: Flask, build: Build) -> None:
+    account = build.active(email=None)
+    enter(device(app), account)
+    enter(device(app, LAPTOP), account)
+    with post_office(app) as office:
+        assert office.deliver() == []
+
+
+@pytest.mark.row("I-05")
+def test_the_mail_of_many_tries_says_what_still_opens(app: Flask, build: Build) -> None:
+    account = build.active()
+    with time_machine.travel(datetime(2026, 11, 24, 19, 43, tzinfo=UTC), tick=False), post_office(app) as office:
+        notices.tell(Notice.MANY_TRIES, account.id)
+        db.session.commit()
+        [mail] = office.deliver()
+    said = " ".join(text_of(mail).split())
+    assert mail["Subject"] == "Beaucoup d’essais sur votre compte"
+    assert f"pour le compte {account.username}. Le dernier : le 24 novembre 2026 à 20 h 43." in said
+    assert "Sur un appareil où vous vous êtes déjà connecté, rien ne change." in said
+    assert "« Mot de passe oublié »" in said

@@ -1,0 +1,300 @@
+"""M-01 to M-05 and I-09 for the password: who may change it, into what, and what ends with the former one."""
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from idp import opaque
+from idp.accounts import tokens
+from idp.accounts.tokens import Purpose
+from idp.clock import now
+from idp.db import db
+from idp.outbox.models import OutboxMessage
+from idp.sessions.manager import SESSIONS_ENDED
+from idp.sessions.models import Session
+from tests.activation.race import HOST
+from tests.builders import PASSWORD, PROVISIONAL, Build
+from tests.my_account.changes import (
+    ACCOUNT,
+    CHOSEN,
+    NEW,
+    OLD,
+    PASSWORD_PAGE,
+    PASSWORD_TITLE,
+    change_email,
+    change_password,
+    cookie,
+    enter,
+    errors,
+    is_password,
+    journal,
+    links,
+    path_of,
+    stored,
+    told,
+)
+from tests.pages import follow, form_token, heading, sign_in, submit
+from tests.relying_party import Attempt, RelyingParty
+
+_WRONG = "Ce n’est pas votre mot de passe actuel."
+
+
+@pytest.mark.row("M-01")
+@pytest.mark.parametrize("current", ["", "faux, complètement", PASSWORD + " ", PROVISIONAL, CHOSEN[:-1]])
+def test_the_present_password_is_asked_for_however_long_ago_the_sign_in_was(
+    browser: FlaskClient, build: Build, current: str
+) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        clock.shift(timedelta(minutes=20))
+        page = change_password(browser, current=current)
+        assert heading(page) == PASSWORD_TITLE
+        assert errors(page) == [_WRONG if current else "Tapez votre mot de passe actuel."]
+        assert "<title>Erreur" in page.text
+        assert CHOSEN not in page.text
+        assert is_password(build, stored(account).password_hash, PASSWORD)
+        assert told(account) == []
+        assert heading(change_password(browser)) == ACCOUNT
+    assert is_password(build, stored(account).password_hash, CHOSEN)
+
+
+@pytest.mark.row("M-02")
+def test_this_browser_goes_on_under_another_id_and_all_others_are_out(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    enter(browser, account)
+    others = [enter(app.test_client(), account) for _ in range(2)]
+    before = cookie(browser)
+    [sid] = db.session.scalars(select(Session.sid).where(Session.digest == opaque.digest(before)))
+    page = change_password(browser)
+    assert heading(page) == ACCOUNT
+    assert "Votre mot de passe est changé." in page.text
+    assert cookie(browser) != before
+    [row] = db.session.scalars(select(Session).where(Session.account_id == account.id, Session.ended_at.is_(None)))
+    assert (row.sid, row.digest) == (sid, opaque.digest(cookie(browser)))
+    for other in others:
+        assert heading(follow(other, other.get("/mon-compte"))) == "Connexion"
+    thief = app.test_client()
+    thief.set_cookie("__Host-ss", before, domain=HOST, secure=True)
+    assert thief.get("/mon-compte").headers["Location"] == "/connexion"
+    assert told(account) == [("mot_de_passe_change", "")]
+    assert len(journal(account, "password.changed")) == 1
+    fresh = app.test_client()
+    assert heading(sign_in(fresh, "/connexion", account.username, PASSWORD)) == "Connexion"
+    assert heading(sign_in(fresh, "/connexion", account.username, CHOSEN)) == ACCOUNT
+
+
+@pytest.mark.row("M-02")
+def test_the_ents_are_told_of_the_sessions_that_ended_and_not_of_the_one_that_goes_on(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    enter(browser, account)
+    other = enter(app.test_client(), account)
+    [ended] = db.session.scalars(select(Session.id).where(Session.digest == opaque.digest(cookie(other))))
+    change_password(browser)
+    payloads = db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.kind == SESSIONS_ENDED)).all()
+    assert [payload["sessions"] for payload in payloads] == [[str(ended)]]
+    assert [entry["by"] for entry in journal(account, "sessions.ended")] == ["password_changed"]
+
+
+@pytest.mark.row("M-02")
+def test_the_refresh_tokens_and_codes_of_before_are_dead(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account, ent = build.active(), build.ent(scopes="openid profile offline_access")
+    refresh = []
+    other = app.test_client()
+    for client in (browser, other):
+        enter(client, account)
+        attempt = Attempt()
+        code = ent.answer(follow(client, client.get(ent.url(attempt, scope="openid offline_access"))))["code"]
+        refresh.append(ent.tokens(client, code, attempt)["refresh_token"])
+    pending = Attempt()
+    code = ent.answer(follow(browser, browser.get(ent.url(pending, scope="openid", prompt="none"))))["code"]
+    assert heading(change_password(browser)) == ACCOUNT
+    for token in refresh:
+        answer = ent.refresh(browser, token)
+        assert (answer.status_code, answer.get_json()["error"]) == (400, "invalid_grant")
+    assert ent.exchange(browser, code, pending).get_json()["error"] == "invalid_grant"
+    again = Attempt()
+    code = ent.answer(follow(browser, browser.get(ent.url(again, scope="openid", prompt="none"))))["code"]
+    assert ent.tokens(browser, code, again)["claims"]["sub"]
+
+
+@pytest.mark.row("M-02")
+def test_a_reset_link_and_a_change_of_address_that_wait_are_dead(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        change_email(browser)
+        [change] = links(account, Purpose.CHANGE_EMAIL)
+        reset = tokens.issue(
+            build.settings, Purpose.RESET_PASSWORD, account, address=OLD, lifetime=timedelta(minutes=30)
+        )
+        db.session.commit()
+        assert "Changer le mot de passe annule cette demande" in browser.get(PASSWORD_PAGE).text
+        change_password(browser)
+        clock.shift(timedelta(minutes=2))
+        assert stored(account).pending_email is None
+        assert [tokens.is_alive(link) for link in (reset, change)] == [False, False]
+        stranger = app.test_client()
+        dead = stranger.get(path_of(build.settings, change))
+        assert dead.status_code == 410
+        submit(stranger, dead, renvoyer="1")
+        assert len(links(account, Purpose.CHANGE_EMAIL)) == 1, "who knew the former password gets no new link"
+        assert [tokens.is_alive(link) for link in links(account, Purpose.CONTEST_EMAIL)] == [True]
+
+
+@pytest.mark.row("M-03")
+@pytest.mark.parametrize(
+    ("new", "reason"),
+    [
+        ("girafe brik", "Il faut 12 caractères au moins."),
+        ("motdepasse123", "Ce mot de passe est l’un des plus utilisés."),
+        ("girafe {username} wagon", "Ce mot de passe contient votre identifiant."),
+        ("girafe wagon vandepútte", "Ce mot de passe contient votre nom ou votre prénom."),
+        ("girafe wagon MALO brique", "Ce mot de passe contient le prénom de votre enfant."),
+        ("g" * 129, "Ce mot de passe dépasse 128 caractères."),
+        (PASSWORD, "C’est le même que votre mot de passe actuel."),
+    ],
+)
+def test_a_password_that_others_could_guess_is_refused_with_its_reason(
+    browser: FlaskClient, build: Build, new: str, reason: str
+) -> None:
+    account = build.active()
+    enter(browser, account)
+    page = change_password(browser, new=new.format(username=account.username))
+    assert heading(page) == PASSWORD_TITLE
+    [error] = errors(page)
+    assert error.startswith(reason), error
+    assert is_password(build, stored(account).password_hash, PASSWORD)
+
+
+@pytest.mark.row("M-03")
+@pytest.mark.parametrize(
+    "new",
+    [
+        "orage-brique-hamster-violon".ljust(64, "~"),
+        "orage-brique-hamster-violon".ljust(128, "~"),
+        "  orage   brique hamster ",
+        "🦒🎻🧱⛈️🐹🚲🎈🍋🧲🪁🛶🎺",
+    ],
+    ids=["64", "128", "spaces", "emoji"],
+)
+def test_any_long_text_is_a_password(app: Flask, browser: FlaskClient, build: Build, new: str) -> None:
+    account = build.active()
+    enter(browser, account)
+    assert heading(change_password(browser, new=new)) == ACCOUNT
+    enter(app.test_client(), account, new)
+
+
+@pytest.mark.row("M-03")
+def test_a_refused_form_costs_no_try_and_two_different_texts_are_told(browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    enter(browser, account)
+    for _ in range(8):
+        page = change_password(browser, current="faux", again="autre chose")
+        assert page.status_code == 200
+        assert errors(page)[0].startswith("Les deux mots de passe ne sont pas les mêmes.")
+    assert heading(change_password(browser)) == ACCOUNT
+    assert journal(account, "sign_in") == journal(account, "sign_in")[:1]
+
+
+@pytest.mark.row("M-04")
+def test_fields_that_nobody_asked_for_change_nothing(browser: FlaskClient, build: Build) -> None:
+    account, other = build.active(), build.active(email="karim@exemple.fr")
+    enter(browser, account)
+    change_password(
+        browser,
+        email_verified="1",
+        is_admin="1",
+        sub=str(other.id),
+        identifiant=other.username,
+        username=other.username,
+        account_id=str(other.id),
+        charter_version="2",
+        mail="voleur@exemple.fr",
+    )
+    assert is_password(build, stored(account).password_hash, CHOSEN)
+    assert is_password(build, stored(other).password_hash, PASSWORD)
+    assert (stored(account).email, stored(account).pending_email) == (OLD, None)
+
+
+@pytest.mark.row("M-05")
+def test_nothing_changes_without_the_form_token_of_this_browser(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    enter(browser, account)
+    other = enter(app.test_client(), build.active())
+    data = {"actuel": PASSWORD, "nouveau": CHOSEN, "confirmation": CHOSEN}
+    for token in ("", "x" * 60, form_token(other.get(PASSWORD_PAGE))):
+        assert browser.post(PASSWORD_PAGE, data={**data, "csrf_token": token}).status_code == 400
+    token = form_token(browser.get(PASSWORD_PAGE))
+    assert browser.get(PASSWORD_PAGE, query_string={**data, "csrf_token": token}).status_code == 200
+    assert browser.put(PASSWORD_PAGE, data={**data, "csrf_token": token}).status_code in {400, 405}
+    assert is_password(build, stored(account).password_hash, PASSWORD)
+
+
+@pytest.mark.row("M-05")
+def test_the_form_token_of_before_is_dead_after_the_change(browser: FlaskClient, build: Build) -> None:
+    enter(browser, build.active())
+    token = form_token(browser.get(PASSWORD_PAGE))
+    change_password(browser)
+    assert browser.post(PASSWORD_PAGE, data={"csrf_token": token, "actuel": CHOSEN}).status_code == 400
+
+
+@pytest.mark.row("I-09")
+def test_wrong_passwords_here_count_with_those_of_the_sign_in(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        browser.delete_cookie("__Host-dv", domain=HOST)
+        for _ in range(3):
+            assert errors(change_password(browser, current="faux")) == [_WRONG]
+        stranger = app.test_client()
+        for _ in range(2):
+            assert sign_in(stranger, "/connexion", account.username, "faux").status_code == 200
+        held = change_password(browser)
+        assert (held.status_code, held.headers["Retry-After"]) == (429, "5")
+        assert "Nouvel essai dans 5 secondes." in held.text
+        assert sign_in(stranger, "/connexion", account.username, PASSWORD).status_code == 429
+        assert is_password(build, stored(account).password_hash, PASSWORD)
+        clock.shift(timedelta(seconds=5))
+        assert heading(change_password(browser)) == ACCOUNT
+    assert {entry["door"] for entry in journal(account, "sign_in") if "door" in entry} == {
+        "sign_in",
+        "reauthentication",
+    }
+
+
+@pytest.mark.row("I-09")
+def test_guesses_on_the_known_phone_close_nothing_for_others_and_brake_there(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False):
+        enter(browser, account)
+        for _ in range(5):
+            assert errors(change_password(browser, current="faux")) == [_WRONG]
+        assert change_password(browser).status_code == 429
+        enter(app.test_client(), account)
+
+
+@pytest.mark.row("M-01")
+def test_a_stranger_is_led_to_the_sign_in(app: Flask, ent: RelyingParty) -> None:
+    assert app.test_client().get(PASSWORD_PAGE).headers["Location"] == "/connexion"
+
+
+@pytest.mark.row("M-02")
+def test_an_account_without_any_address_changes_its_password_too(browser: FlaskClient, build: Build) -> None:
+    account = build.active(email=None)
+    enter(browser, account)
+    assert heading(change_password(browser)) == ACCOUNT
+    assert stored(account).email is None
+    assert NEW not in browser.get("/mon-compte").text

@@ -1,0 +1,183 @@
+"""« Confirmez que c’est vous »: rows I-09, I-12, I-14, M-01."""
+
+from datetime import timedelta
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from idp.accounts.models import Account
+from idp.clock import now
+from idp.db import db
+from idp.outbox.models import OutboxMessage
+from idp.sessions.models import Session
+from tests.builders import PASSWORD, Build
+from tests.my_account.steps import HOST, LAPTOP, REFUSED, cookie, device, enter, is_in, journal, text_of, wait_out
+from tests.pages import form_token, heading, sign_in, submit
+from tests.relying_party import Attempt
+
+PAGE = "/mon-compte/verification"
+TITLE = "Confirmez que c’est vous"
+
+
+def test_the_session_goes_on_under_another_cookie_and_the_former_one_is_dead(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        former, [before] = cookie(browser), db.session.scalars(select(Session)).all()
+        sid, since, until = before.sid, before.created_at, before.expires_at
+        wait_out(clock)
+        page = browser.get(f"{PAGE}?suite=courrier")
+        token = form_token(page)
+        after = submit(browser, page, mot_de_passe=PASSWORD)
+        assert heading(after) == "Ajouter un autre courrier"
+        assert cookie(browser) != former
+        assert form_token(after) != token
+        thief = app.test_client()
+        thief.set_cookie("__Host-ss", former, domain=HOST, secure=True)
+        assert not is_in(thief)
+        [row] = db.session.scalars(select(Session).where(Session.ended_at.is_(None)))
+        assert (row.sid, row.created_at, row.expires_at, row.auth_time) == (sid, since, until, now())
+    [event] = journal("reauthenticated", account)
+    assert event.details == {"sid": sid}
+    assert db.session.scalars(select(OutboxMessage)).all() == [], "no ENT is told: the session goes on"
+
+
+def test_a_wrong_password_is_told_beside_its_field_and_never_written_back(browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    enter(browser, account)
+    former = cookie(browser)
+    page = submit(browser, browser.get(PAGE), mot_de_passe="mauvais mot de passe")
+    assert heading(page) == TITLE
+    assert text_of(page).count(REFUSED) == 2  # in the summary and beside the field
+    assert "mauvais mot de passe" not in page.text
+    assert cookie(browser) == former
+    [event] = [entry for entry in journal("sign_in", account) if entry.result == "refused"]
+    assert event.details["door"] == "reauthentication"
+
+
+@pytest.mark.row("I-09")
+def test_this_door_shares_the_accounts_counter(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    enter(browser, account)
+    browser.delete_cookie("__Host-dv", domain=HOST)  # a thief has the session, not the device
+    with time_machine.travel(now(), tick=False) as clock:
+        for _ in range(5):
+            page = submit(browser, browser.get(PAGE), mot_de_passe="faux")
+        assert REFUSED in text_of(page)
+        answer = browser.post(PAGE, data={"csrf_token": form_token(page), "mot-de-passe": PASSWORD})
+        assert answer.status_code == 429
+        assert int(answer.headers["Retry-After"]) == 5
+        assert "Un peu de patience" in text_of(answer)
+        elsewhere = app.test_client()
+        stranger = sign_in(elsewhere, "/connexion", account.username, PASSWORD)
+        assert "Un peu de patience" in text_of(stranger)
+        clock.shift(timedelta(seconds=6))
+        assert heading(submit(browser, answer, mot_de_passe=PASSWORD)) == "Gérer mon compte"
+        assert heading(sign_in(elsewhere, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"
+
+
+@pytest.mark.row("I-14")
+@pytest.mark.parametrize(
+    ("suite", "path"),
+    [
+        ("connexions", "/mon-compte/sessions?fait=verifie"),
+        ("courrier", "/mon-compte/courrier"),
+        ("", "/mon-compte"),
+        ("https://evil.test", "/mon-compte"),
+        ("//evil.test", "/mon-compte"),
+        ("/\\evil.test", "/mon-compte"),
+        ("/%09/evil.test", "/mon-compte"),
+        ("javascript:alert(1)", "/mon-compte"),
+        ("connexions\r\nLocation: https://evil.test", "/mon-compte"),
+        ("/logout", "/mon-compte"),
+        ("oidc.logout", "/mon-compte"),
+        ("x" * 5000, "/mon-compte"),
+    ],
+)
+def test_the_way_on_is_a_name_of_ours(browser: FlaskClient, build: Build, suite: str, path: str) -> None:
+    enter(browser, build.active())
+    page = browser.get(PAGE, query_string={"suite": suite})
+    assert "evil" not in page.text
+    data = {"csrf_token": form_token(page), "mot-de-passe": PASSWORD, "suite": "https://evil.test"}
+    answer = browser.post(PAGE, query_string={"suite": suite}, data=data)
+    assert (answer.status_code, answer.headers["Location"]) == (303, path)
+
+
+def test_a_second_click_sees_the_result_of_the_first(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    enter(browser, account)
+    page = browser.get(f"{PAGE}?suite=connexions")
+    data = {"csrf_token": form_token(page), "mot-de-passe": PASSWORD}
+    second = app.test_client()  # the same browser, whose first answer never came
+    for name in ("__Host-ss", "__Host-tx"):
+        second.set_cookie(name, cookie(browser, name), domain=HOST, secure=True)
+    answers = [one.post(f"{PAGE}?suite=connexions", data=data) for one in (browser, second)]
+    assert {answer.headers["Location"] for answer in answers} == {"/mon-compte/sessions?fait=verifie"}
+    assert is_in(second)
+    assert not is_in(browser), "one session, one cookie"
+
+
+def test_a_former_cookie_without_the_password_opens_and_tells_nothing(
+    app: Flask, browser: FlaskClient, build: Build
+) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        thief = app.test_client()
+        thief.set_cookie("__Host-ss", cookie(browser), domain=HOST, secure=True)
+        page = thief.get(PAGE)
+        submit(browser, browser.get(PAGE), mot_de_passe=PASSWORD)
+        for typed, seconds in (("faux", 0), ("", 0), (PASSWORD, 61)):
+            clock.shift(timedelta(seconds=seconds))
+            answer = thief.post(PAGE, data={"csrf_token": form_token(page), "mot-de-passe": typed})
+            assert (answer.status_code, answer.headers["Location"]) == (303, "/connexion")
+            assert account.username not in answer.text
+            assert not is_in(thief)
+
+
+def test_a_session_that_was_ended_is_not_revived(app: Flask, browser: FlaskClient, build: Build) -> None:
+    account, laptop = build.active(), device(app, LAPTOP)
+    enter(laptop, account)
+    enter(browser, account)
+    page = laptop.get(PAGE)
+    submit(browser, browser.get("/mon-compte/sessions"), toutes="1")
+    answer = laptop.post(PAGE, data={"csrf_token": form_token(page), "mot-de-passe": PASSWORD})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/connexion")
+    assert not is_in(laptop)
+
+
+def test_a_blocked_password_proves_nothing(browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    enter(browser, account)
+    page = browser.get(PAGE)
+    db.session.get_one(Account, account.id).password_blocked_at = now()
+    db.session.commit()
+    assert REFUSED in text_of(submit(browser, page, mot_de_passe=PASSWORD))
+
+
+def test_the_window_is_as_long_as_the_setting(browser: FlaskClient, build: Build) -> None:
+    account = build.active()
+    with time_machine.travel(now(), tick=False) as clock:
+        enter(browser, account)
+        clock.shift(timedelta(seconds=build.settings.reauthentication_window))
+        assert heading(browser.get("/mon-compte/courrier")) == "Ajouter un autre courrier"
+        clock.shift(timedelta(seconds=1))
+        answer = browser.get("/mon-compte/courrier")
+        assert (answer.status_code, answer.headers["Location"]) == (303, f"{PAGE}?suite=courrier")
+
+
+@pytest.mark.row("T-22")
+def test_a_password_typed_again_takes_nothing_from_the_ents(browser: FlaskClient, build: Build) -> None:
+    account, ent = build.active(), build.ent(scopes="openid profile offline_access")
+    attempt = Attempt()
+    sign_in(browser, "/connexion", account.username, PASSWORD)
+    answer = ent.answer(browser.get(ent.url(attempt, scope="openid offline_access")))
+    tokens = ent.tokens(browser, answer["code"], attempt)
+    submit(browser, browser.get("/mon-compte/verification"), mot_de_passe=PASSWORD)
+    assert ent.userinfo(browser, tokens["access_token"]).status_code == 200
+    assert ent.refresh(browser, tokens["refresh_token"]).status_code == 200

@@ -1,0 +1,144 @@
+"""« Mes données dans les ENT »: rows N-03, O-03, and that the page says what UserInfo releases."""
+
+import re
+from datetime import timedelta
+from html import unescape
+
+import pytest
+import time_machine
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import delete
+
+from idp.accounts.models import Degree
+from idp.accounts.vector import guardian_vector
+from idp.clients.models import Client, ClientSchool
+from idp.clock import now
+from idp.db import db
+from idp.web.i18n import hour
+from tests.builders import COLLEGE, LYCEE, Build
+from tests.my_account.steps import enter, text_of
+from tests.pages import heading
+from tests.protocol.flow import tokens_for
+
+PAGE = "/mon-compte/ent"
+TOLD = {
+    "profile": "votre prénom, votre nom et votre langue",
+    "email": "votre adresse mail confirmée",
+    "ent": "que vous êtes parent",
+    "charter": "si vous avez accepté sa charte",
+}
+
+
+def _sections(html: str) -> dict[str, str]:
+    """Return what the page says under the name of each ENT."""
+    parts = re.split(r"<h2>(.*?)</h2>", html[: html.index('<section class="help')], flags=re.DOTALL)[1:]
+    names = [unescape(re.sub("<[^>]+>", "", name)) for name in parts[::2]]
+    texts = [" ".join(unescape(re.sub("<[^>]+>", " ", body)).split()) for body in parts[1::2]]
+    return dict(zip(names, texts, strict=True))
+
+
+@pytest.mark.row("N-03")
+def test_each_ent_is_shown_with_the_children_of_its_schools_as_userinfo_has_them(
+    browser: FlaskClient, build: Build
+) -> None:
+    college, lycee = build.ent("Passerelle"), build.ent("Horizon", "lycee.test", uais=[LYCEE])
+    account = build.active(children=[build.child(), build.child("Inès", uai=LYCEE)])
+    enter(browser, account)
+    sections = _sections(browser.get(PAGE).text)
+    assert list(sections) == ["Horizon", "Passerelle"]
+    for ent, name, given, other in ((college, "Passerelle", "Malo", "Inès"), (lycee, "Horizon", "Inès", "Malo")):
+        told = ent.userinfo(browser, tokens_for(browser, ent)["access_token"]).get_json()
+        assert [child["given_name"] for child in told["children"]] == [given]
+        assert all(vector in sections[name] for vector in told["FrEduVecteur"])
+        assert f"{given} LEROY" in sections[name]
+        assert other not in sections[name]
+        for sentence in TOLD.values():
+            assert sentence in sections[name]
+
+
+def test_an_ent_is_said_to_receive_what_it_is_registered_for_and_no_more(browser: FlaskClient, build: Build) -> None:
+    build.ent("Sobre", scopes="openid profile", always_claims=["charter"])
+    enter(browser, build.active())
+    text = _sections(browser.get(PAGE).text)["Sobre"]
+    assert TOLD["profile"] in text
+    assert TOLD["charter"] in text
+    assert TOLD["email"] not in text
+    assert TOLD["ent"] not in text
+    assert "Malo" not in text
+    assert "Cet ENT ne reçoit rien sur vos enfants." in text
+
+
+@pytest.mark.row("O-03")
+def test_the_last_entries_are_dated_youngest_first(browser: FlaskClient, build: Build) -> None:
+    ent, account = build.ent(), build.active()
+    morning = (now() + timedelta(days=2)).replace(hour=7, minute=30, second=0)
+    with time_machine.travel(morning - timedelta(days=1), tick=False) as clock:
+        enter(browser, account)
+        assert "Vos dernières entrées Aucune ces derniers mois." in text_of(browser.get(PAGE))
+        tokens_for(browser, ent)
+        clock.move_to(morning)
+        enter(browser, account)
+        for _ in range(6):
+            clock.shift(timedelta(minutes=1))
+            tokens_for(browser, ent)
+        text = _sections(browser.get(PAGE).text)["Passerelle"]
+    times = [" ".join(hour(morning + timedelta(minutes=n)).split()) for n in (6, 5, 4, 3, 2)]
+    assert "Vos dernières entrées " + " ".join(f"aujourd’hui à {time}" for time in times) in text
+    assert text.count("aujourd’hui") == 5
+
+
+def test_an_ent_that_no_longer_serves_the_schools_is_listed_apart(browser: FlaskClient, build: Build) -> None:
+    gone, disabled = build.ent("Ancien"), build.ent("Fermé", "ferme.test")
+    build.ent("Jamais vu", "jamais.test", uais=[LYCEE])
+    build.ent("Passerelle", "autre.test")
+    enter(browser, build.active())
+    tokens_for(browser, gone)
+    tokens_for(browser, disabled)
+    rows = {row.name: row for row in db.session.query(Client)}
+    db.session.execute(delete(ClientSchool).where(ClientSchool.client_id == rows["Ancien"].id))
+    rows["Fermé"].disabled_at = now()
+    db.session.commit()
+    sections = _sections(browser.get(PAGE).text)
+    assert list(sections) == ["Passerelle", "ENT où vous êtes déjà entré"]
+    former = sections["ENT où vous êtes déjà entré"]
+    assert former.index("Ancien : dernière entrée aujourd’hui à") < former.index("Fermé : dernière entrée")
+    assert "Jamais vu" not in browser.get(PAGE).text
+
+
+def test_a_service_for_everyone_is_listed_once_it_was_entered(browser: FlaskClient, build: Build) -> None:
+    service = build.ent("Cantines", "cantines.test", uais=[], audience="everyone", release_username=True)
+    enter(browser, build.active())
+    assert "Cantines" not in browser.get(PAGE).text
+    tokens_for(browser, service)
+    text = _sections(browser.get(PAGE).text)["Cantines"]
+    assert "Service ouvert à toutes les familles : il ne reçoit rien sur vos enfants." in text
+    assert "que vous êtes parent" in text
+    assert "pour chacun de vos enfants" not in text
+    assert "Un service ouvert à toutes les familles reçoit aussi des informations" in text_of(browser.get(PAGE))
+    assert "l’identifiant avec lequel vous vous connectez" in text
+    assert "Vos dernières entrées aujourd’hui à" in text
+
+
+def test_nothing_of_another_parent_is_told(app: Flask, browser: FlaskClient, build: Build) -> None:
+    ent, other = build.ent("Horizon", uais=[LYCEE]), build.active(children=[build.child("Zoé", uai=LYCEE)])
+    theirs = app.test_client()
+    enter(theirs, other)
+    tokens_for(theirs, ent)
+    enter(browser, build.active())
+    page = browser.get(PAGE)
+    assert "Horizon" not in page.text
+    assert "Zoé" not in page.text
+    assert "Aucun ENT ne sert les établissements de vos enfants" in text_of(page)
+
+
+def test_a_parent_without_children_sees_a_page(browser: FlaskClient, build: Build) -> None:
+    enter(browser, build.active(children=[]))
+    assert heading(browser.get(PAGE)) == "Mes données dans les ENT"
+
+
+def test_a_vector_has_five_fields_whatever_a_name_holds() -> None:
+    vector = guardian_vector(Degree.PRIMARY, family_name="O|NEILL", given_name="A|b", student_id="7|1", uai=COLLEGE)
+    assert vector == f"1|O NEILL|A b|7 1|{COLLEGE}"
+    vector = guardian_vector(Degree.SECONDARY, family_name="LE GALL", given_name="Zoé", student_id="7", uai=LYCEE)
+    assert vector == f"2|LE GALL|Zoé|7|{LYCEE}"
