@@ -10,15 +10,16 @@ unexport VIRTUAL_ENV
 
 EXPORT := --quiet --frozen --no-dev --no-emit-project --no-header --no-annotate --format requirements-txt
 
-.PHONY: help setup demo demo-reset test test-interop test-long check checklist bench format lock sbom clean
+.PHONY: help setup demo demo-reset test test-interop test-long check checklist reference bench format lock sbom clean
 
 help:
 	@echo "make demo         the whole journey on this machine, until Ctrl-C"
 	@echo "make test         what a change needs (tests that need Chromium or PostgreSQL say so where it is absent)"
 	@echo "make test-interop the tests with the software of others (.ci/install)"
 	@echo "make test-long    the tests that take minutes, 200,000 fuzzed requests among them (FUZZ_REQUESTS)"
-	@echo "make check        lint, types, import contracts, templates, docs/security.md"
+	@echo "make check        lint, types, import contracts, templates, documentation"
 	@echo "make checklist    the tests of each row, written into docs/security.md"
+	@echo "make reference    the settings and the commands, written into docs/reference/"
 	@echo "make bench        load scenarios, a table of results"
 	@echo "make lock         uv.lock and constraints.txt anew, after a change of dependencies"
 	@echo "make sbom         dist/sbom.cdx.json, what an installation holds (CycloneDX)"
@@ -57,9 +58,13 @@ check: setup
 	.venv/bin/lint-imports
 	.venv/bin/djlint --quiet --lint templates clients
 	.venv/bin/python -m tests.checklist --check
+	.venv/bin/python -m tests.reference --check
 
 checklist: setup
 	.venv/bin/python -m tests.checklist
+
+reference: setup
+	.venv/bin/python -m tests.reference
 
 format: setup
 	.venv/bin/ruff check --fix .
