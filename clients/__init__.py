@@ -1,1 +1,1 @@
-"""Relying parties that know the provider only by HTTP: a kit, a sample ENT, a headless one, and recipes for others."""
+"""Relying parties that use the provider by HTTP alone: a kit, a sample ENT, a headless client, and recipes."""

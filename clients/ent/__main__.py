@@ -1,4 +1,4 @@
-"""`python -m clients.ent`: serves the ENT by gunicorn until SIGTERM or Ctrl-C."""
+"""`python -m clients.ent`: serve the ENT with gunicorn until SIGTERM or Ctrl-C."""
 
 import logging
 import os
@@ -15,11 +15,11 @@ from clients.ent.settings import SettingsError, read_settings
 
 _THREADS = 8
 _GRACE = 10
-"""Seconds that requests on their way have to end after SIGTERM."""
+"""Seconds that running requests have to end after SIGTERM."""
 
 
 class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no types
-    """Gunicorn, given an application and a socket that already listens."""
+    """Gunicorn for one application and a socket that already listens."""
 
     def __init__(self, app: Flask, listener: socket.socket) -> None:
         self._app = app
@@ -27,8 +27,8 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no t
         super().__init__()
 
     def load_config(self) -> None:
-        """Set what a small site needs; nothing is read from the command line or from a file."""
-        choices: dict[str, Any] = {
+        """Set the options of a small site. Neither the command line nor a configuration file is read."""
+        options: dict[str, Any] = {
             "bind": f"fd://{self._listener.fileno()}",
             "worker_class": "gthread",
             "workers": 1,
@@ -39,16 +39,16 @@ class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn publishes no t
             "control_socket_disable": True,
             "proc_name": "ent",
         }
-        for name, value in choices.items():
+        for name, value in options.items():
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        """Return the application, made before the worker is."""
+        """Return the application, which was created before the worker process."""
         return self._app
 
 
 def main() -> int:
-    """Serve the ENT; 2 for a setting that cannot be used, said in one sentence each."""
+    """Serve the ENT and return the exit code: 2 for settings that cannot be used, each reported on a line of stderr."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     try:
         settings = read_settings(os.environ)
@@ -68,10 +68,10 @@ def main() -> int:
     return 0
 
 
-def _fail(*sentences: str) -> int:
-    """Say what is wrong, on stderr."""
-    for sentence in sentences:
-        sys.stderr.write(f"{sentence}\n")
+def _fail(*faults: str) -> int:
+    """Write the faults to stderr, one on each line, and return the exit code."""
+    for fault in faults:
+        sys.stderr.write(f"{fault}\n")
     return 2
 
 

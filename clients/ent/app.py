@@ -1,4 +1,4 @@
-"""The ENT's application: the one page where its parts are wired."""
+"""The ENT's application factory."""
 
 import hashlib
 import os
@@ -9,11 +9,11 @@ from flask import Flask, request, url_for
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.wrappers import Response
 
-from clients.ent.door import Door
 from clients.ent.errors import register_errors
 from clients.ent.pages import pages
 from clients.ent.sessions import ServerSessions
 from clients.ent.settings import LOOPBACK, Settings, read_settings
+from clients.ent.sign_in_routes import SignInRoutes
 from clients.ent.store import Store
 from clients.kit import Provider
 
@@ -23,14 +23,15 @@ _YEAR = 365 * 86400
 
 
 def create_app(settings: Settings | None = None) -> Flask:
-    """Assemble the ENT.
+    """Create the ENT.
 
     Args:
         settings: read from the environment when absent, so that any WSGI server can call this factory.
 
     Raises:
         SettingsError: the environment's settings cannot be used.
-        OSError: the database file cannot be created; `sqlite3.Error` when it is no database.
+        OSError: the database file cannot be created.
+        sqlite3.Error: the database file is not a SQLite database.
     """
     settings = settings or read_settings(os.environ)
     app = Flask(__name__)
@@ -40,22 +41,22 @@ def create_app(settings: Settings | None = None) -> Flask:
         MAX_FORM_MEMORY_SIZE=_MAX_BODY,
         MAX_FORM_PARTS=_MAX_PARTS,
         TRUSTED_HOSTS=sorted({str(urlsplit(settings.public_url).hostname), settings.bind[0], *LOOPBACK}),
-        SEND_FILE_MAX_AGE_DEFAULT=_YEAR,  # the address of a static file holds its digest
+        SEND_FILE_MAX_AGE_DEFAULT=_YEAR,  # the URL of a static file changes with its content
         SESSION_COOKIE_NAME=settings.cookie_name,
         SESSION_COOKIE_SECURE=settings.secure,
-        WTF_CSRF_TIME_LIMIT=None,  # a form lives as long as the session that it belongs to
-        WTF_CSRF_SSL_STRICT=False,  # the token decides; some browsers send no Referer
+        WTF_CSRF_TIME_LIMIT=None,  # a form token is valid as long as its session
+        WTF_CSRF_SSL_STRICT=False,  # some browsers send no Referer; the form token is checked
     )
     store = Store(settings.database)
     app.session_interface = ServerSessions(store)
     app.extensions["ent_store"] = store
     app.extensions["ent_settings"] = settings
-    door = Door(Provider(settings.registration))
-    app.extensions["ent_provider"] = door.provider
+    sign_in_routes = SignInRoutes(Provider(settings.registration))
+    app.extensions["ent_provider"] = sign_in_routes.provider
     protection = CSRFProtect(app)
-    protection.exempt(door.login_from_elsewhere)
-    protection.exempt(door.backchannel_logout)
-    app.register_blueprint(door.blueprint())
+    protection.exempt(sign_in_routes.login_from_elsewhere)
+    protection.exempt(sign_in_routes.backchannel_logout)
+    app.register_blueprint(sign_in_routes.blueprint())
     app.register_blueprint(pages)
     register_errors(app)
     _prepare_templates(app, settings)
@@ -64,7 +65,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def _prepare_templates(app: Flask, settings: Settings) -> None:
-    """Give every template the ENT's settings, and addresses of static files that change with their content."""
+    """Give every template the ENT's settings, and URLs of static files that change with the file's content."""
     folder = Path(str(app.static_folder))
     digests = {file.name: hashlib.sha256(file.read_bytes()).hexdigest()[:12] for file in folder.iterdir()}
     app.jinja_env.globals.update(ent=settings, asset=lambda name: url_for("static", filename=name, v=digests[name]))
@@ -76,7 +77,7 @@ def _set_headers(app: Flask, settings: Settings) -> None:
     issuer = urlsplit(settings.issuer)
     policy = (
         "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; "
-        # Browsers apply form-action to the redirects that follow: the sign-out passes by the provider.
+        # Browsers apply form-action to redirects too, and the sign-out form redirects to the provider.
         f"form-action 'self' {issuer.scheme}://{issuer.netloc}"
     )
 

@@ -1,4 +1,4 @@
-"""The charter as the ENT shows it: its own rendering of the Markdown, for HTML made elsewhere is not to be trusted."""
+"""Rendering of the charter. The ENT renders the Markdown itself, because it does not trust the provider's HTML."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -14,7 +14,7 @@ _LOWEST = 6
 
 
 def render(markdown: str) -> Markup:
-    """Return the charter as HTML: no HTML of its own, no picture from elsewhere, titles under the page's h1."""
+    """Return the charter as HTML, without raw HTML and images, with headings that start at h2."""
     parser = MarkdownIt("commonmark", {"html": False}).disable("image")
     tokens = parser.parse(markdown)
     levels = [int(token.tag[1]) for token in tokens if token.type == "heading_open"]
@@ -26,10 +26,10 @@ def render(markdown: str) -> Markup:
 
 
 def french_date(moment: object) -> str:
-    """Return an ISO 8601 instant as a day in France, « 1er septembre 2026 »; empty when it cannot be read."""
+    """Return the French date of an ISO 8601 instant, « 1er septembre 2026 », or an empty text if it is invalid."""
     try:
         day = datetime.fromisoformat(str(moment))
         day = day.astimezone(ZoneInfo("Europe/Paris")) if day.tzinfo else day
-    except (ValueError, OverflowError, KeyError):  # KeyError: a machine without the time zones' data
+    except (ValueError, OverflowError, KeyError):  # KeyError: the machine has no time zone data
         return ""
     return f"{'1er' if day.day == 1 else day.day} {_MONTHS[day.month - 1]} {day.year}"

@@ -1,19 +1,19 @@
-"""What the ENT reads in the claims about a parent. They come from outside: nothing here assumes their shape."""
+"""Reading of the claims about a parent. The claims are untrusted input: no function here assumes their types."""
 
 import json
 from typing import Any
 
-_FIRST = (
+_SHOWN_FIRST = (
     "sub", "name", "given_name", "family_name", "preferred_username", "email", "email_verified",
     "ENTPersonProfils", "ENTPersonJointure", "FrEduVecteur", "uai", "children",
     "charter_accepted", "charter_version", "charter_accepted_at",
 )  # fmt: skip
 _PROOFS = {"at_hash", "nonce"}
-"""Claims that prove something about the answer and say nothing about the person."""
+"""Claims that secure the response and do not describe the person."""
 
 
 def display_name(claims: dict[str, Any]) -> str:
-    """Return the person's name as the school writes it, or the nearest thing to it; may be empty."""
+    """Return `name`, else given and family name, else `preferred_username`; may be empty."""
     parts = [_text(claims.get(part)) for part in ("given_name", "family_name")]
     return (
         _text(claims.get("name")) or " ".join(part for part in parts if part) or _text(claims.get("preferred_username"))
@@ -21,20 +21,20 @@ def display_name(claims: dict[str, Any]) -> str:
 
 
 def first_name(claims: dict[str, Any]) -> str:
-    """Return what to call the person in a sentence; may be empty."""
+    """Return the given name, or the display name if there is none; may be empty."""
     return _text(claims.get("given_name")) or display_name(claims)
 
 
-def verified_address(claims: dict[str, Any]) -> str:
-    """Return the mail address that the provider confirmed; an unconfirmed one may be somebody else's."""
+def verified_email(claims: dict[str, Any]) -> str:
+    """Return the email that the provider confirmed, or an empty text. An unconfirmed email may belong to others."""
     return _text(claims.get("email")) if claims.get("email_verified") is True else ""
 
 
 def children(claims: dict[str, Any]) -> list[dict[str, str]]:
-    """Return the children to show: `name`, and `place` (class and school) which may be empty."""
-    given = claims.get("children")
+    """Return the children: `name`, and `place` (class and school), which may be empty. Invalid entries are left out."""
+    value = claims.get("children")
     shown = []
-    for child in given if isinstance(given, list) else []:
+    for child in value if isinstance(value, list) else []:
         if not isinstance(child, dict):
             continue
         name = " ".join(part for part in (_text(child.get("given_name")), _text(child.get("family_name"))) if part)
@@ -45,17 +45,17 @@ def children(claims: dict[str, Any]) -> list[dict[str, str]]:
 
 
 def table(claims: dict[str, Any]) -> list[tuple[str, list[str]]]:
-    """Return each claim's name with its values as lines of text, the ENT's own claims before the protocol's."""
-    names = [name for name in _FIRST if name in claims] + sorted(claims.keys() - set(_FIRST) - _PROOFS)
+    """Return each claim's name with its values as lines of text: claims about the person first."""
+    names = [name for name in _SHOWN_FIRST if name in claims] + sorted(claims.keys() - set(_SHOWN_FIRST) - _PROOFS)
     return [(name, _lines(claims[name])) for name in names]
 
 
 def _lines(value: object) -> list[str]:
-    """Return a claim's value as it was received, one line for each member of a list."""
+    """Return a claim's value as lines of text, one for each member of a list."""
     members = value if isinstance(value, list) else [value]
     return [member if isinstance(member, str) else json.dumps(member, ensure_ascii=False) for member in members]
 
 
 def _text(value: object) -> str:
-    """Return a text without the blanks around it; anything else is no text."""
+    """Return the stripped text, or an empty text for a value of another type."""
     return value.strip() if isinstance(value, str) else ""

@@ -1,4 +1,4 @@
-"""What a parent reads when something stops: the cause in plain words, that nothing is lost, and a way on."""
+"""Error pages for parents: the cause in plain French, and a link to continue."""
 
 import logging
 import re
@@ -15,51 +15,51 @@ from clients.kit.checks import CheckError, ProviderDownError, ProviderRefusedErr
 _log = logging.getLogger(__name__)
 _RETRY_AFTER = 30
 _JUST_NOW = 60
-"""Seconds: an access token refused so soon after the sign-in was not too old, and another would fare no better."""
+"""Seconds. An access token refused so soon after the sign-in has not expired: a new sign-in would not help."""
 _SIGN_IN_NEEDED = frozenset(
     {"login_required", "interaction_required", "consent_required", "account_selection_required"}
 )
 _BUSY = frozenset({"server_error", "temporarily_unavailable"})
 Page = tuple[str, int]
-Answer = Page | tuple[str, int, dict[str, str]] | Response
+ErrorResponse = Page | tuple[str, int, dict[str, str]] | Response
 
 
 def register_errors(app: Flask) -> None:
-    """Give each error its page."""
-    app.register_error_handler(CheckError, page_of)
-    app.register_error_handler(CSRFError, _form_lost)
-    app.register_error_handler(HTTPException, _http)
+    """Register the handler of each error."""
+    app.register_error_handler(CheckError, sign_in_error_page)
+    app.register_error_handler(CSRFError, _csrf_error_page)
+    app.register_error_handler(HTTPException, _http_error_page)
 
 
-def page_of(error: CheckError) -> Answer:
-    """Return the page of what stopped between this ENT and the provider."""
+def sign_in_error_page(error: CheckError) -> ErrorResponse:
+    """Return the page for an error between this ENT and the provider."""
     match error:
         case ProviderDownError():
-            return _down(error)
+            return _provider_down_page(error)
         case ProviderRefusedError():
-            return _refused(str(error))
+            return _refusal_page(str(error))
         case CheckError(check="state"):
-            return _page("lost", 400)  # the answer comes too late, or a second time
+            return _page("lost", 400)  # the response came too late, or twice
         case _:
-            return _not_believed(error)
+            return _failed_check_page(error)
 
 
 def _page(kind: str, status: int, mark: str = "") -> Page:
-    """Return the page of that kind; `mark` is what the person can quote to whoever helps."""
+    """Return the error page of that kind; `mark` is a code that the person can quote to the support."""
     return render_template("problem.html", kind=kind, mark=mark), status
 
 
-def _not_believed(error: CheckError) -> Page:
-    """An answer failed a check: say so, open nothing, and keep the rule's name for the log."""
+def _failed_check_page(error: CheckError) -> Page:
+    """Log the name of the failed check and return the page that shows it."""
     _log.warning("Sign-in refused, check %s: %s", error.check, error)
     return _page("not_believed", 400, error.check)
 
 
-def _refused(given: str) -> Page | Response:
-    """The provider said no (RFC 6749, 4.1.2.1; Core 1.0, 3.1.2.6), or the person did, over there."""
-    code = given if re.fullmatch(r"[a-z_]{1,40}", given) else "unknown"
+def _refusal_page(error_code: str) -> Page | Response:
+    """Return the page for an error code of the provider (RFC 6749, 4.1.2.1; Core 1.0, 3.1.2.6)."""
+    code = error_code if re.fullmatch(r"[a-z_]{1,40}", error_code) else "unknown"
     if code == "invalid_token":
-        return _token_expired()
+        return _rejected_access_token()
     if code == "access_denied":
         return _page("denied", 403)
     if code in _SIGN_IN_NEEDED:
@@ -72,30 +72,30 @@ def _refused(given: str) -> Page | Response:
     return _page("misconfigured", 400, code)
 
 
-def _down(error: ProviderDownError) -> tuple[str, int, dict[str, str]]:
-    """The provider cannot be reached: nothing that the person typed is the cause."""
+def _provider_down_page(error: ProviderDownError) -> tuple[str, int, dict[str, str]]:
+    """Return the page for a provider that does not respond."""
     _log.error("The provider cannot be used: %s", error)
     page, status = _page("down", 503)
     return page, status, {"Retry-After": str(_RETRY_AFTER)}
 
 
-def _token_expired() -> Page | Response:
-    """The access token died while a person was reading: another sign-in, without a password, brings a new one."""
+def _rejected_access_token() -> Page | Response:
+    """Start a new sign-in if the access token can have expired; otherwise return an error page."""
     person = find_person(current_session())
     if person is None or now() - person.signed_in_at < _JUST_NOW:
-        _log.error("The provider refuses the access token that it has just given.")
+        _log.error("The provider refuses an access token that it issued less than %s seconds ago.", _JUST_NOW)
         return _page("misconfigured", 400, "invalid_token")
     return redirect("/login", 303)
 
 
-def _form_lost(_error: CSRFError) -> Page:
-    """A form without its token: it waited too long, or another site sent it."""
+def _csrf_error_page(_error: CSRFError) -> Page:
+    """Return the page for a form without a valid CSRF token."""
     return _page("form_lost", 400)
 
 
-def _http(error: HTTPException) -> Page | HTTPException:
-    """An address that leads nowhere, a method that has no meaning there, a body too large, or our own fault."""
+def _http_error_page(error: HTTPException) -> Page | HTTPException:
+    """Return the page for an HTTP error."""
     if error.code is None or error.response is not None or isinstance(error, SecurityError):
-        return error  # a Host that is not ours has no page: no address could be built for it
+        return error  # SecurityError: the Host header is not trusted, so the page's URLs cannot be built
     kind = {NotFound: "not_found", InternalServerError: "broken"}.get(type(error), "not_understood")
     return _page(kind, error.code)

@@ -9,26 +9,26 @@ from flask import Blueprint, redirect, render_template, request
 from werkzeug.wrappers import Response
 
 from clients.ent import charter_text
-from clients.ent.claims import children, display_name, first_name, table, verified_address
-from clients.ent.door import current_provider
-from clients.ent.person import INSIDE, Person, find_person, keep_person, next_page, owed_page
+from clients.ent.claims import children, display_name, first_name, table, verified_email
+from clients.ent.person import INSIDE, Person, find_person, next_page, next_step, store_person
 from clients.ent.sessions import current_session, current_store
 from clients.ent.settings import current_settings
+from clients.ent.sign_in_routes import current_provider
 from clients.kit.checks import CheckError, ProviderRefusedError
 
 pages = Blueprint("pages", __name__)
-Answer = Response | str | tuple[str, int]
+ViewResult = Response | str | tuple[str, int]
 
 
 @pages.get("/healthz")
 def health() -> tuple[str, int, dict[str, str]]:
-    """Say that the process is alive; touches nothing."""
+    """Report that the process runs, without access to the database."""
     return "ok\n", 200, {"Content-Type": "text/plain; charset=utf-8"}
 
 
 @pages.get("/")
 def home() -> str:
-    """Show the way in. After the sign-out the provider sends the browser back here, with the `state` it was given."""
+    """Show the home page. After a sign-out the provider redirects to this page with the `state` of the request."""
     session = current_session()
     state = request.args.get("state")
     signed_out = state is not None and session.get("sign_out") == state
@@ -39,15 +39,15 @@ def home() -> str:
 
 @pages.get("/accessibilite")
 def accessibility() -> str:
-    """Show the declaration that every public site in France owes (law of 11 February 2005, article 47)."""
+    """Show the accessibility statement, mandatory on public sites in France (law of 11 February 2005, article 47)."""
     return render_template("accessibility.html")
 
 
-def for_person(view: Callable[[Person], Answer]) -> Callable[[], Answer]:
-    """Give the view the person who is signed in; anybody else is sent to sign in and comes back to this page."""
+def for_person(view: Callable[[Person], ViewResult]) -> Callable[[], ViewResult]:
+    """Pass the signed-in person to the view. Without one, redirect to the sign-in, then to this page."""
 
     @wraps(view)
-    def guarded() -> Answer:
+    def guarded() -> ViewResult:
         person = find_person(current_session())
         if person is None:
             return redirect(f"/login?target_link_uri={current_settings().public_url}{request.path}", 303)
@@ -56,31 +56,30 @@ def for_person(view: Callable[[Person], Answer]) -> Callable[[], Answer]:
     return guarded
 
 
-def _go_on(person: Person) -> Response:
-    """Leave for the page that is owed next."""
+def _redirect_to_next_page(person: Person) -> Response:
     return redirect(next_page(current_session(), person, current_settings(), current_store()), 303)
 
 
-def _is_settled() -> bool:
-    """Whether the charter is behind this person."""
+def _is_charter_done() -> bool:
+    """Return whether the charter is accepted or not required in this session."""
     return bool(current_session().get("charter_settled"))
 
 
 @pages.get("/charte")
 @for_person
-def charter(person: Person) -> Answer:
-    """Show the charter that is owed."""
-    if _is_settled():
-        return _go_on(person)
+def charter(person: Person) -> ViewResult:
+    """Show the charter that the person has to accept."""
+    if _is_charter_done():
+        return _redirect_to_next_page(person)
     return _show_charter(person)
 
 
-def _show_charter(person: Person, *, problem: str = "", status: int = 200) -> Answer:
-    """Show the provider's current text, unless there is none or it was accepted meanwhile (on another device)."""
+def _show_charter(person: Person, *, problem: str = "", status: int = 200) -> ViewResult:
+    """Show the current charter, unless there is none or the person has accepted it meanwhile on another device."""
     current = current_provider().charter(person.access_token)
     if current is None or current.accepted:
         current_session()["charter_settled"] = True
-        return _go_on(person)
+        return _redirect_to_next_page(person)
     page = render_template(
         "charter.html",
         first_name=first_name(person.claims),
@@ -94,10 +93,10 @@ def _show_charter(person: Person, *, problem: str = "", status: int = 200) -> An
 
 @pages.post("/charte")
 @for_person
-def accept_charter(person: Person) -> Answer:
-    """Record the acceptance of the version that was on the screen, which the form names."""
-    if _is_settled():
-        return _go_on(person)
+def accept_charter(person: Person) -> ViewResult:
+    """Record the acceptance of the version that the form names."""
+    if _is_charter_done():
+        return _redirect_to_next_page(person)
     if request.form.get("accord") != "oui":
         return _show_charter(person, problem="unchecked", status=400)
     try:
@@ -105,16 +104,16 @@ def accept_charter(person: Person) -> Answer:
     except ProviderRefusedError as refusal:
         if str(refusal) != "no_charter":
             raise
-        return _show_charter(person)  # it was withdrawn meanwhile: nothing is owed
+        return _show_charter(person)  # the charter was withdrawn meanwhile
     if not recorded:
         return _show_charter(person, problem="changed", status=409)
     current_session()["charter_settled"] = True
-    keep_person(current_session(), _with_fresh_claims(person))
-    return _go_on(person)
+    store_person(current_session(), _with_fresh_claims(person))
+    return _redirect_to_next_page(person)
 
 
 def _with_fresh_claims(person: Person) -> Person:
-    """Return the person as UserInfo sees them now; when it cannot be asked, the acceptance is recorded all the same."""
+    """Return the person with current UserInfo claims; if UserInfo fails, mark the charter as accepted."""
     try:
         userinfo = current_provider().userinfo(person.access_token, person.sub)
     except CheckError:
@@ -124,55 +123,53 @@ def _with_fresh_claims(person: Person) -> Person:
 
 @pages.get("/charte/refus")
 @for_person
-def refuse_charter(person: Person) -> Answer:
-    """Say what a refusal means, and show both ways out of it."""
-    if _is_settled():
-        return _go_on(person)
+def refuse_charter(person: Person) -> ViewResult:
+    """Show what a refusal means, and the choice between accepting and signing out."""
+    if _is_charter_done():
+        return _redirect_to_next_page(person)
     return render_template("charter_refused.html")
 
 
 @pages.get("/notifications")
 @for_person
-def notifications(person: Person) -> Answer:
-    """Ask where to write, proposing the address that the provider confirmed."""
-    if not _is_settled():
-        return _go_on(person)
-    saved = current_store().find_address(current_settings().issuer, person.sub)
-    address = saved or verified_address(person.claims)
-    return render_template(
-        "notifications.html", address=address, is_proposed=saved is None and bool(address), problem=""
-    )
+def notifications(person: Person) -> ViewResult:
+    """Ask for the notification email. The default is the email that the provider confirmed."""
+    if not _is_charter_done():
+        return _redirect_to_next_page(person)
+    saved = current_store().find_email(current_settings().issuer, person.sub)
+    email = saved or verified_email(person.claims)
+    return render_template("notifications.html", email=email, is_proposed=saved is None and bool(email), problem="")
 
 
 @pages.post("/notifications")
 @for_person
-def save_notifications(person: Person) -> Answer:
-    """Keep the address in the ENT's own database; the account's address stays what it is."""
-    if not _is_settled():
-        return _go_on(person)
+def save_notifications(person: Person) -> ViewResult:
+    """Store the notification email in the ENT's database. The email of the provider's account does not change."""
+    if not _is_charter_done():
+        return _redirect_to_next_page(person)
     typed = request.form.get("mail", "").strip()
     try:
-        # `.test` is what a demonstration is tried with (RFC 6761)
-        address = validate_email(typed, check_deliverability=False, test_environment=True).normalized
+        # demonstrations use emails under `.test` (RFC 6761)
+        email = validate_email(typed, check_deliverability=False, test_environment=True).normalized
     except EmailNotValidError:
         problem = "empty" if not typed else "wrong"
-        return render_template("notifications.html", address=typed, is_proposed=False, problem=problem), 400
-    current_store().save_address(current_settings().issuer, person.sub, address)
-    return _go_on(person)
+        return render_template("notifications.html", email=typed, is_proposed=False, problem=problem), 400
+    current_store().save_email(current_settings().issuer, person.sub, email)
+    return _redirect_to_next_page(person)
 
 
 @pages.get(INSIDE)
 @for_person
-def inside(person: Person) -> Answer:
-    """Show the inside: the person, the children, what the ENT was told."""
+def inside(person: Person) -> ViewResult:
+    """Show the private page: the person, the children and all received claims."""
     settings, store = current_settings(), current_store()
-    owed = owed_page(current_session(), person, settings, store)
-    if owed is not None:
-        return redirect(owed, 303)
+    step = next_step(current_session(), person, settings, store)
+    if step is not None:
+        return redirect(step, 303)
     return render_template(
         "inside.html",
         name=display_name(person.claims),
         children=children(person.claims),
         rows=table(person.claims),
-        address=store.find_address(settings.issuer, person.sub),
+        email=store.find_email(settings.issuer, person.sub),
     )

@@ -1,4 +1,4 @@
-"""Who is signed in, and which page is owed next: the charter, then the notification address, then the inside."""
+"""The signed-in person, and the steps after a sign-in: the charter, the notification email, the private page."""
 
 from dataclasses import dataclass
 from typing import Any, cast
@@ -13,12 +13,12 @@ INSIDE = "/bienvenue"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """A parent whose ID token was believed.
+    """A signed-in parent.
 
     Attributes:
-        claims: the ID token's claims, with UserInfo's over them.
-        id_token: kept to name the session at the sign-out.
-        access_token: opens the charter's API for some minutes.
+        claims: the claims of the ID token, replaced by those of UserInfo where both have one.
+        id_token: the hint for the sign-out at the provider.
+        access_token: for the charter API; it expires after some minutes.
         signed_in_at: NumericDate.
     """
 
@@ -29,28 +29,28 @@ class Person:
 
     @property
     def sub(self) -> str:
-        """The provider's name for this person at this ENT."""
+        """The provider's identifier of this person at this ENT."""
         return str(self.claims["sub"])
 
     @property
     def sid(self) -> str | None:
-        """The provider's name for the session that the person has there, if it gives one."""
+        """The provider's identifier of its session, or None if the ID token has no usable one."""
         sid = self.claims.get("sid")
         return sid if isinstance(sid, str) and sid.isascii() and sid else None
 
 
 def sign_in(session: ServerSession, person: Person, settings: Settings, target: str) -> None:
-    """Open the ENT's own session under a new value, so that one planted before the sign-in is worth nothing."""
+    """Open the ENT's session under a new identifier, which prevents session fixation."""
     session.renew()
     session["expires_at"] = now() + SIGNED_IN_LIFETIME
     session["owner"] = (person.sub, person.sid)
     session["target"] = target
     session["charter_settled"] = settings.charter != "ent" or person.claims.get("charter_accepted") is True
-    keep_person(session, person)
+    store_person(session, person)
 
 
-def keep_person(session: ServerSession, person: Person) -> None:
-    """Write who is signed in."""
+def store_person(session: ServerSession, person: Person) -> None:
+    """Write the person into the session."""
     session["person"] = {
         "claims": person.claims,
         "id_token": person.id_token,
@@ -60,20 +60,20 @@ def keep_person(session: ServerSession, person: Person) -> None:
 
 
 def find_person(session: ServerSession) -> Person | None:
-    """Return who is signed in, if anybody is."""
-    kept = cast("dict[str, Any] | None", session.get("person"))
-    return None if kept is None else Person(**kept)
+    """Return the signed-in person, or None."""
+    stored = cast("dict[str, Any] | None", session.get("person"))
+    return None if stored is None else Person(**stored)
 
 
-def owed_page(session: ServerSession, person: Person, settings: Settings, store: Store) -> str | None:
-    """Return the page that this person owes before the inside, read from what is stored: no address skips a step."""
+def next_step(session: ServerSession, person: Person, settings: Settings, store: Store) -> str | None:
+    """Return the path of the step to do before the private page, or None. It depends on stored data only."""
     if not session.get("charter_settled"):
         return "/charte"
-    if store.find_address(settings.issuer, person.sub) is None:
+    if store.find_email(settings.issuer, person.sub) is None:
         return "/notifications"
     return None
 
 
 def next_page(session: ServerSession, person: Person, settings: Settings, store: Store) -> str:
-    """Return where this person goes now: what is owed, then once where they meant to go, then the inside."""
-    return owed_page(session, person, settings, store) or str(session.pop("target", INSIDE))
+    """Return the path of the next step, or the page that was requested before the sign-in, or the private page."""
+    return next_step(session, person, settings, store) or str(session.pop("target", INSIDE))

@@ -1,7 +1,7 @@
-"""Sessions kept on the server: the cookie holds a random value alone, so that no token travels in it.
+"""Sessions in the ENT's store. The cookie holds a random identifier and no token.
 
-A session that began before the sign-in is given a new value there, so that one planted beforehand is worth nothing. It
-ends eight hours after the sign-in, at the sign-out, or when the provider says that it ended there.
+A sign-in gives the session a new identifier, which prevents session fixation. The session ends eight hours after the
+sign-in, at the sign-out, or when the provider sends a logout token.
 """
 
 import secrets
@@ -17,13 +17,18 @@ from clients.ent.store import ATTEMPT_LIFETIME, Store
 from clients.kit.checks import now
 
 SIGNED_IN_LIFETIME = 8 * 3600
-"""Seconds, from the sign-in: a school day."""
+"""Seconds after the sign-in: a school day."""
 MAX_COOKIE = 128
 _serializer = TaggedJSONSerializer()
 
 
 class ServerSession(CallbackDict[str, object], SessionMixin):
-    """The content of a session, which remembers whether it has changed and under which values it is stored."""
+    """The content of a session.
+
+    Attributes:
+        session_id: the value of the cookie; empty for a session that is not stored yet.
+        retired: former identifiers, to be deleted from the store with the next save.
+    """
 
     def __init__(self, content: dict[str, object] | None = None, session_id: str = "") -> None:
         super().__init__(content, on_update=ServerSession._changed)
@@ -42,11 +47,11 @@ class ServerSession(CallbackDict[str, object], SessionMixin):
 
     @property
     def owner(self) -> tuple[str, str | None] | None:
-        """The provider's names for the person and for the session there, once somebody has signed in."""
+        """The provider's `sub` and `sid`, or None before the sign-in."""
         return cast("tuple[str, str | None] | None", self.get("owner"))
 
     def renew(self) -> None:
-        """Empty the session and give it a new value; the former one dies at once."""
+        """Empty the session and retire its identifier."""
         if self.session_id:
             self.retired.append(self.session_id)
         self.session_id = ""
@@ -54,39 +59,39 @@ class ServerSession(CallbackDict[str, object], SessionMixin):
 
 
 class ServerSessions(SessionInterface):
-    """Reads and writes the sessions of an application in its store."""
+    """Flask's session interface on the ENT's store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def open_session(self, app: Flask, request: Request) -> ServerSession:
-        """Return the session of the cookie, or a new one when the cookie opens nothing."""
+        """Return the session of the cookie, or a new session if the cookie names none."""
         session_id = request.cookies.get(self.get_cookie_name(app), "")
         content = self._store.find_session(session_id) if 0 < len(session_id) <= MAX_COOKIE else None
         return ServerSession() if content is None else ServerSession(_serializer.loads(content), session_id)
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
-        """Write what has changed, and hand the cookie over when its value is new."""
-        held = cast("ServerSession", session)
-        if not held.modified:
+        """Save a modified session, and set the cookie if the identifier is new."""
+        current = cast("ServerSession", session)
+        if not current.modified:
             return
         name, secure = self.get_cookie_name(app), bool(app.config["SESSION_COOKIE_SECURE"])
-        if not held and held.session_id:
-            held.renew()
-        for session_id in held.retired:
+        if not current and current.session_id:
+            current.renew()
+        for session_id in current.retired:
             self._store.end_session(session_id)
-        if not held:
+        if not current:
             response.delete_cookie(name, path="/", secure=secure, httponly=True, samesite="Lax")
             return
-        is_new = not held.session_id
-        held.session_id = held.session_id or secrets.token_urlsafe(32)
-        content = _serializer.dumps(dict(held))
-        self._store.save_session(held.session_id, content, held.expires_at, is_new=is_new, owner=held.owner)
+        is_new = not current.session_id
+        current.session_id = current.session_id or secrets.token_urlsafe(32)
+        content = _serializer.dumps(dict(current))
+        self._store.save_session(current.session_id, content, current.expires_at, is_new=is_new, owner=current.owner)
         if is_new:
-            # No Max-Age: closing the browser ends it, since families share computers.
+            # No Max-Age: the session ends with the browser, because families share computers.
             response.set_cookie(
                 name,
-                held.session_id,
+                current.session_id,
                 path="/",
                 httponly=True,
                 samesite="Lax",
@@ -95,7 +100,7 @@ class ServerSessions(SessionInterface):
 
 
 def current_session() -> ServerSession:
-    """Return the session of the request, typed as what it is."""
+    """Return the session of the request."""
     return cast("ServerSession", flask_session)
 
 

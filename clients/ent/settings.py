@@ -1,4 +1,4 @@
-"""Settings of the ENT: read once from the environment (prefix `ENT_`) and frozen; every fault is reported at once."""
+"""Settings of the ENT, read once from the environment (prefix `ENT_`). All faults are reported together."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from flask import current_app
 
 from clients.kit import Registration
-from clients.kit.checks import is_web_address
+from clients.kit.checks import is_web_url
 
 PREFIX = "ENT_"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -33,7 +33,7 @@ WhoShowsCharter = Literal["ent", "provider", "none"]
 
 
 class SettingsError(Exception):
-    """The settings cannot be used; `faults` holds one sentence for each fault, never a value that is secret."""
+    """The settings are invalid. `faults` has one sentence for each fault and never contains a secret."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
@@ -42,22 +42,22 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All that the operator of an ENT decides.
+    """The settings of an ENT.
 
     Attributes:
         issuer: the provider's issuer identifier, compared letter by letter.
-        client_id: what `idp client add` printed.
-        client_secret: same, printed once.
-        name: the ENT's name, the title of its home.
-        bind: address and port to listen on; port 0 lets the system choose.
+        client_id: as `idp client add` printed it.
+        client_secret: as `idp client add` printed it, once.
+        name: the ENT's name, the title of its home page.
+        bind: IP address and port to listen on; with port 0 the system chooses a port.
         public_url: the origin that browsers use, without a final slash; `/callback` under it is the redirect URI.
-        charter: who shows the charter: this ENT, the provider before it answers, or nobody.
-        database: SQLite file of the sessions and of the notification addresses.
-        secret_key: signs the form tokens; 32 characters or more.
+        charter: who shows the charter: this ENT, the provider before it issues a code, or nobody.
+        database: SQLite file of the sessions and the notification emails.
+        secret_key: key for the form tokens; 32 characters or more.
         accent: colours and emblem, so that two ENTs look different.
         tagline: the sentence under the name.
-        ca_bundle: PEM file of the authorities that vouch for the provider; empty for the system's.
-        id_token_alg: what the provider signs with, as registered.
+        ca_bundle: PEM file of the certificate authorities for the provider; empty for the system's.
+        id_token_alg: the provider's signature algorithm, as registered.
     """
 
     issuer: str
@@ -76,7 +76,7 @@ class Settings:
 
     @property
     def registration(self) -> Registration:
-        """What was agreed on with the provider, which asks for the charter's state only where there is a charter."""
+        """The registration at the provider. The scope `charter` is requested unless the ENT has no charter."""
         return Registration(
             issuer=self.issuer,
             client_id=self.client_id,
@@ -90,46 +90,43 @@ class Settings:
 
     @property
     def home_uri(self) -> str:
-        """The home, which is also where the provider sends the browser after the sign-out."""
+        """The URL of the home page, also the post-logout redirect URI."""
         return f"{self.public_url}/"
 
     @property
     def account_uri(self) -> str:
-        """The provider's page where parents change their password and address."""
+        """The URL of the provider's page where parents change their password and email."""
         return f"{self.issuer.rstrip('/')}/mon-compte"
 
     @property
     def secure(self) -> bool:
-        """Whether browsers reach this ENT by https: its cookie is then `Secure` and `__Host-`."""
+        """Whether browsers use https: the cookie is then `Secure` and has the prefix `__Host-`."""
         return self.public_url.startswith("https:")
 
     @property
     def cookie_name(self) -> str:
-        """A name of this ENT's own, since cookies ignore ports and two ENTs may share a host."""
+        """The name of the session cookie, with the client id: cookies ignore ports, and two ENTs may share a host."""
         return ("__Host-" if self.secure else "") + "ent_" + re.sub(r"[^A-Za-z0-9_.~-]", "_", self.client_id)
 
     @property
     def browser_cookie_name(self) -> str:
-        """The name of the cookie by which a browser is known that has left to sign in."""
+        """The name of the cookie that identifies a browser with a sign-in in progress."""
         return f"{self.cookie_name}.browser"
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Read and check the settings.
-
-    Args:
-        environ: the process's environment, or what stands for it.
+    """Read and validate the settings.
 
     Raises:
-        SettingsError: with one sentence for each setting that is missing, unknown or wrong.
+        SettingsError: a setting is missing, unknown or invalid.
     """
-    given = {name.removeprefix(PREFIX): value.strip() for name, value in environ.items() if name.startswith(PREFIX)}
-    values = _OPTIONAL | {name: value for name, value in given.items() if value}
+    present = {name.removeprefix(PREFIX): value.strip() for name, value in environ.items() if name.startswith(PREFIX)}
+    values = _OPTIONAL | {name: value for name, value in present.items() if value}
     faults = [
-        f"{PREFIX}{name} is not a setting of the ENT." for name in sorted(given.keys() - {*_REQUIRED, *_OPTIONAL})
+        f"{PREFIX}{name} is not a setting of the ENT." for name in sorted(present.keys() - {*_REQUIRED, *_OPTIONAL})
     ]
     faults += [f"{PREFIX}{name} is missing." for name in _REQUIRED if not values.get(name)]
-    faults += _wrong_values(values)
+    faults += _invalid_values(values)
     if faults:
         raise SettingsError(faults)
     host, _, port = values["BIND"].rpartition(":")
@@ -150,12 +147,12 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     )
 
 
-def _wrong_values(values: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each value that is present and cannot be used."""
+def _invalid_values(values: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each invalid value."""
     rules = {
-        "ISSUER": (is_web_address, "must be the provider's https address (http is accepted on loopback only)"),
-        "PUBLIC_URL": (_is_origin, "must be an https address without a path (http is accepted on loopback only)"),
-        "BIND": (_is_bind, "must be an address and a port, such as 127.0.0.1:8001"),
+        "ISSUER": (is_web_url, "must be the provider's https URL (http is accepted on loopback only)"),
+        "PUBLIC_URL": (_is_origin, "must be an https URL without a path (http is accepted on loopback only)"),
+        "BIND": (_is_bind, "must be a host and a port, such as 127.0.0.1:8001"),
         "CHARTER": (CHARTERS.__contains__, f"must be one of {', '.join(CHARTERS)}"),
         "ACCENT": (ACCENTS.__contains__, f"must be one of {', '.join(ACCENTS)}"),
         "ID_TOKEN_ALG": (ALGORITHMS.__contains__, f"must be one of {', '.join(ALGORITHMS)}"),
@@ -164,18 +161,18 @@ def _wrong_values(values: Mapping[str, str]) -> list[str]:
     }
     return [
         f"{PREFIX}{name} {sentence}."
-        for name, (holds, sentence) in rules.items()
-        if values.get(name) and not holds(values[name])
+        for name, (is_valid, sentence) in rules.items()
+        if values.get(name) and not is_valid(values[name])
     ]
 
 
 def _is_origin(value: str) -> bool:
-    """Whether the value is a web address that holds nothing after the host and port."""
-    return is_web_address(value) and urlsplit(value).path in {"", "/"}
+    """Return whether the value is a URL without a path."""
+    return is_web_url(value) and urlsplit(value).path in {"", "/"}
 
 
 def _is_bind(value: str) -> bool:
-    """Whether the value is `host:port`."""
+    """Return whether the value is `host:port`."""
     host, _, port = value.rpartition(":")
     return bool(host) and port.isascii() and port.isdigit() and int(port) <= _MAX_PORT
 

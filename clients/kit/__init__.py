@@ -1,6 +1,6 @@
-"""What an ENT written in Python imports: every check of the specifications, and nothing of the provider's own code.
+"""A library for ENTs in Python: OpenID Connect with every check of the specifications, without the provider's code.
 
-`Provider(Registration(…))` is the core; `FlaskEnt` of `flask_ent` puts it on Flask. See `clients/README.md`.
+`Provider(Registration(…))` is the core; `flask_ent.FlaskEnt` has the routes for Flask. See `clients/README.md`.
 """
 
 from .checks import Registration as Registration

@@ -1,4 +1,4 @@
-"""One whole sign-in without a browser, every answer checked by `clients.kit`: `python -m clients.reference --once …`.
+"""One sign-in without a browser, checked by `clients.kit`: `python -m clients.reference --once …`.
 
-It shows an integrator, a test or a probe whether a registration works. See `clients/README.md`.
+It tests whether a registration works. See `clients/README.md`.
 """

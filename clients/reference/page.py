@@ -1,4 +1,4 @@
-"""A page of the provider as somebody reads it who has no browser: its title, its links, its forms (stdlib alone)."""
+"""Parsing of a page of the provider: its title, its links and its forms."""
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -10,7 +10,7 @@ _LONGEST_REASON = 200
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What a form asks for: an `input` or a `button`, whose kind is its `type`."""
+    """An `input` or a `button` of a form; `kind` is its `type`."""
 
     name: str
     kind: str
@@ -20,26 +20,26 @@ class Input:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form that is posted to `action`."""
+    """A form with the method POST."""
 
     action: str
     inputs: list[Input] = field(default_factory=list)
 
     def of_kind(self, kind: str) -> list[Input]:
-        """Return the inputs of that type."""
-        return [given for given in self.inputs if given.kind == kind]
+        """Return the inputs of that kind."""
+        return [form_input for form_input in self.inputs if form_input.kind == kind]
 
     def button(self, value: str) -> Input | None:
-        """Return the button that stands for that value."""
-        return next((given for given in self.of_kind("submit") if given.value == value), None)
+        """Return the submit button with that value, or None."""
+        return next((button for button in self.of_kind("submit") if button.value == value), None)
 
     def hidden(self) -> dict[str, str]:
-        """Return what the page sends along by itself."""
-        return {given.name: given.value for given in self.of_kind("hidden")}
+        """Return the names and values of the hidden inputs."""
+        return {form_input.name: form_input.value for form_input in self.of_kind("hidden")}
 
 
 class Page(HTMLParser):
-    """What can be done with a page. `url` is where it stands, `status` how it was answered."""
+    """The forms and links of a page, its URL and the HTTP status of the response."""
 
     def __init__(self, url: str, status: int) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Page(HTMLParser):
 
     @classmethod
     def read(cls, url: str, status: int, html: str) -> Self:
-        """Read a page."""
+        """Parse a page."""
         page = cls(url, status)
         page.feed(html)
         page.close()
@@ -60,41 +60,42 @@ class Page(HTMLParser):
 
     @property
     def title(self) -> str:
-        """The heading of the page, safe to be printed on a terminal."""
+        """The h1 of the page, safe to print on a terminal."""
         return printable(" ".join("".join(self._title).split()), _LONGEST_TITLE) or "a page without a title"
 
     @property
     def reason(self) -> str:
-        """What the page tells the ENT's developers, for it is in no person's words; empty when it tells nothing."""
+        """The page's `code` elements, which are written for the ENT's developers; may be empty."""
         return printable(" ".join("".join(self._code).split()), _LONGEST_REASON)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note what counts."""
-        given = dict(attrs)
+        """Collect links, forms and inputs."""
+        attributes = dict(attrs)
         match tag:
             case "h1":
                 self._in_title = True
             case "code":
                 self._in_code = True
             case "a":
-                self.links.append(given.get("href") or "")
+                self.links.append(attributes.get("href") or "")
             case "form":
-                self._in_form = (given.get("method") or "").lower() == "post"
+                self._in_form = (attributes.get("method") or "").lower() == "post"
                 if self._in_form:
-                    self.forms.append(Form(given.get("action") or ""))
+                    self.forms.append(Form(attributes.get("action") or ""))
             case "input" | "button" if self._in_form:
-                kind = (given.get("type") or ("submit" if tag == "button" else "text")).lower()
-                named = given.get("name") or "", kind, given.get("value") or ("on" if kind == "checkbox" else "")
-                self.forms[-1].inputs.append(Input(*named, is_required="required" in given))
+                name = attributes.get("name") or ""
+                kind = (attributes.get("type") or ("submit" if tag == "button" else "text")).lower()
+                value = attributes.get("value") or ("on" if kind == "checkbox" else "")
+                self.forms[-1].inputs.append(Input(name, kind, value, is_required="required" in attributes))
 
     def handle_endtag(self, tag: str) -> None:
-        """Note where a title, a reason or a form ends."""
+        """Close the title, the code or the form."""
         self._in_code = self._in_code and tag != "code"
         self._in_title = self._in_title and tag != "h1"
         self._in_form = self._in_form and tag != "form"
 
     def handle_data(self, data: str) -> None:
-        """Keep the title and the reason."""
+        """Collect the text of the title and the reason."""
         if self._in_title:
             self._title.append(data)
         if self._in_code:
@@ -102,5 +103,5 @@ class Page(HTMLParser):
 
 
 def printable(text: str, longest: int) -> str:
-    """Return the beginning of a text that came from elsewhere, without what a terminal would obey."""
+    """Return at most `longest` characters of an untrusted text, without terminal control characters."""
     return "".join(character for character in text if character.isprintable())[:longest]

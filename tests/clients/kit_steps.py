@@ -1,4 +1,4 @@
-"""What an ENT does with the kit: it registers, leaves for the provider, comes back, and is told why not."""
+"""Steps of an ENT that uses the kit."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ def registered(provider: FakeProvider, **changes: Any) -> Registration:
 
 
 def query_of(url: str) -> str:
-    """Go where the kit sends the browser; return the query of the answer."""
+    """Open the authorization URL; return the query of the response."""
     answer = requests.get(url, allow_redirects=False, timeout=60)
     location = answer.headers["Location"]
     assert location.startswith(f"{CALLBACK}?")
@@ -29,14 +29,14 @@ def query_of(url: str) -> str:
 
 
 def signed_in(kit: Provider, **parameters: str) -> SignedIn:
-    url, attempt = kit.departure("/devoirs", **parameters)
-    answer = kit.answer(query_of(url))
+    url, attempt = kit.start_sign_in("/devoirs", **parameters)
+    answer = kit.parse_answer(query_of(url))
     assert answer["state"] == attempt.state
-    return kit.arrival(answer, attempt)
+    return kit.finish_sign_in(answer, attempt)
 
 
 def refused(sign_in: Callable[[], object]) -> str:
-    """Return the check that stops it, which names no secret."""
+    """Return the name of the failed check. The error must not contain a secret."""
     with pytest.raises(CheckError) as caught:
         sign_in()
     assert not isinstance(caught.value, ProviderDownError | ProviderRefusedError), caught.value

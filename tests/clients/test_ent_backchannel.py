@@ -165,12 +165,12 @@ def test_nobody_who_has_not_signed_in_is_touched(app: Flask, browser: Browser, p
     assert browser.get(address).status_code == 303, "the sign-in on its way goes on"
 
 
-FOREIGN, NO_ONE = "the token was made for another site", "the token names neither a person nor a session"
-NO_EVENT = "the token does not tell of the end of a session"
-NONCE, WRONG_TYPE = "the token has a nonce, as an ID token has", "the token says that it is no logout_token"
-NOT_FRESH, BROKEN = "the token is not fresh", "the signature of the token cannot be checked"
+FOREIGN, NO_ONE = "the token is for another client", "the token names neither a person nor a session"
+NO_EVENT = "the token has no logout event"
+NONCE, WRONG_TYPE = "the token has a nonce, as an ID token has", "the typ of the token is not that of logout_token"
+NOT_RECENT, BROKEN = "the token was not issued recently", "the signature of the token cannot be checked"
 NO_KEY = "the token is signed by a key that the provider does not publish"
-NOT_A_JWT, OTHER_ALG = "the token is not a signed JWT", "the token is not signed by RS256, as was registered"
+NOT_A_JWT, OTHER_ALG = "the token is not a signed JWT", "the token is not signed with RS256, the registered algorithm"
 LIES: dict[str, tuple[Callable[[FakeProvider], str], str]] = {
     "another provider": (
         lambda p: signed(claims_of(p, iss="https://ailleurs.example")),
@@ -182,8 +182,8 @@ LIES: dict[str, tuple[Callable[[FakeProvider], str], str]] = {
     "no site": (lambda p: signed(claims_of(p, aud=None)), FOREIGN),
     "expired": (lambda p: signed(claims_of(p, exp=int(time.time()) - 60)), "the token has expired"),
     "no end": (lambda p: signed(claims_of(p, exp=None)), "the token has no usable exp"),
-    "old": (lambda p: signed(claims_of(p, iat=int(time.time()) - 900)), NOT_FRESH),
-    "to come": (lambda p: signed(claims_of(p, iat=int(time.time()) + 900)), NOT_FRESH),
+    "old": (lambda p: signed(claims_of(p, iat=int(time.time()) - 900)), NOT_RECENT),
+    "to come": (lambda p: signed(claims_of(p, iat=int(time.time()) + 900)), NOT_RECENT),
     "no date": (lambda p: signed(claims_of(p, iat=None)), "the token has no usable iat"),
     "a nonce": (lambda p: signed(claims_of(p, nonce="n")), NONCE),
     "an empty nonce": (lambda p: signed(claims_of(p, nonce="")), NONCE),
@@ -210,20 +210,20 @@ LIES: dict[str, tuple[Callable[[FakeProvider], str], str]] = {
     "another signature than the one registered": (lambda p: signed(claims_of(p), EC), OTHER_ALG),
     "a part that must be understood": (
         lambda p: forged(claims_of(p), crit=["x"], x=1),
-        "the token has an extension that is not understood",
+        "the token has an unsupported extension",
     ),
     "claims that are a list": (
         lambda _: forged([]),  # type: ignore[arg-type]  # that is the lie
-        "the signature of the token does not hold",
+        "the signature of the token is wrong",
     ),
     "a key of the same name that is not published": (
         lambda p: signed(claims_of(p), OTHER_RSA),
-        "the signature of the token does not hold",
+        "the signature of the token is wrong",
     ),
     "a key that is published nowhere": (lambda p: signed(claims_of(p), kid="inconnue"), NO_KEY),
     "no key's name, and another key": (
         lambda p: signed(claims_of(p), OTHER_RSA, kid=None),
-        "the signature of the token does not hold",
+        "the signature of the token is wrong",
     ),
     "no signature": (lambda p: unsigned(claims_of(p)), "the token is not signed"),
     "our public key as a shared secret": (lambda p: signed_with_public_key(claims_of(p)), OTHER_ALG),
@@ -305,7 +305,7 @@ def test_the_names_of_tokens_are_kept_as_long_as_tokens_are_believed(app: Flask,
     with time_machine.travel(start + 590, tick=True):
         assert refused(tell(app, endless)) == "the token was used before"
     with time_machine.travel(start + 700, tick=True):
-        assert refused(tell(app, endless)) == "the token is not fresh"
+        assert refused(tell(app, endless)) == "the token was not issued recently"
         believed(tell(app, signed(claims_of(provider))))
     assert names() == 1
 

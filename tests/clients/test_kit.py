@@ -37,7 +37,7 @@ from tests.rows import each_row
 
 def test_a_sign_in_asks_all_that_its_answer_proves(provider: FakeProvider) -> None:
     kit = Provider(registered(provider))
-    url, attempt = kit.departure("/devoirs", login_hint="profil:parent", ui_locales="en")
+    url, attempt = kit.start_sign_in("/devoirs", login_hint="profil:parent", ui_locales="en")
     asked = parse_qs(urlsplit(url).query)
     assert asked["code_challenge_method"] == ["S256"]
     assert asked["login_hint"] == ["profil:parent"]
@@ -53,7 +53,7 @@ def test_a_sign_in_asks_all_that_its_answer_proves(provider: FakeProvider) -> No
 
 def test_secrets_are_not_in_what_is_printed(provider: FakeProvider) -> None:
     kit = Provider(registered(provider, scope=OFFLINE))
-    person, (_, attempt) = signed_in(kit), kit.departure()
+    person, (_, attempt) = signed_in(kit), kit.start_sign_in()
     printed = repr((kit.registration, person, attempt))
     for secret in (CLIENT_SECRET, person.access_token, person.refresh_token, person.id_token, attempt.code_verifier):
         assert secret
@@ -181,13 +181,13 @@ def test_a_sign_in_that_is_not_as_asked_is_refused(
 def test_tokens_are_renewed_and_the_refresh_token_changes(provider: FakeProvider) -> None:
     kit = Provider(registered(provider, scope=OFFLINE))
     first = signed_in(kit)
-    second = kit.renewed(first)
-    third = kit.renewed(second)
+    second = kit.renew_tokens(first)
+    third = kit.renew_tokens(second)
     assert len({first.refresh_token, second.refresh_token, third.refresh_token}) == 3
     assert len({first.access_token, second.access_token, third.access_token}) == 3
     assert third.claims["nonce"] == first.claims["nonce"], "what the sign-in proved stays known"
     with pytest.raises(ProviderRefusedError, match="invalid_grant"):
-        kit.renewed(first)
+        kit.renew_tokens(first)
 
 
 def test_what_a_renewal_leaves_out_stays_as_it_was(provider: FakeProvider) -> None:
@@ -195,7 +195,7 @@ def test_what_a_renewal_leaves_out_stays_as_it_was(provider: FakeProvider) -> No
     kit = Provider(registered(provider, scope=OFFLINE))
     first = signed_in(kit)
     provider.token_lie = {"id_token": None, "refresh_token": None}
-    second = kit.renewed(first)
+    second = kit.renew_tokens(first)
     assert (second.id_token, second.refresh_token) == (first.id_token, first.refresh_token)
     assert second.claims == first.claims
     assert second.access_token != first.access_token
@@ -220,7 +220,7 @@ def test_a_renewed_id_token_that_lies_is_refused(provider: FakeProvider, lie: Cl
     kit = Provider(registered(provider, scope=OFFLINE))
     person = signed_in(kit)
     provider.claims_lie = change(**lie)
-    assert refused(lambda: kit.renewed(person)) == check
+    assert refused(lambda: kit.renew_tokens(person)) == check
 
 
 # --- UserInfo
@@ -309,20 +309,20 @@ def test_an_answer_names_the_provider_where_it_says_that_it_does(provider: FakeP
     authorization responses without the iss parameter".
     """
     kit = Provider(registered(provider))
-    assert refused(lambda: kit.answer("code=c&state=s")) == "response_iss"
-    assert refused(lambda: kit.answer("code=c&state=s&iss=https%3A%2F%2Failleurs.example")) == "response_iss"
+    assert refused(lambda: kit.parse_answer("code=c&state=s")) == "response_iss"
+    assert refused(lambda: kit.parse_answer("code=c&state=s&iss=https%3A%2F%2Failleurs.example")) == "response_iss"
     provider.metadata_lie = {"authorization_response_iss_parameter_supported": None}
     other = Provider(registered(provider))
-    assert other.answer("code=c&state=s") == {"code": "c", "state": "s"}
-    assert refused(lambda: other.answer("code=c&iss=https%3A%2F%2Failleurs.example")) == "response_iss"
+    assert other.parse_answer("code=c&state=s") == {"code": "c", "state": "s"}
+    assert refused(lambda: other.parse_answer("code=c&iss=https%3A%2F%2Failleurs.example")) == "response_iss"
 
 
 def test_an_answer_says_everything_once(provider: FakeProvider) -> None:
     kit = Provider(registered(provider))
-    assert refused(lambda: kit.answer("code=c&code=d&state=s")) == "duplicate"
-    assert refused(lambda: kit.arrival({"state": "s"}, Attempt("s", "n", "v"))) == "code"
+    assert refused(lambda: kit.parse_answer("code=c&code=d&state=s")) == "duplicate"
+    assert refused(lambda: kit.finish_sign_in({"state": "s"}, Attempt("s", "n", "v"))) == "code"
     with pytest.raises(ProviderRefusedError, match=r"^access_denied$"):
-        kit.arrival({"error": "access_denied", "code": "c"}, Attempt("s", "n", "v"))
+        kit.finish_sign_in({"error": "access_denied", "code": "c"}, Attempt("s", "n", "v"))
     assert "/token" not in provider.calls
 
 

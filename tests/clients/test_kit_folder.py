@@ -43,9 +43,9 @@ def test_it_works_under_any_name_far_from_the_project_and_is_typed(tmp_path: Pat
         "from vendored.oidc import Provider, Registration\n"
         "from vendored.oidc.flask_ent import FlaskEnt\n"
         'agreed = Registration(issuer="https://x.example", client_id="c", redirect_uri="https://e.example/callback")\n'
-        "url, attempt = Provider(agreed).departure()\n"
+        "url, attempt = Provider(agreed).start_sign_in()\n"
         "reveal_type(attempt.state)\n"
-        "Provider(agreed).departure(7)\n"
+        "Provider(agreed).start_sign_in(7)\n"
     )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", "import vendored.oidc.flask_ent, sys; print('idp' in sys.modules)"],

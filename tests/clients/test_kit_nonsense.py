@@ -41,7 +41,7 @@ NAMES = (
 )
 READERS: list[Callable[[object], object]] = [
     lambda token: CHECKS.id_token(token, Attempt("s", "n", "v", "", "60", "a"), "at-x"),
-    lambda token: CHECKS.renewal(token, {"sub": "x"}, "at-x"),
+    lambda token: CHECKS.renewed_id_token(token, {"sub": "x"}, "at-x"),
     CHECKS.logout_token,
 ]
 

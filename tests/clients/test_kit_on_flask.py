@@ -52,7 +52,7 @@ def passerelle(provider: FakeProvider, more: str = "") -> Flask:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in settings(provider, PUBLIC_URL).items():
             patch.setenv(name, value)
-        code = example().replace("from kit", "from clients.kit").replace("\n\nours =", f"\n{more}\nours =")
+        code = example().replace("from kit", "from clients.kit").replace("\n\npublic_url =", f"\n{more}\npublic_url =")
         code = code.replace("import SignedIn", "import ProviderRefusedError, SignedIn")
         exec(code, known)  # noqa: S102 - ours, and the point
     app: Flask = known["app"]

@@ -166,7 +166,7 @@ def test_those_who_come_while_the_provider_is_silent_wait_for_one_answer_and_not
 
         def leave(_: int) -> str:
             with pytest.raises(ProviderDownError, match="Timeout") as caught:
-                kit.departure()
+                kit.start_sign_in()
             return caught.value.check
 
         def asked(times: int) -> bool:

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.kit.checks import CheckError, Vector, vectors
+from clients.kit.checks import CheckError, Vector, parse_vectors
 from idp.accounts.models import Degree
 from idp.accounts.vector import guardian_vector
 from tests.rows import each_row
 
 
 def read(*values: Any) -> list[Vector]:
-    return vectors({"FrEduVecteur": list(values)})
+    return parse_vectors({"FrEduVecteur": list(values)})
 
 
 def test_a_parent_has_one_for_each_child_and_school() -> None:
@@ -38,7 +38,7 @@ def test_names_are_kept_letter_by_letter() -> None:
 
 
 def test_there_may_be_none() -> None:
-    assert vectors({}) == []
+    assert parse_vectors({}) == []
     assert read() == []
 
 
@@ -75,7 +75,7 @@ def test_what_is_no_vector_is_refused(value: object) -> None:
 @each_row("given_claim", [None, "", 7, {}])
 def test_a_claim_that_is_no_list_of_vectors_is_refused(given_claim: object) -> None:
     with pytest.raises(CheckError):
-        vectors({"FrEduVecteur": given_claim})
+        parse_vectors({"FrEduVecteur": given_claim})
 
 
 NAMES = st.text(min_size=1, max_size=20).filter(lambda name: bool(name.replace("|", "").strip()))

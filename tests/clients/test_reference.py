@@ -228,7 +228,7 @@ def test_nothing_is_typed_into_a_form_of_another_site(service: Service) -> None:
         ("--issuer=http://ailleurs.example", "--issuer must be"),
         ("--redirect-uri=callback", "--redirect-uri must be"),
         ("--ca-bundle=/nulle/part.pem", "--ca-bundle must name"),
-        ("--username=", "--username goes with"),
+        ("--username=", "--username needs"),
         ("--password-file=/nulle/part", "cannot be read"),
         ("--id-token-alg=none", "--id-token-alg"),
         ("--password=tasse-de-test", "unknown"),

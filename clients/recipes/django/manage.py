@@ -1,4 +1,4 @@
-"""Django's commands: `python manage.py migrate` makes the tables, `gunicorn ent.wsgi` serves."""
+"""Django's commands: `python manage.py migrate` creates the tables."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-// The ENT: sign-in (code flow, PKCE), the charter, renewed tokens, sign-out, and news of sessions that ended elsewhere.
+// The ENT: sign-in (code flow, PKCE), the charter, renewed tokens, sign-out and back-channel logout.
 import express from 'express'
 import session from 'express-session'
 import * as oidc from 'openid-client'
@@ -7,8 +7,8 @@ import * as pages from './pages.mjs'
 import { Sessions } from './sessions.mjs'
 
 const SCOPE = 'openid profile email ent charter offline_access'
-const HOUR = 3600 * 1000 // how long an answer is waited for: a first sign-in passes by a mailbox
-const ATTEMPTS = 7 // of one browser at a time
+const HOUR = 3600 * 1000 // life of a sign-in in progress: at a first sign-in the parent confirms an email
+const ATTEMPTS = 7 // sign-ins in progress per browser
 const RENEWED_BEFORE = 60 * 1000
 
 export function createApp({ provider, clientId, publicUrl, sessionSecret }) {
@@ -21,7 +21,7 @@ export function createApp({ provider, clientId, publicUrl, sessionSecret }) {
   app.disable('x-powered-by')
   app.set('trust proxy', 'loopback')
 
-  // No browser takes part, so neither its cookie nor where it comes from counts: the token alone does.
+  // The provider calls this route from server to server: no cookie and no Origin, only the token authenticates it.
   app.post('/backchannel-logout', form, async (req, res) => {
     res.set('Cache-Control', 'no-store')
     try {
@@ -57,15 +57,15 @@ export function createApp({ provider, clientId, publicUrl, sessionSecret }) {
 
   app.get('/', (req, res) => res.send(pages.home()))
 
-  // Also the address for sign-ins that begin elsewhere (Core 4): of what comes with them, nothing is needed here.
-  app.get('/login', (req, res) => leave(req, res, '/espace'))
+  // Also the initiate_login_uri (Core 4). Its parameters are not needed here.
+  app.get('/login', (req, res) => startSignIn(req, res, '/espace'))
 
-  async function leave(req, res, target) {
+  async function startSignIn(req, res, target) {
     const [state, nonce, verifier] = [oidc.randomState(), oidc.randomNonce(), oidc.randomPKCECodeVerifier()]
     const pending = Object.entries(req.session.attempts ?? {}).filter(([, attempt]) => attempt.until > Date.now())
     const attempt = { nonce, verifier, target, until: Date.now() + HOUR }
     req.session.attempts = Object.fromEntries([...pending, [state, attempt]].slice(-ATTEMPTS))
-    const asked = oidc.buildAuthorizationUrl(provider, {
+    const url = oidc.buildAuthorizationUrl(provider, {
       redirect_uri: callback,
       scope: SCOPE,
       state,
@@ -74,14 +74,14 @@ export function createApp({ provider, clientId, publicUrl, sessionSecret }) {
       code_challenge_method: 'S256',
       login_hint: 'profil:parent',
     })
-    res.redirect(303, asked.href)
+    res.redirect(303, url.href)
   }
 
   app.get('/callback', async (req, res) => {
     const state = String(req.query.state)
     const attempt = Object.hasOwn(req.session.attempts ?? {}, state) ? req.session.attempts[state] : undefined
     if (!attempt) return res.status(400).send(pages.problem())
-    delete req.session.attempts[state] // it counts once
+    delete req.session.attempts[state] // a response is accepted once
     let tokens, userinfo
     try {
       tokens = await oidc.authorizationCodeGrant(provider, new URL(req.originalUrl, publicUrl), {
@@ -95,13 +95,13 @@ export function createApp({ provider, clientId, publicUrl, sessionSecret }) {
       console.warn(`sign-in refused: ${error.code} ${error.error ?? ''}`)
       return res.status(400).send(pages.problem(error.error))
     }
-    await anew(req)
+    await regenerateSession(req)
     req.session.person = userinfo
-    keep(req, tokens)
+    storeTokens(req, tokens)
     res.redirect(303, attempt.target)
   })
 
-  function keep(req, tokens) {
+  function storeTokens(req, tokens) {
     req.session.claims = tokens.claims() ?? req.session.claims
     req.session.tokens = {
       access: tokens.access_token,
@@ -111,42 +111,42 @@ export function createApp({ provider, clientId, publicUrl, sessionSecret }) {
     }
   }
 
-  // A session of another name for the same browser: nobody is signed in there.
-  async function anew(req) {
+  // Give the browser a new, empty session with a new cookie value.
+  async function regenerateSession(req) {
     const { attempts } = req.session
     await new Promise((done, failed) => req.session.regenerate((error) => (error ? failed(error) : done())))
     req.session.attempts = attempts
   }
 
-  async function again(req, res) {
-    await anew(req)
-    await leave(req, res, req.method === 'GET' ? req.originalUrl : '/espace')
+  async function signInAgain(req, res) {
+    await regenerateSession(req)
+    await startSignIn(req, res, req.method === 'GET' ? req.originalUrl : '/espace')
   }
 
-  // A parent who is signed in, with a token that is good for a minute at least; anybody else leaves for the provider.
-  async function parent(req, res, next) {
-    if (!req.session.person) return again(req, res)
+  // Require a signed-in parent and an access token that is valid for another minute.
+  async function requireParent(req, res, next) {
+    if (!req.session.person) return signInAgain(req, res)
     if (req.session.tokens.until - RENEWED_BEFORE < Date.now()) {
       try {
-        keep(req, await renewed(req.session.tokens.refresh))
+        storeTokens(req, await renewTokens(req.session.tokens.refresh))
         req.session.person = await oidc.fetchUserInfo(provider, req.session.tokens.access, req.session.claims.sub)
       } catch (error) {
-        if (!refused(error)) throw error
-        return again(req, res) // the session ended at the provider
+        if (!isRevoked(error)) throw error
+        return signInAgain(req, res) // the session ended at the provider
       }
     }
     next()
   }
 
-  // What the provider says of tokens that it no longer honours; all else is a fault, which does not end a session.
-  function refused(error) {
+  // Return whether the provider revoked the tokens. Any other error is temporary and does not end the session.
+  function isRevoked(error) {
     if (error instanceof oidc.ResponseBodyError) return error.error === 'invalid_grant'
     return error instanceof oidc.WWWAuthenticateChallengeError && error.status === 401
   }
 
-  // Two requests of one session renew once: a refresh token is used up.
+  // Concurrent requests of one session share one renewal, because a refresh token is accepted once.
   const renewing = new Map()
-  function renewed(token) {
+  function renewTokens(token) {
     if (!renewing.has(token)) {
       renewing.set(token, oidc.refreshTokenGrant(provider, token))
       setTimeout(() => renewing.delete(token), 5000).unref()
@@ -154,26 +154,26 @@ export function createApp({ provider, clientId, publicUrl, sessionSecret }) {
     return renewing.get(token)
   }
 
-  function accepted(req, res, next) {
+  function requireCharter(req, res, next) {
     req.session.person.charter_accepted ? next() : res.redirect(303, '/charte')
   }
 
-  app.get('/espace', parent, accepted, (req, res) => res.send(pages.inside(req.session.person)))
+  app.get('/espace', requireParent, requireCharter, (req, res) => res.send(pages.inside(req.session.person)))
 
-  app.get('/charte', parent, async (req, res) => {
+  app.get('/charte', requireParent, async (req, res) => {
     const { access } = req.session.tokens
     const answer = await oidc.fetchProtectedResource(provider, access, new URL('/charter', issuer), 'GET')
     res.send(pages.charter(await answer.json()))
   })
 
-  app.post('/charte', form, parent, async (req, res) => {
+  app.post('/charte', form, requireParent, async (req, res) => {
     const body = JSON.stringify({ version: String(req.body?.version) })
     const headers = new Headers({ 'Content-Type': 'application/json' })
-    const where = new URL('/charter/acceptance', issuer)
+    const url = new URL('/charter/acceptance', issuer)
     const { access } = req.session.tokens
-    const answer = await oidc.fetchProtectedResource(provider, access, where, 'POST', body, headers)
-    if (answer.status === 409) return res.redirect(303, '/charte') // another version is current: that one is shown
-    if (!answer.ok) throw new Error(`the charter's acceptance: ${answer.status}`)
+    const answer = await oidc.fetchProtectedResource(provider, access, url, 'POST', body, headers)
+    if (answer.status === 409) return res.redirect(303, '/charte') // show the version that is current now
+    if (!answer.ok) throw new Error(`charter acceptance failed: HTTP ${answer.status}`)
     req.session.person.charter_accepted = true
     res.redirect(303, '/espace')
   })
@@ -191,10 +191,10 @@ export function createApp({ provider, clientId, publicUrl, sessionSecret }) {
   app.use((req, res) => res.status(404).send(pages.problem()))
   app.use((error, req, res, next) => {
     if (res.headersSent) return next(error)
-    if (refused(error)) return again(req, res)
+    if (isRevoked(error)) return signInAgain(req, res)
     console.error(error)
-    const theirs = error.status >= 400 && error.status < 500 // a body that cannot be read
-    res.status(theirs ? error.status : 503).send(pages.problem('temporarily_unavailable'))
+    const isClientError = error.status >= 400 && error.status < 500 // for example a body that cannot be parsed
+    res.status(isClientError ? error.status : 503).send(pages.problem('temporarily_unavailable'))
   })
   return app
 }

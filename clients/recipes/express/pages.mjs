@@ -1,4 +1,4 @@
-// The pages, in French. What comes from elsewhere passes through `text`; the charter's HTML is made safe by the provider.
+// The pages, in French. `text` escapes untrusted values; the provider sanitizes the charter's HTML.
 const ENTITIES = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
 const text = (value) => String(value ?? '').replace(/[&<>"']/g, (character) => ENTITIES[character])
 

@@ -1,10 +1,10 @@
-// An ENT made with Express: reads its settings, asks for the provider's, and listens on loopback behind a proxy with TLS.
-// Its registration, and what it was tried with: clients/README.md, « Express: openid-client ».
+// Start the ENT: read the settings and the discovery document, and listen on loopback behind a proxy with TLS.
+// Registration and tested versions: clients/README.md, « Express: openid-client ».
 import * as oidc from 'openid-client'
 import { createApp } from './app.mjs'
 
-const wanted = ['ISSUER', 'CLIENT_ID', 'CLIENT_SECRET', 'PUBLIC_URL', 'SESSION_SECRET']
-const missing = wanted.filter((name) => !process.env[name])
+const required = ['ISSUER', 'CLIENT_ID', 'CLIENT_SECRET', 'PUBLIC_URL', 'SESSION_SECRET']
+const missing = required.filter((name) => !process.env[name])
 if (missing.length) {
   console.error(`missing in the environment: ${missing.join(', ')}`)
   process.exit(2)

@@ -1,1 +1,1 @@
-"""An ENT made with Django, whose parents sign in at the provider."""
+"""An ENT with Django and mozilla-django-oidc."""

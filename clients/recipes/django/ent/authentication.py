@@ -1,4 +1,4 @@
-"""What the provider says of a person, checked, and the account that stands for them here."""
+"""Checks of the provider's responses, and the local accounts."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -19,25 +19,25 @@ Claims = dict[str, Any]
 
 
 class Backend(OIDCAuthenticationBackend):
-    """Finds accounts by `sub`, never by the mail address: two parents may share one. The rest the library does."""
+    """Finds accounts by `sub`, not by email, which two parents may share."""
 
     def verify_token(self, token: str, **kwargs: Any) -> Claims:
-        """Return the claims of a token that holds.
+        """Return the claims of a valid token.
 
         Raises:
-            SuspiciousOperation: it is not believed, or is no token.
+            SuspiciousOperation: the token is invalid.
         """
         try:
             claims: Claims = super().verify_token(token, **kwargs)
         except (jwt.PyJWTError, KeyError) as error:
-            raise SuspiciousOperation("the token is not believed") from error
+            raise SuspiciousOperation("invalid token") from error
         return claims
 
     def get_payload_data(self, token: str, key: Any) -> Claims:
-        """Check the ID token whole: the library would leave its issuer and its audience out.
+        """Return the claims of a valid ID token. The library does not check the issuer and the audience.
 
         Raises:
-            jwt.PyJWTError: it does not hold.
+            jwt.PyJWTError: the token is invalid.
         """
         claims: Claims = jwt.decode(
             token,
@@ -49,34 +49,34 @@ class Backend(OIDCAuthenticationBackend):
             options={"require": ["iss", "sub", "aud", "exp", "iat", "nonce"]},
         )
         if claims["aud"] not in (self.OIDC_RP_CLIENT_ID, [self.OIDC_RP_CLIENT_ID]):
-            raise jwt.InvalidAudienceError("for others too")
+            raise jwt.InvalidAudienceError("the token has other audiences")
         return claims
 
     def get_userinfo(self, access_token: str, id_token: str, payload: Claims) -> Claims:
-        """Return UserInfo, which must speak of the person of the ID token (OpenID Connect Core 5.3.2).
+        """Return the UserInfo claims (OpenID Connect Core 5.3.2).
 
         Raises:
-            SuspiciousOperation: it speaks of another.
+            SuspiciousOperation: `sub` differs from that of the ID token.
         """
         claims: Claims = super().get_userinfo(access_token, id_token, payload)
         if claims.get("sub") != payload["sub"]:
-            raise SuspiciousOperation("UserInfo speaks of another person")
+            raise SuspiciousOperation("UserInfo and the ID token have different subjects")
         return claims
 
     def verify_claims(self, claims: Claims) -> bool:
-        """Let parents in who accepted the charter."""
+        """Return whether the person is a parent who accepted the charter."""
         return PARENT in claims.get("ENTPersonProfils", []) and claims.get("charter_accepted") is True
 
     def filter_users_by_claims(self, claims: Claims) -> Any:
-        """Return the account of that key, if there is one."""
+        """Return the account with this `sub`."""
         return self.UserModel.objects.filter(username=claims["sub"])
 
     def create_user(self, claims: Claims) -> Any:
-        """Make an account at the first sign-in; it has no password."""
+        """Create an account without a password at the first sign-in."""
         return self.update_user(self.UserModel.objects.create_user(claims["sub"]), claims)
 
     def update_user(self, user: Any, claims: Claims) -> Any:
-        """Keep the names and the address as the provider has them, and the children for this session."""
+        """Update names and email of the account; attach the children for this session."""
         user.first_name, user.last_name = claims.get("given_name", ""), claims.get("family_name", "")
         user.email = claims.get("email", "")
         user.save()
@@ -85,30 +85,30 @@ class Backend(OIDCAuthenticationBackend):
 
 
 class CallbackView(OIDCAuthenticationCallbackView):
-    """Takes the provider's answers, and no other's (RFC 9207)."""
+    """Checks the issuer of the authorization response (RFC 9207)."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """Finish a sign-in, or say that it did not work."""
+        """Finish a sign-in, or redirect to the error page."""
         if request.GET.get("iss") != settings.OIDC_OP_ISSUER:
             return self.login_failure()
         try:
             return super().get(request)
-        except requests.RequestException:  # no answer, or a code that is too old
+        except requests.RequestException:  # the provider does not respond, or the code has expired
             return self.login_failure()
 
     def login_success(self) -> HttpResponse:
-        """Begin or prolong the session."""
+        """Begin or extend the session, and store the children in it."""
         response = super().login_success()
         self.request.session["children"] = self.user.children
         return response
 
     def login_failure(self) -> HttpResponse:
-        """Show the page that leads back to the home."""
+        """Redirect to the error page."""
         return redirect(settings.LOGIN_REDIRECT_URL_FAILURE)
 
 
 def end_session_url(request: HttpRequest) -> str:
-    """Return where the provider signs a person out, and leads back (OpenID Connect RP-Initiated Logout 1.0)."""
+    """Return the URL of the sign-out request (OpenID Connect RP-Initiated Logout 1.0)."""
     parameters = {
         "client_id": settings.OIDC_RP_CLIENT_ID,
         "post_logout_redirect_uri": request.build_absolute_uri(settings.LOGOUT_REDIRECT_URL),

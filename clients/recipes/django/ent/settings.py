@@ -1,6 +1,6 @@
-"""Settings, of which those that differ from one installation to the next come from the environment.
+"""Django settings. Values that depend on the installation come from the environment.
 
-Its registration, and what it was tried with: clients/README.md, « Django: mozilla-django-oidc ».
+Registration and tested versions: clients/README.md, « Django: mozilla-django-oidc ».
 """
 
 import os
@@ -35,7 +35,7 @@ TEMPLATES = [
     }
 ]
 
-# A proxy with TLS stands in front: it alone sets this header.
+# Only the proxy with TLS sets this header.
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SESSION_COOKIE_NAME = "__Host-ent"
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
@@ -47,7 +47,7 @@ LOGIN_REDIRECT_URL = "inside"
 LOGIN_REDIRECT_URL_FAILURE = "/connexion-impossible"
 LOGOUT_REDIRECT_URL = "/"
 
-# The library asks for no metadata: these are the provider's addresses, which do not change.
+# The library does not read the discovery document, so the provider's endpoints are set here. They do not change.
 OIDC_OP_ISSUER = os.environ["ENT_ISSUER"]
 OIDC_OP_AUTHORIZATION_ENDPOINT = f"{OIDC_OP_ISSUER}/authorize"
 OIDC_OP_TOKEN_ENDPOINT = f"{OIDC_OP_ISSUER}/token"
@@ -63,9 +63,9 @@ OIDC_USE_PKCE = True
 OIDC_AUTH_REQUEST_EXTRA_PARAMS = {"login_hint": "profil:parent"}
 OIDC_CALLBACK_CLASS = "ent.authentication.CallbackView"
 OIDC_TIMEOUT = 5
-# The sign-out shows it to the provider.
+# The sign-out request needs the ID token.
 OIDC_STORE_ID_TOKEN = True
 OIDC_OP_LOGOUT_URL_METHOD = "ent.authentication.end_session_url"
-# The library hears of no session that ended elsewhere. Every ten minutes it asks the provider again, without a page:
-# who is no longer signed in there, or owes a new version of the charter, is signed out here.
+# The library has no back-channel logout. Every ten minutes it sends a request with `prompt=none` to the provider. A
+# parent whose session ended there, or who has to accept a new version of the charter, is then signed out here.
 OIDC_RENEW_ID_TOKEN_EXPIRY_SECONDS = int(os.environ.get("ENT_ASK_AGAIN_SECONDS", "600"))

@@ -1,4 +1,4 @@
-"""The addresses; those under `/oidc/` are the library's."""
+"""The routes; those under `/oidc/` belong to the library."""
 
 from django.urls import include, path
 

@@ -1,4 +1,4 @@
-"""The pages: one for everybody, one for parents, one for sign-ins that did not work."""
+"""The pages: the home page, a page for parents, and the page for a failed sign-in."""
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -12,10 +12,10 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @login_required
 def inside(request: HttpRequest) -> HttpResponse:
-    """Show what parents alone see."""
+    """Show the page for parents."""
     return render(request, "ent/inside.html", {"children": request.session.get("children", [])})
 
 
 def failed(request: HttpRequest) -> HttpResponse:
-    """Say that the sign-in did not work."""
+    """Show the page for a failed sign-in."""
     return render(request, "ent/failed.html", status=400)

@@ -1,4 +1,4 @@
-"""The ENT's door: how what `clients.kit` believes becomes a session of this ENT, and how that session ends."""
+"""The ENT's sign-in and sign-out routes: `clients.kit` with this ENT's sessions and store."""
 
 import secrets
 from typing import cast
@@ -6,60 +6,60 @@ from typing import cast
 from flask import Response, after_this_request, current_app, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
-from clients.ent.errors import page_of
+from clients.ent.errors import sign_in_error_page
 from clients.ent.person import INSIDE, Person, find_person, next_page, sign_in
 from clients.ent.sessions import MAX_COOKIE, current_session, current_store
 from clients.ent.settings import current_settings
 from clients.ent.store import ATTEMPT_LIFETIME
-from clients.kit.checks import Attempt, CheckError, Ended, SignedIn, now
+from clients.kit.checks import Attempt, CheckError, LogoutToken, SignedIn, now
 from clients.kit.flask_ent import FlaskEnt
 from clients.kit.provider import Provider
 
 
-class Door(FlaskEnt):
-    """`/login`, `/callback`, `/logout` and `/backchannel-logout`, with all that they keep in the ENT's store."""
+class SignInRoutes(FlaskEnt):
+    """`/login`, `/callback`, `/logout` and `/backchannel-logout`, which keep their state in the ENT's store."""
 
     def enter(self, person: SignedIn, target: str) -> ResponseReturnValue:
-        """Open the ENT's own session, and lead to the page that is owed next."""
+        """Open a session of the ENT and redirect to the next step or page."""
         session, settings = current_session(), current_settings()
-        entered = Person(
+        signed_in = Person(
             claims=person.claims | person.userinfo,
             id_token=person.id_token,
             access_token=person.access_token,
             signed_in_at=now(),
         )
-        sign_in(session, entered, settings, target if target not in {"", "/"} else INSIDE)
-        return redirect(next_page(session, entered, settings, current_store()), 303)
+        sign_in(session, signed_in, settings, target if target not in {"", "/"} else INSIDE)
+        return redirect(next_page(session, signed_in, settings, current_store()), 303)
 
     def leave(self) -> str | None:
-        """End the session of this browser, whatever comes next."""
+        """End the session of this browser and return its ID token, or None if nobody was signed in."""
         session = current_session()
         person = find_person(session)
         session.renew()
         return None if person is None else person.id_token
 
     def left(self, url: str | None, state: str) -> ResponseReturnValue:
-        """Go and sign out at the provider, which sends the browser back to the home with `state`."""
+        """Redirect to the provider's sign-out, which redirects to the home page with `state`."""
         if url is None:
             return render_template("signed_out_here.html")
         current_session()["sign_out"] = state
         return redirect(url, 303)
 
-    def end(self, ended: Ended) -> None:
-        """End the sessions that the provider names."""
-        current_store().end_sessions_of(ended.sub, ended.sid)
+    def end(self, token: LogoutToken) -> None:
+        """End the sessions that the logout token names."""
+        current_store().end_sessions_of(token.sub, token.sid)
 
     def refused(self, error: CheckError) -> ResponseReturnValue:
-        """Show the page that says why, and a way on."""
-        return page_of(error)
+        """Return the error page."""
+        return sign_in_error_page(error)
 
     def keep(self, attempt: Attempt) -> None:
-        """Keep the attempt in the store, for the browser that asked for it.
+        """Store the attempt for this browser.
 
-        The browser is known by a cookie of its own, which holds for all its tabs: the provider may end the session that
-        it has here while its next one is on the way.
+        The browser has a separate cookie for attempts, shared by all its tabs, because the provider may end the
+        session of the ENT while another sign-in is in progress.
         """
-        browser = _browser() or secrets.token_urlsafe(32)
+        browser = _browser_id() or secrets.token_urlsafe(32)
         current_store().start_attempt(browser, attempt)
 
         @after_this_request
@@ -71,15 +71,15 @@ class Door(FlaskEnt):
 
     def take(self, state: str) -> Attempt | None:
         """Take the attempt from the store: of eight answers that come at once, one finds it."""
-        return current_store().take_attempt(_browser(), state)
+        return current_store().take_attempt(_browser_id(), state)
 
-    def is_first(self, ended: Ended) -> bool:
-        """Note the token in the store, which all processes share."""
-        return current_store().note_logout_token(ended.jti, ended.forget_at)
+    def is_first(self, token: LogoutToken) -> bool:
+        """Record the logout token in the store, which all processes share; return False if it is a replay."""
+        return current_store().record_logout_token(token.jti, token.forget_at)
 
 
-def _browser() -> str:
-    """Return the name of the browser that asks; empty when it has left for no sign-in of late."""
+def _browser_id() -> str:
+    """Return the identifier of the browser, or an empty text if it has no sign-in in progress."""
     value = request.cookies.get(current_settings().browser_cookie_name, "")
     return value if len(value) <= MAX_COOKIE else ""
 
