@@ -1,4 +1,4 @@
-"""Alembic's entry: the connection comes from the caller; the models are all that `idp.tables` names."""
+"""Alembic's environment: the caller passes the connection; `idp.tables` has the models."""
 
 from alembic import context
 

@@ -7,7 +7,7 @@ revision = ${repr(up_revision)}
 down_revision = ${repr(down_revision)}
 branch_labels = None
 depends_on = None
-phase = 'expand'  # or 'contract', with unused_since = 'the release that stopped using it' (README.md beside this folder)
+phase = 'expand'  # or 'contract', with unused_since = 'the release that stopped using it' (../README.md)
 
 
 def upgrade() -> None:

@@ -7,7 +7,7 @@ revision = '0001'
 down_revision = None
 branch_labels = None
 depends_on = None
-phase = 'expand'  # or 'contract', with unused_since = 'the release that stopped using it' (README.md beside this folder)
+phase = 'expand'  # or 'contract', with unused_since = 'the release that stopped using it' (../README.md)
 
 
 def upgrade() -> None:
