@@ -1,6 +1,6 @@
-# Everything a fresh machine needs is Python 3.11 or later and make.
+# Requirements: Python 3.11 or later, and make.
 PYTHON ?= python3
-# The one that uv.lock and constraints.txt were written with, whatever the machine has.
+# The version that wrote uv.lock and constraints.txt.
 UV_VERSION := 0.13.9
 UV := .tools/bin/uv
 UV_INSTALLED := .tools/uv-$(UV_VERSION)
@@ -13,19 +13,19 @@ EXPORT := --quiet --frozen --no-dev --no-emit-project --no-header --no-annotate 
 .PHONY: help setup demo demo-reset test test-interop test-long check checklist reference screenshots docs bench format lock sbom clean
 
 help:
-	@echo "make demo         the whole journey on this machine, until Ctrl-C"
-	@echo "make test         what a change needs (tests that need Chromium or PostgreSQL say so where it is absent)"
-	@echo "make test-interop the tests with the software of others (.ci/install)"
-	@echo "make test-long    the tests that take minutes, 200,000 fuzzed requests among them (FUZZ_REQUESTS)"
-	@echo "make check        lint, types, import contracts, templates, documentation"
-	@echo "make checklist    the tests of each row, written into docs/security.md"
-	@echo "make reference    the settings and the commands, written into docs/reference/"
-	@echo "make screenshots  the picture of the README, taken from the running service by Chromium"
-	@echo "make docs         the documentation as a site, dist/site/docs/index.html"
-	@echo "make bench        load scenarios, a table of results"
-	@echo "make lock         uv.lock and constraints.txt anew, after a change of dependencies"
-	@echo "make sbom         dist/sbom.cdx.json, what an installation holds (CycloneDX)"
-	@echo "make demo-reset   forget the demonstration's data"
+	@echo "make demo         start the demonstration, until Ctrl-C"
+	@echo "make test         run the tests (tests that need Chromium or PostgreSQL are skipped without it)"
+	@echo "make test-interop run the tests with third-party software (.ci/install installs it)"
+	@echo "make test-long    run the tests that take minutes, with 200,000 fuzzed requests (FUZZ_REQUESTS)"
+	@echo "make check        run the linters: style, types, import contracts, templates, documentation"
+	@echo "make checklist    write the tests of each row into docs/security.md"
+	@echo "make reference    write the settings and commands into docs/reference/"
+	@echo "make screenshots  take the screenshots of the README with Chromium"
+	@echo "make docs         build the documentation site, dist/site/docs/index.html"
+	@echo "make bench        run the load scenarios and print a table of results"
+	@echo "make lock         write uv.lock and constraints.txt after a change of dependencies"
+	@echo "make sbom         write dist/sbom.cdx.json, the list of dependencies (CycloneDX)"
+	@echo "make demo-reset   delete the demonstration's data"
 
 $(UV_INSTALLED):
 	$(PYTHON) -m venv .tools
@@ -71,7 +71,7 @@ reference: setup
 screenshots: setup
 	.venv/bin/python -m tests.screenshots
 
-# Warnings are errors: a link that leads nowhere, a page that no list of contents names.
+# Warnings are errors, for example a broken link or a page without a table of contents.
 docs: setup
 	.venv/bin/sphinx-build --quiet --fail-on-warning --keep-going -c docs -d var/doctrees . dist/site
 
@@ -82,12 +82,12 @@ format: setup
 bench: setup
 	.venv/bin/python -m bench
 
-# After a change of the dependencies in pyproject.toml: what is installed, and what the wheel ships with.
+# Run it after a change of the dependencies in pyproject.toml. `make setup` reads uv.lock; the wheel includes constraints.txt.
 lock: | $(UV_INSTALLED)
 	$(UV) lock
 	$(UV) export $(EXPORT) --output-file constraints.txt
 
-# A CycloneDX list of all that an installation holds, made from one that constraints.txt alone made, hashes checked.
+# The CycloneDX list of dependencies, from an installation of constraints.txt alone with checked hashes.
 sbom: setup
 	rm -rf var/sbom
 	$(UV) venv --quiet --python $(PYTHON) var/sbom
