@@ -1,4 +1,4 @@
-"""The tests. Their processes hash passwords with the cheapest parameters; see `tests.cheap_hashes`."""
+"""The tests. They hash passwords with the cheapest parameters; see `tests.cheap_hashes`."""
 
 from tests import cheap_hashes
 

@@ -1,4 +1,4 @@
-"""Makes what tests start from, through the product's own functions."""
+"""Create the data that tests start from, with the product's own functions."""
 
 import itertools
 import uuid
@@ -28,13 +28,13 @@ class Build:
     hashes: dict[str, str] = field(default_factory=dict)
 
     def hash(self, password: str) -> str:
-        """Hash with the product's parameters, once for each password of a test."""
+        """Hash a password, once for each password of a test."""
         if password not in self.hashes:
             self.hashes[password] = Hasher(self.settings).hash(password, "sign_in")
         return self.hashes[password]
 
     def school(self, uai: str = COLLEGE) -> School:
-        """Return the school of that UAI, made at the first need."""
+        """Return the school with this UAI; create it at the first call."""
         kept = db.session.query(School).filter_by(uai=uai).one_or_none()
         if kept is None:
             name = "Collège des Tilleuls" if uai == COLLEGE else "Lycée Louise-Weber"
@@ -44,7 +44,7 @@ class Build:
         return kept
 
     def child(self, given_name: str = "Malo", family_name: str = "LEROY", uai: str = COLLEGE) -> Child:
-        """Return a new pupil."""
+        """Create a pupil."""
         child = Child(
             school_id=self.school(uai).id,
             student_id=str(700000 + next(_numbers)),
@@ -59,7 +59,7 @@ class Build:
     def never_activated(
         self, *, secret: str = PROVISIONAL, children: list[Child] | None = None, **more: object
     ) -> Account:
-        """Return a parent whose letter is on its way."""
+        """Create a parent with a printed letter."""
         number = next(_numbers)
         values: dict[str, object] = {
             "username": f"n.leroy{number}",
@@ -82,7 +82,7 @@ class Build:
     def active(
         self, *, password: str = PASSWORD, email: str | None = "noemie.leroy@exemple.fr", **more: object
     ) -> Account:
-        """Return a parent who activated the account and confirmed the address."""
+        """Create a parent with an active account and a confirmed email."""
         return self.never_activated(
             **{
                 "provisional_hash": None,
@@ -99,7 +99,7 @@ class Build:
     def ent(
         self, name: str = "Passerelle", host: str = "ent.test", *, charter: str = "none", **more: object
     ) -> RelyingParty:
-        """Return a registered relying party."""
+        """Register a relying party."""
         wanted: dict[str, object] = {
             "name": name,
             "redirect_uris": [f"https://{host}/cb"],

@@ -1,7 +1,7 @@
-"""Row O-01 over the whole suite: what is secret in a test must not stand in a log, the journal or the outbox.
+"""Row O-01 for the whole suite: no secret of a test may be in a log, the journal or the outbox.
 
-Each secret that the product makes while a test runs, and each password that it hashes, is a canary. All loggers are at
-DEBUG. When a canary is found where everybody on the operator's side can read, the test fails, and says where.
+Each secret that the product creates during a test, and each password that it hashes, is a canary. All loggers are at
+DEBUG. The test fails if a canary is in a place that operators can read; the message names the place.
 """
 
 import json
@@ -29,19 +29,19 @@ from tests.builders import PASSWORD, PROVISIONAL
 from tests.databases import SECRET
 
 SHORTEST = 8
-"""Characters of a canary: shorter ones would be found by chance."""
+"""Characters. A shorter canary could be found by chance."""
 LONGEST = 2000
-"""What a form keeps of a password at most: tests that measure how fast longer ones are refused measure no canary."""
+"""Characters. Forms refuse longer passwords; tests measure this time, so longer passwords are no canaries."""
 _STORED = (
     ("the journal", "SELECT kind, details, actor FROM audit"),
     ("the outbox", "SELECT kind, payload, last_error FROM outbox"),
 )
 _ALWAYS = {PASSWORD: "a test's password", PROVISIONAL: "a provisional password", SECRET: "the secret key"}
-_FOREIGN = "mail.log"  # the tests' own SMTP server, which may say what it receives
+_FOREIGN = "mail.log"  # the tests' SMTP server, which logs the mails that it receives
 
 
 class Canaries(logging.Handler):
-    """The secrets of one test by what they are, and what was written meanwhile by where."""
+    """The secrets of one test with their kinds, and the texts that were written, with their places."""
 
     def __init__(self) -> None:
         super().__init__(logging.NOTSET)
@@ -55,35 +55,35 @@ class Canaries(logging.Handler):
             self.add(secret, what)
 
     def add(self, secret: str, what: str) -> None:
-        """Look out for `secret`, as it is, as JSON writes it and as a form or an address holds it."""
+        """Add `secret` as a canary: as it is, in JSON and percent-encoded."""
         if SHORTEST <= len(secret) <= LONGEST:
             for spelling in (secret, json.dumps(secret)[1:-1], quote_plus(secret, errors="replace")):
                 self.secrets[spelling] = what
 
     def keep(self, where: str, said: str) -> None:
-        """Keep what was written."""
+        """Keep a text that was written."""
         self.written.append((where, said))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep what a library logs, with its arguments, and with the trace of an exception."""
+        """Keep a log record with its arguments and its traceback."""
         if record.name != _FOREIGN:
             said = logging.Formatter("%(name)s %(message)s").format(record)
             self.keep(f"a line of {record.name}", f"{said} {record.args!r}")
 
     def keep_stored(self, engine: Engine) -> None:
-        """Keep what stands in the journal and the outbox. A test may have taken its database away."""
+        """Keep the rows of the journal and the outbox. The database may no longer exist."""
         try:
             with engine.connect() as connection:
                 for where, query in _STORED:
                     for kind, details, said in connection.execute(text(query)):
                         values = json.loads(details) if isinstance(details, str) else details
-                        values.pop("sid", None)  # every ENT knows a session by it, and so may the journal
+                        values.pop("sid", None)  # `sid` is not secret: every ENT and the journal have it
                         self.keep(f"{where} ({kind})", f"{values} {said}")
         except (SQLAlchemyError, psycopg.Error):
             return
 
     def places(self) -> list[str]:
-        """Return what was found where; never the secret."""
+        """Return the kind and the place of each found canary, without the secret."""
         whole = "\n".join(said for _, said in self.written)
         if not whole:
             return []
@@ -126,7 +126,7 @@ def _provisional(draw: Callable[[], str]) -> Callable[[], str]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _everything_is_heard() -> Iterator[None]:
-    """Turn all loggers up, whatever the settings of a test say, and note secrets where they are made."""
+    """Set all loggers to DEBUG for all settings, and add each secret where it is created."""
     configure, write = log_lines.configure, log_lines.write
 
     def loudly(_level: str = "INFO") -> None:
@@ -134,7 +134,7 @@ def _everything_is_heard() -> Iterator[None]:
         root = logging.getLogger()
         for handler in root.handlers:
             if isinstance(handler, log_lines._Handler):
-                handler.setLevel(logging.INFO)  # what is shown stays as it is; what is kept is everything
+                handler.setLevel(logging.INFO)  # shown records stay at INFO; kept records are at DEBUG
         root.setLevel(logging.DEBUG)
         if _current not in root.handlers:
             root.addHandler(_current)
@@ -162,7 +162,7 @@ def _everything_is_heard() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def canaries(request: pytest.FixtureRequest) -> Iterator[Canaries]:
-    """Fail the test that wrote a secret down."""
+    """Fail the test if it wrote a secret."""
     _current.forget()
     url = request.getfixturevalue("database_url") if "database_url" in request.fixturenames else ""
     yield _current
@@ -173,5 +173,5 @@ def canaries(request: pytest.FixtureRequest) -> Iterator[Canaries]:
 
 
 def keep_stored(_app: Flask) -> None:
-    """Keep what the database of the application in this context holds, before it is closed."""
+    """Keep the rows of the application's database before it is closed."""
     _current.keep_stored(db.engine)

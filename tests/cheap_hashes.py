@@ -1,8 +1,8 @@
-"""Cheap parameters of argon2id for test processes: a real hash takes longer than most tests.
+"""Cheap argon2id parameters for tests: a real hash takes longer than most tests.
 
-`tests/__init__.py` sets them, so that they hold in every process that runs code of the tests, and in all that
-`tests.forked` starts. The installed command (`idp serve` by its path) hashes as in production. Tests of the hash itself
-take the fixture `real_hashes`.
+`tests/__init__.py` sets them, so they apply in every process that imports the tests, also in those of `tests.forked`.
+The installed command (`idp serve` by its path) uses the real parameters. Tests of the hash itself use the fixture
+`real_hashes`.
 """
 
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ _CHEAP = {"_MEMORY_KIB": 8, "_ITERATIONS": 1}
 
 
 def use() -> None:
-    """Hash cheaply in this process from now on."""
+    """Use the cheap parameters in this process."""
     for name, value in _CHEAP.items():
         setattr(hasher, name, value)
 
 
 @contextmanager
 def real() -> Iterator[None]:
-    """Make hashers meanwhile that hash as in production."""
+    """Use the real parameters for hashers that are created in the block."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in _REAL.items():
             patch.setattr(hasher, name, value)
@@ -33,6 +33,6 @@ def real() -> Iterator[None]:
 
 @pytest.fixture
 def real_hashes() -> Iterator[None]:
-    """Have the application of this test hash as in production; asked for before the application."""
+    """Use the real parameters. Name this fixture before the application, which creates its hasher."""
     with real():
         yield

@@ -1,4 +1,4 @@
-"""`python -m tests.checklist`: write the tests of each row into docs/security.md, or check that they stand there.
+"""`python -m tests.checklist`: write the tests of each row into docs/security.md, or check them.
 
 A test names its rows with a marker, `@pytest.mark.row("Z-01", "Z-02")`. A class or a module may carry the marker for
 all its tests. The marker is read from the source, so no test is imported or run.
@@ -41,7 +41,7 @@ def marked_tests(folder: Path) -> list[MarkedTest]:
     """Return the marked tests under `folder`, by file and then in the order of the source.
 
     Raises:
-        ValueError: a marker holds something else than texts.
+        ValueError: an argument of a marker is not a string literal.
     """
     return [test for path in sorted(folder.rglob("test_*.py")) for test in _tests_of(path)]
 
@@ -74,7 +74,7 @@ def render(text: str, tests: list[MarkedTest], folder: Path) -> str:
 
 
 def problems(text: str, tests: list[MarkedTest]) -> list[str]:
-    """Return a sentence for each marker without a row, and for each row that no test or reason stands behind."""
+    """Return a sentence for each marker without a row, and for each row without a test and without a reason."""
     rows = rows_of(text)
     held = {row for test in tests for row in test.rows}
     unknown = [
@@ -116,7 +116,7 @@ def main(arguments: list[str] | None = None, *, checklist: Path = CHECKLIST, fol
 
 
 def _refuse(found: list[str]) -> int:
-    """Print what was found wrong; return the exit code."""
+    """Print the problems; return the exit code."""
     for sentence in found:
         print(sentence, file=sys.stderr)  # noqa: T201 - a command
     return int(bool(found))

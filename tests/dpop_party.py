@@ -1,4 +1,4 @@
-"""What a client with keys does, with `cryptography` alone: DPoP proofs, client assertions, and a FAPI 2.0 sign-on."""
+"""A client with keys, written with `cryptography` alone: DPoP proofs, client assertions, a FAPI 2.0 sign-in."""
 
 import hashlib
 import json
@@ -23,17 +23,17 @@ PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519Pri
 
 
 def whole(number: int) -> str:
-    """Write a number of a JWK (RFC 7518 2, Base64urlUInt)."""
+    """Encode a number of a JWK (RFC 7518 2, Base64urlUInt)."""
     return b64(number.to_bytes((number.bit_length() + 7) // 8))
 
 
 def coordinate(number: int) -> str:
-    """Write a coordinate of P-256: all 32 octets (RFC 7518 6.2.1.2)."""
+    """Encode a coordinate of P-256 in 32 octets (RFC 7518 6.2.1.2)."""
     return b64(number.to_bytes(32))
 
 
 def thumbprint(jwk: Mapping[str, str]) -> str:
-    """Return the thumbprint of a key that has its required members and no others (RFC 7638 3)."""
+    """Return the thumbprint of a JWK that has the required members only (RFC 7638 3)."""
     return b64(hashlib.sha256(json.dumps(jwk, sort_keys=True, separators=(",", ":")).encode()).digest())
 
 
@@ -46,7 +46,7 @@ class Key:
 
     @classmethod
     def new(cls, alg: str = "ES256") -> "Key":
-        """Draw one."""
+        """Generate a key pair."""
         if alg == "ES256":
             return cls(alg, ec.generate_private_key(ec.SECP256R1()))
         if alg in {"EdDSA", "Ed25519"}:  # two names of one algorithm (RFC 9864 2.2)
@@ -55,7 +55,7 @@ class Key:
 
     @property
     def jwk(self) -> dict[str, str]:
-        """The public half (RFC 7517)."""
+        """The public key as a JWK (RFC 7517)."""
         if isinstance(self.private, ec.EllipticCurvePrivateKey):
             point = self.private.public_key().public_numbers()
             return {"kty": "EC", "crv": "P-256", "x": coordinate(point.x), "y": coordinate(point.y)}
@@ -66,18 +66,18 @@ class Key:
 
     @property
     def secret_jwk(self) -> dict[str, str]:
-        """The whole key, as no proof may show it."""
+        """The private key as a JWK, which no proof may contain."""
         assert isinstance(self.private, ec.EllipticCurvePrivateKey)
         return {**self.jwk, "d": coordinate(self.private.private_numbers().private_value)}
 
     @property
     def thumbprint(self) -> str:
-        """The name that everybody gives this key."""
+        """The thumbprint of the public key."""
         return thumbprint(self.jwk)
 
     @property
     def kid(self) -> str:
-        """The name under which the client published it."""
+        """The `kid` under which the client published the key."""
         return self.thumbprint[:8]
 
     def sign(self, head: Any, body: Any) -> str:
@@ -96,7 +96,7 @@ class Key:
         return self.private.sign(signed, pss if self.alg == "PS256" else padding.PKCS1v15(), hashes.SHA256())
 
     def proof(self, method: str, address: str, token: str | None = None, **changes: Any) -> str:
-        """Return a DPoP proof (RFC 9449 4.2); what `changes` says of the claims holds, and None leaves one out.
+        """Return a DPoP proof (RFC 9449 4.2). `changes` replaces claims; None leaves a claim out.
 
         `head` replaces members of the header in the same way.
         """
@@ -108,25 +108,25 @@ class Key:
 
 
 def written(part: Any) -> str:
-    """Return a part of a JWS; bytes stand for themselves."""
+    """Return a part of a JWS; bytes are encoded as they are."""
     return b64(part if isinstance(part, bytes) else json.dumps(part, separators=(",", ":")).encode())
 
 
 def without(members: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what is None."""
+    """Return the members that are not None."""
     return {name: value for name, value in members.items() if value is not None}
 
 
 @dataclass
 class KeyedParty(RelyingParty):
-    """A relying party that shows keys: `client` signs its assertions, when it has one, and `key` its DPoP proofs."""
+    """A relying party with keys: `client`, if present, signs its assertions, `key` its DPoP proofs."""
 
     client: Key | None = None
     key: Key = field(default_factory=Key.new)
 
     @classmethod
     def of(cls, ent: RelyingParty, client: Key | None = None, key: Key | None = None) -> "KeyedParty":
-        """Give a registered party its keys."""
+        """Return a registered party with keys."""
         plain = (ent.issuer, ent.client_id, ent.secret, ent.redirect_uri, ent.scopes)
         return cls(*plain, client=client, key=key or Key.new())
 
@@ -140,7 +140,7 @@ class KeyedParty(RelyingParty):
         return {"client_id": self.client_id, "client_assertion_type": ASSERTION_TYPE, "client_assertion": text}
 
     def post(self, browser: FlaskClient, path: str, form: Mapping[str, str | None], proof: str | None) -> TestResponse:
-        """Send a form to the back channel, with all that proves who sends it."""
+        """Send a form to a back-channel endpoint, with the client's authentication."""
         proved: Mapping[str, str | None] = self.assertion() if self.client else {"client_id": self.client_id}
         headers = self.basic() if self.secret else {}
         if proof is not None:
@@ -155,18 +155,18 @@ class KeyedParty(RelyingParty):
         return self.post(browser, "/par", {**wanted, **changes}, proof)
 
     def opened(self, request_uri: str, **more: str) -> str:
-        """Return the address that opens a pushed request (RFC 9126 4)."""
+        """Return the URL of a pushed request (RFC 9126 4)."""
         return f"/authorize?{urlencode({'client_id': self.client_id, 'request_uri': request_uri, **more})}"
 
     def pushed(self, browser: FlaskClient, attempt: Attempt, proof: str | None = None, **changes: str | None) -> str:
-        """Push a request that must be good; return its `request_uri`."""
+        """Push a valid request; return its `request_uri`."""
         response = self.push(browser, attempt, proof, **changes)
         assert response.status_code == 201, response.get_data(as_text=True)
         request_uri: str = response.get_json()["request_uri"]
         return request_uri
 
     def fresh_proof(self, path: str = "/token", method: str = "POST", token: str | None = None) -> str:
-        """Return a good proof of the party's key for an endpoint of the issuer."""
+        """Return a valid proof for an endpoint of the issuer."""
         return self.key.proof(method, f"{self.issuer}{path}", token)
 
     def redeem(
@@ -190,12 +190,12 @@ class KeyedParty(RelyingParty):
         scheme: str = "DPoP",
         method: str = "GET",
     ) -> TestResponse:
-        """Ask a resource by a scheme, with this proof, or none."""
+        """Request a resource with this authorization scheme, and this proof, or none."""
         headers = without({"Authorization": f"{scheme} {token}", "DPoP": proof})
         return browser.open(path, method=method, headers=headers)
 
     def told(self, browser: FlaskClient, token: str) -> dict[str, Any]:
-        """Return what UserInfo says to a good proof."""
+        """Return the UserInfo claims, requested with a valid proof."""
         response = self.resource(browser, token, self.fresh_proof("/userinfo", "GET", token))
         assert response.status_code == 200, response.get_data(as_text=True)
         told: dict[str, Any] = response.get_json()

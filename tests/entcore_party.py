@@ -1,7 +1,7 @@
-"""A relying party that behaves as the ENTs of the entcore family do, written from what is known of them.
+"""A relying party that behaves like the ENTs of the entcore family, as far as their behaviour is known.
 
-Each address is configured by itself. It sends no PKCE and encodes nothing; it reads RSA keys from certificates first
-and rebuilds them as signed numbers otherwise; it knows parents by `sub` or, where SAML brought it, by FrEduVecteur.
+Each endpoint is configured separately. It uses no PKCE and no percent-encoding. It reads RSA keys from certificates, or
+else from `n` and `e` as signed numbers. It finds parents by `sub` or, with SAML, by FrEduVecteur.
 """
 
 import base64
@@ -35,13 +35,13 @@ _FIELDS = 5
 Key = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
 
-class Refused(Exception):  # noqa: N818 - what it is: the bare 403 that a parent sees
-    """The sign-in ends here; the text says why."""
+class RefusedError(Exception):
+    """The sign-in fails, and the parent sees an empty 403. The message is the reason."""
 
 
 @dataclass(frozen=True)
 class Departure:
-    """What a signed cookie remembers of a browser that left for the provider, and the address that it left for."""
+    """The content of the signed cookie of a sign-in in progress, and the URL of the request."""
 
     state: str
     nonce: str
@@ -49,15 +49,15 @@ class Departure:
 
     @property
     def query(self) -> str:
-        """The query as it was written, blanks and all."""
+        """The query of the request, not encoded."""
         return self.url.partition("?")[2]
 
 
 @dataclass
 class EntcoreParty:
-    """`settings` are one entry of `openid-federate.domains`; `server` reaches the provider without any cookie.
+    """The ENT. `settings` is an entry of `openid-federate.domains`; `server` sends requests without cookies.
 
-    `users` are the ENT's own, by `externalId`.
+    `users` are the ENT's users by `externalId`.
     """
 
     settings: dict[str, Any]
@@ -66,7 +66,7 @@ class EntcoreParty:
     keys: dict[str, Key] = field(default_factory=dict)
 
     def leave(self, landing: str = "") -> Departure:
-        """Return the authorization request; `landing` is the page of the ENT that was wanted, as it is sent."""
+        """Return the authorization request; `landing` is the requested page of the ENT."""
         state = f"{uuid.uuid4()}:{landing}" if landing else str(uuid.uuid4())
         nonce = secrets.token_hex(16)
         url = (
@@ -77,19 +77,19 @@ class EntcoreParty:
         return Departure(state, nonce, url)
 
     def receive(self, location: str, departure: Departure) -> dict[str, Any]:
-        """Return the claims of a browser that came back to `location`: UserInfo's over the ID token's."""
+        """Return the claims after the redirect to `location`: those of UserInfo over those of the ID token."""
         tokens = self.tokens(location, departure)
         claims = self.payload(tokens["id_token"])
         if claims.get("nonce", departure.nonce) != departure.nonce:
-            raise Refused("nonce")
+            raise RefusedError("nonce")
         return claims | self._user_info(tokens["access_token"])
 
     def tokens(self, location: str, departure: Departure) -> dict[str, Any]:
-        """Exchange the code that a browser brought."""
+        """Exchange the code in the URL `location`."""
         address, _, query = location.partition("?")
         answer = {name: values[0] for name, values in parse_qs(query, keep_blank_values=True).items()}
         if address != self.settings["redirectUri"] or answer.get("state") != departure.state or "code" not in answer:
-            raise Refused(f"callback: {location}")
+            raise RefusedError(f"callback: {location}")
         client_id, secret = self.settings["clientId"], self.settings["secret"]
         body = f"grant_type=authorization_code&redirect_uri={self.settings['redirectUri']}&code={answer['code']}"
         headers = {}
@@ -105,32 +105,32 @@ class EntcoreParty:
             content_type="application/x-www-form-urlencoded",
         )
         if response.status_code != 200 or not response.is_json:
-            raise Refused(f"token: {response.get_data(as_text=True)}")
+            raise RefusedError(f"token: {response.get_data(as_text=True)}")
         found: dict[str, Any] = response.get_json()
         return found
 
     def payload(self, token: str) -> dict[str, Any]:
-        """Return the claims of an ID token; its `aud` is nobody's business."""
+        """Return the claims of an ID token; entcore does not check `aud`."""
         parts = token.split(".")
         if len(parts) != 3:
-            raise Refused("parts")
+            raise RefusedError("parts")
         header, claims = (json.loads(_unb64(part)) for part in parts[:2])
         if not header.get("kid"):
-            raise Refused("kid")
+            raise RefusedError("kid")
         if not self._signed(header, ".".join(parts[:2]).encode(), _unb64(parts[2])):
-            raise Refused("signature")
+            raise RefusedError("signature")
         for name, right in (
             ("iss", claims.get("iss") == self.settings["iss"]),
             ("exp", claims.get("exp", 0) > time.time()),
             ("sub", bool(claims.get("sub"))),
         ):
             if not right:
-                raise Refused(name)
+                raise RefusedError(name)
         found: dict[str, Any] = claims
         return found
 
     def fetch_keys(self) -> None:
-        """Read the JWKS, of whose address the path alone is used; a key that cannot be built is left out."""
+        """Read the JWKS at the path of `certsUri`; leave out keys that cannot be built."""
         path = urlsplit(self.settings["certsUri"]).path
         self.keys = {}
         for jwk in self.server.get(path, base_url=self.settings["uri"]).get_json()["keys"]:
@@ -142,11 +142,11 @@ class EntcoreParty:
     def user(self, claims: dict[str, Any]) -> str:
         """Return the user whose `externalId` is `sub`."""
         if claims["sub"] not in self.users:
-            raise Refused("unknown externalId")
+            raise RefusedError("unknown externalId")
         return self.users[claims["sub"]]
 
     def sign_out_url(self, id_token: str, state: str) -> str:
-        """Return where a browser is sent to sign out: the address to come back to is empty."""
+        """Return the sign-out URL; its `post_logout_redirect_uri` is empty."""
         return f"{self.settings['logoutUri']}?id_token_hint={id_token}&state={state}&post_logout_redirect_uri="
 
     def sign(self, signed: bytes) -> bytes:
@@ -158,7 +158,7 @@ class EntcoreParty:
         if alg == "HS256":
             return hmac.compare_digest(self.sign(signed), signature)
         if alg not in {*_RSA_HASHES, "ES256"}:
-            raise Refused("alg")
+            raise RefusedError("alg")
         if header["kid"] not in self.keys:
             self.fetch_keys()
         key = self.keys.get(header["kid"])
@@ -173,7 +173,7 @@ class EntcoreParty:
         return key is not None
 
     def _user_info(self, access_token: str) -> dict[str, Any]:
-        """Return UserInfo's claims; none when anything goes wrong."""
+        """Return the UserInfo claims, or no claims after any error."""
         response = self.server.get(
             self.settings["userInfoUrn"],
             base_url=self.settings["uri"],
@@ -187,7 +187,7 @@ def read_key(jwk: dict[str, Any]) -> Key:
     """Build a published key.
 
     Raises:
-        ValueError: an RSA key without a certificate, whose modulus is read as a negative number.
+        ValueError: an RSA key has no certificate, and its modulus is read as a negative number.
     """
     if jwk["kty"] == "EC":
         x, y = (int.from_bytes(_unb64(jwk[name]), "big") for name in "xy")
@@ -204,7 +204,7 @@ def read_key(jwk: dict[str, Any]) -> Key:
 
 @dataclass(frozen=True)
 class Relative:
-    """A parent as the ENT's own import of the school's file made them; `children` are (attachmentId, UAI)."""
+    """A parent from the ENT's own import of the school's file; `children` are (attachmentId, UAI)."""
 
     last_name: str
     first_name: str
@@ -212,12 +212,12 @@ class Relative:
 
 
 def match(relatives: Iterable[Relative], vectors: list[str]) -> list[Relative]:
-    """Return those whom FrEduVecteur names: one for a single vector, else those among whom the person chooses."""
+    """Return the relatives that FrEduVecteur names: one for a single vector, otherwise all to choose from."""
     rows = [_vector(vector) for vector in vectors]
     if not rows or (len(rows) > 1 and not {row[0] for row in rows} <= _PARENTS):
-        raise Refused("invalid.vector")
+        raise RefusedError("invalid.vector")
     if not {row[0] for row in rows} <= _PARENTS:
-        raise Refused("invalid.user.profile")
+        raise RefusedError("invalid.user.profile")
     _, last_names, first_names, ids, uais = (set(column) for column in zip(*rows, strict=True))
     found = [
         relative
@@ -227,15 +227,15 @@ def match(relatives: Iterable[Relative], vectors: list[str]) -> list[Relative]:
         and any(child in ids and uai in uais for child, uai in relative.children)
     ]
     if not found or (len(rows) == 1 and len(found) > 1):
-        raise Refused("no user")
+        raise RefusedError("no user")
     return found
 
 
 def _vector(vector: str) -> list[str]:
-    """Split a vector as Java does, which drops empty fields at the end."""
+    """Split a vector as Java's `split` does, without empty fields at the end."""
     fields = vector.rstrip("|").split("|")
     if len(fields) != _FIELDS or not fields[3].strip() or not fields[4].strip():
-        raise Refused("invalid.vector")
+        raise RefusedError("invalid.vector")
     return fields
 
 

@@ -1,10 +1,10 @@
-"""Programs as processes of their own, forked from one that has imported the product already.
+"""Programs as separate processes, forked from a process that has already imported the product.
 
-To start an interpreter and import the product takes more than a second, to fork takes 20 ms. What runs is the same:
-`idp …` as the installed script calls it, `python -m MODULE …` by `runpy`, each with arguments, environment, working
-directory and files of its own. Of Python's own variables, `PYTHONWARNINGS=error` alone has an effect; passwords are
-hashed cheaply (`tests.cheap_hashes`). The process that forks has no threads and no connections. Tests of the installed
-command itself, of Python's own options, or of the real hash use `subprocess`.
+Starting an interpreter and importing the product takes more than a second, a fork takes 20 ms. The same code runs: `idp
+…` as the installed script calls it, `python -m MODULE …` by `runpy`, each with its own arguments, environment, working
+directory and files. Of Python's variables only `PYTHONWARNINGS=error` has an effect; passwords are hashed cheaply
+(`tests.cheap_hashes`). The parent process has no threads and no connections. Tests of the installed command itself, of
+Python's own options, or of the real hash use `subprocess`.
 """
 
 import atexit
@@ -27,9 +27,9 @@ from idp.http_client import connections
 from idp.paths import CHECKOUT
 
 IDP = "idp"
-"""The program that is the command line, and no module of the tests."""
+"""The name of the command line program; any other program is a module."""
 PATIENCE = 120.0
-"""Seconds that a program may take, unless its test says otherwise."""
+"""The default timeout of a program in seconds."""
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.preloaded"])
@@ -42,10 +42,10 @@ class Program:
         command: `IDP`, or a module to run as `python -m` does; then its arguments.
         env: the whole environment; that of this process if none is given.
         cwd: the working directory.
-        stdin: what the program reads.
-        output: where it writes standard output, and standard error too unless `errors` is given; if none is given,
-            they are kept for `stdout` and `stderr`.
-        errors: where it writes standard error.
+        stdin: the standard input of the program.
+        output: the file for standard output, and for standard error too unless `errors` is given; without it both are
+            available as `stdout` and `stderr`.
+        errors: the file for standard error.
     """
 
     def __init__(
@@ -77,13 +77,13 @@ class Program:
 
     @property
     def pid(self) -> int:
-        """The number of the process."""
+        """The process id."""
         assert self._process.pid is not None
         return self._process.pid
 
     @property
     def returncode(self) -> int | None:
-        """As `subprocess` has it; None while the program runs."""
+        """The exit code as in `subprocess`; None while the program runs."""
         return self._process.exitcode
 
     def poll(self) -> int | None:
@@ -91,10 +91,10 @@ class Program:
         return self._process.exitcode
 
     def wait(self, timeout: float = PATIENCE) -> int:
-        """Return the exit code when the program has ended.
+        """Wait for the end of the program; return the exit code.
 
         Raises:
-            TimeoutExpired: it still runs after `timeout` seconds.
+            TimeoutExpired: the program still runs after `timeout` seconds.
         """
         self._process.join(timeout)
         if self._process.exitcode is None:
@@ -102,31 +102,31 @@ class Program:
         return self._process.exitcode
 
     def communicate(self, timeout: float = PATIENCE) -> tuple[str, str]:
-        """Return both outputs when the program has ended. See `wait`."""
+        """Wait for the end of the program; return both outputs. See `wait`."""
         self.wait(timeout)
         return self.stdout, self.stderr
 
     def send_signal(self, number: int) -> None:
-        """Send a signal to the program, if it still runs."""
+        """Send a signal to the program if it still runs."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def terminate(self) -> None:
-        """Ask the program to end."""
+        """Send SIGTERM to the program."""
         self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """End the program at once."""
+        """Send SIGKILL to the program."""
         self.send_signal(signal.SIGKILL)
 
     @property
     def stdout(self) -> str:
-        """What the program has written to standard output so far."""
+        """The standard output so far."""
         return _read(self._out)
 
     @property
     def stderr(self) -> str:
-        """What the program has written to standard error so far."""
+        """The standard error so far."""
         return _read(self._err)
 
     def __enter__(self) -> Self:
@@ -138,7 +138,7 @@ class Program:
 
 
 def forkable(command: Sequence[str]) -> list[str]:
-    """Return what `Program` takes for a command line: of `idp` by its path, or of Python with `-m`."""
+    """Return the `Program` command for a command line of `idp` by its path, or of Python with `-m`."""
     if Path(command[0]).name == IDP:
         return [IDP, *command[1:]]
     assert list(command[:2]) == [sys.executable, "-m"], command
@@ -155,7 +155,7 @@ def run(
     """Run a program to its end; see `Program`.
 
     Raises:
-        TimeoutExpired: it took more than `timeout` seconds, and was killed.
+        TimeoutExpired: the program took more than `timeout` seconds and was killed.
     """
     with Program(*command, env=env, cwd=cwd, stdin=stdin) as program:
         code = program.wait(timeout)
@@ -163,7 +163,7 @@ def run(
 
 
 def succeed(*command: str, **how: Any) -> str:
-    """Run a program that must end with 0; return what it wrote to standard output. See `run`."""
+    """Run a program that must exit with 0; return its standard output. See `run`."""
     done = run(*command, **how)
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
@@ -179,7 +179,7 @@ class _Files:
         return {"_copies": [reduction.DupFd(file.fileno()) for file in self._files]}
 
     def take(self) -> None:
-        """Put the files in their places, in the program."""
+        """Replace the standard streams; called in the child process."""
         for place, copy in enumerate(self._copies):  # type: ignore[attr-defined]
             taken = copy.detach()
             os.dup2(taken, place)
@@ -193,13 +193,13 @@ def _read(file: IO[bytes]) -> str:
 
 def _run(command: tuple[str, ...], env: dict[str, str], cwd: str, files: _Files) -> None:
     files.take()
-    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - the server's own is closed
+    sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - the one of the parent process is closed
     signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
     if "SSL_CERT_FILE" in env:
-        connections.trust.cache_clear()  # the process that forks read the system's authorities
+        connections.trust.cache_clear()  # the parent process has cached the system's authorities
     if env.get("PYTHONWARNINGS") == "error":
         warnings.simplefilter("error")
     program, *arguments = command

@@ -1,4 +1,4 @@
-"""Death at one statement, as at a power cut, for the tests that kill a process at each statement of a piece of work."""
+"""Kill this process at a statement, for tests that kill an operation at each of its statements."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from idp.db import db
 
 
 def arm(countdown: int, note: Path) -> None:
-    """Die at the `countdown`-th statement or commit from now on, noting which: nothing is flushed, nothing undone."""
+    """Kill this process before its `countdown`-th statement or commit; write that statement into `note`."""
     left = countdown
 
     def count(what: str) -> None:

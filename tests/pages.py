@@ -1,4 +1,4 @@
-"""Drives pages as a browser without JavaScript does: follows redirects of our own, fills in the form that is there."""
+"""Steps of a browser without JavaScript: follow redirects within the service, fill in forms."""
 
 import re
 from html import unescape
@@ -18,14 +18,14 @@ def form_token(page: TestResponse) -> str:
 
 
 def heading(page: TestResponse) -> str:
-    """Return the page's h1, as it is read."""
+    """Return the text of the page's h1."""
     match = _HEADING.search(page.get_data(as_text=True))
     assert match, page.get_data(as_text=True)[:500]
     return " ".join(unescape(re.sub("<[^>]+>", "", match.group(1))).split())
 
 
 def follow(browser: FlaskClient, response: TestResponse) -> TestResponse:
-    """Follow redirects as long as they stay on the service."""
+    """Follow redirects within the service."""
     for _ in range(10):
         location = response.headers.get("Location", "")
         if response.status_code not in {302, 303} or not location.startswith("/"):
@@ -35,7 +35,7 @@ def follow(browser: FlaskClient, response: TestResponse) -> TestResponse:
 
 
 def submit(browser: FlaskClient, page: TestResponse, **fields: str | list[str]) -> TestResponse:
-    """Send the form of `page` back to its own address; follow redirects that stay on the service."""
+    """Send the form of `page` to its own URL; follow redirects within the service."""
     data = {"csrf_token": form_token(page), **{name.replace("_", "-"): value for name, value in fields.items()}}
     data["csrf_token"] = form_token(page)
     data.pop("csrf-token", None)
@@ -43,7 +43,7 @@ def submit(browser: FlaskClient, page: TestResponse, **fields: str | list[str]) 
 
 
 def sign_in(browser: FlaskClient, url: str, username: str, password: str) -> TestResponse:
-    """Go to `url`, fill in the sign-in page, and return what comes after."""
+    """Open `url`, fill in the sign-in page, and return the next page."""
     page = follow(browser, browser.get(url))
     assert heading(page) == "Connexion", heading(page)
     return submit(browser, page, identifiant=username, mot_de_passe=password)

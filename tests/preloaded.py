@@ -1,4 +1,4 @@
-"""What a forked program of `tests.forked` finds imported already."""
+"""The modules that the parent process of `tests.forked` imports."""
 
 import aiosmtpd.controller
 

@@ -1,4 +1,4 @@
-"""A relying party that trusts nothing: its own PKCE, reading of answers and verification of the ID token."""
+"""A strict relying party: PKCE, parsing of responses and verification of the ID token, without the provider's code."""
 
 import base64
 import hashlib
@@ -16,7 +16,7 @@ from tests import signatures
 
 @dataclass
 class Attempt:
-    """One authorization request, and what must match its answer."""
+    """One authorization request, and the values that its response must match."""
 
     state: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     nonce: str = field(default_factory=lambda: secrets.token_urlsafe(16))
@@ -30,7 +30,7 @@ class Attempt:
 
 @dataclass
 class RelyingParty:
-    """A registered client as its own software sees itself."""
+    """A registered client."""
 
     issuer: str
     client_id: str
@@ -39,7 +39,7 @@ class RelyingParty:
     scopes: list[str]
 
     def url(self, attempt: Attempt, **changes: str | None) -> str:
-        """Return the authorization request; a change of None leaves the parameter out."""
+        """Return the URL of the authorization request; a change to None leaves the parameter out."""
         parameters: dict[str, str | None] = {
             "response_type": "code",
             "client_id": self.client_id,
@@ -55,7 +55,7 @@ class RelyingParty:
         return f"/authorize?{urlencode({k: v for k, v in parameters.items() if v is not None})}"
 
     def answer(self, response: TestResponse) -> dict[str, str]:
-        """Return the parameters of an answer that was sent to the redirect URI."""
+        """Return the parameters of a redirect to the redirect URI."""
         location = response.headers["Location"]
         assert location.startswith(f"{self.redirect_uri}?"), location
         pairs = parse_qsl(urlsplit(location).query, keep_blank_values=True, strict_parsing=True)
@@ -94,7 +94,7 @@ class RelyingParty:
         return browser.post("/token", data={k: v for k, v in body.items() if v is not None}, headers=headers)
 
     def tokens(self, browser: FlaskClient, code: str, attempt: Attempt) -> dict[str, Any]:
-        """Exchange a code that must be good, and verify the ID token."""
+        """Exchange a valid code, and verify the ID token."""
         response = self.exchange(browser, code, attempt)
         assert response.status_code == 200, response.get_data(as_text=True)
         body: dict[str, Any] = response.get_json()
@@ -102,14 +102,14 @@ class RelyingParty:
         return body
 
     def verify(self, browser: FlaskClient, token: str, attempt: Attempt, access_token: str) -> dict[str, Any]:
-        """Verify the ID token of a sign-on (OpenID Connect Core 3.1.3.7)."""
+        """Verify the ID token of a sign-in (OpenID Connect Core 3.1.3.7)."""
         claims = self.read(browser, token)
         assert claims.get("nonce") == attempt.nonce
         assert claims["at_hash"] == signatures.at_hash(signatures.read(token)[0]["alg"], access_token)
         return claims
 
     def read(self, browser: FlaskClient, token: str) -> dict[str, Any]:
-        """Verify any ID token for this client, with the published keys and nothing of the provider's code."""
+        """Verify any ID token for this client with the published keys, without the provider's code."""
         _, claims = signatures.read(token)
         signatures.verified(token, signatures.by_name(browser.get("/jwks.json").get_json()))
         assert claims["iss"] == self.issuer
@@ -120,5 +120,5 @@ class RelyingParty:
         return result
 
     def userinfo(self, browser: FlaskClient, access_token: str) -> TestResponse:
-        """Ask UserInfo with a Bearer header."""
+        """Request UserInfo with a Bearer header."""
         return browser.get("/userinfo", headers={"Authorization": f"Bearer {access_token}"})

@@ -1,4 +1,4 @@
-"""Tests of pure functions by a table: one test that reports every row that fails."""
+"""Tests with a table of rows: one test that reports every failed row."""
 
 import functools
 import inspect
@@ -9,12 +9,12 @@ Test = Callable[..., None]
 
 
 def each_row(names: str | tuple[str, ...], rows: Iterable[Any]) -> Callable[[Test], Test]:
-    """Call the test with each row, as `pytest.mark.parametrize` does, but within one test.
+    """Run the test with each row, as `pytest.mark.parametrize` does, but within one test.
 
-    It is for rows that share no state: a fixture that the test takes is the same for all rows.
+    Use it for rows that share no state: all rows share the fixtures of the test.
 
     Raises:
-        ExceptionGroup: with the failures of all rows, each with its row as a note.
+        ExceptionGroup: the failures of all rows, each with its row as a note.
     """
     many = not isinstance(names, str) or "," in names
     columns = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)

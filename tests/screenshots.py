@@ -1,7 +1,7 @@
-"""`python -m tests.screenshots`: draw the picture of the README, docs/images/parcours.webp.
+"""`python -m tests.screenshots`: take the screenshots of the README, docs/images/parcours.webp.
 
-A family of the demonstration goes from the letter to the inside of the ENT in Chromium, at the width of a phone, by the
-same gestures as in the stories. The picture is made of the pages that it meets.
+A parent of the demonstration goes from the letter to the private page of the ENT in Chromium, at the width of a phone,
+with the steps of the stories. The image shows all pages on the way.
 """
 
 import base64
@@ -24,7 +24,7 @@ from tests.stories.site import Site
 
 PICTURE = ROOT / "docs" / "images" / "parcours.webp"
 LARGEST = 300 * 1024
-"""Bytes that the picture may have: it is loaded with the README."""
+"""The maximum size of the image in bytes."""
 _EMAIL = "noemie.leroy@exemple.fr"
 _QUALITY = 60
 _IN_A_ROW = 5
@@ -39,7 +39,7 @@ img {{ display: block; width: 360px; height: 740px; object-fit: contain; object-
 
 
 def main() -> int:
-    """Draw the picture; return 1 if Chromium is missing or the picture is too large."""
+    """Take the screenshots; return 1 if Chromium is missing or the image is too large."""
     if CHROMIUM is None:
         return _refuse("Chromium is not installed: .ci/install brings it, or CHROMIUM names it.")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def _walk(browser: Browser, site: Site) -> list[tuple[str, bytes]]:
-    """Return what a parent sees on the way, as captions and PNG images."""
+    """Return the pages on the parent's way, as captions and PNG images."""
     [letter] = [letter for letter in site.letters if letter.username.startswith("n.leroy")]
     shots = [("Le courrier", _paper(letter))]
     with new_page(browser) as phone:
@@ -114,7 +114,7 @@ def _paper(letter: SeededLetter) -> bytes:
 
 
 def _sheet(browser: Browser, shots: list[tuple[str, bytes]]) -> bytes:
-    """Return the pictures side by side, with their captions, as one WebP image."""
+    """Return the images with their captions side by side, as one WebP image."""
     figures = "".join(
         f"<figure><figcaption>{number}. {html.escape(caption)}</figcaption>"
         f'<img src="data:image/png;base64,{base64.b64encode(image).decode()}"></figure>'

@@ -1,4 +1,4 @@
-"""Changes the services of an application for one test."""
+"""Change the services of an application for one test."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +11,9 @@ from idp.services import EXTENSION, Services, provide, services_of
 
 
 def change_services(app: Flask, **changed: Any) -> None:
-    """Give `app` other services, by their names in `Services`; it keeps those that are not named.
+    """Replace the services of `app` that are named, by their names in `Services`.
 
-    An application that has none yet, since a test made it by hand, gets these and no more: the others are None.
+    An application without services gets the named ones; the others are None.
     """
     if EXTENSION in app.extensions:
         provide(app, replace(services_of(app), **changed))
@@ -23,13 +23,13 @@ def change_services(app: Flask, **changed: Any) -> None:
 
 
 def change_settings(app: Flask, **changed: Any) -> None:
-    """Change some settings, for what asks `services().settings`; what was built keeps those that it was built with."""
+    """Change some settings in `services().settings`. Existing objects keep their former settings."""
     change_services(app, settings=services_of(app).settings.model_copy(update=changed))
 
 
 @contextmanager
 def changed_services(app: Flask, **changed: Any) -> Iterator[None]:
-    """Give `app` other services until the end of the block."""
+    """Replace services of `app` until the end of the block."""
     kept = services_of(app)
     change_services(app, **changed)
     try:

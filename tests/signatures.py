@@ -1,4 +1,4 @@
-"""Signatures as a relying party checks them: with the published key, and nothing of the provider's code (RFC 7518)."""
+"""Verification of signatures with the published key, without the provider's code (RFC 7518)."""
 
 import base64
 import hashlib
@@ -14,22 +14,22 @@ PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519Public
 
 
 def b64(data: bytes) -> str:
-    """Return base64url without padding."""
+    """Encode as base64url without padding."""
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def unb64(text: str) -> bytes:
-    """Read base64url without padding."""
+    """Decode base64url without padding."""
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def number(text: str) -> int:
-    """Read a number of a JWK (RFC 7518 2, Base64urlUInt)."""
+    """Decode a number of a JWK (RFC 7518 2, Base64urlUInt)."""
     return int.from_bytes(unb64(text), "big")
 
 
 def public_key(jwk: dict[str, Any]) -> PublicKey:
-    """Build the key from its own members, not from its certificate."""
+    """Build the key from the members of the JWK, not from its certificate."""
     match jwk["kty"], jwk.get("crv"):
         case "RSA", None:
             return rsa.RSAPublicNumbers(number(jwk["e"]), number(jwk["n"])).public_key()
@@ -41,10 +41,10 @@ def public_key(jwk: dict[str, Any]) -> PublicKey:
 
 
 def verify(alg: str, key: PublicKey, signed: bytes, signature: bytes) -> None:
-    """Check a signature by the algorithm that was agreed on, whatever else the key could do.
+    """Verify a signature with the registered algorithm.
 
     Raises:
-        cryptography.exceptions.InvalidSignature: it is not one.
+        cryptography.exceptions.InvalidSignature: the signature is wrong.
     """
     if isinstance(key, rsa.RSAPublicKey):
         pss = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)  # RFC 7518 3.5: as long as the hash
@@ -60,25 +60,25 @@ def verify(alg: str, key: PublicKey, signed: bytes, signature: bytes) -> None:
 
 
 def at_hash(alg: str, access_token: str) -> str:
-    """Return what `at_hash` must say (Core 3.1.3.6); of EdDSA with Ed25519, SHA-512 is the hash (RFC 8032 5.1)."""
+    """Return the expected `at_hash` (Core 3.1.3.6); the hash of EdDSA with Ed25519 is SHA-512 (RFC 8032 5.1)."""
     if alg == "EdDSA":
         return b64(hashlib.sha512(access_token.encode()).digest()[:32])
     return b64(hashlib.sha256(access_token.encode()).digest()[:16])
 
 
 def read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return header and claims of a token, unverified."""
+    """Return the header and claims of a token without verification."""
     head, body, _ = token.split(".")
     return json.loads(unb64(head)), json.loads(unb64(body))
 
 
 def by_name(jwks: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the keys of a JWK set by their names."""
+    """Return the keys of a JWK set by `kid`."""
     return {key["kid"]: key for key in jwks["keys"]}
 
 
 def verified(token: str, jwks: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Verify a token with the published key that it names; return that key."""
+    """Verify a token with the published key of its `kid`; return that key."""
     head, body, signature = token.split(".")
     header, _ = read(token)
     key = jwks[header["kid"]]

@@ -17,7 +17,7 @@ from idp.oidc.keys import ring
 from idp.services import services_of
 from tests.builders import PASSWORD, Build
 from tests.databases import ISSUER
-from tests.entcore_party import Departure, EntcoreParty, Refused, read_key
+from tests.entcore_party import Departure, EntcoreParty, RefusedError, read_key
 from tests.pages import follow, heading, submit
 from tests.protocol.entcore_recipe import (  # noqa: F401 - fixtures too
     ENT,
@@ -162,7 +162,7 @@ def test_an_account_without_join_key_is_nobody_s_and_says_no_key(
     assert re.fullmatch(r"[0-9a-f]{32}", claims["sub"])
     assert "ENTPersonJointure" not in claims
     assert len(claims["FrEduVecteur"]) == 1, "the vector needs no key"
-    with pytest.raises(Refused, match="unknown externalId"):
+    with pytest.raises(RefusedError, match="unknown externalId"):
         entcore.user(claims)
 
 
@@ -191,7 +191,7 @@ def test_pkce_is_asked_of_those_who_did_not_say_that_they_cannot(
     strict = build.ent(redirect_uris=[entcore.settings["redirectUri"]])
     entcore.settings |= {"clientId": strict.client_id, "secret": strict.secret}
     departure = entcore.leave()
-    with pytest.raises(Refused, match="error=invalid_request"):
+    with pytest.raises(RefusedError, match="error=invalid_request"):
         entcore.tokens(location_for(browser, departure), departure)
 
 
@@ -220,5 +220,5 @@ def test_the_relying_party_itself_refuses_what_the_real_one_does(entcore: Entcor
         (forged(entcore, GOOD | {"exp": 1}), "exp"),
         (forged(entcore, GOOD | {"sub": ""}), "sub"),
     ):
-        with pytest.raises(Refused, match=f"^{reason}$"):
+        with pytest.raises(RefusedError, match=f"^{reason}$"):
             entcore.payload(token)

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from idp.accounts.models import Account, Child, Degree, Guardianship, School
 from idp.db import db
 from tests.builders import COLLEGE, LYCEE, Build
-from tests.entcore_party import EntcoreParty, Refused, Relative, match
+from tests.entcore_party import EntcoreParty, RefusedError, Relative, match
 from tests.protocol.entcore_recipe import (  # noqa: F401 - fixtures too
     Register,
     arrive,
@@ -47,7 +47,7 @@ def test_two_children_are_two_vectors_and_name_one_parent(
     ]
     for told in (vectors, vectors[:1], vectors[1:]):
         assert match([*others, known], told) == [known]
-    with pytest.raises(Refused, match="no user"):
+    with pytest.raises(RefusedError, match="no user"):
         match(others, vectors)
 
 
@@ -154,7 +154,7 @@ def test_the_relying_party_itself_refuses_vectors_that_the_real_one_does() -> No
         ([f"5|LEROY|Karim|701|{COLLEGE}"], "invalid.user.profile"),
         ([f"2|leroy|Karim|701|{COLLEGE}"], "no user"),
     ):
-        with pytest.raises(Refused, match=f"^{reason}$"):
+        with pytest.raises(RefusedError, match=f"^{reason}$"):
             match([known], vectors)
-    with pytest.raises(Refused, match="no user"):
+    with pytest.raises(RefusedError, match="no user"):
         match([known, Relative("LEROY", "Karim", frozenset({("701", COLLEGE), ("702", LYCEE)}))], [good])
