@@ -1,9 +1,9 @@
-"""Workers that send the schools' mails, killed or many at once: `python -m tests.accounts.digest_processes ORDER`.
+"""Kill workers that send the schools' mails, or run many at once: `python -m tests.accounts.digest_processes ORDER`.
 
-One process makes the application and forks the others, each with connections of its own. Each round is a
-day: a notice is written about a person of its own, then the workers work. ORDER is a JSON file. `killed`: on the n-th
-day one worker dies as it is about to make its n-th statement or commit, and another one works after its lease; the
-first that reaches the end is the last. `many`: on each day several workers begin at one barrier.
+The parent process creates the application and forks the workers, each with its own connections. Each round is a day: a
+notice is written about another person, then the workers run. ORDER is a JSON file. With `killed`, on day N one worker
+is killed before its N-th statement or commit, and another one runs after the lease has expired, until a worker reaches
+the end. With `many`, several workers start at one barrier on each day.
 """
 
 import json
@@ -44,7 +44,7 @@ def moment_of(order: dict[str, Any], day: int) -> datetime:
 
 
 def application(order: dict[str, Any]) -> Flask:
-    """Make what every process inherits; it opens no connection until it is used."""
+    """Create the application that every process inherits, without an open connection."""
     settings = settings_for(order["database"], database_pool=2, smtp_url=order["smtp"])
     app = inherited(settings)
     change_services(app, transport=Transport(settings))
@@ -62,7 +62,7 @@ def write_notice(app: Flask, order: dict[str, Any], day: int) -> None:
 def work(
     app: Flask, moment: datetime, *, killed_at: int = 0, note: Path | None = None, barrier: "Barrier | None" = None
 ) -> None:
-    """What `idp worker --once` does, until it is killed."""
+    """Run the worker once, as `idp worker --once` does, or until it is killed."""
     with time_machine.travel(moment), app.app_context():
         worker = Worker(services_of(app).outbox_handlers, jobs=JOBS)
         if killed_at and note:
@@ -83,7 +83,7 @@ def forked(act: Callable[[], object]) -> int:
 
 
 def killed(app: Flask, order: dict[str, Any]) -> list[str]:
-    """Kill one worker after the other; return what each was about to do."""
+    """Kill one worker on each day; return the statement before which each was killed."""
     note, story = Path(tempfile.mkdtemp()) / "note", []
     for day in range(len(order["accounts"])):
         forked(partial(write_notice, app, order, day))
@@ -97,13 +97,13 @@ def killed(app: Flask, order: dict[str, Any]) -> list[str]:
         if not os.WIFSIGNALED(status):
             break
     last = moment_of(order, len(story))
-    for moment in (last, last + LATER, last + timedelta(days=1)):  # what was put off to the next day goes then
+    for moment in (last, last + LATER, last + timedelta(days=1)):  # mails that were postponed to the next day
         forked(partial(work, app, moment))
     return story
 
 
 def many(app: Flask, order: dict[str, Any]) -> list[str]:
-    """Let several workers begin at once on each day."""
+    """Start several workers at the same time on each day."""
     context = multiprocessing.get_context("fork")
     for day in range(len(order["accounts"])):
         forked(partial(write_notice, app, order, day))
@@ -116,7 +116,7 @@ def many(app: Flask, order: dict[str, Any]) -> list[str]:
             one.join(timeout=120)
         if any(one.exitcode for one in crowd):
             sys.exit("a worker failed")
-        forked(partial(work, app, moment + LATER))  # what a worker put in while the others looked elsewhere
+        forked(partial(work, app, moment + LATER))  # jobs that a worker added after the others had looked
     return []
 
 
