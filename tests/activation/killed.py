@@ -1,7 +1,7 @@
-"""Activations whose process is killed at one statement: `python -m tests.activation.killed DATABASE USERNAME…`.
+"""Kill activations at one statement after the other: `python -m tests.activation.killed DATABASE USERNAME…`.
 
-The n-th child kills itself at the n-th statement or commit of its POST, so that each name goes one statement further;
-the first that reaches the end is the last. Prints, as JSON, what each was about to do when it died.
+The N-th child process kills itself before the N-th statement or commit of its POST, until a child reaches the end.
+Print, as JSON, the statement before which each was killed.
 """
 
 import json
@@ -19,14 +19,14 @@ from tests.pages import form_token
 
 
 class Account:
-    """All that a letter tells."""
+    """The account as the letter names it."""
 
     def __init__(self, username: str) -> None:
         self.username = username
 
 
 def live(database: str, username: str, countdown: int, note: Path) -> None:
-    """Activate an account as its parent does, as far as the countdown lets it."""
+    """Activate an account as its parent does, until the process is killed."""
     app = inherited(settings_for(database, database_pool=2))
     app.test_client_class = Browser
     with app.app_context():
@@ -40,7 +40,7 @@ def live(database: str, username: str, countdown: int, note: Path) -> None:
 
 
 def main(database: str, folder: str, *usernames: str) -> None:
-    """Kill one child after the other."""
+    """Kill one child process after the other."""
     found = []
     inherited(settings_for(database, database_pool=2))
     for number, username in enumerate(usernames, start=1):

@@ -1,7 +1,7 @@
-"""Sixteen parents' browsers that send the last form of one activation at once: `python -m tests.activation.race`.
+"""Send the last form of one activation from many browsers at once: `python -m tests.activation.race`.
 
-One process loads the code and forks the others; each has an application and connections of its own, and all wait at one
-barrier. The order comes as JSON on standard input, the answers leave as JSON on standard output.
+The parent process imports the code and forks the others; each has its own application and connections, and all wait at
+one barrier. The order is JSON on standard input, the answers are JSON on standard output.
 """
 
 import json
@@ -25,14 +25,14 @@ HOST = "connexion.exemple.test"
 
 
 def settings_of(order: dict[str, Any]) -> Settings:
-    """Return the settings of each browser's node."""
+    """Return the settings of the application of each browser."""
     return settings_for(order["database"], database_pool=2, hash_wait=10, **order.get("settings", {}))
 
 
 def run(
     order: dict[str, Any], form: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[dict[str, Any]]"
 ) -> None:
-    """Send one browser's form when everybody is ready."""
+    """Send one browser's form when all processes are ready."""
     app = inherited(settings_of(order))
     browser = Client(app)
     for name, value in form["cookies"].items():
@@ -40,7 +40,7 @@ def run(
     with app.app_context():
         if (
             db.engine.dialect.name == "sqlite"
-        ):  # sixteen that all commit to disk, on a machine that does other things too
+        ):  # the last of sixteen processes waits long for its commit on a loaded machine
             event.listen(
                 db.engine, "connect", lambda connection, _entry: connection.execute("PRAGMA busy_timeout=60000")
             )
@@ -51,7 +51,7 @@ def run(
 
 
 def main() -> None:
-    """Let the crowd run."""
+    """Run all processes and print their answers."""
     order = json.load(sys.stdin)
     context = multiprocessing.get_context("fork")
     inherited(settings_of(order))

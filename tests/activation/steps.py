@@ -1,4 +1,4 @@
-"""What a parent does with a letter, and what the database holds afterwards."""
+"""Steps of an activation, and the stored state after it."""
 
 import uuid
 from dataclasses import dataclass
@@ -26,31 +26,31 @@ DEAD_LETTER = "Ce courrier ne sert plus"
 
 
 def without_token(page: TestResponse) -> str:
-    """Return a page's text but for its form token, which is drawn anew for each."""
+    """Return the text of a page without its form token, which differs on each page."""
     return page.get_data(as_text=True).replace(form_token(page), "")
 
 
 def open_activation(browser: FlaskClient, account: Account, url: str = "/connexion") -> TestResponse:
-    """Type the letter's secret; return the activation's page."""
+    """Sign in with the letter's secret; return the activation page."""
     page = sign_in(browser, url, account.username, PROVISIONAL)
     assert heading(page) == ACTIVATION, heading(page)
     return page
 
 
 def fill_in(browser: FlaskClient, page: TestResponse, password: str = CHOSEN, mail: str = ADDRESS) -> TestResponse:
-    """Send the activation's form with one password and an address."""
+    """Send the activation form with a password and an email."""
     return submit(browser, page, nouveau=password, confirmation=password, mail=mail)
 
 
 def activate(browser: FlaskClient, account: Account, url: str = "/connexion", mail: str = ADDRESS) -> TestResponse:
-    """Activate the account; return the page that tells to look for the mail."""
+    """Activate the account; return the page « Consultez votre messagerie »."""
     page = fill_in(browser, open_activation(browser, account, url), mail=mail)
     assert heading(page) == SENT, heading(page)
     return page
 
 
 def newest_link(settings: Settings, account_id: uuid.UUID) -> str:
-    """Return the address of the link that was issued last, as its mail has it."""
+    """Return the URL path of the newest link, as in its mail."""
     db.session.rollback()
     link = db.session.scalars(
         select(OneTimeLink).where(OneTimeLink.account_id == account_id).order_by(OneTimeLink.created_at.desc())
@@ -61,7 +61,7 @@ def newest_link(settings: Settings, account_id: uuid.UUID) -> str:
 
 @dataclass(frozen=True)
 class Kept:
-    """What is stored about an account."""
+    """The stored state of an account."""
 
     active: bool
     letter: bool
@@ -75,7 +75,7 @@ class Kept:
 
 
 def kept(account_id: uuid.UUID) -> Kept:
-    """Read what is stored about an account."""
+    """Read the stored state of an account."""
     db.session.rollback()
     account = db.session.get_one(Account, account_id, populate_existing=True)
     links = [str(key) for key in db.session.scalars(select(OneTimeLink.id).where(OneTimeLink.account_id == account_id))]
