@@ -1,6 +1,6 @@
-"""Every sentence on a page or in a mail that says that somebody is told something, and the test that proves it.
+"""Each sentence of a page or a mail about a notification, and the test that proves the notification.
 
-A new sentence fails `test_telling.py` until it has a line here; so does a line whose sentence or whose test is gone.
+`test_telling.py` fails for a new sentence without an entry, and for an entry whose sentence or test no longer exists.
 """
 
 _PAGES = "tests/web/test_telling.py"

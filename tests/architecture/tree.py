@@ -1,4 +1,4 @@
-"""The files of the project, for tests about them."""
+"""The files of the project and their syntax trees, for architecture tests."""
 
 import ast
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ def parsed(path: Path) -> ast.Module:
 
 
 def shown(path: Path) -> str:
-    """Return a path as people write it."""
+    """Return the path relative to the repository."""
     return path.relative_to(CHECKOUT).as_posix()
 
 
@@ -37,10 +37,9 @@ def templates(suffix: str = ".html") -> list[Path]:
 
 
 def pages() -> list[Path]:
-    """Return the templates that are whole pages: what is neither a layout, nor macros, nor a mail.
+    """Return the templates of whole pages, without layouts, macros and mails.
 
-    Nor is what ENTs load into a hidden frame: it shows nothing to anybody; nor the page of a person's archive, which is
-    read from a disk, without this service.
+    The hidden frame for ENTs and the page inside the archive of personal data are left out too.
     """
     skipped = ("macros", "mail", "personal_data")
     frame = TEMPLATES / "oidc" / "session.html"
@@ -53,7 +52,7 @@ def pages() -> list[Path]:
 
 
 def named(node: ast.AST) -> str:
-    """Return the dotted name that a call or an attribute reads, as far as it is one."""
+    """Return the dotted name of an expression, with `?` for a part that is not a name."""
     match node:
         case ast.Name(id=name):
             return name
@@ -64,7 +63,7 @@ def named(node: ast.AST) -> str:
 
 
 def imported(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield each line that imports, with what it imports."""
+    """Yield the line number and the name of each import."""
     for node in ast.walk(parsed(path)):
         match node:
             case ast.Import(names=names):
