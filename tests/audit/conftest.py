@@ -1,4 +1,4 @@
-"""The fixtures of the commands, and a journal that holds what the test writes alone."""
+"""The fixtures of the commands, and a journal without entries from the set-up."""
 
 import pytest
 from flask import Flask
@@ -11,6 +11,6 @@ from tests.commands.conftest import act, bare, events, idp  # noqa: F401 - fixtu
 
 @pytest.fixture(autouse=True)
 def empty_journal(app: Flask) -> None:
-    """Begin without the entry of the database's first key."""
+    """Delete the entry about the first key of the database."""
     db.session.execute(delete(AuditEntry))
     db.session.commit()

@@ -1,4 +1,4 @@
-"""What tests of the journal's chain share: events of the product, seals, and what `idp audit verify` finds."""
+"""Helpers for tests of the journal's chain: write events, seal them, run `idp audit verify`."""
 
 import json
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ ORIGIN = Origin(address="203.0.113.7", request_id="ABCD-EFGH")
 
 
 def write(account: Account | None, count: int = 1) -> None:
-    """Record sign-ins as a request does."""
+    """Record successful sign-ins, as a request does."""
     with log.acting_for(ORIGIN):
         for number in range(count):
             key = account.id if account else None
@@ -46,12 +46,12 @@ def fail(account: Account | None, count: int = 1) -> None:
 
 
 def seal(app: Flask) -> int:
-    """Seal all that waits, as the worker does."""
+    """Seal all unsealed entries, as the worker does."""
     return sealing.seal_all(services_of(app).settings.secrets)
 
 
 def a_day(app: Flask, build: Build, browser: FlaskClient) -> Account:
-    """Let a parent sign in, wrongly and rightly, and enter an ENT; return the account."""
+    """Sign a parent in, first with a wrong password, then at an ENT; return the account."""
     ent = build.ent()
     account = build.active()
     sign_in(browser, "/connexion", account.username, "faux")
@@ -63,13 +63,13 @@ def a_day(app: Flask, build: Build, browser: FlaskClient) -> Account:
 
 @contextmanager
 def at(moment: datetime) -> Iterator[None]:
-    """Record what the block does at that moment."""
+    """Run the block at that time."""
     with time_machine.travel(moment, tick=True):
         yield
 
 
 def verified(act: Run, *arguments: str) -> tuple[int, list[dict[str, Any]], dict[str, Any]]:
-    """Check the journal; return the exit code, what was found and the summary."""
+    """Verify the journal; return the exit code, the findings and the summary."""
     answer = act("audit", "verify", "--json", *arguments)
     *found, summary = [json.loads(line) for line in answer.out.splitlines()]
     assert summary["type"] == "summary"
@@ -79,24 +79,24 @@ def verified(act: Run, *arguments: str) -> tuple[int, list[dict[str, Any]], dict
 
 
 def found(act: Run, *arguments: str) -> list[tuple[int | None, int | None, str]]:
-    """Check the journal; return seal, entry and sentence of what was found."""
+    """Verify the journal; return seal, entry and message of each finding."""
     return [(f["seal"], f["entry"], f["what"]) for f in verified(act, *arguments)[1]]
 
 
 def ids(*conditions: Any) -> list[int]:
-    """Return the ids of entries, in their order."""
+    """Return the ids of matching entries in ascending order."""
     keys = list(db.session.scalars(select(AuditEntry.id).where(*conditions).order_by(AuditEntry.id)))
     db.session.rollback()
     return keys
 
 
 def tamper(statement: str, **values: Any) -> None:
-    """Do by SQL what nobody may do."""
+    """Run a SQL statement that manipulates the journal."""
     db.session.rollback()
     with db.engine.begin() as connection:
         assert connection.execute(text(statement), values).rowcount > 0
 
 
 def other_secret(database_url: str, **more: Any) -> Any:
-    """Return settings under another secret key."""
+    """Return settings with another secret key."""
     return settings_for(database_url, secret_key="another secret key, of more than 32 bytes: 9876543210", **more)

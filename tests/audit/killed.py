@@ -1,6 +1,6 @@
-"""Sealers and purges that are killed at one statement after the other: `python -m tests.audit.killed DATABASE seal`.
+"""Kill sealers and purges at one statement after the other: `python -m tests.audit.killed DATABASE seal`.
 
-After each death the chain must be whole. Prints how many were killed.
+The chain must be valid after each kill. Print the number of killed processes.
 """
 
 import os
@@ -25,7 +25,7 @@ _MOST = 400
 
 
 def live(app: Flask, act: str, countdown: int, note: Path) -> None:
-    """Do the act, as far as the countdown lets it."""
+    """Seal or purge, until the process is killed."""
     settings = services_of(app).settings
     with app.app_context():
         arm(countdown, note)
@@ -38,14 +38,14 @@ def live(app: Flask, act: str, countdown: int, note: Path) -> None:
 
 
 def check(app: Flask) -> None:
-    """Check the journal in a process of its own, whose connections end with it."""
+    """Verify the journal in a separate process, which closes its connections when it ends."""
     with app.app_context():
         wrong = list(Check(services_of(app).settings.secrets).findings())
     os._exit(1 if wrong else 0)
 
 
 def forked(act: Callable[[], None]) -> int:
-    """Run `act` in a child; return how the child ended."""
+    """Run `act` in a child process; return its wait status."""
     child = os.fork()
     if not child:
         try:
@@ -56,18 +56,18 @@ def forked(act: Callable[[], None]) -> int:
 
 
 def main(database: str, act: str) -> None:
-    """Kill one child after the other."""
+    """Kill one child process after the other."""
     app = inherited(settings_for(database, database_pool=2))  # opens no connection
-    note = Path(tempfile.mkdtemp()) / "last words"
+    note = Path(tempfile.mkdtemp()) / "note"
     for number in range(1, _MOST):
         status = forked(partial(live, app, act, number, note))
         if forked(partial(check, app)):
-            sys.exit(f"broken by a death at {note.read_text()}")
+            sys.exit(f"invalid chain after a kill at {note.read_text()}")
         if not os.WIFSIGNALED(status):
             assert os.WEXITSTATUS(status) == 0
             sys.stdout.write(f"{number - 1}\n")
             return
-    sys.exit("it never came to its end")
+    sys.exit("no process reached the end")
 
 
 if __name__ == "__main__":

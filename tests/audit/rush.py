@@ -1,7 +1,7 @@
-"""Processes that write the journal, seal it and check it at the same time: `python -m tests.audit.rush DATABASE`.
+"""Write, seal and verify the journal in several processes at the same time: `python -m tests.audit.rush DATABASE`.
 
-Writers keep a transaction open for a moment after their entries got their ids, so that entries of lower ids become
-visible later than others. Prints, as JSON, how many entries were written and what the checks found meanwhile.
+Writers keep a transaction open for a moment after the entries get their ids, so that entries with lower ids become
+visible later than others. Print, as JSON, the numbers of written entries and of findings.
 """
 
 import json
@@ -29,7 +29,7 @@ WRITERS, SEALERS, ROUNDS = 4, 3, 25
 def write(database: str, barrier: "Barrier", done: "Event", answers: "SimpleQueue[tuple[str, int]]") -> None:
     """Write entries in transactions that overlap those of the others."""
     settings, written = settings_for(database, database_pool=2), 0
-    slow = not database.startswith("sqlite")  # there, an open transaction keeps all others out
+    slow = not database.startswith("sqlite")  # on SQLite an open transaction blocks all other writers
 
     def step() -> int:
         count = random.randint(1, 5)
@@ -58,7 +58,7 @@ def seal(database: str, barrier: "Barrier", done: "Event", answers: "SimpleQueue
 
 
 def check(database: str, barrier: "Barrier", done: "Event", answers: "SimpleQueue[tuple[str, int]]") -> None:
-    """Check the journal again and again."""
+    """Verify the journal until the writers are done."""
     settings, wrong = settings_for(database, database_pool=2), 0
     with inherited(settings).app_context():
         barrier.wait(120)
@@ -68,7 +68,7 @@ def check(database: str, barrier: "Barrier", done: "Event", answers: "SimpleQueu
 
 
 def main(database: str) -> None:
-    """Let them run."""
+    """Run all processes."""
     context = multiprocessing.get_context("fork")
     barrier, done = context.Barrier(WRITERS + SEALERS + 1), context.Event()
     answers: SimpleQueue[tuple[str, int]] = context.SimpleQueue()

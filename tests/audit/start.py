@@ -1,4 +1,4 @@
-"""Notes the settings as a node does at its start, when the file `GO` is there; run as a process of its own."""
+"""Record the settings in the journal, as a node does at its start, as soon as the file `GO` exists."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from idp import cli
 
 
 def main() -> None:
-    """Wait for the start, then note."""
+    """Wait for the file, then record the settings."""
     settings = cli._settings()
     Path(sys.argv[1]).touch()
     while not Path(os.environ["GO"]).exists():
