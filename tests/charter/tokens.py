@@ -1,4 +1,4 @@
-"""An ENT that holds an access token of a parent who signed in."""
+"""Helpers to call the charter API with the access token of a parent."""
 
 from typing import Any
 
@@ -22,16 +22,16 @@ def token_of(browser: FlaskClient, ent: RelyingParty, account: Account, **change
 
 
 def ask(browser: FlaskClient, token: str) -> TestResponse:
-    """Ask for the charter."""
+    """Request the charter."""
     return browser.get("/charter", headers={"Authorization": f"Bearer {token}"})
 
 
 def accept(browser: FlaskClient, token: str, version: object) -> TestResponse:
-    """Say that the parent accepted `version`."""
+    """Record the acceptance of `version`."""
     return browser.post("/charter/acceptance", json={"version": version}, headers={"Authorization": f"Bearer {token}"})
 
 
 def acceptances() -> list[CharterAcceptance]:
-    """Return all that was accepted, oldest first."""
+    """Return all acceptances, oldest first."""
     db.session.rollback()
     return list(db.session.scalars(select(CharterAcceptance).order_by(CharterAcceptance.accepted_at)))
