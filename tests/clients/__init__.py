@@ -1,1 +1,1 @@
-"""The sample ENT against a small provider that can lie."""
+"""Tests of the kit and the sample ENT, with a provider that can send false responses."""

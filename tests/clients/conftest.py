@@ -1,4 +1,4 @@
-"""An ENT in this process, and the provider that it is registered with, over HTTP."""
+"""The sample ENT in this process, and its provider over HTTP."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ def environment(issuer: str, folder: Path) -> dict[str, str]:
 
 @dataclass
 class Browser:
-    """A parent's browser: it opens the ENT's pages and follows it to the provider and back."""
+    """A parent's browser, which visits the ENT and the provider."""
 
     client: FlaskClient
 
@@ -42,7 +42,7 @@ class Browser:
         return self.client.get(address.removeprefix(PUBLIC_URL))
 
     def leave(self, address: str = "/login") -> str:
-        """Go to the provider; return the address of its answer without opening it."""
+        """Start a sign-in; return the URL of the provider's response without opening it."""
         departure = self.get(address)
         assert departure.status_code == 303, departure.text
         answer = requests.get(departure.location, allow_redirects=False, timeout=60)
@@ -53,13 +53,13 @@ class Browser:
         return self.get(self.leave(address))
 
     def submit(self, page: str, action: str = "", **fields: str) -> TestResponse:
-        """Send the form of a page with its hidden fields and what is typed."""
+        """Send the form of a page with its hidden fields and `fields`."""
         html = self.get(page).text
         hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', html))
         return self.client.post(action or page, data=hidden | fields)
 
     def enter(self) -> TestResponse:
-        """Go all the way to the inside."""
+        """Sign in and open the private page."""
         self.sign_in()
         self.submit("/charte", accord="oui")
         return self.submit("/notifications", mail="noemie@exemple.fr")
@@ -67,7 +67,7 @@ class Browser:
 
 @contextmanager
 def visited_ent(folder: Path) -> Iterator[tuple[Flask, Browser, FakeProvider]]:
-    """Yield an ENT of its own, a browser that visits it, and its provider: for one row of a table."""
+    """Yield a separate ENT, its browser and its provider, for one row of a table."""
     with running_provider() as provider:
         app = create_app(read_settings(environment(provider.issuer, folder)))
         yield app, Browser(app.test_client()), provider
@@ -94,5 +94,5 @@ def query(address: str) -> dict[str, str]:
 
 
 def change(**changes: object) -> Callable[[Claims], Claims]:
-    """Return a lie that changes claims; None takes the claim away."""
+    """Return a function that changes claims; None removes a claim."""
     return lambda claims: {k: v for k, v in (claims | changes).items() if v is not None}

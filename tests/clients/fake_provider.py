@@ -1,4 +1,4 @@
-"""A small OpenID provider over HTTP on loopback, with its own signing, that can be told to lie in one precise way."""
+"""A small OpenID provider on loopback with its own signatures, which can send one false value."""
 
 import base64
 import hashlib
@@ -31,12 +31,12 @@ KEYS: dict[str, RSAKey | ECKey | OKPKey] = {"RS256": RSA, "PS256": PSS, "ES256":
 
 
 def unsigned(claims: Claims) -> str:
-    """A JWT of algorithm `none` (RFC 7519, 6)."""
+    """Return a JWT with the algorithm `none` (RFC 7519, 6)."""
     return f"{_segment({'alg': 'none', 'kid': 'rsa-1'})}.{_segment(claims)}."
 
 
 def signed_with_public_key(claims: Claims) -> str:
-    """A JWT whose HMAC secret is our public key: what a library that trusts `alg` would accept."""
+    """Return a JWT whose HMAC secret is the public key. A library that trusts `alg` accepts it."""
     signed = f"{_segment({'alg': 'HS256', 'kid': 'rsa-1'})}.{_segment(claims)}"
     mac = hmac.new(RSA.as_pem(private=False), signed.encode(), hashlib.sha256).digest()
     return f"{signed}.{base64.urlsafe_b64encode(mac).rstrip(b'=').decode()}"
@@ -48,7 +48,7 @@ def _segment(value: object) -> str:
 
 @dataclass
 class FakeProvider:
-    """What the provider holds, and how it lies: each `*_lie` changes one thing on its way out."""
+    """The state of the provider. Each `*_lie` changes one response."""
 
     issuer: str = ""
     keys: list[RSAKey | ECKey | OKPKey] = field(default_factory=lambda: [RSA, EC])
@@ -137,7 +137,7 @@ class FakeProvider:
 
 @contextmanager
 def running_provider() -> Iterator[FakeProvider]:
-    """Serve a fake provider on a free port of loopback."""
+    """Run a fake provider on a free port of loopback."""
     provider = FakeProvider()
     server = make_server("127.0.0.1", 0, _application(provider), threaded=True)
     provider.issuer = f"http://127.0.0.1:{server.server_port}"
@@ -170,7 +170,7 @@ def _application(provider: FakeProvider) -> Flask:
             "jwks_uri": "/jwks.json",
             "end_session_endpoint": "/logout",
         }
-        # `none` and HS256 are offered on purpose: what the provider offers must not be what the ENT believes.
+        # `none` and HS256 are listed on purpose: the ENT must not take the algorithm from discovery.
         metadata: Claims = {
             "issuer": provider.issuer,
             "authorization_response_iss_parameter_supported": True,
@@ -230,7 +230,7 @@ def _add_back_channel(app: Flask, provider: FakeProvider) -> None:
 
 
 def _is_client(provider: FakeProvider) -> bool:
-    """Whether the request proves that it comes from the client (RFC 6749, 2.3.1)."""
+    """Return whether the request has the client's credentials (RFC 6749, 2.3.1)."""
     basic = request.authorization
     if basic is None:
         return not provider.client_secret and request.form.get("client_id") == provider.client_id
@@ -239,7 +239,7 @@ def _is_client(provider: FakeProvider) -> bool:
 
 
 def _redeemed(provider: FakeProvider) -> dict[str, str] | None:
-    """Return the request of a code that is as it should be."""
+    """Return the authorization request of a valid code, or None."""
     asked = provider.codes.pop(request.form["code"], None)
     challenge = hashlib.sha256(request.form.get("code_verifier", "").encode()).digest()
     if asked is None or asked["code_challenge"] != base64.urlsafe_b64encode(challenge).rstrip(b"=").decode():
@@ -248,7 +248,7 @@ def _redeemed(provider: FakeProvider) -> dict[str, str] | None:
 
 
 def _renewed(provider: FakeProvider) -> dict[str, str] | None:
-    """Return what a refresh token stands for; it counts once."""
+    """Return the authorization request of a refresh token, which is valid once, or None."""
     return provider.refreshes.pop(request.form["refresh_token"], None)
 
 

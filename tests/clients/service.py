@@ -1,4 +1,4 @@
-"""The real provider as a process on loopback, with an ENT that is registered and a parent who can sign in."""
+"""The real provider as a process on loopback, with a registered ENT and a parent with an account."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,25 +14,25 @@ from tests.databases import settings_for
 from tests.protocol.flow import OFFLINE
 
 REDIRECT_URI = "http://127.0.0.1:9/callback"
-"""Nobody listens there: the headless ENT stops before."""
+"""No server listens there: the headless client does not open the redirect URI."""
 BACK = "https://ent.test/bye"
 
 
 @dataclass(frozen=True)
 class Service:
-    """A running provider, and what its operator handed over."""
+    """A running provider, and the registration of an ENT."""
 
     issuer: str
     client_id: str
     secret: str
     username: str
     password: str = PASSWORD
-    newcomer: str = ""  # whose letter is on its way
+    newcomer: str = ""  # a parent with a letter, not activated
 
 
 @contextmanager
 def running_service(database_url: str, folder: Path, **client: object) -> Iterator[Service]:
-    """Run the provider with an ENT whose charter the provider shows; `client` changes its registration."""
+    """Run the provider with an ENT with `--charter provider`; `client` changes its registration."""
     port = free_port()
     issuer = f"http://127.0.0.1:{port}"
     settings = settings_for(database_url, issuer=issuer, env="development", new_device_mail=False)
