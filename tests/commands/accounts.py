@@ -1,4 +1,4 @@
-"""Accounts that an operator acts on: what the database holds of one, and what holds it back."""
+"""The stored state of accounts that an operator changes."""
 
 from sqlalchemy import select
 
@@ -15,7 +15,7 @@ ACTS = ("show", "unlock", "disable", "enable", "end-sessions")
 
 
 def living(account: Account) -> int:
-    """How many sessions of the account open something."""
+    """Return the number of live sessions of the account."""
     rows = db.session.scalars(
         select(Session.id)
         .join(Account, Account.id == Session.account_id)
@@ -26,21 +26,21 @@ def living(account: Account) -> int:
 
 
 def kept(account: Account) -> Account:
-    """Return the account as the database has it."""
+    """Return the stored account."""
     found = db.session.get_one(Account, account.id, populate_existing=True)
     db.session.rollback()
     return found
 
 
 def waiting(kind: str) -> list[dict[str, object]]:
-    """Return what the messages of one kind in the outbox say."""
+    """Return the payloads of the outbox messages of one kind."""
     found = list(db.session.scalars(select(OutboxMessage.payload).where(OutboxMessage.kind == kind)))
     db.session.rollback()
     return found
 
 
 def wrong_tries(username: str) -> None:
-    """Use up the free tries of an identifier."""
+    """Use up the free attempts of an identifier."""
     db.session.rollback()
     for _ in range(5):
         guard.take(limits.SIGN_IN_ACCOUNT, username)

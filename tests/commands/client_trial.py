@@ -1,4 +1,4 @@
-"""Where `idp client test` is tried: the provider as it is reached from outside, and the servers of an ENT."""
+"""The servers for tests of `idp client test`: the provider's public URL, and those of an ENT."""
 
 import json
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ from tests.relying_party import RelyingParty
 HOSTS = ("ent.test", "connexion.test")
 METADATA = "/.well-known/openid-configuration"
 REFUSED: Answer = (400, {}, b'{"error": "invalid_request"}')
-sqlite_alone = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # nothing of it is the database's
+sqlite_alone = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # does not depend on the database
 
 
 @dataclass
 class Place:
-    """The provider as it is reached from outside, and the ENT's servers: its pages, and its back channel."""
+    """The provider's public server, and the ENT's servers: its pages, and its back channel."""
 
     provider: EntServer
     ent: EntServer
@@ -62,7 +62,7 @@ def trial_settings(database_url: str, place: Place, tmp_path: Path) -> Settings:
 
 @pytest.fixture(autouse=True)
 def trial_published(app: Flask, settings: Settings, place: Place) -> None:
-    """What the provider's server gives is what the application gives."""
+    """Serve the application's responses on the provider's public server."""
     for path in (METADATA, "/jwks.json"):
         content = app.test_client().get(path, base_url=settings.issuer).data
         place.provider.served[path] = (200, {"Content-Type": "application/json"}, content)
@@ -81,7 +81,7 @@ def tried(act: Run, client_id: str) -> tuple[int, list[dict[str, Any]]]:
 
 
 def wrong(act: Run, ent: RelyingParty) -> list[tuple[str, str]]:
-    """Return the checks that failed, and hold the exit code to them."""
+    """Return the failed checks; check the exit code."""
     code, found = tried(act, ent.client_id)
     bad = [(finding["check"], finding["message"]) for finding in found if not finding["ok"]]
     assert code == (1 if bad else 0)

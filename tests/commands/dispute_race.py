@@ -1,8 +1,8 @@
-"""Operators who settle the same disputes at once: `python -m tests.commands.dispute_race`.
+"""Settle the same disputes from several processes at once: `python -m tests.commands.dispute_race`.
 
-One process loads the code and forks the others; each has an application and connections of its own, and in each round
-all begin at one barrier. Half of them reject, half confirm. The order comes as JSON on standard input. Prints, as JSON,
-for each round what every operator was answered: the outcome, or an empty text when it was refused.
+The parent process imports the code and forks the others; each has its own application and connections, and in each
+round all start at one barrier. Half of them reject, half confirm. The order is JSON on standard input. Print, as JSON,
+for each round the outcome of each operator, or an empty text if it was refused.
 """
 
 import json
@@ -28,7 +28,7 @@ OPERATORS = 4
 
 
 def settle(order: dict[str, Any], number: int, barrier: "Barrier", answers: "SimpleQueue[Any]") -> None:
-    """Settle each dispute, as soon as all operators are ready to."""
+    """Settle each dispute when all operators are ready."""
     settings = settings_for(order["database"], database_pool=2)
     outcome = Outcome.REJECT if number % 2 else Outcome.CONFIRM
     app = inherited(settings)
@@ -45,7 +45,7 @@ def settle(order: dict[str, Any], number: int, barrier: "Barrier", answers: "Sim
 
 
 def main() -> None:
-    """Let them run."""
+    """Run all processes."""
     order = json.load(sys.stdin)
     context = multiprocessing.get_context("fork")
     inherited(settings_for(order["database"], database_pool=2))

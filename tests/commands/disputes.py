@@ -1,4 +1,4 @@
-"""Accounts that somebody contests, made by the pages that people use; and what the commands say of them."""
+"""Disputed accounts, created with the pages, and the output of the commands about them."""
 
 import json
 from pathlib import Path
@@ -24,14 +24,14 @@ CLOSED = "Ce compte est fermé pour le moment"
 
 
 def apply_change(app: Flask, build: Build, account: Account) -> None:
-    """Use the newest link that confirms another address."""
+    """Open the newest link that confirms a new email."""
     phone = app.test_client()
     path = path_of(build.settings, links(account, Purpose.CHANGE_EMAIL)[-1])
     assert "Votre nouvelle adresse est confirmée." in submit(phone, phone.get(path)).text
 
 
 def alarms(build: Build, account: Account) -> list[str]:
-    """Return the paths of the links « Ce n’était pas moi », the oldest first."""
+    """Return the paths of the links « Ce n’était pas moi », oldest first."""
     return [path_of(build.settings, link) for link in links(account, Purpose.CONTEST_EMAIL)]
 
 
@@ -46,20 +46,20 @@ def contested(app: Flask, build: Build, **more: Any) -> Account:
 
 
 def question(browser: FlaskClient, account: Account) -> TestResponse:
-    """Type the letter's secret, and open « Je ne suis pas le représentant légal »."""
+    """Sign in with the letter's secret and open « Je ne suis pas le représentant légal »."""
     page = open_activation(browser, account)
     return browser.get(page.request.full_path.replace("/activation?", "/activation/non-representant?"))
 
 
 def dispute(browser: FlaskClient, account: Account, *children: Child) -> TestResponse:
-    """Say with the letter of `account` that one is not the guardian of `children`."""
+    """Dispute, with the letter of `account`, that its holder is the guardian of `children`."""
     page = submit(browser, question(browser, account), enfant=[child.id.hex for child in children])
     assert heading(page) == REPORTED
     return page
 
 
 def tie(account: Account, child: Child) -> Guardianship:
-    """Return a tie as the database has it."""
+    """Return the stored tie."""
     found = db.session.get_one(Guardianship, (account.id, child.id), populate_existing=True)
     db.session.rollback()
     return found
@@ -74,7 +74,7 @@ def listed(act: Run, *arguments: str) -> list[dict[str, Any]]:
 
 
 def printed(act: Run, uai: str, out: Path) -> dict[str, Any]:
-    """Print the letters of a school; return what the command says."""
+    """Print the letters of a school; return the JSON output."""
     answer = act("letters", "print", "--school", uai, "--out", str(out), "--json")
     assert answer.code == 0, answer.err
     found: dict[str, Any] = json.loads(answer.out)

@@ -1,4 +1,4 @@
-"""Schools of the tests of letters: parents whose letters were never printed, by class, and papers read back."""
+"""Schools with parents without a printed letter, and the text of printed letters."""
 
 import csv
 import io
@@ -13,7 +13,7 @@ from tests.letters.read_back import secrets_in, text_of
 
 
 def pupil(build: Build, class_name: str, uai: str = COLLEGE, given_name: str = "Malo") -> Child:
-    """Return a new pupil of a class."""
+    """Create a pupil of a class."""
     child = build.child(given_name, uai=uai)
     child.class_name = class_name
     db.session.commit()
@@ -21,13 +21,13 @@ def pupil(build: Build, class_name: str, uai: str = COLLEGE, given_name: str = "
 
 
 def parent(build: Build, *children: Child, **more: object) -> Account:
-    """Return a parent whose letter was never printed."""
+    """Create a parent without a printed letter."""
     never = {"provisional_hash": None, "provisional_expires_at": None}
     return build.never_activated(children=list(children), **{**never, **more})  # type: ignore[arg-type]
 
 
 def link(account: Account, child: Child) -> Guardianship:
-    """Return the row that says that they belong together."""
+    """Return the guardianship of the account and the child."""
     return db.session.get_one(Guardianship, (account.id, child.id))
 
 
@@ -37,13 +37,13 @@ def pages(paper: Path) -> list[str]:
 
 
 def secret_on(page: str) -> str:
-    """Return the provisional password of a page, as a parent reads it."""
+    """Return the provisional password of a page, as it is printed."""
     [secret] = secrets_in(page)
     return secret
 
 
 def usernames_on(paper: Path, *accounts: Account) -> list[str]:
-    """Return whose letter each page is."""
+    """Return the username of each page."""
     return [name for page in pages(paper) for name in (one.username for one in accounts) if name in page.split()]
 
 

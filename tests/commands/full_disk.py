@@ -1,7 +1,7 @@
-"""Commands on a disk that takes no byte more: `python -m tests.commands.full_disk COMMANDS`, a JSON list of lists.
+"""Run commands on a full disk: `python -m tests.commands.full_disk COMMANDS`, a JSON list of lists.
 
-The limit is the process's own (RLIMIT_FSIZE: what any file may grow to), so that no disk has to be filled. Prints, for
-each command, its exit code and what it wrote on stderr.
+The limit applies to this process alone (RLIMIT_FSIZE, the maximum size of a file). Print, for each command, its exit
+code and its stderr.
 """
 
 import io
@@ -29,4 +29,4 @@ if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
     answers = [run(command) for command in json.loads(sys.argv[1])]
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    print(json.dumps(answers))  # noqa: T201 - what the caller reads
+    print(json.dumps(answers))  # noqa: T201 - the output of this program

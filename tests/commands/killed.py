@@ -1,7 +1,7 @@
-"""Purges that are killed at one commit after the other: `python -m tests.commands.killed DATABASE`.
+"""Kill purges at one commit after the other: `python -m tests.commands.killed DATABASE`.
 
-The n-th child dies as it is about to make its n-th commit, as at a power cut; the first that reaches the end is the
-last. Prints how many were killed.
+The N-th child process is killed before its N-th commit, until a child reaches the end. Print the number of killed
+processes.
 """
 
 import os
@@ -21,7 +21,7 @@ _MOST = 400
 
 
 def arm(countdown: int) -> None:
-    """Die at the `countdown`-th commit from now on."""
+    """Kill this process before its `countdown`-th commit."""
     left = countdown
 
     def count(_connection: Any) -> None:
@@ -34,7 +34,7 @@ def arm(countdown: int) -> None:
 
 
 def live(database: str, countdown: int) -> None:
-    """Purge, as far as the countdown lets it."""
+    """Purge, until the process is killed."""
     with inherited(settings_for(database, database_pool=2)).app_context():
         arm(countdown)
         assert purge.callback is not None
@@ -42,7 +42,7 @@ def live(database: str, countdown: int) -> None:
 
 
 def main(database: str) -> None:
-    """Kill one child after the other."""
+    """Kill one child process after the other."""
     inherited(settings_for(database, database_pool=2))
     for number in range(1, _MOST):
         child = os.fork()

@@ -1,7 +1,7 @@
-"""A print of a school, a file for each class, that is killed: `python -m tests.commands.killed_print DATABASE ORDER`.
+"""Kill the print of a school, with a file for each class: `python -m tests.commands.killed_print DATABASE ORDER`.
 
-ORDER is JSON: the `uai`, the folder `out`, the list `csv`, and where it dies: in the `batch`-th file, `before` the
-database knows the secrets that are on paper, or `after`. Prints the numbers of the processes that it started.
+ORDER is JSON: the `uai`, the folder `out`, the list `csv`, and where it is killed: in file number `batch`, `before` the
+printed secrets are committed, or `after`. Print the ids of the processes that it started.
 """
 
 import json
@@ -20,13 +20,13 @@ from tests.databases import settings_for
 
 
 def die() -> None:
-    """End as at a power cut."""
+    """Kill this process."""
     sys.stdout.flush()
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def arm(batch: int, where: str) -> None:
-    """Die in the `batch`-th file."""
+    """Kill this process in file number `batch`."""
     seen = 0
 
     def committed(step: Any) -> Any:
@@ -39,11 +39,11 @@ def arm(batch: int, where: str) -> None:
             die()
         return result
 
-    setattr(secrets, "committed", committed)  # noqa: B010 - what it took from another module
+    setattr(secrets, "committed", committed)  # noqa: B010 - a name that it imported
 
 
 class Told(subprocess_worker.Worker):
-    """A process whose number is told."""
+    """A process whose id is printed."""
 
     def __init__(self, module: str) -> None:
         super().__init__(module)
@@ -51,7 +51,7 @@ class Told(subprocess_worker.Worker):
 
 
 def main(database: str, order: str) -> None:
-    """Print until it dies."""
+    """Print until the process is killed."""
     wanted = json.loads(order)
     subprocess_worker.Worker = Told  # type: ignore[misc]
     arm(wanted["batch"], wanted["where"])

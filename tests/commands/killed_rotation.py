@@ -1,8 +1,8 @@
-"""Changes of keys whose process is killed at one statement: `python -m tests.commands.killed_rotation DATABASE ACT`.
+"""Kill key rotations at one statement after the other: `python -m tests.commands.killed_rotation DATABASE ACT`.
 
-The n-th child dies as it is about to make its n-th statement or commit, as at a power cut; the first that reaches the
-end is the last. Between two children the clock goes a quarter on, so that the worker has something to do each time.
-Prints, as JSON, what each was about to do when it died, and what the database held then.
+The N-th child process is killed before its N-th statement or commit, until a child reaches the end. Between two
+children the clock moves on by three months, so that the worker has a job each time. Print, as JSON, the statement
+before which each was killed, and the stored keys after it.
 """
 
 import json
@@ -45,7 +45,7 @@ def rotate(settings: Settings) -> Callable[[], object]:
 
 
 def drop(settings: Settings) -> Callable[[], object]:
-    """The key that signs is dropped; if it is the only one, a new one is made in the same transaction."""
+    """Drop the signing key; if it is the only one, create a new key in the same transaction."""
     kid = signing_kid(settings)
     return lambda: keys.drop(settings, kid)
 
@@ -54,7 +54,7 @@ ACTS: dict[str, Callable[[Settings], Callable[[], object]]] = {"tend": tend, "ro
 
 
 def live(database: str, act: str, moment: datetime, countdown: int, note: Path) -> None:
-    """Change keys, as far as the countdown lets it."""
+    """Change keys, until the process is killed."""
     settings = settings_for(database, database_pool=2)
     with time_machine.travel(moment), inherited(settings).app_context():
         armed = ACTS[act](settings)
@@ -64,7 +64,7 @@ def live(database: str, act: str, moment: datetime, countdown: int, note: Path) 
 
 
 def seen(database: str, moment: datetime) -> dict[str, Any]:
-    """Look at what is there, as a node that starts a minute later."""
+    """Return the keys that a node sees that starts a minute later."""
     settings = settings_for(database, database_pool=2)
     with time_machine.travel(moment + timedelta(minutes=1)), inherited(settings).app_context():
         rows = list(db.session.scalars(select(SigningKey)))
@@ -86,7 +86,7 @@ def seen(database: str, moment: datetime) -> dict[str, Any]:
 
 
 def main(database: str, act: str) -> None:
-    """Kill one child after the other."""
+    """Kill one child process after the other."""
     note, story, start = Path(tempfile.mkdtemp()) / "note", [], now()
     inherited(settings_for(database, database_pool=2))
     for number in range(1, _MOST):

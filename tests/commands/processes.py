@@ -1,4 +1,4 @@
-"""Runs `idp serve` and `idp worker` as operators do: processes, which end with the test."""
+"""Run `idp serve` and `idp worker` as processes that end with the test."""
 
 import os
 import socket
@@ -21,7 +21,7 @@ PATIENCE = 60.0
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """Return the environment in which a process reads `settings`."""
+    """Return the environment variables for `settings`."""
     inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith(PREFIX)}
     return {**inherited, **exported(settings)}
 
@@ -48,7 +48,7 @@ def free_port() -> int:
 
 
 def connect(port: int, process: "forked.Program | subprocess.Popen[bytes]", log: Path) -> socket.socket:
-    """Return a connection, as soon as the process takes one."""
+    """Return a connection as soon as the process accepts one."""
     until = time.monotonic() + PATIENCE
     while True:
         assert process.poll() is None, log.read_text()

@@ -1,9 +1,9 @@
-"""Parents who prove the right password while an operator shuts the account: `python -m tests.commands.race`.
+"""Sign parents in while an operator closes their accounts: `python -m tests.commands.race`.
 
-One process loads the code and forks the others; each has an application and connections of its own. In each round all
-begin at one barrier, the operator acts a moment after the first session was opened, and the parents stop when the act
-has committed: some try is always in the middle of it. The order comes as JSON on standard input. Prints, as JSON, how
-many sessions each parent opened or renewed in all.
+The parent process imports the code and forks the others; each has its own application and connections. In each round
+all start at one barrier. The operator acts a moment after the first session is open, and the parents stop when the act
+is committed, so that a sign-in always overlaps with it. The order is JSON on standard input. Print, as JSON, how many
+sessions each parent opened or renewed.
 """
 
 import json
@@ -51,7 +51,7 @@ def settings_of(order: dict[str, Any]) -> Settings:
 
 
 def reset_by_mail(settings: Settings, hasher: Hasher, account: Account) -> None:
-    """What the link of « Mot de passe oublié » does, the new password being hashed already."""
+    """Change the password as the link of « Mot de passe oublié » does, with a password that is already hashed."""
     hashed = hasher.hash("orage brique hamster violon", "activation")
     locked = directory.get_for_change(account.id)
     assert locked is not None
@@ -62,20 +62,20 @@ def reset_by_mail(settings: Settings, hasher: Hasher, account: Account) -> None:
 
 
 class Nowhere:
-    """Keeps no letter."""
+    """A target for letters that keeps none."""
 
     def keep(self, drawn: Sequence[Drawn], expires_at: datetime) -> None:
-        """Nobody will read them."""
+        """Ignore the letters."""
 
     def publish(self) -> None:
-        """There is nothing."""
+        """Do nothing."""
 
     def tear_up(self) -> None:
-        """There is nothing."""
+        """Do nothing."""
 
 
 def new_letter(settings: Settings, hasher: Hasher, account: Account) -> None:
-    """What `idp letters print` does, but for the paper."""
+    """Renew the letter as `idp letters print` does, without a file."""
     people = recipients.named([account.username], None, None, "perdu")
     with Hashers(hasher) as hashers:
         draw(settings, hashers, people, Nowhere(), reason="perdu", all_or_none=True)
@@ -90,7 +90,7 @@ ACTS: dict[str, Callable[[Settings, Hasher, Account], object]] = {
 
 
 def operate(order: dict[str, Any], barrier: "Barrier", inside: "Event", done: "Event") -> None:
-    """Shut one account in each round."""
+    """Close one account in each round."""
     settings = settings_of(order)
     app = inherited(settings)
     with app.app_context():
@@ -109,7 +109,7 @@ def operate(order: dict[str, Any], barrier: "Barrier", inside: "Event", done: "E
 
 
 def attempt(username: str, door: Any) -> Attempt:
-    """A try from an address of its own: brakes on addresses are not what is tried here."""
+    """Return an attempt from a separate IP, so that rate limits per IP do not apply."""
     address = ".".join(["10", *(str(_addresses.randrange(256)) for _ in range(3))])
     return Attempt(username, PASSWORD, address, "Firefox", door=door)
 
@@ -117,7 +117,7 @@ def attempt(username: str, door: Any) -> Attempt:
 def insist(
     order: dict[str, Any], barrier: "Barrier", inside: "Event", done: "Event", answers: "SimpleQueue[int]"
 ) -> None:
-    """Sign in and prove the password again, until the act has committed."""
+    """Sign in and confirm the password again, until the act is committed."""
     settings, opened = settings_of(order), 0
     _addresses.seed(uuid.uuid4().int)
     app = inherited(settings)
@@ -132,7 +132,7 @@ def insist(
 
 
 def once(settings: Settings, username: str, inside: "Event") -> int:
-    """Open a session, and renew it; return how many of both succeeded."""
+    """Open a session, and renew it; return how many of the two succeeded."""
     hasher = services().hasher
     outcome = sign_in(settings, hasher, services().breached, attempt(username, "sign_in"), None)
     if not isinstance(outcome, SignedIn):
@@ -147,7 +147,7 @@ def once(settings: Settings, username: str, inside: "Event") -> int:
 
 
 def main() -> None:
-    """Let them run."""
+    """Run all processes."""
     order = json.load(sys.stdin)
     context = multiprocessing.get_context("fork")
     inherited(settings_of(order))

@@ -1,4 +1,4 @@
-"""What a purge finds: rows of every kind, dead for a while or still of use; and what it says that it did."""
+"""Rows for tests of the purge, expired or still in use, and the purge's output."""
 
 import json
 import uuid
@@ -25,20 +25,20 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 def number(table: type[Base], *conditions: Any) -> int:
-    """How many rows there are."""
+    """Return the number of matching rows."""
     found = db.session.scalar(select(func.count()).select_from(table).where(*conditions)) or 0
     db.session.rollback()
     return found
 
 
 def keep(*rows: Base) -> None:
-    """Put rows into the database."""
+    """Insert rows."""
     db.session.add_all(rows)
     db.session.commit()
 
 
 def purged(act: Run) -> dict[str, int]:
-    """Purge; return what it counted, zeros left out."""
+    """Run the purge; return its counts without zeros."""
     answer = act("purge", "--json")
     assert (answer.code, answer.err) == (0, "")
     return {name: count for name, count in json.loads(answer.out).items() if count}
@@ -46,12 +46,12 @@ def purged(act: Run) -> dict[str, int]:
 
 @dataclass
 class Remains:
-    """Makes rows that belong to one account, or to nobody."""
+    """Inserts rows of one account, or of none."""
 
     account: Account
 
     def link(self, age: timedelta, **more: Any) -> None:
-        """A link that expired `age` ago."""
+        """Insert a link that expired `age` ago."""
         expires_at = now() - age
         keep(
             OneTimeLink(
@@ -67,7 +67,7 @@ class Remains:
         )
 
     def session(self, age: timedelta, **more: Any) -> uuid.UUID:
-        """A session that expired `age` ago, with a used code and an access token of that time."""
+        """Insert a session that expired `age` ago, with a used code and an access token of that time."""
         key, moment = uuid.uuid4(), now() - age
         keep(
             Session(
@@ -100,7 +100,7 @@ class Remains:
         return key
 
     def token(self, session: uuid.UUID, kind: str, age: timedelta, **more: Any) -> None:
-        """A token of a session that expired `age` ago, or expires later when that is negative."""
+        """Insert a token of a session that expired `age` ago, or that expires later if `age` is negative."""
         keep(
             Token(
                 digest=uuid.uuid4().bytes,
@@ -118,12 +118,12 @@ class Remains:
         )
 
     def event(self, age: timedelta, kind: str = "sign_in", result: str = "ok", **more: Any) -> None:
-        """An event of the journal."""
+        """Insert an event of the journal."""
         values = {"details": {"device": "phone-ios-safari"}, "address": "203.0.113.7", "request_id": "ABCD-EFGH"}
         keep(AuditEntry(at=now() - age, kind=kind, result=result, account_id=self.account.id, **values, **more))
 
     def everything(self, build: Build) -> None:
-        """Hang a row of each table on the account."""
+        """Insert a row of each table for the account."""
         client = db.session.scalar(select(Client.id).limit(1))
         version = CharterVersion(client_id=client, version=uuid.uuid4().hex, text="# Charte")
         keep(version)
@@ -139,14 +139,14 @@ class Remains:
 
 
 def many(table: type[Base], count: int, **values: Any) -> None:
-    """Put `count` rows into a table; what is callable is called for each."""
+    """Insert `count` rows; a callable value is called for each row."""
     rows = [{name: value() if callable(value) else value for name, value in values.items()} for _ in range(count)]
     db.session.execute(insert(table), rows)
     db.session.commit()
 
 
 def a_dead_town(account: Account, count: int) -> None:
-    """Put `count` dead rows into each table that a purge empties."""
+    """Insert `count` expired rows into each table that the purge empties."""
     old = now() - 400 * DAY
     many(
         OneTimeLink,

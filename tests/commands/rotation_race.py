@@ -1,8 +1,8 @@
-"""Processes that change keys at the same instant: `python -m tests.commands.rotation_race`.
+"""Change keys from several processes at once: `python -m tests.commands.rotation_race`.
 
-One process loads the code and forks the others, each with an application and connections of its own. In each round the
-clock stands a quarter further on, all meet at a barrier, and each does what the order says. The order comes as JSON on
-standard input. Prints, as JSON, what each process had to say in each round.
+The parent process imports the code and forks the others, each with its own application and connections. In each round
+the clock moves on by three months, all wait at a barrier, and each runs the act of the order. The order is JSON on
+standard input. Print, as JSON, the output of each process in each round.
 """
 
 import json
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
 
 QUARTER = timedelta(days=91)
 ROTATIONS = {rotation.ROTATION: rotation.ROTATION_PERIOD}
-"""Of the worker's jobs, the one that is about keys."""
+"""The worker's job for key rotation."""
 Act = Callable[[], str]
 
 
 def work(app: Flask, _settings: Settings) -> Act:
-    """What `idp worker --once` does about keys."""
+    """Run the worker's job for keys, as `idp worker --once` does."""
     return lambda: str(Worker(services_of(app).outbox_handlers, jobs=ROTATIONS).run_once())
 
 
 def tend(_app: Flask, settings: Settings) -> Act:
-    """The job itself, as if several workers had got the same message."""
+    """Run the job itself, as if several workers had the same message."""
     return lambda: str(rotation.tend(settings))
 
 
 def rotate(_app: Flask, settings: Settings) -> Act:
-    """Operators who type `idp keys rotate`."""
+    """Rotate the keys, as `idp keys rotate` does."""
 
     def act() -> str:
         try:
@@ -55,7 +55,7 @@ def rotate(_app: Flask, settings: Settings) -> Act:
 
 
 def drop(_app: Flask, settings: Settings) -> Act:
-    """Operators who drop the key that signs."""
+    """Drop the signing key, as an operator does."""
     kid = ring.KeyRing(settings).signer("RS256").kid
 
     def act() -> str:
@@ -82,7 +82,7 @@ def run(order: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[list[st
 
 
 def main() -> None:
-    """Let them run."""
+    """Run all processes."""
     order = json.load(sys.stdin)
     context = multiprocessing.get_context("fork")
     inherited(settings_for(order["database"], database_pool=2))

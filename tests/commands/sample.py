@@ -1,4 +1,4 @@
-"""Every `idp` command with arguments that it takes, made from its own declaration: a new one is tried like the rest."""
+"""Valid arguments for every `idp` command, derived from its declaration, so that a new command is tested too."""
 
 import uuid
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _NAMED = {"redirect_uris": "https://ent.test/cb", "version": "1"}
 
 
 def leaves(group: click.Group = cli, *path: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
-    """Yield every command that does something, with its path."""
+    """Yield every command that is not a group, with its path."""
     for name, command in sorted(group.commands.items()):
         if isinstance(command, click.Group):
             yield from leaves(command, *path, name)
@@ -37,7 +37,7 @@ def leaves(group: click.Group = cli, *path: str) -> Iterator[tuple[tuple[str, ..
 
 
 def arguments(path: tuple[str, ...], command: click.Command, folder: Path) -> list[str]:
-    """Return what is typed after `idp` for `command`; files that it reads are made in `folder`."""
+    """Return the arguments of `idp` for `command`; create the files that it reads in `folder`."""
     typed = list(path)
     if path in {("roster", "check"), ("roster", "import")}:
         return [*typed, _families(folder), "--school", "0599001N"]
@@ -52,7 +52,7 @@ def arguments(path: tuple[str, ...], command: click.Command, folder: Path) -> li
 
 
 def _families(folder: Path) -> str:
-    """Make a file with something to import: the database is asked only then."""
+    """Create a file with families: the import does not use the database for an empty file."""
     file = folder / "familles.csv"
     file.write_text("id;nom;prenom;nomenfant;prenomenfant;classeenfant\n1;LEROY;Anne;LEROY;Malo;6e 1\n", "utf-8")
     return str(file)
