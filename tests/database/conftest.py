@@ -1,4 +1,4 @@
-"""Databases without any table."""
+"""A database without tables."""
 
 import uuid
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tests.databases import run_sql, server_url, settings_for
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty(request: pytest.FixtureRequest, shared: Path, tmp_path: Path) -> Iterator[Settings]:
-    """Settings for a database without any table."""
+    """Return settings for a database without tables."""
     if request.param == "sqlite":
         yield settings_for(f"sqlite:///{tmp_path}/new.db")
         return

@@ -1,6 +1,6 @@
-"""Processes that each add 1 to a number many times: they read it, then write it (see test_engine).
+"""Increment a number from several processes, by a read and a write (see test_engine).
 
-One process loads the code and forks the others, each of which opens its own connections; all begin at one barrier.
+The parent process imports the code and forks the others; each opens its own connections, and all start at one barrier.
 """
 
 import multiprocessing

@@ -1,7 +1,6 @@
-"""A service of twenty thousand families, set-based in seconds: at that size a planner has a choice, and shows it.
+"""Rows of twenty thousand families, so that the query planner has a choice of plans.
 
-The rows of number N belong to the account of number N, as in life: an index that finds an account's rows is worth
-something.
+The rows of number N belong to the account of number N, so that an index on the account is selective.
 """
 
 import uuid
@@ -22,7 +21,7 @@ from idp.throttle.models import ThrottleCounter
 
 PEOPLE = 20_000
 _OTHERS = 1_000
-"""Schools and imports: each has its twenty rows side by side."""
+"""The number of schools and of imports; each has twenty rows."""
 
 GROWING = (
     Account,
@@ -43,7 +42,7 @@ GROWING = (
 
 
 def crowd(connection: Connection) -> None:
-    """Fill the tables; let PostgreSQL see how large they are, as it does within the minute. SQLite never looks."""
+    """Fill the tables and run ANALYZE on PostgreSQL, as autovacuum does within a minute."""
     for model, values, fresh in _rows():
         table = Base.metadata.tables[model.__tablename__]
         _repeat(connection, table, values, fresh, _OTHERS if model in {School, ImportBatch} else PEOPLE)
@@ -53,7 +52,7 @@ def crowd(connection: Connection) -> None:
 
 
 def _rows() -> list[tuple[type[Base], dict[str, Any], dict[str, str]]]:
-    """Return of each table the values of a row, and what is another in each: `{key}`, `{few}` and `{blob}` of `n`."""
+    """Return, for each table, constant values and the SQL of other values: `{key}`, `{few}` and `{blob}` of `n`."""
     later = now() + timedelta(days=30)
     owned: dict[str, Any] = {"client_id": uuid.UUID(int=7), "scope": "openid", "expires_at": later}
     sure: dict[str, Any] = {"acr": "pwd", "auth_time": now()}
