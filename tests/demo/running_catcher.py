@@ -1,4 +1,4 @@
-"""The mail catcher as a process of its own, for the tests of this folder."""
+"""The mail catcher as a separate process."""
 
 import http.client
 import json
