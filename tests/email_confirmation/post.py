@@ -1,4 +1,4 @@
-"""A post office: the product's worker and handlers, and a real SMTP server that keeps what it is given."""
+"""The product's worker and handlers, and a real SMTP server that keeps the mails."""
 
 import re
 from collections.abc import Iterator
@@ -20,13 +20,13 @@ _LINK = re.compile(r"https://connexion\.exemple\.test(/adresse/lien/[A-Za-z0-9_-
 
 @dataclass
 class PostOffice:
-    """The outbox's way out."""
+    """The worker and the received mails."""
 
     app: Flask
     mailbox: Mailbox
 
     def deliver(self) -> list[EmailMessage]:
-        """Let the worker hand over all that is ready; return all mails that ever arrived."""
+        """Let the worker send all ready messages; return all mails received so far."""
         db.session.rollback()
         Worker(services_of(self.app).outbox_handlers).run_once()
         db.session.expire_all()
@@ -35,7 +35,7 @@ class PostOffice:
 
 @contextmanager
 def post_office(app: Flask) -> Iterator[PostOffice]:
-    """Yield a post office whose server listens until the end of the block."""
+    """Run the SMTP server until the end of the block."""
     mailbox = Mailbox()
     settings = services_of(app).settings
     with smtp_server(mailbox) as port:
@@ -61,6 +61,6 @@ def html_of(mail: EmailMessage) -> str:
 
 
 def link_of(mail: EmailMessage) -> str:
-    """Return the path of the one link that the mail holds, wherever it stands in it."""
+    """Return the path of the only link in the mail."""
     [link] = set(_LINK.findall(text_of(mail)) + _LINK.findall(html_of(mail)))
     return str(link)
