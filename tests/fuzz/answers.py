@@ -1,4 +1,4 @@
-"""What each endpoint of programs may answer: its statuses, and the members of its JSON."""
+"""The allowed responses of each machine endpoint: statuses, and members of the JSON."""
 
 _REFUSED = {400, 401, 413, 414, 429}
 _TOKEN_REFUSED = {400, 401, 413, 414}
@@ -33,10 +33,10 @@ STATUSES = {
     "PUT /register/<client_id>": {200, *_BODY_REFUSED},
     "DELETE /register/<client_id>": {204, *_REFUSED},
 }
-"""The statuses of each route, besides those of a server that has too much to do."""
+"""The allowed statuses of each route, besides those of an overloaded server."""
 
 NO_HOST = {405}
-"""The status of a request whose `Host` cannot be a host: it matches no route."""
+"""The status of a request with an invalid `Host`: it matches no route."""
 
 MEMBERS = {
     "POST /token": {"access_token", "token_type", "expires_in", "id_token", "refresh_token", "scope"},
@@ -51,6 +51,6 @@ MEMBERS = {
     "GET /register/<client_id>": _CLIENT,
     "PUT /register/<client_id>": _CLIENT,
 }
-"""All members that a successful answer may have. Claims are not among them: they have tests of their own."""
+"""The allowed members of a successful response, without claims, which have their own tests."""
 
 ERROR_MEMBERS = {"error", "error_description"}

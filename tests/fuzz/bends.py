@@ -1,4 +1,4 @@
-"""The ways to bend a right request out of shape."""
+"""The ways to change a valid request into an invalid one."""
 
 import base64
 import json
@@ -24,7 +24,7 @@ NAMES = [
     *("client_secret", "client_assertion", "client_assertion_type", "refresh_token", "access_token", "token"),
     *("token_type_hint", "post_logout_redirect_uri", "logout_hint", "demande", "csrf_token", "profil", "identifiant"),
     *("mot-de-passe", "adresse", "version", "resource", "audience", "subject_token", "nouveau", "confirmation"),
-    *("endpoint", "_external", "_scheme", "_anchor", "_method", "self"),  # names that Flask's url_for reads as its own
+    *("endpoint", "_external", "_scheme", "_anchor", "_method", "self"),  # arguments of Flask's url_for
     *("actuel", "mail", "accepte", "renvoyer", "garder", "toutes", "connexion", "fait", "suite", "autre"),
 ]
 HEADERS = [
@@ -56,8 +56,8 @@ def _bitten(draw: random.Random, value: str) -> str:
 
 
 def _bite(draw: random.Random, shot: Shot) -> None:
-    """Change one character of one value, so that the last check refuses it and not the first."""
-    pairs = draw.choice([shot.pairs, shot.pairs, shot.query])  # a form's address carries the request in progress
+    """Change one character of one value, so that a late check refuses it."""
+    pairs = draw.choice([shot.pairs, shot.pairs, shot.query])  # the URL of a form contains the request in progress
     places = [place for place, (_, value) in enumerate(pairs) if value]
     if places:
         place = draw.choice(places)
@@ -65,7 +65,7 @@ def _bite(draw: random.Random, shot: Shot) -> None:
 
 
 def _segment(draw: random.Random, shot: Shot) -> None:
-    """Change the last part of the path, which may be a link's token, or somebody's name."""
+    """Change the last part of the path, which may be the token of a link."""
     head, _, last = shot.path.rpartition("/")
     changed = _bitten(draw, last) if last and draw.random() < 0.5 else odd_text(draw)[:4000]
     shot.path = f"{head}/{quote_from_bytes(changed.encode('utf-8', 'surrogatepass'))}"
@@ -90,7 +90,7 @@ def _crowd(draw: random.Random, shot: Shot) -> None:
 
 
 def _elsewhere(draw: random.Random, shot: Shot) -> None:
-    """Put a parameter where it does not belong: body into query, or the reverse."""
+    """Move a parameter from the body to the query, or the reverse."""
     if shot.pairs:
         pair = shot.pairs.pop(draw.randrange(len(shot.pairs)))
         if shot.form is None:
@@ -122,7 +122,7 @@ def _path(draw: random.Random, shot: Shot) -> None:
 
 
 def _anywhere(draw: random.Random, shot: Shot) -> None:
-    """Ask for a path that nobody may know, or for a file."""
+    """Request an unknown path or a file."""
     path = draw.choice([draw.randbytes(draw.randint(1, 60)), b"../../etc/passwd", b"/evil.test", b"\x00"])
     shot.path = draw.choice(["/", "/static/", "/.well-known/"]) + quote_from_bytes(path)
 
@@ -136,18 +136,18 @@ def _raw(draw: random.Random, shot: Shot) -> None:
 
 
 def _raw_body(draw: random.Random, shot: Shot) -> None:
-    """Send any bytes at all as the body, or JSON that is nested too deep for a parser."""
+    """Send random bytes as the body, or deeply nested JSON."""
     shot.raw = draw.choice([draw.randbytes(draw.randint(0, 100)), b"[" * 60_000, b'{"a":' * 10_000, b"a" * 70_000])
 
 
 def _raw_query(draw: random.Random, shot: Shot) -> None:
-    """Send any characters that a URL may hold as the query, or more of them than are read."""
+    """Send random characters of a URL as the query, or a query that is too long."""
     few = bytes(draw.choice(b"abc=&&%%;+0f/?[]\"'<") for _ in range(draw.randint(0, 40)))
     shot.raw_query = few * draw.choice([1, 1, 1, 1000])
 
 
 def _json_node(draw: random.Random, shot: Shot) -> None:
-    """Put something odd somewhere in the JSON, or beside it."""
+    """Put an unusual value into the JSON, or add one."""
     if isinstance(shot.json, dict) and shot.json:
         name = draw.choice(list(shot.json))
         shot.json = {**shot.json, name: draw.choice([*_JSON, odd_text(draw), [odd_text(draw)]])}
@@ -156,7 +156,7 @@ def _json_node(draw: random.Random, shot: Shot) -> None:
 
 
 def _token(draw: random.Random, shot: Shot) -> None:
-    """Change what looks like a JWT: another header, another body, no signature."""
+    """Change a value that looks like a JWT: another header, another body, no signature."""
     places = [place for place, (_, value) in enumerate(shot.pairs) if value.count(".") == 2]
     if places:
         place = draw.choice(places)
@@ -178,7 +178,7 @@ BENDS: list[Bend] = [
 
 
 def odd_text(draw: random.Random) -> str:
-    """Return a value that no honest program sends."""
+    """Return an unusual value."""
     if draw.random() < 0.7:
         return draw.choice(ODD)
     return "".join(

@@ -1,4 +1,4 @@
-"""Checks that hold for every answer, whatever was asked."""
+"""Checks for every response, to any request."""
 
 import re
 
@@ -9,7 +9,7 @@ from tests.fuzz.shots import Shot
 from tests.fuzz.world import World
 
 MOST_BYTES = 500_000
-"""Far above the largest page and the largest file of the service."""
+"""Far more than the largest page and the largest file of the service."""
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -21,15 +21,15 @@ _TRACE = re.compile(rb"Traceback|sqlalchemy|psycopg", re.IGNORECASE)
 
 
 class UnsoundError(AssertionError):
-    """An answer that no request may get."""
+    """A response that is never allowed."""
 
 
 def check(world: World, shot: Shot, answer: TestResponse) -> None:
-    """Check an answer to any request, right or bent.
+    """Check the response to a valid or invalid request.
 
     Raises:
-        UnsoundError: if the answer is a server error, shows a trace, redirects to a stranger, is very long, lacks a
-            security header, or is none of those that the endpoint may give (`tests.fuzz.answers`).
+        UnsoundError: the response is a server error, shows a traceback, redirects to an unknown site, is very long, has
+            no security headers, or is not allowed for the endpoint (`tests.fuzz.answers`).
     """
     text = answer.get_data()
     if answer.status_code >= 500:
@@ -50,10 +50,10 @@ def check(world: World, shot: Shot, answer: TestResponse) -> None:
 
 
 def check_right(shot: Shot, answer: TestResponse) -> None:
-    """Check the answer to a right request.
+    """Check the response to a valid request.
 
     Raises:
-        UnsoundError: if the request was refused.
+        UnsoundError: the request was refused.
     """
     if shot.right is None:
         return
@@ -65,7 +65,7 @@ def check_right(shot: Shot, answer: TestResponse) -> None:
 
 
 def _endpoint(shot: Shot) -> str:
-    """Return the route of a request to an endpoint of programs, as `tests.fuzz.answers` names it."""
+    """Return the route of a request to a machine endpoint, as `tests.fuzz.answers` names it."""
     return f"{shot.method} {_REGISTRATION.sub('/register/<client_id>', shot.path)}"
 
 

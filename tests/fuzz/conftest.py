@@ -1,3 +1,3 @@
-"""What the fuzzer's tests need beside the fixtures of all tests."""
+"""The fixtures of the fuzzer's tests."""
 
 from tests.protocol.conftest import unhurried  # noqa: F401 - a fixture

@@ -1,4 +1,4 @@
-"""Right requests of people: pages that are open, pages of an account, forms filled in."""
+"""Valid requests of people: public pages, pages of an account, forms."""
 
 import random
 from collections.abc import Callable
@@ -16,7 +16,7 @@ TWICE = {"nouveau": CHOSEN, "confirmation": CHOSEN}
 
 
 def _public(path: str) -> Make:
-    """Open a page that everybody may see, in the middle of an authorization request or not."""
+    """Open a public page, with or without an authorization request in progress."""
 
     def make(world: World, draw: random.Random) -> Shot:
         browser, address = _open_profile(world)
@@ -29,7 +29,7 @@ def _public(path: str) -> Make:
 
 
 def _open_profile(world: World) -> Opened:
-    """Be asked for the profile, in a browser that remembers none."""
+    """Open the choice of the profile, in a browser without a stored profile."""
     browser = world.app.test_client()
     return browser, browser.get(world.open.url(Attempt(), login_hint=None)).headers["Location"]
 
@@ -41,13 +41,13 @@ def _root(world: World, draw: random.Random) -> Shot:
 
 
 def _change_password(world: World, draw: random.Random) -> Shot:
-    """Look for the place where a password is changed, as password managers do."""
+    """Open the well-known URL for a change of password, as password managers do."""
     browser = draw.choice([world.stranger, world.at_home()])
     return opening("/.well-known/change-password", browser, right=(303, "/mon-compte/mot-de-passe"))
 
 
 def _security_txt(world: World, _draw: random.Random) -> Shot:
-    """Ask where weaknesses are reported; without the setting, nothing says it."""
+    """Request security.txt, which does not exist without the setting."""
     return opening("/.well-known/security.txt", world.stranger, right=(404, ""))
 
 
@@ -64,7 +64,7 @@ def _elsewhere(world: World, _draw: random.Random) -> Shot:
 
 
 def _sign_in(world: World, draw: random.Random) -> Shot:
-    """With the password, or with the letter's."""
+    """Sign in with the password, or with the letter's."""
     browser = world.app.test_client()
     page = follow(browser, browser.get(draw.choice(["/connexion", world.open.url(Attempt())])))
     username, password, leads_to = world.build.never_activated().username, PROVISIONAL, "/activation?"
@@ -189,7 +189,7 @@ def _resume(world: World, _draw: random.Random) -> Shot:
 
 
 def _deny(world: World, draw: random.Random) -> Shot:
-    """Decline to agree, or turn back from the profiles."""
+    """Refuse the consent, or go back from the choice of the profile."""
     browser, address = draw.choice([_owes_agreement, _open_profile])(world)
     leads_to = f"{world.open.redirect_uri}?error=access_denied"
     return opening(f"/authorize/refus?{address.partition('?')[2]}", browser, right=(303, leads_to))
@@ -211,7 +211,7 @@ def _my_charter(world: World, _draw: random.Random) -> Shot:
 def _change(
     path: str, fields: Callable[[World], dict[str, str]], leads_to: str, *, pending: bool = False, query: str = ""
 ) -> Make:
-    """Send a form of the account's pages, for a parent of whom nothing else is asked afterwards."""
+    """Send a form of the account's pages, for a parent without further steps."""
 
     def make(world: World, _draw: random.Random) -> Shot:
         browser = world.signed_in(world.parent(pending_email=world.address()) if pending else None)
@@ -221,7 +221,7 @@ def _change(
 
 
 def _end_others(world: World, _draw: random.Random) -> Shot:
-    """Put the other device out."""
+    """Sign the other device out."""
     account = world.parent()
     _, browser = world.signed_in(account), world.signed_in(account)
     return filled(browser.get(_SESSIONS), browser, {"toutes": "1"}, right=(303, f"{_SESSIONS}?fait=autres"))
@@ -232,7 +232,7 @@ def _letter(world: World) -> dict[str, str]:
 
 
 def _open_doubt(world: World) -> Opened:
-    """Add a letter of somebody with another name."""
+    """Add the letter of a person with another name."""
     browser = world.signed_in()
     letter = world.build.never_activated(family_name="MARTIN", given_name="Paul")
     page = browser.get("/mon-compte/courrier")

@@ -1,4 +1,4 @@
-"""Right requests of programs: each function makes a new one, which the service must accept."""
+"""Valid requests of programs: each function creates a new request, which the service must accept."""
 
 import random
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def _authorize(world: World, draw: random.Random) -> Shot:
 
 
 def _wished(world: World, draw: random.Random) -> Shot:
-    """Ask with a few wishes; what is answered depends on which."""
+    """Send an authorization request with optional parameters, which decide about the response."""
     shot = _authorize(world, draw)
     shot.right = None
     shot.query += draw.sample(
@@ -69,7 +69,7 @@ def _pushed(world: World, draw: random.Random) -> Shot:
 
 
 def _proved(world: World, draw: random.Random, ent: RelyingParty, path: str, form: Form) -> Shot:
-    """Return a request of a client, which proves itself by the way that it registered."""
+    """Return a request of a client with its registered authentication method."""
     shot = Shot("POST", path, form=[])
     if ent is world.secret:
         shot.headers = ent.basic()
@@ -159,7 +159,7 @@ def _metadata(world: World, draw: random.Random) -> dict[str, Any]:
 
 
 def _invited() -> str:
-    """Invite an ENT of a school that no parent here has a child in: their pages would grow with each."""
+    """Invite an ENT of a school without parents in this world, so that their pages do not grow."""
     return invited(uais=(LYCEE,))
 
 
@@ -191,7 +191,7 @@ def _leaving(world: World) -> tuple[FlaskClient, Form]:
 
 
 def _logout(world: World, _draw: random.Random) -> Shot:
-    """Sign out at once, by an ID token of that very session."""
+    """Sign out without a question, with an ID token of the same session."""
     leaving, pairs = _leaving(world)
     pairs["id_token_hint"] = world.fresh_tokens(leaving)["id_token"]
     return Shot("GET", "/logout", list(pairs.items()), browser=leaving, right=(303, _BYE))
@@ -203,7 +203,7 @@ def _logout_by_post(world: World, draw: random.Random) -> Shot:
 
 
 def _logout_by_form(world: World, _draw: random.Random) -> Shot:
-    """Sign out by the answer to the question."""
+    """Sign out with the form of the sign-out page."""
     leaving, pairs = _leaving(world)
     shot = filled(leaving.get("/logout", query_string=pairs), leaving, pairs, right=(303, _BYE))
     shot.query = []

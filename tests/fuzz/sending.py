@@ -1,4 +1,4 @@
-"""Sends requests, right or bent, and checks every answer."""
+"""Send valid and invalid requests and check every response."""
 
 import random
 import signal
@@ -20,18 +20,18 @@ from tests.fuzz.shots import Shot
 from tests.fuzz.world import World
 
 HANG_SECONDS = 30
-"""No request takes so long on a loaded machine: one that does would never end."""
+"""No request takes so long on a loaded machine: a request that does has hung."""
 MAKERS = {**PROTOCOL, **PEOPLE}
-"""By route, the functions that make a right request to it."""
+"""The functions that create a valid request, by route."""
 
 
 class HungError(UnsoundError):
-    """A request had no answer."""
+    """A request got no response."""
 
 
 @dataclass
 class Sender:
-    """Sends requests to the application of `world`, and counts answers by route and status.
+    """Sends requests to the application of `world`, and counts responses by route and status.
 
     A route is named by its method and its rule; `answers` has the route that the application matched.
     """
@@ -41,13 +41,12 @@ class Sender:
     _sent: int = 0
 
     def shoot(self, name: str, number: int, seed: int, bends: Sequence[tuple[Bend, int]]) -> None:
-        """Make the right request `number` of a route, bend it, send it, and check the answer.
+        """Create the valid request `number` of a route, change it, send it, and check the response.
 
-        `seed` decides what the request holds, and each bend has a seed of its own.
+        `seed` determines the content of the request; each bend has its own seed.
 
         Raises:
-            UnsoundError: if no request may get that answer, or if a right request was refused. Its notes have the
-                request.
+            UnsoundError: the response is never allowed, or a valid request was refused. The notes contain the request.
         """
         makers, shot = MAKERS[name], None
         try:
@@ -66,12 +65,12 @@ class Sender:
             raise
 
     def _follow(self, shot: Shot, location: str) -> None:
-        """Check the page that a bent request leads to as well."""
+        """Check the page to which an invalid request redirects, too."""
         onward = Shot("GET", location, browser=shot.browser, right=None, cookies=shot.cookies)
         check(self.world, onward, self._send(onward))
 
     def _send(self, shot: Shot) -> TestResponse:
-        """Send one request, from the next IP: no rate limit refuses the whole run."""
+        """Send one request from the next IP, so that no rate limit stops the run."""
         query, body, kind = shot.encoded()
         browser = shot.browser if shot.browser and shot.cookies else self.world.app.test_client()
         headers = {name: value for name, value in shot.headers.items() if name != "Content-Type"}
@@ -90,7 +89,7 @@ class Sender:
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
-        """Count answers of the application by the route that it matched."""
+        """Count responses of the application by the matched route."""
 
         def note(_app: Flask, response: Any, **_more: Any) -> None:
             rule = request.url_rule.rule if request.url_rule else "nothing"
@@ -110,10 +109,10 @@ def routes(app: Flask) -> set[str]:
 
 
 def check_routes(app: Flask) -> None:
-    """Check that right requests are known for every route.
+    """Check that every route has a function for valid requests.
 
     Raises:
-        UnsoundError: if a route has no maker, or a maker has no route.
+        UnsoundError: a route has no function, or a function has no route.
     """
     if missing := routes(app) ^ set(MAKERS):
         raise UnsoundError(f"no right request is known for these, or they are gone: {', '.join(sorted(missing))}")

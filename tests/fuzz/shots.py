@@ -1,4 +1,4 @@
-"""A request that can be bent out of shape before it is sent."""
+"""A request that can be changed before it is sent."""
 
 import json
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ FORM = "application/x-www-form-urlencoded"
 class Shot:
     """One request: its target, its content, and the browser that sends it.
 
-    `right` is the answer that it must get while it is not bent: the status, and how a redirect's URL begins.
+    `right` is the expected response to the unchanged request: the status, and the beginning of a redirect's URL.
     """
 
     method: str
@@ -34,11 +34,11 @@ class Shot:
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """The parameters, wherever they are."""
+        """The parameters, in the query or in the body."""
         return self.query if self.form is None else self.form
 
     def encoded(self) -> tuple[bytes, bytes, str]:
-        """Return query, body and media type as they are sent."""
+        """Return the encoded query, body and media type."""
         body, kind = b"", ""
         if self.json is not None:
             body, kind = json.dumps(self.json).encode(), "application/json"
@@ -49,7 +49,7 @@ class Shot:
 
 
 def opening(address: str, browser: FlaskClient, right: tuple[int, str] = (200, "")) -> Shot:
-    """Return the request that opens a page of ours at its whole address."""
+    """Return the request that opens a page of the service at its full URL."""
     parts = urlsplit(address)
     return Shot("GET", parts.path, parse_qsl(parts.query), browser=browser, right=right)
 
@@ -57,7 +57,7 @@ def opening(address: str, browser: FlaskClient, right: tuple[int, str] = (200, "
 def filled(
     page: TestResponse, browser: FlaskClient, fields: dict[str, str], right: tuple[int, str] = (200, "")
 ) -> Shot:
-    """Return the request that sends the form of `page` back to its own address."""
+    """Return the request that sends the form of `page` to its own URL."""
     shot = opening(page.request.full_path, browser, right)
     shot.method, shot.form = "POST", [("csrf_token", form_token(page)), *fields.items()]
     return shot

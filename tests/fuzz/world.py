@@ -1,4 +1,4 @@
-"""Whom the fuzzer's right requests are of: ENTs of every kind, parents at every step, the browsers that they use."""
+"""The senders of the fuzzer's valid requests: ENTs of every kind, parents at every step, browsers."""
 
 import itertools
 import time
@@ -23,14 +23,14 @@ from tests.protocol.flow import OFFLINE
 from tests.relying_party import Attempt, RelyingParty
 
 Opened = tuple[FlaskClient, str]
-"""A browser, and the address of a page that it may see."""
+"""A browser, and the URL of a page that it may open."""
 _TOKENS_KEPT = 240
-"""Seconds: they are good for 600, and the session that they come from goes on."""
+"""Seconds. They are valid for 600 seconds, and the session lasts longer."""
 
 
 @dataclass
 class World:
-    """The ENTs, the parent who stays signed in, and parents for one request each."""
+    """The ENTs, a parent who stays signed in, and parents for one request each."""
 
     app: Flask
     build: Build
@@ -58,42 +58,42 @@ class World:
         self._tokens: tuple[float, dict[str, str]] = (0, {})
 
     def may_lead_to(self, location: str) -> bool:
-        """Return whether a redirect goes where it may: to our own pages, or to a URL that an ENT registered."""
+        """Return whether a redirect is allowed: to a page of the service, or to a registered URL of an ENT."""
         hosts = tuple(ent.redirect_uri.removesuffix("cb") for ent in (*self.ents, self.provider, self.foreign))
         ours = location.startswith("/") and not location.startswith(("//", "/\\"))
         return ours or location.startswith((*hosts, f"{ISSUER}/"))
 
     def address(self) -> str:
-        """Return a mail address that nobody had before: each mailbox has a brake of its own."""
+        """Return a new email: rate limits apply to each mailbox."""
         return f"personne{next(self._numbers)}@exemple.fr"
 
     def parent(self, **more: object) -> Account:
-        """Return a new parent, who is active."""
+        """Return a new parent with an active account."""
         return self.build.active(**{"email": self.address(), **more})  # type: ignore[arg-type]
 
     def unconfirmed(self) -> Account:
-        """Return a new parent whose address waits for its confirmation."""
+        """Return a new parent with an unconfirmed email."""
         return self.parent(email=None, pending_email=self.address())
 
     def signed_in(self, account: Account | None = None, url: str = "/connexion") -> FlaskClient:
-        """Return a new browser, in which that parent or a new one has just signed in on the way to `url`."""
+        """Return a new browser in which that parent, or a new one, has just signed in to open `url`."""
         browser = self.app.test_client()
         sign_in(browser, url, (account or self.parent()).username, PASSWORD)
         return browser
 
     def lasting(self, key: str, opened: Callable[[], Opened]) -> Opened:
-        """Return what was opened under `key`; open it anew when the browser does not see that page any more."""
+        """Return the page of `key`; open it again if the browser can no longer see it."""
         kept = self._kept.get(key)
         if kept is None or kept[0].get(kept[1]).status_code != 200:
             kept = self._kept[key] = opened()
         return kept
 
     def at_home(self, path: str = "/mon-compte") -> FlaskClient:
-        """Return the browser of a parent who is signed in and to whom that page is shown."""
+        """Return the browser of a signed-in parent who can open that page."""
         return self.lasting(path, lambda: (self.signed_in(), path))[0]
 
     def link(self, purpose: Purpose) -> str:
-        """Return the path of a link that was just mailed to a new parent."""
+        """Return the path of a link in a mail to a new parent."""
         first = purpose is Purpose.CONFIRM_EMAIL
         account = self.unconfirmed() if first else self.parent(pending_email=self.address())
         changes = purpose in {Purpose.CONFIRM_EMAIL, Purpose.CHANGE_EMAIL}
@@ -110,19 +110,19 @@ class World:
         return f"/{page.get(purpose, 'adresse/lien')}/{tokens.token(self.build.settings, row)}"
 
     def code(self, ent: RelyingParty, browser: FlaskClient | None = None) -> tuple[str, Attempt]:
-        """Return a fresh code, and the attempt that it answers."""
+        """Return a new code and its attempt."""
         attempt = Attempt()
         answer = (browser or self.at_home()).get(ent.url(attempt, scope=OFFLINE))
         return ent.answer(answer)["code"], attempt
 
     def fresh_tokens(self, browser: FlaskClient | None = None) -> dict[str, str]:
-        """Return tokens of a sign-on that was just made."""
+        """Return the tokens of a new sign-in."""
         code, attempt = self.code(self.secret, browser)
         tokens_given: dict[str, str] = self.secret.exchange(self.stranger, code, attempt).get_json()
         return tokens_given
 
     def tokens(self) -> dict[str, str]:
-        """Return tokens that are alive, and stay so: no request may revoke them. `bound` is one of the DPoP key."""
+        """Return valid tokens, which no request may revoke. `bound` is a token of the DPoP key."""
         given_at, kept = self._tokens
         if not kept or time.monotonic() - given_at > _TOKENS_KEPT:
             code, attempt = self.code(self.secret)
