@@ -1,4 +1,4 @@
-"""Apache with mod_auth_openidc and the recipe, as an instance of the test's own on loopback."""
+"""Apache with mod_auth_openidc and the recipe, as a separate instance on loopback."""
 
 import os
 import secrets
@@ -58,12 +58,12 @@ class Apache:
 
     @property
     def inside(self) -> str:
-        """The page that only parents see."""
+        """The URL of the page for parents."""
         return f"{self.origin}/espace"
 
 
 def seen(page: requests.Response) -> dict[str, str]:
-    """Return the environment in which the application behind Apache made the page."""
+    """Return the environment of the application behind Apache."""
     assert page.status_code == 200, f"{page.status_code} {page.url}"
     return dict(line.split("=", 1) for line in page.content.decode().split("\0") if line)
 
@@ -72,14 +72,14 @@ def seen(page: requests.Response) -> dict[str, str]:
 def apache(
     installation: Installation, client: Registered, port: int, changes: Mapping[str, str] | None = None
 ) -> Iterator[Apache]:
-    """Run Apache with the recipe for `client`, as it stands but for `changes`.
+    """Run Apache with the recipe for `client` and some `changes`.
 
-    As root, it gives its rights up for Debian's `www-data`.
+    If root runs the tests, Apache runs as Debian's `www-data`.
     """
     server, openidc = program("apache2"), _MODULES / "mod_auth_openidc.so"
     if not openidc.exists():
         pytest.skip("mod_auth_openidc is not installed (.ci/install brings it)")
-    folder = Path(tempfile.mkdtemp(prefix="idp-apache-"))  # pytest's own is closed to www-data
+    folder = Path(tempfile.mkdtemp(prefix="idp-apache-"))  # www-data cannot read pytest's folder
     try:
         _write(folder, installation, port, openidc, changes or {})
         environment = {
@@ -97,13 +97,13 @@ def apache(
         finally:
             process.terminate()
             process.wait(PATIENCE)
-            print((folder / "apache.log").read_text()[-3000:])  # noqa: T201 - shown when the test fails
+            print((folder / "apache.log").read_text()[-3000:])  # noqa: T201 - shown if the test fails
     finally:
         shutil.rmtree(folder)
 
 
 def _write(folder: Path, installation: Installation, port: int, openidc: Path, more: Mapping[str, str]) -> None:
-    """Lay out the instance: what Debian's packages would bring, the recipe with its two host names, an application."""
+    """Write the files of the instance: Debian's configuration, the recipe with its two host names, an application."""
     folder.chmod(0o755)
     folder.joinpath("pages").mkdir()
     folder.joinpath("pages", "index.html").write_text("<title>Accueil</title>")

@@ -1,4 +1,4 @@
-"""One installation of the service for all the foreign software that a test process tries, and browsers."""
+"""One installation of the service for all tests of a process, and browsers."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -12,14 +12,14 @@ from tests.interop.visitor import Visitor
 
 @pytest.fixture(scope="session")
 def installation(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """The service, running."""
+    """Run the service."""
     with installed(shared, tmp_path_factory.mktemp("installation")) as running:
         yield running
 
 
 @pytest.fixture
 def new_visitor(installation: Installation) -> Iterator[Callable[[], Visitor]]:
-    """Opens browsers."""
+    """Yield a function that opens a browser."""
     with ExitStack() as stack:
 
         def opened() -> Visitor:
@@ -32,5 +32,5 @@ def new_visitor(installation: Installation) -> Iterator[Callable[[], Visitor]]:
 
 @pytest.fixture
 def visitor(new_visitor: Callable[[], Visitor]) -> Visitor:
-    """A browser."""
+    """Return a new browser."""
     return new_visitor()

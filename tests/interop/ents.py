@@ -1,4 +1,4 @@
-"""What the ENTs of several recipes have in common: a name, a page for parents, and a proxy with TLS in front."""
+"""Shared by several recipes: the running ENT and its proxy with TLS."""
 
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,13 +34,13 @@ class Ent:
 
     @property
     def inside(self) -> str:
-        """The page that only parents see."""
+        """The URL of the page for parents."""
         return f"{self.origin}/espace"
 
 
 @dataclass(frozen=True)
 class Server:
-    """How an ENT's server is started: in `folder`, with the port where it must listen in its environment or command."""
+    """The command of an ENT's server; its folder, environment and port."""
 
     command: Sequence[str]
     folder: Path
@@ -51,7 +51,7 @@ class Server:
 def behind_tls(
     installation: Installation, client: Registered, port: int, server: Server, folder: Path
 ) -> Iterator[Ent]:
-    """Run an ENT's server, and on `port` a proxy with TLS in front of it; `{port}` stands for the server's own."""
+    """Run an ENT's server, and a proxy with TLS on `port`. `{port}` is replaced by the server's port."""
     upstream, log = free_port(), folder / "ent.log"
     command = [part.replace("{port}", str(upstream)) for part in server.command]
     environment = {name: value.replace("{port}", str(upstream)) for name, value in server.environment.items()}

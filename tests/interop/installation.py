@@ -1,7 +1,7 @@
-"""The service as an operator installs it, for software that others wrote: over TLS, behind the proxy that we supply.
+"""The service as an operator installs it, for tests with third-party software: with TLS, behind deploy/nginx.conf.
 
-`idp serve`, `idp worker` and nginx are processes; ENTs know them by HTTP alone, and are registered by the command that
-clients/README.md tells them to give.
+`idp serve`, `idp worker` and nginx are processes. ENTs use them by HTTP alone and are registered with the command of
+clients/README.md.
 """
 
 import json
@@ -32,14 +32,14 @@ from tests.serving.proxy import nginx, supplied
 HOST = "localhost"
 RECIPES = CHECKOUT / "clients" / "recipes"
 ENT, PROVIDER = "ent.exemple.fr", "connexion.exemple.fr"
-"""The host names that the recipes speak of."""
+"""The host names in the recipes."""
 ACCESS_TOKEN_LIFETIME = 60
-"""Seconds, the shortest: recipes that renew a minute before the end do so at every request."""
+"""Seconds, the minimum: recipes that renew tokens a minute before they expire do it at every request."""
 
 
 @dataclass(frozen=True)
 class Registered:
-    """What an operator hands over to an ENT."""
+    """The credentials of a registered ENT."""
 
     client_id: str
     secret: str
@@ -47,7 +47,7 @@ class Registered:
 
 @dataclass(frozen=True)
 class Installation:
-    """A running service; `chain` is a certificate for localhost, `trusted` vouches for it."""
+    """A running service; `chain` is a certificate for localhost, `trusted` its authority."""
 
     settings: Settings
     folder: Path
@@ -56,21 +56,21 @@ class Installation:
 
     @property
     def issuer(self) -> str:
-        """Its public address."""
+        """The issuer."""
         return self.settings.issuer
 
     @property
     def netloc(self) -> str:
-        """Its host and port."""
+        """The host and port of the issuer."""
         return self.issuer.removeprefix("https://")
 
     def register(self, section: str, ent: str, *options: str) -> Registered:
-        """Register the ENT at `ent` (host and port) by the command of that section of clients/README.md.
+        """Register the ENT at `ent` (host and port) with the command of a section of clients/README.md.
 
         Args:
             section: the section's title.
-            ent: what stands in the place of the recipe's host name.
-            options: more options; of two that contradict, the last counts.
+            ent: replaces the recipe's host name.
+            options: more options; the last of two contradicting options applies.
         """
         parts = shlex.split(registration(section).replace(ENT, ent).replace("\\\n", " "))
         assert parts[:3] == ["idp", "client", "add"]
@@ -78,11 +78,11 @@ class Installation:
         return Registered(given["client_id"], given.get("client_secret", ""))
 
     def idp(self, *arguments: str) -> str:
-        """Run a command of the operator's; return what it prints."""
+        """Run an `idp` command; return its output."""
         return forked.succeed(forked.IDP, *arguments, env=environment(self.settings))
 
     def parent(self) -> str:
-        """Return the identifier of a new parent, whose account is active."""
+        """Return the username of a new parent with an active account."""
         with self._inside():
             return Build(self.settings).active().username
 
@@ -96,14 +96,14 @@ class Installation:
         return (self.folder / "serve.log").read_text().count(f'"endpoint": "{endpoint}", "status": ')
 
     def logout_token(self, client: Registered, subject: str, sid: str) -> str:
-        """Return a logout token as the provider would send it to the client."""
+        """Return a logout token for the client."""
         with self._inside():
             found = registry.find(client.client_id, fresh=True)
             assert found
             return back_channel.logout_token(services().server, found, subject, sid)
 
     def log(self) -> str:
-        """Return what its processes printed last."""
+        """Return the last output of the processes."""
         return "\n".join(path.read_text(errors="replace")[-3000:] for path in sorted(self.folder.glob("*.log")))
 
     @contextmanager
@@ -119,7 +119,7 @@ class Installation:
 
 
 def localised(text: str, ent: str, installation: Installation) -> str:
-    """Return a recipe's file with both of its host names replaced: the ENT's (by host and port), the provider's."""
+    """Return a recipe's file with the host and port of the ENT and of the provider."""
     return text.replace(ENT, ent).replace(PROVIDER, installation.netloc)
 
 
@@ -133,7 +133,7 @@ def registration(section: str) -> str:
 
 @contextmanager
 def installed(shared: Path, folder: Path) -> Iterator[Installation]:
-    """Run the service on a database of its own; skip the test where there is no nginx."""
+    """Run the service on its own database; skip the test without nginx."""
     port, upstream = free_port(), free_port()
     certified = authority(folder, HOST)
     with ExitStack() as stack:
@@ -150,7 +150,7 @@ def installed(shared: Path, folder: Path) -> Iterator[Installation]:
         bind = ("--bind", f"127.0.0.1:{upstream}", "--workers", "1")
         serving = stack.enter_context(running(settings, folder / "serve.log", "serve", *bind))
         with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("SSL_CERT_FILE", str(certified.trusted))  # the worker knocks at the ENTs
+            patch.setenv("SSL_CERT_FILE", str(certified.trusted))  # the worker sends logout tokens to the ENTs
             stack.enter_context(running(settings, folder / "worker.log", "worker"))
         connect(upstream, serving, folder / "serve.log").close()
         yield Installation(settings, folder, certified.trusted, certified.chain)

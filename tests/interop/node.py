@@ -1,4 +1,4 @@
-"""Node.js, and the packages of the Express recipe, which the tests of openid-client use too: installed once a run."""
+"""Node.js and the packages of the Express recipe, also used by the tests of openid-client; installed once per run."""
 
 import os
 import shutil
@@ -12,12 +12,12 @@ from tests.interop.installation import RECIPES, Installation
 
 EXPRESS = RECIPES / "express"
 OLDEST = 18
-"""The oldest Node.js for which the flags below make up; the recipe itself asks for one that is maintained."""
+"""The oldest Node.js that works with the flags below; the recipe itself needs a maintained version."""
 UNREACHABLE = ("ENOTFOUND", "ECONNREFUSED", "EAI_AGAIN", "ETIMEDOUT", "ENOTCACHED", "ENETUNREACH")
 
 
 def command(script: str) -> list[str]:
-    """Return what runs `script`; skip the test on a machine that cannot."""
+    """Return the command that runs `script`; skip the test without Node.js."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if not (node and npm):
         pytest.skip("Node.js and npm are not installed (.ci/install brings them)")
@@ -25,13 +25,13 @@ def command(script: str) -> list[str]:
     major = int(version.lstrip("v").split(".")[0])
     if major < OLDEST:
         pytest.skip(f"Node.js {OLDEST} is needed, {version.strip()} is installed")
-    # before 20, Web Crypto is no global by itself, and of a name's addresses the first alone is tried
+    # before 20, Web Crypto is not a global, and only the first IP of a host is tried
     flags = ["--experimental-global-webcrypto", "--dns-result-order=ipv4first"] if major < 20 else []
     return [node, *flags, script]
 
 
 def packages(shared: Path) -> Path:
-    """Return a folder with the recipe and its packages, as `npm ci` lays them out; not to be written to."""
+    """Return a read-only folder with the recipe and its packages, installed by `npm ci`."""
     folder = shared / "express"
     command("server.mjs")
     with once(shared, "npm") as first:
@@ -48,5 +48,5 @@ def packages(shared: Path) -> Path:
 
 
 def environment(installation: Installation, **more: str) -> dict[str, str]:
-    """Return the environment of a program on Node.js that trusts the installation's authority."""
+    """Return the environment of a Node.js program that trusts the installation's authority."""
     return {"PATH": os.environ["PATH"], "NODE_EXTRA_CA_CERTS": str(installation.trusted), **more}

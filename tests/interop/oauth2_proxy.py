@@ -1,4 +1,4 @@
-"""nginx and oauth2-proxy with the recipe, and a small application behind them that tells what it is told."""
+"""nginx and oauth2-proxy with the recipe, and a small application behind them that returns its headers."""
 
 import base64
 import json
@@ -26,19 +26,19 @@ _CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sco
 
 @dataclass(frozen=True)
 class Ent:
-    """The running ENT."""
+    """A running ENT."""
 
     origin: str
     log: Path
 
     @property
     def inside(self) -> str:
-        """The page that only parents see."""
+        """The URL of the page for parents."""
         return f"{self.origin}/espace"
 
 
 def oauth2_proxy() -> str:
-    """Return the program: the one on the path, or the one that .ci/install built; skip the test without any."""
+    """Return the path of the program, from PATH or built by .ci/install; skip the test without it."""
     found = shutil.which("oauth2-proxy") or max(_CACHE.glob("oauth2-proxy-*/oauth2-proxy"), default=None)
     if found is None:
         pytest.skip("oauth2-proxy is not installed (.ci/install builds it)")
@@ -46,7 +46,7 @@ def oauth2_proxy() -> str:
 
 
 def seen(page: requests.Response) -> dict[str, str]:
-    """Return the headers that the application behind nginx got."""
+    """Return the headers that the application behind nginx received."""
     assert page.status_code == 200, f"{page.status_code} {page.url}"
     headers: dict[str, str] = page.json()
     return headers
@@ -56,7 +56,7 @@ def seen(page: requests.Response) -> dict[str, str]:
 def ent_behind_nginx(
     installation: Installation, client: Registered, port: int, folder: Path, **settings: str
 ) -> Iterator[Ent]:
-    """Run the ENT on `port`; `settings` of oauth2-proxy stand in the place of the recipe's."""
+    """Run the ENT on `port`; `settings` replace those of the recipe for oauth2-proxy."""
     proxy, log = free_port(), folder / "oauth2-proxy.log"
     ent = f"{HOST}:{port}"
     configuration = folder / "oauth2-proxy.cfg"
@@ -100,7 +100,7 @@ def _site(ent: str, installation: Installation, port: int, folder: Path, ports: 
 
 @contextmanager
 def _telling() -> Iterator[int]:
-    """Serve an application that answers with the headers that it gets; yield its port."""
+    """Run an application that returns the headers of the request; yield its port."""
 
     class Application(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -112,7 +112,7 @@ def _telling() -> Iterator[int]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Do not log."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Application) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -1,4 +1,4 @@
-"""A parent's browser at the level of HTTP: cookies, redirects from site to site, and the form that a page shows."""
+"""A parent's browser without a display: cookies, redirects between sites, and forms."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,9 +17,9 @@ class Visitor:
     """One browser.
 
     Attributes:
-        page: what it shows, at the end of the redirects.
-        steps: where the redirects led, since an address was opened or a form was sent.
-        stops_at: the beginning of addresses where nobody listens: it goes no further.
+        page: the current page.
+        steps: the URLs of the redirects since the last URL was opened or the last form was sent.
+        stops_at: the prefix of URLs that are not opened, because no server listens there.
     """
 
     page: requests.Response
@@ -28,22 +28,22 @@ class Visitor:
 
     def __init__(self, trusted: Path) -> None:
         self._session = requests.Session()
-        self._session.trust_env = False  # neither a proxy nor the authorities of the machine
+        self._session.trust_env = False  # no proxy and no authorities of the machine
         self._session.verify = str(trusted)
 
     def close(self) -> None:
-        """Close its connections."""
+        """Close the connections."""
         self._session.close()
 
     def open(self, address: str, headers: Mapping[str, str] | None = None) -> requests.Response:
-        """Go to an address, as one typed or followed it."""
+        """Open a URL."""
         self.steps = []
         return self._arrive(self._send("GET", address, headers))
 
     def submit(self, *kept: str, **filled_in: str) -> requests.Response:
-        """Send the form of the page that has these fields; all that is not filled in stays as the page has it.
+        """Send the form of the page with these fields; other fields keep their values.
 
-        `_` in a name stands for `-`.
+        `_` in a name is replaced by `-`.
         """
         filled = {name.replace("_", "-"): value for name, value in filled_in.items()}
         [form] = [form for form in self._tree().forms if {*kept, *filled} <= set(form.fields.keys())]
@@ -71,12 +71,12 @@ class Visitor:
         return answer
 
     def sign_in(self, username: str) -> requests.Response:
-        """Fill in the provider's sign-in page, which must be there."""
+        """Fill in the provider's sign-in page, which must be the current page."""
         assert self.heading == "Connexion", f"{self.heading} at {self.page.url}"
         return self.submit(identifiant=username, mot_de_passe=PASSWORD)
 
     def accept_the_charter(self) -> requests.Response:
-        """Accept it on the provider's page, which must be there."""
+        """Accept the charter on the provider's page, which must be the current page."""
         assert self.heading == "Charte ENT", f"{self.heading} at {self.page.url}"
         return self.submit(accepte="y")
 
@@ -89,16 +89,16 @@ class Visitor:
 
     @property
     def heading(self) -> str:
-        """The page's h1, as it is read, whatever its blanks are."""
+        """The text of the page's h1, with single spaces."""
         found = self._tree().xpath("string(//h1)")
         assert isinstance(found, str)
         return " ".join(found.split())
 
     @property
     def cookies(self) -> dict[str, str | None]:
-        """All cookies that it holds, by name."""
+        """All cookies by name."""
         return {cookie.name: cookie.value for cookie in self._session.cookies}
 
     def _tree(self) -> html.HtmlElement:
-        # a page without any text has no tree
+        # an empty page has no tree
         return html.document_fromstring(self.page.text or "<html></html>")
