@@ -1,4 +1,4 @@
-"""Letters to parents who are invented, and what is read back from their pages."""
+"""Letters to fictitious parents, and the text of their pages."""
 
 import io
 import itertools
@@ -53,7 +53,7 @@ WORST = replace(
 
 
 class Piece(NamedTuple):
-    """A run of text on a page: where it begins, in mm from the top left corner, and its size in points."""
+    """A run of text on a page: its position in mm from the top left corner, and its size in points."""
 
     text: str
     x: float
@@ -79,19 +79,19 @@ def pieces(page: pypdf.PageObject) -> list[Piece]:
 
 
 def text_of(page: pypdf.PageObject) -> str:
-    """The text of a page, spaces and the marks of wrapping evened out."""
+    """Return the text of a page with single spaces and without zero-width spaces."""
     return re.sub(r"\s+", " ", page.extract_text().replace("\u200b", ""))
 
 
 def secrets_in(text: str) -> set[str]:
-    """Every provisional password that the text of a page shows."""
+    """Return every provisional password in the text of a page."""
     group = f"[{provisional.ALPHABET}]{{4}}"
     found = re.findall(rf"\b{group}\s*-\s*{group}\s*-\s*{group}\b", text)
     return {re.sub(r"[\s-]", "", secret) for secret in found}
 
 
 def assert_intact(page: pypdf.PageObject) -> None:
-    """All that a parent needs is there, everything is on the sheet, and the window shows the address alone."""
+    """Check that the page is complete, nothing is off the sheet, and only the postal address is in the window."""
     text = text_of(page)
     for sentence in (
         "Votre accès à l’ENT, en cinq minutes",
@@ -104,7 +104,7 @@ def assert_intact(page: pypdf.PageObject) -> None:
     assert all(5 <= run.x <= 205 and 5 <= run.y <= 290 for run in runs)
     window = [run for run in runs if run.x >= 88 and 40 <= run.y <= 93]
     assert all(104.9 <= run.x <= 190 and 55 <= run.y <= 79 for run in window)
-    heights = sorted(run.y for run in window)  # the dots of Arabic letters are drawn apart, a little above or below
+    heights = sorted(run.y for run in window)  # the dots of Arabic letters are separate runs, a little above or below
     assert sum(below - above > 2 for above, below in itertools.pairwise(heights)) < 6
     last_of_head = max(run.y for run in runs if run.y < 99)
     assert last_of_head < 93
