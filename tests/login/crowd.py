@@ -1,4 +1,4 @@
-"""A crowd of browsers that sign in at the same instant, over real connections to a real server."""
+"""Many browsers that sign in at the same time, with real connections to a real server."""
 
 import asyncio
 import re
@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 @dataclass(frozen=True)
 class Answer:
-    """One answer: its status, `Retry-After`, its text, and how many of the crowd had theirs before."""
+    """A response: status, `Retry-After`, text, and its rank in the order of arrival."""
 
     status: int
     retry_after: str
@@ -19,14 +19,14 @@ class Answer:
 
 @dataclass
 class Crowd:
-    """People behind one proxy, each with a network address of their own."""
+    """People behind one proxy, each with their own IP."""
 
     port: int
     answered: int = 0
 
     def sign_ins(self, usernames: list[str], password: str) -> tuple[list[Answer], list[Answer]]:
-        """Let everybody send the form at once; return their answers, and those of a page asked for meanwhile."""
-        with ThreadPoolExecutor(1) as own:  # Playwright, once it was used, keeps a loop running in the tests' thread
+        """Send the form from all browsers at once; return the responses, and those of a page requested meanwhile."""
+        with ThreadPoolExecutor(1) as own:  # Playwright leaves an event loop running in the main thread
             return own.submit(lambda: asyncio.run(self._rush(usernames, password))).result()
 
     async def _rush(self, usernames: list[str], password: str) -> tuple[list[Answer], list[Answer]]:
