@@ -32,7 +32,7 @@ def mail_app(database_url: str) -> Iterator[Flask]:
 
 @pytest.fixture
 def use_server(mail_app: Flask, mail_settings: Callable[[str], Settings]) -> Callable[[str], Settings]:
-    """Point the application's transport at one server."""
+    """Return a function that changes the SMTP server of the application."""
 
     def use(smtp_url: str) -> Settings:
         settings = mail_settings(smtp_url)

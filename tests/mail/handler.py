@@ -1,4 +1,4 @@
-"""A handler as a slice has one, with templates of its own, so that these tests depend on no page of the product."""
+"""A mail handler with its own templates, so that the tests do not depend on those of the product."""
 
 from jinja2 import DictLoader
 
@@ -19,7 +19,7 @@ TEMPLATES = DictLoader(
 
 
 def settings_for(smtp_url: str) -> Settings:
-    """Return settings that send through `smtp_url`."""
+    """Return settings with `smtp_url`."""
     return load(
         env="development",
         issuer="http://127.0.0.1:8000",
@@ -30,7 +30,7 @@ def settings_for(smtp_url: str) -> Settings:
 
 
 def mailing(settings: Settings, to: str = NOEMIE) -> Handler:
-    """Return a handler that writes to Noémie, and hands the mail over for `to`."""
+    """Return a handler for a mail to Noémie, with the SMTP recipient `to`."""
 
     def handler(message: OutboxMessage) -> Outcome:
         mail = compose(

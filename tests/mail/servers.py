@@ -1,4 +1,4 @@
-"""Real SMTP servers on loopback: a good one, and one for each way in which a server can go wrong."""
+"""Real SMTP servers on loopback: a correct one, and one for each fault."""
 
 import asyncio
 import ipaddress
@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 @dataclass
 class Mailbox:
-    """What the server does at each command, and the mails whose whole text it has read.
+    """The behaviour of the server at each command, and the received mails.
 
-    `at_data` is its answer; "drop" closes the connection without one, « 250 » after `delay` seconds keeps it waiting.
+    `at_data` is the reply to the mail, sent after `delay` seconds; "drop" closes the connection without a reply.
     """
 
     at_rcpt: str = "250 OK"
@@ -36,7 +36,7 @@ class Mailbox:
     on_mail: Callable[[], None] = lambda: None
 
     def mails(self) -> list[EmailMessage]:
-        """Return the mails, parsed. No property: aiosmtpd reads all attributes of its handler at each connection."""
+        """Return the parsed mails. This is no property, because aiosmtpd reads all attributes of its handler."""
         return [parsed(envelope) for envelope in self.envelopes]
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
@@ -62,7 +62,7 @@ class Mailbox:
     def authenticate(
         self, _server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, data: LoginPassword
     ) -> AuthResult:
-        """Let one user in."""
+        """Authenticate one user."""
         self.logins.append((data.login, data.password))
         return AuthResult(success=data.password == b"p@ss/word", handled=False)
 
@@ -82,7 +82,7 @@ def smtp_server(
     tls: ssl.SSLContext | None = None,
     auth: bool = False,
 ) -> Iterator[int]:
-    """Yield the port of a server that runs in a thread of its own."""
+    """Run a server in a thread; yield its port."""
     loop = asyncio.new_event_loop()
     protocol = partial(
         SMTP,
@@ -116,14 +116,14 @@ async def _close(server: asyncio.Server) -> None:
 
 @dataclass(frozen=True)
 class Certificate:
-    """A certificate signed by itself, the file that makes a client trust it, and a server's context with it."""
+    """A self-signed certificate, its file for clients, and the server's TLS context."""
 
     file: Path
     context: ssl.SSLContext
 
 
 def certificate(folder: Path, address: str) -> Certificate:
-    """Make a certificate for the IP address `address`, good for an hour."""
+    """Create a certificate for the IP `address`, valid for an hour."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "smtp.test")])
     moment = datetime.now(UTC)
