@@ -1,4 +1,4 @@
-"""What a signed-in parent does to change the password or the address, and what the database holds afterwards."""
+"""Steps to change the password or the email, and the stored state after them."""
 
 import json
 import re
@@ -42,21 +42,21 @@ def enter(browser: FlaskClient, account: Account, password: str = PASSWORD) -> F
 def change_password(
     browser: FlaskClient, current: str = PASSWORD, new: str = CHOSEN, again: str | None = None, **more: str
 ) -> TestResponse:
-    """Fill the form in; return the page that follows."""
+    """Send the form; return the next page."""
     page = browser.get(PASSWORD_PAGE)
     assert heading(page) == PASSWORD_TITLE
     return submit(browser, page, actuel=current, nouveau=new, confirmation=new if again is None else again, **more)
 
 
 def change_email(browser: FlaskClient, address: str = NEW, current: str = PASSWORD, **more: str) -> TestResponse:
-    """Fill the form in, also while another change waits; return the page that follows."""
+    """Send the form, also while another change is pending; return the next page."""
     page = browser.get(f"{EMAIL_PAGE}?autre=1")
     assert heading(page) == EMAIL_TITLE
     return submit(browser, page, actuel=current, mail=address, **more)
 
 
 def errors(page: TestResponse) -> list[str]:
-    """Return the faults beside the fields."""
+    """Return the error messages beside the fields."""
     found = re.findall(r'<p class="err"[^>]*>.*?<span>(.*?)</span></p>', page.get_data(as_text=True), re.DOTALL)
     return [unescape(text) for text in found]
 
@@ -69,19 +69,19 @@ def cookie(browser: FlaskClient, name: str = "__Host-ss") -> str:
 
 
 def stored(account: Account) -> Account:
-    """Return the account as the database has it."""
+    """Return the stored account."""
     db.session.rollback()
     return db.session.get_one(Account, account.id, populate_existing=True)
 
 
 def addresses(account: Account) -> tuple[str | None, str | None]:
-    """Return the account's address, and the one that waits to be confirmed."""
+    """Return the account's email and the pending email."""
     kept = stored(account)
     return kept.email, kept.pending_email
 
 
 def links(account: Account, purpose: Purpose) -> list[OneTimeLink]:
-    """Return the account's links of a purpose, the oldest first."""
+    """Return the account's links of a purpose, oldest first."""
     db.session.rollback()
     statement = select(OneTimeLink).where(OneTimeLink.account_id == account.id, OneTimeLink.purpose == purpose.value)
     return list(
@@ -90,13 +90,13 @@ def links(account: Account, purpose: Purpose) -> list[OneTimeLink]:
 
 
 def path_of(settings: Settings, link: OneTimeLink) -> str:
-    """Return the path of a link, as its mail has it."""
+    """Return the path of a link, as in its mail."""
     page = "contestation" if link.purpose == Purpose.CONTEST_EMAIL.value else "lien"
     return f"/adresse/{page}/{tokens.token(settings, link)}"
 
 
 def told(account: Account) -> list[tuple[str, str]]:
-    """Return the notices of changes: which, and the address of the link that it goes to (empty: the account's own)."""
+    """Return the kind of each notice of a change, and the email of its link (empty for the account's own)."""
     db.session.rollback()
     rows = db.session.scalars(
         select(OutboxMessage.payload).where(OutboxMessage.kind == NOTICE).order_by(OutboxMessage.created_at)
@@ -117,7 +117,7 @@ def journal(account: Account, kind: str) -> list[dict[str, Any]]:
 
 
 def form(browser: FlaskClient, page: TestResponse, **data: str) -> dict[str, Any]:
-    """Return a form that is ready to be sent by another process."""
+    """Return a filled-in form for another process."""
     cookies = {name: found.value for name in ("__Host-tx", "__Host-ss", "__Host-dv") if (found := _find(browser, name))}
     url = page.request.full_path.rstrip("?")
     return {"cookies": cookies, "url": url, "data": {"csrf_token": form_token(page), **data}}
@@ -128,7 +128,7 @@ def _find(browser: FlaskClient, name: str) -> Any:
 
 
 def at_once(settings: Settings, forms: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Send forms at the same moment, each from a process of its own; return the answers."""
+    """Send forms at the same time, each from its own process; return the responses."""
     db.session.rollback()
     done = forked.run("tests.activation.race", stdin=json.dumps({"database": settings.database_url, "forms": forms}))
     assert done.returncode == 0, done.stderr[-3000:]

@@ -1,4 +1,4 @@
-"""Steps that the tests of the account's pages share."""
+"""Steps for the tests of the account's pages."""
 
 import re
 from datetime import timedelta
@@ -24,13 +24,13 @@ WINDOW = timedelta(minutes=5)
 
 
 def text_of(page: TestResponse) -> str:
-    """Return the page as it is read: no tags, one kind of space."""
+    """Return the text of the page, without tags and with one kind of space."""
     body = re.sub(r"<(script|style)\b.*?</\1>", " ", page.get_data(as_text=True), flags=re.DOTALL)
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", body)).split())
 
 
 def device(app: Flask, user_agent: str = PHONE, address: str = "203.0.113.7") -> FlaskClient:
-    """Return a browser of that kind at that network address."""
+    """Return a browser with that user agent and IP."""
     browser = app.test_client()
     browser.environ_base["HTTP_USER_AGENT"] = user_agent
     browser.environ_base["REMOTE_ADDR"] = address
@@ -38,14 +38,14 @@ def device(app: Flask, user_agent: str = PHONE, address: str = "203.0.113.7") ->
 
 
 def enter(browser: FlaskClient, account: Account, password: str = PASSWORD) -> TestResponse:
-    """Sign in, and return the account's page."""
+    """Sign in; return the account's page."""
     page = sign_in(browser, "/connexion", account.username, password)
     assert heading(page) == "Gérer mon compte", text_of(page)
     return page
 
 
 def is_in(browser: FlaskClient) -> bool:
-    """Return whether the browser's next request finds a session."""
+    """Return whether the browser has a live session."""
     return browser.get("/mon-compte").status_code == 200
 
 
@@ -57,12 +57,12 @@ def cookie(browser: FlaskClient, name: str = "__Host-ss") -> str:
 
 
 def wait_out(clock: time_machine.Traveller) -> None:
-    """Let the time pass in which a password typed before still counts."""
+    """Move the clock until the password is asked for again."""
     clock.shift(WINDOW + timedelta(seconds=1))
 
 
 def journal(kind: str, account: Account | None = None) -> list[AuditEntry]:
-    """Return what the journal has of one kind, of one account or of all, oldest first."""
+    """Return the journal's entries of one kind, of one account or of all, oldest first."""
     wanted = select(AuditEntry).where(AuditEntry.kind == kind).order_by(AuditEntry.id)
     if account is not None:
         wanted = wanted.where(AuditEntry.account_id == account.id)
@@ -70,5 +70,5 @@ def journal(kind: str, account: Account | None = None) -> list[AuditEntry]:
 
 
 def count(model: type) -> int:
-    """Return how many rows a table has."""
+    """Return the number of rows of a table."""
     return db.session.scalar(select(func.count()).select_from(model)) or 0
