@@ -1,4 +1,4 @@
-"""The smallest application that a worker can run in: the database, and nothing of the product above it."""
+"""A minimal application for a worker, with the database alone."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from idp.db import db, engine_options
 
 @contextmanager
 def running(database_url: str, templates: BaseLoader | None = None) -> Iterator[Flask]:
-    """Yield the application inside its context; its connections are closed at the end."""
+    """Yield the application in its context; close its connections at the end."""
     app = Flask("outbox_under_test")
     app.config["SQLALCHEMY_DATABASE_URI"] = database_url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = engine_options(database_url, pool_size=4)

@@ -1,4 +1,4 @@
-"""`python -m tests.outbox.hands DATABASE SMTP [--once]`: the worker's own command, in a process that tests may kill."""
+"""`python -m tests.outbox.hands DATABASE SMTP [--once]`: run the worker in a process that tests may kill."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ from tests.services import change_services
 
 
 def main(database_url: str, smtp_url: str, *options: str) -> None:
-    """Run `idp worker` with two kinds of messages: `mail`, and `slow`, which waits for a file that it names."""
+    """Run `idp worker` with two kinds of messages: `mail`, and `slow`, which waits for a file."""
     settings = settings_for(smtp_url)
     with running(database_url, TEMPLATES) as app:
         handlers = {"mail": mailing(settings), "slow": _wait_for_file}
