@@ -1,4 +1,4 @@
-"""Builds the wheel and the sdist with what is there, and installs the wheel away from the sources."""
+"""Build the wheel and the sdist without network, and install the wheel outside the sources."""
 
 import importlib.util
 import os
@@ -19,7 +19,7 @@ _PATIENCE = 300
 
 @dataclass(frozen=True)
 class Built:
-    """What a release is made of."""
+    """The files of a release."""
 
     wheel: Path
     sdist: Path
@@ -27,14 +27,14 @@ class Built:
 
 @dataclass(frozen=True)
 class Installed:
-    """An environment that holds the wheel, and a folder to work in that is none of the sources."""
+    """An environment with the wheel, and a working directory outside the sources."""
 
     environment: Path
     folder: Path
     settings: dict[str, str]
 
     def run(self, command: str, *arguments: str) -> str:
-        """Run a command of the environment; return what it printed."""
+        """Run a command of the environment; return its output."""
         done = subprocess.run(
             [self.environment / "bin" / command, *arguments],
             cwd=self.folder,
@@ -49,13 +49,13 @@ class Installed:
 
     @property
     def variables(self) -> dict[str, str]:
-        """What its processes have in their environment: nothing that leads back to the sources."""
+        """The environment variables of its processes, without paths of the sources."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith((PREFIX, "PYTHON", "VIRTUAL_ENV"))}
         return {**kept, **self.settings}
 
 
 def build(folder: Path) -> Built:
-    """Build both, from a copy of the sources: what a build leaves beside them is nobody's."""
+    """Build both from a copy of the sources, so that a build leaves no files beside them."""
     sources = folder / "sources"
     ignored = shutil.ignore_patterns(
         ".*_cache", "__pycache__", ".venv", ".git", ".tools", "var", "node_modules", "dist"
@@ -75,13 +75,13 @@ def build(folder: Path) -> Built:
 
 
 def found_in(folder: Path) -> Built:
-    """Return what was built in `folder`."""
+    """Return the files of a release in `folder`."""
     [wheel], [sdist] = folder.glob("dist/*.whl"), folder.glob("dist/*.tar.gz")
     return Built(wheel, sdist)
 
 
 def _builders(out: Path) -> list[list[str]]:
-    """Return the commands that may build: hatchling if it is here, else uv, first with what its cache keeps."""
+    """Return the build commands to try: hatchling if it is installed, otherwise uv, first from its cache."""
     if importlib.util.find_spec("hatchling"):
         return [[sys.executable, "-m", "hatchling", "build", "-d", str(out)]]
     uv = shutil.which("uv") or shutil.which("uv", path=str(CHECKOUT / ".tools" / "bin"))
@@ -92,12 +92,12 @@ def _builders(out: Path) -> list[list[str]]:
 
 
 def install(wheel: Path, folder: Path) -> Path:
-    """Install the wheel alone in a new environment, above the present one's dependencies; fetch nothing."""
+    """Install the wheel in a new environment that uses the dependencies of the current one; download nothing."""
     environment = folder / "environment"
     subprocess.run([sys.executable, "-m", "venv", environment], check=True, timeout=_PATIENCE)
     pip = [str(environment / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     subprocess.run([*pip, "--no-index", "--no-deps", str(wheel)], check=True, timeout=_PATIENCE, cwd=folder)
     packages = sysconfig.get_path("purelib", vars={"base": str(environment), "platbase": str(environment)})
-    # a path named in a .pth file is searched last, and its own .pth files, such as an editable install's, are not read
+    # a path in a .pth file is searched last, and .pth files in it, such as that of an editable install, are ignored
     Path(packages, "dependencies.pth").write_text(sysconfig.get_path("purelib"), encoding="utf-8")
     return environment

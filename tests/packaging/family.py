@@ -1,6 +1,6 @@
-"""Puts a school, a pupil and a parent who is at home in, through the models of the `idp` that runs it.
+"""Insert a school, a pupil and a parent with an active account.
 
-Run by the Python of the installed wheel, with the parent's password as its argument; it knows nothing of the tests.
+The Python of the installed wheel runs it, with the parent's password as the argument; it does not import the tests.
 """
 
 import sys
@@ -14,7 +14,7 @@ from idp.config import load
 from idp.db import db
 from idp.services import services_of
 
-app = create_app(load(database_url=f"sqlite:///{Path('var', 'idp.db').absolute()}"))  # where `idp` has its default
+app = create_app(load(database_url=f"sqlite:///{Path('var', 'idp.db').absolute()}"))  # the default of `idp`
 with app.app_context():
     school = School(uai="0599001N", name="Collège des Tilleuls", degree=Degree.SECONDARY, address=[], phone="")
     db.session.add(school)
@@ -39,4 +39,4 @@ with app.app_context():
     db.session.commit()
     db.engine.dispose()
     services_of(app).close()
-print("n.leroy4821")  # noqa: T201 - what the test reads
+print("n.leroy4821")  # noqa: T201 - the output for the test
