@@ -1,4 +1,4 @@
-"""This service as it calls others, and the one ENT that it reaches: by name, over TLS, on loopback."""
+"""Fixtures for outgoing requests of the service: one ENT with a name and TLS on loopback."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ def called_resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
 
 @pytest.fixture(name="known")
 def called_authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Authority:
-    """The only authority that this machine trusts."""
+    """Create the only certificate authority that the service trusts."""
     made = authority(tmp_path, "ent.test")
     trust_only(monkeypatch, made.trusted)
     return made

@@ -1,4 +1,4 @@
-"""ENTs that listen on loopback, over TLS, under names that only a test's own resolver knows."""
+"""Servers of ENTs on loopback, with TLS and names that a test's resolver resolves."""
 
 import datetime as dt
 import socket
@@ -26,7 +26,7 @@ FINE: Answer = (200, {}, b"")
 
 @dataclass
 class Asked:
-    """A request that came."""
+    """A received request."""
 
     method: str
     path: str
@@ -36,7 +36,7 @@ class Asked:
 
 @dataclass
 class EntServer:
-    """What one ENT's server was asked, and what it will answer: `next` in turn, then 200, or for a GET `served`."""
+    """The requests of one ENT, and its responses: those of `next` in order, then 200, or `served` for a GET."""
 
     port: int = 0
     asked: list[Asked] = field(default_factory=list)
@@ -48,7 +48,7 @@ class EntServer:
 
 
 class Resolver:
-    """Stands in the place of the system's resolver for names under `.test`, and counts the questions."""
+    """Replaces the system's resolver for names under `.test`, and counts the queries."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.hosts: dict[str, list[str]] = {}
@@ -67,23 +67,23 @@ class Resolver:
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate authority of a test, and the certificate that it gave."""
+    """A certificate authority of a test, and a certificate that it issued."""
 
     trusted: Path
     chain: Path
 
 
 def trust_only(monkeypatch: pytest.MonkeyPatch, authorities: Path) -> None:
-    """Let this machine trust the authorities of a PEM file alone.
+    """Trust only the authorities of a PEM file.
 
-    The service reads the system's authorities once for a process: a test before this one may have had others.
+    The cache is cleared, because the service reads the system's authorities once per process.
     """
     monkeypatch.setenv("SSL_CERT_FILE", str(authorities))
     monkeypatch.setattr(outgoing, "trust", connections.trust.__wrapped__)
 
 
 def authority(folder: Path, *names: str) -> Authority:
-    """Make an authority, and a certificate for `names`."""
+    """Create an authority and a certificate for `names`."""
     root_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     root_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"root of {names[0]}")])
     root = _certificate(root_name, root_name, root_key.public_key()).add_extension(
@@ -117,7 +117,7 @@ def _certificate(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePub
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Writes down what is asked, and gives the answers that its ENT was told to give."""
+    """Records requests and sends the responses of its ENT."""
 
     timeout = 10
 
@@ -153,12 +153,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Do not log."""
 
 
 @contextmanager
 def listening_ent(chain: Path | None) -> Iterator[EntServer]:
-    """Serve one ENT on a free port of loopback, over TLS unless there is no certificate."""
+    """Run the server of one ENT on a free port of loopback, with TLS if there is a certificate."""
     ent = EntServer()
     server = _Server(("127.0.0.1", 0), _Handler)
     server.ent = ent
@@ -178,11 +178,11 @@ def listening_ent(chain: Path | None) -> Iterator[EntServer]:
 
 
 class _Server(ThreadingHTTPServer):
-    """Its threads end with the test; a client that goes away in the middle is what some tests are about."""
+    """A server whose threads end with the test. It ignores clients that disconnect, as some tests do."""
 
     daemon_threads = True
     block_on_close = False
     ent: EntServer
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing."""
+        """Ignore the error."""

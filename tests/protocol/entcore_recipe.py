@@ -1,4 +1,4 @@
-"""An ENT of the entcore family, made of its printed recipe, and the parents who sign in to it."""
+"""An ENT of the entcore family, configured with its recipe, and its parents."""
 
 import json
 import re
@@ -27,7 +27,7 @@ Register = Callable[..., EntcoreParty]
 
 @pytest.fixture(name="register")
 def recipe_register(app: Flask) -> Register:
-    """Registers the ENT with the command of `clients/README.md`, and more options, and fills the recipe in."""
+    """Return a function that registers the ENT with the command of `clients/README.md` and fills in the recipe."""
 
     def run(*more: str, **settings: Any) -> EntcoreParty:
         chapter = (CLIENTS / "README.md").read_text().partition("\n## entcore\n")[2]
@@ -50,14 +50,14 @@ def recipe_party(register: Register) -> EntcoreParty:
 
 
 def location_for(browser: FlaskClient, departure: Departure) -> str:
-    """Return where a signed-in browser, which writes a blank as %20, is sent with the code."""
+    """Return the redirect of a signed-in browser, which encodes a space as %20."""
     answer = browser.get(urlsplit(departure.url).path, query_string=departure.query.replace(" ", "%20"))
     assert answer.status_code in {302, 303}, answer.get_data(as_text=True)
     return answer.headers["Location"]
 
 
 def arrive(browser: FlaskClient, party: EntcoreParty) -> dict[str, Any]:
-    """Return the claims of one sign-on of a signed-in browser."""
+    """Return the claims of one sign-in of a signed-in browser."""
     departure = party.leave()
     return party.receive(location_for(browser, departure), departure)
 

@@ -1,4 +1,4 @@
-"""Steps that many protocol tests take, and the marks that they share."""
+"""Steps and marks of many protocol tests."""
 
 import re
 from html import unescape
@@ -20,23 +20,23 @@ OFFLINE = "openid profile email ent charter offline_access"
 _DESCRIPTION = re.compile("[ !#-\\[\\]-~]+")
 """RFC 6749 A.8."""
 
-# Rows that are decided before any statement is run: one database is enough, and half a minute is saved.
+# For rows that are decided before any SQL statement: one database is enough and saves half a minute.
 one_database = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def code_for(browser: FlaskClient, ent: RelyingParty, attempt: Attempt, **changes: str | None) -> str:
-    """Return the code that a signed-in browser brings."""
+    """Return the code for a signed-in browser."""
     return ent.answer(browser.get(ent.url(attempt, **changes)))["code"]
 
 
 def tokens_for(browser: FlaskClient, ent: RelyingParty, **changes: str | None) -> dict[str, Any]:
-    """Return the tokens of one sign-on of a signed-in browser, the ID token verified."""
+    """Return the tokens of one sign-in of a signed-in browser; verify the ID token."""
     attempt = Attempt()
     return ent.tokens(browser, code_for(browser, ent, attempt, **changes), attempt)
 
 
 def bound(browser: FlaskClient, party: KeyedParty, scope: str = OFFLINE) -> dict[str, Any]:
-    """Return tokens that are bound to the party's key."""
+    """Return tokens bound to the party's key."""
     attempt = Attempt()
     code = code_for(browser, party, attempt, scope=scope)
     response = party.redeem(browser, code, attempt, party.fresh_proof())
@@ -46,7 +46,7 @@ def bound(browser: FlaskClient, party: KeyedParty, scope: str = OFFLINE) -> dict
 
 
 def refused(response: TestResponse, error: str, status: int = 400) -> None:
-    """Check that a back-channel answer is this error, in the form of RFC 6749 5.2."""
+    """Check that a back-channel response is this error (RFC 6749 5.2)."""
     assert response.status_code == status, response.get_data(as_text=True)
     said = response.get_json()
     assert said["error"] == error, said
@@ -55,7 +55,7 @@ def refused(response: TestResponse, error: str, status: int = 400) -> None:
 
 
 def stays_here(response: TestResponse) -> str:
-    """Check that the answer is an error page of the service that leads nowhere; return it as it is read."""
+    """Check that the response is an error page without a redirect; return its text."""
     text = unescape(response.get_data(as_text=True))
     assert response.status_code == 400, text
     assert "Location" not in response.headers
@@ -73,14 +73,14 @@ def step_of(response: TestResponse) -> str:
 
 
 class _Forms(HTMLParser):
-    """The forms of a page and their fields, as a browser reads them."""
+    """Parser of the forms of a page and their fields."""
 
     def __init__(self) -> None:
         super().__init__()
         self.forms: list[tuple[dict[str, str | None], list[tuple[str, str]]]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a form, or a field of the last one."""
+        """Collect a form, or a field of the last form."""
         given = dict(attrs)
         if tag == "form":
             self.forms.append((given, []))
@@ -89,7 +89,7 @@ class _Forms(HTMLParser):
 
 
 def posted_answer(ent: RelyingParty, response: TestResponse) -> dict[str, str]:
-    """Return the parameters of an answer that the browser posts to the redirect URI (Form Post Response Mode 1.0)."""
+    """Return the parameters that the browser posts to the redirect URI (Form Post Response Mode 1.0)."""
     text = response.get_data(as_text=True)
     assert response.status_code == 200, text
     assert response.headers["Cache-Control"] == "no-store"

@@ -1,4 +1,4 @@
-"""Forgeries of one genuine signed JWT, by which libraries were broken over the years (security row X-02)."""
+"""Forgeries of a genuine JWT, each of a known vulnerability of a library (security row X-02)."""
 
 import base64
 import hashlib
@@ -20,7 +20,7 @@ MY_JWK = {"kty": "RSA", "n": b64(MINE.public_key().public_numbers().n.to_bytes(2
 
 
 def forgeries(genuine: str, jwk: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield forgeries of an RS256 token that the key of `jwk` verifies, each with what is wrong with it."""
+    """Yield forgeries of an RS256 token of the key `jwk`, each with a description of its fault."""
     head, body, signature = genuine.split(".")
     header: dict[str, Any] = json.loads(unb64(head))
     payload = unb64(body)
@@ -53,7 +53,7 @@ def forgeries(genuine: str, jwk: Mapping[str, str]) -> Iterator[tuple[str, str]]
 
 
 def bent(head: str, body: str, signature: str) -> Iterator[tuple[str, str]]:
-    """Yield what is no compact JWS, or not the one that was signed."""
+    """Yield invalid compact JWS, and changes of the signed one."""
     genuine = f"{head}.{body}.{signature}"
     yield "padding", f"{genuine}="
     yield "padding inside", f"{head}=.{body}.{signature}"
@@ -76,7 +76,7 @@ def bent(head: str, body: str, signature: str) -> Iterator[tuple[str, str]]:
 
 
 def secrets_of(jwk: Mapping[str, str]) -> dict[str, bytes]:
-    """Return what a library may take for an HMAC secret when it is led to a public key."""
+    """Return the byte sequences that a library may use as an HMAC secret if it is given a public key."""
     public = public_key(jwk)
     pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     found = {
@@ -96,7 +96,7 @@ def public_key(jwk: Mapping[str, str]) -> rsa.RSAPublicKey:
 
 
 def rs256(header: Mapping[str, object] | bytes, payload: bytes) -> str:
-    """Sign with a key of the attacker's own."""
+    """Sign with the attacker's own key."""
     head = header if isinstance(header, bytes) else json.dumps(header).encode()
     signed = f"{b64(head)}.{b64(payload)}"
     return f"{signed}.{b64(MINE.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256()))}"

@@ -1,6 +1,6 @@
-"""Relying parties that never stop signing people in, at nodes of a running service (see test_key_rush).
+"""Relying parties that sign people in without a pause, at several nodes of a running service (see test_key_rush).
 
-Each keeps the JWKS until it meets a `kid` that it does not know; then it asks the node that did not sign.
+Each caches the JWKS until a token has an unknown `kid`, then requests it from a node that did not sign the token.
 """
 
 import http.client
@@ -22,7 +22,7 @@ _FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 @dataclass
 class Tally:
-    """What all clients did together, and each fault of the service in a sentence."""
+    """The counts of all clients, and a sentence for each fault of the service."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     sign_ins: int = 0
@@ -31,19 +31,19 @@ class Tally:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def add(self, port: int, kid: str) -> None:
-        """Count one sign-in that was verified; `port` is that of the node that signed."""
+        """Count one verified sign-in; `port` is that of the node that signed the token."""
         with self.lock:
             self.sign_ins += 1
             self.signed[port, kid] += 1
 
     def complain(self, fault: str) -> None:
-        """Keep a fault."""
+        """Record a fault."""
         with self.lock:
             self.faults.append(fault)
 
 
 class Client(threading.Thread):
-    """One relying party with its signed-in browsers, which take turns: a session may ask once a second."""
+    """A relying party with its signed-in browsers, used in turn: a session may send one request per second."""
 
     def __init__(self, ent: RelyingParty, cookies: Sequence[str], ports: Sequence[int], tally: Tally) -> None:
         super().__init__(daemon=True)
@@ -61,17 +61,17 @@ class Client(threading.Thread):
             number += 1
             try:
                 self.sign_in(self.ports[number % 2], self.ports[number // 2 % 2])
-            except Exception as error:  # noqa: BLE001 - whatever it is, the test must say it
+            except Exception as error:  # noqa: BLE001 - the test reports every exception
                 self.tally.complain(f"{type(error).__name__}: {error}")
 
     def leave(self) -> None:
-        """Wait for the sign-in in hand, and close the connections."""
+        """Wait for the current sign-in and close the connections."""
         self.join(PATIENCE)
         for line in self._lines.values():
             line.close()
 
     def sign_in(self, asked: int, signer: int) -> None:
-        """Ask one node for a code and another for the tokens, and verify (OpenID Connect Core 3.1.3.7)."""
+        """Get a code from one node and the tokens from another, and verify them (OpenID Connect Core 3.1.3.7)."""
         if self.refresh.is_set():
             self.refresh.clear()
             self.fetch_keys(asked)
@@ -92,7 +92,7 @@ class Client(threading.Thread):
         self._verify(json.loads(body), attempt, signer)
 
     def fetch_keys(self, port: int) -> None:
-        """Fetch the JWKS, and keep it in the place of what was known."""
+        """Fetch the JWKS and replace the cached one."""
         status, _, body = self._send(port, "GET", "/jwks.json", {})
         assert status == 200, status
         self.keys = {jwk["kid"]: public_key(jwk) for jwk in json.loads(body)["keys"]}

@@ -1,4 +1,4 @@
-"""Listens to what the application sends to the database, on every connection of every pool."""
+"""Records the SQL statements of the application, on every connection of every pool."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -15,17 +15,17 @@ from idp.services import services_of
 
 
 class Seen(list[tuple[str, Any]]):
-    """Statements as drivers got them, with their values where there are any."""
+    """The statements that drivers received, with their parameters."""
 
     def work(self) -> list[str]:
-        """Return what is no transaction's frame and no connection's set-up."""
+        """Return the statements without BEGIN, COMMIT, ROLLBACK and connection set-up."""
         framing = ("BEGIN", "COMMIT", "ROLLBACK", "PRAGMA", "SET ", "SHOW ")
         return [text for text, _ in self if not text.lstrip().upper().startswith(framing)]
 
 
 @contextmanager
 def listening(app: Flask) -> Iterator[Seen]:
-    """Note all that connections of SQLAlchemy's pools, whosever they are, send to the database."""
+    """Record all statements of connections of any SQLAlchemy pool until the end of the block."""
     seen = Seen()
 
     class Cursor(psycopg.Cursor[Any]):

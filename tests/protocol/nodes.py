@@ -1,4 +1,4 @@
-"""Several nodes on one database, as a proxy spreads one browser's requests over them."""
+"""Several nodes on one database, for tests that spread the requests of one browser over them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from tests.databases import settings_for
 
 @contextmanager
 def node(database_url: str, **settings: object) -> Iterator[Flask]:
-    """Another node on the same database."""
+    """Run another node on the same database."""
     app = create_app(settings_for(database_url, **settings))
     app.test_client_class = Browser
     yield app
@@ -26,12 +26,12 @@ def node(database_url: str, **settings: object) -> Iterator[Flask]:
 
 
 def moved(browser: FlaskClient, app: Flask) -> FlaskClient:
-    """The same browser, whose requests another node gets from now on."""
+    """Return a browser with the same cookies that sends its requests to another node."""
     other = app.test_client()
     other._cookies = dict(browser._cookies or {})
     return other
 
 
 def published(browser: FlaskClient) -> dict[str, dict[str, Any]]:
-    """Return the JWKS that a node shows, by `kid`."""
+    """Return the JWKS of a node by `kid`."""
     return {key["kid"]: key for key in browser.get("/jwks.json").get_json()["keys"]}

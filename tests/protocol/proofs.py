@@ -1,4 +1,4 @@
-"""DPoP proofs with one fault each, by the rows of RFC 9449 4.3, and those that are written otherwise and are good."""
+"""DPoP proofs with one fault each, by the rules of RFC 9449 4.3, and unusual but valid proofs."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ LARGE = Key.new("RS256")
 
 @dataclass
 class Request:
-    """What a proof is made for, and the key that makes it."""
+    """The request of a proof, and its key."""
 
     key: Key
     method: str
@@ -37,7 +37,7 @@ class Request:
         return self.key.proof(self.method, self.address, self.token, **changes)
 
     def signed_by(self, other: Key, **head: Any) -> str:
-        """Return a proof that names the right key and is signed by another."""
+        """Return a proof with the right `jwk` and the signature of another key."""
         return other.proof(
             self.method, self.address, self.token, head={"alg": self.key.alg, "jwk": self.key.jwk, **head}
         )
@@ -61,14 +61,14 @@ def without_signature(at: Request) -> str:
 
 
 def renamed(at: Request) -> str:
-    """A proof whose header has lost its algorithm after it was signed."""
+    """Return a proof whose `alg` was removed after the signature."""
     head, body, signature = cut(at.proof())
     text = base64.urlsafe_b64decode(head + "=" * (-len(head) % 4)).replace(b'"alg"', b'"alg2"')
     return f"{b64(text)}.{body}.{signature}"
 
 
 def doubled(at: Request) -> str:
-    """A signed body that names its method twice."""
+    """Return a proof with two `htm` claims."""
     head, body, _ = cut(at.proof())
     text = base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)).replace(b'{"jti"', b'{"htm":"PUT","jti"')
     signed = f"{head}.{b64(text)}"
@@ -86,7 +86,7 @@ def of_another_curve(at: Request) -> str:
 
 
 def by_ed448(at: Request, alg: str) -> str:
-    """A proof that a key of the other Edwards curve signed well."""
+    """Return a proof with a correct signature by an Ed448 key."""
     private = ed448.Ed448PrivateKey.generate()
     jwk = {"kty": "OKP", "crv": "Ed448", "x": b64(private.public_key().public_bytes_raw())}
     head, body, _ = cut(at.proof(head={"alg": alg, "jwk": jwk}))
@@ -95,7 +95,7 @@ def by_ed448(at: Request, alg: str) -> str:
 
 
 def slow(at: Request) -> str:
-    """A key whose exponent would make each check of a signature as dear as a signature."""
+    """Return a proof of an RSA key with a large exponent, which makes a verification as expensive as a signature."""
     jwk = {"kty": "RSA", "n": LARGE.jwk["n"], "e": whole(2**2047 + 1)}
     return at.proof(head={"alg": "RS256", "jwk": jwk})
 
@@ -248,7 +248,7 @@ NEGATIVES: dict[str, dict[str, Maker]] = {
         "an expiry that is text": lambda at: at.proof(exp="never"),
     },
 }
-"""Proofs with one fault each, by what is said of it; the numbers are those of RFC 9449 4.3."""
+"""Proofs with one fault each, by the description of the fault; the numbers are those of RFC 9449 4.3."""
 
 WITH_A_TOKEN: dict[str, dict[str, Maker]] = {
     # 12. If presented to a protected resource in conjunction with an access token: ensure that the value of the ath

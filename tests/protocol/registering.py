@@ -1,4 +1,4 @@
-"""ENTs that register themselves: the invitation that an operator gives them, and what they send."""
+"""Steps of an ENT that registers itself with an invitation."""
 
 from datetime import timedelta
 from itertools import count
@@ -18,7 +18,7 @@ _numbers = count(1)
 
 
 def of_another() -> dict[str, Any]:
-    """Return the least that a client says, under a name that no other has: two ENTs of one name are refused."""
+    """Return minimal metadata with a unique name, because two ENTs must not have the same name."""
     return {**MINIMAL, "client_name": f"Essai n{next(_numbers):05}"}
 
 
@@ -28,7 +28,7 @@ def invited(scopes: list[str] | None = None, uais: tuple[str, ...] = (COLLEGE,),
 
 
 def bound(**bounds: Any) -> str:
-    """Return the token of a new invitation with these bounds; `uses` and `pkce` are its own."""
+    """Return the token of a new invitation with these bounds; `uses` and `pkce` are columns of the invitation."""
     more = {name: bounds.pop(name) for name in ("uses", "pkce") if name in bounds}
     return invitations.invite(
         "ENT", (COLLEGE,), invitations.Bounds(scopes=SCOPES, **bounds), timedelta(days=7), **more
@@ -36,17 +36,17 @@ def bound(**bounds: Any) -> str:
 
 
 def bearer(token: str) -> dict[str, str]:
-    """Return the header that shows a token (RFC 6750 2.1)."""
+    """Return the Authorization header for a token (RFC 6750 2.1)."""
     return {"Authorization": f"Bearer {token}"}
 
 
 def register(browser: FlaskClient, token: str, **metadata: Any) -> TestResponse:
-    """Send metadata; what is given here replaces or joins the least that a client says."""
+    """Register with minimal metadata and `metadata`."""
     return browser.post("/register", json={**MINIMAL, **metadata}, headers=bearer(token))
 
 
 def registered(browser: FlaskClient, token: str, **metadata: Any) -> dict[str, Any]:
-    """Return what a new client is told of its registration."""
+    """Register; return the metadata of the response."""
     answer = register(browser, token, **metadata)
     assert answer.status_code == 201, answer.get_data(as_text=True)
     assert answer.headers["Cache-Control"] == "no-store"
@@ -55,7 +55,7 @@ def registered(browser: FlaskClient, token: str, **metadata: Any) -> dict[str, A
 
 
 def replaced(browser: FlaskClient, told: dict[str, Any], **metadata: Any) -> TestResponse:
-    """Replace a registration (RFC 7592 2.2), and keep the new token in `told`, as clients do."""
+    """Replace a registration (RFC 7592 2.2), and store the new token in `told`."""
     body = {**MINIMAL, "client_id": told["client_id"], **metadata}
     own = bearer(told["registration_access_token"])
     answer = browser.put(f"/register/{told['client_id']}", json=body, headers=own)
@@ -65,7 +65,7 @@ def replaced(browser: FlaskClient, told: dict[str, Any], **metadata: Any) -> Tes
 
 
 def party(settings: Settings, told: dict[str, Any]) -> RelyingParty:
-    """Return the relying party that a registration makes."""
+    """Return the relying party of a registration."""
     return RelyingParty(
         settings.issuer,
         told["client_id"],

@@ -1,8 +1,7 @@
-"""Processes that send one request at the same instant: `python -m tests.protocol.rush` (see test_races).
+"""Send one request from several processes at once: `python -m tests.protocol.rush` (see test_races).
 
-One process loads the code and forks the others; each has an application and connections of its own, and all meet at a
-barrier before each round. Prints, for each round, every answer: its status, its error, and the token or the address in
-it.
+The parent process imports the code and forks the others; each has its own application and connections, and all wait at
+a barrier before each round. Print, for each round, the status, the error, and the token or URL of every response.
 """
 
 import json
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 120
 NUMBER = "{process}"
-"""In a body, what stands for the number of the process that sends it."""
+"""In a body, it is replaced by the number of the process."""
 
 
 def settings_of(order: dict[str, Any]) -> Settings:
@@ -30,7 +29,7 @@ def settings_of(order: dict[str, Any]) -> Settings:
 def run(order: dict[str, Any], number: int, barrier: "Barrier", answers: "SimpleQueue[list[list[Any]]]") -> None:
     app = inherited(settings_of(order))
     browser, found = app.test_client(use_cookies=False), []
-    browser.get("/jwks.json", base_url=order["issuer"])  # what is read once a process is read before the race
+    browser.get("/jwks.json", base_url=order["issuer"])  # fill the caches of the process before the race
     for sent in order["requests"]:
         own = {**sent, "data": sent["data"].replace(NUMBER, str(number))} if isinstance(sent.get("data"), str) else sent
         barrier.wait(timeout=PATIENCE)

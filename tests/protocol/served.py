@@ -1,4 +1,4 @@
-"""The provider on a port of loopback, for tests in which a real browser asks."""
+"""The provider on a port of loopback, for tests with a real browser."""
 
 import socket
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from idp.services import services_of
 
 @contextmanager
 def served(settings: Settings, listener: socket.socket) -> Iterator[str]:
-    """Serve the provider on a port that is taken already, as its issuer says; give its address."""
+    """Run the provider on a listening socket, whose port is in the issuer; yield its URL."""
     registry.forget()
     app = create_app(settings)
     server = make_server("127.0.0.1", listener.getsockname()[1], app, threaded=True, fd=listener.fileno())
@@ -36,13 +36,13 @@ def served(settings: Settings, listener: socket.socket) -> Iterator[str]:
 
 @pytest.fixture
 def listener() -> Iterator[socket.socket]:
-    """The provider's port, taken before its address is known to anybody."""
+    """Yield a listening socket for the provider."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         yield taken
 
 
 @pytest.fixture
 def loopback(settings: Settings, listener: socket.socket) -> Iterator[str]:
-    """The provider on that port, over HTTP, as the fixture `settings` then says; its address."""
+    """Run the provider on that socket, with HTTP and the fixture `settings`; yield its URL."""
     with served(settings, listener) as address:
         yield address

@@ -1,4 +1,4 @@
-"""ENTs that want to be told that a session ended: their servers over TLS, the worker that tells them, what they get."""
+"""ENTs with back-channel logout: their servers with TLS, the worker, the received tokens."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -55,13 +55,13 @@ def other_told_server(told_names: None, tmp_path: Path) -> Iterator[EntServer]:
 
 @pytest.fixture(name="told")
 def told_ent(build: Build, server: EntServer) -> RelyingParty:
-    """An ENT that wants to be told."""
+    """Register an ENT with back-channel logout."""
     return build.ent(backchannel_logout_uri=server.uri())
 
 
 @pytest.fixture(name="work")
 def told_work(app: Flask) -> Work:
-    """Run the worker until none of our messages is ready, `after` some time; return how many it handled."""
+    """Return a function that runs the worker at a later time until no message is ready, and returns the count."""
 
     def run(after: timedelta = timedelta()) -> int:
         db.session.rollback()
@@ -91,7 +91,7 @@ def outcomes() -> list[tuple[str, str]]:
 
 
 def read(browser: FlaskClient, ent: RelyingParty, server: EntServer, index: int = -1) -> dict[str, Any]:
-    """Verify the logout token that a server was given (2.6), by nothing of the provider's code; return its claims."""
+    """Verify a received logout token (2.6) without the provider's code; return its claims."""
     asked = server.asked[index]
     assert (asked.method, asked.path) == ("POST", "/backchannel-logout")
     assert asked.headers["Content-Type"] == "application/x-www-form-urlencoded"
