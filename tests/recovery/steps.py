@@ -1,4 +1,4 @@
-"""What a parent does who forgot something, what the mail brings, and what is stored of it."""
+"""Steps of a recovery, and the stored state after them."""
 
 import json
 import re
@@ -35,51 +35,51 @@ _LINK = re.compile(r"https://connexion\.exemple\.test(/mot-de-passe/lien/[A-Za-z
 
 
 def ask_username(browser: FlaskClient, address: str) -> TestResponse:
-    """Send « Identifiant oublié »; return the page that comes after."""
+    """Send « Identifiant oublié »; return the next page."""
     return submit(browser, browser.get(USERNAME), mail=address)
 
 
 def ask_password(browser: FlaskClient, username: str) -> TestResponse:
-    """Send « Mot de passe oublié »; return the page that comes after."""
+    """Send « Mot de passe oublié »; return the next page."""
     return submit(browser, browser.get(PASSWORD), identifiant=username)
 
 
 def link_of(mail: EmailMessage) -> str:
-    """Return the path of the one link of a mail, which its button and its text share."""
+    """Return the path of the only link of a mail, the same in both parts."""
     [link] = set(_LINK.findall(text_of(mail)) + _LINK.findall(html_of(mail)))
     return str(link)
 
 
 def mailed_link(app: Flask, browser: FlaskClient, account: Account) -> str:
-    """Ask for a new password and return the link that the mail brings."""
+    """Request a new password; return the link of the mail."""
     ask_password(browser, account.username)
     with post_office(app) as office:
         return link_of(office.deliver()[-1])
 
 
 def choose(browser: FlaskClient, link: str, password: str = CHOSEN, again: str | None = None) -> TestResponse:
-    """Open the link, type a password twice, and return the page that comes after."""
+    """Open the link, enter a password twice, and return the next page."""
     page = browser.get(link)
     return submit(browser, page, nouveau=password, confirmation=password if again is None else again)
 
 
 def enters(app: Flask, account: Account, password: str) -> bool:
-    """Tell whether the password signs the account in, on a browser that nobody knows."""
+    """Return whether the password signs the account in, in a new browser."""
     return heading(sign_in(app.test_client(), "/connexion", account.username, password)) == "Gérer mon compte"
 
 
 def token_of(browser: FlaskClient) -> dict[str, str]:
-    """Return the form token of a browser, for what no page of ours would send."""
+    """Return the form token of a browser, for forms that no page contains."""
     return {"csrf_token": form_token(browser.get(PASSWORD))}
 
 
 def answers() -> list[str]:
-    """Return what became of the requests for a password, as the journal has it."""
+    """Return the outcomes of requests for a password from the journal."""
     return [entry.details["answer"] for entry in journal("recovery.password")]
 
 
 def journal(kind: str) -> list[AuditEntry]:
-    """Return the rows of one kind, oldest first."""
+    """Return the journal's entries of one kind, oldest first."""
     db.session.rollback()
     rows = db.session.scalars(select(AuditEntry).where(AuditEntry.kind == kind).order_by(AuditEntry.at)).all()
     db.session.rollback()
@@ -87,7 +87,7 @@ def journal(kind: str) -> list[AuditEntry]:
 
 
 def outbox(kind: str) -> list[OutboxMessage]:
-    """Return the messages of one kind, oldest first."""
+    """Return the outbox messages of one kind, oldest first."""
     db.session.rollback()
     rows = db.session.scalars(
         select(OutboxMessage)
@@ -109,7 +109,7 @@ def stored(account: Account) -> dict[str, Any]:
 
 @contextmanager
 def statements() -> Iterator[list[str]]:
-    """Yield the list of all statements that are run meanwhile."""
+    """Yield the list of all statements that run in the block."""
     seen: list[str] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
@@ -123,14 +123,14 @@ def statements() -> Iterator[list[str]]:
 
 
 def from_address(app: Flask, address: str) -> FlaskClient:
-    """Return a browser elsewhere on the network."""
+    """Return a browser with another IP."""
     browser = app.test_client()
     browser.environ_base["REMOTE_ADDR"] = address
     return browser
 
 
 def form(browser: FlaskClient, page: TestResponse, **data: str) -> dict[str, Any]:
-    """Return a filled-in form, for a process that sends it."""
+    """Return a filled-in form for another process."""
     cookie = browser.get_cookie("__Host-tx", domain=HOST)
     assert cookie is not None
     return {
@@ -141,7 +141,7 @@ def form(browser: FlaskClient, page: TestResponse, **data: str) -> dict[str, Any
 
 
 def at_once(database_url: str, forms: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Send each form from a process of its own, all at the same instant; return the answers."""
+    """Send each form from its own process, all at the same time; return the responses."""
     db.session.rollback()
     done = forked.run("tests.activation.race", stdin=json.dumps({"database": database_url, "forms": forms}))
     assert done.returncode == 0, done.stderr[-3000:]
