@@ -1,4 +1,4 @@
-"""A small school year as an AAF says it: made in Python, changed like a school changes, written as Complet or Delta."""
+"""A small school year in Python, which tests change and write as an AAF file, Complet or Delta."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -71,7 +71,7 @@ class Pupil:
 
 @dataclass
 class Year:
-    """What the files say today."""
+    """The current content of the files."""
 
     pupils: dict[str, Pupil] = field(default_factory=dict)
     parents: dict[str, Parent] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class Year:
         return self
 
     def write(self, folder: Path, name: str = "Complet_20260901") -> Path:
-        """Write the whole year as a Complet, a file for each kind of people."""
+        """Write the whole year as a Complet, with a file for each kind of person."""
         folder.mkdir(parents=True, exist_ok=True)
         for kind, requests in (
             ("EtabEducNat", [add("EtabEducNat", KEYS[uai], _school(uai)) for uai in self.schools]),
@@ -105,7 +105,7 @@ class Year:
 
 
 def small_year(families: int = 12) -> Year:
-    """Return families with two parents and a child each: enough that one may leave."""
+    """Return families with two parents and a child each. One may leave without a refusal for too many removals."""
     year = Year()
     for number in range(families):
         mother, father, child = (str(base + number) for base in (9100000, 9150000, 9200000))

@@ -1,4 +1,4 @@
-"""The `idp` command on the database of a test, and files of a small school year."""
+"""The fixtures that run `idp` commands on the database of a test, and a small school year."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ from tests.rostering.aaf_school import Year, small_year
 
 @pytest.fixture
 def year() -> Year:
-    """Twelve families in two schools."""
+    """Return twelve families in two schools."""
     return small_year()
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where files are written."""
+    """Return the folder for files."""
     return tmp_path / "fichiers"

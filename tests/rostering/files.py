@@ -1,4 +1,4 @@
-"""Files as they come from outside, made in memory."""
+"""Files in memory."""
 
 import io
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ def source(content: str | bytes, name: str = "familles.csv", encoding: str = "ut
 
 
 def issues(records: list[Record]) -> list[tuple[str, int, str]]:
-    """What is wrong: code, line, what it refuses."""
+    """Return code, line and refused part of each issue."""
     return [(item.code, item.place.line, item.refuses) for item in records if isinstance(item, Issue)]
 
 

@@ -1,7 +1,7 @@
-"""Imports that are killed in the middle: `python -m tests.rostering.killed DATABASE FOLDER STATEMENT…`.
+"""Kill imports: `python -m tests.rostering.killed DATABASE FOLDER STATEMENT…`.
 
-One child for each STATEMENT imports the folder and dies as it is about to run that many statements, as at a power cut;
-the next one goes on from what it left. The last child runs to the end. Prints how many were killed. Pages are made
+For each STATEMENT, a child process imports the folder and is killed before its statement of that number; the next child
+continues from there. The last child runs to the end. Print the number of killed processes. The import's batches are
 small, so that a small school has many of them.
 """
 
@@ -26,7 +26,7 @@ NOWHERE = Steps(reading=lambda _: None, comparing=lambda _: None, writing=lambda
 
 
 def arm(countdown: int) -> None:
-    """Die at the `countdown`-th statement or commit from now on."""
+    """Kill this process before its `countdown`-th statement or commit."""
     left = countdown
 
     def count(*_: Any) -> None:
@@ -40,7 +40,7 @@ def arm(countdown: int) -> None:
 
 
 def live(database: str, folder: Path, countdown: int) -> None:
-    """Import, as far as the countdown lets it; 0 lets it come to its end."""
+    """Import until the process is killed; with 0 it runs to the end."""
     apply._PAGE, apply._FEW = 3, 2
     with inherited(settings_for(database, database_pool=2)).app_context():
         if countdown:
@@ -51,7 +51,7 @@ def live(database: str, folder: Path, countdown: int) -> None:
 
 
 def main(database: str, folder: str, *statements: str) -> None:
-    """Kill one child after the other, then let one live."""
+    """Kill one child process after the other, then run one to the end."""
     killed = 0
     inherited(settings_for(database, database_pool=2))
     for countdown in (*map(int, statements), 0):

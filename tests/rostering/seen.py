@@ -1,4 +1,4 @@
-"""What an import left in the database, as a test compares it: by the files’ keys, without ids and drawn numbers."""
+"""The stored state after an import, for comparisons: by the keys of the files, without ids and random numbers."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from tests.commands.conftest import Run
 
 
 def imported(run: Run, *arguments: object, code: int = 0, command: str = "import") -> dict[str, Any]:
-    """Import (or check) with --json, and return what it says."""
+    """Run `idp roster import` (or `check`) with --json; return its output."""
     answer = run("roster", command, *map(str, arguments), "--json")
     assert answer.code == code, answer.err
     said: dict[str, Any] = json.loads(answer.out)
@@ -20,12 +20,12 @@ def imported(run: Run, *arguments: object, code: int = 0, command: str = "import
 
 
 def codes(said: dict[str, Any]) -> list[str]:
-    """Return the codes of what was wrong, in order."""
+    """Return the codes of the issues, in order."""
     return [issue["code"] for issue in said["issues"]]
 
 
 def state() -> dict[str, Any]:
-    """Return everything that files decide."""
+    """Return all data that comes from the files."""
     db.session.rollback()
     accounts = db.session.scalars(select(Account)).all()
     children = db.session.scalars(select(Child)).all()
@@ -60,12 +60,12 @@ def state() -> dict[str, Any]:
 
 
 def account(key: str) -> Account:
-    """Return the account of an AAF key, as the database has it now."""
+    """Return the stored account of an AAF key."""
     db.session.rollback()
     db.session.expire_all()
     return db.session.scalars(select(Account).where(Account.roster_key == f"aaf:{key}")).one()
 
 
 def children_of(key: str) -> list[str]:
-    """Return the given names of a parent's children, as every page sees them."""
+    """Return the given names of a parent's children, as on the pages."""
     return sorted(child.given_name for child in account(key).children)

@@ -1,4 +1,4 @@
-"""XML as the AAF and SIECLE write it, made in memory from a few words."""
+"""XML files of AAF and SIECLE in memory."""
 
 from collections.abc import Mapping
 from xml.sax.saxutils import escape, quoteattr
