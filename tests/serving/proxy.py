@@ -1,4 +1,4 @@
-"""nginx with the configuration that we supply (deploy/nginx.conf), as an instance of the test's own on loopback."""
+"""nginx with deploy/nginx.conf, as a separate instance on loopback."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ http {{
     uwsgi_temp_path {folder}/uwsgi;
     scgi_temp_path {folder}/scgi;
     access_log off;
-    # what Debian's own nginx.conf says above every site: a site must not inherit it
+    # from Debian's nginx.conf: the site must not inherit it
     ssl_protocols TLSv1 TLSv1.1 TLSv1.2 TLSv1.3;
     ssl_prefer_server_ciphers on;
 {site}
@@ -45,11 +45,11 @@ system_default = lenient
 MinProtocol = TLSv1
 CipherString = ALL:@SECLEVEL=0
 """
-"""A library that refuses nothing by itself: what is refused, the site's configuration refuses."""
+"""A permissive configuration of OpenSSL, so that only the site's configuration refuses old protocols."""
 
 
 def program(name: str) -> str:
-    """Return where a server's program is; skip the test, with the reason, on a machine without it."""
+    """Return the path of a server's program; skip the test without it."""
     found = shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin"]))
     if found is None:
         pytest.skip(f"{name} is not installed (.ci/install brings it)")
@@ -60,7 +60,7 @@ def program(name: str) -> str:
 def nginx(folder: Path, port: int, site: str) -> Iterator[Path]:
     """Run nginx in `folder` with the `http` content `site`, which listens on `port`; yield its log.
 
-    nginx is started as whoever runs the test: as root, its workers are Debian's `www-data` or `nobody`.
+    nginx runs as the user of the test; if that is root, its workers run as Debian's `www-data` or `nobody`.
     """
     folder.mkdir(exist_ok=True)
     configuration, log = folder / "nginx.conf", folder / "nginx.log"
@@ -79,7 +79,7 @@ def nginx(folder: Path, port: int, site: str) -> Iterator[Path]:
 
 
 def adapted(text: str, changes: Mapping[str, str]) -> str:
-    """Return a configuration with what is of another machine replaced; each must be there once."""
+    """Return a configuration with `changes`; each replaced text must occur once."""
     for ours, theirs in changes.items():
         assert text.count(ours) == 1, f"{ours!r} stands {text.count(ours)} times"
         text = text.replace(ours, theirs)
@@ -95,7 +95,7 @@ def supplied(folder: Path, port: int, upstream: int, chain: Path) -> str:
         "server_name connexion.exemple.fr;": "server_name localhost;",
         "/etc/idp/tls/fullchain.pem": str(chain),
         "/etc/idp/tls/key.pem": str(chain),
-        # browsers leave a port out when it is 443, which the test's is not
+        # browsers send the port, because it is not 443
         "proxy_set_header Host $host;": "proxy_set_header Host $host:$server_port;",
     }
     return adapted(_OURS.read_text(encoding="utf-8"), changes)
