@@ -1,4 +1,4 @@
-"""Chromium, and a page that is looked at like a strict reviewer would each time it has loaded."""
+"""Chromium, and a page that is checked after each load."""
 
 import os
 import shutil
@@ -30,9 +30,9 @@ ARGUMENTS = (
     "--disable-sync",
 )
 PATIENCE = 60_000
-"""Milliseconds until what a page should show, or where it should lead, counts as missing."""
+"""The timeout in milliseconds for an element or a navigation."""
 _SCRIPTLESS: WeakSet[BrowserContext] = WeakSet()
-"""Contexts in which axe, a script that waits for its own timers, would never end."""
+"""Contexts without JavaScript, in which axe would never end."""
 _RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 
 expect.set_options(timeout=PATIENCE)
@@ -40,7 +40,7 @@ expect.set_options(timeout=PATIENCE)
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start Chromium, or skip with the reason."""
+    """Start Chromium, or skip the test without it."""
     if CHROMIUM is None:
         pytest.skip("Chromium is not installed")
     with sync_playwright() as playwright:
@@ -51,7 +51,7 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def new_page(browser: Browser, *, width: int = 360, javascript: bool = True) -> Iterator[Page]:
-    """Open a page in a context of its own; a console error or an answer of 5xx fails the test."""
+    """Open a page in a separate context; a console error or a 5xx response fails the test."""
     context = browser.new_context(
         viewport={"width": width, "height": 740}, locale="fr-FR", java_script_enabled=javascript
     )
@@ -77,13 +77,13 @@ def new_page(browser: Browser, *, width: int = 360, javascript: bool = True) -> 
 
 
 def follow(target: Locator) -> None:
-    """Touch what leads to another page, and wait until that page is there: what looks next must not meet the former."""
+    """Tap a link or button and wait for the next page."""
     with target.page.expect_navigation():
         target.click()
 
 
 def look(page: Page) -> None:
-    """Check the page that is shown: accessible, within its width, with a title that says its heading."""
+    """Check the current page: accessibility, no horizontal overflow, the heading in the title."""
     if page.context not in _SCRIPTLESS:
         result = Axe().run(page, options=_RULES)
         assert result.violations_count == 0, result.generate_report()

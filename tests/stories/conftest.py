@@ -14,14 +14,14 @@ from tests.stories.site import Site
 
 @pytest.fixture
 def phone(browser_process: Browser) -> Iterator[Page]:
-    """A page of a phone, which checks every page that it opens."""
+    """Open a page of a phone, which checks every page that it loads."""
     with new_page(browser_process) as page:
         yield page
 
 
 @pytest.fixture
 def other_device(browser_process: Browser) -> Iterator[Page]:
-    """Another browser, without the first one's cookies."""
+    """Open another browser without the first one's cookies."""
     with new_page(browser_process, width=1280) as page:
         yield page
 
@@ -30,7 +30,7 @@ def other_device(browser_process: Browser) -> Iterator[Page]:
 def site(
     request: pytest.FixtureRequest, database_url: str, tmp_path: Path, worker_id: str, canaries: Canaries
 ) -> Iterator[Site]:
-    """The whole service, running; what its parts print is looked through for the story's secrets (O-01)."""
+    """Run the whole service; check its output for the story's secrets (O-01)."""
     site = Site.on(database_url, tmp_path, worker_id)
     try:
         site.start()

@@ -1,5 +1,5 @@
-"""Plays the three worst bugs of 2026 in the field against a running demonstration: `python -m tests.stories.three_bugs
-var/demo/demo.json`. Each must fail; the script says which did not.
+"""Try three known vulnerabilities of 2026 on a running demonstration: `python -m tests.stories.three_bugs
+var/demo/demo.json`. Each attack must fail; the script names those that succeed.
 
 1. a forgotten password that is changed without opening the mail (CVE-2026-18963)
 2. a first password set on an account that has none (CVE-2026-119128)
@@ -20,13 +20,13 @@ OURS, THEIRS = "tasse vélo nuage citron", "pirate lampe orage bleu"
 
 
 class Attacker:
-    """A browser without scruples, at a demonstration that `demo.json` describes."""
+    """An attacker's browser on the demonstration that `demo.json` describes."""
 
     def __init__(self, demo: dict[str, Any]) -> None:
         self.issuer, self.mailbox, self.http = demo["issuer"], demo["mailbox"], requests.Session()
 
     def post(self, path: str, **fields: object) -> requests.Response:
-        """Send a form of a page, with the token that the page gives to anybody."""
+        """Send a form of a page with its form token."""
         url = path if path.startswith("http") else self.issuer + path
         page = self.http.get(url, timeout=60)
         token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
@@ -43,19 +43,19 @@ class Attacker:
         raise SystemExit(f"no mail for {mail}")
 
     def enters(self, username: str, password: str) -> bool:
-        """Return whether identifier and password open the account."""
+        """Return whether the identifier and the password sign in."""
         self.http.cookies.clear()
         return "Gérer mon compte" in self.post("/connexion", identifiant=username, mot_de_passe=password).text
 
     def activate(self, letter: dict[str, Any], mail: str) -> None:
-        """Do what the letter's holder does, up to the mail."""
+        """Activate the account with the letter, up to the mail."""
         self.http.cookies.clear()
         page = self.post("/connexion", identifiant=letter["username"], mot_de_passe=letter["provisional_password"])
         self.post(page.url, nouveau=OURS, confirmation=OURS, mail=mail)
 
 
 def succeeded(demo: dict[str, Any]) -> Iterator[str]:
-    """Yield the bugs that are there."""
+    """Yield the attacks that succeed."""
     attacker, (victim, empty, own) = Attacker(demo), demo["letters"][:3]
     attacker.activate(victim, "victime@exemple.test")
     attacker.post(attacker.link("victime@exemple.test", 1))
@@ -79,7 +79,7 @@ def succeeded(demo: dict[str, Any]) -> Iterator[str]:
     mine = attacker.link("pirate@exemple.test", 1)
     attacker.post("/connexion", identifiant=own["username"], mot_de_passe=OURS)
     attacker.post("/adresse/modifier", mail="victime@exemple.test", mot_de_passe=OURS)
-    attacker.post(mine)  # sent to the attacker's box: must not confirm the victim's
+    attacker.post(mine)  # sent to the attacker's mailbox: must not confirm the victim's email
     attacker.http.cookies.clear()
     attacker.post(mine, identifiant=victim["username"], mail="pirate@exemple.test")
     for username, address in ((own["username"], "victime@exemple.test"), (victim["username"], "pirate@exemple.test")):
