@@ -1,6 +1,6 @@
-"""Many processes that want slots of one limit at the same instant: `python -m tests.throttle.rush` (see test_guard).
+"""Request slots of one rate limit from many processes at once: `python -m tests.throttle.rush` (see test_guard).
 
-One process loads the code and forks the others, each of which opens its own connection; all begin at one barrier.
+The parent process imports the code and forks the others; each opens its own connection, and all start at one barrier.
 """
 
 import json
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def run(order: dict[str, Any], barrier: "Barrier", answers: "SimpleQueue[int]") -> None:
     limit = {line.name: line for line in limits.TABLE}[order["limit"]]
-    if isinstance(limit, limits.Backoff):  # the pause after the free tries must outlast the rush on a slow machine
+    if isinstance(limit, limits.Backoff):  # the pause must last longer than the test
         limit = replace(limit, steps=(timedelta(hours=1),))
     app = Flask("rush")
     change_services(
