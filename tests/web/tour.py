@@ -1,4 +1,4 @@
-"""All that a browser can be shown: one answer of each page and of each way of going wrong."""
+"""A response of each page and of each error page."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ ACCEPTED = {"version": "1", "accepte": "y"}
 
 
 def pages(app: Flask, build: Build) -> Iterator[tuple[str, TestResponse]]:
-    """Yield the name and the answer of each page of a journey, and of the pages beside it."""
+    """Yield the name and the response of each page of a journey, and of the other pages."""
     ent = build.ent(charter="provider")
     build.publish(ent, "1")
     yield from _before(app, build, ent)
@@ -26,7 +26,7 @@ def pages(app: Flask, build: Build) -> Iterator[tuple[str, TestResponse]]:
 
 
 def _by_twos(app: Flask, build: Build) -> Iterator[tuple[str, TestResponse]]:
-    """Yield what two tabs, two people of one browser and two accounts of one mailbox are shown."""
+    """Yield the pages for two tabs, two people with one browser and two accounts with one mailbox."""
     browser, account, lone = app.test_client(), build.active(), build.ent("Horizon", "horizon.test", home_uri="")
     first, second = (follow(browser, browser.get(lone.url(Attempt()))) for _ in range(2))
     submit(browser, first, identifiant=account.username, mot_de_passe=PASSWORD)
