@@ -1,4 +1,4 @@
-"""What a change of credentials does to an account, on a row and in an UPDATE."""
+"""The effects of a change of credentials, on a row and in an UPDATE."""
 
 from flask import Flask
 from sqlalchemy import update

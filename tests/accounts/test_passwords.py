@@ -1,4 +1,4 @@
-"""What is typed, and the hash that guards it. Ids are those of the security checklist."""
+"""Password input and password hashes. Ids are those of docs/security.md."""
 
 import subprocess
 import sys
@@ -48,7 +48,7 @@ def stored(hasher: Hasher) -> str:
 
 @contextmanager
 def occupied(hasher: Hasher, lane: Lane) -> Iterator[None]:
-    """Keep the only thread of `lane` at work."""
+    """Occupy the only thread of `lane`."""
     begun, done = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -66,7 +66,7 @@ def occupied(hasher: Hasher, lane: Lane) -> Iterator[None]:
 
 
 class Watched(PasswordHasher):
-    """Hashes, and notes with which parameters, and how many at once at most."""
+    """Records the parameters of the hashes and the maximum number at the same time."""
 
     def __init__(self) -> None:
         super().__init__(time_cost=2, memory_cost=19_456, parallelism=1)
@@ -275,7 +275,7 @@ def test_who_gets_no_turn_is_told_soon_and_the_other_lane_stays_open(full: Lane,
     hasher = make_hasher(concurrency=1, wait=0.1)
     with occupied(hasher, full):
         for compared in (stored, None):
-            with pytest.raises(Busy) as caught:  # while the turn is taken: it is not waited for
+            with pytest.raises(Busy) as caught:  # the lane is occupied: no waiting
                 hasher.verify(compared, RIGHT, full)
             assert caught.value.retry_after == 5
         with pytest.raises(Busy):

@@ -1,4 +1,4 @@
-"""What a password must be. Ids are those of the security checklist."""
+"""The password policy. Ids are those of docs/security.md."""
 
 import random
 import threading
@@ -63,7 +63,7 @@ def test_long_phrases_emoji_and_passwords_without_digit_are_welcome(password: st
         ("", "too_short"),
         ("xkqzvmwlpbd", "too_short"),
         ("e\u0301z\u0300a\u0302u\u0308k\u0301q\u0302", "too_short"),  # twelve code points, six letters
-        ("\ufdfa", "too_short"),  # one sign that stands for eighteen letters
+        ("\ufdfa", "too_short"),  # one character that decomposes into eighteen letters
         ("a" * 129, "too_long"),
         ("tortue velours " * 100_000, "too_long"),
         ("n.leroy4821 au vert", "identifier"),

@@ -1,4 +1,4 @@
-"""A school with a mail address hears of its notices: at most one mail a day, and each open notice in one of them."""
+"""Mails to schools about their notices: at most one a day, and each open notice in one of them."""
 
 import json
 from collections import Counter
@@ -37,7 +37,7 @@ ADDRESS = "secretariat@college.test"
 
 @pytest.fixture
 def mailbox(app: Flask) -> Iterator[Mailbox]:
-    """Where all mails arrive."""
+    """The SMTP server for all mails."""
     mailbox, settings = Mailbox(), services_of(app).settings
     with smtp_server(mailbox) as port:
         here = settings.model_copy(update={"smtp_url": type(settings.smtp_url)(f"smtp://127.0.0.1:{port}")})
@@ -46,7 +46,7 @@ def mailbox(app: Flask) -> Iterator[Mailbox]:
 
 
 def work(app: Flask) -> None:
-    """What `idp worker --once` does."""
+    """Run the worker once."""
     db.session.rollback()
     worker = Worker(services_of(app).outbox_handlers, jobs=JOBS)
     while worker.run_once():
@@ -140,8 +140,8 @@ def test_mail_names_children_and_guardians_and_nothing_else(app: Flask, build: B
     ("too_early", "due"),
     [
         (datetime(2027, 3, 27, 5, 59, tzinfo=UTC), datetime(2027, 3, 27, 6, 0, tzinfo=UTC)),  # winter
-        (datetime(2027, 3, 28, 4, 59, tzinfo=UTC), datetime(2027, 3, 28, 5, 0, tzinfo=UTC)),  # the night it changes
-        (datetime(2027, 10, 31, 5, 59, tzinfo=UTC), datetime(2027, 10, 31, 6, 0, tzinfo=UTC)),  # and changes back
+        (datetime(2027, 3, 28, 4, 59, tzinfo=UTC), datetime(2027, 3, 28, 5, 0, tzinfo=UTC)),  # to summer time
+        (datetime(2027, 10, 31, 5, 59, tzinfo=UTC), datetime(2027, 10, 31, 6, 0, tzinfo=UTC)),  # to winter time
     ],
 )
 def test_mail_goes_at_seven_in_paris_in_summer_and_in_winter(
@@ -173,7 +173,7 @@ def test_school_without_address_or_news_gets_no_mail(app: Flask, build: Build, m
 
 
 def test_what_joins_an_open_notice_stands_in_the_next_mail(app: Flask, build: Build, mailbox: Mailbox) -> None:
-    """« L’établissement sera prévenu par mail »: true of the second child too, though a mail named the first one."""
+    """« L’établissement sera prévenu par mail »: also for the second child, after a mail about the first one."""
     school, first, second = with_address(build), build.child("Aline"), build.child("Brice")
     account = build.active(children=[first, second])
     for day, child in enumerate((first, second)):
@@ -216,7 +216,7 @@ def test_same_letter_typed_again_brings_no_mail_every_day(app: Flask, build: Bui
     ],
 )
 def test_mail_says_who_did_it(app: Flask, build: Build, mailbox: Mailbox, kind: Kind, said: str) -> None:
-    """The holder of a letter, or the reader of a mailbox, need not be the person whose account it is."""
+    """The holder of a letter or the reader of a mailbox may be another person than the account's."""
     with at():
         notice(build.active(), with_address(build), kind)
         work(app)
@@ -241,7 +241,7 @@ def test_one_statement_frees_the_notices_of_all_mails_that_were_given_up(app: Fl
         )
     db.session.commit()
     seen: list[str] = []
-    listener = lambda *call: seen.append(call[2])  # noqa: E731 - what the event asks for
+    listener = lambda *call: seen.append(call[2])  # noqa: E731 - an event listener
     event.listen(db.engine, "before_cursor_execute", listener)
     with at():
         work(app)

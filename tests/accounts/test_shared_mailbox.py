@@ -1,4 +1,4 @@
-"""A second account on a mailbox: the schools that both families share are told, once for each pair."""
+"""A second account with the same email: shared schools get one notice for each pair of accounts."""
 
 from datetime import timedelta
 
@@ -35,7 +35,7 @@ def written() -> list[tuple[str, object, object]]:
 
 
 def confirm(app: Flask, build: Build, account: Account, mail: str = SHARED) -> None:
-    """Activate the account, and confirm the address."""
+    """Activate the account and confirm the email."""
     browser = app.test_client()
     activate(browser, account, mail=mail)
     assert heading(submit(browser, browser.get(newest_link(build.settings, account.id)))).startswith("Confirmation")
@@ -54,7 +54,7 @@ def test_second_account_on_a_mailbox_is_told_to_the_school(app: Flask, build: Bu
 
 
 def confirm_again(app: Flask, build: Build, account: Account) -> None:
-    """Take the account back to a new letter, and confirm the same address again."""
+    """Issue a new letter, activate again, and confirm the same email."""
     row = db.session.get_one(Account, account.id)
     row.activated_at = row.email = row.password_hash = None
     row.provisional_hash, row.provisional_expires_at = build.hash(fold_provisional(PROVISIONAL)), now() + YEAR
