@@ -1,4 +1,4 @@
-"""V-08 and V-18: how often a letter's secret may be guessed at."""
+"""V-08 and V-18: rate limits of the letter's secret."""
 
 from datetime import timedelta
 
@@ -80,7 +80,7 @@ def test_the_school_is_told_again_of_guesses_that_go_on_after_it_settled(app: Fl
 
 
 def told(account: Account) -> int:
-    """Return how many notices of a guessed letter were written."""
+    """Return the number of notices about a guessed letter."""
     statement = select(func.count()).select_from(SchoolNotice).where(SchoolNotice.account_id == account.id)
     found = db.session.scalar(statement.where(SchoolNotice.kind == "letter_guessed")) or 0
     db.session.rollback()

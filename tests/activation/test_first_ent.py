@@ -1,4 +1,4 @@
-"""The first ENT of an activation is that of the school which printed the letter, never one that may not know them."""
+"""The first ENT after an activation is that of the school that printed the letter."""
 
 from collections.abc import Callable
 
@@ -19,14 +19,14 @@ Walk = Callable[[RelyingParty | None], str]
 
 @pytest.fixture
 def letter(build: Build) -> Account:
-    """A parent of a child in each school, whose letter is the lycée's."""
+    """A parent with a child in each school and a letter of the lycée."""
     children = [build.child("Malo"), build.child("Inès", uai=LYCEE)]
     return build.never_activated(children=children, letter_school_id=build.school(LYCEE).id)
 
 
 @pytest.fixture
 def walk(app: Flask, browser: FlaskClient, build: Build, letter: Account) -> Walk:
-    """Activates the account from an ENT, and confirms the address on another device; returns the last page."""
+    """Return a function that activates from an ENT, confirms on another device, and returns the last page."""
 
     def act(ent: RelyingParty | None) -> str:
         activate(browser, letter, ent.url(Attempt()) if ent else "/connexion")

@@ -1,4 +1,4 @@
-"""Z-09: a power cut at any statement of an activation."""
+"""Z-09: an activation that is killed at any statement."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""V rows about the letter: what its secret opens, and what opens nothing."""
+"""V rows about the letter: which secrets are accepted."""
 
 from datetime import timedelta
 

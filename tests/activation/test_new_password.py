@@ -1,4 +1,4 @@
-"""V-06 and I-15: which password and address an activation takes, and that a refused form loses nothing."""
+"""V-06 and I-15: which passwords and emails an activation accepts; a refused form keeps its values."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""Z-03 and Z-04: many at once, in processes of their own."""
+"""Z-03 and Z-04: concurrent activations in separate processes."""
 
 import json
 from typing import Any
