@@ -1,4 +1,4 @@
-"""Whether a client may know a person is decided in one place: what spells the rule a second time fails here."""
+"""One module decides whether a client may get data of a person: these tests fail for a second copy of the rule."""
 
 import ast
 import re
@@ -18,7 +18,7 @@ DECIDES = {
     "idp/my_account/received.py": "it says the value to the person",
     "idp/registration/trial/checks.py": "it says the value to the operator",
 }
-"""The modules that may name `Audience`, and why that is no decision about a person."""
+"""The modules that may use `Audience`, and why they do not decide about a person."""
 
 
 def texts(path: Path) -> list[str]:

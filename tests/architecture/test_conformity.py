@@ -1,4 +1,4 @@
-"""The conformity tables say only what a test of the project shows."""
+"""Each line of the conformity tables has a test."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the documents say exists: commands and their options, settings, files. And they stay short."""
+"""The documents name only existing commands, options, settings and files, and stay short."""
 
 import re
 import shlex
@@ -34,7 +34,7 @@ def typed(text: str) -> Iterator[str]:
 
 
 def faults(use: str) -> list[str]:
-    """Return what of a use does not exist: the command, or an option of it."""
+    """Return the unknown command or options of a use."""
     words = shlex.split(use.replace("…", "x"))
     words = words[next(at for at, word in enumerate(words) if word.rpartition("/")[2] == "idp") + 1 :]
     commands: list[click.Command] = [cli]

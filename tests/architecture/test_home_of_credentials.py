@@ -1,4 +1,4 @@
-"""A change of credentials is counted in one place: what counts it by hand fails here."""
+"""One module changes the generation of credentials: these tests fail for a second one."""
 
 import ast
 import re

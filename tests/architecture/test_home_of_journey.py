@@ -1,4 +1,4 @@
-"""`idp.journey.STEPS` alone holds the order of the steps: a slice leaves by `resume_url` and names no other step."""
+"""Only `idp.journey.STEPS` has the order of the steps: a package redirects to `resume_url` and names no other step."""
 
 import ast
 from collections.abc import Iterator
@@ -17,12 +17,12 @@ LEADS_ELSEWHERE = {
     ("idp/sessions/guard.py", "login.sign_in"): "the account's pages have no request of a client",
     ("idp/sessions/guard.py", "email_confirmation.waiting"): "the same",
 }
-"""The redirects to a page of another slice, and why the dispatcher does not decide them."""
+"""The redirects to a page of another package, and why the dispatcher does not decide them."""
 _URLS = {"url_for", "page_url"}
 
 
 def in_lists(tree: ast.AST) -> Iterator[str]:
-    """Yield the steps that a module names otherwise than to link to their pages."""
+    """Yield the steps that a module names, except in links to their pages."""
     linked = {
         id(node.args[0])
         for node in ast.walk(tree)
@@ -34,7 +34,7 @@ def in_lists(tree: ast.AST) -> Iterator[str]:
 
 
 def redirects(tree: ast.AST) -> Iterator[str]:
-    """Yield the endpoints that a module redirects to, directly or by a variable."""
+    """Yield the endpoints that a module redirects to, directly or with a variable."""
     targets = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and named(node.func) == "see_other"]
     variables = {node.id for call in targets for node in ast.walk(call) if isinstance(node, ast.Name)}
     assigned = [
@@ -51,7 +51,7 @@ def redirects(tree: ast.AST) -> Iterator[str]:
 
 
 def package_of(path: Path) -> str:
-    """Return the folder of `idp` that holds a module, at any depth."""
+    """Return the folder of `idp` with the module, at any depth."""
     return "/".join(shown(path).split("/")[:2])
 
 

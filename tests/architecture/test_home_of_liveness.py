@@ -1,4 +1,4 @@
-"""Whether a session is alive is decided in one place: what spells the rule a second time fails here."""
+"""One module decides whether a session is live: these tests fail for a second copy of the rule."""
 
 import ast
 import re
@@ -24,7 +24,7 @@ _SPELLED = re.compile(r"\bended_at\s+IS\b|\blast_seen_at\s*>|\bgeneration\s*=|=\
 
 
 def decisions(tree: ast.Module) -> set[str]:
-    """Return the columns of a session that a module compares, by the class, an alias of it or a row."""
+    """Return the session columns that a module compares, on the class, an alias or a row."""
     sessions = {"Session", "session", *_named_sessions(tree)}
     return {
         node.attr
@@ -38,7 +38,7 @@ def decisions(tree: ast.Module) -> set[str]:
 
 
 def _named_sessions(tree: ast.Module) -> Iterator[str]:
-    """Yield the names that stand for a session: parameters by their annotation, variables by what they are made of."""
+    """Yield the names of sessions: parameters by annotation, variables by their assignment."""
     for node in ast.walk(tree):
         match node:
             case ast.arg(arg=name, annotation=ast.expr() as annotation) if _is_about_sessions(annotation):
@@ -52,7 +52,7 @@ def _is_about_sessions(expression: ast.expr) -> bool:
 
 
 def _operands(tree: ast.Module) -> Iterator[ast.expr]:
-    """Yield the expressions that a decision hangs on: of comparisons, of tests for NULL, of conditions."""
+    """Yield the expressions in comparisons, tests for NULL and conditions."""
     for node in ast.walk(tree):
         match node:
             case ast.Compare(left=left, comparators=others):
@@ -68,9 +68,9 @@ def _operands(tree: ast.Module) -> Iterator[ast.expr]:
 
 
 def spells_the_rule(text: str) -> bool:
-    """Return whether SQL text decides about rows of the table `session` by itself.
+    """Return whether SQL text has a condition on the liveness of `session` rows.
 
-    Other tables of the same statements have an `expires_at` too: that of a session is named with the table's alias.
+    Other tables have an `expires_at` too: that of a session has the table's alias.
     """
     aliases = {match[1] or "session" for match in _TABLE.finditer(text)}
     expires = any(re.search(rf"\b{alias}\.expires_at\s*>", text) for alias in aliases)

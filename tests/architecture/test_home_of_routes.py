@@ -1,4 +1,4 @@
-"""`idp/web/` knows no route of another layer: a view declares what concerns it (`idp.web.declarations`)."""
+"""`idp/web/` names no route of other packages: views declare their properties (`idp.web.declarations`)."""
 
 import ast
 import re
@@ -43,7 +43,7 @@ DECLARED = {
     "/healthz": {PROGRAMS, PROBE},
     "/readyz": {PROGRAMS, PROBE},
 }
-"""All that views declare, for whoever reviews a new declaration."""
+"""All declarations of views, so that a new one is reviewed."""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def wired() -> Flask:
 
 
 def routes_named(tree: ast.Module) -> Iterator[str]:
-    """Yield the texts of a module that look like a path or an endpoint, without its own routes and its docstrings."""
+    """Yield texts that look like a path or an endpoint, without the module's own routes and docstrings."""
     skipped = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):

@@ -1,4 +1,4 @@
-"""What a module needs of the application it asks `idp.services` for: what finds another way fails here."""
+"""Modules get services of the application from `idp.services`; these tests fail for any other way."""
 
 import ast
 import inspect
@@ -17,11 +17,11 @@ _OWN_ROUTES = {"idp/web/declarations.py"}
 _CLIENTS = {"tests/clients/test_ent_sessions.py", "tests/clients/test_ent_backchannel.py"}
 """Tests of the sample ENT, which is another program and has services of its own."""
 _BY_HAND = {"tests/services.py"}
-"""Looks whether an application that a test made by hand has services yet."""
+"""Checks whether an application of a test has services."""
 
 
 def extensions_read(module: ast.Module) -> list[int]:
-    """Return the lines that touch the extensions of an application."""
+    """Return the lines that use the extensions of an application."""
     return [node.lineno for node in ast.walk(module) if isinstance(node, ast.Attribute) and node.attr == "extensions"]
 
 
@@ -33,7 +33,7 @@ def asks_services(node: ast.AST | None) -> bool:
 
 
 def second_names(module: ast.Module) -> Iterator[str]:
-    """Yield the functions that do no more than to give a service another name."""
+    """Yield the functions that only return a service."""
     for node in ast.walk(module):
         if not isinstance(node, ast.FunctionDef):
             continue
@@ -49,7 +49,7 @@ def second_names(module: ast.Module) -> Iterator[str]:
 
 
 def upward(module: ast.Module) -> list[int]:
-    """Return the lines that import a module of the product when the program runs."""
+    """Return the lines that import a module of the product at run time."""
     checked = [part for node in module.body if isinstance(node, ast.If) for part in node.body]
     return [
         node.lineno

@@ -1,4 +1,4 @@
-"""`idp/uai.py` alone knows what a UAI is, how a typed one is normalised, and how a wrong one is called wrong."""
+"""Only `idp/uai.py` validates and normalises a UAI and has the error message for a wrong one."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ _OF_A_SCHOOL = re.compile(r"uai|school", re.IGNORECASE)
 
 
 def second_rules(tree: ast.AST) -> Iterator[int]:
-    """Yield the lines that check, normalise or refuse a UAI by themselves."""
+    """Yield the lines that validate, normalise or refuse a UAI."""
     for node in ast.walk(tree):
         match node:
             case ast.FunctionDef(name="is_uai"):
@@ -26,7 +26,7 @@ def second_rules(tree: ast.AST) -> Iterator[int]:
 
 
 def prose(path: Path) -> set[int]:
-    """Return the lines on which docstrings begin: they may explain what a UAI is."""
+    """Return the lines on which docstrings begin; they may explain the UAI."""
     return {
         node.value.lineno
         for node in ast.walk(parsed(path))

@@ -1,4 +1,4 @@
-"""`idp.db.upsert` alone chooses the INSERT … ON CONFLICT of a database; text with ON CONFLICT stands in few modules."""
+"""`idp.db.upsert` alone chooses the INSERT … ON CONFLICT of a database; few modules have SQL text with ON CONFLICT."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ OWN_TEXT = {
     "idp/rostering/reconcile/staging.py": "the private SQLite database of an import",
     "idp/rostering/reconcile/plan.py": "the same database",
 }
-"""The modules that write ON CONFLICT as text, and why they need no dialect."""
+"""The modules with ON CONFLICT in SQL text, and why they need no dialect."""
 _DIALECTS = ("postgresql", "sqlite")
 _A_DIALECT = re.compile(r"\b(postgresql|sqlite|dialect)\b")
 _IMPORTED = {f"sqlalchemy.dialects.{dialect}" for dialect in _DIALECTS}
@@ -23,7 +23,7 @@ _TEXT = re.compile(r"\bON CONFLICT\b")
 
 
 def chooses_dialect(tree: ast.AST) -> Iterator[int]:
-    """Yield the lines that take the INSERT of one dialect."""
+    """Yield the lines that import the INSERT of one dialect."""
     for node in ast.walk(tree):
         match node:
             case ast.Attribute(attr="insert", value=source) if _A_DIALECT.search(ast.unparse(source)):
@@ -33,7 +33,7 @@ def chooses_dialect(tree: ast.AST) -> Iterator[int]:
 
 
 def writes_conflict(path: Path) -> bool:
-    """Return whether a module holds SQL text with ON CONFLICT, outside of its docstrings."""
+    """Return whether a module has SQL text with ON CONFLICT outside docstrings."""
     docstrings = {
         id(node.value)
         for node in ast.walk(parsed(path))

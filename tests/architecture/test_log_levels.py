@@ -1,4 +1,4 @@
-"""Libraries that would write tokens, statements or addresses are held above DEBUG, whatever the operator sets."""
+"""Libraries that log tokens, statements or emails at DEBUG stay above DEBUG with any setting."""
 
 import subprocess
 import sys

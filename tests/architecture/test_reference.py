@@ -1,4 +1,4 @@
-"""docs/reference/, and the command that writes it from the code."""
+"""The command that writes docs/reference/ from the code."""
 
 from pathlib import Path
 

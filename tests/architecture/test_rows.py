@@ -1,4 +1,4 @@
-"""Tables of rows run whole, and hide no failure."""
+"""Tables of rows run completely and report all failures."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""No page and no mail says that somebody is told who is not: each such sentence names the test that proves it."""
+"""Each sentence of a page or a mail about a notification has a test that proves the notification."""
 
 import ast
 import re
@@ -25,7 +25,7 @@ _TRANSLATES = {"_", "_l", "gettext", "ngettext", "lazy_gettext"}
 
 @pytest.fixture(scope="module")
 def environment() -> Environment:
-    """Jinja as the service sets it up."""
+    """The Jinja environment of the service."""
     return create_app(settings_for("sqlite:///:memory:")).jinja_env
 
 
@@ -40,7 +40,7 @@ def in_templates(environment: Environment) -> Iterator[str]:
 
 
 def in_python() -> Iterator[str]:
-    """Yield every sentence that Python gives to a page or a mail."""
+    """Yield every sentence of the Python code for pages and mails."""
     for path in modules(*PRODUCT):
         for node in ast.walk(parsed(path)):
             if isinstance(node, ast.Call) and named(node.func) in _TRANSLATES:

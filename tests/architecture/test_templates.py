@@ -16,14 +16,14 @@ from tests.rows import each_row
 _TRANSLATES = {"_", "gettext", "ngettext"}
 _SPOKEN = re.compile(r"\b(?:alt|aria-label|aria-description|placeholder|title|summary)\s*=\s*([\"'])(.*?)\1", re.DOTALL)
 _WORD = re.compile(r"[^\W\d_]{2,}")
-_ATTRIBUTE = re.compile(r"[\w-]+=\"[^\"]*\"")  # a macro may make attributes without their tag
+_ATTRIBUTE = re.compile(r"[\w-]+=\"[^\"]*\"")  # a macro may output attributes without their tag
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 _HOLE = "\x00"
 
 
 @pytest.fixture(scope="module")
 def environments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Environment]:
-    """Jinja as the service sets it up, and as the demonstration's mail page does."""
+    """The Jinja environment of the service and of the demonstration's mail page."""
     service = create_app(settings_for("sqlite:///:memory:"))
     webmail = create_webmail(Mailbox(tmp_path_factory.mktemp("mails")))
     return {"service": service.jinja_env, "demo": webmail.jinja_env}
@@ -54,7 +54,7 @@ def test_every_page_extends_the_layout_and_has_a_title_that_its_heading_repeats(
 
 
 def bare(source: str) -> list[str]:
-    """Return the words that a reader of the template's output meets without a translation."""
+    """Return the untranslated words in the output of a template."""
     without = re.sub(r"{#.*?#}", "", source, flags=re.DOTALL)
     text = re.sub(r"{{.*?}}|{%.*?%}", _HOLE, without, flags=re.DOTALL)
     spoken = [match.group(2) for match in _SPOKEN.finditer(text)]

@@ -1,4 +1,4 @@
-"""The files name no machine, no folder of a person, and hold no key."""
+"""The files contain no machine names, no home folders and no keys."""
 
 import re
 from collections.abc import Iterator
