@@ -1,4 +1,4 @@
-"""Rows that no statement of the service could have written are findings of `idp audit verify`, and hide no others."""
+"""`idp audit verify` reports rows that the service cannot have written, and still reports all other findings."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.both_databases
 COLUMNS = "at, kind, result, account_id, client_id, actor, address, request_id, details, salt, personal_digest, mac"
 UNREADABLE = "the entry was changed: it cannot be read"
 OF_BOTH = {"number": f'{{"n": {"1" * 5000}}}', "deep": "[" * 3000 + "]" * 3000}
-"""JSON that both databases keep and Python does not read."""
+"""JSON that both databases store but Python cannot parse."""
 OF_SQLITE = {
     "details": ["'{bad'", "x'ff'"],
     "at": ["'yesterday'", "5", "x'00'"],
@@ -33,7 +33,7 @@ OF_SQLITE = {
 
 @pytest.fixture(autouse=True)
 def emptied_journal(app: Flask) -> Iterator[None]:
-    """Remove at the end what the other fixtures could not read."""
+    """Remove the rows at the end, because other fixtures cannot read them."""
     yield
     db.session.rollback()
     with db.engine.begin() as connection:
@@ -42,7 +42,7 @@ def emptied_journal(app: Flask) -> Iterator[None]:
 
 
 def let_in() -> None:
-    """Take the constraint away, as whoever owns the database can."""
+    """Drop the constraint, as the owner of the database can."""
     db.session.rollback()
     if db.engine.dialect.name == "postgresql":
         with db.engine.begin() as connection:
@@ -157,7 +157,7 @@ def test_seal_that_cannot_be_read_hides_nothing(act: Run, app: Flask, build: Bui
     changed = ids()[1], ids()[4]
     for key in changed:
         tamper("UPDATE audit SET result = 'refused' WHERE id = :key", key=key)
-    hexadecimal = "00" * 8 + "7f" + "ff" * 7 + "00" * 17  # one record, at the end of all time
+    hexadecimal = "00" * 8 + "7f" + "ff" * 7 + "00" * 17  # one record, at the largest possible time
     on_postgresql = db.engine.dialect.name == "postgresql"
     record = f"decode('{hexadecimal}', 'hex')" if on_postgresql else f"x'{hexadecimal}'"
     tamper(statement.format(beyond="'infinity'" if on_postgresql else "'infinite'", record=record))

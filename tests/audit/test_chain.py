@@ -1,4 +1,4 @@
-"""Whoever can write into the database, but does not know the secret key, cannot change the journal unnoticed."""
+"""A change of the journal by SQL, without the secret key, is detected."""
 
 import json
 from collections.abc import Callable

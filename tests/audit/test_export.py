@@ -1,4 +1,4 @@
-"""`idp audit export`: the journal and its seals as JSON lines, for another machine."""
+"""`idp audit export`: the journal and its seals as JSON lines."""
 
 import json
 from datetime import timedelta

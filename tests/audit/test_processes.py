@@ -1,4 +1,4 @@
-"""Many processes write and seal one chain; a sealer may die anywhere."""
+"""Many processes write and seal one chain; a sealer may be killed at any statement."""
 
 import json
 

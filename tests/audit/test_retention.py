@@ -1,4 +1,4 @@
-"""What the law removes leaves the chain whole: a removed account, entries and failures past their time."""
+"""The chain stays valid after deletions for data protection: a removed account, expired entries and failures."""
 
 import json
 from datetime import timedelta
@@ -27,7 +27,7 @@ DAY = timedelta(days=1)
 
 
 def test_removed_account_leaves_the_chain_whole(act: Run, app: Flask, build: Build, browser: FlaskClient) -> None:
-    """The personal part goes, before the seal and after it; nobody can guess it from what stays."""
+    """The personal part is deleted, before or after the seal, and cannot be guessed from the rest."""
     sealed, waiting = a_day(app, build, browser), build.active()
     seal(app)
     write(waiting, 2)

@@ -1,4 +1,4 @@
-"""The journal keeps which settings changed between two starts of the service, without secrets."""
+"""The journal records changed settings between two starts of the service, without secrets."""
 
 import json
 import os
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.both_databases, pytest.mark.row("O-08")]
 
 
 def recorded() -> list[tuple[str, dict[str, Any]]]:
-    """Return who started with other settings, and what was recorded of them."""
+    """Return the actor and the details of recorded changes of settings."""
     changed = select(AuditEntry.actor, AuditEntry.details).where(AuditEntry.kind == "settings.changed")
     rows = [(actor, details) for actor, details in db.session.execute(changed.order_by(AuditEntry.id))]
     db.session.rollback()
@@ -102,7 +102,7 @@ def test_a_changed_password_of_the_database_is_recorded(app: Flask, settings: Se
 
 
 def start(act: Run, monkeypatch: pytest.MonkeyPatch, **settings: str) -> None:
-    """Start the worker with other settings, and let it end."""
+    """Start and stop the worker with other settings."""
     for name, value in settings.items():
         monkeypatch.setenv(name, value)
     answer = act("worker", "--once")
@@ -133,7 +133,7 @@ def test_no_password_of_the_database_is_noted() -> None:
 
 @pytest.fixture
 def nodes(settings: Settings, tmp_path: Path, act: Run) -> Iterator[list[forked.Program]]:
-    """Four nodes that are about to start, with other settings than the last time."""
+    """Start four nodes with other settings than before."""
     assert act("worker", "--once").code == 0
     db.session.remove()
     environment = {**os.environ, **exported(settings.model_copy(update={"audit_days": 401}))}
