@@ -1,4 +1,4 @@
-"""« Ma charte »: what a signed-in parent accepted, when, and the text. Rows C-03 and C-05 as a person sees them."""
+"""« Ma charte »: the accepted versions, their times and texts. Rows C-03 and C-05."""
 
 import re
 import uuid
@@ -54,7 +54,7 @@ def test_each_ent_of_my_schools_is_listed_with_what_i_accepted(browser: FlaskCli
     assert heading(page) == "Ma charte"
     assert "Passerelle acceptée Version 1, le 2 septembre 2026 à 20 h 51 Lire la charte de Passerelle" in text
     assert "Horizon Version 2026-09. Pas encore acceptée : elle vous sera proposée à l’entrée." in text
-    assert "Sans charte" not in text.partition(" Ma charte ")[2]  # the ways to all ENTs are above the title
+    assert "Sans charte" not in text.partition(" Ma charte ")[2]  # the links to all ENTs are above the title
     assert "Acceptée pour 1 ENT sur 2" in text_of(browser.get("/mon-compte"))
 
 
