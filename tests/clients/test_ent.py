@@ -1,4 +1,4 @@
-"""The ENT lets in whom the provider vouches for, and nobody else."""
+"""Sign-ins at the sample ENT: valid ID tokens are accepted, others refused."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""The provider says that a session ended there: the ENT's own is over, and nobody else can say so."""
+"""Back-channel logout of the sample ENT: valid tokens end its sessions, other tokens do not."""
 
 import json
 import sqlite3
@@ -61,7 +61,7 @@ def signed(claims: Claims, key: RSAKey | ECKey = RSA, **header: Any) -> str:
 
 
 def forged(claims: Claims, **header: object) -> str:
-    """A token that a library would not write, with a good signature."""
+    """Return a malformed token with a valid signature."""
     head = {"alg": "RS256", "kid": "rsa-1", "typ": "logout+jwt", **header}
     head = {name: value for name, value in head.items() if value is not None}
     signing = ".".join(b64(json.dumps(part).encode()) for part in (head, claims))
@@ -102,7 +102,7 @@ def refused(answer: TestResponse) -> str:
 def test_the_end_of_one_session_does_not_lose_the_sign_in_that_is_on_its_way(
     app: Flask, browser: Browser, provider: FakeProvider
 ) -> None:
-    """A parent signs out, comes back at once, and is told of meanwhile."""
+    """A parent signs out and in again before the logout token arrives."""
     browser.enter()
     address = browser.leave()
     believed(tell(app, signed(claims_of(provider))))
@@ -236,7 +236,7 @@ LIES: dict[str, tuple[Callable[[FakeProvider], str], str]] = {
 
 @each_row("lie", LIES)
 def test_a_logout_token_that_lies_ends_nothing(tmp_path_factory: pytest.TempPathFactory, lie: str) -> None:
-    """Back-Channel Logout 1.0, 2.6: each rule of the validation has a refusal of its own."""
+    """Back-Channel Logout 1.0, 2.6: each validation rule refuses a token."""
     with visited_ent(tmp_path_factory.mktemp("ent")) as (app, browser, provider):
         browser.enter()
         token, sentence = LIES[lie]
@@ -245,7 +245,7 @@ def test_a_logout_token_that_lies_ends_nothing(tmp_path_factory: pytest.TempPath
 
 
 def test_each_rule_of_logout_tokens_has_its_own_refusal() -> None:
-    """Back-Channel Logout 1.0, 2.6, steps 2 to 8: no two of them are refused in the same words."""
+    """Back-Channel Logout 1.0, 2.6, steps 2 to 8: each fault has its own message."""
     rules = (
         "another provider",
         "another site",
@@ -266,7 +266,7 @@ def test_each_rule_of_logout_tokens_has_its_own_refusal() -> None:
 def test_a_logout_token_may_leave_its_type_and_its_key_s_name_out(
     app: Flask, browser: Browser, provider: FakeProvider, typ: str | None, kid: str | None
 ) -> None:
-    """Back-Channel Logout 1.0, 2.4: "It is RECOMMENDED that Logout Tokens be explicitly typed", which is no duty."""
+    """Back-Channel Logout 1.0, 2.4: the explicit type is recommended, not required."""
     browser.enter()
     believed(tell(app, forged(claims_of(provider), typ=typ, kid=kid)))
     assert not is_inside(browser)

@@ -1,4 +1,4 @@
-"""`python -m clients.ent`: settings that are wrong are said at once, and the process ends when it is told to."""
+"""`python -m clients.ent`: it reports wrong settings at the start, and ends after SIGTERM."""
 
 import os
 import re

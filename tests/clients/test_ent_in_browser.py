@@ -1,4 +1,4 @@
-"""The ENT's pages as Chromium shows them: readable by all, on a phone and on a desk, by keyboard alone."""
+"""The ENT's pages in Chromium: accessibility, small and large screens, keyboard."""
 
 import socket
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="
 
 @contextmanager
 def running_ent(provider: FakeProvider, folder: Path, accent: str) -> Iterator[str]:
-    """Serve an ENT on a free port; its public address must be known before it is made, so the port is taken first."""
+    """Run an ENT on a free port, which is reserved first because the settings need its public URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         address = f"http://127.0.0.1:{port}"

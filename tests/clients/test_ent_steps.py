@@ -1,4 +1,4 @@
-"""Between the sign-in and the inside: the charter, then the notification address; no address skips them."""
+"""Steps after the sign-in: the charter, then the notification email; no URL skips them."""
 
 import re
 import time

@@ -1,6 +1,6 @@
-"""`clients.kit` without a framework: what it asks, what it believes, and one lie for each check.
+"""`clients.kit` without a framework: its requests, valid responses, and one false response for each check.
 
-The ID token's and the logout token's lies that the sample ENT is told are in test_ent.py and test_ent_backchannel.py.
+False ID tokens and logout tokens for the sample ENT are in test_ent.py and test_ent_backchannel.py.
 """
 
 import base64
@@ -114,7 +114,7 @@ def test_a_key_that_is_none_is_refused(provider: FakeProvider, lie: Claims, chec
 def test_a_weak_key_is_refused(provider: FakeProvider) -> None:
     """RFC 7518, 3.3: "A key of size 2048 bits or larger MUST be used with these algorithms"."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the library's own, about the key that the test makes
+        warnings.simplefilter("ignore")  # a warning of the library about the test's key
         weak = RSAKey.generate_key(1024, {"kid": "rsa-1", "use": "sig", "alg": "RS256"}, private=True)
         provider.keys, provider.sign = [weak], lambda claims: jwt.encode({"alg": "RS256", "kid": "rsa-1"}, claims, weak)
     assert refused(lambda: signed_in(Provider(registered(provider)))) == "key"
@@ -150,7 +150,7 @@ def _signature(signing: str) -> str:
     return base64.urlsafe_b64encode(made).rstrip(b"=").decode()
 
 
-# --- what was asked: max_age, acr_values
+# --- requested values: max_age, acr_values
 
 
 @pytest.mark.parametrize(

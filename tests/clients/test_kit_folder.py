@@ -1,4 +1,4 @@
-"""The folder `clients/kit` as somebody takes it along: small, typed, of nobody's code but its own."""
+"""The folder `clients/kit` can be copied: it is small, typed and imports no other code of the project."""
 
 import shutil
 import subprocess
@@ -22,7 +22,7 @@ def test_it_is_short_enough_to_be_read_before_it_is_copied() -> None:
 def test_it_needs_two_libraries_and_flask_in_one_module() -> None:
     allowed = {*sys.stdlib_module_names, "requests", "joserfc"}
     found = {path.name: {name.partition(".")[0] for _, name in imported(path)} for path in FILES}
-    own = {path.stem for path in FILES}  # relative imports are read without their dot
+    own = {path.stem for path in FILES}  # relative imports are listed without their dot
     assert {name: needed - allowed - own for name, needed in found.items() if needed - allowed - own} == {
         "flask_ent.py": {"flask"}
     }

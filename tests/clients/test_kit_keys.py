@@ -1,4 +1,4 @@
-"""`clients.kit` and tokens that name no key: one that fits is believed, of several none."""
+"""`clients.kit` and tokens without `kid`: accepted if exactly one published key fits."""
 
 import json
 from typing import Any
@@ -46,7 +46,7 @@ def test_a_token_without_kid_is_believed_when_one_key_fits(
 def test_a_token_without_kid_finds_the_key_that_took_the_place_of_another(
     provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1.1: a signer rotates its keys; without a name the kit cannot tell that it did."""
+    """OpenID Connect Core 1.0, 10.1.1: the provider rotates keys; without `kid` the kit requests them again."""
     moment = 1000.0
     monkeypatch.setattr(kit_provider, "monotonic", lambda: moment)
     provider.header = {"kid": None}

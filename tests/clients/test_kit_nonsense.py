@@ -1,4 +1,4 @@
-"""`clients.kit` and whatever comes: it refuses, and nothing worse."""
+"""`clients.kit` refuses arbitrary input with `CheckError` only."""
 
 import time
 from collections.abc import Callable

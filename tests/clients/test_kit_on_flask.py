@@ -1,4 +1,4 @@
-"""`clients.kit.flask_ent`: the ENT that clients/README.md shows, run as it stands there."""
+"""`clients.kit.flask_ent`: the example ENT of clients/README.md, without changes."""
 
 import os
 import re
@@ -36,7 +36,7 @@ def example() -> str:
 
 
 def settings(provider: FakeProvider, address: str) -> dict[str, str]:
-    """Return what the example reads."""
+    """Return the environment variables of the example."""
     return {
         "ENT_ISSUER": provider.issuer,
         "ENT_CLIENT_ID": CLIENT_ID,
@@ -54,7 +54,7 @@ def passerelle(provider: FakeProvider, more: str = "") -> Flask:
             patch.setenv(name, value)
         code = example().replace("from kit", "from clients.kit").replace("\n\npublic_url =", f"\n{more}\npublic_url =")
         code = code.replace("import SignedIn", "import ProviderRefusedError, SignedIn")
-        exec(code, known)  # noqa: S102 - ours, and the point
+        exec(code, known)  # noqa: S102 - the example is ours
     app: Flask = known["app"]
     app.config["TESTING"] = True
     return app
@@ -71,7 +71,7 @@ def client(flask_app: Flask) -> FlaskClient:
 
 
 def leave(client: FlaskClient, login: str = "/login", **asked: str) -> str:
-    """Begin a sign-in and go to the provider; return the path of its answer."""
+    """Start a sign-in at the provider; return the path of its response."""
     departure = client.get(login, query_string=asked)
     assert departure.status_code == 303, departure.text
     answer = requests.get(departure.location, allow_redirects=False, timeout=60)
@@ -83,7 +83,7 @@ def sign_in(client: FlaskClient, **asked: str) -> TestResponse:
 
 
 def stopped(answer: TestResponse) -> tuple[int, str]:
-    """Return the status of the page that says that a sign-in stopped, and the code that is named there."""
+    """Return the status of the error page and its code."""
     assert answer.mimetype == "text/html"
     assert "<h1>La connexion n’a pas abouti</h1>" in answer.text
     [code] = re.findall(r"Code : ([^<]+)<", answer.text)
@@ -99,7 +99,7 @@ def test_the_example_is_about_forty_lines() -> None:
 
 
 def test_the_example_runs_as_the_text_says(provider: FakeProvider, tmp_path: Path) -> None:
-    """The kit's folder and one file, by Flask's own command, far from the project."""
+    """Run the kit's folder and one file with `flask run`, outside the project."""
     shutil.copytree(KIT, tmp_path / "kit", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "ent.py").write_text(example(), encoding="utf-8")
     port, log = free_port(), tmp_path / "log"

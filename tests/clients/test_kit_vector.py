@@ -1,4 +1,4 @@
-"""FrEduVecteur as an ENT reads it: five fields, for both degrees, parents and pupils."""
+"""FrEduVecteur in the kit: five fields, for both degrees, parents and pupils."""
 
 from typing import Any
 
@@ -83,7 +83,7 @@ NAMES = st.text(min_size=1, max_size=20).filter(lambda name: bool(name.replace("
 
 @given(st.sampled_from(Degree), NAMES, NAMES, st.from_regex(r"[0-9A-Z-]{1,12}", fullmatch=True))
 def test_what_the_provider_writes_is_read(degree: Degree, family: str, given_name: str, student: str) -> None:
-    """The two sides do not share a line of code; they agree all the same."""
+    """The kit parses the provider's vectors without shared code."""
     text = guardian_vector(degree, family_name=family, given_name=given_name, student_id=student, uai="0599001N")
     [vector] = read(text)
     assert vector.profile == {Degree.PRIMARY: "1", Degree.SECONDARY: "2"}[degree]
