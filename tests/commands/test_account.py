@@ -1,4 +1,4 @@
-"""`idp account show` and `find`: what an operator sees, and what of other schools stays unseen (K-04, K-06, O-03)."""
+"""`idp account show` and `find`: the output for operators, without data of other schools (K-04, K-06, O-03)."""
 
 import json
 import os

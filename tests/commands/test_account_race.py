@@ -1,4 +1,4 @@
-"""Z-05: the right password while the account is shut, in processes of their own."""
+"""Z-05: sign-ins while an operator closes the account, in separate processes."""
 
 import json
 

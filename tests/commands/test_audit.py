@@ -27,7 +27,7 @@ Rows = list[dict[str, object]]
 
 @pytest.fixture(autouse=True)
 def empty_journal(app: Flask) -> None:
-    """The database's first key is in the journal; here every event is the test's."""
+    """Delete the entry about the first key, so that all events are the test's."""
     db.session.execute(delete(AuditEntry))
     db.session.commit()
 
@@ -40,7 +40,7 @@ def read(act: Run, *arguments: str) -> Rows:
 
 
 def write(build: Build, *ages: timedelta, account: Account | None = None, **values: object) -> None:
-    """Put events of these ages into the journal."""
+    """Insert events of these ages."""
     for age in ages:
         entry = {"kind": "sign_in", "result": "ok", "details": {"sid": "s"}, **values}
         db.session.add(AuditEntry(at=now() - age, account_id=account.id if account else None, **entry))

@@ -1,4 +1,4 @@
-"""What changed of a registration, a school, a charter or a key is in the journal: before and after, no secret."""
+"""The journal has each change of a registration, a school, a charter or a key, with old and new values, no secret."""
 
 import json
 from pathlib import Path

@@ -12,7 +12,7 @@ from tests.commands.conftest import Run
 
 WAY_BACK = ("--redirect-uri", "https://ent.test/cb")
 BASIC = (*WAY_BACK, "--audience", "everyone")
-"""The least that is said of a service which serves no school."""
+"""The minimal options of a service without schools."""
 SHOWN = {
     "client_id", "name", "audience", "uais", "release_username", "redirect_uris",
     "post_logout_redirect_uris", "backchannel_logout_uri", "home_uri",
@@ -70,7 +70,7 @@ def whole_table(engine: Engine) -> str:
 
 
 def digests_of(engine: Engine, client_id: str) -> tuple[bytes, bytes | None]:
-    """Return what is kept of a client's secret and of the one before."""
+    """Return the stored digests of a client's current and former secret."""
     query = text("SELECT secret_digest, former_secret_digest FROM client WHERE client_id = :id")
     with engine.connect() as connection:
         current, former = connection.execute(query, {"id": client_id}).one()
@@ -173,7 +173,7 @@ def test_a_new_secret_replaces_the_former(idp: Run, engine: Engine) -> None:
 
 
 def test_a_secret_that_an_ent_may_use_is_not_killed_unsaid(idp: Run, engine: Engine) -> None:
-    """Who loses the output of a rotation runs it again: the ENT has the secret of before both."""
+    """After two rotations, the secret before both is still valid, because the output of the first may be lost."""
     made = add(idp)
     client_id, first = made["client_id"], made["client_secret"]
     lost = json.loads(idp("client", "rotate-secret", client_id, "--json").out)

@@ -22,7 +22,7 @@ def invited(act: Run, *options: str) -> dict[str, Any]:
 
 @pytest.fixture
 def told(act: Run, browser: FlaskClient) -> dict[str, Any]:
-    """A client whose new redirect host waits."""
+    """A client with a new redirect host that is not approved yet."""
     told = registered(browser, invited(act)["initial_access_token"])
     assert replaced(browser, told, redirect_uris=[NEW]).status_code == 200
     return told
@@ -110,6 +110,6 @@ def test_an_operator_s_change_moves_the_bounds_along(act: Run, browser: FlaskCli
     ],
 )
 def test_an_invitation_with_wrong_bounds_is_refused(act: Run, wrong: tuple[str, ...]) -> None:
-    usage = wrong[0] == "--subject"  # a choice, which the command line refuses itself
+    usage = wrong[0] == "--subject"  # a wrong choice, refused by the command line parser
     assert act("client", "invite", "--uai", "0599001N", *wrong).code == (2 if usage else 1)
     assert act("client", "invite", "--reusable", "0").code == 2

@@ -1,4 +1,4 @@
-"""Whom a client may know, as an operator says it: no registration knows nobody, and what reaches further is shown."""
+"""The audience of a client as set by an operator: without schools it gets no person; wider audiences are shown."""
 
 import json
 

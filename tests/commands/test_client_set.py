@@ -1,4 +1,4 @@
-"""`idp client set`, `enable`, `invite`: what operators change of an ENT that is there, and whom they let in."""
+"""`idp client set`, `enable`, `invite`: changes of a registered ENT, and invitations."""
 
 import json
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.protocol.registering import bearer, registered, replaced
 
 @pytest.fixture
 def jwks(tmp_path: Path) -> Path:
-    """A file of one public key."""
+    """A file with one public key."""
     key = Key.new("ES256")
     file = tmp_path / "jwks.json"
     file.write_text(json.dumps({"keys": [{**key.jwk, "kid": "k", "use": "sig"}]}))
@@ -126,10 +126,10 @@ def test_a_wrong_change_changes_nothing(idp: Run) -> None:
     before = show(idp, client_id)
     wrong: list[tuple[tuple[str, ...], int]] = [
         (("--redirect-uri", "http://ent.test/"), 1),
-        (("--redirect-uri", "https://autre.test/cb"), 1),  # another sector, another sub for everybody
+        (("--redirect-uri", "https://autre.test/cb"), 1),  # another sector has other subjects
         (("--subject", "public"), 1),
         (("--profile", "fapi2"), 1),
-        (("--unset", "redirect-uri"), 0),  # refused below: an ENT cannot be without one
+        (("--unset", "redirect-uri"), 0),  # refused below: an ENT needs one
         (("--unset", "charter"), 2),
         (("--unset", "nothing"), 2),
         (("--jwks-uri", "https://ent.test/keys", "--auth-alg", "HS256"), 1),

@@ -1,4 +1,4 @@
-"""`idp client test`, against real servers: what an integrator would find by hand is found and said."""
+"""`idp client test`, against real servers: each fault of a registration is reported."""
 
 import json
 from pathlib import Path
@@ -86,7 +86,7 @@ def test_what_the_database_says(act: Run, build: Build, place: Place) -> None:
     assert LYCEE in advice
     assert f"idp school set {LYCEE}" in advice
     client = changes.get(nowhere.client_id)
-    client.audience, client.schools = Audience.FAMILIES, []  # no command makes such a one
+    client.audience, client.schools = Audience.FAMILIES, []  # no command creates such a client
     db.session.commit()
     [(check_name, said)] = wrong(act, nowhere)
     assert check_name == "audience"
@@ -150,7 +150,7 @@ def test_a_sector_that_lost_a_redirect_uri(act: Run, build: Build, place: Place)
 
 @sqlite_alone
 def test_a_sector_of_its_own_is_said(act: Run, ent: RelyingParty, place: Place) -> None:
-    """Several hosts and no document, as an ENT registers itself: it is said, and is not wrong."""
+    """Several hosts without a sector document, as in a self-registration: reported, but not as a fault."""
     _, found = tried(act, ent.client_id)
     assert "sector_identifier_uri" not in {finding["check"] for finding in found}
     uris = [f"https://{place.host}/cb", place.ent.uri("interne.test", "/cb")]

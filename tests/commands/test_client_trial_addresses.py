@@ -1,4 +1,4 @@
-"""`idp client test` on the addresses of an ENT: its pages, their certificates, and its back channel."""
+"""`idp client test` on the URIs of an ENT: pages, certificates, back channel."""
 
 import json
 import threading
@@ -31,7 +31,7 @@ from tests.relying_party import RelyingParty
 def test_the_token_of_the_trial_lacks_a_signature_and_nothing_else(
     act: Run, build: Build, place: Place, settings: Settings
 ) -> None:
-    """Back-Channel Logout 1.0, 2.4: an ENT that refuses it does so for the signature, not for its form."""
+    """Back-Channel Logout 1.0, 2.4: a refusal must be due to the signature, not to the format."""
     build.school()
     ent = build.ent(host=place.host, backchannel_logout_uri=place.back.uri())
     assert wrong(act, ent) == []
@@ -66,7 +66,7 @@ def test_an_ent_that_fails(act: Run, ent: RelyingParty, place: Place) -> None:
 @sqlite_alone
 @pytest.mark.parametrize("status", [404, 410])
 def test_an_address_with_nothing_behind_it(act: Run, build: Build, place: Place, status: int) -> None:
-    """A page may refuse who comes without a code or by GET; one that is not there serves no parent."""
+    """A page may refuse a request without a code; a missing page is a fault."""
     build.school()
     paths = {"/start": "initiate_login_uri", "/front": "frontchannel_logout_uri", "/cb": "redirect_uri"}
     place.ent.served |= {"/start": (405, {}, b""), "/front": (401, {}, b""), "/home": (403, {}, b"")}

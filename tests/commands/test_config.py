@@ -19,7 +19,7 @@ COMPLETE = {
     "IDP_DPO_MAIL": "dpd@exemple.fr",
     "IDP_ACCESSIBILITY_MAIL": "accessibilite@exemple.fr",
 }
-"""What real families must be told."""
+"""The settings that pages for real families need."""
 
 
 def put(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:

@@ -1,4 +1,4 @@
-"""A change of address that was applied and then contested: nobody wins by mail, and the school decides."""
+"""A confirmed change of email that is then disputed: no mailbox recovers the account, and the school decides."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -251,7 +251,7 @@ def test_a_contested_account_is_neither_warned_nor_removed(act: Run, app: Flask,
 
 
 def test_a_mailbox_that_is_contested_gets_no_notice_of_the_account(app: Flask, build: Build) -> None:
-    """A notice that was asked for before, or that an attacker causes, goes to nobody."""
+    """A notice that was queued before, or that an attacker causes, is not sent."""
     account = contested(app, build)
     with post_office(app) as office:
         old = len(office.deliver())

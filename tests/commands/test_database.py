@@ -23,7 +23,7 @@ EVERYTHING = (*ACTS, ("db", "upgrade"), ("db", "current"))
 
 @pytest.fixture
 def alone(bare: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """The command with good settings, on no database yet."""
+    """The command with valid settings and no database."""
     monkeypatch.setenv("IDP_ISSUER", "https://connexion.exemple.fr")
     monkeypatch.setenv("IDP_SECRET_KEY", SECRET)
     monkeypatch.setenv("IDP_ALLOW_SQLITE", "1")

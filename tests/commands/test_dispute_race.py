@@ -1,4 +1,4 @@
-"""Several operators settle one dispute at the same moment, in processes of their own."""
+"""Several operators settle one dispute at the same time, in separate processes."""
 
 import json
 

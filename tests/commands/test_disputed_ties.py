@@ -1,4 +1,4 @@
-"""« Je ne suis pas le représentant légal »: what the statement closes, and how the school opens it again."""
+"""« Je ne suis pas le représentant légal »: what the dispute closes, and how the school opens it again."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def _print_from(account: Account, build: Build, uai: str) -> None:
-    """Let the school of `uai` be the one that printed the letter."""
+    """Set the school that printed the letter."""
     school = build.school(uai)
     db.session.execute(update(Account).where(Account.id == account.id).values(letter_school_id=school.id))
     db.session.commit()
@@ -256,7 +256,7 @@ def test_options_that_make_no_sense_are_a_usage_error(
 def test_a_pupil_who_opens_the_post_never_cuts_a_parent_off_for_good(
     act: Run, app: Flask, build: Build, out: Path
 ) -> None:
-    """However often the letter is opened, one command and one letter bring the parent back."""
+    """After any number of disputes with the letter, one command and one new letter open the account again."""
     build.ent()
     malo = build.child()
     account = build.never_activated(children=[malo])

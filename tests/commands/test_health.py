@@ -126,7 +126,7 @@ def cut_and_recover(database_url: str) -> None:
 def test_a_long_write_does_not_turn_it_red(app: Flask, browser: FlaskClient, settings: Settings) -> None:
     assert status(browser) == (200, "ok")
     path = settings.database_url.removeprefix("sqlite:///")
-    if not os.path.exists(path):  # noqa: PTH110 - on PostgreSQL it is an address
+    if not os.path.exists(path):  # noqa: PTH110 - a host name on PostgreSQL
         with db.engine.begin() as connection:
             connection.execute(text("LOCK TABLE signing_key IN EXCLUSIVE MODE"))
             assert status(browser) == (200, "ok")

@@ -1,4 +1,4 @@
-"""The worker turns keys over: once, whole or not at all, and never the first (rows D-04, X-04, Z-08, Z-12)."""
+"""Key rotation by the worker: once, atomically, and never of the first key (rows D-04, X-04, Z-08, Z-12)."""
 
 import json
 import sqlite3
@@ -38,7 +38,7 @@ def after(**time: float) -> time_machine.travel:
 
 
 def work(app: Flask) -> int:
-    """What `idp worker --once` does; return how many messages were handled."""
+    """Run the worker once; return the number of handled messages."""
     return Worker(services_of(app).outbox_handlers, jobs=ROTATIONS).run_once()
 
 
@@ -167,14 +167,14 @@ def test_a_worker_with_another_secret_makes_nothing_and_says_so_until_it_has_the
 
 
 def _forbid(connection: Any, _entry: object) -> None:
-    """Have SQLite refuse every write, with the words that it has for a disk that is read-only."""
+    """Make SQLite refuse every write with its error for a read-only disk."""
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA query_only=ON")
 
 
 @contextmanager
 def read_only(database_url: str) -> Iterator[None]:
-    """Let nobody write: a disk that became read-only, a server after a failover."""
+    """Make the database read-only, as after a disk error or a failover."""
     if database_url.startswith("sqlite"):
         event.listen(Engine, "connect", _forbid)
         yield
@@ -207,7 +207,7 @@ def test_a_store_that_cannot_be_written_keeps_the_keys_that_it_has(idp: Run, dat
 
 
 def together(database_url: str, act: str) -> list[list[str]]:
-    """Let processes do the same thing at the same instant; return what each said, round by round."""
+    """Run the same act in several processes at once; return their outputs by round."""
     order = {
         "database": database_url,
         "act": act,
@@ -222,7 +222,7 @@ def together(database_url: str, act: str) -> list[list[str]]:
 
 
 def made(act: str, database_url: str) -> list[datetime]:
-    """Return when the keys were made, the first of all left out."""
+    """Return the creation times of all keys but the first."""
     with create_app(settings_for(database_url)).app_context():
         moments = list(db.session.scalars(select(SigningKey.created_at).order_by(SigningKey.created_at)))
         db.session.remove()

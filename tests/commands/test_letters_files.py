@@ -1,4 +1,4 @@
-"""The files of `idp letters print`: one for each class, the list for a mail merge, and what a killed print leaves.
+"""The files of `idp letters print`: one for each class, the list for a mail merge, and the state after a killed print.
 
 P-01, P-06, R-04.
 """
@@ -40,7 +40,7 @@ def files(folder: Path) -> list[str]:
 
 
 def good(account: Account, secret: str) -> bool:
-    """Whether the secret on a paper is the one that the database waits for."""
+    """Return whether the printed secret is the stored one."""
     hashed = kept(account).provisional_hash
     return hashed is not None and PasswordHasher().verify(hashed, fold_provisional(secret))
 
@@ -189,7 +189,7 @@ def test_a_list_that_is_not_ours_is_left_alone(act: Run, build: Build, tmp_path:
 
 
 def killed(build: Build, tmp_path: Path, where: str) -> None:
-    """Print, and die in the second of three classes; its processes die with it."""
+    """Kill a print in the second of three classes; its child processes end too."""
     order = {"uai": COLLEGE, "out": str(tmp_path / "out"), "csv": str(tmp_path / "x.csv"), "batch": 2, "where": where}
     db.session.rollback()
     done = forked.run("tests.commands.killed_print", build.settings.database_url, json.dumps(order))

@@ -1,4 +1,4 @@
-"""`idp letters print --school`: who gets a letter, in which order, and who is left alone (P-02, P-06, K-05)."""
+"""`idp letters print --school`: who gets a letter, in which order, and who gets none (P-02, P-06, K-05)."""
 
 import json
 from collections.abc import Sequence

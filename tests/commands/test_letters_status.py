@@ -1,4 +1,4 @@
-"""`idp letters status`: how far each class has come."""
+"""`idp letters status`: the progress of each class."""
 
 import json
 import sys
@@ -47,8 +47,8 @@ def families(build: Build) -> None:
     build.active(children=[sixth], email=None)
     build.never_activated(children=[sixth], generation=1)
     build.never_activated(children=[sixth], provisional_expires_at=now() - timedelta(days=1), generation=1)
-    parent(build, sixth, generation=1)  # the holder of the letter was somebody else: it is dead
-    parent(build, sixth, second)  # counts once, in the class of the first child
+    parent(build, sixth, generation=1)  # the letter was reported: it is no longer valid
+    parent(build, sixth, second)  # counted once, in the class of the first child
     parent(build, early)
     parent(build, second)
     parent(build, sixth, disabled_at=now())
@@ -162,7 +162,7 @@ def test_one_school_is_counted_without_reading_the_others(build: Build) -> None:
     query = status._counted([build.school().id]).compile(db.engine, compile_kwargs={"render_postcompile": True})
     with db.engine.connect() as connection:
         if connection.dialect.name == "postgresql":
-            for way in ("seqscan", "hashjoin", "mergejoin"):  # an empty table is read whole, whatever its indexes
+            for way in ("seqscan", "hashjoin", "mergejoin"):  # an empty table is always scanned
                 connection.execute(text(f"SET enable_{way} = off"))
             plan = connection.exec_driver_sql(f"EXPLAIN {query}", query.params).scalars().all()
             assert not [line for line in plan if "Seq Scan" in line], plan

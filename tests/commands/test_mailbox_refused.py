@@ -1,4 +1,4 @@
-"""`IDP_SHARED_MAILBOX=refuse` holds for what operators give back, and masked addresses can be told apart."""
+"""`IDP_SHARED_MAILBOX=refuse` applies to emails that operators restore; masked emails are distinguishable."""
 
 import pytest
 from flask import Flask
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.both_databases
 
 @pytest.fixture
 def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
-    """Settings of an operator who decided what a shared mailbox may do."""
+    """Settings with `IDP_SHARED_MAILBOX`."""
     return settings_for(database_url, shared_mailbox=getattr(request, "param", "refuse"))
 
 

@@ -1,4 +1,4 @@
-"""Who ran a command, in the journal: the real user id, never a name that the environment gives."""
+"""The journal records the operator of a command: the real user id, not a name from the environment."""
 
 import os
 import pwd

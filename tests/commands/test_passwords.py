@@ -1,4 +1,4 @@
-"""`idp passwords` makes the filter of stolen passwords and counts the accounts that it concerns."""
+"""`idp passwords` creates the filter of stolen passwords and counts affected accounts."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.pages import sign_in
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
-    """Settings that name a filter, which nobody has made yet."""
+    """Settings with a filter file that does not exist yet."""
     return settings_for(database_url, breached_passwords=tmp_path / "breached.bloom")
 
 

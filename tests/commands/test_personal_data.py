@@ -1,4 +1,4 @@
-"""`idp account export` and `idp account erase`: all that is held of a person, given out or erased."""
+"""`idp account export` and `idp account erase`: all data of a person."""
 
 import json
 import stat
@@ -59,7 +59,7 @@ def test_no_secret_is_among_what_is_shown() -> None:
 
 @pytest.fixture
 def parent(app: Flask, build: Build, browser: FlaskClient) -> Account:
-    """A parent with something in every table, and another guardian of the same child."""
+    """A parent with rows in every table, and another guardian of the same child."""
     ent = build.ent(charter="provider")
     build.publish(ent, "7")
     child, stranger = build.child("Malo"), build.child("Ysolde", family_name="ETRANGER")
@@ -138,7 +138,7 @@ def test_export_holds_no_secret_and_nothing_of_others(act: Run, parent: Account,
 
 
 def texts_of_export(act: Run, account: Account, path: Path) -> list[str]:
-    """Return what the two files of an export say."""
+    """Return the contents of the two files of an export."""
     answer = act("account", "export", account.username, "--out", str(path))
     assert (answer.code, answer.err) == (0, "")
     page, told = opened(path)
@@ -148,7 +148,7 @@ def texts_of_export(act: Run, account: Account, path: Path) -> list[str]:
 def test_settled_dispute_is_exported_without_what_was_said_of_others(
     app: Flask, act: Run, build: Build, tmp_path: Path
 ) -> None:
-    """The school's sentence, the children's keys, the other mailbox and who tried from where are others' data."""
+    """The export leaves out data of others: the school's reason, children's keys, the other mailbox, foreign IPs."""
     child, stranger = build.child("Malo"), build.child("Ysolde", family_name="ETRANGER")
     account = contested(app, build, children=[child, stranger])
     reason = "--reason", "Vu avec AUTRE-PARENT"
@@ -262,7 +262,7 @@ def test_erased_person_leaves_what_is_named_and_nothing_else(
 
 
 def test_tie_that_a_school_must_keep_shut_is_not_erased(act: Run, parent: Account) -> None:
-    """A person whom the school has shut out does not come back by asking for an erasure before the next import."""
+    """An erasure does not open an account again that the school closed, not even at the next import."""
     before = of_account(parent.id)
     answer = act("account", "erase", parent.username, "--reason", "demande", "--yes")
     assert (answer.code, answer.out) == (1, "")
@@ -275,13 +275,13 @@ def test_tie_that_a_school_must_keep_shut_is_not_erased(act: Run, parent: Accoun
     assert (answer.code, "take it out of its file" in answer.err) == (1, True)
     assert db.session.get(Account, parent.id) is not None
     [tie] = db.session.scalars(select(Guardianship).where(Guardianship.excluded_at.is_not(None))).all()
-    tie.disputed_at, tie.excluded_at = now(), None  # the pupil left before anybody had answered
+    tie.disputed_at, tie.excluded_at = now(), None  # the pupil left before a decision
     db.session.commit()
     assert act("account", "erase", parent.username, "--reason", "demande", "--yes").code == 0
 
 
 def test_account_whose_address_is_contested_is_not_erased(act: Run, build: Build) -> None:
-    """Whoever clicked « Ce n’était pas moi » read that the school decides."""
+    """The page of « Ce n’était pas moi » promised a decision of the school."""
     account = build.active(contested_at=now())
     answer = act("account", "erase", account.username, "--reason", "demande", "--yes")
     assert (answer.code, answer.out) == (1, "")

@@ -1,4 +1,4 @@
-"""The page of `idp account export`: plain French for the person, whatever the tables hold."""
+"""The page of `idp account export`: plain French for all contents of the tables."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ from tests.stories.browser import CHROMIUM, look, new_page
 
 @pytest.fixture
 def parent(build: Build, browser: FlaskClient) -> Account:
-    """A parent with something in most tables."""
+    """A parent with rows in most tables."""
     ent, account = build.ent(), build.active()
     Remains(account).everything(build)
     sign_in(browser, "/connexion", account.username, PASSWORD)

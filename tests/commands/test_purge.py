@@ -1,4 +1,4 @@
-"""`idp purge`: O-04, W-10, the retention of section 6.7, and what becomes of a purge that is not alone or is killed."""
+"""`idp purge`: O-04, W-10, retention periods (section 6.7), concurrent purges and killed purges."""
 
 import json
 import uuid
@@ -77,8 +77,8 @@ def test_settled_notices_go_after_the_time_of_the_journal_and_open_ones_stay(act
 
 
 def test_what_clients_pushed_and_proved_goes_once_it_can_do_nothing(act: Run, build: Build, app: Flask) -> None:
-    """A pushed request outlives the sign-in that it began: the code uses it up. A proof is known beyond its end, by
-    more than a clock may be wrong.
+    """A pushed request is kept until the code is issued. A proof is kept longer than its
+    validity and the allowed clock skew.
     """
     ages = [DAY + HOUR, DAY - HOUR, timedelta(minutes=61), timedelta(minutes=30), -HOUR]
     for index, age in enumerate(ages):
@@ -165,13 +165,13 @@ def test_counters_that_no_longer_count_go(act: Run, app: Flask) -> None:
 
 
 def total_changes(connection: Connection) -> int:
-    """How many rows SQLite ever changed on a connection: its driver counts few statements' rows. 0 on PostgreSQL."""
+    """Return SQLite's count of changed rows of a connection, because its driver counts few; 0 on PostgreSQL."""
     return int(getattr(connection.connection.dbapi_connection, "total_changes", 0))
 
 
 @contextmanager
 def transactions() -> Iterator[Counter[int]]:
-    """Count the rows that each transaction of any engine changed."""
+    """Count the changed rows of each transaction."""
     open_ones: Counter[int] = Counter()
     sizes: Counter[int] = Counter()
 
@@ -247,7 +247,7 @@ def test_sign_ins_go_on_meanwhile(app: Flask, build: Build, settings: Settings, 
 
 
 def every_kind(build: Build) -> set[uuid.UUID]:
-    """Fill the database with a few of everything that a purge treats; return whom it must warn and whom remove."""
+    """Insert some rows of each kind; return the accounts to warn and to remove."""
     build.ent()
     child = build.child()
     long_ago: dict[str, Any] = {"activated_at": now() - 800 * DAY, "children": [child]}
@@ -262,7 +262,7 @@ def every_kind(build: Build) -> set[uuid.UUID]:
 
 
 def assert_done_once(gone: set[uuid.UUID], events: Events) -> None:
-    """Check that all is done, and nothing twice."""
+    """Check that each action is done exactly once."""
     for table in (Token, AuthorizationCode, Session, OneTimeLink):
         assert number(table) == 5, table
     assert number(Account, Account.id.in_(gone)) == 0

@@ -1,4 +1,4 @@
-"""`idp purge` and accounts (O-04): letters that nobody used, accounts that nobody uses, and all that hangs on them."""
+"""`idp purge` and accounts (O-04): unused letters, unused accounts, and their rows."""
 
 import json
 from datetime import timedelta
@@ -149,12 +149,12 @@ def test_removing_an_account_scans_no_table(app: Flask, build: Build) -> None:
     account = build.active()
     Remains(account).everything(build)
     plans: list[tuple[str, Any]] = []
-    listener = lambda *call: plans.append((call[2], call[3]))  # noqa: E731 - what the event asks for
+    listener = lambda *call: plans.append((call[2], call[3]))  # noqa: E731 - an event listener
     event.listen(db.engine, "before_cursor_execute", listener)
     assert unused_accounts.remove(account.id, true())
     event.remove(db.engine, "before_cursor_execute", listener)
     assert len(plans) > 9
-    if db.engine.dialect.name == "sqlite":  # PostgreSQL rightly scans tables as small as these
+    if db.engine.dialect.name == "sqlite":  # PostgreSQL scans such small tables
         raw = db.session.connection().connection.cursor()
         for statement, values in plans:
             if statement.startswith(("SELECT", "UPDATE", "DELETE")):
