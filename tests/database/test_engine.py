@@ -21,7 +21,7 @@ PROCESSES, TIMES = 4, 100
 
 
 def stored(moment: datetime) -> datetime:
-    """Return what comes back from the database for `moment`."""
+    """Store `moment`; return the value read back."""
     with Session(db.engine) as session:
         session.add(ThrottleCounter(limit="x", key=b"k", count=1, since=now(), open_at=now(), expires_at=moment))
         session.commit()
@@ -39,7 +39,7 @@ def test_an_instant_comes_back_in_utc_whatever_its_zone(app: Flask) -> None:
 
 def test_a_time_without_zone_is_refused(app: Flask) -> None:
     with pytest.raises(StatementError, match="a time without zone cannot be stored"):
-        stored(datetime(2026, 9, 1, 8, 30))  # noqa: DTZ001 - what is refused
+        stored(datetime(2026, 9, 1, 8, 30))  # noqa: DTZ001 - refused by the type
 
 
 def test_instants_compare_as_instants(app: Flask) -> None:

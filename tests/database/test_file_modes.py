@@ -1,4 +1,4 @@
-"""Who on the machine may read a SQLite database: its owner, whatever the umask says."""
+"""Only its owner may read a SQLite database, with any umask."""
 
 import os
 import stat
@@ -24,7 +24,7 @@ NAMES = ("idp.db", "idp.db-wal", "idp.db-shm")
 
 @pytest.fixture
 def lax() -> Iterator[None]:
-    """A umask that would let everybody read and write."""
+    """Set a umask that lets everybody read and write."""
     former = os.umask(0)
     yield
     os.umask(former)

@@ -1,4 +1,4 @@
-"""Expand, then contract: a release's statements run on the schema of the release after it (migrations/README.md)."""
+"""Expand, then contract: the statements of a release run on the schema of the next release (migrations/README.md)."""
 
 import ast
 from collections.abc import Iterator
@@ -10,13 +10,13 @@ from tests.architecture.tree import parsed
 from tests.rows import each_row
 
 _ADDS = {"create_table", "create_table_comment", "create_index", "batch_alter_table", "add_column", "alter_column"}
-"""What an expanding revision may do, `add_column` and `alter_column` within limits; whatever is not here is refused.
+"""The operations of an expanding revision; `add_column` and `alter_column` have limits. All others are refused.
 
-A constraint, a trigger or a statement of SQL may refuse, or change, what the release before writes.
+A constraint, a trigger or a SQL statement may refuse or change data that the former release writes.
 """
 _OPERATIONS = {"op", "batch_op"}
 _TYPES = ("sa.", "postgresql.", "sqlite.")
-"""Where the types of columns come from: making one changes nothing."""
+"""The modules of column types, whose calls change nothing."""
 
 
 def revisions() -> list[Path]:
@@ -24,7 +24,7 @@ def revisions() -> list[Path]:
 
 
 def names(tree: ast.Module) -> dict[str, object]:
-    """Return what the module assigns, of plain values."""
+    """Return the module's assignments of plain values."""
     return {
         target.id: node.value.value
         for node in tree.body
@@ -42,7 +42,7 @@ def is_given(call: ast.Call, name: str, *values: object) -> bool:
 
 
 def operations(upgrade: ast.FunctionDef) -> Iterator[tuple[str, ast.Call]]:
-    """Yield the calls of `upgrade` that change the database, and those of functions that nobody here knows."""
+    """Yield the calls of `upgrade` that change the database, and calls of unknown functions."""
     for call in (node for node in ast.walk(upgrade) if isinstance(node, ast.Call)):
         if not isinstance(call.func, ast.Attribute):
             yield ast.unparse(call.func), call
@@ -52,13 +52,13 @@ def operations(upgrade: ast.FunctionDef) -> Iterator[tuple[str, ast.Call]]:
 
 
 def new_tables(upgrade: ast.FunctionDef) -> set[object]:
-    """Return the tables that `upgrade` makes: no statement of the release before knows them."""
+    """Return the tables that `upgrade` creates, which the former release does not use."""
     made = (call for name, call in operations(upgrade) if name == "create_table" and call.args)
     return {getattr(call.args[0], "value", None) for call in made}
 
 
 def taken_away(tree: ast.Module) -> Iterator[str]:
-    """Yield what `upgrade` does that a statement of the release before may not survive."""
+    """Yield the operations of `upgrade` that can break a statement of the former release."""
     upgrade = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "upgrade")
     made = new_tables(upgrade)
     within = {id(call): table for table, calls in batches(upgrade) for call in calls}
@@ -87,7 +87,7 @@ def batches(upgrade: ast.FunctionDef) -> Iterator[tuple[object, list[ast.Call]]]
 
 
 def constrained(column: ast.Call) -> bool:
-    """Return whether a new column brings a constraint along."""
+    """Return whether a new column has a constraint."""
     kinds = {"ForeignKey", "CheckConstraint", "Computed", "Identity"}
     calls = (node.func for node in ast.walk(column) if isinstance(node, ast.Call))
     return is_given(column, "unique", True) or any(

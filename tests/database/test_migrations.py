@@ -24,7 +24,7 @@ def seen(settings: Settings) -> Engine:
 
 
 def differences(settings: Settings) -> list[object]:
-    """Return what Alembic would change to make the tables what the models say, types and defaults included."""
+    """Return the differences between the tables and the models that Alembic finds, types and defaults included."""
     with seen(settings).connect() as connection:
         options = {"compare_type": True, "compare_server_default": True, "target_metadata": metadata}
         return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
@@ -35,7 +35,7 @@ def tables(settings: Settings) -> set[str]:
 
 
 def go_down(settings: Settings, revision: str) -> None:
-    """Go down to `revision`."""
+    """Downgrade to `revision`."""
     with schema._connection(make_url(settings.database_url)) as connection:
         command.downgrade(schema._config(connection), revision)
         connection.commit()
@@ -59,7 +59,7 @@ def test_a_difference_would_be_seen(empty: Settings) -> None:
 
 def test_down_and_up_again(empty: Settings) -> None:
     schema.upgrade(empty)
-    for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions():  # each step back, then all, then forth
+    for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions():  # each step down, then all, then up
         go_down(empty, str(script.down_revision or "base"))
     assert tables(empty) == {"alembic_version"}
     schema.upgrade(empty)
@@ -74,7 +74,7 @@ def test_two_nodes_that_start_at_once_migrate_once(empty: Settings) -> None:
         barrier.wait(60)
         try:
             found.append(schema.upgrade(empty))
-        except Exception as error:  # noqa: BLE001 - it is the finding
+        except Exception as error:  # noqa: BLE001 - reported as the result
             found.append(error)
 
     nodes = [threading.Thread(target=node) for _ in range(2)]

@@ -1,7 +1,7 @@
-"""No statement on the way of many people walks through a table that grows: sign-in, recovery, tokens, import, purge.
+"""No frequent statement scans a growing table: sign-in, recovery, tokens, import, purge.
 
-What the product sends is caught on its way to a database of twenty thousand families, and planned there again, with the
-values it had. On PostgreSQL a read of a whole table is `Seq Scan`; on SQLite it is `SCAN`.
+The tests record the statements on a database of twenty thousand families and ask for their plans with the same values.
+A full scan is `Seq Scan` on PostgreSQL and `SCAN` on SQLite.
 """
 
 import json
@@ -46,7 +46,7 @@ _TABLES = frozenset(model.__tablename__ for model in GROWING)
 def database_url(
     request: pytest.FixtureRequest, shared: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """One database with its crowd for all tests of this module, which leave the crowd alone."""
+    """One database with many rows for all tests of this module, which do not change these rows."""
     folder = tmp_path_factory.mktemp("crowd")
     with sqlite_copy(shared, folder) if request.param == "sqlite" else postgresql_copy(shared) as url:
         address = make_url(url)
@@ -58,7 +58,7 @@ def database_url(
 
 
 def check_plans(seen: Seen, database_url: str, *wanted: str) -> None:
-    """Plan what was seen; each of `wanted` must have been read or written by some of it."""
+    """Check the plans of the recorded statements; each table of `wanted` must be among theirs."""
     statements = {text: values for text, values in seen if _is_work(text)}
     for table in wanted:
         assert any(re.search(rf"\b{table}\b", text) for text in statements), (table, list(statements))
@@ -69,14 +69,14 @@ def check_plans(seen: Seen, database_url: str, *wanted: str) -> None:
 
 
 def _is_work(text: str) -> bool:
-    """Return whether a statement has a plan, and is about our tables."""
+    """Return whether a statement has a plan and uses our tables."""
     return bool(re.match(r"\s*(SELECT|WITH|INSERT|UPDATE|DELETE)\b", text)) and not re.search(
         r"\b(pg_catalog|sqlite_master|pg_try_advisory_lock)\b", text
     )
 
 
 def _walks(text: str, values: Any, database_url: str) -> list[str]:
-    """Return the steps of a statement's plan that read a growing table from its beginning to its end."""
+    """Return the steps of a plan that scan a growing table."""
     if database_url.startswith("sqlite"):
         with sqlite3.connect(str(make_url(database_url).database)) as connection:
             steps = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", values or ())]
@@ -90,7 +90,7 @@ def _walks(text: str, values: Any, database_url: str) -> list[str]:
 
 
 def _named(name: str, text: str) -> str:
-    """Return the table that a name in a statement stands for."""
+    """Return the table of a name or alias in a statement."""
     before = re.findall(rf'\b(\w+)"? (?:AS )?"?{re.escape(name)}\b', text)
     return next((word for word in before if word in _TABLES), name)
 
@@ -152,7 +152,7 @@ def test_recovery_walks_no_table(app: Flask, browser: FlaskClient, build: Build,
 
 
 def _changed(year: Year) -> Year:
-    """Return the year with each kind of change: who moves, who leaves, who comes, whose class is another."""
+    """Return the year with each kind of change: moved, left, new, another class."""
     year.change("9100000", street="9 rue Neuve").change("9200000", group="5EME2")
     year.change("9200001", parents=year.pupils["9200001"].parents[:1])
     del year.pupils["9200002"]
