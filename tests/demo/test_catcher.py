@@ -1,4 +1,4 @@
-"""The mail catcher as it is run: a process, real SMTP, real HTTP."""
+"""The mail catcher as a process, with real SMTP and HTTP."""
 
 import shutil
 import smtplib

@@ -1,4 +1,4 @@
-"""What `idp demo` refuses, each time in one sentence and before anything is written."""
+"""Refusals of `idp demo`, with one sentence and before anything is written."""
 
 import socket
 from pathlib import Path
@@ -13,7 +13,7 @@ from idp import schema
 
 @pytest.fixture(autouse=True)
 def nothing_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fail if the command reaches for a database or for an application."""
+    """Fail if the command creates a database or an application."""
     monkeypatch.setattr(commands, "create_app", lambda _settings: pytest.fail("nothing must be made"))
     monkeypatch.setattr(schema, "upgrade", lambda _settings: pytest.fail("no database must be touched"))
 

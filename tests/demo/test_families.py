@@ -1,6 +1,6 @@
-"""The invented school year, and the files that say it: what a visitor is promised is there, and what is there is real.
+"""The fictitious school year and its files: they contain the families that the demonstration describes.
 
-That the files give these families is `test_seed`'s.
+`test_seed` tests that the import of the files gives these families.
 """
 
 import re

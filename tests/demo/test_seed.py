@@ -1,4 +1,4 @@
-"""The seed on a real database: by the ways of a real school year, whole after any cut, and kept by later starts."""
+"""The seed of the demonstration: it uses the real commands, survives interruptions, and is kept by later starts."""
 
 import itertools
 import json
@@ -40,7 +40,7 @@ EVERYTHING = (Account, Child, School, Guardianship, Client, CharterVersion, Sign
 
 
 class House:
-    """A demonstration's folder and database, that can be seeded again and again."""
+    """The folder and database of a demonstration, which can be seeded again."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -61,12 +61,12 @@ class House:
             db.engine.dispose()
 
     def seed(self, port: int = 8000) -> dict[str, SeededLetter]:
-        """Start once more; return the letters by what their identifiers begin with."""
+        """Seed again; return the letters by the beginning of their usernames."""
         letters = seed(self.settings, ents_at(port, self.folder), self.paper, self.files)
         return {re.sub(r"\d+$", "", letter.username): letter for letter in letters}
 
     def opens(self, letter: SeededLetter) -> bool:
-        """Return whether what the paper says opens the account."""
+        """Return whether the credentials of the letter open the account."""
         stored = account(letter).provisional_hash
         end_read()
         return stored is not None and self.hasher.verify(stored, fold_provisional(letter.shown), lane="activation")
@@ -92,7 +92,7 @@ def after_its_first_start(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def house(tmp_path: Path, after_its_first_start: Path) -> Iterator[House]:
-    """A demonstration that was started once; what a start returns is the same at each."""
+    """A demonstration that was started once."""
     house = House(shutil.copytree(after_its_first_start, tmp_path / "demo"))
     with house.context():
         yield house
@@ -202,7 +202,7 @@ def test_a_second_start_imports_again_changes_nothing_and_keeps_everything(house
 
 
 def change(path: Path, form: str, by: str, encoding: str) -> None:
-    """Change a school's file as a visitor would."""
+    """Change a school's file, as a visitor may do."""
     text, changes = re.subn(form, by, path.read_text(encoding))
     assert changes
     path.write_text(text, encoding)
@@ -349,7 +349,7 @@ def test_the_letters_are_printed_in_the_order_of_schools_classes_and_names(house
 
 def test_files_are_written_once_and_all_or_none(tmp_path: Path) -> None:
     files, part = tmp_path / "fichiers", tmp_path / ".fichiers.part"
-    (part / "aaf").mkdir(parents=True)  # a start that was cut off
+    (part / "aaf").mkdir(parents=True)  # an interrupted start
     (part / "aaf" / "half.xml").touch()
     write_files(files)
     written = {path: path.stat().st_mtime_ns for path in files.rglob("*.xml")}
@@ -383,4 +383,4 @@ def test_a_list_of_letters_that_is_not_ours_is_refused_with_the_way_out(
 def test_what_was_printed_is_read_back_as_it_was(house: House) -> None:
     letters = house.seed()
     assert house.paper.printed() == {letter.printed.roster_key: letter.printed for letter in letters.values()}
-    assert letters["n.leroy"].printed.letter.printed_on <= date.today()  # noqa: DTZ011 - the paper's own day
+    assert letters["n.leroy"].printed.letter.printed_on <= date.today()  # noqa: DTZ011 - the date on the letter

@@ -1,4 +1,4 @@
-"""The mailbox as Chromium shows it: readable, and a link of a mail leads to a page that works whole."""
+"""The mail page of the demonstration in Chromium: accessible, and links in mails open a working page."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,7 +33,7 @@ def catcher(tmp_path: Path) -> Iterator[Catcher]:
 
 @pytest.fixture
 def link() -> Iterator[str]:
-    """Serve a page like the one that confirms an address: never in a frame, its form is its own."""
+    """Serve a page like that of a confirmation link: it refuses frames and has a form."""
     app = Flask(__name__)
 
     @app.route("/lien", methods=["GET", "POST"])
