@@ -1,4 +1,4 @@
-"""E-01 to E-06, G-06, V-11 and S-07 for the link that confirms another address in place of a confirmed one."""
+"""E-01 to E-06, G-06, V-11 and S-07 for the link that replaces a confirmed email."""
 
 import re
 import uuid
@@ -38,7 +38,7 @@ DEAD = "Ce lien ne marche plus"
 
 
 def _asked(browser: FlaskClient, build: Build, **more: object) -> tuple[Account, str]:
-    """Let a parent ask for another address; return the account and the path of the link."""
+    """Request a change of email; return the account and the path of the link."""
     account = build.active(**more)  # type: ignore[arg-type]
     enter(browser, account)
     change_email(browser)
@@ -183,7 +183,7 @@ def test_a_link_to_an_address_that_was_replaced_sends_a_message_to_the_last_one(
 def test_a_link_of_before_a_change_of_password_is_dead_and_begets_none(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
-    """Also where the generation alone changed: whoever knew the former password may hold the link."""
+    """Also if only the generation changed, because the link may belong to a person with the former password."""
     with time_machine.travel(now(), tick=False) as clock:
         account, link = _asked(browser, build)
         db.session.execute(update(Account).where(Account.id == account.id).values(generation=2))

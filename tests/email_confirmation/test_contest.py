@@ -1,4 +1,4 @@
-"""E-05, trade-off 4: « Ce n’était pas moi » stops a change, or closes the account, and gives its holder nothing."""
+"""E-05, trade-off 4: « Ce n’était pas moi » stops a change or closes the account, and gives no access."""
 
 from datetime import timedelta
 
@@ -148,7 +148,7 @@ def test_both_mailboxes_are_told_what_to_do_and_get_no_link(app: Flask, browser:
 def test_the_owners_alarm_and_an_intruders_one_leave_three_addresses_to_the_school(
     app: Flask, browser: FlaskClient, build: Build
 ) -> None:
-    """Two changes were applied: the intruder's own former address must not be taken for the owner's."""
+    """After two changes the intruder's first email must not count as the owner's."""
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)
@@ -261,7 +261,7 @@ def test_the_alarm_outlives_the_intruders_change_of_password(app: Flask, browser
 
 @pytest.mark.row("E-05")
 def test_an_intruders_own_alarm_does_not_silence_the_owners(app: Flask, browser: FlaskClient, build: Build) -> None:
-    """Once the intruder's address is confirmed, the next change sends it an alarm too: it must not win."""
+    """The intruder's confirmed email gets an alarm at the next change too, and must gain nothing."""
     account = build.active()
     with time_machine.travel(now(), tick=False) as clock:
         enter(browser, account)

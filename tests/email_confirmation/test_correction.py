@@ -1,4 +1,4 @@
-"""A shared computer: the first address is corrected with the password, and the browser's history opens nothing."""
+"""A shared computer: correcting the first email needs the password, and the browser's history gives no access."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -29,7 +29,7 @@ _THEIRS = "voleur@exemple.fr"
 
 
 def _correction(waiting: TestResponse) -> str:
-    """Return the address of the form, as the browser's history has it."""
+    """Return the URL of the form, as in the browser's history."""
     return waiting.request.full_path.replace("/confirmation", "/modifier")
 
 

@@ -100,7 +100,7 @@ def test_a_dead_link_gets_a_new_one_to_the_same_address(app: Flask, browser: Fla
         asked = submit(stranger, dead, renvoyer="1")
         assert heading(asked) == "Regardez votre messagerie"
         assert ADDRESS not in asked.text
-        submit(stranger, dead, renvoyer="1")  # impatient: no second mail within a minute
+        submit(stranger, dead, renvoyer="1")  # no second mail within a minute
         _, second = office.deliver()
         assert second["To"] == ADDRESS
         assert heading(submit(stranger, stranger.get(link_of(second)))) == _CONFIRMED
@@ -112,7 +112,7 @@ def test_the_same_mail_sent_again_carries_the_same_link(app: Flask, browser: Fla
     account = build.never_activated()
     with time_machine.travel(now(), tick=False) as clock, post_office(app) as office:
         activate(browser, account)
-        office.mailbox.at_data = "drop"  # the server takes the mail and hangs up before it says so
+        office.mailbox.at_data = "drop"  # the server accepts the mail and disconnects before its reply
         office.deliver()
         office.mailbox.at_data = "250 OK"
         clock.shift(timedelta(hours=1))

@@ -1,4 +1,4 @@
-"""E-10: how many mails one account, one mailbox and one network get; and what the page says meanwhile."""
+"""E-10: limits of mails for an account, a mailbox and a network, and the page during a pause."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -19,7 +19,7 @@ _CAPPED = "Beaucoup de messages sont déjà partis."
 
 
 def _resend(browser: FlaskClient, username: str) -> TestResponse:
-    """Ask for the message again, signed in afresh when the session is over."""
+    """Request the message again; sign in again if the session has ended."""
     page = follow(browser, browser.get("/mon-compte"))
     if heading(page) == "Connexion":
         page = submit(browser, page, identifiant=username, mot_de_passe=CHOSEN)

@@ -1,4 +1,4 @@
-"""What is said, and refused, when an address already serves another account: only to people who read that mailbox."""
+"""An email of another account: messages and refusals are shown only to readers of that mailbox."""
 
 import json
 from typing import Any
@@ -30,7 +30,7 @@ _CONFIRMED = "Confirmation de votre adresse mail"
 
 @pytest.fixture
 def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
-    """Settings of an operator who decided what a shared mailbox may do."""
+    """Settings with `IDP_SHARED_MAILBOX`."""
     return settings_for(database_url, shared_mailbox=getattr(request, "param", "allow"))
 
 
