@@ -1,9 +1,9 @@
-"""No request at all gets a server error, a trace, a redirect to a stranger, or an answer without its headers.
+"""No request gets a server error, a traceback, a redirect to an unknown site, or a response without security headers.
 
-Hypothesis draws the requests to each route: a right request, and up to three ways to bend it. The short run
-draws the same requests each time. The long one (`make test-long`) draws others each time, 200,000 in all; when it
-fails, it prints the smallest request that fails, and the line that repeats it (`@reproduce_failure`), and the next run
-begins with that request (kept in `.hypothesis/`).
+Hypothesis draws the requests to each route: a valid request with up to three changes. The short run draws the same
+requests each time. The long run (`make test-long`) draws other requests each time, 200,000 in all. After a failure it
+prints the smallest failing request and the line that repeats it (`@reproduce_failure`), and the next run starts with
+that request (stored in `.hypothesis/`).
 """
 
 import math
@@ -35,12 +35,12 @@ from tests.web.tour import break_page
 
 SHORT = 500
 LONG = int(os.environ.get("FUZZ_REQUESTS", "200000")) // 2
-"""Requests of the long run on each database."""
+"""The number of requests of the long run on each database."""
 PASSES = 5
-"""How often the long run goes through all routes: each follows on what was sent to all others."""
+"""The number of passes over all routes in the long run."""
 WEIGHTS = {name: 3 if name in PROTOCOL else 1 for name in sorted(MAKERS)}
-"""Requests without a form token reach further, and are tried more often."""
-# Hypothesis draws no choice within a request: how many there are depends on what earlier requests left behind.
+"""Requests without a form token pass more checks, so they are drawn more often."""
+# Hypothesis draws no choice within a request, because the number of choices depends on earlier requests.
 SEEDS = st.integers(0, 2**32 - 1)
 short = hypothesis_settings(
     database=None,
@@ -60,7 +60,7 @@ long = hypothesis_settings(
 def drawn(sender: Sender, name: str, limits: hypothesis_settings, requests: int) -> Callable[[], None]:
     """Return a function that sends `requests` requests to the route `name`.
 
-    Hypothesis draws no route: it varies what it drew, and would come back to a few routes most of the time.
+    Hypothesis does not draw the route, because it would draw a few routes most of the time.
     """
 
     @hypothesis_settings(limits, max_examples=requests)
@@ -82,7 +82,7 @@ def share(name: str, requests: int) -> int:
 
 
 def forget_typed(canaries: Canaries) -> None:
-    """Do not look for what was typed as a password: the same odd texts stand in other requests too."""
+    """Do not use typed passwords as canaries: other requests contain the same texts."""
     canaries.secrets = {text: what for text, what in canaries.secrets.items() if "typed" not in what}
 
 
