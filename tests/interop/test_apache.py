@@ -1,4 +1,4 @@
-"""mod_auth_openidc, with the recipe of clients/recipes: an ENT that is Apache and what stands behind it."""
+"""mod_auth_openidc with the recipe of clients/recipes, and an application behind Apache."""
 
 import json
 import time
@@ -34,7 +34,7 @@ def start(installation: Installation) -> Iterator[Start]:
 
 
 def enter(visitor: Visitor, ent: Apache, parent: str) -> dict[str, str]:
-    """Sign a parent in and accept the charter; return what the application behind Apache sees."""
+    """Sign a parent in and accept the charter; return the environment of the application."""
     visitor.open(ent.inside)
     visitor.sign_in(parent)
     visitor.accept_the_charter()
@@ -61,7 +61,7 @@ def test_the_application_reads_who_signed_in_from_its_environment(
 def test_a_parent_who_has_not_accepted_the_charter_gets_a_403(
     installation: Installation, start: Start, visitor: Visitor
 ) -> None:
-    ent = start("--charter", "ent")  # the provider leaves it to the ENT
+    ent = start("--charter", "ent")  # the ENT decides about the charter
     visitor.open(ent.inside)
     visitor.sign_in(installation.parent())
     assert (visitor.page.status_code, visitor.page.url) == (403, ent.inside)

@@ -61,7 +61,7 @@ def test_a_parent_signs_in_accepts_the_charter_and_comes_back_to_it(
 def test_tokens_are_renewed_and_claims_with_them(installation: Installation, ent: Ent, visitor: Visitor) -> None:
     enter(visitor, ent, installation.parent())
     before = installation.asked("oidc.token")
-    for times in (1, 2):  # the second time by the refresh token that the first gave
+    for times in (1, 2):  # the second time with the refresh token of the first response
         assert visitor.open(ent.inside).status_code == 200
         assert installation.asked("oidc.token") == before + times
     installation.publish_charter(ent.client, "2")
@@ -91,12 +91,12 @@ def test_a_session_ends_here_there_and_elsewhere(installation: Installation, ent
 
 
 def times_told(ent: Ent) -> int:
-    """Return of how many sessions that ended the ENT was told, from server to server."""
+    """Return the number of accepted logout tokens."""
     return ent.log.read_text().count("the provider ended a session")
 
 
 def wait_until_told(installation: Installation, ent: Ent, times: int) -> None:
-    """Wait for the provider to tell it."""
+    """Wait for the logout token."""
     until = time.monotonic() + PATIENCE
     while times_told(ent) < times:
         assert time.monotonic() < until, f"{ent.log.read_text()}\n{installation.log()}"

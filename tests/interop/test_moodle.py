@@ -1,6 +1,6 @@
-"""Moodle's settings (clients/recipes/moodle.md), and a client that does on the wire what Moodle's sources do.
+"""Moodle's settings (clients/recipes/moodle.md), and a client that sends the same requests as Moodle's source code.
 
-Moodle itself is not run. What it sends was read in `lib/oauthlib.php`, `lib/classes/oauth2/` and `auth/oauth2/`.
+Moodle itself is not run. Its requests are defined in `lib/oauthlib.php`, `lib/classes/oauth2/` and `auth/oauth2/`.
 """
 
 import base64
@@ -19,12 +19,12 @@ from tests.interop.visitor import PATIENCE, Visitor
 SECTION = "Moodle"
 CALLBACK = f"https://{ENT}/admin/oauth2callback.php"
 USERNAME = re.compile(r"[a-z0-9._@-]{1,100}")
-"""What Moodle takes for a username (`core_user::clean_field`)."""
+"""Return the username that Moodle stores (`core_user::clean_field`)."""
 pytestmark = pytest.mark.interop
 
 
 def table() -> dict[str, str]:
-    """Return what the page says to type, field by field, and the mappings by their external names."""
+    """Return the values of the page by field, and the mappings by external name."""
     text = (RECIPES / "moodle.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `?([^|`]+)`? \| `?([^|`]+)`? \|$", text, re.MULTILINE)
     return {name.strip(): value.strip() for name, value in rows}
@@ -32,7 +32,7 @@ def table() -> dict[str, str]:
 
 @dataclass
 class Moodle:
-    """A Moodle whose administrator typed what the page says."""
+    """A Moodle with the settings of the page."""
 
     installation: Installation
     client: Registered
@@ -40,13 +40,13 @@ class Moodle:
     basic: bool = True
 
     def discovered(self) -> dict[str, str]:
-        """Read the metadata at the base address: every member whose name ends so becomes an endpoint."""
+        """Return the endpoints of the metadata at the base URL: members ending with `_endpoint`."""
         base = self.typed["Service base URL"].replace(PROVIDER, self.installation.netloc)
         metadata = self._get(f"{base}/.well-known/openid-configuration")
         return {name: value for name, value in metadata.items() if name.endswith("_endpoint")}
 
     def login_url(self) -> str:
-        """Return where a parent is sent: no nonce, no challenge; the state is where to go on, and the session's key."""
+        """Return the authorization URL, without nonce and challenge; `state` has the next page and the session key."""
         going_on = urlencode({"wantsurl": f"https://{ENT}/my/", "sesskey": "Zq8xYkVb3T", "id": "1"})
         more = parse_qs(self.typed["Additional parameters included in a login request"])
         parameters = {

@@ -33,11 +33,11 @@ def start(installation: Installation, tmp_path: Path) -> Iterator[Start]:
 
 
 SOON = "500ms"
-"""How old a session is when it is renewed; oauth2-proxy counts its age in whole seconds."""
+"""The age at which a session is renewed, in whole seconds."""
 
 
 def until(visitor: Visitor, ent: Ent, holds: Callable[[], bool]) -> None:
-    """Look at the page inside again and again, until something holds."""
+    """Load the page for parents until a condition is true."""
     patience = time.monotonic() + PATIENCE
     while not holds():
         assert time.monotonic() < patience, visitor.page.text
@@ -46,7 +46,7 @@ def until(visitor: Visitor, ent: Ent, holds: Callable[[], bool]) -> None:
 
 
 def enter(visitor: Visitor, ent: Ent, parent: str, page: str = "") -> dict[str, str]:
-    """Sign a parent in and accept the charter; return what the application behind nginx sees."""
+    """Sign a parent in and accept the charter; return the headers for the application."""
     visitor.open(page or ent.inside)
     visitor.sign_in(parent)
     visitor.accept_the_charter()
@@ -88,7 +88,7 @@ def test_the_session_is_renewed(installation: Installation, start: Start, visito
     ent = start(cookie_refresh=SOON)
     told, cookie = enter(visitor, ent, installation.parent()), visitor.cookies["__Host-ent"]
     tokens = [told["X-Access-Token"]]
-    for _ in range(2):  # the second time by the refresh token that the first gave
+    for _ in range(2):  # the second time with the refresh token of the first response
         until(visitor, ent, lambda: seen(visitor.page)["X-Access-Token"] not in tokens)
         tokens.append(seen(visitor.page)["X-Access-Token"])
     assert seen(visitor.page)["X-Sub"] == told["X-Sub"]

@@ -1,7 +1,7 @@
-"""A relying party that others wrote and had certified: openid-client, on Node.js, against the service as installed.
+"""A certified relying party, openid-client on Node.js, with the installed service.
 
-Once as most ENTs are, with a secret, and once by the profile FAPI 2.0: a key instead of the secret, pushed requests,
-tokens that are bound to a key.
+Once with a client secret, as most ENTs, and once with the profile FAPI 2.0: a key instead of the secret, pushed
+requests, bound tokens.
 """
 
 import json
@@ -23,7 +23,7 @@ from tests.interop import node
 from tests.interop.installation import Installation
 
 FLOW = Path(__file__).with_name("flow.mjs")
-ENT = "https://localhost:9"  # where nobody listens: the script takes the redirect that leads there, and stops
+ENT = "https://localhost:9"  # no server listens there: the script stops at the redirect
 SCOPES = "openid profile email ent charter offline_access"
 REGISTRATION = (
     *("client", "add", "ENT certifié", "--uai", COLLEGE, "--charter", "none", "--scopes", SCOPES, "--release-username"),
@@ -35,7 +35,7 @@ Flow = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def flow(installation: Installation, shared: Path, tmp_path: Path) -> Flow:
-    """Registers the client, with more options, and runs the script; returns what it saw."""
+    """Return a function that registers the client, runs the script and returns its output."""
     packages = node.packages(shared)
     shutil.copy(FLOW, tmp_path)
     tmp_path.joinpath("node_modules").symlink_to(packages / "node_modules")
@@ -67,7 +67,7 @@ def flow(installation: Installation, shared: Path, tmp_path: Path) -> Flow:
 
 
 def check(seen: dict[str, Any], issuer: str) -> None:
-    """Check what holds for every client."""
+    """Check the output for every client."""
     assert seen["metadata"]["issuer"] == issuer
     assert seen["answer"]["iss"] == issuer, "RFC 9207; the library refuses an answer without it once it is announced"
     assert seen["metadata"]["authorization_response_iss_parameter_supported"] is True
@@ -98,7 +98,7 @@ def test_openid_client_goes_from_discovery_to_logout(installation: Installation,
 
 @pytest.fixture(scope="module")
 def signs_es256(installation: Installation) -> None:
-    """Gives the service the key that it signs with for clients of the profile; a node knows it within five seconds."""
+    """Create the signing key for clients of the profile; a node reads it within five seconds."""
     installation.idp("keys", "rotate", "--alg", "ES256")
     url, trusted, until = f"{installation.issuer}/jwks.json", str(installation.trusted), time.monotonic() + PATIENCE
     while '"ES256"' not in requests.get(url, verify=trusted, timeout=60).text:
@@ -113,7 +113,7 @@ def test_openid_client_does_so_with_a_key_pushed_requests_and_bound_tokens(
 ) -> None:
     """FAPI 2.0 Security Profile: `private_key_jwt`, PAR (RFC 9126), DPoP (RFC 9449).
 
-    Of an Ed25519 key the library says `Ed25519` (RFC 9864), whatever the key and its registration say.
+    For an Ed25519 key the library always uses the name `Ed25519` (RFC 9864).
     """
     members: KeyParameters = {"kid": "ent-1", "use": "sig", "alg": alg}
     key: ECKey | OKPKey = (

@@ -1,6 +1,6 @@
-"""The recipes at a glance: addresses that the provider serves, commands that it takes, secrets that stand elsewhere.
+"""The recipes have valid endpoints, valid registration commands and no secrets.
 
-The other tests of this folder run them.
+The other tests of this folder run the recipes.
 """
 
 import json
