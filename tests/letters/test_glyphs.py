@@ -1,4 +1,4 @@
-"""What the fonts hold, and text brought back to it."""
+"""The glyphs of the fonts, and the replacement of missing ones."""
 
 from idp.letters.render import glyphs
 from idp.letters.render.glyphs import printable

@@ -1,4 +1,4 @@
-"""Secrets are hashed in processes of their own, with the parameters of all passwords (6.1)."""
+"""Secrets are hashed in separate processes, with the parameters of all passwords (6.1)."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ SETTINGS = settings_for("sqlite:///nowhere.db", hash_concurrency=2)
 
 
 class Counting(Hasher):
-    """Counts what is hashed in this process."""
+    """Counts the hashes of this process."""
 
     here = 0
 

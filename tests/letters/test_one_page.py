@@ -1,4 +1,4 @@
-"""P-04 and P-06: whatever a name holds, a letter is one page, whole, and no page is another letter's."""
+"""P-04 and P-06: with any name, a letter is one complete page."""
 
 import re
 import time
@@ -90,7 +90,7 @@ def test_any_text_makes_one_page(name: str, more: str) -> None:
 
 @pytest.mark.row("P-04")
 def test_every_character_of_the_fonts_is_drawn() -> None:
-    """The typesetter refuses a missing glyph: what `glyphs` believes is put to it whole, 38 characters at a time."""
+    """Typeset all characters that `glyphs` accepts, 38 at a time: the typesetter refuses a missing glyph."""
     held = [chr(point) for point in sorted(glyphs._covered()) if glyphs.printable(chr(point)) == chr(point)]
     assert len(held) > 3000
     lines = ["".join(held[start : start + 38]) for start in range(0, len(held), 38)]
@@ -103,7 +103,7 @@ def test_every_character_of_the_fonts_is_drawn() -> None:
 @pytest.mark.row("P-06")
 def test_page_n_is_letter_n_and_no_other() -> None:
     letters = letters_of(40)
-    started = time.process_time()  # of this process alone, so that a busy machine does not fail the test
+    started = time.process_time()  # CPU time, so that a loaded machine does not fail the test
     reader = open_pdf(*letters)
     assert time.process_time() - started < 3
     assert len(reader.pages) == 40
@@ -131,7 +131,7 @@ def test_a_letter_that_overflows_is_named_and_nothing_is_printed(
     for file in pdf._TEMPLATE.parent.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     template = tmp_path / "letter.typ"
-    # a layout where the second letter alone is too tall
+    # a layout in which only the second letter is too tall
     grown = 'v(if d.username == "parent0001" { 190mm } else { 88mm })'
     template.write_text(pdf._TEMPLATE.read_text().replace("v(88mm)", grown))
     monkeypatch.setattr(pdf, "_TEMPLATE", template)

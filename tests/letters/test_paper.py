@@ -1,4 +1,4 @@
-"""The files of letters: never another's place, never half a file, never the only copy of what is good thrown away."""
+"""The files of letters: no file is overwritten, incomplete, or deleted while it is the only valid copy."""
 
 import fcntl
 import os
@@ -20,7 +20,7 @@ HEAD = b"a;b\r\n"
 
 @contextmanager
 def files_no_longer_than(size: int) -> Iterator[None]:
-    """A disk that takes no more."""
+    """A full disk."""
     former = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, former[1]))
     try:

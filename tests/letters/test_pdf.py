@@ -1,4 +1,4 @@
-"""P-01, P-05 and the design of the letter, read back from the PDF itself; and which letters are refused."""
+"""P-01, P-05 and the layout of the letter, read from the PDF; and refused letters."""
 
 import re
 from dataclasses import replace

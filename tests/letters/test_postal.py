@@ -1,4 +1,4 @@
-"""The address in the window: six lines of 38 characters, in capitals (AFNOR NF Z10-011)."""
+"""The postal address in the window: six lines of 38 characters, in capitals (AFNOR NF Z10-011)."""
 
 from hypothesis import given
 from hypothesis import strategies as st

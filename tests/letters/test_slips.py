@@ -98,7 +98,7 @@ def test_a_slip_that_is_not_in_its_place_is_named(monkeypatch: pytest.MonkeyPatc
         (tmp_path / file.name).write_bytes(file.read_bytes())
     template = tmp_path / "strip.typ"
     source = template.read_text()
-    # a layout that puts three on a sheet: the fourth is on the second page
+    # a layout with three slips on a sheet: the fourth is on the second page
     template.write_text(source.replace("#let per-sheet = 4", "#let per-sheet = 3"))
     monkeypatch.setattr(slips, "_TEMPLATE", template)
     with pytest.raises(LetterError, match="the letter of parent0003 does not hold") as refused:
@@ -115,7 +115,7 @@ def test_a_slip_is_refused_as_a_letter_is() -> None:
 
 @pytest.mark.parametrize("template", ["letter.typ", "strip.typ"])
 def test_secrets_of_equal_width_are_counted_as_they_are_drawn(template: str) -> None:
-    """What the templates count instead of measuring is the font's own width."""
+    """The character widths in the templates are those of the font."""
     assert "mono-size" in (pdf._TEMPLATE.parent / template).read_text()
     source = '#import "common.typ": *\n#context [#metadata(measure(text(size: 10pt, mono("0wM4"))).width.pt()) <w>]'
     data = json.dumps({"letters": [pdf._page(replace(NOEMIE, school_name=LONG))], "codes": {}})
