@@ -1,4 +1,4 @@
-"""The alarm over all accounts and nodes: an attack that is spread thin shows in the sum alone."""
+"""The alarm over all accounts and nodes: a distributed attack is visible only in the sum."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ def settings(database_url: str) -> Settings:
 
 @contextmanager
 def node(settings: Settings) -> Iterator[Flask]:
-    """Yield the application as another process has it."""
+    """Yield a second application, as in another process."""
     app = create_app(settings)
     yield app
     with app.app_context():
@@ -40,7 +40,7 @@ def node(settings: Settings) -> Iterator[Flask]:
 
 
 def fail(app: Flask, number: int) -> None:
-    """Type a wrong password for an identifier and from a network that nobody used before."""
+    """Send a wrong password for a new username from a new network."""
     browser = app.test_client()
     browser.environ_base["REMOTE_ADDR"] = f"203.0.113.{number}"
     page = browser.get("/connexion", base_url=ISSUER)

@@ -1,4 +1,4 @@
-"""I-04, I-06, I-08, I-10 and I-11: slots are taken before the hash, grow slowly, and never lock anybody for good."""
+"""I-04, I-06, I-08, I-10 and I-11: an attempt is counted before the hash, no account is locked for ever."""
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack

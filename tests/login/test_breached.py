@@ -1,4 +1,4 @@
-"""The right password is in a stolen list: it opens nothing, and only the mailbox or a letter leads to another."""
+"""A correct password in the list of stolen passwords: no sign-in; only a mail or a letter gives a new one."""
 
 import uuid
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ _LISTED = "liste de mots de passe volés"
 
 @pytest.fixture
 def settings(database_url: str, tmp_path: Path) -> Settings:
-    """Settings that name a filter which holds the password of every built account."""
+    """Settings with a filter that contains the password of every built account."""
     source, target = tmp_path / "list.txt", tmp_path / "breached.bloom"
     source.write_text(f"{PASSWORD}\n{_OTHER}\n", encoding="utf-8")
     build_filter(source, target, shortest=12, tell=lambda _label: lambda _read: None)
@@ -48,7 +48,7 @@ _OTHER = "cerise tracteur lampe bocal"
 
 @contextmanager
 def _unlisted(app: Flask) -> Iterator[None]:
-    """Sign in as before the list was loaded."""
+    """Sign in without the list."""
     with changed_services(app, breached=BreachedPasswords(None)):
         yield
 
@@ -142,7 +142,7 @@ def test_a_wrong_password_of_the_list_is_refused_like_any_other(app: Flask, buil
 
 def test_a_list_adds_no_statement_to_a_sign_in(app: Flask, build: Build) -> None:
     account, counts = build.active(password=CHOSEN), []
-    enters(app, account, CHOSEN)  # the first time is not like the others
+    enters(app, account, CHOSEN)  # the first request fills caches
     for listed in (True, False):
         visitor = app.test_client()
         if listed:

@@ -1,4 +1,4 @@
-"""What a sign-in with a password costs the database. Times belong to `make bench`."""
+"""The SQL statements of a sign-in with a password. `make bench` measures times."""
 
 from flask import Flask
 
@@ -7,12 +7,12 @@ from tests.pages import sign_in
 from tests.recovery.steps import statements
 
 MOST = 19
-"""With the form before it and the account's page after it."""
+"""Count the form, the sign-in and the account's page."""
 
 
 def test_sign_in_gains_no_statement(app: Flask, build: Build) -> None:
     account = build.active()
-    sign_in(app.test_client(), "/connexion", account.username, PASSWORD)  # the first one fills caches
+    sign_in(app.test_client(), "/connexion", account.username, PASSWORD)  # the first sign-in fills caches
     with statements() as run:
         sign_in(app.test_client(), "/connexion", account.username, PASSWORD)
     ran = [text for text in run if text.split()[0] not in {"BEGIN", "COMMIT"}]

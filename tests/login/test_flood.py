@@ -1,4 +1,4 @@
-"""W-01 and W-11: what a crowd, or a flood, can take from the service."""
+"""W-01 and W-11: many sign-ins at once, and floods."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ from tests.stories.site import free_ports
 
 _PEOPLE = 500
 _HASHES = 2
-"""How many passwords a worker hashes at once: fixed, so that the crowd is one on a machine of any size."""
+"""The number of concurrent hashes of a worker, fixed so that it does not depend on the machine."""
 _PATIENCE = 120.0
 
 
@@ -62,7 +62,7 @@ def _answers(port: int) -> bool:
 
 
 def _peaks(pid: int) -> dict[int, int]:
-    """Return the most memory that each worker of the server ever held, in MiB."""
+    """Return the peak memory of each worker in MiB."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     peaks = {}
     for child in children:
@@ -82,7 +82,7 @@ def test_of_five_hundred_sign_ins_at_once_some_are_served_and_the_rest_told_when
     db.engine.dispose()
     with _server(url, port, tmp_path) as pid:
         crowd = Crowd(port)
-        crowd.sign_ins(accounts[:2], PASSWORD)  # one worker at least has loaded what a sign-in needs
+        crowd.sign_ins(accounts[:2], PASSWORD)  # at least one worker has served a sign-in
         calm = _peaks(pid)
         answers, meanwhile = crowd.sign_ins([*accounts, *(f"x.inconnu{n}" for n in range(_PEOPLE - 10))], PASSWORD)
         peaks = _peaks(pid)

@@ -1,4 +1,4 @@
-"""I-05, I-07 and W-02: whoever guesses elsewhere slows strangers down, and shuts nobody out of their own phone."""
+"""I-05, I-07 and W-02: an attack slows unknown devices down, and does not block the parent's known device."""
 
 from datetime import timedelta
 
@@ -33,12 +33,12 @@ def _from(app: Flask, address: str) -> FlaskClient:
 
 
 def _leave(browser: FlaskClient) -> None:
-    """Close the browser: the session is gone, the device cookie stays."""
+    """Close the browser: delete the session cookie, keep the device cookie."""
     browser.delete_cookie("__Host-ss", domain=_HOST)
 
 
 def _guess(clock: time_machine.Traveller, account: Account, times: int) -> None:
-    """Guess as often as the throttle lets anybody: each try is counted as the page counts it, without its hash."""
+    """Use up all attempts: each is counted as on the page, without a hash."""
     username = account.username
     end_read()
     for _ in range(times):
@@ -50,7 +50,7 @@ def _guess(clock: time_machine.Traveller, account: Account, times: int) -> None:
 
 
 def _close(account: Account) -> None:
-    """Guess once more: from here on a stranger must wait."""
+    """Guess once more: from then on unknown devices must wait."""
     username = account.username
     end_read()
     assert isinstance(guard.take(limits.SIGN_IN_ACCOUNT, username), guard.Granted)
@@ -128,7 +128,7 @@ def test_the_phone_has_a_brake_of_its_own(app: Flask, build: Build) -> None:
             assert sign_in(phone, "/connexion", account.username, "faux").status_code == 200
         held = sign_in(phone, "/connexion", account.username, PASSWORD)
         assert (held.status_code, held.headers["Retry-After"]) == (429, "5")
-        # the same tries closed nothing for anybody else
+        # the same attempts limit no other device
         assert heading(sign_in(_from(app, "198.51.100.7"), "/connexion", account.username, PASSWORD)) == _ACCOUNT
 
 
@@ -215,7 +215,7 @@ def test_an_operator_forgives_the_tries_of_the_parents_own_phone_too(app: Flask,
             sign_in(phone, "/connexion", account.username, "faux")
         assert sign_in(phone, "/connexion", account.username, PASSWORD).status_code == 429
         acts.unlock(account.id)
-        # what this process remembers of a refusal holds for ten seconds at most
+        # this process caches a refusal for ten seconds at most
         clock.shift(timedelta(seconds=10))
         assert heading(sign_in(phone, "/connexion", account.username, PASSWORD)) == _ACCOUNT
 

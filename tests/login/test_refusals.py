@@ -1,4 +1,4 @@
-"""I-01, I-07 and I-15: every refusal is the same, every spelling counts together, nothing long takes time."""
+"""I-01, I-07 and I-15: all refusals are the same, all spellings share one limit, long input is refused quickly."""
 
 import unicodedata
 from datetime import timedelta
@@ -23,7 +23,7 @@ _FAILED = "La connexion n’a pas abouti"
 
 
 def _shape(page: TestResponse, username: str) -> tuple[int, list[tuple[str, str]], list[str], str]:
-    """Return all of an answer that another person could compare, but for the identifier that they typed."""
+    """Return all parts of a response that can be compared, without the typed username."""
     cookies = [cookie.partition("=")[0] for cookie in page.headers.getlist("Set-Cookie")]
     headers = [(name, value) for name, value in page.headers if name not in {"Set-Cookie", "Content-Length", "Date"}]
     return page.status_code, headers, cookies, without_token(page).replace(username, "")

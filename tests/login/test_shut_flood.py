@@ -1,4 +1,4 @@
-"""Whoever has the right secret of an account that opens nothing cannot fill the database with it."""
+"""A correct secret of a closed account cannot fill the database."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ _ASKED = "Un message a déjà été demandé pour ce compte"
 
 @pytest.fixture
 def settings(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> Settings:
-    """Settings whose list of stolen passwords holds the one of every built account, if the test asks for it."""
+    """Settings whose list of stolen passwords has that of every built account, if the test needs it."""
     source, target = tmp_path / "list.txt", tmp_path / "breached.bloom"
     listed = PASSWORD if "breached" in request.node.name else "une autre phrase, que personne n’a"
     source.write_text(f"{listed}\n", encoding="utf-8")
@@ -83,7 +83,7 @@ def test_another_link_is_sent_after_the_wait(browser: FlaskClient, build: Build)
 
 
 def test_breached_password_is_closed_although_links_were_asked_for_before(browser: FlaskClient, build: Build) -> None:
-    """The request of a stranger for a link keeps no breached password open."""
+    """A request for a link by another person must not keep a stolen password valid."""
     account = build.active()
     ask_password(browser, account.username)
     page = sign_in(browser, "/connexion", account.username, PASSWORD)

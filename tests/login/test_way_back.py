@@ -1,4 +1,4 @@
-"""« Revenir à l’ENT »: on the sign-in page and on the profiles', for who came from an ENT and for nobody else."""
+"""« Revenir à l’ENT »: on the sign-in page and the choice of the profile, only for requests of an ENT."""
 
 import re
 
@@ -15,7 +15,7 @@ _LINKS = re.compile(r"<a [^>]*>(.*?)</a>")
 
 
 def links(text: str) -> list[str]:
-    """Return what the page's first list of links offers, in order."""
+    """Return the page's first list of links, in order."""
     match = _LISTS.search(text)
     return _LINKS.findall(match.group(2)) if match else []
 
