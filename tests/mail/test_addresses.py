@@ -71,7 +71,7 @@ def test_an_address_is_stored_as_typed_with_a_plain_domain(typed: str, stored: s
         ("a@" + "b" * 64 + ".fr", "invalid"),
         ("a@" + "b." * 125 + "fr.fr", "too_long"),
         ("é" * 255, "too_long"),
-        ("a@" + "é." * 60 + "fr", "invalid"),  # short as typed, too long as it travels
+        ("a@" + "é." * 60 + "fr", "invalid"),  # short as typed, too long when encoded
     ],
 )
 def test_what_is_not_one_address_is_refused_with_its_reason(typed: str, reason: str) -> None:
@@ -94,7 +94,7 @@ def test_the_longest_address_is_accepted_and_one_character_more_is_not() -> None
 @each_row("sign", ["a", "é", " ", "@", "\u0345", "\U0001d504"])
 def test_a_huge_text_costs_nothing(sign: str) -> None:
     class Unread(str):
-        """A text whose length may be asked for, and nothing else."""
+        """A text that allows only `len`."""
 
         __slots__ = ()
 

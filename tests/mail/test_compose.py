@@ -31,7 +31,7 @@ def composed(settings: Settings, person: str = "Mme LEROY", recipient: str = "No
 
 
 def sent(mail: EmailMessage) -> EmailMessage:
-    """Return the mail as the other side reads it."""
+    """Return the mail as the recipient parses it."""
     return message_from_bytes(mail.as_bytes(), policy=policy.default)
 
 

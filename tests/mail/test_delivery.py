@@ -1,4 +1,4 @@
-"""From the outbox to a real SMTP server, on both databases: what each kind of answer makes of a message."""
+"""Delivery from the outbox to a real SMTP server, for each kind of SMTP reply."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The mails of the product itself, with its own templates and translations."""
+"""The mails of the product, with their templates and translations."""
 
 import re
 from datetime import UTC, datetime
@@ -81,7 +81,7 @@ CONTEXT: dict[str, dict[str, Any]] = {
     "jamais_active": {"schools": "Collège des Tilleuls"},
     "mot_de_passe_change": {"username": "n.oneill4821", "at": _AT},
 }
-"""What each mail needs beside the person and the link; a new mail that is not listed here fails below."""
+"""The additional values of each mail; a test fails for a mail that is not listed."""
 
 WITHOUT_LINK: set[str] = {
     "signalements",
@@ -99,7 +99,7 @@ WITHOUT_LINK: set[str] = {
     "mot_de_passe_change",
     "mot_de_passe_courrier",
 }
-"""Mails that tell and lead nowhere: whoever copies one of them has no address to send people to."""
+"""Mails without a link, so that a copy of them cannot lead people to a forged site."""
 LIFETIMES = {
     "confirmation": "24\u00a0heures",
     "nouvelle_adresse": "24\u00a0heures",
@@ -108,14 +108,14 @@ LIFETIMES = {
     "activation_autre": "72 heures",
     "mot_de_passe": "30 minutes",
 }
-"""How each mail whose link dies says when."""
+"""The text about the expiry of the link in each mail."""
 
 
 NAMES = sorted(path.parent.name for path in TEMPLATES.glob("mail/*/subject.txt"))
 
 
 def composed(settings: Settings, name: str, **context: Any) -> EmailMessage:
-    """Return a mail of the product with everything that it may say."""
+    """Return a mail of the product with all values."""
     return compose(
         name,
         recipient="noemie@exemple.test",
