@@ -1,4 +1,4 @@
-"""E-04, E-05, E-10 and M-01 while a new address waits: the message is sent again, the change corrected or given up."""
+"""E-04, E-05, E-10 and M-01 while a new email is pending: resend the message, correct or cancel the change."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -129,7 +129,7 @@ def test_a_change_to_the_same_mailbox_waits_and_keeps_what_was_typed(browser: Fl
         assert errors(early) == ["Un message vient de partir. Vous pourrez enregistrer cette adresse dans 60 secondes."]
         assert f'value="{NEW.upper()}"' in early.text
         assert addresses(account) == (OLD, None)
-        # the pause is for one mailbox: another need not wait
+        # the pause applies to one mailbox only
         assert WAITING in change_email(browser, "encore@exemple.fr").text
 
 

@@ -1,4 +1,4 @@
-"""« Ajouter un autre courrier »: one account, all children; in doubt the school decides; a letter is used once."""
+"""« Ajouter un autre courrier »: one account for all children; the school decides in doubt; a letter is valid once."""
 
 from datetime import timedelta
 from typing import Any
@@ -30,12 +30,12 @@ DONE = "C’est fait : tous vos enfants sont sur ce compte."
 
 
 def add(browser: FlaskClient, username: str, secret: str = PROVISIONAL) -> TestResponse:
-    """Fill the form in."""
+    """Send the form."""
     return submit(browser, browser.get(PAGE), identifiant=username, mot_de_passe=secret)
 
 
 def kept(account: Account) -> Account:
-    """Return the account as the database has it."""
+    """Return the stored account."""
     return db.session.get_one(Account, account.id, populate_existing=True)
 
 

@@ -1,4 +1,4 @@
-"""Of several parents who add one letter at the same instant, one gets it; processes play the parents."""
+"""Several processes add one letter at the same time; one succeeds."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ def _order(browser: FlaskClient, url: str, **data: str) -> dict[str, Any]:
 
 @pytest.mark.row("Z-03")
 def test_a_letter_is_linked_once_or_activated_and_never_both(app: Flask, build: Build) -> None:
-    """Four parents of that name and four browsers with the letter, each in a process of its own, at one instant."""
+    """Four parents with the same name add the letter at the same time, each in a separate process."""
     letter = build.never_activated(children=[build.child("Inès", uai=LYCEE)])
     parents, orders = [build.active(children=[]) for _ in range(4)], []
     for n, parent in enumerate(parents):

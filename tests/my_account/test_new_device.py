@@ -1,4 +1,4 @@
-"""I-18: a mail after the first sign-in from a browser that the account does not know, and the mail of many tries."""
+"""I-18: the mail after a sign-in from an unknown browser, and the mail after many failed sign-ins."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ SUBJECT = "Connexion sur un nouvel appareil"
 
 @pytest.fixture
 def unwanted(settings: Settings) -> Iterator[Flask]:
-    """The service whose operator wants no such mail."""
+    """The service with this mail disabled."""
     app = create_app(settings.model_copy(update={"new_device_mail": False}))
     yield app
     with app.app_context():

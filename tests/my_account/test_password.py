@@ -1,4 +1,4 @@
-"""M-01 to M-05 and I-09 for the password: who may change it, into what, and what ends with the former one."""
+"""M-01 to M-05 and I-09: who may change the password, the policy, and the end of sessions."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Changes of one password at the same time, and one that gets no turn or loses its session on the way."""
+"""Concurrent changes of one password, and a change that gets no hash thread or loses its session."""
 
 import uuid
 from typing import Any

@@ -1,4 +1,4 @@
-"""M-03: what the form of a new password says of all that is wrong in it."""
+"""M-03: the form of a new password reports all faults."""
 
 import pytest
 from flask.testing import FlaskClient

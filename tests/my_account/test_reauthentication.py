@@ -113,7 +113,7 @@ def test_a_second_click_sees_the_result_of_the_first(app: Flask, browser: FlaskC
     enter(browser, account)
     page = browser.get(f"{PAGE}?suite=connexions")
     data = {"csrf_token": form_token(page), "mot-de-passe": PASSWORD}
-    second = app.test_client()  # the same browser, whose first answer never came
+    second = app.test_client()  # the same browser, which lost the first response
     for name in ("__Host-ss", "__Host-tx"):
         second.set_cookie(name, cookie(browser, name), domain=HOST, secure=True)
     answers = [one.post(f"{PAGE}?suite=connexions", data=data) for one in (browser, second)]

@@ -1,4 +1,4 @@
-"""« Mes données dans les ENT »: rows N-03, O-03, and that the page says what UserInfo releases."""
+"""« Mes données dans les ENT »: rows N-03, O-03; the page lists what UserInfo releases."""
 
 import re
 from datetime import timedelta
@@ -31,7 +31,7 @@ TOLD = {
 
 
 def _sections(html: str) -> dict[str, str]:
-    """Return what the page says under the name of each ENT."""
+    """Return the text under the name of each ENT."""
     parts = re.split(r"<h2>(.*?)</h2>", html[: html.index('<section class="help')], flags=re.DOTALL)[1:]
     names = [unescape(re.sub("<[^>]+>", "", name)) for name in parts[::2]]
     texts = [" ".join(unescape(re.sub("<[^>]+>", " ", body)).split()) for body in parts[1::2]]
