@@ -41,7 +41,7 @@ HANDLERS: dict[str, Handler] = {
 
 @pytest.fixture
 def ids(queue_app: Flask) -> dict[str, uuid.UUID]:
-    """One message of each fate, and one that was not tried yet."""
+    """Insert a message of each outcome, and one without an attempt."""
     change_services(queue_app, outbox_handlers=HANDLERS)
     known = {kind: enqueue(kind, {"secret": "t0k3n"}).id for kind in HANDLERS}
     db.session.commit()

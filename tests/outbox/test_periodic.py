@@ -1,4 +1,4 @@
-"""Periodic jobs: each once a period, however many workers there are (security row Z-08)."""
+"""Periodic jobs: each runs once per period, with any number of workers (security row Z-08)."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Workers as they are run: processes, a real SMTP server, and signals."""
+"""Workers as processes, with a real SMTP server and signals."""
 
 import time
 from collections import Counter
@@ -33,7 +33,7 @@ _PATIENCE = 120.0
 
 @dataclass(frozen=True)
 class Started:
-    """A worker's process, and the file of its log lines."""
+    """A worker's process and its log file."""
 
     process: forked.Program
     log: Path
@@ -117,7 +117,7 @@ def test_mails_leave_while_a_slow_ent_has_the_worker_wait(
         queue_mails(20)
         while outcomes() != {"sent": 20, "waiting": 3}:
             wait()
-        worker.process.terminate()  # both threads finish what they have in hand
+        worker.process.terminate()  # both threads finish their messages
         wanted.touch()
         assert worker.process.wait(_PATIENCE) == 0
     assert outcomes() == {"sent": 21, "waiting": 2}
@@ -133,7 +133,7 @@ def test_the_mail_of_a_killed_worker_leaves_again_after_the_lease_with_the_same_
     mailbox = Mailbox(delay=60)
     with smtp_server(mailbox) as port, soon() as wait:
         process = start_worker(port).process
-        mailbox.on_mail = process.kill  # the server has read the whole mail; the worker never learns it
+        mailbox.on_mail = process.kill  # the server has read the mail, but the worker gets no reply
         while process.poll() is None:
             wait()
     assert outcomes() == {"waiting": 1}

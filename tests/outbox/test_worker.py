@@ -209,7 +209,7 @@ def test_a_worker_that_comes_back_after_its_lease_changes_nothing(queue_app: Fla
 
         def slow(message: OutboxMessage) -> Outcome:
             clock.shift(claims.LEASE + timedelta(seconds=1))
-            assert claims.claim(["mail"]) is not None  # another worker has it now
+            assert claims.claim(["mail"]) is not None  # another worker has the lease now
             return Outcome.DONE
 
         with capture_logs() as logs:
@@ -229,7 +229,7 @@ def test_the_database_is_free_while_a_message_is_handed_over(queue_app: Flask) -
         try:
             with queue_app.app_context():
                 queued("other")
-        except Exception as error:  # noqa: BLE001 - told by the assertion below
+        except Exception as error:  # noqa: BLE001 - reported by the assertion below
             errors.append(error)
 
     def handler(message: OutboxMessage) -> Outcome:
