@@ -1,4 +1,4 @@
-"""What an installation is made of is written down, with hashes, and ships with the wheel."""
+"""The dependencies are listed with hashes in constraints.txt, which is part of the wheel."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ MAKEFILE = (CHECKOUT / "Makefile").read_text(encoding="utf-8")
 
 
 def uv() -> str:
-    """Return uv, of the version that the Makefile names."""
+    """Return the path of uv, in the Makefile's version."""
     [version] = re.findall(r"^UV_VERSION := (\S+)$", MAKEFILE, re.MULTILINE)
     for found in (str(CHECKOUT / ".tools" / "bin" / "uv"), shutil.which("uv")):
         if found and Path(found).exists():

@@ -1,4 +1,4 @@
-"""What is released works away from the sources."""
+"""The wheel works outside the sources."""
 
 import json
 import re
@@ -34,7 +34,7 @@ def built(shared: Path) -> Built:
 
 @pytest.fixture
 def installed(built: Built, tmp_path: Path) -> Installed:
-    """The wheel in an environment of its own, and settings for it."""
+    """The wheel in a separate environment, and its settings."""
     work = tmp_path / "work"
     work.mkdir()
     issuer = f"http://127.0.0.1:{free_port()}"
@@ -44,7 +44,7 @@ def installed(built: Built, tmp_path: Path) -> Installed:
 
 @contextmanager
 def served(installed: Installed) -> Iterator[None]:
-    """Run the installed service while the caller works."""
+    """Run the installed service until the end of the block."""
     port, log = urlsplit(installed.settings["IDP_ISSUER"]).port or 0, installed.folder / "log"
     command = [str(installed.environment / "bin" / "idp"), "serve", "--bind", f"127.0.0.1:{port}", "--workers", "1"]
     with log.open("wb") as file:
@@ -58,7 +58,7 @@ def served(installed: Installed) -> Iterator[None]:
 
 
 def sources(folder: str) -> set[str]:
-    """Return the files of a folder of the sources."""
+    """Return the files of a source folder."""
     paths = CHECKOUT.joinpath(folder).rglob("*")
     return {p.relative_to(CHECKOUT).as_posix() for p in paths if p.is_file() and "__pycache__" not in p.parts}
 
@@ -130,7 +130,7 @@ def test_a_parent_signs_in_through_the_wheel(installed: Installed) -> None:
 
 
 def sign_in(browser: requests.Session, page: requests.Response, username: str) -> str:
-    """Fill in the form; return the code that the ENT is sent."""
+    """Send the sign-in form; return the code for the ENT."""
     [token] = re.findall(r'name="csrf_token" value="([^"]+)"', page.text)
     form = {"csrf_token": token, "identifiant": username, "mot-de-passe": PASSWORD}
     answer = browser.post(page.url, data=form, allow_redirects=False, timeout=PATIENCE)
