@@ -1,4 +1,4 @@
-"""« Sélectionnez votre profil »: who goes on here, who goes elsewhere, and how the choice is remembered."""
+"""« Sélectionnez votre profil »: profiles that continue here, profiles of other services, and the stored choice."""
 
 from datetime import timedelta
 
