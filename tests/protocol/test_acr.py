@@ -1,4 +1,4 @@
-"""How sure a sign-in is: `acr_values`, and `acr` as a claim that may be essential (security rows A-25, A-26).
+"""`acr_values`, and `acr` as a claim that may be essential (security rows A-25, A-26).
 
 There are two classes: the password, and the password on a browser that the account had signed in on before.
 """
@@ -136,7 +136,7 @@ def test_an_essential_class_that_the_session_lacks_asks_the_password_once_more(
     page = sign_in(browser, ent.url(attempt, claims=wanted), known.username, PASSWORD)
     claims = ent.tokens(browser, ent.answer(page)["code"], attempt)["claims"]
     assert claims["acr"] == KNOWN_DEVICE_CLASS
-    assert acr_of(browser, ent, claims=wanted, prompt="none") == KNOWN_DEVICE_CLASS  # and nobody is asked again
+    assert acr_of(browser, ent, claims=wanted, prompt="none") == KNOWN_DEVICE_CLASS  # without another sign-in
 
 
 @pytest.mark.row("A-26")
@@ -174,7 +174,7 @@ def test_a_class_that_nobody_can_reach_is_refused_at_once(
 def test_a_session_that_is_replaced_meanwhile_is_looked_at_anew(
     browser: FlaskClient, ent: RelyingParty, known: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 5.5.1.1. What counts is the sign-in that the code stands for."""
+    """OpenID Connect Core 1.0, 5.5.1.1. The `acr` of the code's sign-in applies."""
     wanted = essential(KNOWN_DEVICE_CLASS)
     assert acr_of(browser, ent, claims=wanted) == KNOWN_DEVICE_CLASS
     db.session.execute(update(Session).where(Session.ended_at.is_(None)).values(acr=BY_PASSWORD))

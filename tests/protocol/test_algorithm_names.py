@@ -1,4 +1,4 @@
-"""`Ed25519` (RFC 9864) beside `EdDSA`: two names that clients have for one algorithm; this service signs by the older.
+"""`Ed25519` (RFC 9864) beside `EdDSA`: two names of one algorithm; this service signs with the older name.
 
 Assertions, proofs and profiles of each name alone are in test_assertions, test_dpop and test_fapi2.
 """
@@ -32,7 +32,7 @@ def key() -> Key:
 
 
 def called(key: Key, alg: str) -> Key:
-    """Return the same key under another algorithm's name."""
+    """Return the same key with another algorithm name."""
     return Key(alg, key.private)
 
 
@@ -42,8 +42,8 @@ def called(key: Key, alg: str) -> Key:
 def test_either_name_is_good_whatever_name_was_registered(
     browser: FlaskClient, build: Build, key: Key, held: str, published: str | None
 ) -> None:
-    """RFC 9864, 2.2. A client that registered EdDSA with such a key, or Ed25519, is held to this algorithm and not to
-    its name.
+    """RFC 9864, 2.2. A client that registered either name may use both, but no other
+    algorithm.
     """
     ent = signing(build, key, jwks=jwks(key, alg=published), auth_alg=held)
     for name in NAMES:
@@ -86,7 +86,7 @@ def test_the_other_edwards_curve_is_refused(browser: FlaskClient, build: Build, 
 
 
 def test_a_key_has_one_thumbprint_under_both_names(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 9449, 6.1. A thumbprint holds no algorithm name: a token is good with either."""
+    """RFC 9449, 6.1. A thumbprint has no algorithm name: a token is valid with either name."""
     party, attempt = KeyedParty.of(build.ent(), key=Key.new("EdDSA")), Attempt()
     answer = party.redeem(browser, code_for(browser, party, attempt), attempt, party.fresh_proof())
     token = answer.get_json()["access_token"]

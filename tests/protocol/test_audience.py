@@ -1,4 +1,4 @@
-"""An ENT learns only of its own families: each way by which another could ask, and each moment at which a tie ends."""
+"""An ENT gets data of its own families only: each way of asking, and each way in which a tie ends."""
 
 import re
 from collections.abc import Callable
@@ -30,24 +30,24 @@ End = Callable[[Account], None]
 
 
 def dispute(account: Account) -> None:
-    """Let the person say that she is not the guardian."""
+    """Dispute the tie by the person."""
     _set(account, disputed_at=now())
 
 
 def end(account: Account) -> None:
-    """Let the school's file say that she is the guardian no more."""
+    """Remove the tie by the school's file."""
     _set(account, ended_at=now())
 
 
 def leave(account: Account) -> None:
-    """Let the pupil leave the school."""
+    """Remove the pupil from the school."""
     children = [link.child_id for link in account.guardianships]
     db.session.execute(update(Child).where(Child.id.in_(children)).values(left_at=now()))
     db.session.commit()
 
 
 def move(account: Account) -> None:
-    """Let the pupil go to the lycée, another ENT's school."""
+    """Move the pupil to the lycée, which another ENT serves."""
     lycee = Build(services().settings).school(LYCEE)
     children = [link.child_id for link in account.guardianships]
     db.session.execute(update(Child).where(Child.id.in_(children)).values(school_id=lycee.id))
@@ -64,7 +64,7 @@ each_end = pytest.mark.parametrize("end_tie", [dispute, end, leave, move], ids=l
 
 @pytest.fixture
 def foreign(build: Build) -> RelyingParty:
-    """The ENT of another school than that of the parent's child."""
+    """The ENT of another school."""
     return build.ent("Horizon", "horizon.test", uais=[LYCEE], scopes=OFFLINE)
 
 
@@ -83,8 +83,8 @@ def introspected(browser: FlaskClient, ent: RelyingParty, token: str) -> dict[st
 def test_a_foreign_ent_gets_no_code(
     browser: FlaskClient, own: RelyingParty, foreign: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4. Rule of this house: the decision is the school's, and it is for its own ENT
-    alone.
+    """OpenID Connect Core 1.0, 3.1.2.4. Own rule: the school decides, and its decision applies to its own ENT
+    only.
     """
     answer = browser.get(foreign.url(Attempt()))
     assert step_of(answer) == PAGE
@@ -131,7 +131,7 @@ def test_the_person_goes_back_to_the_ent_with_access_denied(
 def test_another_person_signs_in_for_the_same_request(
     browser: FlaskClient, build: Build, foreign: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.1. « Changer de compte » does it, for a computer that a family shares."""
+    """OpenID Connect Core 1.0, 3.1.2.1. « Changer de compte » is for computers that a family shares."""
     other = build.active(email="karim@exemple.fr", children=[build.child("Inès", uai=LYCEE)])
     attempt = Attempt()
     page = follow(browser, browser.get(foreign.url(attempt)))
@@ -151,7 +151,7 @@ def test_another_person_signs_in_for_the_same_request(
 def test_the_page_leads_on_when_the_person_may_enter(
     browser: FlaskClient, build: Build, foreign: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.5. The page stands in nobody's way once the school's file has brought a child."""
+    """OpenID Connect Core 1.0, 3.1.2.5. The page is not shown again once the school's file has a child."""
     attempt = Attempt()
     location = browser.get(foreign.url(attempt)).headers["Location"]
     child = build.child(uai=LYCEE)
@@ -163,7 +163,7 @@ def test_the_page_leads_on_when_the_person_may_enter(
 def test_a_person_without_children_is_told_so(
     browser: FlaskClient, build: Build, own: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4. The page says whom to tell."""
+    """OpenID Connect Core 1.0, 3.1.2.4. The page names the school to contact."""
     end(session)
     page = follow(browser, browser.get(own.url(Attempt())))
     assert heading(page) == NOT_THIS_ENT
@@ -244,7 +244,7 @@ def test_a_dispute_that_is_rejected_lets_the_ent_go_on(
 def test_a_school_that_changes_its_ent_takes_its_families_along(
     app: Flask, browser: FlaskClient, build: Build, own: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 5.2. A client that serves the school no more loses what it was given for it."""
+    """RFC 6749, 5.2. A client that no longer serves the school loses its tokens."""
     tokens = tokens_for(browser, own, scope=OFFLINE)
     row = changes.get(own.client_id)
     wanted = changes.as_wanted(row)
@@ -269,7 +269,7 @@ def test_a_service_for_everyone_knows_everybody(browser: FlaskClient, build: Bui
 
 
 def test_the_step_stands_before_the_charter(browser: FlaskClient, build: Build, parent: Account) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4. Nobody is asked to accept the charter of an ENT that is not theirs."""
+    """OpenID Connect Core 1.0, 3.1.2.4. No person is asked to accept the charter of another school's ENT."""
     foreign = build.ent("Horizon", "horizon.test", uais=[LYCEE], charter="provider")
     build.publish(foreign, "1")
     page = sign_in(browser, foreign.url(Attempt()), parent.username, PASSWORD)

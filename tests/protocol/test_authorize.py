@@ -49,7 +49,7 @@ ANSWERS: list[dict[str, str | None]] = [
     {"id_token_hint": "x.y.z"},
     {"nonce": "x" * 700},
 ]
-"""One request for each kind of answer that a signed-in browser brings to the client at once."""
+"""One request for each immediate response to the client."""
 
 
 @pytest.mark.row("A-01")
@@ -104,7 +104,7 @@ def test_unknown_and_disabled_clients_get_the_same_page(
 def test_a_client_that_is_disabled_during_the_sign_in_gets_no_answer(
     browser: FlaskClient, ent: RelyingParty, parent: Account
 ) -> None:
-    """RFC 6749, 4.1.2.1. The client is looked up again when the person comes back from a step."""
+    """RFC 6749, 4.1.2.1. The client is looked up again after a step."""
     page = follow(browser, browser.get(ent.url(Attempt())))
     registration.disable(ent.client_id)
     data = {"csrf_token": form_token(page), "identifiant": parent.username, "mot-de-passe": PASSWORD}
@@ -185,7 +185,7 @@ def test_the_state_comes_back_byte_for_byte(browser: FlaskClient, ent: RelyingPa
     state = f"é ü 日本 😀 &=?#%20+\"'<>\\ {filler}"
     attempt = Attempt(state=state)
     page = sign_in(browser, ent.url(attempt), parent.username, PASSWORD)
-    assert len(page.request.full_path) < 8000  # what the server's request line holds
+    assert len(page.request.full_path) < 8000  # the maximum length of a request line
     assert ent.answer(page)["state"] == state
     assert ent.answer(browser.get(ent.url(attempt)))["state"] == state
     refusal = ent.answer(browser.get(ent.url(attempt, scope="profile")))
@@ -206,7 +206,7 @@ def test_a_state_that_was_not_encoded_comes_back_as_it_was(
 def test_a_huge_state_or_nonce_is_refused_and_not_sent_on(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 4.1.2. A limit that is far above what anybody sends keeps answers within what browsers take."""
+    """RFC 6749, 4.1.2. A limit far above real values keeps redirects within the limits of browsers."""
     for name, size, status in (("state", 200_000, 414), ("nonce", 200_000, 414), ("state", 5_000, 400)):
         response = browser.get(ent.url(Attempt(), **{name: "x" * size}))
         assert response.status_code == status, (name, size)

@@ -1,4 +1,4 @@
-"""The authorization endpoint's answers, and wishes that change none (security rows A-19, A-23 to A-26)."""
+"""The authorization endpoint's responses, and parameters that change none (security rows A-19, A-23 to A-26)."""
 
 import json
 import re
@@ -42,7 +42,7 @@ def test_a_scope_that_nobody_here_understands_is_ignored_and_not_granted(
 
 
 def led_back_to(page: TestResponse) -> list[str]:
-    """Return where the buttons of a page lead."""
+    """Return the URLs of the buttons of a page."""
     return re.findall(r'class="btn" href="([^"]+)"', page.text)
 
 
@@ -67,8 +67,8 @@ def test_what_is_wrong_with_a_known_client_leads_back_to_its_registered_home_alo
 
 @pytest.mark.row("A-02")
 def test_a_request_that_is_over_is_not_called_incomplete(browser: FlaskClient, build: Build, parent: Account) -> None:
-    """RFC 9126, 4. The person did nothing wrong, and reads that the request is over, whether its address is opened
-    again or another tab gave its code.
+    """RFC 9126, 4. The page says that the request is over, whether its URL is opened again or another
+    tab got its code.
     """
     party = KeyedParty.of(build.ent())
     opened = party.opened(party.pushed(browser, Attempt()))
@@ -125,9 +125,9 @@ def test_the_sign_in_says_why_it_asks_again_and_says_it_to_nobody_else(
         page = follow(browser, browser.get(ent.url(Attempt(), **changes)))
         assert heading(page) == "Connexion"
         assert why in page.text, changes
-        assert why not in submit(browser, page, identifiant="x", mot_de_passe="y").text  # it says what went wrong
+        assert why not in submit(browser, page, identifiant="x", mot_de_passe="y").text  # the page names the error
     for page in (
-        browser.get("/connexion"),  # no ENT asked
+        browser.get("/connexion"),  # no request of an ENT
         follow(app.test_client(), app.test_client().get(ent.url(Attempt(), prompt="login"))),
     ):
         assert "déjà connecté" not in page.text
@@ -148,10 +148,10 @@ def test_wishes_that_we_do_not_know_are_no_error(
         "login_hint": "<script>alert(1)</script>",
     }
     first = browser.get(ent.url(attempt, **wishes))
-    assert step_of(first) == "/profil"  # that hint says no profile
+    assert step_of(first) == "/profil"  # the hint names no profile
     for_parents = build.ent("Horizon", "horizon.test", default_profile="parent")
     page = follow(browser, browser.get(for_parents.url(Attempt(), **wishes))).get_data(as_text=True)
-    assert 'value="&lt;script&gt;alert(1)&lt;/script&gt;"' in page  # pre-filled, as text
+    assert 'value="&lt;script&gt;alert(1)&lt;/script&gt;"' in page  # pre-filled and escaped
     assert "<script>alert" not in page
     sign_in(browser, "/connexion", parent.username, PASSWORD)
     assert ent.answer(browser.get(ent.url(attempt, **wishes)))["code"]

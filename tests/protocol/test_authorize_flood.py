@@ -1,4 +1,4 @@
-"""A session or a network that asks for codes without end."""
+"""Rate limits of the authorization endpoint for a session and a network."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -72,8 +72,8 @@ def test_a_hidden_frame_is_answered_and_not_shown_a_page(
 def test_another_session_at_the_same_address_is_not_made_to_wait(
     clock: time_machine.Traveller, app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6819, 4.4.1.11. Per user, so that one parent's loop keeps no other parent of the school's network from the
-    ENT.
+    """RFC 6819, 4.4.1.11. The limit is per user, so that one parent's loop does not block other parents in the
+    school's network.
     """
     for _ in range(SESSION.tries + 1):
         answer = browser.get(ent.url(Attempt()))
@@ -97,10 +97,10 @@ def test_one_network_has_a_budget_however_many_sessions_it_claims(
 def test_a_flood_from_a_schools_network_stops_no_session_that_is_live(
     clock: time_machine.Traveller, app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6819, 4.4.1.11. Who is signed in has a budget of their own, which a machine behind the same address cannot
-    spend.
+    """RFC 6819, 4.4.1.11. A signed-in person has a separate limit, which other devices with the same IP do not
+    use up.
     """
-    assert browser.get(ent.url(Attempt())).status_code == 303  # the process has seen that this session is live
+    assert browser.get(ent.url(Attempt())).status_code == 303  # the process has cached that this session is live
     with app.app_context():
         while local.take((limits.AUTHORIZE_NETWORK, "127.0.0.1")) == 0:
             pass
@@ -116,7 +116,7 @@ def test_a_flood_from_a_schools_network_stops_no_session_that_is_live(
 def test_a_step_that_is_repeated_is_counted_too(
     clock: time_machine.Traveller, app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6819, 4.4.1.11. The address that follows a step can be opened again and gives codes too."""
+    """RFC 6819, 4.4.1.11. The URL after a step can be opened again and also issues codes."""
     for _ in range(SESSION.tries):
         browser.get(ent.url(Attempt()))
     answer = browser.get("/authorize/resume?demande=x")

@@ -1,7 +1,7 @@
-"""What Chromium does with the pages of `/authorize`: the answer that is posted, the question of `prompt=consent`, and
-the link back to the ENT.
+"""The pages of `/authorize` in Chromium: the posted response, the question of `prompt=consent`, and the link back to
+the ENT.
 
-The form of an answer leaves at once, and by its button where no script runs.
+The form of the response is sent at once by a script, or with its button without JavaScript.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from tests.web.test_in_browser import fits_a_thumb
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
-    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),  # what a browser does with a page
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),  # pages in a browser
 ]
 
 HOSTILE = "\"><script>document.title='taken'</script> é&amp;+ %0A"
@@ -39,7 +39,7 @@ class Ent:
     server: EntServer
 
     def arrived(self) -> tuple[Asked, dict[str, list[str]]]:
-        """Return the one request that the browser brought, and its form."""
+        """Return the only request of the browser, and its form."""
         [asked] = [one for one in self.server.asked if one.method == "POST"]
         return asked, parse_qs(asked.body, keep_blank_values=True, strict_parsing=True)
 
@@ -75,7 +75,7 @@ def check(ent: Ent, attempt: Attempt) -> None:
 def test_the_form_of_the_sign_in_may_end_at_the_ent(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account
 ) -> None:
-    """Security row B-03. The browser goes from the form through our redirects to another origin."""
+    """Security row B-03. The form redirects the browser to another origin."""
     attempt = Attempt()
     with new_page(browser_process) as page:
         sign_in(page, loopback, ent, parent, attempt, response_mode=None)
@@ -114,7 +114,7 @@ def test_without_a_script_its_button_sends_it(
 def test_the_page_is_one_of_ours(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account, width: int
 ) -> None:
-    """Form Post Response Mode 1.0, 2. Where no script sends the form, the page is read, and looks like the others."""
+    """Form Post Response Mode 1.0, 2. Without JavaScript the page is visible and looks like the others."""
     with new_page(browser_process, width=width) as page:
         page.route("**/form_post.js*", lambda route: route.fulfill(body="", content_type="text/javascript"))
         sign_in(page, loopback, ent, parent, Attempt(state=HOSTILE))
@@ -127,7 +127,7 @@ def test_the_page_is_one_of_ours(
 def test_the_agreement_leads_on_to_the_ent(
     browser_process: Browser, loopback: str, ent: Ent, parent: Account, width: int, *, javascript: bool
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4. The policy of its page lets the form end at the ENT."""
+    """OpenID Connect Core 1.0, 3.1.2.4. The page's policy allows the form to redirect to the ENT."""
     attempt = Attempt()
     with new_page(browser_process, width=width, javascript=javascript) as page:
         sign_in(page, loopback, ent, parent, attempt, response_mode=None, prompt="consent")
@@ -169,7 +169,7 @@ def test_whoever_turns_back_arrives_at_the_ent_and_may_come_again(
 def test_who_is_not_of_this_ent_is_led_to_the_own_one(
     browser_process: Browser, loopback: str, build: Build, parent: Account, width: int, *, javascript: bool
 ) -> None:
-    """RFC 6749, 4.1.2.1. The page says why before the ENT does, and has links that a thumb hits."""
+    """RFC 6749, 4.1.2.1. The page names the reason, and its links are large enough."""
     foreign = build.ent("Horizon", "horizon.test", uais=[LYCEE])
     build.ent(home_uri=f"{loopback}/healthz")
     build.school().phone = "03 99 00 12 34"

@@ -1,4 +1,4 @@
-"""ENTs that fail, refuse, hang or want a pause when they are told that a session ended (security row L-07)."""
+"""Back-channel logout of ENTs that fail, refuse, hang or ask for a pause (security row L-07)."""
 
 import threading
 from datetime import timedelta
@@ -129,7 +129,7 @@ def test_an_ent_that_hangs_keeps_nobody_else_waiting(
 def test_nothing_is_open_while_an_ent_takes_its_time(
     browser: FlaskClient, told: RelyingParty, session: Account, work: Work, server: EntServer
 ) -> None:
-    """OWASP ASVS 5, V 13.2.6. A worker that waits for an ENT holds no connection of the database."""
+    """OWASP ASVS 5, V 13.2.6. A worker that waits for an ENT holds no database connection."""
     engine = db.engine
     open_then: list[int] = []
 

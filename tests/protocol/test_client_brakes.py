@@ -1,4 +1,4 @@
-"""The brake on wrong proofs of clients (security.md 6.4, token endpoint): they wait, an ENT never does."""
+"""The rate limit of failed client authentications (security.md 6.4, token endpoint); valid ones are never limited."""
 
 import re
 import time
@@ -29,19 +29,19 @@ WRONG = "faux"
 
 @pytest.fixture
 def clock() -> Iterator[time_machine.Traveller]:
-    """The time, which stands still until a test moves it."""
+    """A clock that only the test moves."""
     with time_machine.travel(now(), tick=False) as traveller:
         yield traveller
 
 
 def ask(browser: FlaskClient, client_id: str, secret: str = WRONG, *, at: str = "203.0.113.7") -> TestResponse:
-    """Ask for tokens by `client_secret_post`."""
+    """Request tokens with `client_secret_post`."""
     form = {"grant_type": "authorization_code", "code": "x" * 43, "client_id": client_id, "client_secret": secret}
     return browser.post("/token", data={**form, "code_verifier": "v" * 43}, environ_overrides={"REMOTE_ADDR": at})
 
 
 def slowed(response: TestResponse, seconds: int) -> None:
-    """Check that an answer says when to ask again."""
+    """Check that the response has Retry-After."""
     assert (response.status_code, response.get_json()) == (429, {"error": "slow_down"})
     assert response.headers["Retry-After"] == str(seconds)
 
@@ -89,7 +89,7 @@ def test_one_address_has_a_hundred_wrong_proofs_a_minute_in_whatever_names(
     for number in range(WINDOW.tries):
         refused(ask(browser, f"nobody{number}", at=f"2001:db8::{number:x}"), "invalid_client", 401)
     slowed(ask(browser, ent.client_id, at="2001:db8::ffff"), 60)
-    slowed(ask(browser, "", at="2001:db8::ffff"), 60)  # remembered: the database is not asked whether it is over
+    slowed(ask(browser, "", at="2001:db8::ffff"), 60)  # cached: no query checks whether the limit is over
     refused(ask(browser, ent.client_id, at="2001:db8:0:1::1"), "invalid_client", 401)
     clock.shift(WINDOW.span)
     refused(ask(browser, ent.client_id, at="2001:db8::ffff"), "invalid_client", 401)
@@ -124,7 +124,7 @@ def test_all_endpoints_and_all_ways_to_prove_a_name_share_its_count(
     for path in ("/token", "/revoke", "/introspect", "/par"):
         without_name = {name: value for name, value in ent.assertion().items() if name != "client_id"}
         slowed(browser.post(path, data={**odd, "client_id": ent.client_id}), 1)
-        if path != "/par":  # which wants the name in the form as well
+        if path != "/par":  # it also needs the client id in the form
             slowed(browser.post(path, data={**odd, **without_name}), 1)
     ent.client = key
     assert browser.post("/introspect", data={"token": "x", **ent.assertion()}).get_json() == {"active": False}
@@ -133,7 +133,7 @@ def test_all_endpoints_and_all_ways_to_prove_a_name_share_its_count(
 def test_a_flood_leaves_no_trace_in_the_database_and_nobody_sleeps(
     app: Flask, browser: FlaskClient, ent: RelyingParty, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RFC 6749, 2.3.1. A refused guess costs neither a write nor a thread."""
+    """RFC 6749, 2.3.1. A refused attempt needs neither a write nor a thread."""
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
     for _ in range(FREE + 1):
@@ -147,7 +147,7 @@ def test_a_flood_leaves_no_trace_in_the_database_and_nobody_sleeps(
 def test_what_anybody_may_push_is_bounded_and_what_an_ent_proves_is_not(
     browser: FlaskClient, build: Build, clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RFC 9126, 2.3. A pushed request costs a row, and a client without a secret proves nothing."""
+    """RFC 9126, 2.3. A pushed request inserts a row, and a public client does not authenticate."""
     few = replace(limits.PUSHED_ADDRESS, windows=(limits.Window(3, timedelta(minutes=1)),))
     monkeypatch.setattr(limits, "PUSHED_ADDRESS", few)
     public = KeyedParty.of(build.ent("Appli", "appli.test", auth_method="none"))

@@ -1,4 +1,4 @@
-"""Where the keys of clients come from that sign: `jwks_uri`, fetched under the rules of security rows T-16 and L-07."""
+"""The keys of clients at their `jwks_uri` (security rows T-16 and L-07)."""
 
 import json
 import threading
@@ -36,7 +36,7 @@ def key() -> Key:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EntServer]:
-    """The server of an ENT on this very machine."""
+    """The server of an ENT on loopback."""
     Resolver(monkeypatch).hosts["ent.test"] = ["127.0.0.1"]
     with listening_ent(authority(tmp_path, "ent.test").chain) as listening:
         yield listening
@@ -44,12 +44,12 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EntServe
 
 @pytest.fixture
 def settings(database_url: str, server: EntServer, tmp_path: Path) -> Settings:
-    """Settings that let it be called by its name, and trust the authority that vouches for it."""
+    """Settings that allow its host name and trust its certificate authority."""
     return settings_for(database_url, outgoing_allow=("ent.test",), ca_bundle=tmp_path / "ent.test.root.pem")
 
 
 class Hung:
-    """An answer that does not come before `left` is set; `asked` tells that somebody waits for it."""
+    """A response that is delayed until `left` is set; `asked` is set when a request arrives."""
 
     def __init__(self) -> None:
         self.asked, self.left = threading.Event(), threading.Event()
@@ -72,7 +72,7 @@ def published(server: EntServer, *keys: Key) -> None:
 
 
 def moved(ent: KeyedParty, uri: str) -> None:
-    """Register another address for the client's keys, as another process would."""
+    """Register another `jwks_uri` of the client, as another process would."""
     client = db.session.scalars(select(Client).where(Client.client_id == ent.client_id)).one()
     client.jwks_uri = uri
     client.version += 1
@@ -98,7 +98,7 @@ def test_a_client_changes_the_keys_at_its_address_without_a_word(
     assert len(server.asked) == 1, "the keys are kept"
     published(server, second)
     ent.client = second
-    not_believed(shown(browser, ent, ent.assertion()))  # within the minute nobody is asked again
+    not_believed(shown(browser, ent, ent.assertion()))  # no second request within a minute
     assert len(server.asked) == 1
     monkeypatch.setattr(client_keys, "AGAIN_SECONDS", 0.0)
     believed(shown(browser, ent, ent.assertion()))
@@ -166,8 +166,8 @@ def test_keys_of_an_address_that_is_down_serve_a_day_longer(
 def test_an_ent_that_does_not_answer_holds_no_transaction_and_no_other_ent_up(
     app: Flask, browser: FlaskClient, build: Build, server: EntServer, key: Key, hung: Hung
 ) -> None:
-    """OWASP ASVS 5, V 13.2.6. While one ENT's keys are waited for, another's are fetched, and the database is free to
-    write.
+    """OWASP ASVS 5, V 13.2.6. A slow `jwks_uri` of one ENT blocks neither the requests to another ENT nor
+    writes to the database.
     """
     published(server, key)
     server.served["/slow"] = hung.answer
@@ -182,7 +182,7 @@ def test_an_ent_that_does_not_answer_holds_no_transaction_and_no_other_ent_up(
     threads = ThreadPoolExecutor(2)
     waiting = [threads.submit(wait) for _ in range(2)]
     assert hung.asked.wait(30)
-    believed(shown(browser, quick, quick.assertion()))  # a proof is stored, a claim of a code is tried
+    believed(shown(browser, quick, quick.assertion()))  # writes: store a proof, try to claim a code
     assert not any(one.done() for one in waiting)
     hung.left.set()
     for one in waiting:
@@ -217,7 +217,7 @@ def test_an_ent_that_takes_too_long_is_left(
 def test_no_more_than_a_few_threads_wait_for_one_ent(
     app: Flask, browser: FlaskClient, build: Build, server: EntServer, key: Key, hung: Hung
 ) -> None:
-    """RFC 9110, 15.6.4. Anybody can name a client whose server is slow."""
+    """RFC 9110, 15.6.4. Anybody can send the id of a client with a slow server."""
     most = client_keys.MOST_WAITING_FOR_ONE
     published(server, key)
     server.served["/slow"] = hung.answer
@@ -253,7 +253,7 @@ def test_old_keys_are_used_while_they_are_fetched_anew(
     hung: Hung,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """RFC 5861, 3. One request waits for the ENT, the others do not."""
+    """RFC 5861, 3. One request waits for the ENT, the others use the cached keys."""
     published(server, key)
     ent = at_address(build, server, key)
     believed(shown(browser, ent, ent.assertion()))
@@ -281,7 +281,7 @@ def test_old_keys_are_used_while_they_are_fetched_anew(
 def test_an_address_that_changes_all_the_time_is_not_asked_each_time(
     browser: FlaskClient, build: Build, server: EntServer, key: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1.1. A client that registers another address is followed, once in a minute."""
+    """OpenID Connect Core 1.0, 10.1.1. A new `jwks_uri` is used after a minute at most."""
     published(server, key)
     ent = at_address(build, server, key)
     believed(shown(browser, ent, ent.assertion()))
@@ -334,7 +334,7 @@ def test_other_keys_beside_the_right_one_do_no_harm(browser: FlaskClient, build:
 @pytest.mark.row("T-16")
 def test_a_weak_key_checks_no_signature(browser: FlaskClient, build: Build, server: EntServer) -> None:
     """RFC 7518, 3.3."""
-    weak = Key("RS256", rsa.generate_private_key(65537, 1024))  # noqa: S505 - the point
+    weak = Key("RS256", rsa.generate_private_key(65537, 1024))  # noqa: S505 - a weak key is tested
     ent = at_address(build, server, weak)
     published(server, weak)
     not_believed(shown(browser, ent, ent.assertion()))
@@ -344,7 +344,7 @@ def test_a_weak_key_checks_no_signature(browser: FlaskClient, build: Build, serv
 def test_keys_are_not_fetched_from_inside_this_house(
     browser: FlaskClient, build: Build, server: EntServer, key: Key
 ) -> None:
-    """OWASP ASVS 5, V 1.3.6. An address that others choose must not lead into the network of the service."""
+    """OWASP ASVS 5, V 1.3.6. A URL chosen by others must not lead into the network of the service."""
     with listening_ent(None) as inside:
         for address in ("https://127.0.0.1", "https://169.254.169.254", "https://[::1]", "https://10.0.0.1"):
             uri = f"{address}:{inside.port}/keys"

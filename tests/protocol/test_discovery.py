@@ -102,7 +102,7 @@ def test_a_new_key_is_known_a_day_before_it_signs_and_the_old_one_stays(
             signer = ring.signer("RS256")
             assert signer.kid == expected, hours
             assert signer.kid in {key["kid"] for key in jwks(browser)}
-    assert ent.read(browser, before)  # what the old key signed is still verified
+    assert ent.read(browser, before)  # signatures of the old key are still valid
     with time_machine.travel(start + timedelta(hours=25)):
         assert keys.retire(first["kid"])
         ring.forget()
@@ -117,7 +117,7 @@ def test_an_emergency_rotation_signs_at_once(
     [first] = jwks(browser)
     second = keys.rotate(build.settings, at_once=True).kid
     assert keys.retire(first["kid"])
-    assert not keys.retire(second)  # the last one that signs
+    assert not keys.retire(second)  # the last signing key
     services_of(app).server.ring.forget()
     token = tokens_for(browser, ent)["id_token"]
     assert json.loads(unb64(token.split(".")[0]))["kid"] == second
@@ -158,7 +158,7 @@ def test_only_discovery_and_keys_are_for_other_origins(
         response = browser.get(path, headers=origin)
         assert response.headers["Access-Control-Allow-Origin"] == "*"
         assert "Access-Control-Allow-Credentials" not in response.headers
-        # a key that signs from its first moment on must not be hidden by a cache in between
+        # no cache may hide a key that signs at once
         seconds = 60 if path == "/jwks.json" else 3600
         assert response.headers["Cache-Control"] == f"public, max-age={seconds}"
         assert "Set-Cookie" not in response.headers

@@ -1,4 +1,4 @@
-"""DPoP (RFC 9449): proofs at the token endpoint and at resources, and what is bound to their keys."""
+"""DPoP (RFC 9449): proofs at the token endpoint and at resources, and bound tokens."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ RESOURCES = (("/userinfo", "GET"), ("/userinfo", "POST"), ("/charter", "GET"), (
 
 @pytest.fixture
 def party(build: Build, session: Account) -> KeyedParty:
-    """A client with a secret that signs proofs besides, because it likes to."""
+    """A client with a secret that also sends proofs."""
     return KeyedParty.of(build.ent(scopes=OFFLINE))
 
 
@@ -37,7 +37,7 @@ def challenges(response: TestResponse) -> Iterator[str]:
 
 
 def unauthorized(response: TestResponse, error: str, scheme: str = "DPoP") -> None:
-    """Check a refusal at a resource: the scheme that was tried says what is wrong, and the other one is offered."""
+    """Check an error response of a resource: the used scheme has the error, and the other scheme is offered."""
     assert response.status_code == 401, response.get_data(as_text=True)
     assert response.get_json().get("error", "") == error
     first, second = challenges(response)
@@ -50,7 +50,7 @@ def unauthorized(response: TestResponse, error: str, scheme: str = "DPoP") -> No
 
 
 def refused_alike(table: dict[str, dict[str, Maker]], status: int, send: Callable[[Maker], TestResponse]) -> None:
-    """Send each proof of a table; each must be refused for its own fault."""
+    """Send each proof of a table; each must be refused."""
     wrong = {}
     for fault, rows in table.items():
         for name, made in rows.items():
@@ -69,7 +69,7 @@ def test_a_proof_that_fails_one_check_buys_no_token(browser: FlaskClient, party:
     at = Request(party.key, "POST", f"{party.issuer}/token")
     refused_alike(NEGATIVES, 400, lambda made: party.redeem(browser, code, attempt, made(at)))
     assert db.session.scalar(select(func.count()).select_from(SpentProof)) == 0
-    # the code was not used up by any of them
+    # none of them used the code
     assert party.redeem(browser, code, attempt, at.proof()).status_code == 200
 
 
@@ -149,7 +149,7 @@ def test_a_proof_counts_once(browser: FlaskClient, party: KeyedParty) -> None:
     proof = party.fresh_proof()
     assert party.redeem(browser, codes[0], first, proof).status_code == 200
     refused(party.redeem(browser, codes[1], second, proof), "invalid_dpop_proof")
-    # another key's proofs have identifiers of their own
+    # proofs of another key have separate identifiers
     other = KeyedParty.of(party)
     for keyed in (party, other):
         attempt = Attempt()
@@ -302,7 +302,7 @@ def test_these_tests_name_keys_as_the_specification_does() -> None:
 
 
 def test_a_proof_for_what_was_never_issued_leaves_no_row(browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 9449, 11.1. Invented codes fill no table."""
+    """RFC 9449, 11.1. Invented codes insert no rows."""
     public = KeyedParty.of(build.ent("Appli", "appli.test", auth_method="none"))
     for form in (
         {"grant_type": "authorization_code", "code": "x" * 43, "code_verifier": "v" * 43},

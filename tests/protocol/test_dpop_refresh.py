@@ -1,4 +1,4 @@
-"""Refresh tokens and DPoP keys (RFC 9449 5): what is bound stays bound, also where an answer was lost."""
+"""Refresh tokens and DPoP keys (RFC 9449 5): bound tokens stay bound, also after a lost response."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,13 +19,13 @@ pytestmark = pytest.mark.both_databases
 
 @pytest.fixture
 def party(build: Build, session: Account) -> KeyedParty:
-    """A client with a secret that signs proofs besides, because it likes to."""
+    """A client with a secret that also sends proofs."""
     return KeyedParty.of(build.ent(scopes=OFFLINE))
 
 
 @pytest.fixture
 def public(build: Build, session: Account) -> KeyedParty:
-    """A client without a secret: its refresh tokens are bound to a key that it shows."""
+    """A public client, whose refresh tokens are bound to its DPoP key."""
     return KeyedParty.of(build.ent("Appli", "appli.test", scopes=OFFLINE, auth_method="none"))
 
 
@@ -45,7 +45,7 @@ def test_a_bound_refresh_token_never_becomes_a_bearer_token(browser: FlaskClient
 
 
 def test_a_plain_refresh_token_may_be_bound_and_stays_bound(browser: FlaskClient, party: KeyedParty) -> None:
-    """RFC 9449, 5. Whoever shows a key with a refresh token gets tokens of that key."""
+    """RFC 9449, 5. A refresh with a proof returns tokens bound to its key."""
     plain = tokens_for(browser, party, scope=OFFLINE)
     first = party.renew(browser, plain["refresh_token"], party.fresh_proof()).get_json()
     assert first["token_type"] == "DPoP"

@@ -1,4 +1,4 @@
-"""FrEduVecteur as ENTs of the entcore family read it: whom they take for a parent, and of whom (security row N-03)."""
+"""FrEduVecteur as ENTs of the entcore family read it: parents and their children (security row N-03)."""
 
 import json
 import unicodedata
@@ -74,8 +74,8 @@ def primary_school() -> School:
 def test_a_child_of_a_primary_school_has_the_prefix_1_and_one_of_a_college_2(
     browser: FlaskClient, build: Build, register: Register
 ) -> None:
-    """Security row N-03. Entcore's SAML classes, which read FrEduVecteur, take a parent for one by the first field: 1
-    of a primary school's pupil, 2 of a college's or lycée's.
+    """Security row N-03. The first field marks a parent for entcore's SAML classes: 1 for primary schools,
+    2 for collèges and lycées.
     """
     primary_school()
     small, big, elsewhere = build.child("Inès", uai=ECOLE), build.child(), build.child("Lina", uai=LYCEE)

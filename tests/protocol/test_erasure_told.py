@@ -1,4 +1,4 @@
-"""The ENTs of a person who is erased are told that the sessions ended, though the rows are gone by then."""
+"""The ENTs of an erased person get logout tokens, although the rows are deleted."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""ID tokens that come back as hints of authorize and logout (security rows A-18, X-02); forgeries are in test_jose."""
+"""ID tokens as hints of authorize and logout (security rows A-18, X-02); forgeries are in test_jose."""
 
 import pytest
 from flask import Flask

@@ -1,4 +1,4 @@
-"""Where « Accéder à l’ENT » leads: a sign-in that the ENT begins (OpenID Connect Core 4)."""
+"""« Accéder à l’ENT » leads to the ENT's initiate_login_uri (OpenID Connect Core 4)."""
 
 from html import unescape
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
@@ -73,8 +73,8 @@ def test_the_page_of_a_confirmed_address_leads_there(browser: FlaskClient, build
 def test_the_page_after_a_sign_out_leads_home_or_where_a_sign_in_begins(
     browser: FlaskClient, build: Build, home: str
 ) -> None:
-    """OpenID Connect Core 1.0, 4. An address that begins a sign-in is never left to without it, and after a sign-out
-    only where the ENT has no home.
+    """OpenID Connect Core 1.0, 4. An initiate_login_uri is used only to sign in, and after a sign-out only if the ENT
+    has no home page.
     """
     ent = build.ent(initiate_login_uri=BEGIN, home_uri=home)
     page = browser.get("/logout", query_string={"client_id": ent.client_id})

@@ -1,4 +1,4 @@
-"""What an invitation binds: hosts, kind of subject, authentication, PKCE, and how often it counts."""
+"""The bounds of an invitation: hosts, subject type, authentication, PKCE, and number of uses."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a client may ask of its own tokens: to end them (RFC 7009), and what they are good for (RFC 7662)."""
+"""Revocation (RFC 7009) and introspection (RFC 7662) of a client's own tokens."""
 
 from datetime import timedelta
 from typing import Any
@@ -81,7 +81,7 @@ def test_another_client_s_dead_token_is_revoked_already(
     """RFC 7009, 2.2."""
     tokens, other = tokens_for(browser, ent, scope=OFFLINE), build.ent("Voisin", "voisin.test")
     renewed = ent.refresh(browser, tokens["refresh_token"]).get_json()
-    revoked(browser, other, tokens["refresh_token"])  # used up: of its own client it would end the family
+    revoked(browser, other, tokens["refresh_token"])  # already used: sent by its own client it would revoke the family
     assert ent.userinfo(browser, renewed["access_token"]).status_code == 200
     revoked(browser, ent, renewed["access_token"])
     revoked(browser, other, renewed["access_token"])

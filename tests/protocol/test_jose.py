@@ -28,13 +28,13 @@ def key() -> Key:
 
 @pytest.fixture
 def signing(build: Build, key: Key) -> KeyedParty:
-    """An ENT that signs with `key`, which is its DPoP key too."""
+    """An ENT with one key for assertions and DPoP proofs."""
     jwks = {"keys": [{**key.jwk, "kid": key.kid}]}
     return KeyedParty.of(build.ent(auth_method="private_key_jwt", jwks=jwks), client=key, key=key)
 
 
 def quickly(forged: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Yield forgeries, none of which may cost us much work: the limit is ten times what the slowest takes."""
+    """Yield forgeries; the time limit is ten times that of the slowest."""
     for name, token in forged:
         start = time.thread_time()
         yield name, token
@@ -63,7 +63,7 @@ def test_nor_is_one_believed_by_an_endpoint(browser: FlaskClient, ent: RelyingPa
     genuine = tokens_for(browser, ent)["id_token"]
     [jwk] = browser.get("/jwks.json").get_json()["keys"]
     for name, token in forgeries(genuine, jwk):
-        if len(token) > jose.LONGEST:  # the address has no room for it
+        if len(token) > jose.LONGEST:  # too long for the URL
             continue
         answer = ent.answer(browser.get(ent.url(Attempt(), id_token_hint=token, prompt="none")))
         assert answer["error"] == "invalid_request", name
@@ -88,7 +88,7 @@ def test_no_forgery_is_believed_as_a_client_s_assertion(
             refused(answer, "invalid_request")
         else:
             refused(answer, "invalid_client", 401)
-    answer = browser.post(path, data=form)  # nothing was wrong with it but the forger's part, and nobody used it up
+    answer = browser.post(path, data=form)  # the genuine proof is still valid and unused
     assert answer.status_code in {200, 400}, answer.text
     assert (answer.get_json() or {}).get("error") != "invalid_client"
 
@@ -101,7 +101,7 @@ def test_no_forgery_is_believed_as_a_proof(browser: FlaskClient, signing: KeyedP
     token = answer.get_json()["access_token"]
     genuine = signing.key.proof("GET", f"{signing.issuer}/userinfo", token, head={"kid": signing.key.kid})
     for name, proof in quickly(forgeries(genuine, {**signing.key.jwk, "kid": signing.key.kid})):
-        if "\n" in proof:  # no header field holds it
+        if "\n" in proof:  # too long for a header
             continue
         answer = signing.resource(browser, token, proof)
         assert answer.status_code == 401, name

@@ -1,4 +1,4 @@
-"""A thousand sign-ins across rotations, ten thousand in the long run, at two nodes that run all the time."""
+"""A thousand sign-ins during key rotations (ten thousand in the long run), at two running nodes."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -76,7 +76,7 @@ def wait_for(tally: Tally, what: Callable[[], bool]) -> None:
 
 
 def pass_time(time: timedelta) -> None:
-    """Let all keys become older: what a clock does, for them alone."""
+    """Move the times of all keys back."""
 
     def step() -> None:
         for key in db.session.scalars(select(SigningKey)):
@@ -102,7 +102,7 @@ def test_no_sign_in_fails_across_rotations(
     wait_for(tally, lambda: everywhere(first) and tally.sign_ins >= sign_ins // 5)
     second = ring.rotate(settings).kid
     for client in careful:
-        client.refresh.set()  # as whoever keeps the JWKS for an hour does in the day that comes
+        client.refresh.set()  # as clients that cache the JWKS for an hour do within the next day
     wait_for(tally, lambda: all(second in client.keys for client in careful))
     wait_for(tally, lambda: tally.sign_ins >= 2 * sign_ins // 5)
     assert not any(tally.signed[port, second] for port in ports), "published, not yet in use"

@@ -1,4 +1,4 @@
-"""Signing keys: what is published, what signs, how nodes agree (security rows D-03, D-04, X-02)."""
+"""Signing keys: publication, signatures, several nodes (security rows D-03, D-04, X-02)."""
 
 import base64
 import json
@@ -47,7 +47,7 @@ MEMBERS = {
 
 @pytest.fixture
 def every_key(app: Flask, settings: Settings) -> list[str]:
-    """A key of each algorithm."""
+    """Create a key of each algorithm."""
     for alg in ALGORITHMS[1:]:
         keys.rotate(settings, alg)
     services_of(app).server.ring.forget()
@@ -152,7 +152,7 @@ def test_a_key_signs_and_verifies_one_algorithm_alone(app: Flask, settings: Sett
 
 
 class Clock:
-    """Time as the key ring's patience sees it, and how often it looked into the table."""
+    """The key ring's clock, and the number of its queries."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seconds = 1000.0
@@ -205,7 +205,7 @@ def test_nodes_agree_within_seconds_without_a_message(browser: FlaskClient, sett
 
 
 def test_the_last_key_is_dropped_and_another_signs_within_seconds(settings: Settings, clock: Clock) -> None:
-    """OpenID Connect Core 1.0, 10.1.1. A key that leaked is not retained, and what is left of it signs nothing."""
+    """OpenID Connect Core 1.0, 10.1.1. A leaked key is not retained and signs nothing."""
     here = KeyRing(settings)
     lost = here.signer("RS256").kid
     successor = keys.drop(settings, lost)
@@ -220,8 +220,8 @@ def test_the_last_key_is_dropped_and_another_signs_within_seconds(settings: Sett
 def test_a_token_of_another_node_s_new_key_is_known_and_made_up_ones_cost_one_look_a_second(
     settings: Settings, clock: Clock
 ) -> None:
-    """OpenID Connect Core 1.0, 10.1.1. A node that reads a hint goes back to the table, not as often as anybody invents
-    one.
+    """OpenID Connect Core 1.0, 10.1.1. A node queries the table for an unknown `kid` in a hint, but not for every
+    invented one.
     """
     here, there = KeyRing(settings), KeyRing(settings)
     body = {"iss": settings.issuer, "sub": "a", "sid": "b"}
@@ -271,7 +271,7 @@ def test_a_crowd_that_asks_for_the_keys_shares_a_look(
             return ring.document()
 
     monkeypatch.setattr(keys, "_rows", slowly)
-    monkeypatch.setattr(keys, "end_read", waiting.release)  # called by whoever is about to look, or to wait
+    monkeypatch.setattr(keys, "end_read", waiting.release)  # called before each query and each wait
     with ThreadPoolExecutor(20) as pool:
         first = pool.submit(ask)
         assert looks.acquire(timeout=60)
@@ -288,7 +288,7 @@ def test_a_crowd_that_asks_for_the_keys_shares_a_look(
 def test_while_the_database_is_away_the_keys_in_memory_serve(
     settings: Settings, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RFC 9111, 4.2.4. While the database is away, the keys that were read stay in use."""
+    """RFC 9111, 4.2.4. While the database is unavailable, the cached keys stay in use."""
     ring, away = KeyRing(settings), []
     document, kid = ring.document(), ring.signer("RS256").kid
 

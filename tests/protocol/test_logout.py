@@ -45,7 +45,7 @@ def hidden(page: TestResponse) -> dict[str, str]:
 
 
 def confirm(browser: FlaskClient, question: TestResponse) -> TestResponse:
-    """Touch « Se déconnecter »."""
+    """Send « Se déconnecter »."""
     assert heading(question) == QUESTION
     return browser.post(question.request.full_path.rstrip("?"), data=hidden(question))
 
@@ -93,7 +93,7 @@ def test_where_no_ent_is_named_the_page_leads_back_to_the_one_entered_last(
     after = confirm(browser, ask(browser))
     assert heading(after) == SIGNED_OUT
     assert re.findall(r'class="btn" href="([^"]+)"', after.text) == ["https://horizon.test/"]
-    # in a new session, in which nothing was entered: an ENT of the school
+    # a new session that has used no ENT: the link leads to an ENT of the school
     sign_in(browser, "/connexion", session.username, PASSWORD)
     assert re.findall(r'class="btn" href="([^"]+)"', confirm(browser, ask(browser)).text) == ["https://ent.test/"]
 
@@ -205,7 +205,7 @@ def test_what_only_helps_is_never_an_error(
 def test_a_post_that_no_address_can_carry_is_asked_about_and_then_counts(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RP-Initiated Logout 1.0, 2. A post from another site comes without cookies, and must not lead back as if nobody
+    """RP-Initiated Logout 1.0, 2. A POST from another site has no cookies. It must not redirect back as if nobody
     were signed in.
     """
     token, state = tokens_for(browser, ent)["id_token"], "é" * 1300
@@ -214,7 +214,7 @@ def test_a_post_that_no_address_can_carry_is_asked_about_and_then_counts(
     assert heading(question) == QUESTION
     assert alive() == 1
     assert {name: hidden(question)[name] for name in parameters} == parameters
-    own = form_token(ask(browser))  # as the browser's own cookie would have had it
+    own = form_token(ask(browser))  # as the browser's cookie would have it
     after = browser.post("/logout", data={**parameters, "csrf_token": own})
     assert after.headers["Location"] == f"{BYE}?{urlencode({'state': state})}"
     assert alive() == 0
@@ -239,7 +239,7 @@ def test_an_expired_hint_of_this_session_ends_it_without_a_question(
     token = tokens_for(browser, ent)["id_token"]
     parameters = {"id_token_hint": token, "post_logout_redirect_uri": BYE, "state": "a b&é"}
     with time_machine.travel(datetime.now(UTC) + timedelta(minutes=20)):
-        if method == "POST":  # comes from another site without cookies; the GET that it becomes has them
+        if method == "POST":  # no cookies from another site; the GET after the redirect has them
             response = follow(browser, app.test_client().post("/logout", data=parameters))
         else:
             response = ask(browser, **parameters)
@@ -284,7 +284,7 @@ def test_only_a_registered_address_is_led_back_to(browser: FlaskClient, build: B
         assert heading(page) == SIGNED_OUT
         text = unescape(page.get_data(as_text=True))
         assert INVALID in text
-        assert 'href="https://ent.test/"' in text  # the ENT's home, as it was registered
+        assert 'href="https://ent.test/"' in text  # the registered home page of the ENT
         assert "evil.test" not in text
         assert alive() == 0
         gone = ask(browser, id_token_hint=token, post_logout_redirect_uri=uri)
@@ -309,7 +309,7 @@ def test_the_state_goes_with_a_registered_address_alone(
     for page in (confirm(browser, question), ask(browser, id_token_hint=token, state=secret_state)):
         assert "Location" not in page.headers
         assert secret_state not in page.get_data(as_text=True)
-    response = ask(browser, id_token_hint=token, post_logout_redirect_uri=BYE)  # signed out by now: still its own ENT
+    response = ask(browser, id_token_hint=token, post_logout_redirect_uri=BYE)  # already signed out: still its own ENT
     assert response.headers["Location"] == BYE
 
 
@@ -324,7 +324,7 @@ def test_a_request_that_cannot_be_read_ends_nothing(browser: FlaskClient, ent: R
 
 @pytest.mark.row("L-05")
 def test_a_disabled_client_is_not_led_back_to(browser: FlaskClient, ent: RelyingParty, session: Account) -> None:
-    """RP-Initiated Logout 1.0, 2. A client that was disabled has no registration any more."""
+    """RP-Initiated Logout 1.0, 2. A disabled client counts as not registered."""
     token = tokens_for(browser, ent)["id_token"]
     changes.disable(ent.client_id)
     page = ask(browser, id_token_hint=token, post_logout_redirect_uri=BYE)

@@ -1,4 +1,4 @@
-"""Signing out when the session has been left alone for long: it opens nothing any more, and is not over (row L-08)."""
+"""Signing out of an idle session, which is no longer live but not ended (row L-08)."""
 
 import time
 from datetime import timedelta
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.both_databases, pytest.mark.parametrize("alone", [IDLE
 
 
 class Evening:
-    """A parent who is in two ENTs of one session, and then not at the provider for as long as the test says."""
+    """A parent with one session and two ENTs, whose session at the provider is idle."""
 
     def __init__(self, browser: FlaskClient, build: Build, ent: RelyingParty) -> None:
         self.browser = browser
@@ -43,12 +43,12 @@ class Evening:
         self.second = tokens_for(browser, self.other, scope=OFFLINE)
 
     def hint(self) -> str:
-        """Renew the first ENT's tokens, as it does while the parent reads there; return its ID token."""
+        """Renew the first ENT's tokens; return the ID token."""
         self.first |= self.ent.refresh(self.browser, self.first["refresh_token"]).get_json()
         return str(self.first["id_token"])
 
     def all_is_over(self) -> None:
-        """Check that nothing of the session opens anything, and that the ENTs are told."""
+        """Check that the session and its tokens have ended, and that the ENTs get logout tokens."""
         assert alive() == 0
         for party, tokens in ((self.ent, self.first), (self.other, self.second)):
             refused(party.refresh(self.browser, tokens["refresh_token"]), "invalid_grant")
@@ -59,7 +59,7 @@ class Evening:
 
 
 def again_opened(browser: FlaskClient) -> FlaskClient:
-    """Return the browser as it is once it was closed: it keeps what lasts, and has forgotten its session."""
+    """Return the browser after a restart: with persistent cookies, without session cookies."""
     kept, reopened = browser.get_cookie("__Host-dv", domain=HOST), browser.application.test_client()
     assert kept is not None
     reopened.set_cookie("__Host-dv", kept.value, domain=HOST, secure=True)
@@ -75,8 +75,8 @@ def evening(browser: FlaskClient, build: Build, session: Account) -> Evening:
 def test_an_ent_that_signs_out_ends_the_session_that_was_left_alone(
     browser: FlaskClient, evening: Evening, alone: timedelta
 ) -> None:
-    """RP-Initiated Logout 1.0, 2. The ENT's own session outlives the hour after which ours opens nothing, and the other
-    ENTs' tokens too.
+    """RP-Initiated Logout 1.0, 2. The ENT's own session and the other ENTs' tokens are valid for longer than an idle
+    session at the provider.
     """
     with time_machine.travel(time.time() + alone.total_seconds()):
         page: Any = ask(browser, id_token_hint=evening.hint(), post_logout_redirect_uri=BYE)
@@ -91,8 +91,8 @@ def test_an_ent_that_signs_out_ends_the_session_that_was_left_alone(
 def test_without_a_hint_the_session_that_was_left_alone_is_asked_about_too(
     browser: FlaskClient, evening: Evening, alone: timedelta
 ) -> None:
-    """RP-Initiated Logout 1.0, 2. A stranger's picture must not sign a family out of its ENTs, however long ago it was
-    here.
+    """RP-Initiated Logout 1.0, 2. An image on another site must not sign a family out of its ENTs, not even from an
+    idle session.
     """
     with time_machine.travel(time.time() + alone.total_seconds()):
         question: Any = ask(browser, client_id=evening.ent.client_id)
@@ -121,7 +121,7 @@ def test_somebody_else_s_hint_does_not_end_the_session_that_was_left_alone(
 def test_a_session_that_was_left_alone_still_opens_nothing(
     browser: FlaskClient, evening: Evening, alone: timedelta
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6. What a sign-out finds is good for a sign-out alone."""
+    """OpenID Connect Core 1.0, 3.1.2.6. A session found for a sign-out must not be used for anything else."""
     with time_machine.travel(time.time() + alone.total_seconds()):
         answer = evening.ent.answer(browser.get(evening.ent.url(Attempt(), prompt="none")))
         assert answer["error"] == "login_required"
@@ -132,7 +132,7 @@ def test_a_session_that_was_left_alone_still_opens_nothing(
 def test_an_ent_that_outlived_its_browser_s_session_ends_it_by_its_hint(
     browser: FlaskClient, evening: Evening, alone: timedelta
 ) -> None:
-    """RP-Initiated Logout 1.0, 2. The browser was closed and has forgotten our cookie, the ENT has not."""
+    """RP-Initiated Logout 1.0, 2. The browser was closed and has lost the provider's cookie, but not the ENT's."""
     reopened = again_opened(browser)
     with time_machine.travel(time.time() + alone.total_seconds()):
         page: Any = ask(reopened, id_token_hint=evening.hint(), post_logout_redirect_uri=BYE)
@@ -161,8 +161,8 @@ def test_a_hint_ends_no_session_but_its_own(browser: FlaskClient, evening: Eveni
 def test_a_hint_from_a_machine_where_the_person_never_was_ends_nothing(
     browser: FlaskClient, evening: Evening, alone: timedelta
 ) -> None:
-    """RP-Initiated Logout 1.0, 6. An ENT's server, or whoever found an ID token in a log, must not sign people out from
-    afar.
+    """RP-Initiated Logout 1.0, 6. A server, or a person with an ID token from a log, must not sign people
+    out.
     """
     stranger = browser.application.test_client()
     with time_machine.travel(time.time() + alone.total_seconds()):

@@ -1,4 +1,4 @@
-"""The metadata against the service: what is announced works, and nothing else does (security row D-02)."""
+"""The discovery document: listed features work, others do not (security row D-02)."""
 
 import json
 from typing import Any
@@ -53,7 +53,7 @@ EVERY_WAY = {
         "urn:scolarite-services:acr:password-known-device",
     },
 }
-"""What each list holds, where one key alone signs."""
+"""The expected lists of a service with one signing key."""
 YES_OR_NO = {
     "authorization_response_iss_parameter_supported": True,
     "backchannel_logout_session_supported": True,
@@ -82,7 +82,7 @@ def path_of(document: dict[str, Any], name: str) -> str:
 
 
 def registered(build: Build, method: str, **more: Any) -> KeyedParty:
-    """Return a party that proves itself by `method`."""
+    """Return a party with the authentication method `method`."""
     key = Key.new() if method == "private_key_jwt" else None
     if key:
         more["jwks"] = {"keys": [{**key.jwk, "kid": key.kid, "alg": key.alg, "use": "sig"}]}
@@ -90,14 +90,14 @@ def registered(build: Build, method: str, **more: Any) -> KeyedParty:
 
 
 def ask(browser: FlaskClient, ent: KeyedParty, path: str, form: dict[str, str], method: str) -> TestResponse:
-    """Send a form with the proof of `method`, whatever the client was registered with."""
+    """Send a form authenticated by `method`, which may differ from the registered one."""
     headers: dict[str, str] = {}
     if method == "client_secret_basic":
         headers = ent.basic()
     elif method == "client_secret_post":
         form = {**form, "client_id": ent.client_id, "client_secret": ent.secret or "x"}
     elif method == "private_key_jwt":
-        signing = ent if ent.client else KeyedParty.of(ent, client=Key.new())  # with a key of its own choice
+        signing = ent if ent.client else KeyedParty.of(ent, client=Key.new())  # with any key
         form = {**form, **signing.assertion()}
     else:
         form = {**form, "client_id": ent.client_id}
@@ -273,7 +273,7 @@ def test_another_algorithm_is_announced_once_its_key_signs(
 
 @pytest.mark.row("D-02")
 def test_without_a_key_nothing_is_lost(app: Flask, browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 6749, 4.1.2. A client that was told to come again has not used it."""
+    """RFC 6749, 4.1.2. After a temporary error the code is still unused."""
     ring = services_of(app).server.ring
     keys.rotate(build.settings, "ES256", at_once=True)
     ent, attempt = build.ent(id_token_alg="ES256"), Attempt()

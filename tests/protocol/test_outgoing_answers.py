@@ -1,4 +1,4 @@
-"""What counts as an answer to this service's calls: how long it waits, and how much it reads (security row L-07)."""
+"""Responses to outgoing requests: timeouts and size limits (security row L-07)."""
 
 import socket
 import threading
@@ -65,7 +65,7 @@ def drip(handler: BaseHTTPRequestHandler, left: threading.Event) -> None:
 
 @pytest.fixture
 def left() -> Iterator[threading.Event]:
-    """Until it is set, at the test's end, a slow server goes on being slow."""
+    """A slow server waits until it is set, at the end of the test."""
     event = threading.Event()
     yield event
     event.set()
@@ -118,7 +118,7 @@ def test_a_name_that_nobody_resolves_in_time_is_left(left: threading.Event, monk
 
 
 def test_an_answer_without_end_is_read_up_to_64_kib(ent: EntServer) -> None:
-    """Back-Channel Logout 1.0, 2.8. 64 KiB are room enough for it."""
+    """Back-Channel Logout 1.0, 2.8. 64 KiB are enough."""
     ent.next = [(400, {}, b"x" * 300_000)]
     answer = production("ent.test").post_form(ent.uri(), FORM)
     assert (answer.status, len(answer.body)) == (400, 64 * 1024)
@@ -149,7 +149,7 @@ def test_a_status_counts_though_its_body_never_comes(
 @pytest.mark.row("L-07")
 @pytest.mark.parametrize("size", [b"-1", b"-ffff", b"+ffffff", b"ffffff"])
 def test_no_count_of_theirs_makes_more_be_read(ent: EntServer, size: bytes) -> None:
-    """RFC 9112, 7.1. `int` takes signs besides, and a negative length is read to the end."""
+    """RFC 9112, 7.1. `int` also accepts signs, and a negative length would read to the end."""
     sent = []
 
     def endless(handler: BaseHTTPRequestHandler) -> None:

@@ -43,7 +43,7 @@ def later(seconds: float) -> time_machine.travel:
 
 
 def untrusted(browser: FlaskClient, address: str) -> None:
-    """Check that an address leads to our page, which says for automation that the request URI is wrong."""
+    """Check that the URL shows an error page with the code for a wrong request URI."""
     assert "invalid request_uri" in stays_here(browser.get(address))
 
 
@@ -141,7 +141,7 @@ def test_a_request_is_opened_as_often_as_one_likes_until_it_gave_its_code(
     assert party.answer(submit(browser, tabs[0], identifiant=parent.username, mot_de_passe=PASSWORD))["code"]
     untrusted(browser, opened)
     untrusted(other, opened)
-    # what another tab began ends on the same page
+    # a request of another tab ends on the same page
     over = browser.get(tabs[1].request.full_path.replace("/connexion?", "/authorize/resume?"))
     assert "invalid request_uri" in stays_here(over)
     assert db.session.scalar(select(func.count()).select_from(AuthorizationCode)) == 1
@@ -213,7 +213,7 @@ FAULTS: dict[str, tuple[dict[str, str | None], str]] = {
     "a request URI elsewhere": ({"request_uri": "https://ent.test/request.jwt"}, "invalid_request"),
     "no name": ({"client_id": None}, "invalid_request"),
 }
-"""What is wrong with a request, and what is said of it; RFC 9126 2.1 refuses a `request_uri` before all else."""
+"""Faults of a request with their errors; RFC 9126 2.1 refuses `request_uri` first."""
 
 
 def test_a_request_is_refused_as_the_authorization_endpoint_would(
@@ -250,7 +250,7 @@ def test_only_the_client_itself_pushes(browser: FlaskClient, build: Build, party
     form = party.url(Attempt()).partition("?")[2]
     kind = "application/x-www-form-urlencoded"
     wrong = RelyingParty(party.issuer, party.client_id, "wrong", party.redirect_uri, [])
-    signed = other.basic()  # a good proof, of another client
+    signed = other.basic()  # a valid proof of another client
     for headers in ({}, wrong.basic(), signed, {"Authorization": "Basic x"}, {"Authorization": "Bearer x"}):
         refused(browser.post("/par", data=form, content_type=kind, headers=headers), "invalid_client", 401)
     both = browser.post("/par", data=f"{form}&client_secret=x", content_type=kind, headers=party.basic())
@@ -338,7 +338,7 @@ def test_the_metadata_say_where_requests_are_pushed(browser: FlaskClient) -> Non
 
 
 def test_no_cookie_is_read_where_clients_push(browser: FlaskClient, party: KeyedParty, parent: Account) -> None:
-    """RFC 9126, abstract. No browser stands between, so no cookie is read or set."""
+    """RFC 9126, abstract. The endpoint reads and sets no cookies."""
     sign_in(browser, "/connexion", parent.username, PASSWORD)
     assert "Set-Cookie" not in party.push(browser, Attempt()).headers
 

@@ -1,4 +1,4 @@
-"""One pushed request, one proof, many processes: one code, one answer."""
+"""A pushed request or a proof that many processes use at once is accepted once."""
 
 import time
 from collections import Counter
@@ -25,7 +25,7 @@ PROCESSES, ROUNDS = 8, 20
 
 @pytest.fixture
 def settings(database_url: str) -> Settings:
-    """Requests live ten minutes: twenty rounds may take longer than one on a busy machine."""
+    """Requests are valid for ten minutes, because twenty rounds may take longer than one minute."""
     return settings_for(database_url, pushed_request_lifetime=599)
 
 
@@ -58,7 +58,7 @@ def test_eight_processes_show_one_proof_and_one_is_answered(
     attempt = Attempt()
     code = code_for(browser, party, attempt)
     token = party.redeem(browser, code, attempt, party.fresh_proof()).get_json()["access_token"]
-    address, late = f"{party.issuer}/userinfo", int(time.time()) + 50  # as long as a proof may be good
+    address, late = f"{party.issuer}/userinfo", int(time.time()) + 50  # the maximum age of a proof
     proofs = [party.key.proof("GET", address, token, iat=late) for _ in range(ROUNDS)]
     shown = [{"Authorization": f"DPoP {token}", "DPoP": proof} for proof in proofs]
     requests = [{"path": "/userinfo", "method": "GET", "headers": headers} for headers in shown]

@@ -1,4 +1,4 @@
-"""`prompt=consent`: the person is asked before the client is told anything (security row A-15)."""
+"""`prompt=consent`: the person is asked before the client gets data (security row A-15)."""
 
 import json
 
@@ -66,7 +66,7 @@ def test_the_charter_comes_before_and_is_not_asked_again(browser: FlaskClient, b
 def test_an_agreement_is_one_person_s_and_one_request_s(
     app: Flask, browser: FlaskClient, build: Build, ent: RelyingParty, session: Account
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4. Whoever signs in afterwards on the same browser decides anew."""
+    """OpenID Connect Core 1.0, 3.1.2.4. The next person in the same browser is asked again."""
     page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
     data = {"csrf_token": form_token(page)}
     agreed = browser.post(page.request.full_path, data=data).headers["Location"]
@@ -82,7 +82,7 @@ def test_an_agreement_is_one_person_s_and_one_request_s(
 def test_the_page_of_who_signed_out_in_another_tab_asks_for_the_sign_in_first(
     browser: FlaskClient, ent: RelyingParty, session: Account, *, touched: bool
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4. Nobody agrees without a session, and whoever signs in again is asked again."""
+    """OpenID Connect Core 1.0, 3.1.2.4. Consent needs a session; after a new sign-in the person is asked again."""
     page = follow(browser, browser.get(ent.url(Attempt(), prompt="consent")))
     submit(browser, browser.get("/logout"))
     address = page.request.full_path
@@ -127,8 +127,8 @@ def test_the_page_says_what_is_asked_for_and_no_more(browser: FlaskClient, build
 
 @one_database
 def test_every_scope_has_its_words(app: Flask) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.4. Nothing is released that the page of `prompt=consent` and « Mes données dans
-    les ENT » do not say.
+    """OpenID Connect Core 1.0, 3.1.2.4. Only data is released that the page of `prompt=consent` and « Mes données dans
+    les ENT » list.
     """
     always = [str(sentence) for sentence in released.told([], username=False, child=True)]
     for scope in SCOPES:

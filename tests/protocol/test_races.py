@@ -1,4 +1,4 @@
-"""One code, many processes: one wins, and loses what it won; one refresh token: one family (rows Z-01, Z-02)."""
+"""One code is redeemed once, then revoked by its replays; one refresh token has one family (rows Z-01, Z-02)."""
 
 import json
 import time
@@ -37,7 +37,7 @@ PROCESSES, ROUNDS = 16, 50
 
 @pytest.fixture
 def settings(database_url: str) -> Settings:
-    """Codes live ten minutes: fifty rounds may take longer than one on a busy machine."""
+    """Codes are valid for ten minutes, because fifty rounds may take longer than one minute."""
     return settings_for(database_url, code_lifetime=600)
 
 
@@ -79,7 +79,7 @@ def test_sixteen_processes_redeem_one_code_and_one_wins(
         counted = Counter((status, error) for status, error, _token in answers)
         assert counted == {(200, None): 1, (400, "invalid_grant"): PROCESSES - 1}
         [winner] = [token for _status, _error, token in answers if token]
-        assert ent.userinfo(browser, winner).status_code == 401  # it came with fifteen replays: nothing of it lives
+        assert ent.userinfo(browser, winner).status_code == 401  # fifteen replays revoked its tokens
     assert db.session.scalar(select(func.count()).select_from(Token)) == ROUNDS
     assert db.session.scalar(select(func.count()).select_from(Token).where(Token.revoked_at.is_(None))) == 0
     reused = select(func.count()).select_from(AuditEntry).where(AuditEntry.kind == "code.reused")
@@ -90,9 +90,7 @@ def test_sixteen_processes_redeem_one_code_and_one_wins(
 def test_sixteen_processes_refresh_one_token_and_no_chain_outlives_a_replay(
     browser: FlaskClient, build: Build, session: Account, database_url: str
 ) -> None:
-    """RFC 9700, 4.14.2. Whoever asks at the same instant belongs to the same family, and one late replay ends all of
-    it.
-    """
+    """RFC 9700, 4.14.2. Concurrent refreshes belong to the same family, and one late replay revokes it."""
     ent = build.ent(scopes=OFFLINE)
     forms = []
     for _ in range(10):
@@ -101,7 +99,7 @@ def test_sixteen_processes_refresh_one_token_and_no_chain_outlives_a_replay(
         forms.append({"grant_type": "refresh_token", "refresh_token": tokens["refresh_token"]})
     db.session.remove()
     for answers in rush(database_url, ent.issuer, [at_token(ent, form) for form in forms]):
-        # the same instant is a lost answer asked again: siblings of one family, which a late replay ends together
+        # concurrent requests count as retries: siblings of one family, which a late replay revokes
         assert {(status, error) for status, error, _token in answers} <= {(200, None), (400, "invalid_grant")}
         assert any(token for _status, _error, token in answers)
     families = select(func.count(func.distinct(Token.family)))
@@ -130,7 +128,7 @@ def wait_until_somebody_waits_for_a_lock(database_url: str) -> None:
 
 
 @pytest.mark.row("Z-02")
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite's writers follow one another
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite serializes writers
 def test_a_rotation_under_way_does_not_outlive_the_replay_that_ends_its_family(
     browser: FlaskClient, app: Flask, build: Build, session: Account, database_url: str
 ) -> None:
@@ -143,7 +141,7 @@ def test_a_rotation_under_way_does_not_outlive_the_replay_that_ends_its_family(
     db.session.commit()
     columns = "kind, family, client_id, account_id, session_id, scope, acr, auth_time, expires_at, family_expires_at"
     with psycopg.connect(database_url) as rotation, ThreadPoolExecutor(1) as thief:
-        # what the rotation's statement does, held open before its commit
+        # the statement of the rotation, in an open transaction
         rotation.execute("UPDATE token SET used_at = now() WHERE digest = %s", [opaque.digest(second)])
         rotation.execute(
             f"INSERT INTO token (digest, {columns}) SELECT %s, {columns} FROM token WHERE digest = %s",  # noqa: S608

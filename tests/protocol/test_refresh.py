@@ -45,7 +45,7 @@ def reuses() -> int:
 
 @contextmanager
 def restarted(app: Flask, settings: Settings) -> Iterator[FlaskClient]:
-    """A browser of the service after a restart: nothing that a process keeps is left."""
+    """A browser of a restarted service, whose caches are empty."""
     db.session.remove()
     registry.forget()
     again = create_app(settings)
@@ -77,7 +77,7 @@ def test_a_rotated_token_that_comes_again_late_kills_the_family(
 def test_a_lost_answer_may_be_asked_again_for_ten_seconds(
     browser: FlaskClient, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 9700, 4.14.2. A client whose answer was lost on the way is no thief, and has ten seconds."""
+    """RFC 9700, 4.14.2. A client that lost a response may retry for ten seconds."""
     first = tokens_for(browser, offline, scope=OFFLINE)
     answer = offline.refresh(browser, first["refresh_token"]).get_json()
     with later(2):
@@ -94,8 +94,8 @@ def test_a_lost_answer_may_be_asked_again_for_ten_seconds(
 def test_a_lost_answer_is_found_again_after_a_restart(
     browser: FlaskClient, app: Flask, settings: Settings, offline: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 6. What was issued is in the database alone, so whichever node is asked next knows how long ago that
-    was.
+    """RFC 6749, 6. The time of issue is in the database, so that every node knows
+    it.
     """
     first = tokens_for(browser, offline, scope=OFFLINE)
     offline.refresh(browser, first["refresh_token"])
@@ -127,7 +127,7 @@ def test_an_answer_holds_a_new_pair_and_an_id_token_of_the_same_sign_in(
     """OpenID Connect Core 1.0, 12.2."""
     before = tokens_for(browser, offline, scope=OFFLINE)
     with later(30):
-        # the person proved the password again since, for the account's own pages: the grant is still the first one's
+        # the person confirmed the password again for the account's pages; the grant keeps its `auth_time`
         db.session.execute(update(Session).values(auth_time=datetime.now(UTC)))
         db.session.commit()
         after = offline.refresh(browser, before["refresh_token"]).get_json()
@@ -229,7 +229,7 @@ def test_a_refresh_token_dies_with_what_it_stands_for(
     happened(browser, session)
     refused(offline.refresh(browser, first["refresh_token"]), "invalid_grant")
     assert offline.userinfo(browser, first["access_token"]).status_code == 401
-    assert reuses() == 0  # it was not stolen
+    assert reuses() == 0  # no replay
 
 
 @pytest.mark.row("T-22")

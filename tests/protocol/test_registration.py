@@ -74,7 +74,7 @@ def test_a_refused_invitation_says_what_to_do(browser: FlaskClient, invitation: 
 
 
 def test_wrong_tokens_are_slowed_and_right_ones_are_not(browser: FlaskClient, invitation: str) -> None:
-    """OpenID Connect Registration 1.0, 4.4. Guesses are counted by IP as well, at both endpoints together."""
+    """OpenID Connect Registration 1.0, 4.4. Wrong tokens are also counted by IP, at both endpoints together."""
     for place in ("/register", "/register/nobody") * 50:
         method = "POST" if place == "/register" else "GET"
         assert browser.open(place, method=method, json=MINIMAL, headers=bearer("x" * 43)).status_code == 401

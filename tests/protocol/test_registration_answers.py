@@ -1,4 +1,4 @@
-"""What clients that register themselves are told of it, where it is not what they said (RFC 7591 3.2.1)."""
+"""Registration responses that differ from the request (RFC 7591 3.2.1)."""
 
 from datetime import timedelta
 from html import unescape
@@ -79,7 +79,7 @@ def test_the_scopes_are_always_told(browser: FlaskClient) -> None:
     ],
 )
 def test_nobody_takes_another_ent_s_name(browser: FlaskClient, build: Build, invitation: str, name: str) -> None:
-    """RFC 7591, 2. Parents know an ENT by its name alone. The invitation stays good."""
+    """RFC 7591, 2. Parents know an ENT by its name only. The invitation stays valid."""
     build.ent("Passerelle")
     refused(register(browser, invitation, client_name=name), "invalid_client_metadata")
     told = registered(browser, invitation, client_name="Le pont bleu")

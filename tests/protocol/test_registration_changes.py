@@ -1,4 +1,4 @@
-"""What a client loses by a change of its registration, it loses at once: for tokens, codes and requests of before."""
+"""A change of a registration applies at once to existing tokens, codes and requests."""
 
 import json
 from typing import Any
@@ -25,7 +25,7 @@ def offline(build: Build) -> RelyingParty:
 
 
 def changed(ent: RelyingParty, **values: Any) -> None:
-    """Change a registration as `idp client set` does: its version tells every process."""
+    """Change a registration as `idp client set` does, with a new version for the caches."""
     client = db.session.scalars(select(Client).where(Client.client_id == ent.client_id)).one()
     for name, value in values.items():
         setattr(client, name, value)
@@ -54,7 +54,7 @@ def test_a_scope_that_was_taken_away_is_not_told_any_more(
 
 @pytest.mark.row("A-19")
 def test_a_code_of_before_gives_what_is_left(browser: FlaskClient, offline: RelyingParty, session: Account) -> None:
-    """RFC 6749, 3.3. The code stands for more than the client may still have."""
+    """RFC 6749, 3.3. The code has more scopes than the client may now have."""
     attempt = Attempt()
     code = code_for(browser, offline, attempt, scope=OFFLINE)
     changed(offline, scopes=["openid", "profile"])
@@ -132,8 +132,8 @@ def test_a_look_at_the_head_alone_does_nothing(browser: FlaskClient, ent: Relyin
 def test_a_claims_request_that_is_nested_too_deep_is_refused_where_it_comes(
     browser: FlaskClient, ent: RelyingParty, session: Account, depth: int
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.2.6. The token endpoint, which reads the request again, never meets what could not
-    be read there.
+    """OpenID Connect Core 1.0, 3.1.2.6. The token endpoint reads the request again and must always be able to parse
+    it.
     """
     nested = f'{{"id_token":{{"name":{{"value":{"[" * depth}{"]" * depth}}}}}}}'
     if len(nested) < 3000:

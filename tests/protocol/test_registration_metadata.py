@@ -1,4 +1,4 @@
-"""What clients that register themselves say of themselves: it is refused, ignored, kept or shown (RFC 7591 2)."""
+"""Metadata of clients that register themselves: refused, ignored, stored or shown (RFC 7591 2)."""
 
 import json
 from html import unescape
@@ -58,7 +58,7 @@ WRONG: list[dict[str, Any]] = [
     {"token_endpoint_auth_method": "client_secret_jwt"},
     {"token_endpoint_auth_method": ["none"]},
     {"id_token_signed_response_alg": "none"},
-    {"id_token_signed_response_alg": "ES256"},  # there is no such key
+    {"id_token_signed_response_alg": "ES256"},  # the key does not exist
     {"userinfo_signed_response_alg": "HS256"},
     {"subject_type": "aaf"},
     {"subject_type": []},
@@ -191,7 +191,7 @@ def test_everything_that_was_registered_is_told_again(browser: FlaskClient, invi
 
 @pytest.mark.parametrize("uris", [["https://nouveau.test/request.jwt#x"], [], None, 5, "x", {"a": 1}])
 def test_request_uris_are_ignored(browser: FlaskClient, invitation: str, uris: object) -> None:
-    """RFC 7591, 2. Addresses of request objects, of which none is ever fetched."""
+    """RFC 7591, 2. URLs of request objects are never requested."""
     told = registered(browser, invitation, request_uris=uris)
     assert "request_uris" not in told
     assert "request_uris" not in replaced(browser, told, request_uris=uris).get_json()
@@ -239,8 +239,8 @@ def test_the_sign_in_page_leads_to_what_the_ent_says_of_itself(
 def test_the_picture_of_an_ent_is_shown_nowhere(
     browser: FlaskClient, invitation: str, parent: Account, settings: Settings
 ) -> None:
-    """OpenID Connect Registration 1.0, 2. The host of the picture would learn each parent's address from a page that
-    takes a password, and could change the picture into anything.
+    """OpenID Connect Registration 1.0, 2. The host of the image would get each parent's IP from a page with a password
+    field, and could change the image.
     """
     logos = {"logo_uri": "https://images.test/logo.png", "logo_uri#fr": "https://images.test/fr/logo.png"}
     ent = party(settings, registered(browser, invitation, **logos))

@@ -1,4 +1,4 @@
-"""Registration access tokens: replaced at each update, never lost with an answer, over after a year without use."""
+"""Registration access tokens: replaced at each update, not lost with a response, expired after a year without use."""
 
 import json
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ YEAR = timedelta(days=365)
 
 @pytest.fixture
 def told(browser: FlaskClient) -> dict[str, Any]:
-    """What a client that registered itself was told."""
+    """Register a client; return the response."""
     return registered(browser, invited())
 
 
@@ -76,11 +76,11 @@ def test_a_refused_update_replaces_no_token(browser: FlaskClient, told: dict[str
 
 
 def test_lost_answer_does_not_lock_the_client_out(browser: FlaskClient, told: dict[str, Any]) -> None:
-    """RFC 7592, 5. An answer that never arrived, however often, leaves the client the token that it has."""
+    """RFC 7592, 5. After any number of lost responses the client's token is still valid."""
     first = told["registration_access_token"]
     lost = [replacement(browser, told, first) for _ in range(3)]
     assert read(browser, told, first).get_json()["registration_access_token"] == first
-    for token in lost[:-1]:  # nobody has them, and the last one alone could still arrive
+    for token in lost[:-1]:  # these tokens were never received; only the last one could still arrive
         assert read(browser, told, token).status_code == 401
     arrived = replacement(browser, told, first)
     assert read(browser, told, lost[-1]).status_code == 401
@@ -101,7 +101,7 @@ def test_an_operator_s_new_token_ends_all_others(browser: FlaskClient, told: dic
 def test_registration_token_expires_when_unused_for_a_year(
     browser: FlaskClient, told: dict[str, Any], unhurried: None
 ) -> None:
-    """RFC 7592, 5. A registration that nobody tends is not for whoever finds its token; an operator gives another."""
+    """RFC 7592, 5. The token of an unused registration expires; an operator can issue another."""
     token, start = told["registration_access_token"], now()
     for days in (364, 700, 1000):
         with time_machine.travel(start + timedelta(days=days), tick=False):

@@ -1,4 +1,4 @@
-"""How answers travel: in the query, or as a form that the browser posts (security row A-12; Form Post Mode 1.0)."""
+"""Response modes: in the query, or as a form that the browser posts (security row A-12; Form Post Mode 1.0)."""
 
 import json
 from html import escape
@@ -39,7 +39,7 @@ def test_a_code_travels_in_a_form_that_is_posted_to_the_redirect_uri(
 def test_nothing_of_a_request_becomes_a_part_of_the_page(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """Form Post Response Mode 1.0, 2. One script, a file of ours, and a policy that lets no other run."""
+    """Form Post Response Mode 1.0, 2. One script, a file of the service, and a policy that allows no other."""
     page = browser.get(ent.url(Attempt(state=HOSTILE), response_mode=FORM))
     text = page.get_data(as_text=True)
     assert "<script>" not in text
@@ -47,7 +47,7 @@ def test_nothing_of_a_request_becomes_a_part_of_the_page(
     [policy] = page.headers.getlist("Content-Security-Policy")
     assert "script-src 'self'" in policy
     assert "unsafe" not in policy
-    assert "form-action" not in policy  # the client may redirect onward, which Chromium would hold against it
+    assert "form-action" not in policy  # the client may redirect, and Chromium applies form-action to redirects
     refused = browser.get(ent.url(Attempt(), client_id="nobody", response_mode=FORM))
     assert "form-action 'self'" in refused.headers["Content-Security-Policy"], "on that answer alone"
 
@@ -63,7 +63,7 @@ def test_every_answer_honours_the_mode(
     in_query = ent.answer(browser.get(ent.url(attempt, **changes)))
     assert answer.keys() == in_query.keys()
     assert answer["state"] == HOSTILE
-    fresh = {"code": "", "session_state": ""}  # drawn for each answer
+    fresh = {"code": "", "session_state": ""}  # random for each response
     assert {**answer, **fresh} == {**in_query, **fresh}
 
 
@@ -103,7 +103,7 @@ def test_the_query_is_the_default_and_may_be_asked_for(
 def test_a_state_that_a_form_would_change_is_not_sent_changed(
     browser: FlaskClient, ent: RelyingParty, session: Account
 ) -> None:
-    """RFC 6749, 4.1.2. Browsers post every line end as CR LF."""
+    """RFC 6749, 4.1.2. Browsers post line ends as CR LF."""
     for state in ("a\nb", "a\rb", "a\r\nb"):
         stays_here(browser.get(ent.url(Attempt(state=state), response_mode=FORM)))
         assert ent.answer(browser.get(ent.url(Attempt(state=state))))["state"] == state
@@ -140,7 +140,7 @@ TWICE = b'{"response_mode":"form_post","response_mode":"query"}'
 
 
 def object_asking(mode: object, header: bytes = b'{"alg":"none"}') -> str:
-    """Return a request object that nobody signed."""
+    """Return an unsigned request object."""
     return f"{b64(header)}.{b64(json.dumps({'response_mode': mode, 'redirect_uri': EVIL}).encode())}."
 
 

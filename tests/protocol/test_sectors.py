@@ -1,4 +1,4 @@
-"""Pairwise subjects by sector (OpenID Connect Core 8.1): who knows a person by the same `sub`, and for how long."""
+"""Pairwise subjects by sector (OpenID Connect Core 8.1): which clients get the same `sub`, and for how long."""
 
 import json
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ def test_clients_of_one_host_share_a_subject_and_others_do_not(
 def test_a_subject_outlives_the_client_and_the_secret_key(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
-    """OpenID Connect Core 1.0, 8. A client that is removed and registered anew finds whom it knew."""
+    """OpenID Connect Core 1.0, 8. A client that is removed and registered again gets the same subjects."""
     first = build.ent(host="un.test")
     before = sub(browser, first)
     key = db.session.scalar(select(Client.id).where(Client.client_id == first.client_id))
@@ -90,7 +90,7 @@ def test_a_subject_outlives_the_client_and_the_secret_key(
 def test_clients_of_before_keep_their_own_salt(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
-    """OpenID Connect Core 1.0, 8. Sectors came later than some clients, whose people stay who they are, also when their
+    """OpenID Connect Core 1.0, 8. Clients that are older than sectors keep their subjects, also when their
     registration changes.
     """
     old = build.ent(host="un.test")
@@ -164,8 +164,8 @@ def test_a_change_that_would_change_the_sector_is_refused(build: Build, settings
 def test_who_moves_away_calls_no_session_as_its_former_neighbours_do(
     browser: FlaskClient, build: Build, session: Account, settings: Settings
 ) -> None:
-    """Back-Channel Logout 1.0, 2.1. An ENT that is registered on another's host and then moves must not know by what
-    name that one knows a session.
+    """Back-Channel Logout 1.0, 2.1. An ENT that was registered on the host of another ENT and then moves must not
+    know the other one's `sid`.
     """
     victim = build.ent(host="un.test")
     told = registered(browser, invited(), subject_type="public", redirect_uris=["https://un.test/autre"])
@@ -257,7 +257,7 @@ class TestDocuments:
         ],
     )
     def test_a_document_that_does_not_hold(self, browser: FlaskClient, server: EntServer, answer: Answer) -> None:
-        """OpenID Connect Registration 1.0, 5. An unreadable document holds no URI. The invitation stays good."""
+        """OpenID Connect Registration 1.0, 5. An unreadable document contains no URI. The invitation stays valid."""
         token = invited()
         server.served["/s"] = answer
         document = server.uri("secteur.test", "/s")
@@ -271,8 +271,8 @@ class TestDocuments:
         registered(browser, token, redirect_uris=BOTH, sector_identifier_uri=document)
 
     def test_the_document_is_asked_for_when_it_decides(self, browser: FlaskClient, server: EntServer) -> None:
-        """OpenID Connect Registration 1.0, 5. A change of something else must not fail because the ENT's server is
-        away.
+        """OpenID Connect Registration 1.0, 5. Another change must not fail because the ENT's server is
+        unavailable.
         """
         document = server.uri("secteur.test", "/s")
         server.served["/s"] = (200, {}, json.dumps(BOTH).encode())
@@ -286,11 +286,11 @@ class TestDocuments:
 
 
 def test_a_document_inside_the_house_is_not_asked_for(browser: FlaskClient, server: EntServer) -> None:
-    """OWASP ASVS 5, V 1.3.6. An address that a stranger names must not lead into this house's own network."""
+    """OWASP ASVS 5, V 1.3.6. A URL chosen by others must not lead into the network of the service."""
     told = register(browser, invited(), redirect_uris=BOTH, sector_identifier_uri=server.uri("secteur.test", "/s"))
     refused(told, "invalid_client_metadata")
     assert server.asked == []
-    # which of a stranger's names this house knows, and what listens there, is not told
+    # the error does not reveal which internal hosts exist and listen
     for elsewhere in ("https://nulle-part.test/s", "https://127.0.0.1/s", server.uri("secteur.test", "/s")):
         told = register(browser, invited(), redirect_uris=BOTH, sector_identifier_uri=elsewhere)
         assert told.get_json()["error_description"] == "sector_identifier_uri cannot be read"

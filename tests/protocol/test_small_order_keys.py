@@ -1,4 +1,4 @@
-"""Ed25519 keys that are points of small order: signatures that nobody needs a private key for hold under them."""
+"""Ed25519 keys that are points of small order: anybody can forge signatures for them without a private key."""
 
 import secrets
 import time
@@ -30,18 +30,18 @@ SMALL = {
     "order 4, not reduced": FIELD,
 }
 ANYBODYS = b64((1).to_bytes(32, "little") + bytes(32))
-"""A signature that whoever knows nothing can write down: R is the identity, S is zero."""
+"""A forged signature: R is the identity, S is zero."""
 
 Point = tuple[int, int]
 
 
 def encoded(y: int, sign: int = 0) -> str:
-    """Return a point as RFC 8032 5.1.2 writes it."""
+    """Return the encoding of a point (RFC 8032 5.1.2)."""
     return b64((y + (sign << 255)).to_bytes(32, "little"))
 
 
 def point(y: int) -> Point:
-    """Return a point of that y (RFC 8032 5.1.3)."""
+    """Return a point with this y (RFC 8032 5.1.3)."""
     square = (y * y - 1) * pow(_D * y * y + 1, -1, FIELD) % FIELD
     x = pow(square, (FIELD + 3) // 8, FIELD)
     if (x * x - square) % FIELD:

@@ -1,4 +1,4 @@
-"""What the requests of a sign-on ask of the database, counted on every connection, and how PostgreSQL plans it."""
+"""The SQL statements of a sign-in, counted on every connection, and their plans on PostgreSQL."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ BIG = ("session", "account", "token", "authorization_code")
 
 
 def requests(browser: FlaskClient, ent: RelyingParty, scope: str) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Yield the three requests of a sign-on, each ready to be sent; the next is made of what the last answered."""
+    """Yield the three requests of a sign-in; each is built from the response to the previous one."""
     attempt, found = Attempt(), {}
 
     def authorize() -> None:
@@ -49,13 +49,13 @@ def requests(browser: FlaskClient, ent: RelyingParty, scope: str) -> Iterator[tu
 def test_a_sign_on_with_a_session_costs_five_statements_at_most(
     app: Flask, browser: FlaskClient, build: Build, session: Account, scope: str
 ) -> None:
-    """OpenID Connect Core 1.0, 3.1.3. Rule of this house, as no specification bounds them: two statements before that
+    """OpenID Connect Core 1.0, 3.1.3. Own rule: two statements before that
     request (3.1.2), three for it, and one for UserInfo (5.3).
     """
     ent = build.ent(scopes=scope)
     most = {"authorize": 2, "token": 3, "userinfo": 1}
     with listening(app) as seen:
-        tokens_for(browser, ent, scope=scope)  # what a process keeps in memory is there now
+        tokens_for(browser, ent, scope=scope)  # the caches of the process are full now
         for name, send in requests(browser, ent, scope):
             seen.clear()
             send()
@@ -63,7 +63,7 @@ def test_a_sign_on_with_a_session_costs_five_statements_at_most(
             assert len([text for text, _ in seen if text == "COMMIT"]) <= (name != "userinfo"), name
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # it counts its own transactions
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # PostgreSQL counts this transaction too
 def test_a_sign_on_commits_twice_and_userinfo_writes_nothing(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, database_url: str
 ) -> None:
@@ -71,7 +71,7 @@ def test_a_sign_on_commits_twice_and_userinfo_writes_nothing(
     rounds = 20
 
     def counted() -> tuple[int, int]:
-        fresh_connections(app)  # a connection that closes hands its counts in
+        fresh_connections(app)  # a connection reports its counts when it closes
         with psycopg.connect(database_url, autocommit=True) as connection:
             connection.execute("SELECT pg_stat_clear_snapshot()")
             row = connection.execute(
@@ -82,7 +82,7 @@ def test_a_sign_on_commits_twice_and_userinfo_writes_nothing(
         return row[0], row[1]
 
     def cost(send: Callable[[], object]) -> tuple[int, int]:
-        """Return transactions and rows written by one sending: the difference cancels what connecting costs."""
+        """Return the transactions and written rows of one request; the difference removes those of the connection."""
         marks = [counted()]
         for times in (1, rounds + 1):
             for _ in range(times):
@@ -111,12 +111,12 @@ def test_a_sign_on_commits_twice_and_userinfo_writes_nothing(
     assert cost(userinfo) == (1, 0)
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # it plans
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # the planner runs
 def test_no_hot_statement_walks_a_table_however_it_is_planned(
     app: Flask, browser: FlaskClient, build: Build, session: Account, database_url: str
 ) -> None:
-    """OpenID Connect Core 1.0, 12.1. Rule of this house: no statement of that request and of those before it (3.1.2,
-    3.1.3, 5.3) reads a table from end to end, whether the planner has statistics or not.
+    """OpenID Connect Core 1.0, 12.1. Own rule: no statement of that request and of those before it (3.1.2,
+    3.1.3, 5.3) scans a table, with or without statistics.
     """
     ent = build.ent(scopes=OFFLINE, charter="provider")
     with listening(app) as seen:
@@ -126,13 +126,13 @@ def test_no_hot_statement_walks_a_table_however_it_is_planned(
         assert ent.refresh(browser, refresh).status_code == 200
         hot = {text: values for text, values in seen if isinstance(values, dict) and "session" in text}
     assert len(hot) == 4, list(hot)
-    # a connection of the store's own, with what it sets for the planner
+    # a connection of the store, with its planner settings
     store = services_of(app).server.store
     assert isinstance(store, PostgresqlStore)
     with store._connections.cursor() as cursor:
         connection = cursor.connection
         connection.execute("SET plan_cache_mode = force_generic_plan")
-        for analysed in (False, True):  # a young table has no statistics
+        for analysed in (False, True):  # a new table has no statistics
             if analysed:
                 crowd(connection)
             for text, values in hot.items():
@@ -144,7 +144,7 @@ def test_no_hot_statement_walks_a_table_however_it_is_planned(
 
 
 def planned(connection: psycopg.Connection[Any], text: str, values: dict[str, Any]) -> str:
-    """Return the generic plan of a statement, typed as the driver types it."""
+    """Return the generic plan of a statement, with the driver's parameter types."""
     names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", text)))
     numbered = re.sub(r"%\((\w+)\)s", lambda match: f"${names.index(match.group(1)) + 1}", text)
     types = ", ".join(TYPES.get(type(values[name]), "unknown") for name in names)

@@ -1,4 +1,4 @@
-"""`ui_locales`: the language of the pages, as far as there is one, through all steps (security row A-25)."""
+"""`ui_locales`: the language of the pages, through all steps (security row A-25)."""
 
 import re
 from html import unescape
@@ -21,7 +21,7 @@ _LANGUAGE = re.compile(r'<html lang="([^"]+)"')
 
 @pytest.fixture
 def two_languages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The service with a second language: today there is one, and a choice of one is none."""
+    """The service with a second language, because the product has only one."""
     monkeypatch.setattr(i18n, "LANGUAGES", ("fr", "en"))
 
 
@@ -81,7 +81,7 @@ def test_every_display_is_served_as_a_page(
 
 
 def test_names_that_flask_gives_a_meaning_make_no_link_wrong(app: Flask) -> None:
-    """RFC 6749, 3.1. The framework reads these names of unrecognized parameters as its own."""
+    """RFC 6749, 3.1. The framework uses these names of unknown parameters itself."""
     odd = "endpoint=x&_external=1&_scheme=ftp&_method=PUT&_anchor=a&self=b&demande=c"
     with app.test_request_context(f"/connexion?{odd}"):
         assert unescape(render_template_string("{{ language_url('fr') }}")) == f"?{odd}&ui_locales=fr"

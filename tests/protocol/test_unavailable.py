@@ -1,4 +1,4 @@
-"""A database that is away, or locked for too long: a 503 that says when to come back, and nothing is lost."""
+"""An unavailable or locked database: a 503 with Retry-After, and no data is lost."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.both_databases, pytest.mark.row("W-07")]
 
 @contextmanager
 def locked(database_url: str) -> Iterator[None]:
-    """Hold a lock that no writer of codes and tokens gets by."""
+    """Hold a lock that blocks all writers of codes and tokens."""
     if database_url.startswith("sqlite"):
         connection = sqlite3.connect(str(make_url(database_url).database), isolation_level=None)
         connection.execute("BEGIN IMMEDIATE")
@@ -57,7 +57,7 @@ def test_a_database_that_stays_locked_is_a_503_and_the_code_stays_good(
 def test_connections_that_a_restart_broke_cost_one_answer_at_most(
     app: Flask, browser: FlaskClient, ent: RelyingParty, session: Account, settings: Settings
 ) -> None:
-    """RFC 9110, 15.6.4. A restarted database is back at the second request."""
+    """RFC 9110, 15.6.4. The second request after a restart of the database succeeds."""
     tokens_for(browser, ent)
     db.session.remove()
     for _ in range(2):

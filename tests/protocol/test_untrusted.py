@@ -1,4 +1,4 @@
-"""The page for a request whose client or redirect URI is not certain: its sentence fits the cause."""
+"""The error page for an unknown client or redirect URI names the cause."""
 
 import pytest
 from flask.testing import FlaskClient

@@ -1,4 +1,4 @@
-"""What Chromium shows of requests with an address that is not registered: at the sign-in and at the sign-out."""
+"""Requests with an unregistered URI in Chromium, at the sign-in and at the sign-out."""
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -11,7 +11,7 @@ from tests.stories.browser import CHROMIUM, follow, look, new_page
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
-    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),  # what a browser does with a page
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),  # pages in a browser
 ]
 
 

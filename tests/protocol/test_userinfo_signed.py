@@ -24,7 +24,7 @@ from tests.signatures import public_key, unb64, verify
 
 
 def opened(browser: FlaskClient, response: TestResponse, alg: str) -> dict[str, Any]:
-    """Return the claims of a signed answer, verified with the published keys."""
+    """Return the verified claims of a signed response."""
     assert response.status_code == 200
     assert response.headers["Content-Type"] == "application/jwt"
     assert response.headers["Cache-Control"] == "no-store"
@@ -74,7 +74,7 @@ def test_a_refusal_is_not_signed(browser: FlaskClient, build: Build, session: Ac
 
 @pytest.mark.row("U-01")
 def test_without_a_key_the_client_comes_again(app: Flask, browser: FlaskClient, build: Build, session: Account) -> None:
-    """RFC 9110, 15.6.4. Nothing is told unsigned to a client that wants it signed."""
+    """RFC 9110, 15.6.4. A client that registered signed responses gets no unsigned one."""
     ring.rotate(build.settings, "ES256", at_once=True)
     ent = build.ent(userinfo_alg="ES256")
     token = tokens_for(browser, ent)["access_token"]
