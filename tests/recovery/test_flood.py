@@ -1,4 +1,4 @@
-"""What a flood of requests leaves behind: no form may be made to write by somebody who was told to wait."""
+"""A flood of requests: a rate-limited form writes nothing to the database."""
 
 import pytest
 from flask import Flask

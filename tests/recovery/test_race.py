@@ -1,4 +1,4 @@
-"""G-12: many at once, in processes of their own."""
+"""G-12: concurrent recoveries in separate processes."""
 
 import pytest
 from flask import Flask

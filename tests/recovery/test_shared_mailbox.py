@@ -1,4 +1,4 @@
-"""A mailbox that two parents share: what each of them can do to the other, and what the operator allows."""
+"""A mailbox shared by two parents: what each can do to the other's account, and the operator's setting."""
 
 import pytest
 from flask import Flask
@@ -25,7 +25,7 @@ _NO_LINK = "Votre nouveau mot de passe : pas de lien par mail"
 
 @pytest.fixture
 def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
-    """Settings of an operator who decided what a shared mailbox may do."""
+    """Settings with `IDP_SHARED_MAILBOX`."""
     return settings_for(database_url, shared_mailbox=getattr(request, "param", "known-device"))
 
 
@@ -106,7 +106,7 @@ def test_who_moved_their_own_address_away_still_reads_the_mailbox(
 ) -> None:
     mother, father = parents
     _confirm_another(app, build, father, "yann@exemple.fr")
-    db.session.execute(delete(OneTimeLink))  # what a purge does after some days
+    db.session.execute(delete(OneTimeLink))  # as a purge does after some days
     db.session.commit()
     with post_office(app) as office:
         ask_password(browser, mother.username)
