@@ -1,4 +1,4 @@
-"""The AAF, 2D and 1D, Complet and Delta: each request comes out as a record, or as an issue that refuses it."""
+"""The AAF, 2D and 1D, Complet and Delta: each request is read as a record or refused with an issue."""
 
 from dataclasses import replace
 from datetime import date
@@ -146,7 +146,7 @@ def test_the_primary_vocabulary() -> None:
 
 
 def test_the_old_keys_of_a_secondary_pupil_are_no_links() -> None:
-    """Older 2D files have `ENTEleveAutoriteParentale` beside the links that count."""
+    """Older 2D files also have `ENTEleveAutoriteParentale`, which is ignored."""
     old = student(PUPIL, ENTEleveAutoriteParentale=["9100009"])
     assert [link.guardian for link in old.links or ()] == ["aaf:9100001", "aaf:9100002"]
     alone = {name: value for name, value in PUPIL.items() if name != "ENTElevePersRelEleve"}

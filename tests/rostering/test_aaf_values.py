@@ -1,4 +1,4 @@
-"""The AAF’s values one by one, and files that are damaged: what is wrong is told, and nothing else is lost."""
+"""Values of the AAF, and damaged files: each fault is one issue, and no other data is lost."""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Whatever the files hold, an import ends and says what is wrong; no row is lost in silence (R-01…R-03, R-11)."""
+"""With any files, an import ends and reports the faults; no row is lost without an issue (R-01…R-03, R-11)."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -47,7 +47,7 @@ def looked_at(app: Flask, folder: Path) -> Outcome:
 
 
 def parts(folder: Path, people: list[list[Parent]], children: list[list[Pupil]]) -> Iterator[int]:
-    """Write lists as parts of a Complet, in which a key may come again; yield how many rows of each kind there are."""
+    """Write lists as parts of a Complet with repeated keys; yield the number of rows of each kind."""
     written: list[Sequence[Parent | Pupil]] = [*people, *children]
     for number, some in enumerate(written):
         year = Year(schools=tuple(KEYS) if not number else ())

@@ -1,4 +1,4 @@
-"""Pages of rows arrive as they were sent, on both databases."""
+"""Batches of rows are stored unchanged, on both databases."""
 
 import uuid
 from typing import Any, cast

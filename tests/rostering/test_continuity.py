@@ -1,4 +1,4 @@
-"""A key that stays and a person who does not: no account follows the key to somebody else."""
+"""A key that the file gives to another person: the account stays with its owner."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def names_of(number: str) -> tuple[str, str, str]:
 
 
 def known_to(act: Run, build: Build, folder: Path, *rows: Row) -> list[Account]:
-    """Import the rows, and let each account be its owner's."""
+    """Import the rows and activate each account."""
     imported(act, written(folder, *rows))
     return [activated(build, row.number, f"p{row.number}@exemple.fr") for row in rows]
 

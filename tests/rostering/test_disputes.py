@@ -1,4 +1,4 @@
-"""A tie that somebody disputes, and the files that come before its school has decided."""
+"""Imports while a tie is disputed and the school has not decided."""
 
 import time
 from pathlib import Path
@@ -40,7 +40,7 @@ def dispute(key: str) -> Account:
 
 
 def activate(person: Account) -> None:
-    """Let the account be its owner's."""
+    """Activate the account."""
     own = {"password_hash": "x", "activated_at": now(), "email": "lui@exemple.fr"}
     db.session.execute(update(Account).where(Account.id == person.id).values(**own))
     db.session.commit()
@@ -56,7 +56,7 @@ def test_a_file_that_names_a_disputed_tie_drops_no_dispute(act: Run, year: Year,
 
 
 def test_a_tie_that_the_file_ends_is_the_schools_answer(act: Run, year: Year, folder: Path) -> None:
-    """The school corrected its file: another child that it gives the person later is not in doubt."""
+    """After the school has corrected its file, another child of the person is not disputed."""
     year.add(Pupil("88", "Frère", "FAMILLEAA", parents=BOTH))
     imported(act, year.write(folder))
     him = account(FATHER)
@@ -93,7 +93,7 @@ def test_a_disputed_tie_that_comes_back_closes_the_account_again(act: Run, year:
 def test_a_dispute_that_an_import_opens_closes_the_account(
     act: Run, app: Flask, build: Build, year: Year, folder: Path
 ) -> None:
-    """The letter of one school was disputed, that of another served: then a sibling comes to the first school."""
+    """One school's letter is disputed, another's is used; then a sibling joins the first school."""
     ent = build.ent(uais=[COLLEGE, LYCEE], scopes=OFFLINE)
     year.add(Pupil("88", "Frère", "FAMILLEAA", uai=COLLEGE, parents=BOTH))
     imported(act, year.write(folder))
@@ -129,7 +129,7 @@ def _someone_waits() -> bool:
 def test_an_import_and_a_settlement_lock_in_one_order(
     act: Run, build: Build, settings: Settings, year: Year, folder: Path
 ) -> None:
-    """The import changes one tie of the account and closes it for another, while an operator settles the first."""
+    """The import changes one tie and closes the account for another tie, while an operator settles the first."""
     year.add(Pupil("88", "Frère", "FAMILLEAA", uai=LYCEE, parents=BOTH))
     imported(act, year.write(folder))
     him = dispute(FATHER)
@@ -146,7 +146,7 @@ def test_an_import_and_a_settlement_lock_in_one_order(
                 break
             time.sleep(0.1)
         assert run.poll() is None, "it waits for the account"
-        with db.engine.connect() as connection:  # a tie that it holds would be refused
+        with db.engine.connect() as connection:  # a tie that the import has locked would be refused
             ties = text("SELECT child_id FROM guardianship WHERE account_id = :account FOR UPDATE NOWAIT")
             assert len(connection.execute(ties, {"account": him.id}).all()) == 2
         operators.settle(settings, him.id, Decision(outcome=Outcome.REJECT, reason="vu au guichet"))

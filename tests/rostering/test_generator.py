@@ -1,4 +1,4 @@
-"""The generator of synthetic académies: what it draws is what it writes, and it is the same every time."""
+"""The generator of synthetic académies: the files match the drawn data, and are the same every time."""
 
 import hashlib
 import sys
@@ -54,7 +54,7 @@ def _values(element: etree._Element) -> list[str]:
 
 
 def _complete(folder: Path, *, repeated: bool = False) -> Records:
-    """Read a Complet without the project's readers; each key is there once unless `repeated`."""
+    """Read a Complet without the project's readers; each key occurs once unless `repeated`."""
     records: Records = {}
     for request in _requests(folder.glob("*_Complet_*.xml")):
         assert request.tag == "addRequest"
@@ -73,7 +73,7 @@ def _attributes(request: etree._Element) -> dict[str, list[str]]:
 
 
 def _apply(records: Records, folder: Path) -> Counter[str]:
-    """Apply a Delta strictly: what is added is new, what is changed or deleted is known."""
+    """Apply a Delta strictly: added keys are new, changed or deleted keys exist."""
     done: Counter[str] = Counter()
     for request in _requests(folder.glob("*_Delta_*.xml")):
         key = _key(request)
@@ -134,7 +134,7 @@ def test_families_come_in_constant_memory() -> None:
         tracemalloc.stop()
 
     assert count > 7_000
-    assert peak < 3_000_000  # the households themselves are more than ten times as much
+    assert peak < 3_000_000  # the households themselves need more than ten times as much memory
 
 
 def test_keys_are_of_one_person_each() -> None:

@@ -1,4 +1,4 @@
-"""When two given names are one person's."""
+"""Comparison of given names of one person."""
 
 import pytest
 

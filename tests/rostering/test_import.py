@@ -1,4 +1,4 @@
-"""A school year through `idp roster import`: who gets an account, what changes, who leaves and who comes back."""
+"""`idp roster import` over a school year: new accounts, changes, people who leave or return."""
 
 import json
 from pathlib import Path
@@ -152,7 +152,7 @@ def test_who_comes_back_finds_identifier_and_password_again(act: Run, year: Year
 
 
 def small_absence(year: Year) -> tuple[Pupil | Parent, ...]:
-    """Take a family out of the year, and return it."""
+    """Remove a family from the year; return it."""
     return (year.pupils.pop("9200000"), year.parents.pop("9100000"), year.parents.pop("9150000"))
 
 

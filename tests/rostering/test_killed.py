@@ -1,4 +1,4 @@
-"""Imports that are cut, doubled, or that meet parents at work: the end is the one of an undisturbed import."""
+"""Killed imports, concurrent imports, and imports while parents act: the result is that of an undisturbed import."""
 
 import inspect
 import random
@@ -36,7 +36,7 @@ SEED = 20261124
 
 
 def two_years(folder: Path) -> tuple[Path, Path]:
-    """Write two files: a school year, and the next, in which people came, changed, moved and left."""
+    """Write two files: a school year, and the next year with new, changed, moved and removed people."""
     year = small_year()
     first = year.write(folder / "first")
     for number in (0, 1, 2):
@@ -48,7 +48,7 @@ def two_years(folder: Path) -> tuple[Path, Path]:
 
 
 def on(database: str, folder: Path, *statements: int) -> int:
-    """Import in processes of their own, killed at these statements; return how many died."""
+    """Import in separate processes, killed at these statements; return the number of killed processes."""
     ended = forked.run("tests.rostering.killed", database, str(folder), *map(str, statements), timeout=300)
     assert ended.returncode == 0, ended.stderr
     return int(ended.stdout)
@@ -56,7 +56,7 @@ def on(database: str, folder: Path, *statements: int) -> int:
 
 @pytest.fixture
 def undisturbed(shared: Path, tmp_path: Path) -> Iterator[str]:
-    """A database of its own, for the import that nothing disturbs."""
+    """A separate database for the undisturbed import."""
     (tmp_path / "other").mkdir()
     with sqlite_copy(shared, tmp_path / "other") as url:
         yield url
@@ -155,7 +155,7 @@ def test_a_mail_address_that_is_confirmed_during_the_import_stays(act: Run, data
     waiting = [confirmed]
 
     def confirm(*_: object) -> None:
-        """Confirm between two transactions of the import, when its plan was made long ago."""
+        """Confirm an email between two transactions of the import, after it has made its plan."""
         if waiting and in_apply():
             statement = waiting.pop()
             with other.begin() as connection:

@@ -1,4 +1,4 @@
-"""What an import does when a key of names is somebody else's: nothing of an account ever reaches another person."""
+"""Imports in which a key of names belongs to another person: no account is given to another person."""
 
 import secrets
 import uuid
@@ -40,7 +40,7 @@ OTHER_SCHOOL = f"MARTIN;Marie;1 rue A;59990;Rivebelle;;{LYCEE};MARTIN;Tom;2DE1"
 
 
 def activated(build: Build, person: Account) -> Account:
-    """Let an account be its owner's, with a password and a confirmed address."""
+    """Activate an account, with a password and a confirmed email."""
     own = {
         "password_hash": build.hash(PASSWORD),
         "activated_at": now(),
@@ -248,7 +248,7 @@ def test_a_leaver_is_not_welcomed_back_as_a_namesake(act: Run, build: Build, fol
 
 
 def joined(act: Run, build: Build, folder: Path) -> Account:
-    """Let Marie MARTIN join the letters of two schools: one account, two keys of names."""
+    """Add a second school's letter to Marie MARTIN's account: one account with two keys of names."""
     imported(act, written(folder, FIRST, OTHER_SCHOOL))
     one, two = sorted(of_name("MARTIN"), key=lambda person: person.children[0].given_name)
     letter._merge(activated(build, one), two)
@@ -343,7 +343,7 @@ def test_an_identifier_that_is_freed_during_the_import_is_not_given(
     insert = bulk.insert_unless_taken
 
     def freed(table: Table, unique: str, rows: bulk.Rows) -> set[uuid.UUID]:
-        """Let a purge remove the account just before the rows are inserted."""
+        """Make a purge remove the account just before the rows are inserted."""
         if db.session.scalar(select(Account.id).where(Account.username == "n.leroy1000")) == gone.id:
             assert unused_accounts.remove(gone.id, true())
         return insert(table, unique, rows)

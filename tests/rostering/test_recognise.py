@@ -1,4 +1,4 @@
-"""Formats are known by what files hold, whatever their names say; modes by what the names say."""
+"""Formats are recognized by the content of files, modes by their names."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""What a school file's people become with time: who left is removed after three months, whoever purges, once."""
+"""People who left the school file are removed once, after three months, by any purge."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -34,7 +34,7 @@ def count(table: type[Base]) -> int:
 
 
 def earlier(days: int) -> None:
-    """Let all that happened have happened so many days ago."""
+    """Move all stored times back by so many days."""
     for table, names in (
         (Account, ("left_at", "disabled_at")),
         (Child, ("left_at",)),
@@ -58,7 +58,7 @@ def test_who_left_is_removed_after_three_months_with_all_that_hangs_on_them(act:
     key = account("9100000").id
     del year.pupils["9200000"]
     year.change("9200001", parents=(("9100001", "10", "1"),))
-    year.change("9200003", parents=(("9100003", "10", "1"),))  # the father keeps his other child
+    year.change("9200003", parents=(("9100003", "10", "1"),))  # the father still has another child
     imported(act, year.write(folder), "--force")
     earlier(89)
     done = purged(act)

@@ -1,4 +1,4 @@
-"""What an import says of rows that count once, and of what it did not do."""
+"""The report of an import: rows counted once, and skipped actions."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The same families, written in every format and imported, are the same families: accounts, names, children."""
+"""The same families, written in each format and imported, give the same accounts, names and children."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ Link = tuple[str, ...]
 
 
 def links_of(expected_families: Iterable[Family], form: str) -> Counter[Link]:
-    """Return who must be the guardian of whom, as far as the format can say it."""
+    """Return the expected guardianships that the format can express."""
     said = onde.as_written if form == "onde" else str
     found_links: Counter[Link] = Counter()
     for family in expected_families:
@@ -39,7 +39,7 @@ def links_of(expected_families: Iterable[Family], form: str) -> Counter[Link]:
 
 
 def links_there(form: str) -> Counter[Link]:
-    """Return who is the guardian of whom."""
+    """Return the stored guardianships."""
     number = Child.student_id if form in {"aaf", "siecle", "csv"} else School.phone
     rows = db.session.execute(
         select(
@@ -64,7 +64,7 @@ def _pupil(link: Link) -> Link:
 
 
 def without_namesakes(links: Counter[Link], there: Counter[Link]) -> tuple[Counter[Link], Counter[Link]]:
-    """Leave out what ONDE cannot tell apart: people, or pupils, of the same names in one school."""
+    """Leave out people and pupils with the same names in one school, which ONDE cannot distinguish."""
     people: dict[Link, set[Link]] = {}
     classes: dict[Link, set[str]] = {}
     for link in links:

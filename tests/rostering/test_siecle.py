@@ -1,4 +1,4 @@
-"""SIECLE's two exports: pupils wait for their class, people for their address, and nobody is lost on the way."""
+"""SIECLE's two exports: pupils are joined with their classes, people with their postal addresses, and none is lost."""
 
 from collections import Counter
 from dataclasses import replace
@@ -346,7 +346,7 @@ KEYS = st.text("0123456789", max_size=3)
     st.integers(0, 40),
 )  # fmt: skip
 def test_every_row_comes_out_as_a_record_or_as_an_issue_that_refuses_it(rows: list[str], uaj: str, cut: int) -> None:
-    """Of a file that is cut as well: those whose row was whole."""
+    """A truncated file is read up to its last complete row."""
     for root, tag, kind, name in (
         ("BEE_ELEVES", "</ELEVE>", Student, "student"),
         ("BEE_RESPONSABLES", "</PERSONNE>", Guardian, "guardian"),

@@ -1,4 +1,4 @@
-"""What there is to read in files, folders and archives, and what is refused of an archive from outside (R-02)."""
+"""Reading of files, folders and archives, and refusal of hostile archives (R-02)."""
 
 import gzip
 import io
@@ -21,7 +21,7 @@ AAF = b"<ficAlimMENESR/>"
 
 
 def read(*paths: Path, limits: Limits = LIMITS) -> list[tuple[str, bytes | str]]:
-    """Name and bytes of each source, name and code of each issue; the progress bar must end where it should."""
+    """Return name and bytes of each source, name and code of each issue; check the end of the progress bar."""
     steps: list[int] = []
     found: list[tuple[str, bytes | str]] = []
     for item in open_sources(paths, steps.append, limits):
@@ -116,7 +116,7 @@ class TestFolders:
         def refuse(*_: object) -> None:
             raise PermissionError
 
-        monkeypatch.setattr("idp.rostering.files.sources._Metered", refuse)  # root may open anything
+        monkeypatch.setattr("idp.rostering.files.sources._Metered", refuse)  # root may open any file
         assert codes(folder / "a.xml") == ["file_unreadable"]
 
 

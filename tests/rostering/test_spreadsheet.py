@@ -1,4 +1,4 @@
-"""R-04: what the product writes for a spreadsheet is never a formula there."""
+"""R-04: files for spreadsheets contain no formulas."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""CSV as it comes: encodings, delimiters, line ends and broken rows (R-03), and never a line lost in silence."""
+"""CSV: encodings, delimiters, line ends and broken rows (R-03); no line is lost without an issue."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from tests.rows import each_row
 
 
 def read(content: str | bytes, encoding: str | None = None) -> list[list[str] | tuple[str, int]]:
-    """Rows as cells, issues as code and line."""
+    """Return the cells of each row, and code and line of each issue."""
     return [
         item.cells if isinstance(item, Row) else (item.code, item.place.line)
         for item in read_rows(source(content), encoding)
@@ -174,7 +174,7 @@ _PIECES = st.lists(st.sampled_from(['"', '""', ";", "\n", "\r", "#", "é", " ", 
 @given(_PIECES)
 @example(['"', "\n", '"', ";", "#;#;#\n"])
 def test_no_line_is_lost(pieces: list[str]) -> None:
-    """What stands on a line is in a row, or the line is one of those that were refused: one issue for each."""
+    """Each line is in a row or is refused with one issue."""
     marks = iter(range(10_000))
     content = "h;i;j\n" + "".join(f"<{next(marks)}>" if char == "#" else char for char in "".join(pieces))
     found = list(read_rows(source(content)))

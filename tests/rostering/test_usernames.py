@@ -45,7 +45,7 @@ def row(key: str) -> tuple[object, ...]:
 
 def test_an_identifier_that_is_taken_is_drawn_again(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     build.never_activated(username="n.leroy1000", children=[])
-    numbers = iter([0, 0, 0, 1, 2, 3, 4])  # the first is taken, the second and third draw one number
+    numbers = iter([0, 0, 0, 1, 2, 3, 4])  # the first is in use, the second and third draw the same number
     monkeypatch.setattr("secrets.randbelow", lambda _: next(numbers))
     opening.open_accounts(Format.AAF, [row("01"), row("02")])
     db.session.commit()

@@ -1,4 +1,4 @@
-"""XML from outside: nothing is loaded or expanded, lines are exact, and every attack ends as one issue (R-01)."""
+"""Untrusted XML: no entity is loaded or expanded, line numbers are exact, each attack is one issue (R-01)."""
 
 import io
 import socket
@@ -38,7 +38,7 @@ def texts(content: str | bytes) -> list[str]:
 
 
 class Endless(io.RawIOBase):
-    """A file of any size that is nowhere: a head, and then the same bytes for ever."""
+    """A file object of any size: a head, then the same bytes without end."""
 
     def __init__(self, head: bytes, again: bytes, size: int) -> None:
         self._next = head
