@@ -1,4 +1,4 @@
-"""Whether a request is all there is found out alike, however its bytes are cut."""
+"""The end of a request is found with any fragmentation of its bytes."""
 
 import socket
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
-"""B-02 on `idp serve` as it is run: no answer lacks the headers that protect it, and no header says what was asked for.
+"""B-02 on `idp serve` as a process: every response has the security headers, and no header contains the request.
 
-Raw sockets: no client library comes between, and what none would send is sent too.
+The tests use raw sockets, to send requests that no client library sends.
 """
 
 import signal
@@ -39,7 +39,7 @@ def port(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[int
 
 def ask(port: int, request: bytes) -> tuple[int, bytes, bytes]:
     """Send `request`; return the status, the head in lower case, and the body of the answer."""
-    import socket  # noqa: PLC0415 - here alone
+    import socket  # noqa: PLC0415 - used in this test only
 
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         connection.sendall(request)

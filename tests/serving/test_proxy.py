@@ -1,4 +1,4 @@
-"""B-08, W-03 and TLS through the proxy that we supply: nginx with deploy/nginx.conf in front of `idp serve`."""
+"""B-08, W-03 and TLS with nginx and deploy/nginx.conf in front of `idp serve`."""
 
 import re
 import secrets
@@ -78,7 +78,7 @@ def proxied(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def registered(settings: Settings) -> RelyingParty:
-    """Register an ENT with a service that does not run yet."""
+    """Register an ENT before the service runs."""
     app = create_app(settings)
     with app.app_context():
         ent = Build(settings).ent()
@@ -98,12 +98,12 @@ def test_the_service_answers_through_it(proxied: Proxied) -> None:
 
 LONGEST = Attempt(state=secrets.token_urlsafe(3072), nonce=secrets.token_urlsafe(450))
 WIDE = Attempt(state="*" * 4096, nonce=LONGEST.nonce)
-"""4,096 characters that an address may write as they are, or as three each."""
+"""Return 4,096 characters that a URL may contain as they are or percent-encoded."""
 WIDEST = Attempt(state="😀" * 4096)
 
 
 def redirected(proxied: Proxied, attempt: Attempt, *, posted: bool = False, **changes: str) -> str:
-    """Ask for a sign-in as an ENT that writes what it may as it is; return where the answer leads."""
+    """Send an authorization request with as little percent-encoding as possible; return the redirect."""
     path, _, query = proxied.ent.url(attempt, **changes).replace("%2A", "*").partition("?")
     head = f"Host: localhost:{proxied.port}\r\nConnection: close\r\n"
     if posted:
@@ -118,7 +118,7 @@ def redirected(proxied: Proxied, attempt: Attempt, *, posted: bool = False, **ch
 
 @pytest.mark.parametrize("attempt", [LONGEST, WIDE], ids=["longest", "wide"])
 def test_the_longest_request_passes(proxied: Proxied, attempt: Attempt) -> None:
-    """nginx answers 502 when the head of an answer, which has the state in an address, does not fit its buffer."""
+    """nginx responds with 502 if the response headers, with the state in a URL, are larger than its buffer."""
     assert urlsplit(redirected(proxied, attempt)).path == "/connexion"
     assert refused(proxied, redirected(proxied, attempt, prompt="none")) == ["login_required", attempt.state]
 
@@ -130,7 +130,7 @@ def test_the_longest_answer_passes(proxied: Proxied) -> None:
 
 
 def refused(proxied: Proxied, location: str) -> list[str]:
-    """Return the error and the state that the ENT is told."""
+    """Return the error and the state that the ENT receives."""
     assert location.startswith(f"{proxied.ent.redirect_uri}?")
     told = parse_qs(urlsplit(location).query)
     return [*told["error"], *told["state"]]
@@ -187,14 +187,14 @@ def drip(connections: list[ssl.SSLSocket], stop: threading.Event) -> None:
     """Send a byte a second on each connection."""
     while not stop.wait(1):
         for connection in connections:
-            with suppress(OSError):  # given up by the server
+            with suppress(OSError):  # closed by the server
                 connection.send(b"s")
 
 
 @pytest.mark.row("W-03")
 @pytest.mark.parametrize("begun", [SLOW_HEAD, SLOW_BODY], ids=["heads", "bodies"])
 def test_clients_at_a_byte_a_second_keep_nobody_waiting(proxied: Proxied, begun: bytes) -> None:
-    """While they drip, who comes is answered; that nobody waited for them is seen by their being there still."""
+    """While slow clients send, other requests are answered; the slow connections are still open afterwards."""
     stop = threading.Event()
     with ExitStack() as stack:
         slow = [stack.enter_context(proxied.connect()) for _ in range(64)]
@@ -211,7 +211,7 @@ def test_clients_at_a_byte_a_second_keep_nobody_waiting(proxied: Proxied, begun:
             dripping.join()
         for connection in slow:
             connection.setblocking(False)
-            with pytest.raises(ssl.SSLWantReadError):  # neither answered nor sent away
+            with pytest.raises(ssl.SSLWantReadError):  # neither answered nor closed
                 connection.recv(1)
 
 
@@ -220,10 +220,10 @@ STRONG = {"ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"}
 
 
 def speaking(trusted: Path, version: ssl.TLSVersion, ciphers: str = "") -> ssl.SSLContext:
-    """Return a client that speaks one version of TLS, with all that its library can be brought to use."""
+    """Return a client for one version of TLS, with all ciphers of its library."""
     client = ssl.create_default_context(cafile=trusted)
     client.set_ciphers(f"{ciphers or 'ALL'}:@SECLEVEL=0")
-    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # that it is old is the point
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # old versions are tested
         client.minimum_version = client.maximum_version = version
     return client
 
@@ -242,7 +242,7 @@ def agreed(port: int, client: ssl.SSLContext) -> tuple[str, str] | None:
 
 @contextmanager
 def lenient(chain: Path) -> Iterator[int]:
-    """Run a server that takes everything: what it does not agree on, this machine's library cannot speak."""
+    """Run a permissive server: a handshake that fails there is impossible with this machine's library."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(chain)
     server.set_ciphers("ALL:@SECLEVEL=0")
@@ -265,7 +265,7 @@ def lenient(chain: Path) -> Iterator[int]:
 
 @pytest.mark.parametrize("version", TOO_OLD, ids=["TLS 1.0", "TLS 1.1"])
 def test_old_versions_of_tls_are_refused(proxied: Proxied, version: ssl.TLSVersion) -> None:
-    """RFC 8996; the site must not inherit them from the server's own configuration, where Debian names them."""
+    """RFC 8996; the site must not inherit them from Debian's configuration."""
     client = speaking(proxied.trusted, version)
     with lenient(proxied.trusted.with_name("localhost.pem")) as port:
         assert agreed(port, client), "this client speaks it"
@@ -273,7 +273,7 @@ def test_old_versions_of_tls_are_refused(proxied: Proxied, version: ssl.TLSVersi
 
 
 def test_tls_1_2_takes_forward_secrecy_with_aes_gcm_alone(proxied: Proxied) -> None:
-    """FAPI 2.0 Security Profile 5.2.2: the ciphers that RFC 9325 recommends, and none beside."""
+    """FAPI 2.0 Security Profile 5.2.2: only ciphers that RFC 9325 recommends."""
     every = {cipher["name"] for cipher in speaking(proxied.trusted, ssl.TLSVersion.TLSv1_2).get_ciphers()}
     usual = {name for name in every if not name.startswith("TLS_")}
     assert len(usual) > len(STRONG)
@@ -282,7 +282,7 @@ def test_tls_1_2_takes_forward_secrecy_with_aes_gcm_alone(proxied: Proxied) -> N
 
 
 def test_tls_1_2_with_an_rsa_certificate_takes_no_other_exchange(tmp_path: Path) -> None:
-    """Nobody is behind it: the handshake is all."""
+    """There is no upstream: only the handshake is tested."""
     port, chain = free_port(), rsa_certificate(tmp_path)
     every = {cipher["name"] for cipher in speaking(chain, ssl.TLSVersion.TLSv1_2).get_ciphers()}
     with nginx(tmp_path / "nginx", port, supplied(tmp_path, port, free_port(), chain)):
@@ -301,7 +301,7 @@ def test_tls_1_3_is_offered_and_preferred(proxied: Proxied) -> None:
 
 
 def rsa_certificate(folder: Path) -> Path:
-    """Make a certificate for localhost that vouches for itself, with its RSA key, in one file."""
+    """Write a self-signed certificate for localhost and its RSA key into one file."""
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     name, moment = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]), datetime.now(UTC)
     certificate = (

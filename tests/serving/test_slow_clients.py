@@ -1,4 +1,4 @@
-"""W-03 and W-04 on `idp serve` as it is run: a process, its sockets, and clients that do not behave."""
+"""W-03 and W-04: `idp serve` as a process, with slow and malicious clients."""
 
 import re
 import signal
@@ -21,7 +21,7 @@ from tests.rows import each_row
 
 THREADS = 4
 SOON = READ_SECONDS / 2
-"""Seconds. Who waited for somebody slow would wait `READ_SECONDS` at least; who waits for nobody, a hundredth."""
+"""Seconds. A request that waits for a slow client takes `READ_SECONDS` at least; other requests take 0.01 s."""
 ASK = b"GET /connexion HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\n"
 SLOW_HEAD = b"GET /connexion HTTP/1.1\r\nHost: x\r\nX-Slow: " + b"s" * 200
@@ -42,7 +42,7 @@ class Served:
         return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
 
     def ask(self, request: bytes = ASK) -> tuple[bytes, float]:
-        """Return the answer to one request on a connection of its own, and how long it took in seconds."""
+        """Send a request on a new connection; return the response and its duration in seconds."""
         start = time.monotonic()
         with self.connect() as connection:
             connection.sendall(request)
@@ -65,14 +65,14 @@ def served(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 def drip(connections: list[tuple[socket.socket, bytes]], stop: threading.Event) -> None:
-    """Send what is before the last 200 bytes of each text at once, and those at a byte a second."""
+    """Send each text at once except its last 200 bytes, then one byte per second."""
     for connection, text in connections:
         connection.sendall(text[:-200])
     for place in range(-200, 0):
         for connection, text in connections:
             try:
                 connection.send(text[place : place + 1 or None])
-            except OSError:  # given up by the server
+            except OSError:  # closed by the server
                 continue
         if stop.wait(1):
             return
@@ -119,7 +119,7 @@ def test_who_is_too_slow_is_sent_away_and_who_waits_between_requests_is_not(serv
 def test_clients_that_do_not_hang_up_keep_nobody_waiting(served: Served) -> None:
     with ExitStack() as stack:
         for _ in range(30):
-            stack.enter_context(served.connect()).sendall(ASK)  # answered, and never closed from there
+            stack.enter_context(served.connect()).sendall(ASK)  # answered; the client does not close it
         answer, seconds = served.ask()
         assert answer.startswith(b"HTTP/1.1 200 ")
         assert seconds < SOON
@@ -217,7 +217,7 @@ def post(body: bytes, kind: bytes = FORM) -> bytes:
     ("request_", "status"),
     [
         (post(FIELDS), 413),
-        (post(NESTED), 400),  # a form without our token, whatever its fields are called
+        (post(NESTED), 400),  # a form without a CSRF token
         (post(NESTED.replace(b"[", b"%5B").replace(b"]", b"%5D")), 413),
         (post(FILES + b"--b--\r\n", b"Content-Type: multipart/form-data; boundary=b\r\n"), 415),
         (b"GET /connexion HTTP/1.1\r\nHost: x\r\nConnection: close\r\nCookie: " + b"c" * 16_500 + b"\r\n\r\n", 431),
@@ -255,7 +255,7 @@ def test_what_is_refused_is_logged_without_what_it_said(served: Served) -> None:
 
 
 def processor_seconds(pid: int) -> float:
-    """Return the processor time that the server and its workers have used (Linux; to a hundredth of a second)."""
+    """Return the processor time of the server and its workers in seconds (Linux; precision 0.01 s)."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     used = 0
     for process in (str(pid), *children):
