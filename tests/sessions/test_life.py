@@ -1,4 +1,4 @@
-"""B-05 and B-06: how long a session lives, by the server's clock alone, and that no cookie but its own opens it."""
+"""B-05 and B-06: the life of a session by the server's clock, and its cookie."""
 
 from datetime import timedelta
 

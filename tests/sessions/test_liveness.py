@@ -1,4 +1,4 @@
-"""Which sessions each way to be alive admits, in each notation: a condition, SQL text, a row that was read."""
+"""The sessions that each liveness rule accepts, as a condition, as SQL text and on a row."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -25,7 +25,7 @@ HOLDING = {"used", "expired", "just expired", "idle", "just idle"}
 
 @pytest.fixture
 def moment(app: Flask, build: Build) -> Iterator[datetime]:
-    """The present instant, at which there is one session of each kind; `sid` names its kind."""
+    """Insert one session of each kind; `sid` is its kind. Return the current time."""
     with time_machine.travel(now(), tick=False):
         moment = now()
         for number, kind in enumerate(sorted(ALL)):
