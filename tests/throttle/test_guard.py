@@ -1,4 +1,4 @@
-"""The brakes, on both databases. Ids are those of the security checklist."""
+"""Rate limits, on both databases. Ids are those of docs/security.md."""
 
 import json
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def rows() -> int:
 
 
 def rush(settings: Settings, database_url: str, limit: limits.Limit, processes: int, tries: int) -> int:
-    """Let `processes` take `tries` slots each, all at once; return how many were granted."""
+    """Request `tries` slots from each of `processes` at once; return the number of granted slots."""
     order = {
         "database": database_url,
         "secret": settings.secrets[0].decode(),
@@ -220,7 +220,7 @@ def test_one_mail_a_minute_five_an_hour_ten_a_day(clock: time_machine.Traveller)
         assert granted(limits.RESEND_LINK_ACCOUNT, "one")
     clock.shift(60)
     assert seconds(limits.RESEND_LINK_ACCOUNT, "one") == 3600 - 5 * 60
-    for _ in range(20):  # the refused ones open nothing and count nowhere
+    for _ in range(20):  # refused attempts are not counted
         assert not granted(limits.RESEND_LINK_ACCOUNT, "one")
     clock.shift(3600 - 5 * 60)
     for _ in range(5):

@@ -1,4 +1,4 @@
-"""The table of limits, read as a whole."""
+"""Consistency of the table of rate limits."""
 
 from idp.throttle import limits
 from tests.rows import each_row

@@ -115,7 +115,7 @@ def test_a_flood_of_subjects_fills_no_memory_and_frees_nobody_who_floods(clock: 
 
 
 def test_a_schools_first_evening_meets_no_budget_of_the_authorization_endpoint(clock: time_machine.Traveller) -> None:
-    for second in range(60):  # 300 parents behind one address, 60 sign-ins a second, three requests each
+    for second in range(60):  # 300 parents behind one IP, 60 sign-ins per second, three requests each
         for number in range(180):
             parent = (60 * second + number // 3) % 300
             assert (
