@@ -1,4 +1,4 @@
-"""B-01: every cookie is the host's alone, over TLS, out of scripts' reach, and small."""
+"""B-01: every cookie is host-only, Secure, HttpOnly and small."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from tests.relying_party import Attempt, RelyingParty
 
 
 def _watch(browser: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Return where every `Set-Cookie` of a browser will be, by name."""
+    """Return the `Set-Cookie` headers of a browser by name, which later responses extend."""
     seen: dict[str, str] = {}
     real = browser.open
 
@@ -38,7 +38,7 @@ def test_each_cookie_carries_the_attributes_that_browsers_enforce(
     page = follow(browser, browser.get(ent.url(Attempt(), login_hint=None, state="x" * 1500)))
     page = submit(browser, page, profil="parent")
     submit(browser, page, identifiant=build.active().username, mot_de_passe=PASSWORD)
-    # scripts and frames read this one (Session Management 1.0, 3.2): it opens nothing, and names nobody
+    # scripts in frames read this one (Session Management 1.0, 3.2): it gives no access and identifies nobody
     state = seen.pop("__Host-bs")
     assert {part.strip() for part in state.split(";")[1:]} == {"Secure", "SameSite=None", "Path=/"}
     assert len(state) < 1000

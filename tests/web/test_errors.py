@@ -1,4 +1,4 @@
-"""Error pages: a cause, a gesture, a reference that joins the page and the log line."""
+"""Error pages: a cause, an action, a request id that is also in the log."""
 
 import re
 

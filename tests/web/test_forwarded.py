@@ -1,4 +1,4 @@
-"""Who is asking, as proxies tell it: with ports, brackets and quotes, and never more than the declared hops."""
+"""The client's IP from proxy headers: ports, brackets, quotes, and only the configured number of proxies."""
 
 import pytest
 from flask import Flask
@@ -20,12 +20,12 @@ def settings(database_url: str) -> Settings:
 
 
 def seen(app: Flask, **headers: str) -> str:
-    """Return the IP that the service takes a request to come from."""
+    """Return the client IP that the service determines."""
     client = app.test_client()
     found: list[str] = []
 
     def note() -> None:
-        from flask import request  # noqa: PLC0415 - of the request that is asked about
+        from flask import request  # noqa: PLC0415 - needs the request
 
         found.append(request.remote_addr or "")
 

@@ -1,4 +1,4 @@
-"""B-02 and B-07: the headers of every answer that a browser shows, whatever its status."""
+"""B-02 and B-07: the security headers of every page, with any status."""
 
 import re
 
@@ -30,7 +30,7 @@ _POLICY = {
     "base-uri": "'none'",
     "frame-ancestors": "'none'",
 }
-# Pages whose form may end at an ENT, after a chain of redirects that Chromium holds against `form-action`.
+# Pages whose form may redirect to an ENT; Chromium applies `form-action` to redirects.
 _MAY_LEAVE = {"/profil", "/connexion", "/charte", "/authorize/accord", "/logout", "/adresse/confirmation"}
 
 
@@ -86,7 +86,7 @@ def test_pages_hold_no_script_no_style_and_nothing_from_elsewhere(app: Flask, bu
         text = page.text
         assert " style=" not in text, name
         assert "<style" not in text, name
-        posted = name == "answer posted"  # its form goes to the ENT, by a script of ours that does nothing else
+        posted = name == "answer posted"  # a script of the service sends its form to the ENT
         assert text.count("<script") == (2 if posted else 1), name
         assert not re.search(r"<[^>]*\son\w+=", text), name
         for attribute in ('src="', 'rel="stylesheet" href="', *(() if posted else ('action="',))):

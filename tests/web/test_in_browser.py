@@ -1,4 +1,4 @@
-"""What Chromium makes of the pages: targets that a thumb hits, words that hold without a script, words kept whole."""
+"""The pages in Chromium: size of targets, texts without JavaScript, no cut words."""
 
 import re
 from collections.abc import Collection
@@ -14,7 +14,7 @@ from tests.stories.browser import CHROMIUM, follow, look, new_page
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed"),
-    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),  # what a browser does with a page
+    pytest.mark.parametrize("database_url", ["sqlite"], indirect=True),  # pages in a browser
 ]
 
 NARROWEST = 180  # 360 px at 200 %
@@ -45,7 +45,7 @@ def fits_a_thumb(link: Locator) -> None:
 
 
 def whole(page: Page, *, wider: Collection[str] = ()) -> None:
-    """Check that no word is cut, but those that are wider than the page, and the page as ever."""
+    """Check the page, and that no word is cut unless it is wider than the page."""
     assert set(page.locator("main").evaluate(_TORN)) <= set(wider), page.url
     look(page)
 

@@ -1,4 +1,4 @@
-"""The privacy page says which IP addresses are kept where and for how long, as the settings have it."""
+"""The privacy page lists where IPs are stored and for how long, according to the settings."""
 
 import re
 from datetime import timedelta
@@ -16,7 +16,7 @@ from tests.builders import Build
 from tests.databases import ISSUER, settings_for
 
 IP_COLUMNS = {("audit", "address"), ("session", "address"), ("charter_acceptance", "address")}
-"""The columns that hold IP addresses; each has its line on the page."""
+"""The columns with IPs; each has a line on the page."""
 
 
 def facts(browser: FlaskClient) -> dict[str, str]:

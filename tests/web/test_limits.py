@@ -1,4 +1,4 @@
-"""W-04 and the limits of every request: refused quickly, with a page that says so, and never a 5xx."""
+"""W-04 and the limits of every request: refused quickly, with an error page, never a 5xx."""
 
 import time
 from io import BytesIO
@@ -31,7 +31,7 @@ def test_a_form_that_no_page_of_ours_sends_is_refused_quickly(
 ) -> None:
     token = form_token(browser.get("/connexion"))
     body = urlencode({"csrf_token": token, "identifiant": "", "mot-de-passe": "", **field})
-    start = time.thread_time()  # of this thread alone: a hundredth of the bound, whatever else the machine does
+    start = time.thread_time()  # CPU time of this thread, independent of the load of the machine
     answer = browser.post("/connexion", data=body, content_type="application/x-www-form-urlencoded")
     assert time.thread_time() - start < 1.5
     assert answer.status_code == status
@@ -82,7 +82,7 @@ def test_strange_signs_are_a_page_and_never_a_fault(browser: FlaskClient, build:
 @pytest.mark.parametrize("sent", [b" 3\r\nabc", b"0x3\r\nabc", b"3\r\nabcXX", b"3\r\na", b"0\r\n: x\r\n\r\n"])
 @pytest.mark.parametrize("path", ["/connexion", "/token"])
 def test_a_body_that_a_server_cannot_parse_is_its_senders_fault(browser: FlaskClient, path: str, sent: bytes) -> None:
-    head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"  # `idp serve` lets none in; other servers might
+    head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"  # `idp serve` refuses them; other servers may not
     request = Request(Config(), IterUnreader([head + sent]), ("127.0.0.1", 1))
     answer = browser.post(path, environ_overrides={"wsgi.input": request.body, "wsgi.input_terminated": True})
     assert answer.status_code == 400

@@ -1,4 +1,4 @@
-"""« Reprenons depuis l’ENT »: what is said of an address that opens nothing, and the way back that it still tells."""
+"""« Reprenons depuis l’ENT »: the page for an invalid or old URL, and its links back."""
 
 import re
 from datetime import timedelta
@@ -21,7 +21,7 @@ _LOST = "Reprenons depuis l’ENT"
 
 
 def _way_back(page: TestResponse) -> list[tuple[str, str]]:
-    """Check that the page says both reasons; return its buttons."""
+    """Check that the page names both reasons; return its buttons."""
     assert (page.status_code, heading(page)) == (400, _LOST)
     assert "restée ouverte longtemps, ou elle a été ouverte dans un autre navigateur" in page.text
     return re.findall(r'<a class="btn" href="([^"]+)">(.*?)</a>', page.text)

@@ -1,6 +1,6 @@
-"""N-01, N-02, F-01, G-01, I-01: the public forms answer everybody alike: same page, headers, cookies, statements.
+"""N-01, N-02, F-01, G-01, I-01: the public forms respond the same for all input: page, headers, cookies, statements.
 
-How long they take is measured by `make bench`.
+`make bench` measures their times.
 """
 
 import re
@@ -27,7 +27,7 @@ SHARED = "famille@exemple.fr"
 
 @dataclass(frozen=True)
 class Person:
-    """What somebody types: an identifier and an address, which may or may not be of an account."""
+    """A typed username and email, of an account or of none."""
 
     username: str
     mail: str
@@ -97,7 +97,7 @@ def _statements() -> Iterator[list[str]]:
 
 
 def _seen(answer: TestResponse, person: Person) -> tuple[object, ...]:
-    """Return all that a stranger sees of an answer; what was typed, and values that are new each time, left out."""
+    """Return the visible parts of a response, without typed and random values."""
     text = answer.get_data(as_text=True).replace(person.username, "[identifiant]").replace(person.mail, "[mail]")
     text = re.sub(r'(name="csrf_token"[^>]*value=)"[^"]+"', r'\1"[token]"', text)
     text = re.sub(r"demande=[\w.-]+", "demande=[value]", text)
@@ -107,7 +107,7 @@ def _seen(answer: TestResponse, person: Person) -> tuple[object, ...]:
 
 
 def _send(app: Flask, path: str, person: Person, address: str) -> list[TestResponse]:
-    """Fill the form of a new browser in, and follow to where it leads."""
+    """Send the form in a new browser and follow redirects."""
     browser = app.test_client()
     browser.environ_base["REMOTE_ADDR"] = address
     page = browser.get(path)

@@ -1,4 +1,4 @@
-"""N-04 and N-01: without a session no page names anybody."""
+"""N-04 and N-01: without a session no page shows personal data."""
 
 import pytest
 from flask import Flask
@@ -35,7 +35,7 @@ def test_without_a_session_no_page_holds_a_name_an_address_or_a_child(
     for page in pages:
         text = page.text.replace("n.leroy4821", "").replace('value="n.leroy"', "")
         if page.request.path == link:
-            text = text.replace("Collège des Tilleuls", "")  # the school alone is told: E-06
+            text = text.replace("Collège des Tilleuls", "")  # only the school is notified: E-06
         assert not any(name in text for name in _NAMES), page.request.path
 
 

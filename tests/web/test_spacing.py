@@ -1,4 +1,4 @@
-"""French on screens: no-break spaces where French wants them, typographic apostrophes, one language."""
+"""French typography on pages: no-break spaces, typographic apostrophes, one language."""
 
 import re
 from html import unescape

@@ -1,4 +1,4 @@
-"""Addresses under /.well-known/ that other software knows by heart."""
+"""URLs under /.well-known/."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -45,6 +45,6 @@ def test_password_managers_are_led_to_the_page_that_changes_the_password(browser
 
 
 def test_a_well_known_address_that_does_not_exist_does_not_exist(browser: FlaskClient) -> None:
-    # what a password manager asks first, to see whether a server's 404 means anything
+    # a password manager requests it first, to check that unknown URLs return 404
     for name in ("resource-that-should-not-exist-whose-status-code-should-not-be-200", "", "webfinger"):
         assert browser.get(f"/.well-known/{name}").status_code == 404
