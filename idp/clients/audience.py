@@ -2,7 +2,7 @@
 
 THE RULE: a client whose audience is `families` may know a person who has a living tie (`directory.lives`) to a child in
 one of its schools. A client whose audience is `everyone` may know everybody. The rule is written once, in `_condition`:
-as a condition for SQLAlchemy, and as text for the statements of `idp.oidc.store.contract`, which is compiled from that
+as a condition for SQLAlchemy, and as text for the statements of `idp.oidc.store.sql`, which is compiled from that
 condition.
 """
 

@@ -215,7 +215,7 @@ def _issue(client: Registration, wanted: AuthorizationRequest) -> Response | Non
             idle_since=liveness.idle_since(settings, moment),
             touch_before=liveness.touch_before(moment),
             expires_at=moment + _code_lifetime(settings, client),
-            address=remote_address(),
+            ip=remote_address(),
             request_id=request_id(),
             **_journal_proof(settings, client, moment),
         )

@@ -19,7 +19,7 @@ from idp.clients.models import SubjectType
 from idp.clients.registry import Registration
 from idp.oidc.claims import parameter
 from idp.oidc.claims.parameter import Asked
-from idp.oidc.store.contract import Granted, Holder
+from idp.oidc.store.contract import Grant, Holder
 from idp.sessions.models import PASSWORD, PASSWORD_ON_KNOWN_DEVICE
 
 PASSWORD_CLASS = "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"  # noqa: S105 - a class of methods
@@ -104,12 +104,12 @@ def session_class(classes: Collection[str]) -> str | None:
     return None if PASSWORD_CLASS in classes else PASSWORD_ON_KNOWN_DEVICE
 
 
-def id_token_tells_of_the_person(granted: Granted) -> bool:
+def id_token_tells_of_the_person(granted: Grant) -> bool:
     """Return whether the request asked for claims of the person in the ID token: they are read from the database."""
     return bool(granted.claims and parameter.kept(granted.claims).id_token)
 
 
-def id_token(client: Registration, granted: Granted, holder: Holder | None = None) -> dict[str, Any]:
+def id_token(client: Registration, granted: Grant, holder: Holder | None = None) -> dict[str, Any]:
     """Return the claims of the ID token that say who signed in, how and when (Core 2), and the charter's status.
 
     `holder` is whom the access token stands for, when the request asked for more (Core 5.5).
@@ -217,7 +217,7 @@ def _phone(holder: Holder) -> dict[str, Any]:
     }
 
 
-def _charter(of: Granted | Holder) -> dict[str, Any]:
+def _charter(of: Grant | Holder) -> dict[str, Any]:
     """Return whether the charter that is current for this ENT was accepted, and when; without one, nothing is owed."""
     version, accepted_at = of.charter_version, of.charter_accepted_at
     if version is None:

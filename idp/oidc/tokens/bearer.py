@@ -59,7 +59,7 @@ def holder() -> Holder:
     scheme, value = _presented()
     if len(value) != _TOKEN_LENGTH:
         raise Unauthorized(401, "invalid_token", "the access token is not alive")
-    found = services().server.store.holder(opaque.digest(value), now())
+    found = services().server.store.find_holder(opaque.digest(value), now())
     if found is None:
         raise Unauthorized(401, "invalid_token", "the access token is not alive")
     if scheme != "bearer" or found.jkt is not None:

@@ -27,7 +27,7 @@ from idp.oidc.claims import release
 from idp.oidc.client_auth import client as clients
 from idp.oidc.client_auth import dpop
 from idp.oidc.models import AuthorizationCode, Token
-from idp.oidc.store.contract import CodeRequest, Granted, Holder, Redemption, Rotation
+from idp.oidc.store.contract import CodeRequest, Grant, Holder, Redemption, Rotation
 from idp.oidc.tokens import replay
 
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}", re.ASCII)
@@ -54,7 +54,7 @@ class CodeGrant(AuthorizationCodeGrant):
             StepOwed: something is owed.
         """
         bind = cast("Callable[[bytes], CodeRequest]", request.user)
-        sid = self.server.store.authorize(bind(opaque.digest(code)))
+        sid = self.server.store.issue_code(bind(opaque.digest(code)))
         if sid is None:
             raise StepOwed
         self.sid: str = sid
@@ -93,7 +93,7 @@ class CodeGrant(AuthorizationCodeGrant):
             self.server.ring.signer(registration.id_token_alg)
             refresh = opaque.new_value() if "offline_access" in registration.scopes else None
             end_read()
-            granted = self.server.store.redeem(
+            granted = self.server.store.redeem_code(
                 Redemption(
                     code_digest=opaque.digest(code),
                     client=registration.key,
@@ -237,7 +237,7 @@ def _challenge(verifier: str | None, *, public: bool) -> str | None:
     return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
-def _token_body(server: Any, granted: Granted, scope: str, access: str, refresh: str | None) -> dict[str, Any]:
+def _token_body(server: Any, granted: Grant, scope: str, access: str, refresh: str | None) -> dict[str, Any]:
     body = {
         "access_token": access,
         "token_type": "DPoP" if granted.jkt else "Bearer",
@@ -249,18 +249,18 @@ def _token_body(server: Any, granted: Granted, scope: str, access: str, refresh:
     return body
 
 
-def _holder(server: Any, granted: Granted, access: str) -> Holder | None:
+def _holder(server: Any, granted: Grant, access: str) -> Holder | None:
     """Return whom the tokens stand for, if the request asked for claims of the person in the ID token (Core 5.5).
 
     One more statement, for those requests alone.
     """
     if not release.id_token_tells_of_the_person(granted):
         return None
-    holder: Holder | None = server.store.holder(opaque.digest(access), now())
+    holder: Holder | None = server.store.find_holder(opaque.digest(access), now())
     return holder
 
 
-def _id_token(server: Any, client: Registration, granted: Granted, access: str) -> str:
+def _id_token(server: Any, client: Registration, granted: Grant, access: str) -> str:
     signer = server.ring.signer(client.id_token_alg)
     issued_at = int(now().timestamp())
     body = {
