@@ -1,10 +1,12 @@
 """One-time links: one state machine for every flow that goes through a mailbox.
 
-States of a link: alive → used (once, by one atomic statement) or revoked (by a younger link of the same purpose) or
-expired or outdated (the account's credentials changed). It is bound to purpose, account, address and generation, so
-that a token of one flow is nothing in another. The token itself is stored nowhere: it is computed from the row's id
-under a key drawn from `IDP_SECRET_KEY`, so the worker can write the same link into a mail that it has to send again,
-and a copy of the database opens nothing.
+A valid link becomes used (once, by one atomic statement), revoked (by a younger link of the same purpose), expired, or
+outdated (the account's credentials changed). These conditions are written here alone: `unused`, `is_unused`, `is_used`,
+`is_current`, `is_alive` and the statement of `redeem`.
+
+A link is bound to purpose, account, email and generation, so that no other flow accepts its token. The token is not
+stored: it is computed from the row's id under a key derived from `IDP_SECRET_KEY`. So the worker can write the same
+link into a mail that it sends again, and a copy of the database opens nothing.
 """
 
 import enum
@@ -12,7 +14,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import ColumnElement, and_, exists, select, update
 
 from idp import opaque
 from idp.accounts.models import Account, OneTimeLink
@@ -109,8 +111,7 @@ def revoke(account_id: uuid.UUID, *purposes: Purpose) -> None:
         .where(
             OneTimeLink.account_id == account_id,
             OneTimeLink.purpose.in_([purpose.value for purpose in purposes]),
-            OneTimeLink.used_at.is_(None),
-            OneTimeLink.revoked_at.is_(None),
+            unused(),
         )
         .values(revoked_at=now())
     )
@@ -130,20 +131,44 @@ def look_up(purpose: Purpose, value: str) -> Link:
     row = _find(purpose, value)
     if row is None:
         return Link(LinkState.DEAD, None)
-    if row.used_at is not None:
+    if is_used(row):
         return Link(LinkState.USED, row)
     return Link(LinkState.ALIVE if is_alive(row) else LinkState.DEAD, row)
 
 
-def is_alive(row: OneTimeLink) -> bool:
-    """Return whether a link still works: neither used, revoked nor expired, and its account unchanged since."""
+def unused() -> ColumnElement[bool]:
+    """Return the condition of the links that were neither used nor revoked, whatever their age."""
+    return and_(OneTimeLink.used_at.is_(None), OneTimeLink.revoked_at.is_(None))
+
+
+def is_unused(link: OneTimeLink) -> bool:
+    """Return whether a link, as it was read, was neither used nor revoked, whatever its age."""
+    return not is_used(link) and link.revoked_at is None
+
+
+def is_used(link: OneTimeLink) -> bool:
+    """Return whether a link, as it was read, was used."""
+    return link.used_at is not None
+
+
+def is_current(link: OneTimeLink, account: Account) -> bool:
+    """Return whether the account's credentials did not change after the link was issued."""
+    return link.generation == account.generation
+
+
+def is_mostly_over(link: OneTimeLink, lifetime: timedelta) -> bool:
+    """Return whether less than half of the lifetime is left, so that a mail sent now needs a new one."""
+    return link.expires_at - now() < lifetime / 2
+
+
+def is_alive(link: OneTimeLink) -> bool:
+    """Return whether a link works: neither used, revoked nor expired, and its account is enabled and unchanged."""
     generation = db.session.scalar(
-        select(Account.generation).where(Account.id == row.account_id, Account.disabled_at.is_(None))
+        select(Account.generation).where(Account.id == link.account_id, Account.disabled_at.is_(None))
     )
-    unspent = row.used_at is None and row.revoked_at is None and row.expires_at > now()
-    if generation is None or not unspent:
+    if generation is None or not is_unused(link) or link.expires_at <= now():
         return False
-    return Purpose(row.purpose).outlives_credentials or row.generation == generation
+    return Purpose(link.purpose).outlives_credentials or link.generation == generation
 
 
 def redeem(purpose: Purpose, value: str) -> OneTimeLink | None:
@@ -159,8 +184,7 @@ def redeem(purpose: Purpose, value: str) -> OneTimeLink | None:
         .where(
             OneTimeLink.digest == opaque.digest(value),
             OneTimeLink.purpose == purpose.value,
-            OneTimeLink.used_at.is_(None),
-            OneTimeLink.revoked_at.is_(None),
+            unused(),
             OneTimeLink.expires_at > moment,
             exists().where(
                 Account.id == OneTimeLink.account_id,
