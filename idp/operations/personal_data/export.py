@@ -39,9 +39,9 @@ def person_of(account: Account) -> Person:
     keys |= {key for key in db.session.scalars(select(Account.roster_key).where(Account.id.in_(accounts))) if key}
     mine = select(Guardianship.child_id).where(
         Guardianship.account_id.in_(accounts),
-        Guardianship.disputed_at.is_(None),  # the children of a disputed tie are somebody else's
-        Guardianship.excluded_at.is_(None),
-        Guardianship.ended_at.is_(None),  # where a child is today is not told to who was its guardian once
+        # a child of a disputed tie is somebody else's, and a former guardian may not learn where the child is today
+        Guardianship.is_undisputed,
+        ~Guardianship.is_excluded,
     )
     children = frozenset(db.session.scalars(mine))
     schools = frozenset(db.session.scalars(select(Child.school_id).where(Child.id.in_(children))))
