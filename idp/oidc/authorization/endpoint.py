@@ -29,7 +29,7 @@ from idp.oidc.claims import release
 from idp.oidc.logout import session_state
 from idp.oidc.parameters import ParsedRequest, as_get, posted
 from idp.oidc.store.contract import CodeRequest
-from idp.oidc.tokens.grants import CodeGrant, StepOwed
+from idp.oidc.tokens.grants import CodeGrant, StepOwedError
 from idp.profile_choice import profiles
 from idp.services import services
 from idp.sessions import browser_state, liveness, manager
@@ -227,7 +227,7 @@ def _issue(client: Registration, wanted: AuthorizationRequest) -> Response | Non
         code = grant.generate_authorization_code()
         parsed.user = bind
         grant.save_authorization_code(code, parsed)
-    except (StepOwed, OAuth2Error):  # the second when the client was shut out since the request was checked
+    except (StepOwedError, OAuth2Error):  # the second when the client was shut out since the request was checked
         return None
     rate_limits.note_live_session()
     state = browser_state.value(grant.sid)

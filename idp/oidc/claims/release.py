@@ -104,7 +104,7 @@ def session_class(classes: Collection[str]) -> str | None:
     return None if PASSWORD_CLASS in classes else PASSWORD_ON_KNOWN_DEVICE
 
 
-def id_token_tells_of_the_person(granted: Grant) -> bool:
+def requests_id_token_claims(granted: Grant) -> bool:
     """Return whether the request asked for claims of the person in the ID token: they are read from the database."""
     return bool(granted.claims and parameter.kept(granted.claims).id_token)
 

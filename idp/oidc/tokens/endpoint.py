@@ -18,7 +18,7 @@ __all__ = ["add_routes", "refuse", "token"]
 
 @for_programs
 def token() -> Response:
-    """Exchange a code or a refresh token."""
+    """Exchange a code or a refresh token for tokens."""
     try:
         parameters = client_request.read(request, "grant_type")
         if parameters["grant_type"] not in GRANT_TYPES:
