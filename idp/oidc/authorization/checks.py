@@ -18,7 +18,7 @@ from idp.oidc.authorization import pushed_requests, request_object
 from idp.oidc.authorization.errors import Cause, RequestRefused, RequestUntrusted
 from idp.oidc.authorization.responses import FORM_POST, RESPONSE_MODES
 from idp.oidc.claims import parameter, release
-from idp.oidc.claims.parameter import AcrUnknown, ClaimsMalformed, ClaimsRequest
+from idp.oidc.claims.parameter import ClaimsRequest, ClaimsRequestError, UnknownAcrError
 from idp.oidc.client_auth import client as clients
 from idp.oidc.keys.ring import KeyRing
 from idp.oidc.parameters import ParameterError, parse
@@ -198,12 +198,12 @@ def _check_rest(
         state=parameters.get("state"),
         nonce=parameters.get("nonce"),
         code_challenge=check_pkce(client, parameters),
-        acr=release.session_class(asked.acr) if asked.acr_is_essential else None,
+        acr=release.required_session_class(asked.acr) if asked.acr_is_essential else None,
         prompt=check_prompt(parameters),
         max_age=check_max_age(client, parameters),
         login_hint=parameters.get("login_hint", "")[:100],
         subject=check_subject(asked, check_id_token_hint(settings, ring, client, parameters)),
-        claims=asked.kept(),
+        claims=asked.serialize(),
         response_mode=_answer_mode(parameters),
         jkt=check_dpop_jkt(parameters),
         ui_locales=i18n.served(parameters.get("ui_locales", "")),
@@ -307,12 +307,12 @@ def check_claims(client: Registration, parameters: Mapping[str, str]) -> ClaimsR
         return parameter.read(
             parameters.get("claims"),
             parameters.get("acr_values") or client.default_acr_values,
-            releasable=release.releasable(client),
+            releasable=release.releasable_claims(client),
             classes=release.ACR_VALUES,
         )
-    except ClaimsMalformed as malformed:
+    except ClaimsRequestError as malformed:
         raise _Refusal("invalid_request", str(malformed)) from malformed
-    except AcrUnknown:
+    except UnknownAcrError:
         raise _Refusal("unmet_authentication_requirements", "no sign-in here has one of those acr") from None
 
 

@@ -36,7 +36,7 @@ def agree() -> Response:
         dest=client,
         account=account,
         told=released.told(
-            release.scopes_told(client, wanted.scope, wanted.claims),
+            release.released_scopes(client, wanted.scope, wanted.claims),
             username=client.release_username,
             child=audience.knows_child(client.key, account.id),
         ),

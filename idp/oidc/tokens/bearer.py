@@ -94,7 +94,7 @@ def authenticate_charter() -> Bearer | Response:
         client = registration(holder)
     except AccessTokenError as refused:
         return refused.response()
-    if "charter" not in release.effective(client, holder.scope):
+    if "charter" not in release.effective_scopes(client, holder.scope):
         return AccessTokenError(403, "insufficient_scope", "the scope charter is needed").response()
     return Bearer(holder.account_id, holder.client_key, client.charter_mode is not CharterMode.PROVIDER)
 

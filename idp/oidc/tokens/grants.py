@@ -76,7 +76,7 @@ class CodeGrant(AuthorizationCodeGrant):
 
     def create_token_response(self) -> tuple[int, dict[str, Any], Any]:  # type: ignore[override] # the stub is wrong
         """Return the tokens (Core 3.1.3.3)."""
-        scope = release.scope_left(self.registration, self.grant.scope)
+        scope = release.remaining_scope(self.registration, self.grant.scope)
         body = _token_body(self.server, self.grant, scope, self.access, self.refresh)
         body["id_token"] = _id_token(self.server, self.registration, self.grant, self.access)
         return 200, body, self.TOKEN_RESPONSE_HEADER
@@ -143,7 +143,7 @@ class RefreshGrant(RefreshTokenGrant):
 
     def create_token_response(self) -> tuple[int, dict[str, Any], Any]:  # type: ignore[override] # the stub is wrong
         """Return the new pair, with an ID token if the client registered `refresh_id_token` (optional in Core 12.2)."""
-        scope = release.scope_left(self.registration, self.scope or self.grant.scope)
+        scope = release.remaining_scope(self.registration, self.scope or self.grant.scope)
         body = _token_body(self.server, self.grant, scope, self.access, self.refresh)
         if self.registration.refresh_id_token and "openid" in scope.split():
             narrowed = replace(self.grant, scope=scope)
@@ -272,7 +272,7 @@ def _id_token(server: Any, client: Registration, grant: Grant, access: str) -> s
     signer = server.ring.signer(client.id_token_alg)
     issued_at = int(now().timestamp())
     body = {
-        **release.id_token(client, grant, _holder(server, grant, access)),
+        **release.id_token_claims(client, grant, _holder(server, grant, access)),
         "iss": server.settings.issuer,
         "aud": client.client_id,
         "iat": issued_at,

@@ -42,10 +42,10 @@ def _members(client: Registration, valid: issued.Issued) -> dict[str, Any]:
         "client_id": client.client_id,
         "aud": client.client_id,
         "sub": release.subject(client, account.id, account.join_key),
-        "scope": release.scope_left(client, token.scope),
+        "scope": release.remaining_scope(client, token.scope),
         "exp": int(token.expires_at.timestamp()),
         "auth_time": int(token.auth_time.timestamp()),
-        "acr": release.class_of(token.acr, token.claims),
+        "acr": release.authentication_class(token.acr, token.claims),
     }
     if token.jkt:
         members["cnf"] = {"jkt": token.jkt}

@@ -25,7 +25,7 @@ def userinfo() -> Response:
         return refused.response()
     if "openid" not in holder.scope.split():  # a refresh may have narrowed the scope
         return bearer.AccessTokenError(403, "insufficient_scope", "the scope openid is needed").response()
-    claims = release.user_info(client, holder)
+    claims = release.userinfo_claims(client, holder)
     return _signed(client, claims) if client.userinfo_alg else jsonify(claims)
 
 

@@ -106,13 +106,13 @@ def change_claims(
     The journal has the names and no value. Without a change it has that the operator of `school` looked.
 
     Raises:
-        ClaimRefused: a name or a value cannot be; nothing was changed.
+        ClaimError: a name or a value cannot be; nothing was changed.
     """
     account = _locked(account_id)
     before = dict(account.more_claims)
     try:
-        after = standard.changed(before, wanted, removed)
-    except standard.ClaimRefused:
+        after = standard.with_changes(before, wanted, removed)
+    except standard.ClaimError:
         db.session.rollback()
         raise
     if after != before:
