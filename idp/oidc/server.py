@@ -54,7 +54,7 @@ class Server(AuthorizationServer):
             return super().authenticate_client(request, methods, endpoint)
         except InvalidClientError:
             rate_limits.count_failure(request)
-            raise client.refused() from None
+            raise client.authentication_error() from None
 
     def save_token(self, token: Any, request: Any) -> None:
         """Do nothing: the statement that claimed the code stored its tokens."""

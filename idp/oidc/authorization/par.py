@@ -37,11 +37,11 @@ def push() -> Response:
         client = _authenticated(parameters)
         if client.auth_method == "none":
             _count()
-        proof = dpop.shown(settings.issuer)
+        proof = dpop.read_proof(settings.issuer)
         wanted = _wanted(client, parameters, proof)
         check_parameters(settings, services().server.ring, client, wanted)
-        dpop.use_up(proof)
-    except client_request.Malformed as malformed:
+        dpop.use_proof(proof)
+    except client_request.MalformedRequestError as malformed:
         return malformed.response()
     except OAuth2Error as error:
         return services().server.handle_response(*error())
@@ -63,7 +63,7 @@ def _authenticated(parameters: dict[str, str]) -> Registration:
         InvalidClientError: it does not prove who it is, or has been shut out since.
         InvalidRequestError: it asks in the name of another.
     """
-    client = client_request.proven(parameters, "par")
+    client = client_request.authenticate_current(parameters, "par")
     if parameters["client_id"] != client.client_id:
         raise InvalidRequestError("The client_id must be that of the client that authenticates.")
     return client
@@ -88,7 +88,7 @@ def _wanted(client: Registration, parameters: Mapping[str, str], proof: dpop.Pro
 
     Raises:
         InvalidRequestError: it refers to another request (section 2.1).
-        ProofRefused: the proof proves nothing, or another key than `dpop_jkt` names (RFC 9449 10.1).
+        ProofError: the proof proves nothing, or another key than `dpop_jkt` names (RFC 9449 10.1).
     """
     if "request_uri" in parameters:
         raise InvalidRequestError("A pushed request must not have a request_uri.")
@@ -97,7 +97,7 @@ def _wanted(client: Registration, parameters: Mapping[str, str], proof: dpop.Pro
         return wanted
     dpop.check_policy(client, proof)
     if wanted.setdefault("dpop_jkt", proof.jkt) != proof.jkt:
-        raise dpop.ProofRefused("The proof is of another key than dpop_jkt.")
+        raise dpop.ProofError("The proof is of another key than dpop_jkt.")
     return wanted
 
 

@@ -111,9 +111,9 @@ def _check_binding(scheme: str, value: str, holder: Holder) -> None:
         raise AccessTokenError(401, "invalid_token", "the access token is bound to a key: it is no Bearer token")
     try:
         dpop.confirm(services().settings.issuer, registration(holder), value, holder.jkt)
-    except dpop.ProofRefused as refused:
+    except dpop.ProofError as refused:
         raise AccessTokenError(401, refused.error, str(refused.description)) from refused
-    except dpop.WrongKey as wrong:
+    except dpop.WrongKeyError as wrong:
         raise AccessTokenError(401, "invalid_token", "the access token is bound to another key") from wrong
 
 

@@ -24,7 +24,7 @@ def token() -> Response:
         if parameters["grant_type"] not in GRANT_TYPES:
             return refuse(400, "unsupported_grant_type", f"a grant is one of: {', '.join(GRANT_TYPES)}")
         response = cast("Response", services().server.create_token_response(ParsedRequest(request, parameters)))
-    except client_request.Malformed as malformed:
+    except client_request.MalformedRequestError as malformed:
         return malformed.response()
     except NoSigningKey:
         raise Busy from None

@@ -69,9 +69,9 @@ class CodeGrant(AuthorizationCodeGrant):
         if not code:
             raise InvalidRequestError("The code is missing.")
         self.request.client = client
-        proof = dpop.shown(self.server.settings.issuer)
+        proof = dpop.read_proof(self.server.settings.issuer)
         if proof and _exists(AuthorizationCode.digest == opaque.digest(code)):
-            dpop.use_up(proof)
+            dpop.use_proof(proof)
         self._redeem(code, client, proof)
 
     def create_token_response(self) -> tuple[int, dict[str, Any], Any]:  # type: ignore[override] # the stub is wrong
@@ -136,9 +136,9 @@ class RefreshGrant(RefreshTokenGrant):
         if not old:
             raise InvalidRequestError("The refresh token is missing.")
         self.request.client = client
-        proof = dpop.shown(self.server.settings.issuer)
+        proof = dpop.read_proof(self.server.settings.issuer)
         if proof and _exists(Token.digest == opaque.digest(old)):
-            dpop.use_up(proof)
+            dpop.use_proof(proof)
         self._rotate(old, client, proof)
 
     def create_token_response(self) -> tuple[int, dict[str, Any], Any]:  # type: ignore[override] # the stub is wrong
@@ -225,10 +225,10 @@ def _registrations(client: clients.ProtocolClient) -> Iterator[Registration]:
     yield client.registration
     fresh = clients.find(client.registration.client_id, fresh=True)
     if fresh is None:
-        raise clients.refused()
+        raise clients.authentication_error()
     known, current = client.registration, fresh.registration
-    if not clients.still_proves(known, current):
-        raise clients.refused()
+    if not clients.is_authentication_current(known, current):
+        raise clients.authentication_error()
     if current.version != known.version:
         yield current
 

@@ -22,10 +22,10 @@ def introspect() -> Response:
     """Return the state of a token; `{"active": false}` without a reason for an invalid token."""
     try:
         parameters = client_request.read(request, "token")
-        client = client_request.proven(parameters, "introspection")
+        client = client_request.authenticate_current(parameters, "introspection")
         if client.auth_method == "none":
-            raise clients.refused()
-    except client_request.Malformed as malformed:
+            raise clients.authentication_error()
+    except client_request.MalformedRequestError as malformed:
         return malformed.response()
     except OAuth2Error as error:
         return services().server.handle_response(*error())

@@ -17,8 +17,8 @@ def revoke() -> Response:
     """
     try:
         parameters = client_request.read(request, "token")
-        client = client_request.proven(parameters, "revocation")
-    except client_request.Malformed as malformed:
+        client = client_request.authenticate_current(parameters, "revocation")
+    except client_request.MalformedRequestError as malformed:
         return malformed.response()
     except OAuth2Error as error:
         return services().server.handle_response(*error())
