@@ -140,9 +140,8 @@ def _check(issuer: str, value: str) -> tuple[Proof, Mapping[str, Any]]:
     alg = jose.algorithm(head, jose.CLIENT_ALGORITHMS)  # row 5
     key = jose.public_key(head.get("jwk"), alg)  # row 7
     jose.check_signature(value, alg, key)  # row 6
-    remember_until = (
-        moment + 3 * WINDOW
-    )  # `iat` a minute ahead, valid for a minute, checked by a node whose clock is a minute slow
+    # `iat` may be a minute ahead, is accepted for a minute, and another node's clock may be a minute slow
+    remember_until = moment + 3 * WINDOW
     return Proof(key.thumbprint(), alg, claims["jti"], remember_until), claims
 
 
