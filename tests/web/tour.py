@@ -63,7 +63,7 @@ def _before(app: Flask, build: Build, ent: RelyingParty) -> Iterator[tuple[str, 
         "accessibilite",
     ):
         yield place, browser.get(f"/{place}")
-    yield "authorization request refused", browser.get("/authorize?client_id=nobody")
+    yield "request refused", browser.get("/authorize?client_id=nobody")
     yield "request over", browser.get(ent.url(Attempt(), request_uri="urn:ietf:params:oauth:request_uri:x"))
     yield "not found", browser.get("/rien")
     yield "method", browser.put("/connexion")

@@ -95,9 +95,7 @@ def check_parameters(
         RequestRefusedError, client_id=client.client_id, redirect_uri=redirect_uri, state=state, response_mode=mode
     )
     if mode == FORM_POST and state and ("\n" in state or "\r" in state):
-        raise UntrustedRequestError(
-            "unreadable state"
-        )  # browsers normalise line breaks in forms, which would change `state`
+        raise UntrustedRequestError("unreadable state")  # browsers normalise line breaks in forms
     if fault:
         raise error("invalid_request", fault)
     try:
