@@ -107,7 +107,7 @@ def now() -> int:
 NEGATIVES: dict[str, dict[str, Maker]] = {
     # 1. There is not more than one DPoP HTTP request header field.
     # 2. The DPoP HTTP request header field value is a single and well-formed JWT.
-    "it is not a signed JWT of a sane size": {
+    "it is not a signed JWT of at most 6000 characters": {
         "two proofs": lambda at: f"{at.proof()}, {at.proof()}",
         "two proofs without a blank": lambda at: f"{at.proof()},{at.proof()}",
         "nothing": lambda _at: "",
@@ -152,7 +152,7 @@ NEGATIVES: dict[str, dict[str, Maker]] = {
         "another typ": lambda at: at.proof(head={"typ": "dpop+jwt+wrongyousee"}),
         "a plain JWT": lambda at: at.proof(head={"typ": "JWT"}),
     },
-    "its header names an extension that is not understood": {
+    "its header has an extension that is not supported": {
         "an extension to understand": lambda at: at.proof(head={"crit": ["exp"], "exp": 1}),
         "a body that is not encoded": lambda at: at.proof(head={"crit": ["b64"], "b64": False}),
     },
@@ -187,7 +187,7 @@ NEGATIVES: dict[str, dict[str, Maker]] = {
         "a key with an odd part": lambda at: at.proof(head={"jwk": {**at.key.jwk, "x": ["x"]}}),
         "a key in another alphabet": lambda at: at.proof(head={"jwk": {**at.key.jwk, "x": "é"}}),
     },
-    "the key is none": {
+    "the key is malformed": {
         "a point that is on no curve": lambda at: at.proof(head={"jwk": {**at.key.jwk, "y": coordinate(5)}}),
         "a key in other letters": lambda at: at.proof(head={"jwk": {**at.key.jwk, "x": "+/="}}),
     },
@@ -198,7 +198,7 @@ NEGATIVES: dict[str, dict[str, Maker]] = {
         ),
         "an RSA key that makes us work": slow,
     },
-    "its signature does not hold": {
+    "its signature is invalid": {
         "a signature that was tampered with": lambda at: tampered(at.proof()),
         "the signature of another key": lambda at: at.signed_by(Key.new()),
         "a signature of another kind": lambda at: at.signed_by(LARGE),

@@ -21,7 +21,7 @@ from idp.clients.registry import Registration
 from idp.db import end_read
 from idp.http_client.outgoing import Outgoing, OutgoingError
 from idp.oidc.keys import jose
-from idp.oidc.keys.jose import CLIENT_ALGORITHMS, BadToken
+from idp.oidc.keys.jose import CLIENT_ALGORITHMS, InvalidTokenError
 from idp.oidc.keys.material import JoseKey
 from idp.web.errors import Busy
 
@@ -74,14 +74,14 @@ class ClientKeys:
         """Return the client's key for a token: the key with the header's `kid`, or the only candidate.
 
         Raises:
-            BadToken: The client has no such key, or its keys cannot be fetched.
+            InvalidTokenError: The client has no such key, or its keys cannot be fetched.
             Busy: Too many threads wait for clients' servers.
         """
         if not client.jwks_uri:
             return _chosen(_listed(client.jwks), head, alg)
         try:
             return _chosen(self._fetched(client, again=False), head, alg)
-        except BadToken:
+        except InvalidTokenError:
             return _chosen(self._fetched(client, again=True), head, alg)
 
     def _fetched(self, client: Registration, *, again: bool) -> list[Any]:
@@ -154,7 +154,7 @@ def _chosen(keys: list[Any], head: Mapping[str, Any], alg: str) -> JoseKey:
     without_kid = [jwk for jwk in suitable if kid is None or "kid" not in jwk]
     candidates = _loaded(with_kid, alg) or _loaded(without_kid, alg)
     if len(candidates) != 1:
-        raise BadToken("it is not signed by a registered key of the client")
+        raise InvalidTokenError("it is not signed by a registered key of the client")
     return candidates[0]
 
 
@@ -173,6 +173,6 @@ def _loaded(jwks: list[Any], alg: str) -> list[JoseKey]:
     """Return the valid keys for `alg` among `jwks`."""
     keys = []
     for jwk in jwks:
-        with suppress(BadToken):
+        with suppress(InvalidTokenError):
             keys.append(jose.public_key(jwk, alg))
     return keys

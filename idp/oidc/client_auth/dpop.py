@@ -27,7 +27,7 @@ from idp.clients.registry import Registration
 from idp.clock import now
 from idp.oidc.client_auth import single_use
 from idp.oidc.keys import jose
-from idp.oidc.keys.jose import BadToken
+from idp.oidc.keys.jose import InvalidTokenError
 from idp.oidc.keys.material import FAPI2_ALGORITHMS
 
 HEADER = "DPoP"
@@ -83,7 +83,7 @@ def read_proof(issuer: str) -> Proof | None:
         return None
     try:
         proof, _ = _check(issuer, value)
-    except BadToken as bad:
+    except InvalidTokenError as bad:
         raise _proof_error(bad) from bad
     return proof
 
@@ -97,7 +97,7 @@ def use_proof(proof: Proof | None) -> None:
     try:
         if proof is not None:
             check_first_use(proof)
-    except BadToken as bad:
+    except InvalidTokenError as bad:
         raise _proof_error(bad) from bad
 
 
@@ -117,11 +117,11 @@ def confirm(issuer: str, client: Registration, token: str, jkt: str) -> None:
         check_token(claims, token)
         check_binding(proof, jkt)
         check_first_use(proof)
-    except BadToken as bad:
+    except InvalidTokenError as bad:
         raise _proof_error(bad) from bad
 
 
-def _proof_error(bad: BadToken) -> ProofError:
+def _proof_error(bad: InvalidTokenError) -> ProofError:
     return ProofError(f"The DPoP proof is refused: {bad}.")
 
 
@@ -163,45 +163,45 @@ def check_required(claims: Mapping[str, Any]) -> None:
     """Check that all required claims are present with the right type (row 3)."""
     texts = (("jti", _MAX_TEXT_LENGTH), ("htm", _MAX_TEXT_LENGTH), ("htu", _MAX_HTU_LENGTH))
     if not all(isinstance(claims.get(name), str) and 0 < len(claims[name]) <= longest for name, longest in texts):
-        raise BadToken("jti, htm or htu is missing, or not text")
+        raise InvalidTokenError("jti, htm or htu is missing, or not text")
     if not jose.is_number(claims.get("iat")):
-        raise BadToken("iat is missing, or not a number")
+        raise InvalidTokenError("iat is missing, or not a number")
 
 
 def check_typ(head: Mapping[str, Any]) -> None:
     """Check `typ` (row 4)."""
     if head.get("typ") != "dpop+jwt":
-        raise BadToken("its type must be dpop+jwt")
+        raise InvalidTokenError("its type must be dpop+jwt")
 
 
 def check_method(claims: Mapping[str, Any], method: str) -> None:
     """Check that `htm` is the method of this request (row 8)."""
     if claims["htm"] != method:
-        raise BadToken("htm is not the method of this request")
+        raise InvalidTokenError("htm is not the method of this request")
 
 
 def check_url(claims: Mapping[str, Any], url: str) -> None:
     """Check that `htu` is the URL of this request below the configured issuer, whatever `Host` says (row 9)."""
     if _normal(claims["htu"]) != _normal(url):
-        raise BadToken("htu is not the URL of this request")
+        raise InvalidTokenError("htu is not the URL of this request")
 
 
 def check_time(claims: Mapping[str, Any], moment: datetime) -> None:
     """Check `iat` (row 11), and the optional claims `nbf` and `exp` (RFC 7519 4.1)."""
     earliest, latest = (moment - WINDOW).timestamp(), (moment + WINDOW).timestamp()
     if not earliest <= claims["iat"] <= latest:
-        raise BadToken("iat differs too much from the time of this server")
+        raise InvalidTokenError("iat differs too much from the time of this server")
     if not all(jose.is_number(claims[name]) for name in ("nbf", "exp") if name in claims):
-        raise BadToken("nbf and exp must be numbers")
+        raise InvalidTokenError("nbf and exp must be numbers")
     if claims.get("nbf", earliest) > latest or claims.get("exp", latest) <= moment.timestamp():
-        raise BadToken("it is not valid now")
+        raise InvalidTokenError("it is not valid now")
 
 
 def check_token(claims: Mapping[str, Any], token: str) -> None:
     """Check that `ath` is the hash of the access token (row 12, first half)."""
     expected = base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).rstrip(b"=").decode()
     if claims.get("ath") != expected:
-        raise BadToken("ath is not the hash of the access token")
+        raise InvalidTokenError("ath is not the hash of the access token")
 
 
 def check_binding(proof: Proof, jkt: str) -> None:
@@ -213,7 +213,7 @@ def check_binding(proof: Proof, jkt: str) -> None:
 def check_first_use(proof: Proof) -> None:
     """Mark the proof as used on all nodes; refuse a replay (section 11.1). Each key has its own `jti` values."""
     if not single_use.use_once(f"dpop {proof.jkt} {proof.jti}", proof.remember_until):
-        raise BadToken("it was used before")
+        raise InvalidTokenError("it was used before")
 
 
 def _normal(url: str) -> tuple[str, str, int, str] | None:

@@ -17,7 +17,7 @@ from idp.clock import now
 from idp.oidc.client_auth import client as clients
 from idp.oidc.client_auth import single_use
 from idp.oidc.keys import jose
-from idp.oidc.keys.jose import BadToken
+from idp.oidc.keys.jose import InvalidTokenError
 from idp.services import services
 
 log = structlog.get_logger()
@@ -41,9 +41,9 @@ def authenticate(_query_client: Any, request: OAuth2Request) -> clients.Protocol
         head, claims = jose.parts(assertion)
         client = clients.find(check_subject(claims, request.form.get("client_id")))
         if client is None:
-            raise BadToken("its client is unknown")  # noqa: TRY301 - logged below like the others
+            raise InvalidTokenError("its client is unknown")  # noqa: TRY301 - logged below like the others
         return _authenticate(client, assertion, head, claims)
-    except BadToken as bad:
+    except InvalidTokenError as bad:
         log.info("client assertion refused", client_id=client and client.get_client_id(), reason=str(bad))
         return None
 
@@ -54,7 +54,7 @@ def _authenticate(
     """Check the assertion and mark it as used; before a refusal, read the registration from the database again."""
     try:
         until = _check(client.registration, assertion, head, claims)
-    except BadToken:
+    except InvalidTokenError:
         fresh = clients.find(client.get_client_id(), fresh=True)
         if fresh is None or fresh.registration.version == client.registration.version:
             raise
@@ -66,7 +66,7 @@ def _authenticate(
 def _check(client: Registration, assertion: str, head: Mapping[str, Any], claims: Mapping[str, Any]) -> datetime:
     """Check everything but the replay; return until when the `jti` has to be remembered."""
     if client.auth_method != METHOD:
-        raise BadToken("the client is registered for another authentication method")
+        raise InvalidTokenError("the client is registered for another authentication method")
     alg = check_header(client, head)
     until = check_times(claims)
     check_audience(client, claims)
@@ -79,16 +79,16 @@ def check_subject(claims: Mapping[str, Any], client_id_parameter: str | None) ->
     """Check that `iss`, `sub` and a parameter `client_id` name the same client (RFC 7523 3, 1 and 2B; 4.2)."""
     client_id = claims.get("sub")
     if not isinstance(client_id, str) or not client_id or claims.get("iss") != client_id:
-        raise BadToken("iss and sub must be the client's id")
+        raise InvalidTokenError("iss and sub must be the client's id")
     if client_id_parameter is not None and client_id_parameter != client_id:
-        raise BadToken("client_id is not the client of the assertion")
+        raise InvalidTokenError("client_id is not the client of the assertion")
     return client_id
 
 
 def check_header(client: Registration, head: Mapping[str, Any]) -> str:
     """Return the algorithm, if the client may use it and the header contains no key (RFC 8725 3.10)."""
     if head.keys() & _KEYS_IN_HEADERS:
-        raise BadToken("its header must not contain a key")
+        raise InvalidTokenError("its header must not contain a key")
     return jose.algorithm(head, jose.client_names(fapi2=client.fapi2, held_to=client.auth_alg))
 
 
@@ -97,13 +97,13 @@ def check_times(claims: Mapping[str, Any]) -> datetime:
     moment = now()
     times = {name: claims[name] for name in ("exp", "iat", "nbf") if name in claims}
     if "exp" not in times or not all(jose.is_number(value) for value in times.values()):
-        raise BadToken("exp is missing, or a time is not a number")
+        raise InvalidTokenError("exp is missing, or a time is not a number")
     if times["exp"] <= (moment - SKEW).timestamp():
-        raise BadToken("it has expired")
+        raise InvalidTokenError("it has expired")
     if times["exp"] > (moment + MAX_LIFETIME + SKEW).timestamp():
-        raise BadToken("its lifetime is too long")
+        raise InvalidTokenError("its lifetime is too long")
     if max(times.get("iat", 0), times.get("nbf", 0)) > (moment + SKEW).timestamp():
-        raise BadToken("it is dated in the future")
+        raise InvalidTokenError("it is dated in the future")
     return datetime.fromtimestamp(times["exp"], UTC) + SKEW
 
 
@@ -113,21 +113,21 @@ def check_audience(client: Registration, claims: Mapping[str, Any]) -> None:
     audience = claims.get("aud")
     if client.fapi2:
         if audience != issuer:
-            raise BadToken("aud must be the issuer, as a string")
+            raise InvalidTokenError("aud must be the issuer, as a string")
         return
     values = audience if isinstance(audience, list) else [audience]
     if not {issuer, f"{issuer}/token", f"{issuer}{http.path}"}.intersection(a for a in values if isinstance(a, str)):
-        raise BadToken("aud is not this provider")
+        raise InvalidTokenError("aud is not this provider")
 
 
 def check_id(claims: Mapping[str, Any]) -> None:
     """Check that there is a `jti` (RFC 7523 3, 7; Core 9)."""
     identifier = claims.get("jti")
     if not isinstance(identifier, str) or not 0 < len(identifier) <= _MAX_JTI_LENGTH:
-        raise BadToken(f"jti must be text of 1 to {_MAX_JTI_LENGTH} characters")
+        raise InvalidTokenError(f"jti must be text of 1 to {_MAX_JTI_LENGTH} characters")
 
 
 def check_first_use(claims: Mapping[str, Any], client_id: str, until: datetime) -> None:
     """Mark the assertion as used on all nodes; refuse a replay."""
     if not single_use.use_once(f"assertion {client_id} {claims['jti']}", until):
-        raise BadToken("it was used before")
+        raise InvalidTokenError("it was used before")

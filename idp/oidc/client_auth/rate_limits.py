@@ -48,6 +48,6 @@ def claimed_client(request: OAuth2Request) -> str:
         return unquote_plus(credentials[0])
     try:
         subject = jose.parts(request.form.get("client_assertion", ""))[1].get("sub")
-    except jose.BadToken:
+    except jose.InvalidTokenError:
         subject = None
     return subject if isinstance(subject, str) else request.form.get("client_id", "")

@@ -23,7 +23,7 @@ from idp.clock import now
 from idp.db import db, end_read
 from idp.http_client.outgoing import Answer, Outgoing, OutgoingError
 from idp.oidc.claims import release
-from idp.oidc.keys.ring import NoSigningKey
+from idp.oidc.keys.ring import NoSigningKeyError
 from idp.oidc.models import Token
 from idp.oidc.server import Server
 from idp.outbox import queue
@@ -132,7 +132,7 @@ def hand_over(message: OutboxMessage, *, outgoing: Outgoing) -> Outcome:
         token = logout_token(services().server, client, *subject_and_sid)
         end_read()  # nothing is open while another machine takes its time
         answer = outgoing.post_form(uri, {"logout_token": token})
-    except NoSigningKey as missing:
+    except NoSigningKeyError as missing:
         raise TemporaryFailure(str(missing)) from missing
     except OutgoingError as failed:
         raise TemporaryFailure(f"{client.client_id}: {failed.reason}") from failed
@@ -164,10 +164,10 @@ def _subject_and_sid(message: OutboxMessage, client: Registration) -> tuple[str,
 
 
 def logout_token(server: Server, client: Registration, subject: str, sid: str) -> str:
-    """Return a logout token (2.4). It is no ID token: its type says so, it has `events` and never a `nonce`.
+    """Return a logout token (2.4). Its `typ`, the claim `events` and the missing `nonce` tell it from an ID token.
 
     Raises:
-        NoSigningKey: nothing signs the client's algorithm.
+        NoSigningKeyError: There is no key for the client's algorithm.
     """
     signer = server.ring.signer(client.id_token_alg)
     issued_at = int(now().timestamp())

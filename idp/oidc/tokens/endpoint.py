@@ -7,7 +7,7 @@ from flask import Blueprint, Response, request
 from idp.oidc.client_auth import client_request
 from idp.oidc.client_auth.client import GRANT_TYPES
 from idp.oidc.client_auth.client_request import refuse
-from idp.oidc.keys.ring import NoSigningKey
+from idp.oidc.keys.ring import NoSigningKeyError
 from idp.oidc.parameters import ParsedRequest
 from idp.services import services
 from idp.web.declarations import for_programs
@@ -26,7 +26,7 @@ def token() -> Response:
         response = cast("Response", services().server.create_token_response(ParsedRequest(request, parameters)))
     except client_request.MalformedRequestError as malformed:
         return malformed.response()
-    except NoSigningKey:
+    except NoSigningKeyError:
         raise Busy from None
     return response
 

@@ -21,7 +21,7 @@ def read_id_token(settings: Settings, ring: KeyRing, token: str) -> dict[str, An
         if not isinstance(kid, str):
             return None
         jose.check_signature(token, alg, ring.published(kid))
-    except jose.BadToken:
+    except jose.InvalidTokenError:
         return None
     if claims.get("iss") != settings.issuer:
         return None

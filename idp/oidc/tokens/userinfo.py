@@ -8,7 +8,7 @@ from joserfc import jws
 
 from idp.clients.registry import Registration
 from idp.oidc.claims import release
-from idp.oidc.keys.ring import NoSigningKey
+from idp.oidc.keys.ring import NoSigningKeyError
 from idp.oidc.tokens import bearer
 from idp.services import services
 from idp.web.declarations import for_programs
@@ -36,7 +36,7 @@ def _signed(client: Registration, claims: dict[str, Any]) -> Response:
     """
     try:
         signer = services().server.ring.signer(client.userinfo_alg)
-    except NoSigningKey:
+    except NoSigningKeyError:
         raise Busy from None
     body = json.dumps({**claims, "iss": services().settings.issuer, "aud": client.client_id})
     header = {"alg": signer.alg, "kid": signer.kid}
