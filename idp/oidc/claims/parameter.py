@@ -102,7 +102,7 @@ def read(text: str | None, acr_values: str, *, releasable: Collection[str], clas
 
 def _is_deeper(value: Any, levels: int) -> bool:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return levels == 0 or any(_is_deeper(one, levels - 1) for one in inner)
+    return levels == 0 or any(_is_deeper(member, levels - 1) for member in inner)
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -133,7 +133,7 @@ def _values(claim: dict[str, Any]) -> list[Any] | None:
     value = claim.get("value")
     if "values" not in claim:
         return None if value is None else [value]
-    return [one for one in claim["values"] if value is None or one == value]
+    return [accepted for accepted in claim["values"] if value is None or accepted == value]
 
 
 def _acr(claim: dict[str, Any], classes: Collection[str]) -> tuple[tuple[str, ...] | None, bool]:

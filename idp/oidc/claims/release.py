@@ -86,7 +86,7 @@ def released_scopes(client: Registration, scope: str, claims_request: str | None
     request = parameter.deserialize(claims_request)
     names = (request.userinfo.keys() | request.id_token.keys()) & releasable_claims(client)
     return effective_scopes(client, scope) | {
-        one for one, claims in CLAIMS_BY_SCOPE.items() if not names.isdisjoint(claims)
+        name for name, claims in CLAIMS_BY_SCOPE.items() if not names.isdisjoint(claims)
     }
 
 
@@ -167,7 +167,7 @@ def authentication_class(acr: str, claims_request: str | None) -> str:
 
 def remaining_scope(client: Registration, scope: str) -> str:
     """Return the part of a granted scope that the client is still registered for (RFC 6749 5.1)."""
-    return " ".join(one for one in scope.split() if one in client.scopes)
+    return " ".join(name for name in scope.split() if name in client.scopes)
 
 
 def effective_scopes(client: Registration, scope: str) -> frozenset[str]:

@@ -13,7 +13,7 @@ from zoneinfo import available_timezones
 
 from idp.clock import now
 
-ADDRESS = ("formatted", "street_address", "locality", "region", "postal_code", "country")
+ADDRESS_MEMBERS = ("formatted", "street_address", "locality", "region", "postal_code", "country")
 """Members of `address` (5.1.1), named `address.locality` and so on. A member that is not set has the file's value."""
 
 _NUMBER, _VERIFIED = "phone_number", "phone_number_verified"
@@ -163,6 +163,9 @@ _VALIDATORS: dict[str, Callable[[str], str | bool]] = {
     "zoneinfo": _zoneinfo,
     _NUMBER: _phone_number,
     _VERIFIED: _boolean,
-    **{f"address.{member}": _lines if member in {"formatted", "street_address"} else _text for member in ADDRESS},
+    **{
+        f"address.{member}": _lines if member in {"formatted", "street_address"} else _text
+        for member in ADDRESS_MEMBERS
+    },
 }
 """The claims that may be set, each with its validator, which raises `ValueError` with the end of a sentence."""

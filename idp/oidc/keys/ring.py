@@ -133,7 +133,7 @@ class KeyRing:
         snapshot = self._snapshot
         if snapshot and self._is_recent(snapshot, oldest):
             return snapshot
-        end_read()  # before the lock: whoever waits for it must hold no connection that the reader may need
+        end_read()  # before the lock: the thread that holds it may wait for a connection
         must_wait = snapshot is None or seconds < _MAX_AGE or snapshot.began < self._not_before
         if not self._lock.acquire(blocking=must_wait) and snapshot:
             return snapshot  # another thread is reading: use the old snapshot meanwhile

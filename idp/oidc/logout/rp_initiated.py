@@ -156,7 +156,7 @@ def _fault(client: Registration | None, parameters: Mapping[str, str]) -> str:
 def _ent_of(session: Session, account: Account) -> Registration | None:
     """Return the ENT that the session entered last, else an ENT of the person's schools.
 
-    The last code is the one that expires last, since codes have about the same lifetime.
+    Codes have about the same lifetime, so the code that expires last was issued last.
     """
     last = db.session.scalar(
         select(AuthorizationCode.client_id)
