@@ -10,7 +10,7 @@ from idp.accounts.models import Guardianship
 from idp.db import db
 from idp.oidc.models import Token
 from tests.builders import LYCEE, Build
-from tests.protocol.store.conftest import LOST, SCOPE, World
+from tests.protocol.store.world import LOST, SCOPE, World
 
 pytestmark = pytest.mark.both_databases
 

@@ -13,7 +13,7 @@ from idp.charter.models import CharterAcceptance, CharterVersion
 from idp.db import db
 from idp.oidc.models import AuthorizationCode, PushedRequest, Token
 from tests.builders import LYCEE, Build
-from tests.protocol.store.conftest import CLIENT_CHANGED, LOST, SCOPE, World, digest, lose, token
+from tests.protocol.store.world import CLIENT_CHANGED, LOST, SCOPE, World, digest, lose, token
 from tests.relying_party import RelyingParty
 
 pytestmark = pytest.mark.both_databases

@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from idp.db import db
 from idp.oidc.models import Token
 from tests.protocol.listening import Seen, listening
-from tests.protocol.store.conftest import CLIENT_CHANGED, LOST, SCOPE, World, lose, token
+from tests.protocol.store.world import CLIENT_CHANGED, LOST, SCOPE, World, lose, token
 from tests.protocol.test_races import wait_until_somebody_waits_for_a_lock
 
 pytestmark = pytest.mark.both_databases
