@@ -1,8 +1,5 @@
 """Opens the store of a database."""
 
-import sqlite3
-
-from psycopg.rows import dict_row
 from sqlalchemy import create_engine, make_url
 
 from idp.config import Settings
@@ -17,7 +14,7 @@ def open_store(settings: Settings) -> Store:
     """Return the store for the database of `settings`, with a pool of autocommitted connections of its own."""
     if settings.database_url.startswith("sqlite"):
         engine = create_engine(settings.database_url, connect_args={"timeout": 5.0})
-        return SqliteStore(Connections(engine, row_factory=sqlite3.Row))
+        return SqliteStore(Connections(engine))
     url = make_url(settings.database_url).set(drivername="postgresql+psycopg")
     engine = create_engine(
         url,
@@ -35,4 +32,4 @@ def open_store(settings: Settings) -> Store:
             "options": f"{POSTGRESQL_SETTINGS} -c enable_mergejoin=off -c enable_hashjoin=off",
         },
     )
-    return PostgresqlStore(Connections(engine, row_factory=dict_row))
+    return PostgresqlStore(Connections(engine))

@@ -17,10 +17,8 @@ _TIMEOUTS = frozenset({"57014", "55P03"})
 class Connections:
     """Lends cursors of autocommitted connections."""
 
-    def __init__(self, engine: Engine, row_factory: Any) -> None:
-        """Use the pool of `engine`; `row_factory` is the driver's, and gives rows whose columns have names."""
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._row_factory = row_factory
         driver: Any = engine.dialect.dbapi
         self._unavailable: tuple[type[Exception], ...] = (
             driver.OperationalError,
@@ -40,9 +38,7 @@ class Connections:
         connection = None
         try:
             connection = self._engine.raw_connection()
-            cursor = connection.cursor()
-            cursor.row_factory = self._row_factory  # type: ignore[attr-defined] # both drivers have it
-            yield cursor
+            yield connection.cursor()
         except self._unavailable as error:
             if connection is not None and self._is_broken(error):
                 connection.invalidate(error)

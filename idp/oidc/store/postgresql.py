@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from idp.oidc.store import sql
 from idp.oidc.store.connections import Connections
@@ -52,11 +52,10 @@ SELECT {answer} FROM live
 
 _REDEEM_CODE = _exchange(sql.CLAIM_CODE)
 
-_SUCCESSOR_SEEN = "is_successor_seen"
 _REFRESH = _exchange(
     sql.CLAIM_REFRESH_TOKEN,
-    f"""(:refresh_digest::bytea IS NULL OR EXISTS (SELECT 1 FROM tokens WHERE kind = 'r')
-    OR EXISTS (SELECT 1 FROM token WHERE digest = :refresh_digest)) AS {_SUCCESSOR_SEEN}""",  # noqa: S608 - made of constants
+    """(:refresh_digest::bytea IS NULL OR EXISTS (SELECT 1 FROM tokens WHERE kind = 'r')
+    OR EXISTS (SELECT 1 FROM token WHERE digest = :refresh_digest)) AS is_successor_seen""",
 )
 
 _CHILDREN = f"""(SELECT coalesce(json_agg(json_build_object({sql.CHILD_MEMBERS}) ORDER BY k.rank), '[]')
@@ -78,12 +77,12 @@ class PostgresqlStore:
     def issue_code(self, request: CodeRequest) -> str | None:
         """Store a code."""
         row = self._one(_ISSUE_CODE, _values(request))
-        return row["sid"] if row else None
+        return cast("str", row[0]) if row else None
 
     def redeem_code(self, request: Redemption) -> Grant | None:
         """Use a code up and store its tokens."""
         row = self._one(_REDEEM_CODE, _values(request) | {"access_scope": None})
-        return Grant(**row) if row else None
+        return Grant(*row) if row else None
 
     def refresh(self, request: Rotation) -> Grant | None:
         """Use a refresh token and store the pair that follows it.
@@ -93,17 +92,17 @@ class PostgresqlStore:
         refused token returns no row, and does not run the statement again.
         """
         values = _values(request)
-        row = self._one(_REFRESH, values)
-        if row and not row[_SUCCESSOR_SEEN]:
-            row = self._one(_REFRESH, values)
-        return Grant(**{name: row[name] for name in row if name != _SUCCESSOR_SEEN}) if row else None
+        *grant, is_successor_seen = self._one(_REFRESH, values) or (None,)
+        if grant and not is_successor_seen:
+            *grant, _ = self._one(_REFRESH, values) or (None,)
+        return Grant(*grant) if grant else None
 
     def find_holder(self, access_digest: bytes, moment: datetime) -> Holder | None:
         """Return the holder of a valid access token."""
         row = self._one(_FIND_HOLDER, {"digest": access_digest, "now": moment})
-        return Holder(**row) if row else None
+        return Holder(*row) if row else None
 
-    def _one(self, statement: str, values: dict[str, Any]) -> dict[str, Any] | None:
+    def _one(self, statement: str, values: dict[str, Any]) -> tuple[Any, ...] | None:
         with self._connections.cursor() as cursor:
-            row: dict[str, Any] | None = cursor.execute(statement, values).fetchone()
+            row: tuple[Any, ...] | None = cursor.execute(statement, values).fetchone()
             return row

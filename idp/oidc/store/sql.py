@@ -4,13 +4,14 @@ The notation is PostgreSQL's, with placeholders `:name`. Each dialect module has
 statement into the notation of its database: SQLite knows neither `::type` nor IS [NOT] DISTINCT FROM, psycopg writes
 `%(name)s`. The casts tell PostgreSQL the type of a parameter that may be NULL.
 
-A placeholder is a field of the request (`idp.oidc.store.contract`); a column of an answer is a field of the result.
+A placeholder is a field of the request (`idp.oidc.store.contract`). The columns of an answer are the fields of the
+result, in their order: the list is made of the fields, so that a row can be unpacked into the result.
 """
 
 from dataclasses import fields
 
 from idp.clients import audience
-from idp.oidc.store.contract import Grant
+from idp.oidc.store.contract import Grant, Holder
 from idp.sessions import liveness
 
 _ADMITS = audience.admits_sql(client="c", account="a.id")
@@ -121,6 +122,7 @@ JOIN account a ON a.id = s.account_id JOIN client c ON c.id = :client {_CHARTER_
 """
 """The tables of `GRANT_COLUMNS`, beside the session `s`."""
 GRANT = ", ".join(field.name for field in fields(Grant))
+"""The columns of a grant."""
 
 # Access tokens
 
@@ -131,11 +133,23 @@ CHILD_MEMBERS = (
 )
 """The arguments of the database's function that makes a JSON object of a row `k` of CHILDREN."""
 
+_HOLDER_SOURCES = {
+    **dict.fromkeys(("scope", "claims", "jkt"), "t.{}"),
+    "client_id": "c.client_id",
+    "client_key": "c.id",
+    "client_version": "c.version",
+    "account_id": "a.id",
+    "charter_version": "cv.version",
+    "charter_accepted_at": "ca.accepted_at",
+    "children": "{{children}}",
+}
+"""Where the fields of a holder come from; the others are columns of the account under their own names."""
+_HOLDER_COLUMNS = ", ".join(
+    f"{_HOLDER_SOURCES.get(field.name, 'a.{}').format(field.name)} AS {field.name}" for field in fields(Holder)
+)
+
 HOLDER = f"""
-SELECT t.scope, t.claims, t.jkt, c.client_id, c.id AS client_key, c.version AS client_version, a.id AS account_id,
-  a.join_key, a.username, a.profile, a.given_name, a.family_name, a.locale, a.updated_at, a.email, a.address_lines,
-  a.postcode, a.city, a.country, a.more_claims, cv.version AS charter_version, ca.accepted_at AS charter_accepted_at,
-  {{children}} AS children
+SELECT {_HOLDER_COLUMNS}
 FROM token t
 JOIN session s ON s.id = t.session_id
 JOIN account a ON a.id = t.account_id AND {_HOLDING}

@@ -158,5 +158,6 @@ class SqliteStore:
 
 
 def _one(cursor: Any, statement: str, values: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the one row of a statement, by the names of its columns."""
     row = cursor.execute(statement, values).fetchone()
-    return dict(row) if row is not None else None
+    return {name: value for (name, *_), value in zip(cursor.description, row, strict=True)} if row else None
