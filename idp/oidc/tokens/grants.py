@@ -41,7 +41,7 @@ class StepOwedError(Exception):
 class CodeGrant(AuthorizationCodeGrant):
     """The authorization code grant.
 
-    The store checks the session and stores the code in one transaction; so it uses a code up and stores its tokens.
+    The store checks the session and stores the code in one transaction. It redeems a code and stores its tokens in one.
     """
 
     TOKEN_ENDPOINT_AUTH_METHODS = _AUTH_METHODS
@@ -51,7 +51,7 @@ class CodeGrant(AuthorizationCodeGrant):
         return opaque.new_value()
 
     def save_authorization_code(self, code: str, request: OAuth2Request) -> None:
-        """Store the code for the browser's session. `request.user` makes the request to the store.
+        """Store the code for the browser's session; `request.user` is the function that makes the store's request.
 
         Raises:
             StepOwedError: There is no live session, or the person owes a step.
