@@ -3,6 +3,7 @@
 import enum
 import secrets
 import uuid
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -106,6 +107,11 @@ class Client(UuidKey, Base):
     def uais(self) -> list[str]:
         """The schools that this ENT serves: it learns of no child elsewhere."""
         return sorted(school.uai for school in self.schools)
+
+    @uais.setter
+    def uais(self, uais: Iterable[str]) -> None:
+        served = {school.uai: school for school in self.schools}
+        self.schools = [served.get(uai) or ClientSchool(uai=uai) for uai in uais]
 
 
 class ClientSchool(Base):

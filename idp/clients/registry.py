@@ -8,7 +8,7 @@ nodes.
 import time
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -143,46 +143,21 @@ def forget() -> None:
 
 
 def _registration(row: Client) -> Registration:
-    return Registration(
-        key=row.id,
-        client_id=row.client_id,
-        name=row.name,
-        secret_digest=row.secret_digest,
-        former_secret_digest=row.former_secret_digest,
-        former_secret_until=row.former_secret_until,
-        auth_method=row.auth_method,
-        auth_alg=row.auth_alg,
-        jwks=row.jwks,
-        jwks_uri=row.jwks_uri,
-        redirect_uris=tuple(row.redirect_uris),
-        post_logout_redirect_uris=tuple(row.post_logout_redirect_uris),
-        home_uri=row.home_uri,
-        initiate_login_uri=row.initiate_login_uri,
-        backchannel_logout_uri=row.backchannel_logout_uri,
-        frontchannel_logout_uri=row.frontchannel_logout_uri,
-        scopes=frozenset(row.scopes),
-        always_claims=frozenset(row.always_claims),
-        subject_type=row.subject_type,
-        subject_salt=row.subject_salt,
-        subject_prefix=row.subject_prefix,
-        pkce_required=row.pkce_required,
-        par_required=row.par_required,
-        dpop_required=row.dpop_required,
-        fapi2=row.security_profile == "fapi2",
-        default_max_age=row.default_max_age,
-        default_acr_values=" ".join(row.description.get("default_acr_values", ())),
-        id_token_alg=row.id_token_alg,
-        userinfo_alg=row.userinfo_alg,
-        refresh_id_token=row.refresh_id_token,
-        charter_mode=row.charter_mode,
-        charter_version_id=row.charter_version_id,
-        default_profile=row.default_profile,
-        profile_uris=tuple((str(k), str(v)) for k, v in row.profile_uris.items()),
-        policy_uri=str(row.description.get("policy_uri", "")),
-        tos_uri=str(row.description.get("tos_uri", "")),
-        release_username=row.release_username,
-        version=row.version,
-    )
+    """Return a row as a value that cannot change. Fields that are not converted here are columns of the same name."""
+    converted: dict[str, Any] = {
+        "key": row.id,
+        "redirect_uris": tuple(row.redirect_uris),
+        "post_logout_redirect_uris": tuple(row.post_logout_redirect_uris),
+        "scopes": frozenset(row.scopes),
+        "always_claims": frozenset(row.always_claims),
+        "fapi2": row.security_profile == "fapi2",
+        "default_acr_values": " ".join(row.description.get("default_acr_values", ())),
+        "profile_uris": tuple((str(profile), str(uri)) for profile, uri in row.profile_uris.items()),
+        "policy_uri": str(row.description.get("policy_uri", "")),
+        "tos_uri": str(row.description.get("tos_uri", "")),
+    }
+    columns = {item.name: getattr(row, item.name) for item in fields(Registration) if item.name not in converted}
+    return Registration(**columns, **converted)
 
 
 def public_names(settings: Settings) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from tests.protocol.registering import registered, replaced
 def test_a_client_for_families_names_a_school(idp: Run) -> None:
     answer = idp("client", "add", "ENT", *WAY_BACK)
     assert (answer.code, answer.out) == (1, "")
-    told = "--uai: at least one school is needed, or --audience everyone for a service of the whole académie"
+    told = "--uai needs at least one school, unless the audience is everyone"
     assert answer.err == f"Error: {told}\n"
     assert json.loads(idp("client", "list", "--json").out) == []
     assert idp("client", "add", "ENT", *WAY_BACK, "--audience", "families").code == 1
@@ -68,7 +68,7 @@ def test_the_identifier_is_released_on_demand(idp: Run) -> None:
 def test_an_invitation_names_a_school(idp: Run) -> None:
     answer = idp("client", "invite", "--label", "ENT 59")
     assert (answer.code, answer.out) == (1, "")
-    told = "--uai: at least one school is needed; a service for everyone is registered by an operator"
+    told = "--uai needs at least one school; an operator registers a service for everyone"
     assert answer.err == f"Error: {told}\n"
 
 
