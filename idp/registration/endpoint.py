@@ -195,7 +195,7 @@ def _owned(client_id: str) -> tuple[Client, str]:
     except RegistrationRefusedError:
         client = None
     try:
-        is_own = client is not None and access_tokens.prove(client, token)
+        is_own = client is not None and access_tokens.verify(client, token)
     except TokenExpiredError as expired:
         response = _unauthorized(_EXPIRED)
         access_tokens.note_expired(expired.client)

@@ -85,7 +85,7 @@ def findings(server: Server, subject: Subject) -> Iterator[Finding]:
     uri = subject.metadata.backchannel_logout_uri
     if uri:
         token = back_channel.refusable_token(server, subject.client_id, subject.metadata.id_token_alg)
-        yield Finding("backchannel_logout_uri", *back_channel.tried(outgoing, uri, token))
+        yield Finding("backchannel_logout_uri", *back_channel.send(outgoing, uri, token))
 
 
 def _registered(subject: Subject) -> Iterator[Finding]:
