@@ -1,8 +1,7 @@
-"""Looks clients up. What a request needs of a registration is kept in the process for a minute.
+"""Finds clients. Each process caches for a minute what requests read of a registration.
 
-A cached registration never decides a refusal alone: callers that would refuse read it again first, and the statements
-of a sign-on check `version` in the database, so that a change holds at the next request without any message between
-nodes.
+A cached registration alone decides no refusal: a caller that would refuse reads the registration again first. The
+statements of a sign-on check `version` in the database, so a change holds at the next request on every node.
 """
 
 import time
@@ -20,13 +19,13 @@ from idp.clients.models import CharterMode, Client, ClientSchool, SubjectType
 from idp.config import Settings
 from idp.db import db
 
-_KEPT_SECONDS = 60.0
-_LONGEST_NAME = 64
+_CACHE_SECONDS = 60.0
+_LONGEST_CLIENT_ID = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """A client as it was registered when it was read; `key` is the primary key of its row."""
+    """The registration of a client when it was read; `key` is the primary key of its row."""
 
     key: uuid.UUID
     client_id: str
@@ -69,33 +68,33 @@ class Registration:
 
     @property
     def home(self) -> str:
-        """Where a person starts afresh: the ENT's home, else the address that starts a sign-in there."""
+        """The ENT's home page, or the URL that starts a sign-in there."""
         return self.home_uri or self.initiate_login_uri
 
     def entrance(self, issuer: str) -> str:
-        """Return where a person enters the ENT: its sign-in begun from here (Core 4), else its home."""
+        """Return where a person enters the ENT: at the URL that starts its sign-in (Core 4), or at its home page."""
         if not self.initiate_login_uri:
             return self.home_uri
-        told = {"iss": issuer, **({"target_link_uri": self.home_uri} if self.home_uri else {})}
-        return f"{self.initiate_login_uri}{'&' if '?' in self.initiate_login_uri else '?'}{urlencode(told)}"
+        parameters = {"iss": issuer, **({"target_link_uri": self.home_uri} if self.home_uri else {})}
+        return f"{self.initiate_login_uri}{'&' if '?' in self.initiate_login_uri else '?'}{urlencode(parameters)}"
 
 
 _cache: dict[tuple[int, str], tuple[float, Registration]] = {}
 
 
 def find(client_id: str, *, fresh: bool = False) -> Registration | None:
-    """Return the registration of an enabled client, from memory unless `fresh`; None for an unknown or disabled one.
+    """Return the registration of an enabled client, from the cache unless `fresh`; None if there is none.
 
-    Any text may be asked for, whatever a request holds. None is always the database's own answer.
+    `client_id` may be any text of a request. None is never an answer of the cache.
     """
-    if len(client_id) > _LONGEST_NAME or not client_id.isascii() or not client_id.isprintable():
+    if len(client_id) > _LONGEST_CLIENT_ID or not client_id.isascii() or not client_id.isprintable():
         return None
     key = (id(db.engine), client_id)
-    kept = _cache.get(key)
-    if kept and not fresh and time.monotonic() - kept[0] < _KEPT_SECONDS:
-        return kept[1]
+    cached = _cache.get(key)
+    if cached and not fresh and time.monotonic() - cached[0] < _CACHE_SECONDS:
+        return cached[1]
     statement = select(Client).where(Client.client_id == client_id, Client.disabled_at.is_(None))
-    row = db.session.scalar(statement.options(lazyload(Client.schools)))  # no request reads its schools from here
+    row = db.session.scalar(statement.options(lazyload(Client.schools)))  # no caller reads the schools
     if row is None:
         _cache.pop(key, None)
         return None
@@ -105,15 +104,17 @@ def find(client_id: str, *, fresh: bool = False) -> Registration | None:
 
 
 def find_by_key(key: uuid.UUID | None) -> Registration | None:
-    """Return the registration of the row `key`, read from the database."""
+    """Return the registration of an enabled client by its primary key, read from the database."""
     row = db.session.get(Client, key) if key else None
     return _registration(row) if row and row.disabled_at is None else None
 
 
 def serving(uais: Iterable[str], *, preferred: uuid.UUID | None = None) -> Registration | None:
-    """Return the ENT that serves one of the schools `uais`: of several `preferred`, else the first that was registered.
+    """Return the ENT that serves one of the schools, or None.
 
-    `preferred` is the primary key of a client.
+    Args:
+        uais: the schools.
+        preferred: the primary key of the client that is chosen among several; otherwise it is the one registered first.
     """
     key = db.session.scalar(
         select(ClientSchool.client_id)
@@ -126,7 +127,7 @@ def serving(uais: Iterable[str], *, preferred: uuid.UUID | None = None) -> Regis
 
 
 def all_serving(uais: Iterable[str]) -> list[Registration]:
-    """Return the ENTs that serve any of the schools `uais`, by name."""
+    """Return the ENTs that serve any of the schools, sorted by name."""
     serving_one = select(ClientSchool.client_id).where(ClientSchool.uai.in_(list(uais)))
     rows = db.session.scalars(
         select(Client)
@@ -138,7 +139,7 @@ def all_serving(uais: Iterable[str]) -> list[Registration]:
 
 
 def forget() -> None:
-    """Empty the memory of this process."""
+    """Empty the cache of this process."""
     _cache.clear()
 
 
@@ -161,6 +162,6 @@ def _registration(row: Client) -> Registration:
 
 
 def public_names(settings: Settings) -> tuple[str, ...]:
-    """Return the names that parents read on every page: of this service, the academy and the ENTs."""
+    """Return the names that parents see on pages: those of this service, the académie and the ENTs."""
     clients = db.session.scalars(select(Client.name).where(Client.disabled_at.is_(None)))
     return (settings.service_name, settings.academy, *clients)
