@@ -81,7 +81,7 @@ def show(client_id: str, *, as_json: bool) -> None:
 @registration_options(new=False)
 @AS_JSON
 def change(client_id: str, *, title: str | None, unset: Sequence[str], as_json: bool, **given: Any) -> None:
-    """Change the given fields of an ENT's registrations.
+    """Change the given fields of an ENT's registration.
 
     An option that may be given several times replaces the whole list: give all values that shall stay. The values that
     are no longer registered are printed on stderr.
@@ -212,9 +212,7 @@ def approve(client_id: str, *, reject: bool, hosts: Sequence[str], as_json: bool
 @click.option(
     "--auth-method", default="", help="The only authentication method that it may ask for; default: its choice."
 )
-@click.option(
-    "--no-pkce/--pkce", "no_pkce", default=None, help="Whether the ENT may omit PKCE; default: it must send it."
-)
+@click.option("--pkce/--no-pkce", "pkce", default=None, help="Whether the ENT must send PKCE.  [default: pkce]")
 @click.option(
     "--reusable", type=click.IntRange(1, 1000), default=1, metavar="N", help="How many ENTs may use it, for trials."
 )
@@ -228,14 +226,13 @@ def invite(  # noqa: PLR0913 - one for each option
     hosts: Sequence[str],
     subject: str | None,
     auth_method: str,
-    no_pkce: bool | None,
+    pkce: bool | None,
     reusable: int,
     days: int,
     as_json: bool,
 ) -> None:
     """Invite an ENT to register itself at /register (RFC 7591); the token is shown this once."""
     bounds = Bounds(scopes=scopes.split(), hosts=hosts, subject_type=subject or "", auth_method=auth_method)
-    pkce = None if no_pkce is None else not no_pkce
     life = timedelta(days=days)
     row, token = _or_fail(lambda: invitations.invite(label, uais, bounds, life, uses=reusable, pkce=pkce))
     members(_invite_row(row) | {"initial_access_token": token}, _texts, as_json=as_json)

@@ -1,4 +1,4 @@
-"""How a field of `ClientMetadata` is declared."""
+"""What is declared of each field of `ClientMetadata`, and how."""
 
 import enum
 from collections.abc import Iterator
@@ -30,12 +30,12 @@ class Option:
     """The option of `idp client add` and `idp client set` for a field.
 
     Attributes:
-        flag: its name; that of a switch is two names (`--x/--no-x`), of which the first one says true.
+        flag: its name; a switch has two names (`--x/--no-x`), and the first one means true.
         help: its line in `--help`.
-        metavar: what `--help` calls its value, if not by the kind.
-        default_text: how `--help` names a default that depends on other options; it is then empty.
-        separator: what separates words.
-        strict: whether another value than those declared is an error of usage, beside all other faults otherwise.
+        metavar: the name of its value in `--help`, if the kind does not give one.
+        default_text: the text for a default that depends on other options; the option is empty by default then.
+        separator: the separator of words.
+        strict: whether a value that is not declared is a usage error, and not one of the faults of the registration.
     """
 
     flag: str
@@ -48,19 +48,19 @@ class Option:
 
 @dataclass(frozen=True, kw_only=True)
 class Declaration:
-    """What is declared of a field.
+    """The declaration of a field.
 
     Attributes:
         name: the field.
-        kind: what it holds.
-        default: its value if nothing is said.
-        member: its name in the JSON of RFC 7591; empty if the field is the operator's, whom no client overrules.
-        translated: whether JSON may have it in several languages (Registration 1.0, 2.1).
-        column: the attribute of `Client` that holds it; several fields share `description`, by their JSON names.
-        values: those that are allowed.
-        offered: those of them that a client may ask for itself, and that discovery announces.
-        announced: the members of discovery that list them.
-        option: how the command line gives it.
+        kind: what the field holds.
+        default: the value of a field that is not given.
+        member: the name in the JSON of RFC 7591; empty if only an operator may set the field.
+        translated: whether the JSON may have the field in several languages (Registration 1.0, section 2.1).
+        column: the attribute of `Client` that holds the value; several fields share `description`, by their members.
+        values: the allowed values.
+        offered: the values that a client may ask for itself, and that discovery announces.
+        announced: the members of discovery that list the offered values.
+        option: the option on the command line.
     """
 
     name: str

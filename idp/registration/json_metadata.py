@@ -141,8 +141,8 @@ def _written(metadata: ClientMetadata, declared: Declaration) -> Any:
 
 def _type_faults(given: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield the members of a wrong type; the redirect URIs first, because the first fault decides on the error."""
-    for name in ("redirect_uris", *sorted(given)):
-        if name in given and (problem := _type_problem(name, given[name])):
+    for name in sorted(given, key=lambda name: (name != "redirect_uris", name)):
+        if problem := _type_problem(name, given[name]):
             yield _fault(name, problem)
 
 

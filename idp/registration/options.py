@@ -18,7 +18,7 @@ from idp.uai import uai_fault
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _LISTS = {Kind.URIS, Kind.SCHOOLS, Kind.WORDS, Kind.PROFILE_URIS}
 _LABELS = {"name": "the name", "hosts": "--host", "label": "--label"}
-"""The names of what is no option of a registration: an argument, and the options of `idp client invite`."""
+"""The names of the fields that are an argument, or an option of `idp client invite`."""
 
 
 def _read_profile_uris(_ctx: click.Context, _option: click.Parameter, pairs: Sequence[str]) -> dict[str, str]:
@@ -133,7 +133,7 @@ def changed(former: ClientMetadata, options: Mapping[str, Any], unset: Sequence[
 
 
 def _emptied(typed: str) -> Declaration | None:
-    """Return the field of an option that may be unset: its default is empty, or what the switch `--no-…` is not."""
+    """Return the field of an option that may be unset, or None: the default is empty, or unlike the switch `--no-…`."""
     flag = f"--{typed.removeprefix('--')}"
     for declared, option in _options():
         flags = option.flag.split("/")

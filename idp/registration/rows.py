@@ -19,7 +19,7 @@ def read(client: Client) -> ClientMetadata:
 
 
 def write(client: Client, metadata: ClientMetadata) -> None:
-    """Write metadata that have no fault to a client. Its sector and its secret are not written here."""
+    """Write valid metadata to a client, except the sector, which `registrations` decides."""
     settled = _settled(metadata)
     description: dict[str, Any] = {}
     for declared in FIELDS:
@@ -57,13 +57,14 @@ def _read(client: Client, declared: Declaration) -> Any:
 
 
 def _of_column(column: str, value: Any) -> Any:
-    kinds = Client.__table__.columns
-    kind = getattr(kinds[column].type, "enum_class", None) if column in kinds else None
-    return kind(value) if kind else _plain(value)
+    """Return a value as an attribute of `Client` holds it: a member of an enumeration, or a JSON value."""
+    columns = Client.__table__.columns
+    enum_class = getattr(columns[column].type, "enum_class", None) if column in columns else None
+    return enum_class(value) if enum_class else _plain(value)
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON columns hold it."""
+    """Return a value with lists and dictionaries of its own, as a JSON column holds it."""
     if isinstance(value, tuple | list):
         return list(value)
     return dict(value) if isinstance(value, dict) else value
