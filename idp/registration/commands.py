@@ -54,7 +54,7 @@ def list_clients(*, as_json: bool) -> None:
         return
     for row in rows:
         known = "  (everyone)" if row["audience"] == "everyone" else ""
-        known += "  (is told the identifier)" if row["release_username"] else ""
+        known += "  (gets the identifier)" if row["release_username"] else ""
         disabled = "  (disabled)" if row["disabled_at"] else ""
         waits = "  (a change waits for approval)" if row["pending_since"] else ""
         click.echo(f"{row['client_id']}  {row['name']}{known}{disabled}{waits}")
@@ -288,14 +288,14 @@ def _note_namesakes(own: Client) -> None:
 
 def _note_neighbours(uais: Iterable[str], own: Client | None = None) -> None:
     """Name the other ENTs that serve one of `uais`, which is allowed; letters lead to one of them only."""
-    found = db.session.execute(
+    neighbours = db.session.execute(
         select(Client.name, Client.client_id, ClientSchool.uai)
         .join(ClientSchool, ClientSchool.client_id == Client.id)
         .where(ClientSchool.uai.in_(list(uais)), Client.disabled_at.is_(None))
         .order_by(Client.created_at, ClientSchool.uai)
     )
     served: dict[str, list[str]] = {}
-    for name, client_id, uai in found:
+    for name, client_id, uai in neighbours:
         if own is None or client_id != own.client_id:
             served.setdefault(f"{name} ({client_id})", []).append(uai)
     for neighbour, shared in served.items():

@@ -288,17 +288,17 @@ def is_translation(member: str) -> bool:
 
 def uris(metadata: ClientMetadata) -> dict[str, list[str]]:
     """Return all URIs of a registration, by field; an empty one only in a list, where it is a fault."""
-    found: dict[str, list[str]] = {}
+    by_field: dict[str, list[str]] = {}
     for declared in FIELDS:
         value = getattr(metadata, declared.name)
         match declared.kind:
             case Kind.URI:
-                found[declared.name] = [value] if value else []
+                by_field[declared.name] = [value] if value else []
             case Kind.URIS:
-                found[declared.name] = list(value)
+                by_field[declared.name] = list(value)
             case Kind.PROFILE_URIS:
-                found[declared.name] = list(value.values())
-    return found
+                by_field[declared.name] = list(value.values())
+    return by_field
 
 
 def announced() -> dict[str, list[str]]:

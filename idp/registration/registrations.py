@@ -232,7 +232,7 @@ def renew_access_token(client_id: str) -> str:
 
 
 def _check_former_secret_ended(client: Client) -> None:
-    """Refuse to end a secret before the time that the ENT was told.
+    """Refuse to end a former secret before its announced time.
 
     Raises:
         RegistrationRefusedError: the former secret still works.

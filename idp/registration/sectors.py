@@ -43,8 +43,8 @@ def find(metadata: ClientMetadata) -> str:
 def named(metadata: ClientMetadata) -> str:
     """Return the sector that the URIs of a registration name; empty if its redirect URIs have several hosts."""
     identifier = metadata.sector_identifier_uri
-    found = hosts([identifier] if identifier else metadata.redirect_uris)
-    return found.pop() if len(found) == 1 else ""
+    sectors = hosts([identifier] if identifier else metadata.redirect_uris)
+    return sectors.pop() if len(sectors) == 1 else ""
 
 
 def hosts(uris: Iterable[str]) -> set[str]:

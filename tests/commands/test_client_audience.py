@@ -35,7 +35,7 @@ def test_the_list_names_who_may_know_everyone_and_who_is_told_the_identifier(idp
     idp("client", "add", "Cantines", *BASIC, "--release-username")
     own, canteens = sorted(idp("client", "list").out.splitlines(), key=lambda line: "Cantines" in line)
     assert "(" not in own
-    assert canteens.endswith("Cantines  (everyone)  (is told the identifier)")
+    assert canteens.endswith("Cantines  (everyone)  (gets the identifier)")
 
 
 def test_the_audience_is_chosen_explicitly_and_shown(idp: Run) -> None:

@@ -107,32 +107,32 @@ def _registered(subject: Subject) -> Iterator[Finding]:
         yield Finding("charter", ok=True, message=published if subject.has_charter else missing)
     until = subject.former_secret_until
     if until and until > now():
-        told = (
+        message = (
             f"changement de secret en cours : l’ancien reste bon jusqu’au {instant(until)}, l’ENT doit avoir le nouveau"
         )
-        yield Finding("secret", ok=True, message=told)
+        yield Finding("secret", ok=True, message=message)
 
 
 def _audience(subject: Subject) -> Iterator[Finding]:
     """Check whom the client may know, and name what reaches beyond the families of its schools."""
     metadata, command = subject.metadata, f"idp client set {subject.client_id}"
     if metadata.audience == Audience.EVERYONE.value:
-        told = (
+        message = (
             "public : TOUS les parents de l’académie, quel que soit l’établissement (--audience everyone) ; "
             f"si ce n’est pas voulu : {command} --audience families --uai UAI"
         )
-        yield Finding("audience", ok=True, message=told)
+        yield Finding("audience", ok=True, message=message)
     elif metadata.uais:
         yield Finding("audience", ok=True, message="public : les familles de ses établissements, personne d’autre")
     else:
         advice = f"public : personne n’entre, l’ENT ne sert aucun établissement : {command} --uai UAI"
         yield Finding("audience", ok=False, message=advice)
     if metadata.release_username:
-        told = (
+        message = (
             "l’ENT reçoit l’identifiant de connexion (--release-username) ; "
             f"s’il n’en a pas besoin : {command} --no-release-username"
         )
-        yield Finding("release_username", ok=True, message=told)
+        yield Finding("release_username", ok=True, message=message)
 
 
 def _provider(settings: Settings, metadata: ClientMetadata) -> Iterator[Finding]:
@@ -148,10 +148,10 @@ def _provider(settings: Settings, metadata: ClientMetadata) -> Iterator[Finding]
         yield Finding("metadata", ok=False, message=advice)
         return
     yield Finding("metadata", ok=True, message=f"métadonnées {uri} : lues{_certified(uri)}")
-    said = document.get("issuer")
+    issuer = document.get("issuer")
     same = f"issuer : {settings.issuer}, lettre pour lettre"
-    differs = f"issuer : les métadonnées disent {said!r:.200}, IDP_ISSUER {settings.issuer!r} ; il faut le même"
-    yield Finding("issuer", said == settings.issuer, same if said == settings.issuer else differs)
+    differs = f"issuer : les métadonnées disent {issuer!r:.200}, IDP_ISSUER {settings.issuer!r} ; il faut le même"
+    yield Finding("issuer", issuer == settings.issuer, same if issuer == settings.issuer else differs)
     keys_uri = document.get("jwks_uri")
     if not isinstance(keys_uri, str):
         yield Finding("provider_keys", ok=False, message="les métadonnées n’ont pas de jwks_uri : est-ce ce service ?")
@@ -216,11 +216,11 @@ def _sector(metadata: ClientMetadata) -> Iterator[Finding]:
     """Check that the document of the sector holds every redirect URI (Core 8.1; Registration 1.0, section 5)."""
     uri = metadata.sector_identifier_uri
     if metadata.sector == "" and metadata.subject == SubjectType.PAIRWISE.value:
-        told = (
+        message = (
             "l’ENT est seul dans son secteur : aucun autre ENT ne reçoit les mêmes sub, et ils restent les mêmes quand "
             "ses adresses changent"
         )
-        yield Finding("sector_identifier_uri", ok=True, message=told)
+        yield Finding("sector_identifier_uri", ok=True, message=message)
     if not uri:
         return
     problem = ""
@@ -233,8 +233,8 @@ def _sector(metadata: ClientMetadata) -> Iterator[Finding]:
             if isinstance(cause, OutgoingError)
             else "ne donne pas (200) un tableau JSON qui contient toutes les adresses de retour, lettre pour lettre"
         )
-    said = problem or "contient toutes les adresses de retour"
-    yield Finding("sector_identifier_uri", not problem, f"secteur {uri} : {said}")
+    message = problem or "contient toutes les adresses de retour"
+    yield Finding("sector_identifier_uri", not problem, f"secteur {uri} : {message}")
 
 
 def _document(outgoing: Outgoing, uri: str) -> tuple[dict[str, Any], str]:

@@ -20,12 +20,12 @@ def try_client(client_id: str, *, as_json: bool) -> None:
         subject = checks.read(client_id)
     except RegistrationRefusedError as refused:
         raise click.ClickException("\n".join(map(options.sentence, refused.faults))) from refused
-    found = []
+    findings = []
     for finding in checks.findings(services().server, subject):
-        found.append(finding)
+        findings.append(finding)
         if not as_json:
             click.echo(f"{'✓' if finding.ok else '✗'} {plain(finding.message)}")
     if as_json:
-        click.echo(dumped([asdict(finding) for finding in found]))
-    if not all(finding.ok for finding in found):
+        click.echo(dumped([asdict(finding) for finding in findings]))
+    if not all(finding.ok for finding in findings):
         raise SystemExit(1)

@@ -43,5 +43,5 @@ def failure(uri: str, error: OutgoingError) -> str:
     if isinstance(cause, ssl.SSLCertVerificationError):
         unknown = f"le certificat n’est pas bon ({cause.verify_message})"
         return _CERTIFICATE.get(cause.verify_code, unknown).replace("{host}", host)
-    said = next((text for kind, text in _WIRE if isinstance(cause, kind)), f"pas de réponse ({error.reason})")
-    return said.replace("{host}", host)
+    reason = next((text for kind, text in _WIRE if isinstance(cause, kind)), f"pas de réponse ({error.reason})")
+    return reason.replace("{host}", host)
