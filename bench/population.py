@@ -21,7 +21,8 @@ from idp.clock import now
 from idp.config import Settings
 from idp.db import Base, db
 from idp.oidc.keys import ring
-from idp.registration.changes import Wanted, register
+from idp.registration.metadata import ClientMetadata
+from idp.registration.registrations import register
 from idp.services import services_of
 from idp.sessions import manager
 from idp.uai import uai_of_number
@@ -64,14 +65,14 @@ def populate(settings: Settings) -> Populated:
         uais = _schools()
         accounts = _families(Hasher(settings).hash(PASSWORD, "sign_in"), uais)
         # the refresh is measured without a signature, which costs more than all the rest of it
-        wanted = Wanted(
+        metadata = ClientMetadata(
             name="Banc d’essai",
             redirect_uris=[REDIRECT_URI],
             uais=list(uais),
-            scopes=SCOPES,
+            scopes=SCOPES.split(),
             refresh_id_token=False,
         )
-        client, secret = register(settings, wanted)
+        client, secret = register(settings, metadata)
         cookie = cookie_name(settings, "ss")
         parents = [_with_session(account, cookie) for account in accounts]
         db.session.commit()

@@ -51,6 +51,7 @@ from idp.recovery import answer as recovery_answer
 from idp.recovery import username as recovery_username
 from idp.recovery import views as recovery
 from idp.registration import endpoint as registration
+from idp.registration import metadata
 from idp.services import Services, provide
 from idp.sessions.manager import SESSIONS_ENDED
 from idp.throttle import limits, local
@@ -131,6 +132,7 @@ def connect(app: Flask, settings: Settings) -> None:
         outgoing=outgoing,
         client_keys=ClientKeys(outgoing),
         transport=Transport(settings),
+        registrable=metadata.announced(),
         renewable=issued.renewable,
         ips_counted=limits.longest_by_network(),
         local_counts=local.Counts(),

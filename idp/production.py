@@ -34,7 +34,7 @@ _PUBLISHED = frozenset(
         "e44ce386bfc5c9857124cf45dd1d5c841c3a65da1b197684e3eb39c7685f9ff9",
     }
 )
-"""SHA-256 of keys that stood in the source, and of the README's command, which systemd takes for the key itself."""
+"""SHA-256 of keys that stood in the source, and of the guide's command, which systemd takes for the key itself."""
 _SAFE_SSL_MODES = frozenset({"require", "verify-ca", "verify-full"})
 _NAMED = {
     "publisher": "the legal notice must name who publishes the service",

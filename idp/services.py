@@ -51,6 +51,8 @@ class Services:
     """The public keys of clients, kept for a while."""
     transport: Transport
     """Hands mails to the SMTP server."""
+    registrable: Mapping[str, list[str]]
+    """The values that clients may register, by the member of discovery that announces them."""
     renewable: Callable[[datetime], ColumnElement[bool]]
     """Returns the SQL condition of the sessions in which a client can renew its tokens, for the present instant."""
     ips_counted: timedelta
