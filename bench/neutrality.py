@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from bench.party import WrongAnswer, expect
+from bench.party import WrongAnswerError, expect
 from bench.population import PASSWORD
 from bench.wire import Browser, Connection
 from idp.accounts.models import Account
@@ -75,7 +75,7 @@ async def measure(port: int) -> tuple[list[str], list[str]]:
     """Send all forms; return the lines of the report, and a sentence for each form whose medians are too far apart.
 
     Raises:
-        WrongAnswer: a form answered something else than it answers to everybody.
+        WrongAnswerError: a form answered something else than it answers to everybody.
     """
     lines, faults = [], []
     for form in FORMS:
@@ -94,7 +94,7 @@ async def _medians(port: int, form: Form) -> dict[str, float]:
     page = expect(await browser.get(form.path), 200, form.path)
     found = _FORM_TOKEN.search(page.body)
     if found is None:
-        raise WrongAnswer(f"{form.path}: no form token")
+        raise WrongAnswerError(f"{form.path}: no form token")
     cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
     seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
     order = secrets.SystemRandom()
@@ -127,7 +127,7 @@ def _somewhere() -> str:
 def _account(kind: str, name: str, mailbox: str, stored: str, moment: datetime) -> dict[str, Any]:
     activated = kind != "never-activated"
     confirmed = activated and kind != "no-mail"
-    address = f"{mailbox}@exemple.fr"
+    email = f"{mailbox}@exemple.fr"
     return {
         "id": uuid.uuid4(),
         "username": name,
@@ -139,10 +139,10 @@ def _account(kind: str, name: str, mailbox: str, stored: str, moment: datetime) 
         "password_hash": stored if activated else None,
         "password_changed_at": moment if activated else None,
         "activated_at": moment if activated else None,
-        "email": address if confirmed else None,
-        "mailbox": address if confirmed else None,
+        "email": email if confirmed else None,
+        "mailbox": email if confirmed else None,
         "email_confirmed_at": moment if confirmed else None,
-        "pending_email": address if kind == "no-mail" else None,
+        "pending_email": email if kind == "no-mail" else None,
         "disabled_at": moment if kind == "disabled" else None,
         "generation": 1,
     }
@@ -152,5 +152,5 @@ def run(port: int) -> tuple[list[str], list[str]]:
     """Do `measure`, and turn a wrong answer into a fault."""
     try:
         return asyncio.run(measure(port))
-    except (WrongAnswer, OSError, EOFError) as error:
+    except (WrongAnswerError, OSError, EOFError) as error:
         return [], [f"neutral: {error}"]

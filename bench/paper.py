@@ -33,7 +33,7 @@ def run() -> tuple[list[str], list[str]]:
     """Measure; return the lines of the report, and what went wrong."""
     try:
         ended = process.run([sys.executable, "-m", "bench.paper"])
-    except process.Failed as failure:
+    except process.ProcessFailedError as failure:
         return [], [f"letters: {failure}"]
     found = json.loads(ended.output)
     pages = (
@@ -87,7 +87,7 @@ def _letters() -> Iterator[Letter]:
     for household in families(1, LETTERS * 2, 10):
         children = [LetterChild(pupil.given_name, pupil.class_name) for pupil in household.pupils]
         for person in household.people:
-            home = person.address
+            home = person.postal_address
             name = f"{person.civility} {person.given_name} {person.family_name}"
             yield Letter(
                 service_name="Connexion des familles",

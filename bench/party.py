@@ -22,14 +22,14 @@ _SAMPLED = 25
 """One ID token of so many is kept, to be verified after the run: verifying costs the driver too."""
 
 
-class WrongAnswer(Exception):  # noqa: N818 - what it is
+class WrongAnswerError(Exception):
     """The service answered something else than the scenario knows to be right."""
 
 
 def expect(answer: Answer, status: int, what: str) -> Answer:
     """Return `answer` if it has that status."""
     if answer.status != status:
-        raise WrongAnswer(f"{what}: {answer.status} instead of {status}: {answer.body[:200]!r}")
+        raise WrongAnswerError(f"{what}: {answer.status} instead of {status}: {answer.body[:200]!r}")
     return answer
 
 
@@ -86,11 +86,11 @@ class Party:
     def code(self, answer: Answer, attempt: Attempt) -> str:
         """Return the code that the authorization endpoint sends (RFC 6749 4.1.2, RFC 9207)."""
         location = expect(answer, 303, "authorize").headers.get("location", "")
-        address, _, query = location.partition("?")
+        url, _, query = location.partition("?")
         found = dict(parse_qsl(query))
-        right = address == self.redirect_uri and found.get("state") == attempt.state and found.get("iss") == self.issuer
+        right = url == self.redirect_uri and found.get("state") == attempt.state and found.get("iss") == self.issuer
         if not right or "code" not in found:
-            raise WrongAnswer(f"authorize: no code: {location[:200]}")
+            raise WrongAnswerError(f"authorize: no code: {location[:200]}")
         return found["code"]
 
     async def exchange(self, transport: Transport, code: str, attempt: Attempt) -> dict[str, Any]:
@@ -103,7 +103,7 @@ class Party:
         }
         tokens = _tokens(await transport.send("POST", "/token", self._proof, form))
         if "id_token" not in tokens:
-            raise WrongAnswer("token: no ID token")
+            raise WrongAnswerError("token: no ID token")
         self._seen += 1
         if self._seen % _SAMPLED == 1:
             self.samples.append(Sample(tokens["id_token"], tokens["access_token"], attempt.nonce))
@@ -114,7 +114,7 @@ class Party:
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         tokens = _tokens(await transport.send("POST", "/token", self._proof, form))
         if tokens.get("refresh_token") in {None, refresh_token}:
-            raise WrongAnswer("refresh: the refresh token was not rotated")
+            raise WrongAnswerError("refresh: the refresh token was not rotated")
         return tokens
 
     async def userinfo(self, transport: Transport, access_token: str) -> dict[str, Any]:
@@ -123,7 +123,7 @@ class Party:
         answer = expect(await transport.send("GET", "/userinfo", bearer, None), 200, "userinfo")
         claims: dict[str, Any] = json.loads(answer.body)
         if not claims.get("sub") or not claims.get("children"):
-            raise WrongAnswer(f"userinfo: claims are missing: {sorted(claims)}")
+            raise WrongAnswerError(f"userinfo: claims are missing: {sorted(claims)}")
         return claims
 
     async def verify_samples(self, transport: Transport) -> list[str]:
@@ -155,7 +155,7 @@ class Party:
 def _tokens(answer: Answer) -> dict[str, Any]:
     tokens: dict[str, Any] = json.loads(expect(answer, 200, "token").body)
     if not tokens.get("access_token"):
-        raise WrongAnswer("token: no access token")
+        raise WrongAnswerError("token: no access token")
     return tokens
 
 

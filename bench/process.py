@@ -17,7 +17,7 @@ from pathlib import Path
 _TAIL = 2000
 
 
-class Failed(Exception):  # noqa: N818 - what happened
+class ProcessFailedError(Exception):
     """The process ended with an error; the message holds its last lines."""
 
 
@@ -42,13 +42,13 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
     """Run a command to its end.
 
     Raises:
-        Failed: it did not end well.
+        ProcessFailedError: it did not end well.
     """
     with tempfile.NamedTemporaryFile("r+") as figures:
         starter = [sys.executable, "-I", "-S", __file__, figures.name]
         done = subprocess.run([*starter, *command], env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise Failed(f"{' '.join(command[:3])}: {done.stderr[-_TAIL:].strip()}")
+            raise ProcessFailedError(f"{' '.join(command[:3])}: {done.stderr[-_TAIL:].strip()}")
         return Ended(**json.load(figures), output=done.stdout)
 
 

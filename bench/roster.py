@@ -16,7 +16,7 @@ import click
 
 from bench import databases, process, service
 from bench.academy.produce import Order, produce
-from bench.party import WrongAnswer
+from bench.party import WrongAnswerError
 from bench.population import Parent, Populated, populate
 from bench.scenarios import Login
 from bench.wire import Connection
@@ -101,7 +101,7 @@ def _imported(kind: str, settings: Settings, path: Path, files: Files) -> list[s
     """Import a folder, print what it took, and return what was wrong."""
     try:
         ended = _import(settings, path)
-    except process.Failed as failure:
+    except process.ProcessFailedError as failure:
         return [f"roster: {failure}"]
     return _shown(kind, ended, files)
 
@@ -141,7 +141,7 @@ def _first_with_sign_ins(settings: Settings, files: Files, folder: Path) -> list
     try:
         with service.running(settings, port, None, folder / "serve.log"):
             usual, ended, during = asyncio.run(_compared(populated, port, lambda: _import(settings, files.complete)))
-    except process.Failed as failure:
+    except process.ProcessFailedError as failure:
         return [f"roster: {failure}"]
     faults = _shown("first", ended, files) + [f"roster: sign-in: {fault}" for fault in usual.faults + during.faults]
     if len(usual.seconds) > 1 and len(during.seconds) > 1:
@@ -197,7 +197,7 @@ async def _sign_in(populated: Populated, port: int, parents: Iterator[Parent], w
     began = time.monotonic()
     try:
         await Login(populated.party, connection, parents).flow()
-    except (WrongAnswer, OSError, EOFError, ValueError, LookupError) as error:
+    except (WrongAnswerError, OSError, EOFError, ValueError, LookupError) as error:
         waits.faults.append(str(error))
     else:
         waits.seconds.append(time.monotonic() - began)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar
 
-from bench.party import Attempt, Party, WrongAnswer, expect
+from bench.party import Attempt, Party, WrongAnswerError, expect
 from bench.population import PASSWORD, Parent
 from bench.wire import Answer, Browser, Transport
 
@@ -34,7 +34,7 @@ class Scenario(ABC):
         """Do one flow.
 
         Raises:
-            WrongAnswer: the service answered something else than it must.
+            WrongAnswerError: the service answered something else than it must.
         """
 
     async def _signed_on(self) -> dict[str, str]:
@@ -47,10 +47,10 @@ class Scenario(ABC):
     async def _sign_in_page(self, browser: Browser, attempt: Attempt) -> tuple[str, Answer]:
         """Lead a new browser to the sign-in form; return the form's address and the page."""
         answer = expect(await browser.get(self._party.request(attempt)), 303, "authorize")
-        address = answer.headers["location"]
-        if not address.startswith(_SIGN_IN):
-            raise WrongAnswer(f"authorize: not to the sign-in form: {address[:200]}")
-        return address, expect(await browser.get(address), 200, "sign-in form")
+        url = answer.headers["location"]
+        if not url.startswith(_SIGN_IN):
+            raise WrongAnswerError(f"authorize: not to the sign-in form: {url[:200]}")
+        return url, expect(await browser.get(url), 200, "sign-in form")
 
 
 class SingleSignOn(Scenario):
@@ -80,7 +80,7 @@ class Refresh(Scenario):
         """Use the token; a lost chain is begun again."""
         try:
             self._token = (await self._party.refresh(self._transport, self._token))["refresh_token"]
-        except WrongAnswer:
+        except WrongAnswerError:
             await self.begin()
             raise
 
@@ -94,12 +94,12 @@ class Login(Scenario):
     async def flow(self) -> None:
         """Authorize, form, password, authorize again, token."""
         attempt, parent, browser = Attempt(), next(self._parents), Browser(self._transport)
-        address, page = await self._sign_in_page(browser, attempt)
+        url, page = await self._sign_in_page(browser, attempt)
         found = _FORM_TOKEN.search(page.body)
         if found is None:
-            raise WrongAnswer("sign-in form: no form token")
+            raise WrongAnswerError("sign-in form: no form token")
         form = {"csrf_token": found[1].decode(), "identifiant": parent.username, "mot-de-passe": PASSWORD}
-        answer = expect(await browser.post(address, form), 303, "password")
+        answer = expect(await browser.post(url, form), 303, "password")
         code = self._party.code(await browser.get(answer.headers["location"]), attempt)
         await self._party.exchange(self._transport, code, attempt)
 
@@ -114,7 +114,7 @@ class Discovery(Scenario):
         """One GET."""
         answer = await self._transport.send("GET", "/.well-known/openid-configuration", {}, None)
         if json.loads(expect(answer, 200, "discovery").body)["issuer"] != self._party.issuer:
-            raise WrongAnswer("discovery: another issuer")
+            raise WrongAnswerError("discovery: another issuer")
 
 
 class LoginPage(Scenario):
@@ -132,7 +132,7 @@ class LoginPage(Scenario):
         """One GET."""
         page = expect(await self._browser.get(self._address), 200, "sign-in form")
         if not _FORM_TOKEN.search(page.body):
-            raise WrongAnswer("sign-in form: no form token")
+            raise WrongAnswerError("sign-in form: no form token")
 
 
 SCENARIOS: tuple[type[Scenario], ...] = (SingleSignOn, Refresh, Login, Discovery, LoginPage)

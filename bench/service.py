@@ -22,7 +22,7 @@ _GRACE = 20.0
 _TAIL = 3000
 
 
-class DidNotStart(Exception):  # noqa: N818 - what happened
+class StartError(Exception):
     """The server ended or did not answer; the message holds its last lines."""
 
 
@@ -70,7 +70,7 @@ def running(settings: Settings, port: int, core: int | None, log: Path) -> Itera
     """Run `idp serve` while the block lasts, pinned to `core`; what it prints goes to `log`.
 
     Raises:
-        DidNotStart: it does not answer within a minute.
+        StartError: it does not answer within a minute.
     """
     command = [IDP, "serve", "--bind", f"{HOST}:{port}", "--workers", "1", "--threads", str(THREADS)]
     mine = machine.cores()
@@ -97,7 +97,7 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     until = time.monotonic() + _PATIENCE
     while not _answers(port):
         if process.poll() is not None or time.monotonic() > until:
-            raise DidNotStart(f"idp serve does not answer:\n{log.read_text(errors='replace')[-_TAIL:]}")
+            raise StartError(f"idp serve does not answer:\n{log.read_text(errors='replace')[-_TAIL:]}")
         time.sleep(0.1)
 
 

@@ -33,12 +33,12 @@ class Handler:
         self._mailbox = mailbox
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name and signature
-        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
+        self, _server: SMTP, _session: Session, envelope: Envelope, email: str, options: list[str]
     ) -> str:
         """Accept any recipient, up to `RECIPIENTS` of them."""
         if len(envelope.rcpt_tos) >= RECIPIENTS:
             return "452 4.5.3 Too many recipients"
-        envelope.rcpt_tos.append(address)
+        envelope.rcpt_tos.append(email)
         envelope.rcpt_options.extend(options)
         return "250 2.1.5 OK"
 

@@ -39,7 +39,7 @@ class DemoSchool:
     source: str = AAF
 
     @property
-    def address(self) -> tuple[str, ...]:
+    def postal_address(self) -> tuple[str, ...]:
         """The lines of its postal address, the town's last."""
         return (*self.home.lines, f"{self.home.postcode} {self.home.city}")
 

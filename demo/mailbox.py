@@ -139,7 +139,7 @@ def read(raw: bytes, *, identifier: str, sender: str, to: Sequence[str]) -> Mess
         id=identifier,
         at=now(),
         sender=_clean(author or sender),
-        to=tuple(_clean(address) for address in to),
+        to=tuple(_clean(email) for email in to),
         subject=_clean(" ".join(subject.split())),
         text=_clean(text),
         html=_clean(html),

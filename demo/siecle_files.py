@@ -82,7 +82,7 @@ def _add_class(group: ET.Element, child: DemoChild) -> None:
     _add(ET.SubElement(pupil, "STRUCTURE"), CODE_STRUCTURE=child.class_name, TYPE_STRUCTURE="D")
 
 
-def _add_person(group: ET.Element, person: DemoGuardian, address: str) -> None:
+def _add_person(group: ET.Element, person: DemoGuardian, address_key: str) -> None:
     element = ET.SubElement(group, "PERSONNE", PERSONNE_ID=person.key)
     _add(
         element,
@@ -91,7 +91,7 @@ def _add_person(group: ET.Element, person: DemoGuardian, address: str) -> None:
         PRENOM=person.given_name,
         LC_CIVILITE=person.civility.upper(),
         MEL=person.school_email,
-        ADRESSE_ID=address,
+        ADRESSE_ID=address_key,
         COMMUNICATION_ADRESSE="1",
     )
 

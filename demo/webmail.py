@@ -114,12 +114,12 @@ def linked(text: str) -> Markup:
     parts: list[str] = []
     end = 0
     for match in _LINK.finditer(text):
-        address = match.group().rstrip(".,;:!?)]}’'")
+        url = match.group().rstrip(".,;:!?)]}’'")
         parts += [
             escape(text[end : match.start()]),
-            Markup('<a href="{0}" target="_blank" rel="noopener noreferrer">{0}</a>').format(address),
+            Markup('<a href="{0}" target="_blank" rel="noopener noreferrer">{0}</a>').format(url),
         ]
-        end = match.start() + len(address)
+        end = match.start() + len(url)
     return Markup("").join([*parts, escape(text[end:])])
 
 

@@ -10,7 +10,7 @@ from werkzeug.exceptions import BadHost
 from werkzeug.routing import MapAdapter
 
 from idp import logging as log_lines
-from idp.accounts import addresses, notices, school_digest
+from idp.accounts import emails, notices, school_digest
 from idp.accounts.passwords.breached import BreachedPasswords
 from idp.accounts.passwords.hasher import Hasher
 from idp.accounts.passwords.policy import EXAMPLE
@@ -149,7 +149,7 @@ def connect(app: Flask, settings: Settings) -> None:
 def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Handler]:
     """Return who hands over which kind of outbox message."""
     return {
-        addresses.CONFIRM_EMAIL: partial(email_confirmation_service.hand_over, settings=settings),
+        emails.CONFIRM_EMAIL: partial(email_confirmation_service.hand_over, settings=settings),
         notices.NOTICE: partial(notices.hand_over, settings=settings),
         notices.RESET_WANTED: partial(recovery_answer.hand_over, settings=settings),
         recovery_username.USERNAME_WANTED: partial(recovery_username.hand_over, settings=settings),
@@ -176,4 +176,4 @@ def _protocol(app: Flask) -> None:
 
 
 def _remember_origin() -> None:
-    log.set_origin(log.Origin(address=request_context.remote_address(), request_id=request_context.request_id()))
+    log.set_origin(log.Origin(ip=request_context.remote_address(), request_id=request_context.request_id()))

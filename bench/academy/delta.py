@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from random import Random
 from typing import NamedTuple
 
-from bench.academy.families import Address, Household, Person, Pupil
+from bench.academy.families import Household, Person, PostalAddress, Pupil
 from bench.academy.names import family_name, given_name
 from bench.academy.schools import School, by_town
 
@@ -76,7 +76,7 @@ def _change(event: Event, household: Household, town: Sequence[School], random: 
         case Event.SIBLING:
             changed = household._replace(pupils=(*household.pupils, _sibling(household, random)))
         case Event.ADDRESS:
-            moved = household.people[0]._replace(address=_new_address(household))
+            moved = household.people[0]._replace(postal_address=_new_address(household))
             changed = household._replace(people=(moved, *household.people[1:]))
         case Event.GONE:
             changed = without_strangers(household._replace(pupils=household.pupils[1:]))
@@ -132,8 +132,9 @@ def _arrived(model: Household, random: Random) -> Household:
         )
         for rank, pupil in enumerate(model.pupils)
     )
-    address = _new_address(model)
-    return model._replace(people=tuple(person._replace(address=address) for person in people), pupils=pupils)
+    postal_address = _new_address(model)
+    moved = tuple(person._replace(postal_address=postal_address) for person in people)
+    return model._replace(people=moved, pupils=pupils)
 
 
 def _newcomer(person: Person, key: int, family: str, random: Random) -> Person:
@@ -146,7 +147,7 @@ def _newcomer(person: Person, key: int, family: str, random: Random) -> Person:
     )
 
 
-def _new_address(household: Household) -> Address:
-    home = household.people[0].address
+def _new_address(household: Household) -> PostalAddress:
+    home = household.people[0].postal_address
     line = f"{household.number + 1} route de la Gare"
-    return Address(_FIRST_ADDRESS + household.number, (line,), home.postcode, home.city)
+    return PostalAddress(_FIRST_ADDRESS + household.number, (line,), home.postcode, home.city)

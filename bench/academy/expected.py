@@ -35,7 +35,7 @@ class Guardian(NamedTuple):
     birth_name: str
     given_name: str
     mail: str
-    address: tuple[str, ...]
+    postal_address: tuple[str, ...]
     postcode: str
     city: str
     children: tuple[Child, ...]
@@ -72,9 +72,9 @@ def _guardians(household: Household) -> Iterator[Guardian]:
             for pupil in household.pupils
             if is_there(pupil) and any(link.person == person.key and link.authority == 1 for link in pupil.links)
         )
-        first = seen.setdefault((person.family_name, person.given_name, person.address.key), person.key)
+        first = seen.setdefault((person.family_name, person.given_name, person.postal_address.key), person.key)
         if children:
-            address = person.address
+            home = person.postal_address
             yield Guardian(
                 person.key,
                 first if first != person.key else 0,
@@ -83,9 +83,9 @@ def _guardians(household: Household) -> Iterator[Guardian]:
                 person.birth_name,
                 person.given_name,
                 person.mail,
-                address.lines,
-                address.postcode,
-                address.city,
+                home.lines,
+                home.postcode,
+                home.city,
                 children,
             )
 

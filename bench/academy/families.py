@@ -38,7 +38,7 @@ _STREETS = (
 )  # fmt: skip
 
 
-class Address(NamedTuple):
+class PostalAddress(NamedTuple):
     """A postal address; nobody of another household has the same."""
 
     key: int
@@ -55,7 +55,7 @@ class Person(NamedTuple):
     family_name: str
     birth_name: str
     given_name: str
-    address: Address
+    postal_address: PostalAddress
     mail: str
     mobile: str
     diffusion: bool
@@ -198,7 +198,7 @@ class _Town:
             links.append(Link(people[-1].key, RELATIVE, 3, 0))
         return people, tuple(links)
 
-    def _person(self, civility: str, family: str, address: Address) -> Person:
+    def _person(self, civility: str, family: str, postal_address: PostalAddress) -> Person:
         """Draw a person of that family name, or of another when it is empty."""
         draw = self._draw
         key = next(self._people)
@@ -213,19 +213,19 @@ class _Town:
             usual,
             own,
             given_name(self._random, female=female),
-            address,
+            postal_address,
             f"parent{key}@exemple.fr" if draw() < _HAS_MAIL else "",
             f"063998{key % 10_000:04d}",
             draw() < 0.8,  # noqa: PLR2004 - one in five refuses
         )
 
-    def _address(self) -> Address:
+    def _address(self) -> PostalAddress:
         house = next(self._houses)
         number, street = divmod(house, len(_STREETS))
         lines: tuple[str, ...] = (f"{number + 1} {_STREETS[street]}",)
         if self._draw() < 0.2:  # noqa: PLR2004 - one home in five is a flat
             lines = ("Résidence « Les Ajoncs »" if street % 2 else "Bât. B, apt 12", *lines)
-        return Address(self._name.number * 1_000_000 + house, lines, self._name.postcode, self._name.name)
+        return PostalAddress(self._name.number * 1_000_000 + house, lines, self._name.postcode, self._name.name)
 
     def _school(self, before: School | None) -> School:
         """Draw a pupil's school, knowing the school of the child before in the same household."""

@@ -17,7 +17,7 @@ from idp import opaque
 from idp.accounts import alarm, directory, disputes, notices, school_notices
 from idp.accounts.models import Account
 from idp.accounts.notices import Notice
-from idp.accounts.passwords.hasher import Busy, Hasher, fold_provisional, fold_username
+from idp.accounts.passwords.hasher import Hasher, HasherBusyError, fold_provisional, fold_username
 from idp.accounts.school_notices import Kind
 from idp.audit import log
 from idp.audit.events import SignInFailed, SignInThrottled
@@ -58,7 +58,7 @@ class Attempt:
 
     username: str
     password: str
-    address: str
+    ip: str
     user_agent: str
     device: Device | None = None
     door: Door = "sign_in"
@@ -119,20 +119,20 @@ def prove(
     the secret was compared.
 
     Raises:
-        Busy: the hash could not be computed in time; nothing was decided.
+        HasherBusyError: the hash could not be computed in time; nothing was decided.
     """
     folded = fold_username(attempt.username)
     subject = folded or attempt.username
-    refused = guard.held(*_lines(subject, attempt.address, attempt.device))
+    refused = guard.held(*_lines(subject, attempt.ip, attempt.device))
     if refused:  # before the place: who is told to wait must not keep others from theirs
         return Throttled(refused)
     with hasher.place("sign_in"):
         candidate = _candidate(folded, attempt)
-        slots = _lines(subject, attempt.address, attempt.device if candidate.known_device else None)
+        slots = _lines(subject, attempt.ip, attempt.device if candidate.known_device else None)
         return _try(settings, hasher, attempt, candidate, slots, admit)
 
 
-def _lines(subject: str, address: str, device: Device | None) -> tuple[tuple[limits.Limit, str], ...]:
+def _lines(subject: str, ip: str, device: Device | None) -> tuple[tuple[limits.Limit, str], ...]:
     """Return the counters of a try, the account's first; a browser that is the account's own has one and no other.
 
     Not even the network address's: whoever guesses from the parent's own school or telephone network must not close it.
@@ -141,8 +141,8 @@ def _lines(subject: str, address: str, device: Device | None) -> tuple[tuple[lim
         return ((limits.SIGN_IN_DEVICE, f"{subject} {device.number}"),)
     return (
         (limits.SIGN_IN_ACCOUNT, subject),
-        (limits.SIGN_IN_REQUESTS, address),
-        (limits.SIGN_IN_ADDRESS, address),
+        (limits.SIGN_IN_REQUESTS, ip),
+        (limits.SIGN_IN_ADDRESS, ip),
     )
 
 
@@ -189,7 +189,7 @@ def _given_back(slots: tuple[tuple[limits.Limit, str], ...]) -> Iterator[None]:
     """Give the slots of a try back when it could not be decided: no turn for the hash, or no database."""
     try:
         yield
-    except (Busy, SQLAlchemyError):
+    except (HasherBusyError, SQLAlchemyError):
         db.session.rollback()
         with suppress(SQLAlchemyError):  # what could not be given back is forgotten in time
             for limit, key in slots:
@@ -242,7 +242,7 @@ def _proven(hasher: Hasher, candidate: _Candidate) -> Proven:
     if not candidate.provisional and hasher.needs_rehash(candidate.stored):
         try:
             rehashed = hasher.hash(candidate.typed, "sign_in")
-        except Busy:  # it can wait until the next sign-in
+        except HasherBusyError:  # it can wait until the next sign-in
             rehashed = None
     return Proven(candidate.account_id, candidate.stored, candidate.provisional, rehashed, candidate.known_device)
 

@@ -106,7 +106,7 @@ def want_reset(account_id: uuid.UUID | None, *, known_device: bool = False) -> N
         RESET_WANTED,
         {
             "account": str(account_id) if account_id else None,
-            "address": origin.address,
+            "address": origin.ip,
             "request_id": origin.request_id,
             "known_device": known_device,
         },

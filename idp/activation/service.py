@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, select, update
 
 from idp import opaque
-from idp.accounts import addresses, directory, disputes, mailboxes, school_notices
+from idp.accounts import directory, disputes, emails, mailboxes, school_notices
 from idp.accounts.models import Account, Child, Guardianship, School
 from idp.accounts.school_notices import Kind
 from idp.audit import log
@@ -91,7 +91,7 @@ def complete(settings: Settings, account_id: uuid.UUID, generation: int, activat
     domain = (activation.email or "").rpartition("@")[2]
     log.record(ActivationCompleted(account_id=account_id, mail_domain=domain))
     if activation.email:
-        addresses.send_link(settings, account, activation.client_id)
+        emails.send_link(settings, account, activation.client_id)
     mailboxes.tell_file_mailbox(settings, account, activation.email)
     db.session.commit()
     return True

@@ -6,9 +6,9 @@ from http import HTTPStatus
 from flask import Blueprint, Response, make_response, render_template, request
 from flask_babel import gettext
 
-from idp.accounts import addresses, directory
+from idp.accounts import directory, emails
 from idp.accounts.models import Account, School
-from idp.accounts.passwords.hasher import Busy as HasherBusy
+from idp.accounts.passwords.hasher import HasherBusyError
 from idp.accounts.passwords.identity import identity, typed_twice
 from idp.accounts.passwords.policy import check_password
 from idp.activation import service
@@ -34,7 +34,7 @@ def activate() -> Response:
         try:
             with services().hasher.place("activation"):
                 return _complete(interaction, person)
-        except HasherBusy as busy:
+        except HasherBusyError as busy:
             raise Busy(busy.retry_after) from None
     account = service.find_open(person.account_id, person.generation)
     if account is None:
@@ -55,7 +55,7 @@ def _complete(interaction: store.Interaction, person: store.Person) -> Response:
     if not service.complete(services().settings, person.account_id, person.generation, done):
         return _second_click(interaction, person)
     if email:  # the pause before a resend begins with this mail
-        addresses.take_slots(person.account_id, email, remote_address())
+        emails.take_slots(person.account_id, email, remote_address())
     return see_other(store.page_url("email_confirmation.waiting", interaction))
 
 
@@ -156,7 +156,7 @@ def _check(form: ActivationForm, account: Account) -> str | None:
     try:
         return parse_address(typed)
     except InvalidAddress as fault:
-        form.email.errors = [addresses.explain(fault)]
+        form.email.errors = [emails.explain(fault)]
         return None
 
 

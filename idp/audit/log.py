@@ -22,7 +22,7 @@ _COLUMNS = frozenset({"account_id", "client_id"})
 class Origin:
     """Where an act came from: the network address and the request's id, or the operator's name for a command."""
 
-    address: str = ""
+    ip: str = ""
     request_id: str = ""
     actor: str = ""
 
@@ -62,7 +62,7 @@ def record(event: Event) -> None:
         account_id=event.account_id,
         client_id=event.client_id,
         actor=origin.actor,
-        address=origin.address,
+        address=origin.ip,
         request_id=origin.request_id,
         details=details,
     )

@@ -56,10 +56,8 @@ def blueprint(authenticate: Authenticate) -> Blueprint:
         if version is None:
             return _error(400, "invalid_request", 'the body must be JSON: {"version": "…"}')
         try:
-            accepted = service.accept(
-                bearer.client_id, bearer.account_id, version, address=remote_address(), shown_by="ent"
-            )
-        except service.UnknownVersion:
+            accepted = service.accept(bearer.client_id, bearer.account_id, version, ip=remote_address(), shown_by="ent")
+        except service.UnknownVersionError:
             charter = service.current(bearer.client_id, bearer.account_id)
             if charter is None:
                 return _error(404, "no_charter", "this client has published no charter")

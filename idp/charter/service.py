@@ -29,7 +29,7 @@ class Current:
     accepted_at: datetime | None
 
 
-class UnknownVersion(Exception):  # noqa: N818 - says what it is
+class UnknownVersionError(Exception):
     """The version named is not the current one."""
 
 
@@ -47,18 +47,18 @@ def current(client_id: uuid.UUID, account_id: uuid.UUID) -> Current | None:
     return Current(row[0], row[1]) if row else None
 
 
-def accept(client_id: uuid.UUID, account_id: uuid.UUID, version: str, *, address: str, shown_by: str) -> Current:
+def accept(client_id: uuid.UUID, account_id: uuid.UUID, version: str, *, ip: str, shown_by: str) -> Current:
     """Record that the account accepts `version`: once, whatever is clicked twice.
 
     Raises:
-        UnknownVersion: another version is current; it is owed still.
+        UnknownVersionError: another version is current; it is owed still.
     """
     charter = current(client_id, account_id)
     if charter is None or charter.version.version != version:
-        raise UnknownVersion
+        raise UnknownVersionError
     added = db.session.scalar(
         upsert(CharterAcceptance)
-        .values(account_id=account_id, charter_version_id=charter.version.id, accepted_at=now(), address=address)
+        .values(account_id=account_id, charter_version_id=charter.version.id, accepted_at=now(), address=ip)
         .on_conflict_do_nothing()
         .returning(CharterAcceptance.account_id)
     )
@@ -67,7 +67,7 @@ def accept(client_id: uuid.UUID, account_id: uuid.UUID, version: str, *, address
     db.session.commit()
     accepted = current(client_id, account_id)
     if accepted is None or accepted.version.id != charter.version.id:  # published meanwhile
-        raise UnknownVersion
+        raise UnknownVersionError
     return accepted
 
 

@@ -34,9 +34,9 @@ def show() -> Response:
         if form.accept.data:
             try:
                 shown = request.form.get("version", "")[: service.LONGEST_VERSION]
-                service.accept(client.key, account_id, shown, address=remote_address(), shown_by="provider")
+                service.accept(client.key, account_id, shown, ip=remote_address(), shown_by="provider")
                 return see_other(store.resume_url(interaction))
-            except service.UnknownVersion:
+            except service.UnknownVersionError:
                 form.accept.errors = [gettext("La charte a changé entre-temps : lisez la nouvelle version.")]
         else:
             form.accept.errors = [gettext("Cochez la case pour accepter, ou touchez « Refuser ».")]

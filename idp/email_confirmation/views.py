@@ -7,10 +7,10 @@ from flask import Blueprint, Response, current_app, make_response, render_templa
 from flask_babel import gettext
 
 from idp import opaque
-from idp.accounts import addresses
+from idp.accounts import emails
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
-from idp.accounts.passwords.hasher import Busy as HasherBusy
+from idp.accounts.passwords.hasher import HasherBusyError
 from idp.accounts.tokens import LinkState
 from idp.clients import audience, registry
 from idp.clock import now
@@ -60,7 +60,7 @@ def correct() -> Response:
         return _correction_page(interaction, account, form, 200)
     try:
         return _correct(interaction, account, form)
-    except HasherBusy as busy:
+    except HasherBusyError as busy:
         raise Busy(busy.retry_after) from None
 
 
@@ -78,7 +78,7 @@ def _correct(interaction: store.Interaction | None, account: Account, form: Addr
         case Refused():
             form.password.errors = [gettext("Ce n’est pas votre mot de passe. Retapez-le lettre par lettre.")]
             return _correction_page(interaction, account, form, 200)
-        case addresses.TooSoon(seconds):
+        case emails.TooSoon(seconds):
             return _too_soon_to_correct(interaction, account, form, seconds)
         case _:
             return _after_sending(interaction, account, outcome)
@@ -91,7 +91,7 @@ def _check(form: AddressForm) -> str | None:
     try:
         return parse_address(form.email.data or "")
     except InvalidAddress as fault:
-        form.email.errors = [addresses.explain(fault)]
+        form.email.errors = [emails.explain(fault)]
         return None
 
 
@@ -156,23 +156,23 @@ def _is_activating(interaction: store.Interaction, account: Account) -> bool:
     return recent and account.activated_in == opaque.digest(interaction.id)
 
 
-def _resend(interaction: store.Interaction | None, account: Account) -> addresses.Resent:
+def _resend(interaction: store.Interaction | None, account: Account) -> emails.Resent:
     client = _client(interaction)
-    outcome = addresses.resend(
-        services().settings, account.id, network_address=remote_address(), client_id=client.key if client else None
+    outcome = emails.resend(
+        services().settings, account.id, ip=remote_address(), client_id=client.key if client else None
     )
     db.session.refresh(account)
     return outcome
 
 
-def _after_sending(interaction: store.Interaction | None, account: Account, outcome: addresses.Resent) -> Response:
+def _after_sending(interaction: store.Interaction | None, account: Account, outcome: emails.Resent) -> Response:
     match outcome:
-        case addresses.Sent():
+        case emails.Sent():
             return see_other(store.page_url("email_confirmation.waiting", interaction))
-        case addresses.TooSoon(seconds):
+        case emails.TooSoon(seconds):
             page = _waiting_page(interaction, account, wait=seconds, capped=outcome.capped, status=429)
             return _held(page, seconds)
-        case addresses.NothingToConfirm():
+        case emails.NothingToConfirm():
             return _confirmed_elsewhere(interaction, account)
 
 

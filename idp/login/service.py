@@ -50,13 +50,13 @@ class MustRenew:
     A mail with a link to choose another one is sent to the confirmed address, if there is one.
 
     Attributes:
-        has_address: whether there is a confirmed address.
+        has_email: whether there is a confirmed address.
         breached: the password is in a list of stolen ones.
         by_letter: the mail carries no link, since other people read the mailbox and this browser is unknown.
         wait: the seconds until another mail may be asked for; 0 if one was asked for now.
     """
 
-    has_address: bool
+    has_email: bool
     breached: bool = False
     by_letter: bool = False
     wait: int = 0
@@ -85,7 +85,7 @@ def sign_in(
     """Sign in with an identifier and a secret; `former` is the session cookie that the browser sent.
 
     Raises:
-        Busy: the hash could not be computed in time; nothing was decided.
+        HasherBusyError: the hash could not be computed in time; nothing was decided.
     """
 
     def admit(proven: Proven) -> _Admitted | None:
@@ -131,7 +131,7 @@ def _admit(
     else:
         if not proven.known_device and account.last_sign_in_at is not None and settings.new_device_mail:
             notices.tell(Notice.NEW_DEVICE, account.id, device=describe(attempt.user_agent).code)
-        browser = manager.Browser(attempt.address, attempt.user_agent)
+        browser = manager.Browser(attempt.ip, attempt.user_agent)
         acr = PASSWORD_ON_KNOWN_DEVICE if proven.known_device and _is_settled(attempt) else PASSWORD
         cookie = manager.open_session(account, ["pwd"], browser, former=former, acr=acr)
         outcome = SignedIn(cookie, account.username)
@@ -176,14 +176,14 @@ def _wait(demand: tuple[limits.Limit, str]) -> int:
 
 def _demand_another(settings: Settings, account: Account, proven: Proven, wait: int) -> MustRenew:
     outcome = MustRenew(
-        has_address=account.email is not None,
+        has_email=account.email is not None,
         breached=account.breached_at is not None,
         by_letter=mailboxes.reset_needs_letter(settings, account, known_device=proven.known_device),
         wait=wait,
     )
     if wait:
         return outcome
-    if outcome.has_address:
+    if outcome.has_email:
         notices.want_reset(account.id, known_device=proven.known_device)
     log.record(ResetRequested(account_id=account.id, answer="blocked"))
     return outcome

@@ -12,8 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from idp.accounts import directory
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
-from idp.accounts.passwords.hasher import Busy as HasherBusy
-from idp.accounts.passwords.hasher import fold_username
+from idp.accounts.passwords.hasher import HasherBusyError, fold_username
 from idp.clients import audience, registry
 from idp.clock import now
 from idp.interaction import store
@@ -157,7 +156,7 @@ def _try(form: SignInForm) -> service.Outcome:
             attempt,
             former=manager.cookie_value(),
         )
-    except HasherBusy as busy:
+    except HasherBusyError as busy:
         raise Busy(busy.retry_after) from None
 
 

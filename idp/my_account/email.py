@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import select
 
-from idp.accounts import addresses, authentication, directory
+from idp.accounts import authentication, directory, emails
 from idp.accounts.authentication import Attempt, Proven, Refused, Throttled
 from idp.accounts.models import OneTimeLink
 from idp.accounts.passwords.hasher import Hasher
@@ -21,32 +21,32 @@ class Asked:
     """A link is on its way to the new address, and a notice to the present one."""
 
 
-Outcome = Asked | addresses.TooSoon | Refused | Throttled
+Outcome = Asked | emails.TooSoon | Refused | Throttled
 
 
-def ask(settings: Settings, hasher: Hasher, attempt: Attempt, session_id: uuid.UUID, address: str) -> Outcome:
+def ask(settings: Settings, hasher: Hasher, attempt: Attempt, session_id: uuid.UUID, email: str) -> Outcome:
     """Let `address` wait for its confirmation, if the password of `attempt` is right.
 
     Raises:
-        Busy: the hash could not be computed in time; nothing was decided.
+        HasherBusyError: the hash could not be computed in time; nothing was decided.
     """
     return authentication.prove(
-        settings, hasher, attempt, lambda proven: _admit(settings, attempt.address, proven, session_id, address)
+        settings, hasher, attempt, lambda proven: _admit(settings, attempt.ip, proven, session_id, email)
     )
 
 
 def _admit(
-    settings: Settings, network_address: str, proven: Proven, session_id: uuid.UUID, address: str
-) -> Asked | addresses.TooSoon | None:
+    settings: Settings, ip: str, proven: Proven, session_id: uuid.UUID, email: str
+) -> Asked | emails.TooSoon | None:
     """Count the mail, once the password was right: a slip in the password must not use the mails up."""
-    wait = addresses.take_slots_for_another(proven.account_id, address, network_address)
+    wait = emails.take_slots_for_another(proven.account_id, email, ip)
     if wait:
-        return addresses.TooSoon(wait)
+        return emails.TooSoon(wait)
     found = proof.lock(proven, session_id)
     if found is None:
         return None
     account, _ = found
-    addresses.ask_change(settings, account, address)
+    emails.ask_change(settings, account, email)
     db.session.commit()
     return Asked()
 
@@ -54,7 +54,7 @@ def _admit(
 def keep_present(account_id: uuid.UUID) -> bool:
     """Give up the change that waits; say whether there was one."""
     account = directory.get_for_change(account_id)
-    cancelled = account is not None and addresses.cancel_change(account)
+    cancelled = account is not None and emails.cancel_change(account)
     db.session.commit()
     return cancelled
 

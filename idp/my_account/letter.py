@@ -38,7 +38,7 @@ def link(settings: Settings, hasher: Hasher, attempt: Attempt, session: Session)
     """Try a letter's identifier and provisional password, and give its children to the account of `session`.
 
     Raises:
-        Busy: the hash could not be computed in time; nothing was decided.
+        HasherBusyError: the hash could not be computed in time; nothing was decided.
     """
     session_id, account_id = session.id, session.account_id
     outcome: Outcome = authentication.prove(

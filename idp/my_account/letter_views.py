@@ -6,8 +6,7 @@ from flask_babel import gettext
 from idp.accounts import directory
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
-from idp.accounts.passwords.hasher import Busy as HasherBusy
-from idp.accounts.passwords.hasher import fold_username
+from idp.accounts.passwords.hasher import HasherBusyError, fold_username
 from idp.db import end_read
 from idp.my_account import letter
 from idp.my_account.reauthentication.proof_forms import LetterForm
@@ -68,7 +67,7 @@ def _try(form: LetterForm, session: Session) -> letter.Outcome:
     attempt = attempts.of_request(form.username.data or "", form.password.data or "", door="letter")
     try:
         return letter.link(services().settings, services().hasher, attempt, session)
-    except HasherBusy as busy:
+    except HasherBusyError as busy:
         raise Busy(busy.retry_after) from None
 
 

@@ -3,10 +3,10 @@
 import uuid
 from dataclasses import dataclass
 
-from idp.accounts import addresses, authentication, notices, tokens
+from idp.accounts import authentication, emails, notices, tokens
 from idp.accounts.authentication import Attempt, Proven, Refused, Throttled
 from idp.accounts.notices import Notice
-from idp.accounts.passwords.hasher import Busy, Hasher
+from idp.accounts.passwords.hasher import Hasher, HasherBusyError
 from idp.accounts.tokens import Purpose
 from idp.audit import log
 from idp.audit.events import PasswordChanged
@@ -36,13 +36,13 @@ def change(
     """Put `new`, which the policy accepts, in place of the password of `attempt`, if that one is right.
 
     Raises:
-        Busy: a hash could not be computed in time; nothing was decided.
+        HasherBusyError: a hash could not be computed in time; nothing was decided.
     """
     outcome: Changed | _Unhashed | Refused | Throttled = authentication.prove(
         settings, hasher, attempt, lambda proven: _admit(hasher, proven, session_id, new)
     )
     if isinstance(outcome, _Unhashed):
-        raise Busy(outcome.retry_after)
+        raise HasherBusyError(outcome.retry_after)
     return outcome
 
 
@@ -50,14 +50,14 @@ def _admit(hasher: Hasher, proven: Proven, session_id: uuid.UUID, new: str) -> C
     """Change it in one transaction: this browser goes on under another id, everything else that it opened ends."""
     try:
         hashed = hasher.hash(new, "activation")
-    except Busy as busy:  # not raised here: the password was right, and its try must not stay counted
+    except HasherBusyError as busy:  # not raised here: the password was right, and its try must not stay counted
         return _Unhashed(busy.retry_after)
     found = proof.lock(proven, session_id)
     if found is None:
         return None
     account, session = found
     account.set_password(hashed)
-    addresses.cancel_change(account)  # whoever knew the former password may have asked for it
+    emails.cancel_change(account)  # whoever knew the former password may have asked for it
     tokens.revoke(account.id, Purpose.RESET_PASSWORD)
     manager.end_all(account.id, by="password_changed", keep=session.id)
     cookie = manager.renew(session, account)

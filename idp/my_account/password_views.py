@@ -5,7 +5,7 @@ from flask_babel import gettext
 
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
-from idp.accounts.passwords.hasher import Busy as HasherBusy
+from idp.accounts.passwords.hasher import HasherBusyError
 from idp.accounts.passwords.identity import identity, typed_twice
 from idp.accounts.passwords.policy import check_password
 from idp.clients import registry
@@ -30,7 +30,7 @@ def change() -> Response:
     if request.method == "POST":
         try:
             return _again() if manager.current() is None else _change()
-        except HasherBusy as busy:
+        except HasherBusyError as busy:
             raise Busy(busy.retry_after) from None
     return _show()
 

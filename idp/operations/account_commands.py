@@ -15,9 +15,9 @@ from idp.accounts.models import Account, School
 from idp.db import end_read
 from idp.operations import batches
 from idp.operations.helpdesk import acts, dossier
-from idp.operations.helpdesk.acts import Blocked, Refused
+from idp.operations.helpdesk.acts import Blocked, RefusedError
 from idp.operations.helpdesk.dispute_commands import disputes
-from idp.operations.helpdesk.dossier import NotFound
+from idp.operations.helpdesk.dossier import NotFoundError
 from idp.operations.helpdesk.renaming import rename_command
 from idp.operations.helpdesk.standard_claims import claims
 from idp.operations.personal_data.commands import erase, export
@@ -33,7 +33,7 @@ def _one_sentence() -> Iterator[None]:
     """Turn what is refused into the command's error."""
     try:
         yield
-    except (NotFound, Refused) as refused:
+    except (NotFoundError, RefusedError) as refused:
         raise click.ClickException(plain(refused)) from refused
 
 

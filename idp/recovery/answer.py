@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from sqlalchemy import update
 
-from idp.accounts import addresses, directory, disputes, mailboxes, tokens
+from idp.accounts import directory, disputes, emails, mailboxes, tokens
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.tokens import Purpose
 from idp.audit import log
@@ -71,13 +71,13 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
 def _decide(message: OutboxMessage, settings: Settings) -> Answer:
     key = uuid.UUID(message.payload["account"]) if message.payload["account"] else None
     account = db.session.get(Account, key, populate_existing=True) if key else None
-    planned, address = _plan(settings, message, account)
+    planned, email = _plan(settings, message, account)
     end_read()
     answer = Answer.LATE if _is_late(message) else planned
-    if key and address and answer is planned and not _has_slot(answer, key, address):
+    if key and email and answer is planned and not _has_slot(answer, key, email):
         answer = Answer.CAPPED
     account = directory.get_for_change(key) if key else None
-    if _plan(settings, message, account) != (planned, address) or not _is_marked(message, answer):
+    if _plan(settings, message, account) != (planned, email) or not _is_marked(message, answer):
         db.session.rollback()
         raise TemporaryFailure("the account changed meanwhile")
     if account and answer is Answer.LINK:
@@ -85,12 +85,12 @@ def _decide(message: OutboxMessage, settings: Settings) -> Answer:
             settings,
             Purpose.RESET_PASSWORD,
             account,
-            address=address,
+            address=email,
             lifetime=settings.lifetime("reset_link_lifetime"),
             key=message.id,
         )
     elif account and answer is Answer.UNCONFIRMED:
-        addresses.send_link(settings, account, None)
+        emails.send_link(settings, account, None)
     with log.acting_for(_origin(message)):
         log.record(ResetRequested(account_id=key, answer=answer.value))
     db.session.commit()
@@ -99,7 +99,7 @@ def _decide(message: OutboxMessage, settings: Settings) -> Answer:
 
 def _origin(message: OutboxMessage) -> log.Origin:
     """Return where the request came from, which the worker's own place is not."""
-    return log.Origin(address=message.payload.get("address", ""), request_id=message.payload.get("request_id", ""))
+    return log.Origin(ip=message.payload.get("address", ""), request_id=message.payload.get("request_id", ""))
 
 
 def _plan(settings: Settings, message: OutboxMessage, account: Account | None) -> tuple[Answer, str]:
@@ -115,17 +115,17 @@ def _plan(settings: Settings, message: OutboxMessage, account: Account | None) -
         if holds:
             return answer, ""
     if account.activated_at is None:
-        answer, address = Answer.NEVER_ACTIVATED, account.email or account.school_email
+        answer, email = Answer.NEVER_ACTIVATED, account.email or account.school_email
     elif account.email:
         known_device = bool(message.payload.get("known_device"))
         by_letter = mailboxes.reset_needs_letter(settings, account, known_device=known_device)
-        answer, address = Answer.BY_LETTER if by_letter else Answer.LINK, account.email
+        answer, email = Answer.BY_LETTER if by_letter else Answer.LINK, account.email
     else:
-        answer, address = Answer.UNCONFIRMED, account.pending_email
-    return (answer, address) if address else (Answer.NO_ADDRESS, "")
+        answer, email = Answer.UNCONFIRMED, account.pending_email
+    return (answer, email) if email else (Answer.NO_ADDRESS, "")
 
 
-def _has_slot(answer: Answer, account_id: uuid.UUID, address: str) -> bool:
+def _has_slot(answer: Answer, account_id: uuid.UUID, email: str) -> bool:
     """Count a mail for the mailbox; False when it has had its share.
 
     A confirmation link is counted with those that its owner asks for: whoever asks here must not add to them.
@@ -133,11 +133,11 @@ def _has_slot(answer: Answer, account_id: uuid.UUID, address: str) -> bool:
     Raises:
         TemporaryFailure: another mail has just left for it; this one follows.
     """
-    wanted: tuple[tuple[limits.Limit, str], ...] = ((limits.FORGOTTEN_PASSWORD_MAILBOX, fold_address(address)),)
+    wanted: tuple[tuple[limits.Limit, str], ...] = ((limits.FORGOTTEN_PASSWORD_MAILBOX, fold_address(email)),)
     if answer is Answer.UNCONFIRMED:
         wanted = (
             (limits.RESEND_LINK_ACCOUNT, str(account_id)),
-            (limits.RESEND_LINK_MAILBOX, fold_address(address)),
+            (limits.RESEND_LINK_MAILBOX, fold_address(email)),
         )
     verdict = guard.take_all(*wanted)
     if isinstance(verdict, guard.Granted):

@@ -9,8 +9,8 @@ from idp.config import Settings
 def entrance(settings: Settings, account: Account) -> str:
     """Return where a person enters the ENT that serves a child's school; our own sign-in page when none says."""
     ent = audience.first_ent(account)
-    address = ent.home_uri or ent.entrance(settings.issuer) if ent else ""
-    return address or f"{settings.issuer}/connexion"
+    url = ent.home_uri or ent.entrance(settings.issuer) if ent else ""
+    return url or f"{settings.issuer}/connexion"
 
 
 def school_names(account: Account) -> str:

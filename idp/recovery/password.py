@@ -35,7 +35,7 @@ class Found:
     account: Account | None
 
 
-def ask(typed: str, network_address: str, device: Device | None) -> int:
+def ask(typed: str, ip: str, device: Device | None) -> int:
     """Have a link mailed for the account `typed`; return the seconds to wait, 0 when the request was taken.
 
     `device` is this browser as the account knows it, if it does: the answer may depend on it, and the page never does.
@@ -44,7 +44,7 @@ def ask(typed: str, network_address: str, device: Device | None) -> int:
     """
     username = fold_username(typed)
     subject = typed if username is None else username
-    demands = (limits.FORGOTTEN_PASSWORD_ACCOUNT, subject), (limits.FORGOTTEN_ADDRESS, network_address)
+    demands = (limits.FORGOTTEN_PASSWORD_ACCOUNT, subject), (limits.FORGOTTEN_ADDRESS, ip)
     if seconds := brake.take_slots("password", *demands):
         return seconds
     found = db.session.execute(
@@ -94,7 +94,7 @@ def faults(
     """Return what is wrong with a new password, in words; the caller's read transaction ends here.
 
     Raises:
-        Busy: a hash got no turn.
+        HasherBusyError: a hash got no turn.
     """
     person = identity(account, hasher, registry.public_names(settings))
     blocked = account.password_blocked_at is not None

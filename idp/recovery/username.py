@@ -25,7 +25,7 @@ USERNAME_WANTED = "recovery.username"
 """The kind of outbox message that carries such a request; its payload names the accounts, often none."""
 
 
-def ask(typed: str, network_address: str) -> int:
+def ask(typed: str, ip: str) -> int:
     """Have the identifiers of a mailbox mailed to it; return the seconds to wait, 0 when the request was taken.
 
     Which accounts there are, if any, changes no statement: the answer is found with one read and written to the outbox
@@ -36,12 +36,12 @@ def ask(typed: str, network_address: str) -> int:
             Whatever else is wrong with it, it is nobody's.
     """
     mailbox = _mailbox(typed)
-    demands = (limits.FORGOTTEN_USERNAME_MAILBOX, mailbox), (limits.FORGOTTEN_ADDRESS, network_address)
+    demands = (limits.FORGOTTEN_USERNAME_MAILBOX, mailbox), (limits.FORGOTTEN_ADDRESS, ip)
     if seconds := brake.take_slots("username", *demands):
         return seconds
     found = db.session.scalars(select(Account.id).where(Account.mailbox == mailbox, *_told())).all()
     origin = log.current_origin()
-    payload = {"accounts": [str(key) for key in found], "address": origin.address, "request_id": origin.request_id}
+    payload = {"accounts": [str(key) for key in found], "address": origin.ip, "request_id": origin.request_id}
     queue.enqueue(USERNAME_WANTED, payload)
     log.record(UsernameRequested(count=len(found)))
     db.session.commit()
@@ -67,7 +67,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     )
     deliver(mail, recipient)
     payload = message.payload
-    with log.acting_for(log.Origin(address=payload.get("address", ""), request_id=payload.get("request_id", ""))):
+    with log.acting_for(log.Origin(ip=payload.get("address", ""), request_id=payload.get("request_id", ""))):
         for account in accounts:
             log.record(UsernameTold(account_id=account.id))
     db.session.commit()

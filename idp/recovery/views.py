@@ -5,9 +5,8 @@ from typing import Any
 from flask import Blueprint, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 
-from idp.accounts import addresses
-from idp.accounts.passwords.hasher import Busy as HasherBusy
-from idp.accounts.passwords.hasher import fold_username
+from idp.accounts import emails
+from idp.accounts.passwords.hasher import HasherBusyError, fold_username
 from idp.accounts.passwords.identity import typed_twice
 from idp.accounts.tokens import LinkState
 from idp.clients import registry
@@ -35,7 +34,7 @@ def username() -> Response:
         try:
             wait = usernames.ask(form.email.data or "", remote_address())
         except InvalidAddress as fault:
-            form.email.errors = [addresses.explain(fault)]
+            form.email.errors = [emails.explain(fault)]
         else:
             return _asked("recovery.username_sent", interaction, wait)
     return _page("identifiant_oublie.html", interaction, form=form)
@@ -75,7 +74,7 @@ def link(token: str) -> Response:
     try:
         with services().hasher.place("activation"):
             return _choose(token)
-    except HasherBusy as busy:
+    except HasherBusyError as busy:
         raise Busy(busy.retry_after) from None
 
 

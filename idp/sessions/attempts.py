@@ -11,7 +11,7 @@ def of_request(username: str, typed: str, *, door: Door = "reauthentication") ->
     return Attempt(
         username=username,
         password=typed,
-        address=remote_address(),
+        ip=remote_address(),
         user_agent=user_agent(),
         device=devices.known(fold_username(username) or ""),
         door=door,

@@ -34,7 +34,7 @@ _TOLD_AT_ONCE = 200
 class Browser:
     """Where a session is opened: network address and the browser's name for itself."""
 
-    address: str
+    ip: str
     user_agent: str
 
 
@@ -50,7 +50,7 @@ def open_session(account: Account, amr: list[str], browser: Browser, *, former: 
         sid = _leave(former, account.id) if former else None
         return _add(account, sid=sid or opaque.new_value(), amr=amr, acr=acr, browser=browser)
     expires_at = now() + services().settings.lifetime("session_absolute")
-    place = {"address": browser.address, "user_agent": browser.user_agent}
+    place = {"address": browser.ip, "user_agent": browser.user_agent}
     _record_sign_in(account, left.sid, amr, browser)
     return _rename(left, amr=amr, acr=acr, expires_at=expires_at, **place)
 
@@ -129,7 +129,7 @@ def _add(
             created_at=resumed.created_at if resumed else moment,
             last_seen_at=moment,
             expires_at=resumed.expires_at if resumed else moment + settings.lifetime("session_absolute"),
-            address=browser.address,
+            address=browser.ip,
             user_agent=browser.user_agent,
         )
     )

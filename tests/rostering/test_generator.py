@@ -154,7 +154,7 @@ def test_what_makes_real_files_hard_is_in_the_families() -> None:
     letters = set("".join(family + given for family, given in names))
 
     assert any(len({pupil.school for pupil in household.pupils}) > 1 for household in households)
-    assert any(len({person.address for person in household.people[:2]}) > 1 for household in households)
+    assert any(len({person.postal_address for person in household.people[:2]}) > 1 for household in households)
     assert {len(representatives) for representatives in legal} == {1, 2}
     assert {link.authority for link in links} == {1, 2, 3}
     assert {"10", "20", "50"} <= {link.kinship for link in links}

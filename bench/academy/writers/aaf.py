@@ -239,7 +239,7 @@ def _class(pupil: Pupil, school: str, style: Style) -> str:
 
 
 def _person(person: Person, pupils: Iterable[Pupil]) -> _Record:
-    key, address = person.key, person.address
+    key, home = person.key, person.postal_address
     children = [str(pupil.key) for pupil in pupils if key in [link.person for link in pupil.links]]
     attributes: Attributes = [
         ("ENTPersonJointure", (str(key),)),
@@ -253,9 +253,9 @@ def _person(person: Person, pupils: Iterable[Pupil]) -> _Record:
         ("mobile", (person.mobile,)),
         ("ENTPersonMobileSMS", (person.mobile,)),
         ("mail", (person.mail,)),
-        ("ENTPersonAdresse", ("$".join(address.lines) + "$" * (4 - len(address.lines)),)),
-        ("ENTPersonCodePostal", (address.postcode,)),
-        ("ENTPersonVille", (address.city,)),
+        ("ENTPersonAdresse", ("$".join(home.lines) + "$" * (4 - len(home.lines)),)),
+        ("ENTPersonCodePostal", (home.postcode,)),
+        ("ENTPersonVille", (home.city,)),
         ("ENTPersonPays", ("FRANCE",)),
         ("ENTPersonAdresseDiffusion", ("O" if person.diffusion else "N",)),
         ("ENTAuxPersRelEleveEleve", children or ("",)),

@@ -41,12 +41,12 @@ def _pupil(pupil: Pupil, uai: str) -> Sequence[str]:
 
 def _guardian(person: Person, household: Household, uai: str, most: int) -> Sequence[str]:
     usual = person.family_name if person.family_name != person.birth_name else ""
-    address = person.address
+    home = person.postal_address
     names = person.civility, person.birth_name, usual, person.given_name
-    home = *address.lines, *[""] * (2 - len(address.lines)), address.postcode, address.city, "FRANCE"
+    where = *home.lines, *[""] * (2 - len(home.lines)), home.postcode, home.city, "FRANCE"
     children = list(_children(person, household))
     empty = [""] * (len(_CHILD) * most - len(children))
-    return (str(person.key), *names, *home, person.mail, person.mobile, uai, *children, *empty)
+    return (str(person.key), *names, *where, person.mail, person.mobile, uai, *children, *empty)
 
 
 def _children(person: Person, household: Household) -> Iterator[str]:

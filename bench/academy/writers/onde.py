@@ -67,20 +67,20 @@ def _file(rows: Iterable[Sequence[str]]) -> bytes:
 
 
 def _pupil(pupil: Pupil, household: Household) -> list[str]:
-    homes = {person.address.key: person.address for person in household.people}
-    addresses: list[str] = []
+    homes = {person.postal_address.key: person.postal_address for person in household.people}
+    cells: list[str] = []
     for home in list(homes.values())[:2]:
-        addresses += [" ".join(home.lines), home.postcode, home.city, "FRANCE"]
+        cells += [" ".join(home.lines), home.postcode, home.city, "FRANCE"]
     sex = "F" if pupil.female else "M"
     names = [pupil.family_name, "", pupil.given_name, pupil.birth_date, sex]
-    return [*names, *addresses, *[""] * (8 - len(addresses)), "", "", pupil.class_name]
+    return [*names, *cells, *[""] * (8 - len(cells)), "", "", pupil.class_name]
 
 
 def _guardian(person: Person, household: Household, most: int) -> list[str]:
     usual = person.family_name if person.family_name != person.birth_name else ""
-    address = person.address
-    row = [person.civility, usual, person.birth_name, person.given_name, " ".join(address.lines), address.postcode]
-    row += [address.city, "FRANCE", person.mail, "", "", person.mobile]
+    home = person.postal_address
+    row = [person.civility, usual, person.birth_name, person.given_name, " ".join(home.lines), home.postcode]
+    row += [home.city, "FRANCE", person.mail, "", "", person.mobile]
     children = list(_children(person, household))
     return row + children + [""] * (len(_CHILD) * most - len(children))
 

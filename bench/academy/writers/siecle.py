@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from bench.academy.families import Address, Household, Link, Person, Pupil
+from bench.academy.families import Household, Link, Person, PostalAddress, Pupil
 from bench.academy.mistakes import Kind
 from bench.academy.schools import SCHOOL_YEAR, School
 from bench.academy.writers.output import Output, zipped
@@ -60,7 +60,7 @@ def _add(output: Output, school: School, style: Style, content: str, body: str) 
 def _pupils(group: Iterable[Household], style: Style) -> str:
     pupils, structures, homes = [], [], []
     for household in group:
-        home = household.people[0].address
+        home = household.people[0].postal_address
         homes.append(home)
         for pupil in household.pupils:
             pupils.append(_pupil(pupil, home, style))
@@ -75,7 +75,7 @@ def _guardians(group: Iterable[Household], style: Style) -> str:
     for household in group:
         for person in household.people:
             people.append(_person(person, style))
-            homes.append(person.address)
+            homes.append(person.postal_address)
         links += [_link(pupil, link, style) for pupil in household.pupils for link in pupil.links]
     return (
         f"<PERSONNES>\n{''.join(people)}</PERSONNES>\n<RESPONSABLES>\n{''.join(links)}</RESPONSABLES>\n"
@@ -88,7 +88,7 @@ def _element(name: str, value: str) -> str:
     return f"<{name}>{escape(value)}</{name}>\n" if value else ""
 
 
-def _pupil(pupil: Pupil, home: Address, style: Style) -> str:
+def _pupil(pupil: Pupil, home: PostalAddress, style: Style) -> str:
     return (
         f'<ELEVE ELEVE_ID="{pupil.student_id}" ELENOET="{pupil.student_id % 100_000}">\n'
         + _element("INE_BEA" if style.old else "ID_NATIONAL", f"{pupil.key:09d}AA")
@@ -129,7 +129,7 @@ def _person(person: Person, style: Style) -> str:
         + _element("LC_CIVILITE", person.civility.upper())
         + _element("TEL_PORTABLE", person.mobile)
         + _element("MEL", person.mail)
-        + _element("ADRESSE_ID", str(person.address.key))
+        + _element("ADRESSE_ID", str(person.postal_address.key))
         + _element("COMMUNICATION_ADRESSE", str(int(person.diffusion)))
         + _element("COULEUR_PREFEREE", person.unknown)
         + "</PERSONNE>\n"
@@ -153,17 +153,17 @@ def _link(pupil: Pupil, link: Link, style: Style) -> str:
     )
 
 
-def _addresses(homes: Iterable[Address]) -> str:
+def _addresses(homes: Iterable[PostalAddress]) -> str:
     once = {home.key: home for home in homes}
     return f"<ADRESSES>\n{''.join(map(_address, once.values()))}</ADRESSES>\n"
 
 
-def _address(address: Address) -> str:
-    lines = "".join(_element(f"LIGNE{number}_ADRESSE", line) for number, line in enumerate(address.lines, 1))
+def _address(home: PostalAddress) -> str:
+    lines = "".join(_element(f"LIGNE{number}_ADRESSE", line) for number, line in enumerate(home.lines, 1))
     return (
-        f'<ADRESSE ADRESSE_ID="{address.key}">\n{lines}'
-        + _element("CODE_POSTAL", address.postcode)
-        + _element("LIBELLE_POSTAL", address.city)
+        f'<ADRESSE ADRESSE_ID="{home.key}">\n{lines}'
+        + _element("CODE_POSTAL", home.postcode)
+        + _element("LIBELLE_POSTAL", home.city)
         + _element("CODE_PAYS", "100")
         + _element("LL_PAYS", "FRANCE")
         + "</ADRESSE>\n"

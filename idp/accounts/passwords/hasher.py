@@ -44,11 +44,11 @@ _T = TypeVar("_T")
 _LOOK_ALIKES = str.maketrans("OIL", "011")
 
 
-class PasswordTooLong(ValueError):  # noqa: N818 - reads as the sentence it is
+class PasswordTooLongError(ValueError):
     """The password has more than `MAX_PASSWORD_LENGTH` code points; it was not looked at."""
 
 
-class Busy(Exception):  # noqa: N818 - a state, not a mistake
+class HasherBusyError(Exception):
     """No turn came in time; nothing was decided. `retry_after` is in seconds."""
 
     def __init__(self, retry_after: int = 5) -> None:
@@ -92,10 +92,10 @@ def normalise(password: str) -> str:
     """Return the text that is hashed: NFKC, nothing cut, nothing trimmed (é typed on any keyboard is one password).
 
     Raises:
-        PasswordTooLong: more than 128 code points.
+        PasswordTooLongError: more than 128 code points.
     """
     if len(password) > MAX_PASSWORD_LENGTH:
-        raise PasswordTooLong
+        raise PasswordTooLongError
     return unicodedata.normalize("NFKC", password)
 
 
@@ -118,9 +118,9 @@ class _Queue:
         self._wait = wait
 
     def run(self, work: Callable[[], _T]) -> _T:
-        """Return what `work` returns, or raise `Busy` when no turn comes in time."""
+        """Return what `work` returns, or raise `HasherBusyError` when no turn comes in time."""
         if not self._turns.acquire(timeout=self._wait):
-            raise Busy
+            raise HasherBusyError
         try:
             return self._threads.submit(work).result()
         finally:
@@ -131,7 +131,7 @@ class Hasher:
     """argon2id (19 MiB, 2 passes, 1 lane), a bounded number at once: make one per process.
 
     More hashes at once than cores give no more sign-ins, only more memory: at most (`concurrency` + 1) × 19 MiB are in
-    use. Who gets no turn in `hash_wait` seconds is sent away with `Busy`, so that the queue cannot grow.
+    use. Who gets no turn in `hash_wait` seconds is sent away with `HasherBusyError`, so that the queue cannot grow.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -148,14 +148,14 @@ class Hasher:
         """Return the PHC string to store.
 
         Raises:
-            PasswordTooLong: more than 128 code points.
-            Busy: no turn, or no memory.
+            PasswordTooLongError: more than 128 code points.
+            HasherBusyError: no turn, or no memory.
         """
         secret = _to_bytes(password)
         try:
             return self._queues[lane].run(lambda: self._argon2.hash(secret))
         except HashingError as error:
-            raise Busy from error
+            raise HasherBusyError from error
 
     def verify(self, stored: str | None, password: str, lane: Lane) -> bool:
         """Return if `password` is the one of `stored`; the same work is done when there is nothing to compare with.
@@ -163,11 +163,11 @@ class Hasher:
         Over-long passwords are refused at once, for every account alike.
 
         Raises:
-            Busy: no turn came.
+            HasherBusyError: no turn came.
         """
         try:
             secret = _to_bytes(password)
-        except PasswordTooLong:
+        except PasswordTooLongError:
             return False
         usable = stored is not None and _is_usable(stored)
         compared = stored if stored is not None and usable else self._dummy
@@ -185,11 +185,11 @@ class Hasher:
         beyond a bounded number each is sent away at once, and all other pages keep answering.
 
         Raises:
-            Busy: no place is free.
+            HasherBusyError: no place is free.
         """
         places = self._queues[lane].places
         if not places.acquire(blocking=False):
-            raise Busy
+            raise HasherBusyError
         try:
             yield
         finally:

@@ -85,7 +85,7 @@ def check_password(
     Whether it is easy to guess is told only when nothing else is wrong: taking a name out changes the answer.
 
     Raises:
-        Busy: from `person.is_provisional`, when its hash got no turn.
+        HasherBusyError: from `person.is_provisional`, when its hash got no turn.
     """
     if len(password) > MAX_PASSWORD_LENGTH:
         message = _("Ce mot de passe dépasse %(count)s caractères. Prenez-en un plus court.", count=MAX_PASSWORD_LENGTH)

@@ -27,7 +27,7 @@ class Connection:
     key: uuid.UUID
     device: Device
     since: datetime
-    address: str
+    ip: str
     present: bool
     left_alone: bool
 
@@ -39,7 +39,7 @@ class SignIn:
     at: datetime
     succeeded: bool
     device: Device | None
-    address: str
+    ip: str
 
 
 def live(account: Account, present: Session) -> list[Connection]:

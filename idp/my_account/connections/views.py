@@ -71,7 +71,7 @@ def in_words(one: rules.Connection, here: str) -> dict[str, object]:
         "picture": _PICTURES.get(one.device.kind, "help"),
         "label": one.device.label,
         "since": spoken(one.since),
-        "origin": _capital(origin_of(one.address, here)),
+        "origin": _capital(origin_of(one.ip, here)),
         "present": one.present,
         "left_alone": one.left_alone,
     }
@@ -79,7 +79,7 @@ def in_words(one: rules.Connection, here: str) -> dict[str, object]:
 
 def _sentence(one: rules.SignIn, here: str) -> str:
     """Return « Hier à 18 h 05, Ordinateur Windows, même connexion internet que maintenant : réussie »."""
-    parts = [_capital(spoken(one.at)), *([one.device.name] if one.device else []), origin_of(one.address, here)]
+    parts = [_capital(spoken(one.at)), *([one.device.name] if one.device else []), origin_of(one.ip, here)]
     result = gettext("réussie") if one.succeeded else gettext("mot de passe refusé")
     return str(gettext("%(what)s : %(result)s", what=", ".join(parts), result=result))
 

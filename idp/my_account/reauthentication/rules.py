@@ -26,7 +26,7 @@ def verify(settings: Settings, hasher: Hasher, attempt: Attempt, session: Sessio
     """Try the password of the session's account; when it is right, renew the session and return its new cookie.
 
     Raises:
-        Busy: the hash could not be computed in time; nothing was decided.
+        HasherBusyError: the hash could not be computed in time; nothing was decided.
     """
     session_id = session.id
     return authentication.prove(settings, hasher, attempt, lambda proven: _renew(proven, session_id))

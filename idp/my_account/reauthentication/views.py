@@ -5,7 +5,7 @@ from flask_babel import gettext
 
 from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
-from idp.accounts.passwords.hasher import Busy as HasherBusy
+from idp.accounts.passwords.hasher import HasherBusyError
 from idp.db import end_read
 from idp.my_account.reauthentication import rules
 from idp.my_account.reauthentication.proof_forms import ProofForm
@@ -74,7 +74,7 @@ def _try(form: ProofForm, session: Session, account: Account) -> str | Refused |
     end_read()  # what follows waits for its turn
     try:
         return rules.verify(services().settings, services().hasher, attempt, session)
-    except HasherBusy as busy:
+    except HasherBusyError as busy:
         raise Busy(busy.retry_after) from None
 
 

@@ -28,7 +28,7 @@ from idp.throttle import guard
 OPERATOR = "operator"
 
 
-class Refused(Exception):  # noqa: N818 - says what it is
+class RefusedError(Exception):
     """The act makes no sense for this account; the text is the sentence to show, and nothing was done."""
 
 
@@ -36,7 +36,7 @@ def unlock(account_id: uuid.UUID) -> list[tuple[uuid.UUID, str]]:
     """Forget the wrong tries at the account; return the ids and kinds of the notices that this settled.
 
     Raises:
-        Refused: somebody contests who the account belongs to: the school settles that first.
+        RefusedError: somebody contests who the account belongs to: the school settles that first.
     """
     account = _locked(account_id)
     if disputes.is_closed(account):
@@ -73,7 +73,7 @@ def enable(settings: Settings, account_id: uuid.UUID) -> None:
     """Open a disabled account again, with the password that it had.
 
     Raises:
-        Refused: it is not disabled, or its mailbox may not serve two accounts and serves another one by now.
+        RefusedError: it is not disabled, or its mailbox may not serve two accounts and serves another one by now.
     """
     account = _locked(account_id)
     if account.merged_into_id is not None:
@@ -193,9 +193,9 @@ def _locked(account_id: uuid.UUID) -> Account:
     return account
 
 
-def _refused(sentence: str) -> Refused:
+def _refused(sentence: str) -> RefusedError:
     db.session.rollback()
-    return Refused(sentence)
+    return RefusedError(sentence)
 
 
 def _note(account: Account, change: str) -> None:

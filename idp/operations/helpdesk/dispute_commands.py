@@ -9,9 +9,9 @@ from idp.accounts.disputes import child_key
 from idp.accounts.school_notices import Kind
 from idp.operations.helpdesk import disputes as service
 from idp.operations.helpdesk import dossier
-from idp.operations.helpdesk.acts import Refused
+from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.helpdesk.disputes import Decision, Outcome, Settled
-from idp.operations.helpdesk.dossier import NotFound
+from idp.operations.helpdesk.dossier import NotFoundError
 from idp.services import services
 from idp.terminal import AS_JSON, dumped, plain, table
 
@@ -68,7 +68,7 @@ def disputes(  # noqa: PLR0913 - one for each option
             click.confirm(_question(account.username), abort=True, err=True)
         decision = service.meant(account, decision)
         settled = service.settle(services().settings, account.id, decision)
-    except (NotFound, Refused) as refused:
+    except (NotFoundError, RefusedError) as refused:
         raise click.ClickException(plain(refused)) from refused
     _print_settled(account.username, decision, settled, as_json=as_json)
 

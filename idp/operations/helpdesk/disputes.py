@@ -28,7 +28,7 @@ from idp.audit.events import AccountChanged, AccountRead, DisputeSettled
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
-from idp.operations.helpdesk.acts import OPERATOR, Refused
+from idp.operations.helpdesk.acts import OPERATOR, RefusedError
 from idp.operations.helpdesk.dossier import masked_apart
 from idp.rostering.write import leavers
 from idp.sessions import manager
@@ -198,11 +198,11 @@ def settle(settings: Settings, account_id: uuid.UUID, decision: Decision) -> Set
     its owner may ask for a new password at once.
 
     Raises:
-        Refused: no such dispute is open (another operator may have settled it), or it is not clear which one is meant.
+        RefusedError: no such dispute is open (another operator may have settled it), or several disputes match.
     """
     try:
         settled = _settle(settings, directory.get_for_change(account_id), decision)
-    except Refused:
+    except RefusedError:
         db.session.rollback()
         raise
     username = db.session.scalars(select(Account.username).where(Account.id == account_id)).one()
@@ -213,7 +213,7 @@ def settle(settings: Settings, account_id: uuid.UUID, decision: Decision) -> Set
 
 def _settle(settings: Settings, account: Account | None, decision: Decision) -> Settled:
     if account is None:
-        raise Refused("the account was removed meanwhile")
+        raise RefusedError("the account was removed meanwhile")
     ties = _ties_meant(account, decision)
     kind = _kind_meant(account, ties, decision)
     if kind is Kind.EMAIL_CONTESTED:
@@ -242,7 +242,7 @@ def _ties_meant(account: Account, decision: Decision) -> list[Guardianship]:
     meant = [tie for tie in meant if decision.child in {tie.child.roster_key, tie.child.student_id}]
     if len(meant) > 1:
         keys = ", ".join(child_key(tie.child) for tie in meant)
-        raise Refused(f"{decision.child} means several children of {account.username}: {keys}")
+        raise RefusedError(f"{decision.child} means several children of {account.username}: {keys}")
     return meant
 
 
@@ -252,7 +252,7 @@ def _kind_meant(account: Account, ties: Sequence[Guardianship], decision: Decisi
     if account.contested_at is not None:
         open_ones.append(Kind.EMAIL_CONTESTED)
     if kind is None and len(open_ones) > 1:
-        raise Refused(
+        raise RefusedError(
             f"{account.username} has a contested address and a disputed child: "
             "say which with --kind email_contested, --kind not_guardian, or --child"
         )
@@ -260,12 +260,12 @@ def _kind_meant(account: Account, ties: Sequence[Guardianship], decision: Decisi
     if not wanted:
         about = f" about {decision.child}" if decision.child is not None else ""
         if others := _open_ones(account, decision):
-            raise Refused(
+            raise RefusedError(
                 f"{account.username} has no open {kind.value if kind else ''} dispute{about}; open: {', '.join(others)}"
             )
         elsewhere = rules.uais_of_disputes([account.id]).get(account.id, []) if decision.school is not None else []
         other = f"; {' and '.join(elsewhere)} has one to settle" if elsewhere else ""
-        raise Refused(
+        raise RefusedError(
             f"{account.username} has no open dispute{about}: it was never opened, or it is settled already{other}"
         )
     return wanted[0]
@@ -319,7 +319,7 @@ def _welcome_back(settings: Settings, account: Account) -> None:
         return
     if account.disabled_at == account.left_at:
         if account.email is not None and mailboxes.is_refused(settings, account, account.email):
-            raise Refused(
+            raise RefusedError(
                 f"another account has confirmed the mailbox of {account.username} meanwhile, and "
                 "IDP_SHARED_MAILBOX=refuse; one of the two needs another mailbox"
             )
@@ -331,19 +331,19 @@ def _welcome_back(settings: Settings, account: Account) -> None:
 def _settle_email(settings: Settings, account: Account, decision: Decision) -> None:
     """Keep one of the two addresses. The password stays blocked: a new one comes by mail, to the kept address alone."""
     if account.activated_at is None:
-        raise Refused(
+        raise RefusedError(
             f"{account.username} has a new letter, which ends this dispute once it has served; "
             "print another one if it is lost"
         )
     former, present = account.contested_email, account.email
     if decision.outcome is Outcome.CONFIRM and former is None:
-        raise Refused(
+        raise RefusedError(
             f"several former addresses claim {account.username}: none of them can be confirmed, "
             "print a new letter with `idp letters print --username`"
         )
     kept, dropped = (former, present) if decision.outcome is Outcome.CONFIRM else (present, former)
     if kept is not None and mailboxes.is_refused(settings, account, kept):
-        raise Refused(
+        raise RefusedError(
             f"another account has confirmed the {'former' if kept == former else 'new'} address of {account.username} "
             "meanwhile, and IDP_SHARED_MAILBOX=refuse: print a new letter with `idp letters print --username`"
         )

@@ -30,7 +30,7 @@ from idp.throttle import guard, limits
 from idp.uai import UAI_LENGTH, normalised_uai
 
 
-class NotFound(Exception):  # noqa: N818 - says what it is
+class NotFoundError(Exception):
     """No such account or school, for this operator; the text is the sentence to show."""
 
 
@@ -38,7 +38,7 @@ def get_school(uai: str | None) -> School | None:
     """Return the school of a UAI, None for no UAI.
 
     Raises:
-        NotFound: there is no such school.
+        NotFoundError: there is no such school.
     """
     if uai is None:
         return None
@@ -46,7 +46,7 @@ def get_school(uai: str | None) -> School | None:
     school = db.session.scalar(select(School).where(School.uai == wanted)) if len(wanted) <= UAI_LENGTH else None
     end_read()
     if school is None:
-        raise NotFound(f"no school {uai}")
+        raise NotFoundError(f"no school {uai}")
     return school
 
 
@@ -54,7 +54,7 @@ def get_account(username: str, school: School | None) -> Account:
     """Return the account of an identifier, as people type it.
 
     Raises:
-        NotFound: there is none, or none with a child in `school`; the latter is written into the journal.
+        NotFoundError: there is none, or none with a child in `school`; the latter is written into the journal.
     """
     folded = fold_username(username)
     account = db.session.scalar(select(Account).where(Account.username == folded)) if folded else None
@@ -64,7 +64,7 @@ def get_account(username: str, school: School | None) -> Account:
         account = None
     end_read()
     if account is None:
-        raise NotFound(f"no account {username}")
+        raise NotFoundError(f"no account {username}")
     return account
 
 
@@ -95,10 +95,10 @@ class Wanted:
         username = fold_username(text) if len(text) <= MAX_USERNAME_LENGTH else None
         return cls(tuple(_folded(text).split()), username, None)
 
-    def fits(self, username: str, names: tuple[str, ...], addresses: tuple[str | None, ...]) -> bool:
+    def fits(self, username: str, names: tuple[str, ...], emails: tuple[str | None, ...]) -> bool:
         """Return whether an account is among what is looked for."""
         if self.mailbox is not None:
-            return any(fold_address(address) == self.mailbox for address in addresses if address)
+            return any(fold_address(email) == self.mailbox for email in emails if email)
         if self.username and username.startswith(self.username):
             return True
         name = _folded(" ".join(names))
@@ -127,9 +127,9 @@ def find(text: str | None, school: School | None, most: int) -> list[Account]:
 def _fitting(wanted: Wanted | None, school: School | None) -> Iterator[uuid.UUID]:
     """Yield the keys of the accounts that fit. Folded here and not by the database: no SQL function folds as we do."""
     names = Account.given_name, Account.family_name, Account.birth_name
-    addresses = Account.email, Account.pending_email, Account.school_email
+    emails = Account.email, Account.pending_email, Account.school_email
     for some in account_ranges(school, read_only=True):
-        rows = db.session.execute(select(Account.id, Account.username, *names, *addresses).where(some)).all()
+        rows = db.session.execute(select(Account.id, Account.username, *names, *emails).where(some)).all()
         end_read()
         for key, username, given, family, birth, *mails in rows:
             if wanted is None or wanted.fits(username, (given, family, birth), tuple(mails)):
@@ -234,11 +234,11 @@ def _letter_state(account: Account) -> str:
     return "never activated, letter valid"
 
 
-def masked(address: str | None) -> str | None:
+def masked(email: str | None) -> str | None:
     """Return a mail address as its owner recognises it and nobody else learns it: `n…y@exemple.fr`."""
-    if address is None:
+    if email is None:
         return None
-    local, _, domain = address.rpartition("@")
+    local, _, domain = email.rpartition("@")
     last = local[-1] if len(local) > 3 else ""  # noqa: PLR2004 - of a short one, two letters would be nearly all
     return f"{local[:1]}…{last}@{domain}"
 

@@ -15,7 +15,7 @@ from idp.audit import log
 from idp.audit.events import AccountRead
 from idp.db import db, end_read
 from idp.operations.helpdesk import dossier
-from idp.operations.helpdesk.dossier import NotFound
+from idp.operations.helpdesk.dossier import NotFoundError
 from idp.terminal import AS_JSON, dumped, instant, plain, table
 
 _PAGE = 500
@@ -42,7 +42,7 @@ def notices(
         raise click.UsageError("--settle takes neither --open nor --json")
     try:
         school = dossier.get_school(uai)
-    except NotFound as missing:
+    except NotFoundError as missing:
         raise click.ClickException(plain(missing)) from missing
     if notice_id is not None:
         _settle(notice_id, _sentence(sentence or ""), school)

@@ -16,7 +16,7 @@ from idp.audit import log
 from idp.audit.data_events import AccountRenamed
 from idp.db import db
 from idp.operations.helpdesk import acts, dossier
-from idp.operations.helpdesk.dossier import NotFound
+from idp.operations.helpdesk.dossier import NotFoundError
 from idp.operations.reasons import check_reason
 from idp.terminal import plain
 
@@ -32,16 +32,16 @@ def rename(account_id: uuid.UUID, names: dict[str, str], reason: str) -> Account
         reason: what the school said.
 
     Raises:
-        Refused: the account is gone, or has these names already.
+        RefusedError: the account is gone, or has these names already.
     """
     account = directory.get_for_change(account_id)
     if account is None:
         db.session.rollback()
-        raise acts.Refused("the account was removed meanwhile")
+        raise acts.RefusedError("the account was removed meanwhile")
     changed = [name for name, value in names.items() if getattr(account, name) != value]
     if not changed:
         db.session.rollback()
-        raise acts.Refused(f"{account.username} has these names already")
+        raise acts.RefusedError(f"{account.username} has these names already")
     for name in changed:
         setattr(account, name, names[name])
     account.name_key = directory.name_key(account.given_name, account.family_name)
@@ -80,6 +80,6 @@ def rename_command(username: str, reason: str, **given: str | None) -> None:
         raise click.UsageError("give --given-name, --family-name or --civility")
     try:
         account = rename(dossier.get_account(username, None).id, names, reason)
-    except (NotFound, acts.Refused) as refused:
+    except (NotFoundError, acts.RefusedError) as refused:
         raise click.ClickException(plain(refused)) from refused
     click.echo(plain(f"{account.username} is {account.display_name}"))

@@ -7,7 +7,7 @@ import click
 
 from idp.oidc.claims.standard import ClaimRefused
 from idp.operations.helpdesk import acts, dossier
-from idp.operations.helpdesk.dossier import NotFound
+from idp.operations.helpdesk.dossier import NotFoundError
 from idp.terminal import AS_JSON, dumped, plain
 
 
@@ -41,7 +41,7 @@ def claims(username: str, uai: str | None, wanted: dict[str, str], removed: tupl
         school = dossier.get_school(uai)
         account = dossier.get_account(username, school)
         held = acts.change_claims(account.id, wanted, removed, school)
-    except (NotFound, acts.Refused, ClaimRefused) as refused:
+    except (NotFoundError, acts.RefusedError, ClaimRefused) as refused:
         raise click.ClickException(plain(refused)) from refused
     if as_json:
         click.echo(dumped(held))

@@ -5,8 +5,8 @@ from pathlib import Path
 import click
 
 from idp.operations.helpdesk import dossier
-from idp.operations.helpdesk.acts import Refused
-from idp.operations.helpdesk.dossier import NotFound
+from idp.operations.helpdesk.acts import RefusedError
+from idp.operations.helpdesk.dossier import NotFoundError
 from idp.operations.personal_data import erasure
 from idp.operations.personal_data import export as personal_export
 from idp.operations.reasons import check_reason
@@ -33,7 +33,7 @@ def export(username: str, path: Path) -> None:
     try:
         account = dossier.get_account(username, None)
         personal_export.write(services().settings, account, path)
-    except NotFound as missing:
+    except NotFoundError as missing:
         raise click.ClickException(plain(missing)) from missing
     except FileExistsError as there:
         raise click.ClickException(plain(f"{path} exists already")) from there
@@ -57,7 +57,7 @@ def erase(username: str, reason: str, *, yes: bool, as_json: bool) -> None:
         if not yes:
             click.confirm(f"Erase {account.username} ({plain(account.display_name)}) for good?", abort=True, err=True)
         done = erasure.erase(services().settings, account.id, reason)
-    except (NotFound, Refused) as refused:
+    except (NotFoundError, RefusedError) as refused:
         raise click.ClickException(plain(refused)) from refused
     if as_json:
         kept = {one.name: one.why for one in done.kept}

@@ -14,7 +14,7 @@ from idp.audit.models import AuditEntry
 from idp.config import Settings
 from idp.db import db
 from idp.oidc.logout import back_channel
-from idp.operations.helpdesk.acts import Refused
+from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.personal_data import export
 from idp.operations.personal_data.cuts import Person
 from idp.operations.purge import unused_accounts
@@ -53,7 +53,7 @@ def erase(settings: Settings, account_id: uuid.UUID, reason: str) -> Erased:
     Nothing is mailed: no message could leave without keeping the address for it. Whoever asked is answered in writing.
 
     Raises:
-        Refused: the account must stay; nothing was done.
+        RefusedError: the account must stay; nothing was done.
     """
     account = directory.get_for_change(account_id)
     if account is None:
@@ -85,7 +85,7 @@ def _check_disputes(person: Person, username: str) -> None:
     would give the child back to the person.
 
     Raises:
-        Refused: a tie or the address is in dispute, or the school shut the person out of a tie.
+        RefusedError: a tie or the address is in dispute, or the school shut the person out of a tie.
     """
     ties = Guardianship.account_id.in_(person.accounts)
     contested = exists().where(Account.id.in_(person.accounts), Account.contested_at.is_not(None))
@@ -103,7 +103,7 @@ def _check_notices(person: Person, username: str) -> None:
     """Refuse to erase an account of which somebody read that the school is told.
 
     Raises:
-        Refused: the school has not settled it.
+        RefusedError: the school has not settled it.
     """
     waits = SchoolNotice.account_id.in_(person.accounts) & school_notices.is_open(school_notices.PROMISED)
     keys = db.session.scalars(select(SchoolNotice.id).where(waits).order_by(SchoolNotice.created_at)).all()
@@ -155,6 +155,6 @@ def _kept(settings: Settings, person: Person, told: int) -> Iterator[Kept]:
     yield Kept("copies", "backups of the database and mails that were sent are out of this command's reach")
 
 
-def _refused(sentence: str) -> Refused:
+def _refused(sentence: str) -> RefusedError:
     db.session.rollback()
-    return Refused(sentence)
+    return RefusedError(sentence)
