@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from bench import databases, load, machine, neutrality, paper, report, roster, service
+from bench import databases, letters, load, machine, neutrality, report, roster, service
 from bench.counting import count
 from bench.population import ACCOUNTS, PASSWORD, populate
 from bench.scenarios import SCENARIOS, Scenario
@@ -32,7 +32,7 @@ _OTHERS = (_NEUTRAL, _ROSTER, _LETTERS)
 @click.option("--seconds", type=click.FloatRange(0.5, 300), default=5.0, show_default=True, help="for each scenario")
 @click.option(
     "--scenario",
-    "wanted",
+    "scenario_names",
     type=click.Choice([*(kind.name for kind in SCENARIOS), *_OTHERS]),
     multiple=True,
     help="one or more; all",
@@ -42,10 +42,12 @@ _OTHERS = (_NEUTRAL, _ROSTER, _LETTERS)
     "--pupils", type=click.IntRange(1000), default=roster.PUPILS, show_default=True, help="roster; 800000: an académie"
 )
 @click.option("--schools", type=click.IntRange(1), help="roster; by default as many as an académie has for its pupils")
-def main(seconds: float, wanted: tuple[str, ...], names: tuple[str, ...], pupils: int, schools: int | None) -> None:
+def main(
+    seconds: float, scenario_names: tuple[str, ...], names: tuple[str, ...], pupils: int, schools: int | None
+) -> None:
     """Measure the service under load, school files in and letters out, on throw-away databases; prints the figures."""
     logging.disable(logging.INFO)
-    chosen = set(wanted or [*(kind.name for kind in SCENARIOS), *_OTHERS])
+    chosen = set(scenario_names or [*(kind.name for kind in SCENARIOS), *_OTHERS])
     faults = _letters() if _LETTERS in chosen else []
     with tempfile.TemporaryDirectory(prefix="idp-bench-", ignore_cleanup_errors=True) as folder:
         files = roster.generate(Path(folder), pupils, schools) if _ROSTER in chosen else None
@@ -57,7 +59,7 @@ def main(seconds: float, wanted: tuple[str, ...], names: tuple[str, ...], pupils
 
 def _letters() -> list[str]:
     """Measure letters; return what was wrong."""
-    lines, faults = paper.run()
+    lines, faults = letters.run()
     click.echo("\n".join((*lines, "")))
     return faults
 

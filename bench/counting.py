@@ -20,7 +20,7 @@ from sqlalchemy import Engine, event
 
 from bench.population import Populated
 from bench.scenarios import Scenario
-from bench.wire import Answer, InProcess, Transport
+from bench.transport import Answer, InProcess, Transport
 from idp.app import create_app
 from idp.clients import registry
 from idp.config import Settings
@@ -119,7 +119,7 @@ class _Counted:
         self.costs: list[Cost] = []
 
     async def send(self, method: str, target: str, headers: dict[str, str], form: dict[str, str] | None) -> Answer:
-        """See `bench.wire.Transport`."""
+        """See `bench.transport.Transport`."""
         before = self._counter.so_far()
         answer = await self._inner.send(method, target, headers, form)
         after = self._counter.so_far()
@@ -134,7 +134,7 @@ async def count(settings: Settings, populated: Populated, scenarios: list[type[S
     somebody else's transaction on the same server does not count.
     """
     with _application(settings) as (transport, counter):
-        found = {}
+        costs = {}
         for kind in scenarios:
             counted = _Counted(transport, counter)
             client = kind(populated.party.twin(), counted, populated.one_after_the_other())
@@ -144,8 +144,8 @@ async def count(settings: Settings, populated: Populated, scenarios: list[type[S
             for _ in range(_TIMES):
                 await client.flow()
             each = len(kind.requests)
-            found[kind.name] = [_median(counted.costs[position::each]) for position in range(each)]
-        return found
+            costs[kind.name] = [_median(counted.costs[position::each]) for position in range(each)]
+        return costs
 
 
 def _median(costs: list[Cost]) -> Cost:

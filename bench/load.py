@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from bench import machine
-from bench.party import WrongAnswerError
 from bench.population import Populated
+from bench.relying_party import WrongAnswerError
 from bench.scenarios import Scenario
 from bench.service import Service
-from bench.wire import Connection
+from bench.transport import Connection
 
 CLIENTS = 8
 WARM_UP = 1.0

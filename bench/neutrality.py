@@ -17,9 +17,9 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from bench.party import WrongAnswerError, expect
 from bench.population import PASSWORD
-from bench.wire import Browser, Connection
+from bench.relying_party import WrongAnswerError, expect
+from bench.transport import Browser, Connection
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import Hasher
 from idp.app import create_app
@@ -92,15 +92,15 @@ async def _medians(port: int, form: Form) -> dict[str, float]:
     connection = Connection(port)
     browser = Browser(connection)
     page = expect(await browser.get(form.path), 200, form.path)
-    found = _FORM_TOKEN.search(page.body)
-    if found is None:
+    token = _FORM_TOKEN.search(page.body)
+    if token is None:
         raise WrongAnswerError(f"{form.path}: no form token")
     cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
     seconds: dict[str, list[float]] = {kind: [] for kind in KINDS}
     order = secrets.SystemRandom()
     for number in _numbers():
         for kind in order.sample(KINDS, len(KINDS)):
-            fields = {"csrf_token": found[1].decode(), **form.filled_in(_name(kind, number))}
+            fields = {"csrf_token": token[1].decode(), **form.filled_in(_name(kind, number))}
             headers = {"Cookie": cookies, "X-Forwarded-For": _somewhere()}
             began = time.perf_counter()
             answer = await connection.send("POST", form.path, headers, fields)

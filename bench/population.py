@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import insert, text
 
-from bench.party import SCOPES, Party
+from bench.relying_party import SCOPES, Party
 from idp import schema
 from idp.accounts.models import Account, Child, Degree, Guardianship, School
 from idp.accounts.passwords.hasher import Hasher
@@ -64,14 +64,14 @@ def populate(settings: Settings) -> Populated:
         uais = _schools()
         accounts = _families(Hasher(settings).hash(PASSWORD, "sign_in"), uais)
         # the refresh is measured without a signature, which costs more than all the rest of it
-        wanted = Wanted(
+        registration = Wanted(
             name="Banc d’essai",
             redirect_uris=[REDIRECT_URI],
             uais=list(uais),
             scopes=SCOPES,
             refresh_id_token=False,
         )
-        client, secret = register(settings, wanted)
+        client, secret = register(settings, registration)
         cookie = cookie_name(settings, "ss")
         parents = [_with_session(account, cookie) for account in accounts]
         db.session.commit()

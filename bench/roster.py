@@ -16,10 +16,10 @@ import click
 
 from bench import databases, process, service
 from bench.academy.produce import Order, produce
-from bench.party import WrongAnswerError
 from bench.population import Parent, Populated, populate
+from bench.relying_party import WrongAnswerError
 from bench.scenarios import Login
-from bench.wire import Connection
+from bench.transport import Connection
 from idp import schema
 from idp.config import Settings
 
@@ -56,11 +56,13 @@ def generate(folder: Path, pupils: int, schools: int | None) -> Files:
     """Write an académie's Complet and Delta, and a collège's Complet."""
     schools = schools or max(1, pupils // _IN_A_SCHOOL)
     academy, college = folder / "academy", folder / "college"
-    made = produce(Order(out=academy, pupils=pupils, schools=schools, format="aaf", delta=_CHANGED, mistakes=_MISTAKES))
+    produced = produce(
+        Order(out=academy, pupils=pupils, schools=schools, format="aaf", delta=_CHANGED, mistakes=_MISTAKES)
+    )
     produce(Order(out=college, pupils=COLLEGE, schools=1, format="aaf"))
     click.echo(
-        f"roster: an académie of {made.schools:,} schools, {made.pupils:,} pupils and {made.people:,} responsible"
-        f" people, {made.size / 1e6:,.0f} MB of AAF"
+        f"roster: an académie of {produced.schools:,} schools, {produced.pupils:,} pupils and {produced.people:,} "
+        f"responsible people, {produced.size / 1e6:,.0f} MB of AAF"
     )
     return Files(academy / "complet", academy / "delta", college / "complet", pupils)
 
@@ -112,8 +114,8 @@ def _import(settings: Settings, path: Path) -> process.Ended:
 
 def _shown(kind: str, ended: process.Ended, files: Files) -> list[str]:
     """Print a line, and return what no machine excuses: memory, and an import that did something else than it must."""
-    found = json.loads(ended.output)
-    people = [found[name] for name in ("students", "guardians")]
+    summary = json.loads(ended.output)
+    people = [summary[name] for name in ("students", "guardians")]
     rows = sum(counts["read"] for counts in people)
     click.echo(
         f"  {_NAMES[kind]:<12} {ended.seconds:8.1f} s ({_promised(kind, files):,.1f} promised)"
@@ -122,9 +124,9 @@ def _shown(kind: str, ended: process.Ended, files: Files) -> list[str]:
     faults = []
     if ended.peak > MOST_MEMORY:
         faults.append(f"roster: {_NAMES[kind]} took {ended.peak:.0f} MB, {MOST_MEMORY} are promised")
-    made = sum(counts["created"] + counts["changed"] for counts in people)
-    if (made == 0) is not (kind == "unchanged"):
-        faults.append(f"roster: {_NAMES[kind]} created or changed {made} people of {rows}")
+    changed = sum(counts["created"] + counts["changed"] for counts in people)
+    if (changed == 0) is not (kind == "unchanged"):
+        faults.append(f"roster: {_NAMES[kind]} created or changed {changed} people of {rows}")
     return faults
 
 

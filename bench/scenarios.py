@@ -6,9 +6,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar
 
-from bench.party import Attempt, Party, WrongAnswerError, expect
 from bench.population import PASSWORD, Parent
-from bench.wire import Answer, Browser, Transport
+from bench.relying_party import Attempt, Party, WrongAnswerError, expect
+from bench.transport import Answer, Browser, Transport
 
 _FORM_TOKEN = re.compile(rb'name="csrf_token" value="([^"]+)"')
 _SIGN_IN = "/connexion?"
@@ -95,10 +95,10 @@ class Login(Scenario):
         """Authorize, form, password, authorize again, token."""
         attempt, parent, browser = Attempt(), next(self._parents), Browser(self._transport)
         url, page = await self._sign_in_page(browser, attempt)
-        found = _FORM_TOKEN.search(page.body)
-        if found is None:
+        token = _FORM_TOKEN.search(page.body)
+        if token is None:
             raise WrongAnswerError("sign-in form: no form token")
-        form = {"csrf_token": found[1].decode(), "identifiant": parent.username, "mot-de-passe": PASSWORD}
+        form = {"csrf_token": token[1].decode(), "identifiant": parent.username, "mot-de-passe": PASSWORD}
         answer = expect(await browser.post(url, form), 303, "password")
         code = self._party.code(await browser.get(answer.headers["location"]), attempt)
         await self._party.exchange(self._transport, code, attempt)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import machine
-from bench.wire import HOST
+from bench.transport import HOST
 from idp.config import PREFIX, Settings
 
 IDP = str(Path(sys.executable).with_name("idp"))

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from demo.ents import HOST, DemoEnt
-from demo.paper import Paper, SeededLetter
+from demo.letters import Paper, SeededLetter
 from demo.processes import WEB_OFFSET, exported
 from idp.config import Settings
 

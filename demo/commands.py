@@ -12,7 +12,7 @@ from demo.announcement import Announcement
 from demo.ents import HOST, DemoEnt, ents_at
 from demo.families import ACADEMY
 from demo.folder import alone, kept_secret, write_json
-from demo.paper import Paper, SeededLetter
+from demo.letters import Paper, SeededLetter
 from demo.processes import SMTP_OFFSET, WEB_OFFSET, neighbours, ports_of, service
 from demo.seed import in_order, seed
 from idp import paths, schema

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from demo import intake
 from demo.ents import CHARTER_VERSION, SCOPES, DemoEnt
 from demo.families import GUARDIANS
-from demo.paper import Paper, Printed, SeededLetter
+from demo.letters import Paper, Printed, SeededLetter
 from idp import opaque
 from idp.accounts import disputes
 from idp.accounts.models import Account
@@ -62,17 +62,17 @@ def seed(settings: Settings, ents: Sequence[DemoEnt], paper: Paper, files: Path)
 def in_order(letters: Sequence[SeededLetter]) -> list[Printed]:
     """Return the letters as schools print them: by school, class and name."""
 
-    def place(one: SeededLetter) -> tuple[Any, ...]:
-        first = one.printed.letter.children[0]
-        guardian = one.guardian
+    def place(letter: SeededLetter) -> tuple[Any, ...]:
+        first = letter.printed.letter.children[0]
+        guardian = letter.guardian
         return (
-            one.printed.uai,
+            letter.printed.uai,
             recipients.class_order(first.class_name),
             fold(guardian.family_name),
             guardian.given_name,
         )
 
-    return [one.printed for one in sorted(letters, key=place)]
+    return [letter.printed for letter in sorted(letters, key=place)]
 
 
 def _register(ent: DemoEnt) -> None:
@@ -113,9 +113,9 @@ def _set(client: Client, **values: Any) -> None:
 
 def _accounts() -> dict[str, Account]:
     """Return the accounts of the forty by their keys in the files; one that another took over, or that left, is out."""
-    wanted = [guardian.roster_key for guardian in GUARDIANS]
-    found = db.session.scalars(select(Account).where(Account.roster_key.in_(wanted)))
-    return {str(account.roster_key): account for account in found}
+    keys = [guardian.roster_key for guardian in GUARDIANS]
+    accounts = db.session.scalars(select(Account).where(Account.roster_key.in_(keys)))
+    return {str(account.roster_key): account for account in accounts}
 
 
 def _draw(settings: Settings, paper: Paper) -> None:
@@ -168,10 +168,10 @@ def _waits_for(account: Account, letter: Printed) -> bool:
 
 def _make_keys(settings: Settings) -> None:
     """Make the first key of what ENTs sign in with by default, and of what the profile `fapi2` signs with."""
-    made = set(db.session.scalars(select(SigningKey.alg).where(SigningKey.retired_at.is_(None))))
+    algorithms = set(db.session.scalars(select(SigningKey.alg).where(SigningKey.retired_at.is_(None))))
     end_read()
     for alg in ("RS256", "ES256"):
-        if alg not in made:
+        if alg not in algorithms:
             ring.rotate(settings, alg)
 
 

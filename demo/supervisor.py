@@ -1,7 +1,7 @@
 """Starts the processes of a demonstration and watches them: all of them run, or none does.
 
 Each has its own process group, so that Ctrl-C reaches the supervisor alone and the end is orderly; each ends with the
-supervisor whatever happens to it (`demo.tied`). What they print goes to a log of their own.
+supervisor whatever happens to it (`demo.parent_death`). What they print goes to a log of their own.
 """
 
 import errno
@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from demo import tied
+from demo import parent_death
 
 HOST = "127.0.0.1"
 PATIENCE = 60.0
@@ -48,8 +48,8 @@ class Failure:
     tail: str
 
     def __str__(self) -> str:
-        said = f"\nSes dernières lignes :\n{self.tail}" if self.tail else "\nRien dans son journal."
-        return f"{self.label} {self.reason}.{said}"
+        log = f"\nSes dernières lignes :\n{self.tail}" if self.tail else "\nRien dans son journal."
+        return f"{self.label} {self.reason}.{log}"
 
 
 class StopRequest:
@@ -152,7 +152,7 @@ class Supervisor:
     def _start(self, child: Child) -> subprocess.Popen[bytes]:
         with self._log(child).open("wb") as log:
             return subprocess.Popen(  # noqa: S603 - our own commands, no shell
-                [sys.executable, "-I", "-S", tied.__file__, str(os.getpid()), *child.command],
+                [sys.executable, "-I", "-S", parent_death.__file__, str(os.getpid()), *child.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -34,7 +34,7 @@ class Order:
 
 
 @dataclass
-class Made:
+class Produced:
     """What was written.
 
     Attributes:
@@ -54,7 +54,7 @@ class Made:
     changes: Counter[str] = field(default_factory=Counter)
 
 
-def produce(order: Order) -> Made:
+def produce(order: Order) -> Produced:
     """Write the files of an académie into `order.out`: a Complet, and for an AAF a Delta if one is wanted.
 
     Mistakes are in the Complet alone. The memory needed is that of a town and of a few parts.
@@ -62,21 +62,21 @@ def produce(order: Order) -> Made:
     Raises:
         ValueError: a number is out of its range.
     """
-    made = Made()
+    produced = Produced()
     mistakes = Mistakes(order.mistakes, _possible(order), seed=order.seed)
     schools = mistakes.schools(found(order.pupils, order.schools))
     households = families(order.seed, order.pupils, order.schools)
     if order.format.startswith("aaf"):
-        _write_aaf(order, schools, households, mistakes, made)
+        _write_aaf(order, schools, households, mistakes, produced)
     elif order.format == "siecle":
-        written = _counted(mistakes.households(households), made)
+        written = _counted(mistakes.households(households), produced)
         siecle.write(Folder(order.out), schools, written, _siecle_style(order))
     elif order.format == "onde":
-        onde.write(Folder(order.out), schools, _counted(mistakes.households(onde.sayable(households)), made))
+        onde.write(Folder(order.out), schools, _counted(mistakes.households(onde.representable(households)), produced))
     else:
-        csv_file.write(Folder(order.out), schools, _counted(mistakes.households(households), made))
-    made.mistakes.update({kind.value: number for kind, number in mistakes.counts.items()})
-    return _weighed(order, made)
+        csv_file.write(Folder(order.out), schools, _counted(mistakes.households(households), produced))
+    produced.mistakes.update({kind.value: number for kind, number in mistakes.counts.items()})
+    return _weighed(order, produced)
 
 
 def _possible(order: Order) -> frozenset[Kind]:
@@ -90,20 +90,20 @@ def _siecle_style(order: Order) -> siecle.Style:
 
 
 def _write_aaf(
-    order: Order, schools: list[School], households: Iterable[Household], mistakes: Mistakes, made: Made
+    order: Order, schools: list[School], households: Iterable[Household], mistakes: Mistakes, produced: Produced
 ) -> None:
     style = aaf.Style(
         first_degree=order.format == "aaf1d", encoding="ISO-8859-15" if order.latin9 else "UTF-8", part=order.part
     )
     with ExitStack() as stack:
         output = _aaf_output(order, style, "Complet", stack)
-        written = _counted(mistakes.households(aaf.sayable(households, style)), made)
+        written = _counted(mistakes.households(aaf.representable(households, style)), produced)
         aaf.write_complete(output, schools, written, style)
     if order.delta:
         again = families(order.seed, order.pupils, order.schools)
         changed = changes(again, found(order.pupils, order.schools), order.delta, seed=order.seed)
         with ExitStack() as stack:
-            made.changes = aaf.write_delta(_aaf_output(order, style, "Delta", stack), changed, style)
+            produced.changes = aaf.write_delta(_aaf_output(order, style, "Delta", stack), changed, style)
 
 
 def _aaf_output(order: Order, style: aaf.Style, mode: str, stack: ExitStack) -> Output:
@@ -113,17 +113,17 @@ def _aaf_output(order: Order, style: aaf.Style, mode: str, stack: ExitStack) -> 
     return Folder(order.out / mode.lower())
 
 
-def _counted(households: Iterable[Household], made: Made) -> Iterator[Household]:
+def _counted(households: Iterable[Household], produced: Produced) -> Iterator[Household]:
     schools: set[int] = set()
     for household in households:
-        made.pupils += len(household.pupils)
-        made.people += len(household.people)
+        produced.pupils += len(household.pupils)
+        produced.people += len(household.people)
         schools.update(pupil.school.number for pupil in household.pupils)
         yield household
-    made.schools = len(schools)
+    produced.schools = len(schools)
 
 
-def _weighed(order: Order, made: Made) -> Made:
+def _weighed(order: Order, produced: Produced) -> Produced:
     sizes = [path.stat().st_size for path in order.out.rglob("*") if path.is_file()]
-    made.files, made.size = len(sizes), sum(sizes)
-    return made
+    produced.files, produced.size = len(sizes), sum(sizes)
+    return produced

@@ -65,7 +65,7 @@ class Attempt:
 
 
 @dataclass(frozen=True)
-class Proven:
+class VerifiedSecret:
     """The secret was right, for the account as it was read; whoever acts on it locks the row and asks `still_holds`."""
 
     account_id: uuid.UUID
@@ -110,8 +110,8 @@ class _Candidate:
     known_device: bool = False
 
 
-def prove(
-    settings: Settings, hasher: Hasher, attempt: Attempt, admit: Callable[[Proven], _T | None]
+def verify_secret(
+    settings: Settings, hasher: Hasher, attempt: Attempt, admit: Callable[[VerifiedSecret], _T | None]
 ) -> _T | Refused | Throttled:
     """Try a secret; when it is right, return what `admit` makes of it.
 
@@ -152,7 +152,7 @@ def _try(
     attempt: Attempt,
     candidate: _Candidate,
     slots: tuple[tuple[limits.Limit, str], ...],
-    admit: Callable[[Proven], _T | None],
+    admit: Callable[[VerifiedSecret], _T | None],
 ) -> _T | Refused | Throttled:
     digest = username_digest(settings, attempt.username)
     verdict = guard.take_all(*slots)
@@ -163,8 +163,8 @@ def _try(
         return Throttled(verdict.seconds)
     shut = verdict.count > limits.SHUT_AT and not candidate.provisional
     with _given_back(slots):
-        right = hasher.verify(candidate.stored, candidate.typed, "sign_in")
-        admitted = admit(_proven(hasher, candidate)) if right and not shut else None
+        is_right = hasher.verify(candidate.stored, candidate.typed, "sign_in")
+        admitted = admit(_verified(hasher, candidate)) if is_right and not shut else None
     if admitted is not None:
         guard.forgive(*slots)
         return admitted
@@ -173,7 +173,7 @@ def _try(
     log.record(
         SignInFailed(
             account_id=candidate.account_id,
-            reason="shut" if shut and right else "changed" if right else candidate.reason,
+            reason="shut" if shut and is_right else "changed" if is_right else candidate.reason,
             username_digest=digest,
             door=attempt.door,
             device=describe(attempt.user_agent).code,
@@ -235,7 +235,7 @@ def _is_known(account: Account, device: Device) -> bool:
     return device.proved_since(account.password_changed_at) and device.proved_since(account.tries_forgotten_at)
 
 
-def _proven(hasher: Hasher, candidate: _Candidate) -> Proven:
+def _verified(hasher: Hasher, candidate: _Candidate) -> VerifiedSecret:
     if candidate.account_id is None or candidate.stored is None:
         raise AssertionError("only a stored secret can be right")
     rehashed = None
@@ -244,7 +244,9 @@ def _proven(hasher: Hasher, candidate: _Candidate) -> Proven:
             rehashed = hasher.hash(candidate.typed, "sign_in")
         except HasherBusyError:  # it can wait until the next sign-in
             rehashed = None
-    return Proven(candidate.account_id, candidate.stored, candidate.provisional, rehashed, candidate.known_device)
+    return VerifiedSecret(
+        candidate.account_id, candidate.stored, candidate.provisional, rehashed, candidate.known_device
+    )
 
 
 def _react(candidate: _Candidate, account_id: uuid.UUID, count: int) -> None:

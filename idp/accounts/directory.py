@@ -81,4 +81,4 @@ def schools_of_ties(account: Account) -> list[School]:
 
 def tellable(schools: Iterable[School]) -> list[Tellable]:
     """Return schools as the sentence wants them that says who hears of something (`idp.web.telling`)."""
-    return [{"name": one.name, "phone": one.phone, "by_mail": one.email is not None} for one in schools]
+    return [{"name": school.name, "phone": school.phone, "by_mail": school.email is not None} for school in schools]

@@ -61,10 +61,10 @@ def uais_of_disputes(account_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list
         .distinct()
         .order_by(School.uai)
     )
-    found: dict[uuid.UUID, list[str]] = {}
+    uais: dict[uuid.UUID, list[str]] = {}
     for account_id, uai in db.session.execute(ties):
-        found.setdefault(account_id, []).append(uai)
-    return found
+        uais.setdefault(account_id, []).append(uai)
+    return uais
 
 
 def is_disputed(account_id: uuid.UUID) -> bool:
@@ -90,7 +90,7 @@ def get_for_sign_in(account_id: uuid.UUID) -> tuple[Account | None, bool]:
     return account, account is not None and (disputed or account.contested_at is not None)
 
 
-def shut(account_ids: Collection[uuid.UUID]) -> None:
+def revoke_credentials(account_ids: Collection[uuid.UUID]) -> None:
     """End what was issued for accounts whose tie has become disputed: the letter's secret, codes, tokens, sessions.
 
     `sessions.closing` is the one caller: it ends the rows of the sessions too, so that ENTs are told.

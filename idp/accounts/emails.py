@@ -14,7 +14,7 @@ from flask_babel.speaklater import LazyString
 from sqlalchemy import select
 
 from idp.accounts import directory, mailboxes, notices, tokens
-from idp.accounts.authentication import Proven
+from idp.accounts.authentication import VerifiedSecret
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.notices import Notice
 from idp.accounts.tokens import Link, Purpose
@@ -134,16 +134,18 @@ def resend(settings: Settings, account_id: uuid.UUID, *, ip: str, client_id: uui
     return Sent()
 
 
-def correct(settings: Settings, proven: Proven, to: str, *, ip: str, client_id: uuid.UUID | None) -> Resent | None:
+def correct(
+    settings: Settings, verified: VerifiedSecret, to: str, *, ip: str, client_id: uuid.UUID | None
+) -> Resent | None:
     """Replace a first address that is not confirmed by `to`, and send the link; the password was proved before.
 
     The abandoned mailbox is told, and its link stops working. Return None without any change if the account changed
     since the password was compared. The rate limits of a resend apply. No transaction may be open on `db.session`.
     """
-    if wait := take_slots_for_another(proven.account_id, to, ip):
+    if wait := take_slots_for_another(verified.account_id, to, ip):
         return TooSoon(wait)
-    account = directory.get_for_change(proven.account_id)
-    if account is None or not proven.still_holds(account) or account.password_blocked_at is not None:
+    account = directory.get_for_change(verified.account_id)
+    if account is None or not verified.still_holds(account) or account.password_blocked_at is not None:
         db.session.rollback()
         return None
     if account.email is not None or account.contested_at is not None:

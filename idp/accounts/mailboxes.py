@@ -38,12 +38,12 @@ def tell_file_mailbox(settings: Settings, account: Account, email: str | None) -
         return
     if account.activated_at is None or account.email is not None:
         return
-    told = select(OneTimeLink.id).where(
+    earlier_mail = select(OneTimeLink.id).where(
         OneTimeLink.account_id == account.id,
         OneTimeLink.purpose == Purpose.REPORT_ACTIVATION.value,
         OneTimeLink.created_at >= account.activated_at,
     )
-    if db.session.scalar(told.limit(1)) is not None:
+    if db.session.scalar(earlier_mail.limit(1)) is not None:
         return
     link = tokens.issue(settings, Purpose.REPORT_ACTIVATION, account, address=mailbox, lifetime=lifetime)
     notices.tell(Notice.ACTIVATED_ELSEWHERE, account.id, link=link)

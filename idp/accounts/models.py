@@ -182,7 +182,7 @@ class Account(UuidKey, Base):
         """Keep the key of the address beside it, and the key of the address before: no caller can forget either."""
         mailbox = fold_address(email) if email else None
         former = self.mailbox
-        if former not in {None, mailbox} and former not in {one.mailbox for one in self.former_mailboxes}:
+        if former not in {None, mailbox} and former not in {row.mailbox for row in self.former_mailboxes}:
             self.former_mailboxes.append(FormerMailbox(mailbox=former))
         self.mailbox = mailbox
         return email

@@ -28,7 +28,7 @@ from idp.web.user_agent import from_code
 
 NOTICE = "account.notice"
 """The kind of outbox message that carries a notice; its payload names the account and, for some, a link's row."""
-RESET_WANTED = "recovery.password"
+RESET_REQUESTED = "recovery.password"
 """The kind that carries the request for a new password. The payload names an account, or none: nobody sees which."""
 
 
@@ -95,7 +95,7 @@ def tell_at(settings: Settings, notice: Notice, account: Account, email: str) ->
     tell(notice, account.id, link=link)
 
 
-def want_reset(account_id: uuid.UUID | None, *, known_device: bool = False) -> None:
+def request_reset(account_id: uuid.UUID | None, *, known_device: bool = False) -> None:
     """Ask for a mail that leads to a new password, in the caller's transaction; None for an account that is none.
 
     Where it was asked from goes along, for the journal: the answer is found later, by the worker. `known_device` says
@@ -103,7 +103,7 @@ def want_reset(account_id: uuid.UUID | None, *, known_device: bool = False) -> N
     """
     origin = log.current_origin()
     queue.enqueue(
-        RESET_WANTED,
+        RESET_REQUESTED,
         {
             "account": str(account_id) if account_id else None,
             "address": origin.ip,

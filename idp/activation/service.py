@@ -182,6 +182,6 @@ def disputed_schools(account_id: uuid.UUID, since: datetime) -> list[School]:
         )
         .order_by(School.name)
     )
-    found = list(dict.fromkeys(schools))
+    once = list(dict.fromkeys(schools))
     end_read()
-    return found
+    return once

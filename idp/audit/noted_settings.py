@@ -66,7 +66,9 @@ def _changed_secrets(settings: "Settings", noted: Mapping[str, str]) -> Iterator
     The digests are compared under the secret key that made them. If it is neither the key nor a fallback any more, the
     key has changed, and nobody can tell about the others.
     """
-    key = next((one for one in settings.secrets if _digest(one, _KEY, one.decode()) == noted.get(_KEY)), None)
+    key = next(
+        (secret for secret in settings.secrets if _digest(secret, _KEY, secret.decode()) == noted.get(_KEY)), None
+    )
     for name, value in _secrets(settings):
         if key is None and name != _KEY:
             yield name, "perhaps changed: the former secret key is unknown"
@@ -87,8 +89,8 @@ def _secrets(settings: "Settings") -> Iterator[tuple[str, str]]:
             yield name, settings.secrets[0].decode()
         elif isinstance(value, SecretStr):
             yield name, value.get_secret_value()
-        elif isinstance(value, tuple) and any(isinstance(one, SecretStr) for one in value):
-            yield name, json.dumps([one.get_secret_value() for one in value])
+        elif isinstance(value, tuple) and any(isinstance(secret, SecretStr) for secret in value):
+            yield name, json.dumps([secret.get_secret_value() for secret in value])
         elif field == "database_url":
             yield name, value
 

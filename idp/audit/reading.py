@@ -41,15 +41,15 @@ def load(model: type[_R], statement: Select[_R]) -> Page[_R]:
         return Page(rows)
     keys = db.session.scalars(statement.with_only_columns(model.id)).all()
     end_read()
-    found: list[_R] = []
+    readable: list[_R] = []
     unreadable: list[int] = []
     for key in keys:
         row = _load(model, statement.where(model.id == key))
         if row is None:
             unreadable.append(key)
         else:
-            found.extend(row)
-    return Page(found, unreadable)
+            readable.extend(row)
+    return Page(readable, unreadable)
 
 
 def _load(model: type[_R], statement: Select[_R]) -> Sequence[_R] | None:

@@ -235,8 +235,8 @@ class Check:
         before: the whole MACs are compared, those that are still owed included.
         """
         moments = {entry.at for entry in rows}
-        found = load(AuditEntry, select(AuditEntry).where(AuditEntry.at.in_(moments))).rows if moments else ()
-        macs = {entry.id: chain.completed_mac(self.known, entry) for entry in (*found, *rows)}
+        same_time = load(AuditEntry, select(AuditEntry).where(AuditEntry.at.in_(moments))).rows if moments else ()
+        macs = {entry.id: chain.completed_mac(self.known, entry) for entry in (*same_time, *rows)}
         first: dict[bytes, int] = {}
         for key, mac in macs.items():
             if mac is not None:
@@ -291,22 +291,22 @@ class Check:
 def _named_seals(above: int | None, below: int | None) -> Iterator[int]:
     """Yield the numbers of seals that entries name, between two numbers; one look at the index for each."""
     while True:
-        wanted = AuditEntry.seal_id.is_not(None) if above is None else AuditEntry.seal_id > above
+        condition = AuditEntry.seal_id.is_not(None) if above is None else AuditEntry.seal_id > above
         if below is not None:
-            wanted &= AuditEntry.seal_id < below
-        found = db.session.scalar(select(func.min(AuditEntry.seal_id)).where(wanted))
+            condition &= AuditEntry.seal_id < below
+        number = db.session.scalar(select(func.min(AuditEntry.seal_id)).where(condition))
         end_read()
-        if found is None:
+        if number is None:
             return
-        yield found
-        above = found
+        yield number
+        above = number
 
 
-def _pages(wanted: ColumnElement[bool]) -> Iterator[Page[AuditEntry]]:
+def _pages(condition: ColumnElement[bool]) -> Iterator[Page[AuditEntry]]:
     """Yield the entries of one seal, or of none, page by page, in the order of the index."""
     after: int | None = None
     while True:
-        page = select(AuditEntry).where(wanted).order_by(AuditEntry.seal_id, AuditEntry.id).limit(_PAGE)
+        page = select(AuditEntry).where(condition).order_by(AuditEntry.seal_id, AuditEntry.id).limit(_PAGE)
         entries = load(AuditEntry, page if after is None else page.where(AuditEntry.id > after))
         if not entries.ids:
             return

@@ -67,8 +67,8 @@ def refused() -> Response:
 
 def _context() -> tuple[store.Interaction, registry.Registration, uuid.UUID | None]:
     """Return what the person is in the middle of, and who they are; None when they signed out in another tab."""
-    interaction, found = store.current(), manager.current()
+    interaction, current = store.current(), manager.current()
     client = registry.find(interaction.request.client_id) if interaction and interaction.request else None
     if interaction is None or client is None:
         raise InteractionLost
-    return interaction, client, found[1].id if found else None
+    return interaction, client, current[1].id if current else None

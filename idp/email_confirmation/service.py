@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import select
 
 from idp.accounts import authentication, directory, emails, mailboxes, tokens
-from idp.accounts.authentication import Attempt, Proven, Refused, Throttled
+from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.passwords.hasher import Hasher
 from idp.accounts.tokens import Link, LinkState, Purpose
@@ -49,10 +49,10 @@ def correct(
         HasherBusyError: the hash could not be computed in time; nothing was decided.
     """
 
-    def admit(proven: Proven) -> emails.Resent | None:
-        return emails.correct(settings, proven, to, ip=attempt.ip, client_id=client_id)
+    def admit(verified: VerifiedSecret) -> emails.Resent | None:
+        return emails.correct(settings, verified, to, ip=attempt.ip, client_id=client_id)
 
-    return authentication.prove(settings, hasher, attempt, admit)
+    return authentication.verify_secret(settings, hasher, attempt, admit)
 
 
 def resent_at(account_id: uuid.UUID) -> datetime | None:

@@ -103,24 +103,24 @@ def link(token: str) -> Response:
             count_bad_link()
         return _dead_link(sent=True)
     acts = request.method == "POST"
-    found = service.confirm(services().settings, token) if acts else service.look(services().settings, token)
-    if found.state is LinkState.USED:
-        return _confirmed_page("confirme.html" if acts else "confirme_deja.html", service.ent_of(token), found)
-    if found.state is LinkState.DEAD or (acts and not found.refused):
+    question = service.confirm(services().settings, token) if acts else service.look(services().settings, token)
+    if question.state is LinkState.USED:
+        return _confirmed_page("confirme.html" if acts else "confirme_deja.html", service.ent_of(token), question)
+    if question.state is LinkState.DEAD or (acts and not question.refused):
         count_bad_link()
         return _dead_link(sent=False)
-    return _question_page(found)
+    return _question_page(question)
 
 
-def _question_page(found: service.Question) -> Response:
+def _question_page(question: service.Question) -> Response:
     here = manager.cookie_value() is not None or bool(request.cookies.get(current_app.config["SESSION_COOKIE_NAME"]))
     html = render_template(
-        f"email_confirmation/{'lien_refuse' if found.refused else 'lien'}.html",
+        f"email_confirmation/{'lien_refuse' if question.refused else 'lien'}.html",
         dest=None,
         other_device=not here,
-        changes=found.changes,
-        schools=found.schools,
-        shared=found.shared,
+        changes=question.changes,
+        schools=question.schools,
+        shared=question.shared,
         sign_in_url=store.page_url("login.sign_in", None),
     )
     return make_response(html)
@@ -136,10 +136,10 @@ def _whose() -> tuple[store.Interaction | None, Account]:
     """
     interaction = store.current()
     person = interaction.person if interaction else None
-    found = manager.current()
-    if found and (person is None or found[1].id == person.account_id):
-        return interaction, found[1]
-    account = db.session.get(Account, person.account_id) if person and not found else None
+    current = manager.current()
+    if current and (person is None or current[1].id == person.account_id):
+        return interaction, current[1]
+    account = db.session.get(Account, person.account_id) if person and not current else None
     if interaction is None or person is None or account is None or account.disabled_at is not None:
         raise InteractionLost(_client(interaction))
     if not account.changed_once_since(person.generation) or not _is_activating(interaction, account):
@@ -233,8 +233,8 @@ def _waiting_page(
 
 def _confirmed_elsewhere(interaction: store.Interaction | None, account: Account) -> Response:
     """Lead on if the link was used on another device meanwhile, or if no address is required."""
-    found = manager.current()
-    if interaction and interaction.request and found and found[1].id == account.id and not _is_stale(interaction):
+    current = manager.current()
+    if interaction and interaction.request and current and current[1].id == account.id and not _is_stale(interaction):
         return see_other(store.resume_url(interaction.without_person()))
     client = _client(interaction)
     return _confirmed_page("confirme.html", audience.first_ent(account, client.key if client else None))
@@ -245,12 +245,12 @@ def _is_stale(interaction: store.Interaction) -> bool:
     return now() - interaction.started_at > _ENT_REMEMBERS
 
 
-def _confirmed_page(name: str, ent: registry.Registration | None, found: service.Question | None = None) -> Response:
+def _confirmed_page(name: str, ent: registry.Registration | None, question: service.Question | None = None) -> Response:
     html = render_template(
         f"email_confirmation/{name}",
         dest=ent,
-        changes=found is not None and found.changes,
-        shared=found is not None and found.shared,
+        changes=question is not None and question.changes,
+        shared=question is not None and question.shared,
         sign_in_url=store.page_url("login.sign_in", None),
     )
     return make_response(html)

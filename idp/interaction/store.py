@@ -107,8 +107,8 @@ def seal(interaction: Interaction) -> str:
     if interaction.agreed:
         data["c"] = interaction.agreed
     if interaction.person:
-        who = interaction.person
-        data["a"] = [str(who.account_id), who.generation, who.since.timestamp()]
+        person = interaction.person
+        data["a"] = [str(person.account_id), person.generation, person.since.timestamp()]
     sealed: str | bytes = _serializer().dumps(data)  # itsdangerous calls it either, for all serializers alike
     return sealed if isinstance(sealed, str) else sealed.decode()
 

@@ -88,12 +88,12 @@ def form_is_old(error: CSRFError) -> Response:
     decides. If the typed identifier is another person's, a page asks which of the two people goes on.
     """
     with suppress(InteractionLost, SQLAlchemyError):  # an error handler must not fail itself
-        interaction, found = store.current(), manager.current()
+        interaction, current = store.current(), manager.current()
         form = SignInForm()
         typed = form.username.data or ""
-        if found and typed and fold_username(typed) != found[1].username:
-            return _another_person(interaction, form, found[1])
-        if found and typed and (interaction is None or _goes_on(interaction, typed=True)):
+        if current and typed and fold_username(typed) != current[1].username:
+            return _another_person(interaction, form, current[1])
+        if current and typed and (interaction is None or _goes_on(interaction, typed=True)):
             return see_other(store.resume_url(interaction and interaction.without_person()))
     return form_token_refused(error)
 
@@ -104,16 +104,16 @@ def _goes_on(interaction: store.Interaction, *, typed: bool = False) -> bool:
     A request for one person shows the form, since another person may be here, unless the session's identifier was
     `typed`.
     """
-    wanted, found = interaction.request, manager.current()
-    if wanted is None or found is None:
+    authorization, current = interaction.request, manager.current()
+    if authorization is None or current is None:
         return False
-    if wanted.subject is not None and not typed and not store.has_answer(interaction):
+    if authorization.subject is not None and not typed and not store.has_answer(interaction):
         return False
     return freshness.is_enough(
-        found[0],
-        prompts=frozenset(wanted.prompt.split()),
-        max_age=wanted.max_age,
-        acr=wanted.acr,
+        current[0],
+        prompts=frozenset(authorization.prompt.split()),
+        max_age=authorization.max_age,
+        acr=authorization.acr,
         started_at=interaction.started_at,
         now=now(),
     )
@@ -165,14 +165,14 @@ def _page(
 ) -> Response:
     hint = interaction.request.login_hint if interaction and interaction.request else ""
     client = _client(interaction)
-    found = manager.current() if request.method == "GET" and client else None
-    shut_out = client is not None and found is not None and not audience.may_know(client.key, found[1].id)
+    current = manager.current() if request.method == "GET" and client else None
+    shut_out = client is not None and current is not None and not audience.may_know(client.key, current[1].id)
     if request.method == "GET" and hint and ":" not in hint and not shut_out:
         form.username.data = hint[:100]
     html = render_template(
         "login/connexion.html",
         dest=client,
-        connected=found[1].short_name if found else "",
+        connected=current[1].short_name if current else "",
         shut_out=shut_out,
         form=form,
         failed=failed,

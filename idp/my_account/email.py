@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import select
 
 from idp.accounts import authentication, directory, emails
-from idp.accounts.authentication import Attempt, Proven, Refused, Throttled
+from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
 from idp.accounts.models import OneTimeLink
 from idp.accounts.passwords.hasher import Hasher
 from idp.accounts.tokens import Purpose
@@ -30,22 +30,22 @@ def ask(settings: Settings, hasher: Hasher, attempt: Attempt, session_id: uuid.U
     Raises:
         HasherBusyError: the hash could not be computed in time; nothing was decided.
     """
-    return authentication.prove(
-        settings, hasher, attempt, lambda proven: _admit(settings, attempt.ip, proven, session_id, email)
+    return authentication.verify_secret(
+        settings, hasher, attempt, lambda verified: _admit(settings, attempt.ip, verified, session_id, email)
     )
 
 
 def _admit(
-    settings: Settings, ip: str, proven: Proven, session_id: uuid.UUID, email: str
+    settings: Settings, ip: str, verified: VerifiedSecret, session_id: uuid.UUID, email: str
 ) -> Asked | emails.TooSoon | None:
     """Count the mail, once the password was right: a slip in the password must not use the mails up."""
-    wait = emails.take_slots_for_another(proven.account_id, email, ip)
+    wait = emails.take_slots_for_another(verified.account_id, email, ip)
     if wait:
         return emails.TooSoon(wait)
-    found = proof.lock(proven, session_id)
-    if found is None:
+    locked = proof.lock(verified, session_id)
+    if locked is None:
         return None
-    account, _ = found
+    account, _ = locked
     emails.ask_change(settings, account, email)
     db.session.commit()
     return Asked()

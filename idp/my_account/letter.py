@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, func, or_, select, update
 
 from idp.accounts import authentication, directory, disputes, notices, school_notices
-from idp.accounts.authentication import Attempt, Proven, Refused, Throttled
+from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
 from idp.accounts.models import Account, Guardianship, RosterAlias, School, SchoolNotice
 from idp.accounts.notices import Notice
 from idp.accounts.passwords.hasher import Hasher, fold_username
@@ -41,8 +41,8 @@ def link(settings: Settings, hasher: Hasher, attempt: Attempt, session: Session)
         HasherBusyError: the hash could not be computed in time; nothing was decided.
     """
     session_id, account_id = session.id, session.account_id
-    outcome: Outcome = authentication.prove(
-        settings, hasher, attempt, lambda proven: _admit(proven, account_id, session_id)
+    outcome: Outcome = authentication.verify_secret(
+        settings, hasher, attempt, lambda verified: _admit(verified, account_id, session_id)
     )
     return Linked() if isinstance(outcome, Refused) and is_linked(account_id, attempt.username) else outcome
 
@@ -69,11 +69,11 @@ def doubtful_schools(account_id: uuid.UUID) -> list[School]:
     return list(db.session.scalars(statement).unique())
 
 
-def _admit(proven: Proven, account_id: uuid.UUID, session_id: uuid.UUID) -> Linked | Doubted | None:
+def _admit(verified: VerifiedSecret, account_id: uuid.UUID, session_id: uuid.UUID) -> Linked | Doubted | None:
     """Decide in one transaction, on both accounts as they are now; rows are locked in one order, whoever asks."""
-    locked = {key: directory.get_for_change(key) for key in sorted({account_id, proven.account_id})}
-    mine, other = locked[account_id], locked[proven.account_id]
-    if mine is None or not _is_signed_in(mine, session_id) or other is None or not proven.still_holds(other):
+    locked = {key: directory.get_for_change(key) for key in sorted({account_id, verified.account_id})}
+    mine, other = locked[account_id], locked[verified.account_id]
+    if mine is None or not _is_signed_in(mine, session_id) or other is None or not verified.still_holds(other):
         db.session.rollback()
         return None
     if same_person(mine, other):

@@ -8,7 +8,7 @@ from idp.clock import now
 from idp.web.i18n import day, hour
 
 
-def spoken(instant: datetime) -> str:
+def instant_in_words(instant: datetime) -> str:
     """Return `instant` in words, in the reader's language and on the clocks of Paris."""
     moment = now()
     if day(instant) == day(moment):

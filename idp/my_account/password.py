@@ -4,7 +4,7 @@ import uuid
 from dataclasses import dataclass
 
 from idp.accounts import authentication, emails, notices, tokens
-from idp.accounts.authentication import Attempt, Proven, Refused, Throttled
+from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
 from idp.accounts.notices import Notice
 from idp.accounts.passwords.hasher import Hasher, HasherBusyError
 from idp.accounts.tokens import Purpose
@@ -38,24 +38,24 @@ def change(
     Raises:
         HasherBusyError: a hash could not be computed in time; nothing was decided.
     """
-    outcome: Changed | _Unhashed | Refused | Throttled = authentication.prove(
-        settings, hasher, attempt, lambda proven: _admit(hasher, proven, session_id, new)
+    outcome: Changed | _Unhashed | Refused | Throttled = authentication.verify_secret(
+        settings, hasher, attempt, lambda verified: _admit(hasher, verified, session_id, new)
     )
     if isinstance(outcome, _Unhashed):
         raise HasherBusyError(outcome.retry_after)
     return outcome
 
 
-def _admit(hasher: Hasher, proven: Proven, session_id: uuid.UUID, new: str) -> Changed | _Unhashed | None:
+def _admit(hasher: Hasher, verified: VerifiedSecret, session_id: uuid.UUID, new: str) -> Changed | _Unhashed | None:
     """Change it in one transaction: this browser goes on under another id, everything else that it opened ends."""
     try:
         hashed = hasher.hash(new, "activation")
     except HasherBusyError as busy:  # not raised here: the password was right, and its try must not stay counted
         return _Unhashed(busy.retry_after)
-    found = proof.lock(proven, session_id)
-    if found is None:
+    locked = proof.lock(verified, session_id)
+    if locked is None:
         return None
-    account, session = found
+    account, session = locked
     account.set_password(hashed)
     emails.cancel_change(account)  # whoever knew the former password may have asked for it
     tokens.revoke(account.id, Purpose.RESET_PASSWORD)

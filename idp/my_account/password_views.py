@@ -71,10 +71,10 @@ def well_known() -> Response:
 def _again() -> Response:
     """Show the second of two clicks the result of the first: whoever knows the new password has what it gave."""
     form, former = PasswordForm(), manager.cookie_value()
-    found = rules.find_renewed(former) if former else None
-    if found is None:
+    renewed = rules.find_renewed(former) if former else None
+    if renewed is None:
         return sign_in_first()
-    session, username = found[0], found[1].username
+    session, username = renewed[0], renewed[1].username
     end_read()
     attempt = attempts.of_request(username, form.password.data or "")
     outcome = rules.verify(services().settings, services().hasher, attempt, session)

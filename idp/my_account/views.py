@@ -45,7 +45,7 @@ def show(session: Session, account: Account) -> Response:
         account=account,
         done=_done(account),
         tiles=_tiles(account, len(devices)),
-        devices=[in_words(one, remote_address()) for one in devices],
+        devices=[in_words(connection, remote_address()) for connection in devices],
         children=[_child(child) for child in account.children],
         letter_url=url_for("letter.link"),
         sign_out_url=url_for("oidc.logout"),

@@ -62,8 +62,8 @@ def find(text: str | None, uai: str | None, limit: int, *, as_json: bool) -> Non
         raise click.UsageError("give a TEXT or --school")
     with _one_sentence():
         school = dossier.get_school(uai)
-    found = dossier.find(text if text and text.strip() else None, school, limit)
-    rows = [dossier.line(one, school) for one in found]
+    accounts = dossier.find(text if text and text.strip() else None, school, limit)
+    rows = [dossier.line(account, school) for account in accounts]
     end_read()
     if as_json:
         click.echo(dumped(rows))
@@ -160,10 +160,10 @@ def force_password_change(
     if everybody and not yes:
         count = batches.count(Account.activated_at.is_not(None), Account.password_blocked_at.is_(None))
         click.confirm(f"Block the passwords of {count} accounts?", abort=True, err=True)
-    left = [f"{one.username} is left as is: {why}" for one in people if (why := _why_left(one))]
+    left = [f"{account.username} is left as is: {why}" for account in people if (why := _why_left(account))]
     end_read()
     total = Blocked()
-    for some in acts.block_passwords([one.id for one in people] if usernames else school):
+    for some in acts.block_passwords([account.id for account in people] if usernames else school):
         total.add(some)
     for sentence in left:
         click.echo(plain(sentence), err=True)
@@ -189,11 +189,11 @@ def _why_left(account: Account) -> str:
     return "its password is blocked already"
 
 
-def _act(username: str, uai: str | None, act: Callable[[Any], Any], said: Callable[[str, Any], str]) -> None:
+def _act(username: str, uai: str | None, act: Callable[[Any], Any], message: Callable[[str, Any], str]) -> None:
     with _one_sentence():
         chosen, _ = _chosen(username, uai)
         result = act(chosen.id)
-    click.echo(said(chosen.username, result))
+    click.echo(message(chosen.username, result))
 
 
 def _sessions(count: int) -> str:

@@ -142,10 +142,10 @@ def export(since: datetime | None) -> None:
     asked_at = now()
     log.record(JournalExported(since=instant(since) or ""))
     db.session.commit()
-    wanted = [AuditEntry.at < asked_at]
+    conditions = [AuditEntry.at < asked_at]
     if since is not None:
-        wanted.append(AuditEntry.at >= since)
-    for entry in audit_commands.entries(wanted, None, backwards=False):
+        conditions.append(AuditEntry.at >= since)
+    for entry in audit_commands.entries(conditions, None, backwards=False):
         click.echo(json.dumps(_entry_line(entry)))
     if (beginning := db.session.scalar(select(AuditBeginning))) is not None:
         click.echo(json.dumps(_beginning_line(beginning)))

@@ -56,8 +56,8 @@ def _kind(_ctx: click.Context, _option: click.Parameter, typed: str | None) -> s
     raise click.BadParameter(f"must be one of {', '.join(sorted(_kinds()))}, or the part before a dot")
 
 
-def _is_of(kind: str, wanted: str) -> bool:
-    return kind == wanted or kind.startswith(f"{wanted}.")
+def _is_of(kind: str, family: str) -> bool:
+    return kind == family or kind.startswith(f"{family}.")
 
 
 @click.group()
@@ -78,13 +78,13 @@ def show(username: str | None, since: datetime | None, kind: str | None, limit: 
     if account_id is not None:
         log.record(AccountRead(account_id=account_id))
         db.session.commit()
-    wanted = [AuditEntry.at < asked_at]
+    conditions = [AuditEntry.at < asked_at]
     if account_id is not None:
-        wanted.append(AuditEntry.account_id == account_id)
+        conditions.append(AuditEntry.account_id == account_id)
     if since is not None:
-        wanted.append(AuditEntry.at >= since)
-    found = entries(wanted, kind, backwards=limit is not None)
-    chosen = iter(list(islice(found, limit))[::-1]) if limit is not None else found
+        conditions.append(AuditEntry.at >= since)
+    events = entries(conditions, kind, backwards=limit is not None)
+    chosen = iter(list(islice(events, limit))[::-1]) if limit is not None else events
     if as_json:
         _print_array(_named(chosen))
         return
@@ -95,24 +95,26 @@ def show(username: str | None, since: datetime | None, kind: str | None, limit: 
 def _account_id(username: str) -> uuid.UUID:
     """Return whose events are asked for; the key of an account that is gone is all that is left of it."""
     folded = fold_username(username)
-    found = db.session.scalar(select(Account.id).where(Account.username == folded)) if folded else None
+    account_id = db.session.scalar(select(Account.id).where(Account.username == folded)) if folded else None
     try:
-        key = found or uuid.UUID(username)
+        key = account_id or uuid.UUID(username)
     except ValueError:
         key = None
-    known = found or (key and db.session.scalar(select(AuditEntry.id).where(AuditEntry.account_id == key).limit(1)))
+    known = account_id or (
+        key and db.session.scalar(select(AuditEntry.id).where(AuditEntry.account_id == key).limit(1))
+    )
     end_read()
     if key is None or not known:
         raise click.ClickException(plain(f"no account {username}"))
     return key
 
 
-def entries(wanted: list[ColumnElement[bool]], kind: str | None, *, backwards: bool) -> Iterator[AuditEntry]:
+def entries(conditions: list[ColumnElement[bool]], kind: str | None, *, backwards: bool) -> Iterator[AuditEntry]:
     """Yield the events that are asked for, page by page; `kind` has no index and is looked at here."""
     order = (AuditEntry.at.desc(), AuditEntry.id.desc()) if backwards else (AuditEntry.at, AuditEntry.id)
     beyond: tuple[ColumnElement[bool], ...] = ()
     while True:
-        page = db.session.scalars(select(AuditEntry).where(*wanted, *beyond).order_by(*order).limit(_PAGE)).all()
+        page = db.session.scalars(select(AuditEntry).where(*conditions, *beyond).order_by(*order).limit(_PAGE)).all()
         db.session.expunge_all()
         end_read()
         yield from (entry for entry in page if kind is None or _is_of(entry.kind, kind))
@@ -151,9 +153,9 @@ def _named(entries: Iterator[AuditEntry]) -> Iterator[dict[str, Any]]:
 
 def _usernames(keys: Sequence[uuid.UUID]) -> dict[uuid.UUID, str]:
     rows = db.session.execute(select(Account.id, Account.username).where(Account.id.in_(set(keys))))
-    found = {row.id: row.username for row in rows}
+    usernames = {row.id: row.username for row in rows}
     end_read()
-    return found
+    return usernames
 
 
 def _as_line(row: dict[str, Any]) -> str:
@@ -161,17 +163,17 @@ def _as_line(row: dict[str, Any]) -> str:
     plain_details = {name: value for name, value in row["details"].items() if name not in _CHANGE}
     details = " ".join(f"{name}={plain(value)}" for name, value in plain_details.items() if value not in ("", []))
     details += "".join(f"  {change}" for change in _changes(*(row["details"].get(name) or {} for name in _CHANGE)))
-    who = [row["account"], row["client"], row["operator"] and f"by {row['operator']}", row["address"], details]
+    columns = [row["account"], row["client"], row["operator"] and f"by {row['operator']}", row["address"], details]
     head = f"{row['at']}  {row['kind']:<24} {row['result']:<9}"
-    return "  ".join([head.rstrip() if not any(who) else head, *(plain(part) for part in who if part)])
+    return "  ".join([head.rstrip() if not any(columns) else head, *(plain(part) for part in columns if part)])
 
 
 def _changes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[str]:
     """Yield what changed, such as `phone: "" -> "03 53 01 40 40"`; of what is new or gone, what it is or was."""
     for name in {**before, **after}:
-        told = [json.dumps(side[name], ensure_ascii=False) for side in (before, after) if name in side]
+        values = [json.dumps(side[name], ensure_ascii=False) for side in (before, after) if name in side]
         sign = "" if name in before else "-> "
-        yield f"{name}: {sign}{' -> '.join(told)}{' ->' if name not in after else ''}"
+        yield f"{name}: {sign}{' -> '.join(values)}{' ->' if name not in after else ''}"
 
 
 def _print_array(rows: Iterator[dict[str, Any]]) -> None:

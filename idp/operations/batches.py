@@ -72,6 +72,6 @@ def account_ranges(school: School | None = None, *, read_only: bool = False) -> 
 
 def count(*conditions: ColumnElement[bool]) -> int:
     """Return how many accounts `conditions` select."""
-    found = db.session.scalar(select(func.count()).select_from(Account).where(*conditions)) or 0
+    number = db.session.scalar(select(func.count()).select_from(Account).where(*conditions)) or 0
     end_read()
-    return found
+    return number

@@ -133,13 +133,13 @@ def _has_slot(answer: Answer, account_id: uuid.UUID, email: str) -> bool:
     Raises:
         TemporaryFailure: another mail has just left for it; this one follows.
     """
-    wanted: tuple[tuple[limits.Limit, str], ...] = ((limits.FORGOTTEN_PASSWORD_MAILBOX, fold_address(email)),)
+    slots: tuple[tuple[limits.Limit, str], ...] = ((limits.FORGOTTEN_PASSWORD_MAILBOX, fold_address(email)),)
     if answer is Answer.UNCONFIRMED:
-        wanted = (
+        slots = (
             (limits.RESEND_LINK_ACCOUNT, str(account_id)),
             (limits.RESEND_LINK_MAILBOX, fold_address(email)),
         )
-    verdict = guard.take_all(*wanted)
+    verdict = guard.take_all(*slots)
     if isinstance(verdict, guard.Granted):
         return True
     if verdict.seconds <= _PAUSE:

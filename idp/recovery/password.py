@@ -22,7 +22,7 @@ from idp.clients import audience, registry
 from idp.clients.registry import Registration
 from idp.config import Settings
 from idp.db import db, end_read
-from idp.recovery import brake
+from idp.recovery import rate_limits
 from idp.sessions import manager
 from idp.throttle import guard, limits
 
@@ -45,13 +45,13 @@ def ask(typed: str, ip: str, device: Device | None) -> int:
     username = fold_username(typed)
     subject = typed if username is None else username
     demands = (limits.FORGOTTEN_PASSWORD_ACCOUNT, subject), (limits.FORGOTTEN_ADDRESS, ip)
-    if seconds := brake.take_slots("password", *demands):
+    if seconds := rate_limits.take_slots("password", *demands):
         return seconds
-    found = db.session.execute(
+    row = db.session.execute(
         select(Account.id, Account.password_changed_at).where(Account.username == subject)
     ).one_or_none()
-    known_device = found is not None and device is not None and device.proved_since(found.password_changed_at)
-    notices.want_reset(found.id if found else None, known_device=known_device)
+    known_device = row is not None and device is not None and device.proved_since(row.password_changed_at)
+    notices.request_reset(row.id if row else None, known_device=known_device)
     db.session.commit()
     return 0
 
@@ -99,15 +99,15 @@ def faults(
     person = identity(account, hasher, registry.public_names(settings))
     blocked = account.password_blocked_at is not None
     end_read()  # from here on it takes time
-    found = [
+    messages = [
         fault.message
         for fault in check_password(
             password, person=person, min_length=settings.password_min_length, is_breached=breached.holds
         )
     ]
-    if not found and blocked and hasher.verify(account.password_hash, password, "activation"):
-        found = [_("C’est votre mot de passe actuel, qui ne sert plus. Choisissez-en un autre.")]
-    return found
+    if not messages and blocked and hasher.verify(account.password_hash, password, "activation"):
+        messages = [_("C’est votre mot de passe actuel, qui ne sert plus. Choisissez-en un autre.")]
+    return messages
 
 
 def choose(value: str, password_hash: str, *, former: str | None) -> str | None:

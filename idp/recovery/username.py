@@ -17,11 +17,11 @@ from idp.mail.deliver import deliver
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
-from idp.recovery import brake
+from idp.recovery import rate_limits
 from idp.recovery.entrance import entrance, school_names
 from idp.throttle import limits
 
-USERNAME_WANTED = "recovery.username"
+USERNAME_REQUESTED = "recovery.username"
 """The kind of outbox message that carries such a request; its payload names the accounts, often none."""
 
 
@@ -37,13 +37,13 @@ def ask(typed: str, ip: str) -> int:
     """
     mailbox = _mailbox(typed)
     demands = (limits.FORGOTTEN_USERNAME_MAILBOX, mailbox), (limits.FORGOTTEN_ADDRESS, ip)
-    if seconds := brake.take_slots("username", *demands):
+    if seconds := rate_limits.take_slots("username", *demands):
         return seconds
-    found = db.session.scalars(select(Account.id).where(Account.mailbox == mailbox, *_told())).all()
+    account_ids = db.session.scalars(select(Account.id).where(Account.mailbox == mailbox, *_told())).all()
     origin = log.current_origin()
-    payload = {"accounts": [str(key) for key in found], "address": origin.ip, "request_id": origin.request_id}
-    queue.enqueue(USERNAME_WANTED, payload)
-    log.record(UsernameRequested(count=len(found)))
+    payload = {"accounts": [str(key) for key in account_ids], "address": origin.ip, "request_id": origin.request_id}
+    queue.enqueue(USERNAME_REQUESTED, payload)
+    log.record(UsernameRequested(count=len(account_ids)))
     db.session.commit()
     return 0
 
@@ -96,12 +96,12 @@ def _told() -> tuple[ColumnElement[bool], ...]:
 
 def _still_there(message: OutboxMessage) -> Sequence[Account]:
     """Return the accounts of the request whose address is still the one that was asked for."""
-    wanted = [uuid.UUID(key) for key in message.payload["accounts"]]
-    if not wanted:
+    account_ids = [uuid.UUID(key) for key in message.payload["accounts"]]
+    if not account_ids:
         return []
     return db.session.scalars(
         select(Account)
-        .where(Account.id.in_(wanted), Account.email_confirmed_at <= message.created_at, *_told())
+        .where(Account.id.in_(account_ids), Account.email_confirmed_at <= message.created_at, *_told())
         .order_by(Account.created_at, Account.username)
         .execution_options(populate_existing=True)
     ).all()

@@ -69,8 +69,8 @@ def password_sent() -> Response:
 def link(token: str) -> Response:
     """GET shows the form and changes nothing, POST uses the link; the page names nobody: anybody may hold the link."""
     if request.method != "POST":
-        found = passwords.look_up(token)
-        return _form(NewPasswordForm()) if found.account else _closed(token, found.state)
+        reset_link = passwords.look_up(token)
+        return _form(NewPasswordForm()) if reset_link.account else _closed(token, reset_link.state)
     try:
         with services().hasher.place("activation"):
             return _choose(token)
@@ -86,12 +86,12 @@ def changed() -> Response:
 
 def _choose(token: str) -> Response:
     """Take the new password: first whether the link is alive, then whether the password will do (G-06, G-11)."""
-    found = passwords.look_up(token)
-    if found.account is None:
-        return _closed(token, found.state)
+    reset_link = passwords.look_up(token)
+    if reset_link.account is None:
+        return _closed(token, reset_link.state)
     form, settings, hasher = NewPasswordForm(), services().settings, services().hasher
     chosen = form.password.data or ""
-    form.password.errors = list(passwords.faults(settings, hasher, services().breached, found.account, chosen))
+    form.password.errors = list(passwords.faults(settings, hasher, services().breached, reset_link.account, chosen))
     if not form.password.errors and not typed_twice(chosen, form.confirmation.data or ""):
         form.confirmation.errors = [
             gettext("Les deux mots de passe ne sont pas les mêmes. Tapez-le une seconde fois, lettre par lettre.")

@@ -38,6 +38,6 @@ def mark_disputed(ties: Collection[tuple[uuid.UUID, uuid.UUID]]) -> None:
 
 def close(account_ids: Collection[uuid.UUID]) -> None:
     """End the letters, codes, tokens and sessions of accounts that have a disputed tie."""
-    disputes.shut(account_ids)
+    disputes.revoke_credentials(account_ids)
     for account_id in sorted(account_ids):
         manager.end_all(account_id, by=_BY)

@@ -24,10 +24,10 @@ def signed_in(page: Callable[Concatenate[Session, Account, _P], Response]) -> Ca
 
     @wraps(page)
     def guarded(*args: _P.args, **kwargs: _P.kwargs) -> Response:
-        found = manager.current()
-        if found is None:
+        signed_in_as = manager.current()
+        if signed_in_as is None:
             return sign_in_first()
-        session, account = found
+        session, account = signed_in_as
         if account.email is None and account.pending_email is not None:
             return see_other(url_for("email_confirmation.waiting"))
         return page(session, account, *args, **kwargs)

@@ -197,12 +197,12 @@ def end_all(account_id: uuid.UUID, *, by: str, keep: uuid.UUID | None = None, on
         keep: the row of a session that goes on.
         only: the row of the one session to end.
     """
-    wanted = [Session.account_id == account_id, liveness.unended()]
+    conditions = [Session.account_id == account_id, liveness.unended()]
     if keep is not None:
-        wanted.append(Session.id != keep)
+        conditions.append(Session.id != keep)
     if only is not None:
-        wanted.append(Session.id == only)
-    ended = db.session.scalars(update(Session).where(*wanted).values(ended_at=now()).returning(Session.id)).all()
+        conditions.append(Session.id == only)
+    ended = db.session.scalars(update(Session).where(*conditions).values(ended_at=now()).returning(Session.id)).all()
     if ended:
         log.record(SessionsEnded(account_id=account_id, count=len(ended), by=by))
         _tell(ended)
@@ -226,8 +226,8 @@ def current() -> tuple[Session, Account] | None:
     if "idp_session" not in g:
         value = cookie_value()
         g.idp_session = find(value) if value else None
-    found: tuple[Session, Account] | None = g.idp_session
-    return found
+    live: tuple[Session, Account] | None = g.idp_session
+    return live
 
 
 def find(value: str) -> tuple[Session, Account] | None:

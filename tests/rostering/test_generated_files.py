@@ -13,7 +13,7 @@ from lxml import etree
 from bench.academy.expected import expected
 from bench.academy.families import families
 from bench.academy.mistakes import Kind
-from bench.academy.produce import Made, Order, produce
+from bench.academy.produce import Order, Produced, produce
 from bench.academy.schools import found
 from bench.academy.writers import onde, siecle
 from bench.academy.writers.output import Folder
@@ -21,7 +21,7 @@ from bench.academy.writers.output import Folder
 SEED, PUPILS, SCHOOLS = 7, 1_200, 17
 
 
-def _made(out: Path, form: str, **wanted: object) -> Made:
+def _made(out: Path, form: str, **wanted: object) -> Produced:
     numbers = {"seed": SEED, "pupils": PUPILS, "schools": SCHOOLS} | wanted
     return produce(Order(out=out, format=form, **numbers))  # type: ignore[arg-type]
 

@@ -17,7 +17,7 @@ from bench.academy.expected import Family, accounts, expected
 from bench.academy.families import Household, Pupil, families
 from bench.academy.mistakes import Mistakes
 from bench.academy.names import FAMILY_NAMES, GIVEN_NAMES
-from bench.academy.produce import FORMATS, Made, Order, produce
+from bench.academy.produce import FORMATS, Order, Produced, produce
 from bench.academy.schools import found
 from bench.academy.writers import aaf, onde
 from bench.academy.writers.output import Folder
@@ -27,7 +27,7 @@ SEED, PUPILS, SCHOOLS = 7, 1_200, 17
 Records = dict[tuple[str, str], dict[str, list[str]]]
 
 
-def _made(out: Path, form: str, **wanted: object) -> Made:
+def _made(out: Path, form: str, **wanted: object) -> Produced:
     numbers = {"seed": SEED, "pupils": PUPILS, "schools": SCHOOLS} | wanted
     return produce(Order(out=out, format=form, **numbers))  # type: ignore[arg-type]
 
@@ -233,8 +233,8 @@ def test_a_complet_with_its_delta_is_the_complet_of_afterwards(tmp_path: Path, *
         return changes(families(SEED, PUPILS, SCHOOLS), schools, 0.2, seed=SEED)
 
     before = families(SEED, PUPILS, SCHOOLS)
-    aaf.write_complete(Folder(tmp_path / "before"), schools, aaf.sayable(before, style), style)
-    aaf.write_complete(Folder(tmp_path / "after"), schools, aaf.sayable(after(changed()), style), style)
+    aaf.write_complete(Folder(tmp_path / "before"), schools, aaf.representable(before, style), style)
+    aaf.write_complete(Folder(tmp_path / "after"), schools, aaf.representable(after(changed()), style), style)
     counts = aaf.write_delta(Folder(tmp_path / "delta"), changed(), style)
 
     records = _complete(tmp_path / "before")

@@ -15,7 +15,7 @@ from typing import Any
 import requests
 
 from demo.ents import HOST, DemoEnt, ents_at
-from demo.paper import Paper, SeededLetter
+from demo.letters import Paper, SeededLetter
 from demo.processes import SMTP_OFFSET, WEB_OFFSET, exported, neighbours, service
 from demo.seed import seed
 from demo.supervisor import Child, find_taken

@@ -15,7 +15,7 @@ from bench.academy.families import Household, Link, Person, Pupil
 from bench.academy.mistakes import Kind
 from bench.academy.schools import SCHOOL_YEAR, School
 from bench.academy.writers.output import Output, Parts
-from bench.academy.writers.sayable import legal, staying, without_left
+from bench.academy.writers.representable import legal, staying, without_left
 
 MISTAKES = frozenset(Kind) - {Kind.TWO_FIRST}
 COMPLETE_ON = f"{SCHOOL_YEAR}0921"
@@ -124,7 +124,7 @@ class _Files:
 
 
 def write_complete(output: Output, schools: Sequence[School], households: Iterable[Household], style: Style) -> None:
-    """Write a Complet of these schools and households; those who left are to be taken out before (`sayable`)."""
+    """Write a Complet of these schools and households; those who left are to be taken out before (`representable`)."""
     files = _Files(output, style, "Complet", COMPLETE_ON)
     for school in schools:
         files.add("EtabEducNat", _school(school))
@@ -136,7 +136,7 @@ def write_complete(output: Output, schools: Sequence[School], households: Iterab
     files.close()
 
 
-def sayable(households: Iterable[Household], style: Style) -> Iterable[Household]:
+def representable(households: Iterable[Household], style: Style) -> Iterable[Household]:
     """Return what a Complet can say of these households."""
     staying_ones = without_left(households)
     return map(legal, staying_ones) if style.first_degree else staying_ones
@@ -153,14 +153,14 @@ def write_delta(output: Output, changed: Iterable[Household | Change], style: St
     for change in changed:
         if isinstance(change, Change):
             counts[change.event.value] += 1
-            before, after = (_sayable(household, style) for household in (change.before, change.after))
+            before, after = (_representable(household, style) for household in (change.before, change.after))
             _compare(files, "Eleve", _pupils(before, style), _pupils(after, style))
             _compare(files, "PersRelEleve", _people(before), _people(after))
     files.close()
     return counts
 
 
-def _sayable(household: Household, style: Style) -> Household:
+def _representable(household: Household, style: Style) -> Household:
     there = staying(household)
     return legal(there) if style.first_degree else there
 

@@ -9,8 +9,8 @@ from bench.academy.families import Household, Person, Pupil
 from bench.academy.mistakes import Kind
 from bench.academy.schools import School
 from bench.academy.writers.output import Output
+from bench.academy.writers.representable import by_school
 from bench.academy.writers.rows import table
-from bench.academy.writers.sayable import by_school
 
 ENCODING = "utf-8-sig"
 MISTAKES = frozenset(Kind) - {Kind.TWO_FIRST, Kind.DANGLING_PARENT, Kind.UNKNOWN_ATTRIBUTE}

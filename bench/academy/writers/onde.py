@@ -10,8 +10,8 @@ from bench.academy.families import Household, Person, Pupil
 from bench.academy.mistakes import Kind
 from bench.academy.schools import School
 from bench.academy.writers.output import Output
+from bench.academy.writers.representable import by_school, legal, without_left
 from bench.academy.writers.rows import table
-from bench.academy.writers.sayable import by_school, legal, without_left
 
 ENCODING = "ISO-8859-1"
 MISTAKES = frozenset({Kind.WITHOUT_CLASS, Kind.LONG_NAME, Kind.IMPOSSIBLE_DATE, Kind.NOT_A_MAIL})
@@ -31,7 +31,7 @@ _WITHOUT_MARK = str.maketrans(
 )
 
 
-def sayable(households: Iterable[Household]) -> Iterable[Household]:
+def representable(households: Iterable[Household]) -> Iterable[Household]:
     """Return what ONDE can say of these households."""
     return map(legal, without_left(households))
 

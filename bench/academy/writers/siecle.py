@@ -8,7 +8,7 @@ from bench.academy.families import Household, Link, Person, PostalAddress, Pupil
 from bench.academy.mistakes import Kind
 from bench.academy.schools import SCHOOL_YEAR, School
 from bench.academy.writers.output import Output, zipped
-from bench.academy.writers.sayable import by_school
+from bench.academy.writers.representable import by_school
 
 ENCODING = "ISO-8859-15"
 _OLD_KINSHIPS = {"10": "2", "20": "1", "50": "3", "39": "4"}

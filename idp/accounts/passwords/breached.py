@@ -112,13 +112,13 @@ def _describe(file: BinaryIO) -> Description:
         raise UnreadableFilterError("it is too short to be a filter that `idp passwords load` made")
     file.seek(-_TRAILER_LENGTH, os.SEEK_END)
     try:
-        found = json.loads(file.read(_TRAILER_LENGTH))
+        trailer = json.loads(file.read(_TRAILER_LENGTH))
         description = Description(
-            int(found["passwords"]),
-            int(found["shortest"]),
-            str(found["made_at"]),
-            str(found["digest"]),
-            found["format"],
+            int(trailer["passwords"]),
+            int(trailer["shortest"]),
+            str(trailer["made_at"]),
+            str(trailer["digest"]),
+            trailer["format"],
         )
     except (ValueError, KeyError, TypeError):
         raise UnreadableFilterError("it is not a filter that `idp passwords load` made") from None
@@ -187,7 +187,7 @@ class BreachedPasswords:
 def _version(path: Path) -> _Version | str:
     """Return what changes when the file does; the fault's name when it cannot be looked at."""
     try:
-        found = path.stat()
+        stat = path.stat()
     except OSError as fault:
         return type(fault).__name__
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns

@@ -139,8 +139,8 @@ def _keys(file: BinaryIO, shortest: int, tell: Tell) -> Iterator[str | None]:
 def _key(line: bytes, shortest: int) -> str | None:
     if len(line) < shortest:
         return None
-    if found := _HEXADECIMAL.fullmatch(line):  # how such lists write what is no text
-        line = bytes.fromhex(found[1].decode())
+    if match := _HEXADECIMAL.fullmatch(line):  # how such lists write what is no text
+        line = bytes.fromhex(match[1].decode())
     return breached.key_of(_text(line), shortest)
 
 

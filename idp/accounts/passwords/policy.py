@@ -193,7 +193,7 @@ def _contains(folded: str, words: set[str]) -> bool:
     if not short or not letters:
         return False
     pattern = re.compile("|".join(re.escape(word) for word in short))
-    covered = sum(len(found) for run in letters for found in pattern.findall(run))
+    covered = sum(len(piece) for run in letters for piece in pattern.findall(run))
     return 2 * covered >= sum(map(len, letters))
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from idp import opaque
 from idp.accounts import authentication
-from idp.accounts.authentication import Attempt, Proven, Refused, Throttled
+from idp.accounts.authentication import Attempt, Refused, Throttled, VerifiedSecret
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import Hasher
 from idp.audit import log
@@ -29,11 +29,11 @@ def verify(settings: Settings, hasher: Hasher, attempt: Attempt, session: Sessio
         HasherBusyError: the hash could not be computed in time; nothing was decided.
     """
     session_id = session.id
-    return authentication.prove(settings, hasher, attempt, lambda proven: _renew(proven, session_id))
+    return authentication.verify_secret(settings, hasher, attempt, lambda verified: _renew(verified, session_id))
 
 
-def _renew(proven: Proven, session_id: uuid.UUID) -> str | None:
-    locked = proof.lock(proven, session_id)
+def _renew(verified: VerifiedSecret, session_id: uuid.UUID) -> str | None:
+    locked = proof.lock(verified, session_id)
     if locked is None or locked[0].password_blocked_at is not None:
         db.session.rollback()
         return None

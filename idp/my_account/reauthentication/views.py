@@ -33,10 +33,10 @@ def verify(_session: Session, account: Account) -> Response:
 @blueprint.post("/mon-compte/verification")
 def confirm() -> Response:
     """Try the password; go on to the page that asked, under a new cookie."""
-    found = manager.current()
-    if found is None:
+    current = manager.current()
+    if current is None:
         return _again()
-    session, account = found
+    session, account = current
     form = ProofForm()
     outcome = _try(form, session, account)
     match outcome:
@@ -56,9 +56,9 @@ def confirm() -> Response:
 def _again() -> Response:
     """Show the second of two clicks the result of the first; who brings no right password learns nothing here."""
     former = manager.cookie_value()
-    found = rules.find_renewed(former) if former else None
-    outcome = _try(ProofForm(), *found) if found else None
-    return _go_on(outcome, found[1]) if found and isinstance(outcome, str) else sign_in_first()
+    renewed = rules.find_renewed(former) if former else None
+    outcome = _try(ProofForm(), *renewed) if renewed else None
+    return _go_on(outcome, renewed[1]) if renewed and isinstance(outcome, str) else sign_in_first()
 
 
 def _go_on(cookie: str, account: Account) -> Response:

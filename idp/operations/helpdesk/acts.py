@@ -99,7 +99,7 @@ def end_sessions(account_id: uuid.UUID) -> int:
 
 
 def change_claims(
-    account_id: uuid.UUID, wanted: Mapping[str, str], removed: Collection[str], school: School | None
+    account_id: uuid.UUID, changes: Mapping[str, str], removed: Collection[str], school: School | None
 ) -> dict[str, Any]:
     """Set and take away standard claims that no school file has; return all that the account holds then.
 
@@ -111,14 +111,14 @@ def change_claims(
     account = _locked(account_id)
     before = dict(account.more_claims)
     try:
-        after = standard.changed(before, wanted, removed)
+        after = standard.changed(before, changes, removed)
     except standard.ClaimRefused:
         db.session.rollback()
         raise
     if after != before:
         account.more_claims = after
-    if wanted or removed:
-        _note(account, " ".join(("claims", *(f"+{name}" for name in wanted), *(f"-{name}" for name in removed))))
+    if changes or removed:
+        _note(account, " ".join(("claims", *(f"+{name}" for name in changes), *(f"-{name}" for name in removed))))
     else:
         log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
     db.session.commit()
@@ -171,8 +171,8 @@ def _block(some: ColumnElement[bool]) -> Blocked:
         .order_by(Account.id)
         .with_for_update()
     ).all()
-    wanted = [row for row in rows if row.activated_at is not None and row.password_blocked_at is None]
-    keys = [row.id for row in wanted]
+    active = [row for row in rows if row.activated_at is not None and row.password_blocked_at is None]
+    keys = [row.id for row in active]
     db.session.execute(
         update(Account)
         .where(Account.id.in_(keys))
@@ -183,7 +183,7 @@ def _block(some: ColumnElement[bool]) -> Blocked:
     ended = sum(manager.end_all(key, by=OPERATOR) for key in db.session.scalars(signed_in).all())
     for key in keys:
         log.record(AccountChanged(account_id=key, change="password_blocked"))
-    return Blocked(len(keys), ended, sum(row.email is None for row in wanted), len(rows) - len(wanted))
+    return Blocked(len(keys), ended, sum(row.email is None for row in active), len(rows) - len(active))
 
 
 def _locked(account_id: uuid.UUID) -> Account:

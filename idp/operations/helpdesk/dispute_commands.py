@@ -54,8 +54,8 @@ def disputes(  # noqa: PLR0913 - one for each option
         school = dossier.get_school(uai)
         account = dossier.get_account(username, school) if username else None
         if account is None or not (reject or confirm):
-            found = service.find(school, account)
-            _print_list([service.line(one) for one in found], as_json=as_json)
+            open_disputes = service.find(school, account)
+            _print_list([service.line(dispute) for dispute in open_disputes], as_json=as_json)
             return
         decision = Decision(
             outcome=Outcome.REJECT if reject else Outcome.CONFIRM,

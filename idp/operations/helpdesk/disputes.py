@@ -90,14 +90,14 @@ def find(school: School | None, account: Account | None = None) -> list[Dispute]
 
     A school also sees the dispute of another one that closes an account of its own, without the other one's children.
     """
-    found = sorted(
+    open_disputes = sorted(
         [*_disputed_ties(school, account), *_contested(school, account)],
-        key=lambda one: (one.since, one.account.username, one.school.uai if one.school else ""),
+        key=lambda dispute: (dispute.since, dispute.account.username, dispute.school.uai if dispute.school else ""),
     )
-    for seen in {one.account.id: one.account for one in found}.values():
+    for seen in {dispute.account.id: dispute.account for dispute in open_disputes}.values():
         log.record(AccountRead(account_id=seen.id, school=school.uai if school else ""))
     db.session.commit()
-    return found
+    return open_disputes
 
 
 def _disputed_ties(school: School | None, account: Account | None) -> Iterator[Dispute]:
@@ -151,14 +151,16 @@ def _contested(school: School | None, account: Account | None) -> Iterator[Dispu
                 yield Dispute(contested, Kind.EMAIL_CONTESTED, children, where, contested.contested_at)
 
 
-def line(one: Dispute) -> dict[str, Any]:
+def line(dispute: Dispute) -> dict[str, Any]:
     """Return what the list shows of a dispute; mail addresses are hidden in the middle."""
-    is_about_email = one.kind is Kind.EMAIL_CONTESTED
-    former, present = masked_apart(one.account.contested_email, one.account.email) if is_about_email else (None, None)
+    is_about_email = dispute.kind is Kind.EMAIL_CONTESTED
+    former, present = (
+        masked_apart(dispute.account.contested_email, dispute.account.email) if is_about_email else (None, None)
+    )
     return {
-        "account": one.account.username,
-        "name": one.account.display_name,
-        "kind": one.kind.value,
+        "account": dispute.account.username,
+        "name": dispute.account.display_name,
+        "kind": dispute.kind.value,
         "children": [
             {
                 "key": child_key(child),
@@ -166,11 +168,11 @@ def line(one: Dispute) -> dict[str, Any]:
                 "family_name": child.family_name,
                 "class": child.class_name,
             }
-            for child in one.children
+            for child in dispute.children
         ],
-        "uai": one.school.uai if one.school else None,
-        "school": one.school.name if one.school else None,
-        "since": one.since.isoformat(timespec="seconds"),
+        "uai": dispute.school.uai if dispute.school else None,
+        "school": dispute.school.name if dispute.school else None,
+        "since": dispute.since.isoformat(timespec="seconds"),
         "former_email": former,
         "new_email": present,
     }
@@ -256,8 +258,8 @@ def _kind_meant(account: Account, ties: Sequence[Guardianship], decision: Decisi
             f"{account.username} has a contested address and a disputed child: "
             "say which with --kind email_contested, --kind not_guardian, or --child"
         )
-    wanted = [one for one in open_ones if kind in {None, one}]
-    if not wanted:
+    kinds = [candidate for candidate in open_ones if kind in {None, candidate}]
+    if not kinds:
         about = f" about {decision.child}" if decision.child is not None else ""
         if others := _open_ones(account, decision):
             raise RefusedError(
@@ -268,14 +270,14 @@ def _kind_meant(account: Account, ties: Sequence[Guardianship], decision: Decisi
         raise RefusedError(
             f"{account.username} has no open dispute{about}: it was never opened, or it is settled already{other}"
         )
-    return wanted[0]
+    return kinds[0]
 
 
 def _open_ones(account: Account, decision: Decision) -> list[str]:
     """Return the disputes that the decision could have meant: their kinds, and the keys of the children."""
     keys = [child_key(tie.child) for tie in _ties_meant(account, replace(decision, child=None, reopens=False))]
-    found = [f"{Kind.NOT_GUARDIAN.value} about {' and '.join(keys)}"] if keys else []
-    return [*found, Kind.EMAIL_CONTESTED.value] if account.contested_at is not None else found
+    names = [f"{Kind.NOT_GUARDIAN.value} about {' and '.join(keys)}"] if keys else []
+    return [*names, Kind.EMAIL_CONTESTED.value] if account.contested_at is not None else names
 
 
 def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardianship], decision: Decision) -> None:

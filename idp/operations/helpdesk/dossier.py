@@ -42,8 +42,10 @@ def get_school(uai: str | None) -> School | None:
     """
     if uai is None:
         return None
-    wanted = normalised_uai(uai)
-    school = db.session.scalar(select(School).where(School.uai == wanted)) if len(wanted) <= UAI_LENGTH else None
+    normalised = normalised_uai(uai)
+    school = (
+        db.session.scalar(select(School).where(School.uai == normalised)) if len(normalised) <= UAI_LENGTH else None
+    )
     end_read()
     if school is None:
         raise NotFoundError(f"no school {uai}")
@@ -110,13 +112,13 @@ def find(text: str | None, school: School | None, most: int) -> list[Account]:
 
     A whole identifier means its account alone, and is found by index.
     """
-    wanted = Wanted.parse(text) if text is not None else None
-    exact = select(Account).where(Account.username == wanted.username) if wanted and wanted.username else None
+    search = Wanted.parse(text) if text is not None else None
+    exact = select(Account).where(Account.username == search.username) if search and search.username else None
     named = db.session.scalar(exact) if exact is not None else None
     keys = [named.id] if named and (school is None or _is_in(named, school)) else []
     end_read()
     if not keys:
-        keys = list(islice(_fitting(wanted, school), most))
+        keys = list(islice(_fitting(search, school), most))
     accounts = list(db.session.scalars(select(Account).where(Account.id.in_(keys)).order_by(Account.username)))
     for account in accounts:
         log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
@@ -124,7 +126,7 @@ def find(text: str | None, school: School | None, most: int) -> list[Account]:
     return accounts
 
 
-def _fitting(wanted: Wanted | None, school: School | None) -> Iterator[uuid.UUID]:
+def _fitting(search: Wanted | None, school: School | None) -> Iterator[uuid.UUID]:
     """Yield the keys of the accounts that fit. Folded here and not by the database: no SQL function folds as we do."""
     names = Account.given_name, Account.family_name, Account.birth_name
     emails = Account.email, Account.pending_email, Account.school_email
@@ -132,7 +134,7 @@ def _fitting(wanted: Wanted | None, school: School | None) -> Iterator[uuid.UUID
         rows = db.session.execute(select(Account.id, Account.username, *names, *emails).where(some)).all()
         end_read()
         for key, username, given, family, birth, *mails in rows:
-            if wanted is None or wanted.fits(username, (given, family, birth), tuple(mails)):
+            if search is None or search.fits(username, (given, family, birth), tuple(mails)):
                 yield key
 
 
@@ -243,16 +245,16 @@ def masked(email: str | None) -> str | None:
     return f"{local[:1]}…{last}@{domain}"
 
 
-def masked_apart(one: str | None, other: str | None) -> tuple[str | None, str | None]:
+def masked_apart(first: str | None, second: str | None) -> tuple[str | None, str | None]:
     """Return two mail addresses, masked so that who knows them can tell one from the other.
 
     When the usual masks are alike, each shows the first letter that differs too, or its length if one continues the
     other.
     """
-    masks = masked(one), masked(other)
-    if one is None or other is None or one == other or masks[0] != masks[1]:
+    masks = masked(first), masked(second)
+    if first is None or second is None or first == second or masks[0] != masks[1]:
         return masks
-    names = [email.rpartition("@")[0] for email in (one, other)]
+    names = [email.rpartition("@")[0] for email in (first, second)]
     at = next((n for n, pair in enumerate(zip(*names, strict=False)) if pair[0] != pair[1]), None)
     if at is None:
         return f"{masks[0]} ({len(names[0])} letters)", f"{masks[1]} ({len(names[1])} letters)"
@@ -317,12 +319,12 @@ def _children(account: Account, school: School | None) -> list[Child]:
 
 def _notices(account: Account, school: School | None) -> list[dict[str, Any]]:
     """Return what schools were told of this account, or of another and this one, and have not dealt with."""
-    one, other = aliased(Account), aliased(Account)
+    first, second = aliased(Account), aliased(Account)
     rows = db.session.execute(
-        select(SchoolNotice.id, SchoolNotice.kind, SchoolNotice.created_at, School.uai, one.username, other.username)
+        select(SchoolNotice.id, SchoolNotice.kind, SchoolNotice.created_at, School.uai, first.username, second.username)
         .join(School, School.id == SchoolNotice.school_id)
-        .join(one, one.id == SchoolNotice.account_id)
-        .outerjoin(other, other.id == SchoolNotice.other_account_id)
+        .join(first, first.id == SchoolNotice.account_id)
+        .outerjoin(second, second.id == SchoolNotice.other_account_id)
         .where(
             or_(SchoolNotice.account_id == account.id, SchoolNotice.other_account_id == account.id),
             SchoolNotice.settled_at.is_(None),

@@ -57,16 +57,16 @@ def rows(school: School | None, *, only_open: bool) -> Iterator[dict[str, Any]]:
         keys = keys.where(SchoolNotice.school_id == school.id)
     if only_open:
         keys = keys.where(SchoolNotice.settled_at.is_(None))
-    wanted = db.session.scalars(keys).all()
+    notice_ids = db.session.scalars(keys).all()
     end_read()
-    for start in range(0, len(wanted), _PAGE):
-        yield from _page(wanted[start : start + _PAGE], school)
+    for start in range(0, len(notice_ids), _PAGE):
+        yield from _page(notice_ids[start : start + _PAGE], school)
 
 
 def _page(keys: Sequence[uuid.UUID], school: School | None) -> list[dict[str, Any]]:
     """Return some notices, once the journal says whose were seen."""
     other = aliased(Account)
-    found = db.session.execute(
+    rows = db.session.execute(
         select(SchoolNotice, School.uai, Account.username, other.username)
         .join(School, School.id == SchoolNotice.school_id)
         .join(Account, Account.id == SchoolNotice.account_id)
@@ -74,7 +74,7 @@ def _page(keys: Sequence[uuid.UUID], school: School | None) -> list[dict[str, An
         .where(SchoolNotice.id.in_(keys))
         .order_by(SchoolNotice.created_at, SchoolNotice.id)
     ).all()
-    shown = [notice for notice, _, _, _ in found]
+    shown = [notice for notice, _, _, _ in rows]
     children = school_notices.children_of(shown)
     seen = {key for notice in shown for key in (notice.account_id, notice.other_account_id) if key is not None}
     for account_id in seen:
@@ -94,7 +94,7 @@ def _page(keys: Sequence[uuid.UUID], school: School | None) -> list[dict[str, An
             "settled_at": instant(notice.settled_at),
             "sentence": notice.sentence or None,
         }
-        for notice, uai, username, other_username in found
+        for notice, uai, username, other_username in rows
     ]
 
 
@@ -108,16 +108,16 @@ def _child(child: Child) -> dict[str, str]:
     }
 
 
-def _show(found: list[dict[str, Any]], *, as_json: bool) -> None:
+def _show(notices: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
-        click.echo(dumped(found))
+        click.echo(dumped(notices))
         return
-    if not found:
+    if not notices:
         click.echo("no notice", err=True)
         return
-    for row in found:
+    for row in notices:
         row["children"] = ", ".join(f"{child['given_name']} {child['family_name']}" for child in row["children"])
-    table(_COLUMNS, [[row[name] or "" for name in _COLUMNS] for row in found])
+    table(_COLUMNS, [[row[name] or "" for name in _COLUMNS] for row in notices])
 
 
 def _sentence(typed: str) -> str:

@@ -86,16 +86,19 @@ def report(*, as_json: bool) -> None:
 
 
 def _say(shown: dict[str, Any]) -> None:
-    found = shown["filter"]
-    if found is None:
+    description = shown["filter"]
+    if description is None:
         click.echo("no list is in use: IDP_BREACHED_PASSWORDS names no file", err=True)
     else:
-        click.echo(f"list: {found['passwords']} passwords, made {found['made_at']}")
+        click.echo(f"list: {description['passwords']} passwords, made {description['made_at']}")
     click.echo(f"accounts whose password is in it, and not yet replaced: {shown['accounts']}")
     if shown["without_address"]:
         click.echo(f"without a confirmed address, in need of a new letter: {shown['without_address']}")
     if shown["schools"]:
-        table(("uai", "school", "accounts"), [(one["uai"], one["name"], one["accounts"]) for one in shown["schools"]])
+        table(
+            ("uai", "school", "accounts"),
+            [(school["uai"], school["name"], school["accounts"]) for school in shown["schools"]],
+        )
 
 
 def _filter(path: Path | None) -> dict[str, Any] | None:

@@ -28,19 +28,19 @@ def _pairs(_ctx: click.Context, _option: click.Parameter, typed: Sequence[str]) 
 @click.option("--set", "wanted", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="Set a claim.")
 @click.option("--unset", "removed", multiple=True, metavar="NAME", help="Take a claim away.")
 @AS_JSON
-def claims(username: str, uai: str | None, wanted: dict[str, str], removed: tuple[str, ...], *, as_json: bool) -> None:
+def claims(username: str, uai: str | None, changes: dict[str, str], removed: tuple[str, ...], *, as_json: bool) -> None:
     """Show or change the standard claims of an account that no school file has.
 
     Names and values are those of OpenID Connect Core 5.1: nickname, birthdate, zoneinfo, phone_number…; parts of the
     address are written address.locality and so on, and go before the school file's. ENTs are told only what they are
     registered for.
     """
-    if twice := wanted.keys() & set(removed):
+    if twice := changes.keys() & set(removed):
         raise click.UsageError(f"set and unset at once: {plain(', '.join(sorted(twice)))}")
     try:
         school = dossier.get_school(uai)
         account = dossier.get_account(username, school)
-        held = acts.change_claims(account.id, wanted, removed, school)
+        held = acts.change_claims(account.id, changes, removed, school)
     except (NotFoundError, acts.RefusedError, ClaimRefused) as refused:
         raise click.ClickException(plain(refused)) from refused
     if as_json:

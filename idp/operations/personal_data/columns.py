@@ -15,8 +15,8 @@ from idp.audit.models import AuditEntry
 from idp.charter.models import CharterAcceptance
 from idp.db import Base
 from idp.oidc.models import AuthorizationCode, Token
-from idp.operations.personal_data import cuts
-from idp.operations.personal_data.cuts import Person, Row
+from idp.operations.personal_data import redactions
+from idp.operations.personal_data.redactions import Person, Row
 from idp.outbox.models import OutboxMessage
 from idp.rostering.models import ImportIssue
 from idp.sessions.models import Session
@@ -42,7 +42,7 @@ class Part:
     shown: Mapping[str, str]
     held: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)
-    cut: Callable[[Person, Row], Row] = cuts.whole
+    cut: Callable[[Person, Row], Row] = redactions.whole
 
 
 _KEY = "key of the row"
@@ -137,7 +137,7 @@ _TIES = Part(
         "excluded_at": _l("Écarté par l’établissement le"),
     },
     left_out={"account_id": _OWN},
-    cut=cuts.tie,
+    cut=redactions.tie,
 )
 
 _ALIASES = Part(
@@ -172,7 +172,7 @@ _LINKS = Part(
     },
     {"digest": _DIGEST},
     {"id": _KEY, "account_id": _OWN, "generation": "a counter of changes of the password"},
-    cuts.link,
+    redactions.link,
 )
 
 
@@ -197,7 +197,7 @@ _NOTICES = Part(
         "child_ids": "keys of the children, who stand in their own part, or of another account's children",
         "settled_by": "names a member of staff",
     },
-    cuts.notice,
+    redactions.notice,
 )
 
 _SESSIONS = Part(
@@ -315,7 +315,7 @@ _JOURNAL = Part(
         "mac": "protects the journal",
         "seal_id": "protects the journal",
     },
-    cut=cuts.event,
+    cut=redactions.event,
 )
 
 PARTS = (

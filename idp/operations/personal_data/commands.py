@@ -60,7 +60,7 @@ def erase(username: str, reason: str, *, yes: bool, as_json: bool) -> None:
     except (NotFoundError, RefusedError) as refused:
         raise click.ClickException(plain(refused)) from refused
     if as_json:
-        kept = {one.name: one.why for one in done.kept}
+        kept = {item.name: item.why for item in done.kept}
         click.echo(
             dumped({"accounts_erased": done.accounts, "ents_told": done.told, "kept": kept, "notices": done.notices})
         )
@@ -70,5 +70,5 @@ def erase(username: str, reason: str, *, yes: bool, as_json: bool) -> None:
     click.echo(f"{username} is erased: {accounts}; ENTs are told of {signed_out}")
     for sentence in done.notices:
         click.echo(plain(f"notice {sentence}"))
-    for one in done.kept:
-        click.echo(f"stays: {one.why}")
+    for item in done.kept:
+        click.echo(f"stays: {item.why}")

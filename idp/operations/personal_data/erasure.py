@@ -16,7 +16,7 @@ from idp.db import db
 from idp.oidc.logout import back_channel
 from idp.operations.helpdesk.acts import RefusedError
 from idp.operations.personal_data import export
-from idp.operations.personal_data.cuts import Person
+from idp.operations.personal_data.redactions import Person
 from idp.operations.purge import unused_accounts
 from idp.rostering.models import ImportIssue
 from idp.throttle import guard
@@ -65,17 +65,17 @@ def erase(settings: Settings, account_id: uuid.UUID, reason: str) -> Erased:
     _check_disputes(person, username)
     _check_notices(person, username)
     keys = [*sorted(person.accounts - {account_id}, key=str), account_id]
-    told = sum(back_channel.announce_removal(key) for key in keys)
-    kept, notices = list(_kept(settings, person, told)), list(_notices(person))
+    sign_outs = sum(back_channel.announce_removal(key) for key in keys)
+    kept, notices = list(_kept(settings, person, sign_outs)), list(_notices(person))
     for key in keys:
-        event = AccountErased(account_id=key, reason=reason, kept=[one.name for one in kept])
+        event = AccountErased(account_id=key, reason=reason, kept=[item.name for item in kept])
         unused_accounts.erase(db.session.get_one(Account, key), event)
     of_person = ImportIssue.key.in_(person.roster_keys)
     db.session.execute(delete(ImportIssue).where(of_person).execution_options(synchronize_session=False))
     db.session.commit()
     db.session.expunge_all()
     guard.clear_account(username)
-    return Erased(len(person.accounts), told, kept, notices)
+    return Erased(len(person.accounts), sign_outs, kept, notices)
 
 
 def _check_disputes(person: Person, username: str) -> None:
@@ -118,7 +118,7 @@ def _notices(person: Person) -> Iterator[str]:
     """Yield what becomes of each school's notice that names the person: the school may have to act on it."""
     other = aliased(Account)
     mine = SchoolNotice.account_id.in_(person.accounts)
-    found = db.session.execute(
+    rows = db.session.execute(
         select(SchoolNotice, School.uai, Account.username, other.username, mine)
         .join(School, School.id == SchoolNotice.school_id)
         .join(Account, Account.id == SchoolNotice.account_id)
@@ -126,13 +126,13 @@ def _notices(person: Person) -> Iterator[str]:
         .where(or_(mine, SchoolNotice.other_account_id.in_(person.accounts)))
         .order_by(SchoolNotice.created_at, SchoolNotice.id)
     )
-    for notice, uai, username, second, is_mine in found:
+    for notice, uai, username, second, is_mine in rows:
         state = "open" if notice.settled_at is None else f"settled: {notice.sentence}"
         about = f"{notice.kind} at {uai} about {username}{f' and {second}' if second else ''}, {state}"
         yield f"removed: {about}" if is_mine else f"does not name the person any more: {about}"
 
 
-def _kept(settings: Settings, person: Person, told: int) -> Iterator[Kept]:
+def _kept(settings: Settings, person: Person, sign_outs: int) -> Iterator[Kept]:
     """Yield what stays, and why; `told` is how many sign-outs the ENTs are told of."""
     events = db.session.scalar(
         select(func.count()).select_from(AuditEntry).where(AuditEntry.account_id.in_(person.accounts))
@@ -150,7 +150,7 @@ def _kept(settings: Settings, person: Person, told: int) -> Iterator[Kept]:
             "the school's file names the person: the next import brings a new account with a new identifier and a new "
             "letter, unless the school takes the person out of its file",
         )
-    news = "they are told to sign the person out, nothing more" if told else "no session was open, so none is told"
+    news = "they are told to sign the person out, nothing more" if sign_outs else "no session was open, so none is told"
     yield Kept("ents", f"the ENTs have accounts of their own: {news}")
     yield Kept("copies", "backups of the database and mails that were sent are out of this command's reach")
 

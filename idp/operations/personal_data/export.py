@@ -26,7 +26,7 @@ from idp.config import Settings
 from idp.db import db, end_read
 from idp.mail.addresses import fold_address
 from idp.operations.personal_data.columns import PARTS, Part
-from idp.operations.personal_data.cuts import Person
+from idp.operations.personal_data.redactions import Person
 from idp.operations.personal_data.words import in_words
 from idp.outbox.models import OutboxMessage
 from idp.sessions.models import Session
@@ -52,13 +52,13 @@ def person_of(account: Account) -> Person:
 
 def _merged(account_id: uuid.UUID) -> set[uuid.UUID]:
     """Return the accounts that were merged into an account, also over several steps."""
-    found: set[uuid.UUID] = set()
+    merged: set[uuid.UUID] = set()
     latest = {account_id}
     while latest:
         rows = db.session.scalars(select(Account.id).where(Account.merged_into_id.in_(latest)))
-        latest = set(rows) - found - {account_id}
-        found |= latest
-    return found
+        latest = set(rows) - merged - {account_id}
+        merged |= latest
+    return merged
 
 
 def _waiting(accounts: Iterable[uuid.UUID]) -> Iterator[uuid.UUID]:

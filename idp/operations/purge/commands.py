@@ -162,8 +162,8 @@ def _journal(settings: Settings, moment: datetime) -> dict[str, int]:
 
 def _failures(before: datetime) -> int:
     """Remove what failed before, of every kind. No index finds them: the journal is walked by its key, page by page."""
-    newest = select(AuditEntry.id).where(AuditEntry.at <= before).order_by(AuditEntry.at.desc()).limit(1)
-    last, first = db.session.scalar(newest), db.session.scalar(select(AuditEntry.id).order_by(AuditEntry.id).limit(1))
+    expired = select(AuditEntry.id).where(AuditEntry.at <= before).order_by(AuditEntry.at.desc()).limit(1)
+    last, first = db.session.scalar(expired), db.session.scalar(select(AuditEntry.id).order_by(AuditEntry.id).limit(1))
     end_read()
     failed = AuditEntry.result != OK
     total = 0
@@ -172,9 +172,9 @@ def _failures(before: datetime) -> int:
     # ids are drawn a little before or after `at`: what is missed at the end is found tomorrow
     for start in range(first, last + 1, _WALKED):
         page = AuditEntry.id.between(start, min(last, start + _WALKED - 1))
-        found = db.session.scalar(select(AuditEntry.id).where(page, failed, AuditEntry.at <= before).limit(1))
+        expired = db.session.scalar(select(AuditEntry.id).where(page, failed, AuditEntry.at <= before).limit(1))
         end_read()
-        if found is not None:
+        if expired is not None:
             total += delete_all(AuditEntry, page, failed, AuditEntry.at <= before, order_by=AuditEntry.id)
     return total
 

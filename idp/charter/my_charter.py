@@ -44,8 +44,11 @@ def charters(account: Account) -> list[EntCharter]:
     """Return the charters of the ENTs that serve the person's schools, or that the person once accepted; by name."""
     accepted = _accepted(account.id)
     clients = db.session.scalars(_mine(account).order_by(func.lower(Client.name), Client.id)).all()
-    found = [_of_ent(client, [one for one in accepted if one.version.client_id == client.id]) for client in clients]
-    return [charter for charter in found if charter.current or charter.earlier]
+    ents = [
+        _of_ent(client, [acceptance for acceptance in accepted if acceptance.version.client_id == client.id])
+        for client in clients
+    ]
+    return [charter for charter in ents if charter.current or charter.earlier]
 
 
 def find(account: Account, version_id: uuid.UUID) -> Reading | None:
@@ -85,9 +88,11 @@ def _accepted(account_id: uuid.UUID) -> list[Acceptance]:
 
 def _of_ent(client: Client, accepted: Sequence[Acceptance]) -> EntCharter:
     version = db.session.get(CharterVersion, client.charter_version_id) if client.charter_version_id else None
-    at = next((one.accepted_at for one in accepted if version and one.version.id == version.id), None)
+    at = next(
+        (acceptance.accepted_at for acceptance in accepted if version and acceptance.version.id == version.id), None
+    )
     return EntCharter(
         ent=client.name,
         current=Acceptance(version, at) if version else None,
-        earlier=[one for one in accepted if version is None or one.version.id != version.id],
+        earlier=[acceptance for acceptance in accepted if version is None or acceptance.version.id != version.id],
     )

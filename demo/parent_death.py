@@ -1,4 +1,4 @@
-"""Run a command that ends with its parent, even when the parent is killed outright: `python tied.py PARENT COMMAND…`.
+"""Run a command that ends with its parent, even if the parent is killed: `python parent_death.py PARENT COMMAND…`.
 
 Linux sends the signal (prctl(2), PR_SET_PDEATHSIG) and the wish survives exec, so the process keeps its number and
 becomes the command. A program of its own rather than `preexec_fn`, which is not safe in a process that has threads.

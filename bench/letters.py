@@ -1,7 +1,7 @@
 """Letters: how many pages the typesetter makes on one core, how many passwords are hashed on all, in which memory.
 
-The product's own processes do both. They are started by a process that does nothing else (`python -m bench.paper`), so
-that its memory is theirs.
+The product's own processes do both. They are started by a process that does nothing else (`python -m
+bench.letters`), so that the memory that is measured is theirs.
 """
 
 import itertools
@@ -32,17 +32,17 @@ _CLASS = 50
 def run() -> tuple[list[str], list[str]]:
     """Measure; return the lines of the report, and what went wrong."""
     try:
-        ended = process.run([sys.executable, "-m", "bench.paper"])
+        ended = process.run([sys.executable, "-m", "bench.letters"])
     except process.ProcessFailedError as failure:
         return [], [f"letters: {failure}"]
-    found = json.loads(ended.output)
+    figures = json.loads(ended.output)
     pages = (
-        f"letters: {found['pages']:,.0f} pages/s of PDF on one core, {found['pages_of_cpu']:,.0f} in a second of its"
-        f" time ({PAGES_A_SECOND} are promised): {LETTERS:,} letters in files of {_CLASS}, {ended.peak:,.0f} MB"
+        f"letters: {figures['pages']:,.0f} pages/s of PDF on one core, {figures['pages_of_cpu']:,.0f} in a second of"
+        f" its time ({PAGES_A_SECOND} are promised): {LETTERS:,} letters in files of {_CLASS}, {ended.peak:,.0f} MB"
     )
     hashes = (
-        f"letters: {found['hashes']:,.0f} hashes/s on {found['processes']} cores, {found['hashes_of_cpu']:,.0f} in a"
-        " second of one: argon2id bounds how fast letters are drawn"
+        f"letters: {figures['hashes']:,.0f} hashes/s on {figures['processes']} cores, {figures['hashes_of_cpu']:,.0f} "
+        "in a second of one: argon2id bounds how fast letters are drawn"
     )
     return [pages, hashes], []
 

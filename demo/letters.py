@@ -125,8 +125,10 @@ class Paper:
         """Add letters to the list, on the disk before this returns: their secrets open nothing yet."""
         self._before = self.printed()
         fresh = {
-            str(one.account.roster_key): Printed(str(one.account.roster_key), one.school.uai, expires_at, one.letter)
-            for one in drawn
+            str(letter.account.roster_key): Printed(
+                str(letter.account.roster_key), letter.school.uai, expires_at, letter.letter
+            )
+            for letter in drawn
         }
         self.write({**self._before, **fresh}.values())
 

@@ -15,7 +15,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from bench.wire import Answer, Transport
+from bench.transport import Answer, Transport
 
 SCOPES = "openid profile email ent charter offline_access"
 _SAMPLED = 25
@@ -26,10 +26,10 @@ class WrongAnswerError(Exception):
     """The service answered something else than the scenario knows to be right."""
 
 
-def expect(answer: Answer, status: int, what: str) -> Answer:
+def expect(answer: Answer, status: int, step: str) -> Answer:
     """Return `answer` if it has that status."""
     if answer.status != status:
-        raise WrongAnswerError(f"{what}: {answer.status} instead of {status}: {answer.body[:200]!r}")
+        raise WrongAnswerError(f"{step}: {answer.status} instead of {status}: {answer.body[:200]!r}")
     return answer
 
 
@@ -87,11 +87,15 @@ class Party:
         """Return the code that the authorization endpoint sends (RFC 6749 4.1.2, RFC 9207)."""
         location = expect(answer, 303, "authorize").headers.get("location", "")
         url, _, query = location.partition("?")
-        found = dict(parse_qsl(query))
-        right = url == self.redirect_uri and found.get("state") == attempt.state and found.get("iss") == self.issuer
-        if not right or "code" not in found:
+        parameters = dict(parse_qsl(query))
+        is_expected = (
+            url == self.redirect_uri
+            and parameters.get("state") == attempt.state
+            and parameters.get("iss") == self.issuer
+        )
+        if not is_expected or "code" not in parameters:
             raise WrongAnswerError(f"authorize: no code: {location[:200]}")
-        return found["code"]
+        return parameters["code"]
 
     async def exchange(self, transport: Transport, code: str, attempt: Attempt) -> dict[str, Any]:
         """Exchange a code for its tokens."""
@@ -135,7 +139,7 @@ class Party:
 
     def _fault(self, sample: Sample, published: KeySet) -> str:
         half = hashlib.sha256(sample.access_token.encode()).digest()[:16]
-        wanted: dict[str, Any] = {
+        claims: dict[str, Any] = {
             "iss": {"essential": True, "value": self.issuer},
             "aud": {"essential": True, "value": self.client_id},
             "nonce": {"essential": True, "value": sample.nonce},
@@ -146,7 +150,7 @@ class Party:
         }
         try:
             token = jwt.decode(sample.id_token, published, algorithms=["RS256"])
-            jwt.JWTClaimsRegistry(**wanted).validate(token.claims)
+            jwt.JWTClaimsRegistry(**claims).validate(token.claims)
         except JoseError as error:
             return f"an ID token is not valid: {error}"
         return ""

@@ -64,8 +64,8 @@ def receivers(account: Account) -> list[Receiver]:
         .where((Client.disabled_at.is_(None) & Client.id.in_(serving)) | Client.id.in_(entered))
         .order_by(func.lower(Client.name), Client.id)
     ).all()
-    found = [_receiver(account, row) for row in rows]
-    return sorted(found, key=lambda receiver: not receiver.serves)
+    entries = [_receiver(account, row) for row in rows]
+    return sorted(entries, key=lambda receiver: not receiver.serves)
 
 
 def _receiver(account: Account, client: Client) -> Receiver:
