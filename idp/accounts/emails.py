@@ -71,7 +71,7 @@ def _last_link(settings: Settings, account: Account, email: str) -> OneTimeLink:
 
 
 def take_slots(account_id: uuid.UUID, email: str, ip: str, *, corrected: bool = False) -> int:
-    """Count a mail for the account, the mailbox and the network address, or for none of them; return the wait.
+    """Count a mail for the account, the mailbox and the IP, or for none of them; return the wait.
 
     The wait is in seconds, 0 if the mail may be sent. A `corrected` address has its own rate limit for the account,
     without the pause of a resend. No transaction may be open on `db.session`.
@@ -87,8 +87,7 @@ def take_slots(account_id: uuid.UUID, email: str, ip: str, *, corrected: bool = 
 def take_slots_for_another(account_id: uuid.UUID, email: str, ip: str) -> int:
     """Count a mail as `take_slots` does, for an address that was just typed; return the wait in seconds.
 
-    The pause between two mails protects one mailbox, so that it does not apply to another address. Every longer limit
-    does.
+    The pause between two mails protects one mailbox, so it does not apply to another address. Every longer limit does.
     """
     waiting = db.session.scalar(select(Account.pending_email).where(Account.id == account_id))
     end_read()
@@ -137,10 +136,11 @@ def resend(settings: Settings, account_id: uuid.UUID, *, ip: str, client_id: uui
 def correct(
     settings: Settings, verified: VerifiedSecret, to: str, *, ip: str, client_id: uuid.UUID | None
 ) -> Resent | None:
-    """Replace a first address that is not confirmed by `to`, and send the link; the password was proved before.
+    """Replace a first address that is not confirmed by `to`, and send the link.
 
-    The abandoned mailbox is told, and its link stops working. Return None without any change if the account changed
-    since the password was compared. The rate limits of a resend apply. No transaction may be open on `db.session`.
+    The caller has verified the password. The abandoned mailbox is told, and its link stops working. Return None without
+    any change if the account changed since the password was compared. The rate limits of a resend apply. No transaction
+    may be open on `db.session`.
     """
     if wait := take_slots_for_another(verified.account_id, to, ip):
         return TooSoon(wait)
@@ -156,7 +156,7 @@ def correct(
         notices.tell(Notice.EMAIL_ABANDONED, account.id, link=_last_link(settings, account, abandoned))
     account.pending_email = to
     send_link(settings, account, client_id)
-    if abandoned is not None:  # where none was given, the activation has told the file's mailbox
+    if abandoned is not None:  # without a first address, the activation told the file's mailbox
         mailboxes.tell_file_mailbox(settings, account, to)
     db.session.commit()
     return Sent()
@@ -188,7 +188,7 @@ def cancel_change(account: Account) -> bool:
 
 
 def find_link(value: str) -> Link:
-    """Return the link that confirms an address, first or other, whose token is `value`."""
+    """Return the link that confirms a first or a new address and whose token is `value`."""
     first = tokens.look_up(Purpose.CONFIRM_EMAIL, value)
     return first if first.row else tokens.look_up(Purpose.CHANGE_EMAIL, value)
 

@@ -1,4 +1,4 @@
-"""Whether two accounts, of two schools' files, are one person's: their names, as two secretaries write them."""
+"""Compares the names of two accounts from two schools' files, to tell whether they belong to one person."""
 
 import re
 from collections.abc import Iterator
@@ -17,11 +17,11 @@ _PARTICLES = frozenset(
 
 
 def same_person(first: Account, second: Account) -> bool:
-    """Return whether the names agree: given names, and a family name of one (usual or birth) with one of the other.
+    """Return whether the given names agree, and a family name (usual or birth) of one is a family name of the other.
 
     Case, accents, apostrophes and spaces do not count. One file may have more given names than the other, and a family
-    name may be a part of a double one. Jean-Pierre is not Jean-Paul, nor M. Dominique Mme Dominique. What does not
-    agree is no proof of the contrary: the school decides then.
+    name may be a part of a double one. Jean-Pierre is not Jean-Paul, nor M. Dominique Mme Dominique. Names that do not
+    agree may still be one person's: the school decides.
     """
     if first.profile is not second.profile or civilities_differ(first, second):
         return False
@@ -29,17 +29,17 @@ def same_person(first: Account, second: Account) -> bool:
 
 
 def shares_a_name(first: Account, second: Account) -> bool:
-    """Return whether one of the two names stays: enough for a pupil's key, not for a guardian's account."""
+    """Return whether the given name or a family name agrees: enough for a pupil's key, not for a guardian's account."""
     return _same_given_name(first.given_name, second.given_name) or shares_a_family_name(first, second)
 
 
 def shares_a_family_name(first: Account, second: Account) -> bool:
-    """Return whether a family name (usual or birth) of one is a family name of the other, or a part of it."""
+    """Return whether a family name (usual or birth) of one person is a family name of the other, or a part of it."""
     return any(_is_part(mine, theirs) for mine in _family_names(first) for theirs in _family_names(second))
 
 
 def civilities_differ(first: Account, second: Account) -> bool:
-    """Return whether both civilities are known and are not the same."""
+    """Return whether both civilities are known and differ."""
     return len({_civility(first), _civility(second)} - {""}) > 1
 
 
@@ -49,7 +49,7 @@ def _civility(account: Account) -> str:
 
 
 def _same_given_name(first: str, second: str) -> bool:
-    """Return if both are one name, or one begins with the other: « Anne » is « Anne Marie », not « Anne-Marie »."""
+    """Return whether one given name equals or begins the other: « Anne » and « Anne Marie », not « Anne-Marie »."""
     if _words(first) and _words(first) == _words(second):
         return True
     ours, theirs = (["".join(_words(part)) for part in name.split()] for name in (first, second))
@@ -58,7 +58,7 @@ def _same_given_name(first: str, second: str) -> bool:
 
 
 def _is_part(first: frozenset[str], second: frozenset[str]) -> bool:
-    """Return whether one name holds the other; « de » alone is no name."""
+    """Return whether one name contains the other; a particle alone (« de ») does not count."""
     shorter = min(first, second, key=len)
     return (first <= second or second <= first) and not shorter <= _PARTICLES
 

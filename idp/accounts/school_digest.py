@@ -97,7 +97,9 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         raise TemporaryFailure("before the hour of the digests", retry_after=opening - moment)
     if message.payload.get("begun") == today:
         tomorrow = start_of_digests(settings, moment + timedelta(days=1))
-        raise TemporaryFailure("it may have been sent today: again tomorrow", retry_after=tomorrow - moment)
+        raise TemporaryFailure(
+            "the mail may have been sent today; it is sent again tomorrow", retry_after=tomorrow - moment
+        )
     taken = _take(message, today)
     if taken is None:
         return Outcome.DROPPED
@@ -193,7 +195,7 @@ def _take(message: OutboxMessage, today: str) -> tuple[str, dict[str, Any]] | No
     try:
         return check_recipient(email), context
     except InvalidAddress as fault:
-        raise PermanentFailure("the school's address is not one mail address") from fault
+        raise PermanentFailure("the school's mail address is not valid") from fault
 
 
 def _begin(message: OutboxMessage, day: str | None) -> None:
@@ -217,7 +219,7 @@ def _begin(message: OutboxMessage, day: str | None) -> None:
 
 
 def _told(notices: Sequence[SchoolNotice]) -> list[dict[str, Any]]:
-    """Return what the mail says of each notice: the event, and no more than the names of children and guardians."""
+    """Return the mail's items for these notices: the event, and no more than the names of children and guardians."""
     keys = {key for notice in notices for key in (notice.account_id, notice.other_account_id) if key}
     people = {account.id: account for account in db.session.scalars(select(Account).where(Account.id.in_(keys)))}
     children = school_notices.children_of(notices)

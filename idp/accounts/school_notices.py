@@ -19,7 +19,7 @@ from idp.db import db
 
 
 class Kind(enum.StrEnum):
-    """What a notice is about."""
+    """The event that a notice is about."""
 
     NOT_GUARDIAN = "not_guardian"
     EMAIL_CONTESTED = "email_contested"
@@ -43,13 +43,13 @@ PROMISED = (
     Kind.LETTER_DOUBT,
     Kind.OTHER_MAILBOX,
 )
-"""The kinds of which the person was told that the school hears of them."""
+"""The kinds about which the person was told that the school is informed."""
 _SAME_QUESTION = (Kind.LETTER_DOUBT, Kind.NAME_IN_DOUBT)
 """The kinds that cause no second mail while a notice is open: the same letter, or the same file, asks nothing new."""
 
 
 class Refusal(enum.Enum):
-    """Why a notice cannot be settled."""
+    """The reason why a notice cannot be settled."""
 
     UNKNOWN = "unknown"
     SETTLED = "settled"
