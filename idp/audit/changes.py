@@ -1,4 +1,4 @@
-"""What a change of a row changed, for the journal: before and after, without secrets."""
+"""Describes the change of a row for the journal: before and after, without secrets."""
 
 import enum
 import uuid
@@ -16,7 +16,7 @@ _UNTOLD = frozenset({"id", "version", "created_at"})
 
 
 class Difference(TypedDict):
-    """What changed, as the fields of an event."""
+    """The changed columns, as the fields of an event."""
 
     before: dict[str, Any]
     after: dict[str, Any]
@@ -25,8 +25,8 @@ class Difference(TypedDict):
 def snapshot(row: Base, *, without: Collection[str] = ()) -> dict[str, Any]:
     """Return the columns of a row as JSON values, without any secret.
 
-    A binary column holds a digest, a salt or a sealed key: what it holds is never told, only whether it is set. So is
-    what a JSON object holds under the name of a secret.
+    A binary column holds a digest, a salt or a sealed key: only whether it is set is told. The same holds for members
+    of a JSON object that are named like a secret.
     """
     columns = inspect(type(row)).column_attrs.keys()
     values = {name: getattr(row, name) for name in columns if name not in _UNTOLD and name not in without}
@@ -34,7 +34,7 @@ def snapshot(row: Base, *, without: Collection[str] = ()) -> dict[str, Any]:
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Difference:
-    """Return `before` and `after` with what differs alone, as the fields of an event."""
+    """Return the columns that differ, as the fields of an event."""
     changed = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return {
         "before": {name: before[name] for name in changed if name in before},
@@ -43,7 +43,7 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Differenc
 
 
 def made(after: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a new row holds, without what is empty."""
+    """Return the columns of a new row that are not empty."""
     return {name: value for name, value in after.items() if value not in (None, "", [], {})}
 
 
@@ -62,5 +62,5 @@ def _told(value: Any) -> Any:
 
 
 def _is_secret(name: str) -> bool:
-    """Return whether a member of a JSON object is a secret; `token_endpoint_auth_method` and the like are none."""
+    """Return whether a member of a JSON object is a secret; `token_endpoint_auth_method` and the like are not."""
     return name in {"d", "p", "q", "dp", "dq", "qi", "k"} or any(name.endswith(end) for end in _SECRET_NAMES)

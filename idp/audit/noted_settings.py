@@ -1,6 +1,6 @@
-"""Notes the settings that the service starts with, and records what changed since the last start.
+"""Stores the settings that the service starts with, and records what changed since the last start.
 
-Of a secret, only a digest is noted, so that its change is seen. The digests are keyed by `IDP_SECRET_KEY`: a reader of
+For a secret, only a digest is stored, so that a change is seen. The digests are keyed by `IDP_SECRET_KEY`: a reader of
 the database cannot test a guess. When that key is rotated, the former one is found among its fallbacks.
 """
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 _ROW = 1
 _DIGESTS = "digests"
-"""The member of the noted settings that holds the digests of secrets; it is never recorded."""
+"""The member of the stored settings that holds the digests of secrets; it is never recorded."""
 _KEY = "IDP_SECRET_KEY"
 
 
 def note(settings: "Settings") -> None:
-    """Compare the settings with those noted last, record one event if they differ, and note them.
+    """Compare the settings with those of the last start, record one event if they differ, and store them.
 
-    The very first start records nothing. A database that is away, or not migrated yet, keeps nobody from starting: the
-    next start compares. It is not logged: the process that starts says itself that it has no database.
+    The very first start records nothing. A start without a database, or before its migration, does not fail here; the
+    next start compares. Nothing is logged, since the starting process reports the missing database itself.
     """
     try:
         _note(settings)
@@ -43,7 +43,7 @@ def note(settings: "Settings") -> None:
 
 
 def _note(settings: "Settings") -> None:
-    """Note the settings in the caller's transaction; the row's lock lets one of several nodes through at a time."""
+    """Store the settings in the caller's transaction; the row's lock serialises several nodes."""
     present = told(settings)
     noting: dict[str, Any] = {**present, _DIGESTS: _digests(settings, settings.secrets[0])}
     first = upsert(NotedSettings).values(id=_ROW, noted_at=now(), settings=noting)
@@ -61,10 +61,10 @@ def _note(settings: "Settings") -> None:
 
 
 def _changed_secrets(settings: "Settings", noted: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the secret settings that differ from those noted, with what is to be said of each.
+    """Yield the secret settings that changed since the last start, with a remark for each.
 
     The digests are compared under the secret key that made them. If it is neither the key nor a fallback any more, the
-    key has changed, and nobody can tell about the others.
+    key has changed, and the other settings cannot be compared.
     """
     key = next(
         (secret for secret in settings.secrets if _digest(secret, _KEY, secret.decode()) == noted.get(_KEY)), None
@@ -100,5 +100,5 @@ def _digest(key: bytes, name: str, value: str) -> str:
 
 
 def told(settings: "Settings") -> dict[str, str]:
-    """Return the settings by name, secrets hidden; a list of what is no secret whole, where its length is shown."""
+    """Return the settings by name, secrets hidden, with the whole `IDP_OUTGOING_ALLOW` in place of its length."""
     return {**dict(settings.rows()), "IDP_OUTGOING_ALLOW": ", ".join(settings.outgoing_allow)}
