@@ -1,4 +1,4 @@
-"""Sign-in: the account's password opens a session, the letter's secret an activation; a blocked one sends a mail."""
+"""Sign-in: the account's password opens a session, the letter's secret an activation, a blocked password a mail."""
 
 import uuid
 from collections.abc import Sequence
@@ -24,12 +24,12 @@ from idp.throttle import guard, limits
 from idp.web.user_agent import describe
 
 SETTLED = timedelta(days=1)
-"""The time after which a browser counts as the account's own: a mail told the person of its first sign-in."""
+"""The time after its first sign-in until a browser counts as the account's own; a mail reported that sign-in."""
 
 
 @dataclass(frozen=True)
 class SignedIn:
-    """The password was right; `cookie` is the session's cookie, `username` the account's."""
+    """The password was right. `cookie` is the session's cookie, `username` the account's identifier."""
 
     cookie: str
     username: str
@@ -89,7 +89,7 @@ def sign_in(
     """
 
     def admit(verified: VerifiedSecret) -> _Admitted | None:
-        # look it up before the transaction: the first reading of the list may take seconds
+        # before the transaction, since reading the list for the first time may take seconds
         stolen = not verified.provisional and breached.holds(attempt.password)
         return _admit(settings, verified, attempt, former, stolen=stolen)
 
@@ -105,7 +105,7 @@ def _admit(
     stolen: bool,
     wait: int | None = None,
 ) -> _Admitted | None:
-    """Decide in one transaction, on the account's present state: it may have changed while the hash was computed.
+    """Decide in one transaction, by the account's present state: it may have changed while the hash was computed.
 
     `wait` is 0 if this sign-in took a slot for a mail and its journal entry; None if it has not asked for one yet.
     """
@@ -115,10 +115,10 @@ def _admit(
         return None
     outcome: _Admitted
     if wait is None and not verified.provisional and (closed or stolen or account.password_blocked_at is not None):
-        # a sign-in that only learns that the account is closed uses up no request for another password
+        # a sign-in to a closed account has its own counter: it must not use up requests for another password
         noted = limits.REFUSAL_NOTED, f"closed {account.username}"
         renewed = limits.FORGOTTEN_PASSWORD_ACCOUNT, account.username
-        db.session.rollback()  # the slot is taken outside a transaction
+        db.session.rollback()  # slots are taken outside of a transaction
         wait = _wait(noted if closed else renewed)
         return _admit(settings, verified, attempt, former, stolen=stolen, wait=wait)
     if verified.provisional:
@@ -147,7 +147,7 @@ def _admit(
 
 
 def _close_breached(account: Account) -> None:
-    """Block the account's password and end its sessions: somebody who has the stolen list may be signed in already.
+    """Block the account's password and end its sessions: somebody who has the stolen list may already be signed in.
 
     The new password is chosen with a link sent to the confirmed mailbox or with a letter, never here: a stolen password
     does not prove who typed it.
@@ -171,7 +171,7 @@ def _close_breached(account: Account) -> None:
 def _wait(demand: tuple[limits.Limit, str]) -> int:
     """Count one row that this sign-in would write; return the seconds to wait if there were too many.
 
-    Whoever has the right secret of a closed account may send it without end: each mail asked for and each journal entry
+    A person who has the right secret of a closed account may send it without end, and each mail and each journal entry
     is a row.
     """
     if seconds := guard.held(demand):
@@ -196,14 +196,14 @@ def _demand_another(settings: Settings, account: Account, verified: VerifiedSecr
 
 
 def _is_settled(attempt: Attempt) -> bool:
-    """Return whether the browser is known since `SETTLED`: two sign-ins in a row must not make it a known device."""
+    """Return whether the browser has been known for `SETTLED`: two sign-ins in a row do not make it a known device."""
     return attempt.device is not None and attempt.device.first <= now() - SETTLED
 
 
 def _note(account: Account, verified: VerifiedSecret) -> None:
     """Record the sign-in, and the hash under today's parameters; keep `updated_at`, which is for other changes.
 
-    This also ends what the browser that activated the account may do without the password.
+    This also ends the rights of the browser that activated the account: it now needs the password.
     """
     db.session.execute(
         update(Account)

@@ -31,7 +31,7 @@ blueprint = Blueprint("login", __name__)
 @blueprint.route("/connexion", methods=["GET", "POST"])
 @leads_to_ent
 def sign_in() -> Response:
-    """Show the form; on a POST open a session or an activation, or show the one text that fits every failure."""
+    """Show the form; on a POST open a session or an activation, or show the one text for all failures."""
     interaction = store.current()
     form = SignInForm()
     if request.method == "GET":
@@ -66,7 +66,7 @@ def _answer(interaction: store.Interaction | None, form: SignInForm, outcome: se
 
 
 def _has_gaps(form: SignInForm) -> bool:
-    """Return whether a field was left empty, and say so beside it: nothing was tried, and no account is asked."""
+    """Return whether a field is empty, and put an error beside it: nothing is counted, and no account is read."""
     if not form.username.data:
         form.username.errors = [gettext("Tapez votre identifiant.")]
     if not form.password.data:
@@ -84,8 +84,8 @@ def _show(interaction: store.Interaction | None, form: SignInForm) -> Response:
 def form_is_old(error: CSRFError) -> Response:
     """Handle a form whose CSRF token expired because another tab signed in: this tab continues its own request.
 
-    The typed password is not used, since nothing proves that the form is ours (security row I-13): the session alone
-    decides. If the typed identifier is another person's, a page asks which of the two people goes on.
+    The typed password is not used, since nothing proves that the form is ours (security row I-13): only the session
+    decides. If the typed identifier is another person's, a page asks which of the two people continues.
     """
     with suppress(InteractionLost, SQLAlchemyError):  # an error handler must not fail itself
         interaction, current = store.current(), manager.current()
@@ -99,7 +99,7 @@ def form_is_old(error: CSRFError) -> Response:
 
 
 def _goes_on(interaction: store.Interaction, *, typed: bool = False) -> bool:
-    """Return whether the session answers the request, after Back or in a second tab, so that nobody signs in again.
+    """Return whether the session answers the request (after Back or in a second tab), so that nobody signs in again.
 
     A request for one person shows the form, since another person may be here, unless the session's identifier was
     `typed`.
@@ -132,7 +132,7 @@ def _another_person(interaction: store.Interaction | None, form: SignInForm, acc
 
 
 def _shut_out(interaction: store.Interaction | None, outcome: service.MustRenew | service.Closed) -> Response:
-    """Show why the right password opens nothing, and what to do."""
+    """Show why the right password is refused, and what to do."""
     where = {"dest": _client(interaction), "sign_in_url": store.page_url("login.sign_in", interaction)}
     if isinstance(outcome, service.Closed):
         schools = directory.tellable(outcome.schools)
