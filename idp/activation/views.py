@@ -28,7 +28,7 @@ blueprint = Blueprint("activation", __name__)
 
 @blueprint.route("/activation", methods=["GET", "POST"])
 def activate() -> Response:
-    """Show whose account it is and the form; on a POST activate it and send the link."""
+    """Show the account's person and the form; on a POST activate the account and send the link."""
     interaction, person = _opened()
     if request.method == "POST":
         try:
@@ -54,14 +54,14 @@ def _complete(interaction: store.Interaction, person: store.Person) -> Response:
     done = service.Activation(hashed, email, interaction.id, client.key if client else None)
     if not service.complete(services().settings, person.account_id, person.generation, done):
         return _second_click(interaction, person)
-    if email:  # the pause before a resend begins with this mail
+    if email:  # count this mail, so that the pause before a resend begins now
         emails.take_slots(person.account_id, email, remote_address())
     return see_other(store.page_url("email_confirmation.waiting", interaction))
 
 
 @blueprint.route("/activation/non-representant", methods=["GET", "POST"])
 def not_guardian() -> Response:
-    """« Ce n’est pas votre enfant ? »: say what follows, then close the account and give the schools a notice."""
+    """« Ce n’est pas votre enfant ? »: explain the consequences; on a POST close the account and tell the schools."""
     interaction, person = _opened()
     account, form = service.find_open(person.account_id, person.generation), NotGuardianForm()
     if account is None:
@@ -99,7 +99,7 @@ def _further_statement(interaction: store.Interaction, person: store.Person, for
 
 
 def _reported(interaction: store.Interaction, schools: Sequence[School]) -> Response:
-    """Say that the statement is recorded, and which schools have to decide."""
+    """Show that the statement is recorded, and which schools decide."""
     html = render_template(
         "activation/non_representant_fait.html", dest=_client(interaction), schools=directory.tellable(schools)
     )
@@ -117,14 +117,14 @@ def _opened() -> tuple[store.Interaction, store.Person]:
 
 
 def _second_click(interaction: store.Interaction, person: store.Person) -> Response:
-    """Lead a form that was sent twice to the result of the first; refuse everybody else."""
+    """Show the second of two clicks the result of the first; refuse everybody else."""
     if service.was_completed_in(person.account_id, interaction.id):
         return see_other(store.page_url("email_confirmation.waiting", interaction))
     return _dead_letter(interaction)
 
 
 def _dead_letter(interaction: store.Interaction) -> Response:
-    """Say that the letter which opened this activation is void now: used, replaced, or reported."""
+    """Show that the letter of this activation is void now: used, replaced, or reported."""
     html = render_template(
         "activation/courrier_mort.html",
         dest=_client(interaction),
@@ -134,11 +134,11 @@ def _dead_letter(interaction: store.Interaction) -> Response:
 
 
 def _check(form: ActivationForm, account: Account) -> str | None:
-    """Put the faults beside their fields; return the address as it will be kept."""
+    """Put the errors beside their fields; return the address in its normal form."""
     settings = services().settings
     password = form.password.data or ""
     person = identity(account, services().hasher, registry.public_names(settings))
-    end_read()  # from here on it takes time
+    end_read()  # the checks below take time, and must not hold a transaction
     faults = check_password(
         password,
         person=person,
