@@ -23,7 +23,7 @@ from idp.outbox.worker import Outcome
 
 @dataclass(frozen=True)
 class Question:
-    """What the page of a link may show: neither a name nor an identifier (security row V-11).
+    """The values that the page of a link may show: neither a name nor an identifier (security row V-11).
 
     Attributes:
         state: the state of the link.
@@ -67,13 +67,13 @@ def resent_at(account_id: uuid.UUID) -> datetime | None:
 
 
 def confirm(settings: Settings, value: str) -> Question:
-    """Confirm the address of the link `value`; the second of two clicks gets USED too, and shows the same page."""
+    """Confirm the address of the link `value`; the second of two clicks shows the same page."""
     emails.confirm(settings, value)
     return look(settings, value)
 
 
 def look(settings: Settings, value: str) -> Question:
-    """Return what the page of the link `value` may show; change nothing."""
+    """Return the values that the page of the link `value` may show; change nothing."""
     try:
         return _question(settings, emails.find_link(value))
     finally:

@@ -51,7 +51,7 @@ def waiting() -> Response:
 
 @blueprint.route("/adresse/modifier", methods=["GET", "POST"])
 def correct() -> Response:
-    """Correct an address that was mistyped, as long as it is not confirmed; it asks for the password each time."""
+    """Correct a mistyped address that is not confirmed yet; the password is required each time."""
     interaction, account = _whose()
     if account.email is not None:
         return _confirmed_elsewhere(interaction, account)
@@ -127,12 +127,12 @@ def _question_page(question: service.Question) -> Response:
 
 
 def _whose() -> tuple[store.Interaction | None, Account]:
-    """Return whose address it is: the session's, else that of the activation that this browser went through.
+    """Return the account whose address it is: the session's, or the one that this browser has just activated.
 
-    Two people may share a browser: an activation names its account alone, and is over once somebody else signed in.
-    What is in the browser's history opens nothing once the account's password has signed in anywhere, once another
-    credential took its place, or once `activation_lifetime` has passed since the activation. A confirmed account gets
-    the page that says so, which names nobody.
+    Two people may share a browser: an activation gives access to its own account only, and no longer after somebody
+    else signed in. An activation in the browser's history gives no access after the account's password was used
+    anywhere, after another credential replaced it, or after `activation_lifetime`. A confirmed account gets the page
+    that says so, which contains no name.
     """
     interaction = store.current()
     person = interaction.person if interaction else None
@@ -179,7 +179,7 @@ def _after_sending(interaction: store.Interaction | None, account: Account, outc
 def _too_soon_to_correct(
     interaction: store.Interaction | None, account: Account, form: AddressForm, seconds: int
 ) -> Response:
-    """Show when the corrected address may be sent; it stays in its field meanwhile."""
+    """Show when the corrected address may be sent; the field keeps it meanwhile."""
     form.email.errors = [
         gettext(
             "Un message vient de partir. Vous pourrez valider cette nouvelle adresse dans %(wait)s.",
@@ -241,7 +241,7 @@ def _confirmed_elsewhere(interaction: store.Interaction | None, account: Account
 
 
 def _is_stale(interaction: store.Interaction) -> bool:
-    """Return whether the ENT may have forgotten its own request: some keep their state for 15 minutes only."""
+    """Return whether the ENT may have forgotten its own request: some store their state for 15 minutes only."""
     return now() - interaction.started_at > _ENT_REMEMBERS
 
 
