@@ -1,4 +1,4 @@
-"""The rules of « Ma charte »: the charters of a person's ENTs, and what the person accepted of them."""
+"""The rules of « Ma charte »: the charters of a person's ENTs, and what the person accepted."""
 
 import uuid
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class Acceptance:
 
 @dataclass(frozen=True)
 class EntCharter:
-    """An ENT's charter: the version that is current (None: it publishes none any more), and older ones accepted."""
+    """An ENT's charter: the current version (None if the ENT publishes none any more), and earlier accepted ones."""
 
     ent: str
     current: Acceptance | None
@@ -33,7 +33,7 @@ class EntCharter:
 
 @dataclass(frozen=True)
 class Reading:
-    """One version as it is read: of which ENT, whether it is that ENT's current one."""
+    """One version for reading, with its ENT, and whether it is the current one."""
 
     ent: str
     acceptance: Acceptance
@@ -52,7 +52,7 @@ def charters(account: Account) -> list[EntCharter]:
 
 
 def find(account: Account, version_id: uuid.UUID) -> Reading | None:
-    """Return a version to read; None when there is none, or when it is of an ENT that is not the person's."""
+    """Return a version; None if it does not exist, or belongs to an ENT that is not the person's."""
     version = db.session.get(CharterVersion, version_id)
     client = db.session.scalar(_mine(account).where(Client.id == version.client_id)) if version else None
     if version is None or client is None:

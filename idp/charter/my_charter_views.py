@@ -18,7 +18,7 @@ blueprint = Blueprint("my_charter", __name__)
 @blueprint.get("/mon-compte/charte")
 @signed_in
 def show(_session: Session, account: Account) -> Response:
-    """Show the charter of each ENT, accepted or not yet."""
+    """Show each ENT's charter, and whether it is accepted."""
     html = render_template("charter/ma_charte.html", dest=None, charters=my_charter.charters(account))
     return make_response(html)
 
@@ -46,7 +46,7 @@ def read(_session: Session, account: Account, version: str) -> Response:
 def accepted_charters(account: Account) -> str:
     """Return the sentence for the account's page: « Acceptée pour 1 ENT sur 2 ».
 
-    The page is another slice's, and slices do not import one another.
+    That page is in another slice, and slices do not import one another: its template calls this function.
     """
     current = [charter.current for charter in my_charter.charters(account) if charter.current]
     accepted = sum(1 for acceptance in current if acceptance.accepted_at)
