@@ -17,7 +17,7 @@ from idp.web.request_context import remote_address
 class Bearer:
     """The account and the client of an access token with scope `charter`.
 
-    `shows_charter` says that the client shows its charter itself, so that it may report acceptances.
+    `shows_charter` is false if this service shows the client's charter: the client then may not report acceptances.
     """
 
     account_id: uuid.UUID
