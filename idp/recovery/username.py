@@ -1,4 +1,4 @@
-"""« Identifiant oublié »: the identifiers of a mailbox, told to that mailbox."""
+"""« Identifiant oublié »: mails the identifiers of a mailbox to that mailbox."""
 
 import uuid
 from collections.abc import Sequence
@@ -22,18 +22,18 @@ from idp.recovery.entrance import entrance, school_names
 from idp.throttle import limits
 
 USERNAME_REQUESTED = "recovery.username"
-"""The kind of outbox message that carries such a request; its payload names the accounts, often none."""
+"""The kind of outbox message for such a request; its payload names the accounts, often none."""
 
 
 def ask(typed: str, ip: str) -> int:
-    """Have the identifiers of a mailbox mailed to it; return the seconds to wait, 0 when the request was taken.
+    """Enqueue a mail with the identifiers of a mailbox; return the seconds to wait, 0 if it was accepted.
 
-    Which accounts there are, if any, changes no statement: the answer is found with one read and written to the outbox
-    as one row (security rows F-01, N-01). No transaction may be open on `db.session`.
+    The number of accounts changes no statement: there is always one read and one row in the outbox (security rows F-01,
+    N-01). No transaction may be open on `db.session`.
 
     Raises:
-        InvalidAddress: a part of the address is missing, or there is no `@`, which is seen in what was typed alone.
-            Whatever else is wrong with it, it is nobody's.
+        InvalidAddress: a part of the address is missing, or there is no `@`, which depends on the typed text only. Any
+            other invalid address is accepted: it matches no account.
     """
     mailbox = _mailbox(typed)
     demands = (limits.FORGOTTEN_USERNAME_MAILBOX, mailbox), (limits.FORGOTTEN_ADDRESS, ip)
@@ -49,7 +49,7 @@ def ask(typed: str, ip: str) -> int:
 
 
 def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
-    """Send the mail that lists the accounts (outbox handler); dropped when there are none."""
+    """Send the mail that lists the accounts (outbox handler); drop it if there are none."""
     accounts = _still_there(message)
     if not accounts:
         end_read()
@@ -84,7 +84,7 @@ def _mailbox(typed: str) -> str:
 
 
 def _told() -> tuple[ColumnElement[bool], ...]:
-    """Return which accounts of a mailbox are told to it: confirmed, undisputed, neither disabled nor merged."""
+    """Return the conditions of the accounts that are listed: confirmed, undisputed, neither disabled nor merged."""
     return (
         Account.email_confirmed_at.is_not(None),
         Account.contested_at.is_(None),
@@ -95,7 +95,7 @@ def _told() -> tuple[ColumnElement[bool], ...]:
 
 
 def _still_there(message: OutboxMessage) -> Sequence[Account]:
-    """Return the accounts of the request whose address is still the one that was asked for."""
+    """Return the accounts of the request that still have the requested address."""
     account_ids = [uuid.UUID(key) for key in message.payload["accounts"]]
     if not account_ids:
         return []

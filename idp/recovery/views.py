@@ -28,7 +28,7 @@ blueprint = Blueprint("recovery", __name__)
 
 @blueprint.route("/identifiant-oublie", methods=["GET", "POST"])
 def username() -> Response:
-    """« Identifiant oublié »: a POST has those of a mailbox mailed to it, and never tells if there are any."""
+    """« Identifiant oublié »: on a POST enqueue the mail; the answer never tells whether there are accounts."""
     interaction, form = _interaction(), UsernameForm()
     if request.method == "POST":
         try:
@@ -42,13 +42,13 @@ def username() -> Response:
 
 @blueprint.get("/identifiant-oublie/envoye")
 def username_sent() -> Response:
-    """« Regardez votre messagerie »: the same for everybody."""
+    """« Regardez votre messagerie »: the same page for everybody."""
     return _page("identifiant_envoye.html", _interaction())
 
 
 @blueprint.route("/mot-de-passe-oublie", methods=["GET", "POST"])
 def password() -> Response:
-    """« Mot de passe oublié »: a POST has a link mailed, and never tells whether it does."""
+    """« Mot de passe oublié »: on a POST enqueue the request; the answer never tells whether there is an account."""
     interaction, form = _interaction(), PasswordForm()
     if request.method == "POST":
         typed = form.username.data or ""
@@ -61,13 +61,13 @@ def password() -> Response:
 
 @blueprint.get("/mot-de-passe-oublie/envoye")
 def password_sent() -> Response:
-    """« Regardez votre messagerie »: the same for everybody."""
+    """« Regardez votre messagerie »: the same page for everybody."""
     return _page("mot_de_passe_envoye.html", _interaction(), minutes=_minutes())
 
 
 @blueprint.route("/mot-de-passe/lien/<token>", methods=["GET", "POST"])
 def link(token: str) -> Response:
-    """GET shows the form and changes nothing, POST uses the link; the page names nobody: anybody may hold the link."""
+    """Show the form on GET and change nothing; use the link on POST. The page contains no name."""
     if request.method != "POST":
         reset_link = passwords.look_up(token)
         return _form(NewPasswordForm()) if reset_link.account else _closed(token, reset_link.state)
@@ -80,12 +80,12 @@ def link(token: str) -> Response:
 
 @blueprint.get("/mot-de-passe/change")
 def changed() -> Response:
-    """« Votre mot de passe est changé »; nobody was signed in. The address names the ENT to go on to, and no person."""
+    """« Votre mot de passe est changé »; nobody was signed in. The URL names the ENT to continue to, and no person."""
     return _page("nouveau_mot_de_passe_fait.html", _interaction(), dest=registry.find(request.args.get("ent", "")))
 
 
 def _choose(token: str) -> Response:
-    """Take the new password: first whether the link is alive, then whether the password will do (G-06, G-11)."""
+    """Change the password: first check whether the link is alive, then the password (G-06, G-11)."""
     reset_link = passwords.look_up(token)
     if reset_link.account is None:
         return _closed(token, reset_link.state)
@@ -106,7 +106,7 @@ def _choose(token: str) -> Response:
         url_for("recovery.changed", ent=ent.client_id) if ent else store.page_url("recovery.changed", _interaction())
     )
     manager.clear_cookie(response)
-    # nobody is signed in, but who chose the password here is not made to wait behind whoever guesses at it elsewhere
+    # make this browser a device of the account, so that its sign-in does not wait because of guesses elsewhere
     devices.remember(response, username)
     return response
 
@@ -117,7 +117,7 @@ def _form(form: NewPasswordForm) -> Response:
 
 
 def _closed(token: str, state: LinkState) -> Response:
-    """Say that a link has served, which a second click sees too, or that it is none; the latter is counted."""
+    """Show that a link was used, also for a second click, or is invalid; count invalid links."""
     interaction = _interaction()
     if state is LinkState.USED:
         return _page("lien_servi.html", interaction, dest=passwords.ent_of(token))
@@ -140,9 +140,9 @@ def _asked(endpoint: str, interaction: store.Interaction | None, wait: int) -> R
 
 
 def _interaction() -> store.Interaction | None:
-    """Return what the browser is in the middle of, if it still is: whoever is lost here must find a way all the same.
+    """Return the browser's interaction, or None if it is lost: recovery works without one.
 
-    No transaction stays open: the next thing is a slot of the throttle.
+    End the transaction, since a slot of the throttle is taken next.
     """
     try:
         return store.current()
