@@ -18,14 +18,14 @@ from idp.my_account.reauthentication import proof
 
 @dataclass(frozen=True)
 class Asked:
-    """A link is on its way to the new address, and a notice to the present one."""
+    """A link was sent to the new address, and a notice to the present one."""
 
 
 Outcome = Asked | emails.TooSoon | Refused | Throttled
 
 
 def ask(settings: Settings, hasher: Hasher, attempt: Attempt, session_id: uuid.UUID, email: str) -> Outcome:
-    """Let `address` wait for its confirmation, if the password of `attempt` is right.
+    """Start the change to `email`, if the password of `attempt` is right.
 
     Raises:
         HasherBusyError: the hash could not be computed in time; nothing was decided.
@@ -38,7 +38,7 @@ def ask(settings: Settings, hasher: Hasher, attempt: Attempt, session_id: uuid.U
 def _admit(
     settings: Settings, ip: str, verified: VerifiedSecret, session_id: uuid.UUID, email: str
 ) -> Asked | emails.TooSoon | None:
-    """Count the mail, once the password was right: a slip in the password must not use the mails up."""
+    """Count the mail after the password was verified: a typing error must not use up the mails."""
     wait = emails.take_slots_for_another(verified.account_id, email, ip)
     if wait:
         return emails.TooSoon(wait)
@@ -52,7 +52,7 @@ def _admit(
 
 
 def keep_present(account_id: uuid.UUID) -> bool:
-    """Give up the change that waits; say whether there was one."""
+    """Cancel the pending change; return whether there was one."""
     account = directory.get_for_change(account_id)
     cancelled = account is not None and emails.cancel_change(account)
     db.session.commit()
@@ -60,7 +60,7 @@ def keep_present(account_id: uuid.UUID) -> bool:
 
 
 def last_sent_at(account_id: uuid.UUID) -> datetime | None:
-    """Return when the last link for another address was made."""
+    """Return when the last link for another address was issued."""
     return db.session.scalar(
         select(OneTimeLink.created_at)
         .where(OneTimeLink.account_id == account_id, OneTimeLink.purpose == Purpose.CHANGE_EMAIL.value)

@@ -29,7 +29,7 @@ _AGAIN = "renvoi"
 @blueprint.get("/mon-compte/adresse")
 @signed_in
 def show(_session: Session, account: Account) -> Response:
-    """Show the change that waits for its confirmation, else the form."""
+    """Show the pending change, or else the form."""
     if account.pending_email is not None and "autre" not in request.args:
         return _waiting_page(account)
     return _form_page(account, EmailForm(), 200)
@@ -38,9 +38,9 @@ def show(_session: Session, account: Account) -> Response:
 @blueprint.post("/mon-compte/adresse")
 @signed_in
 def change(session: Session, account: Account) -> Response:
-    """Ask for another address with the password; or send the link again; or keep the present address.
+    """Start a change, or send its link again, or cancel it.
 
-    To resend asks for no password; to keep the present address asks for a recent one.
+    Sending the link again requires no password; cancelling requires a recent one.
     """
     if "renvoyer" in request.form:
         return _resend(account)
@@ -75,7 +75,7 @@ def _answer(account: Account, form: EmailForm, outcome: email.Outcome) -> Respon
         case Throttled(seconds):
             return _held(_form_page(account, form, 429, wait=seconds), seconds)
         case Refused():
-            if manager.find(manager.cookie_value() or "") is None:  # ended meanwhile
+            if manager.find(manager.cookie_value() or "") is None:  # the session ended meanwhile
                 return sign_in_first()
             form.current.errors = [gettext("Ce n’est pas votre mot de passe actuel.")]
             return _form_page(account, form, 200)
@@ -109,7 +109,7 @@ def _wait_sentence(outcome: emails.TooSoon) -> str:
 
 
 def _check(form: EmailForm, account: Account) -> str | None:
-    """Put the faults beside their fields; return the address as it will be kept."""
+    """Put the errors beside their fields; return the address in its normal form."""
     if not form.current.data:
         form.current.errors = [gettext("Tapez votre mot de passe actuel.")]
     try:

@@ -21,7 +21,7 @@ _FOR_EVERYONE = _l("Service ouvert à toutes les familles : il ne reçoit rien s
 
 @blueprint.app_template_global("own_ents")
 def own_ents() -> list[Registration]:
-    """Return where whoever is signed in can go on from the account's pages."""
+    """Return the ENTs that the signed-in person can enter from the account's pages."""
     current = manager.current()
     return ent_data.entrances(current[1]) if current else []
 
@@ -29,7 +29,7 @@ def own_ents() -> list[Registration]:
 @blueprint.get("/mon-compte/ent")
 @signed_in
 def show(_session: Session, account: Account) -> Response:
-    """Show what each ENT is told."""
+    """Show the data that each ENT receives."""
     receivers = ent_data.receivers(account)
     html = render_template(
         "my_account/mes_donnees.html",

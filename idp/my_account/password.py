@@ -18,14 +18,14 @@ from idp.sessions import manager
 
 @dataclass(frozen=True)
 class Changed:
-    """The password is the new one; `cookie` is the value of the session that goes on."""
+    """The password was changed; `cookie` is the value of the session that continues."""
 
     cookie: str
 
 
 @dataclass(frozen=True)
 class _Unhashed:
-    """The present password was right, but the new one got no turn to be hashed: nothing changed."""
+    """The present password was right, but the new one could not be hashed in time: nothing changed."""
 
     retry_after: int
 
@@ -33,7 +33,7 @@ class _Unhashed:
 def change(
     settings: Settings, hasher: Hasher, attempt: Attempt, session_id: uuid.UUID, new: str
 ) -> Changed | Refused | Throttled:
-    """Put `new`, which the policy accepts, in place of the password of `attempt`, if that one is right.
+    """Replace the password of `attempt`, if it is right, by `new`, which the policy accepts.
 
     Raises:
         HasherBusyError: a hash could not be computed in time; nothing was decided.
@@ -47,17 +47,17 @@ def change(
 
 
 def _admit(hasher: Hasher, verified: VerifiedSecret, session_id: uuid.UUID, new: str) -> Changed | _Unhashed | None:
-    """Change it in one transaction: this browser goes on under another id, everything else that it opened ends."""
+    """Change the password in one transaction: this browser's session continues under another id, all others end."""
     try:
         hashed = hasher.hash(new, "activation")
-    except HasherBusyError as busy:  # not raised here: the password was right, and its try must not stay counted
+    except HasherBusyError as busy:  # returned, not raised: the password was right, so its try must not stay counted
         return _Unhashed(busy.retry_after)
     locked = proof.lock(verified, session_id)
     if locked is None:
         return None
     account, session = locked
     account.set_password(hashed)
-    emails.cancel_change(account)  # whoever knew the former password may have asked for it
+    emails.cancel_change(account)  # somebody who knew the former password may have asked for it
     tokens.revoke(account.id, Purpose.RESET_PASSWORD)
     manager.end_all(account.id, by="password_changed", keep=session.id)
     cookie = manager.renew(session, account)

@@ -1,7 +1,7 @@
-"""Where a connection came from, as coarsely as a person can use it.
+"""Describes the origin of a connection, as coarsely as a person needs it.
 
-There is no database of places here: what a network address tells is whether it is the one that the person uses now.
-An address is never shown whole, since whoever sits at an open page would learn where the other parent lives.
+There is no database of places. An IP is compared with the IP of the reader only. It is never shown whole, since another
+person at an open page would learn where the other parent lives.
 """
 
 import ipaddress
@@ -14,7 +14,7 @@ _HIDDEN = "\u2022"
 
 
 def origin_of(ip: str, here: str) -> str:
-    """Return the sentence for a connection from `ip`, read at the address `here`."""
+    """Return the sentence for a connection from `ip`, for a reader whose IP is `here`."""
     if ip and network_of(ip) == network_of(here):
         return str(gettext("même connexion internet que maintenant"))
     kept = _coarse(ip)
@@ -24,7 +24,7 @@ def origin_of(ip: str, here: str) -> str:
 
 
 def _coarse(ip: str) -> str:
-    """Return the first half of an IPv4 address, the first two groups of an IPv6 one, nothing for what is neither."""
+    """Return the first half of an IPv4 address or two groups of an IPv6 address; empty for other texts."""
     try:
         parsed = ipaddress.ip_address(network_of(ip).partition("/")[0])
     except ValueError:

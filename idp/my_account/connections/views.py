@@ -31,7 +31,7 @@ _DAYS_A_MONTH = 30.4
 @blueprint.get("/mon-compte/sessions")
 @signed_in
 def show(session: Session, account: Account) -> Response:
-    """Show the devices that are in, and the last sign-ins."""
+    """Show the connected devices and the last sign-ins."""
     here = remote_address()
     html = render_template(
         "my_account/mes_connexions.html",
@@ -49,7 +49,7 @@ def show(session: Session, account: Account) -> Response:
 @blueprint.post("/mon-compte/sessions")
 @signed_in
 def end(session: Session, account: Account) -> Response:
-    """Put one device out, or all others; first ask who is there, unless that was asked just now."""
+    """Sign one device out, or all others; ask for the password first, unless it was typed recently."""
     if not proved_recently(session):
         return see_other(url_for("reauthentication.verify", suite="connexions"))
     if "toutes" in request.form:
@@ -65,7 +65,7 @@ def end(session: Session, account: Account) -> Response:
 
 
 def in_words(connection: rules.Connection, here: str) -> dict[str, object]:
-    """Return a device as pages show it, to a reader at the network address `here`."""
+    """Return a device as pages show it, for a reader whose IP is `here`."""
     return {
         "key": connection.key,
         "picture": _PICTURES.get(connection.device.kind, "help"),

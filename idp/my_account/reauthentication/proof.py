@@ -1,4 +1,4 @@
-"""What a password typed again allows: on the account and on the session as they are when it is acted on."""
+"""Locks the account and the session after the password was typed again."""
 
 import uuid
 
@@ -13,10 +13,10 @@ from idp.sessions.models import Session
 
 
 def lock(verified: VerifiedSecret, session_id: uuid.UUID) -> tuple[Account, Session] | None:
-    """Return the account, its row locked until the transaction ends, and the session that acts.
+    """Return the account, its row locked until the transaction ends, and the session.
 
-    None, the transaction over, when either changed while the hash was computed: another password, or a session that
-    was ended. Whoever is put out of an account must not finish there what they had begun.
+    Return None and end the transaction if the password changed, or the session ended, while the hash was computed: a
+    person whose session was ended must not complete what they had begun.
     """
     account = directory.get_for_change(verified.account_id)
     session = db.session.scalar(

@@ -20,7 +20,7 @@ from idp.web.redirects import see_other
 blueprint = Blueprint("reauthentication", __name__)
 
 _NEXT = {"connexions": "connections.show", "courrier": "letter.link", "adresse": "account_email.show"}
-"""Where a name leads: an address is never taken from a request (security row I-14)."""
+"""The pages that follow, by name: a URL is never taken from a request (security row I-14)."""
 
 
 @blueprint.get("/mon-compte/verification")
@@ -32,7 +32,7 @@ def verify(_session: Session, account: Account) -> Response:
 
 @blueprint.post("/mon-compte/verification")
 def confirm() -> Response:
-    """Try the password; go on to the page that asked, under a new cookie."""
+    """Verify the password; redirect to the page that asked, with a new cookie."""
     current = manager.current()
     if current is None:
         return _again()
@@ -45,7 +45,7 @@ def confirm() -> Response:
             response.headers["Retry-After"] = str(seconds)
             return response
         case Refused():
-            if manager.find(manager.cookie_value() or "") is None:  # ended meanwhile: by the first of two clicks?
+            if manager.find(manager.cookie_value() or "") is None:  # ended meanwhile, perhaps by a first click
                 return _again()
             form.password.errors = [gettext("Ce n’est pas votre mot de passe. Retapez-le lettre par lettre.")]
             return _page(account, form, 200)
@@ -54,7 +54,7 @@ def confirm() -> Response:
 
 
 def _again() -> Response:
-    """Show the second of two clicks the result of the first; who brings no right password learns nothing here."""
+    """Show the second of two clicks the result of the first, if it has the right password."""
     former = manager.cookie_value()
     renewed = rules.find_renewed(former) if former else None
     outcome = _try(ProofForm(), *renewed) if renewed else None
@@ -71,7 +71,7 @@ def _go_on(cookie: str, account: Account) -> Response:
 
 def _try(form: ProofForm, session: Session, account: Account) -> str | Refused | Throttled:
     attempt = attempts.of_request(account.username, form.password.data or "")
-    end_read()  # what follows waits for its turn
+    end_read()  # the hash may wait, and must not hold a transaction
     try:
         return rules.verify(services().settings, services().hasher, attempt, session)
     except HasherBusyError as busy:
