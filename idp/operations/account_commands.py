@@ -1,4 +1,4 @@
-"""`idp account`: what a help desk asks and does. Every command is in the journal with the operator's name."""
+"""`idp account`: the help desk's queries and acts. The journal records every command with the operator's name."""
 
 import json
 import uuid
@@ -30,7 +30,7 @@ _USERNAME = click.argument("username")
 
 @contextmanager
 def _one_sentence() -> Iterator[None]:
-    """Turn what is refused into the command's error."""
+    """Turn a refusal into the command's error."""
     try:
         yield
     except (NotFoundError, RefusedError) as refused:
@@ -44,7 +44,7 @@ def _chosen(username: str, uai: str | None) -> tuple[Account, School | None]:
 
 @click.group()
 def account() -> None:
-    """People's accounts: look, shut, open. No command shows or sets a password."""
+    """Show, disable and enable people's accounts. No command shows or sets a password."""
 
 
 for _command in (claims, disputes, export, erase, rename_command):
@@ -71,7 +71,7 @@ def find(text: str | None, uai: str | None, limit: int, *, as_json: bool) -> Non
         head = ("username", "name", "state", "schools")
         table(head, [(r["username"], r["name"], r["state"], " ".join(r["schools"])) for r in rows])
     if not rows:
-        click.echo("no account is like that", err=True)
+        click.echo("no account matches", err=True)
     elif len(rows) == limit:
         click.echo(f"the first {limit} are shown: --limit shows more", err=True)
 
@@ -81,14 +81,14 @@ def find(text: str | None, uai: str | None, limit: int, *, as_json: bool) -> Non
 @_SCHOOL
 @AS_JSON
 def show(username: str, uai: str | None, *, as_json: bool) -> None:
-    """Show one account: its state, its children, what waits. Mail addresses are hidden in the middle."""
+    """Show one account: its state, its children, its open notices. The middle of mail addresses is hidden."""
     with _one_sentence():
         shown = dossier.describe(*_chosen(username, uai))
     members(shown, _texts, as_json=as_json)
 
 
 def _texts(value: Any) -> Iterator[object]:
-    """Yield the lines that a value takes: one for each child and notice, none for what is not there."""
+    """Yield the lines for a value: one for each child or notice, none for an empty value."""
     if isinstance(value, list):
         for item in value:
             yield ", ".join(_part(part) for part in item.values() if part) if isinstance(item, dict) else item
@@ -104,7 +104,7 @@ def _part(part: Any) -> str:
 @_USERNAME
 @_SCHOOL
 def unlock(username: str, uai: str | None) -> None:
-    """Forget the wrong tries, and settle the notices about them. Refused while a dispute is open: see `disputes`."""
+    """Reset the wrong tries, and settle the notices about them. Refused while a dispute is open: see `disputes`."""
     _act(username, uai, acts.unlock, _unlocked)
 
 
@@ -118,7 +118,7 @@ def _unlocked(name: str, settled: list[tuple[uuid.UUID, str]]) -> str:
 @_USERNAME
 @_SCHOOL
 def disable(username: str, uai: str | None) -> None:
-    """Shut an account and end its sessions, here and in the ENTs."""
+    """Disable an account and end its sessions, here and in the ENTs."""
     _act(username, uai, acts.disable, lambda name, ended: f"{name} is disabled, {_sessions(ended)}")
 
 
@@ -126,7 +126,7 @@ def disable(username: str, uai: str | None) -> None:
 @_USERNAME
 @_SCHOOL
 def enable(username: str, uai: str | None) -> None:
-    """Open a disabled account again, with the password that it had."""
+    """Enable a disabled account, with the password that it had."""
     opening = partial(acts.enable, services().settings)
     _act(username, uai, opening, lambda name, _: f"{name} is enabled")
 
@@ -148,9 +148,9 @@ def end_sessions(username: str, uai: str | None) -> None:
 def force_password_change(
     usernames: tuple[str, ...], uai: str | None, *, everybody: bool, yes: bool, as_json: bool
 ) -> None:
-    """Block passwords and end sessions: whoever types the right one gets a mail that leads to a new one.
+    """Block passwords and end sessions: the right password then causes a mail that leads to a new one.
 
-    Accounts that were never activated are left as they are. Interrupted, it goes on when it is run again.
+    Accounts that were never activated are skipped. After an interruption, run the command again: it continues.
     """
     if (bool(usernames), uai is not None, everybody).count(True) != 1:
         raise click.UsageError("give either USERNAMEs, or --school, or --all")
@@ -177,7 +177,7 @@ def force_password_change(
 
 
 def _why_left(account: Account) -> str:
-    """Return why a change of password is not forced on an account, empty when it is."""
+    """Return why a change of password is not forced on an account, empty if it is."""
     if account.activated_at is not None and account.password_blocked_at is None:
         return ""
     if account.contested_at is not None:

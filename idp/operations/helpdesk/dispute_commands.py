@@ -1,4 +1,4 @@
-"""`idp account disputes`: what parents contested, and its settlement."""
+"""`idp account disputes`: lists and settles the disputes that parents opened."""
 
 import sys
 from typing import Any
@@ -22,8 +22,8 @@ _KINDS = [Kind.NOT_GUARDIAN.value, Kind.EMAIL_CONTESTED.value]
 @click.command()
 @click.argument("username", required=False)
 @click.option("--uai", metavar="UAI", help="Only disputes of this school.")
-@click.option("--reject", is_flag=True, help="The dispute is wrong: the tie lives again; the new address is kept.")
-@click.option("--confirm", is_flag=True, help="The dispute is right: the tie ends; the former address is kept.")
+@click.option("--reject", is_flag=True, help="The dispute is wrong: restore the tie; keep the new address.")
+@click.option("--confirm", is_flag=True, help="The dispute is right: end the tie; keep the former address.")
 @click.option("--child", metavar="KEY", help="Settle the tie to this child alone, by its key in the list.")
 @click.option("--kind", type=click.Choice(_KINDS), help="Which dispute, when the account has both kinds.")
 @click.option("--yes", is_flag=True, help="Do not ask before --confirm.")
@@ -43,11 +43,10 @@ def disputes(  # noqa: PLR0913 - one for each option
 ) -> None:
     """List open disputes, or settle the one of USERNAME with --reject or --confirm.
 
-    An account is closed while a dispute is open. A letter's holder disputes to be the guardian of a child: --reject
-    lets the tie live again, and a new letter can be printed; --confirm ends it until the school's file changes, or
-    until --reject takes that back. A mailbox contests that the account's address was changed: --confirm keeps the
-    former address, --reject the new one; the password stays blocked, and a new one is chosen by mail to the kept
-    address alone.
+    An account is closed while a dispute is open. If a letter's holder disputes to be the guardian of a child: --reject
+    restores the tie, and a new letter can be printed; --confirm ends the tie until the school's file changes, or until
+    --reject takes that back. If a mailbox contests that the account's address was changed: --confirm keeps the former
+    address, --reject the new one; the password stays blocked, and a new one is chosen by mail to the kept address only.
     """
     _check_usage(username, reject=reject, confirm=confirm, child=child, kind=kind, reason=reason)
     try:

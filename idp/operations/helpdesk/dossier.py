@@ -1,7 +1,7 @@
-"""What an operator sees of an account: its state in words, never a secret, never a whole mail address.
+"""An operator's view of an account: its state in words, never a secret, never a whole mail address.
 
-Whoever acts for one school sees the accounts of its children's guardians and nothing of other schools (security row
-K-04): for them, any other account does not exist.
+An operator who acts for one school sees the accounts of its children's guardians, and nothing of other schools
+(security row K-04): every other account is reported as missing.
 """
 
 import uuid
@@ -31,11 +31,11 @@ from idp.uai import UAI_LENGTH, normalised_uai
 
 
 class NotFoundError(Exception):
-    """No such account or school, for this operator; the text is the sentence to show."""
+    """There is no such account or school for this operator; the message is the sentence to show."""
 
 
 def get_school(uai: str | None) -> School | None:
-    """Return the school of a UAI, None for no UAI.
+    """Return the school of a UAI; None for no UAI.
 
     Raises:
         NotFoundError: there is no such school.
@@ -53,10 +53,10 @@ def get_school(uai: str | None) -> School | None:
 
 
 def get_account(username: str, school: School | None) -> Account:
-    """Return the account of an identifier, as people type it.
+    """Return the account of a typed identifier.
 
     Raises:
-        NotFoundError: there is none, or none with a child in `school`; the latter is written into the journal.
+        NotFoundError: there is none, or none with a child in `school`; the journal records the latter.
     """
     folded = fold_username(username)
     account = db.session.scalar(select(Account).where(Account.username == folded)) if folded else None
@@ -71,9 +71,9 @@ def get_account(username: str, school: School | None) -> Account:
 
 
 def _is_in(account: Account, school: School) -> bool:
-    """Return whether the account is that school's affair (`directory.concerns_its_school`).
+    """Return whether the account concerns that school (`directory.concerns_its_school`).
 
-    So is one whose tie the school ended itself: it may take that back.
+    An account whose tie the school itself ended also does: the school may take that back.
     """
     of_account = (Guardianship.account_id == account.id) & (Guardianship.child_id == Child.id)
     concerned = or_(directory.concerns_its_school(), disputes.tie_is_excluded())
@@ -83,7 +83,7 @@ def _is_in(account: Account, school: School) -> bool:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a search looks for, folded once."""
+    """A search, folded once."""
 
     words: tuple[str, ...]
     username: str | None
@@ -91,14 +91,14 @@ class Wanted:
 
     @classmethod
     def parse(cls, text: str) -> "Wanted":
-        """Read what an operator typed: an identifier or its beginning, words of a name, or a mail address."""
+        """Return the search for a text: an identifier or its beginning, words of a name, or a mail address."""
         if "@" in text:
             return cls((), None, fold_address(text.strip()))
         username = fold_username(text) if len(text) <= MAX_USERNAME_LENGTH else None
         return cls(tuple(_folded(text).split()), username, None)
 
     def fits(self, username: str, names: tuple[str, ...], emails: tuple[str | None, ...]) -> bool:
-        """Return whether an account is among what is looked for."""
+        """Return whether an account matches."""
         if self.mailbox is not None:
             return any(fold_address(email) == self.mailbox for email in emails if email)
         if self.username and username.startswith(self.username):
@@ -108,9 +108,9 @@ class Wanted:
 
 
 def find(text: str | None, school: School | None, most: int) -> list[Account]:
-    """Return up to `most` accounts that `text` may mean, by identifier, once the journal says that they were seen.
+    """Return up to `most` accounts that match `text`, by identifier, after the journal recorded that they were read.
 
-    A whole identifier means its account alone, and is found by index.
+    A whole identifier matches its account only, and is found by index.
     """
     search = Wanted.parse(text) if text is not None else None
     exact = select(Account).where(Account.username == search.username) if search and search.username else None
@@ -127,7 +127,7 @@ def find(text: str | None, school: School | None, most: int) -> list[Account]:
 
 
 def _fitting(search: Wanted | None, school: School | None) -> Iterator[uuid.UUID]:
-    """Yield the keys of the accounts that fit. Folded here and not by the database: no SQL function folds as we do."""
+    """Yield the keys of the matching accounts. Text is folded here, since no SQL function folds in the same way."""
     names = Account.given_name, Account.family_name, Account.birth_name
     emails = Account.email, Account.pending_email, Account.school_email
     for some in account_ranges(school, read_only=True):
@@ -143,7 +143,7 @@ def _folded(text: str) -> str:
 
 
 def line(account: Account, school: School | None) -> dict[str, Any]:
-    """Return what a search shows of an account."""
+    """Return a search's row for an account."""
     return {
         "username": account.username,
         "name": account.display_name,
@@ -154,7 +154,7 @@ def line(account: Account, school: School | None) -> dict[str, Any]:
 
 
 def describe(account: Account, school: School | None) -> dict[str, Any]:
-    """Return all that an operator may know, once the journal says that they looked; of `school` alone, if given."""
+    """Return an operator's view of an account, limited to `school` if given, after the journal recorded the access."""
     log.record(AccountRead(account_id=account.id, school=school.uai if school else ""))
     db.session.commit()
     merged = db.session.get(Account, account.merged_into_id) if account.merged_into_id else None
@@ -197,7 +197,7 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
 
 
 def state(account: Account) -> str:
-    """Return the account's state in words, what matters most first."""
+    """Return the account's state in words, the most important first."""
     if account.merged_into_id is not None:
         return "merged into another account"
     if account.disabled_at is not None:
@@ -219,7 +219,7 @@ def state(account: Account) -> str:
 
 
 def _why_left(account: Account) -> str:
-    """Return why the account of a person without children was disabled; nothing if an operator did it."""
+    """Return why the account of a person without children was disabled; empty if an operator did it."""
     if account.left_at is None:
         return ""
     if any(link.excluded_at == account.left_at for link in account.guardianships):
@@ -237,18 +237,18 @@ def _letter_state(account: Account) -> str:
 
 
 def masked(email: str | None) -> str | None:
-    """Return a mail address as its owner recognises it and nobody else learns it: `n…y@exemple.fr`."""
+    """Return a mail address that its owner recognises, but that nobody else learns: `n…y@exemple.fr`."""
     if email is None:
         return None
     local, _, domain = email.rpartition("@")
-    last = local[-1] if len(local) > 3 else ""  # noqa: PLR2004 - of a short one, two letters would be nearly all
+    last = local[-1] if len(local) > 3 else ""  # noqa: PLR2004 - two letters would reveal most of a short one
     return f"{local[:1]}…{last}@{domain}"
 
 
 def masked_apart(first: str | None, second: str | None) -> tuple[str | None, str | None]:
-    """Return two mail addresses, masked so that who knows them can tell one from the other.
+    """Return two mail addresses, masked so that a person who knows them can tell them apart.
 
-    When the usual masks are alike, each shows the first letter that differs too, or its length if one continues the
+    If the usual masks are equal, each also shows the first letter that differs, or its length if one continues the
     other.
     """
     masks = masked(first), masked(second)
@@ -318,7 +318,7 @@ def _children(account: Account, school: School | None) -> list[Child]:
 
 
 def _notices(account: Account, school: School | None) -> list[dict[str, Any]]:
-    """Return what schools were told of this account, or of another and this one, and have not dealt with."""
+    """Return the open notices to schools about this account, or about this and another account."""
     first, second = aliased(Account), aliased(Account)
     rows = db.session.execute(
         select(SchoolNotice.id, SchoolNotice.kind, SchoolNotice.created_at, School.uai, first.username, second.username)
@@ -332,7 +332,7 @@ def _notices(account: Account, school: School | None) -> list[dict[str, Any]]:
         .order_by(SchoolNotice.created_at)
     )
     return [
-        # whoever acts for one school learns of no account elsewhere
+        # an operator who acts for one school learns of no account elsewhere
         {
             "id": str(key),
             "kind": kind,

@@ -1,4 +1,4 @@
-"""`idp school notices`: what a school has to know and to settle."""
+"""`idp school notices`: the events that a school has to know and to settle."""
 
 import uuid
 from collections.abc import Iterator, Sequence
@@ -25,16 +25,17 @@ _COLUMNS = ("id", "uai", "kind", "account", "other", "children", "at", "state", 
 
 @click.command()
 @click.option("--uai", metavar="UAI", help="Only the notices of this school.")
-@click.option("--open", "only_open", is_flag=True, help="Only those that nobody has settled.")
+@click.option("--open", "only_open", is_flag=True, help="Only open notices.")
 @click.option("--settle", "notice_id", type=click.UUID, metavar="ID", help="Settle this notice, with --sentence.")
 @click.option("--sentence", metavar="TEXT", help="What was found and done; kept with the notice.")
 @AS_JSON
 def notices(
     uai: str | None, notice_id: uuid.UUID | None, sentence: str | None, *, only_open: bool, as_json: bool
 ) -> None:
-    """List what schools have to know and to settle, oldest first, or settle one notice.
+    """List the events that schools have to know and to settle, oldest first, or settle one notice.
 
-    A dispute (who is a guardian, which address is right) is settled with `idp account disputes`; its notice follows.
+    A dispute (who is a guardian, which address is right) is settled with `idp account disputes`, which settles its
+    notice.
     """
     if (notice_id is None) != (sentence is None):
         raise click.UsageError("--settle and --sentence go together")
@@ -64,7 +65,7 @@ def rows(school: School | None, *, only_open: bool) -> Iterator[dict[str, Any]]:
 
 
 def _page(keys: Sequence[uuid.UUID], school: School | None) -> list[dict[str, Any]]:
-    """Return some notices, once the journal says whose were seen."""
+    """Return some notices, after the journal recorded whose accounts were read."""
     other = aliased(Account)
     rows = db.session.execute(
         select(SchoolNotice, School.uai, Account.username, other.username)
@@ -149,4 +150,4 @@ def _why(refusal: Refusal, notice_id: uuid.UUID) -> str:
     end_read()
     if refusal is Refusal.DISPUTED:
         return f"{notice.kind} is a dispute: settle it with `idp account disputes {plain(username)}`"
-    return f"{notice_id} was settled by {plain(notice.settled_by) or 'somebody'} at {instant(notice.settled_at)}"
+    return f"{notice_id} was settled by {plain(notice.settled_by) or 'an operator'} at {instant(notice.settled_at)}"

@@ -1,4 +1,4 @@
-"""`idp account export` and `idp account erase`: a person's data, given out or erased."""
+"""`idp account export` and `idp account erase`: export or erase a person's data."""
 
 from pathlib import Path
 
@@ -22,13 +22,13 @@ from idp.terminal import AS_JSON, dumped, plain
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE.zip",
-    help="A new file, which you alone can read.",
+    help="A new file, readable by you only.",
 )
 def export(username: str, path: Path) -> None:
-    """Write all that is held of a person: a page to read, and JSON.
+    """Write all data about a person: a page to read, and JSON.
 
-    No secret is in it, and nothing of other people but the names and classes of the person's children. Check who asks
-    before you give it out.
+    The archive contains no secret, and of other people only the names and classes of the person's children. Check the
+    identity of the person who asks before you hand it out.
     """
     try:
         account = dossier.get_account(username, None)
@@ -36,7 +36,7 @@ def export(username: str, path: Path) -> None:
     except NotFoundError as missing:
         raise click.ClickException(plain(missing)) from missing
     except FileExistsError as there:
-        raise click.ClickException(plain(f"{path} exists already")) from there
+        raise click.ClickException(plain(f"{path} exists already: choose another file")) from there
     except OSError as fault:
         raise click.ClickException(plain(f"{path} cannot be written ({fault.strerror})")) from fault
     click.echo(plain(f"{account.username} was written to {path}"))
@@ -48,7 +48,7 @@ def export(username: str, path: Path) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @AS_JSON
 def erase(username: str, reason: str, *, yes: bool, as_json: bool) -> None:
-    """Erase a person at once: account, sessions, links, charters, notices. What stays is named, with the reason.
+    """Erase a person at once: account, sessions, links, charters, notices. Show what stays, with the reasons.
 
     The ENTs are told that the sessions ended. No mail is sent: answer the person in writing.
     """

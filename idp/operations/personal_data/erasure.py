@@ -1,4 +1,4 @@
-"""Erases a person at once (GDPR article 17), and names what must stay."""
+"""Erases a person at once (GDPR article 17), and names the data that must stay."""
 
 import uuid
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from idp.throttle import guard
 
 @dataclass(frozen=True)
 class Kept:
-    """Something that stays: its name in the journal, and the sentence that says why."""
+    """Data that stay: the name in the journal, and the sentence with the reason."""
 
     name: str
     why: str
@@ -32,13 +32,13 @@ class Kept:
 
 @dataclass(frozen=True)
 class Erased:
-    """What was done.
+    """The result of an erasure.
 
     Attributes:
-        accounts: how many accounts went.
-        told: how many sign-outs the ENTs are told of.
-        kept: what stays.
-        notices: what became of the schools' notices that named the person, a sentence each.
+        accounts: the number of removed accounts.
+        told: the number of sign-outs that the ENTs are told of.
+        kept: the data that stay.
+        notices: one sentence for each school's notice that named the person.
     """
 
     accounts: int
@@ -48,9 +48,9 @@ class Erased:
 
 
 def erase(settings: Settings, account_id: uuid.UUID, reason: str) -> Erased:
-    """Remove an account, and those that were merged into it, in one transaction with their line in the journal.
+    """Remove an account, and those that were merged into it, in one transaction with their journal entries.
 
-    Nothing is mailed: no message could leave without keeping the address for it. Whoever asked is answered in writing.
+    No mail is sent, since its message would have to keep the address. Answer the person in writing.
 
     Raises:
         RefusedError: the account must stay; nothing was done.
@@ -79,13 +79,13 @@ def erase(settings: Settings, account_id: uuid.UUID, reason: str) -> Erased:
 
 
 def _check_disputes(person: Person, username: str) -> None:
-    """Refuse to erase what keeps a child safe, or the account of somebody whose question is open.
+    """Refuse to erase the record of a school's decision, or the account of a person in dispute.
 
-    A school's decision that the person is not the guardian of a child lives in the tie. Without it, the next import
+    A school's decision that the person is not the guardian of a child is stored in the tie. Without it, the next import
     would give the child back to the person.
 
     Raises:
-        RefusedError: a tie or the address is in dispute, or the school shut the person out of a tie.
+        RefusedError: a tie or the address is in dispute, or the school excluded the person from a tie.
     """
     ties = Guardianship.account_id.in_(person.accounts)
     contested = exists().where(Account.id.in_(person.accounts), Account.contested_at.is_not(None))
@@ -100,10 +100,10 @@ def _check_disputes(person: Person, username: str) -> None:
 
 
 def _check_notices(person: Person, username: str) -> None:
-    """Refuse to erase an account of which somebody read that the school is told.
+    """Refuse to erase an account about which a person was told that the school is informed.
 
     Raises:
-        RefusedError: the school has not settled it.
+        RefusedError: the school has not settled the notice.
     """
     waits = SchoolNotice.account_id.in_(person.accounts) & school_notices.is_open(school_notices.PROMISED)
     keys = db.session.scalars(select(SchoolNotice.id).where(waits).order_by(SchoolNotice.created_at)).all()
@@ -115,7 +115,7 @@ def _check_notices(person: Person, username: str) -> None:
 
 
 def _notices(person: Person) -> Iterator[str]:
-    """Yield what becomes of each school's notice that names the person: the school may have to act on it."""
+    """Yield one sentence for each school's notice that names the person: the school may have to act on it."""
     other = aliased(Account)
     mine = SchoolNotice.account_id.in_(person.accounts)
     rows = db.session.execute(
@@ -133,7 +133,7 @@ def _notices(person: Person) -> Iterator[str]:
 
 
 def _kept(settings: Settings, person: Person, sign_outs: int) -> Iterator[Kept]:
-    """Yield what stays, and why; `told` is how many sign-outs the ENTs are told of."""
+    """Yield the data that stay, and why; `sign_outs` is the number of sign-outs that the ENTs are told of."""
     events = db.session.scalar(
         select(func.count()).select_from(AuditEntry).where(AuditEntry.account_id.in_(person.accounts))
     )
