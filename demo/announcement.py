@@ -1,4 +1,4 @@
-"""What a demonstration says of itself once it is up: `demo.json` for scripts, a page of text for a person."""
+"""The announcement of a running demonstration: `demo.json` for scripts, a text for the terminal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from demo.processes import WEB_OFFSET, exported
 from idp.config import Settings
 
 _SHOWN = 6
-"""Letters shown on the terminal: the remarkable ones that nobody used yet."""
+"""The number of letters on the terminal: remarkable ones that nobody has used."""
 
 
 @dataclass(frozen=True)
 class Announcement:
-    """A demonstration that is up at `port`, its families from the schools' files in `files`."""
+    """A demonstration that runs at `port`, with families from the school files in `files`."""
 
     settings: Settings
     ents: Sequence[DemoEnt]
@@ -30,7 +30,7 @@ class Announcement:
         return f"http://{HOST}:{self.port + WEB_OFFSET}"
 
     def index(self) -> dict[str, Any]:
-        """Return what `demo.json` holds; the names are a contract."""
+        """Return the content of `demo.json`; the names are a contract."""
         return {
             "issuer": self.settings.issuer,
             "env": exported(self.settings),
@@ -50,7 +50,7 @@ class Announcement:
         }
 
     def summary(self) -> str:
-        """Return the addresses, and the letters that are the most worth trying."""
+        """Return the URLs, and the most interesting letters."""
         waiting = [letter for letter in self.letters if letter.usable]
         shown = [letter for letter in waiting if letter.guardian.remark][:_SHOWN]
         lines = [

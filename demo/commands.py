@@ -43,7 +43,7 @@ def command(folder: Path = paths.CHECKOUT / "var" / "demo") -> click.Command:
     def demo(port: int, environment: str, database: str | None, configuration: str | None) -> None:
         """Run the service, two ENTs, the mail worker and a mailbox with invented families, until Ctrl-C.
 
-        Everything stays on this machine, in var/demo/; a second start goes on where the first stopped.
+        All data stay on this machine, in var/demo/; a second start continues with them.
         """
         _refuse_real_settings(environment, database, configuration)
         _check_parts_are_here()
@@ -59,7 +59,7 @@ def command(folder: Path = paths.CHECKOUT / "var" / "demo") -> click.Command:
 
 
 def _refuse_real_settings(environment: str, database: str | None, configuration: str | None) -> None:
-    """Refuse to run where a real service is set up: its database must never receive invented families."""
+    """Refuse to run with the settings of a real service: its database must never receive invented families."""
     if environment != "development":
         raise click.ClickException(f"La démonstration refuse de démarrer : {PREFIX}ENV vaut « {environment} ».")
     for name, value in (("DATABASE_URL", database), ("CONFIG", configuration)):
@@ -90,7 +90,7 @@ def _run(port: int, folder: Path, stop: supervisor.StopRequest) -> supervisor.Fa
         paper = Paper(folder)
         index.unlink(missing_ok=True)
         with supervisor.Supervisor(stop, logs=folder / "logs", folder=paths.CHECKOUT, inherited=inherited) as watched:
-            watched.start(neighbours(settings, port, ents, folder))  # they need no database: they start meanwhile
+            watched.start(neighbours(settings, port, ents, folder))  # they need no database
             letters = _prepare(settings, ents, paper, files)
             watched.start(service(settings, port))
             paper.print(in_order(letters))

@@ -1,8 +1,8 @@
 """The invented school year: three schools, two dozen families, forty guardians, each with a letter.
 
-Nobody here exists, nor does Rivebelle; telephone numbers come from the range kept for fiction (03 53 01). Names are
-written as a school's file would hold them, awkward ones included, since an ENT compares them letter by letter. Nothing
-here knows an identifier: the import draws them. `aaf_files` and `siecle_files` write all this as the schools' files.
+Neither the people nor Rivebelle exist; telephone numbers come from the range reserved for fiction (03 53 01). Names are
+written as in a school's file, including difficult ones, since an ENT compares them letter by letter. There are no
+identifiers here: the import draws them. `aaf_files` and `siecle_files` write these families as the schools' files.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ AAF, SIECLE = "aaf", "siecle"
 
 @dataclass(frozen=True)
 class DemoHome:
-    """A postal address, as it stands in the window of an envelope."""
+    """A postal address, as printed in the window of an envelope."""
 
     lines: tuple[str, ...]
     postcode: str = "59990"
@@ -26,9 +26,9 @@ class DemoHome:
 
 @dataclass(frozen=True)
 class DemoSchool:
-    """A school of the demonstration. Its UAI has a right control letter and a serial number that no school holds.
+    """A school of the demonstration. Its UAI has a valid control letter and a serial number that no real school has.
 
-    `kind` is the AAF's word for what it is, `source` what feeds it: `AAF` or `SIECLE`.
+    `kind` is the AAF's word for the type of school; `source` is the format of its file: `AAF` or `SIECLE`.
     """
 
     uai: str
@@ -40,13 +40,13 @@ class DemoSchool:
 
     @property
     def postal_address(self) -> tuple[str, ...]:
-        """The lines of its postal address, the town's last."""
+        """The lines of its postal address, the town last."""
         return (*self.home.lines, f"{self.home.postcode} {self.home.city}")
 
 
 @dataclass(frozen=True)
 class DemoChild:
-    """A pupil; `student_id` plays SIECLE's ELEVE_ID. Who is in no class, or `has_left`, opens no account."""
+    """A pupil; `student_id` is SIECLE's ELEVE_ID. A child without a class, or that `has_left`, brings no account."""
 
     student_id: str
     given_name: str
@@ -58,7 +58,7 @@ class DemoChild:
 
 @dataclass(frozen=True)
 class DemoGuardian:
-    """A person in a school's file. `remark` says, in French, why a visitor may want to try this one's letter."""
+    """A person in a school's file. `remark` says, in French, why this letter is worth trying."""
 
     civility: str
     given_name: str
@@ -67,21 +67,21 @@ class DemoGuardian:
     home: DemoHome
     children: tuple[DemoChild, ...]
     key: str = ""
-    """The person's number in the file, for ever."""
+    """The person's number in the file, which never changes."""
     birth_name: str = ""
     authority: str = LEGAL
     remark: str = ""
     school_email: str = ""
-    """The address in the school's file, that nobody has confirmed."""
+    """The address in the school's file, which nobody has confirmed."""
 
     @property
     def source(self) -> str:
-        """What feeds the school, or the schools, of the children."""
+        """The format of the file of the children's schools."""
         return self.children[0].school.source
 
     @property
     def roster_key(self) -> str:
-        """The key under which the import knows the person."""
+        """The key of the person in imports."""
         return f"{self.source}:{self.key}"
 
 
@@ -107,7 +107,7 @@ SCHOOLS = (COLLEGE, LYCEE, PROFESSIONAL_LYCEE)
 ACADEMY = "Académie des Deux-Rives"
 
 _CHILDREN = (
-    # (key, given name, family name, school, class); the key is only used just below
+    # (key, given name, family name, school, class); the key is used below only
     ("malo", "Malo", "LEROY", COLLEGE, "6e 1"),
     ("ines", "Inès", "HADDAD", COLLEGE, "4e 2"),
     ("yanis", "Yanis", "HADDAD", LYCEE, "2de 4"),
@@ -133,7 +133,7 @@ _CHILDREN = (
     ("sofiane", "Sofiane", "BENALI", PROFESSIONAL_LYCEE, "2de MTNE 1"),
     ("anna", "Anna", "SCHMITT", COLLEGE, "5e 3"),
     ("gaspard", "Gaspard", "ROUSSEAU", PROFESSIONAL_LYCEE, "1re MELEC"),
-    # who has no class (yet), and who left since the school year began: their families get no letter
+    # pupils without a class, and pupils who left in this school year: their families get no letter
     ("basile", "Basile", "FONTAINE", COLLEGE, ""),
     ("nael", "Naël", "CARPENTIER", PROFESSIONAL_LYCEE, "2de MTNE 2"),
 )
@@ -359,4 +359,4 @@ RESPONSIBLES = tuple(
 )
 """All people of the files. Their numbers follow the order."""
 GUARDIANS = RESPONSIBLES[: -len(_WITHOUT_LETTER)]
-"""The forty who get a letter, the remarkable ones first."""
+"""The forty people who get a letter, the remarkable ones first."""

@@ -1,6 +1,6 @@
-"""Writes the invented families of the lycée professionnel as SIECLE exports them: two files, in Latin-9.
+"""Writes the families of the lycée professionnel as SIECLE exports: two files, in Latin-9.
 
-The names of the fields are those of today's exports; empty ones are left out, as SIECLE does.
+The names of the fields are those of today's exports; empty fields are omitted, as SIECLE does.
 """
 
 from datetime import date
@@ -13,7 +13,7 @@ _SEPTEMBER = 9
 
 
 def siecle_files(school: DemoSchool, today: date) -> dict[str, bytes]:
-    """Return the files of an export of `school` made `today`, by their names."""
+    """Return the files of an export of `school` made `today`, by name."""
     year = today.year - (today.month < _SEPTEMBER)
     pupils = [child for child in CHILDREN if child.school == school]
     people = [person for person in RESPONSIBLES if person.source == SIECLE and person.children[0].school == school]
