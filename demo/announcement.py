@@ -55,22 +55,22 @@ class Announcement:
         shown = [letter for letter in waiting if letter.guardian.remark][:_SHOWN]
         lines = [
             "",
-            "La démonstration est prête. Ouvrez un ENT, le courrier d’un parent à la main.",
+            "The demonstration is ready. Open an ENT, with a parent's letter in hand.",
             "",
             *(f"  {'ENT ' + ent.name:<20} {ent.url}   ({_schools(ent)})" for ent in self.ents),
-            f"  {'Mails reçus':<20} {self._mail_page}",
+            f"  {'Received mails':<20} {self._mail_page}",
             f"  {self.settings.service_name:<20} {self.settings.issuer}",
             "",
-            f"Courriers : {len(waiting)} sur {len(self.letters)} attendent leur parent. Tous : {self.paper.pdf}",
-            f"Les familles viennent des fichiers de {self.files}",
+            f"Letters: {len(waiting)} of {len(self.letters)} are unused. All letters: {self.paper.pdf}",
+            f"The families come from the files in {self.files}",
         ]
         for letter in shown:
             ent = next(ent for ent in self.ents if letter.printed.uai in ent.uais)
             lines += [
                 f"  {letter.username:<20} {letter.shown}   {ent.name}",
-                f"  {'':<20} {letter.name} : {letter.guardian.remark}",
+                f"  {'':<20} {letter.name}: {letter.guardian.remark}",
             ]
-        return "\n".join([*lines, "", "Ctrl-C arrête tout.", ""])
+        return "\n".join([*lines, "", "Ctrl-C stops everything.", ""])
 
 
 def _schools(ent: DemoEnt) -> str:

@@ -106,7 +106,7 @@ def main(smtp_port: int, web_port: int, store: Path) -> None:
         serve(Mailbox(store), smtp_port=smtp_port, web_port=web_port)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise click.ClickException(f"La boîte de démonstration ne peut pas démarrer : {reason}.") from error
+        raise click.ClickException(f"the mail catcher cannot start: {reason}") from error
 
 
 if __name__ == "__main__":

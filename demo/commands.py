@@ -51,9 +51,9 @@ def command(folder: Path = paths.CHECKOUT / "var" / "demo") -> click.Command:
             failure = _run(port, folder, stop)
         if failure:
             raise click.ClickException(
-                f"{failure}\nTout le reste est arrêté. Les journaux sont dans {folder / 'logs'}."
+                f"{failure}\nAll other processes are stopped. The logs are in {folder / 'logs'}."
             )
-        click.echo("La démonstration est arrêtée. « make demo » la reprend où elle en est.")
+        click.echo("The demonstration is stopped. `make demo` continues it.")
 
     return demo
 
@@ -61,23 +61,23 @@ def command(folder: Path = paths.CHECKOUT / "var" / "demo") -> click.Command:
 def _refuse_real_settings(environment: str, database: str | None, configuration: str | None) -> None:
     """Refuse to run with the settings of a real service: its database must never receive invented families."""
     if environment != "development":
-        raise click.ClickException(f"La démonstration refuse de démarrer : {PREFIX}ENV vaut « {environment} ».")
+        raise click.ClickException(
+            f"the demonstration does not start with {PREFIX}ENV={environment}: unset that variable"
+        )
     for name, value in (("DATABASE_URL", database), ("CONFIG", configuration)):
         if value:
             raise click.ClickException(
-                f"La démonstration refuse de démarrer : {PREFIX}{name} désigne une vraie installation. "
-                f"Retirez cette variable de l’environnement."
+                f"the demonstration does not start with {PREFIX}{name}, which belongs to a real service: "
+                "unset that variable"
             )
 
 
 def _check_parts_are_here() -> None:
     if not (paths.CHECKOUT / "clients" / "ent").is_dir():
-        raise click.ClickException(
-            "La démonstration se lance depuis les sources du projet : le dossier clients/ n’est pas là."
-        )
+        raise click.ClickException("the folder clients/ is missing: run the demonstration from the project's sources")
     missing = [name for name in ("aiosmtpd", "requests") if importlib.util.find_spec(name) is None]
     if missing:
-        raise click.ClickException(f"Il manque {' et '.join(missing)} à la démonstration. « make setup » les installe.")
+        raise click.ClickException(f"{' and '.join(missing)} not installed: run `make setup`")
 
 
 def _run(port: int, folder: Path, stop: supervisor.StopRequest) -> supervisor.Failure | None:
@@ -111,13 +111,13 @@ def _check_ports(port: int) -> None:
         taken = supervisor.find_taken(ports_of(port))
     except OSError as error:
         raise click.ClickException(
-            f"Le port {port} et les suivants ne peuvent pas être ouverts ({error.strerror}). "
-            "Choisissez-en d’autres, par exemple : DEMO_PORT=9000 make demo"
+            f"port {port} and the following ones cannot be opened ({error.strerror}): "
+            "choose others, for example DEMO_PORT=9000 make demo"
         ) from error
     if taken is not None:
         raise click.ClickException(
-            f"Le port {taken} est déjà pris, la démonstration en a besoin pour {ports_of(port)[taken]}. "
-            "Libérez-le, ou choisissez d’autres ports, par exemple : DEMO_PORT=9000 make demo"
+            f"port {taken}, for {ports_of(port)[taken]}, is in use: "
+            "free it, or choose other ports, for example DEMO_PORT=9000 make demo"
         )
 
 
@@ -125,8 +125,8 @@ def _settings(port: int, folder: Path) -> Settings:
     database, secret = folder / "idp.db", folder / "secret"
     if database.is_file() and not secret.is_file():
         raise click.ClickException(
-            f"{secret} a disparu : sans lui, la base de la démonstration ne se lit plus. "
-            "« make demo-reset » repart de zéro."
+            f"{secret} is missing, and the demonstration's database cannot be read without it: "
+            "run `make demo-reset` to start anew"
         )
     try:
         return load(
@@ -145,7 +145,7 @@ def _settings(port: int, folder: Path) -> Settings:
             accessibility_mail="accessibilite@exemple.fr",
         )
     except ConfigurationError as error:
-        raise click.ClickException("La démonstration ne peut pas démarrer :\n" + "\n".join(error.faults)) from error
+        raise click.ClickException("the demonstration cannot start:\n" + "\n".join(error.faults)) from error
 
 
 def _prepare(settings: Settings, ents: Sequence[DemoEnt], paper: Paper, files: Path) -> list[SeededLetter]:

@@ -58,7 +58,7 @@ class DemoChild:
 
 @dataclass(frozen=True)
 class DemoGuardian:
-    """A person in a school's file. `remark` says, in French, why this letter is worth trying."""
+    """A person in a school's file. `remark` says why this letter is worth trying."""
 
     civility: str
     given_name: str
@@ -168,7 +168,7 @@ _REMARKABLE = [
         DemoHome(("Appartement 12", "Bâtiment B", "1 rue du Test")),
         _of("malo"),
         birth_name="VANDEPUTTE",
-        remark="un enfant au collège ; donnera la même adresse mail que Karim",
+        remark="one child at the collège; will give the same mail address as Karim",
     ),
     DemoGuardian(
         "M.",
@@ -177,50 +177,50 @@ _REMARKABLE = [
         FATHER,
         DemoHome(("Appartement 12", "Bâtiment B", "1 rue du Test")),
         _of("malo"),
-        remark="l’autre parent de Malo ; donnera la même adresse mail que Noémie",
+        remark="Malo's other parent; will give the same mail address as Noémie",
     ),
     *_household(
         DemoHome(("8 allée des Saules",)),
         _of("ines", "yanis"),
         ("Mme", "Samia", "HADDAD", MOTHER),
-        remark="deux enfants, l’un au collège, l’autre au lycée : un seul compte, deux ENT",
+        remark="two children, one at the collège, one at the lycée: one account, two ENTs",
     ),
     *_household(
         DemoHome(("12 quai du Halage",)),
         _of("emma"),
         ("Mme", "Claire", "BLANC", MOTHER),
-        remark="mère d’Emma, séparée de Julien : deux adresses, deux lettres",
+        remark="Emma's mother, separated from Julien: two addresses, two letters",
     ),
     *_household(
         DemoHome(("27 rue du Moulin Rouge",), "59991", "Saint-Vaast-sur-Lune"),
         _of("emma"),
         ("M.", "Julien", "MARCHAND", FATHER),
-        remark="père d’Emma, séparé de Claire",
+        remark="Emma's father, separated from Claire",
     ),
     *_household(
         DemoHome(("Résidence des Glycines", "5 rue Haute")),
         _of("lucas"),
         ("M.", "André", "DELATTRE", TUTOR),
-        remark="tuteur de Lucas PERRIN, d’un autre nom que lui ; l’établissement connaît son adresse mail",
+        remark="tutor of Lucas PERRIN, with another name; the school knows the mail address",
         school_email="andre.delattre@exemple.test",
     ),
     *_household(
         DemoHome(("44 rue de l’Écluse",)),
         _of("eloise"),
         ("Mme", "Anaïs-Noëlle", "D’ALMEIDA-GONÇALVES", MOTHER),
-        remark="apostrophe, trait d’union et accents dans le nom",
+        remark="apostrophe, hyphen and accents in the name",
     ),
     *_household(
         DemoHome(("6 impasse du Verger",), "59992", "Valdoux"),
         _of("ilyes"),
         ("Mme", "لطيفة", "بن يوسف", MOTHER),
-        remark="nom en écriture arabe",
+        remark="name in Arabic script",
     ),
     *_household(
         DemoHome(("19 rue de la Filature",)),
         _of("deniz"),
         ("Mme", "İpek", "Yılmaz", MOTHER),
-        remark="nom turc, avec İ et ı",
+        remark="Turkish name, with İ and ı",
     ),
     *_household(
         DemoHome(
@@ -240,7 +240,7 @@ _REMARKABLE = [
             "DE LA ROCHE-SAINT-ANDRÉ DU PLESSIS-BELLIÈVRE",
             MOTHER,
         ),
-        remark="un nom et une adresse très longs",
+        remark="a very long name and address",
     ),
 ]
 
@@ -285,7 +285,7 @@ _OTHERS = [
         DemoHome(("7 rue du Four à Chaux",)),
         _of("hugo"),
         birth_name="ROUSSEAU",
-        remark="deux courriers pour une personne : le lycée de Gaspard l’inscrit sous son nom de naissance, ROUSSEAU",
+        remark="two letters for one person: Gaspard's lycée knows the birth name, ROUSSEAU",
     ),
     *_household(DemoHome(("7 rue du Four à Chaux",)), _of("hugo"), ("M.", "Laurent", "DUBOIS", FATHER)),
     *_household(

@@ -45,7 +45,7 @@ def read_json(path: Path, absent: Any) -> Any:
         return absent
     except ValueError as error:
         raise click.ClickException(
-            f"{path} ne se lit plus. Corrigez-le, ou effacez la démonstration avec « make demo-reset »."
+            f"{path} is not valid: correct it, or delete the demonstration with `make demo-reset`"
         ) from error
 
 
@@ -68,5 +68,5 @@ def alone(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise click.ClickException(f"Une démonstration se sert déjà de {folder}. Arrêtez-la d’abord.") from error
+            raise click.ClickException(f"another demonstration uses {folder}: stop it first") from error
         yield

@@ -76,11 +76,11 @@ def import_files(settings: Settings, folder: Path) -> None:
         except imports.Stopped as stopped:
             stopped.outcome.staging.close()
             raise click.ClickException(
-                f"Les fichiers de {folder / source} ne peuvent pas être importés ({stopped}). "
-                f"Corrigez-les, ou effacez {folder} : la démonstration les écrira de nouveau."
+                f"the files in {folder / source} cannot be imported ({stopped}): "
+                f"correct them, or delete {folder}, which the demonstration then writes again"
             ) from stopped
         except lock.Busy as busy:
-            raise click.ClickException("Un import est en cours sur cette base. Attendez sa fin.") from busy
+            raise click.ClickException("another import is running on this database: wait until it ends") from busy
         outcome.staging.close()
 
 
@@ -93,6 +93,6 @@ def _refuse_older() -> None:
     end_read()
     if is_older:
         raise click.ClickException(
-            "Les familles de cette démonstration viennent d’une version plus ancienne, qui ne les importait pas. "
-            "« make demo-reset » l’efface ; « make demo » en fait une neuve."
+            "an older version of the demonstration wrote these families without importing them: "
+            "run `make demo-reset`, then `make demo`"
         )

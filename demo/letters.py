@@ -110,7 +110,7 @@ class Paper:
             letters = [Printed.of_row(row) for row in read_json(self._list, absent=[])]
         except (KeyError, TypeError, ValueError) as error:
             raise click.ClickException(
-                f"{self._list} ne se lit plus. Corrigez-le, ou effacez la démonstration avec « make demo-reset »."
+                f"{self._list} is not valid: correct it, or delete the demonstration with `make demo-reset`"
             ) from error
         return {letter.roster_key: letter for letter in letters}
 

@@ -20,11 +20,11 @@ _PROBE_SECONDS = 2.0
 def ports_of(port: int) -> dict[int, str]:
     """Return every port of the demonstration at `port`, with the name of what listens there."""
     return {
-        port: "le service",
-        port + 1: "le premier ENT",
-        port + 2: "le second ENT",
-        port + SMTP_OFFSET: "la réception des mails",
-        port + WEB_OFFSET: "la page des mails",
+        port: "the service",
+        port + 1: "the first ENT",
+        port + 2: "the second ENT",
+        port + SMTP_OFFSET: "receiving mails",
+        port + WEB_OFFSET: "the page of the mails",
     }
 
 
@@ -54,12 +54,12 @@ def service(settings: Settings, port: int) -> list[Child]:
     return [
         Child(
             "provider",
-            "Le service",
+            "the service",
             [idp, "serve", "--bind", f"{HOST}:{port}"],
             environment,
             lambda: answers_http(port, "/readyz"),
         ),
-        Child("worker", "L’envoi des mails", [idp, "worker"], environment),
+        Child("worker", "the outbox worker", [idp, "worker"], environment),
     ]
 
 
@@ -71,7 +71,7 @@ def neighbours(settings: Settings, port: int, ents: Sequence[DemoEnt], folder: P
         *(_ent(settings, ent, folder) for ent in ents),
         Child(
             "catcher",
-            "La boîte de démonstration",
+            "the mail catcher",
             [sys.executable, "-m", "demo.catcher", *ports, "--store", str(folder / "mails")],
             answers=lambda: answers_http(web_port, "/mails.json") and answers_smtp(smtp_port),
         ),
@@ -81,7 +81,7 @@ def neighbours(settings: Settings, port: int, ents: Sequence[DemoEnt], folder: P
 def _ent(settings: Settings, ent: DemoEnt, folder: Path) -> Child:
     return Child(
         ent.client_id,
-        f"L’ENT {ent.name}",
+        f"the ENT {ent.name}",
         [sys.executable, "-m", "clients.ent"],
         {
             "ENT_ISSUER": settings.issuer,

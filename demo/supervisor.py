@@ -48,7 +48,7 @@ class Failure:
     tail: str
 
     def __str__(self) -> str:
-        log = f"\nSes dernières lignes :\n{self.tail}" if self.tail else "\nRien dans son journal."
+        log = f"\nIts last lines:\n{self.tail}" if self.tail else "\nIts log is empty."
         return f"{self.label} {self.reason}.{log}"
 
 
@@ -170,7 +170,9 @@ class Supervisor:
                 return failure
             waiting = [child for child in waiting if not child.answers()]
             if waiting and time.monotonic() > deadline:
-                return Failure(waiting[0].label, f"ne répond pas après {patience:.0f} secondes", self._tail(waiting[0]))
+                return Failure(
+                    waiting[0].label, f"does not answer after {patience:.0f} seconds", self._tail(waiting[0])
+                )
             time.sleep(_BEAT)
         return None if self._stop else self._find_ended()
 
@@ -208,11 +210,11 @@ class Supervisor:
 
 
 def _reason(code: int) -> str:
-    """Return how a process ended, as the end of a French sentence of either gender."""
+    """Return how a process ended, as the end of a sentence."""
     if code < 0:
         name = next((known.name for known in signal.Signals if known == -code), str(-code))
-        return f"ne tourne plus (signal {name})"
-    return f"ne tourne plus (code {code})"
+        return f"ended (signal {name})"
+    return f"ended (exit code {code})"
 
 
 def _kill_group(process: subprocess.Popen[bytes]) -> None:
