@@ -1,4 +1,4 @@
-"""`python -m bench`: see `make bench`. Exit 1 when an answer was wrong or a count is above what is promised."""
+"""`python -m bench`: see `make bench`. Exit 1 if an answer was wrong or a count exceeds its limit."""
 
 import asyncio
 import logging
@@ -20,32 +20,40 @@ from idp.config import Settings
 
 _HASHES = 20
 _NEUTRAL = "neutral"
-"""Not a load: whether public forms answer everybody in the same time."""
+"""Not a load: compares the answer times of public forms for all kinds of accounts."""
 _ROSTER = "roster"
-"""Not a load: school files in, at the size of an académie or a part of it."""
+"""Not a load: imports school files, of an académie or a part of one."""
 _LETTERS = "letters"
-"""Not a load, and no database: letters out."""
+"""Not a load, and without a database: prints letters."""
 _OTHERS = (_NEUTRAL, _ROSTER, _LETTERS)
 
 
 @click.command()
-@click.option("--seconds", type=click.FloatRange(0.5, 300), default=5.0, show_default=True, help="for each scenario")
+@click.option(
+    "--seconds", type=click.FloatRange(0.5, 300), default=5.0, show_default=True, help="seconds for each scenario"
+)
 @click.option(
     "--scenario",
     "scenario_names",
     type=click.Choice([*(kind.name for kind in SCENARIOS), *_OTHERS]),
     multiple=True,
-    help="one or more; all",
+    help="may be repeated; all by default",
 )
-@click.option("--database", "names", type=click.Choice(databases.NAMES), multiple=True, help="one or both; both")
 @click.option(
-    "--pupils", type=click.IntRange(1000), default=roster.PUPILS, show_default=True, help="roster; 800000: an académie"
+    "--database", "names", type=click.Choice(databases.NAMES), multiple=True, help="may be repeated; both by default"
 )
-@click.option("--schools", type=click.IntRange(1), help="roster; by default as many as an académie has for its pupils")
+@click.option(
+    "--pupils",
+    type=click.IntRange(1000),
+    default=roster.PUPILS,
+    show_default=True,
+    help="for roster; 800000 is an académie",
+)
+@click.option("--schools", type=click.IntRange(1), help="for roster; by default in proportion to the pupils")
 def main(
     seconds: float, scenario_names: tuple[str, ...], names: tuple[str, ...], pupils: int, schools: int | None
 ) -> None:
-    """Measure the service under load, school files in and letters out, on throw-away databases; prints the figures."""
+    """Measure the service under load, imports of school files and letters, on temporary databases."""
     logging.disable(logging.INFO)
     chosen = set(scenario_names or [*(kind.name for kind in SCENARIOS), *_OTHERS])
     faults = _letters() if _LETTERS in chosen else []
@@ -58,7 +66,7 @@ def main(
 
 
 def _letters() -> list[str]:
-    """Measure letters; return what was wrong."""
+    """Measure letters; return the faults."""
     lines, faults = letters.run()
     click.echo("\n".join((*lines, "")))
     return faults
@@ -67,7 +75,7 @@ def _letters() -> list[str]:
 def _on_databases(
     names: tuple[str, ...], chosen: set[str], seconds: float, files: roster.Files | None, folder: Path
 ) -> list[str]:
-    """Measure what needs a database, on one after the other; return what was wrong."""
+    """Run the measurements on each kind of database in turn; return the faults."""
     scenarios = [kind for kind in SCENARIOS if kind.name in chosen]
     faults: list[str] = []
     for name in names or databases.NAMES:
@@ -86,9 +94,9 @@ def _on_databases(
 
 
 def _measure(name: str, scenarios: list[type[Scenario]], seconds: float, *, neutral: bool) -> list[str]:
-    """Measure on one kind of database; return what was wrong."""
+    """Run the measurements on one kind of database; return the faults."""
     server_core, driver_core = machine.split()
-    machine.pin(driver_core)  # the database too, when it is started here
+    machine.pin(driver_core)  # inherited by the database, if it is started here
     opened = databases.OPENED[name]
     try:
         with (
@@ -138,7 +146,7 @@ def _measure_neutral(url: str, folder: Path, core: int | None) -> list[str]:
 
 
 def _hash_ms(settings: Settings) -> float:
-    """Return what one password hash takes, in milliseconds of processor time: most of what a sign-in costs."""
+    """Return the processor time of one password hash, in milliseconds: most of the cost of a sign-in."""
     hasher = Hasher(settings)
     stored = hasher.hash(PASSWORD, "sign_in")
     began = time.process_time()

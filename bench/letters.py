@@ -1,7 +1,7 @@
-"""Letters: how many pages the typesetter makes on one core, how many passwords are hashed on all, in which memory.
+"""Measures letters: pages a second on one core, password hashes a second on all cores, and the memory.
 
-The product's own processes do both. They are started by a process that does nothing else (`python -m
-bench.letters`), so that the memory that is measured is theirs.
+The product's own processes do both. A process that does nothing else starts them (`python -m bench.letters`), so that
+the measured memory is theirs.
 """
 
 import itertools
@@ -23,14 +23,14 @@ from idp.letters.render.typesetting import Press
 
 LETTERS = 1_000
 PAGES_A_SECOND = 150
-"""Promised on one core."""
+"""The promise for one core."""
 _HASHES = 200
 _CLASS = 50
-"""Letters of a file: those of a class and its parents."""
+"""The number of letters in a file: those of a class and its parents."""
 
 
 def run() -> tuple[list[str], list[str]]:
-    """Measure; return the lines of the report, and what went wrong."""
+    """Measure; return the lines of the report, and the faults."""
     try:
         ended = process.run([sys.executable, "-m", "bench.letters"])
     except process.ProcessFailedError as failure:
@@ -52,7 +52,7 @@ def _measure() -> dict[str, float]:
     mine = machine.cores()
     hasher = Hasher(settings_for("sqlite:///not-used.db", 8000))
     with Hashers(hasher) as hashers:
-        hashers.hash([provisional.draw() for _ in range(10)])  # the processes are there now
+        hashers.hash([provisional.draw() for _ in range(10)])  # start the processes before the measurement
         hashes = _timed(lambda: hashers.hash([provisional.draw() for _ in range(_HASHES)]))
         processes = len(hashers.pids())
     hashing = _children()
@@ -77,7 +77,7 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def _children() -> float:
-    """Return the processor time of the processes that were started and have ended."""
+    """Return the processor time of the started processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

@@ -1,7 +1,7 @@
-"""N-01: whether the public forms take as long for an account that exists as for one that does not.
+"""N-01: compares the answer times of the public forms for existing and missing accounts.
 
-Each form is sent two hundred times for each kind of account, in turn, so that whatever drifts drifts for all. Every
-request names another account and comes from another address: no limit is met.
+Each form is sent two hundred times for each kind of account, in turn, so that any drift affects all kinds. Every
+request names another account and has another IP, so that no limit is reached.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from idp.services import services_of
 
 REQUESTS = 200
 MOST_APART = 0.05
-"""Medians may differ by so much: 5 %."""
+"""The largest allowed difference between medians: 5 %."""
 
 KINDS = ("active", "unknown", "never-activated", "disabled", "no-mail", "shared-mail")
 _WARM_UP = 10
@@ -40,13 +40,13 @@ _FORM_TOKEN = re.compile(rb'name="csrf_token"[^>]*value="([^"]+)"')
 
 @dataclass(frozen=True)
 class Form:
-    """A public form: its page, what it is filled in with, and what it answers to everybody."""
+    """A public form: its path, and the status of its answer."""
 
     path: str
     status: int
 
     def filled_in(self, name: str) -> dict[str, str]:
-        """Return the fields, for the account `name`."""
+        """Return the fields for the account `name`."""
         if self.path == "/connexion":
             return {"identifiant": name, "mot-de-passe": "pas le bon mot de passe"}
         return {"mail": f"{name}@exemple.fr"} if self.path == "/identifiant-oublie" else {"identifiant": name}
@@ -56,10 +56,10 @@ FORMS = (Form("/connexion", 200), Form("/mot-de-passe-oublie", 303), Form("/iden
 
 
 def populate(settings: Settings) -> None:
-    """Add the accounts of each kind; there is none of the kind `unknown`."""
+    """Add the accounts of each kind, except `unknown`."""
     app = create_app(settings)
     with app.app_context():
-        ring.rotate(settings)  # without one the service is not ready
+        ring.rotate(settings)  # without a key the service is not ready
         stored = Hasher(settings).hash(PASSWORD, "sign_in")
         names = [(kind, _name(kind, number)) for kind in KINDS if kind != "unknown" for number in _numbers()]
         rows = [_account(kind, name, name, stored, now()) for kind, name in names]
@@ -72,10 +72,10 @@ def populate(settings: Settings) -> None:
 
 
 async def measure(port: int) -> tuple[list[str], list[str]]:
-    """Send all forms; return the lines of the report, and a sentence for each form whose medians are too far apart.
+    """Send all forms; return the lines of the report, and a sentence for each form whose medians differ too much.
 
     Raises:
-        WrongAnswerError: a form answered something else than it answers to everybody.
+        WrongAnswerError: a form gave another answer than usual.
     """
     lines, faults = [], []
     for form in FORMS:
@@ -149,7 +149,7 @@ def _account(kind: str, name: str, mailbox: str, stored: str, moment: datetime) 
 
 
 def run(port: int) -> tuple[list[str], list[str]]:
-    """Do `measure`, and turn a wrong answer into a fault."""
+    """Run `measure`, and turn a wrong answer into a fault."""
     try:
         return asyncio.run(measure(port))
     except (WrongAnswerError, OSError, EOFError) as error:

@@ -1,6 +1,6 @@
-"""The registered client of the scenarios: what it sends, and how it checks what comes back.
+"""The registered client of the scenarios: it sends the requests and checks the answers.
 
-Every answer is looked at: one that a relying party would refuse is an error of the run.
+Every answer is checked: one that a relying party would refuse is an error of the run.
 """
 
 import base64
@@ -19,11 +19,11 @@ from bench.transport import Answer, Transport
 
 SCOPES = "openid profile email ent charter offline_access"
 _SAMPLED = 25
-"""One ID token of so many is kept, to be verified after the run: verifying costs the driver too."""
+"""One ID token in so many is stored and verified after the run: verifying costs the driver time."""
 
 
 class WrongAnswerError(Exception):
-    """The service answered something else than the scenario knows to be right."""
+    """The service gave another answer than the scenario expects."""
 
 
 def expect(answer: Answer, status: int, step: str) -> Answer:
@@ -35,7 +35,7 @@ def expect(answer: Answer, status: int, step: str) -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One authorization request, and what its answer must match."""
+    """One authorization request, and the values that its answer must match."""
 
     state: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     nonce: str = field(default_factory=lambda: secrets.token_urlsafe(16))
@@ -44,7 +44,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """An ID token to be verified, and what it must match."""
+    """An ID token to verify, and the values that it must match."""
 
     id_token: str
     access_token: str
@@ -69,7 +69,7 @@ class Party:
         return type(self)(self.issuer, self.client_id, self._secret, self.redirect_uri)
 
     def request(self, attempt: Attempt) -> str:
-        """Return the address of an authorization request."""
+        """Return the URL of an authorization request."""
         parameters = {
             "response_type": "code",
             "client_id": self.client_id,
@@ -114,7 +114,7 @@ class Party:
         return tokens
 
     async def refresh(self, transport: Transport, refresh_token: str) -> dict[str, Any]:
-        """Exchange a refresh token for the pair that follows it."""
+        """Exchange a refresh token for the next pair."""
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         tokens = _tokens(await transport.send("POST", "/token", self._proof, form))
         if tokens.get("refresh_token") in {None, refresh_token}:
@@ -131,7 +131,7 @@ class Party:
         return claims
 
     async def verify_samples(self, transport: Transport) -> list[str]:
-        """Return what is wrong with the ID tokens that were kept (OpenID Connect Core 3.1.3.7), and forget them."""
+        """Return the faults of the sampled ID tokens (OpenID Connect Core 3.1.3.7), and delete the samples."""
         answer = expect(await transport.send("GET", "/jwks.json", {}, None), 200, "jwks")
         published = KeySet.import_key_set(json.loads(answer.body))
         samples, self.samples, self._seen = self.samples, [], 0

@@ -1,4 +1,4 @@
-"""The scenarios: one object is one client of the closed loop, and its `flow` is what is counted and timed."""
+"""The scenarios: one object is one client of the closed loop, and its `flow` is counted and timed."""
 
 import json
 import re
@@ -15,37 +15,37 @@ _SIGN_IN = "/connexion?"
 
 
 class Scenario(ABC):
-    """A client that does the same again and again. `parents` is shared: nobody is in two places at once."""
+    """A client that repeats its flow. `parents` is shared, so that no parent is used twice at once."""
 
     name: ClassVar[str]
     requests: ClassVar[tuple[str, ...]]
-    """What a flow asks for, in order."""
+    """The requests of a flow, in order."""
 
     def __init__(self, party: Party, transport: Transport, parents: Iterator[Parent]) -> None:
         self._party = party
         self._transport = transport
         self._parents = parents
 
-    async def begin(self) -> None:  # noqa: B027 - most have nothing to do
-        """Do what comes before the first flow."""
+    async def begin(self) -> None:  # noqa: B027 - most scenarios need no preparation
+        """Prepare the first flow."""
 
     @abstractmethod
     async def flow(self) -> None:
-        """Do one flow.
+        """Run one flow.
 
         Raises:
-            WrongAnswerError: the service answered something else than it must.
+            WrongAnswerError: the service gave a wrong answer.
         """
 
     async def _signed_on(self) -> dict[str, str]:
-        """Sign a parent on who has a session; return the tokens."""
+        """Sign on a parent who has a session; return the tokens."""
         attempt, parent = Attempt(), next(self._parents)
         browser = Browser(self._transport, parent.cookies)
         code = self._party.code(await browser.get(self._party.request(attempt)), attempt)
         return await self._party.exchange(self._transport, code, attempt)
 
     async def _sign_in_page(self, browser: Browser, attempt: Attempt) -> tuple[str, Answer]:
-        """Lead a new browser to the sign-in form; return the form's address and the page."""
+        """Lead a new browser to the sign-in form; return the form's URL and the page."""
         answer = expect(await browser.get(self._party.request(attempt)), 303, "authorize")
         url = answer.headers["location"]
         if not url.startswith(_SIGN_IN):
@@ -77,7 +77,7 @@ class Refresh(Scenario):
         self._token = (await self._signed_on())["refresh_token"]
 
     async def flow(self) -> None:
-        """Use the token; a lost chain is begun again."""
+        """Use the token; start again if the chain is lost."""
         try:
             self._token = (await self._party.refresh(self._transport, self._token))["refresh_token"]
         except WrongAnswerError:
@@ -118,13 +118,13 @@ class Discovery(Scenario):
 
 
 class LoginPage(Scenario):
-    """A browser with an authorization request in progress shows the sign-in form (again)."""
+    """A browser with an authorization request in progress shows the sign-in form again."""
 
     name = "login_page"
     requests = ("sign-in form",)
 
     async def begin(self) -> None:
-        """Begin the authorization request."""
+        """Start the authorization request."""
         self._browser = Browser(self._transport)
         self._address, _ = await self._sign_in_page(self._browser, Attempt())
 

@@ -1,4 +1,4 @@
-"""From an order to files: families drawn, mistakes put in, written in one format, counted on the way."""
+"""Writes the files of an order: draws families, adds mistakes, writes one format, and counts."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -18,7 +18,7 @@ FORMATS = ("aaf", "aaf1d", "siecle", "onde", "csv")
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What is wanted; see the command's `--help` for each."""
+    """The options of the command; see its `--help`."""
 
     out: Path
     pupils: int
@@ -35,14 +35,14 @@ class Order:
 
 @dataclass
 class Produced:
-    """What was written.
+    """The numbers of what was written.
 
     Attributes:
-        schools: How many have pupils.
-        pupils: How many are in the Complet's files; a format that knows no pupils who left has fewer than there are.
-        people: How many responsible people are in them; who is in two schools' files counts once.
-        mistakes: What was put in, by kind.
-        changes: What the Delta holds, by kind.
+        schools: schools with pupils.
+        pupils: pupils in the Complet's files; a format without pupils who left has fewer.
+        people: responsible people in them; a person in two schools' files counts once.
+        mistakes: the mistakes, by kind.
+        changes: the changes in the Delta, by kind.
     """
 
     files: int = 0
@@ -55,12 +55,12 @@ class Produced:
 
 
 def produce(order: Order) -> Produced:
-    """Write the files of an académie into `order.out`: a Complet, and for an AAF a Delta if one is wanted.
+    """Write the files of an académie to `order.out`: a Complet, and for an AAF a Delta if requested.
 
-    Mistakes are in the Complet alone. The memory needed is that of a town and of a few parts.
+    Only the Complet contains mistakes. The memory is that of a town and of a few parts.
 
     Raises:
-        ValueError: a number is out of its range.
+        ValueError: a number is out of range.
     """
     produced = Produced()
     mistakes = Mistakes(order.mistakes, _possible(order), seed=order.seed)
@@ -107,7 +107,7 @@ def _write_aaf(
 
 
 def _aaf_output(order: Order, style: aaf.Style, mode: str, stack: ExitStack) -> Output:
-    """Return where a Complet or a Delta goes: a folder of its own, or an archive."""
+    """Return the output of a Complet or a Delta: a folder of its own, or an archive."""
     if order.archive:
         return stack.enter_context(Tgz(order.out / f"{style.name}_{mode}.tgz"))
     return Folder(order.out / mode.lower())

@@ -1,7 +1,7 @@
 """AAF files (`ficAlimMENESR`): a Complet or a Delta, in the vocabulary of the second degree or of the first.
 
-An AAF has no pupils who left. That of the first degree has no one but legal representatives, and no numbers of SIECLE.
-Every school is written, whatever its degree: the same families can be read from either vocabulary.
+An AAF has no pupils who left. That of the first degree has legal representatives only, and no numbers of SIECLE. Every
+school is written, in either degree: both vocabularies can represent the same families.
 """
 
 from collections import Counter
@@ -39,19 +39,19 @@ _FIRST_DEGREE = {
     "ENTEleveStructRattachId": "",
     "ENTEleveStatutEleve": "",
 }
-"""The first degree's names for attributes of the second; empty for those that it has not."""
+"""The first degree's names for attributes of the second; empty if there is none."""
 
 Attributes = list[tuple[str, Sequence[str]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
-    """How the files are written.
+    """The style of the files.
 
     Attributes:
-        first_degree: Whether in the vocabulary of the first degree.
-        encoding: `UTF-8` or `ISO-8859-15`; what this has no letter for becomes a character reference.
-        part: The most records of a file.
+        first_degree: whether they use the vocabulary of the first degree.
+        encoding: `UTF-8` or `ISO-8859-15`; missing letters become character references.
+        part: the most records of a file.
     """
 
     first_degree: bool = False
@@ -60,7 +60,7 @@ class Style:
 
     @property
     def name(self) -> str:
-        """What the files are called after."""
+        """The beginning of the files' names."""
         return "ENT_1D" if self.first_degree else "ENT_2D"
 
 
@@ -89,7 +89,7 @@ class _Files:
         self._request("addRequest", category, record.key, f"  <attributes>\n{attributes}  </attributes>\n")
 
     def modify(self, category: str, before: _Record, after: _Record) -> None:
-        """Write what of a record has changed; nothing when nothing has."""
+        """Write the changed attributes of a record; nothing if there are none."""
         former = dict(before.attributes)
         changed = [
             f'   <modification name="{renamed}" operation="replace">{_values(values)}</modification>\n'
@@ -124,7 +124,7 @@ class _Files:
 
 
 def write_complete(output: Output, schools: Sequence[School], households: Iterable[Household], style: Style) -> None:
-    """Write a Complet of these schools and households; those who left are to be taken out before (`representable`)."""
+    """Write a Complet of these schools and households, prepared by `representable`."""
     files = _Files(output, style, "Complet", COMPLETE_ON)
     for school in schools:
         files.add("EtabEducNat", _school(school))
@@ -137,16 +137,16 @@ def write_complete(output: Output, schools: Sequence[School], households: Iterab
 
 
 def representable(households: Iterable[Household], style: Style) -> Iterable[Household]:
-    """Return what a Complet can say of these households."""
+    """Return the part of these households that a Complet can represent."""
     staying_ones = without_left(households)
     return map(legal, staying_ones) if style.first_degree else staying_ones
 
 
 def write_delta(output: Output, changed: Iterable[Household | Change], style: Style) -> Counter[str]:
-    """Write the Delta of what has changed in households that `write_complete` wrote, as `changes` yields them.
+    """Write the Delta of the changes (`changes`) in households that `write_complete` wrote.
 
     Returns:
-        How many changes of each kind it holds.
+        The number of changes of each kind.
     """
     files = _Files(output, style, "Delta", DELTA_ON)
     counts: Counter[str] = Counter()
@@ -223,7 +223,7 @@ def _pupil(pupil: Pupil, style: Style) -> _Record:
 
 
 def _link(link: Link) -> str:
-    """Return the six fields of a link, or three of which the first is empty when it is to be a broken one."""
+    """Return the six fields of a link; three, the first of them empty, for a broken one."""
     if link.broken:
         return f"${link.kinship}$1"
     payer = int(link.rank == 1)

@@ -1,6 +1,6 @@
-"""Plain CSV files, as an ENT takes them: for each school one of pupils and one of responsible people, in UTF-8.
+"""Plain CSV files, as ENTs accept them: for each school one of pupils and one of responsible people, in UTF-8.
 
-A pupil's number is SIECLE's. Each child of a person has columns of its own, with a number: id, kinship, authority.
+A pupil's number is SIECLE's. Each child of a person has numbered columns: id, kinship, authority.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

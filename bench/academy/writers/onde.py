@@ -1,6 +1,6 @@
 """ONDE's exports: for each school a CSV of pupils and one of responsible people, without keys, in Latin-1.
 
-ONDE knows no pupils who left, and its people are known by their names: the same human being under two keys is two rows.
+ONDE has no pupils who left, and identifies people by their names: the same person under two keys is two rows.
 """
 
 import unicodedata
@@ -32,7 +32,7 @@ _WITHOUT_MARK = str.maketrans(
 
 
 def representable(households: Iterable[Household]) -> Iterable[Household]:
-    """Return what ONDE can say of these households."""
+    """Return the part of these households that ONDE can represent."""
     return map(legal, without_left(households))
 
 
@@ -47,7 +47,7 @@ def write(output: Output, schools: Sequence[School], households: Iterable[Househ
 
 
 def as_written(text: str) -> str:
-    """Return what is left of a text in Latin-1: letters that it has not lose their marks."""
+    """Return a text reduced to Latin-1: other letters lose their marks."""
     if text.isascii():
         return text
     return "".join(map(_letter, text))

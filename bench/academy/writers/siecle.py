@@ -17,12 +17,12 @@ _OTHER = "6"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Style:
-    """How the files are written.
+    """The style of the files.
 
     Attributes:
-        old: Whether with the field names, kinships and ranks of older exports.
-        root: What the roots' names begin with: `BEE`, or `BEE_EPHC`.
-        zipped: Whether each file lies in a zip archive of its own, as SIECLE hands it out.
+        old: whether they have the field names, kinships and ranks of older exports.
+        root: the beginning of the roots' names: `BEE`, or `BEE_EPHC`.
+        zipped: whether each file is in a zip archive of its own, as SIECLE delivers it.
     """
 
     old: bool = False
@@ -31,7 +31,7 @@ class Style:
 
 
 def mistakes(style: Style) -> frozenset[Kind]:
-    """Return what files of that style can have wrong: new ones do not rank legal representatives."""
+    """Return the mistakes that files of that style can have: new ones do not rank legal representatives."""
     return frozenset(Kind) if style.old else frozenset(Kind) - {Kind.TWO_FIRST}
 
 
@@ -84,7 +84,7 @@ def _guardians(group: Iterable[Household], style: Style) -> str:
 
 
 def _element(name: str, value: str) -> str:
-    """Return an element on a line of its own; SIECLE leaves out those that are empty."""
+    """Return an element on a line of its own; SIECLE omits empty elements."""
     return f"<{name}>{escape(value)}</{name}>\n" if value else ""
 
 
@@ -103,7 +103,7 @@ def _pupil(pupil: Pupil, home: PostalAddress, style: Style) -> str:
 
 
 def _structures(pupil: Pupil) -> str:
-    """Return the pupil's class, and for some a group, before the class: a reader must not take it for one."""
+    """Return the pupil's class, and for some pupils a group before it, which a reader must not take for the class."""
     if not pupil.class_name:
         return ""
     group = _structure("LATIN GR1", "G") if pupil.key % 3 == 0 else ""
@@ -137,7 +137,7 @@ def _person(person: Person, style: Style) -> str:
 
 
 def _link(pupil: Pupil, link: Link, style: Style) -> str:
-    """Return who is responsible for whom; the level of a broken link is a letter."""
+    """Return the tie between a person and a pupil; the level of a broken link is a letter."""
     first = str(int(link.rank == 1))
     if style.old:
         kinship = _OLD_KINSHIPS.get(link.kinship, _OTHER)
