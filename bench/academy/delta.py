@@ -21,7 +21,7 @@ class Event(enum.Enum):
     CLASS = "another_class"
     SCHOOL = "another_school"
     SIBLING = "sibling"
-    ADDRESS = "another_address"
+    NEW_ADDRESS = "another_address"
     GONE = "pupil_gone"
     ARRIVED = "family_arrived"
 
@@ -41,7 +41,7 @@ def changes(
 
     Args:
         households: those of `families`.
-        schools: those of `found`: pupils change between schools of their town.
+        schools: those of `draw_schools`: pupils change between schools of their town.
         rate: the share of the households that change: from 0 to 1.
         seed: the same seed makes the same changes.
     """
@@ -75,7 +75,7 @@ def _change(event: Event, household: Household, town: Sequence[School], random: 
             changed = _with_pupil(household, _placed(pupil, random.choice(others), random))
         case Event.SIBLING:
             changed = household._replace(pupils=(*household.pupils, _sibling(household, random)))
-        case Event.ADDRESS:
+        case Event.NEW_ADDRESS:
             moved = household.people[0]._replace(postal_address=_new_address(household))
             changed = household._replace(people=(moved, *household.people[1:]))
         case Event.GONE:

@@ -10,7 +10,7 @@ from random import Random
 from typing import NamedTuple
 
 from bench.academy.names import family_name, given_name
-from bench.academy.schools import SCHOOL_YEAR, School, by_town, found, shares, wheel
+from bench.academy.schools import SCHOOL_YEAR, School, by_town, draw_schools, shares, wheel
 
 MOTHER, FATHER, TUTOR, RELATIVE, CHILD_MINDER = "10", "20", "50", "39", "43"
 """SDET's codes of kinship."""
@@ -121,7 +121,7 @@ def families(seed: int, pupils: int, schools: int) -> Iterator[Household]:
     Raises:
         ValueError: the number of schools is not possible.
     """
-    towns = by_town(found(pupils, schools))
+    towns = by_town(draw_schools(pupils, schools))
     numbers = count()
     people = count(_FIRST_PERSON)
     children = count()

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.academy.delta import changes
 from bench.academy.families import Household, families
 from bench.academy.mistakes import Kind, Mistakes
-from bench.academy.schools import School, found
+from bench.academy.schools import School, draw_schools
 from bench.academy.writers import aaf, csv_file, onde, siecle
 from bench.academy.writers.output import Folder, Output, Tgz
 
@@ -64,7 +64,7 @@ def produce(order: Order) -> Produced:
     """
     produced = Produced()
     mistakes = Mistakes(order.mistakes, _possible(order), seed=order.seed)
-    schools = mistakes.schools(found(order.pupils, order.schools))
+    schools = mistakes.schools(draw_schools(order.pupils, order.schools))
     households = families(order.seed, order.pupils, order.schools)
     if order.format.startswith("aaf"):
         _write_aaf(order, schools, households, mistakes, produced)
@@ -101,7 +101,7 @@ def _write_aaf(
         aaf.write_complete(output, schools, written, style)
     if order.delta:
         again = families(order.seed, order.pupils, order.schools)
-        changed = changes(again, found(order.pupils, order.schools), order.delta, seed=order.seed)
+        changed = changes(again, draw_schools(order.pupils, order.schools), order.delta, seed=order.seed)
         with ExitStack() as stack:
             produced.changes = aaf.write_delta(_aaf_output(order, style, "Delta", stack), changed, style)
 

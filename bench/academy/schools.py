@@ -59,7 +59,7 @@ def uai(number: int) -> str:
     return f"{number:07d}{_LETTERS[number % len(_LETTERS)]}"
 
 
-def found(pupils: int, schools: int) -> list[School]:
+def draw_schools(pupils: int, schools: int) -> list[School]:
     """Return the schools of an académie.
 
     Args:

@@ -154,7 +154,7 @@ def _claim(school_id: uuid.UUID, midnight: datetime) -> bool:
 
 
 def _release_given_up() -> None:
-    """Unmark the notices of mails that failed for good: the next mail names them. In the caller's transaction."""
+    """Unmark the notices of mails that failed permanently, in the caller's transaction: the next mail names them."""
     marks = [(uuid.UUID(payload["school"]), _mark_of(payload)) for payload in _payloads(OutboxMessage.outcome == DEAD)]
     if marks:
         of_dead = tuple_(SchoolNotice.school_id, SchoolNotice.digested_at).in_(marks)

@@ -30,7 +30,7 @@ def snapshot(row: Base, *, without: Collection[str] = ()) -> dict[str, Any]:
     """
     columns = inspect(type(row)).column_attrs.keys()
     values = {name: getattr(row, name) for name in columns if name not in _UNTOLD and name not in without}
-    return {name: _told(value) for name, value in values.items()}
+    return {name: _as_json(value) for name, value in values.items()}
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Difference:
@@ -47,7 +47,7 @@ def made(after: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in after.items() if value not in (None, "", [], {})}
 
 
-def _told(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     if isinstance(value, bytes):
         return HIDDEN
     if isinstance(value, enum.Enum):
@@ -57,8 +57,8 @@ def _told(value: Any) -> Any:
     if isinstance(value, uuid.UUID):
         return str(value)
     if isinstance(value, dict):
-        return {name: HIDDEN if _is_secret(name) else _told(member) for name, member in value.items()}
-    return [_told(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {name: HIDDEN if _is_secret(name) else _as_json(member) for name, member in value.items()}
+    return [_as_json(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _is_secret(name: str) -> bool:

@@ -44,7 +44,7 @@ def note(settings: "Settings") -> None:
 
 def _note(settings: "Settings") -> None:
     """Store the settings in the caller's transaction; the row's lock serialises several nodes."""
-    present = told(settings)
+    present = readable_settings(settings)
     noting: dict[str, Any] = {**present, _DIGESTS: _digests(settings, settings.secrets[0])}
     first = upsert(NotedSettings).values(id=_ROW, noted_at=now(), settings=noting)
     db.session.execute(first.on_conflict_do_nothing())
@@ -99,6 +99,6 @@ def _digest(key: bytes, name: str, value: str) -> str:
     return opaque.keyed_value(opaque.derive_key(key, "noted settings"), f"{name}={value}")
 
 
-def told(settings: "Settings") -> dict[str, str]:
+def readable_settings(settings: "Settings") -> dict[str, str]:
     """Return the settings by name, secrets hidden, with the whole `IDP_OUTGOING_ALLOW` in place of its length."""
     return {**dict(settings.rows()), "IDP_OUTGOING_ALLOW": ", ".join(settings.outgoing_allow)}

@@ -1,4 +1,4 @@
-"""« Consultez votre messagerie »: the link that confirms a mail address, and the one that stops a change.
+"""« Consultez votre messagerie »: the links that confirm a mail address, or stop its change.
 
 Owns `/adresse/confirmation`, `/adresse/modifier`, `/adresse/lien/<token>`, `/adresse/contestation/<token>` and
 `/adresse/signalement/<token>`. GET on a link shows a button and changes nothing, since mail scanners follow links; POST

@@ -127,7 +127,7 @@ def _question_page(question: service.Question) -> Response:
 
 
 def _whose() -> tuple[store.Interaction | None, Account]:
-    """Return the account whose address it is: the session's, or the one that this browser has just activated.
+    """Return the account whose address it is: the session's, or an account that this browser has just activated.
 
     Two people may share a browser: an activation gives access to its own account only, and no longer after somebody
     else signed in. An activation in the browser's history gives no access after the account's password was used

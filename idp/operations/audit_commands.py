@@ -62,7 +62,7 @@ def _is_of(kind: str, family: str) -> bool:
 
 @click.group()
 def audit() -> None:
-    """The journal: who did what, when, from where, with what result."""
+    """Show, check and export the journal: who did what, when, from where, with what result."""
 
 
 @audit.command()

@@ -28,7 +28,7 @@ from idp.throttle import guard, limits
 
 
 @dataclass(frozen=True)
-class Found:
+class ResetLink:
     """The state of a token; `account` is the account whose password it may change, None unless the link is alive."""
 
     state: LinkState
@@ -56,15 +56,15 @@ def ask(typed: str, ip: str, device: Device | None) -> int:
     return 0
 
 
-def look_up(value: str) -> Found:
+def look_up(value: str) -> ResetLink:
     """Return the state of the token `value`; change nothing, since a mail scanner may open its page."""
     link = tokens.look_up(Purpose.RESET_PASSWORD, value)
     if link.row is None or link.state is not LinkState.ALIVE:
-        return Found(link.state, None)
+        return ResetLink(link.state, None)
     account = db.session.get(Account, link.row.account_id, populate_existing=True)
     if account is None or not may_reset(account, link.row):
-        return Found(LinkState.DEAD, None)
-    return Found(LinkState.ALIVE, account)
+        return ResetLink(LinkState.DEAD, None)
+    return ResetLink(LinkState.ALIVE, account)
 
 
 def ent_of(value: str) -> Registration | None:
@@ -113,9 +113,9 @@ def faults(
 def choose(value: str, password_hash: str, *, former: str | None) -> str | None:
     """Use the link `value` and set the new password, in one transaction; return the account's identifier.
 
-    All sessions of the account end, and the browser's own session (its cookie is `former`), whoever it belongs to: the
-    next person signs in. Return None, without any change, if the link is not alive any more: exactly one of any number
-    of concurrent calls succeeds.
+    All sessions of the account end. The browser's own session (its cookie is `former`) ends too, of any account, so
+    that the next person signs in. Return None, without any change, if the link is not alive any more: exactly one of
+    any number of concurrent calls succeeds.
     """
     row = tokens.look_up(Purpose.RESET_PASSWORD, value).row
     # Lock the account's row before its links, in the same order as elsewhere, to avoid deadlocks.

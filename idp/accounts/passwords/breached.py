@@ -59,7 +59,7 @@ def hash_key(key: str) -> int:
 
 
 def key_of(password: str, shortest: int) -> str | None:
-    """Return the spelling under which a password is listed: the one that the policy compares with common passwords.
+    """Return the spelling under which a password is listed, which the policy also compares with common passwords.
 
     Return None for a password that is shorter than `shortest` characters or longer than allowed.
     """

@@ -121,7 +121,7 @@ def _refuse_hashes(file: BinaryIO) -> None:
 
 
 def _keys(file: BinaryIO, shortest: int, tell: Tell) -> Iterator[str | None]:
-    """Yield for each line the key of its password, or None when it is too short or too long."""
+    """Yield for each line the key of its password, or None if it is too short or too long."""
     file.seek(0)
     untold = 0
     while line := file.readline(_LONGEST_LINE):

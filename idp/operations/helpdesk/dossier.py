@@ -82,7 +82,7 @@ def _is_in(account: Account, school: School) -> bool:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Search:
     """A search, folded once."""
 
     words: tuple[str, ...]
@@ -90,7 +90,7 @@ class Wanted:
     mailbox: str | None
 
     @classmethod
-    def parse(cls, text: str) -> "Wanted":
+    def parse(cls, text: str) -> "Search":
         """Return the search for a text: an identifier or its beginning, words of a name, or a mail address."""
         if "@" in text:
             return cls((), None, fold_address(text.strip()))
@@ -112,7 +112,7 @@ def find(text: str | None, school: School | None, most: int) -> list[Account]:
 
     A whole identifier matches its account only, and is found by index.
     """
-    search = Wanted.parse(text) if text is not None else None
+    search = Search.parse(text) if text is not None else None
     exact = select(Account).where(Account.username == search.username) if search and search.username else None
     named = db.session.scalar(exact) if exact is not None else None
     keys = [named.id] if named and (school is None or _is_in(named, school)) else []
@@ -126,7 +126,7 @@ def find(text: str | None, school: School | None, most: int) -> list[Account]:
     return accounts
 
 
-def _fitting(search: Wanted | None, school: School | None) -> Iterator[uuid.UUID]:
+def _fitting(search: Search | None, school: School | None) -> Iterator[uuid.UUID]:
     """Yield the keys of the matching accounts. Text is folded here, since no SQL function folds in the same way."""
     names = Account.given_name, Account.family_name, Account.birth_name
     emails = Account.email, Account.pending_email, Account.school_email

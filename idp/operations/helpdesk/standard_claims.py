@@ -25,7 +25,7 @@ def _pairs(_ctx: click.Context, _option: click.Parameter, typed: Sequence[str]) 
 @click.command()
 @click.argument("username")
 @click.option("--school", "uai", metavar="UAI", help="Only an account with a child in this school.")
-@click.option("--set", "wanted", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="Set a claim.")
+@click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="Set a claim.")
 @click.option("--unset", "removed", multiple=True, metavar="NAME", help="Remove a claim.")
 @AS_JSON
 def claims(username: str, uai: str | None, changes: dict[str, str], removed: tuple[str, ...], *, as_json: bool) -> None:

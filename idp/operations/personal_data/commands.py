@@ -62,11 +62,13 @@ def erase(username: str, reason: str, *, yes: bool, as_json: bool) -> None:
     if as_json:
         kept = {item.name: item.why for item in done.kept}
         click.echo(
-            dumped({"accounts_erased": done.accounts, "ents_told": done.told, "kept": kept, "notices": done.notices})
+            dumped(
+                {"accounts_erased": done.accounts, "ents_told": done.sign_outs, "kept": kept, "notices": done.notices}
+            )
         )
         return
     accounts = "1 account" if done.accounts == 1 else f"{done.accounts} accounts"
-    signed_out = "1 sign-out" if done.told == 1 else f"{done.told} sign-outs"
+    signed_out = "1 sign-out" if done.sign_outs == 1 else f"{done.sign_outs} sign-outs"
     click.echo(f"{username} is erased: {accounts}; ENTs are told of {signed_out}")
     for sentence in done.notices:
         click.echo(plain(f"notice {sentence}"))

@@ -36,13 +36,13 @@ class Erased:
 
     Attributes:
         accounts: the number of removed accounts.
-        told: the number of sign-outs that the ENTs are told of.
+        sign_outs: the number of sign-outs that the ENTs are told of.
         kept: the data that stay.
         notices: one sentence for each school's notice that named the person.
     """
 
     accounts: int
-    told: int
+    sign_outs: int
     kept: list[Kept]
     notices: list[str]
 

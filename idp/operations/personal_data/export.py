@@ -118,11 +118,11 @@ def _part(part: Part, person: Person, names: Mapping[uuid.UUID, str]) -> dict[st
         "title": str(part.title),
         "labels": {name: str(label) for name, label in part.shown.items()},
         "held_and_not_shown": {name: str(part.held[name]) for name in held},
-        "rows": [{name: _told(name, value, names) for name, value in row.items()} for row in shown],
+        "rows": [{name: _as_json(name, value, names) for name, value in row.items()} for row in shown],
     }
 
 
-def _told(name: str, value: Any, names: Mapping[uuid.UUID, str]) -> Any:
+def _as_json(name: str, value: Any, names: Mapping[uuid.UUID, str]) -> Any:
     if isinstance(value, uuid.UUID):
         # a key without a name belongs to a row that is not shown
         return names.get(value, str(value) if name == "id" else None)
