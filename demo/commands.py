@@ -11,7 +11,7 @@ from demo import supervisor
 from demo.announcement import Announcement
 from demo.ents import HOST, DemoEnt, ents_at
 from demo.families import ACADEMY
-from demo.folder import alone, kept_secret, write_json
+from demo.folder import alone, read_or_draw_secret, write_json
 from demo.letters import Paper, SeededLetter
 from demo.processes import SMTP_OFFSET, WEB_OFFSET, neighbours, ports_of, service
 from demo.seed import in_order, seed
@@ -108,7 +108,7 @@ def _run(port: int, folder: Path, stop: supervisor.StopRequest) -> supervisor.Fa
 
 def _check_ports(port: int) -> None:
     try:
-        taken = supervisor.find_taken(ports_of(port))
+        taken = supervisor.first_taken(ports_of(port))
     except OSError as error:
         raise click.ClickException(
             f"port {port} and the following ones cannot be opened ({error.strerror}): "
@@ -133,7 +133,7 @@ def _settings(port: int, folder: Path) -> Settings:
             env="development",
             issuer=f"http://{HOST}:{port}",
             database_url=f"sqlite:///{database}",
-            secret_key=kept_secret(secret),
+            secret_key=read_or_draw_secret(secret),
             smtp_url=f"smtp://{HOST}:{port + SMTP_OFFSET}",
             mail_from="ne-pas-repondre@exemple.fr",
             academy=ACADEMY,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from demo.families import COLLEGE, LYCEE, PROFESSIONAL_LYCEE, DemoSchool
-from demo.folder import kept_secret
+from demo.folder import read_or_draw_secret
 
 HOST = "127.0.0.1"
 CHARTER_VERSION = "1"
@@ -84,8 +84,8 @@ def ents_at(port: int, folder: Path) -> tuple[DemoEnt, DemoEnt]:
             tagline,
             accent,
             port + offset,
-            client_secret=kept_secret(folder / f"{client_id}.client-secret"),
-            secret_key=kept_secret(folder / f"{client_id}.secret-key"),
+            client_secret=read_or_draw_secret(folder / f"{client_id}.client-secret"),
+            secret_key=read_or_draw_secret(folder / f"{client_id}.secret-key"),
         )
 
     return (

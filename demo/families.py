@@ -12,7 +12,7 @@ MOTHER, FATHER, TUTOR, OTHER_RELATIVE = "10", "20", "50", "39"
 LEGAL, TO_CONTACT = "1", "3"
 """Authority over a pupil in the schools' files: représentant légal, personne à contacter."""
 AAF, SIECLE = "aaf", "siecle"
-"""What feeds a school: one format only, since two number the same person differently."""
+"""The format of a school's file: one for each school, since two formats number the same person differently."""
 
 
 @dataclass(frozen=True)

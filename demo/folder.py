@@ -49,7 +49,7 @@ def read_json(path: Path, absent: Any) -> Any:
         ) from error
 
 
-def kept_secret(path: Path) -> str:
+def read_or_draw_secret(path: Path) -> str:
     """Return the secret at `path`, drawn at the first call (256 bits, URL-safe)."""
     if not path.is_file():
         write_private(path, secrets.token_urlsafe(32).encode())

@@ -86,7 +86,7 @@ class StopRequest:
         self._interrupts += number == signal.SIGINT
 
 
-def find_taken(ports: Iterable[int]) -> int | None:
+def first_taken(ports: Iterable[int]) -> int | None:
     """Return the first of `ports` that cannot be bound at 127.0.0.1, or None.
 
     Raises:

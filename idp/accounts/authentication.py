@@ -90,9 +90,7 @@ class VerifiedSecret:
     stored: str
     provisional: bool
     rehashed: str | None
-    """The same password under today's parameters, when it was stored under older ones."""
     known_device: bool = False
-    """Whether it was typed in a browser that proved the present password before."""
 
     def still_holds(self, account: Account | None) -> bool:
         """Return whether the locked row still has the secret that was verified."""
@@ -141,16 +139,16 @@ def verify_secret(
     """
     folded = fold_username(attempt.username)
     subject = folded or attempt.username
-    refused = guard.held(*_lines(subject, attempt.ip, attempt.device))
+    refused = guard.held(*_counters(subject, attempt.ip, attempt.device))
     if refused:  # before taking a place: a throttled request must not take one from others
         return Throttled(refused)
     with hasher.place("sign_in"):
         candidate = _candidate(folded, attempt)
-        slots = _lines(subject, attempt.ip, attempt.device if candidate.known_device else None)
+        slots = _counters(subject, attempt.ip, attempt.device if candidate.known_device else None)
         return _try(settings, hasher, attempt, candidate, slots, admit)
 
 
-def _lines(subject: str, ip: str, device: Device | None) -> tuple[tuple[limits.Limit, str], ...]:
+def _counters(subject: str, ip: str, device: Device | None) -> tuple[tuple[limits.Limit, str], ...]:
     """Return the counters of a try, the account's first; a known browser has one counter and no other.
 
     A known browser does not use the IP's counters: an attacker in the parent's own school or telephone network must not
@@ -181,14 +179,14 @@ def _try(
             db.session.commit()
         return Throttled(verdict.seconds)
     shut = verdict.count > limits.SHUT_AT and not candidate.provisional
-    with _given_back(slots):
+    with _slots_returned_on_failure(slots):
         is_right = hasher.verify(candidate.stored, candidate.typed, "sign_in")
         admitted = admit(_verified(hasher, candidate)) if is_right and not shut else None
     if admitted is not None:
         guard.forgive(*slots)
         return admitted
     if candidate.account_id:
-        _react(candidate, candidate.account_id, verdict.count)
+        _write_notices(candidate, candidate.account_id, verdict.count)
     log.record(
         SignInFailed(
             account_id=candidate.account_id,
@@ -204,7 +202,7 @@ def _try(
 
 
 @contextmanager
-def _given_back(slots: tuple[tuple[limits.Limit, str], ...]) -> Iterator[None]:
+def _slots_returned_on_failure(slots: tuple[tuple[limits.Limit, str], ...]) -> Iterator[None]:
     """Return the slots of a try if it could not be decided, because the hasher is busy or the database failed."""
     try:
         yield
@@ -268,7 +266,7 @@ def _verified(hasher: Hasher, candidate: _Candidate) -> VerifiedSecret:
     )
 
 
-def _react(candidate: _Candidate, account_id: uuid.UUID, count: int) -> None:
+def _write_notices(candidate: _Candidate, account_id: uuid.UUID, count: int) -> None:
     """Write the notices that a number of failures in a row asks for, in the caller's transaction."""
     if candidate.provisional:
         # No two tries have the same count, so exactly one of any number of concurrent tries writes.

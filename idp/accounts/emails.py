@@ -201,7 +201,7 @@ def confirm(settings: Settings, value: str) -> OneTimeLink | None:
     Links that were mailed to the former address to recover the password are revoked (security row G-06).
     """
     row = find_link(value).row
-    # The account's row is locked before its links, in the same order as where links are issued: no deadlock.
+    # Lock the account's row before its links, in the same order as where links are issued, to avoid deadlocks.
     account = directory.get_for_change(row.account_id) if row else None
     link = tokens.redeem(Purpose(row.purpose), value) if row and account else None
     awaited = account is not None and link is not None and _is_awaited(account, link)

@@ -188,7 +188,7 @@ def _take(message: OutboxMessage, today: str) -> tuple[str, dict[str, Any]] | No
         .order_by(SchoolNotice.created_at)
     ).all()
     school = db.session.get_one(School, uuid.UUID(message.payload["school"]))
-    context = {"school": school.name, "notices": _told(notices[:_MOST_NAMED]), "more": len(notices[_MOST_NAMED:])}
+    context = {"school": school.name, "notices": _items(notices[:_MOST_NAMED]), "more": len(notices[_MOST_NAMED:])}
     _begin(message, today)
     if not notices:
         return None
@@ -218,7 +218,7 @@ def _begin(message: OutboxMessage, day: str | None) -> None:
     db.session.commit()
 
 
-def _told(notices: Sequence[SchoolNotice]) -> list[dict[str, Any]]:
+def _items(notices: Sequence[SchoolNotice]) -> list[dict[str, Any]]:
     """Return the mail's items for these notices: the event, and no more than the names of children and guardians."""
     keys = {key for notice in notices for key in (notice.account_id, notice.other_account_id) if key}
     people = {account.id: account for account in db.session.scalars(select(Account).where(Account.id.in_(keys)))}

@@ -68,7 +68,7 @@ def add(
     The school's next mail names the notice, also if an earlier mail did: the earlier mail did not tell the new event.
 
     Args:
-        kind: what happened.
+        kind: the event.
         account_id: the account that the notice is about. The caller has locked its row, so that two writers do not
             both add a notice.
         schools: the schools that are told; a mapping names the children for each school.

@@ -38,14 +38,14 @@ def activate() -> Response:
             raise Busy(busy.retry_after) from None
     account = service.find_open(person.account_id, person.generation)
     if account is None:
-        return _second_click(interaction, person)
+        return _repeated_click(interaction, person)
     return _page(interaction, account, ActivationForm())
 
 
 def _complete(interaction: store.Interaction, person: store.Person) -> Response:
     account = service.find_open(person.account_id, person.generation)
     if account is None:
-        return _second_click(interaction, person)
+        return _repeated_click(interaction, person)
     form, client = ActivationForm(), _client(interaction)
     email = _check(form, account)
     if form.errors:
@@ -53,7 +53,7 @@ def _complete(interaction: store.Interaction, person: store.Person) -> Response:
     hashed = services().hasher.hash(form.password.data or "", "activation")
     done = service.Activation(hashed, email, interaction.id, client.key if client else None)
     if not service.complete(services().settings, person.account_id, person.generation, done):
-        return _second_click(interaction, person)
+        return _repeated_click(interaction, person)
     if email:  # count this mail, so that the pause before a resend begins now
         emails.take_slots(person.account_id, email, remote_address())
     return see_other(store.page_url("email_confirmation.waiting", interaction))
@@ -75,7 +75,7 @@ def not_guardian() -> Response:
         if chosen:
             end_read()
             schools = service.dispute(person.account_id, person.generation, chosen, person.since)
-            return _reported(interaction, schools) if schools else _dead_letter(interaction)
+            return _reported(interaction, schools) if schools else _void_letter_page(interaction)
         form.children.errors = [gettext("Cochez au moins un élève, ou revenez à l’activation.")]
     html = render_template(
         "activation/non_representant.html",
@@ -95,7 +95,7 @@ def _further_statement(interaction: store.Interaction, person: store.Person, for
         schools = service.dispute(person.account_id, person.generation, form.children.data or [], person.since)
     else:
         schools = service.disputed_schools(person.account_id, person.since)
-    return _reported(interaction, schools) if schools else _dead_letter(interaction)
+    return _reported(interaction, schools) if schools else _void_letter_page(interaction)
 
 
 def _reported(interaction: store.Interaction, schools: Sequence[School]) -> Response:
@@ -116,14 +116,14 @@ def _opened() -> tuple[store.Interaction, store.Person]:
     return interaction, interaction.person
 
 
-def _second_click(interaction: store.Interaction, person: store.Person) -> Response:
+def _repeated_click(interaction: store.Interaction, person: store.Person) -> Response:
     """Show the second of two clicks the result of the first; refuse everybody else."""
     if service.was_completed_in(person.account_id, interaction.id):
         return see_other(store.page_url("email_confirmation.waiting", interaction))
-    return _dead_letter(interaction)
+    return _void_letter_page(interaction)
 
 
-def _dead_letter(interaction: store.Interaction) -> Response:
+def _void_letter_page(interaction: store.Interaction) -> Response:
     """Show that the letter of this activation is void now: used, replaced, or reported."""
     html = render_template(
         "activation/courrier_mort.html",

@@ -37,7 +37,7 @@ _ENT_REMEMBERS = timedelta(seconds=900)
 @leads_to_ent
 def waiting() -> Response:
     """« Consultez votre messagerie »: show the address; on a POST send the message again."""
-    interaction, account = _whose()
+    interaction, account = _account_to_confirm()
     if account.email is not None:
         return _confirmed_elsewhere(interaction, account)
     if account.pending_email is None:
@@ -52,7 +52,7 @@ def waiting() -> Response:
 @blueprint.route("/adresse/modifier", methods=["GET", "POST"])
 def correct() -> Response:
     """Correct a mistyped address that is not confirmed yet; the password is required each time."""
-    interaction, account = _whose()
+    interaction, account = _account_to_confirm()
     if account.email is not None:
         return _confirmed_elsewhere(interaction, account)
     form = AddressForm()
@@ -101,14 +101,14 @@ def link(token: str) -> Response:
     if request.method == "POST" and "renvoyer" in request.form:
         if not service.resend_for_link(services().settings, token, remote_address()):
             count_bad_link()
-        return _dead_link(sent=True)
+        return _invalid_link_page(sent=True)
     acts = request.method == "POST"
     question = service.confirm(services().settings, token) if acts else service.look(services().settings, token)
     if question.state is LinkState.USED:
         return _confirmed_page("confirme.html" if acts else "confirme_deja.html", service.ent_of(token), question)
     if question.state is LinkState.DEAD or (acts and not question.refused):
         count_bad_link()
-        return _dead_link(sent=False)
+        return _invalid_link_page(sent=False)
     return _question_page(question)
 
 
@@ -126,7 +126,7 @@ def _question_page(question: service.Question) -> Response:
     return make_response(html)
 
 
-def _whose() -> tuple[store.Interaction | None, Account]:
+def _account_to_confirm() -> tuple[store.Interaction | None, Account]:
     """Return the account whose address it is: the session's, or an account that this browser has just activated.
 
     Two people may share a browser: an activation gives access to its own account only, and no longer after somebody
@@ -256,7 +256,7 @@ def _confirmed_page(name: str, ent: registry.Registration | None, question: serv
     return make_response(html)
 
 
-def _dead_link(*, sent: bool) -> Response:
+def _invalid_link_page(*, sent: bool) -> Response:
     html = render_template(
         "email_confirmation/lien_expire.html",
         dest=None,

@@ -36,7 +36,7 @@ def sign_in() -> Response:
     form = SignInForm()
     if request.method == "GET":
         return _show(interaction, form)
-    if _has_gaps(form):
+    if _has_empty_field(form):
         return _page(interaction, form, 200)
     return _answer(interaction, form, _try(form))
 
@@ -56,7 +56,7 @@ def _answer(interaction: store.Interaction | None, form: SignInForm, outcome: se
             manager.clear_cookie(response)
             return response
         case service.MustRenew() | service.Closed():
-            return _shut_out(interaction, outcome)
+            return _refusal_page(interaction, outcome)
         case Throttled(seconds):
             response = _page(interaction, form, 429, wait=seconds)
             response.headers["Retry-After"] = str(seconds)
@@ -65,7 +65,7 @@ def _answer(interaction: store.Interaction | None, form: SignInForm, outcome: se
             return _page(interaction, form, 200, failed=True)
 
 
-def _has_gaps(form: SignInForm) -> bool:
+def _has_empty_field(form: SignInForm) -> bool:
     """Return whether a field is empty, and put an error beside it: nothing is counted, and no account is read."""
     if not form.username.data:
         form.username.errors = [gettext("Tapez votre identifiant.")]
@@ -75,7 +75,7 @@ def _has_gaps(form: SignInForm) -> bool:
 
 
 def _show(interaction: store.Interaction | None, form: SignInForm) -> Response:
-    if interaction and _goes_on(interaction):
+    if interaction and _session_answers(interaction):
         return see_other(store.resume_url(interaction.without_person()))
     return _page(interaction, form, 200)
 
@@ -93,12 +93,12 @@ def form_is_old(error: CSRFError) -> Response:
         typed = form.username.data or ""
         if current and typed and fold_username(typed) != current[1].username:
             return _another_person(interaction, form, current[1])
-        if current and typed and (interaction is None or _goes_on(interaction, typed=True)):
+        if current and typed and (interaction is None or _session_answers(interaction, typed=True)):
             return see_other(store.resume_url(interaction and interaction.without_person()))
     return form_token_refused(error)
 
 
-def _goes_on(interaction: store.Interaction, *, typed: bool = False) -> bool:
+def _session_answers(interaction: store.Interaction, *, typed: bool = False) -> bool:
     """Return whether the session answers the request (after Back or in a second tab), so that nobody signs in again.
 
     A request for one person shows the form, since another person may be here, unless the session's identifier was
@@ -131,7 +131,7 @@ def _another_person(interaction: store.Interaction | None, form: SignInForm, acc
     return make_response(html, HTTPStatus.BAD_REQUEST)
 
 
-def _shut_out(interaction: store.Interaction | None, outcome: service.MustRenew | service.Closed) -> Response:
+def _refusal_page(interaction: store.Interaction | None, outcome: service.MustRenew | service.Closed) -> Response:
     """Show why the right password is refused, and what to do."""
     where = {"dest": _client(interaction), "sign_in_url": store.page_url("login.sign_in", interaction)}
     if isinstance(outcome, service.Closed):

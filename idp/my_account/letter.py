@@ -100,7 +100,7 @@ def _merge(mine: Account, other: Account) -> None:
     moment = now()
     uais = [school.uai for school in directory.schools(other)]
     _move_children(mine.id, other.id)
-    _answer_to_its_keys(mine.id, other)
+    _move_roster_key(mine.id, other)
     if other.contested_at is not None:
         disputes.end_contest(other)
     other.provisional_hash = other.provisional_expires_at = None
@@ -112,7 +112,7 @@ def _merge(mine: Account, other: Account) -> None:
     notices.tell(Notice.LETTER_LINKED, mine.id)
 
 
-def _answer_to_its_keys(mine: uuid.UUID, other: Account) -> None:
+def _move_roster_key(mine: uuid.UUID, other: Account) -> None:
     """Make the school files' keys of the other account lead to this one, so that no import creates a second account."""
     db.session.execute(
         update(RosterAlias)

@@ -29,7 +29,7 @@ _USERNAME = click.argument("username")
 
 
 @contextmanager
-def _one_sentence() -> Iterator[None]:
+def _as_click_error() -> Iterator[None]:
     """Turn a refusal into the command's error."""
     try:
         yield
@@ -60,7 +60,7 @@ def find(text: str | None, uai: str | None, limit: int, *, as_json: bool) -> Non
     """Find accounts by TEXT: an identifier or its beginning, words of a name, or a mail address."""
     if not (text and text.strip()) and uai is None:
         raise click.UsageError("give a TEXT or --school")
-    with _one_sentence():
+    with _as_click_error():
         school = dossier.get_school(uai)
     accounts = dossier.find(text if text and text.strip() else None, school, limit)
     rows = [dossier.line(account, school) for account in accounts]
@@ -82,12 +82,12 @@ def find(text: str | None, uai: str | None, limit: int, *, as_json: bool) -> Non
 @AS_JSON
 def show(username: str, uai: str | None, *, as_json: bool) -> None:
     """Show one account: its state, its children, its open notices. The middle of mail addresses is hidden."""
-    with _one_sentence():
+    with _as_click_error():
         shown = dossier.describe(*_chosen(username, uai))
-    members(shown, _texts, as_json=as_json)
+    members(shown, _value_lines, as_json=as_json)
 
 
-def _texts(value: Any) -> Iterator[object]:
+def _value_lines(value: Any) -> Iterator[object]:
     """Yield the lines for a value: one for each child or notice, none for an empty value."""
     if isinstance(value, list):
         for item in value:
@@ -154,13 +154,13 @@ def force_password_change(
     """
     if (bool(usernames), uai is not None, everybody).count(True) != 1:
         raise click.UsageError("give either USERNAMEs, or --school, or --all")
-    with _one_sentence():
+    with _as_click_error():
         school = dossier.get_school(uai)
         people = [dossier.get_account(username, None) for username in usernames]
     if everybody and not yes:
         count = batches.count(Account.activated_at.is_not(None), Account.password_blocked_at.is_(None))
         click.confirm(f"Block the passwords of {count} accounts?", abort=True, err=True)
-    left = [f"{account.username} is left as is: {why}" for account in people if (why := _why_left(account))]
+    left = [f"{account.username} is left as is: {why}" for account in people if (why := _why_skipped(account))]
     end_read()
     total = Blocked()
     for some in acts.block_passwords([account.id for account in people] if usernames else school):
@@ -176,7 +176,7 @@ def force_password_change(
         click.echo(f"without a confirmed address, in need of a new letter: {total.without_address}", err=True)
 
 
-def _why_left(account: Account) -> str:
+def _why_skipped(account: Account) -> str:
     """Return why a change of password is not forced on an account, empty if it is."""
     if account.activated_at is not None and account.password_blocked_at is None:
         return ""
@@ -190,7 +190,7 @@ def _why_left(account: Account) -> str:
 
 
 def _act(username: str, uai: str | None, act: Callable[[Any], Any], message: Callable[[str, Any], str]) -> None:
-    with _one_sentence():
+    with _as_click_error():
         chosen, _ = _chosen(username, uai)
         result = act(chosen.id)
     click.echo(message(chosen.username, result))

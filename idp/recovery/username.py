@@ -39,7 +39,7 @@ def ask(typed: str, ip: str) -> int:
     demands = (limits.FORGOTTEN_USERNAME_MAILBOX, mailbox), (limits.FORGOTTEN_ADDRESS, ip)
     if seconds := rate_limits.take_slots("username", *demands):
         return seconds
-    account_ids = db.session.scalars(select(Account.id).where(Account.mailbox == mailbox, *_told())).all()
+    account_ids = db.session.scalars(select(Account.id).where(Account.mailbox == mailbox, *_listed_accounts())).all()
     origin = log.current_origin()
     payload = {"accounts": [str(key) for key in account_ids], "address": origin.ip, "request_id": origin.request_id}
     queue.enqueue(USERNAME_REQUESTED, payload)
@@ -83,7 +83,7 @@ def _mailbox(typed: str) -> str:
         return fold_address(typed)
 
 
-def _told() -> tuple[ColumnElement[bool], ...]:
+def _listed_accounts() -> tuple[ColumnElement[bool], ...]:
     """Return the conditions of the accounts that are listed: confirmed, undisputed, neither disabled nor merged."""
     return (
         Account.email_confirmed_at.is_not(None),
@@ -101,7 +101,7 @@ def _still_there(message: OutboxMessage) -> Sequence[Account]:
         return []
     return db.session.scalars(
         select(Account)
-        .where(Account.id.in_(account_ids), Account.email_confirmed_at <= message.created_at, *_told())
+        .where(Account.id.in_(account_ids), Account.email_confirmed_at <= message.created_at, *_listed_accounts())
         .order_by(Account.created_at, Account.username)
         .execution_options(populate_existing=True)
     ).all()

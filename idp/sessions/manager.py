@@ -48,12 +48,12 @@ def open_session(account: Account, amr: list[str], browser: Browser, *, former: 
     """
     left = _resumable(former, account) if former else None
     if left is None:
-        sid = _leave(former, account.id) if former else None
+        sid = _end_former(former, account.id) if former else None
         return _add(account, sid=sid or opaque.new_value(), amr=amr, acr=acr, browser=browser)
     expires_at = now() + services().settings.lifetime("session_absolute")
     place = {"address": browser.ip, "user_agent": browser.user_agent}
     _record_sign_in(account, left.sid, amr, browser)
-    return _rename(left, amr=amr, acr=acr, expires_at=expires_at, **place)
+    return _change_cookie(left, amr=amr, acr=acr, expires_at=expires_at, **place)
 
 
 def _resumable(cookie: str, account: Account) -> Session | None:
@@ -79,13 +79,13 @@ def renew(session: Session, account: Account) -> str:
     """
     g.pop("idp_session", None)
     if liveness.is_holding(session, account):
-        return _rename(session)
+        return _change_cookie(session)
     db.session.execute(update(Session).where(Session.id == session.id).values(ended_at=now()))
     browser = Browser(session.address, session.user_agent)
     return _add(account, sid=session.sid, amr=session.amr, acr=session.acr, browser=browser, resumed=session)
 
 
-def _rename(session: Session, **changes: Any) -> str:
+def _change_cookie(session: Session, **changes: Any) -> str:
     """Give the row a new cookie, and keep an ended row under the former one, by which a second click is recognised."""
     value, moment, former = opaque.new_value(), now(), session.digest
     db.session.execute(
@@ -146,10 +146,10 @@ def _record_sign_in(account: Account, sid: str, amr: list[str], browser: Browser
 
 def end_former(cookie: str) -> None:
     """End the session of the cookie that the browser sent, in the caller's transaction."""
-    _leave(cookie, None)
+    _end_former(cookie, None)
 
 
-def _leave(cookie: str, next_account: uuid.UUID | None) -> str | None:
+def _end_former(cookie: str, next_account: uuid.UUID | None) -> str | None:
     """End the session of a cookie; return its `sid` if it is unexpired and of the account that signs in next.
 
     Another password may have ended what clients got in the session. They keep the `sid`, so that they recognise the
@@ -167,7 +167,7 @@ def _leave(cookie: str, next_account: uuid.UUID | None) -> str | None:
     if row.account_id == next_account and row.is_unexpired:
         return str(row.sid)
     log.record(SessionsEnded(account_id=row.account_id, count=1, by="replaced"))
-    _tell([row.id])
+    _announce([row.id])
     return None
 
 
@@ -207,11 +207,11 @@ def end_all(account_id: uuid.UUID, *, by: str, keep: uuid.UUID | None = None, on
     ended = db.session.scalars(update(Session).where(*conditions).values(ended_at=now()).returning(Session.id)).all()
     if ended:
         log.record(SessionsEnded(account_id=account_id, count=len(ended), by=by))
-        _tell(ended)
+        _announce(ended)
     return len(ended)
 
 
-def _tell(ended: Sequence[uuid.UUID]) -> None:
+def _announce(ended: Sequence[uuid.UUID]) -> None:
     """Enqueue the news that sessions ended; a handler of `idp.oidc` tells the ENTs."""
     for start in range(0, len(ended), _TOLD_AT_ONCE):
         queue.enqueue(SESSIONS_ENDED, {"sessions": [str(key) for key in ended[start : start + _TOLD_AT_ONCE]]})
@@ -272,7 +272,7 @@ def end(session: Session, *, by: str) -> None:
     )
     if ended:
         log.record(SignedOut(account_id=session.account_id, sid=session.sid, by=by))
-        _tell([ended])
+        _announce([ended])
     g.pop("idp_session", None)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from demo.supervisor import find_taken
+from demo.supervisor import first_taken
 
 PROGRAM = """
 import signal, sys
@@ -223,5 +223,5 @@ def test_a_taken_port_is_found() -> None:
         taken.listen()
         port, free = taken.getsockname()[1], left.getsockname()[1]
         left.close()
-        assert find_taken([free, port]) == port
-        assert find_taken([free]) is None
+        assert first_taken([free, port]) == port
+        assert first_taken([free]) is None

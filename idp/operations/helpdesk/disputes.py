@@ -290,7 +290,7 @@ def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardiansh
         if decision.outcome is Outcome.CONFIRM:
             tie.ended_at = tie.excluded_at = moment
     if decision.reopens:
-        _welcome_back(settings, account)
+        _enable_if_closed_by_tie(settings, account)
     _renew(account)
     _record(
         account,
@@ -315,7 +315,7 @@ def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardiansh
         leavers.shut_if_childless(account.id, moment)
 
 
-def _welcome_back(settings: Settings, account: Account) -> None:
+def _enable_if_closed_by_tie(settings: Settings, account: Account) -> None:
     """Enable the account if it was disabled because the school had ended its last tie."""
     if account.left_at is None:
         return

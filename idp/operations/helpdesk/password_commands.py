@@ -42,7 +42,7 @@ def load(file: Path) -> None:
     settings = services().settings
     target = _target(settings)
     shortest = min(_SHORTEST, settings.password_min_length)
-    with _one_sentence():
+    with _as_click_error():
         loaded = breached_list.build(file, target, shortest=shortest, tell=_progress(file.stat().st_size))
     log.record(BreachedPasswordsLoaded(passwords=loaded.passwords))
     db.session.commit()
@@ -122,7 +122,7 @@ def _target(settings: Settings) -> Path:
 
 
 @contextmanager
-def _one_sentence() -> Iterator[None]:
+def _as_click_error() -> Iterator[None]:
     """Turn an error of a load into the command's error; a former filter is unchanged."""
     try:
         yield

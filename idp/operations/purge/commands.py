@@ -29,7 +29,7 @@ from idp.sessions.models import Session
 from idp.terminal import AS_JSON
 from idp.throttle import guard
 
-DEAD_KEPT = timedelta(days=7)
+ENDED_KEPT = timedelta(days=7)
 """How long links and sessions are kept after their end, so that the help desk can answer questions."""
 SENT_KEPT = timedelta(days=30)
 """How long finished messages stay in the outbox."""
@@ -79,7 +79,7 @@ def _counters(_settings: Settings, _moment: datetime) -> dict[str, int]:
 
 
 def _links(_settings: Settings, moment: datetime) -> dict[str, int]:
-    over = OneTimeLink.expires_at <= moment - DEAD_KEPT
+    over = OneTimeLink.expires_at <= moment - ENDED_KEPT
     return {"links": delete_all(OneTimeLink, over, order_by=OneTimeLink.expires_at)}
 
 
@@ -100,13 +100,13 @@ def _messages(_settings: Settings, moment: datetime) -> dict[str, int]:
 
 
 def _sessions(_settings: Settings, moment: datetime) -> Counter[str]:
-    """Remove the sessions that ended more than `DEAD_KEPT` ago, with the codes and tokens issued in them.
+    """Remove the sessions that ended more than `ENDED_KEPT` ago, with the codes and tokens issued in them.
 
     No session outlives its `expires_at`, but its refresh tokens may. The session stays while one of them is valid; then
     only its old access tokens are removed. A used refresh token must be recognised as long as its family is valid.
     """
     done: Counter[str] = Counter()
-    dead_since = moment - DEAD_KEPT
+    dead_since = moment - ENDED_KEPT
     expired = ~liveness.unexpired(dead_since)
     beyond = expired
     while True:
@@ -190,7 +190,7 @@ def _accounts(settings: Settings, moment: datetime) -> Counter[str]:
     done: Counter[str] = Counter()
     due = unused_accounts.removable(settings, moment)
     for some in account_ranges():
-        done["letters_burnt"] += committed(partial(unused_accounts.burn_letters, some, settings, moment))
+        done["letters_burnt"] += committed(partial(unused_accounts.remove_expired_secrets, some, settings, moment))
         while warned := committed(partial(unused_accounts.warn, some, settings, moment)):
             done["accounts_warned"] += warned
         keys = db.session.scalars(select(Account.id).where(some, due)).all()

@@ -33,7 +33,7 @@ DISABLED_KEPT = timedelta(days=90)
 """How long a disabled account can be enabled again."""
 
 
-def burn_letters(some: ColumnElement[bool], settings: Settings, moment: datetime) -> int:
+def remove_expired_secrets(some: ColumnElement[bool], settings: Settings, moment: datetime) -> int:
     """Remove the expired provisional passwords, in the caller's transaction; return their number.
 
     Not before the last activation that one of them opened has expired: it was valid when it was typed.
