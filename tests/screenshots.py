@@ -14,7 +14,7 @@ from pathlib import Path
 import typst
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from demo.paper import SeededLetter
+from demo.letters import SeededLetter
 from idp.letters.render import pdf
 from idp.paths import TEMPLATES
 from tests.checklist import ROOT

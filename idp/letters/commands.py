@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from idp.accounts.passwords.hasher import Busy
+from idp.accounts.passwords.hasher import HasherBusyError
 from idp.letters import printing, status
 from idp.letters.files import Kept
 from idp.letters.printing import Order, Report
@@ -104,7 +104,7 @@ def _one_sentence() -> Iterator[None]:
         yield
     except (Refused, LetterError, Kept, Gone) as refused:
         raise click.ClickException(plain(refused)) from refused
-    except Busy as busy:
+    except HasherBusyError as busy:
         raise click.ClickException("this machine has no room for a password hash now, try again") from busy
     except OSError as fault:
         raise click.ClickException(

@@ -34,7 +34,7 @@ class Hashers:
         The first is hashed here, by the hasher itself: it tells the processes its parameters, whatever they become.
 
         Raises:
-            Busy: no turn came for it.
+            HasherBusyError: no turn came for it.
             apart.Gone: a process ended before its work.
         """
         if not secrets:

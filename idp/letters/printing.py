@@ -113,7 +113,7 @@ def print_letters(settings: Settings, hasher: Hasher, order: Order, tell: Callab
         Refused: nothing was done: the order cannot be followed as it is.
         paper.Kept: a file that holds good letters is in the way, or could not be named.
         LetterError: a letter cannot be printed truthfully.
-        Busy: no turn came for a hash.
+        HasherBusyError: no turn came for a hash.
         OSError: a file cannot be written.
     """
     _check_files(order)

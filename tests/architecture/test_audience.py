@@ -15,7 +15,7 @@ DECIDES = {
     _OWN_TABLES: "it names the two values",
     "idp/registration/metadata.py": "it declares the field",
     "idp/registration/checks.py": "it refuses a registration that would know nobody",
-    "idp/my_account/received.py": "it says the value to the person",
+    "idp/my_account/ent_data.py": "it says the value to the person",
     "idp/registration/trial/checks.py": "it says the value to the operator",
 }
 """The modules that may name `Audience`, and why that is no decision about a person."""

@@ -1,7 +1,7 @@
-"""Letters: how many pages the typesetter makes on one core, how many passwords are hashed on all, in which memory.
+"""Measures letters: pages a second on one core, password hashes a second on all cores, and the memory.
 
-The product's own processes do both. They are started by a process that does nothing else (`python -m bench.paper`), so
-that its memory is theirs.
+The product's own processes do both. A process that does nothing else starts them (`python -m bench.letters`), so that
+the measured memory is theirs.
 """
 
 import itertools
@@ -23,26 +23,26 @@ from idp.letters.render.typesetting import Press
 
 LETTERS = 1_000
 PAGES_A_SECOND = 150
-"""Promised on one core."""
+"""The promise for one core."""
 _HASHES = 200
 _CLASS = 50
-"""Letters of a file: those of a class and its parents."""
+"""The number of letters in a file: those of a class and its parents."""
 
 
 def run() -> tuple[list[str], list[str]]:
-    """Measure; return the lines of the report, and what went wrong."""
+    """Measure; return the lines of the report, and the faults."""
     try:
-        ended = process.run([sys.executable, "-m", "bench.paper"])
-    except process.Failed as failure:
+        ended = process.run([sys.executable, "-m", "bench.letters"])
+    except process.ProcessFailedError as failure:
         return [], [f"letters: {failure}"]
-    found = json.loads(ended.output)
+    figures = json.loads(ended.output)
     pages = (
-        f"letters: {found['pages']:,.0f} pages/s of PDF on one core, {found['pages_of_cpu']:,.0f} in a second of its"
-        f" time ({PAGES_A_SECOND} are promised): {LETTERS:,} letters in files of {_CLASS}, {ended.peak:,.0f} MB"
+        f"letters: {figures['pages']:,.0f} pages/s of PDF on one core, {figures['pages_of_cpu']:,.0f} in a second of"
+        f" its time ({PAGES_A_SECOND} are promised): {LETTERS:,} letters in files of {_CLASS}, {ended.peak:,.0f} MB"
     )
     hashes = (
-        f"letters: {found['hashes']:,.0f} hashes/s on {found['processes']} cores, {found['hashes_of_cpu']:,.0f} in a"
-        " second of one: argon2id bounds how fast letters are drawn"
+        f"letters: {figures['hashes']:,.0f} hashes/s on {figures['processes']} cores, {figures['hashes_of_cpu']:,.0f} "
+        "in a second of one: argon2id bounds how fast letters are drawn"
     )
     return [pages, hashes], []
 
@@ -52,7 +52,7 @@ def _measure() -> dict[str, float]:
     mine = machine.cores()
     hasher = Hasher(settings_for("sqlite:///not-used.db", 8000))
     with Hashers(hasher) as hashers:
-        hashers.hash([provisional.draw() for _ in range(10)])  # the processes are there now
+        hashers.hash([provisional.draw() for _ in range(10)])  # start the processes before the measurement
         hashes = _timed(lambda: hashers.hash([provisional.draw() for _ in range(_HASHES)]))
         processes = len(hashers.pids())
     hashing = _children()
@@ -77,7 +77,7 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def _children() -> float:
-    """Return the processor time of the processes that were started and have ended."""
+    """Return the processor time of the started processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -87,7 +87,7 @@ def _letters() -> Iterator[Letter]:
     for household in families(1, LETTERS * 2, 10):
         children = [LetterChild(pupil.given_name, pupil.class_name) for pupil in household.pupils]
         for person in household.people:
-            home = person.address
+            home = person.postal_address
             name = f"{person.civility} {person.given_name} {person.family_name}"
             yield Letter(
                 service_name="Connexion des familles",
