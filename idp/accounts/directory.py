@@ -43,7 +43,7 @@ def concerns_its_school() -> ColumnElement[bool]:
     A tie in dispute concerns the school. The tie of a former guardian does not, nor that of a pupil who is in another
     school now.
     """
-    return or_(Guardianship.ended_at.is_(None), Guardianship.ended_at == Child.left_at)
+    return or_(Guardianship.is_unended, Guardianship.ended_at == Child.left_at)
 
 
 def lives() -> ColumnElement[bool]:
@@ -51,11 +51,7 @@ def lives() -> ColumnElement[bool]:
 
     The statement joins `Guardianship` with `Child`.
     """
-    return and_(
-        Guardianship.disputed_at.is_(None),
-        Guardianship.ended_at.is_(None),
-        Child.left_at.is_(None),
-    )
+    return and_(Guardianship.is_undisputed, Child.left_at.is_(None))
 
 
 def child_sentence(child: Child) -> str:
@@ -75,7 +71,7 @@ def schools(account: Account) -> list[School]:
 
 def schools_of_ties(account: Account) -> list[School]:
     """Return the schools of all ties that have not ended, including those in dispute: these schools settle them."""
-    ties = [link for link in account.guardianships if link.ended_at is None]
+    ties = [link for link in account.guardianships if link.is_unended]
     return list({link.child.school.id: link.child.school for link in ties}.values())
 
 

@@ -9,7 +9,7 @@ for a contested address, and ends that dispute when it is used; no letter is pri
 import uuid
 from collections.abc import Collection
 
-from sqlalchemy import ColumnElement, and_, exists, select, update
+from sqlalchemy import ColumnElement, exists, select, update
 
 from idp.accounts import directory, school_notices
 from idp.accounts.models import Account, Child, Guardianship, School
@@ -20,21 +20,6 @@ from idp.clock import now
 from idp.db import db
 
 
-def tie_is_disputed() -> ColumnElement[bool]:
-    """Return the condition of the ties whose dispute is open; if a file ended the tie, the school has answered."""
-    return and_(Guardianship.disputed_at.is_not(None), Guardianship.ended_at.is_(None))
-
-
-def tie_is_excluded() -> ColumnElement[bool]:
-    """Return the condition of the ties that their school ended when it confirmed a dispute."""
-    return Guardianship.excluded_at.is_not(None)
-
-
-def is_open(tie: Guardianship) -> bool:
-    """Return whether the dispute of this tie is open, by its row (see `tie_is_disputed`)."""
-    return tie.disputed_at is not None and tie.ended_at is None
-
-
 def child_key(child: Child) -> str:
     """Return the key by which operators name a child: the school file's key, or else the pupil's number."""
     return child.roster_key or child.student_id
@@ -42,12 +27,12 @@ def child_key(child: Child) -> str:
 
 def has_disputed_tie() -> ColumnElement[bool]:
     """Return the condition of the accounts with a disputed tie, for a statement about `Account`."""
-    return exists().where(Guardianship.account_id == Account.id, tie_is_disputed()).correlate(Account)
+    return exists().where(Guardianship.account_id == Account.id, Guardianship.is_disputed).correlate(Account)
 
 
 def disputed_among(account_ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
     """Return which of these accounts have a disputed tie."""
-    ties = select(Guardianship.account_id).where(Guardianship.account_id.in_(account_ids), tie_is_disputed())
+    ties = select(Guardianship.account_id).where(Guardianship.account_id.in_(account_ids), Guardianship.is_disputed)
     return set(db.session.scalars(ties.distinct()))
 
 
@@ -57,7 +42,7 @@ def uais_of_disputes(account_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list
         select(Guardianship.account_id, School.uai)
         .join(Child, Child.id == Guardianship.child_id)
         .join(School, School.id == Child.school_id)
-        .where(Guardianship.account_id.in_(account_ids), tie_is_disputed())
+        .where(Guardianship.account_id.in_(account_ids), Guardianship.is_disputed)
         .distinct()
         .order_by(School.uai)
     )

@@ -5,7 +5,8 @@ import uuid
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Enum, ForeignKey, Index, SmallInteger, String, text
+from sqlalchemy import ColumnElement, Enum, ForeignKey, Index, SmallInteger, String, and_, text
+from sqlalchemy.ext.hybrid import hybrid_property
 from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from idp.clock import now
@@ -221,7 +222,7 @@ class Account(UuidKey, Base):
     @property
     def children(self) -> list[Child]:
         """The children whose guardian this person is, in the order of the school's file."""
-        return [link.child for link in self.guardianships if link.disputed_at is None and link.ended_at is None]
+        return [tie.child for tie in self.guardianships if tie.is_undisputed]
 
 
 class Guardianship(Base):
@@ -247,6 +248,48 @@ class Guardianship(Base):
 
     account: Mapped[Account] = relationship(back_populates="guardianships")
     child: Mapped[Child] = relationship(lazy="joined")
+
+    # The states of a tie, for a row that was read and for a statement alike.
+
+    @hybrid_property
+    def is_unended(self) -> bool:
+        """Whether neither a file nor a school has ended the tie. It may be disputed."""
+        return self.ended_at is None
+
+    @is_unended.inplace.expression
+    @classmethod
+    def _is_unended(cls) -> ColumnElement[bool]:
+        return cls.ended_at.is_(None)
+
+    @hybrid_property
+    def is_disputed(self) -> bool:
+        """Whether the tie is unended, and its school has not settled the person's dispute."""
+        return self.disputed_at is not None and self.is_unended
+
+    @is_disputed.inplace.expression
+    @classmethod
+    def _is_disputed(cls) -> ColumnElement[bool]:
+        return and_(cls.disputed_at.is_not(None), cls.is_unended)
+
+    @hybrid_property
+    def is_undisputed(self) -> bool:
+        """Whether the tie is unended, and nobody disputes it."""
+        return self.disputed_at is None and self.is_unended
+
+    @is_undisputed.inplace.expression
+    @classmethod
+    def _is_undisputed(cls) -> ColumnElement[bool]:
+        return and_(cls.disputed_at.is_(None), cls.is_unended)
+
+    @hybrid_property
+    def is_excluded(self) -> bool:
+        """Whether the school ended the tie when it confirmed the dispute. A file does not restore such a tie."""
+        return self.excluded_at is not None
+
+    @is_excluded.inplace.expression
+    @classmethod
+    def _is_excluded(cls) -> ColumnElement[bool]:
+        return cls.excluded_at.is_not(None)
 
 
 class FormerMailbox(Base):

@@ -183,8 +183,7 @@ def _is_in_dispute(account: Account, notice: SchoolNotice) -> bool:
         .join(Child, Child.id == Guardianship.child_id)
         .where(
             Guardianship.account_id == account.id,
-            Guardianship.disputed_at.is_not(None),
-            Guardianship.ended_at.is_(None),
+            Guardianship.is_disputed,
             Child.school_id == notice.school_id,
         )
     )
@@ -208,7 +207,7 @@ def children_of(notices: Sequence[SchoolNotice]) -> dict[uuid.UUID, list[Child]]
     for notice in notices:
         keys = [uuid.UUID(key) for key in notice.child_ids]
         there = [tie for tie in ties if tie.account_id == notice.account_id and tie.child.school_id == notice.school_id]
-        alive = [tie for tie in there if tie.ended_at is None]
+        alive = [tie for tie in there if tie.is_unended]
         children_by_notice[notice.id] = (
             [children[key] for key in keys if key in children] if keys else [tie.child for tie in alive or there]
         )

@@ -106,12 +106,12 @@ def children_of_letter(account: Account) -> list[Child]:
 
     Return all children of the account if that school is not known, or if none of them is in it any more.
     """
-    return [tie.child for tie in _ties_of_letter(account, account.guardianships) if tie.disputed_at is None]
+    return [tie.child for tie in _ties_of_letter(account, account.guardianships) if tie.is_undisputed]
 
 
 def _ties_of_letter(account: Account, ties: Sequence[Guardianship]) -> list[Guardianship]:
     """Return the ties that the letter is about and that have not ended, including those in dispute."""
-    alive = [tie for tie in ties if tie.ended_at is None]
+    alive = [tie for tie in ties if tie.is_unended]
     return [tie for tie in alive if tie.child.school_id == account.letter_school_id] or alive
 
 
@@ -137,7 +137,7 @@ def dispute(account_id: uuid.UUID, generation: int, chosen: Collection[str], sin
         return []
     statement = select(Guardianship).where(Guardianship.account_id == account_id).order_by(Guardianship.rank)
     ties = _ties_of_letter(account, db.session.scalars(statement.execution_options(populate_existing=True)).all())
-    children = [tie.child for tie in ties if tie.disputed_at is None and tie.child_id.hex in chosen]
+    children = [tie.child for tie in ties if tie.is_undisputed and tie.child_id.hex in chosen]
     is_first = account.generation == generation
     if not children:
         db.session.rollback()
@@ -182,7 +182,7 @@ def disputed_schools(account_id: uuid.UUID, since: datetime) -> list[School]:
         .where(
             Guardianship.account_id == account_id,
             Guardianship.disputed_at >= since,
-            disputes.tie_is_disputed(),
+            Guardianship.is_disputed,
         )
         .order_by(School.name)
     )

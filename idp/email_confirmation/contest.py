@@ -120,8 +120,7 @@ def _revoke_younger_alarms(link: OneTimeLink) -> None:
         .where(
             OneTimeLink.account_id == link.account_id,
             OneTimeLink.purpose == Purpose.CONTEST_EMAIL.value,
-            OneTimeLink.used_at.is_(None),
-            OneTimeLink.revoked_at.is_(None),
+            tokens.unused(),
             or_(OneTimeLink.created_at >= link.created_at, OneTimeLink.address == link.address),
         )
         .values(revoked_at=now())

@@ -113,7 +113,7 @@ def resend_for_link(settings: Settings, value: str, ip: str) -> bool:
     end_read()
     if row is None or account is None:
         return False
-    if row.used_at is None and row.generation == account.generation:
+    if not tokens.is_used(row) and tokens.is_current(row, account):
         emails.resend(settings, row.account_id, ip=ip, client_id=row.client_id)
     return True
 
@@ -137,7 +137,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
         db.session.rollback()
         return Outcome.DROPPED
     value = tokens.token(settings, link)
-    if value is None or link.expires_at - now() < settings.lifetime("email_link_lifetime") / 2:
+    if value is None or tokens.is_mostly_over(link, settings.lifetime("email_link_lifetime")):
         emails.send_link(settings, account, link.client_id)
         db.session.commit()
         return Outcome.DROPPED
@@ -165,9 +165,8 @@ def _context(settings: Settings, account: Account, link: OneTimeLink, value: str
 
 def _still_wanted(link: OneTimeLink, account: Account) -> bool:
     return (
-        link.used_at is None
-        and link.revoked_at is None
+        tokens.is_unused(link)
+        and tokens.is_current(link, account)
         and account.disabled_at is None
         and account.pending_email == link.address
-        and account.generation == link.generation
     )

@@ -172,7 +172,7 @@ def _parents(school: School, class_name: str | None) -> list[Any]:
         )
         .join(Guardianship, Guardianship.account_id == Account.id)
         .join(Child, Child.id == Guardianship.child_id)
-        .where(Child.school_id == school.id, Guardianship.ended_at.is_(None))
+        .where(Child.school_id == school.id, Guardianship.is_unended)
         .order_by(Guardianship.rank, Child.id)
     )
     if class_name is not None:

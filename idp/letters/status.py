@@ -146,7 +146,7 @@ def _disputed(schools: Sequence[uuid.UUID]) -> Select[str, str, str, int]:
         select(School.uai, School.name, Child.class_name, func.count())
         .join(Child, Child.school_id == School.id)
         .join(Guardianship, Guardianship.child_id == Child.id)
-        .where(School.id.in_(schools), Guardianship.disputed_at.is_not(None), Guardianship.ended_at.is_(None))
+        .where(School.id.in_(schools), Guardianship.is_disputed)
         .group_by(School.uai, School.name, Child.class_name)
     )
 
@@ -168,8 +168,7 @@ def _shared_mailboxes(schools: Sequence[uuid.UUID]) -> Select[uuid.UUID, int]:
         .join(Account, Account.id == Guardianship.account_id)
         .where(
             Child.school_id.in_(schools),
-            Guardianship.disputed_at.is_(None),
-            Guardianship.ended_at.is_(None),
+            Guardianship.is_undisputed,
             Account.mailbox.is_not(None),
             Account.disabled_at.is_(None),
         )
@@ -195,7 +194,7 @@ def _counted(schools: Sequence[uuid.UUID]) -> Select[Any]:
     links = (
         select(Child.school_id, Child.class_name, Guardianship.account_id, nth.label("nth"))
         .join(Guardianship, Guardianship.child_id == Child.id)
-        .where(Child.school_id.in_(schools), Guardianship.disputed_at.is_(None), Guardianship.ended_at.is_(None))
+        .where(Child.school_id.in_(schools), Guardianship.is_undisputed)
         .subquery()
     )
     active, no_letter = Account.activated_at.is_not(None), Account.provisional_hash.is_(None)
@@ -233,7 +232,7 @@ def _is_disputed_in(school_id: ColumnElement[uuid.UUID]) -> ColumnElement[bool]:
         exists()
         .where(
             Guardianship.account_id == Account.id,
-            disputes.tie_is_disputed(),
+            Guardianship.is_disputed,
             ours.correlate_except(Child).exists(),
         )
         .correlate_except(Guardianship)

@@ -132,13 +132,13 @@ def _move_children(mine: uuid.UUID, other: uuid.UUID) -> None:
     restores no excluded tie.
     """
     known = select(Guardianship.child_id).where(Guardianship.account_id == mine)
-    theirs = select(Guardianship.child_id).where(Guardianship.account_id == other, Guardianship.ended_at.is_(None))
+    theirs = select(Guardianship.child_id).where(Guardianship.account_id == other, Guardianship.is_unended)
     db.session.execute(  # a tie of this account that has ended is replaced by one that holds
         delete(Guardianship)
         .where(
             Guardianship.account_id == mine,
-            Guardianship.ended_at.is_not(None),
-            Guardianship.excluded_at.is_(None),
+            ~Guardianship.is_unended,
+            ~Guardianship.is_excluded,
             Guardianship.disputed_at.is_(None),
             Guardianship.child_id.in_(theirs),
         )
@@ -150,7 +150,7 @@ def _move_children(mine: uuid.UUID, other: uuid.UUID) -> None:
         .where(
             Guardianship.account_id == other,
             Guardianship.disputed_at.is_(None),
-            or_(Guardianship.ended_at.is_(None), Guardianship.excluded_at.is_not(None)),
+            or_(Guardianship.is_unended, Guardianship.is_excluded),
             Guardianship.child_id.not_in(known),
         )
         .order_by(Guardianship.rank)

@@ -1,4 +1,4 @@
-"""Discovery (OpenID Connect Discovery 1.0, RFC 8414) and the JWKS (RFC 7517): what is announced works, nothing else."""
+"""Discovery (OpenID Connect Discovery 1.0, RFC 8414) and the JWKS (RFC 7517)."""
 
 import json
 from collections.abc import Mapping
@@ -17,8 +17,8 @@ from idp.web.i18n import LANGUAGES
 
 _CACHED = {"Cache-Control": "public, max-age=3600", "Access-Control-Allow-Origin": "*"}
 _KEYS_CACHED = {**_CACHED, "Cache-Control": "public, max-age=60"}
-"""A key may sign from its first moment on, in an emergency: who finds its `kid` unknown and asks again must not be
-answered by a cache in between."""
+"""In an emergency a new key signs at once. A client that does not know its `kid` reads the JWKS again, and a proxy must
+not answer with an old copy."""
 
 
 def metadata(issuer: str, algorithms: list[str], registrable: Mapping[str, list[str]]) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def _document(issuer: str, algorithms: tuple[str, ...]) -> bytes:
 
 
 def discovery() -> Response:
-    """Serve the metadata."""
+    """Return the metadata."""
     body = _document(services().settings.issuer, tuple(services().server.ring.algorithms()))
     return Response(body, headers=_CACHED, content_type="application/json")
 
@@ -83,7 +83,7 @@ def discovery() -> Response:
 @for_programs
 @for_other_sites
 def jwks() -> Response:
-    """Serve the public keys."""
+    """Return the public keys."""
     return Response(services().server.ring.document(), headers=_KEYS_CACHED, content_type="application/json")
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from idp.clock import now
 from idp.db import db
-from idp.oidc.keys.ring import NoSigningKey
+from idp.oidc.keys.ring import NoSigningKeyError
 from idp.oidc.keys.rotation import SETTLED
 from idp.oidc.models import SigningKey
 from idp.paths import MIGRATIONS
@@ -60,10 +60,10 @@ def _opens(algorithm: str) -> bool:
     ring = services().server.ring
     try:
         ring.signer(algorithm)
-    except NoSigningKey:
+    except NoSigningKeyError:
         ring.forget()  # read the table again, since the key may be new
         try:
             ring.signer(algorithm)
-        except NoSigningKey:
+        except NoSigningKeyError:
             return False
     return True

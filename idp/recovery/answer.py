@@ -176,7 +176,7 @@ def _send_link(message: OutboxMessage, settings: Settings) -> Outcome:
         db.session.rollback()
         return Outcome.DROPPED
     lifetime = settings.lifetime("reset_link_lifetime")
-    if link.expires_at - now() < lifetime / 2:
+    if tokens.is_mostly_over(link, lifetime):
         link.expires_at = now() + lifetime
     context = {
         "person": account.short_name,
@@ -196,8 +196,7 @@ def _send_link(message: OutboxMessage, settings: Settings) -> Outcome:
 
 def _is_wanted(account: Account, link: OneTimeLink) -> bool:
     """Return whether the link was neither used nor replaced, and still matches the account; its age does not count."""
-    unspent = link.used_at is None and link.revoked_at is None and link.generation == account.generation
-    return unspent and may_reset(account, link)
+    return tokens.is_unused(link) and tokens.is_current(link, account) and may_reset(account, link)
 
 
 def _send_reminder(message: OutboxMessage, settings: Settings) -> Outcome:

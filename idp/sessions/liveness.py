@@ -11,7 +11,7 @@ The service asks this question in several ways, which differ on purpose. Each wa
 - *listed*: live, or holding while a client can still renew its tokens. The person sees it among the open sessions.
 
 Each condition is written once, for a statement that reads `Session` and `Account`. The functions `…_sql` return the
-same condition as text, for the statements of `idp.oidc.store.contract`. The functions `is_…` decide about rows that
+same condition as text, for the statements of `idp.oidc.store.sql`. The functions `is_…` decide about rows that
 were read.
 """
 

@@ -23,8 +23,6 @@ from tests.pages import follow, heading, sign_in, submit
 from tests.protocol.flow import OFFLINE, code_for, posted_answer, refused, step_of, tokens_for
 from tests.relying_party import Attempt, RelyingParty
 
-pytestmark = pytest.mark.both_databases
-
 NOT_THIS_ENT = "Vos enfants ne sont pas dans cet ENT"
 PAGE = "/authorize/autre-ent"
 End = Callable[[Account], None]

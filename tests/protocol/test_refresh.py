@@ -27,8 +27,6 @@ from tests.protocol.flow import OFFLINE, refused, tokens_for
 from tests.relying_party import RelyingParty
 from tests.signatures import b64
 
-pytestmark = pytest.mark.both_databases
-
 
 @pytest.fixture
 def offline(build: Build) -> RelyingParty:

@@ -23,8 +23,6 @@ from tests.protocol.flow import OFFLINE, code_for, refused, tokens_for
 from tests.recovery.steps import FORM, mailed_link
 from tests.relying_party import Attempt, RelyingParty
 
-pytestmark = pytest.mark.both_databases
-
 
 def events(kind: str) -> int:
     return len(db.session.scalars(select(AuditEntry).where(AuditEntry.kind == kind)).all())

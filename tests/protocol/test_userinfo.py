@@ -25,8 +25,6 @@ from tests.protocol.flow import OFFLINE, code_for, tokens_for
 from tests.relying_party import Attempt, RelyingParty
 from tests.signatures import unb64
 
-pytestmark = pytest.mark.both_databases
-
 RESERVED = ("iss", "aud", "sub", "exp", "nonce", "azp", "at_hash")
 IDENTITY = {"iss", "sub", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "sid", "at_hash", "azp"}
 

@@ -108,13 +108,13 @@ def change_claims(
     them.
 
     Raises:
-        ClaimRefused: a name or a value is not allowed; nothing was changed.
+        ClaimError: a name or a value is not allowed; nothing was changed.
     """
     account = _locked(account_id)
     before = dict(account.more_claims)
     try:
-        after = standard.changed(before, changes, removed)
-    except standard.ClaimRefused:
+        after = standard.with_changes(before, changes, removed)
+    except standard.ClaimError:
         db.session.rollback()
         raise
     if after != before:

@@ -106,7 +106,7 @@ def _disputed_ties(school: School | None, account: Account | None) -> Iterator[D
         .join(Child, Child.id == Guardianship.child_id)
         .join(Account, Account.id == Guardianship.account_id)
         .join(School, School.id == Child.school_id)
-        .where(rules.tie_is_disputed(), Account.merged_into_id.is_(None))
+        .where(Guardianship.is_disputed, Account.merged_into_id.is_(None))
         .order_by(Account.username, School.uai, Guardianship.rank)
         .options(selectinload(Guardianship.account))
     )
@@ -128,7 +128,7 @@ def _accounts_of(school: School) -> Select[uuid.UUID]:
     return (
         select(Guardianship.account_id)
         .join(Child, Child.id == Guardianship.child_id)
-        .where(Child.school_id == school.id, Guardianship.ended_at.is_(None))
+        .where(Child.school_id == school.id, Guardianship.is_unended)
     )
 
 
@@ -142,7 +142,7 @@ def _contested(school: School | None, account: Account | None) -> Iterator[Dispu
         statement = statement.where(Account.id == account.id)
     for contested in db.session.scalars(statement):
         # as in `directory.schools_of_ties`: a school whose ties are all in dispute also settles this one
-        children = [link.child for link in contested.guardianships if link.ended_at is None]
+        children = [link.child for link in contested.guardianships if link.is_unended]
         by_school = sorted(children, key=attrgetter("school.uai"))
         groups = [list(group) for _, group in groupby(by_school, attrgetter("school_id"))] or [[]]
         for children in groups:
@@ -232,7 +232,7 @@ def _ties_meant(account: Account, decision: Decision) -> list[Guardianship]:
         .join(Child, Child.id == Guardianship.child_id)
         .where(
             Guardianship.account_id == account.id,
-            rules.tie_is_excluded() if decision.reopens else rules.tie_is_disputed(),
+            Guardianship.is_excluded if decision.reopens else Guardianship.is_disputed,
             Child.left_at.is_(None) if decision.reopens else true(),
         )
         .order_by(Guardianship.rank)
@@ -305,7 +305,7 @@ def _settle_ties(settings: Settings, account: Account, ties: Sequence[Guardiansh
         db.session.scalars(
             select(Child.school_id)
             .join(Guardianship, Guardianship.child_id == Child.id)
-            .where(Guardianship.account_id == account.id, rules.tie_is_disputed())
+            .where(Guardianship.account_id == account.id, Guardianship.is_disputed)
         )
     )
     for school in {tie.child.school_id: tie.child.school for tie in ties}.values():

@@ -76,7 +76,7 @@ def _is_in(account: Account, school: School) -> bool:
     An account whose tie the school itself ended also does: the school may take that back.
     """
     of_account = (Guardianship.account_id == account.id) & (Guardianship.child_id == Child.id)
-    concerned = or_(directory.concerns_its_school(), disputes.tie_is_excluded())
+    concerned = or_(directory.concerns_its_school(), Guardianship.is_excluded)
     theirs = exists().where(of_account, Child.school_id == school.id, concerned)
     return bool(db.session.scalar(select(theirs)))
 
@@ -276,7 +276,7 @@ def _disputed(account: Account, school: School | None) -> list[dict[str, Any]]:
             "since": instant(link.disputed_at),
         }
         for link in account.guardianships
-        if disputes.is_open(link) and (school is None or link.child.school_id == school.id)
+        if link.is_disputed and (school is None or link.child.school_id == school.id)
     ]
 
 
@@ -285,7 +285,7 @@ def _ended_by_school(account: Account, school: School | None) -> list[dict[str, 
     ties = [
         link
         for link in account.guardianships
-        if link.excluded_at is not None and (school is None or link.child.school_id == school.id)
+        if link.is_excluded and (school is None or link.child.school_id == school.id)
     ]
     if not ties:
         return []

@@ -68,7 +68,7 @@ def report(*, as_json: bool) -> None:
         .join(Child, Child.school_id == School.id)
         .join(Guardianship, Guardianship.child_id == Child.id)
         .join(Account, Account.id == Guardianship.account_id)
-        .where(concerned, Guardianship.ended_at.is_(None))
+        .where(concerned, Guardianship.is_unended)
         .group_by(School.uai, School.name)
         .order_by(School.uai)
     ).all()

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from idp.oidc.claims.standard import ClaimRefused
+from idp.oidc.claims.standard import ClaimError
 from idp.operations.helpdesk import acts, dossier
 from idp.operations.helpdesk.dossier import NotFoundError
 from idp.terminal import AS_JSON, dumped, plain
@@ -41,7 +41,7 @@ def claims(username: str, uai: str | None, changes: dict[str, str], removed: tup
         school = dossier.get_school(uai)
         account = dossier.get_account(username, school)
         held = acts.change_claims(account.id, changes, removed, school)
-    except (NotFoundError, acts.RefusedError, ClaimRefused) as refused:
+    except (NotFoundError, acts.RefusedError, ClaimError) as refused:
         raise click.ClickException(plain(refused)) from refused
     if as_json:
         click.echo(dumped(held))

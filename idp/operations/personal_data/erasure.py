@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
-from idp.accounts import directory, disputes, school_notices
+from idp.accounts import directory, school_notices
 from idp.accounts.models import Account, Guardianship, School, SchoolNotice
 from idp.audit.data_events import AccountErased
 from idp.audit.models import AuditEntry
@@ -89,9 +89,9 @@ def _check_disputes(person: Person, username: str) -> None:
     """
     ties = Guardianship.account_id.in_(person.accounts)
     contested = exists().where(Account.id.in_(person.accounts), Account.contested_at.is_not(None))
-    if db.session.scalar(select(or_(exists().where(ties, disputes.tie_is_disputed()), contested))):
+    if db.session.scalar(select(or_(exists().where(ties, Guardianship.is_disputed), contested))):
         raise _refused(f"{username} is in dispute: settle it with `idp account disputes {username}`, then erase")
-    if db.session.scalar(select(exists().where(ties, Guardianship.excluded_at.is_not(None)))):
+    if db.session.scalar(select(exists().where(ties, Guardianship.is_excluded))):
         raise _refused(
             f"the school has decided that {username} is not the guardian of a child whom its file still gives to them, "
             "and the next file would open that tie again: have the school take it out of its file, import that file, "

@@ -39,9 +39,9 @@ def person_of(account: Account) -> Person:
     keys |= {key for key in db.session.scalars(select(Account.roster_key).where(Account.id.in_(accounts))) if key}
     mine = select(Guardianship.child_id).where(
         Guardianship.account_id.in_(accounts),
-        Guardianship.disputed_at.is_(None),  # the child of a disputed tie may be another family's
-        Guardianship.excluded_at.is_(None),
-        Guardianship.ended_at.is_(None),  # a former guardian must not learn where a child is today
+        # the child of a disputed tie may be another family's, and a former guardian must not learn a child's school
+        Guardianship.is_undisputed,
+        ~Guardianship.is_excluded,
     )
     children = frozenset(db.session.scalars(mine))
     schools = frozenset(db.session.scalars(select(Child.school_id).where(Child.id.in_(children))))

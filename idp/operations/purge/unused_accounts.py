@@ -111,7 +111,7 @@ def _still_in_a_file() -> ColumnElement[bool]:
     """
     tie = select(Guardianship.child_id).where(
         Guardianship.account_id == Account.id,
-        or_(Guardianship.ended_at.is_(None), Guardianship.excluded_at.is_not(None)),
+        or_(Guardianship.is_unended, Guardianship.is_excluded),
         Account.merged_into_id.is_(None),
     )
     return and_(Account.roster_key.is_not(None), tie.exists())
@@ -211,7 +211,7 @@ def remove_ended_links(before: datetime) -> int:
     ended = and_(
         Guardianship.ended_at <= before,
         Guardianship.disputed_at.is_(None),  # a dispute stays
-        Guardianship.excluded_at.is_(None),  # a school's decision stays while a file contradicts it
+        ~Guardianship.is_excluded,  # a school's decision stays while a file contradicts it
     )
     some = select(Guardianship.account_id, Guardianship.child_id).where(ended).order_by(Guardianship.ended_at)
     pairs = db.session.execute(some.limit(batches.ROWS).with_for_update(skip_locked=True)).all()

@@ -13,7 +13,7 @@ from idp import opaque
 from idp.clock import now
 from idp.db import end_read
 from idp.http_client.outgoing import Outgoing, OutgoingError
-from idp.oidc.keys.ring import NoSigningKey
+from idp.oidc.keys.ring import NoSigningKeyError
 from idp.oidc.logout.back_channel import EVENT, TOKEN_LIFETIME
 from idp.oidc.server import Server
 from idp.registration.trial.wording import failure
@@ -67,7 +67,7 @@ def _kid(server: Server, alg: str) -> str:
     """Return the id of the key that signs for this algorithm, so that the ENT finds it and checks the signature."""
     try:
         return server.ring.signer(alg).kid
-    except NoSigningKey:
+    except NoSigningKeyError:
         return opaque.new_value()
     finally:
         end_read()  # no transaction stays open while another machine answers
