@@ -91,7 +91,7 @@ def test_any_text_makes_one_page(name: str, more: str) -> None:
 @pytest.mark.row("P-04")
 def test_every_character_of_the_fonts_is_drawn() -> None:
     """The typesetter refuses a missing glyph: what `glyphs` believes is put to it whole, 38 characters at a time."""
-    held = [chr(point) for point in sorted(glyphs._covered()) if glyphs.printable(chr(point)) == chr(point)]
+    held = [chr(point) for point in sorted(glyphs._code_points()) if glyphs.printable(chr(point)) == chr(point)]
     assert len(held) > 3000
     lines = ["".join(held[start : start + 38]) for start in range(0, len(held), 38)]
     letters = [
