@@ -1,11 +1,12 @@
 """Letters: how many pages the typesetter makes on one core, how many passwords are hashed on all, in which memory.
 
-The product's own processes do both. They are started by a process that does nothing else (`python -m bench.paper`), so
-that its memory is theirs.
+The product's own processes do both. They are started by a process that does nothing else (`measure`), so that its
+memory is theirs. It has no main module, which the processes of a pool would import.
 """
 
 import itertools
 import json
+import multiprocessing
 import resource
 import sys
 import time
@@ -17,9 +18,9 @@ from bench.academy.families import families
 from bench.service import settings_for
 from idp.accounts.passwords.hasher import Hasher
 from idp.letters import provisional
-from idp.letters.hashing import Hashers
+from idp.letters.hashing import BatchHasher
 from idp.letters.render.pdf import Letter, LetterChild
-from idp.letters.render.typesetting import Press
+from idp.letters.render.typesetting import Typesetter
 
 LETTERS = 1_000
 PAGES_A_SECOND = 150
@@ -32,7 +33,7 @@ _CLASS = 50
 def run() -> tuple[list[str], list[str]]:
     """Measure; return the lines of the report, and what went wrong."""
     try:
-        ended = process.run([sys.executable, "-m", "bench.paper"])
+        ended = process.run([sys.executable, "-c", "from bench import paper; paper.measure()"])
     except process.Failed as failure:
         return [], [f"letters: {failure}"]
     found = json.loads(ended.output)
@@ -47,27 +48,28 @@ def run() -> tuple[list[str], list[str]]:
     return [pages, hashes], []
 
 
-def _measure() -> dict[str, float]:
-    """Return hashes a second on all cores, then pages a second on one; and both for a second of processor time."""
+def measure() -> None:
+    """Write, as JSON, hashes a second on all cores, pages a second on one, and both for a second of processor time."""
     mine = machine.cores()
     hasher = Hasher(settings_for("sqlite:///not-used.db", 8000))
-    with Hashers(hasher) as hashers:
-        hashers.hash([provisional.draw() for _ in range(10)])  # the processes are there now
-        hashes = _timed(lambda: hashers.hash([provisional.draw() for _ in range(_HASHES)]))
-        processes = len(hashers.pids())
+    with BatchHasher(hasher) as batch_hasher:
+        batch_hasher.hash([provisional.draw() for _ in range(10)])  # the processes are there now
+        hashes = _timed(lambda: batch_hasher.hash([provisional.draw() for _ in range(_HASHES)]))
+        processes = len(multiprocessing.active_children())
     hashing = _children()
     machine.pin(mine[0] if mine else None)
     letters = list(itertools.islice(_letters(), LETTERS))
-    with Press() as press:
-        press.render(letters[:1])
-        pages = _timed(lambda: [press.render(letters[at : at + _CLASS]) for at in range(0, LETTERS, _CLASS)])
-    return {
+    with Typesetter() as typesetter:
+        typesetter.render(letters[:1])
+        pages = _timed(lambda: [typesetter.render(letters[at : at + _CLASS]) for at in range(0, LETTERS, _CLASS)])
+    measured = {
         "hashes": _HASHES / hashes,
         "hashes_of_cpu": _HASHES / hashing,
         "processes": processes,
         "pages": LETTERS / pages,
         "pages_of_cpu": LETTERS / (_children() - hashing),
     }
+    sys.stdout.write(json.dumps(measured))
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -106,7 +108,3 @@ def _letters() -> Iterator[Letter]:
                 help_phone="03 53 01 12 12",
                 dpo_mail="dpo@exemple.fr",
             )
-
-
-if __name__ == "__main__":
-    sys.stdout.write(json.dumps(_measure()))

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from idp.letters.files import Kept
 from idp.letters.printing import Order, Report
 from idp.letters.recipients import Refused
 from idp.letters.render.pdf import LetterError
-from idp.letters.subprocess_worker import Gone
 from idp.production import production_faults
 from idp.services import services
 from idp.terminal import AS_JSON, plain
@@ -102,8 +102,12 @@ def _one_sentence() -> Iterator[None]:
     """Turn what stops a print into the command's error."""
     try:
         yield
-    except (Refused, LetterError, Kept, Gone) as refused:
+    except (Refused, LetterError, Kept) as refused:
         raise click.ClickException(plain(refused)) from refused
+    except BrokenProcessPool as killed:
+        raise click.ClickException(
+            "a process that hashes or typesets was killed: no letter of this file is valid; free some memory, try again"
+        ) from killed
     except Busy as busy:
         raise click.ClickException("this machine has no room for a password hash now, try again") from busy
     except OSError as fault:

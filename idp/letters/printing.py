@@ -16,9 +16,9 @@ from idp.config import Settings
 from idp.db import end_read
 from idp.letters import exchange, merge_csv, recipients
 from idp.letters import files as paper
-from idp.letters.hashing import Hashers
+from idp.letters.hashing import BatchHasher
 from idp.letters.recipients import Chosen, Refused, Skipped
-from idp.letters.render.typesetting import Press
+from idp.letters.render.typesetting import Typesetter
 from idp.letters.secrets import Drawn, draw
 
 IN_ONE_FILE = 2000
@@ -69,8 +69,8 @@ class Report:
 class _Files:
     """Keeps a batch of letters in its PDF and in the list."""
 
-    def __init__(self, press: Press, order: Order, out: Path | None) -> None:
-        self._press, self._strip, self._per_class = press, order.strip, order.per_class
+    def __init__(self, typesetter: Typesetter, order: Order, out: Path | None) -> None:
+        self._typesetter, self._strip, self._per_class = typesetter, order.strip, order.per_class
         self._pdf = paper.Paper(out) if out else None
         self._list = None
         if order.csv:
@@ -80,7 +80,7 @@ class _Files:
         if self._pdf:
             if self._per_class:
                 self._pdf.path.parent.mkdir(mode=0o700, exist_ok=True)
-            content = self._press.render([one.letter for one in drawn], strip=self._strip)
+            content = self._typesetter.render([one.letter for one in drawn], as_slips=self._strip)
             self._pdf.write(content, expires_at)
         if self._list:
             self._list.write(merge_csv.render(drawn), expires_at)
@@ -118,13 +118,13 @@ def print_letters(settings: Settings, hasher: Hasher, order: Order, tell: Callab
     """
     _check_files(order)
     people, report = _choose(order)
-    with Hashers(hasher) as hashers, Press() as press:
+    with BatchHasher(hasher) as batch_hasher, Typesetter() as typesetter:
         for out, batch in _batches(order, people):
             drawn, left_out = draw(
                 settings,
-                hashers,
+                batch_hasher,
                 batch,
-                _Files(press, order, out),
+                _Files(typesetter, order, out),
                 reason=order.reason,
                 all_or_none=bool(order.usernames),
             )

@@ -20,7 +20,7 @@ from idp.config import Settings
 from idp.db import committed, db, end_read
 from idp.letters import provisional
 from idp.letters.exchange import Changed, Fresh, exchange
-from idp.letters.hashing import Hashers
+from idp.letters.hashing import BatchHasher
 from idp.letters.recipients import Chosen, Refused, Skipped, entrance
 from idp.letters.render.contents import compose
 from idp.letters.render.pdf import Letter, LetterError
@@ -55,7 +55,7 @@ class Keeper(Protocol):
 
 def draw(
     settings: Settings,
-    hashers: Hashers,
+    hasher: BatchHasher,
     people: Sequence[Chosen],
     keeper: Keeper,
     *,
@@ -66,7 +66,7 @@ def draw(
 
     Args:
         settings: how long a secret is good, and what every letter says.
-        hashers: hash the secrets.
+        hasher: hashes the secrets.
         people: whose letters, in the order of the paper; a few hundred, all are in memory.
         keeper: keeps the clear text. It is asked again, for fewer, when one letter cannot be.
         reason: why an account that is active gets a letter; it goes into the journal.
@@ -79,7 +79,7 @@ def draw(
     """
     expires_at = now() + timedelta(days=settings.provisional_days)
     found, left_out = _compose(settings, people, expires_at, all_or_none=all_or_none)
-    hashes = hashers.hash([letter.provisional_password for *_, letter in found])
+    hashes = hasher.hash([letter.provisional_password for *_, letter in found])
     drawn = [
         Drawn(account, school, one.class_name, letter, Fresh(hashed, one.generation, school.id))
         for (one, account, school, letter), hashed in zip(found, hashes, strict=True)

@@ -26,7 +26,7 @@ from idp.accounts.tokens import Purpose
 from idp.config import Settings
 from idp.db import db
 from idp.letters import recipients
-from idp.letters.hashing import Hashers
+from idp.letters.hashing import BatchHasher
 from idp.letters.secrets import Drawn, draw
 from idp.login.service import SignedIn, sign_in
 from idp.my_account.reauthentication import rules
@@ -77,8 +77,8 @@ class Nowhere:
 def new_letter(settings: Settings, hasher: Hasher, account: Account) -> None:
     """What `idp letters print` does, but for the paper."""
     people = recipients.named([account.username], None, None, "perdu")
-    with Hashers(hasher) as hashers:
-        draw(settings, hashers, people, Nowhere(), reason="perdu", all_or_none=True)
+    with BatchHasher(hasher) as batch_hasher:
+        draw(settings, batch_hasher, people, Nowhere(), reason="perdu", all_or_none=True)
 
 
 ACTS: dict[str, Callable[[Settings, Hasher, Account], object]] = {

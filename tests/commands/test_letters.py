@@ -2,6 +2,7 @@
 
 import io
 import json
+import multiprocessing
 import stat
 from collections.abc import Sequence
 from datetime import timedelta
@@ -20,7 +21,7 @@ from idp.accounts.tokens import LinkState, Purpose
 from idp.clock import now
 from idp.db import db
 from idp.letters.render.pdf import Letter
-from idp.letters.render.typesetting import Press
+from idp.letters.render.typesetting import Typesetter
 from idp.sessions.manager import SESSIONS_ENDED
 from idp.throttle import guard, limits
 from tests.activation.steps import ACTIVATION, activate
@@ -243,18 +244,39 @@ def test_when_the_database_fails_no_paper_with_dead_secrets_is_left(act: Run, bu
     assert kept(account).activated_at is not None
 
 
+def test_a_killed_typesetter_leaves_no_letter(
+    act: Run, build: Build, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build.ent()
+    account = build.never_activated(provisional_hash=None, provisional_expires_at=None)
+    print_truly = Typesetter.render
+
+    def render(typesetter: Typesetter, letters: Sequence[Letter], *, as_slips: bool) -> bytes:
+        print_truly(typesetter, letters, as_slips=as_slips)
+        for process in multiprocessing.active_children():
+            process.kill()
+        return print_truly(typesetter, letters, as_slips=as_slips)
+
+    monkeypatch.setattr(Typesetter, "render", render)
+    answer = act("letters", "print", "--username", account.username, "--out", str(out))
+    assert (answer.code, answer.out) == (1, "")
+    assert "typesets was killed: no letter of this file is valid" in answer.err
+    assert list(out.parent.iterdir()) == []
+    assert kept(account).provisional_hash is None
+
+
 def test_an_activation_that_ends_while_letters_are_typeset_wins(
     act: Run, app: Flask, build: Build, browser: FlaskClient, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     build.ent()
     account = build.never_activated()
-    print_truly = Press.render
+    print_truly = Typesetter.render
 
-    def render(press: Press, letters: Sequence[Letter], *, strip: bool) -> bytes:
+    def render(typesetter: Typesetter, letters: Sequence[Letter], *, as_slips: bool) -> bytes:
         activate(browser, account)
-        return print_truly(press, letters, strip=strip)
+        return print_truly(typesetter, letters, as_slips=as_slips)
 
-    monkeypatch.setattr(Press, "render", render)
+    monkeypatch.setattr(Typesetter, "render", render)
     answer = act("letters", "print", "--username", account.username, "--out", str(out))
     assert (answer.code, answer.out) == (1, "")
     assert answer.err.endswith(f"Error: {account.username} changed meanwhile, try again\n")

@@ -14,7 +14,7 @@ from idp.clock import now
 from idp.db import db
 from idp.letters import printing, recipients
 from idp.letters.render.pdf import Letter
-from idp.letters.render.typesetting import Press
+from idp.letters.render.typesetting import Typesetter
 from tests.activation.steps import ACTIVATION
 from tests.builders import COLLEGE, LYCEE, PROVISIONAL, Build
 from tests.commands.accounts import kept
@@ -223,18 +223,18 @@ def test_who_activates_while_letters_are_typeset_is_left_out_and_the_others_are_
     build.ent()
     child = pupil(build, "6e 1")
     fast, slow = parent(build, child, family_name="A"), parent(build, child, family_name="B")
-    print_truly = Press.render
+    print_truly = Typesetter.render
     seen: list[list[str]] = []
 
-    def render(press: Press, letters: Sequence[Letter], *, strip: bool) -> bytes:
+    def render(typesetter: Typesetter, letters: Sequence[Letter], *, as_slips: bool) -> bytes:
         if not seen:
             with db.engine.begin() as other:
                 values = {"activated_at": now(), "generation": 1}
                 other.execute(Account.__table__.update().where(Account.id == fast.id).values(**values))  # type: ignore[attr-defined]
         seen.append([letter.username for letter in letters])
-        return print_truly(press, letters, strip=strip)
+        return print_truly(typesetter, letters, as_slips=as_slips)
 
-    monkeypatch.setattr(Press, "render", render)
+    monkeypatch.setattr(Typesetter, "render", render)
     found = printed(act, out)
     assert found["printed"] == 1
     assert found["skipped"] == [{"username": fast.username, "reason": "changed meanwhile, try again"}]
