@@ -4,6 +4,8 @@ Every table that the product writes for people goes through here: a name that a 
 in the secretary's spreadsheet (R-04).
 """
 
+import csv
+import io
 from collections.abc import Iterable, Iterator, Sequence
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
@@ -23,5 +25,6 @@ def rows_to_csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterato
 
 
 def _line(cells: Sequence[str]) -> bytes:
-    quoted = ('"' + guarded(cell).replace('"', '""') + '"' for cell in cells)
-    return (";".join(quoted) + "\r\n").encode("utf-8", "replace")
+    line = io.StringIO(newline="")
+    csv.writer(line, delimiter=";", quoting=csv.QUOTE_ALL).writerow(map(guarded, cells))
+    return line.getvalue().encode("utf-8", "replace")

@@ -21,6 +21,7 @@ from idp.db import db
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import DEAD, Handler, Outcome, Worker
 from idp.services import services
+from idp.terminal import AS_JSON, table
 
 _SHOWN = ("id", "kind", "outcome", "attempts", "available_at", "created_at", "last_error")
 
@@ -79,7 +80,7 @@ def outbox() -> None:
 
 
 @outbox.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+@AS_JSON
 @click.option("--all", "everything", is_flag=True, help="Include what was sent or dropped.")
 def list_messages(*, as_json: bool, everything: bool) -> None:
     """Show what waits and what was given up, oldest first; never what a message says."""
@@ -91,10 +92,7 @@ def list_messages(*, as_json: bool, everything: bool) -> None:
     if as_json:
         click.echo(json.dumps(rows, ensure_ascii=False, indent=2))
         return
-    lines = [_SHOWN, *(tuple(str(value) for value in row.values()) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    table(_SHOWN, [list(row.values()) for row in rows])
 
 
 @outbox.command("retry")
