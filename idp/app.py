@@ -1,8 +1,7 @@
 """The one page where everything is wired: services, blueprints, outbox handlers, as a request meets them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from flask import Flask, Request
 from jinja2 import StrictUndefined
@@ -80,11 +79,7 @@ _PAGES = (
 
 
 class _Application(Flask):
-    """Flask without coroutines: nothing here is one, and looking for them takes time from every request."""
-
-    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
-        """Return `func` as it is."""
-        return func
+    """Flask that routes requests with an invalid `Host` header too."""
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
         """Match addresses under a name of our own where `Host` holds what is no name: it decides nothing here."""

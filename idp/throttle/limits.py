@@ -8,7 +8,6 @@ account.
 import ipaddress
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import lru_cache
 
 _MINUTE = timedelta(minutes=1)
 _HOUR = timedelta(hours=1)
@@ -191,7 +190,6 @@ def site_of(ip: str) -> str | None:
     return str(ipaddress.ip_network((int(parsed), _IPV6_SITE), strict=False))
 
 
-@lru_cache(maxsize=64)
 def for_site(rule: Window | Backoff) -> Window | Backoff:
     """Return `rule` as it holds for a whole /48."""
     if isinstance(rule, Window):
@@ -199,7 +197,6 @@ def for_site(rule: Window | Backoff) -> Window | Backoff:
     return replace(rule, free=rule.free * SITE_FACTOR)
 
 
-@lru_cache(maxsize=1024)
 def _parsed(ip: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         parsed = ipaddress.ip_address(ip.strip())

@@ -2,7 +2,6 @@
 
 import re
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,7 +21,6 @@ _BEFORE = re.compile(r" ([:;?!»%])(?!\()")
 babel = Babel()
 
 
-@lru_cache(maxsize=4096)
 def french_spacing(text: str) -> str:
     """Put the no-break spaces that French wants before : ; ? ! » and after « (`%` too, unless a placeholder begins)."""
     return _BEFORE.sub(_NO_BREAK + r"\1", text.replace("« ", "«" + _NO_BREAK))
