@@ -16,7 +16,7 @@ from demo.families import DemoGuardian
 from demo.folder import read_json, write_json, write_private
 from idp.letters import provisional
 from idp.letters.render import pdf
-from idp.letters.secrets import Drawn
+from idp.letters.secrets import DrawnLetter
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Printed:
 
     def leading_to(self, home: str) -> "Printed":
         """Return the same letter with the address at which its ENT is now."""
-        return replace(self, letter=replace(self.letter, ent_address=home))
+        return replace(self, letter=replace(self.letter, ent_url=home))
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class SeededLetter:
 
 
 class Paper:
-    """The letters in the demonstration's folder. What draws letters hands them over here (`drawing.Keeper`)."""
+    """The letters in the demonstration's folder. What draws letters hands them over here (`secrets.LetterOutput`)."""
 
     def __init__(self, folder: Path) -> None:
         self._list = folder / "letters.json"
@@ -121,7 +121,7 @@ class Paper:
             self.pdf.unlink(missing_ok=True)
             write_json(self._list, rows)
 
-    def keep(self, drawn: Sequence[Drawn], expires_at: datetime) -> None:
+    def store(self, drawn: Sequence[DrawnLetter], expires_at: datetime) -> None:
         """Add letters to the list, on the disk before this returns: their secrets open nothing yet."""
         self._before = self.printed()
         fresh = {
@@ -133,8 +133,8 @@ class Paper:
     def publish(self) -> None:
         """The letters are good: the list is right as it stands."""
 
-    def tear_up(self) -> None:
-        """Take the letters of `keep` out of the list again."""
+    def discard(self) -> None:
+        """Take the letters of `store` out of the list again."""
         self.write(self._before.values())
 
     def print(self, letters: Iterable[Printed]) -> None:

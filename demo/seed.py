@@ -122,7 +122,7 @@ def _draw(settings: Settings, paper: Paper) -> None:
     """Draw the letters that are owed: on paper first, so that nobody has one that cannot be read."""
     accounts, printed = _accounts(), paper.printed()
     owed = [accounts[key].username for key in accounts if _is_owed_a_letter(accounts[key], printed.get(key))]
-    people = recipients.named(owed, None, None, "")
+    people = recipients.by_username(owed, None, None, "")
     with BatchHasher(Hasher(settings)) as hasher:
         secrets.draw(settings, hasher, people, paper)
 

@@ -15,7 +15,7 @@ from typing import Any
 from idp import db
 from idp.app import create_app
 from idp.letters import printing, secrets
-from idp.letters.printing import Order
+from idp.letters.printing import PrintOrder
 from idp.services import services_of
 from tests.databases import settings_for
 
@@ -55,7 +55,7 @@ def main(database: str, order: str) -> None:
         printing.print_letters(
             settings,
             services_of(app).hasher,
-            Order(uai=wanted["uai"], out=Path(wanted["out"]), csv=Path(wanted["csv"]), per_class=True),
+            PrintOrder(uai=wanted["uai"], out=Path(wanted["out"]), csv=Path(wanted["csv"]), per_class=True),
             print,
         )
     sys.exit("it was not killed")

@@ -91,7 +91,7 @@ def test_an_active_account_needs_a_reason(act: Run, build: Build, out: Path, eve
     for reason in ([], ["--reason", ""], ["--reason", " \t "]):
         answer = act("letters", "print", "--username", account.username, "--out", str(out), *reason)
         assert (answer.code, answer.out) == (1, "")
-        assert "say why with --reason" in answer.err
+        assert "give --reason" in answer.err
     assert not out.exists()
     assert (kept(account).activated_at is not None, kept(account).generation) == (True, 1)
     assert events("letter.drawn") == []
@@ -187,9 +187,9 @@ def test_several_people_one_page_each_and_each_once(act: Run, app: Flask, build:
         ("unknown", "no account n.personne1"),
         ("disabled", "is disabled"),
         ("childless", "has no child in a school"),
-        ("no ent", f"no ENT with a home address serves {LYCEE}"),
-        ("no home", f"no ENT with a home address serves {LYCEE}"),
-        ("home with a query", "the ENT’s address must be"),
+        ("no ent", f"no ENT with a home URL serves {LYCEE}"),
+        ("no home", f"no ENT with a home URL serves {LYCEE}"),
+        ("home with a query", "the ENT’s URL must be"),
     ],
 )
 def test_one_letter_that_cannot_be_and_none_is_drawn(
@@ -222,7 +222,7 @@ def test_a_file_that_is_there_is_never_written_over(act: Run, build: Build, out:
     out.write_text("letters of others")
     link = tmp_path / "link.pdf"
     link.symlink_to(tmp_path / "nowhere.pdf")
-    for path, why in ((out, "exists already"), (link, "exists already"), (tmp_path / "no" / "x.pdf", "cannot be")):
+    for path, why in ((out, "exists"), (link, "exists"), (tmp_path / "no" / "x.pdf", "cannot be")):
         answer = act("letters", "print", "--username", account.username, "--out", str(path))
         assert (answer.code, answer.out) == (1, "")
         assert why in answer.err
@@ -260,7 +260,7 @@ def test_a_killed_typesetter_leaves_no_letter(
     monkeypatch.setattr(Typesetter, "render", render)
     answer = act("letters", "print", "--username", account.username, "--out", str(out))
     assert (answer.code, answer.out) == (1, "")
-    assert "typesets was killed: no letter of this file is valid" in answer.err
+    assert "was killed: the letters of this file are not valid" in answer.err
     assert list(out.parent.iterdir()) == []
     assert kept(account).provisional_hash is None
 
@@ -279,7 +279,7 @@ def test_an_activation_that_ends_while_letters_are_typeset_wins(
     monkeypatch.setattr(Typesetter, "render", render)
     answer = act("letters", "print", "--username", account.username, "--out", str(out))
     assert (answer.code, answer.out) == (1, "")
-    assert answer.err.endswith(f"Error: {account.username} changed meanwhile, try again\n")
+    assert answer.err.endswith(f"Error: {account.username} changed in the meantime, try again\n")
     assert not out.exists()
     assert kept(account).activated_at is not None
     assert db.session.scalar(select(Account.provisional_hash).where(Account.id == account.id)) is None

@@ -76,7 +76,7 @@ def test_any_text_makes_one_page(name: str, more: str) -> None:
         academy=more,
         place=more,
         school_name=name,
-        school_address=(more, name),
+        school_postal_address=(more, name),
         school_phone=more,
         recipient=("Madame " + name, more, name, "59990 " + more),
         greeting=more,
@@ -136,6 +136,6 @@ def test_a_letter_that_overflows_is_named_and_nothing_is_printed(
     template.write_text(pdf._TEMPLATE.read_text().replace("v(88mm)", grown))
     monkeypatch.setattr(pdf, "_TEMPLATE", template)
     letters = letters_of(3)
-    with pytest.raises(LetterError, match="the letter of parent0001 does not hold on one page") as refused:
+    with pytest.raises(LetterError, match="the letter of parent0001 does not fit on one page") as refused:
         render(letters)
     assert not any(letter.provisional_password in str(refused.value) for letter in letters)
