@@ -278,7 +278,7 @@ def test_a_transaction_left_open_by_the_caller_is_an_error_of_the_program(clock:
 def test_purge_deletes_in_batches_what_no_longer_counts_and_nothing_else(
     clock: time_machine.Traveller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guard, "_PURGED_AT_ONCE", 3)
+    monkeypatch.setattr(guard, "_PURGE_BATCH", 3)
     for number in range(7):
         guard.take(limits.BAD_LINK_ADDRESS, f"192.0.2.{number}")
     guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")

@@ -104,14 +104,14 @@ def test_a_flood_of_subjects_fills_no_memory_and_frees_nobody_who_floods(clock: 
     rule = Window(10, MINUTE)
     for _ in range(10):
         counts.take([(-1, rule)], NOON)
-    for number in range(3 * local.MOST_SUBJECTS):
+    for number in range(3 * local.MAX_SUBJECTS):
         counts.take([(number, rule)], NOON)
-        assert len(counts) <= local.MOST_SUBJECTS
+        assert len(counts) <= local.MAX_SUBJECTS
     assert counts.take([(-1, rule)], NOON) == 60, "who came once made room, who came often did not"
     for _ in range(2):
-        for number in range(local.MOST_SUBJECTS + 100):
+        for number in range(local.MAX_SUBJECTS + 100):
             counts.take([(number, rule)], NOON)
-    assert len(counts) <= local.MOST_SUBJECTS
+    assert len(counts) <= local.MAX_SUBJECTS
 
 
 def test_a_schools_first_evening_meets_no_budget_of_the_authorization_endpoint(clock: time_machine.Traveller) -> None:
