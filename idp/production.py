@@ -22,7 +22,7 @@ from zxcvbn import zxcvbn
 from idp.accounts.passwords import breached
 from idp.config import Settings
 from idp.config_rules import LOOPBACK
-from idp.mail.addresses import InvalidAddress, parse_address
+from idp.mail.emails import InvalidEmailError, parse_email
 
 _PUBLISHED = frozenset(
     {
@@ -181,8 +181,8 @@ def _mail_faults(settings: Settings) -> Iterator[str]:
 
 def _is_mail(value: str) -> bool:
     try:
-        parse_address(value)
-    except InvalidAddress:
+        parse_email(value)
+    except InvalidEmailError:
         return False
     return True
 

@@ -17,7 +17,7 @@ from idp.clients import registry
 from idp.clock import now
 from idp.db import end_read
 from idp.interaction import store
-from idp.mail.addresses import InvalidAddress, parse_address
+from idp.mail.emails import InvalidEmailError, parse_email
 from idp.services import services
 from idp.web.errors import Busy, InteractionLost
 from idp.web.redirects import see_other
@@ -154,8 +154,8 @@ def _check(form: ActivationForm, account: Account) -> str | None:
     if not typed and not settings.mail_required:
         return None
     try:
-        return parse_address(typed)
-    except InvalidAddress as fault:
+        return parse_email(typed)
+    except InvalidEmailError as fault:
         form.email.errors = [addresses.explain(fault)]
         return None
 

@@ -18,7 +18,7 @@ from idp.db import db, end_read
 from idp.email_confirmation import service
 from idp.email_confirmation.forms import AddressForm
 from idp.interaction import store
-from idp.mail.addresses import InvalidAddress, parse_address
+from idp.mail.emails import InvalidEmailError, parse_email
 from idp.services import services
 from idp.sessions import attempts, manager
 from idp.throttle import guard, limits
@@ -89,8 +89,8 @@ def _check(form: AddressForm) -> str | None:
     if not form.password.data:
         form.password.errors = [gettext("Tapez le mot de passe que vous avez choisi.")]
     try:
-        return parse_address(form.email.data or "")
-    except InvalidAddress as fault:
+        return parse_email(form.email.data or "")
+    except InvalidEmailError as fault:
         form.email.errors = [addresses.explain(fault)]
         return None
 

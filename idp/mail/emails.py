@@ -1,7 +1,7 @@
-"""The one validator of mail addresses: what a parent types, what is stored, what a mail is sent to (RFC 5321 §4.1.2).
+"""Validates emails (RFC 5321, 4.1.2): those that parents type, that are stored, and that mails are sent to.
 
-An address is stored as the parent typed it before the `@` and, after it, in lower case and ASCII (IDNA): a look-alike
-domain then shows as `xn--…`, and no server on the way needs SMTPUTF8.
+The local part is stored as typed, the domain in lower case and ASCII (IDNA): a look-alike domain is shown as `xn--…`,
+and no server needs SMTPUTF8.
 """
 
 from enum import StrEnum
@@ -9,85 +9,85 @@ from enum import StrEnum
 from email_validator import EmailNotValidError, validate_email
 
 MAX_LENGTH = 254
-"""RFC 5321 §4.5.3.1.3 allows a path of 256, its angle brackets included."""
+"""RFC 5321, 4.5.3.1.3, allows a path of 256, its angle brackets included."""
 
 _MAX_TYPED = 320
 _PASTED_AROUND = " \t\u00a0\u202f\u200b\ufeff"
 _FORBIDDEN = frozenset('"(),:;<>[\\]')
 
 
-class AddressFault(StrEnum):
-    """Why an address is refused; a page has a sentence for each."""
+class EmailFault(StrEnum):
+    """Why an email is invalid; pages have a sentence for each."""
 
     INCOMPLETE = "incomplete"
-    """Something is missing: the `@`, what stands before or after it, or the dot of the domain."""
+    """The `@`, the text before or after it, or the dot of the domain is missing."""
     NOT_ASCII = "not_ascii"
-    """An accent, or another sign that no provider gives out, before the `@`."""
+    """An accent, or another character that no provider accepts, before the `@`."""
     INVALID = "invalid"
     TOO_LONG = "too_long"
 
 
-class InvalidAddress(ValueError):  # noqa: N818 - read at each use as what the address is
-    """The address cannot be used. The text names the fault, never the address."""
+class InvalidEmailError(ValueError):
+    """The email is invalid. The text names the fault, never the email."""
 
-    def __init__(self, reason: AddressFault) -> None:
+    def __init__(self, reason: EmailFault) -> None:
         super().__init__(reason.value)
         self.reason = reason
 
 
-def parse_address(typed: str) -> str:
-    """Return the one address that `typed` is, as it is stored; blanks around it, which keyboards add, are left out.
+def parse_email(typed: str) -> str:
+    """Return the email in its stored form, without surrounding blanks, which keyboards add.
 
     Raises:
-        InvalidAddress: with the reason; long texts are refused by their length, before anything looks at them.
+        InvalidEmailError: with the reason. The length of a long text is checked first.
     """
     if len(typed) > _MAX_TYPED:
-        raise InvalidAddress(AddressFault.TOO_LONG)
-    address = typed.strip(_PASTED_AROUND)
-    if len(address) > MAX_LENGTH:
-        raise InvalidAddress(AddressFault.TOO_LONG)
-    if any(c in _FORBIDDEN or c.isspace() or not c.isprintable() for c in address) or address.count("@") > 1:
-        raise InvalidAddress(AddressFault.INVALID)
-    local, _, domain = address.partition("@")
+        raise InvalidEmailError(EmailFault.TOO_LONG)
+    email = typed.strip(_PASTED_AROUND)
+    if len(email) > MAX_LENGTH:
+        raise InvalidEmailError(EmailFault.TOO_LONG)
+    if any(c in _FORBIDDEN or c.isspace() or not c.isprintable() for c in email) or email.count("@") > 1:
+        raise InvalidEmailError(EmailFault.INVALID)
+    local, _, domain = email.partition("@")
     if not local or "." not in domain.strip("."):
-        raise InvalidAddress(AddressFault.INCOMPLETE)
+        raise InvalidEmailError(EmailFault.INCOMPLETE)
     if not local.isascii():
-        raise InvalidAddress(AddressFault.NOT_ASCII)
-    if "=?" in local:  # reads as an encoded word (RFC 2047) in a header: no mail could be written to it
-        raise InvalidAddress(AddressFault.INVALID)
-    return _normalised(address)
+        raise InvalidEmailError(EmailFault.NOT_ASCII)
+    if "=?" in local:  # a header would read it as an encoded word (RFC 2047)
+        raise InvalidEmailError(EmailFault.INVALID)
+    return _normalised(email)
 
 
-def check_recipient(address: str) -> str:
-    """Return `address`, once it is certain that it is exactly one, in the form `parse_address` stores.
+def check_recipient(email: str) -> str:
+    """Return `email` if it is exactly one email in its stored form.
 
-    Python's own `message["To"] = "a@b.fr, c@d.fr"` makes two recipients without a word, and takes NUL.
+    `message["To"] = "a@b.fr, c@d.fr"` of the standard library makes two recipients, and accepts NUL.
 
     Raises:
-        InvalidAddress: when it is anything else; nothing may be sent to it then.
+        InvalidEmailError: no mail may be sent to `email`.
     """
-    if parse_address(address) != address:
-        raise InvalidAddress(AddressFault.INVALID)
-    return address
+    if parse_email(email) != email:
+        raise InvalidEmailError(EmailFault.INVALID)
+    return email
 
 
-def fold_address(address: str) -> str:
-    """Return the key under which mails to `address` are counted: almost no provider tells `Marie@` from `marie@`."""
-    return address.casefold()
+def fold_email(email: str) -> str:
+    """Return the key of the mailbox: almost no provider distinguishes `Marie@` from `marie@`."""
+    return email.casefold()
 
 
-def _normalised(address: str) -> str:
+def _normalised(email: str) -> str:
     try:
-        found = validate_email(
-            address,
+        validated = validate_email(
+            email,
             check_deliverability=False,
             allow_smtputf8=False,
             allow_quoted_local=False,
             allow_domain_literal=False,
             strict=True,  # 64 characters at most before the `@`
-            test_environment=True,  # `.test` (RFC 6761) is what the demonstration and every trial at a school write to
+            test_environment=True,  # `.test` (RFC 6761) is the domain of the demonstration and of trials at schools
         )
     except EmailNotValidError as error:
-        raise InvalidAddress(AddressFault.INVALID) from error
-    # The library has checked the length of this form too; it leaves a local part in ASCII as it is.
-    return f"{found.local_part}@{found.ascii_domain}"
+        raise InvalidEmailError(EmailFault.INVALID) from error
+    # The library also checked the length of this form. It does not change an ASCII local part.
+    return f"{validated.local_part}@{validated.ascii_domain}"

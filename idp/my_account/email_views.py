@@ -8,7 +8,7 @@ from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import Busy as HasherBusy
 from idp.db import end_read
-from idp.mail.addresses import InvalidAddress, fold_address, parse_address
+from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.my_account import email
 from idp.my_account.forms import EmailForm
 from idp.services import services
@@ -113,11 +113,11 @@ def _check(form: EmailForm, account: Account) -> str | None:
     if not form.current.data:
         form.current.errors = [gettext("Tapez votre mot de passe actuel.")]
     try:
-        address = parse_address(form.email.data or "")
-    except InvalidAddress as fault:
+        address = parse_email(form.email.data or "")
+    except InvalidEmailError as fault:
         form.email.errors = [addresses.explain(fault)]
         return None
-    if account.mailbox == fold_address(address):
+    if account.mailbox == fold_email(address):
         form.email.errors = [gettext("C’est déjà l’adresse de votre compte. Donnez-en une autre.")]
     return address
 
@@ -137,7 +137,7 @@ def _form_page(account: Account, form: EmailForm, status: int, *, wait: int = 0)
 def _waiting_page(account: Account, *, refused: addresses.TooSoon | None = None) -> Response:
     held = max(
         guard.look(limits.RESEND_LINK_ACCOUNT, str(account.id)),
-        guard.look(limits.RESEND_LINK_MAILBOX, fold_address(account.pending_email or "")),
+        guard.look(limits.RESEND_LINK_MAILBOX, fold_email(account.pending_email or "")),
     )
     html = render_template(
         "my_account/changer_adresse_attente.html",

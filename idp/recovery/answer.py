@@ -18,11 +18,11 @@ from idp.audit.events import ResetRequested
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
-from idp.mail.addresses import fold_address
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
+from idp.mail.emails import fold_email
 from idp.outbox.models import OutboxMessage
-from idp.outbox.worker import Outcome, TemporaryFailure
+from idp.outbox.worker import Outcome, TemporaryDeliveryError
 from idp.recovery.entrance import entrance, school_names
 from idp.recovery.password import may_reset
 from idp.throttle import guard, limits
@@ -79,7 +79,7 @@ def _decide(message: OutboxMessage, settings: Settings) -> Answer:
     account = directory.get_for_change(key) if key else None
     if _plan(settings, message, account) != (planned, address) or not _is_marked(message, answer):
         db.session.rollback()
-        raise TemporaryFailure("the account changed meanwhile")
+        raise TemporaryDeliveryError("the account changed meanwhile")
     if account and answer is Answer.LINK:
         tokens.issue(
             settings,
@@ -131,19 +131,19 @@ def _has_slot(answer: Answer, account_id: uuid.UUID, address: str) -> bool:
     A confirmation link is counted with those that its owner asks for: whoever asks here must not add to them.
 
     Raises:
-        TemporaryFailure: another mail has just left for it; this one follows.
+        TemporaryDeliveryError: another mail has just left for it; this one follows.
     """
-    wanted: tuple[tuple[limits.Limit, str], ...] = ((limits.FORGOTTEN_PASSWORD_MAILBOX, fold_address(address)),)
+    wanted: tuple[tuple[limits.Limit, str], ...] = ((limits.FORGOTTEN_PASSWORD_MAILBOX, fold_email(address)),)
     if answer is Answer.UNCONFIRMED:
         wanted = (
             (limits.RESEND_LINK_ACCOUNT, str(account_id)),
-            (limits.RESEND_LINK_MAILBOX, fold_address(address)),
+            (limits.RESEND_LINK_MAILBOX, fold_email(address)),
         )
     verdict = guard.take_all(*wanted)
     if isinstance(verdict, guard.Granted):
         return True
     if verdict.seconds <= _PAUSE:
-        raise TemporaryFailure(
+        raise TemporaryDeliveryError(
             "another mail for this mailbox has just left", retry_after=timedelta(seconds=verdict.seconds)
         )
     return False

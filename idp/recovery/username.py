@@ -11,9 +11,9 @@ from idp.audit import log
 from idp.audit.events import UsernameRequested, UsernameTold
 from idp.config import Settings
 from idp.db import db, end_read
-from idp.mail.addresses import AddressFault, InvalidAddress, fold_address, parse_address
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
+from idp.mail.emails import EmailFault, InvalidEmailError, fold_email, parse_email
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
@@ -32,7 +32,7 @@ def ask(typed: str, network_address: str) -> int:
     as one row (security rows F-01, N-01). No transaction may be open on `db.session`.
 
     Raises:
-        InvalidAddress: a part of the address is missing, or there is no `@`, which is seen in what was typed alone.
+        InvalidEmailError: a part of the address is missing, or there is no `@`, which is seen in what was typed alone.
             Whatever else is wrong with it, it is nobody's.
     """
     mailbox = _mailbox(typed)
@@ -76,11 +76,11 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
 
 def _mailbox(typed: str) -> str:
     try:
-        return fold_address(parse_address(typed))
-    except InvalidAddress as fault:
-        if fault.reason is AddressFault.INCOMPLETE or "@" not in typed:
+        return fold_email(parse_email(typed))
+    except InvalidEmailError as fault:
+        if fault.reason is EmailFault.INCOMPLETE or "@" not in typed:
             raise
-        return fold_address(typed)
+        return fold_email(typed)
 
 
 def _told() -> tuple[ColumnElement[bool], ...]:

@@ -13,7 +13,7 @@ from idp.accounts.tokens import LinkState
 from idp.clients import registry
 from idp.db import end_read
 from idp.interaction import store
-from idp.mail.addresses import InvalidAddress
+from idp.mail.emails import InvalidEmailError
 from idp.recovery import password as passwords
 from idp.recovery import username as usernames
 from idp.recovery.forms import NewPasswordForm, PasswordForm, UsernameForm
@@ -34,7 +34,7 @@ def username() -> Response:
     if request.method == "POST":
         try:
             wait = usernames.ask(form.email.data or "", remote_address())
-        except InvalidAddress as fault:
+        except InvalidEmailError as fault:
             form.email.errors = [addresses.explain(fault)]
         else:
             return _asked("recovery.username_sent", interaction, wait)

@@ -23,7 +23,7 @@ from idp.oidc.keys import material
 from idp.oidc.keys.material import ALGORITHMS, Material, NoSigningKey
 from idp.oidc.models import SigningKey
 from idp.outbox.models import OutboxMessage
-from idp.outbox.worker import Outcome, TemporaryFailure
+from idp.outbox.worker import Outcome, TemporaryDeliveryError
 
 PUBLISHED_BEFORE_USE = timedelta(hours=24)
 """Longer than clients may keep the JWKS (an hour), with room for those that keep it for a day all the same."""
@@ -133,12 +133,12 @@ def hand_over(_message: OutboxMessage, *, settings: Settings) -> Outcome:
     """Do the periodic job (outbox handler).
 
     Raises:
-        TemporaryFailure: the secret is missing; `idp outbox list` says so until it is there.
+        TemporaryDeliveryError: the secret is missing; `idp outbox list` says so until it is there.
     """
     try:
         return Outcome.DONE if tend(settings) else Outcome.DROPPED
     except NoSigningKey as fault:
-        raise TemporaryFailure(str(fault)) from fault
+        raise TemporaryDeliveryError(str(fault)) from fault
 
 
 def signing(live: Sequence[_K], moment: datetime) -> _K | None:

@@ -22,7 +22,7 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, end_read
 from idp.folding import fold
-from idp.mail.addresses import fold_address
+from idp.mail.emails import fold_email
 from idp.operations.batches import account_ranges
 from idp.sessions import manager
 from idp.terminal import instant
@@ -91,14 +91,14 @@ class Wanted:
     def parse(cls, text: str) -> "Wanted":
         """Read what an operator typed: an identifier or its beginning, words of a name, or a mail address."""
         if "@" in text:
-            return cls((), None, fold_address(text.strip()))
+            return cls((), None, fold_email(text.strip()))
         username = fold_username(text) if len(text) <= MAX_USERNAME_LENGTH else None
         return cls(tuple(_folded(text).split()), username, None)
 
     def fits(self, username: str, names: tuple[str, ...], addresses: tuple[str | None, ...]) -> bool:
         """Return whether an account is among what is looked for."""
         if self.mailbox is not None:
-            return any(fold_address(address) == self.mailbox for address in addresses if address)
+            return any(fold_email(address) == self.mailbox for address in addresses if address)
         if self.username and username.startswith(self.username):
             return True
         name = _folded(" ".join(names))
