@@ -86,7 +86,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(
     monkeypatch.setenv("IDP_DATABASE_URL", f"sqlite:///{tmp_path}/file/idp.db")
     answer = alone("db", "upgrade")
     is_one_sentence(answer)
-    assert "the database’s folder cannot be made" in answer.err.replace("'", "’")
+    assert "the folder of the database cannot be created" in answer.err.replace("'", "’")
 
 
 def test_a_file_that_another_holds_is_one_sentence(alone: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -112,6 +112,6 @@ def test_a_database_of_a_later_version_is_left_alone(idp: Run, engine: Engine) -
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     answer = idp("db", "upgrade")
     is_one_sentence(answer)
-    assert "of another version of the service" in answer.err
+    assert "belongs to another version of the service" in answer.err
     assert idp("db", "current").out == f"9999 (newest: {newest()})\n"
     assert idp("db", "current").code == 1
