@@ -171,4 +171,4 @@ def _protocol(app: Flask) -> None:
 
 
 def _remember_origin() -> None:
-    log.set_origin(log.Origin(address=request_context.remote_address(), request_id=request_context.request_id()))
+    log.set_origin(log.Origin(address=request_context.remote_ip(), request_id=request_context.request_id()))

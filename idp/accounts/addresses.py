@@ -77,9 +77,9 @@ def take_slots(account_id: uuid.UUID, address: str, network_address: str, *, cor
     without the pause of a resend. No transaction may be open on `db.session`.
     """
     verdict = guard.take_all(
-        (limits.CORRECT_ADDRESS if corrected else limits.RESEND_LINK_ACCOUNT, str(account_id)),
+        (limits.CORRECT_EMAIL if corrected else limits.RESEND_LINK_ACCOUNT, str(account_id)),
         (limits.RESEND_LINK_MAILBOX, fold_email(address)),
-        (limits.RESEND_LINK_ADDRESS, network_address),
+        (limits.RESEND_LINK_IP, network_address),
     )
     return verdict.seconds if isinstance(verdict, guard.Wait) else 0
 

@@ -142,7 +142,7 @@ def _lines(subject: str, address: str, device: Device | None) -> tuple[tuple[lim
     return (
         (limits.SIGN_IN_ACCOUNT, subject),
         (limits.SIGN_IN_REQUESTS, address),
-        (limits.SIGN_IN_ADDRESS, address),
+        (limits.SIGN_IN_IP, address),
     )
 
 

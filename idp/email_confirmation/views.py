@@ -24,9 +24,9 @@ from idp.sessions import attempts, manager
 from idp.throttle import guard, limits
 from idp.web.declarations import leads_to_ent
 from idp.web.durations import in_words
-from idp.web.errors import Busy, InteractionLost, TooManyTries
+from idp.web.errors import InteractionLostError, ServiceBusyError, TooManyRequestsError
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_address
+from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("email_confirmation", __name__)
 
@@ -61,7 +61,7 @@ def correct() -> Response:
     try:
         return _correct(interaction, account, form)
     except HasherBusy as busy:
-        raise Busy(busy.retry_after) from None
+        raise ServiceBusyError(busy.retry_after) from None
 
 
 def _correct(interaction: store.Interaction | None, account: Account, form: AddressForm) -> Response:
@@ -99,7 +99,7 @@ def _check(form: AddressForm) -> str | None:
 def link(token: str) -> Response:
     """Show a button and change nothing on GET; confirm the address on POST. The page signs nobody in."""
     if request.method == "POST" and "renvoyer" in request.form:
-        if not service.resend_for_link(services().settings, token, remote_address()):
+        if not service.resend_for_link(services().settings, token, remote_ip()):
             count_bad_link()
         return _dead_link(sent=True)
     acts = request.method == "POST"
@@ -141,9 +141,9 @@ def _whose() -> tuple[store.Interaction | None, Account]:
         return interaction, found[1]
     account = db.session.get(Account, person.account_id) if person and not found else None
     if interaction is None or person is None or account is None or account.disabled_at is not None:
-        raise InteractionLost(_client(interaction))
+        raise InteractionLostError(_client(interaction))
     if not account.changed_once_since(person.generation) or not _is_activating(interaction, account):
-        raise InteractionLost(_client(interaction))
+        raise InteractionLostError(_client(interaction))
     return interaction, account
 
 
@@ -159,7 +159,7 @@ def _is_activating(interaction: store.Interaction, account: Account) -> bool:
 def _resend(interaction: store.Interaction | None, account: Account) -> addresses.Resent:
     client = _client(interaction)
     outcome = addresses.resend(
-        services().settings, account.id, network_address=remote_address(), client_id=client.key if client else None
+        services().settings, account.id, network_address=remote_ip(), client_id=client.key if client else None
     )
     db.session.refresh(account)
     return outcome
@@ -268,10 +268,10 @@ def _dead_link(*, sent: bool) -> Response:
 
 
 def count_bad_link() -> None:
-    """Count an invalid link for the network address, and raise `TooManyTries` after too many."""
-    verdict = guard.take(limits.BAD_LINK_ADDRESS, remote_address())
+    """Count an invalid link for the network address, and raise `TooManyRequestsError` after too many."""
+    verdict = guard.take(limits.BAD_LINK_IP, remote_ip())
     if isinstance(verdict, guard.Wait):
-        raise TooManyTries(verdict.seconds)
+        raise TooManyRequestsError(verdict.seconds)
 
 
 def _client(interaction: store.Interaction | None) -> registry.Registration | None:

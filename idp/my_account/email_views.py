@@ -17,9 +17,9 @@ from idp.sessions.guard import proved_recently, sign_in_first, signed_in
 from idp.sessions.models import Session
 from idp.throttle import guard, limits
 from idp.web.durations import in_words
-from idp.web.errors import Busy
+from idp.web.errors import ServiceBusyError
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_address
+from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("account_email", __name__)
 
@@ -52,7 +52,7 @@ def change(session: Session, account: Account) -> Response:
     try:
         return _ask(session, account)
     except HasherBusy as busy:
-        raise Busy(busy.retry_after) from None
+        raise ServiceBusyError(busy.retry_after) from None
 
 
 def _ask(session: Session, account: Account) -> Response:
@@ -82,7 +82,7 @@ def _answer(account: Account, form: EmailForm, outcome: email.Outcome) -> Respon
 
 
 def _resend(account: Account) -> Response:
-    outcome = addresses.resend(services().settings, account.id, network_address=remote_address(), client_id=None)
+    outcome = addresses.resend(services().settings, account.id, network_address=remote_ip(), client_id=None)
     match outcome:
         case addresses.Sent():
             return see_other(url_for("account_email.show", fait=_AGAIN))

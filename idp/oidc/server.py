@@ -48,7 +48,7 @@ class Server(AuthorizationServer):
 
         Raises:
             InvalidClientError: always the same one.
-            TooManyTries: there were too many that proved none.
+            TooManyRequestsError: there were too many that proved none.
         """
         try:
             return super().authenticate_client(request, methods, endpoint)

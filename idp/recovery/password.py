@@ -44,7 +44,7 @@ def ask(typed: str, network_address: str, device: Device | None) -> int:
     """
     username = fold_username(typed)
     subject = typed if username is None else username
-    demands = (limits.FORGOTTEN_PASSWORD_ACCOUNT, subject), (limits.FORGOTTEN_ADDRESS, network_address)
+    demands = (limits.FORGOTTEN_PASSWORD_ACCOUNT, subject), (limits.FORGOTTEN_IP, network_address)
     if seconds := brake.take_slots("password", *demands):
         return seconds
     found = db.session.execute(

@@ -36,7 +36,7 @@ def ask(typed: str, network_address: str) -> int:
             Whatever else is wrong with it, it is nobody's.
     """
     mailbox = _mailbox(typed)
-    demands = (limits.FORGOTTEN_USERNAME_MAILBOX, mailbox), (limits.FORGOTTEN_ADDRESS, network_address)
+    demands = (limits.FORGOTTEN_USERNAME_MAILBOX, mailbox), (limits.FORGOTTEN_IP, network_address)
     if seconds := brake.take_slots("username", *demands):
         return seconds
     found = db.session.scalars(select(Account.id).where(Account.mailbox == mailbox, *_told())).all()

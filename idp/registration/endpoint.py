@@ -30,8 +30,8 @@ from idp.registration.wanted import RegistrationRefused, Wanted
 from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.declarations import for_programs
-from idp.web.errors import TooManyTries
-from idp.web.request_context import remote_address
+from idp.web.errors import TooManyRequestsError
+from idp.web.request_context import remote_ip
 
 T = TypeVar("T")
 _OPTION = re.compile(r"--[a-z-]+")
@@ -222,15 +222,15 @@ def _unauthorized(said: str, challenge: str = f'{_REALM}, error="invalid_token"'
     """Return the refusal of RFC 6750 3.1, and count it; a request without any token is not told of an error.
 
     Raises:
-        TooManyTries: there were too many from that address. Right tokens are neither counted nor stopped.
+        TooManyRequestsError: there were too many from that address. Right tokens are neither counted nor stopped.
     """
-    demand = (limits.CLIENT_PROOF_ADDRESS, remote_address())
+    demand = (limits.CLIENT_PROOF_IP, remote_ip())
     db.session.rollback()
     if seconds := guard.held(demand):
-        raise TooManyTries(seconds)
+        raise TooManyRequestsError(seconds)
     verdict = guard.take_all(demand)
     if isinstance(verdict, guard.Wait):
-        raise TooManyTries(verdict.seconds)
+        raise TooManyRequestsError(verdict.seconds)
     alarm.count_failure(services().settings)
     response = client_request.refuse(401, "invalid_token", said)
     response.headers["WWW-Authenticate"] = challenge

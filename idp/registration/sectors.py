@@ -19,7 +19,7 @@ from idp.db import db, end_read, upsert
 from idp.http_client.outgoing import OutgoingError
 from idp.registration.wanted import RegistrationRefused, Wanted
 from idp.services import services
-from idp.web.errors import TooManyTries
+from idp.web.errors import TooManyRequestsError
 
 _OK = 200
 _AGAIN_SECONDS = 3
@@ -33,7 +33,7 @@ def find(wanted: Wanted) -> str:
     Raises:
         RegistrationRefused: what its `sector_identifier_uri` says does not hold (Registration 1.0, 5), whatever its
             subjects are.
-        TooManyTries: others are having theirs read.
+        TooManyRequestsError: others are having theirs read.
     """
     check_published(wanted)
     return named(wanted) if wanted.sector is None else wanted.sector
@@ -69,13 +69,13 @@ def check_published(wanted: Wanted) -> None:
 
     Raises:
         RegistrationRefused: it does not.
-        TooManyTries: others are having theirs read.
+        TooManyRequestsError: others are having theirs read.
     """
     if not wanted.sector_identifier_uri:
         return
     end_read()  # nothing is open while another machine takes its time
     if not _fetches.acquire(blocking=False):
-        raise TooManyTries(_AGAIN_SECONDS)
+        raise TooManyRequestsError(_AGAIN_SECONDS)
     outgoing = services().outgoing
     try:
         answer = outgoing.get(wanted.sector_identifier_uri)

@@ -45,7 +45,7 @@ def command(load_settings: _LoadSettings, create_app: _CreateApp, note_settings:
         show_default=True,
         metavar="HOST:PORT",
         callback=_check_bind,
-        help="The address to listen on, or unix:PATH for a socket file.",
+        help="Host and port to listen on, or unix:PATH for a socket file.",
     )
     @click.option("--workers", type=click.IntRange(1, 64), default=os.cpu_count() or 1, show_default="cores")
     @click.option("--threads", type=click.IntRange(1, 64), default=32, show_default=True)
@@ -98,7 +98,7 @@ def _check_bind(_ctx: click.Context, _option: click.Parameter, value: str) -> st
 
 
 def _check_free(bind: str) -> None:
-    """Fail at once if the address is in use; gunicorn would retry for five seconds."""
+    """Fail at once if the port is in use; gunicorn would retry for five seconds."""
     if bind.startswith(_UNIX):
         return
     host, _, port = bind.rpartition(":")

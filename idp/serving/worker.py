@@ -72,13 +72,13 @@ class BufferingWorker(ThreadWorker):  # type: ignore[misc] # gunicorn publishes 
     def accept(self, listener: socket.socket) -> None:
         """Accept a connection and start to receive its request."""
         try:
-            client, address = listener.accept()
+            client, peer = listener.accept()
         except OSError as fault:
             if fault.errno not in _NO_CONNECTION:
                 raise
             return
         self.nr_conns += 1
-        conn = Arrival(self.cfg, client, address, listener.getsockname())
+        conn = Arrival(self.cfg, client, peer, listener.getsockname())
         with suppress(OSError):
             client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
             for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # in case a thread waits all the same

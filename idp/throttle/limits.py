@@ -74,7 +74,7 @@ SIGN_IN_ACCOUNT = Backoff("sign_in_account", 5, _AFTER_FAILURES, quiet=_MONTH)
 """Wrong secrets of one identifier, at the sign-in, activation, re-authentication and change of password together."""
 SIGN_IN_DEVICE = Backoff("sign_in_device", 5, _AFTER_FAILURES, quiet=_MONTH)
 """The same from a browser in which the account signed in before: guesses from other browsers do not count here."""
-SIGN_IN_ADDRESS = Budget("sign_in_address", (Window(100, _HOUR),), by_network=True)
+SIGN_IN_IP = Budget("sign_in_ip", (Window(100, _HOUR),), by_network=True)
 """Wrong secrets from one IP, for any account. The families of a school may share an IP."""
 SIGN_IN_REQUESTS = Budget("sign_in_requests", (Window(30, _MINUTE),), by_network=True)
 """The same in a short time."""
@@ -91,11 +91,11 @@ RESEND_LINK_ACCOUNT = Budget("resend_link_account", _A_MAIL)
 """Requests for the mail of the confirmation link, for each account."""
 RESEND_LINK_MAILBOX = Budget("resend_link_mailbox", _A_MAIL)
 """The same for each mailbox, so that nobody can flood it."""
-RESEND_LINK_ADDRESS = Budget("resend_link_address", (Window(30, _HOUR),), by_network=True)
+RESEND_LINK_IP = Budget("resend_link_ip", (Window(30, _HOUR),), by_network=True)
 """The same for each IP."""
-BAD_LINK_ADDRESS = Budget("bad_link_address", (Window(30, _HOUR),), by_network=True)
+BAD_LINK_IP = Budget("bad_link_ip", (Window(30, _HOUR),), by_network=True)
 """Invalid links, for each IP."""
-CORRECT_ADDRESS = Budget("correct_address", (Window(5, _HOUR), Window(10, _DAY)))
+CORRECT_EMAIL = Budget("correct_email", (Window(5, _HOUR), Window(10, _DAY)))
 """Corrections of an email that was mistyped at the activation, for each account: no pause, the same caps."""
 FORGOTTEN_PASSWORD_ACCOUNT = Budget("forgotten_password_account", _A_MAIL)
 """Requests for a new password, for each identifier, known or unknown."""
@@ -104,16 +104,16 @@ FORGOTTEN_PASSWORD_MAILBOX = Budget("forgotten_password_mailbox", _A_MAIL)
 who could observe the count would learn which mailbox belongs to an identifier."""
 FORGOTTEN_USERNAME_MAILBOX = Budget("forgotten_username_mailbox", _A_MAIL)
 """Requests for the identifiers of a mailbox, known or unknown."""
-FORGOTTEN_ADDRESS = Budget("forgotten_address", (Window(20, _HOUR),), by_network=True)
+FORGOTTEN_IP = Budget("forgotten_ip", (Window(20, _HOUR),), by_network=True)
 """Both kinds of requests from one IP."""
 NOTICE_MAILBOX = Budget("notice_mailbox", (Window(10, _HOUR),))
 """Notices to a mailbox (a sign-in, a change of password); the worker counts them."""
 CLIENT_PROOF = Backoff("client_proof", 10, (timedelta(seconds=1),), quiet=_MINUTE)
 """Failed authentications of one client: one check a second. Valid ones are neither counted nor refused, so that nobody
 can lock an ENT out."""
-CLIENT_PROOF_ADDRESS = Budget("client_proof_address", (Window(100, _MINUTE),), by_network=True)
+CLIENT_PROOF_IP = Budget("client_proof_ip", (Window(100, _MINUTE),), by_network=True)
 """Failed authentications of any client, from one IP."""
-PUSHED_ADDRESS = Budget("pushed_address", (Window(120, _MINUTE),), by_network=True)
+PUSHED_IP = Budget("pushed_ip", (Window(120, _MINUTE),), by_network=True)
 """Pushed authorization requests of public clients, from one IP: each valid one stores a row."""
 REFUSAL_NOTED = Budget("refusal_noted", (Window(1, _HOUR),))
 """Journal entries about the refusals of one counter: only the first of an hour is written."""
@@ -138,21 +138,21 @@ def failures_alarm(most: int) -> Budget:
 TABLE: tuple[Limit, ...] = (
     SIGN_IN_ACCOUNT,
     SIGN_IN_DEVICE,
-    SIGN_IN_ADDRESS,
+    SIGN_IN_IP,
     SIGN_IN_REQUESTS,
     RESEND_LINK_ACCOUNT,
     RESEND_LINK_MAILBOX,
-    RESEND_LINK_ADDRESS,
-    BAD_LINK_ADDRESS,
-    CORRECT_ADDRESS,
+    RESEND_LINK_IP,
+    BAD_LINK_IP,
+    CORRECT_EMAIL,
     FORGOTTEN_PASSWORD_ACCOUNT,
     FORGOTTEN_PASSWORD_MAILBOX,
     FORGOTTEN_USERNAME_MAILBOX,
-    FORGOTTEN_ADDRESS,
+    FORGOTTEN_IP,
     NOTICE_MAILBOX,
     CLIENT_PROOF,
-    CLIENT_PROOF_ADDRESS,
-    PUSHED_ADDRESS,
+    CLIENT_PROOF_IP,
+    PUSHED_IP,
     REFUSAL_NOTED,
     AUTHORIZE_SESSION,
     AUTHORIZE_NETWORK,

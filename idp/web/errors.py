@@ -21,7 +21,7 @@ log = structlog.get_logger()
 _BUSY_SECONDS = 5
 
 
-class Busy(HTTPException):
+class ServiceBusyError(HTTPException):
     """503: the service is overloaded. `retry_after` is in seconds."""
 
     code = 503
@@ -32,7 +32,7 @@ class Busy(HTTPException):
         self.retry_after = retry_after
 
 
-class InteractionLost(HTTPException):
+class InteractionLostError(HTTPException):
     """400: the authorization request has expired, or belongs to another browser.
 
     `dest` is the ENT of the request, if it is known; the page links to it.
@@ -46,7 +46,7 @@ class InteractionLost(HTTPException):
         self.dest = dest
 
 
-class TooManyTries(HTTPException):
+class TooManyRequestsError(HTTPException):
     """429: a rate limit refused the request.
 
     Attributes:
@@ -117,7 +117,7 @@ def _on_http_error(error: HTTPException) -> Response:
     return _page("errors/erreur.html", code, reference=request_id(), at=now())
 
 
-def _on_busy(error: Busy) -> Response:
+def _on_busy(error: ServiceBusyError) -> Response:
     if is_called_by_program():
         response = make_response({"error": "temporarily_unavailable"}, 503)
     else:
@@ -126,7 +126,7 @@ def _on_busy(error: Busy) -> Response:
     return response
 
 
-def _on_too_many(error: TooManyTries) -> Response:
+def _on_too_many(error: TooManyRequestsError) -> Response:
     if is_called_by_program():
         response = make_response({"error": "slow_down"}, 429)
     else:
@@ -143,7 +143,7 @@ def _on_too_many(error: TooManyTries) -> Response:
     return response
 
 
-def _on_lost(error: InteractionLost) -> Response:
+def _on_lost(error: InteractionLostError) -> Response:
     return _page("errors/expire.html", 400, dest=error.dest, code="")
 
 
@@ -154,7 +154,7 @@ def form_token_refused(_error: CSRFError) -> Response:
 
 def _on_database(error: Exception) -> Response:
     log.error("database unavailable", error=type(error).__name__, reference=request_id(), endpoint=request.endpoint)
-    return _on_busy(Busy(_BUSY_SECONDS))
+    return _on_busy(ServiceBusyError(_BUSY_SECONDS))
 
 
 def _on_driver(error: DBAPIError) -> Response:
@@ -186,9 +186,9 @@ def configure(app: Flask) -> None:
     """Register the error handlers of `app`."""
     app.log_exception = _on_late_fault  # type: ignore[method-assign,assignment] # Flask wants a subclass
     app.register_error_handler(HTTPException, _on_http_error)
-    app.register_error_handler(Busy, _on_busy)
-    app.register_error_handler(TooManyTries, _on_too_many)
-    app.register_error_handler(InteractionLost, _on_lost)
+    app.register_error_handler(ServiceBusyError, _on_busy)
+    app.register_error_handler(TooManyRequestsError, _on_too_many)
+    app.register_error_handler(InteractionLostError, _on_lost)
     app.register_error_handler(CSRFError, form_token_refused)
     app.register_error_handler(OperationalError, _on_database)
     app.register_error_handler(DBAPIError, _on_driver)

@@ -144,7 +144,7 @@ def _line(environ: "WSGIEnvironment", endpoint: str | None, status: int, seconds
     return json.dumps(event, ensure_ascii=True)
 
 
-def remote_address() -> str:
+def remote_ip() -> str:
     """Return the IP of the browser or client, or an empty string."""
     return (request.remote_addr or "")[:_IP_LENGTH]
 

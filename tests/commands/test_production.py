@@ -247,7 +247,7 @@ def test_ignored_forwarded_headers_are_told_once_and_by_config_check(
     assert len(events("proxy.ignored")) == 1
     answer = act("config", "check")
     assert answer.code == 0
-    assert answer.err.startswith("Warning: IDP_TRUSTED_PROXIES is 0, but requests of this week came with forwarded")
+    assert answer.err.startswith("Warning: IDP_TRUSTED_PROXIES is 0, but requests of the last week had forwarded")
 
 
 def test_a_database_that_does_not_answer_does_not_stop_config_check(bare: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,9 +34,9 @@ from idp.profile_choice import profiles
 from idp.services import services
 from idp.sessions import browser_state, liveness, manager
 from idp.web.declarations import acts_on_get
-from idp.web.errors import InteractionLost
+from idp.web.errors import InteractionLostError
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_address, request_id
+from idp.web.request_context import remote_ip, request_id
 
 _LONGEST_ADDRESS = 7800
 """What is left of the 8190 bytes of a request line for what later steps add."""
@@ -87,7 +87,7 @@ def resume() -> Response:
     interaction = store.current()
     client = _client(interaction)
     if interaction is None or client is None:
-        raise InteractionLost
+        raise InteractionLostError
     try:
         if store.has_answer(interaction) and manager.current() is not None:
             return _enter(client)
@@ -117,7 +117,7 @@ def deny() -> Response:
     client = _client(interaction)
     wanted = interaction.request if interaction else None
     if interaction is None or wanted is None or client is None or wanted.redirect_uri not in client.redirect_uris:
-        raise InteractionLost(client)
+        raise InteractionLostError(client)
     state = _state(interaction, wanted, client)
     step = journey.next_step(state)
     if step is None or not step.declined_text:
@@ -129,7 +129,7 @@ def _dispatch(interaction: Interaction, client: Registration) -> Response:
     """Lead to the first step that is owed; owe nothing, and the code is issued."""
     wanted = interaction.request
     if wanted is None or wanted.redirect_uri not in client.redirect_uris:
-        raise InteractionLost
+        raise InteractionLostError
     state = _state(interaction, wanted, client)
     if journey.is_out_of_reach(state):
         raise _refusal(wanted, "unmet_authentication_requirements", "the sign-in has not the acr that is essential")
@@ -183,7 +183,7 @@ def _state(interaction: Interaction, wanted: AuthorizationRequest, client: Regis
 def _journal_proof(settings: Settings, client: Registration, moment: datetime) -> dict[str, bytes]:
     """Return what protects the journal's entry of a code until the worker seals the entry."""
     salt = chain.new_salt()
-    key = chain.issued_key(settings.secrets, salt, moment, client.key, remote_address(), request_id())
+    key = chain.issued_key(settings.secrets, salt, moment, client.key, remote_ip(), request_id())
     return {"journal_salt": salt, "journal_key": key}
 
 
@@ -215,7 +215,7 @@ def _issue(client: Registration, wanted: AuthorizationRequest) -> Response | Non
             idle_since=liveness.idle_since(settings, moment),
             touch_before=liveness.touch_before(moment),
             expires_at=moment + _code_lifetime(settings, client),
-            address=remote_address(),
+            address=remote_ip(),
             request_id=request_id(),
             **_journal_proof(settings, client, moment),
         )

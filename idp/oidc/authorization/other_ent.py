@@ -18,7 +18,7 @@ from idp.db import db
 from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
 from idp.sessions import manager
-from idp.web.errors import InteractionLost
+from idp.web.errors import InteractionLostError
 from idp.web.redirects import see_other
 
 
@@ -36,7 +36,7 @@ def show() -> Response:
     wanted = interaction.request if interaction else None
     client = registry.find(wanted.client_id) if wanted else None
     if interaction is None or wanted is None or client is None:
-        raise InteractionLost
+        raise InteractionLostError
     if found is None or audience.may_know(client.key, found[1].id):
         return see_other(store.resume_url(interaction))
     account = found[1]

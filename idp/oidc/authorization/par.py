@@ -20,8 +20,8 @@ from idp.oidc.client_auth import client_request, dpop
 from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.declarations import for_programs
-from idp.web.errors import TooManyTries
-from idp.web.request_context import remote_address
+from idp.web.errors import TooManyRequestsError
+from idp.web.request_context import remote_ip
 
 _LONGEST_KEPT = 16_000
 """Characters of a request as it is kept, a day long at the most: all that the limits of its parameters allow together
@@ -73,12 +73,12 @@ def _count() -> None:
     """Count a request that anybody may push.
 
     Raises:
-        TooManyTries: there were too many from that address.
+        TooManyRequestsError: there were too many from that address.
     """
     end_read()
-    verdict = guard.take_all((limits.PUSHED_ADDRESS, remote_address()))
+    verdict = guard.take_all((limits.PUSHED_IP, remote_ip()))
     if isinstance(verdict, guard.Wait):
-        raise TooManyTries(verdict.seconds)
+        raise TooManyRequestsError(verdict.seconds)
 
 
 def _wanted(client: Registration, parameters: Mapping[str, str], proof: dpop.Proof | None) -> dict[str, str]:

@@ -20,8 +20,8 @@ from idp.oidc.authorization.errors import RequestRefused, RequestUntrusted
 from idp.services import services
 from idp.sessions import manager
 from idp.throttle import limits, local
-from idp.web.errors import TooManyTries
-from idp.web.request_context import remote_address
+from idp.web.errors import TooManyRequestsError
+from idp.web.request_context import remote_ip
 
 _LIVE = "live session"
 
@@ -32,7 +32,7 @@ def seconds_to_wait() -> int:
     session = [(limits.AUTHORIZE_SESSION, cookie)] if cookie else []
     if cookie and local.is_marked(_LIVE, cookie):
         return local.take(*session)
-    return local.take((limits.AUTHORIZE_NETWORK, remote_address()), *session)
+    return local.take((limits.AUTHORIZE_NETWORK, remote_ip()), *session)
 
 
 def note_live_session() -> None:
@@ -49,7 +49,7 @@ def refuse(encoded: bytes, seconds: int) -> NoReturn:
 
     Raises:
         RequestRefused: `temporarily_unavailable` (RFC 6749 4.1.2.1), for `prompt=none`.
-        TooManyTries: for all others.
+        TooManyRequestsError: for all others.
     """
     if b"none" in encoded or b"request_uri" in encoded:
         try:
@@ -72,9 +72,9 @@ def stop(seconds: int) -> NoReturn:
     """Show the page that ends a loop.
 
     Raises:
-        TooManyTries: always.
+        TooManyRequestsError: always.
     """
-    raise TooManyTries(
+    raise TooManyRequestsError(
         seconds,
         sentence=gettext("Il y a eu trop de demandes de connexion en peu de temps. Attendez, puis revenez à l’ENT."),
     )

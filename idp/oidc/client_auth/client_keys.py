@@ -23,7 +23,7 @@ from idp.http_client.outgoing import Outgoing, OutgoingError
 from idp.oidc.keys import jose
 from idp.oidc.keys.jose import CLIENT_ALGORITHMS, BadToken
 from idp.oidc.keys.material import JoseKey
-from idp.web.errors import Busy
+from idp.web.errors import ServiceBusyError
 
 log = structlog.get_logger()
 
@@ -62,7 +62,7 @@ class ClientKeys:
 
         Raises:
             BadToken: the client has no such key, or its address gives none.
-            Busy: as many as may are waiting for addresses.
+            ServiceBusyError: as many as may are waiting for addresses.
         """
         if not client.jwks_uri:
             return _chosen(_listed(client.jwks), head, alg)
@@ -83,7 +83,7 @@ class ClientKeys:
         with ExitStack() as held:
             for places in (address.places, self._places):
                 if not places.acquire(blocking=False):
-                    raise Busy
+                    raise ServiceBusyError
                 held.callback(places.release)
             # one thread asks; the others find what it got. Other clients' addresses are not waited for
             held.enter_context(address.turn)
