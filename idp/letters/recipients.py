@@ -1,7 +1,6 @@
 """Chooses the recipients of letters and sorts them, or says why a person gets no letter."""
 
 import re
-import unicodedata
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,10 +14,11 @@ from idp.accounts.passwords.hasher import fold_username
 from idp.clients import registry
 from idp.clock import now
 from idp.db import db, end_read
+from idp.folding import fold
 from idp.letters.render import pdf
 from idp.uai import normalised_uai
 
-_LIGATURES = str.maketrans({"œ": "oe", "æ": "ae", "ß": "ss"})
+_SEPARATORS = str.maketrans("-'", "  ")
 _NUMBERS = re.compile(r"(\d+)")
 
 
@@ -215,6 +215,5 @@ def class_order(class_name: str) -> tuple[Any, ...]:
 
 
 def _folded(name: str) -> str:
-    """Return a name as French dictionaries sort it: without accents, case, hyphens or apostrophes."""
-    plain = unicodedata.normalize("NFKD", name.casefold().translate(_LIGATURES))
-    return " ".join("".join(" " if c in "-’'" else c for c in plain if unicodedata.category(c) != "Mn").split())
+    """Return the sort key of a name in French: without accents, case, hyphens and apostrophes."""
+    return " ".join(fold(name).translate(_SEPARATORS).split())
