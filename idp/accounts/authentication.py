@@ -123,7 +123,7 @@ def prove(
     """
     folded = fold_username(attempt.username)
     subject = folded or attempt.username
-    refused = guard.held(*_lines(subject, attempt.address, attempt.device))
+    refused = guard.cached_wait(*_lines(subject, attempt.address, attempt.device))
     if refused:  # before the place: who is told to wait must not keep others from theirs
         return Throttled(refused)
     with hasher.place("sign_in"):
@@ -166,7 +166,7 @@ def _try(
         right = hasher.verify(candidate.stored, candidate.typed, "sign_in")
         admitted = admit(_proven(hasher, candidate)) if right and not shut else None
     if admitted is not None:
-        guard.forgive(*slots)
+        guard.settle_success(*slots)
         return admitted
     if candidate.account_id:
         _react(candidate, candidate.account_id, verdict.count)
@@ -193,7 +193,7 @@ def _given_back(slots: tuple[tuple[limits.Limit, str], ...]) -> Iterator[None]:
         db.session.rollback()
         with suppress(SQLAlchemyError):  # what could not be given back is forgotten in time
             for limit, key in slots:
-                guard.give_back(limit, key)
+                guard.uncount(limit, key)
         raise
 
 

@@ -216,7 +216,7 @@ def _waiting_page(
     capped: bool = False,
     status: int = 200,
 ) -> Response:
-    held = guard.look(limits.RESEND_LINK_ACCOUNT, str(account.id)) if wait is None else wait
+    held = guard.remaining_wait(limits.RESEND_LINK_ACCOUNT, str(account.id)) if wait is None else wait
     html = render_template(
         "email_confirmation/mail_envoye.html",
         dest=_client(interaction),

@@ -168,7 +168,7 @@ def _wait(demand: tuple[limits.Limit, str]) -> int:
     Whoever has the right secret of a closed account may send it without end: each mail asked for and each journal entry
     is a row.
     """
-    if seconds := guard.held(demand):
+    if seconds := guard.cached_wait(demand):
         return seconds
     verdict = guard.take(*demand)
     return verdict.seconds if isinstance(verdict, guard.Wait) else 0

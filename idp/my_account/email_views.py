@@ -136,8 +136,8 @@ def _form_page(account: Account, form: EmailForm, status: int, *, wait: int = 0)
 
 def _waiting_page(account: Account, *, refused: addresses.TooSoon | None = None) -> Response:
     held = max(
-        guard.look(limits.RESEND_LINK_ACCOUNT, str(account.id)),
-        guard.look(limits.RESEND_LINK_MAILBOX, fold_email(account.pending_email or "")),
+        guard.remaining_wait(limits.RESEND_LINK_ACCOUNT, str(account.id)),
+        guard.remaining_wait(limits.RESEND_LINK_MAILBOX, fold_email(account.pending_email or "")),
     )
     html = render_template(
         "my_account/changer_adresse_attente.html",

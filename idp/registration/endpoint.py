@@ -226,7 +226,7 @@ def _unauthorized(said: str, challenge: str = f'{_REALM}, error="invalid_token"'
     """
     demand = (limits.CLIENT_PROOF_IP, remote_ip())
     db.session.rollback()
-    if seconds := guard.held(demand):
+    if seconds := guard.cached_wait(demand):
         raise TooManyRequestsError(seconds)
     verdict = guard.take_all(demand)
     if isinstance(verdict, guard.Wait):

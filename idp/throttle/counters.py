@@ -94,7 +94,7 @@ def _take_statement(dialect: str, rule: Window | Backoff) -> ReturningInsert[Any
     )
 
 
-def give_back_one(connection: Connection, counter: Counter) -> None:
+def uncount_one(connection: Connection, counter: Counter) -> None:
     """Decrement the counter and open it, since it is then below its limit.
 
     A back-off opens too. All its pauses but the first are longer than the longest wait for a hash, so that at most the

@@ -18,7 +18,7 @@ from idp import opaque
 from idp.clock import now
 from idp.db import db
 from idp.services import services
-from idp.throttle.counters import Counter, give_back_one, in_order, is_any, take_one
+from idp.throttle.counters import Counter, in_order, is_any, take_one, uncount_one
 from idp.throttle.limits import (
     FORGOTTEN_PASSWORD_ACCOUNT,
     REFUSAL_NOTED,
@@ -75,24 +75,24 @@ def take_all(*demands: tuple[Limit, str]) -> Granted | Wait:
         RuntimeError: a transaction is open on `db.session`.
     """
     moment = now()
-    wanted = [counter for limit, subject in demands for counter in _counters(limit, subject)]
+    counters = [counter for limit, subject in demands for counter in _counters(limit, subject)]
     counts: dict[Counter, int] = {}
     with _connection() as connection:
-        for counter in in_order(wanted):
+        for counter in in_order(counters):
             count = take_one(connection, counter, moment)
             if count is None:
                 connection.rollback()
-                open_at = connection.scalar(select(func.max(Row.open_at)).where(is_any(wanted)))
+                open_at = connection.scalar(select(func.max(Row.open_at)).where(is_any(counters)))
                 seconds = (open_at - moment).total_seconds() if open_at else 0
                 wait = Wait(max(1, math.ceil(seconds)), counter.limit, counter.key)
                 _cache_refusal(counter, moment, wait.seconds)
                 return wait
             counts[counter] = count
         connection.commit()
-    return Granted(counts[wanted[0]])
+    return Granted(counts[counters[0]])
 
 
-def held(*demands: tuple[Limit, str]) -> int:
+def cached_wait(*demands: tuple[Limit, str]) -> int:
     """Return the seconds to wait if this process refused one of `demands` a moment ago, else 0.
 
     It counts nothing and does not use the database, so that a flood of refused tries is cheap.
@@ -112,17 +112,17 @@ def is_first_refusal(refusal: Wait) -> bool:
     return isinstance(take(REFUSAL_NOTED, f"{refusal.limit.name} {refusal.key.hex()}"), Granted)
 
 
-def look(limit: Limit, subject: str) -> int:
+def remaining_wait(limit: Limit, subject: str) -> int:
     """Return the seconds until `subject` may try again, without counting a try. Reads on `db.session`."""
     open_at = db.session.scalar(select(func.max(Row.open_at)).where(is_any(_counters(limit, subject))))
     return max(0, math.ceil((open_at - now()).total_seconds())) if open_at else 0
 
 
-def give_back(limit: Limit, subject: str) -> None:
+def uncount(limit: Limit, subject: str) -> None:
     """Uncount one try that succeeded, or that got no slot of the hasher."""
     with _connection() as connection:
         for counter in in_order(_counters(limit, subject)):
-            give_back_one(connection, counter)
+            uncount_one(connection, counter)
         connection.commit()
 
 
@@ -140,16 +140,16 @@ def clear_account(username: str) -> None:
         clear(limit, username)
 
 
-def forgive(*demands: tuple[Limit, str]) -> None:
+def settle_success(*demands: tuple[Limit, str]) -> None:
     """Settle a try that succeeded, in one commit: delete the back-offs of the subject, uncount the try in budgets."""
-    wanted = [counter for limit, subject in demands for counter in _counters(limit, subject)]
-    _uncache(wanted)
+    counters = [counter for limit, subject in demands for counter in _counters(limit, subject)]
+    _uncache(counters)
     with _connection() as connection:
-        for counter in in_order(wanted):
+        for counter in in_order(counters):
             if isinstance(counter.rule, Backoff) and not counter.shared:
                 connection.execute(delete(Row).where(is_any([counter])))
             else:
-                give_back_one(connection, counter)
+                uncount_one(connection, counter)
         connection.commit()
 
 

@@ -23,10 +23,10 @@ class Counts:
         self._lock = threading.Lock()
         self._counts: dict[int, tuple[int, datetime]] = {}
 
-    def take(self, wanted: list[tuple[int, Window]], moment: datetime) -> int:
+    def take(self, counters: list[tuple[int, Window]], moment: datetime) -> int:
         """Count one try in each counter, or in none; return 0, or the seconds until there is room."""
         with self._lock:
-            found = [(key, rule, self._live(key, rule, moment)) for key, rule in wanted]
+            found = [(key, rule, self._live(key, rule, moment)) for key, rule in counters]
             full = [ends for _, rule, (count, ends) in found if count >= rule.tries]
             if full:
                 return max(1, round((max(full) - moment).total_seconds()))
@@ -86,8 +86,8 @@ def take(*demands: tuple[Budget, str]) -> int:
     Args:
         demands: budgets of `limits.py` with their subjects (an IP, a cookie); only a hash of a subject is kept.
     """
-    wanted = [pair for budget, subject in demands for pair in _windows(budget, subject)]
-    return services().local_counts.take(wanted, now())
+    counters = [pair for budget, subject in demands for pair in _windows(budget, subject)]
+    return services().local_counts.take(counters, now())
 
 
 def _windows(budget: Budget, subject: str) -> list[tuple[int, Window]]:

@@ -79,7 +79,7 @@ def test_a_letter_clears_the_tries_at_the_one_before(act: Run, build: Build, out
     for _ in range(5):
         guard.take(limits.SIGN_IN_ACCOUNT, username)
     assert act("letters", "print", "--username", username, "--out", str(out)).code == 0
-    assert guard.look(limits.SIGN_IN_ACCOUNT, username) == 0
+    assert guard.remaining_wait(limits.SIGN_IN_ACCOUNT, username) == 0
     db.session.rollback()
     assert heading(sign_in(app.test_client(), "/connexion", username, secret_on(out))) == ACTIVATION
 

@@ -180,7 +180,7 @@ def test_right_passwords_from_a_school_are_not_counted(clock: time_machine.Trave
             (limits.SIGN_IN_REQUESTS, "192.0.2.7"),
         )
         assert isinstance(guard.take_all(*demands), Granted)
-        guard.forgive(*demands)
+        guard.settle_success(*demands)
     assert guard.take(limits.SIGN_IN_IP, "192.0.2.7") == Granted(1)
     assert guard.take(limits.SIGN_IN_ACCOUNT, "parent7") == Granted(1)
 
@@ -188,7 +188,7 @@ def test_right_passwords_from_a_school_are_not_counted(clock: time_machine.Trave
 def test_a_success_takes_back_its_own_try_only(clock: time_machine.Traveller) -> None:
     for _ in range(100):
         guard.take(limits.SIGN_IN_IP, "192.0.2.7")
-    guard.give_back(limits.SIGN_IN_IP, "192.0.2.7")
+    guard.uncount(limits.SIGN_IN_IP, "192.0.2.7")
     assert guard.take(limits.SIGN_IN_IP, "192.0.2.7") == Granted(100)
     assert not granted(limits.SIGN_IN_IP, "192.0.2.7")
 
@@ -198,16 +198,16 @@ def test_a_try_that_got_no_turn_for_its_hash_costs_nothing(clock: time_machine.T
         guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
     clock.shift(5)
     guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
-    guard.give_back(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
+    guard.uncount(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
     assert guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == Granted(6)
     assert seconds(limits.SIGN_IN_ACCOUNT, "n.leroy4821") == 15
 
 
 def test_giving_back_what_was_never_taken_gains_nothing(clock: time_machine.Traveller) -> None:
-    guard.give_back(limits.BAD_LINK_IP, "192.0.2.7")
+    guard.uncount(limits.BAD_LINK_IP, "192.0.2.7")
     guard.take(limits.BAD_LINK_IP, "192.0.2.7")
     for _ in range(5):
-        guard.give_back(limits.BAD_LINK_IP, "192.0.2.7")
+        guard.uncount(limits.BAD_LINK_IP, "192.0.2.7")
     assert guard.take(limits.BAD_LINK_IP, "192.0.2.7") == Granted(1)
 
 
@@ -232,14 +232,14 @@ def test_one_mail_a_minute_five_an_hour_ten_a_day(clock: time_machine.Traveller)
 
 
 def test_look_tells_the_wait_and_counts_nothing(clock: time_machine.Traveller) -> None:
-    assert guard.look(limits.RESEND_LINK_ACCOUNT, "one") == 0
+    assert guard.remaining_wait(limits.RESEND_LINK_ACCOUNT, "one") == 0
     db.session.rollback()
     guard.take(limits.RESEND_LINK_ACCOUNT, "one")
-    assert guard.look(limits.RESEND_LINK_ACCOUNT, "one") == 60
+    assert guard.remaining_wait(limits.RESEND_LINK_ACCOUNT, "one") == 60
     clock.shift(59.2)
-    assert guard.look(limits.RESEND_LINK_ACCOUNT, "one") == 1
+    assert guard.remaining_wait(limits.RESEND_LINK_ACCOUNT, "one") == 1
     clock.shift(0.8)
-    assert guard.look(limits.RESEND_LINK_ACCOUNT, "one") == 0
+    assert guard.remaining_wait(limits.RESEND_LINK_ACCOUNT, "one") == 0
     db.session.rollback()
     assert granted(limits.RESEND_LINK_ACCOUNT, "one")
 
@@ -270,7 +270,7 @@ def test_a_transaction_left_open_by_the_caller_is_an_error_of_the_program(clock:
     with pytest.raises(RuntimeError, match="is open on"):
         guard.take(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
     with pytest.raises(RuntimeError, match="is open on"):
-        guard.give_back(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
+        guard.uncount(limits.SIGN_IN_ACCOUNT, "n.leroy4821")
     db.session.rollback()
     assert rows() == 0
 

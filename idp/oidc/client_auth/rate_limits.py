@@ -32,7 +32,7 @@ def count_failure(request: OAuth2Request) -> None:
     if name:
         demands.append((limits.CLIENT_PROOF, name))
     end_read()
-    if seconds := guard.held(*demands):  # a flood costs the database nothing
+    if seconds := guard.cached_wait(*demands):  # a flood costs the database nothing
         raise TooManyRequestsError(seconds)
     verdict = guard.take_all(*demands)
     if isinstance(verdict, guard.Wait):

@@ -175,7 +175,7 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
         "disabled_at": instant(account.disabled_at),
         "merged_into": merged.username if merged else None,
         "open_sessions": len(manager.open_sessions(account)),
-        "wait_seconds": guard.look(limits.SIGN_IN_ACCOUNT, account.username),
+        "wait_seconds": guard.remaining_wait(limits.SIGN_IN_ACCOUNT, account.username),
         "children": [
             {
                 "given_name": child.given_name,
