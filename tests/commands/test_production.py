@@ -35,7 +35,10 @@ def faults(bare: Run, *command: str) -> list[str]:
 @pytest.mark.parametrize(
     ("values", "fault"),
     [
-        ({"IDP_SECRET_KEY": "a secret key for tests, of more than 32 bytes: 0123456789"}, "IDP_SECRET_KEY: was published in"),
+        (
+            {"IDP_SECRET_KEY": "a secret key for tests, of more than 32 bytes: 0123456789"},
+            "IDP_SECRET_KEY: was published in",
+        ),
         ({"IDP_SECRET_KEY": "Academie-Lille-2026-Academie-Lille-2026"}, "IDP_SECRET_KEY: is a text, not random"),
         ({"IDP_SECRET_KEY": "0123456789abcdef0123456789abcdef"}, "IDP_SECRET_KEY: can be guessed"),
         (
