@@ -9,14 +9,14 @@ from werkzeug.exceptions import BadHost
 from werkzeug.routing import MapAdapter
 
 from idp import logging as log_lines
-from idp.accounts import addresses, notices, school_digest
+from idp.accounts import emails, notices, school_digest
 from idp.accounts.passwords.breached import BreachedPasswords
 from idp.accounts.passwords.hasher import Hasher
 from idp.accounts.passwords.policy import EXAMPLE
 from idp.activation import views as activation
 from idp.audit import log
 from idp.charter import api as charter_api
-from idp.charter import mine_views as my_charter
+from idp.charter import my_charter_views as my_charter
 from idp.charter import views as charter
 from idp.config import Settings
 from idp.db import db, engine_options
@@ -28,9 +28,9 @@ from idp.http_client.outgoing import Outgoing
 from idp.login import views as login
 from idp.mail.smtp import Transport
 from idp.my_account import email_views as account_email
+from idp.my_account import ent_data_views as ent_data
 from idp.my_account import letter_views as letter
 from idp.my_account import password_views as account_password
-from idp.my_account import received_views as received
 from idp.my_account import views as my_account
 from idp.my_account.connections import views as connections
 from idp.my_account.reauthentication import views as reauthentication
@@ -50,6 +50,7 @@ from idp.recovery import answer as recovery_answer
 from idp.recovery import username as recovery_username
 from idp.recovery import views as recovery
 from idp.registration import endpoint as registration
+from idp.registration import metadata
 from idp.services import Services, provide
 from idp.sessions.manager import SESSIONS_ENDED
 from idp.throttle import limits, local
@@ -70,7 +71,7 @@ _PAGES = (
     account_email,
     connections,
     reauthentication,
-    received,
+    ent_data,
     letter,
     legal,
     well_known,
@@ -126,6 +127,7 @@ def connect(app: Flask, settings: Settings) -> None:
         outgoing=outgoing,
         client_keys=ClientKeys(outgoing),
         transport=Transport(settings),
+        registrable=metadata.announced(),
         renewable=issued.renewable,
         ips_counted=limits.longest_by_network(),
         local_counts=local.Counts(),
@@ -144,10 +146,10 @@ def connect(app: Flask, settings: Settings) -> None:
 def outbox_handlers(settings: Settings, outgoing: Outgoing) -> Mapping[str, Handler]:
     """Return the handler of each kind of outbox message."""
     return {
-        addresses.CONFIRM_EMAIL: partial(email_confirmation_service.hand_over, settings=settings),
+        emails.CONFIRM_EMAIL: partial(email_confirmation_service.hand_over, settings=settings),
         notices.NOTICE: partial(notices.hand_over, settings=settings),
-        notices.RESET_WANTED: partial(recovery_answer.hand_over, settings=settings),
-        recovery_username.USERNAME_WANTED: partial(recovery_username.hand_over, settings=settings),
+        notices.RESET_REQUESTED: partial(recovery_answer.hand_over, settings=settings),
+        recovery_username.USERNAME_REQUESTED: partial(recovery_username.hand_over, settings=settings),
         SESSIONS_ENDED: back_channel.sessions_ended,
         back_channel.LOGOUT: partial(back_channel.hand_over, outgoing=outgoing),
         rotation.ROTATION: partial(rotation.hand_over, settings=settings),
@@ -171,4 +173,4 @@ def _protocol(app: Flask) -> None:
 
 
 def _remember_origin() -> None:
-    log.set_origin(log.Origin(address=request_context.remote_ip(), request_id=request_context.request_id()))
+    log.set_origin(log.Origin(ip=request_context.remote_ip(), request_id=request_context.request_id()))

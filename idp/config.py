@@ -6,12 +6,12 @@ No other module reads the environment. All faults are reported together, by sett
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -22,17 +22,13 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
-from sqlalchemy import URL, make_url
 
 from idp import config_rules as rules
+from idp.config_display import shown
 from idp.config_rules import LOOPBACK
 
 PREFIX = "IDP_"
 _FORBIDDEN_VARIABLE = "AUTHLIB_INSECURE_TRANSPORT"
-_HIDDEN = "(hidden)"
-_SECRET_OPTION = re.compile(r"user|password|secret|scram_.*key", re.IGNORECASE)
-"""Options of a database URL with secret values; `sslkey` and `passfile` name files."""
-_SECRET_INSIDE = re.compile(r"(password|secret)\s*=", re.IGNORECASE)
 
 
 class ConfigurationError(Exception):
@@ -64,116 +60,154 @@ class _Environment(EnvSettingsSource):
 
 
 class Settings(BaseSettings):
-    """The settings. Durations are in seconds unless the name says otherwise."""
+    """All that an operator can set. Durations are in seconds unless their name says otherwise."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True
     )
 
-    env: Literal["production", "development"] = Field("production", description="`development` allows http on loopback")
-    issuer: str = Field(description="the public URL of this service, exactly as clients know it, without a final slash")
+    env: Literal["production", "development"] = Field(
+        "production", description="`development` allows http on loopback and needs no secret key"
+    )
+    issuer: str = Field(
+        description="public URL of this service, exactly as the clients know it: scheme, host and port, no final slash"
+    )
     secret_key: SecretStr = Field(
-        SecretStr(""), description="32 random bytes or more: signs cookies and CSRF tokens, encrypts signing keys"
+        SecretStr(""),
+        description="32 random bytes or more; signs forms and requests in progress, encrypts the signing keys."
+        " Required in production, and the same on all nodes",
     )
     secret_key_fallbacks: tuple[SecretStr, ...] = Field(
-        (), description="former secret keys, newest first, as a JSON list: they verify and decrypt only"
+        (), description="former secret keys, newest first: the service still reads with them and never writes with them"
     )
-    database_url: str = Field("sqlite:///var/idp.db", description="`sqlite:///…` or `postgresql://…`")
-    allow_sqlite: bool = Field(False, description="allow a SQLite file in production: one school, one machine")
-    database_pool: int = Field(8, ge=1, le=100, description="connections per process and engine: 2 × this + 2 in all")
+    database_url: str = Field("sqlite:///var/idp.db", description="`postgresql://…` or `sqlite:///…`")
+    allow_sqlite: bool = Field(False, description="production may use a SQLite file: one school, one machine")
+    database_pool: int = Field(
+        8, ge=1, le=100, description="a worker process opens at most 2 × this + 2 connections to PostgreSQL"
+    )
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="the lowest level that is logged; for libraries, INFO at least"
+        "INFO", description="lowest level that is logged; libraries never log below INFO"
     )
 
     smtp_url: SecretStr = Field(
         SecretStr("smtp://127.0.0.1:25"),
-        description="`smtp://`, `smtps://` or `smtp+starttls://`, with user and password",
+        description="mail server: `smtp://`, `smtps://` or `smtp+starttls://`, with user and password if it needs them",
     )
-    mail_from: str = Field("ne-pas-repondre@localhost", description="the email of the sender")
+    mail_from: str = Field("ne-pas-repondre@localhost", description="email address of the sender of all mails")
     school_digest_hour: int = Field(
-        7, ge=0, le=23, description="the hour (in Paris) from which schools get the daily mail with their new notices"
+        7, ge=0, le=23, description="hour, in Paris, from which schools get the daily mail with their new notices"
     )
-    mail_required: bool = Field(True, description="require a confirmed email before a client gets a code")
+    mail_required: bool = Field(True, description="a client gets no code before the person confirmed an email address")
 
     outgoing_allow: tuple[str, ...] = Field(
-        (),
-        description="private host names and networks (CIDR) that the service may send requests to, as a JSON list",
+        (), description="hosts and networks (CIDR) that the service may send requests to although they are not public"
     )
     ca_bundle: Path | None = Field(
-        None, description="a PEM file of authorities that are trusted for the servers of ENTs, besides the system's"
+        None, description="PEM file of certification authorities for the servers of ENTs, besides the system's"
     )
-    trusted_proxies: int = Field(0, ge=0, le=5, description="number of proxies that set X-Forwarded-For and -Proto")
+    trusted_proxies: int = Field(
+        0, ge=0, le=5, description="number of proxies in front that set `X-Forwarded-For` and `X-Forwarded-Proto`"
+    )
     failure_alarm: int = Field(
-        300,
-        ge=0,
-        le=1_000_000,
-        description="failed authentications in a minute, on all nodes, that raise an alarm; 0: off",
+        300, ge=0, le=1_000_000, description="wrong secrets in one minute, over all nodes, that raise an alarm; 0: none"
     )
-    theme: Path | None = Field(None, description="a folder whose `tokens.css` and `logo.svg` replace the default ones")
-    service_name: str = Field("Scolarité Services", max_length=60)
-    academy: str = Field("Académie", max_length=80, description="the name of the académie, below that of the service")
-    support_url: str = Field("", description="the URL of a help page for families")
-    support_phone: str = Field("", max_length=30, description="the help line for families, as it is dialled")
-    support_hours: str = Field("", max_length=80, description="the hours of the help line")
-    publisher: str = Field("", max_length=200, description="the publisher of the service (legal notice)")
-    publication_director: str = Field("", max_length=200, description="the publication director (legal notice)")
-    host: str = Field("", max_length=200, description="the host of the service (legal notice)")
-    contact_mail: str = Field("", max_length=200, description="the email of the legal notice")
-    dpo_mail: str = Field("", max_length=200, description="the email of the data protection officer")
-    accessibility_mail: str = Field("", max_length=200, description="the email for accessibility problems")
+    theme: Path | None = Field(
+        None, description="folder whose `tokens.css` and `logo.svg` replace those of the service"
+    )
+    service_name: str = Field("Scolarité Services", max_length=60, description="name of the service on pages and mails")
+    academy: str = Field(
+        "Académie", max_length=80, description="name of the académie, under the service's name on pages and letters"
+    )
+    support_url: str = Field("", description="URL of a page that helps families")
+    support_phone: str = Field("", max_length=30, description="telephone of the help line, as families dial it")
+    support_hours: str = Field("", max_length=80, description="opening hours of the help line")
+    publisher: str = Field("", max_length=200, description="legal notice: who publishes the service")
+    publication_director: str = Field(
+        "", max_length=200, description="legal notice: who is responsible for the content"
+    )
+    host: str = Field("", max_length=200, description="legal notice: who hosts the service")
+    contact_mail: str = Field("", max_length=200, description="legal notice: email address of the publisher")
+    dpo_mail: str = Field("", max_length=200, description="email address of the data protection officer")
+    accessibility_mail: str = Field("", max_length=200, description="email address for accessibility problems")
     security_contact: str = Field(
         "",
         max_length=200,
-        description="the contact for vulnerabilities, in /.well-known/security.txt: mailto:…, https://… or tel:…",
+        description="where to report weaknesses: `mailto:…`, `https://…` or `tel:…`; published in"
+        " `/.well-known/security.txt`",
     )
 
-    rsa_bits: int = Field(2048, ge=2048, le=4096, multiple_of=1024, description="size of new RSA signing keys")
-    key_rotation_days: int = Field(90, ge=0, le=400, description="days until a new signing key; 0: by command only")
+    rsa_bits: int = Field(2048, ge=2048, le=4096, multiple_of=1024, description="size of new RSA signing keys, in bits")
+    key_rotation_days: int = Field(
+        90, ge=0, le=400, description="days after which the worker makes a new signing key; 0: by command only"
+    )
 
-    code_lifetime: int = Field(60, ge=10, le=600, description="authorization code (RFC 9700: short)")
-    pushed_request_lifetime: int = Field(90, ge=10, lt=600, description="pushed authorization request (RFC 9126)")
+    code_lifetime: int = Field(60, ge=10, le=600, description="authorization code")
+    pushed_request_lifetime: int = Field(
+        90, ge=10, lt=600, description="pushed authorization request, until the browser opens it (RFC 9126)"
+    )
     access_token_lifetime: int = Field(600, ge=60, le=3600, description="access token")
     id_token_lifetime: int = Field(300, ge=60, le=3600, description="ID token")
-    refresh_idle: int = Field(14 * 86400, ge=3600, description="refresh token unused")
-    refresh_absolute: int = Field(30 * 86400, ge=3600, le=90 * 86400, description="all refresh tokens of one sign-in")
-    refresh_grace: int = Field(10, ge=0, le=30, description="a used refresh token may be sent again")
-    session_idle: int = Field(3600, ge=300, le=7200, description="session without a request")
-    session_absolute: int = Field(12 * 3600, ge=3600, le=86400, description="session, whether used or not")
-    interaction_lifetime: int = Field(1800, ge=300, le=7200, description="an authorization request in progress")
-    activation_lifetime: int = Field(
-        1800, ge=300, le=7200, description="from the letter's password to the new password"
+    refresh_idle: int = Field(14 * 86400, ge=3600, description="refresh token that nobody uses")
+    refresh_absolute: int = Field(
+        30 * 86400, ge=3600, le=90 * 86400, description="all refresh tokens of one sign-in together"
     )
-    email_link_lifetime: int = Field(86400, ge=3600, le=7 * 86400, description="link that confirms an email")
-    reset_link_lifetime: int = Field(1800, ge=600, le=3600, description="link to choose a new password")
-    contest_link_lifetime: int = Field(72 * 3600, ge=86400, le=7 * 86400, description="link « ce n’était pas moi »")
-    reauthentication_window: int = Field(300, ge=60, le=900, description="how long a re-authentication is valid")
+    refresh_grace: int = Field(
+        10, ge=0, le=30, description="how long a used refresh token gets the same answer again, in case it was lost"
+    )
+    session_idle: int = Field(3600, ge=300, le=7200, description="session without a request")
+    session_absolute: int = Field(12 * 3600, ge=3600, le=86400, description="session in all")
+    interaction_lifetime: int = Field(
+        1800, ge=300, le=7200, description="authorization request whose person is still on our pages"
+    )
+    activation_lifetime: int = Field(
+        1800, ge=300, le=7200, description="activation, from the provisional password to the new one"
+    )
+    email_link_lifetime: int = Field(86400, ge=3600, le=7 * 86400, description="link that confirms an email address")
+    reset_link_lifetime: int = Field(1800, ge=600, le=3600, description="link that leads to a new password")
+    contest_link_lifetime: int = Field(
+        72 * 3600, ge=86400, le=7 * 86400, description="link « Ce n’était pas moi » after a change of email address"
+    )
+    reauthentication_window: int = Field(
+        300, ge=60, le=900, description="how long a password that was typed again counts on the pages of the account"
+    )
     new_device_mail: bool = Field(True, description="send a mail after the first sign-in from a new browser")
-    inactive_days: int = Field(365, ge=180, le=1100, description="days without a sign-in until a warning")
-    inactive_warning_days: int = Field(30, ge=7, le=90, description="days from the warning to the deletion")
-    audit_days: int = Field(365, ge=180, le=1100, description="days that the journal is kept")
-    audit_failure_days: int = Field(183, ge=30, le=1100, description="days that refusals and failures are kept")
+    inactive_days: int = Field(
+        365, ge=180, le=1100, description="days without a sign-in after which the account's person is warned by mail"
+    )
+    inactive_warning_days: int = Field(30, ge=7, le=90, description="days from that mail to the removal of the account")
+    audit_days: int = Field(365, ge=180, le=1100, description="days that the journal keeps an event")
+    audit_failure_days: int = Field(
+        183, ge=30, le=1100, description="days that the journal keeps an event that is a refusal or a failure"
+    )
     provisional_days: int = Field(60, ge=1, le=90, description="days that a provisional password is valid")
 
     roster_person_in_charge: bool = Field(
-        False, description="create accounts for people in charge of a pupil (authority 2), as for legal representatives"
+        False, description="people in charge of a pupil (authority 2) get an account, as legal representatives do"
     )
     roster_leaving_percent: float = Field(
-        5, ge=0, le=100, description="percentage of accounts that a complete file may disable without --force"
+        5,
+        ge=0,
+        le=100,
+        description="share of accounts, in percent, above which an import that ends them needs `--force`",
     )
 
-    password_min_length: int = Field(12, ge=8, le=64, description="characters")
+    password_min_length: int = Field(12, ge=8, le=64, description="least number of characters of a password")
     breached_passwords: Path | None = Field(
-        None, description="the file with breached passwords that `idp passwords load` makes; each node reads it"
+        None, description="file that `idp passwords load` made from a list of stolen passwords; every node reads it"
     )
     shared_mailbox: Literal["allow", "known-device", "refuse"] = Field(
         "allow",
-        description="one email for several accounts: `allow`; `known-device`: a new password needs a device that"
-        " signed in to the account before, or a letter; `refuse`. Emails are compared without case: `name+x@` and"
-        " `name@` are different, although many providers deliver both to one mailbox",
+        description="whether several accounts may have one email address. `allow`: yes. `known-device`: yes, but a"
+        " forgotten password is then replaced only from a device that signed in to the account before, or by letter."
+        " `refuse`: no. Case does not count; `name+x@` and `name@` are two addresses",
     )
-    hash_concurrency: int = Field(0, ge=0, le=64, description="password hashes at once per process; 0: one per core")
-    hash_wait: float = Field(2.0, ge=0.1, le=10, description="how long a sign-in waits for a hash before it gets a 503")
+    hash_concurrency: int = Field(
+        0, ge=0, le=64, description="password hashes that a process computes at once; 0: one for each core"
+    )
+    hash_wait: float = Field(
+        2.0, ge=0.1, le=10, description="how long a sign-in waits for its turn to hash before it is answered with 503"
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -261,38 +295,7 @@ class Settings(BaseSettings):
         """Yield the name and the value of each setting, with secrets hidden."""
         for field in type(self).model_fields:
             value = getattr(self, field)
-            yield f"{PREFIX}{field.upper()}", _shown(field, value)
-
-
-def _shown(name: str, value: Any) -> str:
-    if isinstance(value, SecretStr):
-        return "(set)" if value.get_secret_value() else "(empty)"
-    if isinstance(value, tuple):
-        return f"({len(value)} set)"
-    return without_secrets(value) if name == "database_url" else str(value)
-
-
-def without_secrets(database_url: str) -> str:
-    """Return a database URL without its user, and without secrets in its options.
-
-    libpq also reads a user and passwords from options (`?user=…&password=…&sslpassword=…`).
-    """
-    url = make_url(database_url)
-    base, _, options = database_url.partition("?")
-    if url.get_backend_name() != "sqlite":
-        is_split = url.username is not None and "@" in options
-        if is_split or any(sign in f"{url.host}{url.database}" for sign in "@=&"):
-            return f"{url.drivername}://{_HIDDEN}"  # not well-formed: it may have a part of a password
-        base = URL.create(url.drivername, host=url.host, port=url.port, database=url.database).render_as_string()
-    if url.username is not None:
-        base = base.replace("://", f"://{_HIDDEN}@", 1)
-    shown = [(name, _HIDDEN if _is_secret(name, value) else value) for name, value in url.query.items()]
-    return f"{base}?{urlencode(shown, doseq=True, safe='/:@,()')}" if shown else base
-
-
-def _is_secret(option: str, value: str | Sequence[str]) -> bool:
-    """Return whether an option of a database URL has a secret, or a part of one that was not escaped."""
-    return bool(_SECRET_OPTION.search(option) or _SECRET_INSIDE.search(str(value)))
+            yield f"{PREFIX}{field.upper()}", shown(field, value)
 
 
 class _Readable(Settings):

@@ -34,7 +34,7 @@ _PUBLISHED = frozenset(
         "e44ce386bfc5c9857124cf45dd1d5c841c3a65da1b197684e3eb39c7685f9ff9",
     }
 )
-"""SHA-256 of keys that were published in the source, and of the command in the README, which systemd does not run."""
+"""SHA-256 of keys that were published in the source, and of the command in the guide, which systemd does not run."""
 _SAFE_SSL_MODES = frozenset({"require", "verify-ca", "verify-full"})
 _REQUIRED = {
     "publisher": "the legal notice must name the publisher",

@@ -50,6 +50,8 @@ class Services:
     """The public keys of clients, with a cache."""
     transport: Transport
     """Sends mails to the SMTP server."""
+    registrable: Mapping[str, list[str]]
+    """The values that clients may register, by the member of discovery that announces them."""
     renewable: Callable[[datetime], ColumnElement[bool]]
     """Returns the SQL condition that selects the sessions in which a client can renew its tokens at an instant."""
     ips_counted: timedelta

@@ -41,7 +41,7 @@ class Standing(Enum):
 
 @dataclass(frozen=True)
 class Alarm:
-    """What the page of a link may tell.
+    """The values that the page of a link may show.
 
     Attributes:
         state: the state of the link.
@@ -55,7 +55,7 @@ class Alarm:
 
 
 def look(value: str) -> Alarm:
-    """Return what the page of the link `value` may tell; change nothing."""
+    """Return the values that the page of the link `value` may show; change nothing."""
     link = tokens.look_up(Purpose.CONTEST_EMAIL, value)
     account = db.session.get(Account, link.row.account_id, populate_existing=True) if link.row else None
     if link.row is None or account is None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from idp.accounts.passwords.hasher import Busy
+from idp.accounts.passwords.hasher import HasherBusyError
 from idp.letters import printing, status
 from idp.letters.files import LetterFileError
 from idp.letters.printing import PrintOrder, Report
@@ -117,7 +117,7 @@ def _errors_as_messages() -> Iterator[None]:
         raise click.ClickException(
             "a process of the print was killed: the letters of this file are not valid; free memory, then try again"
         ) from killed
-    except Busy as busy:
+    except HasherBusyError as busy:
         raise click.ClickException("all password hashing slots are busy: try again") from busy
     except OSError as fault:
         raise click.ClickException(

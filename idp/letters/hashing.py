@@ -40,7 +40,7 @@ class BatchHasher:
         `hasher` hashes the first one; the pool takes its parameters from that hash.
 
         Raises:
-            Busy: the hasher had no free slot.
+            HasherBusyError: the hasher had no free slot.
             BrokenProcessPool: a process of the pool was killed.
         """
         if not passwords:

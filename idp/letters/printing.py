@@ -112,7 +112,7 @@ def print_letters(settings: Settings, hasher: Hasher, order: PrintOrder, show_li
         PrintError: the options cannot be met; nothing was done.
         LetterFileError: a file with valid letters exists, or could not be renamed.
         LetterError: a letter cannot be printed.
-        Busy: the hasher had no free slot.
+        HasherBusyError: the hasher had no free slot.
         BrokenProcessPool: a hashing or typesetting process was killed.
         OSError: a file cannot be written.
     """

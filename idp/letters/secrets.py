@@ -75,7 +75,7 @@ def draw(
     Raises:
         PrintError: with `all_or_none`, an account changed after it was chosen; or a school has no ENT.
         LetterError: with `all_or_none`, a letter cannot be printed; or the batch cannot be typeset.
-        Busy: the hasher had no free slot.
+        HasherBusyError: the hasher had no free slot.
         BrokenProcessPool: a hashing or typesetting process was killed.
     """
     expires_at = now() + timedelta(days=settings.provisional_days)

@@ -13,9 +13,9 @@ HOME = "idp/clients/audience.py"
 _OWN_TABLES = "idp/clients/models.py"
 DECIDES = {
     _OWN_TABLES: "it names the two values",
-    "idp/registration/changes.py": "it writes the value that was asked for",
-    "idp/registration/metadata.py": "it refuses a registration that would know nobody",
-    "idp/my_account/received.py": "it says the value to the person",
+    "idp/registration/metadata.py": "it declares the field",
+    "idp/registration/checks.py": "it refuses a registration that would know nobody",
+    "idp/my_account/ent_data.py": "it says the value to the person",
     "idp/registration/trial/checks.py": "it says the value to the operator",
 }
 """The modules that may name `Audience`, and why that is no decision about a person."""

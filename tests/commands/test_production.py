@@ -166,10 +166,10 @@ def test_a_list_of_stolen_passwords_that_cannot_be_read_is_refused(
     assert "IDP_BREACHED_PASSWORDS: cannot be used" in faults(bare, "config", "check")[1]
 
 
-def test_the_readmes_settings_pass_once_their_placeholders_are_replaced(
+def test_the_guides_settings_pass_once_their_placeholders_are_replaced(
     bare: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = CHECKOUT.joinpath("README.md").read_text(encoding="utf-8")
+    text = CHECKOUT.joinpath("docs", "exploitation.md").read_text(encoding="utf-8")
     block = text.partition("    export IDP_ISSUER=")[2].partition("    idp config check")[0]
     given = {}
     for word in shlex.split(f"export IDP_ISSUER={block}", comments=True):
@@ -219,7 +219,9 @@ def test_no_key_of_the_source_passes() -> None:
                 for match in SECRET_NAME.finditer(path.read_text(encoding="utf-8")):
                     found[match[1]] = path.name
     found["development only: not a secret, and never in production"] = "config.py"
-    found["$(python3 -c 'import secrets; print(secrets.token_urlsafe(48))')"] = "README.md, as systemd reads it"
+    found["$(python3 -c 'import secrets; print(secrets.token_urlsafe(48))')"] = (
+        "docs/exploitation.md, as systemd reads it"
+    )
     assert len(found) > 3
     assert {key: name for key, name in found.items() if not key_weakness(key)} == {}
 

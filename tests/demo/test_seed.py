@@ -18,7 +18,7 @@ from sqlalchemy import func, select, update
 from demo.ents import ents_at
 from demo.families import GUARDIANS
 from demo.intake import write_files
-from demo.paper import Paper, SeededLetter
+from demo.letters import Paper, SeededLetter
 from demo.seed import in_order, seed
 from demo.siecle_files import ENCODING
 from idp.accounts.models import Account, Child, Guardianship, RosterAlias, School

@@ -1,6 +1,6 @@
-"""Letters: how many pages the typesetter makes on one core, how many passwords are hashed on all, in which memory.
+"""Measures letters: pages a second on one core, password hashes a second on all cores, and the memory.
 
-The product's own processes do both. They are started by a process that does nothing else (`measure`), so that its
+The product's own processes do both. A process that does nothing else (`measure`) starts them, so that the measured
 memory is theirs. It has no main module, which the processes of a pool would import.
 """
 
@@ -24,26 +24,26 @@ from idp.letters.render.typesetting import Typesetter
 
 LETTERS = 1_000
 PAGES_A_SECOND = 150
-"""Promised on one core."""
+"""The promise for one core."""
 _HASHES = 200
 _CLASS = 50
-"""Letters of a file: those of a class and its parents."""
+"""The number of letters in a file: those of a class and its parents."""
 
 
 def run() -> tuple[list[str], list[str]]:
-    """Measure; return the lines of the report, and what went wrong."""
+    """Measure; return the lines of the report, and the faults."""
     try:
-        ended = process.run([sys.executable, "-c", "from bench import paper; paper.measure()"])
-    except process.Failed as failure:
+        ended = process.run([sys.executable, "-c", "from bench import letters; letters.measure()"])
+    except process.ProcessFailedError as failure:
         return [], [f"letters: {failure}"]
-    found = json.loads(ended.output)
+    figures = json.loads(ended.output)
     pages = (
-        f"letters: {found['pages']:,.0f} pages/s of PDF on one core, {found['pages_of_cpu']:,.0f} in a second of its"
-        f" time ({PAGES_A_SECOND} are promised): {LETTERS:,} letters in files of {_CLASS}, {ended.peak:,.0f} MB"
+        f"letters: {figures['pages']:,.0f} pages/s of PDF on one core, {figures['pages_of_cpu']:,.0f} in a second of"
+        f" its time ({PAGES_A_SECOND} are promised): {LETTERS:,} letters in files of {_CLASS}, {ended.peak:,.0f} MB"
     )
     hashes = (
-        f"letters: {found['hashes']:,.0f} hashes/s on {found['processes']} cores, {found['hashes_of_cpu']:,.0f} in a"
-        " second of one: argon2id bounds how fast letters are drawn"
+        f"letters: {figures['hashes']:,.0f} hashes/s on {figures['processes']} cores, {figures['hashes_of_cpu']:,.0f} "
+        "in a second of one: argon2id bounds how fast letters are drawn"
     )
     return [pages, hashes], []
 
@@ -79,7 +79,7 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def _children() -> float:
-    """Return the processor time of the processes that were started and have ended."""
+    """Return the processor time of the started processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -89,7 +89,7 @@ def _letters() -> Iterator[Letter]:
     for household in families(1, LETTERS * 2, 10):
         children = [LetterChild(pupil.given_name, pupil.class_name) for pupil in household.pupils]
         for person in household.people:
-            home = person.address
+            home = person.postal_address
             name = f"{person.civility} {person.given_name} {person.family_name}"
             yield Letter(
                 service_name="Connexion des familles",
