@@ -59,7 +59,9 @@ def reset_accounts(settings: Settings, fresh: Mapping[uuid.UUID, NewSecret], exp
         .with_for_update()
         .execution_options(populate_existing=True)
     ).all()
-    same = {one.id for one in locked if one.disabled_at is None and one.generation == fresh[one.id].generation}
+    same = {
+        entry.id for entry in locked if entry.disabled_at is None and entry.generation == fresh[entry.id].generation
+    }
     same -= disputes.disputed_among(same)
     if len(same) < len(fresh):
         raise AccountsChangedError([key for key in fresh if key not in same])

@@ -129,7 +129,7 @@ def _as_json(order: PrintOrder, report: Report) -> dict[str, Any]:
     made = report.printed > 0
     shown = {
         "printed": report.printed,
-        "skipped": [{"username": one.username, "reason": one.reason} for one in report.skipped],
+        "skipped": [{"username": entry.username, "reason": entry.reason} for entry in report.skipped],
         "pdf": str(order.out) if order.out and made else None,
         "csv": str(order.csv) if order.csv and made else None,
     }
@@ -137,8 +137,8 @@ def _as_json(order: PrintOrder, report: Report) -> dict[str, Any]:
 
 
 def _show(order: PrintOrder, report: Report) -> None:
-    for reason, count in Counter(one.reason for one in report.skipped).most_common():
-        names = [one.username for one in report.skipped if one.reason == reason]
+    for reason, count in Counter(entry.reason for entry in report.skipped).most_common():
+        names = [entry.username for entry in report.skipped if entry.reason == reason]
         click.echo(plain(f"skipped: {', '.join(names) if count <= _NAMED_AT_MOST else count} {reason}"), err=True)
     if not report.printed:
         click.echo(f"no letter to print{f' for {plain(order.uai)}' if order.uai else ''}")

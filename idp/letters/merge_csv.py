@@ -32,19 +32,19 @@ _ADDRESS_CELLS = 3
 
 def render(drawn: Iterable[DrawnLetter]) -> bytes:
     """Return the whole file; no cell is a formula for a spreadsheet (R-04)."""
-    return b"".join(rows_to_csv(COLUMNS, (_row(one) for one in drawn)))
+    return b"".join(rows_to_csv(COLUMNS, (_row(entry) for entry in drawn)))
 
 
-def _row(one: DrawnLetter) -> tuple[str, ...]:
-    account, letter = one.account, one.letter
+def _row(entry: DrawnLetter) -> tuple[str, ...]:
+    account, letter = entry.account, entry.letter
     children = [
         f"{child.given_name} ({child.class_name})" if child.class_name else child.given_name
         for child in letter.children
     ]
     return (
-        one.school.uai,
-        one.school.name,
-        one.class_name,
+        entry.school.uai,
+        entry.school.name,
+        entry.class_name,
         account.civility,
         account.family_name,
         account.given_name,

@@ -34,7 +34,7 @@ class PrintOrder:
     """The options of a print.
 
     Attributes:
-        uai: the school, or None when people are given by `usernames`.
+        uai: the school, or None if people are given by `usernames`.
         class_name: only this class of the school.
         usernames: only these people, of the school if it is given.
         renew: print again for people with a valid letter.

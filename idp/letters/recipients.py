@@ -101,7 +101,7 @@ def in_school(school: School, class_name: str | None, *, renew: bool) -> tuple[l
             chosen.append((order, Recipient(row.id, row.username, row.generation, school.id, row.class_name)))
     if class_name is not None and not chosen and not skipped:
         raise PrintError(f"{school.uai} has no class {class_name}; its classes are {', '.join(_classes(school))}")
-    return [one for _, one in sorted(chosen)], sorted(skipped)
+    return [entry for _, entry in sorted(chosen)], sorted(skipped)
 
 
 def _classes(school: School) -> list[str]:

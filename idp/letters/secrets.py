@@ -82,17 +82,19 @@ def draw(
     composed, skipped = _compose(settings, people, expires_at, all_or_none=all_or_none)
     hashes = hasher.hash([letter.provisional_password for *_, letter in composed])
     drawn = [
-        DrawnLetter(account, school, one.class_name, letter, NewSecret(hashed, one.generation, school.id))
-        for (one, account, school, letter), hashed in zip(composed, hashes, strict=True)
+        DrawnLetter(account, school, entry.class_name, letter, NewSecret(hashed, entry.generation, school.id))
+        for (entry, account, school, letter), hashed in zip(composed, hashes, strict=True)
     ]
     while drawn:
         faults = _write_and_commit(settings, drawn, output, expires_at, reason, all_or_none=all_or_none)
         if faults is None:
             break
-        skipped += [Skipped(one.account.username, faults[one.account.id]) for one in drawn if one.account.id in faults]
-        drawn = [one for one in drawn if one.account.id not in faults]
-    for one in drawn:
-        guard.clear_account(one.letter.username)
+        skipped += [
+            Skipped(entry.account.username, faults[entry.account.id]) for entry in drawn if entry.account.id in faults
+        ]
+        drawn = [entry for entry in drawn if entry.account.id not in faults]
+    for entry in drawn:
+        guard.clear_account(entry.letter.username)
     return drawn, skipped
 
 
@@ -102,24 +104,24 @@ def _compose(
     """Return the letters of the accounts, with new secrets, and the people who are skipped."""
     rows = db.session.scalars(
         select(Account)
-        .where(Account.id.in_([one.account_id for one in people]))
+        .where(Account.id.in_([entry.account_id for entry in people]))
         .options(selectinload(Account.guardianships))
         .execution_options(populate_existing=True)
     )
     accounts = {account.id: account for account in rows}
     ent_urls: dict[uuid.UUID, str] = {}
     composed, skipped = [], []
-    for one in people:
-        account = accounts.get(one.account_id)
+    for entry in people:
+        account = accounts.get(entry.account_id)
         schools = {school.id: school for school in directory.schools(account)} if account else {}
-        school = schools.get(one.school_id)
-        if account is None or school is None or account.generation != one.generation:
-            skipped.append(Skipped(one.username, _CHANGED))
+        school = schools.get(entry.school_id)
+        if account is None or school is None or account.generation != entry.generation:
+            skipped.append(Skipped(entry.username, _CHANGED))
             continue
         if school.id not in ent_urls:
             ent_urls[school.id] = ent_home_url(school)
         letter = compose(settings, account, school, ent_urls[school.id], provisional.draw(), expires_at)
-        composed.append((one, account, school, letter))
+        composed.append((entry, account, school, letter))
     end_read()
     if skipped and all_or_none:
         raise PrintError(f"{skipped[0].username} {_CHANGED}")
@@ -136,7 +138,7 @@ def _write_and_commit(
     all_or_none: bool,
 ) -> Mapping[uuid.UUID, str] | None:
     """Write the letters and commit their secrets; or return why accounts have to be skipped."""
-    new_secrets = {one.account.id: one.new_secret for one in drawn}
+    new_secrets = {entry.account.id: entry.new_secret for entry in drawn}
     try:
         output.store(drawn, expires_at)
         committed(lambda: reset_accounts(settings, new_secrets, expires_at, reason))
@@ -146,7 +148,7 @@ def _write_and_commit(
         faults = _faults(error, drawn)
         if all_or_none and isinstance(error, AccountsChangedError):
             raise PrintError(
-                "; ".join(f"{one.account.username} {_CHANGED}" for one in drawn if one.account.id in faults)
+                "; ".join(f"{entry.account.username} {_CHANGED}" for entry in drawn if entry.account.id in faults)
             ) from None
         if all_or_none or not faults:
             raise
@@ -160,5 +162,7 @@ def _faults(error: BaseException, drawn: Sequence[DrawnLetter]) -> dict[uuid.UUI
     if isinstance(error, AccountsChangedError):
         return dict.fromkeys(error.ids, _CHANGED)
     if isinstance(error, LetterError) and error.username:
-        return {one.account.id: f"has no letter: {error}" for one in drawn if one.letter.username == error.username}
+        return {
+            entry.account.id: f"has no letter: {error}" for entry in drawn if entry.letter.username == error.username
+        }
     return {}

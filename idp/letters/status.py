@@ -116,7 +116,7 @@ def school_statuses(uai: str | None = None) -> Iterator[SchoolStatus]:
 
 
 def _statuses(schools: Sequence[Any]) -> list[SchoolStatus]:
-    keys = [one.id for one in schools]
+    keys = [entry.id for entry in schools]
     classes = {
         (row.uai, row.class_name): row for row in (ClassStatus(*row) for row in db.session.execute(_counted(keys)))
     }
@@ -127,13 +127,13 @@ def _statuses(schools: Sequence[Any]) -> list[SchoolStatus]:
     rows = sorted(classes.values(), key=lambda row: (row.uai, class_order(row.class_name)))
     return [
         SchoolStatus(
-            one.uai,
-            one.name,
-            [row for row in rows if row.uai == one.uai],
-            notices.get(one.id, 0),
-            mailboxes.get(one.id, 0),
+            entry.uai,
+            entry.name,
+            [row for row in rows if row.uai == entry.uai],
+            notices.get(entry.id, 0),
+            mailboxes.get(entry.id, 0),
         )
-        for one in schools
+        for entry in schools
     ]
 
 

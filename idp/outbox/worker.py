@@ -2,7 +2,7 @@
 
 It also stores the periodic jobs (`idp.outbox.periodic`).
 
-Delivery is at least once: if a worker dies between the delivery and the commit of the outcome, the next worker sends
+Delivery is at least once: if a worker ends between the delivery and the commit of the outcome, the next worker sends
 the message again, with the same id. A lease covers one message, and a stop waits for one message only.
 """
 

@@ -15,7 +15,7 @@ from idp.throttle.models import ThrottleCounter as Row
 
 _OPEN = datetime(1970, 1, 1, tzinfo=UTC)
 """The `open_at` of an open counter. It is before any try: a try that waited for the row has an earlier moment than the
-one that wrote the row last."""
+try that wrote the row last."""
 
 
 @dataclass(frozen=True)

@@ -98,8 +98,8 @@ def cached_wait(*demands: tuple[Limit, str]) -> int:
     It counts nothing and does not use the database, so that a flood of refused tries is cheap.
     """
     moment, refusals = now(), services().refusals
-    found = [refusals.get((c.name, c.key)) for limit, subject in demands for c in _counters(limit, subject)]
-    ends = [open_at for known_until, open_at in filter(None, found) if known_until > moment]
+    entries = [refusals.get((c.name, c.key)) for limit, subject in demands for c in _counters(limit, subject)]
+    ends = [open_at for known_until, open_at in filter(None, entries) if known_until > moment]
     return max((math.ceil((end - moment).total_seconds()) for end in ends), default=0)
 
 

@@ -26,13 +26,13 @@ class Counts:
     def take(self, counters: list[tuple[int, Window]], moment: datetime) -> int:
         """Count one try in each counter, or in none; return 0, or the seconds until there is room."""
         with self._lock:
-            found = [(key, rule, self._live(key, rule, moment)) for key, rule in counters]
-            full = [ends for _, rule, (count, ends) in found if count >= rule.tries]
+            states = [(key, rule, self._live(key, rule, moment)) for key, rule in counters]
+            full = [ends for _, rule, (count, ends) in states if count >= rule.tries]
             if full:
                 return max(1, round((max(full) - moment).total_seconds()))
-            if len(self._counts) + len(found) > MAX_SUBJECTS:
+            if len(self._counts) + len(states) > MAX_SUBJECTS:
                 self._make_room(moment)
-            for key, _, (count, ends) in found:
+            for key, _, (count, ends) in states:
                 self._counts[key] = (count + 1, ends)
         return 0
 
@@ -93,9 +93,9 @@ def take(*demands: tuple[Budget, str]) -> int:
 def _windows(budget: Budget, subject: str) -> list[tuple[int, Window]]:
     """Return the counters of a demand; `hash` of a text is keyed with a random value of the process."""
     own = network_of(subject) if budget.by_network else subject
-    found = [(hash((budget.name, own, rule.span)), rule) for rule in budget.windows]
+    states = [(hash((budget.name, own, rule.span)), rule) for rule in budget.windows]
     site = site_of(subject) if budget.by_network else None
     if site:
         wider = [(rule, for_site(rule)) for rule in budget.windows]
-        found += [(hash((budget.name, site, rule.span)), wide) for rule, wide in wider if isinstance(wide, Window)]
-    return found
+        states += [(hash((budget.name, site, rule.span)), wide) for rule, wide in wider if isinstance(wide, Window)]
+    return states

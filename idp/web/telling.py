@@ -37,7 +37,7 @@ def sentence(schools: Sequence[Tellable], *, named: bool = True) -> str:
     informed, others = _by_mail(schools)
     parts = [_informed(informed, named=named)] if informed else []
     if others or not informed:
-        places = [", ".join(filter(None, (one["name"], one["phone"]))) for one in others] if named else []
+        places = [", ".join(filter(None, (entry["name"], entry["phone"]))) for entry in others] if named else []
         parts.append(_to_inform(placed=bool(places)) % {"where": " ; ".join(places)})
     return french_spacing(" ".join(parts))
 
@@ -47,29 +47,32 @@ def on_page(schools: Sequence[Tellable], *, named: bool = True) -> Markup:
     informed, others = _by_mail(schools)
     parts = [escape(french_spacing(_informed(informed, named=named)))] if informed else []
     if others or not informed:
-        places = [_place(one) for one in others] if named else []
+        places = [_place(entry) for entry in others] if named else []
         where = Markup("\u00a0; ").join(places)
         parts.append(Markup(_to_inform(placed=bool(places))) % {"where": where})  # noqa: S704 - our own sentence
-        if not any(named and one["phone"] for one in others):
+        if not any(named and entry["phone"] for entry in others):
             parts.extend(_help_line())
     return Markup(" ").join(parts)
 
 
 def _by_mail(schools: Sequence[Tellable]) -> tuple[list[Tellable], list[Tellable]]:
     """Return the schools that are informed by mail, and the others."""
-    return [one for one in schools if one["by_mail"]], [one for one in schools if not one["by_mail"]]
+    return [entry for entry in schools if entry["by_mail"]], [entry for entry in schools if not entry["by_mail"]]
 
 
 def _informed(schools: Sequence[Tellable], *, named: bool) -> str:
     names, several = ", ".join(school["name"] for school in schools), len(schools) > 1
     if named:
-        one, many = (
+        singular, plural = (
             _("L’établissement sera prévenu par mail : %(schools)s."),
             _("Les établissements seront prévenus par mail : %(schools)s."),
         )
     else:
-        one, many = _("L’établissement sera prévenu par mail."), _("Les établissements seront prévenus par mail.")
-    return str(many if several else one) % {"schools": names}
+        singular, plural = (
+            _("L’établissement sera prévenu par mail."),
+            _("Les établissements seront prévenus par mail."),
+        )
+    return str(plural if several else singular) % {"schools": names}
 
 
 def _to_inform(*, placed: bool) -> str:

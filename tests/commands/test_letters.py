@@ -189,7 +189,7 @@ def test_several_people_one_page_each_and_each_once(act: Run, app: Flask, build:
         ("childless", "has no child in a school"),
         ("no ent", f"no ENT with a home URL serves {LYCEE}"),
         ("no home", f"no ENT with a home URL serves {LYCEE}"),
-        ("home with a query", "the ENT’s URL must be"),
+        ("home with a query", "the URL of the ENT must be"),
     ],
 )
 def test_one_letter_that_cannot_be_and_none_is_drawn(

@@ -163,7 +163,7 @@ def test_the_school_that_prints_is_the_one_that_writes(act: Run, build: Build, o
     [
         ("no ent", f"no ENT with a home URL serves {COLLEGE}"),
         ("no home", f"no ENT with a home URL serves {COLLEGE}"),
-        ("home with a query", "the ENT’s URL must be"),
+        ("home with a query", "the URL of the ENT must be"),
         ("no school", "no school 0599003R"),
         ("no folder", "its folder does not exist"),
     ],

@@ -115,7 +115,7 @@ def check_ent_url(ent_url: str) -> None:
     """
     if not _ENT_URL.fullmatch(ent_url) or len(ent_url) > _MAX_ENT_URL:
         raise LetterError(
-            f"the ENT’s URL must be http(s)://host/path, without a query, in {_MAX_ENT_URL} characters: {ent_url!r}"
+            f"the URL of the ENT must be http(s)://host/path, without query, in {_MAX_ENT_URL} characters: {ent_url!r}"
         )
 
 
