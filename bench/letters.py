@@ -1,11 +1,12 @@
 """Measures letters: pages a second on one core, password hashes a second on all cores, and the memory.
 
-The product's own processes do both. A process that does nothing else starts them (`python -m bench.letters`), so that
-the measured memory is theirs.
+The product's own processes do both. A process that does nothing else (`measure`) starts them, so that the measured
+memory is theirs. It has no main module, which the processes of a pool would import.
 """
 
 import itertools
 import json
+import multiprocessing
 import resource
 import sys
 import time
@@ -17,9 +18,9 @@ from bench.academy.families import families
 from bench.service import settings_for
 from idp.accounts.passwords.hasher import Hasher
 from idp.letters import provisional
-from idp.letters.hashing import Hashers
+from idp.letters.hashing import BatchHasher
 from idp.letters.render.pdf import Letter, LetterChild
-from idp.letters.render.typesetting import Press
+from idp.letters.render.typesetting import Typesetter
 
 LETTERS = 1_000
 PAGES_A_SECOND = 150
@@ -32,7 +33,7 @@ _CLASS = 50
 def run() -> tuple[list[str], list[str]]:
     """Measure; return the lines of the report, and the faults."""
     try:
-        ended = process.run([sys.executable, "-m", "bench.letters"])
+        ended = process.run([sys.executable, "-c", "from bench import letters; letters.measure()"])
     except process.ProcessFailedError as failure:
         return [], [f"letters: {failure}"]
     figures = json.loads(ended.output)
@@ -47,27 +48,28 @@ def run() -> tuple[list[str], list[str]]:
     return [pages, hashes], []
 
 
-def _measure() -> dict[str, float]:
-    """Return hashes a second on all cores, then pages a second on one; and both for a second of processor time."""
+def measure() -> None:
+    """Write, as JSON, hashes a second on all cores, pages a second on one, and both for a second of processor time."""
     mine = machine.cores()
     hasher = Hasher(settings_for("sqlite:///not-used.db", 8000))
-    with Hashers(hasher) as hashers:
-        hashers.hash([provisional.draw() for _ in range(10)])  # start the processes before the measurement
-        hashes = _timed(lambda: hashers.hash([provisional.draw() for _ in range(_HASHES)]))
-        processes = len(hashers.pids())
+    with BatchHasher(hasher) as batch_hasher:
+        batch_hasher.hash([provisional.draw() for _ in range(10)])  # the processes are there now
+        hashes = _timed(lambda: batch_hasher.hash([provisional.draw() for _ in range(_HASHES)]))
+        processes = len(multiprocessing.active_children())
     hashing = _children()
     machine.pin(mine[0] if mine else None)
     letters = list(itertools.islice(_letters(), LETTERS))
-    with Press() as press:
-        press.render(letters[:1])
-        pages = _timed(lambda: [press.render(letters[at : at + _CLASS]) for at in range(0, LETTERS, _CLASS)])
-    return {
+    with Typesetter() as typesetter:
+        typesetter.render(letters[:1])
+        pages = _timed(lambda: [typesetter.render(letters[at : at + _CLASS]) for at in range(0, LETTERS, _CLASS)])
+    measured = {
         "hashes": _HASHES / hashes,
         "hashes_of_cpu": _HASHES / hashing,
         "processes": processes,
         "pages": LETTERS / pages,
         "pages_of_cpu": LETTERS / (_children() - hashing),
     }
+    sys.stdout.write(json.dumps(measured))
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -95,18 +97,14 @@ def _letters() -> Iterator[Letter]:
                 place="Rivebelle",
                 printed_on=date(2026, 9, 1),
                 school_name=household.pupils[0].school.name,
-                school_address=["1 place de l’École", "59990 RIVEBELLE"],
+                school_postal_address=["1 place de l’École", "59990 RIVEBELLE"],
                 school_phone="03 53 01 12 12",
                 recipient=[name, *home.lines, f"{home.postcode} {home.city}"],
                 children=children,
-                ent_address="https://ent.exemple.fr/",
+                ent_url="https://ent.exemple.fr/",
                 username=f"p.famille{person.key}",
                 provisional_password=provisional.draw(),
                 valid_until=date(2026, 10, 31),
                 help_phone="03 53 01 12 12",
                 dpo_mail="dpo@exemple.fr",
             )
-
-
-if __name__ == "__main__":
-    sys.stdout.write(json.dumps(_measure()))

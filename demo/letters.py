@@ -16,7 +16,7 @@ from demo.families import DemoGuardian
 from demo.folder import read_json, write_json, write_private
 from idp.letters import provisional
 from idp.letters.render import pdf
-from idp.letters.secrets import Drawn
+from idp.letters.secrets import DrawnLetter
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Printed:
 
     def leading_to(self, home: str) -> "Printed":
         """Return the same letter with its ENT's present URL."""
-        return replace(self, letter=replace(self.letter, ent_address=home))
+        return replace(self, letter=replace(self.letter, ent_url=home))
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class SeededLetter:
 
 
 class Paper:
-    """The letters in the demonstration's folder; receives drawn letters (`drawing.Keeper`)."""
+    """The letters in the demonstration's folder (`secrets.LetterOutput`)."""
 
     def __init__(self, folder: Path) -> None:
         self._list = folder / "letters.json"
@@ -121,7 +121,7 @@ class Paper:
             self.pdf.unlink(missing_ok=True)
             write_json(self._list, rows)
 
-    def keep(self, drawn: Sequence[Drawn], expires_at: datetime) -> None:
+    def store(self, drawn: Sequence[DrawnLetter], expires_at: datetime) -> None:
         """Add letters to the list, on the disk on return, before their secrets are valid."""
         self._before = self.printed()
         fresh = {
@@ -135,8 +135,8 @@ class Paper:
     def publish(self) -> None:
         """Do nothing: the list is already complete."""
 
-    def tear_up(self) -> None:
-        """Remove the letters of `keep` from the list."""
+    def discard(self) -> None:
+        """Remove the letters of `store` from the list."""
         self.write(self._before.values())
 
     def print(self, letters: Iterable[Printed]) -> None:

@@ -27,7 +27,7 @@ from idp.config import Settings
 from idp.db import db, end_read
 from idp.folding import fold
 from idp.letters import recipients, secrets
-from idp.letters.hashing import Hashers
+from idp.letters.hashing import BatchHasher
 from idp.oidc.keys import ring
 from idp.oidc.models import SigningKey
 
@@ -122,9 +122,9 @@ def _draw(settings: Settings, paper: Paper) -> None:
     """Draw the missing letters; store them before their secrets are valid, so that every valid letter can be read."""
     accounts, printed = _accounts(), paper.printed()
     owed = [accounts[key].username for key in accounts if _is_owed_a_letter(accounts[key], printed.get(key))]
-    people = recipients.named(owed, None, None, "")
-    with Hashers(Hasher(settings)) as hashers:
-        secrets.draw(settings, hashers, people, paper)
+    people = recipients.by_username(owed, None, None, "")
+    with BatchHasher(Hasher(settings)) as hasher:
+        secrets.draw(settings, hasher, people, paper)
 
 
 def _is_owed_a_letter(account: Account, printed: Printed | None) -> bool:

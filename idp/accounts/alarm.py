@@ -27,7 +27,7 @@ def count_failure(settings: Settings) -> None:
     if not most:
         return
     counter = limits.failures_alarm(most)
-    if guard.held((counter, "")):
+    if guard.cached_wait((counter, "")):
         return
     verdict = guard.take(counter, "")
     if not isinstance(verdict, guard.Granted) or verdict.count < most:

@@ -139,7 +139,7 @@ def verify_secret(
     """
     folded = fold_username(attempt.username)
     subject = folded or attempt.username
-    refused = guard.held(*_counters(subject, attempt.ip, attempt.device))
+    refused = guard.cached_wait(*_counters(subject, attempt.ip, attempt.device))
     if refused:  # before taking a place: a throttled request must not take one from others
         return Throttled(refused)
     with hasher.place("sign_in"):
@@ -159,7 +159,7 @@ def _counters(subject: str, ip: str, device: Device | None) -> tuple[tuple[limit
     return (
         (limits.SIGN_IN_ACCOUNT, subject),
         (limits.SIGN_IN_REQUESTS, ip),
-        (limits.SIGN_IN_ADDRESS, ip),
+        (limits.SIGN_IN_IP, ip),
     )
 
 
@@ -183,7 +183,7 @@ def _try(
         is_right = hasher.verify(candidate.stored, candidate.typed, "sign_in")
         admitted = admit(_verified(hasher, candidate)) if is_right and not shut else None
     if admitted is not None:
-        guard.forgive(*slots)
+        guard.settle_success(*slots)
         return admitted
     if candidate.account_id:
         _write_notices(candidate, candidate.account_id, verdict.count)
@@ -210,7 +210,7 @@ def _slots_returned_on_failure(slots: tuple[tuple[limits.Limit, str], ...]) -> I
         db.session.rollback()
         with suppress(SQLAlchemyError):  # a slot that is not returned expires by itself
             for limit, key in slots:
-                guard.give_back(limit, key)
+                guard.uncount(limit, key)
         raise
 
 

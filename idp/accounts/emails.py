@@ -23,7 +23,7 @@ from idp.audit.events import EmailChangeAsked, EmailChangeCancelled, EmailConfir
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
-from idp.mail.addresses import AddressFault, InvalidAddress, fold_address
+from idp.mail.emails import EmailFault, InvalidEmailError, fold_email
 from idp.outbox import queue
 from idp.throttle import guard, limits
 
@@ -77,9 +77,9 @@ def take_slots(account_id: uuid.UUID, email: str, ip: str, *, corrected: bool = 
     without the pause of a resend. No transaction may be open on `db.session`.
     """
     verdict = guard.take_all(
-        (limits.CORRECT_ADDRESS if corrected else limits.RESEND_LINK_ACCOUNT, str(account_id)),
-        (limits.RESEND_LINK_MAILBOX, fold_address(email)),
-        (limits.RESEND_LINK_ADDRESS, ip),
+        (limits.CORRECT_EMAIL if corrected else limits.RESEND_LINK_ACCOUNT, str(account_id)),
+        (limits.RESEND_LINK_MAILBOX, fold_email(email)),
+        (limits.RESEND_LINK_IP, ip),
     )
     return verdict.seconds if isinstance(verdict, guard.Wait) else 0
 
@@ -91,7 +91,7 @@ def take_slots_for_another(account_id: uuid.UUID, email: str, ip: str) -> int:
     """
     waiting = db.session.scalar(select(Account.pending_email).where(Account.id == account_id))
     end_read()
-    corrected = waiting is None or fold_address(waiting) != fold_address(email)
+    corrected = waiting is None or fold_email(waiting) != fold_email(email)
     return take_slots(account_id, email, ip, corrected=corrected)
 
 
@@ -152,7 +152,7 @@ def correct(
         db.session.rollback()
         return NothingToConfirm()
     abandoned = account.pending_email
-    if abandoned is not None and fold_address(abandoned) != fold_address(to):
+    if abandoned is not None and fold_email(abandoned) != fold_email(to):
         notices.tell(Notice.EMAIL_ABANDONED, account.id, link=_last_link(settings, account, abandoned))
     account.pending_email = to
     send_link(settings, account, client_id)
@@ -247,14 +247,14 @@ def _domain(email: str) -> str:
     return email.rpartition("@")[2]
 
 
-def explain(fault: InvalidAddress) -> LazyString:
+def explain(fault: InvalidEmailError) -> LazyString:
     """Return the sentence that tells a person what is wrong with the address that they typed."""
     match fault.reason:
-        case AddressFault.INCOMPLETE:
+        case EmailFault.INCOMPLETE:
             return _("Il manque une partie de l’adresse. Elle ressemble à : prenom.nom@exemple.fr")
-        case AddressFault.NOT_ASCII:
+        case EmailFault.NOT_ASCII:
             return _("Une adresse mail n’a pas d’accent avant le signe @. Vérifiez chaque lettre.")
-        case AddressFault.TOO_LONG:
+        case EmailFault.TOO_LONG:
             return _("Cette adresse est trop longue : 254 caractères au plus.")
         case _:
             return _("Cette adresse n’est pas écrite comme une adresse mail. Vérifiez chaque lettre, sans espace.")

@@ -21,7 +21,7 @@ from idp.audit import log
 from idp.audit.events import AccountChanged
 from idp.config import Settings
 from idp.db import db
-from idp.mail.addresses import InvalidAddress, fold_address, parse_address
+from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 
 _MOST = 20
 """The most accounts of one mailbox that are compared with a new one: `idp letters status` counts such mailboxes."""
@@ -34,7 +34,7 @@ def tell_file_mailbox(settings: Settings, account: Account, email: str | None) -
     before it was confirmed: an intruder may first type the file's address and then another one.
     """
     mailbox, lifetime = _mailbox_of_file(account), settings.lifetime("contest_link_lifetime")
-    if mailbox is None or (email is not None and fold_address(email) == fold_address(mailbox)):
+    if mailbox is None or (email is not None and fold_email(email) == fold_email(mailbox)):
         return
     if account.activated_at is None or account.email is not None:
         return
@@ -79,7 +79,7 @@ def note_sharing(account: Account) -> None:
 def serves_another(account: Account, email: str, *, disabled_too: bool = False) -> bool:
     """Return whether another account that is in use has confirmed the mailbox of `email`."""
     conditions = [
-        Account.mailbox == fold_address(email),
+        Account.mailbox == fold_email(email),
         Account.id != account.id,
         Account.merged_into_id.is_(None),
     ]
@@ -95,7 +95,7 @@ def is_refused(settings: Settings, account: Account, email: str) -> bool:
     """
     if settings.shared_mailbox != "refuse":
         return False
-    _lock_mailbox(fold_address(email))
+    _lock_mailbox(fold_email(email))
     return serves_another(account, email)
 
 
@@ -142,8 +142,8 @@ def _served_another(account: Account) -> bool:
 def _mailbox_of_file(account: Account) -> str | None:
     """Return the address of the school's file, or None if no mail can be sent to it."""
     try:
-        return parse_address(account.school_email or "")
-    except InvalidAddress:
+        return parse_email(account.school_email or "")
+    except InvalidEmailError:
         return None
 
 

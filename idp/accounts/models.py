@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship, validates
 
 from idp.clock import now
 from idp.db import Base, UuidKey
-from idp.mail.addresses import fold_address
+from idp.mail.emails import fold_email
 
 
 def _only(condition: str) -> dict[str, Any]:
@@ -180,7 +180,7 @@ class Account(UuidKey, Base):
     @validates("email")
     def _keep_mailbox(self, _name: str, email: str | None) -> str | None:
         """Keep `mailbox` and `former_mailboxes` in step with `email`."""
-        mailbox = fold_address(email) if email else None
+        mailbox = fold_email(email) if email else None
         former = self.mailbox
         if former not in {None, mailbox} and former not in {row.mailbox for row in self.former_mailboxes}:
             self.former_mailboxes.append(FormerMailbox(mailbox=former))

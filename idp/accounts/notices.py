@@ -17,9 +17,9 @@ from idp.accounts.tokens import Purpose
 from idp.audit import log
 from idp.config import Settings
 from idp.db import db, end_read
-from idp.mail.addresses import fold_address
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
+from idp.mail.emails import fold_email
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
@@ -158,7 +158,7 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
 
 
 def _has_slot(mailbox: str) -> bool:
-    return isinstance(guard.take(limits.NOTICE_MAILBOX, fold_address(mailbox)), guard.Granted)
+    return isinstance(guard.take(limits.NOTICE_MAILBOX, fold_email(mailbox)), guard.Granted)
 
 
 def _link_url(settings: Settings, link: OneTimeLink | None) -> str:

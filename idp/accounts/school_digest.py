@@ -21,12 +21,12 @@ from idp.accounts.school_notices import Kind
 from idp.clock import PARIS, now
 from idp.config import Settings
 from idp.db import committed, db, end_read
-from idp.mail.addresses import InvalidAddress, check_recipient
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
+from idp.mail.emails import InvalidEmailError, check_recipient
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
-from idp.outbox.worker import DEAD, Outcome, PermanentFailure, TemporaryFailure, UncertainFailure
+from idp.outbox.worker import DEAD, Outcome, PermanentDeliveryError, TemporaryDeliveryError, UncertainDeliveryError
 
 DIGESTS = "school.digests"
 """The periodic job that enqueues the mails of the day, and its period."""
@@ -89,15 +89,15 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
     """Send the mail of one school (outbox handler).
 
     Raises:
-        TemporaryFailure: it is too early, or today's SMTP dialogue was interrupted.
+        TemporaryDeliveryError: it is too early, or today's SMTP dialogue was interrupted.
     """
     moment = now()
     opening, today = start_of_digests(settings, moment), moment.astimezone(PARIS).date().isoformat()
     if moment < opening:
-        raise TemporaryFailure("before the hour of the digests", retry_after=opening - moment)
+        raise TemporaryDeliveryError("before the hour of the digests", retry_after=opening - moment)
     if message.payload.get("begun") == today:
         tomorrow = start_of_digests(settings, moment + timedelta(days=1))
-        raise TemporaryFailure(
+        raise TemporaryDeliveryError(
             "the mail may have been sent today; it is sent again tomorrow", retry_after=tomorrow - moment
         )
     taken = _take(message, today)
@@ -110,9 +110,9 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
             "signalements", recipient=recipient, context=context, message_id=f"{message.id}", settings=settings
         )
         deliver(mail, recipient)
-    except UncertainFailure:
+    except UncertainDeliveryError:
         raise
-    except (TemporaryFailure, PermanentFailure):
+    except (TemporaryDeliveryError, PermanentDeliveryError):
         _begin(message, None)  # the mail was not sent: it may be sent today
         raise
     return Outcome.DONE
@@ -194,15 +194,15 @@ def _take(message: OutboxMessage, today: str) -> tuple[str, dict[str, Any]] | No
         return None
     try:
         return check_recipient(email), context
-    except InvalidAddress as fault:
-        raise PermanentFailure("the school's mail address is not valid") from fault
+    except InvalidEmailError as fault:
+        raise PermanentDeliveryError("the school's mail address is not valid") from fault
 
 
 def _begin(message: OutboxMessage, day: str | None) -> None:
     """Write the day of the SMTP dialogue on the message, or None if there was no dialogue, and commit.
 
     Raises:
-        TemporaryFailure: the lease expired, and another worker has the message.
+        TemporaryDeliveryError: the lease expired, and another worker has the message.
     """
     payload = {name: value for name, value in message.payload.items() if name != "begun"}
     noted = db.session.scalar(
@@ -214,7 +214,7 @@ def _begin(message: OutboxMessage, day: str | None) -> None:
     )
     if noted is None:
         db.session.rollback()
-        raise TemporaryFailure("another worker has this message")
+        raise TemporaryDeliveryError("another worker has this message")
     db.session.commit()
 
 

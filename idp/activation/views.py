@@ -17,11 +17,11 @@ from idp.clients import registry
 from idp.clock import now
 from idp.db import end_read
 from idp.interaction import store
-from idp.mail.addresses import InvalidAddress, parse_address
+from idp.mail.emails import InvalidEmailError, parse_email
 from idp.services import services
-from idp.web.errors import Busy, InteractionLost
+from idp.web.errors import InteractionLostError, ServiceBusyError
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_address
+from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("activation", __name__)
 
@@ -35,7 +35,7 @@ def activate() -> Response:
             with services().hasher.place("activation"):
                 return _complete(interaction, person)
         except HasherBusyError as busy:
-            raise Busy(busy.retry_after) from None
+            raise ServiceBusyError(busy.retry_after) from None
     account = service.find_open(person.account_id, person.generation)
     if account is None:
         return _repeated_click(interaction, person)
@@ -55,7 +55,7 @@ def _complete(interaction: store.Interaction, person: store.Person) -> Response:
     if not service.complete(services().settings, person.account_id, person.generation, done):
         return _repeated_click(interaction, person)
     if email:  # count this mail, so that the pause before a resend begins now
-        emails.take_slots(person.account_id, email, remote_address())
+        emails.take_slots(person.account_id, email, remote_ip())
     return see_other(store.page_url("email_confirmation.waiting", interaction))
 
 
@@ -68,7 +68,7 @@ def not_guardian() -> Response:
         return _further_statement(interaction, person, form)
     children = service.children_of_letter(account)
     if not children:
-        raise InteractionLost(_client(interaction))
+        raise InteractionLostError(_client(interaction))
     if request.method == "POST":
         known = [child.id.hex for child in children]
         chosen = known if len(known) == 1 else [key for key in form.children.data if key in known]
@@ -109,10 +109,10 @@ def _reported(interaction: store.Interaction, schools: Sequence[School]) -> Resp
 def _opened() -> tuple[store.Interaction, store.Person]:
     interaction = store.current()
     if interaction is None:
-        raise InteractionLost
+        raise InteractionLostError
     lifetime = services().settings.lifetime("activation_lifetime")
     if interaction.person is None or now() - interaction.person.since > lifetime:
-        raise InteractionLost(_client(interaction))
+        raise InteractionLostError(_client(interaction))
     return interaction, interaction.person
 
 
@@ -154,8 +154,8 @@ def _check(form: ActivationForm, account: Account) -> str | None:
     if not typed and not settings.mail_required:
         return None
     try:
-        return parse_address(typed)
-    except InvalidAddress as fault:
+        return parse_email(typed)
+    except InvalidEmailError as fault:
         form.email.errors = [emails.explain(fault)]
         return None
 

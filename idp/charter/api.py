@@ -10,7 +10,7 @@ from flask import Blueprint, Response, make_response, request
 from idp.charter import service
 from idp.charter.service import Current
 from idp.web.declarations import for_programs
-from idp.web.request_context import remote_address
+from idp.web.request_context import remote_ip
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def blueprint(authenticate: Authenticate) -> Blueprint:
         if version is None:
             return _error(400, "invalid_request", 'the body must be JSON: {"version": "…"}')
         try:
-            accepted = service.accept(bearer.client_id, bearer.account_id, version, ip=remote_address(), shown_by="ent")
+            accepted = service.accept(bearer.client_id, bearer.account_id, version, ip=remote_ip(), shown_by="ent")
         except service.UnknownVersionError:
             charter = service.current(bearer.client_id, bearer.account_id)
             if charter is None:

@@ -12,9 +12,9 @@ from idp.clients import registry
 from idp.interaction import store
 from idp.sessions import manager
 from idp.web.declarations import leads_to_ent
-from idp.web.errors import InteractionLost
+from idp.web.errors import InteractionLostError
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_address
+from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("charter", __name__)
 
@@ -34,7 +34,7 @@ def show() -> Response:
         if form.accept.data:
             try:
                 shown = request.form.get("version", "")[: service.LONGEST_VERSION]
-                service.accept(client.key, account_id, shown, ip=remote_address(), shown_by="provider")
+                service.accept(client.key, account_id, shown, ip=remote_ip(), shown_by="provider")
                 return see_other(store.resume_url(interaction))
             except service.UnknownVersionError:
                 form.accept.errors = [gettext("La charte a changé entre-temps : lisez la nouvelle version.")]
@@ -70,5 +70,5 @@ def _context() -> tuple[store.Interaction, registry.Registration, uuid.UUID | No
     interaction, current = store.current(), manager.current()
     client = registry.find(interaction.request.client_id) if interaction and interaction.request else None
     if interaction is None or client is None:
-        raise InteractionLost
+        raise InteractionLostError
     return interaction, client, current[1].id if current else None

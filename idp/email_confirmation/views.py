@@ -18,15 +18,15 @@ from idp.db import db, end_read
 from idp.email_confirmation import service
 from idp.email_confirmation.forms import AddressForm
 from idp.interaction import store
-from idp.mail.addresses import InvalidAddress, parse_address
+from idp.mail.emails import InvalidEmailError, parse_email
 from idp.services import services
 from idp.sessions import attempts, manager
 from idp.throttle import guard, limits
 from idp.web.declarations import leads_to_ent
 from idp.web.durations import in_words
-from idp.web.errors import Busy, InteractionLost, TooManyTries
+from idp.web.errors import InteractionLostError, ServiceBusyError, TooManyRequestsError
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_address
+from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("email_confirmation", __name__)
 
@@ -61,7 +61,7 @@ def correct() -> Response:
     try:
         return _correct(interaction, account, form)
     except HasherBusyError as busy:
-        raise Busy(busy.retry_after) from None
+        raise ServiceBusyError(busy.retry_after) from None
 
 
 def _correct(interaction: store.Interaction | None, account: Account, form: AddressForm) -> Response:
@@ -89,8 +89,8 @@ def _check(form: AddressForm) -> str | None:
     if not form.password.data:
         form.password.errors = [gettext("Tapez le mot de passe que vous avez choisi.")]
     try:
-        return parse_address(form.email.data or "")
-    except InvalidAddress as fault:
+        return parse_email(form.email.data or "")
+    except InvalidEmailError as fault:
         form.email.errors = [emails.explain(fault)]
         return None
 
@@ -99,7 +99,7 @@ def _check(form: AddressForm) -> str | None:
 def link(token: str) -> Response:
     """Show a button and change nothing on GET; confirm the address on POST. The page signs nobody in."""
     if request.method == "POST" and "renvoyer" in request.form:
-        if not service.resend_for_link(services().settings, token, remote_address()):
+        if not service.resend_for_link(services().settings, token, remote_ip()):
             count_bad_link()
         return _invalid_link_page(sent=True)
     acts = request.method == "POST"
@@ -141,9 +141,9 @@ def _account_to_confirm() -> tuple[store.Interaction | None, Account]:
         return interaction, current[1]
     account = db.session.get(Account, person.account_id) if person and not current else None
     if interaction is None or person is None or account is None or account.disabled_at is not None:
-        raise InteractionLost(_client(interaction))
+        raise InteractionLostError(_client(interaction))
     if not account.changed_once_since(person.generation) or not _is_activating(interaction, account):
-        raise InteractionLost(_client(interaction))
+        raise InteractionLostError(_client(interaction))
     return interaction, account
 
 
@@ -158,9 +158,7 @@ def _is_activating(interaction: store.Interaction, account: Account) -> bool:
 
 def _resend(interaction: store.Interaction | None, account: Account) -> emails.Resent:
     client = _client(interaction)
-    outcome = emails.resend(
-        services().settings, account.id, ip=remote_address(), client_id=client.key if client else None
-    )
+    outcome = emails.resend(services().settings, account.id, ip=remote_ip(), client_id=client.key if client else None)
     db.session.refresh(account)
     return outcome
 
@@ -216,7 +214,7 @@ def _waiting_page(
     capped: bool = False,
     status: int = 200,
 ) -> Response:
-    held = guard.look(limits.RESEND_LINK_ACCOUNT, str(account.id)) if wait is None else wait
+    held = guard.remaining_wait(limits.RESEND_LINK_ACCOUNT, str(account.id)) if wait is None else wait
     html = render_template(
         "email_confirmation/mail_envoye.html",
         dest=_client(interaction),
@@ -268,10 +266,10 @@ def _invalid_link_page(*, sent: bool) -> Response:
 
 
 def count_bad_link() -> None:
-    """Count an invalid link for the network address, and raise `TooManyTries` after too many."""
-    verdict = guard.take(limits.BAD_LINK_ADDRESS, remote_address())
+    """Count an invalid link for the network address, and raise `TooManyRequestsError` after too many."""
+    verdict = guard.take(limits.BAD_LINK_IP, remote_ip())
     if isinstance(verdict, guard.Wait):
-        raise TooManyTries(verdict.seconds)
+        raise TooManyRequestsError(verdict.seconds)
 
 
 def _client(interaction: store.Interaction | None) -> registry.Registration | None:

@@ -20,7 +20,7 @@ from idp.clock import now
 from idp.services import services
 from idp.web import i18n
 from idp.web.browser import binding, note_answered, was_answered
-from idp.web.errors import InteractionLost
+from idp.web.errors import InteractionLostError
 
 PARAMETER = "demande"
 _LONGEST = 12_000
@@ -117,18 +117,18 @@ def current() -> Interaction | None:
     """Return the interaction of this request's URL; None if the URL has none.
 
     Raises:
-        InteractionLost: it has expired, was changed, or belongs to another browser. The error names the ENT, unless the
-            value was changed.
+        InteractionLostError: it expired, was changed, or belongs to another browser. The error names the ENT, unless
+            the value was changed.
     """
     sealed = request.args.get(PARAMETER)
     if sealed is None:
         return None
     opened = _open(sealed)
     if opened is None:
-        raise InteractionLost
+        raise InteractionLostError
     interaction, browser = opened
     if not hmac.compare_digest(browser, _this_browser()) or _is_over(interaction):
-        raise InteractionLost(registry.find(interaction.request.client_id) if interaction.request else None)
+        raise InteractionLostError(registry.find(interaction.request.client_id) if interaction.request else None)
     return interaction
 
 

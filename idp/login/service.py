@@ -174,7 +174,7 @@ def _wait(demand: tuple[limits.Limit, str]) -> int:
     A person who has the right secret of a closed account may send it without end, and each mail and each journal entry
     is a row.
     """
-    if seconds := guard.held(demand):
+    if seconds := guard.cached_wait(demand):
         return seconds
     verdict = guard.take(*demand)
     return verdict.seconds if isinstance(verdict, guard.Wait) else 0

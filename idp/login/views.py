@@ -22,7 +22,7 @@ from idp.services import services
 from idp.sessions import attempts, devices, freshness, manager
 from idp.web.browser import renew_form_token
 from idp.web.declarations import leads_to_ent
-from idp.web.errors import Busy, InteractionLost, form_token_refused
+from idp.web.errors import InteractionLostError, ServiceBusyError, form_token_refused
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("login", __name__)
@@ -87,7 +87,7 @@ def form_is_old(error: CSRFError) -> Response:
     The typed password is not used, since nothing proves that the form is ours (security row I-13): only the session
     decides. If the typed identifier is another person's, a page asks which of the two people continues.
     """
-    with suppress(InteractionLost, SQLAlchemyError):  # an error handler must not fail itself
+    with suppress(InteractionLostError, SQLAlchemyError):  # an error handler must not fail itself
         interaction, current = store.current(), manager.current()
         form = SignInForm()
         typed = form.username.data or ""
@@ -157,7 +157,7 @@ def _try(form: SignInForm) -> service.Outcome:
             former=manager.cookie_value(),
         )
     except HasherBusyError as busy:
-        raise Busy(busy.retry_after) from None
+        raise ServiceBusyError(busy.retry_after) from None
 
 
 def _page(

@@ -8,7 +8,7 @@ from idp.accounts.authentication import Refused, Throttled
 from idp.accounts.models import Account
 from idp.accounts.passwords.hasher import HasherBusyError
 from idp.db import end_read
-from idp.mail.addresses import InvalidAddress, fold_address, parse_address
+from idp.mail.emails import InvalidEmailError, fold_email, parse_email
 from idp.my_account import email
 from idp.my_account.forms import EmailForm
 from idp.services import services
@@ -17,9 +17,9 @@ from idp.sessions.guard import proved_recently, sign_in_first, signed_in
 from idp.sessions.models import Session
 from idp.throttle import guard, limits
 from idp.web.durations import in_words
-from idp.web.errors import Busy
+from idp.web.errors import ServiceBusyError
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_address
+from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("account_email", __name__)
 
@@ -52,7 +52,7 @@ def change(session: Session, account: Account) -> Response:
     try:
         return _ask(session, account)
     except HasherBusyError as busy:
-        raise Busy(busy.retry_after) from None
+        raise ServiceBusyError(busy.retry_after) from None
 
 
 def _ask(session: Session, account: Account) -> Response:
@@ -82,7 +82,7 @@ def _answer(account: Account, form: EmailForm, outcome: email.Outcome) -> Respon
 
 
 def _resend(account: Account) -> Response:
-    outcome = emails.resend(services().settings, account.id, ip=remote_address(), client_id=None)
+    outcome = emails.resend(services().settings, account.id, ip=remote_ip(), client_id=None)
     match outcome:
         case emails.Sent():
             return see_other(url_for("account_email.show", fait=_AGAIN))
@@ -113,11 +113,11 @@ def _check(form: EmailForm, account: Account) -> str | None:
     if not form.current.data:
         form.current.errors = [gettext("Tapez votre mot de passe actuel.")]
     try:
-        parsed = parse_address(form.email.data or "")
-    except InvalidAddress as fault:
+        parsed = parse_email(form.email.data or "")
+    except InvalidEmailError as fault:
         form.email.errors = [emails.explain(fault)]
         return None
-    if account.mailbox == fold_address(parsed):
+    if account.mailbox == fold_email(parsed):
         form.email.errors = [gettext("C’est déjà l’adresse de votre compte. Donnez-en une autre.")]
     return parsed
 
@@ -136,8 +136,8 @@ def _form_page(account: Account, form: EmailForm, status: int, *, wait: int = 0)
 
 def _waiting_page(account: Account, *, refused: emails.TooSoon | None = None) -> Response:
     held = max(
-        guard.look(limits.RESEND_LINK_ACCOUNT, str(account.id)),
-        guard.look(limits.RESEND_LINK_MAILBOX, fold_address(account.pending_email or "")),
+        guard.remaining_wait(limits.RESEND_LINK_ACCOUNT, str(account.id)),
+        guard.remaining_wait(limits.RESEND_LINK_MAILBOX, fold_email(account.pending_email or "")),
     )
     html = render_template(
         "my_account/changer_adresse_attente.html",

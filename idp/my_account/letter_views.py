@@ -14,7 +14,7 @@ from idp.services import services
 from idp.sessions import attempts
 from idp.sessions.guard import proved_recently, signed_in
 from idp.sessions.models import Session
-from idp.web.errors import Busy
+from idp.web.errors import ServiceBusyError
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("letter", __name__)
@@ -68,7 +68,7 @@ def _try(form: LetterForm, session: Session) -> letter.Outcome:
     try:
         return letter.link(services().settings, services().hasher, attempt, session)
     except HasherBusyError as busy:
-        raise Busy(busy.retry_after) from None
+        raise ServiceBusyError(busy.retry_after) from None
 
 
 def _page(form: LetterForm, status: int, *, failed: bool = False, wait: int = 0) -> Response:

@@ -18,7 +18,7 @@ from idp.sessions import attempts, devices, manager
 from idp.sessions.guard import sign_in_first, signed_in
 from idp.sessions.models import Session
 from idp.web.browser import renew_form_token
-from idp.web.errors import Busy
+from idp.web.errors import ServiceBusyError
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("account_password", __name__)
@@ -31,7 +31,7 @@ def change() -> Response:
         try:
             return _again() if manager.current() is None else _change()
         except HasherBusyError as busy:
-            raise Busy(busy.retry_after) from None
+            raise ServiceBusyError(busy.retry_after) from None
     return _show()
 
 

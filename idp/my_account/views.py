@@ -12,7 +12,7 @@ from idp.sessions.guard import signed_in
 from idp.sessions.models import Session
 from idp.web.i18n import day
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_address
+from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("my_account", __name__)
 
@@ -45,7 +45,7 @@ def show(session: Session, account: Account) -> Response:
         account=account,
         done=_done(account),
         tiles=_tiles(account, len(devices)),
-        devices=[in_words(connection, remote_address()) for connection in devices],
+        devices=[in_words(connection, remote_ip()) for connection in devices],
         children=[_child(child) for child in account.children],
         letter_url=url_for("letter.link"),
         sign_out_url=url_for("oidc.logout"),

@@ -48,7 +48,7 @@ class Server(AuthorizationServer):
 
         Raises:
             InvalidClientError: The authentication failed; the error is always the same.
-            TooManyTries: Too many authentications failed.
+            TooManyRequestsError: Too many authentications failed.
         """
         try:
             return super().authenticate_client(request, methods, endpoint)

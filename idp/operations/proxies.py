@@ -60,6 +60,6 @@ def was_noticed() -> bool:
         sqlalchemy.exc.SQLAlchemyError: the query failed.
     """
     try:
-        return guard.look(limits.PROXY_NOTED, "") > 0
+        return guard.remaining_wait(limits.PROXY_NOTED, "") > 0
     finally:
         end_read()

@@ -18,11 +18,11 @@ from idp.audit.events import ResetRequested
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
-from idp.mail.addresses import fold_address
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
+from idp.mail.emails import fold_email
 from idp.outbox.models import OutboxMessage
-from idp.outbox.worker import Outcome, TemporaryFailure
+from idp.outbox.worker import Outcome, TemporaryDeliveryError
 from idp.recovery.entrance import entrance, school_names
 from idp.recovery.password import may_reset
 from idp.throttle import guard, limits
@@ -79,7 +79,7 @@ def _decide(message: OutboxMessage, settings: Settings) -> Answer:
     account = directory.get_for_change(key) if key else None
     if _plan(settings, message, account) != (planned, email) or not _is_marked(message, answer):
         db.session.rollback()
-        raise TemporaryFailure("the account changed meanwhile")
+        raise TemporaryDeliveryError("the account changed meanwhile")
     if account and answer is Answer.LINK:
         tokens.issue(
             settings,
@@ -131,19 +131,19 @@ def _has_slot(answer: Answer, account_id: uuid.UUID, email: str) -> bool:
     A confirmation link uses the limits of the links that its owner asks for, so that a stranger cannot add to them.
 
     Raises:
-        TemporaryFailure: another mail to this mailbox was just sent; this one follows later.
+        TemporaryDeliveryError: another mail to this mailbox was just sent; this one follows later.
     """
-    slots: tuple[tuple[limits.Limit, str], ...] = ((limits.FORGOTTEN_PASSWORD_MAILBOX, fold_address(email)),)
+    slots: tuple[tuple[limits.Limit, str], ...] = ((limits.FORGOTTEN_PASSWORD_MAILBOX, fold_email(email)),)
     if answer is Answer.UNCONFIRMED:
         slots = (
             (limits.RESEND_LINK_ACCOUNT, str(account_id)),
-            (limits.RESEND_LINK_MAILBOX, fold_address(email)),
+            (limits.RESEND_LINK_MAILBOX, fold_email(email)),
         )
     verdict = guard.take_all(*slots)
     if isinstance(verdict, guard.Granted):
         return True
     if verdict.seconds <= _PAUSE:
-        raise TemporaryFailure(
+        raise TemporaryDeliveryError(
             "another mail to this mailbox was just sent", retry_after=timedelta(seconds=verdict.seconds)
         )
     return False

@@ -44,7 +44,7 @@ def ask(typed: str, ip: str, device: Device | None) -> int:
     """
     username = fold_username(typed)
     subject = typed if username is None else username
-    demands = (limits.FORGOTTEN_PASSWORD_ACCOUNT, subject), (limits.FORGOTTEN_ADDRESS, ip)
+    demands = (limits.FORGOTTEN_PASSWORD_ACCOUNT, subject), (limits.FORGOTTEN_IP, ip)
     if seconds := rate_limits.take_slots("password", *demands):
         return seconds
     row = db.session.execute(

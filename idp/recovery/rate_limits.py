@@ -17,7 +17,7 @@ def take_slots(form: Literal["username", "password"], *demands: tuple[limits.Lim
     Raises:
         RuntimeError: a transaction is open on `db.session`.
     """
-    if seconds := guard.held(*demands):
+    if seconds := guard.cached_wait(*demands):
         return seconds
     verdict = guard.take_all(*demands)
     if isinstance(verdict, guard.Granted):

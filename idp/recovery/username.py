@@ -11,9 +11,9 @@ from idp.audit import log
 from idp.audit.events import UsernameRequested, UsernameTold
 from idp.config import Settings
 from idp.db import db, end_read
-from idp.mail.addresses import AddressFault, InvalidAddress, fold_address, parse_address
 from idp.mail.compose import compose
 from idp.mail.deliver import deliver
+from idp.mail.emails import EmailFault, InvalidEmailError, fold_email, parse_email
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
 from idp.outbox.worker import Outcome
@@ -32,11 +32,11 @@ def ask(typed: str, ip: str) -> int:
     N-01). No transaction may be open on `db.session`.
 
     Raises:
-        InvalidAddress: a part of the address is missing, or there is no `@`, which depends on the typed text only. Any
-            other invalid address is accepted: it matches no account.
+        InvalidEmailError: a part of the address is missing, or there is no `@`, which depends on the typed text only.
+            Any other invalid address is accepted: it matches no account.
     """
     mailbox = _mailbox(typed)
-    demands = (limits.FORGOTTEN_USERNAME_MAILBOX, mailbox), (limits.FORGOTTEN_ADDRESS, ip)
+    demands = (limits.FORGOTTEN_USERNAME_MAILBOX, mailbox), (limits.FORGOTTEN_IP, ip)
     if seconds := rate_limits.take_slots("username", *demands):
         return seconds
     account_ids = db.session.scalars(select(Account.id).where(Account.mailbox == mailbox, *_listed_accounts())).all()
@@ -76,11 +76,11 @@ def hand_over(message: OutboxMessage, settings: Settings) -> Outcome:
 
 def _mailbox(typed: str) -> str:
     try:
-        return fold_address(parse_address(typed))
-    except InvalidAddress as fault:
-        if fault.reason is AddressFault.INCOMPLETE or "@" not in typed:
+        return fold_email(parse_email(typed))
+    except InvalidEmailError as fault:
+        if fault.reason is EmailFault.INCOMPLETE or "@" not in typed:
             raise
-        return fold_address(typed)
+        return fold_email(typed)
 
 
 def _listed_accounts() -> tuple[ColumnElement[bool], ...]:

@@ -12,16 +12,16 @@ from idp.accounts.tokens import LinkState
 from idp.clients import registry
 from idp.db import end_read
 from idp.interaction import store
-from idp.mail.addresses import InvalidAddress
+from idp.mail.emails import InvalidEmailError
 from idp.recovery import password as passwords
 from idp.recovery import username as usernames
 from idp.recovery.forms import NewPasswordForm, PasswordForm, UsernameForm
 from idp.services import services
 from idp.sessions import devices, manager
 from idp.throttle import guard, limits
-from idp.web.errors import Busy, InteractionLost, TooManyTries
+from idp.web.errors import InteractionLostError, ServiceBusyError, TooManyRequestsError
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_address
+from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("recovery", __name__)
 
@@ -32,8 +32,8 @@ def username() -> Response:
     interaction, form = _interaction(), UsernameForm()
     if request.method == "POST":
         try:
-            wait = usernames.ask(form.email.data or "", remote_address())
-        except InvalidAddress as fault:
+            wait = usernames.ask(form.email.data or "", remote_ip())
+        except InvalidEmailError as fault:
             form.email.errors = [emails.explain(fault)]
         else:
             return _asked("recovery.username_sent", interaction, wait)
@@ -54,7 +54,7 @@ def password() -> Response:
         typed = form.username.data or ""
         if typed:
             device = devices.known(fold_username(typed) or "")
-            return _asked("recovery.password_sent", interaction, passwords.ask(typed, remote_address(), device))
+            return _asked("recovery.password_sent", interaction, passwords.ask(typed, remote_ip(), device))
         form.username.errors = [gettext("Tapez votre identifiant. Il est écrit sur le courrier de l’établissement.")]
     return _page("mot_de_passe_oublie.html", interaction, form=form)
 
@@ -75,7 +75,7 @@ def link(token: str) -> Response:
         with services().hasher.place("activation"):
             return _choose(token)
     except HasherBusyError as busy:
-        raise Busy(busy.retry_after) from None
+        raise ServiceBusyError(busy.retry_after) from None
 
 
 @blueprint.get("/mot-de-passe/change")
@@ -121,15 +121,15 @@ def _closed(token: str, state: LinkState) -> Response:
     interaction = _interaction()
     if state is LinkState.USED:
         return _page("lien_servi.html", interaction, dest=passwords.ent_of(token))
-    verdict = guard.take(limits.BAD_LINK_ADDRESS, remote_address())
+    verdict = guard.take(limits.BAD_LINK_IP, remote_ip())
     if isinstance(verdict, guard.Wait):
-        raise TooManyTries(verdict.seconds)
+        raise TooManyRequestsError(verdict.seconds)
     return _page("lien_expire.html", interaction, status=410, minutes=_minutes())
 
 
 def _asked(endpoint: str, interaction: store.Interaction | None, wait: int) -> Response:
     if wait:
-        raise TooManyTries(
+        raise TooManyRequestsError(
             wait,
             sentence=gettext(
                 "Une demande vient d’être faite. Regardez votre messagerie, ou attendez avant la suivante."
@@ -146,7 +146,7 @@ def _interaction() -> store.Interaction | None:
     """
     try:
         return store.current()
-    except InteractionLost:
+    except InteractionLostError:
         return None
     finally:
         end_read()

@@ -29,8 +29,8 @@ from idp.registration.metadata import ClientMetadata
 from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.declarations import for_programs
-from idp.web.errors import TooManyTries
-from idp.web.request_context import remote_address
+from idp.web.errors import TooManyRequestsError
+from idp.web.request_context import remote_ip
 
 T = TypeVar("T")
 _ERRORS = {Code.REDIRECT_URI: "invalid_redirect_uri"}
@@ -227,15 +227,15 @@ def _unauthorized(text: str, challenge: str = f'{_REALM}, error="invalid_token"'
         challenge: the header `WWW-Authenticate`; it names no error for a request without a token.
 
     Raises:
-        TooManyTries: the IP exceeds the limit. Valid tokens are neither counted nor delayed.
+        TooManyRequestsError: the IP exceeds the limit. Valid tokens are neither counted nor delayed.
     """
-    demand = (limits.CLIENT_PROOF_ADDRESS, remote_address())
+    demand = (limits.CLIENT_PROOF_IP, remote_ip())
     db.session.rollback()
-    if seconds := guard.held(demand):
-        raise TooManyTries(seconds)
+    if seconds := guard.cached_wait(demand):
+        raise TooManyRequestsError(seconds)
     verdict = guard.take_all(demand)
     if isinstance(verdict, guard.Wait):
-        raise TooManyTries(verdict.seconds)
+        raise TooManyRequestsError(verdict.seconds)
     alarm.count_failure(services().settings)
     response = client_request.refuse(401, "invalid_token", text)
     response.headers["WWW-Authenticate"] = challenge

@@ -21,7 +21,7 @@ from idp.http_client.outgoing import OutgoingError
 from idp.registration.faults import RegistrationRefusedError, invalid
 from idp.registration.metadata import ClientMetadata
 from idp.services import services
-from idp.web.errors import TooManyTries
+from idp.web.errors import TooManyRequestsError
 
 _RETRY_SECONDS = 3
 _SALT_BYTES = 32
@@ -34,7 +34,7 @@ def find(metadata: ClientMetadata) -> str:
 
     Raises:
         RegistrationRefusedError: see `check_published`.
-        TooManyTries: the process already fetches as many documents as it may.
+        TooManyRequestsError: the process already fetches as many documents as it may.
     """
     check_published(metadata)
     return named(metadata) if metadata.sector is None else metadata.sector
@@ -76,13 +76,13 @@ def check_published(metadata: ClientMetadata) -> None:
 
     Raises:
         RegistrationRefusedError: the document cannot be read, or lacks a redirect URI.
-        TooManyTries: the process already fetches as many documents as it may.
+        TooManyRequestsError: the process already fetches as many documents as it may.
     """
     if not metadata.sector_identifier_uri:
         return
     end_read()  # no transaction stays open while another machine answers
     if not _fetches.acquire(blocking=False):
-        raise TooManyTries(_RETRY_SECONDS)
+        raise TooManyRequestsError(_RETRY_SECONDS)
     try:
         answer = services().outgoing.get(metadata.sector_identifier_uri)
         listed = json.loads(answer.body) if answer.status == HTTPStatus.OK else None

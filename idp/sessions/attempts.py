@@ -3,7 +3,7 @@
 from idp.accounts.authentication import Attempt, Door
 from idp.accounts.passwords.hasher import fold_username
 from idp.sessions import devices
-from idp.web.request_context import remote_address, user_agent
+from idp.web.request_context import remote_ip, user_agent
 
 
 def of_request(username: str, typed: str, *, door: Door = "reauthentication") -> Attempt:
@@ -11,7 +11,7 @@ def of_request(username: str, typed: str, *, door: Door = "reauthentication") ->
     return Attempt(
         username=username,
         password=typed,
-        ip=remote_address(),
+        ip=remote_ip(),
         user_agent=user_agent(),
         device=devices.known(fold_username(username) or ""),
         door=door,

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.both_databases
 def test_unlock_opens_at_once(act: Run, build: Build, browser: FlaskClient, events: Events) -> None:
     account = build.active()
     wrong_tries(account.username)
-    assert guard.look(limits.SIGN_IN_ACCOUNT, account.username) > 0
+    assert guard.remaining_wait(limits.SIGN_IN_ACCOUNT, account.username) > 0
     answer = act("account", "unlock", account.username)
     assert (answer.code, answer.out) == (0, f"{account.username} may try again, on every node within ten seconds\n")
     assert heading(sign_in(browser, "/connexion", account.username, PASSWORD)) == "Gérer mon compte"

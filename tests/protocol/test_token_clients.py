@@ -215,7 +215,7 @@ def test_other_methods_are_told_which_is_right(browser: FlaskClient, ent: Relyin
     assert response.status_code == 405
     assert response.headers["Allow"] == "POST"
     if method != "HEAD":
-        assert response.get_json() == {"error": "invalid_request", "error_description": "this address serves POST"}
+        assert response.get_json() == {"error": "invalid_request", "error_description": "this endpoint supports POST"}
 
 
 @pytest.mark.row("T-13")

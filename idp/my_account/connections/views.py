@@ -15,7 +15,7 @@ from idp.sessions.guard import proved_recently, signed_in
 from idp.sessions.models import Session
 from idp.web.errors import not_found
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_address
+from idp.web.request_context import remote_ip
 
 blueprint = Blueprint("connections", __name__)
 
@@ -32,7 +32,7 @@ _DAYS_A_MONTH = 30.4
 @signed_in
 def show(session: Session, account: Account) -> Response:
     """Show the connected devices and the last sign-ins."""
-    here = remote_address()
+    here = remote_ip()
     html = render_template(
         "my_account/mes_connexions.html",
         dest=None,

@@ -14,7 +14,7 @@ from idp.sessions import attempts, devices, manager
 from idp.sessions.guard import sign_in_first, signed_in
 from idp.sessions.models import Session
 from idp.web.browser import renew_form_token
-from idp.web.errors import Busy
+from idp.web.errors import ServiceBusyError
 from idp.web.redirects import see_other
 
 blueprint = Blueprint("reauthentication", __name__)
@@ -75,7 +75,7 @@ def _try(form: ProofForm, session: Session, account: Account) -> str | Refused |
     try:
         return rules.verify(services().settings, services().hasher, attempt, session)
     except HasherBusyError as busy:
-        raise Busy(busy.retry_after) from None
+        raise ServiceBusyError(busy.retry_after) from None
 
 
 def _next_url() -> str:

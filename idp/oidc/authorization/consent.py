@@ -11,7 +11,7 @@ from idp.interaction import store
 from idp.oidc.claims import release
 from idp.sessions import manager
 from idp.web.declarations import leads_to_ent
-from idp.web.errors import InteractionLost
+from idp.web.errors import InteractionLostError
 from idp.web.redirects import see_other
 from idp.web.security import csrf
 
@@ -25,7 +25,7 @@ def agree() -> Response:
     requested = interaction.request if interaction else None
     client = registry.find(requested.client_id) if requested else None
     if interaction is None or requested is None or client is None:
-        raise InteractionLost
+        raise InteractionLostError
     if signed_in is None:  # signed out in another tab: the person signs in first, then sees this page again
         return see_other(store.resume_url(interaction))
     session, account = signed_in

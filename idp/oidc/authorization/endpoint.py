@@ -33,9 +33,9 @@ from idp.profile_choice import profiles
 from idp.services import services
 from idp.sessions import browser_state, liveness, manager
 from idp.web.declarations import acts_on_get
-from idp.web.errors import InteractionLost
+from idp.web.errors import InteractionLostError
 from idp.web.redirects import see_other
-from idp.web.request_context import remote_address, request_id
+from idp.web.request_context import remote_ip, request_id
 
 _MAX_URL_LENGTH = 7800
 """In characters; a request line may have 8190 bytes, and later steps add parameters."""
@@ -86,7 +86,7 @@ def resume() -> Response:
     interaction = store.current()
     client = _client(interaction)
     if interaction is None or client is None:
-        raise InteractionLost
+        raise InteractionLostError
     try:
         if store.has_answer(interaction) and manager.current() is not None:
             return _enter(client)
@@ -116,7 +116,7 @@ def deny() -> Response:
     client = _client(interaction)
     requested = interaction.request if interaction else None
     if interaction is None or requested is None or client is None or requested.redirect_uri not in client.redirect_uris:
-        raise InteractionLost(client)
+        raise InteractionLostError(client)
     state = _state(interaction, requested, client)
     step = journey.next_step(state)
     if step is None or not step.declined_text:
@@ -128,7 +128,7 @@ def _dispatch(interaction: Interaction, client: Registration) -> Response:
     """Redirect to the first step that is owed, or issue the code."""
     requested = interaction.request
     if requested is None or requested.redirect_uri not in client.redirect_uris:
-        raise InteractionLost
+        raise InteractionLostError
     state = _state(interaction, requested, client)
     if journey.is_out_of_reach(state):
         raise _error(requested, "unmet_authentication_requirements", "the sign-in has not the acr that is essential")
@@ -182,7 +182,7 @@ def _state(interaction: Interaction, requested: AuthorizationRequest, client: Re
 def _audit_binding(settings: Settings, client: Registration, moment: datetime) -> dict[str, bytes]:
     """Return the salt and key that protect the audit entry of a code until the worker seals it."""
     salt = chain.new_salt()
-    key = chain.issued_key(settings.secrets, salt, moment, client.key, remote_address(), request_id())
+    key = chain.issued_key(settings.secrets, salt, moment, client.key, remote_ip(), request_id())
     return {"journal_salt": salt, "journal_key": key}
 
 
@@ -214,7 +214,7 @@ def _issue(client: Registration, requested: AuthorizationRequest) -> Response | 
             idle_since=liveness.idle_since(settings, moment),
             touch_before=liveness.touch_before(moment),
             expires_at=moment + _code_lifetime(settings, client),
-            ip=remote_address(),
+            ip=remote_ip(),
             request_id=request_id(),
             **_audit_binding(settings, client, moment),
         )

@@ -18,7 +18,7 @@ from idp.db import db
 from idp.interaction import store
 from idp.interaction.store import AuthorizationRequest, Interaction
 from idp.sessions import manager
-from idp.web.errors import InteractionLost
+from idp.web.errors import InteractionLostError
 from idp.web.redirects import see_other
 
 
@@ -36,7 +36,7 @@ def show() -> Response:
     requested = interaction.request if interaction else None
     client = registry.find(requested.client_id) if requested else None
     if interaction is None or requested is None or client is None:
-        raise InteractionLost
+        raise InteractionLostError
     if signed_in is None or audience.may_know(client.key, signed_in[1].id):
         return see_other(store.resume_url(interaction))
     account = signed_in[1]

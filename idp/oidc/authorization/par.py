@@ -20,8 +20,8 @@ from idp.oidc.client_auth import client_request, dpop
 from idp.services import services
 from idp.throttle import guard, limits
 from idp.web.declarations import for_programs
-from idp.web.errors import TooManyTries
-from idp.web.request_context import remote_address
+from idp.web.errors import TooManyRequestsError
+from idp.web.request_context import remote_ip
 
 _MAX_STORED_LENGTH = 16_000
 """Characters of a stored request. The limits of the single parameters allow ten times as much, and anybody can push in
@@ -73,12 +73,12 @@ def _count() -> None:
     """Count a pushed request of a public client.
 
     Raises:
-        TooManyTries: There were too many from that IP address.
+        TooManyRequestsError: There were too many from that IP address.
     """
     end_read()
-    verdict = guard.take_all((limits.PUSHED_ADDRESS, remote_address()))
+    verdict = guard.take_all((limits.PUSHED_IP, remote_ip()))
     if isinstance(verdict, guard.Wait):
-        raise TooManyTries(verdict.seconds)
+        raise TooManyRequestsError(verdict.seconds)
 
 
 def _request_parameters(

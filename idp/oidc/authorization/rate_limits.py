@@ -19,8 +19,8 @@ from idp.oidc.authorization.errors import RequestRefusedError, UntrustedRequestE
 from idp.services import services
 from idp.sessions import manager
 from idp.throttle import limits, local
-from idp.web.errors import TooManyTries
-from idp.web.request_context import remote_address
+from idp.web.errors import TooManyRequestsError
+from idp.web.request_context import remote_ip
 
 _LIVE = "live session"
 
@@ -31,7 +31,7 @@ def seconds_to_wait() -> int:
     session = [(limits.AUTHORIZE_SESSION, cookie)] if cookie else []
     if cookie and local.is_marked(_LIVE, cookie):
         return local.take(*session)
-    return local.take((limits.AUTHORIZE_NETWORK, remote_address()), *session)
+    return local.take((limits.AUTHORIZE_NETWORK, remote_ip()), *session)
 
 
 def note_live_session() -> None:
@@ -48,7 +48,7 @@ def refuse(encoded: bytes, seconds: int) -> NoReturn:
 
     Raises:
         RequestRefusedError: `temporarily_unavailable` (RFC 6749 4.1.2.1), for `prompt=none`.
-        TooManyTries: Otherwise.
+        TooManyRequestsError: Otherwise.
     """
     if b"none" in encoded or b"request_uri" in encoded:
         try:
@@ -71,9 +71,9 @@ def stop(seconds: int) -> NoReturn:
     """Raise the error whose page ends a redirect loop.
 
     Raises:
-        TooManyTries: Always.
+        TooManyRequestsError: Always.
     """
-    raise TooManyTries(
+    raise TooManyRequestsError(
         seconds,
         sentence=gettext("Il y a eu trop de demandes de connexion en peu de temps. Attendez, puis revenez à l’ENT."),
     )

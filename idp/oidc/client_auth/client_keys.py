@@ -23,7 +23,7 @@ from idp.http_client.outgoing import Outgoing, OutgoingError
 from idp.oidc.keys import jose
 from idp.oidc.keys.jose import CLIENT_ALGORITHMS, InvalidTokenError
 from idp.oidc.keys.material import JoseKey
-from idp.web.errors import Busy
+from idp.web.errors import ServiceBusyError
 
 log = structlog.get_logger()
 
@@ -75,7 +75,7 @@ class ClientKeys:
 
         Raises:
             InvalidTokenError: The client has no such key, or its keys cannot be fetched.
-            Busy: Too many threads wait for clients' servers.
+            ServiceBusyError: Too many threads wait for clients' servers.
         """
         if not client.jwks_uri:
             return _chosen(_listed(client.jwks), head, alg)
@@ -96,7 +96,7 @@ class ClientKeys:
         with ExitStack() as held:
             for slots in (source.slots, self._slots):
                 if not slots.acquire(blocking=False):
-                    raise Busy
+                    raise ServiceBusyError
                 held.callback(slots.release)
             held.enter_context(source.lock)
             # the thread that held the lock may have fetched the keys meanwhile

@@ -15,8 +15,8 @@ from idp.oidc.client_auth import client
 from idp.oidc.keys import jose
 from idp.services import services
 from idp.throttle import guard, limits
-from idp.web.errors import TooManyTries
-from idp.web.request_context import remote_address
+from idp.web.errors import TooManyRequestsError
+from idp.web.request_context import remote_ip
 
 log = structlog.get_logger()
 
@@ -25,19 +25,19 @@ def count_failure(request: OAuth2Request) -> None:
     """Count a failed client authentication.
 
     Raises:
-        TooManyTries: There were too many in the name of that client, or from that IP address.
+        TooManyRequestsError: There were too many in the name of that client, or from that IP address.
     """
     name = claimed_client(request)
-    demands: list[tuple[limits.Limit, str]] = [(limits.CLIENT_PROOF_ADDRESS, remote_address())]
+    demands: list[tuple[limits.Limit, str]] = [(limits.CLIENT_PROOF_IP, remote_ip())]
     if name:
         demands.append((limits.CLIENT_PROOF, name))
     end_read()
-    if seconds := guard.held(*demands):  # from memory: a flood must not load the database
-        raise TooManyTries(seconds)
+    if seconds := guard.cached_wait(*demands):  # from memory: a flood must not load the database
+        raise TooManyRequestsError(seconds)
     verdict = guard.take_all(*demands)
     if isinstance(verdict, guard.Wait):
         log.warning("client authentication rate-limited", limit=verdict.limit.name, seconds=verdict.seconds)
-        raise TooManyTries(verdict.seconds)
+        raise TooManyRequestsError(verdict.seconds)
     alarm.count_failure(services().settings)
 
 

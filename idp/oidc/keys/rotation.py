@@ -21,7 +21,7 @@ from idp.oidc.keys import material
 from idp.oidc.keys.material import ALGORITHMS, Material, NoSigningKeyError
 from idp.oidc.models import SigningKey
 from idp.outbox.models import OutboxMessage
-from idp.outbox.worker import Outcome, TemporaryFailure
+from idp.outbox.worker import Outcome, TemporaryDeliveryError
 
 PUBLISHED_BEFORE_USE = timedelta(hours=24)
 """Clients may cache the JWKS for an hour; some cache it for a day."""
@@ -136,12 +136,12 @@ def hand_over(_message: OutboxMessage, *, settings: Settings) -> Outcome:
     """Rotate keys periodically (outbox handler).
 
     Raises:
-        TemporaryFailure: The secret of a key is not configured; `idp outbox list` shows it.
+        TemporaryDeliveryError: The secret of a key is not configured; `idp outbox list` shows it.
     """
     try:
         return Outcome.DONE if tend(settings) else Outcome.DROPPED
     except NoSigningKeyError as error:
-        raise TemporaryFailure(str(error)) from error
+        raise TemporaryDeliveryError(str(error)) from error
 
 
 def signing(live: Sequence[_K], moment: datetime) -> _K | None:

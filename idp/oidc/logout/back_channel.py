@@ -28,7 +28,7 @@ from idp.oidc.models import Token
 from idp.oidc.server import Server
 from idp.outbox import queue
 from idp.outbox.models import OutboxMessage
-from idp.outbox.worker import Outcome, PermanentFailure, TemporaryFailure
+from idp.outbox.worker import Outcome, PermanentDeliveryError, TemporaryDeliveryError
 from idp.services import services
 from idp.sessions import liveness
 from idp.sessions.manager import SESSIONS_ENDED
@@ -119,8 +119,8 @@ def hand_over(message: OutboxMessage, *, outgoing: Outgoing) -> Outcome:
     """Send the logout token of one session to one ENT (outbox handler).
 
     Raises:
-        PermanentFailure: The ENT refused the token (2.8).
-        TemporaryFailure: The ENT did not answer, or with another status. The outbox retries for a day.
+        PermanentDeliveryError: The ENT refused the token (2.8).
+        TemporaryDeliveryError: The ENT did not answer, or with another status. The outbox retries for a day.
     """
     client = registry.find_by_key(uuid.UUID(message.payload["client"]))
     subject_and_sid = _subject_and_sid(message, client) if client else None
@@ -133,15 +133,15 @@ def hand_over(message: OutboxMessage, *, outgoing: Outgoing) -> Outcome:
         end_read()  # nothing is open while another machine takes its time
         answer = outgoing.post_form(uri, {"logout_token": token})
     except NoSigningKeyError as missing:
-        raise TemporaryFailure(str(missing)) from missing
+        raise TemporaryDeliveryError(str(missing)) from missing
     except OutgoingError as failed:
-        raise TemporaryFailure(f"{client.client_id}: {failed.reason}") from failed
+        raise TemporaryDeliveryError(f"{client.client_id}: {failed.reason}") from failed
     if answer.status in _SUCCESS:
         return Outcome.DONE
     reason = f"{client.client_id}: answered {answer.status} {_error_code(answer)}".rstrip()
     if answer.status == _REFUSED:
-        raise PermanentFailure(reason)
-    raise TemporaryFailure(reason, answer.retry_after)
+        raise PermanentDeliveryError(reason)
+    raise TemporaryDeliveryError(reason, answer.retry_after)
 
 
 def _subject_and_sid(message: OutboxMessage, client: Registration) -> tuple[str, str] | None:

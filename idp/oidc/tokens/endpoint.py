@@ -11,7 +11,7 @@ from idp.oidc.keys.ring import NoSigningKeyError
 from idp.oidc.parameters import ParsedRequest
 from idp.services import services
 from idp.web.declarations import for_programs
-from idp.web.errors import Busy
+from idp.web.errors import ServiceBusyError
 
 __all__ = ["add_routes", "refuse", "token"]
 
@@ -27,7 +27,7 @@ def token() -> Response:
     except client_request.MalformedRequestError as malformed:
         return malformed.response()
     except NoSigningKeyError:
-        raise Busy from None
+        raise ServiceBusyError from None
     return response
 
 

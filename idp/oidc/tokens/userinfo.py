@@ -12,7 +12,7 @@ from idp.oidc.keys.ring import NoSigningKeyError
 from idp.oidc.tokens import bearer
 from idp.services import services
 from idp.web.declarations import for_programs
-from idp.web.errors import Busy
+from idp.web.errors import ServiceBusyError
 
 
 @for_programs
@@ -37,7 +37,7 @@ def _signed(client: Registration, claims: dict[str, Any]) -> Response:
     try:
         signer = services().server.ring.signer(client.userinfo_alg)
     except NoSigningKeyError:
-        raise Busy from None
+        raise ServiceBusyError from None
     body = json.dumps({**claims, "iss": services().settings.issuer, "aud": client.client_id})
     header = {"alg": signer.alg, "kid": signer.kid}
     token = jws.serialize_compact(header, body, signer.key, algorithms=[signer.alg])

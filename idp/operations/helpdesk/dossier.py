@@ -22,7 +22,7 @@ from idp.audit.models import AuditEntry
 from idp.clock import now
 from idp.db import db, end_read
 from idp.folding import fold
-from idp.mail.addresses import fold_address
+from idp.mail.emails import fold_email
 from idp.operations.batches import account_ranges
 from idp.sessions import manager
 from idp.terminal import instant
@@ -93,14 +93,14 @@ class Search:
     def parse(cls, text: str) -> "Search":
         """Return the search for a text: an identifier or its beginning, words of a name, or a mail address."""
         if "@" in text:
-            return cls((), None, fold_address(text.strip()))
+            return cls((), None, fold_email(text.strip()))
         username = fold_username(text) if len(text) <= MAX_USERNAME_LENGTH else None
         return cls(tuple(_folded(text).split()), username, None)
 
     def fits(self, username: str, names: tuple[str, ...], emails: tuple[str | None, ...]) -> bool:
         """Return whether an account matches."""
         if self.mailbox is not None:
-            return any(fold_address(email) == self.mailbox for email in emails if email)
+            return any(fold_email(email) == self.mailbox for email in emails if email)
         if self.username and username.startswith(self.username):
             return True
         name = _folded(" ".join(names))
@@ -177,7 +177,7 @@ def describe(account: Account, school: School | None) -> dict[str, Any]:
         "disabled_at": instant(account.disabled_at),
         "merged_into": merged.username if merged else None,
         "open_sessions": len(manager.open_sessions(account)),
-        "wait_seconds": guard.look(limits.SIGN_IN_ACCOUNT, account.username),
+        "wait_seconds": guard.remaining_wait(limits.SIGN_IN_ACCOUNT, account.username),
         "children": [
             {
                 "given_name": child.given_name,

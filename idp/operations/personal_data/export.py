@@ -24,7 +24,7 @@ from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
-from idp.mail.addresses import fold_address
+from idp.mail.emails import fold_email
 from idp.operations.personal_data.columns import PARTS, Part
 from idp.operations.personal_data.redactions import Person
 from idp.operations.personal_data.words import in_words
@@ -46,7 +46,7 @@ def person_of(account: Account) -> Person:
     children = frozenset(db.session.scalars(mine))
     schools = frozenset(db.session.scalars(select(Child.school_id).where(Child.id.in_(children))))
     own = select(Account.email, Account.pending_email).where(Account.id.in_(accounts))
-    emails = frozenset(fold_address(email) for pair in db.session.execute(own) for email in pair if email)
+    emails = frozenset(fold_email(email) for pair in db.session.execute(own) for email in pair if email)
     return Person(accounts, frozenset(keys), children, schools, emails, frozenset(_waiting(accounts)))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from flask_babel import lazy_gettext as _l
 
 from idp.audit.models import OK
-from idp.mail.addresses import fold_address
+from idp.mail.emails import fold_email
 
 _OF_CHILD = ("rank", "kinship", "authority")
 _OTHER_EMAIL = _l("une autre adresse")
@@ -75,7 +75,7 @@ def tie(person: Person, row: Row) -> Row:
 
 def link(person: Person, row: Row) -> Row:
     """Return a link; its address only if it is the account's today, since a former one may be another person's."""
-    return row if fold_address(row["address"]) in person.emails else row | {"address": str(_OTHER_EMAIL)}
+    return row if fold_email(row["address"]) in person.emails else row | {"address": str(_OTHER_EMAIL)}
 
 
 def notice(person: Person, row: Row) -> Row:
