@@ -1,6 +1,6 @@
-"""Settings: read once from the environment (prefix `IDP_`) or from the TOML file that `IDP_CONFIG` names, and frozen.
+"""Settings: read from the environment (prefix `IDP_`) and from the TOML file that `IDP_CONFIG` names, then frozen.
 
-Nothing else in the code reads the environment. Every fault is reported at once, by setting name, never with a value.
+No other module reads the environment. All faults are reported together, by setting name, without values.
 """
 
 import os
@@ -28,16 +28,16 @@ from idp.config_display import shown
 from idp.config_rules import LOOPBACK
 
 PREFIX = "IDP_"
-_FOREIGN = "AUTHLIB_INSECURE_TRANSPORT"
+_FORBIDDEN_VARIABLE = "AUTHLIB_INSECURE_TRANSPORT"
 
 
 class ConfigurationError(Exception):
     """The settings cannot be used.
 
     Attributes:
-        faults: one sentence for each fault.
-        readable: the settings with a default in place of each wrong value; None when the file cannot be read.
-        wrong: the fields that have a wrong value, or none although they need one.
+        faults: a message for each fault.
+        readable: the settings with a default in place of each wrong value; None if the file cannot be read.
+        wrong: the fields with a wrong or missing value.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class ConfigurationError(Exception):
 
 
 class _Environment(EnvSettingsSource):
-    """Reads the environment; a list that is not JSON is handed on as text, so that its field's validator refuses it."""
+    """Reads the environment. It passes a list that is not JSON on as text, which the validator of the field refuses."""
 
     def prepare_field_value(self, field_name: str, field: FieldInfo, value: Any, value_is_complex: bool) -> Any:  # noqa: FBT001 - pydantic's signature
         try:
@@ -218,7 +218,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read the environment, then the TOML file; no dot-file and no secrets folder, so that nothing surprises."""
+        """Return the sources: the environment, then the TOML file. Dot-env files and secret folders are not read."""
         toml = os.environ.get(f"{PREFIX}CONFIG")
         sources = [init_settings, _Environment(settings_cls)]
         if toml and not _file_fault(toml):
@@ -249,7 +249,7 @@ class Settings(BaseSettings):
         return self
 
     def contradictions(self) -> list[str]:
-        """Return `field: sentence` for each value that no command can work with, beside the others."""
+        """Return `field: message` for each value that is wrong together with other values."""
         faults = []
         parts = urlsplit(self.issuer)
         own_machine = self.env == "development" and parts.hostname in LOOPBACK
@@ -266,40 +266,40 @@ class Settings(BaseSettings):
                 faults.append(f"{name}: must be random")
         if self.env == "production" and self.database_url.startswith("sqlite") and not self.allow_sqlite:
             faults.append(
-                "database_url: is a SQLite file, for a demonstration or one school: name a PostgreSQL database, "
-                "or set IDP_ALLOW_SQLITE=1"
+                "database_url: is a SQLite file, which is for a demonstration or one school: set a PostgreSQL URL, "
+                "or IDP_ALLOW_SQLITE=1"
             )
         return faults
 
     @property
     def development(self) -> bool:
-        """Whether this is a developer's machine: http on loopback, cookies without `Secure`."""
+        """Whether http on loopback and cookies without `Secure` are allowed."""
         return self.env == "development"
 
     @property
     def https(self) -> bool:
-        """Whether browsers reach this service over TLS."""
+        """Whether the issuer is an https URL."""
         return self.issuer.startswith("https://")
 
     @cached_property
     def secrets(self) -> tuple[bytes, ...]:
-        """The secret key, then its fallbacks: the first writes, all are tried to read."""
+        """The secret key, which signs and encrypts, then its fallbacks, which only verify and decrypt."""
         current = self.secret_key.get_secret_value() or "development only: not a secret, and never in production"
         return (current.encode(), *(s.get_secret_value().encode() for s in self.secret_key_fallbacks))
 
     def lifetime(self, name: str) -> timedelta:
-        """Return the setting `name` (seconds) as a duration."""
+        """Return the setting `name`, which is in seconds, as a timedelta."""
         return timedelta(seconds=getattr(self, name))
 
     def rows(self) -> Iterator[tuple[str, str]]:
-        """Yield each setting's name and its value, secrets hidden."""
+        """Yield the name and the value of each setting, with secrets hidden."""
         for field in type(self).model_fields:
             value = getattr(self, field)
             yield f"{PREFIX}{field.upper()}", shown(field, value)
 
 
 class _Readable(Settings):
-    """Settings of which some are wrong and have a default. Contradictions are not judged here."""
+    """Settings with defaults in place of wrong values, without the check for contradictions."""
 
     model_config = SettingsConfigDict(extra="ignore")
 
@@ -309,18 +309,18 @@ class _Readable(Settings):
 
 
 _STAND_INS = {"issuer": "https://unknown.invalid"}
-"""For fields without a default."""
+"""Defaults for fields without one."""
 
 
 def load(**overrides: Any) -> Settings:
-    """Read the settings; `overrides` (field names) win over environment and file.
+    """Return the settings; `overrides`, by field name, win over the environment and the file.
 
     Raises:
-        ConfigurationError: with every fault found: unknown names, missing or wrong values, an unreadable file.
+        ConfigurationError: with all faults: unknown names, missing or wrong values, an unreadable file.
     """
     faults = list(_unknown_names(os.environ))
-    if os.environ.get(_FOREIGN):
-        faults.append(f"{_FOREIGN}: must not be set, any value of it switches a check of the protocol library off")
+    if os.environ.get(_FORBIDDEN_VARIABLE):
+        faults.append(f"{_FORBIDDEN_VARIABLE}: must not be set: any value disables a check of the protocol library")
     toml = os.environ.get(f"{PREFIX}CONFIG")
     if toml and (unreadable := _file_fault(toml)):
         raise ConfigurationError([*faults, f"{PREFIX}CONFIG: {unreadable}", *_without_file(overrides)])
@@ -331,7 +331,7 @@ def load(**overrides: Any) -> Settings:
         wrong = frozenset(str(detail["loc"][0]) for detail in details if detail["loc"])
         readable = _readable(overrides, wrong)
         faults += [fault for detail in details for fault in _fault(detail)]
-        if wrong:  # then pydantic did not ask for contradictions
+        if wrong:  # then pydantic did not run the model validator
             faults += [f for f in map(_named, readable.contradictions()) if not concerns(f, wrong)]
         raise ConfigurationError(faults, readable, wrong) from None
     if faults:
@@ -340,14 +340,14 @@ def load(**overrides: Any) -> Settings:
 
 
 def _readable(overrides: Mapping[str, Any], wrong: frozenset[str]) -> Settings:
-    """Return the settings, with a default for each field of `wrong`."""
+    """Return the settings with a default for each field of `wrong`."""
     fields = Settings.model_fields
     stand_ins = {name: _STAND_INS.get(name, fields[name].default) for name in wrong & fields.keys()}
     return _Readable(**{**overrides, **stand_ins})
 
 
 def _without_file(overrides: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the faults of the environment alone; what is missing there may stand in the file that cannot be read."""
+    """Yield the faults of the environment, except missing values, which the unreadable file may have."""
     try:
         _Readable(**overrides)
     except ValidationError as error:
@@ -357,7 +357,7 @@ def _without_file(overrides: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _file_fault(toml: str) -> str:
-    """Return why the TOML file cannot be read, empty when it can."""
+    """Return why the TOML file cannot be read, or an empty string."""
     try:
         with Path(toml).open("rb") as file:
             tomllib.load(file)
@@ -365,13 +365,13 @@ def _file_fault(toml: str) -> str:
         return "no such file"
     except OSError as fault:
         return f"cannot be read ({fault.strerror})"
-    except ValueError as fault:  # no TOML, or no UTF-8: the text may hold a value
+    except ValueError as fault:  # not TOML, or not UTF-8; the text of the error may have a value
         return f"cannot be read as TOML: {type(fault).__name__}"
     return ""
 
 
 def concerns(fault: str, fields: frozenset[str]) -> bool:
-    """Return whether a fault is about one of `fields`, or compares another one with it."""
+    """Return whether the text of a fault names one of `fields`."""
     named = {word.removeprefix(PREFIX).lower() for word in re.findall(rf"\b{PREFIX}[A-Z0-9_]+", fault)}
     return bool(named & fields)
 
@@ -391,6 +391,6 @@ def _fault(detail: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _named(line: str) -> str:
-    """Return `field: Sentence` as it is shown, under the setting's name."""
+    """Return a line `field: Message` with the name of the setting."""
     name, _, rest = line.partition(": ")
     return f"{PREFIX}{name.upper()}: {rest[:1].lower()}{rest[1:]}"

@@ -11,7 +11,8 @@ from idp.charter import service as charters
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db
-from idp.registration.changes import Wanted, register
+from idp.registration.metadata import DEFAULT_SCOPES, ClientMetadata
+from idp.registration.registrations import register
 from tests.relying_party import RelyingParty
 
 COLLEGE, LYCEE = "0599001N", "0599002P"
@@ -97,19 +98,26 @@ class Build:
         )
 
     def ent(
-        self, name: str = "Passerelle", host: str = "ent.test", *, charter: str = "none", **more: object
+        self,
+        name: str = "Passerelle",
+        host: str = "ent.test",
+        *,
+        charter: str = "none",
+        scopes: str = " ".join(DEFAULT_SCOPES),
+        **more: object,
     ) -> RelyingParty:
         """Register a relying party."""
-        wanted: dict[str, object] = {
+        metadata: dict[str, object] = {
             "name": name,
             "redirect_uris": [f"https://{host}/cb"],
             "post_logout_redirect_uris": [f"https://{host}/bye"],
             "home_uri": f"https://{host}/",
             "uais": [COLLEGE],
             "charter": charter,
+            "scopes": scopes.split(),
             **more,
         }
-        row, secret = register(self.settings, Wanted(**wanted))  # type: ignore[arg-type]
+        row, secret = register(self.settings, ClientMetadata(**metadata))  # type: ignore[arg-type]
         return RelyingParty(self.settings.issuer, row.client_id, secret, f"https://{host}/cb", row.scopes)
 
     def publish(self, ent: RelyingParty, version: str, text: str = "# Charte\n\nSoyons polis.") -> None:

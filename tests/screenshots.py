@@ -14,7 +14,7 @@ from pathlib import Path
 import typst
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from demo.paper import SeededLetter
+from demo.letters import SeededLetter
 from idp.letters.render import pdf
 from idp.paths import TEMPLATES
 from tests.checklist import ROOT
@@ -98,7 +98,7 @@ def _fill(page: Page, letter: SeededLetter) -> None:
 def _paper(letter: SeededLetter) -> bytes:
     """Return the letter's page as an image."""
     one = letter.printed.letter
-    data = {"letters": [pdf._page(one)], "codes": {one.ent_address: pdf._qr_code(one.ent_address)}}
+    data = {"letters": [pdf._page(one)], "codes": {one.ent_url: pdf._qr_code(one.ent_url)}}
     folder = TEMPLATES / "letter"
     image = typst.compile(
         folder / "letter.typ",

@@ -79,7 +79,7 @@ def trust_only(monkeypatch: pytest.MonkeyPatch, authorities: Path) -> None:
     The cache is cleared, because the service reads the system's authorities once per process.
     """
     monkeypatch.setenv("SSL_CERT_FILE", str(authorities))
-    monkeypatch.setattr(outgoing, "trust", connections.trust.__wrapped__)
+    monkeypatch.setattr(outgoing, "tls_context", connections.tls_context.__wrapped__)
 
 
 def authority(folder: Path, *names: str) -> Authority:

@@ -1,4 +1,4 @@
-"""What counts once: the `jti` of a client assertion (RFC 7523 3) or of a DPoP proof (RFC 9449 11.1), by its digest."""
+"""Refuses the replay of a client assertion (RFC 7523 3) or a DPoP proof (RFC 9449 11.1): each `jti` is used once."""
 
 from datetime import datetime
 
@@ -7,10 +7,10 @@ from idp.db import db, end_read, upsert
 from idp.oidc.models import SpentProof
 
 
-def spend(name: str, until: datetime) -> bool:
-    """Use `name` up for all nodes and say whether it was unused; it need not be remembered after `until`."""
+def use_once(name: str, until: datetime) -> bool:
+    """Mark `name` as used on all nodes until `until`; return whether it was unused."""
     end_read()
     statement = upsert(SpentProof).values(digest=opaque.digest(name), expires_at=until).on_conflict_do_nothing()
-    first = db.session.scalar(statement.returning(SpentProof.digest)) is not None
+    is_first = db.session.scalar(statement.returning(SpentProof.digest)) is not None
     db.session.commit()
-    return first
+    return is_first

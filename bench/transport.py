@@ -1,6 +1,6 @@
-"""HTTP/1.1 as the scenarios need it: one kept connection each, to loopback; or straight into the application.
+"""Transports of the scenarios: HTTP/1.1 over one kept connection to loopback, or calls into the application.
 
-Raw and small on purpose: the driver shares its core with the database, and what it costs is taken from both.
+The client is minimal, since the driver shares its core with the database, and its cost is taken from both.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ _FORM = "application/x-www-form-urlencoded"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back; header names in lower case, `cookies` as the answer sets them (an empty value takes one away)."""
+    """A response; header names in lower case, `cookies` as the response sets them (an empty value deletes one)."""
 
     status: int
     headers: dict[str, str]
@@ -28,14 +28,14 @@ class Answer:
 
 
 class Transport(Protocol):
-    """A way to the service."""
+    """A way to send requests to the service."""
 
     async def send(self, method: str, target: str, headers: dict[str, str], form: dict[str, str] | None) -> Answer:
-        """Send one request (`form` is its body) and wait for the answer; redirects are not followed."""
+        """Send one request (`form` is its body) and return the response; redirects are not followed."""
 
 
 class Connection:
-    """A kept connection, opened at the first need and again after it broke."""
+    """A kept connection, opened at the first use and again after it broke."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -84,7 +84,7 @@ class Connection:
 
 
 class InProcess:
-    """Straight into the application, with nothing between: to count what a request does."""
+    """Calls into the application of this process, to count what a request does."""
 
     def __init__(self, app: Flask) -> None:
         self._client = Client(app, use_cookies=False)
@@ -100,7 +100,7 @@ class InProcess:
 
 
 class Browser:
-    """Cookies, an IP as the proxy tells it, and a transport that takes them along: every browser is somebody else's."""
+    """Cookies, a transport, and an IP as a proxy would report it: each browser is another person's."""
 
     def __init__(self, transport: Transport, cookies: dict[str, str] | None = None) -> None:
         self._transport = transport
@@ -124,7 +124,7 @@ class Browser:
         return answer
 
     def forget(self) -> Self:
-        """Become a browser that was never here."""
+        """Delete the cookies, like a new browser."""
         self.cookies.clear()
         return self
 

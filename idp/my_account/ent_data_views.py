@@ -6,8 +6,8 @@ from flask_babel import lazy_gettext as _l
 from idp.accounts.models import Account
 from idp.clients import released
 from idp.clients.registry import Registration
-from idp.my_account import received
-from idp.my_account.moments import spoken
+from idp.my_account import ent_data
+from idp.my_account.moments import instant_in_words
 from idp.sessions import manager
 from idp.sessions.guard import signed_in
 from idp.sessions.models import Session
@@ -21,38 +21,42 @@ _FOR_EVERYONE = _l("Service ouvert à toutes les familles : il ne reçoit rien s
 
 @blueprint.app_template_global("own_ents")
 def own_ents() -> list[Registration]:
-    """Return where whoever is signed in can go on from the account's pages."""
-    found = manager.current()
-    return received.entrances(found[1]) if found else []
+    """Return the ENTs that the signed-in person can enter from the account's pages."""
+    current = manager.current()
+    return ent_data.entrances(current[1]) if current else []
 
 
 @blueprint.get("/mon-compte/ent")
 @signed_in
 def show(_session: Session, account: Account) -> Response:
-    """Show what each ENT is told."""
-    found = received.receivers(account)
+    """Show the data that each ENT receives."""
+    receivers = ent_data.receivers(account)
     html = render_template(
         "my_account/mes_donnees.html",
         dest=None,
-        receivers=[_shown(one) for one in found if one.serves],
-        former=[(one.name, spoken(one.entries[0])) for one in found if not one.serves and one.entries],
+        receivers=[_shown(receiver) for receiver in receivers if receiver.serves],
+        former=[
+            (receiver.name, instant_in_words(receiver.entries[0]))
+            for receiver in receivers
+            if not receiver.serves and receiver.entries
+        ],
     )
     return make_response(html)
 
 
-def _shown(one: received.Receiver) -> dict[str, object]:
+def _shown(receiver: ent_data.Receiver) -> dict[str, object]:
     return {
-        "name": one.name,
+        "name": receiver.name,
         "children": [
             (
                 f"{seen.child.given_name} {seen.child.family_name}",
                 ", ".join(part for part in (seen.child.class_name, seen.child.school.name) if part),
                 seen.vector,
             )
-            for seen in one.children
+            for seen in receiver.children
         ],
-        "everyone": one.everyone,
-        "no_child": french_spacing(str(_FOR_EVERYONE if one.everyone else _NO_CHILD)),
-        "told": released.told(one.scopes, username=one.release_username, child=bool(one.children)),
-        "entries": [spoken(at) for at in one.entries],
+        "everyone": receiver.everyone,
+        "no_child": french_spacing(str(_FOR_EVERYONE if receiver.everyone else _NO_CHILD)),
+        "told": released.told(receiver.scopes, username=receiver.release_username, child=bool(receiver.children)),
+        "entries": [instant_in_words(at) for at in receiver.entries],
     }

@@ -1,8 +1,7 @@
-"""Puts the secret of a new letter in the place of all that opened an account.
+"""Resets accounts for which a new letter is printed: its provisional password replaces all their credentials.
 
-Until the letter has served, the account is as it was before the first: imported, with one secret that opens an
-activation and nothing else. Whoever holds it at that moment is told at its confirmed address (security row K-05): a
-letter must not be a quiet way to take an account over.
+The account is then as it was after its import: the provisional password opens an activation and nothing else. The owner
+is told at the confirmed email (security row K-05), so that nobody can take an account over unnoticed by a letter.
 """
 
 import uuid
@@ -25,39 +24,47 @@ from idp.sessions import manager
 
 
 @dataclass(frozen=True)
-class Fresh:
-    """The hash of a new secret, the account's generation when its letter was asked for, and the school that prints."""
+class NewSecret:
+    """The new provisional password of an account.
+
+    Attributes:
+        hashed: its hash.
+        generation: the account's generation when the letter was composed.
+        school_id: the school that prints the letter.
+    """
 
     hashed: str
     generation: int
     school_id: uuid.UUID
 
 
-class Changed(Exception):  # noqa: N818 - says what happened
-    """Accounts are not what they were when their letters were asked for; nothing was done. `ids` are theirs."""
+class AccountsChangedError(Exception):
+    """The accounts `ids` changed after their letters were composed; nothing was written."""
 
     def __init__(self, ids: list[uuid.UUID]) -> None:
         super().__init__(ids)
         self.ids = ids
 
 
-def exchange(settings: Settings, fresh: Mapping[uuid.UUID, Fresh], expires_at: datetime, reason: str) -> None:
-    """Give each account its new secret, in the caller's transaction: all, or none.
+def reset_accounts(settings: Settings, fresh: Mapping[uuid.UUID, NewSecret], expires_at: datetime, reason: str) -> None:
+    """Store the new secret of each account, in the caller's transaction: all, or none.
 
     Raises:
-        Changed: an account was activated, disabled, disputed or got another letter meanwhile.
+        AccountsChangedError: an account was activated, disabled, disputed or got another letter in the meantime.
     """
     locked = db.session.scalars(
         select(Account)
         .where(Account.id.in_(list(fresh)))
-        .order_by(Account.id)  # locked in one order by everybody
+        .order_by(Account.id)  # always in this order, to avoid deadlocks
         .with_for_update()
         .execution_options(populate_existing=True)
     ).all()
-    same = {one.id for one in locked if one.disabled_at is None and one.generation == fresh[one.id].generation}
+    same = {
+        entry.id for entry in locked if entry.disabled_at is None and entry.generation == fresh[entry.id].generation
+    }
     same -= disputes.disputed_among(same)
     if len(same) < len(fresh):
-        raise Changed([key for key in fresh if key not in same])
+        raise AccountsChangedError([key for key in fresh if key not in same])
     for account in locked:
         if account.activated_at is not None:
             _close(settings, account, reason)
@@ -70,23 +77,23 @@ def exchange(settings: Settings, fresh: Mapping[uuid.UUID, Fresh], expires_at: d
 
 
 def _settle_notices(account: Account, reason: str) -> None:
-    """Settle what a new letter ends; a dispute stays, and so does a doubt about who the person is."""
+    """Settle the notices that a new letter settles: neither disputes nor doubts about the person's identity."""
     sentence = f"new letter: {reason}" if reason else "new letter"
     school_notices.settle(account.id, by=log.current_origin().actor, sentence=sentence, kinds=SETTLED_BY_LETTER)
 
 
-def opens_something(expires_at: datetime) -> bool:
-    """Return whether a letter is still good whose secret was drawn to end at that very instant."""
-    drawn = select(Account.id).where(
+def is_secret_valid(expires_at: datetime) -> bool:
+    """Return whether the secret of a letter that expires at exactly `expires_at` is still valid."""
+    valid = select(Account.id).where(
         Account.provisional_expires_at == expires_at, Account.provisional_hash.is_not(None)
     )
-    return db.session.scalar(drawn.limit(1)) is not None
+    return db.session.scalar(valid.limit(1)) is not None
 
 
 def _close(settings: Settings, account: Account, reason: str) -> None:
-    """Take an active account back to where its first letter found it, its owner told first.
+    """Remove the credentials of an active account, and tell its owner.
 
-    A contested address stays contested until the letter has served: both mailboxes are told.
+    A contested email stays contested until the letter is used: both mailboxes are told.
     """
     tokens.revoke(account.id, *Purpose)
     for email in filter(None, (account.email, account.contested_email)):

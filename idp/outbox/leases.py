@@ -1,7 +1,7 @@
-"""Who holds which message: each function is one short transaction, never open while a message is handed over.
+"""Leases of messages: each function is one short transaction, which is over before a handler runs.
 
-A lease that runs out is the sign of a dead worker, and its message is taken again. What a worker writes about a message
-is therefore bound to its lease: one that comes back too late changes nothing.
+When a lease expires, its worker is taken for dead and the message is claimed again. A worker can only settle a message
+while it has the lease.
 """
 
 import uuid
@@ -17,20 +17,20 @@ from idp.db import db
 from idp.outbox.models import OutboxMessage
 
 LEASE = timedelta(minutes=5)
-"""Longer than any hand-over can last (`idp.mail.smtp` gives up before), or a second worker would send the same mail."""
+"""Longer than any handler may run (see `idp.mail.smtp_connection`), or a second worker would send the same mail."""
 
 NO_HANDLER = "this version has no handler for this kind"
 
 
 def claim(kinds: Collection[str]) -> OutboxMessage | None:
-    """Take the message of one of `kinds` that has been ready for the longest time, for the length of `LEASE`.
+    """Claim the message of `kinds` that has been ready for the longest time.
 
     Returns:
-        The message, detached from any session and with this attempt counted; None when nothing is ready.
+        The message, detached from any session, with this attempt counted; None if no message is ready.
     """
     moment = now()
-    # The inner query stands in a CTE because PostgreSQL never runs a locking CTE twice; a plain `IN (SELECT …)` it
-    # may, and then takes more rows than one. On SQLite, which has no FOR UPDATE, the transaction is the write lock.
+    # PostgreSQL may run a plain `IN (SELECT …)` twice, and claim more than one row; it runs a locking CTE once.
+    # SQLite has no FOR UPDATE; there, the transaction is the write lock.
     ready = (
         select(OutboxMessage.id)
         .where(
@@ -44,7 +44,7 @@ def claim(kinds: Collection[str]) -> OutboxMessage | None:
         .with_for_update(skip_locked=True)
         .cte("ready")
     )
-    taken = (
+    statement = (
         update(OutboxMessage)
         .where(OutboxMessage.id.in_(select(ready.c.id)))
         .values(lease=uuid.uuid4(), leased_until=moment + LEASE, attempts=OutboxMessage.attempts + 1)
@@ -52,16 +52,16 @@ def claim(kinds: Collection[str]) -> OutboxMessage | None:
         .execution_options(synchronize_session=False)
     )
     with Session(db.engine, expire_on_commit=False) as session, session.begin():
-        return session.scalars(taken).one_or_none()
+        return session.scalars(statement).one_or_none()
 
 
 def settle(message: OutboxMessage, **values: Any) -> bool:
-    """Give a claimed message back with `values` (columns of the table) written, if its lease is still this worker's.
+    """Write `values` (columns of the table) to a claimed message and end its lease.
 
     Returns:
-        Whether it was: False means that the lease ran out and another worker has taken the message since.
+        False, without a change, if the lease expired and another worker claimed the message.
     """
-    given_back = (
+    statement = (
         update(OutboxMessage)
         .where(OutboxMessage.id == message.id, OutboxMessage.lease == message.lease)
         .values(lease=None, leased_until=None, **values)
@@ -69,16 +69,16 @@ def settle(message: OutboxMessage, **values: Any) -> bool:
         .execution_options(synchronize_session=False)
     )
     with Session(db.engine) as session, session.begin():
-        return session.scalar(given_back) is not None
+        return session.scalar(statement) is not None
 
 
 def note_unknown(kinds: Collection[str]) -> int:
-    """Write on each waiting message of another kind than `kinds` why it stays: a newer worker may know it.
+    """Set `last_error` of each waiting message whose kind is not in `kinds`; a newer worker may have its handler.
 
     Returns:
-        How many were noted now for the first time.
+        The number of messages that had no error before.
     """
-    noted = (
+    statement = (
         update(OutboxMessage)
         .where(
             OutboxMessage.finished_at.is_(None),
@@ -91,4 +91,4 @@ def note_unknown(kinds: Collection[str]) -> int:
         .execution_options(synchronize_session=False)
     )
     with Session(db.engine) as session, session.begin():
-        return len(session.scalars(noted).all())
+        return len(session.scalars(statement).all())

@@ -14,7 +14,7 @@ from flask_babel.speaklater import LazyString
 from sqlalchemy import select
 
 from idp.accounts import directory, mailboxes, notices, tokens
-from idp.accounts.authentication import Proven
+from idp.accounts.authentication import VerifiedSecret
 from idp.accounts.models import Account, OneTimeLink
 from idp.accounts.notices import Notice
 from idp.accounts.tokens import Link, Purpose
@@ -23,7 +23,7 @@ from idp.audit.events import EmailChangeAsked, EmailChangeCancelled, EmailConfir
 from idp.clock import now
 from idp.config import Settings
 from idp.db import db, end_read
-from idp.mail.addresses import AddressFault, InvalidAddress, fold_address
+from idp.mail.emails import EmailFault, InvalidEmailError, fold_email
 from idp.outbox import queue
 from idp.throttle import guard, limits
 
@@ -58,63 +58,62 @@ class NothingToConfirm:
 Resent = Sent | TooSoon | NothingToConfirm
 
 
-def _last_link(settings: Settings, account: Account, address: str) -> OneTimeLink:
-    """Return the newest link that was sent to `address`; a mail takes its recipient from that row."""
+def _last_link(settings: Settings, account: Account, email: str) -> OneTimeLink:
+    """Return the newest link that was sent to `email`; a mail takes its recipient from that row."""
     sent = db.session.scalar(
         select(OneTimeLink)
-        .where(OneTimeLink.account_id == account.id, OneTimeLink.address == address)
+        .where(OneTimeLink.account_id == account.id, OneTimeLink.address == email)
         .order_by(OneTimeLink.created_at.desc())
         .limit(1)
     )
     # the purge may have removed all of them: a link that has already expired keeps the address as well
-    return sent or tokens.issue(settings, Purpose.CONFIRM_EMAIL, account, address=address, lifetime=timedelta())
+    return sent or tokens.issue(settings, Purpose.CONFIRM_EMAIL, account, address=email, lifetime=timedelta())
 
 
-def take_slots(account_id: uuid.UUID, address: str, network_address: str, *, corrected: bool = False) -> int:
-    """Count a mail for the account, the mailbox and the network address, or for none of them; return the wait.
+def take_slots(account_id: uuid.UUID, email: str, ip: str, *, corrected: bool = False) -> int:
+    """Count a mail for the account, the mailbox and the IP, or for none of them; return the wait.
 
     The wait is in seconds, 0 if the mail may be sent. A `corrected` address has its own rate limit for the account,
     without the pause of a resend. No transaction may be open on `db.session`.
     """
     verdict = guard.take_all(
-        (limits.CORRECT_ADDRESS if corrected else limits.RESEND_LINK_ACCOUNT, str(account_id)),
-        (limits.RESEND_LINK_MAILBOX, fold_address(address)),
-        (limits.RESEND_LINK_ADDRESS, network_address),
+        (limits.CORRECT_EMAIL if corrected else limits.RESEND_LINK_ACCOUNT, str(account_id)),
+        (limits.RESEND_LINK_MAILBOX, fold_email(email)),
+        (limits.RESEND_LINK_IP, ip),
     )
     return verdict.seconds if isinstance(verdict, guard.Wait) else 0
 
 
-def take_slots_for_another(account_id: uuid.UUID, address: str, network_address: str) -> int:
+def take_slots_for_another(account_id: uuid.UUID, email: str, ip: str) -> int:
     """Count a mail as `take_slots` does, for an address that was just typed; return the wait in seconds.
 
-    The pause between two mails protects one mailbox, so that it does not apply to another address. Every longer limit
-    does.
+    The pause between two mails protects one mailbox, so it does not apply to another address. Every longer limit does.
     """
     waiting = db.session.scalar(select(Account.pending_email).where(Account.id == account_id))
     end_read()
-    corrected = waiting is None or fold_address(waiting) != fold_address(address)
-    return take_slots(account_id, address, network_address, corrected=corrected)
+    corrected = waiting is None or fold_email(waiting) != fold_email(email)
+    return take_slots(account_id, email, ip, corrected=corrected)
 
 
 def send_link(settings: Settings, account: Account, client_id: uuid.UUID | None) -> OneTimeLink:
     """Issue a link for the account's pending address and put its mail in the outbox, in the caller's transaction."""
-    address = account.pending_email
-    if address is None:
+    email = account.pending_email
+    if email is None:
         raise ValueError("no address waits for confirmation")
     link = tokens.issue(
         settings,
         Purpose.CHANGE_EMAIL if account.email else Purpose.CONFIRM_EMAIL,
         account,
-        address=address,
+        address=email,
         lifetime=settings.lifetime("email_link_lifetime"),
         client_id=client_id,
     )
     queue.enqueue(CONFIRM_EMAIL, {"link": str(link.id)})
-    log.record(EmailLinkSent(account_id=account.id, client_id=client_id, mail_domain=_domain(address)))
+    log.record(EmailLinkSent(account_id=account.id, client_id=client_id, mail_domain=_domain(email)))
     return link
 
 
-def resend(settings: Settings, account_id: uuid.UUID, *, network_address: str, client_id: uuid.UUID | None) -> Resent:
+def resend(settings: Settings, account_id: uuid.UUID, *, ip: str, client_id: uuid.UUID | None) -> Resent:
     """Send a new link to the pending address; the older link stops working.
 
     The rate limits are checked before anything is written (security row E-10).
@@ -123,7 +122,7 @@ def resend(settings: Settings, account_id: uuid.UUID, *, network_address: str, c
     end_read()
     if not pending:
         return NothingToConfirm()
-    if wait := take_slots(account_id, pending, network_address):
+    if wait := take_slots(account_id, pending, ip):
         return TooSoon(wait)
     account = directory.get_for_change(account_id)
     if account is None or account.disabled_at or account.contested_at or account.pending_email is None:
@@ -135,42 +134,43 @@ def resend(settings: Settings, account_id: uuid.UUID, *, network_address: str, c
 
 
 def correct(
-    settings: Settings, proven: Proven, to: str, *, network_address: str, client_id: uuid.UUID | None
+    settings: Settings, verified: VerifiedSecret, to: str, *, ip: str, client_id: uuid.UUID | None
 ) -> Resent | None:
-    """Replace a first address that is not confirmed by `to`, and send the link; the password was proved before.
+    """Replace a first address that is not confirmed by `to`, and send the link.
 
-    The abandoned mailbox is told, and its link stops working. Return None without any change if the account changed
-    since the password was compared. The rate limits of a resend apply. No transaction may be open on `db.session`.
+    The caller has verified the password. The abandoned mailbox is told, and its link stops working. Return None without
+    any change if the account changed since the password was compared. The rate limits of a resend apply. No transaction
+    may be open on `db.session`.
     """
-    if wait := take_slots_for_another(proven.account_id, to, network_address):
+    if wait := take_slots_for_another(verified.account_id, to, ip):
         return TooSoon(wait)
-    account = directory.get_for_change(proven.account_id)
-    if account is None or not proven.still_holds(account) or account.password_blocked_at is not None:
+    account = directory.get_for_change(verified.account_id)
+    if account is None or not verified.still_holds(account) or account.password_blocked_at is not None:
         db.session.rollback()
         return None
     if account.email is not None or account.contested_at is not None:
         db.session.rollback()
         return NothingToConfirm()
     abandoned = account.pending_email
-    if abandoned is not None and fold_address(abandoned) != fold_address(to):
+    if abandoned is not None and fold_email(abandoned) != fold_email(to):
         notices.tell(Notice.EMAIL_ABANDONED, account.id, link=_last_link(settings, account, abandoned))
     account.pending_email = to
     send_link(settings, account, client_id)
-    if abandoned is not None:  # where none was given, the activation has told the file's mailbox
+    if abandoned is not None:  # without a first address, the activation told the file's mailbox
         mailboxes.tell_file_mailbox(settings, account, to)
     db.session.commit()
     return Sent()
 
 
-def ask_change(settings: Settings, account: Account, address: str) -> None:
-    """Send a link that confirms `address`, in the caller's transaction; the caller has locked the account's row.
+def ask_change(settings: Settings, account: Account, email: str) -> None:
+    """Send a link that confirms `email`, in the caller's transaction; the caller has locked the account's row.
 
     Only the last requested address can be confirmed. A confirmed address stays until then, and its mailbox is told.
     """
-    account.pending_email = address
+    account.pending_email = email
     send_link(settings, account, None)
     if account.email is not None:
-        log.record(EmailChangeAsked(account_id=account.id, mail_domain=_domain(address)))
+        log.record(EmailChangeAsked(account_id=account.id, mail_domain=_domain(email)))
         _warn(settings, account, account.email, Notice.EMAIL_CHANGE_ASKED)
 
 
@@ -188,7 +188,7 @@ def cancel_change(account: Account) -> bool:
 
 
 def find_link(value: str) -> Link:
-    """Return the link that confirms an address, first or other, whose token is `value`."""
+    """Return the link that confirms a first or a new address and whose token is `value`."""
     first = tokens.look_up(Purpose.CONFIRM_EMAIL, value)
     return first if first.row else tokens.look_up(Purpose.CHANGE_EMAIL, value)
 
@@ -201,7 +201,7 @@ def confirm(settings: Settings, value: str) -> OneTimeLink | None:
     Links that were mailed to the former address to recover the password are revoked (security row G-06).
     """
     row = find_link(value).row
-    # The account's row is locked before its links, in the same order as where links are issued: no deadlock.
+    # Lock the account's row before its links, in the same order as where links are issued, to avoid deadlocks.
     account = directory.get_for_change(row.account_id) if row else None
     link = tokens.redeem(Purpose(row.purpose), value) if row and account else None
     awaited = account is not None and link is not None and _is_awaited(account, link)
@@ -243,18 +243,18 @@ def _warn(settings: Settings, account: Account, mailbox: str, notice: Notice) ->
     notices.tell(notice, account.id, link=link)
 
 
-def _domain(address: str) -> str:
-    return address.rpartition("@")[2]
+def _domain(email: str) -> str:
+    return email.rpartition("@")[2]
 
 
-def explain(fault: InvalidAddress) -> LazyString:
+def explain(fault: InvalidEmailError) -> LazyString:
     """Return the sentence that tells a person what is wrong with the address that they typed."""
     match fault.reason:
-        case AddressFault.INCOMPLETE:
+        case EmailFault.INCOMPLETE:
             return _("Il manque une partie de l’adresse. Elle ressemble à : prenom.nom@exemple.fr")
-        case AddressFault.NOT_ASCII:
+        case EmailFault.NOT_ASCII:
             return _("Une adresse mail n’a pas d’accent avant le signe @. Vérifiez chaque lettre.")
-        case AddressFault.TOO_LONG:
+        case EmailFault.TOO_LONG:
             return _("Cette adresse est trop longue : 254 caractères au plus.")
         case _:
             return _("Cette adresse n’est pas écrite comme une adresse mail. Vérifiez chaque lettre, sans espace.")

@@ -1,6 +1,6 @@
-"""The registered client of the scenarios: what it sends, and how it checks what comes back.
+"""The registered client of the scenarios: it sends the requests and checks the answers.
 
-Every answer is looked at: one that a relying party would refuse is an error of the run.
+Every answer is checked: one that a relying party would refuse is an error of the run.
 """
 
 import base64
@@ -15,27 +15,27 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
-from bench.wire import Answer, Transport
+from bench.transport import Answer, Transport
 
 SCOPES = "openid profile email ent charter offline_access"
 _SAMPLED = 25
-"""One ID token of so many is kept, to be verified after the run: verifying costs the driver too."""
+"""One ID token in so many is stored and verified after the run: verifying costs the driver time."""
 
 
-class WrongAnswer(Exception):  # noqa: N818 - what it is
-    """The service answered something else than the scenario knows to be right."""
+class WrongAnswerError(Exception):
+    """The service gave another answer than the scenario expects."""
 
 
-def expect(answer: Answer, status: int, what: str) -> Answer:
+def expect(answer: Answer, status: int, step: str) -> Answer:
     """Return `answer` if it has that status."""
     if answer.status != status:
-        raise WrongAnswer(f"{what}: {answer.status} instead of {status}: {answer.body[:200]!r}")
+        raise WrongAnswerError(f"{step}: {answer.status} instead of {status}: {answer.body[:200]!r}")
     return answer
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One authorization request, and what its answer must match."""
+    """One authorization request, and the values that its answer must match."""
 
     state: str = field(default_factory=lambda: secrets.token_urlsafe(16))
     nonce: str = field(default_factory=lambda: secrets.token_urlsafe(16))
@@ -44,7 +44,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """An ID token to be verified, and what it must match."""
+    """An ID token to verify, and the values that it must match."""
 
     id_token: str
     access_token: str
@@ -69,7 +69,7 @@ class Party:
         return type(self)(self.issuer, self.client_id, self._secret, self.redirect_uri)
 
     def request(self, attempt: Attempt) -> str:
-        """Return the address of an authorization request."""
+        """Return the URL of an authorization request."""
         parameters = {
             "response_type": "code",
             "client_id": self.client_id,
@@ -86,12 +86,16 @@ class Party:
     def code(self, answer: Answer, attempt: Attempt) -> str:
         """Return the code that the authorization endpoint sends (RFC 6749 4.1.2, RFC 9207)."""
         location = expect(answer, 303, "authorize").headers.get("location", "")
-        address, _, query = location.partition("?")
-        found = dict(parse_qsl(query))
-        right = address == self.redirect_uri and found.get("state") == attempt.state and found.get("iss") == self.issuer
-        if not right or "code" not in found:
-            raise WrongAnswer(f"authorize: no code: {location[:200]}")
-        return found["code"]
+        url, _, query = location.partition("?")
+        parameters = dict(parse_qsl(query))
+        is_expected = (
+            url == self.redirect_uri
+            and parameters.get("state") == attempt.state
+            and parameters.get("iss") == self.issuer
+        )
+        if not is_expected or "code" not in parameters:
+            raise WrongAnswerError(f"authorize: no code: {location[:200]}")
+        return parameters["code"]
 
     async def exchange(self, transport: Transport, code: str, attempt: Attempt) -> dict[str, Any]:
         """Exchange a code for its tokens."""
@@ -103,18 +107,18 @@ class Party:
         }
         tokens = _tokens(await transport.send("POST", "/token", self._proof, form))
         if "id_token" not in tokens:
-            raise WrongAnswer("token: no ID token")
+            raise WrongAnswerError("token: no ID token")
         self._seen += 1
         if self._seen % _SAMPLED == 1:
             self.samples.append(Sample(tokens["id_token"], tokens["access_token"], attempt.nonce))
         return tokens
 
     async def refresh(self, transport: Transport, refresh_token: str) -> dict[str, Any]:
-        """Exchange a refresh token for the pair that follows it."""
+        """Exchange a refresh token for the next pair."""
         form = {"grant_type": "refresh_token", "refresh_token": refresh_token}
         tokens = _tokens(await transport.send("POST", "/token", self._proof, form))
         if tokens.get("refresh_token") in {None, refresh_token}:
-            raise WrongAnswer("refresh: the refresh token was not rotated")
+            raise WrongAnswerError("refresh: the refresh token was not rotated")
         return tokens
 
     async def userinfo(self, transport: Transport, access_token: str) -> dict[str, Any]:
@@ -123,11 +127,11 @@ class Party:
         answer = expect(await transport.send("GET", "/userinfo", bearer, None), 200, "userinfo")
         claims: dict[str, Any] = json.loads(answer.body)
         if not claims.get("sub") or not claims.get("children"):
-            raise WrongAnswer(f"userinfo: claims are missing: {sorted(claims)}")
+            raise WrongAnswerError(f"userinfo: claims are missing: {sorted(claims)}")
         return claims
 
     async def verify_samples(self, transport: Transport) -> list[str]:
-        """Return what is wrong with the ID tokens that were kept (OpenID Connect Core 3.1.3.7), and forget them."""
+        """Return the faults of the sampled ID tokens (OpenID Connect Core 3.1.3.7), and delete the samples."""
         answer = expect(await transport.send("GET", "/jwks.json", {}, None), 200, "jwks")
         published = KeySet.import_key_set(json.loads(answer.body))
         samples, self.samples, self._seen = self.samples, [], 0
@@ -135,7 +139,7 @@ class Party:
 
     def _fault(self, sample: Sample, published: KeySet) -> str:
         half = hashlib.sha256(sample.access_token.encode()).digest()[:16]
-        wanted: dict[str, Any] = {
+        claims: dict[str, Any] = {
             "iss": {"essential": True, "value": self.issuer},
             "aud": {"essential": True, "value": self.client_id},
             "nonce": {"essential": True, "value": sample.nonce},
@@ -146,7 +150,7 @@ class Party:
         }
         try:
             token = jwt.decode(sample.id_token, published, algorithms=["RS256"])
-            jwt.JWTClaimsRegistry(**wanted).validate(token.claims)
+            jwt.JWTClaimsRegistry(**claims).validate(token.claims)
         except JoseError as error:
             return f"an ID token is not valid: {error}"
         return ""
@@ -155,7 +159,7 @@ class Party:
 def _tokens(answer: Answer) -> dict[str, Any]:
     tokens: dict[str, Any] = json.loads(expect(answer, 200, "token").body)
     if not tokens.get("access_token"):
-        raise WrongAnswer("token: no access token")
+        raise WrongAnswerError("token: no access token")
     return tokens
 
 

@@ -1,6 +1,6 @@
-"""Takes out of the rows that hold something of one person what they say of other people.
+"""Removes data about other people from a person's rows.
 
-Of an event's details only those that stand here are shown: what is added to an event later stays out by itself.
+Only the listed details of an event are shown: a detail that is added later stays hidden.
 """
 
 import uuid
@@ -11,7 +11,7 @@ from typing import Any
 from flask_babel import lazy_gettext as _l
 
 from idp.audit.models import OK
-from idp.mail.addresses import fold_address
+from idp.mail.emails import fold_email
 
 _OF_CHILD = ("rank", "kinship", "authority")
 _OTHER_EMAIL = _l("une autre adresse")
@@ -28,7 +28,7 @@ _SHOWN_DETAILS: Mapping[str, frozenset[str]] = {
     "sign_in": frozenset({"amr", "door"}),
     "sign_out": frozenset({"by"}),
 }
-"""Members of the journal's details that are shown, by the kind of event; any other may speak of somebody else."""
+"""The details of events that are shown, by the kind of event; any other may be about somebody else."""
 
 _OPEN_TO_OTHERS = frozenset(
     {
@@ -41,15 +41,15 @@ _OPEN_TO_OTHERS = frozenset(
         "recovery.username_told",
     }
 )
-"""Events that succeed without the account's password: their IP address may be another person's."""
+"""Events that succeed without the account's password: their IP may be another person's."""
 
 
 @dataclass(frozen=True)
 class Person:
-    """Whose data: the accounts of one person, the keys of the school files, what hangs on the accounts.
+    """One person: their accounts, keys in the school files, and what belongs to the accounts.
 
     `children` are those whose guardian the person is today, `schools` those of these children, and `emails` the
-    addresses that are the accounts' own, folded.
+    accounts' own addresses, folded.
     """
 
     accounts: frozenset[uuid.UUID]
@@ -64,18 +64,18 @@ Row = dict[str, Any]
 
 
 def whole(_person: Person, row: Row) -> Row:
-    """Return the row as it is: it speaks of the person alone."""
+    """Return the row unchanged: it is about this person only."""
     return row
 
 
 def tie(person: Person, row: Row) -> Row:
-    """Return a tie; of one that does not hold its dates alone, since the child is somebody else's."""
+    """Return a tie; only the dates of one that does not hold, since the child is another family's."""
     return row if row["child_id"] in person.children else row | {"child_id": None} | dict.fromkeys(_OF_CHILD)
 
 
 def link(person: Person, row: Row) -> Row:
-    """Return a link; its address only if it is the account's today: a former one may be another person's."""
-    return row if fold_address(row["address"]) in person.emails else row | {"address": str(_OTHER_EMAIL)}
+    """Return a link; its address only if it is the account's today, since a former one may be another person's."""
+    return row if fold_email(row["address"]) in person.emails else row | {"address": str(_OTHER_EMAIL)}
 
 
 def notice(person: Person, row: Row) -> Row:
@@ -84,7 +84,7 @@ def notice(person: Person, row: Row) -> Row:
 
 
 def event(_person: Person, row: Row) -> Row:
-    """Return an event; the IP address only of what the person did."""
+    """Return an event; the IP only if the person caused it."""
     shown = _SHOWN_DETAILS.get(row["kind"], frozenset())
     row = row | {"details": {name: value for name, value in row["details"].items() if name in shown}}
     mine = row["result"] == OK and row["kind"] not in _OPEN_TO_OTHERS

@@ -7,7 +7,7 @@ from flask_babel import gettext
 from markupsafe import Markup
 
 from idp.accounts.models import Account
-from idp.charter import mine, service
+from idp.charter import my_charter, service
 from idp.sessions.guard import signed_in
 from idp.sessions.models import Session
 from idp.web.errors import not_found
@@ -18,8 +18,8 @@ blueprint = Blueprint("my_charter", __name__)
 @blueprint.get("/mon-compte/charte")
 @signed_in
 def show(_session: Session, account: Account) -> Response:
-    """Show the charter of each ENT, accepted or not yet."""
-    html = render_template("charter/ma_charte.html", dest=None, charters=mine.charters(account))
+    """Show each ENT's charter, and whether it is accepted."""
+    html = render_template("charter/ma_charte.html", dest=None, charters=my_charter.charters(account))
     return make_response(html)
 
 
@@ -28,7 +28,7 @@ def show(_session: Session, account: Account) -> Response:
 def read(_session: Session, account: Account, version: str) -> Response:
     """Show the text of a version, when it was published, and when it was accepted."""
     try:
-        reading = mine.find(account, uuid.UUID(version))
+        reading = my_charter.find(account, uuid.UUID(version))
     except ValueError:
         not_found()
     if reading is None:
@@ -46,10 +46,10 @@ def read(_session: Session, account: Account, version: str) -> Response:
 def accepted_charters(account: Account) -> str:
     """Return the sentence for the account's page: « Acceptée pour 1 ENT sur 2 ».
 
-    The page is another slice's, and slices do not import one another.
+    That page is in another slice, and slices do not import one another: its template calls this function.
     """
-    current = [charter.current for charter in mine.charters(account) if charter.current]
-    accepted = sum(1 for one in current if one.accepted_at)
+    current = [charter.current for charter in my_charter.charters(account) if charter.current]
+    accepted = sum(1 for acceptance in current if acceptance.accepted_at)
     if not current:
         return str(gettext("Aucune charte à accepter"))
     return str(gettext("Acceptée pour %(n)s ENT sur %(all)s", n=accepted, all=len(current)))

@@ -1,11 +1,12 @@
-"""Letters: how many pages the typesetter makes on one core, how many passwords are hashed on all, in which memory.
+"""Measures letters: pages a second on one core, password hashes a second on all cores, and the memory.
 
-The product's own processes do both. They are started by a process that does nothing else (`python -m bench.paper`), so
-that its memory is theirs.
+The product's own processes do both. A process that does nothing else (`measure`) starts them, so that the measured
+memory is theirs. It has no main module, which the processes of a pool would import.
 """
 
 import itertools
 import json
+import multiprocessing
 import resource
 import sys
 import time
@@ -17,57 +18,58 @@ from bench.academy.families import families
 from bench.service import settings_for
 from idp.accounts.passwords.hasher import Hasher
 from idp.letters import provisional
-from idp.letters.hashing import Hashers
+from idp.letters.hashing import BatchHasher
 from idp.letters.render.pdf import Letter, LetterChild
-from idp.letters.render.typesetting import Press
+from idp.letters.render.typesetting import Typesetter
 
 LETTERS = 1_000
 PAGES_A_SECOND = 150
-"""Promised on one core."""
+"""The promise for one core."""
 _HASHES = 200
 _CLASS = 50
-"""Letters of a file: those of a class and its parents."""
+"""The number of letters in a file: those of a class and its parents."""
 
 
 def run() -> tuple[list[str], list[str]]:
-    """Measure; return the lines of the report, and what went wrong."""
+    """Measure; return the lines of the report, and the faults."""
     try:
-        ended = process.run([sys.executable, "-m", "bench.paper"])
-    except process.Failed as failure:
+        ended = process.run([sys.executable, "-c", "from bench import letters; letters.measure()"])
+    except process.ProcessFailedError as failure:
         return [], [f"letters: {failure}"]
-    found = json.loads(ended.output)
+    figures = json.loads(ended.output)
     pages = (
-        f"letters: {found['pages']:,.0f} pages/s of PDF on one core, {found['pages_of_cpu']:,.0f} in a second of its"
-        f" time ({PAGES_A_SECOND} are promised): {LETTERS:,} letters in files of {_CLASS}, {ended.peak:,.0f} MB"
+        f"letters: {figures['pages']:,.0f} pages/s of PDF on one core, {figures['pages_of_cpu']:,.0f} in a second of"
+        f" its time ({PAGES_A_SECOND} are promised): {LETTERS:,} letters in files of {_CLASS}, {ended.peak:,.0f} MB"
     )
     hashes = (
-        f"letters: {found['hashes']:,.0f} hashes/s on {found['processes']} cores, {found['hashes_of_cpu']:,.0f} in a"
-        " second of one: argon2id bounds how fast letters are drawn"
+        f"letters: {figures['hashes']:,.0f} hashes/s on {figures['processes']} cores, {figures['hashes_of_cpu']:,.0f} "
+        "in a second of one: argon2id bounds how fast letters are drawn"
     )
     return [pages, hashes], []
 
 
-def _measure() -> dict[str, float]:
-    """Return hashes a second on all cores, then pages a second on one; and both for a second of processor time."""
+def measure() -> None:
+    """Write, as JSON, hashes a second on all cores, pages a second on one, and both for a second of processor time."""
     mine = machine.cores()
     hasher = Hasher(settings_for("sqlite:///not-used.db", 8000))
-    with Hashers(hasher) as hashers:
-        hashers.hash([provisional.draw() for _ in range(10)])  # the processes are there now
-        hashes = _timed(lambda: hashers.hash([provisional.draw() for _ in range(_HASHES)]))
-        processes = len(hashers.pids())
+    with BatchHasher(hasher) as batch_hasher:
+        batch_hasher.hash([provisional.draw() for _ in range(10)])  # the processes are there now
+        hashes = _timed(lambda: batch_hasher.hash([provisional.draw() for _ in range(_HASHES)]))
+        processes = len(multiprocessing.active_children())
     hashing = _children()
     machine.pin(mine[0] if mine else None)
     letters = list(itertools.islice(_letters(), LETTERS))
-    with Press() as press:
-        press.render(letters[:1])
-        pages = _timed(lambda: [press.render(letters[at : at + _CLASS]) for at in range(0, LETTERS, _CLASS)])
-    return {
+    with Typesetter() as typesetter:
+        typesetter.render(letters[:1])
+        pages = _timed(lambda: [typesetter.render(letters[at : at + _CLASS]) for at in range(0, LETTERS, _CLASS)])
+    measured = {
         "hashes": _HASHES / hashes,
         "hashes_of_cpu": _HASHES / hashing,
         "processes": processes,
         "pages": LETTERS / pages,
         "pages_of_cpu": LETTERS / (_children() - hashing),
     }
+    sys.stdout.write(json.dumps(measured))
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -77,7 +79,7 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def _children() -> float:
-    """Return the processor time of the processes that were started and have ended."""
+    """Return the processor time of the started processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -87,7 +89,7 @@ def _letters() -> Iterator[Letter]:
     for household in families(1, LETTERS * 2, 10):
         children = [LetterChild(pupil.given_name, pupil.class_name) for pupil in household.pupils]
         for person in household.people:
-            home = person.address
+            home = person.postal_address
             name = f"{person.civility} {person.given_name} {person.family_name}"
             yield Letter(
                 service_name="Connexion des familles",
@@ -95,18 +97,14 @@ def _letters() -> Iterator[Letter]:
                 place="Rivebelle",
                 printed_on=date(2026, 9, 1),
                 school_name=household.pupils[0].school.name,
-                school_address=["1 place de l’École", "59990 RIVEBELLE"],
+                school_postal_address=["1 place de l’École", "59990 RIVEBELLE"],
                 school_phone="03 53 01 12 12",
                 recipient=[name, *home.lines, f"{home.postcode} {home.city}"],
                 children=children,
-                ent_address="https://ent.exemple.fr/",
+                ent_url="https://ent.exemple.fr/",
                 username=f"p.famille{person.key}",
                 provisional_password=provisional.draw(),
                 valid_until=date(2026, 10, 31),
                 help_phone="03 53 01 12 12",
                 dpo_mail="dpo@exemple.fr",
             )
-
-
-if __name__ == "__main__":
-    sys.stdout.write(json.dumps(_measure()))

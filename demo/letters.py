@@ -1,7 +1,7 @@
-"""The demonstration's letters: `letters.json`, which keeps all that they say in clear, and `letters.pdf`.
+"""The demonstration's letters: `letters.json` with their full content, and `letters.pdf`.
 
-A real service never keeps a provisional password (CNIL 2022-100: a slow hash only). Here it is the paper that a visitor
-holds: what was printed stays as it was printed.
+A real service never stores a provisional password (CNIL 2022-100: a slow hash only). Here, these files take the place
+of the paper: printed letters do not change.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,12 +16,12 @@ from demo.families import DemoGuardian
 from demo.folder import read_json, write_json, write_private
 from idp.letters import provisional
 from idp.letters.render import pdf
-from idp.letters.secrets import Drawn
+from idp.letters.secrets import DrawnLetter
 
 
 @dataclass(frozen=True)
 class Printed:
-    """A letter as it was printed: whose it is in the files, from which school, and when its secret ends."""
+    """A printed letter: its person's key in the files, its school, and when its secret expires."""
 
     roster_key: str
     uai: str
@@ -29,7 +29,7 @@ class Printed:
     letter: pdf.Letter
 
     def row(self) -> dict[str, Any]:
-        """Return the letter under the names that scripts rely on."""
+        """Return the letter with the names that scripts rely on."""
         return {
             "school": self.letter.school_name,
             "uai": self.uai,
@@ -40,7 +40,7 @@ class Printed:
         }
 
     def kept_row(self) -> dict[str, Any]:
-        """Return what `letters.json` keeps of it: the same, and its page."""
+        """Return the row of `letters.json`: the same, and its page."""
         page = asdict(self.letter)
         for name in ("printed_on", "valid_until"):
             page[name] = page[name].isoformat()
@@ -52,10 +52,10 @@ class Printed:
 
     @classmethod
     def of_row(cls, row: Mapping[str, Any]) -> "Printed":
-        """Return the letter that `kept_row` made `row` of.
+        """Return the letter of a row from `kept_row`.
 
         Raises:
-            KeyError, TypeError, ValueError: it was made otherwise.
+            KeyError, TypeError, ValueError: it is not such a row.
         """
         page = dict(row["page"])
         page["children"] = [pdf.LetterChild(*child) for child in page["children"]]
@@ -64,13 +64,13 @@ class Printed:
         return cls(row["roster_key"], row["uai"], datetime.fromisoformat(row["expires_at"]), pdf.Letter(**page))
 
     def leading_to(self, home: str) -> "Printed":
-        """Return the same letter with the address at which its ENT is now."""
-        return replace(self, letter=replace(self.letter, ent_address=home))
+        """Return the same letter with its ENT's present URL."""
+        return replace(self, letter=replace(self.letter, ent_url=home))
 
 
 @dataclass(frozen=True)
 class SeededLetter:
-    """The letter of a guardian; `usable` tells that the account waits for it: it has not served, nor been given up."""
+    """A guardian's letter; `usable` says whether the account can still be activated with it."""
 
     guardian: DemoGuardian
     printed: Printed
@@ -78,22 +78,22 @@ class SeededLetter:
 
     @property
     def username(self) -> str:
-        """The identifier that was drawn at the import."""
+        """The identifier that the import drew."""
         return self.printed.letter.username
 
     @property
     def shown(self) -> str:
-        """The provisional password as it is printed, in groups."""
+        """The provisional password as printed, in groups."""
         return provisional.show(self.printed.letter.provisional_password)
 
     @property
     def name(self) -> str:
-        """The person, as the letter calls them."""
+        """The person's name, as on the letter."""
         return self.printed.letter.recipient[0]
 
 
 class Paper:
-    """The letters in the demonstration's folder. What draws letters hands them over here (`drawing.Keeper`)."""
+    """The letters in the demonstration's folder (`secrets.LetterOutput`)."""
 
     def __init__(self, folder: Path) -> None:
         self._list = folder / "letters.json"
@@ -101,43 +101,45 @@ class Paper:
         self.pdf = folder / "letters.pdf"
 
     def printed(self) -> dict[str, Printed]:
-        """Return the letters that were printed, by their people's keys in the files.
+        """Return the printed letters, by their people's keys in the files.
 
         Raises:
-            ClickException: the list does not say it: somebody wrote in it, or another version.
+            ClickException: the list is damaged, or of another version.
         """
         try:
             letters = [Printed.of_row(row) for row in read_json(self._list, absent=[])]
         except (KeyError, TypeError, ValueError) as error:
             raise click.ClickException(
-                f"{self._list} ne se lit plus. Corrigez-le, ou effacez la démonstration avec « make demo-reset »."
+                f"{self._list} is not valid: correct it, or delete the demonstration with `make demo-reset`"
             ) from error
         return {letter.roster_key: letter for letter in letters}
 
     def write(self, letters: Iterable[Printed]) -> None:
-        """Write `letters.json`; a PDF that says something else is removed."""
+        """Write `letters.json`; remove a PDF with another content."""
         rows = [letter.kept_row() for letter in letters]
         if rows != read_json(self._list, absent=None):
             self.pdf.unlink(missing_ok=True)
             write_json(self._list, rows)
 
-    def keep(self, drawn: Sequence[Drawn], expires_at: datetime) -> None:
-        """Add letters to the list, on the disk before this returns: their secrets open nothing yet."""
+    def store(self, drawn: Sequence[DrawnLetter], expires_at: datetime) -> None:
+        """Add letters to the list, on the disk on return, before their secrets are valid."""
         self._before = self.printed()
         fresh = {
-            str(one.account.roster_key): Printed(str(one.account.roster_key), one.school.uai, expires_at, one.letter)
-            for one in drawn
+            str(letter.account.roster_key): Printed(
+                str(letter.account.roster_key), letter.school.uai, expires_at, letter.letter
+            )
+            for letter in drawn
         }
         self.write({**self._before, **fresh}.values())
 
     def publish(self) -> None:
-        """The letters are good: the list is right as it stands."""
+        """Do nothing: the list is already complete."""
 
-    def tear_up(self) -> None:
-        """Take the letters of `keep` out of the list again."""
+    def discard(self) -> None:
+        """Remove the letters of `store` from the list."""
         self.write(self._before.values())
 
     def print(self, letters: Iterable[Printed]) -> None:
-        """Write `letters.pdf`, a page per letter in their order, unless it is there."""
+        """Write `letters.pdf`, a page per letter in their order, unless it exists."""
         if not self.pdf.is_file():
             write_private(self.pdf, pdf.render(letter.letter for letter in letters))

@@ -1,4 +1,4 @@
-"""The limits of both recovery forms, met before anything is read or written for the request."""
+"""The rate limits of both recovery forms, counted before anything is read or written for the request."""
 
 from typing import Literal
 
@@ -9,15 +9,15 @@ from idp.throttle import guard, limits
 
 
 def take_slots(form: Literal["username", "password"], *demands: tuple[limits.Limit, str]) -> int:
-    """Count one request of `form` in each limit; return the seconds to wait, 0 when the request may go on.
+    """Count one request of `form` in each limit; return the seconds to wait, 0 if the request may continue.
 
-    A refused request leaves one journal entry for each counter and hour, however many there are: who sends them by the
-    million fills neither the journal nor the disk.
+    A refused request leaves one journal entry for each counter and hour, so that a flood fills neither the journal nor
+    the disk.
 
     Raises:
         RuntimeError: a transaction is open on `db.session`.
     """
-    if seconds := guard.held(*demands):
+    if seconds := guard.cached_wait(*demands):
         return seconds
     verdict = guard.take_all(*demands)
     if isinstance(verdict, guard.Granted):

@@ -1,4 +1,4 @@
-"""What a format can say of a household: some know no pupils who left, some no one but legal representatives."""
+"""Reduces a household to what a format can represent: some have no pupils who left, some only legal representatives."""
 
 from collections.abc import Iterable, Iterator
 
@@ -8,7 +8,7 @@ from bench.academy.schools import School
 
 
 def without_left(households: Iterable[Household]) -> Iterator[Household]:
-    """Yield households without the pupils who left, and without those responsible for no other."""
+    """Yield households without the pupils who left, and without people responsible for none of the others."""
     for household in households:
         if not any(pupil.left_on for pupil in household.pupils):
             yield household
@@ -19,13 +19,13 @@ def without_left(households: Iterable[Household]) -> Iterator[Household]:
 
 
 def staying(household: Household) -> Household:
-    """Return the household without the pupils who left; it may have none any more."""
+    """Return the household without the pupils who left; none may remain."""
     pupils = tuple(pupil for pupil in household.pupils if not pupil.left_on)
     return household if len(pupils) == len(household.pupils) else without_strangers(household._replace(pupils=pupils))
 
 
 def legal(household: Household) -> Household:
-    """Return the household with legal representatives alone."""
+    """Return the household with legal representatives only."""
     return without_strangers(household._replace(pupils=tuple(_legal(pupil) for pupil in household.pupils)))
 
 
@@ -34,9 +34,9 @@ def _legal(pupil: Pupil) -> Pupil:
 
 
 def by_school(households: Iterable[Household], schools: Iterable[School]) -> Iterator[tuple[School, list[Household]]]:
-    """Yield each school that has pupils, with its households; these have in them the pupils of that school alone.
+    """Yield each school that has pupils, with its households, reduced to the pupils of that school.
 
-    A town is held at a time: households come a town after the other, and nobody goes to school in another town.
+    One town is held in memory: households come a town after the other, and nobody goes to school in another town.
     """
     known = {school.number: school for school in schools}
     town = -1

@@ -1,4 +1,4 @@
-"""The rules of « Mes données dans les ENT »: which ENT sees which child, what it is told, when it was entered."""
+"""The rules of « Mes données dans les ENT »: which ENT receives which data, and when it was entered."""
 
 import uuid
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ from idp.clients.registry import Registration
 from idp.db import db
 
 _ENTERED = "code.issued"
-"""What the journal says each time that an ENT was entered; written by the protocol's own statement."""
+"""The kind of the journal entry for each entry into an ENT; the protocol's own statement writes it."""
 _DATES = 5
 
 
 @dataclass(frozen=True)
 class SeenChild:
-    """A child as an ENT is told of it; `vector` is FrEduVecteur."""
+    """A child as an ENT receives it; `vector` is FrEduVecteur."""
 
     child: Child
     vector: str
@@ -31,10 +31,10 @@ class SeenChild:
 
 @dataclass(frozen=True)
 class Receiver:
-    """An ENT, what it may learn of the person, and the last times that the person entered it.
+    """An ENT, the data that it may receive, and the last times that the person entered it.
 
-    `scopes` are those that it may ask for and those that it is always told; `release_username` adds the identifier.
-    `everyone` says that it is a service for all families, and `serves` that it may know the person today.
+    `scopes` are those that it may ask for and those that it always receives; `release_username` adds the identifier.
+    `everyone` says that it is a service for all families, and `serves` that it may receive the data today.
     """
 
     name: str
@@ -52,9 +52,9 @@ def entrances(account: Account) -> list[Registration]:
 
 
 def receivers(account: Account) -> list[Receiver]:
-    """Return the ENTs that may know the person, by name, then those entered once that no longer may.
+    """Return the ENTs that may receive the person's data, by name, then those entered once that no longer may.
 
-    A service for everyone is among them once it was entered.
+    A service for everyone is among them if it was ever entered.
     """
     uais = {school.uai for school in directory.schools(account)}
     serving = select(ClientSchool.client_id).where(ClientSchool.uai.in_(uais))
@@ -64,8 +64,8 @@ def receivers(account: Account) -> list[Receiver]:
         .where((Client.disabled_at.is_(None) & Client.id.in_(serving)) | Client.id.in_(entered))
         .order_by(func.lower(Client.name), Client.id)
     ).all()
-    found = [_receiver(account, row) for row in rows]
-    return sorted(found, key=lambda receiver: not receiver.serves)
+    entries = [_receiver(account, row) for row in rows]
+    return sorted(entries, key=lambda receiver: not receiver.serves)
 
 
 def _receiver(account: Account, client: Client) -> Receiver:

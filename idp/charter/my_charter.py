@@ -1,4 +1,4 @@
-"""The rules of « Ma charte »: the charters of a person's ENTs, and what the person accepted of them."""
+"""The rules of « Ma charte »: the charters of a person's ENTs, and what the person accepted."""
 
 import uuid
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ class Acceptance:
 
 @dataclass(frozen=True)
 class EntCharter:
-    """An ENT's charter: the version that is current (None: it publishes none any more), and older ones accepted."""
+    """An ENT's charter: the current version (None if the ENT publishes none any more), and earlier accepted ones."""
 
     ent: str
     current: Acceptance | None
@@ -33,7 +33,7 @@ class EntCharter:
 
 @dataclass(frozen=True)
 class Reading:
-    """One version as it is read: of which ENT, whether it is that ENT's current one."""
+    """One version for reading, with its ENT, and whether it is the current one."""
 
     ent: str
     acceptance: Acceptance
@@ -44,12 +44,15 @@ def charters(account: Account) -> list[EntCharter]:
     """Return the charters of the ENTs that serve the person's schools, or that the person once accepted; by name."""
     accepted = _accepted(account.id)
     clients = db.session.scalars(_mine(account).order_by(func.lower(Client.name), Client.id)).all()
-    found = [_of_ent(client, [one for one in accepted if one.version.client_id == client.id]) for client in clients]
-    return [charter for charter in found if charter.current or charter.earlier]
+    ents = [
+        _of_ent(client, [acceptance for acceptance in accepted if acceptance.version.client_id == client.id])
+        for client in clients
+    ]
+    return [charter for charter in ents if charter.current or charter.earlier]
 
 
 def find(account: Account, version_id: uuid.UUID) -> Reading | None:
-    """Return a version to read; None when there is none, or when it is of an ENT that is not the person's."""
+    """Return a version; None if it does not exist, or belongs to an ENT that is not the person's."""
     version = db.session.get(CharterVersion, version_id)
     client = db.session.scalar(_mine(account).where(Client.id == version.client_id)) if version else None
     if version is None or client is None:
@@ -85,9 +88,11 @@ def _accepted(account_id: uuid.UUID) -> list[Acceptance]:
 
 def _of_ent(client: Client, accepted: Sequence[Acceptance]) -> EntCharter:
     version = db.session.get(CharterVersion, client.charter_version_id) if client.charter_version_id else None
-    at = next((one.accepted_at for one in accepted if version and one.version.id == version.id), None)
+    at = next(
+        (acceptance.accepted_at for acceptance in accepted if version and acceptance.version.id == version.id), None
+    )
     return EntCharter(
         ent=client.name,
         current=Acceptance(version, at) if version else None,
-        earlier=[one for one in accepted if version is None or one.version.id != version.id],
+        earlier=[acceptance for acceptance in accepted if version is None or acceptance.version.id != version.id],
     )

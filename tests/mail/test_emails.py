@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idp.mail.addresses import MAX_LENGTH, AddressFault, InvalidAddress, check_recipient, fold_address, parse_address
+from idp.mail.emails import MAX_LENGTH, EmailFault, InvalidEmailError, check_recipient, fold_email, parse_email
 from tests.rows import each_row
 
 
@@ -25,8 +25,8 @@ from tests.rows import each_row
     ],
 )
 def test_an_address_is_stored_as_typed_with_a_plain_domain(typed: str, stored: str) -> None:
-    assert parse_address(typed) == stored
-    assert parse_address(stored) == stored
+    assert parse_email(typed) == stored
+    assert parse_email(stored) == stored
     assert check_recipient(stored) == stored
 
 
@@ -75,9 +75,9 @@ def test_an_address_is_stored_as_typed_with_a_plain_domain(typed: str, stored: s
     ],
 )
 def test_what_is_not_one_address_is_refused_with_its_reason(typed: str, reason: str) -> None:
-    with pytest.raises(InvalidAddress) as refused:
-        parse_address(typed)
-    assert refused.value.reason == AddressFault(reason)
+    with pytest.raises(InvalidEmailError) as refused:
+        parse_email(typed)
+    assert refused.value.reason == EmailFault(reason)
     assert "@" not in str(refused.value)
 
 
@@ -85,9 +85,9 @@ def test_what_is_not_one_address_is_refused_with_its_reason(typed: str, reason: 
 def test_the_longest_address_is_accepted_and_one_character_more_is_not() -> None:
     longest = "a" * 63 + "@" + ".".join(["b" * 62, "b" * 62, "b" * 61]) + ".fr"
     assert len(longest) == MAX_LENGTH
-    assert parse_address(longest) == longest
-    with pytest.raises(InvalidAddress, match="too_long"):
-        parse_address(longest.replace("@", "a@"))
+    assert parse_email(longest) == longest
+    with pytest.raises(InvalidEmailError, match="too_long"):
+        parse_email(longest.replace("@", "a@"))
 
 
 @pytest.mark.row("M-06")
@@ -104,8 +104,8 @@ def test_a_huge_text_costs_nothing(sign: str) -> None:
         def __iter__(self) -> Any:
             raise AssertionError("read")
 
-    with pytest.raises(InvalidAddress, match="too_long"):
-        parse_address(Unread(sign * 400_000))
+    with pytest.raises(InvalidEmailError, match="too_long"):
+        parse_email(Unread(sign * 400_000))
 
 
 @pytest.mark.row("S-01")
@@ -114,22 +114,22 @@ def test_a_huge_text_costs_nothing(sign: str) -> None:
     ["a@b.test, x@evil.test", "a@b.test\r\nBcc:x", "a@b.test\x00", "<a@b.test>", '"a"@b.test', " a@b.test", "a@B.test"],
 )
 def test_a_recipient_is_exactly_one_stored_address(address: str) -> None:
-    with pytest.raises(InvalidAddress):
+    with pytest.raises(InvalidEmailError):
         check_recipient(address)
 
 
 @pytest.mark.row("M-06")
 def test_capital_letters_do_not_make_another_address_for_the_caps() -> None:
-    assert fold_address("Marie.LEROY@orange.fr") == fold_address("marie.leroy@orange.fr")
-    assert fold_address("marie@orange.fr") != fold_address("marie@free.fr")
+    assert fold_email("Marie.LEROY@orange.fr") == fold_email("marie.leroy@orange.fr")
+    assert fold_email("marie@orange.fr") != fold_email("marie@free.fr")
 
 
 @pytest.mark.row("M-06")
 @given(st.text(max_size=330) | st.from_regex(r"\A[^@]{0,20}@[^@]{0,40}\Z"))
 def test_whatever_is_typed_there_is_an_address_or_a_reason(typed: str) -> None:
     try:
-        stored = parse_address(typed)
-    except InvalidAddress:
+        stored = parse_email(typed)
+    except InvalidEmailError:
         return
     assert stored.isascii()
     assert stored.isprintable()
