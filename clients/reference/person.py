@@ -37,7 +37,7 @@ class Person:
         while isinstance(result, Page):
             kind, form, inputs = self._fill_in(result)
             if kind in filled:
-                raise CheckError(kind, f"the provider asks again: « {result.title} »")
+                raise CheckError(kind, f'the provider asks again: "{result.title}"')
             filled.append(kind)
             result = self._submit(result, form, inputs, redirect_uri)
         for kind in filled:
@@ -65,7 +65,7 @@ class Person:
         advice = ": complete this page in a browser first, for example activate the account with its letter"
         is_for_people = page.status == requests.codes.ok
         reason = f": {page.reason}" if page.reason else ""
-        message = f"the provider shows « {page.title} » (HTTP {page.status}){advice if is_for_people else reason}"
+        message = f'the provider shows "{page.title}" (HTTP {page.status}){advice if is_for_people else reason}'
         raise CheckError("page", message)
 
     def _submit(self, page: Page, form: Form, inputs: dict[str, str], stop: str) -> Page | str:

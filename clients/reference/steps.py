@@ -74,7 +74,7 @@ def _sign_out(provider: Provider, person: Person, signed_in: SignedIn) -> None:
     result = person.open(str(url), back)
     if not isinstance(result, str):  # the page of the front-channel logout links to `back`; other pages have no link
         is_done = result.status == requests.codes.ok
-        require(is_done, "sign_out_page", f"the provider shows « {result.title} » (HTTP {result.status})")
+        require(is_done, "sign_out_page", f'the provider shows "{result.title}" (HTTP {result.status})')
         result = next((link.partition("?")[2] for link in result.links if back and link.startswith(back)), "")
     if back:
         is_back = parse_qs(result).get("state") == [state]

@@ -1,4 +1,4 @@
-"""Every route is public on purpose or guarded: a new one fails here until it is listed, and what is listed is tried."""
+"""Every route is public on purpose or guarded: the tests fail for a route that is not listed, and try listed ones."""
 
 import re
 from collections.abc import Callable
@@ -19,66 +19,66 @@ Guard = Callable[[TestResponse], None]
 
 
 def public(answer: TestResponse) -> None:
-    """Anybody may read it."""
+    """Anybody may read the page."""
     assert answer.status_code == HTTPStatus.OK
 
 
 def continuation(answer: TestResponse) -> None:
-    """Only the browser that is in the middle of an authorization request, by a signed value in the address."""
+    """Only a browser with an authorization request in progress, by a signed value in the URL."""
     assert answer.status_code == HTTPStatus.BAD_REQUEST
     assert heading(answer) == "Reprenons depuis l’ENT"
 
 
 def to_the_account(answer: TestResponse) -> None:
-    """Anybody, who is led on to the account's page."""
+    """Anybody; it redirects to the account's page."""
     assert (answer.status_code, answer.headers["Location"]) == (HTTPStatus.SEE_OTHER, "/mon-compte")
 
 
 def named_by_the_operator(answer: TestResponse) -> None:
-    """Nobody, until the operator has named who answers."""
+    """Nobody, until the operator has set a contact."""
     assert answer.status_code == HTTPStatus.NOT_FOUND
 
 
 def to_the_password(answer: TestResponse) -> None:
-    """Anybody, who is led on to the page that changes the password."""
+    """Anybody; it redirects to the page that changes the password."""
     assert (answer.status_code, answer.headers["Location"]) == (HTTPStatus.SEE_OTHER, "/mon-compte/mot-de-passe")
 
 
 def session(answer: TestResponse) -> None:
-    """Only whoever is signed in."""
+    """Only a signed-in person."""
     assert (answer.status_code, answer.headers["Location"]) == (HTTPStatus.SEE_OTHER, "/connexion")
 
 
 def link(answer: TestResponse) -> None:
-    """Only who has a link that was mailed."""
+    """Only a person with a link from a mail."""
     assert answer.status_code == HTTPStatus.GONE
     assert heading(answer) == "Ce lien ne marche plus"
 
 
 def profile(answer: TestResponse) -> None:
-    """Only for a profile that is named."""
+    """Only for a profile in the URL."""
     assert answer.status_code == HTTPStatus.NOT_FOUND
 
 
 def form_token(answer: TestResponse) -> None:
-    """Only a form of ours; whatever else guards the page comes after."""
+    """Only a form of the service; other guards of the page follow."""
     assert answer.status_code == HTTPStatus.BAD_REQUEST
     assert heading(answer) == "Cette page est restée ouverte trop longtemps"
 
 
 def registered(answer: TestResponse) -> None:
-    """Only a client that is registered, to an address that is registered."""
+    """Only a registered client with a registered URI."""
     assert answer.status_code == HTTPStatus.BAD_REQUEST
     assert heading(answer) == "La demande de connexion n’est pas valable"
 
 
 def by_get(answer: TestResponse) -> None:
-    """Looked at when it comes back by GET, with the cookies that a post from elsewhere does not carry."""
+    """Checked after the redirect to GET, because a POST from another site has no cookies."""
     assert (answer.status_code, answer.headers["Location"]) == (HTTPStatus.SEE_OTHER, answer.request.path)
 
 
 def client(answer: TestResponse) -> None:
-    """Only a client that proves who it is."""
+    """Only an authenticated client."""
     assert answer.status_code == HTTPStatus.UNAUTHORIZED
     assert answer.get_json()["error"] == "invalid_client"
 
@@ -144,24 +144,24 @@ ROUTES: dict[str, dict[str, Guard]] = {
     "/userinfo": {"GET": bearer, "POST": bearer},
     "/charter": {"GET": bearer},
     "/charter/acceptance": {"POST": bearer},
-    "/logout": {"GET": public, "POST": by_get},  # for somebody who is not signed in; see below
+    "/logout": {"GET": public, "POST": by_get},  # for a person without a session; see below
 }
 WITHOUT_FORM_TOKEN = {
     *("/authorize", "/token", "/par", "/revoke", "/introspect", "/register"),
     *("/userinfo", "/charter/acceptance", "/logout"),
 }
-"""Posted by programs, or by pages of others, with proofs of their own."""
+"""Posted by programs, or by pages of other sites, with their own authentication."""
 FORMS = {
     "/token": {"grant_type": "authorization_code", "code": "x"},
     "/par": {"client_id": "x"},
     "/revoke": {"token": "x"},
     "/introspect": {"token": "x"},
 }
-"""What is read before anybody looks at who sends it."""
+"""Values that are read before the authentication."""
 
 
 def routes() -> set[tuple[str, str]]:
-    """Return every path and method that the application answers."""
+    """Return every path and method of the application."""
     app = create_app(settings_for("sqlite:///:memory:"))
     return {(rule.rule, method) for rule in app.url_map.iter_rules() for method in rule.methods or ()}
 

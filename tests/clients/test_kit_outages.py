@@ -129,7 +129,7 @@ def test_an_unknown_key_is_asked_for_at_once_and_then_not_for_ten_seconds(
 def test_a_key_that_nobody_has_heard_of_does_not_shut_the_others_out(
     provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever posts logout tokens chooses their `kid`: when the keys cannot be read anew, the known ones stay good."""
+    """Anybody can post a logout token with any `kid`: if the keys cannot be requested again, cached keys stay valid."""
     moment = 1000.0
     monkeypatch.setattr(kit_provider, "monotonic", lambda: moment)
     kit = Provider(registered(provider))

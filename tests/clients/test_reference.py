@@ -128,7 +128,7 @@ def test_what_is_wrong_is_named(service: Service, changes: dict[str, str], check
 
 def test_what_a_page_tells_the_ent_s_developers_is_printed(service: Service) -> None:
     printed = signing_in(service, redirect_uri=f"{REDIRECT_URI}/").stderr
-    assert "« La demande de connexion n’est pas valable » (HTTP 400): invalid redirect_uri" in printed
+    assert '"La demande de connexion n’est pas valable" (HTTP 400): invalid redirect_uri' in printed
 
 
 def test_the_provider_s_own_words_are_printed_and_no_secret(service: Service, liar: FakeProvider) -> None:
@@ -146,7 +146,7 @@ def test_the_provider_s_own_words_are_printed_and_no_secret(service: Service, li
 def test_an_account_that_is_not_active_is_said_with_what_to_do(service: Service) -> None:
     done = signing_in(service, username=service.newcomer, password=PROVISIONAL)
     assert refused(done) == "pages: page"
-    assert "« Activez votre compte »" in done.stderr
+    assert '"Activez votre compte"' in done.stderr
     assert "in a browser first" in done.stderr
 
 
@@ -209,9 +209,9 @@ def test_a_named_authority_wins_over_the_environment(tmp_path: Path) -> None:
         arguments = (f"--issuer={issuer}", "--client-id=c", f"--redirect-uri={REDIRECT_URI}", "--once")
         for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
             done = run(*arguments, f"--ca-bundle={known.trusted}", **{variable: str(other.trusted)})
-            assert "« Une page »" in done.stderr, done.stderr
+            assert '"Une page"' in done.stderr, done.stderr
             done = run(*arguments, **{variable: str(known.trusted)})
-            assert "« Une page »" in done.stderr, "what the environment says counts where nothing else is said"
+            assert '"Une page"' in done.stderr, "what the environment says counts where nothing else is said"
 
 
 def test_nothing_is_typed_into_a_form_of_another_site(service: Service) -> None:

@@ -44,7 +44,7 @@ def dump(engine: Engine) -> dict[str, list[str]]:
 
 
 def is_one_sentence(answer: Answer) -> None:
-    """Nothing on stdout, one line on stderr, not 0: whoever runs the command sees that, and why, it did nothing."""
+    """Check a refusal: no output on stdout, one line on stderr, an exit code other than 0."""
     assert answer.code == 1, answer
     assert answer.out == ""
     assert answer.err.startswith("Error: "), answer.err

@@ -122,7 +122,7 @@ def test_a_later_update_without_new_hosts_takes_the_place_of_the_one_that_waits(
 def test_nothing_is_approved_but_what_the_operator_saw(
     browser: FlaskClient, told: dict[str, Any], settings: Settings
 ) -> None:
-    """RFC 7592, 5. Whoever has the token may change the pending request until it is approved."""
+    """RFC 7592, 5. A client with the token may change the pending request until it is approved."""
     replaced(browser, told, redirect_uris=["https://vrai.test/cb"])
     replaced(browser, told, redirect_uris=[THIEF])
     with pytest.raises(RegistrationRefusedError, match=r"the new hosts are voleur\.test: nothing was approved"):
@@ -223,7 +223,7 @@ def test_what_could_not_be_approved_is_refused_at_once(
 
 
 def test_hosts_of_an_invitation_are_widened_by_an_approval_alone(browser: FlaskClient, settings: Settings) -> None:
-    """RFC 7591, 3.2.1. The operator who pinned the hosts is the one who decides on others."""
+    """RFC 7591, 3.2.1. An operator fixed the hosts, so an operator decides about others."""
     told = registered(browser, bound(hosts=["nouveau.test"]))
     moved = {"redirect_uris": [THIEF], "client_uri": "https://voleur.test/"}
     assert replaced(browser, told, **moved).get_json()["redirect_uris"] == [OWN]

@@ -151,7 +151,7 @@ def test_the_ent_is_told_and_then_the_browser_goes_back_to_it(
 def test_an_ent_that_hangs_keeps_nobody_here(
     browser_process: Browser, app: Flask, loopback: str, ent: Ent, parent: Account
 ) -> None:
-    """Front-Channel Logout 1.0, 3. Nobody reports what became of a frame: the page goes on without its answer."""
+    """Front-Channel Logout 1.0, 3. The page cannot know the result of a frame and continues without it."""
     released = Event()
 
     def hang(_: BaseHTTPRequestHandler) -> None:

@@ -170,7 +170,7 @@ def test_it_changes_with_the_session_and_stays_with_it(
 ) -> None:
     """Session Management 1.0, 3.2."""
     value, former = told(browser, ent), state(browser)
-    change_password(browser)  # the same session goes on under another cookie
+    change_password(browser)  # the same session with another cookie
     assert agrees(value, ent, state(browser)) is False
     assert ent.answer(browser.get(ent.url(Attempt(), prompt="none")))["session_state"]
     assert state(browser) == former

@@ -1,4 +1,4 @@
-"""« Revenir à l’ENT »: whoever turns back at the sign-in or at the choice of a profile leaves with `access_denied`."""
+"""« Revenir à l’ENT »: cancelling at the sign-in or at the choice of a profile returns `access_denied`."""
 
 import re
 import time

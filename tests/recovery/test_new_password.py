@@ -1,4 +1,4 @@
-"""G-07, G-08, G-11 and W-02: which password the link takes, what ends with the former one, and where it goes on."""
+"""G-07, G-08, G-11 and W-02: accepted passwords, the end of sessions, and the next page."""
 
 import re
 from datetime import timedelta

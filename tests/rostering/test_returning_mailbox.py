@@ -1,4 +1,4 @@
-"""An account that a file brings back, whose mailbox serves another account by then (`IDP_SHARED_MAILBOX=refuse`)."""
+"""An account that a file restores, whose mailbox meanwhile belongs to another account (`IDP_SHARED_MAILBOX=refuse`)."""
 
 import json
 import subprocess
@@ -38,12 +38,12 @@ NEIGHBOUR, CONFIRMING = "9100002", "9100004"
 
 @pytest.fixture
 def settings(request: pytest.FixtureRequest, database_url: str) -> Settings:
-    """Settings of an operator who decided what a shared mailbox may do."""
+    """Settings with `IDP_SHARED_MAILBOX`."""
     return settings_for(database_url, shared_mailbox=getattr(request, "param", "refuse"))
 
 
 def confirm(build: Build, key: str, **more: object) -> None:
-    """Let the account of a key be activated, with the mailbox."""
+    """Activate the account of a key, with the mailbox."""
     own: dict[str, object] = {"password_hash": build.hash(PASSWORD), "activated_at": now(), "email": MAILBOX}
     own |= {"mailbox": MAILBOX, "email_confirmed_at": now(), **more}
     db.session.execute(update(Account).where(Account.id == account(key).id).values(**own))
@@ -52,7 +52,7 @@ def confirm(build: Build, key: str, **more: object) -> None:
 
 @pytest.fixture
 def absent(act: Run, build: Build, year: Year, folder: Path) -> tuple[Pupil | Parent, ...]:
-    """A family that left, whose mother had confirmed the mailbox; a neighbour has confirmed it since."""
+    """A removed family, whose mother had confirmed the mailbox, which a neighbour has confirmed since."""
     imported(act, year.write(folder))
     confirm(build, MOTHER)
     family = (year.pupils.pop(CHILD), year.parents.pop(MOTHER), year.parents.pop(FATHER))
@@ -62,7 +62,7 @@ def absent(act: Run, build: Build, year: Year, folder: Path) -> tuple[Pupil | Pa
 
 
 def changes_of(person: Account) -> list[str]:
-    """Return what the journal says was changed about an account."""
+    """Return the changes of an account in the journal."""
     rows = select(AuditEntry.details).where(AuditEntry.kind == "account.changed", AuditEntry.account_id == person.id)
     found = [details["change"] for details in db.session.scalars(rows.order_by(AuditEntry.id))]
     db.session.rollback()
@@ -169,7 +169,7 @@ def test_of_two_accounts_that_come_back_to_one_mailbox_one_has_it(
 def test_a_contested_mailbox_stays_and_is_not_kept_by_the_settlement(
     act: Run, build: Build, year: Year, folder: Path, absent: tuple[Pupil | Parent, ...]
 ) -> None:
-    """The address opens nothing before the school decides; then the same rule holds."""
+    """The email gives no access before the school decides; then the same rule applies."""
     contested = update(Account).where(Account.id == account(MOTHER).id)
     db.session.execute(contested.values(contested_at=now(), contested_email="avant@exemple.fr"))
     db.session.commit()
@@ -194,7 +194,7 @@ def _someone_waits() -> bool:
 def test_an_import_locks_all_accounts_before_the_first_mailbox(
     act: Run, build: Build, settings: Settings, year: Year, folder: Path, absent: tuple[Pupil | Parent, ...]
 ) -> None:
-    """Somebody confirms the mailbox at that moment: the import waits for the mailbox, and holds all rows by then."""
+    """A concurrent confirmation of the mailbox: the import waits for its lock, and holds all rows by then."""
     confirm(build, FATHER)
     first, second = sorted((account(MOTHER).id, account(FATHER).id))
     year.add(*absent)

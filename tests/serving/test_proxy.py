@@ -229,7 +229,7 @@ def speaking(trusted: Path, version: ssl.TLSVersion, ciphers: str = "") -> ssl.S
 
 
 def agreed(port: int, client: ssl.SSLContext) -> tuple[str, str] | None:
-    """Return the version and the cipher of a handshake; None when the server refuses."""
+    """Return the version and the cipher of a handshake; None if the server refuses."""
     with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as plain:
         try:
             with client.wrap_socket(plain, server_hostname="localhost") as connection:
