@@ -18,7 +18,7 @@ from demo.letters import SeededLetter
 from idp.letters.render import pdf
 from idp.paths import TEMPLATES
 from tests.checklist import ROOT
-from tests.stories import steps
+from tests.stories import gestes
 from tests.stories.browser import ARGUMENTS, CHROMIUM, follow, new_page
 from tests.stories.site import Site
 
@@ -70,22 +70,22 @@ def _walk(browser: Browser, site: Site) -> list[tuple[str, bytes]]:
         shoot("L’ENT")
         follow(phone.get_by_role("link", name="Se connecter"))
         shoot("Le profil")
-        steps.choose_parent(phone)
+        gestes.choisit_parent(phone)
         _fill(phone, letter)
         shoot("La connexion")
         follow(phone.get_by_role("button", name="Se connecter"))
         shoot("L’activation")
-        steps.activate(phone, _EMAIL)
+        gestes.active(phone, _EMAIL)
         shoot("Le mail part")
-        phone.goto(steps.link_in_mail(site, _EMAIL))
+        phone.goto(gestes.lien_du_mail(site, _EMAIL))
         shoot("Le lien du mail")
         follow(phone.get_by_role("button", name="Confirmer"))
         shoot("C’est confirmé")
         follow(phone.get_by_role("link", name="Accéder à l’ENT"))
-        steps.sign_in(phone, letter.username, steps.NEW_PASSWORD)
+        gestes.se_connecte(phone, letter.username, gestes.NEW_PASSWORD)
         shoot("La charte")
-        steps.accept_charter(phone)
-        steps.give_email(phone, _EMAIL)
+        gestes.accepte_la_charte(phone)
+        gestes.donne_son_adresse(phone, _EMAIL)
         shoot("Dans l’ENT")
     return shots
 

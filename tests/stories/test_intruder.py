@@ -1,4 +1,4 @@
-"""Stories: an intruder attacks the account, and the parent keeps it or recovers it."""
+"""Histoires : quelqu'un d'autre s'en prend au compte, et le parent garde ou reprend la main."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -10,118 +10,118 @@ from playwright.sync_api import Page, expect
 from requests.adapters import HTTPAdapter
 
 from tests.stories.browser import follow, look
-from tests.stories.site import Site
-from tests.stories.steps import (
+from tests.stories.gestes import (
     NEW_PASSWORD,
     OTHER_PASSWORD,
-    check_heading,
-    close_browser,
-    create_account,
-    enter_account,
-    link_in_mail,
-    sign_in,
+    a_un_compte,
+    entre_dans_son_compte,
+    ferme_le_navigateur,
+    lien_du_mail,
+    se_connecte,
+    titre,
 )
+from tests.stories.site import Site
 
 OWN = "noemie.leroy@exemple.fr"
 INTRUDER = "intrus@exemple.test"
 pytestmark = pytest.mark.browser
 
 
-class FromIp(HTTPAdapter):
-    """Sends requests from a given IP of the loopback network."""
+class FromAddress(HTTPAdapter):
+    """Envoie les requêtes depuis une adresse de la boucle locale : autant d'adresses que l'on veut, bien réelles."""
 
-    def __init__(self, ip: str) -> None:
-        self._ip = ip
+    def __init__(self, address: str) -> None:
+        self._address = address
         super().__init__()
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **more: Any) -> None:  # noqa: FBT001, FBT002 - its signature
-        super().init_poolmanager(connections, maxsize, block=block, source_address=(self._ip, 0), **more)
+        super().init_poolmanager(connections, maxsize, block=block, source_address=(self._address, 0), **more)
 
 
-def guess(site: Site, ip: str, username: str) -> int:
-    """Try a password from an IP; return the status of the response."""
+def devine(site: Site, address: str, identifiant: str) -> int:
+    """Essaie un mot de passe depuis une adresse ; donne le statut de la réponse."""
     with requests.Session() as session:
-        session.mount("http://", FromIp(ip))
+        session.mount("http://", FromAddress(address))
         page = session.get(f"{site.settings.issuer}/connexion", timeout=60)
         [token] = re.findall(r'name="csrf_token"[^>]*value="([^"]+)"', page.text)
-        data = {"csrf_token": token, "identifiant": username, "mot-de-passe": f"essai {ip}"}
+        data = {"csrf_token": token, "identifiant": identifiant, "mot-de-passe": f"essai {address}"}
         return session.post(f"{site.settings.issuer}/connexion", data=data, timeout=60).status_code
 
 
-def test_parent_signs_in_while_a_hundred_ips_guess_the_password(phone: Page, site: Site) -> None:
-    noemie = create_account(phone, site, "n.leroy", OWN)
-    enter_account(phone, site, noemie)
-    close_browser(phone)
+def test_cent_adresses_devinent_et_le_parent_entre_avec_son_telephone(phone: Page, site: Site) -> None:
+    noemie = a_un_compte(phone, site, "n.leroy", OWN)
+    entre_dans_son_compte(phone, site, noemie)
+    ferme_le_navigateur(phone)
     with ThreadPoolExecutor(8) as crowd:
-        ips = [f"127.0.7.{number}" for number in range(1, 101)]
-        answers = list(crowd.map(lambda ip: guess(site, ip, noemie), ips))
+        addresses = [f"127.0.7.{number}" for number in range(1, 101)]
+        answers = list(crowd.map(lambda address: devine(site, address, noemie), addresses))
     assert answers.count(429) >= 80
     assert set(answers) <= {200, 429, 503}
-    enter_account(phone, site, noemie)
+    entre_dans_son_compte(phone, site, noemie)
 
 
-def test_former_mailbox_stops_an_intruders_pending_email(phone: Page, other_device: Page, site: Site) -> None:
-    noemie = create_account(phone, site, "n.leroy", OWN)
-    enter_account(other_device, site, noemie)  # the intruder knows the password
+def test_une_adresse_demandee_par_un_intrus_est_arretee_par_l_ancienne_boite(
+    phone: Page, other_device: Page, site: Site
+) -> None:
+    noemie = a_un_compte(phone, site, "n.leroy", OWN)
+    entre_dans_son_compte(other_device, site, noemie)  # l'intrus connaît le mot de passe
     follow(other_device.get_by_role("link", name="Changer mon adresse mail"))
-    check_heading(other_device, "Changer mon adresse mail")
+    titre(other_device, "Changer mon adresse mail")
     other_device.get_by_label("Mot de passe actuel").fill(NEW_PASSWORD)
     other_device.get_by_label("Nouvelle adresse mail").fill(INTRUDER)
     follow(other_device.get_by_role("button", name="Enregistrer"))
-    check_heading(other_device, "Changer mon adresse mail")
+    titre(other_device, "Changer mon adresse mail")
 
-    phone.goto(link_in_mail(site, OWN, 2, "Votre adresse mail va changer"))
-    check_heading(phone, "Ce n’était pas vous ?")
+    phone.goto(lien_du_mail(site, OWN, 2, "Votre adresse mail va changer"))
+    titre(phone, "Ce n’était pas vous ?")
     follow(phone.get_by_role("button", name="Arrêter le changement"))
     look(phone)
-    # the intruder is signed out, and the link and the known password are no longer valid
+    # l'intrus est dehors, son lien est mort, le mot de passe qu'il connaît ne sert plus
     other_device.goto(f"{site.settings.issuer}/mon-compte")
-    check_heading(other_device, "Connexion")
-    sign_in(other_device, noemie, NEW_PASSWORD)
-    check_heading(other_device, "Choisissez un nouveau mot de passe")
-    other_device.goto(link_in_mail(site, INTRUDER, 1, site.mails(INTRUDER)[0]["subject"]))
-    check_heading(other_device, "Ce lien ne marche plus")
-    # the parent recovers the account with a mail
-    phone.goto(link_in_mail(site, OWN, 4, "Choisissez un nouveau mot de passe"))
+    titre(other_device, "Connexion")
+    se_connecte(other_device, noemie, NEW_PASSWORD)
+    titre(other_device, "Choisissez un nouveau mot de passe")
+    other_device.goto(lien_du_mail(site, INTRUDER, 1, site.mails(INTRUDER)[0]["subject"]))
+    titre(other_device, "Ce lien ne marche plus")
+    # le parent reprend la main par sa boîte
+    phone.goto(lien_du_mail(site, OWN, 4, "Choisissez un nouveau mot de passe"))
     phone.get_by_label("Nouveau mot de passe").fill(OTHER_PASSWORD)
     phone.get_by_label("Confirmez le mot de passe").fill(OTHER_PASSWORD)
     follow(phone.get_by_role("button", name="Enregistrer"))
-    check_heading(phone, "Votre mot de passe est changé")
-    enter_account(phone, site, noemie, OTHER_PASSWORD)
+    titre(phone, "Votre mot de passe est changé")
+    entre_dans_son_compte(phone, site, noemie, OTHER_PASSWORD)
     expect(phone.get_by_text(OWN)).to_be_visible()
 
 
-def test_intruders_confirmed_email_cannot_recover_a_disputed_account(
-    phone: Page, other_device: Page, site: Site
-) -> None:
-    noemie = create_account(phone, site, "n.leroy", OWN)
-    enter_account(other_device, site, noemie)
+def test_une_adresse_deja_changee_par_un_intrus_ne_lui_sert_a_rien(phone: Page, other_device: Page, site: Site) -> None:
+    noemie = a_un_compte(phone, site, "n.leroy", OWN)
+    entre_dans_son_compte(other_device, site, noemie)
     follow(other_device.get_by_role("link", name="Changer mon adresse mail"))
     other_device.get_by_label("Mot de passe actuel").fill(NEW_PASSWORD)
     other_device.get_by_label("Nouvelle adresse mail").fill(INTRUDER)
     follow(other_device.get_by_role("button", name="Enregistrer"))
-    check_heading(other_device, "Changer mon adresse mail")
+    titre(other_device, "Changer mon adresse mail")
     site.wait_for_mail(OWN, 2)
-    other_device.goto(link_in_mail(site, INTRUDER, 1, site.wait_for_mail(INTRUDER)["subject"]))
+    other_device.goto(lien_du_mail(site, INTRUDER, 1, site.wait_for_mail(INTRUDER)["subject"]))
     follow(other_device.get_by_role("button", name="Confirmer"))
     look(other_device)
 
     mail = site.wait_for_mail(OWN, 3)
-    [link] = set(re.findall(rf"{re.escape(site.settings.issuer)}/\S+", mail["text"]))
-    phone.goto(link)
+    [lien] = set(re.findall(rf"{re.escape(site.settings.issuer)}/\S+", mail["text"]))
+    phone.goto(lien)
     follow(phone.get_by_role("button", name="Signaler le changement"))
-    check_heading(phone, "Le compte est fermé")
+    titre(phone, "Le compte est fermé")
     other_device.goto(f"{site.settings.issuer}/mon-compte")
-    check_heading(other_device, "Connexion")
-    # nobody can recover the account with a mail, neither mailbox: the school decides
-    before = {mailbox: len(site.mails(mailbox)) for mailbox in (OWN, INTRUDER)}
-    sent, too_early = "Regardez votre messagerie", "Un peu de patience"
-    for page, expected in ((other_device, sent), (phone, re.compile(f"{sent}|{too_early}"))):
+    titre(other_device, "Connexion")
+    # personne ne reprend la main par mail, ni l'intrus ni l'ancienne boîte : l'école décide
+    deja = {box: len(site.mails(box)) for box in (OWN, INTRUDER)}
+    envoye, trop_tot = "Regardez votre messagerie", "Un peu de patience"
+    for page, attendu in ((other_device, envoye), (phone, re.compile(f"{envoye}|{trop_tot}"))):
         page.goto(f"{site.settings.issuer}/mot-de-passe-oublie")
         page.get_by_label("Identifiant", exact=True).fill(noemie)
         follow(page.get_by_role("button", name="Recevoir un lien"))
-        check_heading(page, expected)
+        titre(page, attendu)
     phone.wait_for_timeout(3000)
-    for mailbox in (OWN, INTRUDER):
-        later = site.mails(mailbox)[before[mailbox] :]
-        assert not [mail for mail in later if "/mot-de-passe/lien/" in mail["text"]]
+    for box in (OWN, INTRUDER):
+        new = site.mails(box)[deja[box] :]
+        assert not [mail for mail in new if "/mot-de-passe/lien/" in mail["text"]]

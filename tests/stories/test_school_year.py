@@ -1,7 +1,7 @@
-"""Story: a school year, with the file and letters of September, and the changes of October in the tokens.
+"""Histoire d'une année : le fichier et les courriers de septembre, ce qui change en octobre, des jetons justes.
 
-The file is imported with `idp roster import`, the letters are printed with `idp letters print`, the mails go through a
-real SMTP server, and an ENT verifies the tokens with its own code.
+Le fichier entre par `idp roster import`, les courriers sortent par `idp letters print`, les mails passent par un vrai
+serveur SMTP, et un ENT qui vérifie les jetons avec son propre code lit ce que chaque parent est devenu.
 """
 
 import csv
@@ -24,19 +24,19 @@ from tests.relying_party import Attempt, RelyingParty
 from tests.rostering.aaf_school import COLLEGE, LYCEE, Parent, Pupil, add, modify, small_year, write
 from tests.rostering.seen import imported
 
-PASSWORD = "orage brique hamster violon"
-KEYS = ("9100000", "9150000", "9100001", "9150001", "9100002", "9150003", "9100004", "9150004")
+MOT_DE_PASSE = "orage brique hamster violon"
+CLES = ("9100000", "9150000", "9100001", "9150001", "9100002", "9150003", "9100004", "9150004")
 
 
 @dataclass
-class Family:
-    """A parent with an active account, and the browser of the phone."""
+class Famille:
+    """Un parent qui a activé son compte, et le navigateur de son téléphone."""
 
-    username: str
-    phone: FlaskClient
+    identifiant: str
+    telephone: FlaskClient
 
 
-def test_changes_of_a_school_year_reach_the_tokens(
+def test_de_septembre_a_octobre(
     act: Run,  # noqa: F811 - the fixture
     app: Flask,
     build: Build,
@@ -46,117 +46,113 @@ def test_changes_of_a_school_year_reach_the_tokens(
         COLLEGE: build.ent("Passerelle", "college.test", uais=[COLLEGE]),
         LYCEE: build.ent("Horizon", "lycee.test", uais=[LYCEE]),
     }
-    year = small_year()
+    annee = small_year()
 
-    # September: the complete file, the letters of both schools; a third of the parents activate their accounts.
-    report = imported(act, year.write(tmp_path / "complet"))
-    assert report["accounts"] == {"total": 24, "created": 24, "disabled": 0}
-    letters = print_letters(act, tmp_path, COLLEGE) | print_letters(act, tmp_path, LYCEE)
-    assert len(letters) == 24
-    with post_office(app) as post:
-        parents = {key: activate(app, post, year.parents[key], letters) for key in KEYS}
-        first = {key: claims_of(parents[key], ents) for key in KEYS}
-    for key, seen in first.items():
-        [(uai, claims)] = seen.items()
-        child = year.pupils[str(9200000 + int(key[-1]))]
-        assert uai == child.uai
-        assert claims["FrEduVecteur"] == [vector(year.parents[key], child)]
-        assert claims["ENTPersonJointure"] == key
+    # Septembre : le fichier complet, les courriers des deux établissements, un parent sur trois active son compte
+    fichier = imported(act, annee.write(tmp_path / "complet"))
+    assert fichier["accounts"] == {"total": 24, "created": 24, "disabled": 0}
+    courriers = imprime(act, tmp_path, COLLEGE) | imprime(act, tmp_path, LYCEE)
+    assert len(courriers) == 24
+    with post_office(app) as facteur:
+        parents = {cle: active(app, facteur, annee.parents[cle], courriers) for cle in CLES}
+        premiers = {cle: jeton(parents[cle], ents) for cle in CLES}
+    for cle, vus in premiers.items():
+        [(uai, dit)] = vus.items()
+        enfant = annee.pupils[str(9200000 + int(cle[-1]))]
+        assert uai == enfant.uai
+        assert dit["FrEduVecteur"] == [vecteur(annee.parents[cle], enfant)]
+        assert dit["ENTPersonJointure"] == cle
 
-    # October: a pupil changes schools, a sister arrives, a divorced parent moves.
-    october = tmp_path / "delta"
-    sister = Pupil("9300000", "Sœur", "FAMILLEBA", parents=(("9100001", "10", "1"), ("9150001", "20", "1")))
+    # Octobre : un élève change d'établissement, une sœur arrive, un divorce donne une seconde adresse
+    octobre = tmp_path / "delta"
+    soeur = Pupil("9300000", "Sœur", "FAMILLEBA", parents=(("9100001", "10", "1"), ("9150001", "20", "1")))
     write(
-        october / "ENT_Delta_20261012_Eleve_0000.xml",
+        octobre / "ENT_Delta_20261012_Eleve_0000.xml",
         [
             modify("Eleve", "9200000", {"ENTPersonStructRattach": ["52001"], "ENTEleveClasses": ["52001$3EME2"]}),
-            add("Eleve", sister.key, sister.attributes()),
+            add("Eleve", soeur.key, soeur.attributes()),
             modify("Eleve", "9200003", {"ENTElevePersRelEleve": ["9100003$10$1$1$1$0"]}),
         ],
     )
-    moved = {
+    demenage = {
         "ENTPersonAdresse": ["27 rue du Moulin$$"],
         "ENTPersonCodePostal": ["59991"],
         "ENTPersonVille": ["Valdoux"],
     }
-    write(october / "ENT_Delta_20261012_PersRelEleve_0000.xml", [modify("PersRelEleve", "9150004", moved)])
-    changes = imported(act, october)
-    assert changes["mode"] == "delta"
-    assert [(issue["code"], issue["key"]) for issue in changes["issues"]] == [("guardian_left", "aaf:9150003")]
-    assert changes["accounts"]["disabled"] == 1
+    write(octobre / "ENT_Delta_20261012_PersRelEleve_0000.xml", [modify("PersRelEleve", "9150004", demenage)])
+    change = imported(act, octobre)
+    assert change["mode"] == "delta"
+    assert [(issue["code"], issue["key"]) for issue in change["issues"]] == [("guardian_left", "aaf:9150003")]
+    assert change["accounts"]["disabled"] == 1
 
-    later = {key: claims_of(parents[key], ents) for key in KEYS if key != "9150003"}
-    for key in ("9100000", "9150000"):  # the pupil is now in the collège: the lycée gets no data
-        [(uai, claims)] = later[key].items()
-        assert (uai, claims["children"][0]["class"]) == (COLLEGE, "3EME2")
-    for key in ("9100001", "9150001"):
-        assert [child["given_name"] for child in later[key][COLLEGE]["children"]] == ["Enfantb", "Sœur"]
-        assert len(later[key][COLLEGE]["FrEduVecteur"]) == 2
-    for key in ("9100002", "9100004", "9150004"):
-        assert {uai: without_date(claims) for uai, claims in later[key].items()} == {
-            uai: without_date(claims) for uai, claims in first[key].items()
+    suivants = {cle: jeton(parents[cle], ents) for cle in CLES if cle != "9150003"}
+    for cle in ("9100000", "9150000"):  # l'élève est au collège : le lycée ne sait plus rien d'eux
+        [(uai, dit)] = suivants[cle].items()
+        assert (uai, dit["children"][0]["class"]) == (COLLEGE, "3EME2")
+    for cle in ("9100001", "9150001"):
+        assert [enfant["given_name"] for enfant in suivants[cle][COLLEGE]["children"]] == ["Enfantb", "Sœur"]
+        assert len(suivants[cle][COLLEGE]["FrEduVecteur"]) == 2
+    for cle in ("9100002", "9100004", "9150004"):
+        assert {uai: sans_date(dit) for uai, dit in suivants[cle].items()} == {
+            uai: sans_date(dit) for uai, dit in premiers[cle].items()
         }
-    # a former guardian cannot enter, neither with the session nor with the password
-    removed = parents["9150003"]
-    assert heading(follow(removed.phone, removed.phone.get("/mon-compte"))) == "Connexion"
-    assert heading(sign_in(app.test_client(), "/connexion", removed.username, PASSWORD)) == "Connexion"
-    # the next letter goes to the new postal address
-    reprinted = print_letters(act, tmp_path, LYCEE, "--username", parents["9150004"].username, "--reason", "divorce")
-    [new_letter] = reprinted.values()
-    assert (new_letter["address1"], new_letter["postcode"], new_letter["city"]) == (
-        "27 rue du Moulin",
-        "59991",
-        "Valdoux",
-    )
+    # qui n'est plus représentant légal n'entre plus, ni avec sa session ni avec son mot de passe
+    dehors = parents["9150003"]
+    assert heading(follow(dehors.telephone, dehors.telephone.get("/mon-compte"))) == "Connexion"
+    assert heading(sign_in(app.test_client(), "/connexion", dehors.identifiant, MOT_DE_PASSE)) == "Connexion"
+    # le parent qui a déménagé reçoit son prochain courrier chez lui
+    encore = imprime(act, tmp_path, LYCEE, "--username", parents["9150004"].identifiant, "--reason", "divorce")
+    [nouveau] = encore.values()
+    assert (nouveau["address1"], nouveau["postcode"], nouveau["city"]) == ("27 rue du Moulin", "59991", "Valdoux")
 
 
-def print_letters(act: Run, folder: Path, uai: str, *options: str) -> dict[str, dict[str, str]]:  # noqa: F811
-    """Print the letters as a PDF and a list; return the list by username."""
-    pdf, letter_list = folder / f"{uai}{len(options)}.pdf", folder / f"{uai}{len(options)}.csv"
-    answer = act("letters", "print", "--school", uai, "--out", str(pdf), "--csv", str(letter_list), *options)
-    assert answer.code == 0, answer.err
-    rows = {
-        row["username"]: row
-        for row in csv.DictReader(io.StringIO(letter_list.read_text(encoding="utf-8-sig")), delimiter=";")
+def imprime(act: Run, dossier: Path, uai: str, *options: str) -> dict[str, dict[str, str]]:  # noqa: F811
+    """Imprime les courriers, en PDF et en liste ; rend la liste, par identifiant."""
+    pdf, liste = dossier / f"{uai}{len(options)}.pdf", dossier / f"{uai}{len(options)}.csv"
+    reponse = act("letters", "print", "--school", uai, "--out", str(pdf), "--csv", str(liste), *options)
+    assert reponse.code == 0, reponse.err
+    lignes = {
+        ligne["username"]: ligne
+        for ligne in csv.DictReader(io.StringIO(liste.read_text(encoding="utf-8-sig")), delimiter=";")
     }
     pages = PdfReader(io.BytesIO(pdf.read_bytes())).pages
-    assert [sum(name in page.extract_text() for name in rows) for page in pages] == [1] * len(rows)
-    return rows
+    assert [sum(nom in page.extract_text() for nom in lignes) for page in pages] == [1] * len(lignes)
+    return lignes
 
 
-def activate(app: Flask, post: PostOffice, parent: Parent, letters: dict[str, dict[str, str]]) -> Family:
-    """Activate the account of the letter, and confirm the email."""
-    [letter] = [c for c in letters.values() if (c["given_name"], c["family_name"]) == (parent.given, parent.family)]
-    phone, email = app.test_client(), f"parent{parent.key}@exemple.fr"
-    page = sign_in(phone, "/connexion", letter["username"], letter["provisional_password"])
+def active(app: Flask, facteur: PostOffice, parent: Parent, courriers: dict[str, dict[str, str]]) -> Famille:
+    """Va du courrier au compte : identifiant, mot de passe provisoire, le sien, son adresse, le lien du mail."""
+    [courrier] = [c for c in courriers.values() if (c["given_name"], c["family_name"]) == (parent.given, parent.family)]
+    telephone, adresse = app.test_client(), f"parent{parent.key}@exemple.fr"
+    page = sign_in(telephone, "/connexion", courrier["username"], courrier["provisional_password"])
     assert heading(page) == ACTIVATION
-    assert heading(fill_in(phone, page, PASSWORD, email)) == SENT
-    [mail] = [mail for mail in post.deliver() if mail["To"] == email]
-    assert heading(submit(phone, phone.get(link_of(mail)))) == "Confirmation de votre adresse mail"
-    sign_in(phone, "/connexion", letter["username"], PASSWORD)
-    return Family(letter["username"], phone)
+    assert heading(fill_in(telephone, page, MOT_DE_PASSE, adresse)) == SENT
+    [mail] = [mail for mail in facteur.deliver() if mail["To"] == adresse]
+    assert heading(submit(telephone, telephone.get(link_of(mail)))) == "Confirmation de votre adresse mail"
+    sign_in(telephone, "/connexion", courrier["username"], MOT_DE_PASSE)
+    return Famille(courrier["username"], telephone)
 
 
-def claims_of(family: Family, ents: dict[str, RelyingParty]) -> dict[str, dict[str, Any]]:
-    """Return the UserInfo claims for each ENT with a child of this parent; the ENT verifies the tokens."""
-    claims_by_school = {}
+def jeton(famille: Famille, ents: dict[str, RelyingParty]) -> dict[str, dict[str, Any]]:
+    """Rend ce que chaque ENT lit de ce parent, s'il y a un enfant ; le jeton est vérifié par l'ENT."""
+    lu = {}
     for uai, ent in ents.items():
-        response = family.phone.get(ent.url(Attempt()))
-        if response.headers["Location"].startswith("/"):
-            page = follow(family.phone, response)
+        porte = famille.telephone.get(ent.url(Attempt()))
+        if porte.headers["Location"].startswith("/"):
+            page = follow(famille.telephone, porte)
             assert heading(page) == "Vos enfants ne sont pas dans cet ENT"
-            continue  # this ENT gets no data
-        issued = tokens_for(family.phone, ent)
-        claims: dict[str, Any] = ent.userinfo(family.phone, issued["access_token"]).get_json()
-        assert claims["uai"] == [uai]
-        claims_by_school[uai] = claims
-    return claims_by_school
+            continue  # cet ENT n’apprend rien d’eux
+        issued = tokens_for(famille.telephone, ent)
+        dit: dict[str, Any] = ent.userinfo(famille.telephone, issued["access_token"]).get_json()
+        assert dit["uai"] == [uai]
+        lu[uai] = dit
+    return lu
 
 
-def vector(parent: Parent, child: Pupil) -> str:
-    return f"2|{parent.family}|{parent.given}|7{child.key}|{child.uai}"
+def vecteur(parent: Parent, enfant: Pupil) -> str:
+    return f"2|{parent.family}|{parent.given}|7{enfant.key}|{enfant.uai}"
 
 
-def without_date(claims: dict[str, Any]) -> dict[str, Any]:
-    """Leave out `updated_at`, which changes with the postal address."""
-    return {name: value for name, value in claims.items() if name != "updated_at"}
+def sans_date(dit: dict[str, Any]) -> dict[str, Any]:
+    """Laisse de côté l'instant du dernier changement : un déménagement l'avance."""
+    return {nom: valeur for nom, valeur in dit.items() if nom != "updated_at"}

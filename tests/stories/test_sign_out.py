@@ -1,4 +1,4 @@
-"""Story: signing out of one ENT signs out of all ENTs, on this device only."""
+"""Histoire : se déconnecter d'un ENT, c'est sortir de tous, sur l'appareil que l'on a dans la main et sur lui seul."""
 
 import time
 
@@ -6,17 +6,17 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.stories.browser import follow
-from tests.stories.site import Site
-from tests.stories.steps import (
+from tests.stories.gestes import (
     NEW_PASSWORD,
-    accept_charter,
-    check_heading,
-    choose_parent,
-    create_account,
-    give_email,
-    open_sign_in,
-    sign_in,
+    a_un_compte,
+    accepte_la_charte,
+    choisit_parent,
+    donne_son_adresse,
+    ouvre_la_connexion,
+    se_connecte,
+    titre,
 )
+from tests.stories.site import Site
 
 ADDRESS = "samia.haddad@exemple.fr"
 INSIDE = "/bienvenue"
@@ -24,37 +24,37 @@ PATIENCE = 60.0
 pytestmark = pytest.mark.browser
 
 
-def check_signed_out(page: Page, site: Site, ent: int) -> None:
-    """Wait until the ENT's session has ended by the logout token."""
+def est_dehors(page: Page, site: Site, ent: int) -> None:
+    """Attend que l'ENT ne reconnaisse plus le parent : le service le lui dit dans la seconde."""
     until = time.monotonic() + PATIENCE
     while True:
         page.goto(f"{site.ents[ent].url}{INSIDE}")
         if not page.url.startswith(site.ents[ent].url):
-            return check_heading(page, "Connexion")
+            return titre(page, "Connexion")
         assert time.monotonic() < until, f"{site.log('worker')}\n{site.log(site.ents[ent].client_id)}"
         time.sleep(0.2)
 
 
-def test_sign_out_of_one_ent_ends_the_session_of_the_other(phone: Page, other_device: Page, site: Site) -> None:
-    samia = create_account(phone, site, "s.haddad", ADDRESS)
-    open_sign_in(other_device, site)
-    choose_parent(other_device)
-    sign_in(other_device, samia, NEW_PASSWORD)
-    accept_charter(other_device)
-    give_email(other_device, ADDRESS)
-    open_sign_in(phone, site, ent=0)
-    choose_parent(phone)
-    sign_in(phone, samia, NEW_PASSWORD)
-    open_sign_in(phone, site, ent=1)
-    accept_charter(phone)
-    give_email(phone, ADDRESS)
+def test_se_deconnecter_d_un_ent_fait_sortir_de_l_autre(phone: Page, other_device: Page, site: Site) -> None:
+    samia = a_un_compte(phone, site, "s.haddad", ADDRESS)
+    ouvre_la_connexion(other_device, site)
+    choisit_parent(other_device)
+    se_connecte(other_device, samia, NEW_PASSWORD)
+    accepte_la_charte(other_device)
+    donne_son_adresse(other_device, ADDRESS)
+    ouvre_la_connexion(phone, site, ent=0)
+    choisit_parent(phone)
+    se_connecte(phone, samia, NEW_PASSWORD)
+    ouvre_la_connexion(phone, site, ent=1)
+    accepte_la_charte(phone)
+    donne_son_adresse(phone, ADDRESS)
     for ent in (0, 1):
         phone.goto(f"{site.ents[ent].url}{INSIDE}")
         expect(phone.get_by_role("heading", level=1)).to_contain_text("Bienvenue")
 
-    follow(phone.get_by_role("button", name="Se déconnecter"))  # of the second ENT
+    follow(phone.get_by_role("button", name="Se déconnecter"))  # du second ENT
     expect(phone.get_by_role("heading", level=1)).to_have_text(site.ents[1].name)
-    check_signed_out(phone, site, ent=0)
+    est_dehors(phone, site, ent=0)
 
     other_device.goto(f"{site.ents[0].url}{INSIDE}")
     expect(other_device.get_by_role("heading", level=1)).to_contain_text("Bienvenue")

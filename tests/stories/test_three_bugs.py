@@ -1,4 +1,4 @@
-"""Story: three known vulnerabilities of 2026, tried on the running service."""
+"""Histoire : les trois pires bogues de l'année 2026, joués contre le service qui tourne."""
 
 import pytest
 
@@ -14,9 +14,9 @@ def _demo(site: Site) -> dict[str, object]:
 
 
 @pytest.mark.row("G-02", "V-02", "E-03")
-def test_none_of_the_three_attacks_succeeds(site: Site) -> None:
+def test_aucun_des_trois_ne_reussit(site: Site) -> None:
     demo = _demo(site)
     assert list(succeeded(demo)) == []
-    # the attacks are well-formed: with the right password the victim's account opens
+    # l'attaquant savait s'y prendre : par la bonne porte, le compte de la victime s'ouvre
     victim = site.letters[0].username
     assert Attacker(demo).enters(victim, OURS)
