@@ -49,12 +49,12 @@ POSTGRESQL_PATIENCE = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-"""How long a connection waits for a server that has vanished (libpq; seconds, the last in milliseconds)."""
+"""Time limits for a server that does not answer (libpq; seconds, the last in milliseconds)."""
 
 
 _OWNER_ALONE = 0o600
 _creation = threading.Lock()
-"""Held while a file is made: no thread may have it open when its first descriptor is closed."""
+"""Held while a file is created: no other thread may have it open when the first descriptor is closed."""
 _SWITCH_SECONDS = 5.0
 _PAUSES = (0.1, 0.5, 2.0)
 _LONGEST_YIELD = 0.1
@@ -71,7 +71,7 @@ class UtcDateTime(types.TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse a time without zone: it would be read as another instant elsewhere."""
+        """Return the instant as the driver stores it; refuse a time without zone, which is ambiguous."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -80,14 +80,14 @@ class UtcDateTime(types.TypeDecorator[datetime]):
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give back the instant in UTC."""
+        """Return the instant in UTC."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
 
 
 class Base(DeclarativeBase):
-    """What every table is made from; constraint names are fixed, so that migrations can name them on both engines."""
+    """The base of all models; constraint names are fixed, so that migrations can name them on both engines."""
 
     metadata = MetaData(
         naming_convention={
@@ -108,7 +108,7 @@ class Base(DeclarativeBase):
 
 
 class UuidKey:
-    """A primary key that says nothing about its row's age or number."""
+    """A random primary key: it tells neither the age of the row nor the number of rows."""
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid.uuid4)
 
@@ -121,8 +121,6 @@ class UnitSession(Session):
 
     is_writing = False
     """Whether a unit of work is open, or a statement outside one wrote or locked a row."""
-    is_given_up = False
-    """Whether the open unit of work is rolled back at its end."""
 
     def get_bind(
         self,
@@ -174,8 +172,8 @@ def upsert(table: Table | type[Base], dialect: str | None = None) -> postgresql.
 def unit_of_work() -> Iterator[None]:
     """Run the block, or the decorated function, as one transaction on `db.session`.
 
-    Commit at the end; roll back on an exception, or if the block called `give_up`. What was read before and decides
-    what is written must be read again here, under a lock.
+    Commit at the end; roll back on an exception. What was read before and decides what is written must be read again
+    here, under a lock.
 
     Raises:
         RuntimeError: a unit of work is open already.
@@ -183,14 +181,11 @@ def unit_of_work() -> Iterator[None]:
     """
     release_connection()
     session = _session()
-    session.is_writing, session.is_given_up = True, False
+    session.is_writing = True
     try:
         session.connection()  # BEGIN IMMEDIATE on SQLite
         yield
-        if session.is_given_up:
-            session.rollback()
-        else:
-            session.commit()
+        session.commit()
     except BaseException:
         session.rollback()
         raise
@@ -198,13 +193,13 @@ def unit_of_work() -> Iterator[None]:
         session.is_writing = False
 
 
-def give_up() -> None:
-    """Have the open unit of work rolled back at its end, instead of committed."""
-    _session().is_given_up = True
-
-
 def retry_unit_of_work(step: Callable[[], _T]) -> _T:
-    """Run `step` as a unit of work, up to four times when the database is busy; return its result.
+    """Run `step` as a unit of work, up to four times when the database is busy; return its result. See `retry`."""
+    return retry(unit_of_work()(step))
+
+
+def retry(step: Callable[[], _T]) -> _T:
+    """Run `step`, which opens its own transaction, up to four times when the database is busy; return its result.
 
     On SQLite, sleep afterwards about as long as the write lock was held: a transaction that waits for the lock polls
     it, and batches without a gap would starve it.
@@ -215,8 +210,7 @@ def retry_unit_of_work(step: Callable[[], _T]) -> _T:
     for pause in (*_PAUSES, None):
         started = time.monotonic()
         try:
-            with unit_of_work():
-                result = step()
+            result = step()
         except OperationalError:
             if pause is None:
                 raise
@@ -263,7 +257,7 @@ def _session() -> UnitSession:
 
 
 def engine_options(url: str, *, pool_size: int) -> dict[str, Any]:
-    """Return SQLAlchemy's engine options for `url`: time limits on PostgreSQL, patience on SQLite."""
+    """Return SQLAlchemy's engine options for `url`: time limits on PostgreSQL, a wait for the lock on SQLite."""
     if url.startswith("sqlite"):
         return {"connect_args": {"timeout": 5.0}, "hide_parameters": True}
     return {
@@ -278,25 +272,25 @@ def engine_options(url: str, *, pool_size: int) -> dict[str, Any]:
 
 @event.listens_for(Engine, "do_connect")
 def _make_private(dialect: Dialect, _entry: Any, arguments: list[Any], _options: dict[str, Any]) -> None:
-    """Make a SQLite file for its owner alone before SQLite makes it for everybody.
+    """Create a SQLite file with mode 0600, before SQLite creates it with the mode of the umask.
 
-    SQLite gives the files beside it (`-wal`, `-shm`) the mode of the first. An engine's class is asked, so that every
-    engine of the process obeys, that of the migrations too.
+    SQLite gives `-wal` and `-shm` the mode of the database file. The listener is on the class, so that it applies to
+    every engine of the process, that of the migrations too.
 
-    A file that exists is never opened here: closing any descriptor of a database drops all locks that the process
-    holds on it, and the database breaks (https://www.sqlite.org/howtocorrupt.html, 2.2).
+    A file that exists is never opened here: closing any descriptor of a database drops all locks that the process holds
+    on the database, and corrupts it (https://www.sqlite.org/howtocorrupt.html, 2.2).
     """
     path = str(arguments[0]) if dialect.name == "sqlite" and arguments else ""
     if not path or path == ":memory:" or path.startswith("file:"):
         return
-    with _creation, suppress(OSError):  # it is there already, or SQLite says what is wrong with the path
+    with _creation, suppress(OSError):  # it exists, or SQLite reports what is wrong with the path
         os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _OWNER_ALONE))
 
 
 def _close_to_others(cursor: sqlite3.Cursor) -> None:
-    """Take the mode of an open database's files back to its owner's, and log it. SQLite has read it: it is a database.
+    """Take the rights of group and others from the files of an open database, and log that.
 
-    The mode is changed by path: a descriptor must not be closed here.
+    The mode is changed by path: a descriptor must not be closed here (see `_make_private`).
     """
     _, _, path = cursor.execute("PRAGMA database_list").fetchone()
     for name in (path, f"{path}-wal", f"{path}-shm") if path else ():
@@ -313,7 +307,7 @@ def _close_to_others(cursor: sqlite3.Cursor) -> None:
 
 @event.listens_for(Engine, "connect")
 def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
-    """Set SQLite up for a service: several readers, no transaction lost at a power cut, foreign keys, our own BEGIN."""
+    """Prepare a connection to SQLite: write-ahead log, durable commits, foreign keys, no BEGIN by the driver."""
     if not isinstance(connection, sqlite3.Connection):
         return
     connection.isolation_level = None
@@ -326,7 +320,7 @@ def _prepare_sqlite(connection: Any, _entry: ConnectionPoolEntry) -> None:
 
 
 def _write_ahead(cursor: sqlite3.Cursor) -> None:
-    """Switch the file to WAL. When two processes open a new file at once, SQLite refuses one instead of waiting."""
+    """Switch the file to WAL; retry, since SQLite does not wait when two processes open a new file at once."""
     until = time.monotonic() + _SWITCH_SECONDS
     while True:
         try:

@@ -23,6 +23,7 @@ from urllib.parse import urlencode, urlsplit
 from idp.clock import now
 from idp.config import Settings
 from idp.config_rules import LOOPBACK
+from idp.db import release_connection
 from idp.http_client.connections import Address, Deadline, Wire, connect, resolve, secure, trust
 
 TIMEOUT = 3.0
@@ -97,6 +98,7 @@ class Outgoing:
         return self._send(url, "GET", None)
 
     def _send(self, url: str, method: str, body: bytes | None) -> Answer:
+        release_connection()
         target = self._target(url)
         if self._resting.get(url, 0.0) > time.monotonic():
             raise OutgoingError("not asked: it let the time run out a moment ago")

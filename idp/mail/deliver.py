@@ -2,7 +2,7 @@
 
 from email.message import EmailMessage
 
-from idp.db import db
+from idp.db import release_connection
 from idp.mail.addresses import InvalidAddress, check_recipient
 from idp.outbox.worker import PermanentFailure
 from idp.services import services
@@ -13,11 +13,9 @@ def deliver(message: EmailMessage, recipient: str) -> None:
 
     Raises:
         TemporaryFailure, UncertainFailure, PermanentFailure: as `Transport.send` says; the worker knows what to do.
-        RuntimeError: when the handler left a transaction open: its link would not work yet, and SQLite would be
-            locked for as long as the SMTP server likes.
+        RuntimeError: a unit of work is open: the link in the mail would not work yet.
     """
-    if db.session().in_transaction():
-        raise RuntimeError("commit before a delivery: no transaction may be open during SMTP")
+    release_connection()
     try:
         check_recipient(recipient)
     except InvalidAddress as error:

@@ -3,11 +3,9 @@
 A slot is counted before the work that it protects, by one statement that grants only while the counter is open:
 parallel tries never get more than the limit, on one node or on many.
 
-Every function that writes works in a short transaction of its own, committed when it returns: a try stays counted
-whatever becomes of the caller's work, and the row, which many requests may want, is never held while somebody
-computes a hash. So nothing may be open on `db.session` at that time: on SQLite the two transactions would wait for
-each other, on PostgreSQL each request would hold two connections of the pool. Callers take slots first, or after a
-commit.
+Every function that writes uses a short transaction of its own, committed when it returns: a try stays counted whatever
+the caller does next, and the row, which many requests may want, is not locked during a hash. No unit of work may be
+open on `db.session`: on SQLite the two transactions would deadlock. Callers take slots before or after it.
 """
 
 import math
@@ -18,7 +16,7 @@ from sqlalchemy import Connection, delete, func, select, tuple_
 
 from idp import opaque
 from idp.clock import now
-from idp.db import db
+from idp.db import db, release_connection
 from idp.services import services
 from idp.throttle.counters import Counter, give_back_one, in_order, is_any, take_one
 from idp.throttle.limits import (
@@ -65,7 +63,7 @@ def take(limit: Limit, subject: str) -> Granted | Wait:
         subject: a folded identifier, an account's id, a mailbox or a network address. Only its keyed digest is stored.
 
     Raises:
-        RuntimeError: a transaction is open on `db.session`.
+        RuntimeError: a unit of work is open.
     """
     return take_all((limit, subject))
 
@@ -74,7 +72,7 @@ def take_all(*demands: tuple[Limit, str]) -> Granted | Wait:
     """Count one try in each limit, or in none: one commit for all that a sign-in needs.
 
     Raises:
-        RuntimeError: a transaction is open on `db.session`.
+        RuntimeError: a unit of work is open.
     """
     moment = now()
     wanted = [counter for limit, subject in demands for counter in _counters(limit, subject)]
@@ -109,7 +107,7 @@ def is_first_refusal(refusal: Wait) -> bool:
     """Return whether `refusal` is its counter's first within an hour: that one is worth a line in the journal.
 
     Raises:
-        RuntimeError: a transaction is open on `db.session`.
+        RuntimeError: a unit of work is open.
     """
     return isinstance(take(REFUSAL_NOTED, f"{refusal.limit.name} {refusal.key.hex()}"), Granted)
 
@@ -203,8 +201,5 @@ def _name(limit: Limit, rule: Window | Backoff) -> str:
 
 
 def _connection() -> Connection:
-    if db.session().in_transaction():
-        raise RuntimeError(
-            "a transaction is open on db.session: commit it, or call end_read, before a slot is taken or given back"
-        )
+    release_connection()
     return db.engine.connect()

@@ -11,7 +11,7 @@ from sqlalchemy import select, text, update
 from sqlalchemy.exc import OperationalError
 
 from idp.clients.models import Client
-from idp.db import db, give_up, release_connection, retry_unit_of_work, unit_of_work
+from idp.db import db, release_connection, retry_unit_of_work, unit_of_work
 from tests import forked
 from tests.builders import Build
 
@@ -111,20 +111,6 @@ def test_unit_of_work_is_rolled_back_by_an_exception(version: int) -> None:
     with pytest.raises(LookupError):
         fail()
     assert stored() == version
-
-
-def test_unit_of_work_is_rolled_back_when_it_gives_up(version: int) -> None:
-    @unit_of_work()
-    def refuse() -> str:
-        raise_version()
-        give_up()
-        return "refused"
-
-    assert refuse() == "refused"
-    assert stored() == version
-    with unit_of_work():  # the next one is not given up
-        raise_version()
-    assert stored() == version + 1
 
 
 def test_units_of_work_are_not_nested(version: int) -> None:

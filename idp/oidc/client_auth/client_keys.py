@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 from idp.clients.registry import Registration
-from idp.db import end_read
+from idp.db import release_connection
 from idp.http_client.outgoing import Outgoing, OutgoingError
 from idp.oidc.keys import jose
 from idp.oidc.keys.jose import CLIENT_ALGORITHMS, BadToken
@@ -77,7 +77,7 @@ class ClientKeys:
         enough = AGAIN_SECONDS if anew or not address.keys else KEPT_SECONDS
         if time.monotonic() - address.asked_at < enough:
             return address.keys
-        end_read()  # nothing is open while another machine takes its time, or while another thread waits for it
+        release_connection()  # before this thread waits for another one, which waits for the client's server
         if address.keys and not anew and address.turn.locked():
             return address.keys  # old, and another thread is at it
         with ExitStack() as held:

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db, release_connection
 from idp.oidc.keys import material
 from idp.oidc.keys.material import ALGORITHMS, RSA_BITS, JoseKey, NoSigningKey
 from idp.oidc.keys.rotation import NextKeyWaits, drop, retire, rotate, signing
@@ -71,7 +71,7 @@ class Signer:
 
 
 class KeyRing:
-    """The keys of one process. Each question may end a read of `db.session` (see `idp.db.end_read`)."""
+    """The keys of one process. Each question may return the connection of `db.session` to the pool."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -123,7 +123,7 @@ class KeyRing:
         table = self._table
         if table and self._will_do(table, oldest):
             return table
-        end_read()  # before the lock: whoever waits for it must hold no connection that the reader may need
+        release_connection()  # before the lock: the thread that holds it may wait for a connection
         must_wait = table is None or seconds < _KEPT_SECONDS or table.began < self._not_before
         if not self._lock.acquire(blocking=must_wait) and table:
             return table  # another thread is looking: what is known will do meanwhile

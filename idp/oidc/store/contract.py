@@ -19,6 +19,8 @@ from typing import Any, Protocol
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
+from idp.db import release_connection
+
 
 @dataclass(frozen=True, slots=True)
 class CodeRequest:
@@ -194,6 +196,7 @@ class Connections:
         Raises:
             OperationalError: SQLAlchemy's, for the driver's own: the database is away, or locked for too long.
         """
+        release_connection()
         connection = None
         try:
             connection = self._engine.raw_connection()
