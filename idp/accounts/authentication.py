@@ -23,7 +23,7 @@ from idp.audit import log
 from idp.audit.events import SignInFailed, SignInThrottled
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import unit_of_work
 from idp.throttle import guard, limits
 from idp.web.user_agent import describe
 
@@ -115,8 +115,8 @@ def prove(
 ) -> _T | Refused | Throttled:
     """Try a secret; when it is right, return what `admit` makes of it.
 
-    `admit` gets no open transaction and commits its own; it returns None, nothing done, when the account changed since
-    the secret was compared.
+    `admit` runs a unit of work of its own. It changes nothing and returns None if the account changed since the secret
+    was compared.
 
     Raises:
         Busy: the hash could not be computed in time; nothing was decided.
@@ -158,8 +158,8 @@ def _try(
     verdict = guard.take_all(*slots)
     if isinstance(verdict, guard.Wait):
         if guard.is_first_refusal(verdict):
-            log.record(SignInThrottled(account_id=candidate.account_id, username_digest=digest, door=attempt.door))
-            db.session.commit()
+            with unit_of_work():
+                log.record(SignInThrottled(account_id=candidate.account_id, username_digest=digest, door=attempt.door))
         return Throttled(verdict.seconds)
     shut = verdict.count > limits.SHUT_AT and not candidate.provisional
     with _given_back(slots):
@@ -168,18 +168,19 @@ def _try(
     if admitted is not None:
         guard.forgive(*slots)
         return admitted
-    if candidate.account_id:
-        _react(candidate, candidate.account_id, verdict.count)
-    log.record(
-        SignInFailed(
-            account_id=candidate.account_id,
-            reason="shut" if shut and right else "changed" if right else candidate.reason,
-            username_digest=digest,
-            door=attempt.door,
-            device=describe(attempt.user_agent).code,
+    reason = "shut" if shut and right else "changed" if right else candidate.reason
+    with unit_of_work():
+        if candidate.account_id:
+            _react(candidate, candidate.account_id, verdict.count)
+        log.record(
+            SignInFailed(
+                account_id=candidate.account_id,
+                reason=reason,
+                username_digest=digest,
+                door=attempt.door,
+                device=describe(attempt.user_agent).code,
+            )
         )
-    )
-    db.session.commit()
     alarm.count_failure(settings)
     return Refused()
 
@@ -190,7 +191,6 @@ def _given_back(slots: tuple[tuple[limits.Limit, str], ...]) -> Iterator[None]:
     try:
         yield
     except (Busy, SQLAlchemyError):
-        db.session.rollback()
         with suppress(SQLAlchemyError):  # what could not be given back is forgotten in time
             for limit, key in slots:
                 guard.give_back(limit, key)
@@ -205,13 +205,6 @@ def username_digest(settings: Settings, typed: str) -> str:
 
 def _candidate(username: str | None, attempt: Attempt) -> _Candidate:
     account = directory.find_by_username(username) if username else None
-    try:
-        return _compare_with(account, attempt)
-    finally:
-        db.session.rollback()  # no transaction stays open while the hash is computed
-
-
-def _compare_with(account: Account | None, attempt: Attempt) -> _Candidate:
     if account is None:
         return _Candidate(None, None, attempt.password, "unknown")
     if account.disabled_at is not None:

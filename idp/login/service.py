@@ -17,7 +17,7 @@ from idp.audit import log
 from idp.audit.events import ActivationOpened, PasswordBreached, ResetRequested
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.sessions import manager
 from idp.sessions.models import PASSWORD, PASSWORD_ON_KNOWN_DEVICE
 from idp.throttle import guard, limits
@@ -75,6 +75,13 @@ class Closed:
     schools: Sequence[School]
 
 
+@dataclass(frozen=True)
+class _NeedsSlot:
+    """Nothing was decided: the sign-in would write rows, and takes a slot of the rate limit `demand` before."""
+
+    demand: tuple[limits.Limit, str]
+
+
 _Admitted = SignedIn | MayActivate | MustRenew | Closed
 Outcome = _Admitted | Refused | Throttled
 
@@ -89,55 +96,54 @@ def sign_in(
     """
 
     def admit(proven: Proven) -> _Admitted | None:
-        # look it up before the transaction: the first reading of the list may take seconds
+        # look it up before the unit of work: the first reading of the list may take seconds
         stolen = not proven.provisional and breached.holds(attempt.password)
-        return _admit(settings, proven, attempt, former, stolen=stolen)
+        wait = None
+        while True:
+            outcome = _admit(settings, proven, attempt, former, stolen=stolen, wait=wait)
+            if not isinstance(outcome, _NeedsSlot):
+                return outcome
+            wait = _wait(outcome.demand)
 
     return authentication.prove(settings, hasher, attempt, admit)
 
 
+@unit_of_work()
 def _admit(
-    settings: Settings, proven: Proven, attempt: Attempt, former: str | None, *, stolen: bool, wait: int | None = None
-) -> _Admitted | None:
+    settings: Settings, proven: Proven, attempt: Attempt, former: str | None, *, stolen: bool, wait: int | None
+) -> _Admitted | _NeedsSlot | None:
     """Decide in one transaction, on the account's present state: it may have changed while the hash was computed.
 
     `wait` is 0 if this sign-in took a slot for a mail and its journal entry; None if it has not asked for one yet.
     """
     account, closed = disputes.get_for_sign_in(proven.account_id)
     if account is None or not proven.still_holds(account):
-        db.session.rollback()
         return None
-    outcome: _Admitted
     if wait is None and not proven.provisional and (closed or stolen or account.password_blocked_at is not None):
         # a sign-in that only learns that the account is closed uses up no request for another password
         noted = limits.REFUSAL_NOTED, f"closed {account.username}"
         renewed = limits.FORGOTTEN_PASSWORD_ACCOUNT, account.username
-        db.session.rollback()  # the slot is taken outside a transaction
-        wait = _wait(noted if closed else renewed)
-        return _admit(settings, proven, attempt, former, stolen=stolen, wait=wait)
+        return _NeedsSlot(noted if closed else renewed)
     if proven.provisional:
         if former:
             manager.end_former(former)  # two people must not share the state of one browser
         log.record(ActivationOpened(account_id=account.id))
-        outcome = MayActivate(account.id, account.generation)
-    elif closed:
-        outcome = Closed(account.contested_at is not None, directory.schools_of_ties(account))
+        return MayActivate(account.id, account.generation)
+    if closed:
         if not wait:
             log.record(ResetRequested(account_id=account.id, answer="disputed"))
-    elif account.password_blocked_at is not None or stolen:
+        return Closed(account.contested_at is not None, directory.schools_of_ties(account))
+    if account.password_blocked_at is not None or stolen:
         if stolen and account.breached_at is None:
             _close_breached(account)
-        outcome = _demand_another(settings, account, proven, wait or 0)
-    else:
-        if not proven.known_device and account.last_sign_in_at is not None and settings.new_device_mail:
-            notices.tell(Notice.NEW_DEVICE, account.id, device=describe(attempt.user_agent).code)
-        browser = manager.Browser(attempt.address, attempt.user_agent)
-        acr = PASSWORD_ON_KNOWN_DEVICE if proven.known_device and _is_settled(attempt) else PASSWORD
-        cookie = manager.open_session(account, ["pwd"], browser, former=former, acr=acr)
-        outcome = SignedIn(cookie, account.username)
-        _note(account, proven)
-    db.session.commit()
-    return outcome
+        return _demand_another(settings, account, proven, wait or 0)
+    if not proven.known_device and account.last_sign_in_at is not None and settings.new_device_mail:
+        notices.tell(Notice.NEW_DEVICE, account.id, device=describe(attempt.user_agent).code)
+    browser = manager.Browser(attempt.address, attempt.user_agent)
+    acr = PASSWORD_ON_KNOWN_DEVICE if proven.known_device and _is_settled(attempt) else PASSWORD
+    cookie = manager.open_session(account, ["pwd"], browser, former=former, acr=acr)
+    _note(account, proven)
+    return SignedIn(cookie, account.username)
 
 
 def _close_breached(account: Account) -> None:
