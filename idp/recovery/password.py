@@ -21,7 +21,7 @@ from idp.audit.events import PasswordReset
 from idp.clients import audience, registry
 from idp.clients.registry import Registration
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.recovery import brake
 from idp.sessions import manager
 from idp.throttle import guard, limits
@@ -40,7 +40,7 @@ def ask(typed: str, network_address: str, device: Device | None) -> int:
 
     `device` is this browser as the account knows it, if it does: the answer may depend on it, and the page never does.
     Counted for the identifier, whether there is such an account or not; then one read and one row in the outbox, always
-    (security rows G-01, N-02). Nothing is written on the account. No transaction may be open on `db.session`.
+    (security rows G-01, N-02). Nothing is written on the account. No unit of work may be open.
     """
     username = fold_username(typed)
     subject = typed if username is None else username
@@ -51,8 +51,8 @@ def ask(typed: str, network_address: str, device: Device | None) -> int:
         select(Account.id, Account.password_changed_at).where(Account.username == subject)
     ).one_or_none()
     known_device = found is not None and device is not None and device.proved_since(found.password_changed_at)
-    notices.want_reset(found.id if found else None, known_device=known_device)
-    db.session.commit()
+    with unit_of_work():
+        notices.want_reset(found.id if found else None, known_device=known_device)
     return 0
 
 
@@ -91,14 +91,13 @@ def may_reset(account: Account, link: OneTimeLink) -> bool:
 def faults(
     settings: Settings, hasher: Hasher, breached: BreachedPasswords, account: Account, password: str
 ) -> Sequence[LazyString]:
-    """Return what is wrong with a new password, in words; the caller's read transaction ends here.
+    """Return what is wrong with a new password, in words.
 
     Raises:
         Busy: a hash got no turn.
     """
     person = identity(account, hasher, registry.public_names(settings))
     blocked = account.password_blocked_at is not None
-    end_read()  # from here on it takes time
     found = [
         fault.message
         for fault in check_password(
@@ -116,14 +115,20 @@ def choose(value: str, password_hash: str, *, former: str | None) -> str | None:
     All sessions of the account end, and that of the browser (its cookie is `former`), whoever's it was: the next person
     to use it signs in. None, and nothing done, when the link is not alive any more: of any number of tries one gets it.
     """
+    username = _choose(value, password_hash, former)
+    if username is not None:
+        guard.clear(limits.SIGN_IN_ACCOUNT, username)
+    return username
+
+
+@unit_of_work()
+def _choose(value: str, password_hash: str, former: str | None) -> str | None:
     row = tokens.look_up(Purpose.RESET_PASSWORD, value).row
     # The account's row is locked before its links, as everywhere.
     account = directory.get_for_change(row.account_id) if row else None
     if row is None or account is None or not may_reset(account, row):
-        db.session.rollback()
         return None
     if tokens.redeem(Purpose.RESET_PASSWORD, value) is None:
-        db.session.rollback()
         return None
     account.set_password(password_hash)
     account.pending_email = None  # the link that was to confirm another address opens nothing more
@@ -133,6 +138,4 @@ def choose(value: str, password_hash: str, *, former: str | None) -> str | None:
     if former:
         manager.end_former(former)
     notices.tell(Notice.PASSWORD_CHANGED, account.id)
-    db.session.commit()
-    guard.clear(limits.SIGN_IN_ACCOUNT, account.username)
     return account.username

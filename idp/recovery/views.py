@@ -11,7 +11,6 @@ from idp.accounts.passwords.hasher import fold_username
 from idp.accounts.passwords.identity import typed_twice
 from idp.accounts.tokens import LinkState
 from idp.clients import registry
-from idp.db import end_read
 from idp.interaction import store
 from idp.mail.addresses import InvalidAddress
 from idp.recovery import password as passwords
@@ -141,16 +140,11 @@ def _asked(endpoint: str, interaction: store.Interaction | None, wait: int) -> R
 
 
 def _interaction() -> store.Interaction | None:
-    """Return what the browser is in the middle of, if it still is: whoever is lost here must find a way all the same.
-
-    No transaction stays open: the next thing is a slot of the throttle.
-    """
+    """Return what the browser is in the middle of, if it still is; otherwise None."""
     try:
         return store.current()
     except InteractionLost:
         return None
-    finally:
-        end_read()
 
 
 def _page(template: str, interaction: store.Interaction | None, *, status: int = 200, **context: Any) -> Response:
