@@ -12,7 +12,7 @@ from idp.accounts.models import OneTimeLink
 from idp.accounts.passwords.hasher import Hasher
 from idp.accounts.tokens import Purpose
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.my_account.reauthentication import proof
 
 
@@ -42,21 +42,20 @@ def _admit(
     wait = addresses.take_slots_for_another(proven.account_id, address, network_address)
     if wait:
         return addresses.TooSoon(wait)
-    found = proof.lock(proven, session_id)
-    if found is None:
-        return None
-    account, _ = found
-    addresses.ask_change(settings, account, address)
-    db.session.commit()
+    with unit_of_work():
+        found = proof.lock(proven, session_id)
+        if found is None:
+            return None
+        account, _ = found
+        addresses.ask_change(settings, account, address)
     return Asked()
 
 
+@unit_of_work()
 def keep_present(account_id: uuid.UUID) -> bool:
-    """Give up the change that waits; say whether there was one."""
+    """Cancel the change that waits; return whether there was one."""
     account = directory.get_for_change(account_id)
-    cancelled = account is not None and addresses.cancel_change(account)
-    db.session.commit()
-    return cancelled
+    return account is not None and addresses.cancel_change(account)
 
 
 def last_sent_at(account_id: uuid.UUID) -> datetime | None:

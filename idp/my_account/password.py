@@ -11,7 +11,7 @@ from idp.accounts.tokens import Purpose
 from idp.audit import log
 from idp.audit.events import PasswordChanged
 from idp.config import Settings
-from idp.db import db
+from idp.db import unit_of_work
 from idp.my_account.reauthentication import proof
 from idp.sessions import manager
 
@@ -47,11 +47,16 @@ def change(
 
 
 def _admit(hasher: Hasher, proven: Proven, session_id: uuid.UUID, new: str) -> Changed | _Unhashed | None:
-    """Change it in one transaction: this browser goes on under another id, everything else that it opened ends."""
+    """Change the password in one transaction: this browser keeps a session under another id, all others end."""
     try:
         hashed = hasher.hash(new, "activation")
     except Busy as busy:  # not raised here: the password was right, and its try must not stay counted
         return _Unhashed(busy.retry_after)
+    return _set(proven, session_id, hashed)
+
+
+@unit_of_work()
+def _set(proven: Proven, session_id: uuid.UUID, hashed: str) -> Changed | None:
     found = proof.lock(proven, session_id)
     if found is None:
         return None
@@ -63,5 +68,4 @@ def _admit(hasher: Hasher, proven: Proven, session_id: uuid.UUID, new: str) -> C
     cookie = manager.renew(session, account)
     log.record(PasswordChanged(account_id=account.id))
     notices.tell(Notice.PASSWORD_CHANGED, account.id)
-    db.session.commit()
     return Changed(cookie)

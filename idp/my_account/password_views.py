@@ -9,7 +9,6 @@ from idp.accounts.passwords.hasher import Busy as HasherBusy
 from idp.accounts.passwords.identity import identity, typed_twice
 from idp.accounts.passwords.policy import check_password
 from idp.clients import registry
-from idp.db import end_read
 from idp.my_account import password
 from idp.my_account.forms import PasswordForm
 from idp.my_account.reauthentication import rules
@@ -75,7 +74,6 @@ def _again() -> Response:
     if found is None:
         return sign_in_first()
     session, username = found[0], found[1].username
-    end_read()
     attempt = attempts.of_request(username, form.password.data or "")
     outcome = rules.verify(services().settings, services().hasher, attempt, session)
     return _done(outcome, username) if isinstance(outcome, str) else sign_in_first()
@@ -96,7 +94,6 @@ def _check(form: PasswordForm, account: Account) -> None:
     """
     current, new = form.current.data or "", form.password.data or ""
     person = identity(account, services().hasher, registry.public_names(services().settings))
-    end_read()  # from here on it takes time
     if not current:
         form.current.errors = [gettext("Tapez votre mot de passe actuel.")]
     faults = check_password(

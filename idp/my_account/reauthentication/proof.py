@@ -13,10 +13,10 @@ from idp.sessions.models import Session
 
 
 def lock(proven: Proven, session_id: uuid.UUID) -> tuple[Account, Session] | None:
-    """Return the account, its row locked until the transaction ends, and the session that acts.
+    """Return the account, its row locked by the caller's unit of work, and the session that acts.
 
-    None, the transaction over, when either changed while the hash was computed: another password, or a session that
-    was ended. Whoever is put out of an account must not finish there what they had begun.
+    Return None if either changed while the hash was computed: another password, or a session that was ended. A person
+    who was signed out of an account must not finish a change there.
     """
     account = directory.get_for_change(proven.account_id)
     session = db.session.scalar(
@@ -26,6 +26,5 @@ def lock(proven: Proven, session_id: uuid.UUID) -> tuple[Account, Session] | Non
         .execution_options(populate_existing=True)
     )
     if account is None or session is None or not proven.still_holds(account):
-        db.session.rollback()
         return None
     return account, session
