@@ -18,7 +18,7 @@ from idp.audit.registry_events import ClientChanged, ClientChangedItself
 from idp.clients.models import Client
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import unit_of_work
 from idp.registration import changes as registration
 from idp.registration import invitations, json_metadata
 from idp.registration.json_metadata import BadMetadata
@@ -28,13 +28,14 @@ NOT_YET = "an operator of this service must approve the new hosts; until then th
 
 
 def wait(settings: Settings, client: Client, wanted: Wanted, metadata: dict[str, Any], hosts: Collection[str]) -> None:
-    """Keep a change until an operator approves its `hosts`, in the caller's transaction, in place of a former one.
+    """Keep a checked change until an operator approves its `hosts`, in the caller's transaction.
+
+    It takes the place of a change that waited before.
 
     Raises:
         BadMetadata: its name is taken.
-        RegistrationRefused: it could not be approved, or somebody else changes the registration at this moment.
+        RegistrationRefused: somebody else changes the registration at this moment.
     """
-    registration.check_change(settings, client, wanted, approved=True)
     json_metadata.check_name(settings, wanted.name, client, given=client.name)
     registration.count_change(client)
     kept = {"hosts": sorted(hosts), "metadata": json_metadata.kept(metadata, wanted)}
@@ -81,16 +82,18 @@ def approve(settings: Settings, client_id: str, hosts: Sequence[str] = ()) -> tu
         raise RegistrationRefused([bad.description]) from bad
     if hosts and added != set(hosts):
         raise RegistrationRefused([f"the new hosts are {', '.join(sorted(added)) or 'none'}: nothing was approved"])
+    registration.check_change(settings, client, wanted, approved=True)
     before = registration.told(client)
-    secret = registration.change(settings, client, wanted, approved=True)
-    client.pending_metadata = None
-    invitations.bind(client, wanted, wanted)
-    changed = changes.difference(before, registration.told(client))
-    log.record(ClientChanged(client_id=client.id, change="approved", **changed))
-    db.session.commit()
+    with unit_of_work():
+        secret = registration.change(client, wanted)
+        client.pending_metadata = None
+        invitations.bind(client, wanted, wanted)
+        changed = changes.difference(before, registration.told(client))
+        log.record(ClientChanged(client_id=client.id, change="approved", **changed))
     return client, former, secret
 
 
+@unit_of_work()
 def reject(client_id: str) -> Client:
     """Forget the change that waits: the registration stays as it is.
 
@@ -103,7 +106,6 @@ def reject(client_id: str) -> Client:
     client.pending_metadata = None
     changed = changes.difference(before, registration.told(client))
     log.record(ClientChanged(client_id=client.id, change="rejected", **changed))
-    db.session.commit()
     return client
 
 

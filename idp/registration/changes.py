@@ -14,7 +14,7 @@ from idp.audit.registry_events import ClientChanged
 from idp.clients.models import Audience, CharterMode, Client, ClientSchool, SubjectType
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.oidc.client_auth.client import SECRET_METHODS
 from idp.registration import access_tokens, client_jwks, metadata, sectors
 from idp.registration.wanted import DEFAULT_SCOPES, RegistrationRefused, Wanted
@@ -54,9 +54,10 @@ def register(settings: Settings, wanted: Wanted, *, client_id: str = "", secret:
         RegistrationRefused: with every fault.
     """
     check(settings, wanted)
-    client, shown = add(wanted, client_id=client_id, secret=secret)
-    log.record(ClientChanged(client_id=client.id, change="registered", after=changes.made(told(client))))
-    db.session.commit()
+    sector = sectors.find(wanted)
+    with unit_of_work():
+        client, shown = add(wanted, sector, client_id=client_id, secret=secret)
+        log.record(ClientChanged(client_id=client.id, change="registered", after=changes.made(told(client))))
     return client, shown
 
 
@@ -67,18 +68,12 @@ def check(settings: Settings, wanted: Wanted) -> None:
         RegistrationRefused: with every fault.
     """
     faults = list(metadata.faults(settings, wanted))
-    end_read()
     if faults:
         raise RegistrationRefused(faults)
 
 
-def add(wanted: Wanted, *, client_id: str = "", secret: str = "") -> tuple[Client, str | None]:
-    """Add a checked registration to the caller's transaction; see `register`.
-
-    Raises:
-        RegistrationRefused: its sector identifier does not hold.
-    """
-    sector = sectors.find(wanted)
+def add(wanted: Wanted, sector: str, *, client_id: str = "", secret: str = "") -> tuple[Client, str | None]:
+    """Add a checked registration to the caller's transaction, in a sector of `sectors.find`; see `register`."""
     client = Client(
         id=uuid.uuid4(),
         client_id=client_id or uuid.uuid4().hex[:20],
@@ -95,19 +90,16 @@ def add(wanted: Wanted, *, client_id: str = "", secret: str = "") -> tuple[Clien
     return client, shown
 
 
-def change(settings: Settings, client: Client, wanted: Wanted, *, approved: bool = False) -> str | None:
+def change(client: Client, wanted: Wanted) -> str | None:
     """Change a client's registration in the caller's transaction; return a secret if it needs one from now on.
 
     Args:
-        settings: those of this service.
         client: the client as it was read.
-        wanted: what it is to be.
-        approved: an operator vouches for new hosts of its redirect URIs: it stays in its sector all the same.
+        wanted: the registration that `check_change` found no fault with.
 
     Raises:
-        RegistrationRefused: with every fault; a change that would give people another `sub` is one.
+        RegistrationRefused: somebody else changed the registration since it was read.
     """
-    check_change(settings, client, wanted, approved=approved)
     count_change(client)
     before = _addresses(as_wanted(client))
     _write(client, wanted)
@@ -124,7 +116,13 @@ def change(settings: Settings, client: Client, wanted: Wanted, *, approved: bool
 
 
 def check_change(settings: Settings, client: Client, wanted: Wanted, *, approved: bool = False) -> None:
-    """Check a change before it is written; see `change`.
+    """Check a change before it is written, and before its unit of work: it may read a document by HTTP.
+
+    Args:
+        settings: those of this service.
+        client: the client as it was read.
+        wanted: what it is to be.
+        approved: an operator vouches for new hosts of its redirect URIs: it stays in its sector all the same.
 
     Raises:
         RegistrationRefused: with every fault; a change that would give people another `sub` is one.
@@ -273,6 +271,7 @@ def get(client_id: str) -> Client:
     return client
 
 
+@unit_of_work()
 def rotate_secret(
     client_id: str, *, keep: timedelta = FORMER_SECRET_KEPT, lost: bool = False, force: bool = False
 ) -> str:
@@ -303,10 +302,10 @@ def rotate_secret(
     client.secret_digest = opaque.digest(secret)
     changed = changes.difference(before, told(client))
     log.record(ClientChanged(client_id=client.id, change="secret rotated", **changed))
-    db.session.commit()
     return secret
 
 
+@unit_of_work()
 def renew_management(client_id: str) -> str:
     """Return a new registration access token of a client that registered itself; the former one is good no more.
 
@@ -320,7 +319,6 @@ def renew_management(client_id: str) -> str:
     count_change(client)
     access_tokens.give(client, token)
     log.record(ClientChanged(client_id=client.id, change="registration token renewed"))
-    db.session.commit()
     return token
 
 
@@ -340,6 +338,7 @@ def _spare_former_secret(client: Client) -> None:
         raise RegistrationRefused([said])
 
 
+@unit_of_work()
 def disable(client_id: str) -> None:
     """Shut a client out: no code, no token, no claim from here on."""
     client = get(client_id)
@@ -348,9 +347,9 @@ def disable(client_id: str) -> None:
         changed = changes.difference(before, told(client))
         client.version = Client.version + 1
         log.record(ClientChanged(client_id=client.id, change="disabled", **changed))
-        db.session.commit()
 
 
+@unit_of_work()
 def enable(client_id: str) -> None:
     """Let a client in again; what was issued before it was shut out and has not expired is good again.
 
@@ -365,7 +364,6 @@ def enable(client_id: str) -> None:
         changed = changes.difference(before, told(client))
         client.version = Client.version + 1
         log.record(ClientChanged(client_id=client.id, change="enabled", **changed))
-        db.session.commit()
 
 
 def came_by_invitation(client: Client) -> bool:

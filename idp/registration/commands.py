@@ -12,7 +12,7 @@ from sqlalchemy import select
 from idp.audit import changes, log
 from idp.audit.registry_events import ClientChanged
 from idp.clients.models import Client, ClientInvite, ClientSchool, SubjectType
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.registration import approvals, invitations, names
 from idp.registration import changes as registration
 from idp.registration import options as client_options
@@ -93,11 +93,12 @@ def change(client_id: str, *, title: str | None, unset: Sequence[str], as_json: 
         wanted = client_options.changed(former, options, unset)
         wanted = wanted if title is None else replace(wanted, name=title)
         before = registration.told(row)
-        secret = registration.change(services().settings, row, wanted)
-        invitations.bind(row, former, wanted)
-        changed = changes.difference(before, registration.told(row))
-        log.record(ClientChanged(client_id=row.id, change="changed", **changed))
-        db.session.commit()
+        registration.check_change(services().settings, row, wanted)
+        with unit_of_work():
+            secret = registration.change(row, wanted)
+            invitations.bind(row, former, wanted)
+            changed = changes.difference(before, registration.told(row))
+            log.record(ClientChanged(client_id=row.id, change="changed", **changed))
         return row, former, secret
 
     row, former, secret = _or_fail(act)

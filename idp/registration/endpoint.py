@@ -19,10 +19,10 @@ from idp.audit import changes, log
 from idp.audit.registry_events import ClientChangedItself
 from idp.clients.models import Client, ClientInvite
 from idp.clock import now
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.oidc.client_auth import client_request
 from idp.oidc.keys import jose
-from idp.registration import access_tokens, approvals, invitations, json_metadata
+from idp.registration import access_tokens, approvals, invitations, json_metadata, sectors
 from idp.registration import changes as registration
 from idp.registration.access_tokens import TokenExpiredError
 from idp.registration.json_metadata import BadMetadata
@@ -51,6 +51,18 @@ _EXPIRED = (
 _OWN = ("registration_access_token", "registration_client_uri", "client_secret_expires_at", "client_id_issued_at")
 
 
+_BAD_TOKEN = f'{_REALM}, error="invalid_token"'
+
+
+class _UnauthorizedError(Exception):
+    """No good token was shown: `text` says why, `challenge` is the answer's `WWW-Authenticate`."""
+
+    def __init__(self, text: str, challenge: str = _BAD_TOKEN) -> None:
+        super().__init__(text)
+        self.text = text
+        self.challenge = challenge
+
+
 class _Refused(Exception):  # noqa: N818 - what happened
     """The answer that refuses a request."""
 
@@ -67,25 +79,35 @@ def register() -> Response:
         metadata = _metadata()
         given = json_metadata.free_name(invitation.label.strip() or "ENT")
         wanted = _wanted(invitation, metadata, given)
-        client, secret = _within(lambda: registration.add(wanted))
-        db.session.flush()
-        _use(invitation, client)
-        _within(lambda: json_metadata.check_name(services().settings, client.name, client, given=given))
+        sector = _within(lambda: sectors.find(wanted))
+        client, token, secret = _within(lambda: _add(invitation, wanted, sector, given))
     except _Refused as refused:
-        db.session.rollback()
         return refused.response
+    except _UnauthorizedError as refused:
+        return _unauthorized(refused.text, refused.challenge)
+    return client_request.answer(_told(client, token, secret), 201)
+
+
+@unit_of_work()
+def _add(invitation: ClientInvite, wanted: Wanted, sector: str, given: str) -> tuple[Client, str, str | None]:
+    """Use the invitation and write the client; return it, its registration access token, and its secret if any."""
+    client, secret = registration.add(wanted, sector)
+    db.session.flush()
+    # of several requests at once, as many succeed as the invitation has uses left
+    if not invitations.use(invitation, client):
+        raise _UnauthorizedError(_NO_INVITATION)
+    json_metadata.check_name(services().settings, client.name, client, given=given)
     token = opaque.new_value()
     access_tokens.give(client, token)
     registered = changes.made(registration.told(client))
     log.record(ClientChangedItself(client_id=client.id, change="registered", after=registered))
-    db.session.commit()
-    return client_request.answer(_told(client, token, secret), 201)
+    return client, token, secret
 
 
 def _invitation() -> ClientInvite:
     invitation = invitations.find(_token("the invitation is needed: send its token as Authorization: Bearer"))
     if invitation is None:
-        raise _Refused(_unauthorized(_NO_INVITATION))
+        raise _UnauthorizedError(_NO_INVITATION)
     return invitation
 
 
@@ -104,12 +126,6 @@ def _wanted(invitation: ClientInvite, metadata: dict[str, Any], name: str) -> Wa
     return wanted
 
 
-def _use(invitation: ClientInvite, client: Client) -> None:
-    """Count a use of the invitation; of several requests at once, as many go on as it has uses left."""
-    if not invitations.use(invitation, client):
-        raise _Refused(_unauthorized(_NO_INVITATION))
-
-
 @for_programs
 def manage(client_id: str) -> Response:
     """Read, replace or end a registration (RFC 7592 2)."""
@@ -121,8 +137,9 @@ def manage(client_id: str) -> Response:
         if request.method == "PUT":
             token, secret = _replaced(client, token)
     except _Refused as refused:
-        db.session.rollback()
         return refused.response
+    except _UnauthorizedError as refused:
+        return _unauthorized(refused.text, refused.challenge)
     return client_request.answer(_told(client, token, secret))
 
 
@@ -139,24 +156,41 @@ def _replaced(client: Client, token: str) -> tuple[str, str | None]:
     shown = metadata.get("client_secret")
     if shown is not None and not (isinstance(shown, str) and _is_its_own(client, shown)):
         raise _Refused(client_request.refuse(400, "invalid_request", "a client does not choose its secret"))
-    secret = _within(lambda: _changed(client, metadata))
-    following = access_tokens.replace(client, token)
-    if following is None:
-        raise _Refused(_unauthorized(_NOT_GOOD))
-    db.session.commit()
+    wanted, hosts = _within(lambda: _checked(client, metadata))
+    following, secret = _within(lambda: _write(client, token, metadata, wanted, hosts))
     db.session.refresh(client)
     return following, secret
 
 
-def _changed(client: Client, metadata: dict[str, Any]) -> str | None:
-    """Change the registration in the transaction that is open, or keep the change for an operator to approve."""
-    settings, bounds = services().settings, invitations.bounds(client)
+def _checked(client: Client, metadata: dict[str, Any]) -> tuple[Wanted, set[str]]:
+    """Return the registration that the metadata ask for, and the hosts that an operator must approve before."""
+    bounds = invitations.bounds(client)
     wanted = json_metadata.as_wanted(metadata, bounds, registration.as_wanted(client))
-    if hosts := json_metadata.hosts_to_approve(client, wanted, bounds):
-        approvals.wait(settings, client, wanted, metadata, hosts)
-        return None
+    hosts = json_metadata.hosts_to_approve(client, wanted, bounds)
+    registration.check_change(services().settings, client, wanted, approved=bool(hosts))
+    return wanted, hosts
+
+
+@unit_of_work()
+def _write(
+    client: Client, token: str, metadata: dict[str, Any], wanted: Wanted, hosts: set[str]
+) -> tuple[str, str | None]:
+    """Make the change, or keep it for an operator to approve; return the next token, and a secret if one is needed."""
+    secret = None
+    if hosts:
+        approvals.wait(services().settings, client, wanted, metadata, hosts)
+    else:
+        secret = _change(client, wanted)
+    following = access_tokens.replace(client, token)
+    if following is None:
+        raise _UnauthorizedError(_NOT_GOOD)
+    return following, secret
+
+
+def _change(client: Client, wanted: Wanted) -> str | None:
+    settings = services().settings
     before, former_name = registration.told(client), client.name
-    secret = registration.change(settings, client, wanted)
+    secret = registration.change(client, wanted)
     json_metadata.check_name(settings, client.name, client, given=former_name)
     approvals.withdraw(client)
     changed = changes.difference(before, registration.told(client))
@@ -164,6 +198,7 @@ def _changed(client: Client, metadata: dict[str, Any]) -> str | None:
     return secret
 
 
+@unit_of_work()
 def _end(client: Client) -> Response:
     """Shut the client out for good, with all that was issued to it: no operator lets it in again (2.3)."""
     before = registration.told(client)
@@ -173,7 +208,6 @@ def _end(client: Client) -> Response:
     client.pending_metadata = None
     access_tokens.take(client)
     log.record(ClientChangedItself(client_id=client.id, change="ended", **changed))
-    db.session.commit()
     return Response(status=204, headers={"Cache-Control": "no-store"})
 
 
@@ -197,11 +231,11 @@ def _owned(client_id: str) -> tuple[Client, str]:
         is_own = client is not None and access_tokens.prove(client, token)
     except TokenExpiredError as expired:
         response = _unauthorized(_EXPIRED)
-        access_tokens.note_expired(expired.client)
-        db.session.commit()
+        with unit_of_work():
+            access_tokens.note_expired(expired.client)
         raise _Refused(response) from expired
     if client is None or not is_own:
-        raise _Refused(_unauthorized(_NOT_GOOD))
+        raise _UnauthorizedError(_NOT_GOOD)
     return client, token
 
 
@@ -214,18 +248,17 @@ def _token(needed: str) -> str:
     """Return the token of the request; one without any is refused by the sentence `needed`."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise _Refused(_unauthorized(needed, _REALM))
+        raise _UnauthorizedError(needed, _REALM)
     return token.strip()
 
 
-def _unauthorized(said: str, challenge: str = f'{_REALM}, error="invalid_token"') -> Response:
+def _unauthorized(said: str, challenge: str = _BAD_TOKEN) -> Response:
     """Return the refusal of RFC 6750 3.1, and count it; a request without any token is not told of an error.
 
     Raises:
         TooManyTries: there were too many from that address. Right tokens are neither counted nor stopped.
     """
     demand = (limits.CLIENT_PROOF_ADDRESS, remote_address())
-    db.session.rollback()
     if seconds := guard.held(demand):
         raise TooManyTries(seconds)
     verdict = guard.take_all(demand)

@@ -16,7 +16,7 @@ from idp.audit import changes, log
 from idp.audit.registry_events import ClientInvited
 from idp.clients.models import Client, ClientInvite
 from idp.clock import now
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.oidc.claims.release import SCOPES
 from idp.oidc.client_auth.client import AUTH_METHODS
 from idp.registration.metadata import is_host, urls
@@ -98,9 +98,9 @@ def invite(
         uses_left=uses,
         expires_at=now() + life,
     )
-    db.session.add(row)
-    log.record(ClientInvited(invite=str(row.id), change="made", after=changes.made(changes.snapshot(row))))
-    db.session.commit()
+    with unit_of_work():
+        db.session.add(row)
+        log.record(ClientInvited(invite=str(row.id), change="made", after=changes.made(changes.snapshot(row))))
     return row, token
 
 
@@ -157,8 +157,9 @@ def bind(client: Client, former: Wanted, current: Wanted) -> None:
     client.bounds = asdict(bound)
 
 
+@unit_of_work()
 def revoke(invitation: uuid.UUID) -> bool:
-    """Take an invitation back; False when there is no such one that may still be used."""
+    """Revoke an invitation; return False if there is none of that id that may still be used."""
     moment = now()
     ended = db.session.scalar(
         update(ClientInvite)
@@ -167,10 +168,8 @@ def revoke(invitation: uuid.UUID) -> bool:
         .returning(ClientInvite.id)
     )
     if ended is None:
-        db.session.rollback()
         return False
     log.record(ClientInvited(invite=str(invitation), change="revoked"))
-    db.session.commit()
     return True
 
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import select
 
 from idp.clients.models import Sector, SubjectType
-from idp.db import db, end_read, upsert
+from idp.db import db, upsert
 from idp.http_client.outgoing import OutgoingError
 from idp.registration.wanted import RegistrationRefused, Wanted
 from idp.services import services
@@ -73,7 +73,6 @@ def check_published(wanted: Wanted) -> None:
     """
     if not wanted.sector_identifier_uri:
         return
-    end_read()  # nothing is open while another machine takes its time
     if not _fetches.acquire(blocking=False):
         raise TooManyTries(_AGAIN_SECONDS)
     outgoing = services().outgoing

@@ -21,7 +21,7 @@ from idp.db import db
 from idp.oidc.claims import release
 from idp.registration import approvals, changes, sectors
 from idp.registration.wanted import RegistrationRefused, Wanted
-from tests.builders import COLLEGE, Build
+from tests.builders import COLLEGE, Build, change_registration
 from tests.databases import SECRET, settings_for
 from tests.protocol.ent_server import Answer, EntServer, Resolver, authority, listening_ent
 from tests.protocol.flow import refused, tokens_for
@@ -101,8 +101,7 @@ def test_clients_of_before_keep_their_own_salt(
     assert sub(browser, build.ent("Nouveau", "un.test")) != before
     client = changes.get(old.client_id)
     more = replace(changes.as_wanted(client), redirect_uris=[old.redirect_uri, "https://un.test/cb2"])
-    changes.change(settings, client, more)
-    db.session.commit()
+    change_registration(settings, client, more)
     registry.forget()
     assert sub(browser, old) == before
 
@@ -118,7 +117,7 @@ def test_several_hosts_without_a_document(browser: FlaskClient, build: Build, se
     changed = changes.get(build.ent(host="un.test").client_id)
     both = replace(changes.as_wanted(changed), redirect_uris=BOTH)
     with pytest.raises(RegistrationRefused, match=r"--sector-identifier-uri is needed on un\.test"):
-        changes.change(settings, changed, both)
+        change_registration(settings, changed, both)
 
 
 @pytest.mark.row("U-06")
@@ -140,8 +139,7 @@ def test_several_hosts_without_a_word_have_a_sector_of_their_own_for_ever(
         assert sub(browser, party(settings, told)) == before
     client = changes.get(told["client_id"])
     for uris in (BOTH, [*BOTH, "https://trois.test/cb"]):  # an operator adds hosts
-        changes.change(settings, client, replace(changes.as_wanted(client), redirect_uris=uris))
-        db.session.commit()
+        change_registration(settings, client, replace(changes.as_wanted(client), redirect_uris=uris))
         registry.forget()
         assert sub(browser, party(settings, told)) == before
     document = {"redirect_uris": BOTH, "sector_identifier_uri": "https://un.test/uris.json"}
@@ -154,10 +152,10 @@ def test_a_change_that_would_change_the_sector_is_refused(build: Build, settings
     now = changes.as_wanted(client)
     for uris in (["https://deux.test/cb"], ["https://a.un.test/cb"]):
         with pytest.raises(RegistrationRefused, match="another sector"):
-            changes.change(settings, client, replace(now, redirect_uris=uris))
-    changes.change(settings, client, replace(now, redirect_uris=["https://un.test:8443/cb"]))
+            change_registration(settings, client, replace(now, redirect_uris=uris))
+    change_registration(settings, client, replace(now, redirect_uris=["https://un.test:8443/cb"]))
     with pytest.raises(RegistrationRefused, match="--subject"):
-        changes.change(settings, client, replace(now, subject="public"))
+        change_registration(settings, client, replace(now, subject="public"))
 
 
 @pytest.mark.row("U-06")

@@ -11,7 +11,6 @@ from http import HTTPStatus
 
 from idp import opaque
 from idp.clock import now
-from idp.db import end_read
 from idp.http_client.outgoing import Outgoing, OutgoingError
 from idp.oidc.keys.ring import NoSigningKey
 from idp.oidc.logout.back_channel import EVENT, TOKEN_LIFETIME
@@ -67,8 +66,6 @@ def _kid(server: Server, alg: str) -> str:
         return server.ring.signer(alg).kid
     except NoSigningKey:
         return opaque.new_value()
-    finally:
-        end_read()  # nothing is open while another machine takes its time
 
 
 def _part(content: bytes) -> str:
