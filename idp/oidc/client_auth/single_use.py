@@ -3,14 +3,12 @@
 from datetime import datetime
 
 from idp import opaque
-from idp.db import db, end_read, upsert
+from idp.db import db, unit_of_work, upsert
 from idp.oidc.models import SpentProof
 
 
+@unit_of_work()
 def spend(name: str, until: datetime) -> bool:
-    """Use `name` up for all nodes and say whether it was unused; it need not be remembered after `until`."""
-    end_read()
+    """Mark `name` as used on all nodes; return whether it was unused. The mark may be purged after `until`."""
     statement = upsert(SpentProof).values(digest=opaque.digest(name), expires_at=until).on_conflict_do_nothing()
-    first = db.session.scalar(statement.returning(SpentProof.digest)) is not None
-    db.session.commit()
-    return first
+    return db.session.scalar(statement.returning(SpentProof.digest)) is not None

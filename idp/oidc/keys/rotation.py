@@ -18,7 +18,7 @@ from idp.audit import changes, log
 from idp.audit.registry_events import KeyChanged
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.oidc.keys import material
 from idp.oidc.keys.material import ALGORITHMS, Material, NoSigningKey
 from idp.oidc.models import SigningKey
@@ -63,7 +63,6 @@ def rotate(settings: Settings, alg: str = "RS256", *, bits: int | None = None, a
         NoSigningKey: what signs was sealed under a secret that is not here, so nodes would not open what is made here.
     """
     live = _live(alg)
-    end_read()
     _check_secret(settings, live)
     made = material.draw(settings, alg, bits or _bits(settings, live), now())
     with _alone() as moment:
@@ -97,7 +96,6 @@ def drop(settings: Settings, kid: str) -> SigningKey | None:
     same transaction. None: there is no such key.
     """
     key = _find(kid)
-    end_read()
     if key is None:
         return None
     alg = key.alg
@@ -159,17 +157,12 @@ def replaced_at(key: SigningKey, live: Sequence[SigningKey]) -> datetime | None:
 
 @contextmanager
 def _alone() -> Iterator[datetime]:
-    """Open a transaction that others wait for who would change keys too; readers do not. Yield its moment."""
-    end_read()
-    try:
-        connection = db.session.connection()  # on SQLite the write lock, from here on
+    """Run a unit of work that excludes other changes of keys, but no reader; yield its time."""
+    with unit_of_work():
+        connection = db.session.connection()
         if connection.dialect.name == "postgresql":
             connection.execute(text("LOCK TABLE signing_key IN SHARE ROW EXCLUSIVE MODE"))
         yield now()
-        db.session.commit()
-    except BaseException:
-        db.session.rollback()
-        raise
 
 
 def _live(alg: str) -> list[SigningKey]:
@@ -234,7 +227,6 @@ def _successor(settings: Settings, made: Material, alg: str, moment: datetime) -
 
 def _rotate_if_due(settings: Settings, alg: str) -> bool:
     live = _live(alg)
-    end_read()
     if not _is_due(settings, live, now()):
         return False
     _check_secret(settings, live)
@@ -249,7 +241,6 @@ def _rotate_if_due(settings: Settings, alg: str) -> bool:
 def _over(alg: str) -> list[str]:
     """Return the keys that another replaced long ago."""
     live, moment = _live(alg), now()
-    end_read()
     return [key.kid for key in live if key.active_from <= moment and _is_idle(key, live, moment, KEPT_AFTER_USE)]
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import select
 from idp.accounts.models import Account
 from idp.clients import audience, registry
 from idp.clients.registry import Registration
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.oidc.claims import release
 from idp.oidc.logout import front_channel
 from idp.oidc.models import AuthorizationCode
@@ -78,8 +78,8 @@ def logout() -> Response:
     ent = asked.client or (_ent_of(*found) if found else None)
     told = front_channel.frames(found[0]) if found else []
     if found:
-        manager.end(found[0], by=asked.client.client_id if asked.client else "page")
-        db.session.commit()
+        with unit_of_work():
+            manager.end(found[0], by=asked.client.client_id if asked.client else "page")
     if told:
         response = front_channel.page(told, asked.target, ent, fault=asked.fault)
     else:

@@ -22,7 +22,7 @@ from sqlalchemy import ColumnElement, literal, select
 from idp import opaque
 from idp.clients.registry import Registration
 from idp.clock import now
-from idp.db import db, end_read
+from idp.db import db
 from idp.oidc.claims import release
 from idp.oidc.client_auth import client as clients
 from idp.oidc.client_auth import dpop
@@ -92,7 +92,6 @@ class CodeGrant(AuthorizationCodeGrant):
             dpop.check_policy(registration, proof)
             self.server.ring.signer(registration.id_token_alg)
             refresh = opaque.new_value() if "offline_access" in registration.scopes else None
-            end_read()
             granted = self.server.store.redeem(
                 Redemption(
                     code_digest=opaque.digest(code),
@@ -166,7 +165,6 @@ class RefreshGrant(RefreshTokenGrant):
             self.refresh = None if registration.fapi2 else successor
             if registration.refresh_id_token:
                 self.server.ring.signer(registration.id_token_alg)
-            end_read()
             granted = self.server.store.refresh(
                 Rotation(
                     old_digest=old,
@@ -204,9 +202,7 @@ class RefreshGrant(RefreshTokenGrant):
 
 def _is_there(condition: ColumnElement[bool]) -> bool:
     """Return whether what a request shows was ever issued: nobody's proof is worth a row for anything else."""
-    found = db.session.scalar(select(literal(1)).where(condition)) is not None
-    end_read()
-    return found
+    return db.session.scalar(select(literal(1)).where(condition)) is not None
 
 
 def _registrations(client: clients.ProtocolClient) -> Iterator[Registration]:

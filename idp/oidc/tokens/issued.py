@@ -15,7 +15,7 @@ from idp.clients import audience
 from idp.clients.models import Client
 from idp.clients.registry import Registration
 from idp.clock import now
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.oidc.claims import release
 from idp.oidc.models import Token
 from idp.sessions import liveness
@@ -69,7 +69,6 @@ def _alive(value: str) -> Issued | None:
             audience.admits(),
         )
     ).one_or_none()
-    end_read()
     return Issued(*row) if row else None
 
 
@@ -127,12 +126,11 @@ def revoke(value: str, client: Registration) -> None:
         )
     ).one_or_none()
     if row is None or row.client_id != client.key:
-        end_read()
         if row is not None and _alive(value):
             raise OfAnotherClient
         return
-    end_all(Token.family == row.family if row.kind == "r" else Token.digest == opaque.digest(value))
-    db.session.commit()
+    with unit_of_work():
+        end_all(Token.family == row.family if row.kind == "r" else Token.digest == opaque.digest(value))
 
 
 def end_all(meant: ColumnElement[bool]) -> None:
