@@ -13,7 +13,6 @@ from pathlib import Path
 
 from idp.accounts.passwords.hasher import Hasher
 from idp.config import Settings
-from idp.db import end_read
 from idp.letters import exchange, merge_csv, recipients
 from idp.letters import files as paper
 from idp.letters.hashing import Hashers
@@ -152,7 +151,6 @@ def _check_files(order: Order) -> None:
         if not path.absolute().parent.is_dir():
             raise Refused(f"{path} cannot be written: its folder is not there, nothing was done")
     paper.sweep(filter(None, (order.out, order.csv)), exchange.opens_something)
-    end_read()
 
 
 def _choose(order: Order) -> tuple[list[Chosen], Report]:

@@ -17,7 +17,7 @@ from idp.accounts import directory
 from idp.accounts.models import Account, School
 from idp.clock import now
 from idp.config import Settings
-from idp.db import committed, db, end_read
+from idp.db import db, retry_unit_of_work
 from idp.letters import provisional
 from idp.letters.exchange import Changed, Fresh, exchange
 from idp.letters.hashing import Hashers
@@ -119,7 +119,6 @@ def _compose(
             addresses[school.id] = entrance(school)
         letter = compose(settings, account, school, addresses[school.id], provisional.draw(), expires_at)
         made.append((one, account, school, letter))
-    end_read()
     if left_out and all_or_none:
         raise Refused(f"{left_out[0].username} {_MEANWHILE}")
     return made, left_out
@@ -138,9 +137,8 @@ def _settle(
     fresh = {one.account.id: one.fresh for one in drawn}
     try:
         keeper.keep(drawn, expires_at)
-        committed(lambda: exchange(settings, fresh, expires_at, reason))
+        retry_unit_of_work(lambda: exchange(settings, fresh, expires_at, reason))
     except BaseException as fault:
-        db.session.rollback()
         keeper.tear_up()
         out = _left_out(fault, drawn)
         if all_or_none and isinstance(fault, Changed):

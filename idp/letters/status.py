@@ -21,7 +21,7 @@ from sqlalchemy.orm import aliased
 from idp.accounts import disputes
 from idp.accounts.models import Account, Child, Guardianship, School, SchoolNotice
 from idp.clock import now
-from idp.db import db, end_read
+from idp.db import db
 from idp.letters.recipients import Refused, class_order
 from idp.terminal import AS_JSON, dumped, plain
 from idp.uai import normalised_uai
@@ -108,9 +108,7 @@ def standings(uai: str | None = None) -> Iterator[Standing]:
         schools = select(School.id, School.uai, School.name).order_by(School.uai).limit(_SCHOOLS_AT_ONCE)
         schools = schools.where(School.uai == uai) if uai is not None else schools.where(School.uai > after)
         some = db.session.execute(schools).all()
-        found = _standings(some) if some else []
-        end_read()
-        yield from found
+        yield from _standings(some) if some else []
         if uai is not None or len(some) < _SCHOOLS_AT_ONCE:
             return
         after = some[-1].uai

@@ -34,12 +34,12 @@ def arm(batch: int, where: str) -> None:
         seen += 1
         if seen == batch and where == "before":
             die()
-        result = db.committed(step)
+        result = db.retry_unit_of_work(step)
         if seen == batch:
             die()
         return result
 
-    setattr(secrets, "committed", committed)  # noqa: B010 - what it took from another module
+    setattr(secrets, "retry_unit_of_work", committed)  # noqa: B010 - what it took from another module
 
 
 class Told(subprocess_worker.Worker):
