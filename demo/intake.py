@@ -18,7 +18,7 @@ from demo.siecle_files import siecle_files
 from idp.accounts.models import Account, Degree, School
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db, end_read
+from idp.db import db
 from idp.rostering import imports, lock, schools
 from idp.rostering.imports import Steps
 from idp.rostering.records import Form
@@ -66,7 +66,6 @@ def import_files(settings: Settings, folder: Path) -> None:
             schools.change(
                 school.uai, name=school.name, address=school.address, phone=school.phone, degree=Degree.SECONDARY
             )
-    end_read()
     for source in (AAF, SIECLE):
         try:
             # whoever changes these files wants to see what becomes of it, however many families it shuts out
@@ -89,9 +88,7 @@ def _refuse_older() -> None:
     written = select(Account.id).where(
         Account.roster_key.is_(None), Account.merged_into_id.is_(None), Account.disabled_at.is_(None)
     )
-    is_older = db.session.scalar(written.limit(1)) is not None
-    end_read()
-    if is_older:
+    if db.session.scalar(written.limit(1)) is not None:
         raise click.ClickException(
             "Les familles de cette démonstration viennent d’une version plus ancienne, qui ne les importait pas. "
             "« make demo-reset » l’efface ; « make demo » en fait une neuve."

@@ -7,6 +7,7 @@ plan that is kept for any values reads whole tables.
 import json
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import (
@@ -27,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError
 
-from idp.db import db, upsert
+from idp.db import db, unit_of_work, upsert
 
 _STATISTICS_SECONDS = 60
 
@@ -72,12 +73,9 @@ def refresh_statistics(*tables: Table) -> None:
     """
     if db.engine.dialect.name != "postgresql":
         return
-    try:
+    with suppress(OperationalError), unit_of_work():
         db.session.execute(text(f"SET LOCAL statement_timeout = '{_STATISTICS_SECONDS}s'"))
         db.session.execute(text(f"ANALYZE {', '.join(table.name for table in tables)}"))
-        db.session.commit()
-    except OperationalError:
-        db.session.rollback()
 
 
 def _from_json(table: Table, names: Sequence[str]) -> postgresql.Insert:

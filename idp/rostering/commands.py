@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from idp.accounts.models import Degree
 from idp.clock import now
-from idp.db import db, end_read
+from idp.db import db
 from idp.rostering import imports, lock, report, schools
 from idp.rostering.files.sources import total_size
 from idp.rostering.imports import Outcome, Stopped
@@ -138,7 +138,6 @@ def _closing(outcome: Outcome) -> Iterator[None]:
 def list_(limit: int, *, as_json: bool) -> None:
     """List the imports, newest first."""
     batches = db.session.scalars(select(ImportBatch).order_by(ImportBatch.started_at.desc()).limit(limit)).all()
-    end_read()
     rows = [
         {
             "batch": str(batch.id),
@@ -187,16 +186,13 @@ def _find(begun: str | None) -> ImportBatch | None:
     wanted = (begun or "").strip().lower()
     newest = select(ImportBatch.id).order_by(ImportBatch.started_at.desc())
     key = next((key for key in db.session.scalars(newest) if str(key).startswith(wanted)), None)
-    kept = db.session.get(ImportBatch, key) if key else None
-    end_read()
-    return kept
+    return db.session.get(ImportBatch, key) if key else None
 
 
 def _issues(batch: ImportBatch) -> Iterator[Issue]:
     rows = db.session.scalars(
         select(ImportIssue).where(ImportIssue.batch_id == batch.id).order_by(ImportIssue.severity, ImportIssue.id)
     ).all()
-    end_read()
     for row in rows:
         yield Issue(Severity(row.severity), Place(row.file, row.line), row.key, row.code, row.message)
 

@@ -15,7 +15,7 @@ from idp.audit import log
 from idp.audit.registry_events import RosterImported
 from idp.clock import now
 from idp.config import Settings
-from idp.db import db
+from idp.db import db, unit_of_work
 from idp.rostering import lock, reading
 from idp.rostering.models import ImportBatch, ImportIssue
 from idp.rostering.reconcile import known, namesakes, plan, rules
@@ -107,7 +107,6 @@ def run(settings: Settings, paths: Sequence[Path], form: Form, steps: Steps, *, 
         try:
             apply.apply(settings, outcome.staging, outcome.format, str(batch.id), steps.writing)
         except Exception:
-            db.session.rollback()
             _finish(batch, "failed")
             raise
         _finish(batch, "done")
@@ -191,9 +190,9 @@ def _keep(outcome: Outcome, paths: Sequence[Path], *, force: bool, state: str) -
         counts=totals(outcome),
         finished_at=now() if state == "stopped" else None,
     )
-    db.session.add(batch)
-    log.record(RosterImported(batch=state, format=batch.format, mode=batch.mode, forced=force))
-    db.session.commit()
+    with unit_of_work():
+        db.session.add(batch)
+        log.record(RosterImported(batch=state, format=batch.format, mode=batch.mode, forced=force))
     outcome.batch = str(batch.id)
     page: list[dict[str, Any]] = []
     for issue in outcome.staging.issues():
@@ -217,14 +216,14 @@ def _keep(outcome: Outcome, paths: Sequence[Path], *, force: bool, state: str) -
 
 def _keep_issues(page: Sequence[dict[str, Any]]) -> None:
     if page:
-        db.session.execute(insert(ImportIssue), page)
-        db.session.commit()
+        with unit_of_work():
+            db.session.execute(insert(ImportIssue), page)
 
 
+@unit_of_work()
 def _finish(batch: ImportBatch, state: str) -> None:
     db.session.execute(update(ImportBatch).where(ImportBatch.id == batch.id).values(state=state, finished_at=now()))
     log.record(RosterImported(batch=state, format=batch.format, mode=batch.mode, forced=batch.forced))
-    db.session.commit()
 
 
 def totals(outcome: Outcome) -> dict[str, dict[str, int]]:

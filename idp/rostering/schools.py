@@ -8,7 +8,7 @@ from sqlalchemy import select
 from idp.accounts.models import Degree, School
 from idp.audit import changes, log
 from idp.audit.registry_events import SchoolChanged
-from idp.db import db, end_read
+from idp.db import db, unit_of_work
 from idp.mail.addresses import InvalidAddress, parse_address
 from idp.rostering.records import LONGEST
 
@@ -17,9 +17,7 @@ _LINES = 4
 
 def rows() -> Iterator[dict[str, Any]]:
     """Yield the schools, by UAI."""
-    found = db.session.scalars(select(School).order_by(School.uai)).all()
-    end_read()
-    for school in found:
+    for school in db.session.scalars(select(School).order_by(School.uai)).all():
         yield {
             "uai": school.uai,
             "name": school.name,
@@ -31,6 +29,7 @@ def rows() -> Iterator[dict[str, Any]]:
         }
 
 
+@unit_of_work()
 def change(
     uai: str,
     *,
@@ -56,7 +55,6 @@ def change(
     made = school is None
     if school is None:
         if not name:
-            db.session.rollback()
             raise ValueError(f"{uai} is new here: give its --name")
         school = School(uai=uai, name=name, degree=degree or Degree.SECONDARY, address=[])
         db.session.add(school)
@@ -68,7 +66,6 @@ def change(
     if email is not None:
         school.email = email or None
     log.record(SchoolChanged(uai=uai, **changes.difference(before, changes.snapshot(school))))
-    db.session.commit()
     return made
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, select
 
 from idp.accounts import retired
 from idp.accounts.models import Account, Child, Guardianship, RetiredName, RosterAlias, School
-from idp.db import db, end_read
+from idp.db import db
 from idp.rostering.bulk import one_of
 from idp.rostering.reconcile.staging import Staging
 
@@ -104,7 +104,6 @@ def prepare(staging: Staging) -> None:
         "INSERT INTO known_school VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         ((s.id.hex, s.roster_key, s.uai, s.name, s.degree.name, _text(s.address), s.phone, s.source) for s in schools),
     )
-    end_read()
 
 
 def copy_people(staging: Staging, tick: Tick) -> None:
@@ -141,7 +140,6 @@ def elsewhere(account_ids: Sequence[str], ending: AbstractSet[tuple[str, str]]) 
             Guardianship.excluded_at.is_(None),
         )
     ).all()
-    end_read()
     return {account.hex for account, child in rows if (account.hex, child.hex) not in ending}
 
 
@@ -172,9 +170,7 @@ def retired_keys(people: Sequence[tuple[str, str, str, str]]) -> Iterator[str]:
 
 def open_accounts() -> int:
     """Return how many accounts there are that nobody shut."""
-    count = db.session.scalar(select(func.count()).select_from(Account).where(Account.disabled_at.is_(None))) or 0
-    end_read()
-    return count
+    return db.session.scalar(select(func.count()).select_from(Account).where(Account.disabled_at.is_(None))) or 0
 
 
 def namesakes(name_keys: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
@@ -184,7 +180,6 @@ def namesakes(name_keys: Sequence[str]) -> Iterator[tuple[str, str, str, str]]:
             one_of(Account.name_key, name_keys), Account.merged_into_id.is_(None), Account.disabled_at.is_(None)
         )
     ).all()
-    end_read()
     for name_key, key, postcode, username in rows:
         yield name_key or "", key or "", postcode, username
 
@@ -248,9 +243,7 @@ def _copy_links(staging: Staging, some: ColumnElement[bool]) -> None:
 
 
 def _page(statement: Select[*tuple[Any, ...]]) -> Sequence[Any]:
-    rows = db.session.execute(statement).all()
-    end_read()
-    return rows
+    return db.session.execute(statement).all()
 
 
 def _text(lines: list[str]) -> str:

@@ -19,7 +19,7 @@ from idp.audit import log
 from idp.audit.registry_events import AccountImported
 from idp.clock import now
 from idp.config import Settings
-from idp.db import committed, db
+from idp.db import db, retry_unit_of_work
 from idp.rostering import bulk
 from idp.rostering.reconcile import persons, replaced_keys
 from idp.rostering.reconcile.staging import GUARDIAN_FIELDS, Staging
@@ -45,9 +45,8 @@ def apply(settings: Settings, staging: Staging, format_: Format, batch: str, tic
 
     The journal names `batch` for every account that was there and is changed; whom a file brings is in the batch alone.
     """
-    committed(partial(_write_schools, staging, format_))
+    retry_unit_of_work(partial(_write_schools, staging, format_))
     schools = dict(db.session.execute(select(School.uai, School.id)).all())
-    db.session.commit()
     written, moment = 0, now()
     for statement, size, write in (
         (_NEW_ACCOUNTS, _PAGE, partial(opening.open_accounts, format_)),
@@ -61,10 +60,10 @@ def apply(settings: Settings, staging: Staging, format_: Format, batch: str, tic
         (_LEFT, _PAGE, partial(leavers.mark_left, moment)),
     ):
         for page in staging.pages(statement, size):
-            committed(partial(write, page))
+            retry_unit_of_work(partial(write, page))
             written += len(page)
             tick(len(page))
-    committed(partial(doubts.settle_answered, staging))
+    retry_unit_of_work(partial(doubts.settle_answered, staging))
     if written >= _MANY:
         bulk.refresh_statistics(_accounts, _children, _links)
 
