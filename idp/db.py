@@ -222,16 +222,6 @@ def retry(step: Callable[[], _T]) -> _T:
     raise AssertionError("the last try returns or raises")
 
 
-def end_read() -> None:
-    """End what was only read, keeping the objects. Replaced by `release_connection`, package by package."""
-    if db.session.registry.has() and db.session().in_transaction():
-        db.session.commit()
-
-
-committed = retry_unit_of_work
-"""Replaced package by package."""
-
-
 def release_connection() -> None:
     """Return the connection of `db.session` to the pool; objects that were read stay usable.
 
